@@ -1,0 +1,104 @@
+"""Read, write and quantise pictures. Inside srbench a picture is RGB float32 in [0, 1], channels first."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from srbench.types import SRBenchError
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+"""Lower-case endings of the formats that are read."""
+
+_LUMA = torch.tensor([65.481, 128.553, 24.966], dtype=torch.float64)
+
+
+class ImageError(SRBenchError):
+    """A file that cannot be used as a picture."""
+
+
+def read_image(path: Path) -> Tensor:
+    """Read an 8-bit or 16-bit PNG, JPEG, WebP, TIFF or BMP.
+
+    Returns (3, h, w) float32 in [0, 1]: EXIF orientation applied, grey and palette pictures turned to RGB, an alpha
+    channel dropped with a warning, 16-bit pictures divided by 65535.
+    Raises ImageError, naming the file, where it is missing, damaged or no picture.
+    """
+    try:
+        with Image.open(path) as file:
+            file.load()
+            picture = ImageOps.exif_transpose(file)
+    except FileNotFoundError:
+        raise ImageError(f"{path}: no such file") from None
+    except UnidentifiedImageError:
+        raise ImageError(f"{path}: not a picture; PNG, JPEG, WebP, TIFF and BMP are read") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ImageError(f"{path}: damaged picture ({error}); replace the file") from None
+    if picture.mode.startswith("I") or picture.mode == "F":
+        return _grey_from_wide(picture, path)
+    if picture.has_transparency_data:
+        warnings.warn(f"{path}: alpha channel dropped", stacklevel=2)
+    array = np.array(picture.convert("RGB"))
+    return torch.from_numpy(array).permute(2, 0, 1).contiguous().to(torch.float32).div_(255)
+
+
+def _grey_from_wide(picture: Image.Image, path: Path) -> Tensor:
+    array = np.asarray(picture).astype(np.float64)
+    if picture.mode == "F" or array.max(initial=0) > 65535 or array.min(initial=0) < 0:
+        raise ImageError(f"{path}: values outside 16 bits (mode {picture.mode}); save it with 8 or 16 bits a channel")
+    grey = torch.from_numpy(array / 65535).to(torch.float32)
+    return grey.expand(3, *grey.shape).contiguous()
+
+
+def write_png(path: Path, picture: Tensor) -> None:
+    """Write (3, h, w) uint8 as PNG, whole: under a temporary name first, then renamed."""
+    buffer = BytesIO()
+    Image.fromarray(picture.permute(1, 2, 0).cpu().numpy()).save(buffer, format="PNG", compress_level=4)
+    write_whole(path, buffer.getvalue())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is either absent, old or complete, whenever the process is killed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+def quantize_floor(pictures: Tensor) -> Tensor:
+    """Clamp to [0, 1], scale to 255 and cut the fraction off -> uint8: the official SRFlow test code's writer.
+
+    A picture that was read from 8-bit values keeps them: float32 k/255*255 is k for every k in 0..255.
+    """
+    return pictures.clamp(0, 1).mul(255).to(torch.uint8)
+
+
+def quantize_round(pictures: Tensor) -> Tensor:
+    """Clamp to [0, 1], scale to 255 and round halves up -> uint8: MATLAB's im2uint8."""
+    return pictures.clamp(0, 1).mul(255).add(0.5).floor().to(torch.uint8)
+
+
+def luma(pictures: Tensor) -> Tensor:
+    """BT.601 luma of uint8 RGB (..., 3, h, w) -> (..., h, w) uint8 in 16..235: MATLAB's rgb2ycbcr, rounded."""
+    weighted = torch.einsum("...chw,c->...hw", pictures.to(torch.float64), _LUMA.to(pictures.device))
+    return (weighted / 255 + 16.5).floor().to(torch.uint8)
+
+
+def crop_to_multiple(picture: Tensor, multiple: int) -> Tensor:
+    """Cut (..., h, w) at the bottom and right so that both sides divide by ``multiple``."""
+    height, width = picture.shape[-2:]
+    return picture[..., : height - height % multiple, : width - width % multiple]
+
+
+def crop_centre(picture: Tensor, size: int) -> Tensor:
+    """Cut the central ``size`` x ``size`` of (..., h, w); a side that is shorter stays whole."""
+    height, width = picture.shape[-2:]
+    top, left = max(height - size, 0) // 2, max(width - size, 0) // 2
+    return picture[..., top : top + size, left : left + size]

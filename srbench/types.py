@@ -1,0 +1,139 @@
+"""The vocabulary of srbench: pictures, models, metrics, data sets, and the error a user can cause.
+
+Every picture is RGB float32 in [0, 1], channels first. ``n`` counts samples, ``s`` is the scale, ``h, w`` is the
+size of the low-resolution (LR) picture and ``H, W = s*h, s*w`` that of the high-resolution (HR) one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:  # the command line reads this module before it may load torch
+    import torch
+    from torch import Tensor
+
+
+class SRBenchError(Exception):
+    """A fault of the input. Its text is one line: what was given, what is allowed, what to do."""
+
+
+@dataclass(frozen=True)
+class ImagePair:
+    """One benchmark picture: what a model is given and what it should have found."""
+
+    name: str
+    """File name without its ending: the key by which results and pictures are paired."""
+    lr: Tensor
+    """(3, h, w) in [0, 1], a multiple of 1/255."""
+    hr: Tensor
+    """(3, s*h, s*w) in [0, 1], a multiple of 1/255."""
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """Where the numbers of a trained model come from; printed in every report."""
+
+    sha256: str
+    """Of the weights file."""
+    licence: str
+    """SPDX identifier, or a sentence where there is none."""
+    trained_on: str
+    """Data, number of steps and hardware."""
+    parameters: int
+    """How many numbers were trained."""
+
+
+class SRModel(Protocol):
+    """Maps an LR picture to one HR picture, always the same."""
+
+    scale: int
+
+    def __call__(self, lr: Tensor) -> Tensor:
+        """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), not clamped."""
+        ...
+
+
+@runtime_checkable
+class StochasticSRModel(Protocol):
+    """Draws HR pictures that fit an LR picture."""
+
+    scale: int
+
+    def sample(self, lr: Tensor, n: int, *, temperature: float, generator: torch.Generator) -> Tensor:
+        """(3, h, w) in [0, 1] -> (n, 3, s*h, s*w), not clamped. The generator lives on the CPU."""
+        ...
+
+
+@runtime_checkable
+class PrecomputedResults(Protocol):
+    """HR pictures made elsewhere and found by the name of the benchmark picture."""
+
+    scale: int
+
+    def read(self, name: str) -> Tensor:
+        """Name of a picture -> (n, 3, s*h, s*w) in [0, 1]. Raises SRBenchError where it is missing or damaged."""
+        ...
+
+    def digest(self, name: str) -> str:
+        """sha256 of the file behind a name. Raises SRBenchError where it is missing."""
+        ...
+
+
+@runtime_checkable
+class Weighted(Protocol):
+    """A model that can say which weights it carries."""
+
+    weights: WeightsInfo
+
+
+class Metric(Protocol):
+    """One column of the table. Direction, unit and protocol are facts of the metric."""
+
+    name: str
+    """Key in files: ``lr_psnr``."""
+    title: str
+    """Column header: ``LR-PSNR``."""
+    higher_is_better: bool
+    unit: str
+    """``dB``, ``grey levels`` or empty."""
+    digits: int
+    """Decimals worth printing."""
+    protocol: str
+    """One line that says exactly what is computed, quantisation and channels included."""
+
+    def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
+        """(n, 3, H, W) as the model returned them, and the pair -> (n,) one value a sample, or () one for the set."""
+        ...
+
+
+class Dataset(Protocol):
+    """Named benchmark pictures. Reading one may fail without harm to the others."""
+
+    name: str
+
+    def __len__(self) -> int:
+        """How many pictures."""
+        ...
+
+    def __iter__(self) -> Iterator[str]:
+        """Their names, in order."""
+        ...
+
+    def read(self, name: str) -> ImagePair:
+        """Decode one pair. Raises SRBenchError that names the file."""
+        ...
+
+    def digest(self, name: str) -> str:
+        """sha256 of all that determines the pair: the files' bytes, scale and crop."""
+        ...
+
+
+class Trainer(Protocol):
+    """What stands behind ``srbench train NAME``."""
+
+    def __call__(self, preset: str, data: Path, out: Path, *, start: Path | None, device: str) -> Path:
+        """Train or resume in the folder ``out``, return the weights file. Raises SRBenchError for unusable input."""
+        ...
