@@ -1,0 +1,1 @@
+"""The baselines that SRFlow is compared with: bicubic interpolation, RRDB and ESRGAN."""

@@ -1,0 +1,71 @@
+"""ESRGAN: the RRDB generator trained against a relativistic discriminator.
+
+Wang et al., "ESRGAN: Enhanced Super-Resolution Generative Adversarial Networks", ECCV workshops 2018.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from baselines.pretrained import load_pretrained
+from baselines.rrdb import SLOPE, RRDBConfig, RRDBNet
+
+
+def load_esrgan(scale: int, weights: Path | None = None) -> RRDBNet:
+    """The ESRGAN generator (an RRDBNet): the packaged one of this scale, or the one in a weights file.
+
+    Raises WeightsError where the file is damaged or of another scale, or where none is packaged for the scale.
+    """
+    return load_pretrained("esrgan", RRDBNet, RRDBConfig, scale, weights)
+
+
+class Discriminator(nn.Module):
+    """VGG-style critic of patches of one size: (b, 3, patch, patch) in [0, 1] -> (b, 1) logits.
+
+    Five stages, each a 3x3 convolution and a 4x4 one of stride two, then two linear layers.
+    """
+
+    def __init__(self, patch: int, width: int) -> None:
+        super().__init__()
+        if patch % 32:
+            raise ValueError(f"patch {patch} is no multiple of 32: five stages halve it")
+        widths = [3, width, 2 * width, 4 * width, 8 * width, 8 * width]
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            first = before == 3
+            layers += [nn.Conv2d(before, after, 3, padding=1, bias=first)]
+            layers += [] if first else [nn.BatchNorm2d(after)]
+            layers += [nn.LeakyReLU(SLOPE), nn.Conv2d(after, after, 4, 2, padding=1, bias=False)]
+            layers += [nn.BatchNorm2d(after), nn.LeakyReLU(SLOPE)]
+        self.features = nn.Sequential(*layers)
+        self.judge = nn.Sequential(
+            nn.Linear(widths[-1] * (patch // 32) ** 2, 100), nn.LeakyReLU(SLOPE), nn.Linear(100, 1)
+        )
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """(b, 3, patch, patch) in [0, 1] -> (b, 1) logits."""
+        logits: Tensor = self.judge(self.features(pictures).flatten(1))
+        return logits
+
+
+def generator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """Relativistic average loss of the generator from the critic's logits (b, 1); ESRGAN, equation 2.
+
+    The mean of both directions rather than their sum, as in the authors' training code.
+    """
+    real = real.detach()
+    return (_against(real - fake.mean(), 0.0) + _against(fake - real.mean(), 1.0)) / 2
+
+
+def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """Relativistic average loss of the critic from its logits (b, 1); ESRGAN, equation 1, as a mean."""
+    return (_against(real - fake.mean(), 1.0) + _against(fake - real.mean(), 0.0)) / 2
+
+
+def _against(logits: Tensor, target: float) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))

@@ -1,0 +1,139 @@
+"""RRDBNet: the residual-in-residual dense network of ESRGAN, and the LR encoder of SRFlow.
+
+Wang et al., "ESRGAN: Enhanced Super-Resolution Generative Adversarial Networks", ECCV workshops 2018, section 3.1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from baselines.pretrained import load_pretrained
+from srbench.types import WeightsInfo
+
+SLOPE = 0.2
+"""Of every LeakyReLU."""
+RESIDUAL = 0.2
+"""Weight of a block's output beside its input."""
+
+
+@dataclass(frozen=True)
+class RRDBConfig:
+    """Size of an RRDBNet."""
+
+    scale: Literal[2, 4, 8]
+    """Enlargement."""
+    features: int
+    """Channels of the trunk (64 in the papers)."""
+    growth: int
+    """Channels that each convolution of a dense block adds (32 in the papers)."""
+    blocks: int
+    """Number of residual-in-residual dense blocks (23 in ESRGAN)."""
+    long_skip: Literal["first", "trunk"] = "first"
+    """What is added to the trunk convolution's output: the first convolution's output (ESRGAN) or its own input, the
+    trunk's output (as the released SRFlow networks do). The same weights give different pictures."""
+
+
+class DenseBlock(nn.Module):
+    """Five densely connected convolutions and a residual connection. (b, features, h, w) -> the same shape."""
+
+    def __init__(self, features: int, growth: int) -> None:
+        super().__init__()
+        widths = [features + i * growth for i in range(5)]
+        outputs = [growth] * 4 + [features]
+        self.convs = nn.ModuleList(nn.Conv2d(i, o, 3, padding=1) for i, o in zip(widths, outputs, strict=True))
+        for conv in self.convs:
+            assert isinstance(conv, nn.Conv2d)
+            # A tenth of He initialisation: deep residual stacks then start near the identity (ESRGAN, section 3.1).
+            nn.init.kaiming_normal_(conv.weight)
+            conv.weight.data.mul_(0.1)
+            assert conv.bias is not None
+            nn.init.zeros_(conv.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, features, h, w) -> the same shape."""
+        known = x
+        for conv in self.convs[:-1]:
+            known = torch.cat([known, F.leaky_relu(conv(known), SLOPE)], 1)
+        out: Tensor = self.convs[-1](known)
+        return x + RESIDUAL * out
+
+
+class RRDB(nn.Sequential):
+    """Three dense blocks inside one more residual connection. (b, features, h, w) -> the same shape."""
+
+    def __init__(self, features: int, growth: int) -> None:
+        super().__init__(*(DenseBlock(features, growth) for _ in range(3)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, features, h, w) -> the same shape."""
+        out = x
+        for block in self:
+            out = block(out)
+        return x + RESIDUAL * out
+
+
+class RRDBTrunk(nn.Module):
+    """The part that both networks share: features at LR size, and enlargements of them by two.
+
+    ``doublings`` is how many enlargements there are.
+    """
+
+    def __init__(self, config: RRDBConfig, doublings: int) -> None:
+        super().__init__()
+        self.config = config
+        width = config.features
+        self.conv_first = nn.Conv2d(3, width, 3, padding=1)
+        self.body = nn.ModuleList(RRDB(width, config.growth) for _ in range(config.blocks))
+        self.conv_body = nn.Conv2d(width, width, 3, padding=1)
+        self.conv_up = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(doublings))
+
+    def trunk(self, lr: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """(b, 3, h, w) in [0, 1] -> trunk features (b, features, h, w) and every block's output, same shape."""
+        first = self.conv_first(lr)
+        x, outputs = first, []
+        for block in self.body:
+            x = block(x)
+            outputs.append(x)
+        skip = first if self.config.long_skip == "first" else x
+        return skip + self.conv_body(x), outputs
+
+    def enlarge(self, features: Tensor, step: int) -> Tensor:
+        """Double the size: (b, features, h, w) -> (b, features, 2h, 2w); ``step`` counts from 0."""
+        larger = F.interpolate(features, scale_factor=2)
+        return F.leaky_relu(self.conv_up[step](larger), SLOPE)
+
+
+class RRDBNet(RRDBTrunk):
+    """Dense residual trunk at LR size, then nearest-neighbour enlargements by two with a convolution each."""
+
+    weights: WeightsInfo
+    """Set where the network was filled from a file."""
+
+    def __init__(self, config: RRDBConfig) -> None:
+        super().__init__(config, int(math.log2(config.scale)))
+        self.scale: int = config.scale
+        self.conv_hr = nn.Conv2d(config.features, config.features, 3, padding=1)
+        self.conv_last = nn.Conv2d(config.features, 3, 3, padding=1)
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), not clamped."""
+        x, _ = self.trunk(lr)
+        for step in range(len(self.conv_up)):
+            x = self.enlarge(x, step)
+        out: Tensor = self.conv_last(F.leaky_relu(self.conv_hr(x), SLOPE))
+        return out
+
+
+def load_rrdb(scale: int, weights: Path | None = None) -> RRDBNet:
+    """The RRDB network trained with an L1 loss: the packaged one of this scale, or the one in a weights file.
+
+    Raises WeightsError where the file is damaged or of another scale, or where none is packaged for the scale.
+    """
+    return load_pretrained("rrdb", RRDBNet, RRDBConfig, scale, weights)

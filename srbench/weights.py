@@ -1,0 +1,62 @@
+"""Weights files: safetensors with all that has to be known of the numbers in its metadata.
+
+Keys of the metadata, all text: ``model`` (rrdb, esrgan, srflow), ``scale``, ``preset``, ``config`` (JSON: the
+size of the network), ``licence``, ``trained_on``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from srbench.images import write_whole
+from srbench.types import SRBenchError
+
+
+class WeightsError(SRBenchError):
+    """A weights file that is missing, damaged, or of another model."""
+
+
+def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors by name, on the CPU, and the metadata (empty where the file has none).
+
+    Raises WeightsError, naming the file, where it is missing, damaged or no safetensors file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            return tensors, file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(path, error) from None
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata alone, without reading the tensors. Raises WeightsError as ``load_weights`` does."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(path, error) from None
+
+
+def save_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file whole; its folder is made. Equal input gives equal bytes."""
+    write_whole(path, save({name: tensors[name].contiguous() for name in sorted(tensors)}, metadata))
+
+
+def sha256_file(path: Path) -> str:
+    """Hexadecimal sha256 of a file's bytes. Raises OSError where it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _unreadable(path: Path, error: Exception) -> WeightsError:
+    if not path.exists():
+        return WeightsError(f"{path}: no such weights file; check the path")
+    if path.is_dir():
+        return WeightsError(f"{path}: a folder, not a weights file; name the .safetensors file in it")
+    return WeightsError(f"{path}: damaged, or no safetensors file ({error}); replace it")

@@ -1,0 +1,80 @@
+import json
+
+import cattrs
+import pytest
+import torch
+
+from baselines.pretrained import fill
+from baselines.rrdb import RRDBConfig, RRDBNet, load_rrdb
+from srbench.types import Weighted
+from srbench.weights import WeightsError, save_weights, sha256_file
+
+CONFIG = RRDBConfig(4, 8, 4, 1)
+
+
+@pytest.fixture
+def weights(tmp_path):
+    torch.manual_seed(0)
+    path = tmp_path / "rrdb.safetensors"
+    metadata = {"model": "rrdb", "scale": "4", "licence": "CC0-1.0", "trained_on": "nothing"}
+    save_weights(path, RRDBNet(CONFIG).state_dict(), metadata | {"config": json.dumps(cattrs.unstructure(CONFIG))})
+    return path
+
+
+def test_file_to_network(weights):
+    model = load_rrdb(4, weights)
+    assert isinstance(model, Weighted)
+    assert model.weights.sha256 == sha256_file(weights)
+    assert (model.weights.licence, model.weights.trained_on) == ("CC0-1.0", "nothing")
+    assert model.weights.parameters == sum(p.numel() for p in RRDBNet(CONFIG).parameters())
+    torch.manual_seed(0)
+    lr = torch.rand(1, 3, 4, 4)
+    torch.manual_seed(0)
+    assert torch.equal(model(lr * 0), RRDBNet(CONFIG)(lr * 0))
+
+
+def test_another_scale_is_refused(weights):
+    with pytest.raises(WeightsError, match="weights for scale 4, not 8; use --scale 4"):
+        load_rrdb(8, weights)
+
+
+def test_another_model_is_refused(weights):
+    from baselines.esrgan import load_esrgan
+
+    with pytest.raises(WeightsError, match="weights of the model rrdb, not of esrgan"):
+        load_esrgan(4, weights)
+
+
+def test_a_truncated_file_is_refused(weights):
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(WeightsError, match=r"rrdb\.safetensors"):
+        load_rrdb(4, weights)
+
+
+def test_no_weights_for_the_scale():
+    with pytest.raises(WeightsError, match=r"no rrdb weights are packaged for scale 3.*packaged: .*train"):
+        load_rrdb(3)
+
+
+def test_faults_are_listed_and_counted(tmp_path):
+    network = RRDBNet(CONFIG)
+    tensors = network.state_dict()
+    tensors["conv_first.bias"] = torch.zeros(9)
+    tensors["extra"] = torch.zeros(1)
+    del tensors["conv_last.weight"]
+    with pytest.raises(WeightsError) as caught:
+        fill(network, tensors, tmp_path / "file")
+    text = str(caught.value)
+    assert "3 tensors" in text
+    for part in (
+        "missing conv_last.weight",
+        "unexpected extra",
+        "conv_first.bias has shape (9,) instead of (8,)",
+    ):
+        assert part in text
+
+
+def test_a_long_list_is_cut_to_ten(tmp_path):
+    with pytest.raises(WeightsError) as caught:
+        fill(RRDBNet(CONFIG), {}, tmp_path / "file")
+    assert str(caught.value).count("missing") == 10

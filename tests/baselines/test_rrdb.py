@@ -1,0 +1,72 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from baselines.convert import rrdb_from_official
+from baselines.rrdb import RRDB, DenseBlock, RRDBConfig, RRDBNet
+
+
+def network(scale=4, long_skip="first"):
+    torch.manual_seed(0)
+    return RRDBNet(RRDBConfig(scale, 8, 4, 2, long_skip=long_skip))
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_shape(scale):
+    assert network(scale)(torch.rand(2, 3, 5, 7)).shape == (2, 3, 5 * scale, 7 * scale)
+
+
+def test_published_number_of_parameters():
+    """ESRGAN's 4x network with 23 blocks: 16,697,987."""
+    with torch.device("meta"):
+        full = RRDBNet(RRDBConfig(4, 64, 32, 23))
+    assert sum(parameter.numel() for parameter in full.parameters()) == 16_697_987
+
+
+def test_dense_block_is_the_paper_formula():
+    block, x = DenseBlock(4, 3), torch.randn(1, 4, 6, 6)
+    known = [x]
+    for i, conv in enumerate(block.convs):
+        out = F.conv2d(torch.cat(known, 1), conv.weight, conv.bias, padding=1)
+        known.append(out if i == 4 else F.leaky_relu(out, 0.2))
+    torch.testing.assert_close(block(x), 0.2 * known[-1] + x)
+
+
+def test_rrdb_adds_a_fifth_of_three_blocks():
+    block, x = RRDB(4, 3), torch.randn(1, 4, 6, 6)
+    torch.testing.assert_close(block(x), x + 0.2 * block[2](block[1](block[0](x))))
+
+
+@pytest.mark.parametrize("long_skip", ["first", "trunk"])
+def test_long_skip(long_skip):
+    """With the trunk convolution at zero only what is added beside it remains."""
+    net, lr = network(long_skip=long_skip), torch.rand(1, 3, 4, 4)
+    torch.nn.init.zeros_(net.conv_body.weight)
+    torch.nn.init.zeros_(net.conv_body.bias)
+    features, outputs = net.trunk(lr)
+    assert len(outputs) == 2
+    torch.testing.assert_close(features, net.conv_first(lr) if long_skip == "first" else outputs[-1])
+
+
+def test_enlarging_repeats_pixels_before_the_convolution():
+    net, x = network(), torch.randn(1, 8, 3, 3)
+    repeated = x.repeat_interleave(2, -1).repeat_interleave(2, -2)
+    torch.testing.assert_close(net.enlarge(x, 1), F.leaky_relu(net.conv_up[1](repeated), 0.2))
+
+
+def test_official_names_cover_the_network():
+    net = network(8)
+    official = {}
+    for name, tensor in net.state_dict().items():
+        parts = name.split(".")
+        if parts[0] == "body":
+            name = f"RRDB_trunk.{parts[1]}.RDB{int(parts[2]) + 1}.conv{int(parts[4]) + 1}.{parts[5]}"
+        elif parts[0] == "conv_up":
+            name = f"upconv{int(parts[1]) + 1}.{parts[2]}"
+        else:
+            names = {"conv_body": "trunk_conv", "conv_hr": "HRconv"}
+            name = f"{names.get(parts[0], parts[0])}.{parts[1]}"
+        official[name] = tensor
+    converted = rrdb_from_official(official)
+    assert converted.keys() == net.state_dict().keys()
+    assert all(torch.equal(converted[name], tensor) for name, tensor in net.state_dict().items())
