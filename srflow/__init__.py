@@ -1,0 +1,6 @@
+"""SRFlow: the space of high-resolution pictures behind a low-resolution one, as a conditional normalizing flow."""
+
+from srflow.convert import load_official
+from srflow.model import SRFlow, SRFlowConfig
+
+__all__ = ["SRFlow", "SRFlowConfig", "load_official"]

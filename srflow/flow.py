@@ -1,0 +1,199 @@
+"""The conditional flow: steps, levels, and the way through all levels in both directions."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import torch
+from torch import Tensor, nn
+
+from srflow.conditions import Features, FirstConvolutions, StepCondition
+from srflow.layers import (
+    ActNorm,
+    AffineCoupling,
+    AffineInjector,
+    FlowLayer,
+    InvertibleConv1x1,
+    Split,
+    Squeeze,
+)
+
+
+class TransitionStep(FlowLayer[None]):
+    """ActNorm and 1x1 convolution without a coupling: eases the checkerboard a squeeze leaves (SRFlow, section 3.4)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm, self.mix = ActNorm(channels), InvertibleConv1x1(channels)
+
+    def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
+        """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
+        x, norm = self.norm(x)
+        x, mix = self.mix(x)
+        return x, norm + mix
+
+    def inverse(self, z: Tensor, cond: None = None) -> Tensor:
+        """(b, c, h, w) -> the same shape."""
+        return self.norm.inverse(self.mix.inverse(z))
+
+
+class FlowStep(FlowLayer[StepCondition]):
+    """ActNorm, invertible 1x1 convolution, affine injector, conditional affine coupling (SRFlow, figure 2)."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.norm, self.mix = ActNorm(channels), InvertibleConv1x1(channels)
+        self.injector, self.coupling = AffineInjector(channels, width), AffineCoupling(channels, width)
+
+    def forward(self, x: Tensor, cond: StepCondition) -> tuple[Tensor, Tensor]:
+        """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
+        x, norm = self.norm(x)
+        x, mix = self.mix(x)
+        x, injected = self.injector(x, cond.injector)
+        x, coupled = self.coupling(x, cond.coupling)
+        return x, norm + mix + injected + coupled
+
+    def inverse(self, z: Tensor, cond: StepCondition) -> Tensor:
+        """(b, c, h, w) -> the same shape."""
+        z = self.coupling.inverse(z, cond.coupling)
+        z = self.injector.inverse(z, cond.injector)
+        return self.norm.inverse(self.mix.inverse(z))
+
+
+class Level(nn.Module):
+    """Squeeze, transition steps, flow steps, and at the end the split where half of the channels leave.
+
+    ``channels`` counts the input's; after the squeeze there are four times as many.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        steps: int,
+        transitions: int,
+        width: int,
+        *,
+        first: FirstConvolutions,
+        splits: bool,
+    ) -> None:
+        super().__init__()
+        self.squeeze = Squeeze()
+        self.first = first
+        self.transitions = nn.ModuleList(TransitionStep(4 * channels) for _ in range(transitions))
+        self.steps = nn.ModuleList(FlowStep(4 * channels, width) for _ in range(steps))
+        self.split = Split(4 * channels) if splits else None
+
+    def conditions(self, features: Features) -> list[StepCondition]:
+        """All that depends on the LR picture alone, one entry a flow step."""
+        return [
+            StepCondition(step.injector.network(injector), coupling)
+            for step, (injector, coupling) in zip(self.flow_steps(), self.first(features), strict=True)
+        ]
+
+    def flow_steps(self) -> list[FlowStep]:
+        """The flow steps, in encoding order."""
+        return [step for step in self.steps if isinstance(step, FlowStep)]
+
+    def unconditional(self) -> list[FlowLayer[None]]:
+        """The layers before the flow steps, in encoding order."""
+        return [self.squeeze, *(step for step in self.transitions if isinstance(step, TransitionStep))]
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor, features: Features) -> Tensor:
+        """Set every ActNorm of the level from a first batch x (b, c, h, w); returns what goes on to the next level."""
+        for layer in self.unconditional():
+            if isinstance(layer, TransitionStep):
+                layer.norm.initialize(x)
+            x, _ = layer(x, None)
+        for step, (injector, coupling) in zip(self.flow_steps(), self.first(features), strict=True):
+            step.norm.initialize(x)
+            step.injector.network.initialize(injector)
+            affine = step.injector.network(injector)
+            mixed = step.mix(step.norm(x)[0])[0]
+            step.coupling.initialize(step.injector(mixed, affine)[0], coupling)
+            x, _ = step(x, StepCondition(affine, coupling))
+        return x if self.split is None else self.split(x, None)[0][:, : self.split.kept]
+
+    def encode(self, x: Tensor, conditions: list[StepCondition]) -> tuple[Tensor, Tensor | None, Tensor]:
+        """X (b, c, h, w) -> what goes on, the latent that leaves (None without a split), log_det (b,)."""
+        log_det = x.new_zeros(x.shape[0])
+        for layer in self.unconditional():
+            x, share = layer(x, None)
+            log_det = log_det + share
+        for step, condition in zip(self.flow_steps(), conditions, strict=True):
+            x, share = step(x, condition)
+            log_det = log_det + share
+        if self.split is None:
+            return x, None, log_det
+        x, share = self.split(x, None)
+        return x[:, : self.split.kept], x[:, self.split.kept :], log_det + share
+
+    def decode(self, x: Tensor, latent: Tensor | None, conditions: list[StepCondition]) -> Tensor:
+        """Undo ``encode``."""
+        if self.split is not None:
+            assert latent is not None
+            x = self.split.inverse(torch.cat([x, latent], 1))
+        for step, condition in zip(reversed(self.flow_steps()), reversed(conditions), strict=True):
+            x = step.inverse(x, condition)
+        for layer in reversed(self.unconditional()):
+            x = layer.inverse(x, None)
+        return x
+
+
+class ConditionalFlow(nn.Module):
+    """All levels, finest first."""
+
+    def __init__(
+        self,
+        scale: int,
+        levels: int,
+        steps: int,
+        transitions: int,
+        width: int,
+        *,
+        features: int,
+        stacked: int,
+    ) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList()
+        channels = 3
+        for level in range(1, levels + 1):
+            # The released networks split after every level but the last two.
+            splits = level < levels - 1
+            first = FirstConvolutions(features, stacked, width, steps, Fraction(scale, 2**level))
+            self.levels.append(Level(channels, steps, transitions, width, first=first, splits=splits))
+            channels = 2 * channels if splits else 4 * channels
+
+    def conditions(self, features: list[Features]) -> list[list[StepCondition]]:
+        """One list of step conditions a level, from one set of features a level."""
+        return [level.conditions(own) for level, own in zip(self.each(), features, strict=True)]
+
+    def each(self) -> list[Level]:
+        """The levels, finest first."""
+        return [level for level in self.levels if isinstance(level, Level)]
+
+    def latent_shapes(self, height: int, width: int) -> list[tuple[int, int, int]]:
+        """Shapes (c, h, w) of the latents of a picture of height x width, finest first, the deepest last."""
+        shapes, channels = [], 3
+        for depth, level in enumerate(self.each(), 1):
+            channels, split = 4 * channels, level.split
+            if split is not None:
+                shapes.append((channels - split.kept, height >> depth, width >> depth))
+                channels = split.kept
+        return [*shapes, (channels, height >> len(self.levels), width >> len(self.levels))]
+
+    def encode(self, x: Tensor, conditions: list[list[StepCondition]]) -> tuple[list[Tensor], Tensor]:
+        """X (b, 3, H, W) -> latents, finest first, the deepest last, and log|det d latents / d x| (b,)."""
+        latents, log_det = [], x.new_zeros(x.shape[0])
+        for level, own in zip(self.each(), conditions, strict=True):
+            x, latent, share = level.encode(x, own)
+            log_det = log_det + share
+            latents += [] if latent is None else [latent]
+        return [*latents, x], log_det
+
+    def decode(self, latents: list[Tensor], conditions: list[list[StepCondition]]) -> Tensor:
+        """Undo ``encode``: latents -> x (b, 3, H, W)."""
+        *leaving, x = latents
+        for level, own in zip(reversed(self.each()), reversed(conditions), strict=True):
+            x = level.decode(x, leaving.pop() if level.split is not None else None, own)
+        return x

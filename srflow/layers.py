@@ -1,0 +1,230 @@
+"""The invertible layers of SRFlow, each with its own log-determinant and nothing else.
+
+Lugmayr et al., "SRFlow: Learning the Super-Resolution Space with Normalizing Flow", ECCV 2020, section 3.3; ActNorm and
+the invertible 1x1 convolution are those of Kingma and Dhariwal, "Glow", NeurIPS 2018.
+
+A condition enters a layer in the form the layer uses it: whatever depends on the LR picture alone is computed once
+by ``conditions.py`` and serves every sample, every temperature, and both directions.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, NamedTuple, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Condition = TypeVar("Condition")
+
+SCALE_FLOOR = 1e-4
+"""Added to every sigmoid scale, so that the inverse cannot divide by zero."""
+
+
+class FlowLayer(nn.Module, Generic[Condition]):
+    """An invertible map of feature maps given a condition.
+
+    forward: x (b, c, h, w), cond -> z, and log|det dz/dx| of shape (b,), this layer's own share only.
+    inverse: z, cond -> x. Exact up to rounding; its log-determinant is minus the forward one.
+    A condition whose batch is 1 serves any batch.
+    """
+
+    def forward(self, x: Tensor, cond: Condition) -> tuple[Tensor, Tensor]:
+        """x, cond -> z, and log|det dz/dx| of shape (b,)."""
+        raise NotImplementedError
+
+    def inverse(self, z: Tensor, cond: Condition) -> Tensor:
+        """Undo ``forward``."""
+        raise NotImplementedError
+
+
+class Squeeze(FlowLayer[None]):
+    """Every 2x2 patch becomes four channels: (b, c, h, w) <-> (b, 4c, h/2, w/2). A permutation."""
+
+    def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
+        """(b, c, h, w) -> (b, 4c, h/2, w/2), and zeros."""
+        return F.pixel_unshuffle(x, 2), x.new_zeros(x.shape[0])
+
+    def inverse(self, z: Tensor, cond: None = None) -> Tensor:
+        """(b, 4c, h/2, w/2) -> (b, c, h, w)."""
+        return F.pixel_shuffle(z, 2)
+
+
+class ActNorm(FlowLayer[None]):
+    """Shift and scale of every channel (Glow, section 3.1): z = (x + bias) * exp(log_scale).
+
+    ``initialize`` sets them from a first batch, by an explicit call, so that every process starts from equal values.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+        self.log_scale = nn.Parameter(torch.zeros(channels, 1, 1))
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor) -> None:
+        """Give every channel of x (b, c, h, w) mean 0 and variance 1."""
+        mean = x.mean((0, 2, 3)).view(-1, 1, 1)
+        deviation = (x - mean).square().mean((0, 2, 3)).sqrt().view(-1, 1, 1)
+        self.bias.copy_(-mean)
+        self.log_scale.copy_(-(deviation + 1e-6).log())
+
+    def normalize(self, x: Tensor) -> Tensor:
+        """The map alone, for use inside networks where no log-determinant is asked for."""
+        return (x + self.bias) * self.log_scale.exp()
+
+    def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
+        """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
+        log_det = self.log_scale.sum() * (x.shape[-2] * x.shape[-1])
+        return self.normalize(x), log_det.expand(x.shape[0])
+
+    def inverse(self, z: Tensor, cond: None = None) -> Tensor:
+        """(b, c, h, w) -> the same shape."""
+        return z * (-self.log_scale).exp() - self.bias
+
+
+class InvertibleConv1x1(FlowLayer[None]):
+    """One full matrix that mixes the channels of every pixel (Glow, section 3.2), at first a random rotation.
+
+    Inverse and log-determinant are computed in float64: the couplings after them multiply what they lose.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(nn.init.orthogonal_(torch.empty(channels, channels)))
+
+    def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
+        """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
+        log_det = torch.linalg.slogdet(self.weight.double()).logabsdet.to(x.dtype) * (x.shape[-2] * x.shape[-1])
+        return F.conv2d(x, self.weight[:, :, None, None]), log_det.expand(x.shape[0])
+
+    def inverse(self, z: Tensor, cond: None = None) -> Tensor:
+        """(b, c, h, w) -> the same shape. Raises torch.linalg.LinAlgError for a singular matrix."""
+        inverse = torch.linalg.inv(self.weight.double()).to(z.dtype)
+        return F.conv2d(z, inverse[:, :, None, None])
+
+
+class ZeroConv(nn.Module):
+    """A 3x3 convolution that starts at zero, scaled by exp(3 * log_scale) (Glow's code)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(outputs, inputs, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.log_scale = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, i, h, w) -> (b, o, h, w)."""
+        factor = (3 * self.log_scale).exp()
+        return F.conv2d(x, self.weight * factor[:, None, None, None], self.bias * factor, padding=1)
+
+
+class Affine(NamedTuple):
+    """z = (x + shift) * scale, elementwise, with scale in (0.0001, 1.0001)."""
+
+    shift: Tensor
+    scale: Tensor
+
+
+class AffineNetwork(nn.Module):
+    """From the first convolution's output (b, width, h, w) to a shift and a scale of ``channels`` each.
+
+    ActNorm, ReLU, 1x1 convolution, ActNorm, ReLU, 3x3 convolution that starts at zero.
+    """
+
+    def __init__(self, width: int, channels: int) -> None:
+        super().__init__()
+        self.norm_first = ActNorm(width)
+        self.mix = nn.Conv2d(width, width, 1, bias=False)
+        nn.init.normal_(self.mix.weight, std=0.05)
+        self.norm_mix = ActNorm(width)
+        self.last = ZeroConv(width, 2 * channels)
+
+    def initialize(self, hidden: Tensor) -> None:
+        """Set the inner ActNorms from a first batch."""
+        self.norm_first.initialize(hidden)
+        self.norm_mix.initialize(self.mix(F.relu(self.norm_first.normalize(hidden))))
+
+    def forward(self, hidden: Tensor) -> Affine:
+        """(b, width, h, w) -> shift and scale, (b, channels, h, w) each."""
+        hidden = F.relu(self.norm_first.normalize(hidden))
+        hidden = F.relu(self.norm_mix.normalize(self.mix(hidden)))
+        shift, scale = self.last(hidden).chunk(2, 1)
+        return Affine(shift, torch.sigmoid(scale + 2) + SCALE_FLOOR)
+
+
+class AffineInjector(FlowLayer[Affine]):
+    """Shift and scale of every element by the LR picture alone (SRFlow, equation 6)."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.network = AffineNetwork(width, channels)
+
+    def forward(self, x: Tensor, cond: Affine) -> tuple[Tensor, Tensor]:
+        """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
+        return (x + cond.shift) * cond.scale, _log_det(cond.scale).expand(x.shape[0])
+
+    def inverse(self, z: Tensor, cond: Affine) -> Tensor:
+        """(b, c, h, w) -> the same shape."""
+        return z / cond.scale - cond.shift
+
+
+class AffineCoupling(FlowLayer[Tensor]):
+    """The first half of the channels and the LR picture shift and scale the second half (SRFlow, equation 5).
+
+    ``cond`` (b, width, h, w) is the LR picture's share of the first convolution: a convolution is linear in its input
+    channels, so that share is computed beforehand and the first half's share is added here.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.kept = channels // 2
+        self.first = nn.Conv2d(self.kept, width, 3, padding=1, bias=False)
+        nn.init.normal_(self.first.weight, std=0.05)
+        self.network = AffineNetwork(width, channels - self.kept)
+
+    def initialize(self, x: Tensor, cond: Tensor) -> None:
+        """Set the inner ActNorms from a first batch."""
+        self.network.initialize(self.first(x[:, : self.kept]) + cond)
+
+    def forward(self, x: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
+        """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
+        kept, changed = x[:, : self.kept], x[:, self.kept :]
+        shift, scale = self.network(self.first(kept) + cond)
+        return torch.cat([kept, (changed + shift) * scale], 1), _log_det(scale)
+
+    def inverse(self, z: Tensor, cond: Tensor) -> Tensor:
+        """(b, c, h, w) -> the same shape."""
+        kept, changed = z[:, : self.kept], z[:, self.kept :]
+        shift, scale = self.network(self.first(kept) + cond)
+        return torch.cat([kept, changed / scale - shift], 1)
+
+
+class Split(FlowLayer[None]):
+    """The first half of the channels predicts mean and deviation of the second, which becomes standard normal.
+
+    An affine map like any other; the level then lets the second half leave as a latent. (SRFlow, section 3.3; Glow's
+    multi-scale architecture.)
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.kept = channels // 2
+        self.prior = ZeroConv(self.kept, 2 * (channels - self.kept))
+
+    def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
+        """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
+        kept, leaving = x[:, : self.kept], x[:, self.kept :]
+        mean, log_deviation = self.prior(kept).chunk(2, 1)
+        latent = (leaving - mean) * (-log_deviation).exp()
+        return torch.cat([kept, latent], 1), -log_deviation.flatten(1).sum(1)
+
+    def inverse(self, z: Tensor, cond: None = None) -> Tensor:
+        """(b, c, h, w) -> the same shape."""
+        kept, latent = z[:, : self.kept], z[:, self.kept :]
+        mean, log_deviation = self.prior(kept).chunk(2, 1)
+        return torch.cat([kept, mean + log_deviation.exp() * latent], 1)
+
+
+def _log_det(scale: Tensor) -> Tensor:
+    return scale.log().flatten(1).sum(1)

@@ -1,0 +1,165 @@
+"""SRFlow: the distribution of HR pictures that fit an LR picture. Encode, decode, likelihood, sample.
+
+Lugmayr et al., "SRFlow: Learning the Super-Resolution Space with Normalizing Flow", ECCV 2020.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from baselines.pretrained import fill, load_pretrained
+from baselines.rrdb import RRDBConfig
+from srbench.config import load_preset
+from srbench.types import SRBenchError, WeightsInfo
+from srbench.weights import load_weights
+from srflow.conditions import StepCondition
+from srflow.encoder import Encoder
+from srflow.flow import ConditionalFlow
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+class PictureError(SRBenchError):
+    """A picture that the flow cannot take."""
+
+
+@dataclass(frozen=True)
+class SRFlowConfig:
+    """Size of an SRFlow network."""
+
+    encoder: RRDBConfig
+    """The LR encoder; its scale is the flow's."""
+    stacked: tuple[int, ...]
+    """Encoder blocks (counted from 0) whose outputs condition every level, beside the level's own features."""
+    steps: int
+    """Conditional flow steps a level, K in the paper (16)."""
+    width: int
+    """Channels inside the couplings' networks (64 in the paper)."""
+    transitions: int = 2
+    """Steps without a coupling at the start of every level."""
+
+    @property
+    def levels(self) -> int:
+        """L in the paper: 3 for 4x, 4 for 8x."""
+        return int(math.log2(self.encoder.scale)) + 1
+
+
+class SRFlow(nn.Module):
+    """The conditional normalizing flow. Pictures are RGB in [0, 1]; latents are standard normal."""
+
+    weights: WeightsInfo
+    """Set where the network was filled from a file."""
+
+    def __init__(self, config: SRFlowConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.scale: int = config.encoder.scale
+        self.encoder = Encoder(config.encoder, config.stacked)
+        self.flow = ConditionalFlow(
+            self.scale,
+            config.levels,
+            config.steps,
+            config.transitions,
+            config.width,
+            features=config.encoder.features,
+            stacked=config.encoder.features * len(config.stacked),
+        )
+
+    @classmethod
+    def from_preset(cls, name: str, weights: Path | None = None) -> SRFlow:
+        """A network of a preset's size, with untrained weights unless a weights file is named.
+
+        Raises PresetError for an unknown preset, WeightsError for a file that does not fit.
+        """
+        from srflow.train import SRFlowPreset
+
+        model = cls(load_preset(files("srflow") / "presets", name, SRFlowPreset).network)
+        if weights is not None:
+            fill(model, load_weights(weights)[0], weights)
+        return model
+
+    def encode(self, hr: Tensor, lr: Tensor) -> tuple[list[Tensor], Tensor]:
+        """HR (b, 3, H, W) and LR (b, 3, h, w) -> latents and log|det d latents / d hr| of shape (b,).
+
+        Latents come finest first, the last one is the deepest. An odd LR side is extended by one pixel by reflection,
+        the HR picture with it. Raises PictureError where the sizes do not belong together.
+        """
+        height, width = lr.shape[-2:]
+        if hr.shape[-2:] != (self.scale * height, self.scale * width):
+            raise PictureError(
+                f"HR {_size(hr)} does not belong to LR {_size(lr)}; "
+                f"it has to be {self.scale} times as large: {self.scale * height}x{self.scale * width}"
+            )
+        return self.flow.encode(_even(hr, self.scale, height, width), self.conditions(lr))
+
+    def decode(self, latents: list[Tensor], lr: Tensor) -> Tensor:
+        """Latents as ``encode`` gives them and LR (b, 3, h, w) -> HR (b, 3, s*h, s*w), not clamped."""
+        hr = self.flow.decode(latents, self.conditions(lr))
+        return hr[..., : self.scale * lr.shape[-2], : self.scale * lr.shape[-1]]
+
+    def conditions(self, lr: Tensor) -> list[list[StepCondition]]:
+        """All that the flow takes from LR (b, 3, h, w); b = 1 serves any number of samples."""
+        return self.flow.conditions(self.encoder(_even(lr, 1, *lr.shape[-2:])))
+
+    def log_prob(self, hr: Tensor, lr: Tensor) -> Tensor:
+        """Log p(hr | lr) in nats, (b,): the density of the values in [0, 1]."""
+        latents, log_det = self.encode(hr, lr)
+        return log_det + sum(-0.5 * (z.square() + LOG_2PI).flatten(1).sum(1) for z in latents)
+
+    def nll(self, hr: Tensor, lr: Tensor) -> Tensor:
+        """Negative log-likelihood in bits per dimension (3*H*W) of the picture as given, (b,): no quantisation term."""
+        return -self.log_prob(hr, lr) / (math.log(2) * hr[0].numel())
+
+    def forward(self, hr: Tensor, lr: Tensor) -> Tensor:
+        """``nll``: the training loss, by the name that distributed training hooks."""
+        return self.nll(hr, lr)
+
+    @torch.no_grad()
+    def initialize(self, hr: Tensor, lr: Tensor) -> None:
+        """Set every ActNorm from a first batch (Glow, section 3.1). Call once, before any wrapping for processes."""
+        x = hr
+        for level, features in zip(self.flow.each(), self.encoder(lr), strict=True):
+            x = level.initialize(x, features)
+
+    @torch.no_grad()
+    def sample(self, lr: Tensor, n: int, *, temperature: float, generator: torch.Generator) -> Tensor:
+        """N draws for one LR picture (3, h, w) -> (n, 3, s*h, s*w), not clamped.
+
+        Every latent is drawn from a normal distribution of standard deviation ``temperature`` (SRFlow, section 3.5),
+        on the generator's device, finest latent first.
+        """
+        height, width = (side + side % 2 for side in lr.shape[-2:])
+        latents = [
+            torch.randn((n, *shape), generator=generator).to(lr.device, lr.dtype) * temperature
+            for shape in self.flow.latent_shapes(self.scale * height, self.scale * width)
+        ]
+        return self.decode(latents, lr[None])
+
+
+def load_srflow(scale: int, weights: Path | None = None) -> SRFlow:
+    """The packaged SRFlow of this scale, or the one in a weights file.
+
+    Raises WeightsError where the file is damaged or of another scale, or where none is packaged for the scale.
+    """
+    return load_pretrained("srflow", SRFlow, SRFlowConfig, scale, weights, package="srflow")
+
+
+def _even(pictures: Tensor, scale: int, height: int, width: int) -> Tensor:
+    """Extend by reflection at the bottom and right as if the LR sides height and width were made even."""
+    down, right = scale * (height % 2), scale * (width % 2)
+    if not down and not right:
+        return pictures
+    if min(height, width) < 2:
+        raise PictureError(f"an LR picture of {height}x{width} is too small; both sides need 2 pixels")
+    return F.pad(pictures, (0, right, 0, down), mode="reflect")
+
+
+def _size(pictures: Tensor) -> str:
+    return f"{pictures.shape[-2]}x{pictures.shape[-1]}"

@@ -1,0 +1,165 @@
+"""The whole flow: inverse, Jacobian, likelihood, sampling, sizes."""
+
+import math
+from fractions import Fraction
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.autograd.functional import jacobian
+
+from baselines.rrdb import RRDBConfig
+from srbench.types import StochasticSRModel
+from srflow import SRFlow, SRFlowConfig
+from srflow.conditions import Features, FirstConvolutions
+from srflow.enlarge import convolve_enlarged
+from srflow.model import PictureError
+
+
+def build(scale, seed=0):
+    torch.manual_seed(seed)
+    model = SRFlow(SRFlowConfig(RRDBConfig(scale, 8, 4, 2), (0, 1), steps=2, width=8))
+    for name, parameter in model.flow.named_parameters():
+        if name.endswith(("last.weight", "prior.weight", "bias", "log_scale")):
+            parameter.data += 0.05 * torch.randn_like(parameter)
+    return model
+
+
+def pair(scale, height, width, batch=2, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(scale)
+    hr = torch.rand((batch, 3, scale * height, scale * width), generator=generator, dtype=dtype)
+    return hr, F.avg_pool2d(hr, scale)
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+@pytest.mark.parametrize("size", [(2, 2), (4, 6)])
+def test_decode_undoes_encode(scale, size):
+    model = build(scale).double()
+    hr, lr = pair(scale, *size)
+    latents, _ = model.encode(hr, lr)
+    torch.testing.assert_close(model.decode(latents, lr), hr, rtol=0, atol=1e-9)
+    assert [latent.shape[1:] for latent in latents] == model.flow.latent_shapes(*hr.shape[-2:])
+    assert sum(latent[0].numel() for latent in latents) == hr[0].numel()
+
+
+@pytest.mark.parametrize(("scale", "number"), [(2, 1), (4, 2), (8, 3)])
+def test_all_levels_but_the_last_two_split(scale, number):
+    """Two levels at 2x, three at 4x, four at 8x; the deepest latent comes last."""
+    shapes = build(scale).flow.latent_shapes(16, 16)
+    assert len(shapes) == number
+    assert shapes[-1][1:] == (16 // (2 * scale), 16 // (2 * scale))
+
+
+def test_log_determinant_is_the_jacobians():
+    model = build(4).double()
+    hr, lr = pair(4, 2, 2, batch=1)
+    conditions = model.conditions(lr)
+
+    def flat_latents(flat):
+        return torch.cat([z.flatten() for z in model.flow.encode(flat.view_as(hr), conditions)[0]])
+
+    matrix = jacobian(flat_latents, hr.flatten(), vectorize=True)
+    torch.testing.assert_close(model.encode(hr, lr)[1][0], torch.linalg.slogdet(matrix).logabsdet, rtol=1e-8, atol=1e-8)
+
+
+def test_log_prob_is_the_change_of_variables():
+    model = build(4).double()
+    hr, lr = pair(4, 2, 4)
+    latents, log_det = model.encode(hr, lr)
+    normal = torch.distributions.Normal(0.0, 1.0)
+    expected = log_det + sum(normal.log_prob(z).flatten(1).sum(1) for z in latents)
+    torch.testing.assert_close(model.log_prob(hr, lr), expected)
+    torch.testing.assert_close(model.nll(hr, lr), -expected / math.log(2) / hr[0].numel())
+    torch.testing.assert_close(model(hr, lr), model.nll(hr, lr))
+
+
+def test_pictures_of_a_batch_do_not_meet():
+    model = build(4).double()
+    hr, lr = pair(4, 4, 2)
+    together = model.nll(hr, lr)
+    torch.testing.assert_close(together, torch.cat([model.nll(hr[i : i + 1], lr[i : i + 1]) for i in range(2)]))
+
+
+def test_sample_depends_on_the_generator_alone():
+    model = build(8)
+    _, lr = pair(8, 4, 2, dtype=torch.float32)
+
+    def draw(seed, temperature=0.8):
+        return model.sample(lr[0], 3, temperature=temperature, generator=torch.Generator().manual_seed(seed))
+
+    assert isinstance(model, StochasticSRModel)
+    assert draw(1).shape == (3, 3, 32, 16)
+    assert torch.equal(draw(1), draw(1))
+    assert not torch.allclose(draw(1), draw(2), atol=1e-3)
+    assert not torch.allclose(draw(1)[0], draw(1)[1], atol=1e-3)
+    cold = draw(1, 0.0)
+    torch.testing.assert_close(cold[0], cold[1])
+    torch.testing.assert_close(cold, draw(2, 0.0))
+
+
+def test_latents_of_a_sample_have_the_temperature_as_deviation():
+    model = build(4)
+    _, lr = pair(4, 16, 16, batch=1, dtype=torch.float32)
+    hr = model.sample(lr[0], 4, temperature=0.5, generator=torch.Generator().manual_seed(0))
+    latents, _ = model.encode(hr, lr.expand(4, -1, -1, -1))
+    for latent in latents:
+        assert latent.std().item() == pytest.approx(0.5, rel=0.03)
+
+
+@pytest.mark.parametrize("size", [(3, 5), (4, 3), (7, 2)])
+def test_odd_sizes(size):
+    model = build(4).double()
+    hr, lr = pair(4, *size)
+    latents, _ = model.encode(hr, lr)
+    torch.testing.assert_close(model.decode(latents, lr), hr, rtol=0, atol=1e-9)
+    sample = model.sample(lr[0], 1, temperature=0.8, generator=torch.Generator().manual_seed(0))
+    assert sample.shape == (1, 3, 4 * size[0], 4 * size[1])
+
+
+def test_a_picture_of_one_row_is_refused():
+    with pytest.raises(PictureError, match="1x6 is too small"):
+        build(4).sample(torch.rand(3, 1, 6), 1, temperature=0.8, generator=torch.Generator())
+
+
+def test_sizes_that_do_not_belong_together_are_refused():
+    with pytest.raises(PictureError, match=r"HR 16x16 does not belong to LR 4x6.*16x24"):
+        build(4).encode(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 4, 6))
+
+
+def test_initialise_normalises_every_step():
+    model = build(4)
+    hr, lr = pair(4, 8, 8, batch=4, dtype=torch.float32)
+    model.initialize(hr, lr)
+    latents, _ = model.encode(hr, lr)
+    assert all(0.05 < latent.std().item() < 20 for latent in latents)
+    torch.testing.assert_close(model.decode(latents, lr), hr, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3, 4, 8])
+def test_convolution_before_enlargement_equals_the_one_after(scale):
+    generator = torch.Generator().manual_seed(scale)
+    x, weight, bias = (
+        torch.randn(shape, generator=generator, dtype=torch.float64) for shape in [(2, 5, 4, 3), (6, 5, 3, 3), (6,)]
+    )
+    enlarged = x.repeat_interleave(scale, -1).repeat_interleave(scale, -2)
+    for b in (bias, None):
+        torch.testing.assert_close(convolve_enlarged(x, weight, b, scale), F.conv2d(enlarged, weight, b, padding=1))
+
+
+def test_convolution_before_enlargement_has_the_right_gradients():
+    x = torch.randn(1, 2, 3, 2, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(3, 2, 3, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda a, b: convolve_enlarged(a, b, None, 4), (x, weight))
+
+
+@pytest.mark.parametrize("enlargement", ["1/2", "1", "2", "4"])
+def test_first_convolutions_equal_one_convolution_of_everything(enlargement):
+    """Own features and nearest-resized stack side by side, as the paper's figure has it."""
+    factor = Fraction(enlargement)
+    first = FirstConvolutions(3, 4, width=2, steps=3, enlargement=factor).double()
+    stacked = torch.randn(2, 4, 4, 6, dtype=torch.float64)
+    own = torch.randn(2, 3, int(4 * factor), int(6 * factor), dtype=torch.float64)
+    everything = torch.cat([own, F.interpolate(stacked, own.shape[-2:])], 1)
+    expected = F.conv2d(everything, torch.cat([first.own, first.stacked], 1), padding=1)
+    found = [share for step in first(Features(own, stacked)) for share in step]
+    torch.testing.assert_close(torch.cat(found, 1), expected)
