@@ -48,9 +48,7 @@ def load_preset(folder: Traversable, name: str, cls: type[T]) -> T:
     """
     if name.endswith(".toml"):
         return load_toml(Path(name), cls)
-    presets = {
-        entry.name.removesuffix(".toml"): entry for entry in folder.iterdir() if entry.name.endswith(".toml")
-    }
+    presets = {entry.name.removesuffix(".toml"): entry for entry in folder.iterdir() if entry.name.endswith(".toml")}
     if name not in presets:
         raise PresetError(unknown("preset", name, presets))
     return load_toml(presets[name], cls)

@@ -7,6 +7,7 @@ size of the network), ``licence``, ``trained_on``.
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -45,13 +46,26 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 def save_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write a safetensors file whole; its folder is made. Equal input gives equal bytes."""
-    write_whole(path, save({name: tensors[name].contiguous() for name in sorted(tensors)}, metadata))
+    content = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
+    write_whole(path, _with_sorted_header(content))
 
 
 def sha256_file(path: Path) -> str:
     """Hexadecimal sha256 of a file's bytes. Raises OSError where it cannot be read."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _with_sorted_header(content: bytes) -> bytes:
+    """The library writes the metadata in random order; sorted, equal weights have equal hashes.
+
+    A file is the length of the header (8 bytes, little-endian), the header (JSON, filled up with spaces to a
+    multiple of 8), and the tensors at offsets from the header's end.
+    """
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[end:]
 
 
 def _unreadable(path: Path, error: Exception) -> WeightsError:

@@ -1,0 +1,226 @@
+"""The command line. Whatever loads torch is imported inside the commands, so that help comes at once."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from srbench.types import SRBenchError
+
+if TYPE_CHECKING:
+    from srbench.types import Metric, WeightsInfo
+
+_DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
+
+
+class OneLineErrors(click.Group):
+    """A group of commands whose faults are one line on stderr.
+
+    Exit codes: 1 for a fault of the input, 2 for a wrong command line, 130 for an interruption.
+    """
+
+    def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - click's own signature
+        """Run the command that the arguments name, and exit."""
+        try:
+            code = super().main(*args, **extra | {"standalone_mode": False})
+        except click.UsageError as error:
+            command = error.ctx.command_path if error.ctx else "srbench"
+            _fault(f"{error.format_message()} See {command} --help.")
+            sys.exit(2)
+        except (SRBenchError, click.ClickException) as error:
+            _fault(str(error))
+            sys.exit(1)
+        except (KeyboardInterrupt, click.Abort):
+            _fault("interrupted; finished work is kept, and the same command goes on from there")
+            sys.exit(130)
+        except BrokenPipeError:
+            sys.exit(1)
+        except OSError as error:
+            _fault(f"{error.filename or 'disk'}: {error.strerror}; finished work is kept")
+            sys.exit(1)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fault(text: str) -> None:
+    click.echo(f"srbench: {text}", err=True)
+
+
+def _listed(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    parts = tuple(dict.fromkeys(part.strip() for part in value.split(",")))
+    if not all(parts):
+        raise click.BadParameter(f"{value!r} has an empty part; separate names by single commas.")
+    return parts
+
+
+def _temperatures(context: click.Context, parameter: click.Parameter, value: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(dict.fromkeys(float(part) for part in value.split(",")))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a list of numbers such as 0,0.5,0.8.") from None
+    for number in numbers:
+        if not (0 <= number < math.inf):
+            raise click.BadParameter(f"{number:g} is not a temperature; it must be 0 or more.")
+    return numbers
+
+
+@click.group(
+    cls=OneLineErrors,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(package_name="sr-bench", prog_name="srbench")
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Super-resolution tables that can be checked."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@main.command("run")
+@click.option("--models", required=True, callback=_listed, metavar="A,B", help="Names, name:WEIGHTS, label=FOLDER "
+              "of results, file.py:Name, package.module:Name.")  # fmt: skip
+@click.option("--scale", required=True, type=click.IntRange(min=2), help="Enlargement.")
+@click.option("--data", metavar="NAME|DIR", help="A data set or a folder of HR pictures. [default: photos]")
+@click.option("--hr", metavar="DIR", help="HR pictures, paired with --lr by name.")
+@click.option("--lr", metavar="DIR", help="LR pictures.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first pictures.")
+@click.option("--crop", type=click.IntRange(min=1), help="Only the centre of every picture, in HR pixels.")
+@click.option("--metrics", callback=_listed, metavar="A,B", help="[default: the eight of the suite]")
+@click.option("--temperature", "temperatures", default="0.8", show_default=True, callback=_temperatures,
+              metavar="T,T", help="Of models that draw samples.")  # fmt: skip
+@click.option("--samples", default=5, show_default=True, type=click.IntRange(min=1), help="Drawn per picture.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of the samples.")
+@click.option("--device", default="auto", show_default=True, type=_DEVICES)
+@click.option("--out", metavar="DIR", help="Folder of the run. [default: runs/DATE-MODELS-xSCALE]")
+@click.pass_context
+def run_command(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - click's own signature
+    """Measure models on pictures and write a report.
+
+    Killed, the same command goes on where it stopped.
+    """
+    if (options["hr"] is None) != (options["lr"] is None):
+        raise click.UsageError("--hr and --lr go together.")
+    if options["hr"] is not None and options["data"] is not None:
+        raise click.UsageError("--data and --hr/--lr exclude each other.")
+    if options["hr"] is None:
+        options["data"] = options["data"] or "photos"
+    if options["metrics"] is None:
+        del options["metrics"]
+    from srbench.console import warn_in_one_line
+    from srbench.plan import RunSpec
+    from srbench.run import run
+
+    warn_in_one_line()
+    outcome = run(RunSpec(**options))
+    _report(outcome.folder)
+    if outcome.failures:
+        listed = "; ".join(outcome.failures)
+        _fault(f"{len(outcome.failures)} could not be measured, all others were: {listed}")
+        context.exit(1)
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+def report(run: Path) -> None:
+    """Write the report of a finished or unfinished RUN again, from its folder alone."""
+    _report(run)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--preset", required=True, help="Size of the network and length of the training.")
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder of HR pictures.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the training.")
+@click.option("--start", type=click.Path(path_type=Path), help="Weights to start from.")
+@click.option("--device", default="auto", show_default=True, type=_DEVICES)
+def train(name: str, preset: str, data: Path, out: Path, start: Path | None, device: str) -> None:
+    """Train the model NAME. Killed, the same command goes on from its last checkpoint."""
+    from srbench.console import show, warn_in_one_line
+    from srbench.inference import choose_device
+    from srbench.registry import load_trainer
+
+    warn_in_one_line()
+    weights = load_trainer(name)(preset, data, out, start=start, device=choose_device(device))
+    show(f"{weights}")
+
+
+@main.command("list")
+@click.argument("kind", type=click.Choice(["models", "metrics", "datasets", "trainers"]))
+def list_command(kind: str) -> None:
+    """List what is installed."""
+    from srbench.console import show
+    from srbench.registry import describe, registered
+
+    width = max(map(len, registered(kind)), default=0)
+    for name in registered(kind):
+        try:
+            line = describe(kind, name).splitlines()[0]
+        except SRBenchError as error:  # a broken plugin must not hide the others
+            line = f"broken: {error}"
+        show(f"{name:{width}}  {line}")
+
+
+@main.command("show")
+@click.argument("name")
+def show_command(name: str) -> None:
+    """Tell what is known of a model, metric or data set."""
+    from srbench.console import show
+    from srbench.names import unknown
+    from srbench.registry import KINDS, SCALES, describe, load_dataset, load_metric, ready_models, registered
+
+    kinds = [kind for kind in KINDS if name in registered(kind)]
+    if not kinds:
+        every = {known for kind in KINDS for known in registered(kind)}
+        raise SRBenchError(unknown("name", name, every))
+    for kind in kinds:
+        point = registered(kind)[name]
+        show(f"{kind.removesuffix('s')} {name} ({point.value})\n\n{describe(kind, name)}\n")
+        if kind == "metrics":
+            show(_metric_sentence(load_metric(name)))
+        if kind == "datasets":
+            show(f"{len(load_dataset(name, SCALES[0]))} pictures")
+        if kind == "models":
+            for scale, model in ready_models(name).items():
+                show(f"x{scale}: {_weights_sentence(model.weights)}")
+
+
+def _metric_sentence(metric: Metric) -> str:
+    direction = "higher" if metric.higher_is_better else "lower"
+    unit = f", in {metric.unit}" if metric.unit else ""
+    return f"{metric.title}: {direction} is better{unit}. Protocol: {metric.protocol}."
+
+
+def _weights_sentence(weights: WeightsInfo | None) -> str:
+    if weights is None:
+        return "no weights needed"
+    facts = f"{weights.parameters:,} parameters, {weights.licence}, trained on {weights.trained_on}"
+    return f"{facts}, sha256 {weights.sha256}"
+
+
+@main.command()
+@click.pass_context
+def doctor(context: click.Context) -> None:
+    """Check the installation; exit 1 where something is missing."""
+    from srbench.console import show
+    from srbench.doctor import findings
+
+    found = findings()
+    for fine, name, value in found:
+        show(f"{'ok     ' if fine else 'MISSING'}  {name}: {value}")
+    if not all(fine for fine, _, _ in found):
+        context.exit(1)
+
+
+def _report(run: Path) -> None:
+    from srbench.console import show
+    from srbench.report import terminal_table, write_report
+
+    path = write_report(run)
+    show(terminal_table(run))
+    show(str(path))

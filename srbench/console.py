@@ -1,0 +1,53 @@
+"""What a person sees: progress and faults on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import warnings
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+_STDERR = Console(stderr=True)
+_STDOUT = Console()
+_NO_LIMIT = 10_000
+
+
+def say(text: str) -> None:
+    """One line on stderr, above a progress bar that may be there; never wrapped."""
+    _STDERR.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
+def show(result: str | Table) -> None:
+    """A line or a table on stdout. Into a pipe or a file a table is as wide as it needs to be."""
+    if isinstance(result, str):
+        _STDOUT.print(result, soft_wrap=True, markup=False, highlight=False)
+    elif _STDOUT.is_terminal:
+        _STDOUT.print(result)
+    else:
+        Console(width=_NO_LIMIT).print(result)
+
+
+def progress() -> Progress:
+    """A bar on stderr with the number done, the time taken and the time left."""
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left", style="dim"),
+        TimeRemainingColumn(),
+        console=_STDERR,
+    )
+
+
+def warn_in_one_line() -> None:
+    """From now on a warning is one line on stderr, without the line of code that gave it."""
+    warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")

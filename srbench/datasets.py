@@ -1,0 +1,188 @@
+"""Sets of benchmark pictures: the packaged photographs, a folder of HR pictures, an HR and an LR folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from torch import Tensor
+
+from srbench.folders import pictures_in
+from srbench.images import crop_centre, crop_to_multiple, quantize_round, read_image
+from srbench.resize import downscale_uint8
+from srbench.types import Dataset, ImagePair, SRBenchError
+
+
+class DatasetError(SRBenchError):
+    """Pictures that make no benchmark pair."""
+
+
+class Folder:
+    """HR pictures, cropped to a multiple of the scale; LR is what MATLAB's ``imresize`` makes of them.
+
+    With ``crop``, the central crop x crop of HR is taken first (rounded down to a multiple of the scale).
+    Raises FolderError for a folder without pictures, DatasetError for a crop below the scale.
+    """
+
+    def __init__(self, folder: Path, scale: int, *, crop: int | None = None, name: str | None = None) -> None:
+        self.name = name or folder.resolve().name
+        self.folder, self.scale, self.crop = folder, scale, crop
+        self.files = pictures_in(folder)
+        _check_crop(crop, scale)
+
+    def __len__(self) -> int:
+        """How many pictures."""
+        return len(self.files)
+
+    def __iter__(self) -> Iterator[str]:
+        """Their names, sorted."""
+        return iter(self.files)
+
+    def read(self, name: str) -> ImagePair:
+        """Raises ImageError for a damaged file, DatasetError for a picture smaller than the scale."""
+        path = self.files[name]
+        whole = quantize_round(read_image(path))
+        hr = crop_to_multiple(whole if self.crop is None else crop_centre(whole, self.crop), self.scale)
+        if hr.numel() == 0:
+            raise DatasetError(f"{path}: {_size(whole)} is smaller than the scale {self.scale}; remove it")
+        return ImagePair(name, _unit(downscale_uint8(hr, self.scale)), _unit(hr))
+
+    def digest(self, name: str) -> str:
+        """Of the file's bytes, scale and crop. Raises DatasetError where the file cannot be read."""
+        return _digest([self.files[name]], f"bicubic x{self.scale} crop {self.crop}")
+
+
+class PairedFolders:
+    """HR and LR pictures, paired by name.
+
+    Raises FolderError for a folder without pictures, DatasetError that names every picture without a partner.
+    """
+
+    def __init__(self, hr: Path, lr: Path, scale: int) -> None:
+        self.name = hr.resolve().name
+        self.scale = scale
+        self.hr, self.lr = pictures_in(hr), pictures_in(lr)
+        faults = [
+            f"{folder} lacks {', '.join(missing)}"
+            for folder, missing in (
+                (lr, [name for name in self.hr if name not in self.lr]),
+                (hr, [name for name in self.lr if name not in self.hr]),
+            )
+            if missing
+        ]
+        if faults:
+            raise DatasetError(f"HR and LR are paired by name, but {'; '.join(faults)}; add or remove pictures")
+
+    def __len__(self) -> int:
+        """How many pairs."""
+        return len(self.hr)
+
+    def __iter__(self) -> Iterator[str]:
+        """Their names, sorted."""
+        return iter(self.hr)
+
+    def read(self, name: str) -> ImagePair:
+        """Raises ImageError for a damaged file, DatasetError for sizes that do not fit."""
+        hr, lr = (quantize_round(read_image(files[name])) for files in (self.hr, self.lr))
+        if [side * self.scale for side in lr.shape[-2:]] != list(hr.shape[-2:]):
+            raise DatasetError(
+                f"{name}: HR of {_size(hr)} is not {self.scale} times LR of {_size(lr)}; "
+                "give the scale they were made with, or crop HR to it"
+            )
+        return ImagePair(name, _unit(lr), _unit(hr))
+
+    def digest(self, name: str) -> str:
+        """Of both files' bytes and the scale. Raises DatasetError where a file cannot be read."""
+        return _digest([self.hr[name], self.lr[name]], f"paired x{self.scale}")
+
+
+class Cropped:
+    """The centre of every pair of a data set: HR crop x crop, LR the same part of the picture."""
+
+    def __init__(self, whole: Dataset, scale: int, crop: int) -> None:
+        _check_crop(crop, scale)
+        self.name, self.whole, self.scale, self.crop = whole.name, whole, scale, crop
+
+    def __len__(self) -> int:
+        """How many pictures."""
+        return len(self.whole)
+
+    def __iter__(self) -> Iterator[str]:
+        """Their names, in order."""
+        return iter(self.whole)
+
+    def read(self, name: str) -> ImagePair:
+        """Raises what the whole data set raises."""
+        pair, side = self.whole.read(name), self.crop // self.scale
+        height, width = pair.lr.shape[-2:]
+        # Cut in LR pixels: then HR and LR show the same part, whatever the parity of the sizes.
+        top, left = max(height - side, 0) // 2 * self.scale, max(width - side, 0) // 2 * self.scale
+        hr = pair.hr[:, top : top + side * self.scale, left : left + side * self.scale]
+        return ImagePair(name, crop_centre(pair.lr, side).contiguous(), hr.contiguous())
+
+    def digest(self, name: str) -> str:
+        """Of the whole pair and the crop."""
+        return hashlib.sha256(f"{self.whole.digest(name)} crop {self.crop}".encode()).hexdigest()
+
+
+class Limited:
+    """The first pictures of a data set."""
+
+    def __init__(self, whole: Dataset, limit: int) -> None:
+        self.name, self.whole = whole.name, whole
+        self._names = list(whole)[:limit]
+
+    def __len__(self) -> int:
+        """How many pictures."""
+        return len(self._names)
+
+    def __iter__(self) -> Iterator[str]:
+        """Their names, in order."""
+        return iter(self._names)
+
+    def read(self, name: str) -> ImagePair:
+        """Raises what the whole data set raises."""
+        return self.whole.read(name)
+
+    def digest(self, name: str) -> str:
+        """That of the whole data set."""
+        return self.whole.digest(name)
+
+
+def packaged_photos(scale: int) -> Folder:
+    """22 photographs that come with srbench; authors and licences in ``photos/ATTRIBUTION.md``."""
+    return Folder(Path(__file__).parent / "photos", scale, name="photos")
+
+
+def cropped(dataset: Dataset, scale: int, crop: int) -> Dataset:
+    """The centre of every picture. Where LR is made from HR, it is made from the cropped HR.
+
+    Raises DatasetError for a crop below the scale.
+    """
+    if isinstance(dataset, Folder):
+        return Folder(dataset.folder, scale, crop=crop, name=dataset.name)
+    return Cropped(dataset, scale, crop)
+
+
+def _check_crop(crop: int | None, scale: int) -> None:
+    if crop is not None and crop < scale:
+        raise DatasetError(f"a crop of {crop} leaves no LR pixel at scale {scale}; crop at least {scale} pixels")
+
+
+def _digest(paths: list[Path], made: str) -> str:
+    digest = hashlib.sha256(made.encode())
+    for path in paths:
+        try:
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        except OSError as error:
+            raise DatasetError(f"{path}: cannot be read ({error.strerror}); restore it and run again") from None
+    return digest.hexdigest()
+
+
+def _unit(picture: Tensor) -> Tensor:
+    return picture.float() / 255
+
+
+def _size(picture: Tensor) -> str:
+    return f"{picture.shape[-2]}x{picture.shape[-1]}"

@@ -1,0 +1,40 @@
+"""Folders of pictures: every picture has a name, its file name without the ending."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from srbench.images import ENDINGS
+from srbench.types import SRBenchError
+
+
+class FolderError(SRBenchError):
+    """A folder that cannot serve as a set of named pictures."""
+
+
+def pictures_in(folder: Path) -> dict[str, Path]:
+    """The pictures of a folder by name, sorted; hidden files and other endings are passed over.
+
+    Raises FolderError where there is no such folder, no picture in it, or two of one name (``a.png``,
+    ``a.jpg``).
+    """
+    if not folder.is_dir():
+        kind = "a file" if folder.exists() else "missing"
+        raise FolderError(f"{folder}: {kind}, not a folder of pictures; check the path")
+    found: dict[str, Path] = {}
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
+    except OSError as error:
+        raise FolderError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from None
+    for path in paths:
+        if path.name.startswith(".") or not path.is_file():
+            continue
+        if path.stem in found:
+            raise FolderError(
+                f"{folder}: {found[path.stem].name} and {path.name} have one name; "
+                "pictures are paired by name, so move one of them away"
+            )
+        found[path.stem] = path
+    if not found:
+        raise FolderError(f"{folder}: no pictures in it; {', '.join(ENDINGS)} are read")
+    return dict(sorted(found.items()))

@@ -1,0 +1,119 @@
+"""Run one model on one LR picture: one picture or several samples, checked, with time and memory."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from srbench.types import ImagePair, PrecomputedResults, SRBenchError, SRModel, StochasticSRModel
+
+Model = SRModel | StochasticSRModel | PrecomputedResults
+
+
+class InferenceError(SRBenchError):
+    """A model that failed, or gave something that is no picture of the right size."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How a stochastic model draws."""
+
+    temperature: float
+    samples: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a model made of one picture."""
+
+    pictures: Tensor
+    """(n, 3, s*h, s*w) float32 on the CPU, not clamped."""
+    seconds: float
+    """Of the model alone, transfers to and from the device included."""
+    peak_memory_mb: float | None
+    """On a GPU what torch held there at most; on a CPU what the process ever held; None where unknown."""
+
+
+def choose_device(name: str) -> str:
+    """``auto`` -> ``cuda`` or ``mps`` where there is one, else ``cpu``.
+
+    Raises InferenceError for a device that is absent.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
+    if not there[name]:
+        raise InferenceError(f"device {name} is not available here; use --device auto or cpu")
+    return name
+
+
+def is_stochastic(model: object) -> bool:
+    """Does it draw samples at a temperature?"""
+    return isinstance(model, StochasticSRModel)
+
+
+def enlarge(model: Model, pair: ImagePair, draw: Draw, device: str) -> Output:
+    """Let a model enlarge the LR picture of a pair; a model with one answer ignores ``draw``.
+
+    Raises InferenceError where the model fails or gives another size or numbers that are not finite,
+    SRBenchError where a precomputed result is missing or damaged.
+    """
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    start = time.perf_counter()
+    try:
+        with torch.no_grad():
+            pictures = _pictures(model, pair, draw, device)
+    except SRBenchError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise InferenceError(f"{pair.name}: the model failed: {type(error).__name__}: {reason}") from error
+    seconds = time.perf_counter() - start
+    _check(pictures, pair)
+    return Output(pictures, seconds, _peak_memory_mb(device))
+
+
+def _pictures(model: Model, pair: ImagePair, draw: Draw, device: str) -> Tensor:
+    if isinstance(model, PrecomputedResults):
+        return model.read(pair.name)
+    lr = pair.lr.to(device)
+    if isinstance(model, StochasticSRModel):
+        generator = torch.Generator().manual_seed(draw.seed)
+        drawn = model.sample(lr, draw.samples, temperature=draw.temperature, generator=generator)
+        if len(drawn) != draw.samples:
+            raise InferenceError(f"{pair.name}: the model gave {len(drawn)} samples, not {draw.samples}; correct it")
+    else:
+        drawn = model(lr[None])
+    return drawn.to("cpu", torch.float32)  # waits for the device
+
+
+def _check(pictures: Tensor, pair: ImagePair) -> None:
+    height, width = pair.hr.shape[-2:]
+    if pictures.ndim != 4 or pictures.shape[0] == 0 or pictures.shape[1:] != pair.hr.shape:
+        raise InferenceError(
+            f"{pair.name}: the result has shape {tuple(pictures.shape)}, HR is {height}x{width}; "
+            f"it must be (n, 3, {height}, {width})"
+        )
+    broken = int((~pictures.isfinite()).sum())
+    if broken:
+        raise InferenceError(
+            f"{pair.name}: {broken} of {pictures.numel()} numbers of the result are not finite; "
+            "lower the temperature or look at the model"
+        )
+
+
+def _peak_memory_mb(device: str) -> float | None:
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes there, kilobytes on Linux

@@ -1,0 +1,214 @@
+"""NIQE, BRISQUE and PIQUE: how natural a picture looks, judged without the true one."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from srbench.metrics.parameters import packaged
+from srbench.metrics.samples import SampleError, quantised, require_side
+from srbench.metrics.scene_statistics import (
+    Array,
+    contrast_normalised,
+    fit_asymmetric,
+    fit_symmetric,
+    grey,
+    half,
+    mean_of,
+    neighbour_products,
+    scale_of,
+)
+from srbench.types import ImagePair
+
+_NIQE_BLOCK = 96
+_PIQUE_BLOCK = 16
+
+
+class NIQE:
+    """Natural image quality evaluator: distance from the statistics of undistorted photographs.
+
+    Mittal, Soundararajan and Bovik, "Making a completely blind image quality analyzer", 2013, with the model
+    of the authors' (LIVE) release. MATLAB's ``niqe`` carries another model; its values cannot be compared
+    with these.
+    """
+
+    name = "niqe"
+    title = "NIQE (LIVE)"
+    higher_is_better = False
+    unit = ""
+    digits = 2
+    protocol = (
+        "LIVE release model, uint8 RGB by floor, MATLAB rgb2gray rounded, 96x96 blocks from the top left "
+        "at 2 scales, a picture with fewer than 2 complete blocks mirrored to 2x2 first, "
+        "|MSCN| < 1e-9 set to 0, float64"
+    )
+
+    def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
+        """(n, 3, H, W) and the pair -> (n,) float64, 0 or more.
+
+        Raises SampleError below 96 pixels a side, and where fewer than two blocks vary enough to be fitted.
+        """
+        require_side(pair, _NIQE_BLOCK, self.title)
+        values = [self._measure(grey(sample), pair.name) for sample in quantised(samples, pair)]
+        return torch.tensor(values, dtype=torch.float64)
+
+    def _measure(self, picture: Array, name: str) -> float:
+        features = _niqe_features(_whole_blocks(picture))
+        complete = features[~np.isnan(features).any(axis=1)]
+        if len(complete) < 2:
+            raise SampleError(
+                f"{name}: {self.title} needs two 96x96 blocks with texture and the model's output has "
+                f"{len(complete)} of {len(features)}; leave the picture or {self.title} out"
+            )
+        model = packaged("niqe_live_fp64")
+        difference = model["mu_prisparam"].numpy() - np.nanmean(features, axis=0)
+        covariance = (model["cov_prisparam"].numpy() + np.cov(complete, rowvar=False)) / 2
+        return float(np.sqrt(difference @ np.linalg.pinv(covariance) @ difference))
+
+
+def _whole_blocks(picture: Array) -> Array:
+    """Cut (H, W) to whole blocks; where that leaves fewer than two, mirror it first: right, below and both.
+
+    The statistics of a single block have no covariance. The mirroring is that of the follow-up paper's script
+    (HCFlow) for pictures of 160x160.
+    """
+    height, width = (side // _NIQE_BLOCK for side in picture.shape)
+    if height * width < 2:
+        picture = np.pad(picture, ((0, picture.shape[0]), (0, picture.shape[1])), mode="symmetric")
+        height, width = (side // _NIQE_BLOCK for side in picture.shape)
+    return picture[: height * _NIQE_BLOCK, : width * _NIQE_BLOCK]
+
+
+def _niqe_features(picture: Array) -> Array:
+    """(H, W) in whole blocks -> (blocks, 36): 18 numbers of every block at full and at half size."""
+    columns: list[Array] = []
+    for scaled, size in ((picture, _NIQE_BLOCK), (half(picture), _NIQE_BLOCK // 2)):
+        blocks = _blocks(contrast_normalised(scaled, "nearest"), size)
+        fit = fit_asymmetric(blocks)
+        columns += [fit.shape, np.mean(scale_of(fit), axis=0)]
+        for products in neighbour_products(blocks):
+            fit = fit_asymmetric(products)
+            columns += [fit.shape, mean_of(fit), *scale_of(fit)]
+    return np.stack(columns, axis=1)
+
+
+def _blocks(field: Array, size: int) -> Array:
+    """(H, W) -> (blocks, size, size), row after row."""
+    height, width = (side // size for side in field.shape)
+    return field.reshape(height, size, width, size).swapaxes(1, 2).reshape(-1, size, size)
+
+
+class BRISQUE:
+    """Blind/referenceless image spatial quality evaluator: opinion scores predicted from scene statistics.
+
+    Mittal, Moorthy and Bovik, "No-reference image quality assessment in the spatial domain", 2012, with the
+    support vectors of the authors' (LIVE) release. MATLAB's ``brisque`` carries another model; its values
+    cannot be compared.
+    """
+
+    name = "brisque"
+    title = "BRISQUE (LIVE)"
+    higher_is_better = False
+    unit = ""
+    digits = 1
+    protocol = (
+        "LIVE release support vectors and feature ranges, uint8 RGB by floor, MATLAB rgb2gray rounded, "
+        "whole picture at 2 scales, zeros outside it, |MSCN| < 1e-9 set to 0, float64; "
+        "nominally 0..100, not clipped"
+    )
+
+    def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
+        """(n, 3, H, W) and the pair -> (n,) float64.
+
+        Raises SampleError below 64 pixels a side and for a picture of one colour.
+        """
+        require_side(pair, 64, self.title)
+        values = [self._measure(grey(sample), pair.name) for sample in quantised(samples, pair)]
+        return torch.tensor(values, dtype=torch.float64)
+
+    def _measure(self, picture: Array, name: str) -> float:
+        features = _brisque_features(picture)
+        if np.isnan(features).any():
+            raise SampleError(
+                f"{name}: {self.title} needs a picture that varies and the model's output is flat; "
+                f"leave the picture or {self.title} out"
+            )
+        model = {key: value.numpy() for key, value in packaged("brisque_live_fp64").items()}
+        low, high = model["feature_minimum"], model["feature_maximum"]
+        scaled = 2 * (features - low) / (high - low) - 1
+        kernel = np.exp(-model["gamma"] * np.square(model["sv"] - scaled).sum(axis=1))
+        return float(model["sv_coef"] @ kernel - model["rho"].item())
+
+
+def _brisque_features(picture: Array) -> Array:
+    """(H, W) -> (36,): 18 numbers of the picture at full and at half size."""
+    numbers: list[float | Array] = []
+    for scaled in (picture, half(picture)):
+        field = contrast_normalised(scaled, "constant")
+        shape, deviation = fit_symmetric(field)
+        numbers += [shape, deviation**2]
+        for products in neighbour_products(field):
+            fit = fit_asymmetric(products)
+            numbers += [fit.shape, mean_of(fit), fit.left**2, fit.right**2]
+    return np.array(numbers, dtype=np.float64)
+
+
+class PIQUE:
+    """Perception-based image quality evaluator: how distorted the active blocks are (MATLAB: ``piqe``).
+
+    Venkatanath et al., "Blind image quality evaluation using perception based features", 2015. It has no
+    parameters that were learned.
+    """
+
+    name = "pique"
+    title = "PIQUE"
+    higher_is_better = False
+    unit = ""
+    digits = 1
+    protocol = (
+        "uint8 RGB by floor, MATLAB rgb2gray rounded, scaled to maximum 255 and rounded, mirrored to whole "
+        "16x16 blocks, thresholds 0.1, float64; 0..100, 100 where no block is active"
+    )
+
+    def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
+        """(n, 3, H, W) and the pair -> (n,) float64. Raises SampleError below 16 pixels a side."""
+        require_side(pair, _PIQUE_BLOCK, self.title)
+        values = [_pique(grey(sample)) for sample in quantised(samples, pair)]
+        return torch.tensor(values, dtype=torch.float64)
+
+
+def _pique(picture: Array) -> float:
+    """(H, W) whole numbers in 0..255 -> score."""
+    stretched = np.floor(255 * picture / max(picture.max(), 1) + 0.5)
+    missing = [-side % _PIQUE_BLOCK for side in picture.shape]
+    stretched = np.pad(stretched, [(0, count) for count in missing], mode="symmetric")
+    blocks = _blocks(contrast_normalised(stretched, "nearest"), _PIQUE_BLOCK)
+    variance = blocks.var(axis=(1, 2), ddof=1)
+    active = variance > 0.1
+    blocks, variance = blocks[active], variance[active]
+    distortion = _has_flat_edge(blocks) * (1 - variance) + _is_noisy(blocks, variance) * variance
+    return float(100 * (distortion.sum() + 1) / (active.sum() + 1))
+
+
+def _has_flat_edge(blocks: Array) -> NDArray[np.bool_]:
+    """(b, 16, 16) -> (b,): does a segment of 6 along one of the block's four edges deviate less than 0.1?"""
+    edges = np.stack([blocks[:, 0], blocks[:, -1], blocks[:, :, 0], blocks[:, :, -1]], axis=1)
+    segments = np.lib.stride_tricks.sliding_window_view(edges, 6, axis=-1)
+    flat: NDArray[np.bool_] = (segments.std(axis=-1, ddof=1) < 0.1).any(axis=(1, 2))
+    return flat
+
+
+def _is_noisy(blocks: Array, variance: Array) -> NDArray[np.bool_]:
+    """(b, 16, 16) and (b,) -> (b,): is a block's deviation near the ratio of its centre's to its surround's?
+
+    The centre is columns 8 and 9. MATLAB's code, by its Python ports, takes column 8 out first and then
+    column 9 of the rest, which is column 10 of the block: the surround keeps column 9. The score needs that.
+    """
+    deviation = np.sqrt(variance)
+    centre = blocks[:, :, 7:9].std(axis=(1, 2), ddof=1)
+    surround = np.delete(blocks, (7, 9), axis=2).std(axis=(1, 2), ddof=1)
+    ratio = np.divide(centre, surround, out=np.zeros_like(centre), where=surround > 0)
+    noisy: NDArray[np.bool_] = deviation > 2 * np.abs(deviation - ratio) / np.maximum(deviation, ratio)
+    return noisy

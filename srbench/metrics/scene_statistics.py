@@ -1,0 +1,129 @@
+"""Statistics of natural pictures: what NIQE, BRISQUE and PIQUE share. Everything is float64.
+
+Ruderman, "The statistics of natural images", 1994; Mittal, Moorthy and Bovik, "No-reference image quality
+assessment in the spatial domain", 2012 (BRISQUE); Mittal, Soundararajan and Bovik, "Making a completely blind
+image quality analyzer", 2013 (NIQE). Where the papers leave something open, the authors' MATLAB release
+decides.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import correlate1d
+from scipy.special import gamma
+from torch import Tensor
+
+from srbench.resize import downscale
+
+Array = NDArray[np.float64]
+
+# MATLAB's rgb2gray: the first row of the inverse of the NTSC matrix, not rounded to .299, .587, .114.
+_GREY = torch.tensor([0.298936021293776, 0.587043074451121, 0.114020904255103], dtype=torch.float64)
+_TAPS = np.exp(-np.square(np.arange(-3, 4) / (7 / 6)) / 2)
+_WINDOW = _TAPS / _TAPS.sum()
+
+_SHAPES = np.arange(200, 10001) / 1000
+_ABSOLUTE_TO_SQUARE = gamma(2 / _SHAPES) ** 2 / (gamma(1 / _SHAPES) * gamma(3 / _SHAPES))
+
+
+class AsymmetricGaussian(NamedTuple):
+    """Generalised Gaussian distributions, one an array element; NaN where the values allowed no fit."""
+
+    shape: Array
+    """2 is a Gaussian, 1 a Laplacian."""
+    left: Array
+    """Root mean square of the negative values."""
+    right: Array
+    """Root mean square of the positive values."""
+
+
+def grey(picture: Tensor) -> Array:
+    """(3, H, W) uint8 -> (H, W) whole numbers in 0..255, as MATLAB's rgb2gray gives them."""
+    weighted = torch.einsum("chw,c->hw", picture.cpu().to(torch.float64), _GREY)
+    rounded: Array = (weighted + 0.5).floor().numpy()
+    return rounded
+
+
+def contrast_normalised(picture: Array, border: Literal["nearest", "constant"]) -> Array:
+    """(H, W) -> (H, W): less the local mean, over the local standard deviation plus 1.
+
+    The window is a 7x7 Gaussian of standard deviation 7/6; ``border`` repeats the edge pixel or reads zeros
+    outside. In a window of one colour the result is 0 but for the last bit of the arithmetic, and a fit that
+    counts positive and negative values would take that noise for samples. Such values are set to 0.
+    """
+    mean = _smooth(picture, border)
+    deviation = np.sqrt(np.abs(_smooth(np.square(picture), border) - np.square(mean)))
+    field: Array = (picture - mean) / (deviation + 1)
+    field[np.abs(field) < 1e-9] = 0
+    return field
+
+
+def _smooth(picture: Array, border: Literal["nearest", "constant"]) -> Array:
+    along_columns: Array = correlate1d(picture, _WINDOW, axis=0, mode=border)
+    smooth: Array = correlate1d(along_columns, _WINDOW, axis=1, mode=border)
+    return smooth
+
+
+def half(picture: Array) -> Array:
+    """(H, W) -> (ceil(H/2), ceil(W/2)): MATLAB's imresize by 0.5."""
+    height, width = picture.shape
+    # An odd side gets one row more; eight mirrored ones, as imresize has them, keep the kernel off that edge.
+    extended = np.pad(picture, ((0, 8 + height % 2), (0, 8 + width % 2)), mode="symmetric")
+    halved: Array = downscale(torch.from_numpy(extended), 2).numpy()
+    return halved[: (height + 1) // 2, : (width + 1) // 2]
+
+
+def neighbour_products(field: Array) -> list[Array]:
+    """(..., h, w) -> four of that shape: each value times its left, upper and two diagonal neighbours.
+
+    The field is taken as periodic, as the authors' circshift does.
+    """
+    return [field * np.roll(field, shift, axis=(-2, -1)) for shift in ((0, 1), (1, 0), (1, 1), (1, -1))]
+
+
+def fit_symmetric(values: Array) -> tuple[float, float]:
+    """Shape and standard deviation of a generalised Gaussian with mean 0, by matching moments.
+
+    The shape is one of 0.2, 0.201 .. 10, that whose ratio of moments is nearest. NaN where all values are 0.
+    """
+    square = np.square(values).mean()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = square / np.square(np.abs(values).mean())
+    if not np.isfinite(ratio):
+        return float("nan"), 0.0
+    return float(_SHAPES[np.abs(1 / _ABSOLUTE_TO_SQUARE - ratio).argmin()]), float(np.sqrt(square))
+
+
+def fit_asymmetric(values: Array) -> AsymmetricGaussian:
+    """(..., h, w) -> one fit for each leading index, by matching moments.
+
+    Lasmar, Stitou and Berthoumieu, "Multiscale skewed heavy tailed model for texture analysis", 2009. The
+    shape is one of 0.2, 0.201 .. 10. NaN where there is no negative or no positive value.
+    """
+    flat = values.reshape(*values.shape[:-2], -1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        left = np.sqrt(np.square(np.minimum(flat, 0)).sum(axis=-1) / (flat < 0).sum(axis=-1))
+        right = np.sqrt(np.square(np.maximum(flat, 0)).sum(axis=-1) / (flat > 0).sum(axis=-1))
+        ratio = np.square(np.abs(flat).mean(axis=-1)) / np.square(flat).mean(axis=-1)
+        skew = left / right
+        wanted = ratio * (skew**3 + 1) * (skew + 1) / np.square(skew**2 + 1)
+    above = np.searchsorted(_ABSOLUTE_TO_SQUARE, wanted).clip(1, len(_SHAPES) - 1)
+    is_nearer_below = wanted - _ABSOLUTE_TO_SQUARE[above - 1] <= _ABSOLUTE_TO_SQUARE[above] - wanted
+    shape = _SHAPES[above - is_nearer_below]
+    return AsymmetricGaussian(np.where(np.isnan(wanted), np.nan, shape), left, right)
+
+
+def scale_of(fit: AsymmetricGaussian) -> tuple[Array, Array]:
+    """The scale parameters on both sides: deviation times sqrt(gamma(1/shape) / gamma(3/shape))."""
+    factor = np.sqrt(gamma(1 / fit.shape) / gamma(3 / fit.shape))
+    return fit.left * factor, fit.right * factor
+
+
+def mean_of(fit: AsymmetricGaussian) -> Array:
+    """The mean of the distribution: it is not 0 where left and right differ."""
+    left, right = scale_of(fit)
+    return (right - left) * gamma(2 / fit.shape) / gamma(1 / fit.shape)

@@ -1,0 +1,51 @@
+"""Results that were made elsewhere: a folder of pictures, paired with the benchmark by name."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from srbench.folders import pictures_in
+from srbench.images import read_image
+from srbench.types import SRBenchError
+
+
+class ResultFolder:
+    """One picture per benchmark picture, ``NAME.png``, or several samples: ``NAME_sample0.png`` and so on.
+
+    Raises FolderError for a folder without pictures.
+    """
+
+    def __init__(self, folder: Path, scale: int) -> None:
+        self.folder, self.scale = folder, scale
+        self.files = pictures_in(folder)
+
+    def read(self, name: str) -> Tensor:
+        """(n, 3, s*h, s*w) in [0, 1], samples in order of their numbers.
+
+        Raises SRBenchError where the picture is missing or damaged, or samples differ in size.
+        """
+        pictures = [read_image(path) for path in self._paths(name)]
+        if len({picture.shape for picture in pictures}) > 1:
+            raise SRBenchError(f"{self.folder}: the samples of {name} differ in size; make them again")
+        return torch.stack(pictures)
+
+    def digest(self, name: str) -> str:
+        """sha256 of the files behind a name. Raises SRBenchError where there is none."""
+        digest = hashlib.sha256()
+        for path in self._paths(name):
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        return digest.hexdigest()
+
+    def _paths(self, name: str) -> list[Path]:
+        if name in self.files:
+            return [self.files[name]]
+        sample = re.compile(re.escape(name) + r"_sample(\d+)")
+        numbered = {int(match[1]): path for stem, path in self.files.items() if (match := sample.fullmatch(stem))}
+        if not numbered:
+            raise SRBenchError(f"{self.folder}: no result named {name}; add {name}.png")
+        return [numbered[number] for number in sorted(numbered)]

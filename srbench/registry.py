@@ -1,0 +1,244 @@
+"""From what a user types to an object: models, metrics, data sets and trainers, found by entry points.
+
+Only what is asked for is imported, so a broken plugin harms nobody else. A model is named as
+
+    srflow                      a registered model
+    srflow:FILE                 a registered model with the weights of a file
+    package.module:Name         a class or function that makes a model
+    path/to/file.py:Name        the same, in a file
+    label=FOLDER                results made elsewhere, paired by name
+    label=ANY OF THE OTHERS     under another label
+
+A registered name comes before a folder of that name (write ``./srflow`` for the folder).
+A class or function is called with ``scale=`` if it takes that, and with ``weights=`` if a file is named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from srbench.names import unknown
+from srbench.precomputed import ResultFolder
+from srbench.types import (
+    Dataset,
+    Metric,
+    PrecomputedResults,
+    SRBenchError,
+    SRModel,
+    StochasticSRModel,
+    Trainer,
+    Weighted,
+    WeightsInfo,
+)
+from srbench.weights import WeightsError, sha256_file
+
+KINDS = ("models", "metrics", "datasets", "trainers")
+"""Entry point groups are ``srbench.`` and one of these."""
+SCALES = (2, 3, 4, 8)
+"""Those that the field uses: what a registered model is asked for when it is described."""
+RESERVED = ("hr", "lr")
+"""Labels that no model may have: the folders of the pictures themselves."""
+
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+
+
+class RegistryError(SRBenchError):
+    """A name that stands for nothing, or for something that cannot be loaded."""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that is ready to run."""
+
+    label: str
+    """Its name in the table and in file names."""
+    spec: str
+    """What the user typed."""
+    model: SRModel | StochasticSRModel | PrecomputedResults
+    digest: str
+    """sha256 of what determines its answers: the weights, and version or source of the code."""
+    weights: WeightsInfo | None
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What makes a model."""
+
+    factory: Callable[..., Any]
+    label: str
+    code: str
+    """Version or hash of the code."""
+    weights: Path | None = None
+
+
+def registered(kind: str) -> dict[str, EntryPoint]:
+    """The entry points of a kind (one of KINDS) by name, sorted; nothing is imported."""
+    return {point.name: point for point in sorted(entry_points(group=f"srbench.{kind}"), key=lambda p: p.name)}
+
+
+def load_model(spec: str, scale: int, device: str) -> LoadedModel:
+    """Make the model that ``spec`` names, on a device and ready to run.
+
+    Raises RegistryError where the name stands for nothing or cannot be loaded, and whatever SRBenchError the
+    model itself raises (weights that are damaged or of another scale).
+    """
+    label, named, rest = spec.partition("=")
+    if not named:
+        label, rest = "", spec
+    elif not _LABEL.fullmatch(label):
+        raise RegistryError(f"label {label!r} in {spec!r}: use letters, digits and . _ + - only")
+    if named and rest not in registered("models") and Path(rest).is_dir():
+        return LoadedModel(label, spec, ResultFolder(Path(rest), scale), _sha256(f"results x{scale}"), None)
+    source = _find(rest, spec)
+    model = _made(source, rest, scale)
+    if getattr(model, "scale", None) != scale:
+        made_for = getattr(model, "scale", "no")
+        raise RegistryError(f"{rest} has scale {made_for}, not {scale}; its attribute 'scale' must be --scale")
+    weights = model.weights if isinstance(model, Weighted) and isinstance(model.weights, WeightsInfo) else None
+    loaded = weights.sha256 if weights else sha256_file(source.weights) if source.weights else "no weights"
+    if isinstance(model, nn.Module):
+        model = model.to(device).eval()
+    return LoadedModel(label or source.label, spec, model, _sha256(f"{source.code} {loaded}"), weights)
+
+
+def ready_models(name: str) -> dict[int, LoadedModel]:
+    """A registered model by scale, for every one of SCALES at which it runs without a weights file.
+
+    Raises the SRBenchError of the largest scale where there is none.
+    """
+    ready, fault = {}, None
+    for scale in SCALES:
+        try:
+            ready[scale] = load_model(name, scale, "cpu")
+        except SRBenchError as error:
+            fault = error
+    if fault is not None and not ready:
+        raise fault
+    return ready
+
+
+def load_metric(name: str) -> Metric:
+    """Make the registered metric of a name. Raises RegistryError."""
+    metric: Metric = _call(f"metric {name}", _load("metrics", name))
+    return metric
+
+
+def load_dataset(name: str, scale: int) -> Dataset:
+    """Open the registered data set of a name. Raises RegistryError, or the data set's own SRBenchError."""
+    dataset: Dataset = _call(f"dataset {name}", _load("datasets", name), scale)
+    return dataset
+
+
+def load_trainer(name: str) -> Trainer:
+    """The function behind ``srbench train NAME``. Raises RegistryError."""
+    trainer: Trainer = _load("trainers", name)
+    return trainer
+
+
+def describe(kind: str, name: str) -> str:
+    """The docstring of what is registered under a name. Raises RegistryError."""
+    return inspect.getdoc(_load(kind, name)) or "(no description)"
+
+
+def _load(kind: str, name: str) -> Any:  # noqa: ANN401 - whatever the entry point names
+    points = registered(kind)
+    if name not in points:
+        raise RegistryError(unknown(kind.removesuffix("s"), name, points))
+    return _call(f"{kind.removesuffix('s')} {name} ({points[name].value})", points[name].load)
+
+
+def _find(text: str, spec: str) -> _Source:
+    before, colon, after = text.rpartition(":")
+    points = registered("models")
+    if not colon:
+        if text not in points and Path(text).is_dir():
+            raise RegistryError(f"{spec}: a folder of results needs a label; write NAME={text}")
+        if text not in points and "/" in text:
+            raise RegistryError(f"{text}: no such folder of results; check the path in {spec!r}")
+        return _Source(_load("models", text), text, _version(points[text]))
+    if before in points:
+        path = Path(after)
+        if not path.is_file():
+            raise WeightsError(f"{after}: no such weights file; check the path in {spec!r}")
+        label = f"{before}-{re.sub('[^A-Za-z0-9._+-]', '-', path.stem)}"
+        return _Source(_load("models", before), label, _version(points[before]), path)
+    if before.endswith(".py"):
+        return _from_module(_module_of_file(Path(before)), after, spec)
+    if re.fullmatch(r"\w+(\.\w+)*", before) and importlib.util.find_spec(before.partition(".")[0]):
+        return _from_module(_call(f"module {before}", importlib.import_module, before), after, spec)
+    names = [*points, "package.module:Name", "file.py:Name", "label=FOLDER"]
+    raise RegistryError(unknown("model", before, names))
+
+
+def _from_module(module: ModuleType, name: str, spec: str) -> _Source:
+    factory = getattr(module, name, None)
+    if not callable(factory):
+        names = [key for key, value in vars(module).items() if inspect.isclass(value) or inspect.isfunction(value)]
+        raise RegistryError(f"{spec}: {unknown('class or function', name, names)}")
+    return _Source(factory, name, sha256_file(Path(str(module.__file__))))
+
+
+def _module_of_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise RegistryError(f"{path}: no such file; a model is named as path/to/file.py:Name")
+    name = f"srbench_user_{_sha256(str(path.resolve()))[:12]}"
+    found = importlib.util.spec_from_file_location(name, path)
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    sys.modules[name] = module  # dataclasses look their module up
+    _call(str(path), found.loader.exec_module, module)
+    return module
+
+
+def _made(source: _Source, text: str, scale: int) -> Any:  # noqa: ANN401 - a model of any kind
+    arguments: dict[str, Any] = {"scale": scale} if _takes(source.factory, "scale") else {}
+    if source.weights is not None:
+        if not _takes(source.factory, "weights"):
+            name = text.rpartition(":")[0]
+            raise RegistryError(f"{text}: the model {name} takes no weights file; leave it out")
+        arguments["weights"] = source.weights
+    return _call(text, source.factory, **arguments)
+
+
+def _takes(factory: Callable[..., Any], argument: str) -> bool:
+    try:
+        return argument in inspect.signature(factory).parameters
+    except ValueError:  # built-in callables have no signature
+        return False
+
+
+def _call(what: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+    """Run foreign code; its own SRBenchErrors pass, all else becomes one line that says where it failed."""
+    try:
+        return function(*arguments, **named)
+    except SRBenchError:
+        raise
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(frame.filename).name} line {frame.lineno}"
+        reason = " ".join(str(error).split())
+        raise RegistryError(f"{what} failed: {type(error).__name__}: {reason} ({place})") from error
+
+
+def _version(point: EntryPoint) -> str:
+    version = point.dist.version if point.dist else "unknown"
+    return f"{point.value} {version}"
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,129 @@
+"""Picture strips: every model's result of one picture side by side, whole and zoomed, on a white sheet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from srbench.images import write_whole
+
+PANEL = 240
+"""Width of a panel in pixels: four fit the column of a web page."""
+WINDOW = 80
+"""Side of the zoomed window in HR pixels, where the picture is that large."""
+
+_COLUMNS = 4
+_MARGIN, _GAP, _LABEL = 16, 12, 46
+_INK, _GREY, _BOX = (20, 20, 20), (110, 110, 110), (255, 45, 45)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture of a strip, as large as HR, and the two lines above it."""
+
+    title: str
+    note: str
+    picture: Image.Image
+
+
+@dataclass(frozen=True)
+class Window:
+    """The square of a picture that is zoomed, in pixels."""
+
+    left: int
+    top: int
+    side: int
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom, as Pillow's crop takes it."""
+        return self.left, self.top, self.left + self.side, self.top + self.side
+
+
+def write_strip(path: Path, panels: list[Panel], window: Window) -> None:
+    """Write the panels as one PNG, whole; up to four stand in a row, more are wrapped into even rows.
+
+    Under its two lines a panel shows the picture shrunk to 240 pixels (a smaller one is enlarged by a whole
+    number and keeps its pixels), and beneath it the window, enlarged by a whole number.
+    """
+    rows = -(-len(panels) // _COLUMNS)
+    columns = -(-len(panels) // rows)
+    tiles = [_tile(panel, window) for panel in panels]
+    right, down = tiles[0].width + _GAP, tiles[0].height + 2 * _GAP
+    size = 2 * _MARGIN - _GAP + columns * right, 2 * _MARGIN - 2 * _GAP + rows * down
+    sheet = Image.new("RGB", size, "white")
+    for place, tile in enumerate(tiles):
+        row, column = divmod(place, columns)
+        sheet.paste(tile, (_MARGIN + column * right, _MARGIN + row * down))
+    buffer = BytesIO()
+    sheet.save(buffer, format="PNG", optimize=True)
+    write_whole(path, buffer.getvalue())
+
+
+def busiest_window(picture: Image.Image, step: int) -> Window:
+    """The window of HR with the most detail: the variance within its blocks of 8 x 8, summed.
+
+    Blocks, and not the window as one, so that texture wins over a single edge between dark and bright.
+    Sides and corners are multiples of ``step`` (the scale): no LR pixel is cut. The first of equals wins.
+    """
+    grey = np.asarray(picture.convert("L"), dtype=np.float64)
+    side = min(WINDOW, *grey.shape)
+    side = max(side - side % step, 1)
+    block = min(8, side)
+    mean = _box_sums(grey, block) / block**2
+    variance = np.maximum(_box_sums(grey**2, block) / block**2 - mean**2, 0)
+    scores = _box_sums(variance, side - block + 1)[::step, ::step]
+    top, left = np.unravel_index(np.argmax(scores), scores.shape)
+    return Window(int(left) * step, int(top) * step, side)
+
+
+def _box_sums(values: NDArray[np.float64], side: int) -> NDArray[np.float64]:
+    """Sums over every side x side square of (h, w) -> (h-side+1, w-side+1)."""
+    table: NDArray[np.float64] = np.pad(values, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+    bands = table[side:] - table[:-side]
+    return bands[:, side:] - bands[:, :-side]
+
+
+def _tile(panel: Panel, window: Window) -> Image.Image:
+    """Label, whole picture with the window drawn in, window: one above the other, 240 wide."""
+    whole, factor = _fitted(panel.picture)
+    zoom = PANEL // window.side
+    detail = panel.picture.crop(window.box).resize((window.side * zoom,) * 2, Image.Resampling.NEAREST)
+    tile = Image.new("RGB", (PANEL, _LABEL + whole.height + _GAP // 2 + detail.height), "white")
+    draw = ImageDraw.Draw(tile)
+    draw.text((0, 0), _fitting(panel.title, 20), fill=_INK, font=ImageFont.load_default(20))
+    draw.text((0, 24), _fitting(panel.note, 13), fill=_GREY, font=ImageFont.load_default(13))
+    left = (PANEL - whole.width) // 2
+    tile.paste(whole, (left, _LABEL))
+    x0, y0, x1, y1 = (round(edge * factor) for edge in window.box)
+    frame = (left + x0, _LABEL + y0, left + x1 - 1, _LABEL + y1 - 1)
+    draw.rectangle(frame, outline=_BOX, width=2)
+    tile.paste(detail, ((PANEL - detail.width) // 2, _LABEL + whole.height + _GAP // 2))
+    return tile
+
+
+def _fitted(picture: Image.Image) -> tuple[Image.Image, float]:
+    """The picture within 240 x 240, and how much larger it became. Enlarging is by a whole number."""
+    longest = max(picture.size)
+    if longest <= PANEL:
+        factor = PANEL // longest
+        size = picture.width * factor, picture.height * factor
+        return picture.resize(size, Image.Resampling.NEAREST), factor
+    shrunk = picture.copy()
+    shrunk.thumbnail((PANEL, PANEL), Image.Resampling.LANCZOS)
+    return shrunk, shrunk.width / picture.width
+
+
+def _fitting(text: str, size: int) -> str:
+    """The text, cut with an ellipsis where it would leave its panel."""
+    font = ImageFont.load_default(size)
+    if font.getlength(text) <= PANEL:
+        return text
+    while text and font.getlength(text + "...") > PANEL:
+        text = text[:-1]
+    return text + "..."

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from srbench.metrics.diversity import Sigma
+from srbench.types import ImagePair
+
+PAIR = ImagePair("tree", torch.zeros(3, 8, 8), torch.zeros(3, 64, 64))
+
+
+def test_one_sample_has_no_spread():
+    value = Sigma()(torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)), PAIR)
+    assert value.shape == ()
+    assert value.item() == 0
+
+
+def test_equal_samples_have_no_spread():
+    one = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert Sigma()(one.expand(5, -1, -1, -1), PAIR).item() == pytest.approx(0, abs=1e-12)
+
+
+def test_two_samples_by_hand():
+    """Standard deviation with ddof 1 of {0, d} is d / sqrt(2)."""
+    samples = torch.zeros(2, 3, 64, 64)
+    samples[1] = 10 / 255
+    assert Sigma()(samples, PAIR).item() == pytest.approx(10 / 2**0.5, abs=1e-5)
+
+
+def test_against_numpy(coffee, samples):
+    wanted = (samples.numpy().astype("float64") * 255).std(axis=0, ddof=1).mean()
+    assert Sigma()(samples, coffee).item() == pytest.approx(wanted, abs=1e-9)
+
+
+@pytest.mark.parametrize(("n", "expected"), [(2, 3.98), (5, 4.71), (10, 4.86), (20, 4.93)])
+def test_gaussian_spread_is_underestimated_by_few_samples(n, expected):
+    """A Gaussian of 5 grey levels: the root of an unbiased variance is biased, so n belongs beside the value."""
+    noise = torch.randn(n, 3, 64, 64, generator=torch.Generator().manual_seed(n)) * 5 / 255
+    assert Sigma()(noise, PAIR).item() == pytest.approx(expected, abs=0.06)
+
+
+def test_neither_clamped_nor_rounded():
+    samples = torch.tensor([1.5, 1.5 + 0.2 / 255]).view(2, 1, 1, 1).expand(2, 3, 64, 64)
+    assert Sigma()(samples, PAIR).item() == pytest.approx(0.2 / 2**0.5, abs=1e-4)
+
+
+def test_spread_does_not_see_what_all_samples_share(coffee, samples):
+    torch.testing.assert_close(Sigma()(samples + coffee.hr, coffee), Sigma()(samples, coffee))
+    torch.testing.assert_close(Sigma()(samples * 2, coffee), Sigma()(samples, coffee) * 2)

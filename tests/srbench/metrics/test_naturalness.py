@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.io
+import skimage.data
+import torch
+from scipy.ndimage import correlate
+
+from srbench.metrics import naturalness, scene_statistics
+from srbench.metrics.naturalness import BRISQUE, NIQE, PIQUE
+from srbench.metrics.parameters import packaged
+from srbench.metrics.samples import SampleError
+from srbench.metrics.scene_statistics import contrast_normalised, grey
+from srbench.types import ImagePair
+
+RANDOM = np.random.default_rng(5)
+
+
+def measure(metric, picture: np.ndarray) -> float:
+    """(H, W) grey levels or (H, W, 3) -> the metric of that picture."""
+    if picture.ndim == 2:
+        picture = np.repeat(picture[..., None], 3, axis=2)
+    hr = torch.from_numpy(picture.astype(np.uint8)).permute(2, 0, 1).to(torch.float32) / 255
+    return metric()(hr[None], ImagePair("picture", hr, hr)).item()
+
+
+def foreign_pictures() -> dict[str, np.ndarray]:
+    """Grey pictures without a flat window, where all implementations mean the same; some sides odd."""
+    colour = {"chelsea": skimage.data.chelsea(), "coffee": skimage.data.coffee()[:385, :289]}
+    pictures = {
+        name: grey(torch.from_numpy(array.copy()).permute(2, 0, 1)).astype(np.uint8) for name, array in colour.items()
+    }
+    return pictures | {"gravel": skimage.data.gravel()[:300, :301], "grass": skimage.data.grass()[:203, :401]}
+
+
+@pytest.fixture(scope="module", params=foreign_pictures())
+def plain(request):
+    picture = foreign_pictures()[request.param]
+    assert (contrast_normalised(picture.astype(np.float64), "nearest") != 0).all()
+    return picture
+
+
+@pytest.fixture(scope="module")
+def pyiqa_niqe(tmp_path_factory):
+    from pyiqa.archs import niqe_arch
+
+    path = tmp_path_factory.mktemp("pyiqa") / "niqe.mat"
+    model = packaged("niqe_live_fp64")
+    scipy.io.savemat(path, {key: model[key].numpy() for key in ("mu_prisparam", "cov_prisparam")})
+    return niqe_arch.NIQE(pretrained_model_path=str(path))
+
+
+@pytest.fixture(scope="module")
+def pyiqa_brisque(tmp_path_factory):
+    from pyiqa.archs import brisque_arch
+
+    path = tmp_path_factory.mktemp("pyiqa") / "brisque.pth"
+    model = packaged("brisque_live_fp64")
+    torch.save((model["sv_coef"], model["sv"]), path)
+    return brisque_arch.BRISQUE(pretrained_model_path=str(path))
+
+
+def as_foreign_input(picture: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(picture / 255).expand(1, 3, *picture.shape)
+
+
+def test_niqe_against_pyiqa(plain, pyiqa_niqe):
+    assert measure(NIQE, plain) == pytest.approx(pyiqa_niqe(as_foreign_input(plain)).item(), abs=1e-3)
+
+
+def test_brisque_against_pyiqa(plain, pyiqa_brisque):
+    assert measure(BRISQUE, plain) == pytest.approx(pyiqa_brisque(as_foreign_input(plain)).item(), abs=2e-3)
+
+
+def test_pique_against_pyiqa(plain):
+    """pyiqa neither rounds grey nor pads to whole blocks, so it is given one channel, rounded and padded."""
+    from pyiqa.archs import piqe_arch
+
+    padded = np.pad(plain, [(0, -side % 16) for side in plain.shape], mode="symmetric")
+    foreign = piqe_arch.PIQE()(torch.from_numpy(padded / 255)[None, None]).item()
+    assert measure(PIQUE, plain) == pytest.approx(foreign, abs=1e-3)
+
+
+def pique_block_by_block(picture: np.ndarray) -> float:
+    """The algorithm once more, one block and one segment at a time, column numbers as in MATLAB."""
+    stretched = np.floor(255 * (picture / picture.max()) + 0.5)
+    field = contrast_normalised(stretched, "nearest")
+    total, active = 0.0, 0
+    for top in range(0, field.shape[0], 16):
+        for left in range(0, field.shape[1], 16):
+            block = field[top : top + 16, left : left + 16]
+            variance = np.var(block, ddof=1)
+            if variance <= 0.1:
+                continue
+            active += 1
+            edges = (block[0, :], block[:, 15], block[15, :], block[:, 0])
+            segments = [edge[start : start + 6] for edge in edges for start in range(11)]
+            if min(np.std(segment, ddof=1) for segment in segments) < 0.1:
+                total += 1 - variance
+            columns = [list(block.T)[number - 1] for number in (1, 2, 3, 4, 5, 6, 7, 9, 11, 12, 13, 14, 15, 16)]
+            ratio = np.std(block[:, 7:9], ddof=1) / np.std(columns, ddof=1)
+            sigma = np.sqrt(variance)
+            if sigma > 2 * abs(sigma - ratio) / max(sigma, ratio):
+                total += variance
+    return 100 * (total + 1) / (active + 1)
+
+
+@pytest.mark.parametrize("noise", [0, 12, 40])
+def test_pique_block_by_block(noise):
+    picture = skimage.data.camera()[100:260, 180:340].astype(np.float64)
+    picture = (picture + RANDOM.normal(0, 1, picture.shape) * noise).clip(0, 255).round()
+    assert measure(PIQUE, picture) == pytest.approx(pique_block_by_block(picture), abs=1e-9)
+
+
+def test_pique_mirrors_to_whole_blocks():
+    picture = skimage.data.camera()[100:250, 180:343]
+    padded = np.pad(picture, ((0, 10), (0, 13)), mode="symmetric")
+    assert measure(PIQUE, picture) == pytest.approx(measure(PIQUE, padded), abs=1e-9)
+
+
+def test_pique_stretches_to_the_brightest_pixel():
+    picture = skimage.data.camera()[100:260, 180:340].astype(np.float64) // 4
+    stretched = np.floor(255 * picture / picture.max() + 0.5)
+    assert picture.max() < 64
+    assert measure(PIQUE, picture) == pytest.approx(measure(PIQUE, stretched), abs=1e-9)
+
+
+@pytest.mark.parametrize("level", [0, 1, 128, 255])
+def test_pique_of_one_colour_is_the_worst(level):
+    assert measure(PIQUE, np.full((64, 64), level)) == 100
+
+
+@pytest.mark.parametrize("metric", [BRISQUE, NIQE])
+@pytest.mark.parametrize("level", [0, 1, 128, 255])
+def test_one_colour_has_no_statistics(metric, level):
+    with pytest.raises(SampleError, match=r"picture: (NIQE|BRISQUE) \(LIVE\) needs .*; leave the picture or"):
+        measure(metric, np.full((192, 288), level))
+
+
+def test_niqe_counts_blocks_with_texture():
+    picture = np.full((192, 192), 90)
+    picture[:80, :80] = RANDOM.integers(0, 256, (80, 80))
+    with pytest.raises(SampleError, match="has 1 of 4"):
+        measure(NIQE, picture)
+    picture[112:, 112:] = RANDOM.integers(0, 256, (80, 80))
+    assert np.isfinite(measure(NIQE, picture))
+
+
+@pytest.mark.parametrize("size", [(96, 96), (160, 160), (191, 191), (100, 150)])
+def test_niqe_mirrors_what_has_fewer_than_two_blocks(size):
+    picture = skimage.data.camera()[100 : 100 + size[0], 180 : 180 + size[1]]
+    beside = np.concatenate([picture, picture[:, ::-1]], axis=1)
+    mirrored = np.concatenate([beside, beside[::-1]], axis=0)
+    assert measure(NIQE, picture) == measure(NIQE, mirrored)
+
+
+@pytest.mark.parametrize("size", [(96, 192), (192, 96), (192, 192)])
+def test_niqe_takes_two_blocks_as_they_are(size):
+    """What lies beyond the last whole block does not count."""
+    picture = skimage.data.camera()[100:300, 180:380]
+    exact = picture[: size[0], : size[1]]
+    assert naturalness._whole_blocks(exact).shape == size
+    larger = picture[: min(size[0] + 7, 200), : min(size[1] + 7, 200)]
+    assert measure(NIQE, larger) == measure(NIQE, exact)
+
+
+def test_niqe_is_zero_for_the_model_itself(monkeypatch):
+    """Blocks with the model's own mean and any covariance have distance 0."""
+    mean = packaged("niqe_live_fp64")["mu_prisparam"].numpy()
+    spread = RANDOM.standard_normal((20, 36))
+    spread = np.concatenate([spread, -spread])
+    monkeypatch.setattr(naturalness, "_niqe_features", lambda picture: mean + spread)
+    assert measure(NIQE, np.zeros((96, 192))) == pytest.approx(0, abs=1e-6)
+    monkeypatch.setattr(naturalness, "_niqe_features", lambda picture: mean + spread + 1)
+    covariance = (packaged("niqe_live_fp64")["cov_prisparam"].numpy() + np.cov(spread, rowvar=False)) / 2
+    wanted = np.sqrt(np.ones(36) @ np.linalg.solve(covariance, np.ones(36)))
+    assert measure(NIQE, np.zeros((96, 192))) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_niqe_blocks_without_a_fit_are_left_out(monkeypatch):
+    """A feature that is missing in one block: the other features of it still enter the mean, as in LIVE's code."""
+    features = RANDOM.standard_normal((6, 36))
+    features[2, 5] = np.nan
+    monkeypatch.setattr(naturalness, "_niqe_features", lambda picture: features)
+    model = packaged("niqe_live_fp64")
+    complete = np.delete(features, 2, axis=0)
+    mean = features.mean(axis=0)
+    mean[5] = complete[:, 5].mean()
+    covariance = (model["cov_prisparam"].numpy() + np.cov(complete, rowvar=False)) / 2
+    difference = model["mu_prisparam"].numpy() - mean
+    wanted = np.sqrt(difference @ np.linalg.pinv(covariance) @ difference)
+    assert measure(NIQE, np.zeros((192, 288))) == pytest.approx(wanted, rel=1e-9)
+
+
+@pytest.mark.parametrize("metric", [BRISQUE, NIQE])
+def test_flat_regions_do_not_hang_on_the_order_of_a_sum(metric, monkeypatch):
+    """The window as one sum over 49 pixels instead of two over 7 moves the last bits of every MSCN value.
+
+    Without the rule for |MSCN| < 1e-9 those bits count as texture: here NIQE moves by 0.2 and BRISQUE by 5.
+    """
+    picture = skimage.data.camera()[100:292, 100:388].copy()
+    picture[20:120, 30:200] = 143
+    once = measure(metric, picture)
+    window = np.outer(scene_statistics._WINDOW, scene_statistics._WINDOW)
+    monkeypatch.setattr(scene_statistics, "_smooth", lambda values, border: correlate(values, window, mode=border))
+    assert measure(metric, picture) == pytest.approx(once, abs=1e-6)
+
+
+def test_brisque_is_not_clipped():
+    """Values beyond 0..100 are the regression's own answer, and stay."""
+    assert measure(BRISQUE, RANDOM.integers(0, 256, (128, 128))) > 100
+    clean = skimage.data.astronaut()[:, :, 1]
+    assert measure(BRISQUE, clean) < 10
+
+
+def test_brisque_kernel_by_hand(monkeypatch):
+    """Features on a support vector give a kernel of 1 there; the sum is written out."""
+    model = {key: value.numpy() for key, value in packaged("brisque_live_fp64").items()}
+    vector = model["sv"][3]
+    low, high = model["feature_minimum"], model["feature_maximum"]
+    monkeypatch.setattr(naturalness, "_brisque_features", lambda picture: low + (vector + 1) / 2 * (high - low))
+    wanted = 153.591
+    for coefficient, support in zip(model["sv_coef"], model["sv"], strict=True):
+        wanted += coefficient * np.exp(-0.05 * ((support - vector) ** 2).sum())
+    assert measure(BRISQUE, np.zeros((64, 64))) == pytest.approx(wanted, abs=1e-8)
+
+
+@pytest.mark.parametrize("metric", [BRISQUE, PIQUE])
+def test_grey_is_all_that_counts(metric):
+    """Two colours of one grey level are one picture to these metrics."""
+    texture = RANDOM.integers(0, 2, (96, 96, 1)) * 60
+    one, other = np.array([120, 60, 30]), np.array([60, 91, 28])
+    levels = [grey(torch.tensor(colour, dtype=torch.uint8).view(3, 1, 1)).item() for colour in (one, other)]
+    assert levels[0] == levels[1]
+    assert measure(metric, texture + one) == pytest.approx(measure(metric, texture + other), abs=1e-9)

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import lpips
+import numpy as np
+import pytest
+import torch
+
+from srbench.metrics.parameters import packaged
+
+
+def test_files_are_read_once():
+    assert packaged("niqe_live_fp64") is packaged("niqe_live_fp64")
+
+
+def test_unknown_name():
+    with pytest.raises(FileNotFoundError):
+        packaged("niqe_matlab")
+
+
+def test_lpips_heads_are_those_of_the_lpips_package():
+    theirs = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+    ours = packaged("alex_lin_v0.1_fp32")
+    for index, head in enumerate(theirs.lins):
+        assert torch.equal(head.model[-1].weight.flatten(), ours[f"lin{index}"])
+
+
+def test_alexnet_shapes():
+    shapes = {key: tuple(value.shape) for key, value in packaged("alex_features_fp32").items()}
+    assert sum(np.prod(shape) for shape in shapes.values()) == 2_469_696
+    assert shapes["features.0.weight"] == (64, 3, 11, 11)
+    assert all(value.dtype == torch.float32 for value in packaged("alex_features_fp32").values())
+
+
+def test_niqe_model_is_a_gaussian():
+    model = packaged("niqe_live_fp64")
+    assert model["mu_prisparam"].shape == (36,)
+    covariance = model["cov_prisparam"]
+    assert torch.allclose(covariance, covariance.T)
+    assert torch.linalg.eigvalsh(covariance).min() > 0
+
+
+def test_niqe_window_is_the_one_we_compute():
+    from srbench.metrics import scene_statistics
+
+    window = np.outer(scene_statistics._WINDOW, scene_statistics._WINDOW)
+    np.testing.assert_allclose(window, packaged("niqe_live_fp64")["gaussian_window"].numpy(), atol=1e-12)
+
+
+def test_brisque_support_vectors_lie_in_the_feature_ranges():
+    model = packaged("brisque_live_fp64")
+    assert model["sv"].shape == (774, 36)
+    assert model["sv"].abs().max() <= 1 + 1e-6
+    # A support vector machine with an offset has coefficients that sum to zero, none beyond the cost 1024.
+    assert abs(model["sv_coef"].sum().item()) < 0.1
+    assert model["sv_coef"].abs().max() == 1024
+    assert (model["feature_minimum"] < model["feature_maximum"]).all()

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import lpips
+import pytest
+import torch
+
+from srbench.images import quantize_floor
+from srbench.metrics import perceptual
+from srbench.metrics.parameters import packaged
+from srbench.metrics.perceptual import LPIPS
+from srbench.types import ImagePair
+
+
+@pytest.fixture(scope="module")
+def package():
+    """The lpips package's own network with the packaged convolutions; its heads come with it."""
+    network = lpips.LPIPS(net="alex", version="0.1", pnet_rand=True, verbose=False)
+    convolutions = packaged("alex_features_fp32")
+    names = {name: "features." + name.split(".", 1)[1] for name in network.net.state_dict()}
+    assert sorted(names.values()) == sorted(convolutions)
+    network.net.load_state_dict({name: convolutions[key] for name, key in names.items()})
+    return network
+
+
+def as_input(pictures: torch.Tensor) -> torch.Tensor:
+    """The range of the lpips package: uint8 / 127.5 - 1."""
+    return quantize_floor(pictures).to(torch.float32) / 127.5 - 1
+
+
+@pytest.mark.parametrize("size", [(64, 64), (75, 98), (192, 288)])
+def test_against_the_lpips_package(coffee, samples, package, size):
+    height, width = size
+    pair = ImagePair("crop", coffee.lr, coffee.hr[:, :height, :width])
+    cut = samples[..., :height, :width]
+    with torch.no_grad():
+        wanted = package(as_input(cut), as_input(pair.hr[None]).expand(3, -1, -1, -1)).flatten()
+    measured = LPIPS()(cut, pair)
+    torch.testing.assert_close(measured, wanted.to(torch.float64), atol=1e-6, rtol=0)
+
+
+def test_equal_pictures_have_distance_zero(coffee):
+    assert LPIPS()(coffee.hr[None], coffee).item() == 0
+
+
+def test_symmetric(coffee, samples):
+    written = quantize_floor(samples[0]).to(torch.float32) / 255
+    turned = ImagePair("turned", coffee.lr, written)
+    there, back = LPIPS()(written[None], coffee), LPIPS()(coffee.hr[None], turned)
+    torch.testing.assert_close(there, back, atol=1e-6, rtol=0)
+
+
+def test_features_of_the_hr_picture_are_computed_once(coffee, samples, monkeypatch):
+    seen = []
+    original = perceptual._AlexNet.features
+    monkeypatch.setattr(
+        perceptual._AlexNet, "features", lambda self, picture: seen.append(picture) or original(self, picture)
+    )
+    metric = LPIPS()
+    metric(samples, coffee)
+    assert len(seen) == 4
+    metric(samples[:1], coffee)
+    assert len(seen) == 5
+    metric(samples[:1], ImagePair("same tensor, other pair", coffee.lr, coffee.hr))
+    assert len(seen) == 6
+
+
+def test_another_hr_picture_has_its_own_features(coffee, samples):
+    """Also one of equal size and name: kept features are known by the tensor alone."""
+    metric = LPIPS()
+    darker = ImagePair(coffee.name, coffee.lr, coffee.hr / 2)
+    interleaved = [metric(samples, pair) for pair in (coffee, darker, coffee, darker)]
+    fresh = [LPIPS()(samples, pair) for pair in (coffee, darker)]
+    assert not torch.equal(*fresh)
+    for index, values in enumerate(interleaved):
+        assert torch.equal(values, fresh[index % 2])
+
+
+def test_a_new_tensor_at_an_old_address_is_not_taken_for_the_old_one(coffee, samples):
+    """The metric keeps the HR tensor alive, so its identity cannot be given away."""
+    metric = LPIPS()
+    for brightness in (0.2, 0.4, 0.6, 0.8):
+        pair = ImagePair("short-lived", coffee.lr, coffee.hr * brightness)
+        assert torch.equal(metric(samples[:1], pair), LPIPS()(samples[:1], pair))
+        del pair
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_gpu_equals_cpu(coffee, samples):
+    metric = LPIPS()
+    on_gpu = metric(samples.cuda(), coffee)
+    assert on_gpu.device.type == "cpu"
+    torch.testing.assert_close(on_gpu, metric(samples, coffee), atol=1e-5, rtol=0)
+
+
+def test_settings_of_the_process_are_left_alone(coffee, samples):
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cudnn.enabled
+    LPIPS()(samples[:1], coffee)
+    assert (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.enabled) == before

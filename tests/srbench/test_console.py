@@ -1,0 +1,43 @@
+import io
+import warnings
+
+from rich.table import Table
+
+from srbench import console
+
+
+def test_a_long_line_is_not_wrapped(capsys):
+    text = "[bold]x[/bold] " * 100
+    console.say(text)
+    console.show(text)
+    assert capsys.readouterr() == (text + "\n", text + "\n")
+
+
+def test_a_table_in_a_pipe_is_as_wide_as_it_needs_to_be(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    table = Table("model", *(f"metric {i}" for i in range(30)))
+    table.add_row("m" * 40, *map(str, range(30)))
+    console.show(table)
+    out = capsys.readouterr().out
+    assert "m" * 40 in out
+    assert "metric 29" in out
+
+
+def test_warnings_are_one_line(capsys, monkeypatch):
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        console.warn_in_one_line()
+        warnings.warn("a.png: alpha channel dropped", stacklevel=1)
+    assert capsys.readouterr() == ("", "warning: a.png: alpha channel dropped\n")
+
+
+def test_progress_counts_on_stderr(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with console.progress() as bar:
+        task = bar.add_task("[work]", total=3)
+        bar.advance(task, 2)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "[work]" in err
+    assert "2/3" in err

@@ -1,0 +1,87 @@
+import pytest
+import torch
+
+from srbench.inference import Draw, InferenceError, choose_device, enlarge, is_stochastic
+from srbench.registry import load_model
+from srbench.types import ImagePair, SRBenchError
+
+PAIR = ImagePair("a", torch.rand(3, 5, 7, generator=torch.Generator().manual_seed(0)), torch.zeros(3, 20, 28))
+DRAW = Draw(temperature=0.5, samples=3, seed=11)
+
+
+@pytest.fixture
+def output(models):
+    def call(name, pair=PAIR, draw=DRAW):
+        return enlarge(load_model(f"{models}:{name}", 4, "cpu").model, pair, draw, "cpu")
+
+    return call
+
+
+def test_a_model_with_one_answer(output):
+    found = output("Nearest")
+    assert torch.equal(found.pictures[0, :, ::4, ::4], PAIR.lr)
+    assert found.pictures.shape == (1, 3, 20, 28)
+    assert not found.pictures.requires_grad
+    assert found.seconds > 0
+    assert found.peak_memory_mb > 50, "a process with torch in it is larger"
+
+
+def test_samples_depend_on_the_seed_and_on_nothing_else(output):
+    first = output("Noisy").pictures
+    torch.manual_seed(99)
+    assert torch.equal(output("Noisy").pictures, first)
+    assert not torch.equal(output("Noisy", draw=Draw(0.5, 3, 12)).pictures, first)
+    assert first.shape == (3, 3, 20, 28)
+    assert output("Noisy", draw=Draw(0.0, 2, 11)).pictures.std(0).max() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("WrongSize", r"a: the result has shape \(1, 3, 5, 7\), HR is 20x28; it must be \(n, 3, 20, 28\)"),
+        ("TooFew", "a: the model gave 2 samples, not 3"),
+        ("Raises", "a: the model failed: RuntimeError: no memory for this"),
+    ],
+)
+def test_a_result_that_is_none(output, name, fault):
+    with pytest.raises(InferenceError, match=fault):
+        output(name)
+
+
+def test_numbers_that_are_not_finite(output):
+    flat = ImagePair("flat", torch.ones(3, 5, 7), PAIR.hr)
+    with pytest.raises(InferenceError, match="flat: 1680 of 1680 numbers of the result are not finite"):
+        output("NotFinite", flat)
+    assert output("NotFinite").pictures.isfinite().all()
+
+
+def test_precomputed_results_are_read():
+    class Results:
+        scale = 4
+
+        def read(self, name):
+            if name != "a":
+                raise SRBenchError("missing")
+            return torch.full((2, 3, 20, 28), 0.25)
+
+        def digest(self, name):
+            return name
+
+    assert enlarge(Results(), PAIR, DRAW, "cpu").pictures.shape[0] == 2
+    with pytest.raises(SRBenchError, match=r"^missing$"):
+        enlarge(Results(), ImagePair("b", PAIR.lr, PAIR.hr), DRAW, "cpu")
+
+
+def test_kinds(models):
+    assert is_stochastic(load_model(f"{models}:Noisy", 4, "cpu").model)
+    assert not is_stochastic(load_model(f"{models}:Nearest", 4, "cpu").model)
+
+
+def test_devices():
+    assert choose_device("cpu") == "cpu"
+    assert choose_device("auto") in ("cpu", "cuda", "mps")
+    absent = [name for name, there in (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available()))
+              if not there]  # fmt: skip
+    for name in absent:
+        with pytest.raises(InferenceError, match=f"device {name} is not available here"):
+            choose_device(name)

@@ -1,0 +1,52 @@
+import hashlib
+
+import pytest
+import torch
+
+from srbench.folders import FolderError
+from srbench.images import ImageError, write_png
+from srbench.precomputed import ResultFolder
+from srbench.types import PrecomputedResults, SRBenchError
+
+
+def flat(level, side=8):
+    return torch.full((3, side, side), level, dtype=torch.uint8)
+
+
+def test_one_picture_per_name(tmp_path):
+    write_png(tmp_path / "a.png", flat(51))
+    write_png(tmp_path / "a_sample0.png", flat(0))
+    results = ResultFolder(tmp_path, 4)
+    assert isinstance(results, PrecomputedResults)
+    assert torch.equal(results.read("a"), torch.full((1, 3, 8, 8), 0.2)), "the plain name comes first"
+    assert results.digest("a") == hashlib.sha256(hashlib.sha256((tmp_path / "a.png").read_bytes()).digest()).hexdigest()
+
+
+def test_samples_come_in_the_order_of_their_numbers(tmp_path):
+    for number in (10, 0, 2):
+        write_png(tmp_path / f"a+b_sample{number}.png", flat(number))
+    assert ResultFolder(tmp_path, 4).read("a+b")[:, 0, 0, 0].mul(255).tolist() == [0, 2, 10]
+
+
+def test_digest_changes_with_the_file(tmp_path):
+    write_png(tmp_path / "a.png", flat(1))
+    before = ResultFolder(tmp_path, 4).digest("a")
+    write_png(tmp_path / "a.png", flat(2))
+    assert ResultFolder(tmp_path, 4).digest("a") != before
+
+
+def test_faults_are_named(tmp_path):
+    with pytest.raises(FolderError, match="no pictures in it"):
+        ResultFolder(tmp_path, 4)
+    write_png(tmp_path / "a_sample0.png", flat(1))
+    write_png(tmp_path / "a_sample1.png", flat(1, side=9))
+    (tmp_path / "b.png").write_text("text")
+    results = ResultFolder(tmp_path, 4)
+    with pytest.raises(SRBenchError, match=r"no result named c; add c\.png"):
+        results.read("c")
+    with pytest.raises(SRBenchError, match="no result named c"):
+        results.digest("c")
+    with pytest.raises(SRBenchError, match="the samples of a differ in size"):
+        results.read("a")
+    with pytest.raises(ImageError, match=r"b\.png: not a picture"):
+        results.read("b")
