@@ -1,9 +1,11 @@
-"""What a level of the flow takes from the LR picture, for all of its steps at once.
+"""What a flow step takes from the LR picture, computed once for all samples and both directions.
 
-The network that conditions a step begins with a 3x3 convolution of features that are the same for all steps of the
-level, and for every sample of one LR picture. So all steps' first convolutions are one wide convolution, computed
-once; and of the features, the stacked block outputs exist at LR size only: they are convolved before they are
-enlarged.
+The networks that condition a step begin with a 3x3 convolution of features of the LR picture, and in the coupling also
+of the flow's own channels. A convolution is linear in its input channels, so the LR picture's share is computed here,
+apart. Of the features, the stacked block outputs exist at LR size only: they are convolved before they are enlarged.
+
+Each step has its own convolution rather than all steps of a level a wide one: the maps stay small enough to be reused
+while they are in the processor's cache, which measured twice as fast.
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srflow.enlarge import convolve_enlarged
-from srflow.layers import Affine
 
 
 class Features(NamedTuple):
@@ -28,31 +29,22 @@ class Features(NamedTuple):
     """(b, blocks * features, lr_h, lr_w): outputs of several encoder blocks, at LR size for every level."""
 
 
-class StepCondition(NamedTuple):
-    """What one flow step takes from the LR picture."""
-
-    injector: Affine
-    """(b, c, h, w) each."""
-    coupling: Tensor
-    """(b, width, h, w): the LR picture's share of the coupling's first convolution."""
-
-
-class FirstConvolutions(nn.Module):
-    """The first convolutions of a level's injectors and couplings, as far as they see the LR picture.
+class FirstConvolution(nn.Module):
+    """The first convolutions of a step's injector and coupling, as far as they see the LR picture.
 
     ``enlargement`` is the level's size over LR size: an integer, or 1/2 for the deepest level.
     """
 
-    def __init__(self, features: int, stacked: int, width: int, steps: int, enlargement: Fraction) -> None:
+    def __init__(self, features: int, stacked: int, width: int, enlargement: Fraction) -> None:
         super().__init__()
-        self.width, self.enlargement = width, enlargement
-        self.own = nn.Parameter(torch.empty(2 * steps * width, features, 3, 3))
-        self.stacked = nn.Parameter(torch.empty(2 * steps * width, stacked, 3, 3))
+        self.enlargement = enlargement
+        self.own = nn.Parameter(torch.empty(2 * width, features, 3, 3))
+        self.stacked = nn.Parameter(torch.empty(2 * width, stacked, 3, 3))
         nn.init.normal_(self.own, std=0.05)
         nn.init.normal_(self.stacked, std=0.05)
 
-    def forward(self, features: Features) -> list[tuple[Tensor, Tensor]]:
-        """For every step, the injector's and the coupling's share, (b, width, h, w) each."""
+    def forward(self, features: Features) -> tuple[Tensor, Tensor]:
+        """The injector's and the coupling's share, (b, width, h, w) each."""
         own = F.conv2d(features.own, self.own, padding=1)
         if self.enlargement < 1:
             # Nearest-neighbour shrinking keeps the first pixel of every patch.
@@ -60,5 +52,5 @@ class FirstConvolutions(nn.Module):
             stacked = F.conv2d(features.stacked[..., ::stride, ::stride], self.stacked, padding=1)
         else:
             stacked = convolve_enlarged(features.stacked, self.stacked, None, int(self.enlargement))
-        parts = torch.split(own + stacked, self.width, 1)
-        return list(zip(parts[0::2], parts[1::2], strict=True))
+        injector, coupling = (own + stacked).chunk(2, 1)
+        return injector, coupling

@@ -2,7 +2,7 @@
 
 The released networks keep every layer of the flow in one flat list and interleave shift and scale channels; ours keep
 levels and steps, and shift before scale. The first convolutions that see the LR picture are kept apart from those that
-see the flow's own channels, all steps of a level in one tensor.
+see the flow's own channels.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from torch import Tensor
 from baselines.convert import rrdb_from_official
 from baselines.rrdb import RRDBConfig
 from srbench.weights import WeightsError
-from srflow.model import SRFlow, SRFlowConfig
+from srflow.config import SRFlowConfig
+from srflow.model import SRFlow
 
 FLOW = "flowUpsamplerNet.layers."
 
@@ -90,7 +91,7 @@ def _level(
     indices: dict[Literal["transitions", "steps", "split"], list[int]],
     config: SRFlowConfig,
 ) -> dict[str, Tensor]:
-    prefix, first = f"flow.levels.{level}.", []
+    prefix, features = f"flow.levels.{level}.", config.encoder.features
     out: dict[str, Tensor] = {}
     for i, index in enumerate(indices["transitions"]):
         out |= _normalise_and_mix(source, f"{FLOW}{index}.", f"{prefix}transitions.{i}.")
@@ -102,9 +103,8 @@ def _level(
         injector, coupling = (source[f"{layer}affine.{name}.0.weight"] for name in ("fFeatures", "fAffine"))
         kept = coupling.shape[1] - injector.shape[1]
         out[f"{step}coupling.first.weight"] = coupling[:, :kept]
-        first += [injector, coupling[:, kept:]]
-    together, features = torch.cat(first), config.encoder.features
-    out[f"{prefix}first.own"], out[f"{prefix}first.stacked"] = together[:, :features], together[:, features:]
+        together = torch.cat([injector, coupling[:, kept:]])
+        out[f"{step}first.own"], out[f"{step}first.stacked"] = together[:, :features], together[:, features:]
     for index in indices["split"]:
         out |= _zero_conv(source, f"{FLOW}{index}.conv.", f"{prefix}split.prior.")
     return out

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from srflow.conditions import Features, FirstConvolutions, StepCondition
+from srflow.conditions import Features, FirstConvolution
+from srflow.config import SRFlowConfig
 from srflow.layers import (
     ActNorm,
+    Affine,
     AffineCoupling,
     AffineInjector,
     FlowLayer,
@@ -17,6 +20,15 @@ from srflow.layers import (
     Split,
     Squeeze,
 )
+
+
+class StepCondition(NamedTuple):
+    """What one flow step takes from the LR picture."""
+
+    injector: Affine
+    """(b, c, h, w) each."""
+    coupling: Tensor
+    """(b, width, h, w): the LR picture's share of the coupling's first convolution."""
 
 
 class TransitionStep(FlowLayer[None]):
@@ -40,10 +52,27 @@ class TransitionStep(FlowLayer[None]):
 class FlowStep(FlowLayer[StepCondition]):
     """ActNorm, invertible 1x1 convolution, affine injector, conditional affine coupling (SRFlow, figure 2)."""
 
-    def __init__(self, channels: int, width: int) -> None:
+    def __init__(self, channels: int, width: int, first: FirstConvolution) -> None:
         super().__init__()
         self.norm, self.mix = ActNorm(channels), InvertibleConv1x1(channels)
         self.injector, self.coupling = AffineInjector(channels, width), AffineCoupling(channels, width)
+        self.first = first
+
+    def condition(self, features: Features) -> StepCondition:
+        """All that depends on the LR picture alone."""
+        injector, coupling = self.first(features)
+        return StepCondition(self.injector.network(injector), coupling)
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor, features: Features) -> Tensor:
+        """Set every ActNorm of the step from a first batch x (b, c, h, w); returns the step's output."""
+        injector, coupling = self.first(features)
+        self.norm.initialize(x)
+        self.injector.network.initialize(injector)
+        condition = StepCondition(self.injector.network(injector), coupling)
+        mixed, _ = self.mix(self.norm(x)[0])
+        self.coupling.initialize(self.injector(mixed, condition.injector)[0], coupling)
+        return self.forward(x, condition)[0]
 
     def forward(self, x: Tensor, cond: StepCondition) -> tuple[Tensor, Tensor]:
         """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
@@ -66,29 +95,16 @@ class Level(nn.Module):
     ``channels`` counts the input's; after the squeeze there are four times as many.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        steps: int,
-        transitions: int,
-        width: int,
-        *,
-        first: FirstConvolutions,
-        splits: bool,
-    ) -> None:
+    def __init__(self, channels: int, transitions: int, steps: list[FlowStep], *, splits: bool) -> None:
         super().__init__()
         self.squeeze = Squeeze()
-        self.first = first
         self.transitions = nn.ModuleList(TransitionStep(4 * channels) for _ in range(transitions))
-        self.steps = nn.ModuleList(FlowStep(4 * channels, width) for _ in range(steps))
+        self.steps = nn.ModuleList(steps)
         self.split = Split(4 * channels) if splits else None
 
     def conditions(self, features: Features) -> list[StepCondition]:
         """All that depends on the LR picture alone, one entry a flow step."""
-        return [
-            StepCondition(step.injector.network(injector), coupling)
-            for step, (injector, coupling) in zip(self.flow_steps(), self.first(features), strict=True)
-        ]
+        return [step.condition(features) for step in self.flow_steps()]
 
     def flow_steps(self) -> list[FlowStep]:
         """The flow steps, in encoding order."""
@@ -105,13 +121,8 @@ class Level(nn.Module):
             if isinstance(layer, TransitionStep):
                 layer.norm.initialize(x)
             x, _ = layer(x, None)
-        for step, (injector, coupling) in zip(self.flow_steps(), self.first(features), strict=True):
-            step.norm.initialize(x)
-            step.injector.network.initialize(injector)
-            affine = step.injector.network(injector)
-            mixed = step.mix(step.norm(x)[0])[0]
-            step.coupling.initialize(step.injector(mixed, affine)[0], coupling)
-            x, _ = step(x, StepCondition(affine, coupling))
+        for step in self.flow_steps():
+            x = step.initialize(x, features)
         return x if self.split is None else self.split(x, None)[0][:, : self.split.kept]
 
     def encode(self, x: Tensor, conditions: list[StepCondition]) -> tuple[Tensor, Tensor | None, Tensor]:
@@ -143,25 +154,21 @@ class Level(nn.Module):
 class ConditionalFlow(nn.Module):
     """All levels, finest first."""
 
-    def __init__(
-        self,
-        scale: int,
-        levels: int,
-        steps: int,
-        transitions: int,
-        width: int,
-        *,
-        features: int,
-        stacked: int,
-    ) -> None:
+    def __init__(self, config: SRFlowConfig) -> None:
         super().__init__()
         self.levels = nn.ModuleList()
+        width, features = config.width, config.encoder.features
+        stacked = features * len(config.stacked)
         channels = 3
-        for level in range(1, levels + 1):
+        for level in range(1, config.levels + 1):
+            enlargement = Fraction(config.encoder.scale, 2**level)
+            steps = [
+                FlowStep(4 * channels, width, FirstConvolution(features, stacked, width, enlargement))
+                for _ in range(config.steps)
+            ]
             # The released networks split after every level but the last two.
-            splits = level < levels - 1
-            first = FirstConvolutions(features, stacked, width, steps, Fraction(scale, 2**level))
-            self.levels.append(Level(channels, steps, transitions, width, first=first, splits=splits))
+            splits = level < config.levels - 1
+            self.levels.append(Level(channels, config.transitions, steps, splits=splits))
             channels = 2 * channels if splits else 4 * channels
 
     def conditions(self, features: list[Features]) -> list[list[StepCondition]]:

@@ -6,7 +6,6 @@ Lugmayr et al., "SRFlow: Learning the Super-Resolution Space with Normalizing Fl
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,40 +14,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.pretrained import fill, load_pretrained
-from baselines.rrdb import RRDBConfig
 from srbench.config import load_preset
 from srbench.types import SRBenchError, WeightsInfo
 from srbench.weights import load_weights
-from srflow.conditions import StepCondition
+from srflow.config import SRFlowConfig
 from srflow.encoder import Encoder
-from srflow.flow import ConditionalFlow
+from srflow.flow import ConditionalFlow, StepCondition
 
 LOG_2PI = math.log(2 * math.pi)
 
 
 class PictureError(SRBenchError):
     """A picture that the flow cannot take."""
-
-
-@dataclass(frozen=True)
-class SRFlowConfig:
-    """Size of an SRFlow network."""
-
-    encoder: RRDBConfig
-    """The LR encoder; its scale is the flow's."""
-    stacked: tuple[int, ...]
-    """Encoder blocks (counted from 0) whose outputs condition every level, beside the level's own features."""
-    steps: int
-    """Conditional flow steps a level, K in the paper (16)."""
-    width: int
-    """Channels inside the couplings' networks (64 in the paper)."""
-    transitions: int = 2
-    """Steps without a coupling at the start of every level."""
-
-    @property
-    def levels(self) -> int:
-        """L in the paper: 3 for 4x, 4 for 8x."""
-        return int(math.log2(self.encoder.scale)) + 1
 
 
 class SRFlow(nn.Module):
@@ -62,15 +39,7 @@ class SRFlow(nn.Module):
         self.config = config
         self.scale: int = config.encoder.scale
         self.encoder = Encoder(config.encoder, config.stacked)
-        self.flow = ConditionalFlow(
-            self.scale,
-            config.levels,
-            config.steps,
-            config.transitions,
-            config.width,
-            features=config.encoder.features,
-            stacked=config.encoder.features * len(config.stacked),
-        )
+        self.flow = ConditionalFlow(config)
 
     @classmethod
     def from_preset(cls, name: str, weights: Path | None = None) -> SRFlow:

@@ -25,7 +25,8 @@ from srbench.training import (
     save_trained,
     set_learning_rate,
 )
-from srflow.model import SRFlow, SRFlowConfig
+from srflow.config import SRFlowConfig
+from srflow.model import SRFlow
 
 LEVELS = 32
 """Dequantisation noise is uniform over a 1/32 of the range."""

@@ -11,7 +11,7 @@ from torch.autograd.functional import jacobian
 from baselines.rrdb import RRDBConfig
 from srbench.types import StochasticSRModel
 from srflow import SRFlow, SRFlowConfig
-from srflow.conditions import Features, FirstConvolutions
+from srflow.conditions import Features, FirstConvolution
 from srflow.enlarge import convolve_enlarged
 from srflow.model import PictureError
 
@@ -156,10 +156,9 @@ def test_convolution_before_enlargement_has_the_right_gradients():
 def test_first_convolutions_equal_one_convolution_of_everything(enlargement):
     """Own features and nearest-resized stack side by side, as the paper's figure has it."""
     factor = Fraction(enlargement)
-    first = FirstConvolutions(3, 4, width=2, steps=3, enlargement=factor).double()
+    first = FirstConvolution(3, 4, width=2, enlargement=factor).double()
     stacked = torch.randn(2, 4, 4, 6, dtype=torch.float64)
     own = torch.randn(2, 3, int(4 * factor), int(6 * factor), dtype=torch.float64)
     everything = torch.cat([own, F.interpolate(stacked, own.shape[-2:])], 1)
     expected = F.conv2d(everything, torch.cat([first.own, first.stacked], 1), padding=1)
-    found = [share for step in first(Features(own, stacked)) for share in step]
-    torch.testing.assert_close(torch.cat(found, 1), expected)
+    torch.testing.assert_close(torch.cat(first(Features(own, stacked)), 1), expected)

@@ -1,11 +1,13 @@
 """Every layer in float64: the inverse, the log-determinant against autograd's Jacobian, independence in the batch."""
 
+from fractions import Fraction
+
 import pytest
 import torch
 from torch.autograd.functional import jacobian
 
-from srflow.conditions import StepCondition
-from srflow.flow import FlowStep, TransitionStep
+from srflow.conditions import FirstConvolution
+from srflow.flow import FlowStep, StepCondition, TransitionStep
 from srflow.layers import ActNorm, Affine, AffineCoupling, AffineInjector, InvertibleConv1x1, Split, Squeeze
 
 CHANNELS, WIDTH, SIDE = 6, 5, 4
@@ -48,7 +50,7 @@ LAYERS = {
     "coupling": (lambda: AffineCoupling(CHANNELS, WIDTH), hidden),
     "split": (lambda: Split(CHANNELS), nothing),
     "transition": (lambda: TransitionStep(CHANNELS), nothing),
-    "step": (lambda: FlowStep(CHANNELS, WIDTH), both),
+    "step": (lambda: FlowStep(CHANNELS, WIDTH, FirstConvolution(2, 2, WIDTH, Fraction(1))), both),
 }
 
 
