@@ -1,0 +1,64 @@
+"""What holds for every test: one thread, no network, no command-line settings from outside."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+
+import pytest
+import torch
+
+# A pool of threads on a busy machine with few cores makes small tensors twenty times slower.
+torch.set_num_threads(1)
+
+
+class NetworkBlockedError(OSError):
+    """A test tried to leave the machine."""
+
+
+def _is_local(family: int, address: object) -> bool:
+    if family == getattr(socket, "AF_UNIX", None):
+        return True
+    if not isinstance(address, tuple) or not address:
+        return False
+    try:
+        return ipaddress.ip_address(address[0]).is_loopback
+    except ValueError:
+        return address[0] == "localhost"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_network():
+    """Every connection that leaves the machine fails: what is tested works offline."""
+    patch = pytest.MonkeyPatch()
+    connect, connect_ex, getaddrinfo = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+
+    def guarded(original):
+        def call(self, address):
+            if not _is_local(self.family, address):
+                raise NetworkBlockedError(f"blocked in tests: a connection to {address}")
+            return original(self, address)
+
+        return call
+
+    def guarded_getaddrinfo(host, *arguments, **options):
+        name = host.decode() if isinstance(host, bytes) else host
+        if name is not None and not _is_local(socket.AF_INET, (name, 0)):
+            raise NetworkBlockedError(f"blocked in tests: looking up {name}")
+        return getaddrinfo(host, *arguments, **options)
+
+    patch.setattr(socket.socket, "connect", guarded(connect))
+    patch.setattr(socket.socket, "connect_ex", guarded(connect_ex))
+    patch.setattr(socket, "getaddrinfo", guarded_getaddrinfo)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def plain_terminal(monkeypatch):
+    """Output does not depend on the terminal the tests run in, nor on the SRBENCH_ variables of the user."""
+    for name in [name for name in os.environ if name.startswith("SRBENCH_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("NO_COLOR", "1")

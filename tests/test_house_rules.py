@@ -1,0 +1,129 @@
+"""The rules of the house that a machine can check: sizes, docstrings, documented commands, packaged files."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import re
+import shlex
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+
+import click
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("srbench", "srflow", "baselines")
+SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+OTHERS = sorted([*(ROOT / "tests").rglob("*.py"), *(ROOT / "examples").rglob("*.py")])
+PAPERS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def functions(path: Path) -> list[Function]:
+    return [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, Function)]
+
+
+def public(body: list[ast.stmt]) -> list[Function | ast.ClassDef]:
+    """Functions, classes and methods that a user may call, at the top and inside public classes.
+
+    The two directions of a layer are left out: their contract stands once, in the base class.
+    """
+    found: list[Function | ast.ClassDef] = []
+    for node in body:
+        if isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_"):
+            if node.name not in ("forward", "inverse"):
+                found.append(node)
+            if isinstance(node, ast.ClassDef):
+                found.extend(public(node.body))
+    return found
+
+
+def fenced_commands(path: Path) -> list[str]:
+    """Every `srbench ...` command of the shell blocks; continued lines are joined, `&&` is taken apart."""
+    blocks = re.findall(r"```(?:sh|bash|console)\n(.*?)```", path.read_text(), flags=re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    commands = [part.strip() for line in lines for part in line.split("&&")]
+    return [command for command in commands if command.startswith("srbench ")]
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *OTHERS], ids=named)
+def test_sizes(path):
+    assert len(path.read_text().splitlines()) <= 400
+    for function in functions(path):
+        assert function.end_lineno - function.lineno < 80, function.name
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=named)
+def test_docstrings(path):
+    module = ast.parse(path.read_text())
+    if path.name != "__init__.py":
+        assert ast.get_docstring(module), "a module says in one line what it is"
+    for node in public(module.body):
+        assert ast.get_docstring(node), node.name
+
+
+COMMANDS = [(path, command) for path in PAPERS for command in fenced_commands(path)]
+
+
+@pytest.mark.parametrize(("path", "command"), COMMANDS, ids=[command for _, command in COMMANDS])
+def test_documented_commands_are_understood(path, command, monkeypatch):
+    """Names of commands and options, and the number of arguments; paths in examples need not exist."""
+    from srbench.cli import main
+
+    arguments = shlex.split(command, comments=True)[1:]
+    context = click.Context(main, info_name="srbench")
+    found = main.get_command(context, arguments[0])
+    assert found is not None, f"{named(path)} shows a command that does not exist"
+    for parameter in found.params:
+        if isinstance(parameter.type, click.Path):
+            monkeypatch.setattr(parameter.type, "exists", False)
+    found.make_context(arguments[0], arguments[1:], parent=context)
+
+
+def test_the_readme_shows_both_first_commands_on_one_screen():
+    readme = (ROOT / "README.md").read_text().splitlines()
+    assert "pip install . && srbench run --models srflow,esrgan --scale 8" in readme
+    assert "pip install '.[test]' && pytest" in readme
+    assert len(readme) <= 75
+
+
+@pytest.mark.parametrize("path", PAPERS, ids=named)
+def test_links_lead_somewhere(path):
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text()):
+        assert (path.parent / target).exists(), target
+
+
+def test_the_example_model_is_twelve_lines_and_runs():
+    path = ROOT / "examples" / "my_model.py"
+    assert len(path.read_text().splitlines()) == 12
+    specification = importlib.util.spec_from_file_location("my_model", path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    model = module.MyModel()
+    assert model(torch.zeros(2, 3, 5, 6)).shape == (2, 3, 5 * model.scale, 6 * model.scale)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_packaged_files_are_installed(package):
+    """Weights, parameters, photographs: what is beside the sources is beside the installed package too."""
+    here = [path.relative_to(ROOT / package) for path in (ROOT / package).rglob("*") if path.is_file()]
+    there = Path(str(files(package)))
+    assert Path("py.typed") in here
+    assert not [path for path in here if "__pycache__" not in path.parts and not (there / path).is_file()]
+
+
+def test_entry_points_name_objects_that_exist():
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+    for group, entries in groups.items():
+        for name, target in entries.items():
+            module, _, attribute = target.partition(":")
+            assert hasattr(importlib.import_module(module), attribute), f"{group}: {name}"
