@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srflow.enlarge import convolve_enlarged
+from srflow.layers import Folded
 
 
 class Features(NamedTuple):
@@ -43,14 +44,15 @@ class FirstConvolution(nn.Module):
         nn.init.normal_(self.own, std=0.05)
         nn.init.normal_(self.stacked, std=0.05)
 
-    def forward(self, features: Features) -> tuple[Tensor, Tensor]:
-        """The injector's and the coupling's share, (b, width, h, w) each."""
-        own = F.conv2d(features.own, self.own, padding=1)
+    def forward(self, features: Features, norm: Folded) -> tuple[Tensor, Tensor]:
+        """The injector's and the coupling's share, (b, width, h, w) each, with their ActNorms folded in."""
+        scale = norm.scale[..., None]
+        own = F.conv2d(features.own, self.own * scale, norm.bias, padding=1)
         if self.enlargement < 1:
             # Nearest-neighbour shrinking keeps the first pixel of every patch.
             stride = self.enlargement.denominator
-            stacked = F.conv2d(features.stacked[..., ::stride, ::stride], self.stacked, padding=1)
+            stacked = F.conv2d(features.stacked[..., ::stride, ::stride], self.stacked * scale, padding=1)
         else:
-            stacked = convolve_enlarged(features.stacked, self.stacked, None, int(self.enlargement))
+            stacked = convolve_enlarged(features.stacked, self.stacked * scale, None, int(self.enlargement))
         injector, coupling = (own + stacked).chunk(2, 1)
         return injector, coupling

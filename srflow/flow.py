@@ -16,6 +16,7 @@ from srflow.layers import (
     AffineCoupling,
     AffineInjector,
     FlowLayer,
+    Folded,
     InvertibleConv1x1,
     Split,
     Squeeze,
@@ -28,7 +29,7 @@ class StepCondition(NamedTuple):
     injector: Affine
     """(b, c, h, w) each."""
     coupling: Tensor
-    """(b, width, h, w): the LR picture's share of the coupling's first convolution."""
+    """(b, width, h, w): the LR picture's share of the coupling's first convolution, normalised."""
 
 
 class TransitionStep(FlowLayer[None]):
@@ -60,19 +61,24 @@ class FlowStep(FlowLayer[StepCondition]):
 
     def condition(self, features: Features) -> StepCondition:
         """All that depends on the LR picture alone."""
-        injector, coupling = self.first(features)
+        injector, coupling = self.first(features, self._norms())
         return StepCondition(self.injector.network(injector), coupling)
+
+    def _norms(self) -> Folded:
+        norms = [layer.network.norm_first.folded() for layer in (self.injector, self.coupling)]
+        return Folded(*(torch.cat(parts) for parts in zip(*norms, strict=True)))
 
     @torch.no_grad()
     def initialize(self, x: Tensor, features: Features) -> Tensor:
         """Set every ActNorm of the step from a first batch x (b, c, h, w); returns the step's output."""
-        injector, coupling = self.first(features)
+        norms = self._norms()
+        plain = Folded(torch.ones_like(norms.scale), torch.zeros_like(norms.bias))
+        injector, coupling = self.first(features, plain)
         self.norm.initialize(x)
         self.injector.network.initialize(injector)
-        condition = StepCondition(self.injector.network(injector), coupling)
         mixed, _ = self.mix(self.norm(x)[0])
-        self.coupling.initialize(self.injector(mixed, condition.injector)[0], coupling)
-        return self.forward(x, condition)[0]
+        self.coupling.initialize(self.injector(mixed, self.condition(features).injector)[0], coupling)
+        return self.forward(x, self.condition(features))[0]
 
     def forward(self, x: Tensor, cond: StepCondition) -> tuple[Tensor, Tensor]:
         """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""

@@ -13,6 +13,7 @@ from srbench.types import StochasticSRModel
 from srflow import SRFlow, SRFlowConfig
 from srflow.conditions import Features, FirstConvolution
 from srflow.enlarge import convolve_enlarged
+from srflow.layers import Folded
 from srflow.model import PictureError
 
 
@@ -161,4 +162,6 @@ def test_first_convolutions_equal_one_convolution_of_everything(enlargement):
     own = torch.randn(2, 3, int(4 * factor), int(6 * factor), dtype=torch.float64)
     everything = torch.cat([own, F.interpolate(stacked, own.shape[-2:])], 1)
     expected = F.conv2d(everything, torch.cat([first.own, first.stacked], 1), padding=1)
-    torch.testing.assert_close(torch.cat(first(Features(own, stacked)), 1), expected)
+    norm = Folded(torch.rand(4, 1, 1, dtype=torch.float64) + 0.5, torch.randn(4, dtype=torch.float64))
+    expected = expected * norm.scale + norm.bias[:, None, None]
+    torch.testing.assert_close(torch.cat(first(Features(own, stacked), norm), 1), expected)
