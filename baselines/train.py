@@ -13,8 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from baselines.esrgan import Discriminator, discriminator_loss, generator_loss
-from baselines.pretrained import load_pretrained
-from baselines.rrdb import RRDBConfig, RRDBNet
+from baselines.rrdb import RRDBConfig, RRDBNet, load_rrdb
 from baselines.vgg import PerceptualLoss, load_vgg16
 from srbench.config import load_preset
 from srbench.training import (
@@ -51,6 +50,8 @@ class AdversarialConfig:
     """VGG16 convolution, compared before its ReLU: ``conv4_3``."""
     discriminator_width: int
     """Channels of the discriminator's first stage (64 in the paper)."""
+    discriminator_rate: float
+    """Its learning rate over the generator's (1 in the paper). In a short training it wins at once unless it is slow."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def train_esrgan(preset: str, data: Path, out: Path, *, start: Path | None, devi
     config, losses = settings.training, settings.losses
     accelerator = Accelerator(cpu=device == "cpu")
     patches = Patches(data, settings.scale, config)
-    network = channels_last(load_pretrained("rrdb", RRDBNet, RRDBConfig, settings.scale, start).train())
+    network = channels_last(load_rrdb(settings.scale, start).train())
     description = open_training(out, "esrgan", preset, settings, patches, network.weights.sha256)
     torch.manual_seed(config.seed)
     critic = channels_last(Discriminator(config.patch, losses.discriminator_width))
@@ -113,8 +114,8 @@ def train_esrgan(preset: str, data: Path, out: Path, *, start: Path | None, devi
     generator, discriminator, *optimizers = accelerator.prepare(network, critic, *optimizers)
 
     def take_step(step: int) -> dict[str, float]:
-        for optimizer in optimizers:
-            set_learning_rate(optimizer, config.learning_rate_at(step))
+        for optimizer, share in zip(optimizers, (1.0, losses.discriminator_rate), strict=True):
+            set_learning_rate(optimizer, share * config.learning_rate_at(step))
         lr, hr = _on(accelerator, patches.batch(step, accelerator.process_index))
         fake = generator(lr)
         critic.requires_grad_(False)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from srflow.conditions import Features, FirstConvolution
+from srflow.conditions import (
+    GROUP_BYTES,
+    Features,
+    FirstConvolution,
+    FirstWeights,
+    convolve_features,
+    join_first,
+)
 from srflow.config import SRFlowConfig
+from srflow.constants import Constants
 from srflow.layers import (
     ActNorm,
     Affine,
@@ -18,8 +28,11 @@ from srflow.layers import (
     FlowLayer,
     Folded,
     InvertibleConv1x1,
+    NetworkWeights,
     Split,
     Squeeze,
+    affine,
+    apply_networks,
 )
 
 
@@ -59,26 +72,23 @@ class FlowStep(FlowLayer[StepCondition]):
         self.injector, self.coupling = AffineInjector(channels, width), AffineCoupling(channels, width)
         self.first = first
 
-    def condition(self, features: Features) -> StepCondition:
-        """All that depends on the LR picture alone."""
-        injector, coupling = self.first(features, self._norms())
-        return StepCondition(self.injector.network(injector), coupling)
-
-    def _norms(self) -> Folded:
-        norms = [layer.network.norm_first.folded() for layer in (self.injector, self.coupling)]
-        return Folded(*(torch.cat(parts) for parts in zip(*norms, strict=True)))
-
     @torch.no_grad()
     def initialize(self, x: Tensor, features: Features) -> Tensor:
         """Set every ActNorm of the step from a first batch x (b, c, h, w); returns the step's output."""
-        norms = self._norms()
-        plain = Folded(torch.ones_like(norms.scale), torch.zeros_like(norms.bias))
-        injector, coupling = self.first(features, plain)
+        width = self.first.own.shape[0]
+        plain = Folded(self.first.own.new_ones(width, 1, 1), self.first.own.new_zeros(width))
+        injector, coupling = convolve_features(features, join_first([self.first], [plain]), self.first.enlargement)
         self.norm.initialize(x)
         self.injector.network.initialize(injector)
         mixed, _ = self.mix(self.norm(x)[0])
-        self.coupling.initialize(self.injector(mixed, self.condition(features).injector)[0], coupling)
-        return self.forward(x, self.condition(features))[0]
+        condition = step_conditions([self], features, join([self]))[0]
+        self.coupling.initialize(self.injector(mixed, condition.injector)[0], coupling)
+        return self.forward(x, step_conditions([self], features, join([self]))[0])[0]
+
+    def norms(self) -> Folded:
+        """The ActNorms behind the first convolution: the injector's, then the coupling's."""
+        folded = [layer.network.norm_first.folded() for layer in (self.injector, self.coupling)]
+        return Folded(*(torch.cat(parts) for parts in zip(*folded, strict=True)))
 
     def forward(self, x: Tensor, cond: StepCondition) -> tuple[Tensor, Tensor]:
         """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
@@ -95,7 +105,33 @@ class FlowStep(FlowLayer[StepCondition]):
         return self.norm.inverse(self.mix.inverse(z))
 
 
-class Level(nn.Module):
+class JoinedWeights(NamedTuple):
+    """What turns an LR picture's features into the conditions of several steps."""
+
+    first: FirstWeights
+    injectors: NetworkWeights
+
+
+def join(steps: Sequence[FlowStep]) -> JoinedWeights:
+    """Put the weights of several steps side by side."""
+    injectors = [step.injector.network.folded() for step in steps]
+    return JoinedWeights(
+        join_first([step.first for step in steps], [step.norms() for step in steps]),
+        NetworkWeights(*(torch.cat(parts) for parts in zip(*injectors, strict=True))),
+    )
+
+
+def step_conditions(steps: Sequence[FlowStep], features: Features, weights: JoinedWeights) -> list[StepCondition]:
+    """The conditions of several steps of a level, from their joined weights."""
+    injectors, couplings = convolve_features(features, weights.first, steps[0].first.enlargement)
+    outputs = apply_networks(injectors, weights.injectors, len(steps)).chunk(len(steps), 1)
+    return [
+        StepCondition(affine(output), coupling)
+        for output, coupling in zip(outputs, couplings.chunk(len(steps), 1), strict=True)
+    ]
+
+
+class Level(Constants):
     """Squeeze, transition steps, flow steps, and at the end the split where half of the channels leave.
 
     ``channels`` counts the input's; after the squeeze there are four times as many.
@@ -110,7 +146,21 @@ class Level(nn.Module):
 
     def conditions(self, features: Features) -> list[StepCondition]:
         """All that depends on the LR picture alone, one entry a flow step."""
-        return [step.condition(features) for step in self.flow_steps()]
+        steps, conditions = self.flow_steps(), list[StepCondition]()
+        group = self._group(features)
+        for start in range(0, len(steps), group):
+            some = steps[start : start + group]
+            sources = [parameter for step in some for parameter in step.parameters()]
+            weights = self.constant(f"{start}+{len(some)}", partial(join, some), *sources)
+            conditions += step_conditions(some, features, weights)
+        return conditions
+
+    def _group(self, features: Features) -> int:
+        """How many steps are computed side by side."""
+        step = self.flow_steps()[0]
+        batch, _, height, width = features.own.shape
+        size = batch * height * width * step.first.own.shape[0] * features.own.element_size()
+        return max(1, GROUP_BYTES // size)
 
     def flow_steps(self) -> list[FlowStep]:
         """The flow steps, in encoding order."""

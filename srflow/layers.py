@@ -15,13 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srflow.constants import Constants
+
 Condition = TypeVar("Condition")
 
 SCALE_FLOOR = 1e-4
 """Added to every sigmoid scale, so that the inverse cannot divide by zero."""
 
 
-class FlowLayer(nn.Module, Generic[Condition]):
+class FlowLayer(Constants, Generic[Condition]):
     """An invertible map of feature maps given a condition.
 
     forward: x (b, c, h, w), cond -> z, and log|det dz/dx| of shape (b,), this layer's own share only.
@@ -106,16 +108,17 @@ class InvertibleConv1x1(FlowLayer[None]):
 
     def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
         """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
-        log_det = torch.linalg.slogdet(self.weight.double()).logabsdet.to(x.dtype) * (x.shape[-2] * x.shape[-1])
+        log_det = self.constant("log_det", lambda: torch.linalg.slogdet(self.weight.double()).logabsdet, self.weight)
+        log_det = log_det.to(x.dtype) * (x.shape[-2] * x.shape[-1])
         return F.conv2d(x, self.weight[:, :, None, None]), log_det.expand(x.shape[0])
 
     def inverse(self, z: Tensor, cond: None = None) -> Tensor:
         """(b, c, h, w) -> the same shape. Raises torch.linalg.LinAlgError for a singular matrix."""
-        inverse = torch.linalg.inv(self.weight.double()).to(z.dtype)
+        inverse = self.constant("inverse", lambda: torch.linalg.inv(self.weight.double()).to(z.dtype), self.weight)
         return F.conv2d(z, inverse[:, :, None, None])
 
 
-class ZeroConv(nn.Module):
+class ZeroConv(Constants):
     """A 3x3 convolution that starts at zero, scaled by exp(3 * log_scale) (Glow's code)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -126,8 +129,13 @@ class ZeroConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, i, h, w) -> (b, o, h, w)."""
+        weight, bias = self.constant("scaled", self.scaled, *self.parameters())
+        return F.conv2d(x, weight, bias, padding=1)
+
+    def scaled(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias, the scale folded in."""
         factor = (3 * self.log_scale).exp()
-        return F.conv2d(x, self.weight * factor[:, None, None, None], self.bias * factor, padding=1)
+        return self.weight * factor[:, None, None, None], self.bias * factor
 
 
 class Affine(NamedTuple):
@@ -137,11 +145,21 @@ class Affine(NamedTuple):
     scale: Tensor
 
 
+class NetworkWeights(NamedTuple):
+    """Weights and biases of an AffineNetwork's two convolutions, with all that is constant folded in."""
+
+    mix: Tensor
+    mix_bias: Tensor
+    last: Tensor
+    last_bias: Tensor
+
+
 class AffineNetwork(nn.Module):
     """From the first convolution's output (b, width, h, w) to a shift and a scale of ``channels`` each.
 
     ActNorm, ReLU, 1x1 convolution, ActNorm, ReLU, 3x3 convolution that starts at zero. The first ActNorm is folded
-    into the first convolution, which is elsewhere, since it sees both the LR picture and the flow's channels.
+    into the first convolution, which is elsewhere, since it sees both the LR picture and the flow's channels; the
+    second into the 1x1 convolution.
     """
 
     def __init__(self, width: int, channels: int) -> None:
@@ -157,12 +175,22 @@ class AffineNetwork(nn.Module):
         self.norm_first.initialize(hidden)
         self.norm_mix.initialize(self.mix(F.relu(self.norm_first(hidden)[0])))
 
-    def forward(self, hidden: Tensor) -> Affine:
-        """(b, width, h, w), normalised -> shift and scale, (b, channels, h, w) each."""
+    def folded(self) -> NetworkWeights:
+        """The weights that ``apply_networks`` takes."""
         norm = self.norm_mix.folded()
-        hidden = F.conv2d(F.relu(hidden), self.mix.weight * norm.scale[..., None], norm.bias).relu_()
-        shift, scale = self.last(hidden).chunk(2, 1)
-        return Affine(shift, torch.sigmoid(scale + 2) + SCALE_FLOOR)
+        return NetworkWeights(self.mix.weight * norm.scale[..., None], norm.bias, *self.last.scaled())
+
+
+def apply_networks(hidden: Tensor, weights: NetworkWeights, number: int) -> Tensor:
+    """Several AffineNetworks side by side: (b, number*width, h, w), normalised -> (b, number*2*channels, h, w)."""
+    mixed = F.conv2d(F.relu(hidden), weights.mix, weights.mix_bias, groups=number).relu_()
+    return F.conv2d(mixed, weights.last, weights.last_bias, padding=1, groups=number)
+
+
+def affine(output: Tensor) -> Affine:
+    """Of one network's output (b, 2*channels, h, w) the first half is the shift, the sigmoid of the second the scale."""
+    shift, scale = output.chunk(2, 1)
+    return Affine(shift, torch.sigmoid(scale + 2) + SCALE_FLOOR)
 
 
 class AffineInjector(FlowLayer[Affine]):
@@ -212,9 +240,11 @@ class AffineCoupling(FlowLayer[Tensor]):
         return torch.cat([kept, changed / scale - shift], 1)
 
     def _affine(self, kept: Tensor, cond: Tensor) -> Affine:
-        weight = self.first.weight * self.network.norm_first.folded().scale[..., None]
-        affine: Affine = self.network(F.conv2d(kept, weight, padding=1) + cond)
-        return affine
+        first, weights = self.constant("folded", self._folded, *self.parameters())
+        return affine(apply_networks(F.conv2d(kept, first, padding=1) + cond, weights, 1))
+
+    def _folded(self) -> tuple[Tensor, NetworkWeights]:
+        return self.first.weight * self.network.norm_first.folded().scale[..., None], self.network.folded()
 
 
 class Split(FlowLayer[None]):

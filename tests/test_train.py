@@ -37,7 +37,7 @@ PRESETS = {
     "rrdb": f"[network]\n{ENCODER}{TRAINING}",
     "srflow": f"[network]\nstacked = [0]\nsteps = 1\nwidth = 8\n[network.encoder]\n{ENCODER}{TRAINING}",
     "esrgan": "scale = 4\n[losses]\npixel_weight = 1.0\nperceptual_weight = 1.0\nadversarial_weight = 0.1\n"
-    f'perceptual_layer = "conv1_1"\ndiscriminator_width = 2\n{TRAINING}',
+    f'perceptual_layer = "conv1_1"\ndiscriminator_width = 2\ndiscriminator_rate = 0.5\n{TRAINING}',
 }
 
 

@@ -8,7 +8,17 @@ from torch.autograd.functional import jacobian
 
 from srflow.conditions import FirstConvolution
 from srflow.flow import FlowStep, StepCondition, TransitionStep
-from srflow.layers import ActNorm, Affine, AffineCoupling, AffineInjector, InvertibleConv1x1, Split, Squeeze
+from srflow.layers import (
+    ActNorm,
+    Affine,
+    AffineCoupling,
+    AffineInjector,
+    InvertibleConv1x1,
+    Split,
+    Squeeze,
+    affine,
+    apply_networks,
+)
 
 CHANNELS, WIDTH, SIDE = 6, 5, 4
 
@@ -22,7 +32,7 @@ def randomised(layer):
     return layer.double()
 
 
-def affine(batch, seed=1):
+def random_affine(batch, seed=1):
     generator = torch.Generator().manual_seed(seed)
     shape = (batch, CHANNELS, SIDE, SIDE)
     shift = torch.randn(shape, generator=generator, dtype=torch.float64)
@@ -39,14 +49,14 @@ def nothing(batch):
 
 
 def both(batch):
-    return StepCondition(affine(batch), hidden(batch))
+    return StepCondition(random_affine(batch), hidden(batch))
 
 
 LAYERS = {
     "squeeze": (Squeeze, nothing),
     "actnorm": (lambda: ActNorm(CHANNELS), nothing),
     "conv1x1": (lambda: InvertibleConv1x1(CHANNELS), nothing),
-    "injector": (lambda: AffineInjector(CHANNELS, WIDTH), affine),
+    "injector": (lambda: AffineInjector(CHANNELS, WIDTH), random_affine),
     "coupling": (lambda: AffineCoupling(CHANNELS, WIDTH), hidden),
     "split": (lambda: Split(CHANNELS), nothing),
     "transition": (lambda: TransitionStep(CHANNELS), nothing),
@@ -138,6 +148,44 @@ def test_actnorm_initialisation_survives_a_constant_channel():
 
 def test_networks_start_as_a_fixed_contraction():
     """Zero-initialised last convolutions: no shift, and the scale sigmoid(2) + 0.0001 everywhere."""
-    shift, scale = AffineInjector(CHANNELS, WIDTH).network(torch.randn(2, WIDTH, SIDE, SIDE))
+    weights = AffineInjector(CHANNELS, WIDTH).network.folded()
+    shift, scale = affine(apply_networks(torch.randn(2, WIDTH, SIDE, SIDE), weights, 1))
     assert torch.equal(shift, torch.zeros_like(shift))
     torch.testing.assert_close(scale, torch.full_like(scale, 0.880897))
+
+
+def test_kept_constants_follow_the_parameters():
+    """Without gradients inverses are computed once; a change in place, a load or a cast must not go unnoticed."""
+    layer, x = InvertibleConv1x1(CHANNELS).double(), picture(1)
+
+    def inverse():
+        with torch.no_grad():
+            return layer.inverse(x)
+
+    def expected():
+        return torch.einsum("ij,bjhw->bihw", torch.linalg.inv(layer.weight.detach()), x.to(layer.weight.dtype))
+
+    torch.testing.assert_close(inverse(), expected())
+    kept = layer._kept["inverse"][1]
+    inverse()
+    assert layer._kept["inverse"][1] is kept
+    with torch.no_grad():
+        layer.weight.mul_(2)
+    torch.testing.assert_close(inverse(), expected())
+    layer.load_state_dict(InvertibleConv1x1(CHANNELS).state_dict())
+    torch.testing.assert_close(inverse(), expected())
+    layer.weight.data += 0.1
+    layer.eval()
+    torch.testing.assert_close(inverse(), expected())
+    optimizer = torch.optim.Adam(layer.parameters(), 0.1)
+    layer.inverse(x).square().sum().backward()
+    optimizer.step()
+    torch.testing.assert_close(inverse(), expected())
+
+
+def test_constants_carry_gradients_in_training():
+    layer = InvertibleConv1x1(CHANNELS).double()
+    with torch.no_grad():
+        layer.inverse(picture(1))
+    layer.inverse(picture(1)).sum().backward()
+    assert layer.weight.grad.abs().sum() > 0

@@ -1,0 +1,39 @@
+"""Functions of a module's parameters alone, computed once while no gradient is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Self, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+Value = TypeVar("Value")
+
+
+class Constants(nn.Module):
+    """A module that keeps what it computes of its parameters: inverses, folded weights.
+
+    Kept values are dropped when a parameter is changed in place or moved, and by ``train`` and ``eval``. Whoever writes
+    through ``parameter.data``, which torch does not count as a change, has to call ``eval`` afterwards.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: dict[str, tuple[list[tuple[int, int]], Any]] = {}
+
+    def constant(self, name: str, compute: Callable[[], Value], *sources: Tensor) -> Value:
+        """``compute()``, a function of ``sources``; kept while gradients are off and no source has changed."""
+        if torch.is_grad_enabled():
+            return compute()
+        state = [(source.data_ptr(), source._version) for source in sources]
+        kept_state, value = self._kept.get(name, (None, None))
+        if kept_state != state:
+            value = compute()
+            self._kept[name] = state, value
+        return value  # type: ignore[return-value]
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode, and forget what is kept."""
+        self._kept.clear()
+        return super().train(mode)
