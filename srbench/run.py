@@ -43,6 +43,8 @@ class Outcome:
     folder: Path
     measured: int
     """Items measured now; those that were there are not counted."""
+    rows: int
+    """Items that the folder holds: what a report can be made of."""
     failures: tuple[str, ...]
     """One line for every picture or result that could not be measured."""
 
@@ -69,7 +71,7 @@ def run(spec: RunSpec) -> Outcome:
     failures += broken
     finished = now() if measured or not facts["finished"] else facts["finished"]
     write_manifest(folder, facts | {"finished": finished, "failures": failures})
-    return Outcome(folder, measured, tuple(failures))
+    return Outcome(folder, measured, len(items) - len(open_items) + measured, tuple(failures))
 
 
 def measure(bench: Bench, item: WorkItem, pair: ImagePair, folder: Path) -> Row:

@@ -1,4 +1,4 @@
-"""Functions of a module's parameters alone, computed once while no gradient is asked for."""
+"""Functions of a module's parameters alone, computed once when a trained network is used."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Constants(nn.Module):
         self._kept: dict[str, tuple[list[tuple[int, int]], Any]] = {}
 
     def constant(self, name: str, compute: Callable[[], Value], *sources: Tensor) -> Value:
-        """``compute()``, a function of ``sources``; kept while gradients are off and no source has changed."""
-        if torch.is_grad_enabled():
+        """``compute()``, a function of ``sources``; kept in eval mode without gradients until a source changes."""
+        if torch.is_grad_enabled() or self.training:
             return compute()
         state = [(source.data_ptr(), source._version) for source in sources]
         kept_state, value = self._kept.get(name, (None, None))

@@ -182,18 +182,28 @@ class Level(Constants):
         return x if self.split is None else self.split(x, None)[0][:, : self.split.kept]
 
     def encode(self, x: Tensor, conditions: list[StepCondition]) -> tuple[Tensor, Tensor | None, Tensor]:
-        """X (b, c, h, w) -> what goes on, the latent that leaves (None without a split), log_det (b,)."""
+        """From x (b, c, h, w): what goes on, the latent that leaves (None without a split), log_det (b,)."""
+        x, log_det = self.enter(x)
+        for step, condition in zip(self.flow_steps(), conditions, strict=True):
+            x, share = step(x, condition)
+            log_det = log_det + share
+        x, latent, share = self.leave(x)
+        return x, latent, log_det + share
+
+    def enter(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Squeeze and transition steps: (b, c, h, w) -> (b, 4c, h/2, w/2), log_det (b,)."""
         log_det = x.new_zeros(x.shape[0])
         for layer in self.unconditional():
             x, share = layer(x, None)
             log_det = log_det + share
-        for step, condition in zip(self.flow_steps(), conditions, strict=True):
-            x, share = step(x, condition)
-            log_det = log_det + share
+        return x, log_det
+
+    def leave(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        """The split: what goes on, the latent that leaves (None without a split), log_det (b,)."""
         if self.split is None:
-            return x, None, log_det
-        x, share = self.split(x, None)
-        return x[:, : self.split.kept], x[:, self.split.kept :], log_det + share
+            return x, None, x.new_zeros(x.shape[0])
+        x, log_det = self.split(x, None)
+        return x[:, : self.split.kept], x[:, self.split.kept :], log_det
 
     def decode(self, x: Tensor, latent: Tensor | None, conditions: list[StepCondition]) -> Tensor:
         """Undo ``encode``."""
@@ -246,7 +256,7 @@ class ConditionalFlow(nn.Module):
         return [*shapes, (channels, height >> len(self.levels), width >> len(self.levels))]
 
     def encode(self, x: Tensor, conditions: list[list[StepCondition]]) -> tuple[list[Tensor], Tensor]:
-        """X (b, 3, H, W) -> latents, finest first, the deepest last, and log|det d latents / d x| (b,)."""
+        """From x (b, 3, H, W): latents, finest first, the deepest last, and log|det d latents / d x| (b,)."""
         latents, log_det = [], x.new_zeros(x.shape[0])
         for level, own in zip(self.each(), conditions, strict=True):
             x, latent, share = level.encode(x, own)

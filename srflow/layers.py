@@ -188,7 +188,7 @@ def apply_networks(hidden: Tensor, weights: NetworkWeights, number: int) -> Tens
 
 
 def affine(output: Tensor) -> Affine:
-    """Of one network's output (b, 2*channels, h, w) the first half is the shift, the sigmoid of the second the scale."""
+    """Of a network's output (b, 2*channels, h, w) the first half is the shift, the sigmoid of the second the scale."""
     shift, scale = output.chunk(2, 1)
     return Affine(shift, torch.sigmoid(scale + 2) + SCALE_FLOOR)
 

@@ -156,7 +156,7 @@ def test_networks_start_as_a_fixed_contraction():
 
 def test_kept_constants_follow_the_parameters():
     """Without gradients inverses are computed once; a change in place, a load or a cast must not go unnoticed."""
-    layer, x = InvertibleConv1x1(CHANNELS).double(), picture(1)
+    layer, x = InvertibleConv1x1(CHANNELS).double().eval(), picture(1)
 
     def inverse():
         with torch.no_grad():

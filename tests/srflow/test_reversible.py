@@ -1,0 +1,76 @@
+"""Training without stored activations: the same loss and gradients as training with them."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from baselines.rrdb import RRDBConfig
+from srflow import SRFlow, SRFlowConfig
+
+
+def build(scale, steps):
+    torch.manual_seed(0)
+    model = SRFlow(SRFlowConfig(RRDBConfig(scale, 8, 4, 2), (0, 1), steps=steps, width=8))
+    for name, parameter in model.flow.named_parameters():
+        if name.endswith(("last.weight", "prior.weight", "bias", "log_scale")):
+            parameter.data += 0.05 * torch.randn_like(parameter)
+    return model.double().train()
+
+
+def gradients(model, reversible):
+    model.reversible = reversible
+    generator = torch.Generator().manual_seed(1)
+    hr = torch.rand((2, 3, 8 * model.scale, 4 * model.scale), generator=generator, dtype=torch.float64)
+    model.zero_grad(set_to_none=True)
+    loss = model(hr, F.avg_pool2d(hr, model.scale))
+    loss.mean().backward()
+    return loss.detach(), {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+@pytest.mark.parametrize("scale", [4, 8])
+def test_loss_and_gradients_are_those_of_ordinary_training(scale):
+    model = build(scale, steps=3)
+    loss, expected = gradients(model, reversible=False)
+    again, found = gradients(model, reversible=True)
+    torch.testing.assert_close(again, loss, rtol=1e-12, atol=1e-12)
+    assert all(gradient is not None for gradient in expected.values())
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-7, atol=1e-9, msg=name)
+
+
+def test_a_frozen_encoder_stays_without_gradients():
+    model = build(4, steps=2)
+    model.encoder.requires_grad_(False)
+    model.flow.levels[0].steps[0].mix.requires_grad_(False)
+    _, expected = gradients(model, reversible=False)
+    _, found = gradients(model, reversible=True)
+    for name, gradient in expected.items():
+        assert (found[name] is None) == (gradient is None)
+        if gradient is not None:
+            torch.testing.assert_close(found[name], gradient, rtol=1e-7, atol=1e-9)
+
+
+def saved_bytes(steps, reversible):
+    """What autograd keeps between forward and backward, parameters apart."""
+    model = build(8, steps)
+    model.reversible = reversible
+    parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    kept = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    hr = torch.rand(2, 3, 64, 64, dtype=torch.float64)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        loss = model(hr, F.avg_pool2d(hr, 8))
+    assert loss.requires_grad
+    return sum(kept.values())
+
+
+def test_stored_activations_do_not_grow_with_the_steps():
+    assert saved_bytes(12, reversible=True) == pytest.approx(saved_bytes(3, reversible=True), rel=0.01)
+    assert saved_bytes(12, reversible=False) > 2 * saved_bytes(3, reversible=False)
+    assert saved_bytes(12, reversible=True) < saved_bytes(12, reversible=False) / 3
