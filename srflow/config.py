@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from baselines.rrdb import RRDBConfig
+from srflow.layers import SCALE_FLOOR
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,9 @@ class SRFlowConfig:
     """Conditional flow steps a level, K in the paper (16)."""
     width: int
     """Channels inside the couplings' networks (64 in the paper)."""
+    scale_floor: float = SCALE_FLOOR
+    """Least scale of injectors and couplings. The inverse divides by it: where a network is asked for something it has
+    not seen, a floor of 1e-4 (the released networks') lets rare samples grow without bound, one of 0.2 does not."""
     transitions: int = 2
     """Steps without a coupling at the start of every level."""
 

@@ -21,6 +21,7 @@ from srflow.conditions import (
 from srflow.config import SRFlowConfig
 from srflow.constants import Constants
 from srflow.layers import (
+    SCALE_FLOOR,
     ActNorm,
     Affine,
     AffineCoupling,
@@ -66,10 +67,10 @@ class TransitionStep(FlowLayer[None]):
 class FlowStep(FlowLayer[StepCondition]):
     """ActNorm, invertible 1x1 convolution, affine injector, conditional affine coupling (SRFlow, figure 2)."""
 
-    def __init__(self, channels: int, width: int, first: FirstConvolution) -> None:
+    def __init__(self, channels: int, width: int, first: FirstConvolution, floor: float = SCALE_FLOOR) -> None:
         super().__init__()
         self.norm, self.mix = ActNorm(channels), InvertibleConv1x1(channels)
-        self.injector, self.coupling = AffineInjector(channels, width), AffineCoupling(channels, width)
+        self.injector, self.coupling = AffineInjector(channels, width), AffineCoupling(channels, width, floor)
         self.first = first
 
     @torch.no_grad()
@@ -126,7 +127,7 @@ def step_conditions(steps: Sequence[FlowStep], features: Features, weights: Join
     injectors, couplings = convolve_features(features, weights.first, steps[0].first.enlargement)
     outputs = apply_networks(injectors, weights.injectors, len(steps)).chunk(len(steps), 1)
     return [
-        StepCondition(affine(output), coupling)
+        StepCondition(affine(output, steps[0].coupling.floor), coupling)
         for output, coupling in zip(outputs, couplings.chunk(len(steps), 1), strict=True)
     ]
 
@@ -229,7 +230,9 @@ class ConditionalFlow(nn.Module):
         for level in range(1, config.levels + 1):
             enlargement = Fraction(config.encoder.scale, 2**level)
             steps = [
-                FlowStep(4 * channels, width, FirstConvolution(features, stacked, width, enlargement))
+                FlowStep(
+                    4 * channels, width, FirstConvolution(features, stacked, width, enlargement), config.scale_floor
+                )
                 for _ in range(config.steps)
             ]
             # The released networks split after every level but the last two.

@@ -20,7 +20,7 @@ from srflow.constants import Constants
 Condition = TypeVar("Condition")
 
 SCALE_FLOOR = 1e-4
-"""Added to every sigmoid scale, so that the inverse cannot divide by zero."""
+"""Added to every sigmoid scale of the released networks, so that the inverse cannot divide by zero."""
 
 
 class FlowLayer(Constants, Generic[Condition]):
@@ -139,7 +139,7 @@ class ZeroConv(Constants):
 
 
 class Affine(NamedTuple):
-    """z = (x + shift) * scale, elementwise, with scale in (0.0001, 1.0001)."""
+    """z = (x + shift) * scale, elementwise, with scale between a floor and one above it."""
 
     shift: Tensor
     scale: Tensor
@@ -187,10 +187,13 @@ def apply_networks(hidden: Tensor, weights: NetworkWeights, number: int) -> Tens
     return F.conv2d(mixed, weights.last, weights.last_bias, padding=1, groups=number)
 
 
-def affine(output: Tensor) -> Affine:
-    """Of a network's output (b, 2*channels, h, w) the first half is the shift, the sigmoid of the second the scale."""
+def affine(output: Tensor, floor: float) -> Affine:
+    """Of a network's output (b, 2*channels, h, w) the first half is the shift, the sigmoid of the second the scale.
+
+    ``floor`` is the least scale: the inverse divides by it.
+    """
     shift, scale = output.chunk(2, 1)
-    return Affine(shift, torch.sigmoid(scale + 2) + SCALE_FLOOR)
+    return Affine(shift, torch.sigmoid(scale + 2) + floor)
 
 
 class AffineInjector(FlowLayer[Affine]):
@@ -216,9 +219,9 @@ class AffineCoupling(FlowLayer[Tensor]):
     its input channels, so that share is computed beforehand and the first half's share is added here.
     """
 
-    def __init__(self, channels: int, width: int) -> None:
+    def __init__(self, channels: int, width: int, floor: float = SCALE_FLOOR) -> None:
         super().__init__()
-        self.kept = channels // 2
+        self.kept, self.floor = channels // 2, floor
         self.first = nn.Conv2d(self.kept, width, 3, padding=1, bias=False)
         nn.init.normal_(self.first.weight, std=0.05)
         self.network = AffineNetwork(width, channels - self.kept)
@@ -241,7 +244,7 @@ class AffineCoupling(FlowLayer[Tensor]):
 
     def _affine(self, kept: Tensor, cond: Tensor) -> Affine:
         first, weights = self.constant("folded", self._folded, *self.parameters())
-        return affine(apply_networks(F.conv2d(kept, first, padding=1) + cond, weights, 1))
+        return affine(apply_networks(F.conv2d(kept, first, padding=1) + cond, weights, 1), self.floor)
 
     def _folded(self) -> tuple[Tensor, NetworkWeights]:
         return self.first.weight * self.network.norm_first.folded().scale[..., None], self.network.folded()

@@ -149,7 +149,7 @@ def test_actnorm_initialisation_survives_a_constant_channel():
 def test_networks_start_as_a_fixed_contraction():
     """Zero-initialised last convolutions: no shift, and the scale sigmoid(2) + 0.0001 everywhere."""
     weights = AffineInjector(CHANNELS, WIDTH).network.folded()
-    shift, scale = affine(apply_networks(torch.randn(2, WIDTH, SIDE, SIDE), weights, 1))
+    shift, scale = affine(apply_networks(torch.randn(2, WIDTH, SIDE, SIDE), weights, 1), 1e-4)
     assert torch.equal(shift, torch.zeros_like(shift))
     torch.testing.assert_close(scale, torch.full_like(scale, 0.880897))
 
@@ -189,3 +189,12 @@ def test_constants_carry_gradients_in_training():
         layer.inverse(picture(1))
     layer.inverse(picture(1)).sum().backward()
     assert layer.weight.grad.abs().sum() > 0
+
+
+def test_the_scale_floor_bounds_the_inverse():
+    """However negative the network's output, the inverse multiplies by 1/floor at most."""
+    layer, x = AffineCoupling(CHANNELS, WIDTH, 0.2).double(), picture(1)
+    torch.nn.init.constant_(layer.network.last.bias, -100.0)
+    back = layer.inverse(x, hidden(1))[:, CHANNELS // 2 :]
+    torch.testing.assert_close(back, x[:, CHANNELS // 2 :] / 0.2 + 100)
+    torch.testing.assert_close(layer(layer.inverse(x, hidden(1)), hidden(1))[0], x)
