@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.pretrained import load_pretrained
+from baselines.convert import convert_esrgan
+from baselines.pretrained import Family, load_pretrained
 from baselines.rrdb import SLOPE, RRDBConfig, RRDBNet
 
 
@@ -21,7 +22,7 @@ def load_esrgan(scale: int, weights: Path | None = None) -> RRDBNet:
 
     Raises WeightsError where the file is damaged or of another scale, or where none is packaged for the scale.
     """
-    return load_pretrained("esrgan", RRDBNet, RRDBConfig, scale, weights)
+    return load_pretrained(Family("esrgan", RRDBNet, RRDBConfig, convert_esrgan), scale, weights)
 
 
 class Discriminator(nn.Module):

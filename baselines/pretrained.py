@@ -3,42 +3,56 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from srbench.checkpoints import ENDINGS, read_checkpoint
 from srbench.config import structure
-from srbench.types import WeightsInfo
+from srbench.types import Converter, WeightsInfo
 from srbench.weights import WeightsError, load_weights, sha256_file
+from srbench.weights_table import origin
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def load_pretrained(
-    model: str,
-    network: type[Network],
-    config: type[Any],
-    scale: int,
-    path: Path | None,
-    package: str = "baselines",
-) -> Network:
-    """Build the network that a weights file describes and fill it.
+@dataclass(frozen=True)
+class Family(Generic[Network]):
+    """A model as its weights files know it."""
+
+    model: str
+    """What their metadata calls it."""
+    network: type[Network]
+    """Made from a ``config``."""
+    config: type[Any]
+    """Dataclass of the network's size."""
+    convert: Converter
+    """Reads official checkpoints."""
+    package: str = "baselines"
+    """Where the packaged weights are."""
+
+
+def load_pretrained(family: Family[Network], scale: int, path: Path | None) -> Network:
+    """Build the network that a weights file or an official checkpoint describes and fill it.
 
     Without a path, the file ``weights/<model>-mini-x<scale>.safetensors`` of the package is taken. The network gets
     an attribute ``weights``, a WeightsInfo.
     Raises WeightsError for a damaged file, one of another model or scale, or where none is packaged.
     """
     if path is None:
-        return _load_packaged(model, network, config, scale, package)
-    tensors, metadata = load_weights(path)
+        return _load_packaged(family, scale)
+    tensors, metadata = _read(family, path)
     found, found_scale = metadata.get("model", "unknown"), metadata.get("scale", "unknown")
-    if found != model:
-        raise WeightsError(f"{path}: weights of the model {found}, not of {model}; choose a {model} file")
+    if found != family.model:
+        raise WeightsError(f"{path}: weights of the model {found}, not of {family.model}; choose a {family.model} file")
     if found_scale != str(scale):
         raise WeightsError(f"{path}: weights for scale {found_scale}, not {scale}; use --scale {found_scale}")
-    built = network(structure(json.loads(metadata["config"]), config, str(path)))
+    built = family.network(structure(json.loads(metadata["config"]), family.config, str(path)))
     fill(built, tensors, path)
     built.weights = WeightsInfo(  # type: ignore[assignment]
         sha256=sha256_file(path),
@@ -54,22 +68,42 @@ def fill(network: nn.Module, tensors: dict[str, Any], path: Path) -> None:
 
     Raises WeightsError that lists the first ten missing, unexpected or misshaped names, and how many there are.
     """
-    own = network.state_dict()
-    faults = [f"missing {name}" for name in own if name not in tensors]
-    faults += [f"unexpected {name}" for name in tensors if name not in own]
-    faults += [
-        f"{name} has shape {tuple(tensors[name].shape)} instead of {tuple(own[name].shape)}"
-        for name in own
-        if name in tensors and tensors[name].shape != own[name].shape
-    ]
-    if faults:
-        listed = "; ".join(faults[:10])
-        raise WeightsError(f"{path}: {len(faults)} tensors do not fit the network: {listed}")
+    try:
+        require_shapes(tensors, {name: tensor.shape for name, tensor in network.state_dict().items()})
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
     network.load_state_dict(tensors)
 
 
-def _load_packaged(model: str, network: type[Network], config: type[Any], scale: int, package: str) -> Network:
-    folder = files(package) / "weights"
+def require_shapes(tensors: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]) -> None:
+    """Raises WeightsError that lists the first ten missing, unexpected or misshaped names, and how many there are."""
+    faults = [f"missing {name}" for name in shapes if name not in tensors]
+    faults += [f"unexpected {name}" for name in tensors if name not in shapes]
+    faults += [
+        f"{name} has shape {tuple(tensors[name].shape)} instead of {tuple(shapes[name])}"
+        for name in shapes
+        if name in tensors and tensors[name].shape != shapes[name]
+    ]
+    if faults:
+        raise WeightsError(f"{len(faults)} tensors do not fit the network: {'; '.join(faults[:10])}")
+
+
+def _read(family: Family[Network], path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    if path.suffix.lower() not in ENDINGS:
+        return load_weights(path)
+    tensors = read_checkpoint(path)
+    try:
+        converted = family.convert(tensors, None)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
+    if converted is None:
+        raise WeightsError(f"{path}: not a checkpoint of {family.model}; choose another file, or another model for it")
+    weights, metadata = converted
+    return weights, metadata | origin(family.model, metadata["preset"], sha256_file(path))
+
+
+def _load_packaged(family: Family[Network], scale: int) -> Network:
+    model, folder = family.model, files(family.package) / "weights"
     scales = sorted(
         int(entry.name.removeprefix(f"{model}-mini-x").removesuffix(".safetensors"))
         for entry in folder.iterdir()
@@ -82,4 +116,4 @@ def _load_packaged(model: str, network: type[Network], config: type[Any], scale:
             f"train some with srbench train {model}, and name them: {model}:FILE"
         )
     with as_file(folder / f"{model}-mini-x{scale}.safetensors") as path:
-        return load_pretrained(model, network, config, scale, path)
+        return load_pretrained(family, scale, path)

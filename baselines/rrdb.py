@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.pretrained import load_pretrained
+from baselines.pretrained import Family, load_pretrained
 from srbench.types import WeightsInfo
 
 SLOPE = 0.2
@@ -136,4 +136,6 @@ def load_rrdb(scale: int, weights: Path | None = None) -> RRDBNet:
 
     Raises WeightsError where the file is damaged or of another scale, or where none is packaged for the scale.
     """
-    return load_pretrained("rrdb", RRDBNet, RRDBConfig, scale, weights)
+    from baselines.convert import convert_rrdb  # it needs the network above
+
+    return load_pretrained(Family("rrdb", RRDBNet, RRDBConfig, convert_rrdb), scale, weights)

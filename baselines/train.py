@@ -51,7 +51,7 @@ class AdversarialConfig:
     discriminator_width: int
     """Channels of the discriminator's first stage (64 in the paper)."""
     discriminator_rate: float
-    """Its learning rate over the generator's (1 in the paper). In a short training it wins at once unless it is slow."""
+    """Its learning rate over the generator's (1 in the paper). In a short training it wins at once unless slow."""
 
 
 @dataclass(frozen=True)

@@ -118,10 +118,12 @@ def run_command(context: click.Context, /, **options: Any) -> None:  # noqa: ANN
 
     warn_in_one_line()
     outcome = run(RunSpec(**options))
-    _report(outcome.folder)
+    if outcome.rows:
+        _report(outcome.folder)
     if outcome.failures:
         listed = "; ".join(outcome.failures)
-        _fault(f"{len(outcome.failures)} could not be measured, all others were: {listed}")
+        others = "all others were" if outcome.rows else "nothing else was there"
+        _fault(f"{len(outcome.failures)} could not be measured, {others}: {listed}")
         context.exit(1)
 
 
@@ -150,8 +152,65 @@ def train(name: str, preset: str, data: Path, out: Path, start: Path | None, dev
     show(f"{weights}")
 
 
+@main.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--preset", required=True, metavar="celeba-x8|df2k-x4|df2k-x8", help="Size of the network, or a TOML "
+              "file; psnr-x4 for the RRDB that ESRGAN starts from.")  # fmt: skip
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Weights file to write, .safetensors.")
+@click.option("--as", "model", metavar="rrdb|esrgan", help="Model, where several could have made the checkpoint.")
+def convert(checkpoint: Path, preset: str, out: Path, model: str | None) -> None:
+    """Turn an official CHECKPOINT of SRFlow, RRDB or ESRGAN into a weights file."""
+    from srbench.console import say, show
+    from srbench.conversion import convert as convert_checkpoint
+
+    found = convert_checkpoint(checkpoint, preset, out, model)
+    say(f"{checkpoint}: {found}, preset {preset}")
+    show(f"{out}")
+
+
+@main.group()
+def weights() -> None:
+    """The released weights of SRFlow and ESRGAN: list, fetch, add."""
+
+
+@weights.command("list")
+def list_weights() -> None:
+    """List the released weights, and which of them are here."""
+    from srbench.console import show
+    from srbench.weights_table import cached_path, released_weights
+
+    for name, entry in released_weights().items():
+        here = "here" if cached_path(name).is_file() else "not here"
+        known = f"sha256 {entry.sha256[:12]}" if entry.sha256 else "sha256 unknown"
+        facts = f"{entry.file}, addresses: {len(entry.addresses)}, {known}, {entry.licence}"
+        show(f"{name:18}  {here:8}  {facts}, trained on {entry.trained_on}")
+
+
+@weights.command("fetch")
+@click.argument("name")
+@click.option("--sha256", help="What the file has to have, where you know better than the table.")
+def fetch_weights(name: str, sha256: str | None) -> None:
+    """Download the released weights NAME, for use as MODEL:NAME."""
+    from srbench.console import show
+    from srbench.fetch import fetch
+
+    show(f"{fetch(name, sha256)}")
+
+
+@weights.command("add")
+@click.argument("name")
+@click.argument("source", metavar="FILE_OR_URL")
+@click.option("--sha256", help="What the file has to have, where you know better than the table.")
+def add_weights(name: str, source: str, sha256: str | None) -> None:
+    """Take the released weights NAME from a file or an address that you know."""
+    from srbench.console import show
+    from srbench.fetch import add
+
+    show(f"{add(name, source, sha256)}")
+
+
 @main.command("list")
-@click.argument("kind", type=click.Choice(["models", "metrics", "datasets", "trainers"]))
+@click.argument("kind", type=click.Choice(["models", "metrics", "datasets", "trainers", "converters"]))
 def list_command(kind: str) -> None:
     """List what is installed."""
     from srbench.console import show

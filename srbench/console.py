@@ -7,11 +7,13 @@ import warnings
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.table import Table
 
@@ -45,6 +47,20 @@ def progress() -> Progress:
         TextColumn("left", style="dim"),
         TimeRemainingColumn(),
         console=_STDERR,
+    )
+
+
+def transfer() -> Progress:
+    """A bar on stderr with the bytes done, the speed and the time left; only in a terminal, and gone at the end."""
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=_STDERR,
+        transient=True,
+        disable=not _STDERR.is_terminal,
     )
 
 

@@ -1,9 +1,10 @@
-"""From what a user types to an object: models, metrics, data sets and trainers, found by entry points.
+"""From what a user types to an object: models, metrics, data sets, trainers and converters, found by entry points.
 
 Only what is asked for is imported, so a broken plugin harms nobody else. A model is named as
 
     srflow                      a registered model
-    srflow:FILE                 a registered model with the weights of a file
+    srflow:FILE                 a registered model with the weights of a file or an official checkpoint
+    srflow:NAME                 the same, by a name of ``srbench weights list`` that has been fetched
     package.module:Name         a class or function that makes a model
     path/to/file.py:Name        the same, in a file
     label=FOLDER                results made elsewhere, paired by name
@@ -34,6 +35,7 @@ from torch import nn
 from srbench.names import unknown
 from srbench.precomputed import ResultFolder
 from srbench.types import (
+    Converter,
     Dataset,
     Metric,
     PrecomputedResults,
@@ -45,8 +47,9 @@ from srbench.types import (
     WeightsInfo,
 )
 from srbench.weights import WeightsError, sha256_file
+from srbench.weights_table import cached_path, released_weights
 
-KINDS = ("models", "metrics", "datasets", "trainers")
+KINDS = ("models", "metrics", "datasets", "trainers", "converters")
 """Entry point groups are ``srbench.`` and one of these."""
 SCALES = (2, 3, 4, 8)
 """Those that the field uses: what a registered model is asked for when it is described."""
@@ -149,6 +152,12 @@ def load_trainer(name: str) -> Trainer:
     return trainer
 
 
+def load_converter(name: str) -> Converter:
+    """The function that reads official checkpoints of a model. Raises RegistryError."""
+    converter: Converter = _load("converters", name)
+    return converter
+
+
 def describe(kind: str, name: str) -> str:
     """The docstring of what is registered under a name. Raises RegistryError."""
     return inspect.getdoc(_load(kind, name)) or "(no description)"
@@ -171,10 +180,9 @@ def _find(text: str, spec: str) -> _Source:
             raise RegistryError(f"{text}: no such folder of results; check the path in {spec!r}")
         return _Source(_load("models", text), text, _version(points[text]))
     if before in points:
-        path = Path(after)
-        if not path.is_file():
-            raise WeightsError(f"{after}: no such weights file; check the path in {spec!r}")
-        label = f"{before}-{re.sub('[^A-Za-z0-9._+-]', '-', path.stem)}"
+        path = _weights_file(after, spec)
+        label = re.sub("[^A-Za-z0-9._+-]", "-", path.stem)
+        label = label if label.startswith(f"{before}-") else f"{before}-{label}"
         return _Source(_load("models", before), label, _version(points[before]), path)
     if before.endswith(".py"):
         return _from_module(_module_of_file(Path(before)), after, spec)
@@ -182,6 +190,17 @@ def _find(text: str, spec: str) -> _Source:
         return _from_module(_call(f"module {before}", importlib.import_module, before), after, spec)
     names = [*points, "package.module:Name", "file.py:Name", "label=FOLDER"]
     raise RegistryError(unknown("model", before, names))
+
+
+def _weights_file(text: str, spec: str) -> Path:
+    path = Path(text)
+    if path.is_file():
+        return path
+    if text not in released_weights():
+        raise WeightsError(f"{text}: no such weights file; check the path in {spec!r}")
+    if not cached_path(text).is_file():
+        raise WeightsError(f"{text}: not fetched yet; run srbench weights fetch {text}")
+    return cached_path(text)
 
 
 def _from_module(module: ModuleType, name: str, spec: str) -> _Source:

@@ -6,7 +6,7 @@ size of the low-resolution (LR) picture and ``H, W = s*h, s*w`` that of the high
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -136,4 +136,18 @@ class Trainer(Protocol):
 
     def __call__(self, preset: str, data: Path, out: Path, *, start: Path | None, device: str) -> Path:
         """Train or resume in the folder ``out``, return the weights file. Raises SRBenchError for unusable input."""
+        ...
+
+
+class Converter(Protocol):
+    """Reads the official checkpoints of one model: what stands behind ``srbench convert``."""
+
+    def __call__(
+        self, tensors: Mapping[str, Tensor], preset: str | None
+    ) -> tuple[dict[str, Tensor], dict[str, str]] | None:
+        """Tensors under their official names -> those of a weights file, and its metadata but for licence and training.
+
+        Returns None for a checkpoint that is not of this model, or never belongs to this preset. Without a preset it is
+        found by the checkpoint's size. Raises SRBenchError for a checkpoint of this model that does not fit the preset.
+        """
         ...

@@ -7,19 +7,47 @@ see the flow's own channels.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
+from importlib.resources import files
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from baselines.convert import rrdb_from_official
-from baselines.rrdb import RRDBConfig
+from baselines.convert import (
+    Weights,
+    describe,
+    found_config,
+    require_scale,
+    rrdb_from_official,
+    rrdb_shapes,
+)
+from baselines.pretrained import require_shapes
+from srbench.config import load_preset
 from srbench.weights import WeightsError
 from srflow.config import SRFlowConfig
 from srflow.model import SRFlow
 
 FLOW = "flowUpsamplerNet.layers."
+
+LevelPlan = dict[Literal["transitions", "steps", "split"], list[int]]
+"""Flat layer indices of a level. A squeeze has no tensors: it is the gap where a level begins."""
+
+
+def convert_srflow(tensors: Mapping[str, Tensor], preset: str | None) -> Weights | None:
+    """SRFlow's released networks: presets ``celeba-x8``, ``df2k-x4``, ``df2k-x8``, or a TOML preset of another size.
+
+    Raises WeightsError, PresetError.
+    """
+    if not any(name.startswith("flowUpsamplerNet.") for name in tensors):
+        return None
+    if preset is None:
+        preset = _preset_of(_found_config(tensors, ()))
+    config = _preset_config(preset)
+    require_scale([name.removeprefix("RRDB.") for name in tensors], preset, config.encoder.scale)
+    return _converted(tensors, config), describe("srflow", config, config.encoder.scale, preset)
 
 
 def load_official(state_dict: Mapping[str, Tensor], *, blocks: tuple[int, ...]) -> SRFlow:
@@ -31,64 +59,120 @@ def load_official(state_dict: Mapping[str, Tensor], *, blocks: tuple[int, ...]) 
     Raises WeightsError where the tensors are not those of an SRFlow network.
     """
     source = {name.removeprefix("module."): tensor.float() for name, tensor in state_dict.items()}
-    plan = _plan(source)
-    config = _config(source, plan, blocks)
+    config = _found_config(source, blocks)
     model = SRFlow(config)
-    converted = _encoder(source, model)
-    for level, indices in enumerate(plan):
-        converted |= _level(source, level, indices, config)
-    own = model.state_dict()
-    wrong = [name for name in own if name not in converted or converted[name].shape != own[name].shape]
-    if wrong:
-        raise WeightsError(f"{len(wrong)} tensors are missing or misshaped: {', '.join(wrong[:10])}")
-    model.load_state_dict(converted)
+    model.load_state_dict(_converted(source, config))
     return model.eval()
 
 
-def _plan(source: Mapping[str, Tensor]) -> list[dict[Literal["transitions", "steps", "split"], list[int]]]:
-    """Flat layer indices of every level. A squeeze has no tensors: it is the gap where a level begins."""
-    indices = sorted({int(name.removeprefix(FLOW).split(".")[0]) for name in source if name.startswith(FLOW)})
+def _converted(source: Mapping[str, Tensor], config: SRFlowConfig) -> dict[str, Tensor]:
+    """Official tensors -> ours, strictly but for the tensors that serve no picture. Raises WeightsError."""
+    useful = {name: tensor for name, tensor in source.items() if not name.startswith(_dead(config))}
+    require_shapes(useful, _shapes(config))
+    encoder = {name.removeprefix("RRDB."): tensor for name, tensor in useful.items() if name.startswith("RRDB.")}
+    converted = {f"encoder.{name}": tensor for name, tensor in rrdb_from_official(encoder).items()}
+    for level, indices in enumerate(_plan(config)):
+        converted |= _level(useful, level, indices, config)
+    return converted
+
+
+def _dead(config: SRFlowConfig) -> tuple[str, ...]:
+    """How the names begin that released files carry for nothing: an unused prior, and the encoder's last layers."""
+    return ("flowUpsamplerNet.f.", "RRDB.HRconv.", "RRDB.conv_last.", f"RRDB.upconv{config.levels - 1}.")
+
+
+def _plan(config: SRFlowConfig) -> list[LevelPlan]:
+    plan: list[LevelPlan] = []
+    index = 0
+    for level in range(1, config.levels + 1):
+        steps = index + 1 + config.transitions
+        end = steps + config.steps
+        split = [end] if level < config.levels - 1 else []
+        plan.append({"transitions": list(range(index + 1, steps)), "steps": list(range(steps, end)), "split": split})
+        index = end + len(split)
+    return plan
+
+
+def _shapes(config: SRFlowConfig) -> dict[str, torch.Size]:
+    """Official names and shapes of all tensors that are of use."""
+    encoder = {f"RRDB.{name}": tuple(shape) for name, shape in rrdb_shapes(config.encoder).items()}
+    shapes: dict[str, tuple[int, ...]] = {k: v for k, v in encoder.items() if not k.startswith(_dead(config))}
+    condition = config.encoder.features * (1 + len(config.stacked))
+    channels = 3
+    for indices in _plan(config):
+        channels *= 4
+        for index in [*indices["transitions"], *indices["steps"]]:
+            shapes |= _act_norm_shapes(f"{FLOW}{index}.actnorm.", channels)
+            shapes[f"{FLOW}{index}.invconv.weight"] = (channels, channels)
+        for index in indices["steps"]:
+            kept, affine = channels // 2, f"{FLOW}{index}.affine."
+            shapes |= _network_shapes(f"{affine}fFeatures.", condition, config.width, 2 * channels)
+            shapes |= _network_shapes(f"{affine}fAffine.", kept + condition, config.width, 2 * (channels - kept))
+        for index in indices["split"]:
+            shapes |= _zero_conv_shapes(f"{FLOW}{index}.conv.", channels // 2, channels)
+            channels //= 2
+    return {name: torch.Size(shape) for name, shape in shapes.items()}
+
+
+def _network_shapes(prefix: str, inputs: int, width: int, outputs: int) -> dict[str, tuple[int, ...]]:
+    return {
+        f"{prefix}0.weight": (width, inputs, 3, 3),
+        **_act_norm_shapes(f"{prefix}0.actnorm.", width),
+        f"{prefix}2.weight": (width, width, 1, 1),
+        **_act_norm_shapes(f"{prefix}2.actnorm.", width),
+        **_zero_conv_shapes(f"{prefix}4.", width, outputs),
+    }
+
+
+def _act_norm_shapes(prefix: str, channels: int) -> dict[str, tuple[int, ...]]:
+    return {f"{prefix}{name}": (1, channels, 1, 1) for name in ("bias", "logs")}
+
+
+def _zero_conv_shapes(prefix: str, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
+    return {f"{prefix}weight": (outputs, inputs, 3, 3), f"{prefix}bias": (outputs,), f"{prefix}logs": (outputs, 1, 1)}
+
+
+def _found_config(source: Mapping[str, Tensor], blocks: tuple[int, ...]) -> SRFlowConfig:
+    """The size of a network, read from names and shapes. Raises WeightsError where they do not tell."""
+    found = [re.match(rf"{re.escape(FLOW)}(\d+)\.", name) for name in source]
+    indices = sorted({int(match[1]) for match in found if match})
     if not indices or "RRDB.conv_first.weight" not in source:
         raise WeightsError("not an SRFlow checkpoint: no tensors named flowUpsamplerNet.layers.* and RRDB.*")
-    levels: list[dict[Literal["transitions", "steps", "split"], list[int]]] = []
-    for index in indices:
-        if index - 1 not in indices:
-            levels.append({"transitions": [], "steps": [], "split": []})
-        if f"{FLOW}{index}.affine.fAffine.0.weight" in source:
-            levels[-1]["steps"].append(index)
-        elif f"{FLOW}{index}.conv.weight" in source:
-            levels[-1]["split"].append(index)
-        else:
-            levels[-1]["transitions"].append(index)
-    return levels
-
-
-def _config(
-    source: Mapping[str, Tensor],
-    plan: list[dict[Literal["transitions", "steps", "split"], list[int]]],
-    blocks: tuple[int, ...],
-) -> SRFlowConfig:
-    depth = len({name.split(".")[2] for name in source if name.startswith("RRDB.RRDB_trunk.")})
-    features = source["RRDB.conv_first.weight"].shape[0]
-    growth = source["RRDB.RRDB_trunk.0.RDB1.conv1.weight"].shape[0]
+    starts = [index for index in indices if index - 1 not in indices]
     scales: dict[int, Literal[4, 8]] = {3: 4, 4: 8}
-    if len(plan) not in scales:
-        raise WeightsError(f"the checkpoint has {len(plan)} levels; 3 (4x) and 4 (8x) are known")
-    encoder = RRDBConfig(scales[len(plan)], features, growth, depth, long_skip="trunk")
-    width = source[f"{FLOW}{plan[0]['steps'][0]}.affine.fAffine.2.weight"].shape[0]
-    return SRFlowConfig(encoder, blocks, len(plan[0]["steps"]), width, len(plan[0]["transitions"]))
+    if len(starts) not in scales:
+        raise WeightsError(f"the checkpoint has {len(starts)} levels; 3 (4x) and 4 (8x) are known")
+    first = range(starts[0], starts[1] - 1)
+    widths = [source.get(f"{FLOW}{index}.affine.fAffine.2.weight") for index in first]
+    steps = [width for width in widths if width is not None and width.dim() == 4]
+    if not steps:
+        raise WeightsError("not an SRFlow checkpoint: no flow steps in its first level")
+    encoder = found_config({name.removeprefix("RRDB."): t for name, t in source.items() if name.startswith("RRDB.")})
+    encoder = replace(encoder, scale=scales[len(starts)], long_skip="trunk")
+    transitions = sum(f"{FLOW}{index}.invconv.weight" in source for index in first) - len(steps)
+    return SRFlowConfig(encoder, blocks, len(steps), steps[0].shape[0], transitions=transitions)
 
 
-def _encoder(source: Mapping[str, Tensor], model: SRFlow) -> dict[str, Tensor]:
-    official = {name.removeprefix("RRDB."): t for name, t in source.items() if name.startswith("RRDB.")}
-    known = model.encoder.state_dict()
-    return {f"encoder.{name}": t for name, t in rrdb_from_official(official).items() if name in known}
+def _preset_config(preset: str) -> SRFlowConfig:
+    from srflow.train import SRFlowPreset  # only for a conversion: it loads what training needs
+
+    return load_preset(files("srflow") / "presets", preset, SRFlowPreset).network
+
+
+def _preset_of(found: SRFlowConfig) -> str:
+    for name in sorted(entry.name.removesuffix(".toml") for entry in (files("srflow") / "presets").iterdir()):
+        if replace(_preset_config(name), stacked=()) == found:
+            return name
+    raise WeightsError(
+        f"an SRFlow network of scale {found.encoder.scale}, {found.encoder.blocks} encoder blocks and {found.steps} "
+        "steps, for which there is no preset; write one and use srbench convert --preset FILE.toml"
+    )
 
 
 def _level(
     source: Mapping[str, Tensor],
     level: int,
-    indices: dict[Literal["transitions", "steps", "split"], list[int]],
+    indices: LevelPlan,
     config: SRFlowConfig,
 ) -> dict[str, Tensor]:
     prefix, features = f"flow.levels.{level}.", config.encoder.features

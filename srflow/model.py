@@ -13,13 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.pretrained import fill, load_pretrained
+from baselines.pretrained import Family, fill, load_pretrained
 from srbench.config import load_preset
 from srbench.types import SRBenchError, WeightsInfo
 from srbench.weights import load_weights
 from srflow.config import SRFlowConfig
 from srflow.encoder import Encoder
 from srflow.flow import ConditionalFlow, StepCondition
+from srflow.reversible import encode_reversibly
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -38,6 +39,8 @@ class SRFlow(nn.Module):
         super().__init__()
         self.config = config
         self.scale: int = config.encoder.scale
+        self.reversible = False
+        """Train without storing activations: see ``srflow.reversible``."""
         self.encoder = Encoder(config.encoder, config.stacked)
         self.flow = ConditionalFlow(config)
 
@@ -78,17 +81,23 @@ class SRFlow(nn.Module):
         return self.flow.conditions(self.encoder(_even(lr, 1, *lr.shape[-2:])))
 
     def log_prob(self, hr: Tensor, lr: Tensor) -> Tensor:
-        """Log p(hr | lr) in nats, (b,): the density of the values in [0, 1]."""
-        latents, log_det = self.encode(hr, lr)
-        return log_det + sum(-0.5 * (z.square() + LOG_2PI).flatten(1).sum(1) for z in latents)
+        """The log-density log p(hr | lr) in nats, (b,): the density of the values in [0, 1]."""
+        return _density(*self.encode(hr, lr))
 
     def nll(self, hr: Tensor, lr: Tensor) -> Tensor:
         """Negative log-likelihood in bits per dimension (3*H*W) of the picture as given, (b,): no quantisation term."""
         return -self.log_prob(hr, lr) / (math.log(2) * hr[0].numel())
 
     def forward(self, hr: Tensor, lr: Tensor) -> Tensor:
-        """``nll``: the training loss, by the name that distributed training hooks."""
-        return self.nll(hr, lr)
+        """The training loss ``nll``, by the name that distributed training hooks.
+
+        With ``reversible`` set its memory does not grow with the number of steps, and it takes longer. Sides of LR have
+        to be even.
+        """
+        if not self.reversible:
+            return self.nll(hr, lr)
+        latents, log_det = encode_reversibly(self.flow, hr, self.encoder(lr))
+        return -_density(latents, log_det) / (math.log(2) * hr[0].numel())
 
     @torch.no_grad()
     def initialize(self, hr: Tensor, lr: Tensor) -> None:
@@ -99,7 +108,7 @@ class SRFlow(nn.Module):
 
     @torch.no_grad()
     def sample(self, lr: Tensor, n: int, *, temperature: float, generator: torch.Generator) -> Tensor:
-        """N draws for one LR picture (3, h, w) -> (n, 3, s*h, s*w), not clamped.
+        """Draw n pictures for one LR picture (3, h, w) -> (n, 3, s*h, s*w), not clamped.
 
         Every latent is drawn from a normal distribution of standard deviation ``temperature`` (SRFlow, section 3.5),
         on the generator's device, finest latent first.
@@ -117,7 +126,16 @@ def load_srflow(scale: int, weights: Path | None = None) -> SRFlow:
 
     Raises WeightsError where the file is damaged or of another scale, or where none is packaged for the scale.
     """
-    return load_pretrained("srflow", SRFlow, SRFlowConfig, scale, weights, package="srflow")
+    from srflow.convert import convert_srflow  # it needs the network above
+
+    return load_pretrained(Family("srflow", SRFlow, SRFlowConfig, convert_srflow, "srflow"), scale, weights)
+
+
+def _density(latents: list[Tensor], log_det: Tensor) -> Tensor:
+    """The log-density of the picture behind standard normal latents (b, ...): the change of variables, (b,)."""
+    for z in latents:
+        log_det = log_det - 0.5 * (z.square() + LOG_2PI).flatten(1).sum(1)
+    return log_det
 
 
 def _even(pictures: Tensor, scale: int, height: int, width: int) -> Tensor:

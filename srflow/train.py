@@ -11,8 +11,7 @@ from typing import Literal
 import torch
 from accelerate import Accelerator
 
-from baselines.pretrained import load_pretrained
-from baselines.rrdb import RRDBConfig, RRDBNet
+from baselines.rrdb import RRDBNet, load_rrdb
 from srbench.config import load_preset
 from srbench.training import (
     Patches,
@@ -40,6 +39,8 @@ class SRFlowPreset:
     training: TrainingConfig
     frozen: float = 0.5
     """Fraction of the training in which the encoder stays as pretrained (SRFlow, section 4.1)."""
+    reversible: bool = False
+    """Store no activations: a third of the memory or less, for more time a step."""
     storage: Literal["float16", "float32"] = "float32"
     """Type of the numbers in the weights file."""
 
@@ -55,10 +56,11 @@ def train_srflow(preset: str, data: Path, out: Path, *, start: Path | None, devi
     config = settings.training
     accelerator = Accelerator(cpu=device == "cpu")
     patches = Patches(data, settings.network.encoder.scale, config)
-    pretrained = load_pretrained("rrdb", RRDBNet, RRDBConfig, settings.network.encoder.scale, start)
+    pretrained = load_rrdb(settings.network.encoder.scale, start)
     description = open_training(out, "srflow", preset, settings, patches, pretrained.weights.sha256)
     torch.manual_seed(config.seed)
     network = SRFlow(settings.network)
+    network.reversible = settings.reversible
     _start_encoder(network, pretrained)
     lr, hr = patches.batch(0)
     network.initialize(_noisy(hr, config.seed, 0, 0), lr)

@@ -1,0 +1,111 @@
+"""Released weights: downloaded or taken from a file, checked, converted, and kept in the user's cache."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from srbench.console import say, transfer
+from srbench.conversion import convert
+from srbench.download import DownloadError, download
+from srbench.types import SRBenchError
+from srbench.weights import sha256_file
+from srbench.weights_table import ReleasedWeights, WeightsTableError, cache_folder, cached_path, find_released
+
+
+def fetch(name: str, sha256: str | None = None) -> Path:
+    """The weights file of an entry of the table; downloaded from the first address that gives it, unless it is here.
+
+    Raises WeightsTableError that tells in one line what was tried, OfflineError where downloads are forbidden.
+    """
+    entry = find_released(name)
+    if cached_path(name).is_file():
+        return cached_path(name)
+    tried = []
+    for address in entry.addresses:
+        part = _part(name, address)
+        try:
+            _download(address, part, entry.file)
+            return _keep_download(name, entry, part, sha256)
+        except (DownloadError, WeightsTableError) as error:
+            tried.append(f"{address} {error}")
+    answers = "; ".join(tried) or "no address is known"
+    raise WeightsTableError(f"{name} could not be fetched: {answers}; if you have it: srbench weights add {name} FILE")
+
+
+def add(name: str, source: str, sha256: str | None = None) -> Path:
+    """The weights file of an entry of the table, from a file or an address of the user's; replaces what is there.
+
+    Raises WeightsTableError, OfflineError.
+    """
+    entry = find_released(name)
+    try:
+        if "://" not in source:
+            return _keep(name, entry, Path(source), sha256)
+        part = _part(name, source)
+        _download(source, part, entry.file)
+        return _keep_download(name, entry, part, sha256)
+    except (DownloadError, WeightsTableError) as error:
+        raise WeightsTableError(f"{source} {error}") from None
+
+
+def _part(name: str, address: str) -> Path:
+    return cache_folder() / f"{name}-{hashlib.sha256(address.encode()).hexdigest()[:12]}.part"
+
+
+def _download(address: str, part: Path, file: str) -> None:
+    with transfer() as bar:
+        task = bar.add_task(file, total=None)
+        download(address, part, lambda done, total: bar.update(task, completed=done, total=total))
+
+
+def _keep_download(name: str, entry: ReleasedWeights, part: Path, sha256: str | None) -> Path:
+    """A complete download is used up: what it was worth is either kept as weights or worth nothing."""
+    try:
+        return _keep(name, entry, part, sha256)
+    finally:
+        part.unlink()
+
+
+def _keep(name: str, entry: ReleasedWeights, source: Path, sha256: str | None) -> Path:
+    """Unpack, check and convert a file into the cache. Raises WeightsTableError: what to say after the source."""
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache_folder()) as folder:
+        file = _unpacked(source, Path(folder) / entry.file)
+        if not file.is_file():
+            raise WeightsTableError("is no file; check the path")
+        digest, wanted = sha256_file(file), sha256 or entry.sha256
+        if wanted is None:
+            say(f"{entry.file}: sha256 {digest}, which nobody has confirmed; pin it with --sha256")
+        elif digest != wanted.lower():
+            raise WeightsTableError(
+                f"has sha256 {digest} instead of {wanted}; get another copy, or trust it with --sha256 {digest}"
+            )
+        try:
+            convert(file, entry.preset, cached_path(name), entry.model)
+        except SRBenchError as error:
+            raise WeightsTableError(f"gave {str(error).replace(str(file), entry.file)}") from None
+    return cached_path(name)
+
+
+def _unpacked(source: Path, target: Path) -> Path:
+    """The member of an archive that has the target's name, as the target; what is no such archive stays as it is.
+
+    Nothing else is unpacked, and no path of the archive is used. ``torch.save`` writes zip archives too.
+    """
+    if not zipfile.is_zipfile(source):
+        return source
+    try:
+        with zipfile.ZipFile(source) as archive:
+            members = [member for member in archive.infolist() if PurePosixPath(member.filename).name == target.name]
+            if not members:
+                return source
+            with archive.open(members[0]) as packed, target.open("wb") as file:
+                shutil.copyfileobj(packed, file)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        raise WeightsTableError(f"is a damaged archive ({error})") from None
+    return target

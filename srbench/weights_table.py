@@ -1,0 +1,71 @@
+"""The table of released weights, and the folder where fetched ones are kept, ready to load."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from srbench.config import load_toml
+from srbench.names import unknown
+from srbench.types import SRBenchError
+
+_TABLE = Path(__file__).with_suffix(".toml")
+
+
+class WeightsTableError(SRBenchError):
+    """A name that is not in the table, or a file that could not be had."""
+
+
+@dataclass(frozen=True)
+class ReleasedWeights:
+    """One file that the authors of a model have released."""
+
+    model: str
+    """Whose converter reads it."""
+    preset: str
+    """Size of the network."""
+    file: str
+    """Its name, also inside an archive."""
+    addresses: tuple[str, ...]
+    """Where it is or was, the authors' own first; of the file itself or of a zip archive that holds it."""
+    licence: str
+    """SPDX identifier."""
+    trained_on: str
+    """Data, number of steps and who did it."""
+    sha256: str | None = None
+    """Of the file; None where none is known."""
+
+
+def released_weights() -> dict[str, ReleasedWeights]:
+    """The whole table by name, in its order."""
+    return load_toml(_TABLE, dict[str, ReleasedWeights])
+
+
+def find_released(name: str) -> ReleasedWeights:
+    """The entry of a name. Raises WeightsTableError that names the near miss."""
+    table = released_weights()
+    if name not in table:
+        raise WeightsTableError(unknown("weights", name, table))
+    return table[name]
+
+
+def origin(model: str, preset: str, sha256: str) -> dict[str, str]:
+    """Licence and training of a checkpoint, as metadata of its weights: those of the released file that it is.
+
+    Of a released file whose sha256 is not known, every checkpoint of its model and preset is taken to be a copy.
+    """
+    for entry in released_weights().values():
+        if (entry.model, entry.preset) == (model, preset) and entry.sha256 in (None, sha256):
+            return {"licence": entry.licence, "trained_on": entry.trained_on}
+    return {"licence": "unknown", "trained_on": "unknown (not a released file)"}
+
+
+def cache_folder() -> Path:
+    """``srbench/weights`` in the user's cache, ``$XDG_CACHE_HOME`` or ``~/.cache``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "srbench" / "weights"
+
+
+def cached_path(name: str) -> Path:
+    """The weights file that a fetched entry becomes; it need not exist."""
+    return cache_folder() / f"{name}.safetensors"

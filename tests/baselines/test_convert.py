@@ -1,0 +1,164 @@
+"""RRDB and ESRGAN files under three generations of names; what they are, and what cannot be known of them."""
+
+import re
+from importlib.resources import files
+
+import pytest
+import torch
+
+from baselines.convert import (
+    convert_esrgan,
+    convert_rrdb,
+    official_names,
+    rrdb_from_official,
+    rrdb_shapes,
+)
+from baselines.esrgan import load_esrgan
+from baselines.rrdb import RRDBConfig, RRDBNet, load_rrdb
+from srbench.conversion import convert
+from srbench.weights import WeightsError, read_metadata
+
+FULL = RRDBConfig(4, 64, 32, 23)
+
+
+def official(config, device="cpu"):
+    torch.manual_seed(0)
+    return {name: torch.randn(shape, device=device) for name, shape in rrdb_shapes(config).items()}
+
+
+def basicsr(name):
+    block = re.sub(r"RRDB_trunk\.(\d+)\.RDB(\d)", r"body.\1.rdb\2", name)
+    return block.replace("trunk_conv", "conv_body").replace("upconv", "conv_up").replace("HRconv", "conv_hr")
+
+
+def oldest(name, config):
+    doublings = {2: 1, 4: 2, 8: 3}[config.scale]
+    layers = {"conv_first": 0, "HRconv": 3 * doublings + 2, "conv_last": 3 * doublings + 4}
+    layers |= {f"upconv{step}": 3 * step for step in range(1, doublings + 1)}
+    name = re.sub(r"RRDB_trunk\.(\d+)\.RDB(\d)\.conv(\d)", r"model.1.sub.\1.RDB\2.conv\3.0", name)
+    name = name.replace("trunk_conv", f"model.1.sub.{config.blocks}")
+    layer, _, kind = name.rpartition(".")
+    return f"model.{layers[layer]}.{kind}" if layer in layers else name
+
+
+@pytest.fixture
+def preset(tmp_path):
+    def write(scale, long_skip, blocks=2):
+        text = (files("baselines") / "presets" / "rrdb" / "df2k-x4.toml").read_text()
+        for given, wanted in [
+            ("scale = 4", f"scale = {scale}"),
+            ("features = 64", "features = 8"),
+            ("growth = 32", "growth = 4"),
+            ("blocks = 23", f"blocks = {blocks}"),
+            ('"trunk"', f'"{long_skip}"'),
+        ]:
+            assert given in text
+            text = text.replace(given, wanted)
+        path = tmp_path / f"{long_skip}-x{scale}.toml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_three_generations_of_names(scale):
+    config = RRDBConfig(scale, 8, 4, 2)
+    tensors = official(config)
+    for names in (basicsr, lambda name: oldest(name, config)):
+        renamed = {names(name): tensor for name, tensor in tensors.items()}
+        assert renamed.keys() != tensors.keys()
+        assert official_names(renamed).keys() == tensors.keys()
+        assert all(torch.equal(tensor, tensors[name]) for name, tensor in official_names(renamed).items())
+    assert official_names(tensors).keys() == tensors.keys()
+    RRDBNet(config).load_state_dict(rrdb_from_official(tensors))
+
+
+def test_the_oldest_names_of_the_released_4x_network():
+    names = {oldest(name, FULL) for name in rrdb_shapes(FULL)}
+    assert {"model.0.weight", "model.1.sub.23.bias", "model.3.weight", "model.6.bias", "model.10.weight"} <= names
+    assert "model.1.sub.22.RDB3.conv5.0.weight" in names
+    assert "model.8.weight" in names
+
+
+@pytest.mark.parametrize("wrap", [lambda t: t, lambda t: {"params": t}, lambda t: {"params_ema": t}])
+def test_file_to_network(tmp_path, preset, wrap):
+    tensors = official(RRDBConfig(4, 8, 4, 2))
+    torch.save(wrap({f"module.{basicsr(name)}": tensor for name, tensor in tensors.items()}), tmp_path / "net.pth")
+    assert convert(tmp_path / "net.pth", preset(4, "trunk"), tmp_path / "out.safetensors") == "esrgan"
+    network = load_esrgan(4, tmp_path / "out.safetensors")
+    assert network.config == RRDBConfig(4, 8, 4, 2, long_skip="first")
+    assert torch.equal(network.conv_body.weight, tensors["trunk_conv.weight"])
+    assert torch.equal(load_esrgan(4, tmp_path / "net.pth").conv_last.bias, tensors["conv_last.bias"])
+    assert read_metadata(tmp_path / "out.safetensors")["licence"] == "unknown"
+
+
+def test_names_of_both_releases_need_a_word(tmp_path, preset):
+    path, out, trunk = tmp_path / "net.pth", tmp_path / "out.safetensors", preset(4, "trunk")
+    torch.save(official(RRDBConfig(4, 8, 4, 2)), path)
+    with pytest.raises(WeightsError, match=r"could be of esrgan or rrdb, .*say which with --as esrgan or --as rrdb"):
+        convert(path, trunk, out)
+    assert not out.exists()
+    assert convert(path, trunk, out, "rrdb") == "rrdb"
+    assert load_rrdb(4, out).config.long_skip == "trunk"
+    assert convert(path, trunk, out, "esrgan") == "esrgan"
+    assert load_esrgan(4, out).config.long_skip == "first"
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "skips"),
+    [
+        ("df2k-x4", FULL, {"rrdb": "trunk", "esrgan": "first"}),
+        ("psnr-x4", FULL, {"rrdb": "first"}),
+        ("celeba-x8", RRDBConfig(8, 64, 32, 8), {"rrdb": "trunk"}),
+        ("df2k-x8", RRDBConfig(8, 64, 32, 23), {"rrdb": "trunk"}),
+    ],
+)
+def test_what_a_preset_can_be(name, config, skips):
+    tensors = official(config, "meta")
+    found = {"rrdb": convert_rrdb(tensors, name), "esrgan": convert_esrgan(tensors, name)}
+    for model, skip in skips.items():
+        assert f'"long_skip": "{skip}"' in found[model][1]["config"]
+    assert {model for model, converted in found.items() if converted} == set(skips)
+
+
+def test_newer_and_older_names_are_never_those_of_srflow():
+    tensors = {basicsr(name): tensor for name, tensor in official(FULL, "meta").items()}
+    assert convert_rrdb(tensors, "df2k-x4") is None
+    assert convert_esrgan(tensors, "df2k-x4") is not None
+    assert convert_rrdb(tensors, None)[1]["preset"] == "psnr-x4"
+
+
+def test_without_a_preset(tmp_path):
+    assert convert_rrdb(official(RRDBConfig(8, 64, 32, 8), "meta"), None)[1]["preset"] == "celeba-x8"
+    with pytest.raises(WeightsError, match="fits the presets df2k-x4 and psnr-x4, which make different pictures"):
+        convert_rrdb(official(FULL, "meta"), None)
+    torch.save(official(RRDBConfig(2, 8, 4, 1)), tmp_path / "net.pth")
+    with pytest.raises(WeightsError, match=r"net\.pth: an RRDB network of 1 blocks and scale 2, for which there is no"):
+        load_rrdb(2, tmp_path / "net.pth")
+    with pytest.raises(WeightsError, match="weights for scale 2, not 4; use --scale 2"):
+        load_esrgan(4, tmp_path / "net.pth")
+
+
+def test_faults(tmp_path, preset):
+    path, out = tmp_path / "net.pth", tmp_path / "out.safetensors"
+    tensors = official(RRDBConfig(4, 8, 4, 2))
+    for broken, fault in [
+        (tensors | {"extra": torch.zeros(1)}, "1 tensors do not fit the network: unexpected extra"),
+        (
+            {k: v for k, v in tensors.items() if "RDB2" not in k},
+            r"20 tensors .*missing RRDB_trunk\.0\.RDB2\.conv1\.weight",
+        ),
+        ({k: v for k, v in tensors.items() if "upconv2" not in k}, "scale 2, but the preset .* has scale 4"),
+        ({"fc.weight": torch.zeros(2)}, r"no checkpoint of esrgan or rrdb or srflow with the preset"),
+    ]:
+        torch.save(broken, path)
+        with pytest.raises(WeightsError, match=fault) as caught:
+            convert(path, preset(4, "trunk"), out)
+        assert str(caught.value).startswith(f"{path}: ")
+        assert "\n" not in str(caught.value)
+        assert not out.exists()
+    with pytest.raises(WeightsError, match="missing or misshaped conv_first"):
+        convert_esrgan({k: v for k, v in tensors.items() if "conv_first" not in k}, None)
+    with pytest.raises(WeightsError, match="scale 1; 2, 4 and 8 are known"):
+        convert_esrgan({k: v for k, v in tensors.items() if "upconv" not in k}, None)
