@@ -97,6 +97,7 @@ def main(context: click.Context) -> None:
 @click.option("--samples", default=5, show_default=True, type=click.IntRange(min=1), help="Drawn per picture.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of the samples.")
 @click.option("--device", default="auto", show_default=True, type=_DEVICES)
+@click.option("--tile", type=click.IntRange(min=16), help="Enlarge in tiles of this side in LR pixels, to save memory.")
 @click.option("--out", metavar="DIR", help="Folder of the run. [default: runs/DATE-MODELS-xSCALE]")
 @click.pass_context
 def run_command(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - click's own signature

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from srbench.types import ImagePair, PrecomputedResults, SRBenchError, SRModel, StochasticSRModel
+from srbench.tiles import enlarge_in_tiles
+from srbench.types import ImagePair, PrecomputedResults, SRBenchError, SRModel, StochasticSRModel, TiledSRModel
 
 Model = SRModel | StochasticSRModel | PrecomputedResults
 
@@ -25,6 +26,8 @@ class Draw:
     temperature: float
     samples: int
     seed: int
+    tile: int | None = None
+    """Enlarge in tiles of this side, in LR pixels; None: at once."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def is_stochastic(model: object) -> bool:
 
 
 def enlarge(model: Model, pair: ImagePair, draw: Draw, device: str) -> Output:
-    """Let a model enlarge the LR picture of a pair; a model with one answer ignores ``draw``.
+    """Let a model enlarge the LR picture of a pair; a model with one answer ignores all of ``draw`` but the tile.
 
     Raises InferenceError where the model fails or gives another size or numbers that are not finite,
     SRBenchError where a precomputed result is missing or damaged.
@@ -85,12 +88,22 @@ def _pictures(model: Model, pair: ImagePair, draw: Draw, device: str) -> Tensor:
     lr = pair.lr.to(device)
     if isinstance(model, StochasticSRModel):
         generator = torch.Generator().manual_seed(draw.seed)
-        drawn = model.sample(lr, draw.samples, temperature=draw.temperature, generator=generator)
+        drawn = _sample(model, lr, draw, generator)
         if len(drawn) != draw.samples:
             raise InferenceError(f"{pair.name}: the model gave {len(drawn)} samples, not {draw.samples}; correct it")
+    elif draw.tile is not None:
+        drawn = enlarge_in_tiles(model, lr, draw.tile)
     else:
         drawn = model(lr[None])
     return drawn.to("cpu", torch.float32)  # waits for the device
+
+
+def _sample(model: StochasticSRModel, lr: Tensor, draw: Draw, generator: torch.Generator) -> Tensor:
+    if draw.tile is None:
+        return model.sample(lr, draw.samples, temperature=draw.temperature, generator=generator)
+    if not isinstance(model, TiledSRModel):
+        raise InferenceError(f"{type(model).__name__} cannot sample in tiles; leave --tile out")
+    return model.sample_in_tiles(lr, draw.samples, temperature=draw.temperature, generator=generator, tile=draw.tile)
 
 
 def _check(pictures: Tensor, pair: ImagePair) -> None:

@@ -45,6 +45,7 @@ class RunSpec:
     samples: int = 5
     seed: int = 0
     device: str = "auto"
+    tile: int | None = None
     out: str | None = None
 
     def facts(self) -> dict[str, Any]:
@@ -78,6 +79,7 @@ class WorkItem:
     temperature: float | None
     samples: int
     seed: int
+    tile: int | None
     metrics: tuple[str, ...]
     suite: str = SUITE
 
@@ -90,9 +92,9 @@ class WorkItem:
     def generator_seed(self) -> int:
         """What the random generator of the item starts from: the key, but for what cannot change a sample.
 
-        So a model draws the same pictures under another label and with other metrics.
+        So a model draws the same pictures under another label, with other metrics, and in tiles.
         """
-        key = replace(self, model="", dataset="", image="", metrics=(), suite="").key
+        key = replace(self, model="", dataset="", image="", metrics=(), suite="", tile=None).key
         return int(key[:15], 16)
 
     @property
@@ -159,6 +161,7 @@ def _items(bench: Bench, loaded: LoadedModel, image: str, image_digest: str) -> 
             temperature=temperature,
             samples=spec.samples if stochastic else 1,
             seed=spec.seed,
+            tile=spec.tile,
             metrics=tuple(metric.name for metric in bench.metrics),
         )
         for temperature in (spec.temperatures if stochastic else (None,))

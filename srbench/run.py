@@ -76,7 +76,7 @@ def run(spec: RunSpec) -> Outcome:
 
 def measure(bench: Bench, item: WorkItem, pair: ImagePair, folder: Path) -> Row:
     """Run the model, save its pictures, evaluate the metrics. Raises SRBenchError where one of them fails."""
-    draw = Draw(item.temperature or 0.0, item.samples, item.generator_seed)
+    draw = Draw(item.temperature or 0.0, item.samples, item.generator_seed, item.tile)
     output = enlarge(bench.models[item.model].model, pair, draw, bench.device)
     start = time.perf_counter()
     values = {metric.name: _value(metric, output.pictures, pair) for metric in bench.metrics}

@@ -68,6 +68,17 @@ class StochasticSRModel(Protocol):
 
 
 @runtime_checkable
+class TiledSRModel(StochasticSRModel, Protocol):
+    """Draws from one latent for the whole picture, but computes it piece by piece."""
+
+    def sample_in_tiles(
+        self, lr: Tensor, n: int, *, temperature: float, generator: torch.Generator, tile: int
+    ) -> Tensor:
+        """As ``sample``, and the same pictures up to rounding, in memory for about ``tile`` x ``tile`` LR pixels."""
+        ...
+
+
+@runtime_checkable
 class PrecomputedResults(Protocol):
     """HR pictures made elsewhere and found by the name of the benchmark picture."""
 

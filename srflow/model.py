@@ -21,6 +21,7 @@ from srflow.config import SRFlowConfig
 from srflow.encoder import Encoder
 from srflow.flow import ConditionalFlow, StepCondition
 from srflow.reversible import encode_reversibly
+from srflow.stripes import decode_in_stripes
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -113,12 +114,26 @@ class SRFlow(nn.Module):
         Every latent is drawn from a normal distribution of standard deviation ``temperature`` (SRFlow, section 3.5),
         on the generator's device, finest latent first.
         """
+        return self.decode(self._latents(lr, n, temperature, generator), lr[None])
+
+    @torch.no_grad()
+    def sample_in_tiles(
+        self, lr: Tensor, n: int, *, temperature: float, generator: torch.Generator, tile: int
+    ) -> Tensor:
+        """As ``sample``, the same pictures, for LR pictures too large for the memory: see ``srflow.stripes``.
+
+        A stripe has the area of a square of ``tile`` LR pixels.
+        """
+        latents = self._latents(lr, n, temperature, generator)
+        hr = decode_in_stripes(self.flow, latents, self.encoder, _even(lr[None], 1, *lr.shape[-2:]), tile)
+        return hr[..., : self.scale * lr.shape[-2], : self.scale * lr.shape[-1]]
+
+    def _latents(self, lr: Tensor, n: int, temperature: float, generator: torch.Generator) -> list[Tensor]:
         height, width = (side + side % 2 for side in lr.shape[-2:])
-        latents = [
+        return [
             torch.randn((n, *shape), generator=generator).to(lr.device, lr.dtype) * temperature
             for shape in self.flow.latent_shapes(self.scale * height, self.scale * width)
         ]
-        return self.decode(latents, lr[None])
 
 
 def load_srflow(scale: int, weights: Path | None = None) -> SRFlow:

@@ -16,6 +16,7 @@ ITEM = WorkItem(
     temperature=0.8,
     samples=5,
     seed=0,
+    tile=None,
     metrics=("psnr",),
 )
 CHANGES = {
@@ -28,6 +29,7 @@ CHANGES = {
     "temperature": None,
     "samples": 6,
     "seed": 1,
+    "tile": 64,
     "metrics": ("psnr", "ssim"),
     "suite": "other@1",
 }
@@ -42,7 +44,7 @@ def test_the_key_depends_on_every_field(field):
 @pytest.mark.parametrize("field", CHANGES)
 def test_samples_depend_on_what_is_drawn_not_on_what_is_measured(field):
     same = replace(ITEM, **{field: CHANGES[field]}).generator_seed == ITEM.generator_seed
-    assert same == (field in ("model", "dataset", "image", "metrics", "suite"))
+    assert same == (field in ("model", "dataset", "image", "tile", "metrics", "suite"))
 
 
 def test_seeds_fit_a_generator():
