@@ -23,7 +23,9 @@ class SRFlowConfig:
     """Channels inside the couplings' networks (64 in the paper)."""
     scale_floor: float = SCALE_FLOOR
     """Least scale of injectors and couplings. The inverse divides by it: where a network is asked for something it has
-    not seen, a floor of 1e-4 (the released networks') lets rare samples grow without bound, one of 0.2 does not."""
+    not seen, a floor of 1e-4 (the released networks') lets rare samples grow by 1e4 a layer."""
+    log_deviation_bound: float | None = None
+    """Bound of the logarithm of a split's deviation; none in the released networks, where such samples overflow."""
     transitions: int = 2
     """Steps without a coupling at the start of every level."""
 

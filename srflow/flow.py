@@ -138,12 +138,12 @@ class Level(Constants):
     ``channels`` counts the input's; after the squeeze there are four times as many.
     """
 
-    def __init__(self, channels: int, transitions: int, steps: list[FlowStep], *, splits: bool) -> None:
+    def __init__(self, channels: int, transitions: int, steps: list[FlowStep], split: Split | None) -> None:
         super().__init__()
         self.squeeze = Squeeze()
         self.transitions = nn.ModuleList(TransitionStep(4 * channels) for _ in range(transitions))
         self.steps = nn.ModuleList(steps)
-        self.split = Split(4 * channels) if splits else None
+        self.split = split
 
     def conditions(self, features: Features) -> list[StepCondition]:
         """All that depends on the LR picture alone, one entry a flow step."""
@@ -236,9 +236,9 @@ class ConditionalFlow(nn.Module):
                 for _ in range(config.steps)
             ]
             # The released networks split after every level but the last two.
-            splits = level < config.levels - 1
-            self.levels.append(Level(channels, config.transitions, steps, splits=splits))
-            channels = 2 * channels if splits else 4 * channels
+            split = Split(4 * channels, config.log_deviation_bound) if level < config.levels - 1 else None
+            self.levels.append(Level(channels, config.transitions, steps, split))
+            channels = 4 * channels if split is None else 2 * channels
 
     def conditions(self, features: list[Features]) -> list[list[StepCondition]]:
         """One list of step conditions a level, from one set of features a level."""

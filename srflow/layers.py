@@ -254,26 +254,33 @@ class Split(FlowLayer[None]):
     """The first half of the channels predicts mean and deviation of the second, which becomes standard normal.
 
     An affine map like any other; the level then lets the second half leave as a latent. (SRFlow, section 3.3; Glow's
-    multi-scale architecture.)
+    multi-scale architecture.) ``bound``, where there is one, keeps the logarithm of the deviation between -bound and
+    bound, smoothly: the inverse takes its exponential.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, bound: float | None = None) -> None:
         super().__init__()
-        self.kept = channels // 2
+        self.kept, self.bound = channels // 2, bound
         self.prior = ZeroConv(self.kept, 2 * (channels - self.kept))
 
     def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
         """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
         kept, leaving = x[:, : self.kept], x[:, self.kept :]
-        mean, log_deviation = self.prior(kept).chunk(2, 1)
+        mean, log_deviation = self._normal(kept)
         latent = (leaving - mean) * (-log_deviation).exp()
         return torch.cat([kept, latent], 1), -log_deviation.flatten(1).sum(1)
 
     def inverse(self, z: Tensor, cond: None = None) -> Tensor:
         """(b, c, h, w) -> the same shape."""
         kept, latent = z[:, : self.kept], z[:, self.kept :]
-        mean, log_deviation = self.prior(kept).chunk(2, 1)
+        mean, log_deviation = self._normal(kept)
         return torch.cat([kept, mean + log_deviation.exp() * latent], 1)
+
+    def _normal(self, kept: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_deviation = self.prior(kept).chunk(2, 1)
+        if self.bound is not None:
+            log_deviation = self.bound * torch.tanh(log_deviation / self.bound)
+        return mean, log_deviation
 
 
 def _log_det(scale: Tensor) -> Tensor:

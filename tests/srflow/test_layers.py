@@ -59,6 +59,7 @@ LAYERS = {
     "injector": (lambda: AffineInjector(CHANNELS, WIDTH), random_affine),
     "coupling": (lambda: AffineCoupling(CHANNELS, WIDTH), hidden),
     "split": (lambda: Split(CHANNELS), nothing),
+    "bounded split": (lambda: Split(CHANNELS, 0.3), nothing),
     "transition": (lambda: TransitionStep(CHANNELS), nothing),
     "step": (lambda: FlowStep(CHANNELS, WIDTH, FirstConvolution(2, 2, WIDTH, Fraction(1))), both),
 }
@@ -198,3 +199,10 @@ def test_the_scale_floor_bounds_the_inverse():
     back = layer.inverse(x, hidden(1))[:, CHANNELS // 2 :]
     torch.testing.assert_close(back, x[:, CHANNELS // 2 :] / 0.2 + 100)
     torch.testing.assert_close(layer(layer.inverse(x, hidden(1)), hidden(1))[0], x)
+
+
+def test_the_deviation_of_a_bounded_split_is_bounded():
+    layer, x = Split(CHANNELS, 2.0).double(), picture(1)
+    torch.nn.init.constant_(layer.prior.bias, 50.0)
+    grown = layer.inverse(x)[:, CHANNELS // 2 :] - 50
+    torch.testing.assert_close(grown, x[:, CHANNELS // 2 :] * torch.exp(torch.tensor(2.0, dtype=torch.float64)))
