@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+import warnings
 
 import pytest
 import torch
@@ -62,3 +63,18 @@ def plain_terminal(monkeypatch):
         monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.fixture(scope="session")
+def srbench(no_network):
+    """The command line in this process: srbench("run", ...) returns exit code and output, for fixtures of any scope."""
+    from click.testing import CliRunner
+
+    from srbench.cli import main
+
+    def call(*arguments):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(warnings, "showwarning", warnings.showwarning)
+            return CliRunner().invoke(main, [str(argument) for argument in arguments], prog_name="srbench")
+
+    return call
