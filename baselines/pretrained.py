@@ -52,12 +52,12 @@ def load_pretrained(family: Family[Network], scale: int, path: Path | None) -> N
         raise WeightsError(f"{path}: weights of the model {found}, not of {family.model}; choose a {family.model} file")
     if found_scale != str(scale):
         raise WeightsError(f"{path}: weights for scale {found_scale}, not {scale}; use --scale {found_scale}")
-    built = family.network(structure(json.loads(metadata["config"]), family.config, str(path)))
+    built = family.network(_network_config(metadata, family.config, path))
     fill(built, tensors, path)
     built.weights = WeightsInfo(  # type: ignore[assignment]
         sha256=sha256_file(path),
-        licence=metadata["licence"],
-        trained_on=metadata["trained_on"],
+        licence=metadata.get("licence", "unknown"),
+        trained_on=metadata.get("trained_on", "unknown"),
         parameters=sum(parameter.numel() for parameter in built.parameters()),
     )
     return built.eval()
@@ -100,6 +100,16 @@ def _read(family: Family[Network], path: Path) -> tuple[dict[str, Tensor], dict[
         raise WeightsError(f"{path}: not a checkpoint of {family.model}; choose another file, or another model for it")
     weights, metadata = converted
     return weights, metadata | origin(family.model, metadata["preset"], sha256_file(path))
+
+
+def _network_config(metadata: dict[str, str], cls: type[Any], path: Path) -> Any:  # noqa: ANN401 - any network's
+    try:
+        table = json.loads(metadata["config"])
+    except (KeyError, json.JSONDecodeError):
+        table = None
+    if not isinstance(table, dict):
+        raise WeightsError(f"{path}: its metadata has no config that says how large the network is; convert it again")
+    return structure(table, cls, str(path))
 
 
 def _load_packaged(family: Family[Network], scale: int) -> Network:

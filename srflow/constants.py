@@ -37,3 +37,8 @@ class Constants(nn.Module):
         """Set the mode, and forget what is kept."""
         self._kept.clear()
         return super().train(mode)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move or cast, and forget what is kept: the new tensors may lie where the old ones did."""
+        self._kept.clear()
+        return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]

@@ -112,7 +112,7 @@ class SRFlow(nn.Module):
         """Draw n pictures for one LR picture (3, h, w) -> (n, 3, s*h, s*w), not clamped.
 
         Every latent is drawn from a normal distribution of standard deviation ``temperature`` (SRFlow, section 3.5),
-        on the generator's device, finest latent first.
+        on the CPU, where the generator has to be, finest latent first.
         """
         return self.decode(self._latents(lr, n, temperature, generator), lr[None])
 

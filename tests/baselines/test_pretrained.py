@@ -78,3 +78,12 @@ def test_a_long_list_is_cut_to_ten(tmp_path):
     with pytest.raises(WeightsError) as caught:
         fill(RRDBNet(CONFIG), {}, tmp_path / "file")
     assert str(caught.value).count("missing") == 10
+
+
+@pytest.mark.parametrize("config", [None, "not JSON", "[1, 2]"])
+def test_metadata_without_a_usable_config_are_refused(tmp_path, config):
+    path = tmp_path / "odd.safetensors"
+    metadata = {"model": "rrdb", "scale": "4"} | ({} if config is None else {"config": config})
+    save_weights(path, RRDBNet(CONFIG).state_dict(), metadata)
+    with pytest.raises(WeightsError, match=r"odd\.safetensors: its metadata has no config"):
+        load_rrdb(4, path)

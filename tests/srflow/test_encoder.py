@@ -1,0 +1,150 @@
+"""The LR encoder against a computation of its own: sizes, order, what is activated and what is not."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from baselines.rrdb import RRDBConfig, RRDBNet
+from srflow.encoder import Encoder
+
+FEATURES, GROWTH, BLOCKS = 6, 3, 3
+
+
+def build(scale, stacked=(0, 2), long_skip="first"):
+    torch.manual_seed(scale)
+    encoder = Encoder(RRDBConfig(scale, FEATURES, GROWTH, BLOCKS, long_skip), stacked).double()
+    for parameter in encoder.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return encoder
+
+
+def picture(height, width, batch=2):
+    return torch.rand((batch, 3, height, width), generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+
+
+class Written:
+    """The same features, written out from the tensors by name."""
+
+    def __init__(self, encoder, lr):
+        self.tensors = encoder.state_dict()
+        self.first = self.conv("conv_first", lr)
+        self.blocks, x = [], self.first
+        for block in range(BLOCKS):
+            y = x
+            for dense in range(3):
+                y = self.dense(f"body.{block}.{dense}", y)
+            x = x + 0.2 * y
+            self.blocks.append(x)
+        skip = x if encoder.config.long_skip == "trunk" else self.first
+        self.at_lr = skip + self.conv("conv_body", x)
+
+    def conv(self, name, x):
+        return F.conv2d(F.pad(x, (1, 1, 1, 1)), self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"])
+
+    def dense(self, name, x):
+        known = [x]
+        for i in range(4):
+            out = self.conv(f"{name}.convs.{i}", torch.cat(known, 1))
+            known.append(torch.where(out < 0, 0.2 * out, out))
+        return x + 0.2 * self.conv(f"{name}.convs.4", torch.cat(known, 1))
+
+    def enlarged(self, x, step):
+        out = self.conv(f"conv_up.{step}", x.repeat_interleave(2, -1).repeat_interleave(2, -2))
+        return torch.where(out < 0, 0.2 * out, out)
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+@pytest.mark.parametrize("size", [(2, 4), (6, 4)])
+def test_a_set_of_features_for_every_level(scale, size):
+    """Finest at half the HR size, deepest at half the LR size, each half of the one before."""
+    features = build(scale)(picture(*size))
+    levels = scale.bit_length()
+    assert len(features) == levels
+    for level, own in enumerate(features, 1):
+        assert own.own.shape == (2, FEATURES, size[0] * scale >> level, size[1] * scale >> level)
+        assert own.stacked.shape == (2, 2 * FEATURES, *size)
+        assert own.own.is_contiguous()
+        assert own.stacked.is_contiguous()
+
+
+@pytest.mark.parametrize("long_skip", ["first", "trunk"])
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_every_feature_against_its_definition(scale, long_skip):
+    encoder, lr = build(scale, long_skip=long_skip), picture(4, 6)
+    *larger, at_lr, deepest = encoder(lr)
+    written = Written(encoder, lr)
+    torch.testing.assert_close(at_lr.own, written.at_lr)
+    patches = written.at_lr.unflatten(-1, (3, 2)).unflatten(-3, (2, 2))
+    torch.testing.assert_close(deepest.own, patches.mean((-1, -3)))
+    expected = written.at_lr
+    for step, own in enumerate(reversed(larger)):
+        expected = written.enlarged(expected, step)
+        torch.testing.assert_close(own.own, expected)
+
+
+def test_what_is_activated_and_what_is_not():
+    """Enlargements have passed a LeakyReLU: undone, they are the convolution's output. LR features have not."""
+    encoder, lr = build(4), picture(6, 6)
+    finest, at_lr, _ = encoder(lr)
+    written = Written(encoder, lr)
+    raw = written.conv("conv_up.0", written.at_lr.repeat_interleave(2, -1).repeat_interleave(2, -2))
+    assert (raw < 0).any()
+    torch.testing.assert_close(torch.where(finest.own < 0, finest.own / 0.2, finest.own), raw)
+    assert (at_lr.own < 0).any()
+    assert not torch.allclose(at_lr.own, F.leaky_relu(written.at_lr, 0.2))
+    assert (at_lr.stacked < 0).any()
+
+
+@pytest.mark.parametrize("stacked", [(0,), (0, 2), (2, 0), (0, 1, 2)])
+def test_stacked_blocks_in_the_order_of_the_configuration(stacked):
+    encoder, lr = build(4, stacked), picture(4, 4)
+    written = Written(encoder, lr)
+    for own in encoder(lr):
+        assert own.stacked.shape[1] == FEATURES * len(stacked)
+        for place, block in enumerate(stacked):
+            found = own.stacked[:, place * FEATURES : (place + 1) * FEATURES]
+            torch.testing.assert_close(found, written.blocks[block])
+
+
+def test_every_level_shares_one_stack():
+    features = build(8)(picture(2, 2))
+    assert all(own.stacked is features[0].stacked for own in features)
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_weights_are_those_of_an_rrdb_network(scale):
+    """All but the last enlargement, which would be as large as HR, and what follows it."""
+    encoder = build(scale)
+    network = RRDBNet(encoder.config)
+    ours, theirs = encoder.state_dict(), network.state_dict()
+    assert ours.keys() < theirs.keys()
+    assert len(encoder.conv_up) == len(network.conv_up) - 1
+    encoder.load_state_dict({name: tensor.double() for name, tensor in theirs.items() if name in ours})
+    lr = picture(4, 4)
+    trunk, _ = network.double().trunk(lr)
+    torch.testing.assert_close(encoder(lr)[-2].own, trunk)
+
+
+def test_pictures_of_a_batch_do_not_meet():
+    encoder, lr = build(8), picture(4, 2, batch=3)
+    together = encoder(lr)
+    for i in range(3):
+        for whole, alone in zip(together, encoder(lr[i : i + 1]), strict=True):
+            torch.testing.assert_close(whole.own[i], alone.own[0])
+            torch.testing.assert_close(whole.stacked[i], alone.stacked[0])
+
+
+def test_the_layout_in_memory_does_not_matter():
+    encoder, lr = build(4), picture(4, 6)
+    other = encoder(lr.contiguous(memory_format=torch.channels_last))
+    turned = encoder(lr.transpose(-1, -2).contiguous().transpose(-1, -2))
+    for plain, last, view in zip(encoder(lr), other, turned, strict=True):
+        torch.testing.assert_close(last.own, plain.own)
+        torch.testing.assert_close(view.own, plain.own)
+
+
+def test_gradients_reach_every_weight():
+    encoder = build(8)
+    loss = sum(own.own.square().sum() for own in encoder(picture(4, 4)))
+    loss.backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in encoder.parameters())

@@ -1,0 +1,334 @@
+"""SRFlow from outside: shapes, units, sizes, temperatures, gradients, and where its numbers come from."""
+
+import json
+import math
+import tomllib
+from dataclasses import asdict, replace
+from importlib.resources import files
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from baselines.rrdb import RRDBConfig
+from srbench.config import ConfigError
+from srbench.types import StochasticSRModel, Weighted
+from srbench.weights import WeightsError, save_weights
+from srflow import SRFlow, SRFlowConfig
+from srflow.model import PictureError, load_srflow
+
+CONFIG = SRFlowConfig(RRDBConfig(4, 8, 4, 2), (0, 1), steps=2, width=8)
+
+
+def build(scale=4, seed=0, **changes):
+    """A small flow that is neither the identity nor far from it."""
+    torch.manual_seed(seed)
+    model = SRFlow(replace(CONFIG, encoder=replace(CONFIG.encoder, scale=scale), **changes))
+    for name, parameter in model.flow.named_parameters():
+        if name.endswith(("last.weight", "prior.weight", "bias", "log_scale")):
+            parameter.data += 0.05 * torch.randn_like(parameter)
+    return model.eval()
+
+
+def pair(scale, height, width, batch=2, dtype=torch.float64):
+    """Smooth random pictures with a little noise, and their means."""
+    generator = torch.Generator().manual_seed(height * width)
+    coarse = torch.rand((batch, 3, height, width), generator=generator, dtype=dtype)
+    noise = torch.randn((batch, 3, scale * height, scale * width), generator=generator, dtype=dtype)
+    hr = (F.interpolate(coarse, scale_factor=scale, mode="bilinear") + 0.02 * noise).clamp(0, 1)
+    return hr, F.avg_pool2d(hr, scale)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_shapes(scale, batch):
+    model = build(scale)
+    hr, lr = pair(scale, 4, 6, batch, torch.float32)
+    with torch.no_grad():
+        latents, log_det = model.encode(hr, lr)
+        assert log_det.shape == model.log_prob(hr, lr).shape == model.nll(hr, lr).shape == (batch,)
+        assert model.decode(latents, lr).shape == hr.shape
+    assert latents[-1].shape == (batch, latents[-1].shape[1], 2, 3), "the deepest at half the LR size"
+    assert all(z.shape[0] == batch and z.dtype == torch.float32 for z in latents)
+    drawn = model.sample(lr[0], batch, temperature=0.8, generator=seeded())
+    assert (drawn.shape, drawn.dtype) == (hr.shape, torch.float32)
+    assert not drawn.requires_grad
+
+
+def test_bits_per_dimension_and_nats():
+    """nll is -log_prob per value of the picture, in bits; another unit of the values shifts it by its log2."""
+    model = build().double()
+    hr, lr = pair(4, 4, 6)
+    nats = model.log_prob(hr, lr)
+    torch.testing.assert_close(-model.nll(hr, lr) * math.log(2) * 3 * 16 * 24, nats)
+    # The density of 255 * hr is that of hr over 255 per value: log2(255) = 7.99 bits more.
+    of_levels = nats - hr[0].numel() * math.log(255)
+    torch.testing.assert_close(-of_levels / hr[0].numel() / math.log(2), model.nll(hr, lr) + math.log2(255))
+
+
+def test_a_linear_flow_has_a_normal_density():
+    """Untrained, at zero couplings, the flow is one fixed linear map: the density of a normal distribution, known."""
+    torch.manual_seed(0)
+    model = SRFlow(replace(CONFIG, encoder=replace(CONFIG.encoder, scale=2), steps=1)).double()
+    hr, lr = pair(2, 2, 2, batch=3)
+    zero = [torch.zeros(1, *shape, dtype=torch.float64) for shape in model.flow.latent_shapes(4, 4)]
+    columns = []
+    for i in range(48):
+        (deepest,) = zero
+        unit = torch.zeros_like(deepest).flatten()
+        unit[i] = 1
+        columns.append(model.decode([unit.view_as(deepest)], lr[:1]).detach().flatten())
+    matrix = torch.stack(columns, 1)
+    normal = torch.distributions.MultivariateNormal(torch.zeros(48, dtype=torch.float64), matrix @ matrix.T)
+    torch.testing.assert_close(model.log_prob(hr, lr).detach(), normal.log_prob(hr.flatten(1)))
+
+
+@pytest.mark.parametrize("floor", [1e-4, 0.2])
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_the_scale_floor_is_the_configurations(scale, floor):
+    """With all networks far in the negative every injector and coupling scales by the floor; log_det counts them."""
+    torch.manual_seed(0)
+    model = SRFlow(replace(CONFIG, encoder=replace(CONFIG.encoder, scale=scale), scale_floor=floor)).double()
+    for name, parameter in model.flow.named_parameters():
+        if name.endswith("network.last.bias"):
+            parameter.data.fill_(-200.0)
+    hr, lr = pair(scale, 2, 2, batch=1)
+    _, log_det = model.encode(hr, lr)
+    scaled, channels, pixels = 0, 3, hr[0, 0].numel()
+    for level in range(model.config.levels):
+        channels, pixels = 4 * channels, pixels // 4
+        scaled += model.config.steps * (channels + channels // 2) * pixels  # all by the injector, half by the coupling
+        channels = channels // 2 if level < model.config.levels - 2 else channels
+    assert log_det.item() == pytest.approx(scaled * math.log(floor), abs=1e-3)
+
+
+@pytest.mark.parametrize("bound", [None, 3.0])
+def test_the_bound_of_the_splits_is_the_configurations(bound):
+    """At 8x two levels split; asked for a log-deviation of 50, a bounded split stays at its bound."""
+    model = build(8, log_deviation_bound=bound).double()
+    hr, lr = pair(8, 2, 2, batch=1)
+    for depth, level in enumerate(list(model.flow.levels)[:2], 1):
+        split, half = level.split, level.split.prior.bias.shape[0] // 2
+        for parameter in split.prior.parameters():
+            parameter.data.zero_()
+        _, at_zero = model.encode(hr, lr)
+        split.prior.bias.data[half:] = 50.0
+        _, at_most = model.encode(hr, lr)
+        values = half * hr[0, 0].numel() // 4**depth
+        assert (at_zero - at_most).item() == pytest.approx(values * (bound or 50.0), rel=1e-6)
+
+
+def test_the_released_networks_have_no_bounds():
+    assert (CONFIG.scale_floor, CONFIG.log_deviation_bound) == (1e-4, None)
+
+
+@pytest.mark.parametrize("scale", [4, 8])
+def test_one_lr_picture_serves_many(scale):
+    model = build(scale).double()
+    hr, lr = pair(scale, 4, 4, batch=3)
+    one, same = lr[:1], lr[:1].expand(3, -1, -1, -1)
+    torch.testing.assert_close(model.nll(hr, one), model.nll(hr, same))
+    latents, _ = model.encode(hr, one)
+    torch.testing.assert_close(model.decode(latents, same), hr, rtol=0, atol=1e-9)
+
+
+def test_samples_of_a_batch_do_not_meet():
+    """Every sample of several is the decoding of its own latents."""
+    model, (_, lr) = build().double(), pair(4, 4, 6, batch=1)
+    drawn = model.sample(lr[0], 3, temperature=0.7, generator=seeded(5))
+    latents, _ = model.encode(drawn, lr)
+    for i in range(3):
+        torch.testing.assert_close(model.decode([z[i : i + 1] for z in latents], lr)[0], drawn[i])
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.5, 1.0])
+def test_latents_are_drawn_finest_first(temperature):
+    """From the generator alone, as standard normal numbers times the temperature: anyone can draw them again."""
+    model, (_, lr) = build(8), pair(8, 4, 2, dtype=torch.float32)
+    generator = seeded(11)
+    shapes = [(2, 6, 16, 8), (2, 12, 8, 4), (2, 192, 2, 1)]
+    latents = [temperature * torch.randn(shape, generator=generator) for shape in shapes]
+    drawn = model.sample(lr[0], 2, temperature=temperature, generator=seeded(11))
+    with torch.no_grad():
+        assert torch.equal(drawn, model.decode(latents, lr[:1]))
+    before = torch.random.get_rng_state()
+    model.sample(lr[0], 2, temperature=temperature, generator=seeded(11))
+    assert torch.equal(torch.random.get_rng_state(), before), "torch's own generator is left alone"
+
+
+@pytest.mark.parametrize("height", [2, 3, 4, 5])
+@pytest.mark.parametrize("width", [2, 3, 4, 7])
+def test_lr_pictures_of_any_size(height, width):
+    """An odd side is extended by the pixel before the last, in LR and in HR; of the result that part is cut off."""
+    model = build().double()
+    hr, lr = pair(4, height, width)
+    down, right = height % 2, width % 2
+    padding = lambda times: ((0, 0), (0, 0), (0, times * down), (0, times * right))  # noqa: E731
+    larger_hr, larger_lr = (
+        torch.from_numpy(np.pad(pictures.numpy(), padding(times), mode="reflect"))
+        for pictures, times in ((hr, 4), (lr, 1))
+    )
+    assert all(side % 2 == 0 for side in larger_lr.shape[-2:])
+    latents, log_det = model.encode(hr, lr)
+    expected, expected_log_det = model.encode(larger_hr, larger_lr)
+    torch.testing.assert_close(latents, expected)
+    torch.testing.assert_close(log_det, expected_log_det)
+    drawn = model.sample(lr[0], 2, temperature=0.8, generator=seeded())
+    whole = model.sample(larger_lr[0], 2, temperature=0.8, generator=seeded())
+    torch.testing.assert_close(drawn, whole[..., : 4 * height, : 4 * width])
+    per_value = -model.log_prob(hr, lr) / (math.log(2) * 3 * 16 * height * width)
+    torch.testing.assert_close(model.nll(hr, lr), per_value)
+
+
+@pytest.mark.parametrize("size", [(1, 4), (4, 1), (1, 1)])
+def test_pictures_that_are_too_small(size):
+    model, lr = build(), torch.rand(1, 3, *size)
+    with pytest.raises(PictureError, match=rf"{size[0]}x{size[1]} is too small; both sides need 2 pixels"):
+        model.encode(torch.rand(1, 3, 4 * size[0], 4 * size[1]), lr)
+    with pytest.raises(PictureError, match="too small"):
+        model.sample(lr[0], 1, temperature=0.5, generator=seeded())
+
+
+@pytest.mark.parametrize("scale", [4, 8])
+def test_an_initialised_flow_draws_finite_pictures(scale):
+    """Before any training, in float32, cold and hotter than anyone draws."""
+    torch.manual_seed(scale)
+    model = SRFlow(replace(CONFIG, encoder=replace(CONFIG.encoder, scale=scale), steps=8))
+    hr, lr = pair(scale, 8, 8, batch=4, dtype=torch.float32)
+    model.initialize(hr, lr)
+    assert model.nll(hr, lr).isfinite().all()
+    for temperature in (0.0, 0.8, 1.2):
+        drawn = model.eval().sample(lr[0], 4, temperature=temperature, generator=seeded())
+        assert drawn.isfinite().all()
+        assert drawn.abs().max() < 50
+        spread = drawn.std(0, correction=0).mean().item()
+        assert (spread < 1e-6) == (temperature == 0)
+
+
+def test_initialisation_depends_on_the_batch_alone():
+    hr, lr = pair(4, 6, 6, batch=4, dtype=torch.float32)
+    models = [build() for _ in range(2)]
+    for seed, model in enumerate(models):
+        torch.manual_seed(seed)
+        model.initialize(hr, lr)
+    states = [model.state_dict() for model in models]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    before = build().state_dict()
+    changed = {name for name in before if not torch.equal(before[name], states[0][name])}
+    assert changed == {name for name in before if "norm" in name}, "ActNorms and nothing else"
+    models[0].initialize(2 * hr, lr)
+    assert not torch.equal(models[0].state_dict()["flow.levels.0.transitions.0.norm.log_scale"],
+                           states[1]["flow.levels.0.transitions.0.norm.log_scale"])  # fmt: skip
+
+
+def test_gradients_reach_every_number_of_flow_and_encoder():
+    model = build().train()
+    hr, lr = pair(4, 4, 4, dtype=torch.float32)
+    model(hr, lr).mean().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_at_the_start_the_encoder_has_no_gradient_yet():
+    """The last convolutions are zero, so nothing depends on the LR picture until they have moved."""
+    torch.manual_seed(0)
+    model = SRFlow(CONFIG)
+    hr, lr = pair(4, 4, 4, dtype=torch.float32)
+    model.initialize(hr, lr)
+    model(hr, lr).mean().backward()
+    assert all(parameter.grad.abs().max() == 0 for parameter in model.encoder.parameters())
+    assert model.flow.levels[0].steps[0].coupling.network.last.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", ["mini-x4", "mini-x8"])
+def test_from_preset(name):
+    model = SRFlow.from_preset(name)
+    written = tomllib.loads((files("srflow") / "presets" / f"{name}.toml").read_text())["network"]
+    assert model.scale == written["encoder"]["scale"] == int(name[-1])
+    assert (model.config.steps, model.config.width) == (written["steps"], written["width"])
+    assert model.config.scale_floor == model.flow.levels[0].steps[0].coupling.floor == written["scale_floor"]
+    assert not isinstance(model, Weighted), "no weights, no claim of any"
+    zeros = [parameter for key, parameter in model.flow.named_parameters() if key.endswith("network.last.weight")]
+    assert len(zeros) == 2 * model.config.steps * model.config.levels
+    assert all(parameter.abs().max() == 0 for parameter in zeros)
+
+
+def write(path, network, **changes):
+    """A weights file as a training writes it."""
+    facts = {
+        "model": "srflow", "scale": str(network.scale), "preset": "tiny", "config": json.dumps(asdict(network.config)),
+        "licence": "CC0-1.0", "trained_on": "nothing, 0 steps",
+    }  # fmt: skip
+    save_weights(path, network.state_dict(), facts | changes)
+    return path
+
+
+def test_from_preset_with_weights(tmp_path):
+    torch.manual_seed(3)
+    model = SRFlow.from_preset("mini-x4")
+    path = write(tmp_path / "mini.safetensors", model)
+    filled = SRFlow.from_preset("mini-x4", path)
+    assert all(torch.equal(tensor, filled.state_dict()[name]) for name, tensor in model.state_dict().items())
+    with pytest.raises(WeightsError, match=r"mini\.safetensors: \d+ tensors do not fit the network: .*missing"):
+        SRFlow.from_preset("mini-x8", path)
+    with pytest.raises(WeightsError, match=r"absent: no such weights file"):
+        SRFlow.from_preset("mini-x4", tmp_path / "absent")
+
+
+def test_loaded_it_is_the_same_model(tmp_path):
+    model, (_, lr) = build(8, seed=2), pair(8, 4, 4, dtype=torch.float32)
+    loaded = load_srflow(8, write(tmp_path / "w.safetensors", model))
+    assert isinstance(loaded, StochasticSRModel)
+    assert isinstance(loaded, Weighted)
+    assert (loaded.config, loaded.scale, loaded.training) == (model.config, 8, False)
+    draws = [m.sample(lr[0], 2, temperature=0.9, generator=seeded(4)) for m in (loaded, model)]
+    assert torch.equal(*draws)
+    assert (loaded.weights.licence, loaded.weights.trained_on) == ("CC0-1.0", "nothing, 0 steps")
+    assert loaded.weights.parameters == sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_stored_as_float16_it_runs_as_float32(tmp_path):
+    model, (hr, lr) = build(4), pair(4, 4, 4, dtype=torch.float32)
+    path = write(tmp_path / "half.safetensors", build(4).half())
+    loaded = load_srflow(4, path)
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
+    torch.testing.assert_close(loaded.nll(hr, lr), model.nll(hr, lr), rtol=0, atol=0.02)
+    assert path.stat().st_size < write(tmp_path / "single.safetensors", model).stat().st_size * 0.6
+
+
+def lacking(path, name):
+    model = build()
+    state = model.state_dict()
+    del state[name]
+    model.state_dict = lambda: state
+    return write(path, model)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "fault"),
+    [
+        (lambda p: write(p, build(8)), WeightsError, r"weights for scale 8, not 4; use --scale 8"),
+        (lambda p: write(p, build(), model="rrdb"), WeightsError, r"weights of the model rrdb, not of srflow"),
+        (lambda p: write(p, build(), config=json.dumps(asdict(replace(CONFIG, width=4)))), WeightsError,
+         r"tensors do not fit the network: .*has shape"),
+        (lambda p: write(p, build(), config=json.dumps(asdict(CONFIG) | {"colour": 3})), ConfigError,
+         r"unknown key 'colour'"),
+        (lambda p: lacking(p, "encoder.conv_body.bias"), WeightsError,
+         r"1 tensors do not fit the network: missing encoder\.conv_body\.bias"),
+    ],
+    ids=["scale", "model", "size", "config", "lacking"],
+)  # fmt: skip
+def test_files_that_do_not_serve(tmp_path, make, error, fault):
+    path = tmp_path / "w.safetensors"
+    make(path)
+    with pytest.raises(error, match=fault) as refused:
+        load_srflow(4, path)
+    assert str(path) in str(refused.value)
+    assert "\n" not in str(refused.value)

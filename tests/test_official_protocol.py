@@ -1,0 +1,282 @@
+"""The command line against the official SRFlow test protocol, written out here once more with other means.
+
+That protocol (SRFlow's test.py and Measure.py): pictures are cut to uint8 by truncation; PSNR and SSIM are
+scikit-image's, of RGB, without a crop; LPIPS is the lpips package's AlexNet of version 0.1 on -1..1; LR-PSNR is the
+PSNR of the result shrunk by the Python port of MATLAB's imresize, which rounds to uint8 after each of its two passes.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+from importlib.resources import files
+from pathlib import Path
+
+import lpips
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "metrics.json").read_text())
+SIZES = {"cup": (64, 128), "spoon": (128, 64), "table": (72, 104)}
+"""Height and width, multiples of 8; at 8x some LR sides are odd."""
+METRICS = ("psnr", "ssim", "lpips", "lr_psnr")
+
+
+def cubic(x):
+    """Keys' kernel with a = -0.5, as imresize has it."""
+    x = np.abs(x)
+    near, far = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    return near * (x <= 1) + far * ((x > 1) & (x <= 2))
+
+
+def imresize_matrix(size, scale):
+    """MATLAB's weights and indices for shrinking ``size`` pixels ``scale`` times, as a matrix (size/scale, size)."""
+    matrix = np.zeros((size // scale, size))
+    mirrored = np.concatenate([np.arange(size), np.arange(size)[::-1]])
+    for i in range(size // scale):
+        u = (i + 1) * scale + 0.5 * (1 - scale)  # MATLAB counts from 1
+        taps = np.floor(u - 2 * scale) + np.arange(4 * scale + 2)
+        weights = cubic((u - taps) / scale)
+        np.add.at(matrix[i], mirrored[(taps.astype(int) - 1) % (2 * size)], weights / weights.sum())
+    return matrix
+
+
+def imresize(picture, scale):
+    """(H, W, 3) uint8 -> (H/scale, W/scale, 3) uint8, rounded after rows and again after columns."""
+    down, right = (imresize_matrix(side, scale) for side in picture.shape[:2])
+    rows = np.round(np.einsum("ij,jwc->iwc", down, picture.astype(float))).clip(0, 255)
+    return np.round(np.einsum("ij,hjc->hic", right, rows)).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def distance():
+    """LPIPS of two (H, W, 3) uint8 pictures by the lpips package; its convolutions are loaded, not downloaded."""
+    network = lpips.LPIPS(net="alex", version="0.1", pnet_rand=True, verbose=False)
+    packaged = load_file(Path(str(files("srbench"))) / "metrics" / "parameters" / "alex_features_fp32.safetensors")
+    names = {name: f"features.{name.partition('.')[2]}" for name in network.net.state_dict()}
+    network.net.load_state_dict({name: packaged[key] for name, key in names.items()})
+
+    def call(one, other):
+        with torch.no_grad():
+            return network(lpips.im2tensor(one), lpips.im2tensor(other)).item()
+
+    return call
+
+
+def official(hr, lr, sr, scale, distance):
+    """Pictures (h, w, 3) uint8 -> the four numbers of the official test code."""
+    return {
+        "psnr": peak_signal_noise_ratio(hr, sr),
+        "ssim": structural_similarity(hr, sr, channel_axis=2),
+        "lpips": distance(hr, sr),
+        "lr_psnr": peak_signal_noise_ratio(lr, imresize(sr, scale)),
+    }
+
+
+def assert_official(found, expected):
+    """Equal to the last digits that float32 LPIPS has."""
+    for name in METRICS:
+        assert found[name] == pytest.approx(expected[name], abs=1e-6 if name == "lpips" else 1e-9), name
+
+
+def save(folder, name, array):
+    folder.mkdir(exist_ok=True, parents=True)
+    Image.fromarray(array).save(folder / f"{name}.png")
+
+
+def load(path):
+    return np.array(Image.open(path))
+
+
+def rows(run):
+    return [json.loads(line) for line in (run / "rows.jsonl").read_text().splitlines()]
+
+
+def table(run):
+    with (run / "table.csv").open(newline="") as file:
+        return {line["model"]: line for line in csv.DictReader(file)}
+
+
+class Bench:
+    """HR, LR and results of three pictures as PNGs in folders, and as arrays."""
+
+    def __init__(self, base, scale):
+        self.base, self.scale = base, scale
+        self.hr, self.lr, self.sr, self.samples = {}, {}, {}, {}
+        random = np.random.default_rng(scale)
+        for place, (name, (height, width)) in enumerate(SIZES.items()):
+            hr = skimage.data.coffee()[60 + 90 * place :, 150:][:height, :width]
+            noise = random.normal(0, 8, (3, *hr.shape)) + random.normal(0, 20, (3, 1, 1, 3))
+            worse = (hr + noise).clip(0, 255).astype(np.uint8)
+            self.hr[name], self.lr[name], self.sr[name], self.samples[name] = hr, imresize(hr, scale), worse[0], worse
+            save(base / "hr", name, hr)
+            save(base / "lr", name, self.lr[name])
+            save(base / "mine", name, worse[0])
+            for sample, picture in enumerate(worse):
+                save(base / "drawn", f"{name}_sample{sample}", picture)
+
+
+@pytest.fixture(scope="module", params=[4, 8])
+def bench(request, tmp_path_factory):
+    return Bench(tmp_path_factory.mktemp("official"), request.param)
+
+
+@pytest.fixture(scope="module")
+def run(bench, srbench):
+    """The run of a folder with one result a picture, and one with three."""
+    folders = f"mine={bench.base / 'mine'},drawn={bench.base / 'drawn'}"
+    found = srbench(
+        "run", "--models", folders, "--scale", bench.scale, "--hr", bench.base / "hr", "--lr", bench.base / "lr",
+        "--metrics", ",".join((*METRICS, "sigma")), "--out", bench.base / "run",
+    )  # fmt: skip
+    assert found.exit_code == 0, found.output
+    return bench.base / "run"
+
+
+def test_every_picture(bench, run, distance):
+    found = {row["image"]: row["values"] for row in rows(run) if row["model"] == "mine"}
+    assert sorted(found) == sorted(SIZES)
+    for name, values in found.items():
+        expected = official(bench.hr[name], bench.lr[name], bench.sr[name], bench.scale, distance)
+        assert all(len(values[metric]) == 1 for metric in METRICS)
+        assert_official({metric: values[metric][0] for metric in METRICS}, expected)
+
+
+def test_every_sample_and_their_spread(bench, run, distance):
+    found = {row["image"]: row["values"] for row in rows(run) if row["model"] == "drawn"}
+    for name, values in found.items():
+        for sample, picture in enumerate(bench.samples[name]):
+            expected = official(bench.hr[name], bench.lr[name], picture, bench.scale, distance)
+            assert_official({metric: values[metric][sample] for metric in METRICS}, expected)
+        spread = bench.samples[name].astype(float).std(axis=0, ddof=1).mean()
+        assert values["sigma"] == pytest.approx(spread, abs=1e-5)
+
+
+def test_lr_is_made_as_matlab_makes_it(bench, srbench, tmp_path):
+    """Pixel by pixel, and so a run on HR alone has the numbers of the run on the pairs."""
+    found = srbench(
+        "run", "--models", f"mine={bench.base / 'mine'}", "--scale", bench.scale, "--data", bench.base / "hr",
+        "--metrics", "lr_psnr", "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert found.exit_code == 0, found.output
+    for name, lr in bench.lr.items():
+        assert np.array_equal(load(tmp_path / "run" / "images" / "lr" / f"{name}.png"), lr)
+    paired = {row["image"]: row["values"]["lr_psnr"] for row in rows(bench.base / "run") if row["model"] == "mine"}
+    assert {row["image"]: row["values"]["lr_psnr"] for row in rows(tmp_path / "run")} == paired
+
+
+MODEL = """
+import torch.nn.functional as F
+
+class Between:
+    scale = {scale}
+
+    def __call__(self, lr):
+        return F.interpolate(lr, scale_factor=self.scale, mode="bilinear") * 1.2 - 0.1
+"""
+
+
+def test_numbers_between_and_beyond_the_levels_are_cut(bench, srbench, distance, tmp_path):
+    """(numpy.clip(sr, 0, 1) * 255).astype(uint8), as the official code writes its pictures: no rounding."""
+    (tmp_path / "model.py").write_text(MODEL.format(scale=bench.scale))
+    found = srbench(
+        "run", "--models", f"{tmp_path / 'model.py'}:Between", "--scale", bench.scale, "--hr", bench.base / "hr",
+        "--lr", bench.base / "lr", "--metrics", ",".join(METRICS), "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert found.exit_code == 0, found.output
+    for row in rows(tmp_path / "run"):
+        name = row["image"]
+        lr = torch.from_numpy(bench.lr[name]).permute(2, 0, 1)[None].float() / 255
+        raw = torch.nn.functional.interpolate(lr, scale_factor=bench.scale, mode="bilinear") * 1.2 - 0.1
+        raw = raw[0].permute(1, 2, 0).numpy()
+        assert raw.min() < 0
+        written = (np.clip(raw, 0, 1) * 255).astype(np.uint8)
+        assert not np.array_equal(written, np.round(np.clip(raw, 0, 1) * 255))
+        assert np.array_equal(load(tmp_path / "run" / "images" / "Between" / f"{name}.png"), written)
+        expected = official(bench.hr[name], bench.lr[name], written, bench.scale, distance)
+        assert_official({metric: row["values"][metric][0] for metric in METRICS}, expected)
+
+
+def golden_picture(key):
+    """What a key of metrics.json names: ``coffee[:400,:600]_x4`` -> (400, 600, 3) uint8."""
+    if key.startswith("coffee"):
+        return skimage.data.coffee()[:400, :600]
+    whole = skimage.data.astronaut()
+    return whole if key.startswith("astronaut512") else whole[0:160, 150:310]
+
+
+@pytest.fixture(scope="module", params=[4, 8])
+def golden_run(request, srbench, tmp_path_factory):
+    """Bicubic, and HR itself, on the golden pictures of a scale; the folder of the run, and its golden entries."""
+    base, scale = tmp_path_factory.mktemp("golden"), request.param
+    entries = {}
+    for key, values in GOLDEN.items():
+        if key.endswith(f"_x{scale}"):
+            name = "".join(letter if letter.isalnum() else "-" for letter in key)
+            save(base / "pictures", name, golden_picture(key))
+            entries[name] = values
+    found = srbench(
+        "run", "--models", f"bicubic,true={base / 'pictures'}", "--scale", scale, "--data", base / "pictures",
+        "--out", base / "run",
+    )  # fmt: skip
+    assert found.exit_code == 0, found.output
+    return base / "run", entries
+
+
+def first(values, *names):
+    return next(values[name] for name in names if name in values)
+
+
+def test_golden_pictures_are_made_pixel_by_pixel(golden_run):
+    run, entries = golden_run
+    for name, values in entries.items():
+        for folder, key in (("hr", "sha1_hr"), ("lr", "sha1_lr"), ("bicubic", "sha1_sr")):
+            content = load(run / "images" / folder / f"{name}.png").tobytes()
+            assert hashlib.sha1(content).hexdigest()[:12] == values[key], (name, folder)
+
+
+def test_golden_bicubic(golden_run):
+    """Values of other programs: scikit-image, lpips, a port of imresize, NIQE and BRISQUE in float64, PIQE."""
+    run, entries = golden_run
+    found = {row["image"]: row["values"] for row in rows(run) if row["model"] == "bicubic"}
+    assert found.keys() == entries.keys()
+    for name, values in entries.items():
+        measured = {metric: found[name][metric][0] for metric in (*METRICS, "niqe", "brisque", "pique")}
+        golden = {"psnr": "psnr", "ssim": "ssim", "lpips": "lpips_alex", "lr_psnr": "lr_psnr", "pique": "piqe_sr"}
+        for metric, key in golden.items():
+            assert measured[metric] == pytest.approx(values[key], abs=1e-3), (name, metric)
+        niqe = first(values, "niqe_snap_sr_mirror", "niqe_snap_sr")
+        assert measured["niqe"] == pytest.approx(niqe, abs=1e-2), name
+        assert measured["brisque"] == pytest.approx(values["brisque_snap_sr"], abs=1e-2), name
+        assert found[name]["sigma"] == 0
+
+
+def test_golden_photographs_themselves(golden_run):
+    """HR as its own result: infinite PSNR, no distance, and the naturalness of a photograph."""
+    run, entries = golden_run
+    for row in rows(run):
+        if row["model"] != "true":
+            continue
+        found, values = row["values"], entries[row["image"]]
+        assert (found["psnr"], found["lr_psnr"], found["lpips"]) == (["inf"], ["inf"], [0])
+        assert found["ssim"] == pytest.approx([1])
+        assert found["niqe"] == pytest.approx([first(values, "niqe_snap_hr_mirror", "niqe_snap_hr")], abs=1e-2)
+        assert found["brisque"] == pytest.approx([values["brisque_snap_hr"]], abs=1e-2)
+        assert found["pique"] == pytest.approx([values["piqe_hr"]], abs=1e-3)
+
+
+def test_golden_table(golden_run):
+    run, entries = golden_run
+    found = table(run)
+    assert [float(found["true"][metric]) for metric in ("psnr", "lr_psnr")] == [math.inf, math.inf]
+    assert float(found["bicubic"]["psnr"]) == pytest.approx(np.mean([v["psnr"] for v in entries.values()]), abs=1e-3)
+    assert found["bicubic"]["n"] == "2"
+    report = (run / "report.md").read_text()
+    assert "Pictures with an infinite value (equal to HR), not in the mean: 2 of true." in report

@@ -1,0 +1,272 @@
+"""What comes with the packages: photographs, training list, weights, and the notices that they need."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from dataclasses import asdict
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from baselines.rrdb import RRDBNet, load_rrdb
+from baselines.train import ESRGANPreset, RRDBPreset
+from srbench.config import load_toml
+from srbench.datasets import cropped
+from srbench.images import luma, quantize_round
+from srbench.inference import is_stochastic
+from srbench.registry import load_dataset, load_metric, load_model
+from srbench.types import WeightsInfo
+from srbench.weights import read_metadata, sha256_file
+from srflow import SRFlow
+from srflow.train import SRFlowPreset
+
+ROOT = Path(__file__).parents[1]
+PHOTOS = ROOT / "srbench" / "photos"
+PRESETS = {
+    "rrdb": (ROOT / "baselines" / "presets" / "rrdb", RRDBPreset),
+    "esrgan": (ROOT / "baselines" / "presets" / "esrgan", ESRGANPreset),
+    "srflow": (ROOT / "srflow" / "presets", SRFlowPreset),
+}
+WEIGHTS = sorted([*ROOT.glob("baselines/weights/*.safetensors"), *ROOT.glob("srflow/weights/*.safetensors")])
+PARAMETERS = sorted((ROOT / "srbench" / "metrics" / "parameters").iterdir())
+
+
+def attribution():
+    """The table of ATTRIBUTION.md: one dictionary a photograph."""
+    lines = [line for line in (PHOTOS / "ATTRIBUTION.md").read_text().splitlines() if line.startswith("|")]
+    header, _, *body = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    return [dict(zip(header, cells, strict=True)) for cells in body]
+
+
+def training_list():
+    with (ROOT / "docs" / "training-photographs.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_photograph_is_attributed():
+    assert len(attribution()) == 22
+    assert sorted(row["file"] for row in attribution()) == sorted(path.name for path in PHOTOS.glob("*.png"))
+    assert list(load_dataset("photos", 8)) == sorted(row["file"].removesuffix(".png") for row in attribution())
+    for row in attribution():
+        assert all(row.values()), row["file"]
+        assert re.match(r"CC0-1\.0|CC-BY(-SA)?-[24]\.0", row["licence"]), "free to pass on, also changed"
+
+
+def test_nothing_else_lies_among_the_photographs():
+    assert {path.suffix for path in PHOTOS.iterdir() if path.is_file()} == {".png", ".md"}
+
+
+@pytest.mark.parametrize("row", attribution(), ids=lambda row: row["file"])
+def test_photographs_decode(row):
+    """RGB without an alpha channel, as large as the table says, whole at 2x, 4x and 8x."""
+    with Image.open(PHOTOS / row["file"]) as picture:
+        picture.load()
+        assert (picture.format, picture.mode) == ("PNG", "RGB")
+        assert not picture.has_transparency_data
+        assert list(picture.size) == [int(number) for number in row["box"].split(", ")[2:]]
+        assert all(side % 8 == 0 and side >= 256 for side in picture.size)
+        assert len(picture.getcolors(2**24)) > 5000, "a photograph"
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(4, 27.24), (8, 24.40)])
+def test_bicubic_on_the_photographs(scale, expected):
+    """The number that a paper would print: PSNR of MATLAB's luma, mean over 22 photographs, no crop, in dB."""
+    photos, bicubic = load_dataset("photos", scale), load_model("bicubic", scale, "cpu").model
+    values = []
+    for name in photos:
+        pair = photos.read(name)
+        result, truth = (luma(quantize_round(picture)).double() for picture in (bicubic(pair.lr[None])[0], pair.hr))
+        values.append(10 * math.log10(255**2 / (result - truth).square().mean().item()))
+    assert len(values) == 22
+    assert fmean(values) == pytest.approx(expected, abs=0.01)
+
+
+def test_the_training_list_is_complete():
+    rows = training_list()
+    assert len({row["file"] for row in rows}) == len(rows) == 258
+    assert sum(row["file"].startswith("train/") for row in rows) == 246
+    assert sum(row["file"].startswith("val/") for row in rows) == 12
+    for row in rows:
+        assert list(row) == ["file", "package", "path", "downscale", "licence", "author"]
+        assert all(value.strip() for value in row.values()), row["file"]
+        assert row["downscale"].isdecimal()
+        assert row["path"].startswith("/usr/")
+
+
+def test_no_benchmark_photograph_was_trained_on():
+    benchmark = {tuple(row["Debian package: path"].split(": ")) for row in attribution()}
+    trained = {(row["package"], row["path"]) for row in training_list()}
+    assert len(benchmark) == 22
+    assert all(path.startswith("/usr/") for _, path in benchmark)
+    assert not benchmark & trained
+    names = {Path(path).name for _, path in benchmark}
+    assert not names & {Path(path).name for _, path in trained}, "nor the same file of another package"
+
+
+def test_the_models_of_the_first_command_are_packaged():
+    """``srbench run --models srflow,esrgan --scale 8`` works at once, and so does the training from rrdb."""
+    assert {"esrgan-mini-x8", "rrdb-mini-x8", "srflow-mini-x8"} <= {path.stem for path in WEIGHTS}
+
+
+def own_network(path):
+    """The network that the metadata describes, by the preset it names, and the config written down in the file."""
+    metadata = read_metadata(path)
+    folder, kind = PRESETS[metadata["model"]]
+    preset = load_toml(folder / f"{metadata['preset']}.toml", kind)
+    if metadata["model"] == "esrgan":
+        assert preset.scale == int(metadata["scale"])
+        folder, kind = PRESETS["rrdb"]
+        return load_toml(folder / f"{metadata['preset']}.toml", kind).network, json.loads(metadata["config"])
+    return preset.network, json.loads(metadata["config"])
+
+
+@pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.stem)
+class TestWeights:
+    def test_metadata(self, path):
+        metadata = read_metadata(path)
+        assert {"model", "scale", "preset", "config", "licence", "trained_on"} <= metadata.keys()
+        assert f"{metadata['model']}-{metadata['preset']}" == path.stem
+        assert metadata["preset"].endswith(f"-x{metadata['scale']}")
+        assert metadata["licence"] == "Apache-2.0", "ours"
+        assert re.search(r"246 photographs of docs/training-photographs\.csv, \d+ steps", metadata["trained_on"])
+
+    def test_the_preset_makes_this_network(self, path):
+        network, config = own_network(path)
+        assert json.loads(json.dumps(asdict(network))) == config
+
+    def test_numbers(self, path):
+        tensors = load_file(path)
+        assert all(tensor.isfinite().all() for tensor in tensors.values())
+        assert 0.5e6 < sum(tensor.numel() for tensor in tensors.values()) < 4e6
+        assert path.stat().st_size < 8e6
+        assert all(tensor.abs().sum() > 0 for name, tensor in tensors.items() if name.endswith("weight")), "trained"
+
+    def test_loads_by_name(self, path):
+        metadata = read_metadata(path)
+        loaded = load_model(metadata["model"], int(metadata["scale"]), "cpu")
+        assert loaded.label == metadata["model"]
+        assert isinstance(loaded.model, SRFlow if metadata["model"] == "srflow" else RRDBNet)
+        assert not loaded.model.training
+        assert is_stochastic(loaded.model) == (metadata["model"] == "srflow")
+        parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
+        assert loaded.weights == WeightsInfo(sha256_file(path), metadata["licence"], metadata["trained_on"], parameters)
+        for name, tensor in load_file(path).items():
+            assert torch.equal(loaded.model.state_dict()[name], tensor.float()), "float32, whatever is stored"
+
+    def test_takes_pictures_of_any_size(self, path):
+        """Flat ones too, in which nothing varies that the flow could divide by."""
+        metadata = read_metadata(path)
+        scale = int(metadata["scale"])
+        model = load_model(metadata["model"], scale, "cpu").model
+        photograph = load_dataset("photos", scale).read("chameleon").lr[:, 20:29, 20:27]
+        for lr in (torch.zeros(3, 5, 8), torch.ones(3, 8, 5), photograph):
+            with torch.no_grad():
+                if is_stochastic(model):
+                    generator = torch.Generator().manual_seed(0)
+                    result = model.sample(lr, 1, temperature=0.8, generator=generator)
+                else:
+                    result = model(lr[None])
+            assert result.shape == (1, 3, scale * lr.shape[1], scale * lr.shape[2])
+            assert result.isfinite().all()
+            assert (result.mean() - lr.mean()).abs() < 0.1, "as bright as LR"
+
+
+def test_srflow_stays_finite_where_it_has_never_been():
+    """No photograph is like these: what is bounded in the network keeps them from overflowing."""
+    model = load_model("srflow", 8, "cpu").model
+    noise = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0))
+    checkerboard = torch.arange(16).add(torch.arange(16)[:, None]).remainder(2).float().expand(3, 16, 16)
+    line = torch.zeros(3, 16, 16)
+    line[:, :, 8] = 1
+    for lr in (noise, checkerboard, line):
+        result = model.sample(lr, 4, temperature=0.8, generator=torch.Generator().manual_seed(0))
+        assert result.isfinite().all()
+
+
+def test_srflow_and_esrgan_started_from_the_packaged_rrdb():
+    """The flow's encoder was RRDB's for half of the training, ESRGAN's generator is RRDB moved a little."""
+    start = load_rrdb(8).state_dict()
+    esrgan = load_model("esrgan", 8, "cpu").model.state_dict()
+    encoder = load_model("srflow", 8, "cpu").model.encoder.state_dict()
+    assert esrgan.keys() == start.keys()
+    assert encoder.keys() < start.keys()
+    for network in (esrgan, encoder):
+        moved = torch.cat([(tensor - start[name]).flatten() for name, tensor in network.items()])
+        whole = torch.cat([start[name].flatten() for name in network])
+        assert 0 < moved.norm() < 0.5 * whole.norm()
+
+
+@pytest.fixture(scope="module")
+def crops():
+    """Four photographs, the central 128 x 128 of each, at 8x: name of a metric and of a model -> four numbers."""
+    photos = cropped(load_dataset("photos", 8), 8, 128)
+    pairs = [photos.read(name) for name in ("dog", "lake-sherburne", "o4", "roman-colosseum")]
+    models = {name: load_model(name, 8, "cpu").model for name in ("bicubic", "rrdb", "esrgan", "srflow")}
+    results = {}
+    with torch.no_grad():
+        for name, model in models.items():
+            if is_stochastic(model):
+                generator = torch.Generator().manual_seed(0)
+                results[name] = [model.sample(p.lr, 2, temperature=0.8, generator=generator) for p in pairs]
+            else:
+                results[name] = [model(pair.lr[None]) for pair in pairs]
+
+    def mean(metric, model):
+        measure = load_metric(metric)
+        return fmean(measure(result, pair).mean().item() for result, pair in zip(results[model], pairs, strict=True))
+
+    return mean
+
+
+def test_rrdb_is_closer_than_bicubic(crops):
+    assert crops("psnr", "rrdb") > crops("psnr", "bicubic") + 0.2
+    assert crops("lr_psnr", "rrdb") > crops("lr_psnr", "bicubic")
+
+
+@pytest.mark.parametrize("model", ["esrgan", "srflow"])
+def test_esrgan_and_srflow_look_better_than_bicubic(crops, model):
+    assert crops("lpips", model) < crops("lpips", "bicubic") - 0.02
+    assert crops("niqe", model) < crops("niqe", "bicubic") - 1
+
+
+def test_srflow_draws_different_pictures(crops):
+    assert crops("sigma", "srflow") > 0.5
+
+
+def notice():
+    return (ROOT / "NOTICE").read_text()
+
+
+def test_the_notice_names_every_photograph_with_its_author():
+    for row in attribution():
+        line = rf"^ +{re.escape(row['file'])} +{re.escape(row['author'])}$"
+        assert re.search(line, notice(), re.MULTILINE), row["file"]
+
+
+def test_the_notice_sorts_photographs_by_licence():
+    sections = re.split(r"^\* (CC.*?),", notice(), flags=re.MULTILINE)[1:]
+    for title, body in zip(sections[::2], sections[1::2], strict=True):
+        spelled = title.partition(" (")[0].replace(" ", "-")
+        for name in re.findall(r"^ +(\S+\.png)", body, re.MULTILINE):
+            licence = next(row["licence"] for row in attribution() if row["file"] == name)
+            assert licence.partition(" (")[0] == spelled, name
+
+
+@pytest.mark.parametrize("path", PARAMETERS, ids=lambda path: path.name)
+def test_the_notice_names_every_file_of_parameters(path):
+    """Each by name with the licence or copyright of its makers beneath."""
+    _, found, after = notice().partition(f"\n{path.name}\n----")
+    assert found
+    assert "Copyright (c)" in after.partition("\n\n\n")[0]
+
+
+def test_the_notice_names_the_weights():
+    assert "baselines/weights/" in notice()
+    assert "srflow/weights/" in notice()

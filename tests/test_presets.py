@@ -1,0 +1,212 @@
+"""Presets: they load, their networks can be built, their trainings make sense, published facts are kept."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+
+from baselines.esrgan import Discriminator
+from baselines.rrdb import RRDBConfig, RRDBNet
+from baselines.train import ESRGANPreset, RRDBPreset
+from baselines.vgg import LAYERS
+from srbench.config import ConfigError, load_toml
+from srflow import SRFlow
+from srflow.train import SRFlowPreset
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = {
+    ROOT / "srflow" / "presets": SRFlowPreset,
+    ROOT / "baselines" / "presets" / "rrdb": RRDBPreset,
+    ROOT / "baselines" / "presets" / "esrgan": ESRGANPreset,
+}
+PRESETS = [(path, kind) for folder, kind in FOLDERS.items() for path in sorted(folder.glob("*.toml"))]
+NAMES = [f"{kind.__name__}-{path.stem}" for path, kind in PRESETS]
+EVERY = pytest.mark.parametrize(("path", "kind"), PRESETS, ids=NAMES)
+SRFLOW, RRDB, ESRGAN = (
+    {path.stem: load_toml(path, kind) for path, kind in PRESETS if kind is wanted}
+    for wanted in (SRFlowPreset, RRDBPreset, ESRGANPreset)
+)
+
+
+def scale_of(preset):
+    if isinstance(preset, ESRGANPreset):
+        return preset.scale
+    return preset.network.scale if isinstance(preset, RRDBPreset) else preset.network.encoder.scale
+
+
+def built(preset):
+    """The network without its numbers."""
+    with torch.device("meta"):
+        return SRFlow(preset.network) if isinstance(preset, SRFlowPreset) else RRDBNet(preset.network)
+
+
+def size(network):
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_no_preset_lies_elsewhere():
+    found = {path for package in ("srbench", "srflow", "baselines") for path in (ROOT / package).rglob("*.toml")}
+    assert found - {path for path, _ in PRESETS} == {ROOT / "srbench" / "weights_table.toml"}
+    assert len(SRFLOW) >= 5
+    assert len(RRDB) >= 6
+    assert len(ESRGAN) >= 2
+
+
+@EVERY
+def test_loads_and_is_named_after_its_scale(path, kind):
+    preset = load_toml(path, kind)
+    assert path.stem.endswith(f"-x{scale_of(preset)}")
+    assert path.read_text().startswith("# "), "says in its first line what it is"
+
+
+@EVERY
+def test_every_key_counts(path, kind, tmp_path):
+    """A key too many and a key too few are both refused: nothing in a preset is without effect."""
+    text = path.read_text()
+    (tmp_path / "more.toml").write_text(text + "colour = 3\n")
+    with pytest.raises(ConfigError, match=r"training: unknown key 'colour'"):
+        load_toml(tmp_path / "more.toml", kind)
+    lacking = "\n".join(line for line in text.splitlines() if not line.startswith("patch ="))
+    (tmp_path / "less.toml").write_text(lacking)
+    with pytest.raises(ConfigError, match=r"training\.patch: missing"):
+        load_toml(tmp_path / "less.toml", kind)
+
+
+@EVERY
+def test_training(path, kind):
+    preset = load_toml(path, kind)
+    training = preset.training
+    assert 1 <= training.checkpoint_every <= training.steps
+    assert training.batch >= 1
+    assert training.max_grad_norm > 0
+    assert 1e-5 <= training.learning_rate <= 1e-2
+    assert all(0 < beta < 1 for beta in training.betas)
+    assert all(0 < milestone < 1 for milestone in training.milestones)
+    assert all(before < after for before, after in pairwise(training.milestones))
+    rates = [training.learning_rate_at(step) for step in (0, training.steps - 1)]
+    assert rates == [training.learning_rate, training.learning_rate * 0.5 ** len(training.milestones)]
+
+
+@EVERY
+def test_patches_fit_the_network(path, kind):
+    """LR patches have whole and even sides, the flow's deepest level has whole pixels, the critic's stages halve."""
+    preset = load_toml(path, kind)
+    assert preset.training.patch % (2 * scale_of(preset)) == 0
+    if kind is SRFlowPreset:
+        assert preset.training.patch % 2**preset.network.levels == 0
+    if kind is ESRGANPreset:
+        with torch.device("meta"):
+            critic = Discriminator(preset.training.patch, preset.losses.discriminator_width)
+            assert critic(torch.empty(2, 3, preset.training.patch, preset.training.patch)).shape == (2, 1)
+
+
+@pytest.mark.parametrize("name", RRDB)
+def test_rrdb_networks_run(name):
+    preset = RRDB[name]
+    scale, patch = preset.network.scale, preset.training.patch
+    with torch.device("meta"):
+        assert built(preset)(torch.empty(2, 3, patch // scale, patch // scale)).shape == (2, 3, patch, patch)
+
+
+@pytest.mark.parametrize("name", SRFLOW)
+def test_srflow_networks_run(name):
+    """Shapes alone, on no device: an HR patch becomes latents of as many numbers."""
+    preset = SRFLOW[name]
+    scale, patch = preset.network.encoder.scale, preset.training.patch
+    assert max(preset.network.stacked) < preset.network.encoder.blocks, "blocks count from 0"
+    assert list(preset.network.stacked) == sorted(set(preset.network.stacked))
+    network = built(preset)
+    assert len(network.flow.levels) == preset.network.levels == {4: 3, 8: 4}[scale]
+    with torch.device("meta"):
+        features = network.encoder(torch.empty(2, 3, patch // scale, patch // scale))
+    assert [own.own.shape[-1] for own in features] == [patch >> level for level in range(1, preset.network.levels + 1)]
+    latents = network.flow.latent_shapes(patch, patch)
+    assert sum(torch.Size(shape).numel() for shape in latents) == 3 * patch**2
+
+
+@pytest.mark.parametrize("name", SRFLOW)
+def test_the_encoder_is_the_rrdb_network_of_the_same_name(name):
+    """So that --start takes what ``train rrdb --preset NAME`` makes, and the packaged RRDB serves without it."""
+    assert SRFLOW[name].network.encoder == RRDB[name].network
+    ours, theirs = built(SRFLOW[name]).encoder.state_dict(), built(RRDB[name]).state_dict()
+    assert all(ours[key].shape == theirs[key].shape for key in ours)
+    unused = {key.rpartition(".")[0] for key in theirs.keys() - ours.keys()}
+    top = f"conv_up.{SRFLOW[name].network.levels - 2}"
+    assert unused == {top, "conv_hr", "conv_last"}, "the enlargement to HR size and what follows it"
+
+
+@pytest.mark.parametrize("name", ESRGAN)
+def test_esrgan_starts_from_an_rrdb_preset(name):
+    assert RRDB[name].network.scale == ESRGAN[name].scale
+    losses = ESRGAN[name].losses
+    assert min(losses.pixel_weight, losses.perceptual_weight, losses.adversarial_weight) > 0
+    assert 0 < losses.discriminator_rate <= 1
+
+
+def test_the_perceptual_layer_exists_in_vgg16():
+    """Simonyan and Zisserman, table 1, column D: 2, 2, 3, 3 and 3 convolutions in five stages."""
+    convolutions = {f"conv{stage}_{i}" for stage, number in enumerate((2, 2, 3, 3, 3), 1) for i in range(1, number + 1)}
+    assert {preset.losses.perceptual_layer for preset in ESRGAN.values()} <= convolutions == set(LAYERS)
+
+
+def test_mini_presets_are_small():
+    """Between one and four million numbers: they train on one core, and their weights are packaged."""
+    names = [name for name in SRFLOW if name.startswith("mini")]
+    assert names == ["mini-x4", "mini-x8"]
+    for name in names:
+        assert 1e6 < size(built(RRDB[name])) < 4e6
+        assert 1e6 < size(built(SRFLOW[name])) < 4e6
+        for preset in (RRDB[name], SRFLOW[name], ESRGAN[name]):
+            assert preset.storage == "float16"
+            assert preset.training.steps <= 10_000
+        assert SRFLOW[name].network.scale_floor > 0.1, "short trainings need a floor: see SRFlowConfig"
+
+
+# From confs/SRFlow_CelebA_8X.yml, SRFlow_DF2K_4X.yml and SRFlow_DF2K_8X.yml of github.com/andreas128/SRFlow:
+# K, L, RRDB blocks (nb), stackRRDB.blocks, GT_size, batch_size, lr_G, niter.
+PUBLISHED = {
+    "celeba-x8": (16, 4, 8, (1, 3, 5, 7), 160, 16, 5e-4, 200_000),
+    "df2k-x4": (16, 3, 23, (1, 8, 15, 22), 160, 12, 2.5e-4, 200_000),
+    "df2k-x8": (16, 4, 23, (1, 3, 5, 7), 160, 16, 5e-4, 200_000),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_srflow_as_published(name):
+    preset = SRFLOW[name]
+    network, training = preset.network, preset.training
+    found = (
+        network.steps, network.levels, network.encoder.blocks, network.stacked,
+        training.patch, training.batch, training.learning_rate, training.steps,
+    )  # fmt: skip
+    assert found == PUBLISHED[name]
+    # nf: 64, gc: 32, flow hidden_channels: 64, additionalFlowNoAffine: 2, and the code's affine_eps of 0.0001
+    assert (network.encoder.features, network.encoder.growth, network.width, network.transitions) == (64, 32, 64, 2)
+    assert (network.scale_floor, network.log_deviation_bound) == (1e-4, None)
+    assert network.encoder.long_skip == "trunk"
+    assert training.milestones == (0.5, 0.75, 0.9, 0.95)  # lr_steps_rel
+    assert training.betas == (0.9, 0.99)  # beta1, beta2
+    assert preset.frozen == 0.5  # train_RRDB_delay
+    assert preset.storage == "float32"
+
+
+def test_esrgan_rrdb_as_published():
+    """RRDB_PSNR_x4: 23 blocks of 64 and 32 channels (ESRGAN, section 4.1), patches of 128, batches of 16."""
+    preset = RRDB["psnr-x4"]
+    assert preset.network == RRDBConfig(4, 64, 32, 23, "first")
+    assert size(built(preset)) == 16_697_987
+    assert (preset.training.patch, preset.training.batch, preset.training.learning_rate) == (128, 16, 2e-4)
+    # halved every 200,000 of 1,000,000 steps
+    assert [m * preset.training.steps for m in preset.training.milestones] == [200_000, 400_000, 600_000, 800_000]
+
+
+def test_the_two_rrdb_networks_of_4x_differ_in_the_long_skip_alone():
+    """The same tensors, other pictures: nothing but the preset tells them apart."""
+    srflows, esrgans = RRDB["df2k-x4"].network, RRDB["psnr-x4"].network
+    assert srflows != esrgans
+    assert {k: v for k, v in vars(srflows).items() if k != "long_skip"} == {
+        k: v for k, v in vars(esrgans).items() if k != "long_skip"
+    }

@@ -1,0 +1,390 @@
+"""The product end to end: the packaged models on packaged photographs, through the command line, to the table."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from importlib.resources import files
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from srbench.registry import load_metric
+from srbench.weights import read_metadata
+
+METRICS = ["psnr", "ssim", "lpips", "lr_psnr", "niqe", "brisque", "pique", "sigma"]
+DETERMINISTIC = ("bicubic", "rrdb", "esrgan")
+WEIGHTS = {
+    model: Path(str(files(package))) / "weights" / f"{model}-mini-x8.safetensors"
+    for model, package in {"rrdb": "baselines", "esrgan": "baselines", "srflow": "srflow"}.items()
+}
+OPTIONS = {"models": "bicubic,rrdb,esrgan,srflow", "scale": 8, "limit": 2, "crop": 128, "samples": 3}
+
+
+def arguments(options):
+    return ["run", *(str(word) for name, value in options.items() for word in (f"--{name}", value))]
+
+
+@pytest.fixture(scope="module")
+def measured(srbench, tmp_path_factory):
+    """A run with some options changed -> its folder. What is asked for twice is run once."""
+    base = tmp_path_factory.mktemp("table")
+    done = {}
+
+    def call(folder="", **changes):
+        options = OPTIONS | changes
+        key = folder, *options.items()
+        if key not in done:
+            out = base / (folder or f"run{len(done)}")
+            found = srbench(*arguments(options | {"out": out}))
+            assert found.exit_code == 0, found.output
+            done[key] = out
+        return done[key]
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def whole(measured):
+    """The run that most tests look at: four models, two photographs, eight metrics."""
+    return measured()
+
+
+def lines(run):
+    """table.csv as it is: one dictionary of text a line."""
+    with (run / "table.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def rows(run):
+    return [json.loads(line) for line in (run / "rows.jsonl").read_text().splitlines()]
+
+
+def timeless(run):
+    """The rows without what differs from run to run: times and memory."""
+    times = ("model_seconds", "metric_seconds", "peak_memory_mb")
+    return sorted(json.dumps({k: v for k, v in row.items() if k not in times}) for row in rows(run))
+
+
+def values(run):
+    """All that was measured, by model, temperature and picture."""
+    return {(row["model"], row["temperature"], row["image"]): row["values"] for row in rows(run)}
+
+
+def of(found, model):
+    return {key[1:]: value for key, value in found.items() if key[0] == model}
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def markdown_cells(report):
+    """The cells of the first table of report.md, without the marks of best and second."""
+    table = [line for line in report.split("\n\n")[1].splitlines() if line.startswith("| ")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    return [[re.sub(r"\*\*|</?u>", "", cell) for cell in line] for line in (cells[0], *cells[2:])]
+
+
+def test_four_models_eight_numbers(whole):
+    header = (whole / "table.csv").read_text().splitlines()[0]
+    assert header == "model,temperature,psnr,ssim,lpips,lr_psnr,niqe,brisque,pique,sigma,n"
+    table = lines(whole)
+    assert [(line["model"], line["temperature"]) for line in table] == [
+        ("bicubic", ""), ("rrdb", ""), ("esrgan", ""), ("srflow", "0.8"),
+    ]  # fmt: skip
+    assert all(math.isfinite(float(line[metric])) for line in table for metric in METRICS)
+    assert {line["n"] for line in table} == {"2"}
+
+
+def test_only_a_model_that_draws_has_spread(whole):
+    spread = {line["model"]: float(line["sigma"]) for line in lines(whole)}
+    assert all(spread[model] == 0 for model in DETERMINISTIC)
+    assert spread["srflow"] > 0.5
+
+
+def test_the_table_holds_means_over_samples_then_pictures(whole):
+    for line in lines(whole):
+        own = [row["values"] for row in rows(whole) if row["model"] == line["model"]]
+        assert len(own) == 2
+        for metric in METRICS:
+            pictures = [fmean(value[metric]) if metric != "sigma" else value[metric] for value in own]
+            assert float(line[metric]) == pytest.approx(fmean(pictures), abs=1e-9)
+    drawn = [row for row in rows(whole) if row["model"] == "srflow"]
+    assert all(row["samples"] == 3 == len(row["values"]["psnr"]) == len(set(row["values"]["psnr"])) for row in drawn)
+
+
+def test_the_report_prints_the_table(whole):
+    header, *body = markdown_cells((whole / "report.md").read_text())
+    metrics = [load_metric(name) for name in METRICS]
+    assert header == ["model", *(f"{m.title} {'↑' if m.higher_is_better else '↓'}" for m in metrics), "n"]
+    assert [cells[0] for cells in body] == ["bicubic", "rrdb", "esrgan", "srflow τ=0.8"]
+    for line, cells in zip(lines(whole), body, strict=True):
+        assert cells[1:-1] == [f"{float(line[m.name]):.{m.digits}f}" for m in metrics]
+
+
+def test_the_report_says_how_data_weights_and_seed(whole):
+    report = (whole / "report.md").read_text()
+    assert all(load_metric(name).protocol in report for name in METRICS)
+    assert "Data: `photos`, 2 pictures, **the first 2 only**, **the central 128 x 128 of each**" in report
+    assert "LR: made from HR by MATLAB-exact bicubic" in report
+    assert "Seed: 0" in report
+    assert "Samples of a model that draws: 3 a picture, at temperature 0.8" in report
+    for path in WEIGHTS.values():
+        line = next(line for line in report.splitlines() if sha256(path) in line)
+        metadata = read_metadata(path)
+        assert metadata["licence"] in line
+        assert metadata["trained_on"] in line
+        parameters = sum(tensor.numel() for tensor in load_file(path).values())
+        assert f" {parameters:,} |" in line
+    assert f"torch {torch.__version__}" in report
+
+
+def test_pictures_and_strips(whole):
+    names = sorted({row["image"] for row in rows(whole)})
+    assert names == ["abstract-geometric-art", "air-balloon"]
+    report = (whole / "report.md").read_text()
+    for name in names:
+        assert f"![{name}](strips/{name}.png)" in report
+        with Image.open(whole / "strips" / f"{name}.png") as strip:
+            assert strip.width > 4 * 240, "LR, three models, two samples, HR: rows of four panels"
+            assert len(strip.convert("RGB").getcolors(2**24)) > 1000
+        for folder, size in {"hr": 128, "lr": 16, "bicubic": 128, "rrdb": 128, "esrgan": 128}.items():
+            with Image.open(whole / "images" / folder / f"{name}.png") as picture:
+                assert (picture.size, picture.mode) == ((size, size), "RGB")
+    saved = sorted(path.name for path in (whole / "images" / "srflow-t0.8").iterdir())
+    assert saved == [f"{name}_sample{i}.png" for name in names for i in (0, 1)]
+
+
+def test_every_temperature_is_a_line(measured):
+    run = measured(models="srflow", temperature="0,0.8")
+    cold, warm = lines(run)
+    assert (cold["model"], float(cold["temperature"])) == ("srflow", 0)
+    assert (warm["model"], float(warm["temperature"])) == ("srflow", 0.8)
+    assert float(cold["sigma"]) == pytest.approx(0, abs=1e-3)
+    assert float(warm["sigma"]) > 0.5
+    assert [cells[0] for cells in markdown_cells((run / "report.md").read_text())[1:]] == ["srflow τ=0", "srflow τ=0.8"]
+
+
+def test_one_seed_one_result(measured, whole):
+    again = measured(folder="again")
+    assert timeless(again) == timeless(whole)
+    assert (again / "table.csv").read_bytes() == (whole / "table.csv").read_bytes()
+    pictures = sorted(path.relative_to(whole) for path in whole.rglob("*.png"))
+    assert len(pictures) == 2 * (2 + 3 + 2 + 1)
+    assert all((again / path).read_bytes() == (whole / path).read_bytes() for path in pictures)
+
+
+def test_another_seed_moves_the_drawn_alone(measured, whole):
+    one, other = values(whole), values(measured(seed=1))
+    assert one.keys() == other.keys()
+    for key, value in one.items():
+        if key[0] == "srflow":
+            assert not set(value["psnr"]) & set(other[key]["psnr"])
+        else:
+            assert value == other[key]
+
+
+def test_order_and_company_change_nothing(measured, whole):
+    together = values(whole)
+    assert values(measured(models="srflow,esrgan,rrdb,bicubic")) == together
+    alone = values(measured(models="srflow", temperature="0,0.8"))
+    assert {key: value for key, value in alone.items() if key[1] == 0.8} == {
+        key: value for key, value in together.items() if key[0] == "srflow"
+    }
+
+
+def test_the_command_in_the_report_makes_it_again(measured, srbench, tmp_path):
+    run = measured(seed=1)
+    command = re.findall(r"```sh\n(.*?)\n```", (run / "report.md").read_text())[-1]
+    words = shlex.split(command)
+    assert words[:2] == ["srbench", "run"]
+    assert words[words.index("--out") + 1] == str(run)
+    words[words.index("--out") + 1] = str(tmp_path / "again")
+    assert srbench(*words[1:]).exit_code == 0
+    assert timeless(tmp_path / "again") == timeless(run)
+
+
+def test_a_finished_run_has_nothing_to_do(whole, srbench):
+    before = {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()}
+    found = srbench(*arguments(OPTIONS | {"out": whole}))
+    assert found.exit_code == 0
+    assert f"nothing to do: all 8 items are measured in {whole}" in found.output
+    assert found.output.splitlines()[-1] == f"{whole}/report.md"
+    assert {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()} == before
+
+
+def test_more_pictures_add_to_a_run(whole, srbench, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    few = rows(run)
+    found = srbench(*arguments(OPTIONS | {"out": run, "limit": 3}))
+    assert found.exit_code == 0, found.output
+    assert rows(run)[: len(few)] == few, "what was measured stays, times included"
+    assert [row["image"] for row in rows(run)[len(few) :]] == ["astronaut"] * 4
+    assert {line["n"] for line in lines(run)} == {"3"}
+
+
+def test_the_report_is_made_again_from_the_folder_alone(whole, srbench, tmp_path):
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(whole, moved)
+    made = [moved / "report.md", moved / "table.csv", *sorted((moved / "strips").iterdir())]
+    assert len(made) == 4
+    for path in made:
+        path.unlink()
+    found = srbench("report", moved)
+    assert found.exit_code == 0, found.output
+    for path in made:
+        assert path.read_bytes() == (whole / path.relative_to(moved)).read_bytes(), path.name
+
+
+def test_saved_pictures_measure_the_same_as_the_model(measured, whole):
+    """What is measured is what is saved: the floor to 8 bits is part of every metric."""
+    folders = ",".join(f"{model}-png={whole / 'images' / model}" for model in DETERMINISTIC)
+    back = values(measured(models=folders))
+    assert len(back) == 6
+    for model in DETERMINISTIC:
+        assert of(back, f"{model}-png") == of(values(whole), model)
+
+
+def test_saved_samples_measure_the_same_but_for_the_spread(measured):
+    """sigma is taken of the numbers as drawn, neither clamped nor cut to 8 bits: close, not equal."""
+    drawn = measured(models="srflow", samples=2)
+    back = values(measured(models=f"png={drawn / 'images' / 'srflow-t0.8'}"))
+    for (_, _, image), value in values(drawn).items():
+        saved = back["png", None, image]
+        assert {name: saved[name] for name in METRICS[:-1]} == {name: value[name] for name in METRICS[:-1]}
+        assert value["sigma"] / 2 < saved["sigma"] < value["sigma"] + 1, "clamping takes, cutting adds"
+        assert saved["sigma"] != value["sigma"]
+
+
+def test_saved_pairs_are_the_pairs_that_were_measured(srbench, whole, tmp_path):
+    images = whole / "images"
+    options = {"models": "bicubic,rrdb,esrgan", "scale": 8, "hr": images / "hr", "lr": images / "lr"}
+    found = srbench(*arguments(options | {"out": tmp_path / "run"}))
+    assert found.exit_code == 0, found.output
+    assert values(tmp_path / "run") == {k: v for k, v in values(whole).items() if k[0] != "srflow"}
+
+
+def test_lr_sides_may_be_odd(measured):
+    """136 pixels are 17 LR pixels, which no level of the flow divides."""
+    run = measured(models="rrdb,srflow", crop=136, limit=1, metrics="psnr,sigma")
+    assert [row["model"] for row in rows(run)] == ["rrdb", "srflow"]
+    with Image.open(run / "images" / "srflow-t0.8" / "abstract-geometric-art_sample0.png") as picture:
+        assert picture.size == (136, 136)
+    assert abs(float(lines(run)[0]["psnr"]) - float(lines(run)[1]["psnr"])) < 5
+
+
+def test_weights_by_file_are_the_weights_by_name(measured, whole):
+    run = measured(models=f"srflow:{WEIGHTS['srflow']},mine=rrdb:{WEIGHTS['rrdb']}")
+    assert [line["model"] for line in lines(run)] == ["srflow-mini-x8", "mine"]
+    found, named = values(run), values(whole)
+    assert of(found, "srflow-mini-x8") == of(named, "srflow")
+    assert of(found, "mine") == of(named, "rrdb")
+    report = (run / "report.md").read_text()
+    assert sha256(WEIGHTS["srflow"]) in report
+    assert sha256(WEIGHTS["rrdb"]) in report
+
+
+def kept_part(path, share):
+    content = path.read_bytes()
+    return content[: int(len(content) * share)]
+
+
+@pytest.fixture
+def bad(tmp_path):
+    """Real weights files, damaged."""
+    (tmp_path / "half.safetensors").write_bytes(kept_part(WEIGHTS["srflow"], 0.5))
+    (tmp_path / "header.safetensors").write_bytes(kept_part(WEIGHTS["rrdb"], 0.001))
+    tensors = load_file(WEIGHTS["rrdb"])
+    del tensors["conv_last.bias"]
+    save_file(tensors, tmp_path / "lacking.safetensors", read_metadata(WEIGHTS["rrdb"]))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("models", "scale", "fault"),
+    [
+        ("rrdb", 3, r"no rrdb weights are packaged for scale 3 \(packaged: .*8\); train some with srbench train rrdb"),
+        ("bicubic,srflow", 3, r"no srflow weights are packaged for scale 3 \(packaged: .*8\)"),
+        ("rrdb:{rrdb}", 3, r"rrdb-mini-x8\.safetensors: weights for scale 8, not 3; use --scale 8"),
+        ("srflow:{srflow}", 4, r"srflow-mini-x8\.safetensors: weights for scale 8, not 4; use --scale 8"),
+        ("srflow:{rrdb}", 8, r"weights of the model rrdb, not of srflow; choose a srflow file"),
+        ("rrdb:{esrgan}", 8, r"weights of the model esrgan, not of rrdb; choose a rrdb file"),
+        ("esrgan:{srflow}", 8, r"weights of the model srflow, not of esrgan; choose a esrgan file"),
+        ("srflow:{bad}/half.safetensors", 8, r"half\.safetensors: damaged, or no safetensors file .*; replace it"),
+        ("rrdb:{bad}/header.safetensors", 8, r"header\.safetensors: damaged, or no safetensors file .*; replace it"),
+        ("rrdb:{bad}/lacking.safetensors", 8, r"1 tensors do not fit the network: missing conv_last\.bias"),
+        ("rrdb:{rrdb},srflow:{srflow}x", 8, r"srflow-mini-x8\.safetensorsx: no such weights file; check the path"),
+        ("rrdb,rrdb:{rrdb},rrdb-mini-x8=bicubic", 8, r"the label rrdb-mini-x8 is also that of rrdb:"),
+    ],
+)
+def test_weights_that_do_not_fit(srbench, tmp_path, bad, models, scale, fault):
+    options = OPTIONS | {"models": models.format(bad=bad, **WEIGHTS), "scale": scale, "out": tmp_path / "run"}
+    found = srbench(*arguments(options))
+    assert found.exit_code == 1
+    assert re.search(fault, found.output)
+    assert found.output.startswith("srbench: ")
+    assert len(found.output.splitlines()) == 1
+    assert not (tmp_path / "run").exists(), "nothing is begun that cannot be finished"
+
+
+def test_changed_weights_show_in_the_report(srbench, tmp_path):
+    """Every byte counts for the hash, and so for the key by which finished work is found again."""
+    changed = tmp_path / "rrdb-mini-x8.safetensors"
+    changed.write_bytes(WEIGHTS["rrdb"].read_bytes())
+    options = OPTIONS | {"models": f"rrdb:{changed}", "limit": 1, "metrics": "psnr", "out": tmp_path / "run"}
+    assert srbench(*arguments(options)).exit_code == 0
+    tensors = load_file(WEIGHTS["rrdb"])
+    tensors["conv_last.bias"] += 0.1
+    save_file(tensors, changed, read_metadata(WEIGHTS["rrdb"]))
+    assert srbench(*arguments(options)).exit_code == 0
+    before, after = rows(tmp_path / "run")
+    assert before["key"] != after["key"]
+    assert after["values"]["psnr"][0] < before["values"]["psnr"][0] - 0.1
+    report = (tmp_path / "run" / "report.md").read_text()
+    assert sha256(changed) in report
+    assert sha256(WEIGHTS["rrdb"]) not in report
+    assert markdown_cells(report)[1:] == [["rrdb-mini-x8", f"{after['values']['psnr'][0]:.2f}", "1"]]
+
+
+def test_killed_in_the_middle_the_same_command_completes_it(tmp_path):
+    """SIGKILL among the real models, then the same command: the rows and the table of an uninterrupted run."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+
+    def start(out):
+        command = [sys.executable, "-m", "srbench", *arguments(OPTIONS | {"limit": 4, "out": tmp_path / out})]
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    process, written = start("killed"), tmp_path / "killed" / "rows.jsonl"
+    deadline = time.monotonic() + 120
+    while not (written.exists() and written.read_bytes().count(b"\n") >= 3):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    kept = written.read_bytes().count(b"\n")
+    assert 3 <= kept < 16
+    assert not (tmp_path / "killed" / "report.md").exists()
+    for out in ("killed", "whole"):
+        process = start(out)
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    assert len(rows(tmp_path / "killed")) == 16
+    assert timeless(tmp_path / "killed") == timeless(tmp_path / "whole")
+    assert (tmp_path / "killed" / "table.csv").read_bytes() == (tmp_path / "whole" / "table.csv").read_bytes()
