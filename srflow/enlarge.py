@@ -23,25 +23,23 @@ def convolve_enlarged(x: Tensor, taps: Tensor, scale: int) -> Tensor:
     batch, _, height, width = x.shape
     out = taps.shape[2]
     products = F.conv2d(x, taps.reshape(9 * out, -1, 1, 1)).view(batch, 3, 3, out, height, width)
-    rows = _windows(products.unbind(1), -2)
-    windows = [_windows(row.unbind(1), -1) for row in rows]
-    kind = [0] + [1] * (scale - 2) + [2]
-    lines = [torch.stack([windows[i][j] for j in kind], -1).flatten(-2) for i in range(3)]
-    return torch.stack([lines[i] for i in kind], -2).flatten(-3, -2)
+    rows = _windows(products.unbind(1), -2, scale)
+    lines = [torch.stack(_per_pixel(_windows(row.unbind(1), -1, scale), scale), -1).flatten(-2) for row in rows]
+    return torch.stack(_per_pixel(lines, scale), -2).flatten(-3, -2)
 
 
-def _windows(taps: tuple[Tensor, ...], dim: int) -> list[Tensor]:
-    """The three kinds of window along one axis (first, middle, last pixel of a patch), from its three taps."""
+def _windows(taps: tuple[Tensor, ...], dim: int, scale: int) -> list[Tensor]:
+    """The kinds of window along one axis from its three taps: at a patch's first pixel, in between, at its last."""
     before, centre, after = taps
-    return [
-        centre + after + _shift(before, dim, 1),
-        before + centre + after,
-        before + centre + _shift(after, dim, -1),
-    ]
+    size = centre.shape[dim]
+    first, last = centre + after, before + centre
+    inner = [before + first] if scale > 2 else []
+    # A window at a patch's edge meets the neighbour, except at the picture's border, where zeros are.
+    first.narrow(dim, 1, size - 1).add_(before.narrow(dim, 0, size - 1))
+    last.narrow(dim, 0, size - 1).add_(after.narrow(dim, 1, size - 1))
+    return [first, *inner, last]
 
 
-def _shift(x: Tensor, dim: int, by: int) -> Tensor:
-    """Move by one pixel along an axis; zeros come in."""
-    edge = torch.zeros_like(x.narrow(dim, 0, 1))
-    kept = x.narrow(dim, 0 if by > 0 else 1, x.shape[dim] - 1)
-    return torch.cat([edge, kept] if by > 0 else [kept, edge], dim)
+def _per_pixel(windows: list[Tensor], scale: int) -> list[Tensor]:
+    """One window for each of a patch's ``scale`` pixels."""
+    return [windows[0], *windows[1:-1] * (scale - 2), windows[-1]]
