@@ -35,15 +35,6 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise _unreadable(path, error) from None
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata alone, without reading the tensors. Raises WeightsError as ``load_weights`` does."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise _unreadable(path, error) from None
-
-
 def save_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write a safetensors file whole; its folder is made. Equal input gives equal bytes."""
     content = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)

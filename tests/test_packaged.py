@@ -23,7 +23,7 @@ from srbench.images import luma, quantize_round
 from srbench.inference import is_stochastic
 from srbench.registry import load_dataset, load_metric, load_model
 from srbench.types import WeightsInfo
-from srbench.weights import read_metadata, sha256_file
+from srbench.weights import load_weights, sha256_file
 from srflow import SRFlow
 from srflow.train import SRFlowPreset
 
@@ -117,7 +117,7 @@ def test_the_models_of_the_first_command_are_packaged():
 
 def own_network(path):
     """The network that the metadata describes, by the preset it names, and the config written down in the file."""
-    metadata = read_metadata(path)
+    metadata = load_weights(path)[1]
     folder, kind = PRESETS[metadata["model"]]
     preset = load_toml(folder / f"{metadata['preset']}.toml", kind)
     if metadata["model"] == "esrgan":
@@ -130,7 +130,7 @@ def own_network(path):
 @pytest.mark.parametrize("path", WEIGHTS, ids=lambda path: path.stem)
 class TestWeights:
     def test_metadata(self, path):
-        metadata = read_metadata(path)
+        metadata = load_weights(path)[1]
         assert {"model", "scale", "preset", "config", "licence", "trained_on"} <= metadata.keys()
         assert f"{metadata['model']}-{metadata['preset']}" == path.stem
         assert metadata["preset"].endswith(f"-x{metadata['scale']}")
@@ -149,7 +149,7 @@ class TestWeights:
         assert all(tensor.abs().sum() > 0 for name, tensor in tensors.items() if name.endswith("weight")), "trained"
 
     def test_loads_by_name(self, path):
-        metadata = read_metadata(path)
+        metadata = load_weights(path)[1]
         loaded = load_model(metadata["model"], int(metadata["scale"]), "cpu")
         assert loaded.label == metadata["model"]
         assert isinstance(loaded.model, SRFlow if metadata["model"] == "srflow" else RRDBNet)
@@ -162,7 +162,7 @@ class TestWeights:
 
     def test_takes_pictures_of_any_size(self, path):
         """Flat ones too, in which nothing varies that the flow could divide by."""
-        metadata = read_metadata(path)
+        metadata = load_weights(path)[1]
         scale = int(metadata["scale"])
         model = load_model(metadata["model"], scale, "cpu").model
         photograph = load_dataset("photos", scale).read("chameleon").lr[:, 20:29, 20:27]

@@ -24,7 +24,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from srbench.registry import load_metric
-from srbench.weights import read_metadata
+from srbench.weights import load_weights
 
 METRICS = ["psnr", "ssim", "lpips", "lr_psnr", "niqe", "brisque", "pique", "sigma"]
 DETERMINISTIC = ("bicubic", "rrdb", "esrgan")
@@ -146,7 +146,7 @@ def test_the_report_says_how_data_weights_and_seed(whole):
     assert "Samples of a model that draws: 3 a picture, at temperature 0.8" in report
     for path in WEIGHTS.values():
         line = next(line for line in report.splitlines() if sha256(path) in line)
-        metadata = read_metadata(path)
+        metadata = load_weights(path)[1]
         assert metadata["licence"] in line
         assert metadata["trained_on"] in line
         parameters = sum(tensor.numel() for tensor in load_file(path).values())
@@ -312,7 +312,7 @@ def bad(tmp_path):
     (tmp_path / "header.safetensors").write_bytes(kept_part(WEIGHTS["rrdb"], 0.001))
     tensors = load_file(WEIGHTS["rrdb"])
     del tensors["conv_last.bias"]
-    save_file(tensors, tmp_path / "lacking.safetensors", read_metadata(WEIGHTS["rrdb"]))
+    save_file(tensors, tmp_path / "lacking.safetensors", load_weights(WEIGHTS["rrdb"])[1])
     return tmp_path
 
 
@@ -351,7 +351,7 @@ def test_changed_weights_show_in_the_report(srbench, tmp_path):
     assert srbench(*arguments(options)).exit_code == 0
     tensors = load_file(WEIGHTS["rrdb"])
     tensors["conv_last.bias"] += 0.1
-    save_file(tensors, changed, read_metadata(WEIGHTS["rrdb"]))
+    save_file(tensors, changed, load_weights(WEIGHTS["rrdb"])[1])
     assert srbench(*arguments(options)).exit_code == 0
     before, after = rows(tmp_path / "run")
     assert before["key"] != after["key"]

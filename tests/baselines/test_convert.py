@@ -16,7 +16,7 @@ from baselines.convert import (
 from baselines.esrgan import load_esrgan
 from baselines.rrdb import RRDBConfig, RRDBNet, load_rrdb
 from srbench.conversion import convert
-from srbench.weights import WeightsError, read_metadata
+from srbench.weights import WeightsError, load_weights
 
 FULL = RRDBConfig(4, 64, 32, 23)
 
@@ -90,7 +90,7 @@ def test_file_to_network(tmp_path, preset, wrap):
     assert network.config == RRDBConfig(4, 8, 4, 2, long_skip="first")
     assert torch.equal(network.conv_body.weight, tensors["trunk_conv.weight"])
     assert torch.equal(load_esrgan(4, tmp_path / "net.pth").conv_last.bias, tensors["conv_last.bias"])
-    assert read_metadata(tmp_path / "out.safetensors")["licence"] == "unknown"
+    assert load_weights(tmp_path / "out.safetensors")[1]["licence"] == "unknown"
 
 
 def test_names_of_both_releases_need_a_word(tmp_path, preset):

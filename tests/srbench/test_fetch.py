@@ -17,7 +17,7 @@ from srbench import weights_table
 from srbench.download import DownloadError, OfflineError, download
 from srbench.fetch import add, fetch
 from srbench.registry import load_model
-from srbench.weights import WeightsError, read_metadata
+from srbench.weights import WeightsError, load_weights
 from srbench.weights_table import WeightsTableError, cache_folder, cached_path, find_released, released_weights
 
 FILE = "RRDB_TINY.pth"
@@ -145,7 +145,7 @@ def test_fetch_and_use(server, table, checkpoint, capsys):
     path = fetch("rrdb-tiny")
     assert path == cached_path("rrdb-tiny")
     assert f"sha256 {digest}, which nobody has confirmed" in capsys.readouterr().err
-    metadata = read_metadata(path)
+    metadata = load_weights(path)[1]
     assert (metadata["licence"], metadata["trained_on"]) == ("CC-BY-NC-SA-4.0", "noise")
     assert metadata["converted_from_sha256"] == digest
     loaded = load_model("rrdb:rrdb-tiny", 4, "cpu")
@@ -226,7 +226,7 @@ def test_a_wrong_hash(server, table, checkpoint, tmp_path):
     assert not cached_path("rrdb-tiny").exists()
     assert leftovers() == []
     fetch("rrdb-tiny", digest.upper())
-    assert read_metadata(cached_path("rrdb-tiny"))["licence"] == "unknown", "not the file of the table"
+    assert load_weights(cached_path("rrdb-tiny"))[1]["licence"] == "unknown", "not the file of the table"
 
 
 def test_only_the_named_member_is_unpacked(server, table, checkpoint, tmp_path):

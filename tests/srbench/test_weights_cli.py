@@ -4,7 +4,7 @@ import torch
 
 from baselines.convert import rrdb_shapes
 from baselines.rrdb import RRDBConfig
-from srbench.weights import read_metadata
+from srbench.weights import load_weights
 
 
 def saved(path, **changes):
@@ -31,7 +31,7 @@ def test_convert(command, tmp_path):
     found = command(*arguments, "--as", "rrdb")
     assert (found.code, found.out) == (0, f"{out}\n")
     assert found.err == f"{path}: rrdb, preset {preset}\n"
-    assert read_metadata(out)["model"] == "rrdb"
+    assert load_weights(out)[1]["model"] == "rrdb"
     assert "unknown converter 'rrdbb'; did you mean rrdb?" in one_line(command(*arguments, "--as", "rrdbb"))
 
 

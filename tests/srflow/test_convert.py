@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from srbench.config import PresetError
 from srbench.conversion import convert
-from srbench.weights import WeightsError, read_metadata, sha256_file
+from srbench.weights import WeightsError, load_weights, sha256_file
 from srflow import SRFlow, load_official
 from srflow.convert import _preset_config, _shapes, convert_srflow
 from srflow.model import load_srflow
@@ -68,7 +68,7 @@ def test_official_file_to_weights_file(case, prefix):
     assert model.config == expected.config
     for name, tensor in expected.state_dict().items():
         assert torch.equal(model.state_dict()[name], tensor), name
-    metadata = read_metadata(case.out)
+    metadata = load_weights(case.out)[1]
     assert metadata["model"] == "srflow"
     assert metadata["converted_from_sha256"] == sha256_file(case.path)
 
