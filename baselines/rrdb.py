@@ -93,6 +93,7 @@ class RRDBTrunk(nn.Module):
         self.body = nn.ModuleList(RRDB(width, config.growth) for _ in range(config.blocks))
         self.conv_body = nn.Conv2d(width, width, 3, padding=1)
         self.conv_up = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(doublings))
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def trunk(self, lr: Tensor) -> tuple[Tensor, list[Tensor]]:
         """(b, 3, h, w) in [0, 1] -> trunk features (b, features, h, w) and every block's output, same shape."""
@@ -121,6 +122,7 @@ class RRDBNet(RRDBTrunk):
         self.scale: int = config.scale
         self.conv_hr = nn.Conv2d(config.features, config.features, 3, padding=1)
         self.conv_last = nn.Conv2d(config.features, 3, 3, padding=1)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, lr: Tensor) -> Tensor:
         """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), not clamped.

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from baselines.rrdb import RRDBConfig, RRDBTrunk
 from srflow.conditions import Features
+from srflow.convolution import channels_last
 
 
 class Encoder(RRDBTrunk):
@@ -22,11 +23,9 @@ class Encoder(RRDBTrunk):
 
     def forward(self, lr: Tensor) -> list[Features]:
         """(b, 3, h, w) in [0, 1], h and w even -> one Features a level."""
-        trunk, outputs = self.trunk(lr.contiguous(memory_format=torch.channels_last))
+        trunk, outputs = self.trunk(channels_last(lr))
         stacked = torch.cat([outputs[block] for block in self.stacked], 1)
         sizes = [F.avg_pool2d(trunk, 2), trunk]
         for step in range(len(self.conv_up)):
             sizes.append(self.enlarge(sizes[-1], step))
-        # The trunk is fastest with channels last, the flow's narrow layers without.
-        stacked = stacked.contiguous()
-        return [Features(own.contiguous(), stacked) for own in reversed(sizes)]
+        return [Features(own, stacked) for own in reversed(sizes)]

@@ -5,41 +5,111 @@ convolutions of the small picture, one per tap, of which every output pixel adds
 Along one axis just three kinds of window exist: at the patch's first pixel one tap falls on the neighbour before, at
 its last pixel one tap falls on the neighbour after, in between all three fall on the patch itself. Equal to the
 direct computation up to rounding, zero padding included, and differentiable.
+
+Maps are laid out channels last, so that every sum is one over whole vectors of channels.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.grad import conv2d_input, conv2d_weight
+
+from srflow.convolution import channels_last, convolve
+
+BAND_BYTES = 8388608
+"""Products of the taps are computed for so many rows at a time that they stay in the processor's caches."""
 
 
-def convolve_enlarged(x: Tensor, taps: Tensor, scale: int) -> Tensor:
-    """conv2d(nearest-enlarged x, weight, padding=1), for a weight given tap by tap.
+def add_convolved_enlarged(out: Tensor, x: Tensor, taps: Tensor, scale: int) -> Tensor:
+    """Out + conv2d(nearest-enlarged x, weight, padding=1), for a weight given tap by tap; overwrites ``out``.
 
-    x (b, c, h, w), taps = weight.permute(2, 3, 0, 1) of shape (3, 3, o, c), contiguous where speed matters, scale >= 2
-    -> (b, o, scale*h, scale*w).
+    x (b, c, h, w), out (b, o, scale*h, scale*w), both channels last, scale >= 2, and
+    taps (9*o, c, 1, 1) = weight.permute(2, 3, 0, 1) of a weight (o, c, 3, 3), flattened.
     """
-    batch, _, height, width = x.shape
-    out = taps.shape[2]
-    products = F.conv2d(x, taps.reshape(9 * out, -1, 1, 1)).view(batch, 3, 3, out, height, width)
-    rows = _windows(products.unbind(1), -2, scale)
-    lines = [torch.stack(_per_pixel(_windows(row.unbind(1), -1, scale), scale), -1).flatten(-2) for row in rows]
-    return torch.stack(_per_pixel(lines, scale), -2).flatten(-3, -2)
+    return _AddConvolvedEnlarged.apply(out, x, taps, scale)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def _windows(taps: tuple[Tensor, ...], dim: int, scale: int) -> list[Tensor]:
-    """The kinds of window along one axis from its three taps: at a patch's first pixel, in between, at its last."""
-    before, centre, after = taps
-    size = centre.shape[dim]
-    first, last = centre + after, before + centre
-    inner = [before + first] if scale > 2 else []
-    # A window at a patch's edge meets the neighbour, except at the picture's border, where zeros are.
-    first.narrow(dim, 1, size - 1).add_(before.narrow(dim, 0, size - 1))
-    last.narrow(dim, 0, size - 1).add_(after.narrow(dim, 1, size - 1))
-    return [first, *inner, last]
+class _AddConvolvedEnlarged(torch.autograd.Function):
+    """out, x, taps, scale -> out. Nothing as large as the taps' products is kept for the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, out: Tensor, x: Tensor, taps: Tensor, scale: int) -> Tensor:  # noqa: ANN401 - torch's own
+        ctx.mark_dirty(out)
+        ctx.save_for_backward(x, taps)
+        ctx.scale = scale
+        patches, height = _patch_by_patch(out, scale), x.shape[-2]
+        rows = max(1, BAND_BYTES // (x.shape[0] * x.shape[-1] * taps.shape[0] * x.element_size()))
+        for start in range(0, height, rows):
+            stop, first = min(start + rows, height), max(start - 1, 0)
+            products = _tap_by_tap(convolve(x[..., first : stop + 1, :], taps))
+            down = _windows(products, 1, 3, min(scale, 3))[:, start - first : stop - first]
+            windows = _windows(down, 2, 4, scale)
+            for kind, lines in enumerate(_lines_by_kind(scale)):
+                patches[:, start:stop, lines] += windows[:, :, :, kind].unsqueeze(2)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # noqa: ANN401
+        (x, taps), scale = ctx.saved_tensors, ctx.scale
+        patches = _patch_by_patch(channels_last(grad), scale)
+        windows = torch.stack([patches[:, :, lines].sum(2) for lines in _lines_by_kind(scale)], 3)
+        products = _windows_transposed(_windows_transposed(windows, 2, 4), 1, 3).flatten(3).permute(0, 3, 1, 2)
+        return grad, conv2d_input(x.shape, taps, products), conv2d_weight(x, taps.shape, products), None
 
 
-def _per_pixel(windows: list[Tensor], scale: int) -> list[Tensor]:
-    """One window for each of a patch's ``scale`` pixels."""
-    return [windows[0], *windows[1:-1] * (scale - 2), windows[-1]]
+def _tap_by_tap(products: Tensor) -> Tensor:
+    """(b, 9*o, h, w) -> (b, h, w, 3, 3, o), a view."""
+    last = channels_last(products).permute(0, 2, 3, 1)
+    return last.view(*last.shape[:3], 3, 3, -1)
+
+
+def _patch_by_patch(x: Tensor, scale: int) -> Tensor:
+    """(b, o, s*h, s*w) channels last -> (b, h, s, w, s, o), a view."""
+    last = x.permute(0, 2, 3, 1)
+    batch, height, width, outputs = last.shape
+    return last.view(batch, height // scale, scale, width // scale, scale, outputs)
+
+
+def _lines_by_kind(scale: int) -> list[slice]:
+    """Which of a patch's rows have the first kind of window, which the one inside, which the last."""
+    inside = [slice(1, scale - 1)] if scale > 2 else []
+    return [slice(0, 1), *inside, slice(scale - 1, scale)]
+
+
+def _windows(taps: Tensor, space: int, tap: int, number: int) -> Tensor:
+    """From the three taps along dimension ``tap`` the windows of ``number`` pixels: the first, those inside, the last.
+
+    A window at a patch's edge meets the neighbour along dimension ``space``; beyond the picture's border are zeros.
+    """
+    before, centre, after = taps.unbind(tap)
+    windows = taps.new_empty([*taps.shape[:tap], number, *taps.shape[tap + 1 :]])
+    first, *inside, last = windows.unbind(tap)
+    torch.add(centre, after, out=first)
+    torch.add(before, centre, out=last)
+    if inside:
+        torch.add(before, first, out=inside[0])
+        for window in inside[1:]:
+            window.copy_(inside[0])
+    neighbours = taps.shape[space] - 1
+    first.narrow(space, 1, neighbours).add_(before.narrow(space, 0, neighbours))
+    last.narrow(space, 0, neighbours).add_(after.narrow(space, 1, neighbours))
+    return windows
+
+
+def _windows_transposed(windows: Tensor, space: int, tap: int) -> Tensor:
+    """The transposed linear map of ``_windows``: gradients of the windows -> gradients of the three taps."""
+    first, *inside, last = windows.unbind(tap)
+    taps = windows.new_empty([*windows.shape[:tap], 3, *windows.shape[tap + 1 :]])
+    before, centre, after = taps.unbind(tap)
+    torch.add(first, last, out=centre)
+    before.copy_(last)
+    after.copy_(first)
+    for window in inside:
+        taps += window.unsqueeze(tap)
+    neighbours = windows.shape[space] - 1
+    before.narrow(space, 0, neighbours).add_(first.narrow(space, 1, neighbours))
+    after.narrow(space, 1, neighbours).add_(last.narrow(space, 0, neighbours))
+    return taps

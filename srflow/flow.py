@@ -5,35 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srflow.conditions import (
-    GROUP_BYTES,
     Features,
     FirstConvolution,
     FirstWeights,
     convolve_features,
-    join_first,
 )
 from srflow.config import SRFlowConfig
-from srflow.constants import Constants
+from srflow.convolution import channels_last
+from srflow.cores import each_on_a_core
 from srflow.layers import (
     SCALE_FLOOR,
-    ActNorm,
     Affine,
     AffineCoupling,
     AffineInjector,
+    ChannelMixing,
     FlowLayer,
     Folded,
-    InvertibleConv1x1,
     NetworkWeights,
     Split,
     Squeeze,
     affine,
-    apply_networks,
+    apply_network,
 )
 
 
@@ -46,30 +46,23 @@ class StepCondition(NamedTuple):
     """(b, width, h, w): the LR picture's share of the coupling's first convolution, normalised."""
 
 
-class TransitionStep(FlowLayer[None]):
+class TransitionStep(ChannelMixing, FlowLayer[None]):
     """ActNorm and 1x1 convolution without a coupling: eases the checkerboard a squeeze leaves (SRFlow, section 3.4)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.norm, self.mix = ActNorm(channels), InvertibleConv1x1(channels)
 
     def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
         """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
-        x, norm = self.norm(x)
-        x, mix = self.mix(x)
-        return x, norm + mix
+        return self.normalize_and_mix(x)
 
     def inverse(self, z: Tensor, cond: None = None) -> Tensor:
         """(b, c, h, w) -> the same shape."""
-        return self.norm.inverse(self.mix.inverse(z))
+        return self.unmix(z)
 
 
-class FlowStep(FlowLayer[StepCondition]):
+class FlowStep(ChannelMixing, FlowLayer[StepCondition]):
     """ActNorm, invertible 1x1 convolution, affine injector, conditional affine coupling (SRFlow, figure 2)."""
 
     def __init__(self, channels: int, width: int, first: FirstConvolution, floor: float = SCALE_FLOOR) -> None:
-        super().__init__()
-        self.norm, self.mix = ActNorm(channels), InvertibleConv1x1(channels)
+        super().__init__(channels)
         self.injector, self.coupling = AffineInjector(channels, width), AffineCoupling(channels, width, floor)
         self.first = first
 
@@ -78,61 +71,39 @@ class FlowStep(FlowLayer[StepCondition]):
         """Set every ActNorm of the step from a first batch x (b, c, h, w); returns the step's output."""
         width = self.first.own.shape[0]
         plain = Folded(self.first.own.new_ones(width, 1, 1), self.first.own.new_zeros(width))
-        injector, coupling = convolve_features(features, join_first([self.first], [plain]), self.first.enlargement)
+        injector, coupling = convolve_features(features, self.first.folded(plain), self.first.enlargement)
         self.norm.initialize(x)
         self.injector.network.initialize(injector)
-        mixed, _ = self.mix(self.norm(x)[0])
-        condition = step_conditions([self], features, join([self]))[0]
-        self.coupling.initialize(self.injector(mixed, condition.injector)[0], coupling)
-        return self.forward(x, step_conditions([self], features, join([self]))[0])[0]
+        mixed, _ = self.normalize_and_mix(x)
+        self.coupling.initialize(self.injector(mixed, self.condition(features).injector)[0], coupling)
+        return self.forward(x, self.condition(features))[0]
 
-    def norms(self) -> Folded:
-        """The ActNorms behind the first convolution: the injector's, then the coupling's."""
-        folded = [layer.network.norm_first.folded() for layer in (self.injector, self.coupling)]
-        return Folded(*(torch.cat(parts) for parts in zip(*folded, strict=True)))
+    def condition(self, features: Features) -> StepCondition:
+        """All that the step takes from the LR picture."""
+        first, network = self.constant("condition", self._weights, *self.parameters())
+        injector, coupling = convolve_features(features, first, self.first.enlargement)
+        output = apply_network(F.relu(injector), network)
+        return StepCondition(affine(output, self.coupling.floor), channels_last(coupling))
+
+    def _weights(self) -> tuple[FirstWeights, NetworkWeights]:
+        norms = [layer.network.norm_first.folded() for layer in (self.injector, self.coupling)]
+        norm = Folded(*(torch.cat(parts) for parts in zip(*norms, strict=True)))
+        return self.first.folded(norm), self.injector.network.folded()
 
     def forward(self, x: Tensor, cond: StepCondition) -> tuple[Tensor, Tensor]:
         """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
-        x, norm = self.norm(x)
-        x, mix = self.mix(x)
+        x, mixed = self.normalize_and_mix(x)
         x, injected = self.injector(x, cond.injector)
         x, coupled = self.coupling(x, cond.coupling)
-        return x, norm + mix + injected + coupled
+        return x, mixed + injected + coupled
 
     def inverse(self, z: Tensor, cond: StepCondition) -> Tensor:
         """(b, c, h, w) -> the same shape."""
         z = self.coupling.inverse(z, cond.coupling)
-        z = self.injector.inverse(z, cond.injector)
-        return self.norm.inverse(self.mix.inverse(z))
+        return self.unmix(self.injector.inverse(z, cond.injector))
 
 
-class JoinedWeights(NamedTuple):
-    """What turns an LR picture's features into the conditions of several steps."""
-
-    first: FirstWeights
-    injectors: NetworkWeights
-
-
-def join(steps: Sequence[FlowStep]) -> JoinedWeights:
-    """Put the weights of several steps side by side."""
-    injectors = [step.injector.network.folded() for step in steps]
-    return JoinedWeights(
-        join_first([step.first for step in steps], [step.norms() for step in steps]),
-        NetworkWeights(*(torch.cat(parts) for parts in zip(*injectors, strict=True))),
-    )
-
-
-def step_conditions(steps: Sequence[FlowStep], features: Features, weights: JoinedWeights) -> list[StepCondition]:
-    """The conditions of several steps of a level, from their joined weights."""
-    injectors, couplings = convolve_features(features, weights.first, steps[0].first.enlargement)
-    outputs = apply_networks(injectors, weights.injectors, len(steps)).chunk(len(steps), 1)
-    return [
-        StepCondition(affine(output, steps[0].coupling.floor), coupling)
-        for output, coupling in zip(outputs, couplings.chunk(len(steps), 1), strict=True)
-    ]
-
-
-class Level(Constants):
+class Level(nn.Module):
     """Squeeze, transition steps, flow steps, and at the end the split where half of the channels leave.
 
     ``channels`` counts the input's; after the squeeze there are four times as many.
@@ -147,21 +118,7 @@ class Level(Constants):
 
     def conditions(self, features: Features) -> list[StepCondition]:
         """All that depends on the LR picture alone, one entry a flow step."""
-        steps, conditions = self.flow_steps(), list[StepCondition]()
-        group = self._group(features)
-        for start in range(0, len(steps), group):
-            some = steps[start : start + group]
-            sources = [parameter for step in some for parameter in step.parameters()]
-            weights = self.constant(f"{start}+{len(some)}", partial(join, some), *sources)
-            conditions += step_conditions(some, features, weights)
-        return conditions
-
-    def _group(self, features: Features) -> int:
-        """How many steps are computed side by side."""
-        step = self.flow_steps()[0]
-        batch, _, height, width = features.own.shape
-        size = batch * height * width * step.first.own.shape[0] * features.own.element_size()
-        return max(1, GROUP_BYTES // size)
+        return [step.condition(features) for step in self.flow_steps()]
 
     def flow_steps(self) -> list[FlowStep]:
         """The flow steps, in encoding order."""
@@ -242,7 +199,9 @@ class ConditionalFlow(nn.Module):
 
     def conditions(self, features: list[Features]) -> list[list[StepCondition]]:
         """One list of step conditions a level, from one set of features a level."""
-        return [level.conditions(own) for level, own in zip(self.each(), features, strict=True)]
+        work = [(step, own) for level, own in zip(self.each(), features, strict=True) for step in level.flow_steps()]
+        found = iter(each_on_a_core(lambda piece: piece[0].condition(piece[1]), work, features[0].own.device))
+        return [list(islice(found, len(level.flow_steps()))) for level in self.each()]
 
     def each(self) -> list[Level]:
         """The levels, finest first."""
@@ -269,6 +228,12 @@ class ConditionalFlow(nn.Module):
 
     def decode(self, latents: list[Tensor], conditions: list[list[StepCondition]]) -> Tensor:
         """Undo ``encode``: latents -> x (b, 3, H, W)."""
+        if conditions[0][0].coupling.shape[0] > 1:
+            return self._decode(conditions, latents)
+        samples = list(zip(*(z.split(1) for z in latents), strict=True))
+        return torch.cat(each_on_a_core(partial(self._decode, conditions), samples, latents[0].device))
+
+    def _decode(self, conditions: list[list[StepCondition]], latents: Sequence[Tensor]) -> Tensor:
         *leaving, x = latents
         for level, own in zip(reversed(self.each()), reversed(conditions), strict=True):
             x = level.decode(x, leaving.pop() if level.split is not None else None, own)

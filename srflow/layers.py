@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srflow.constants import Constants
+from srflow.convolution import channels_last, convolve
 
 Condition = TypeVar("Condition")
 
@@ -106,16 +107,60 @@ class InvertibleConv1x1(FlowLayer[None]):
         super().__init__()
         self.weight = nn.Parameter(nn.init.orthogonal_(torch.empty(channels, channels)))
 
+    def log_abs_det(self) -> Tensor:
+        """log|det weight|, float64: what every pixel adds to the log-determinant."""
+        return torch.linalg.slogdet(self.weight.double()).logabsdet
+
+    def inverted(self) -> Tensor:
+        """The inverse matrix (c, c), float64. Raises torch.linalg.LinAlgError for a singular one."""
+        return torch.linalg.inv(self.weight.double())
+
     def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
         """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
-        log_det = self.constant("log_det", lambda: torch.linalg.slogdet(self.weight.double()).logabsdet, self.weight)
-        log_det = log_det.to(x.dtype) * (x.shape[-2] * x.shape[-1])
-        return F.conv2d(x, self.weight[:, :, None, None]), log_det.expand(x.shape[0])
+        log_det = self.log_abs_det().to(x.dtype) * (x.shape[-2] * x.shape[-1])
+        return convolve(x, self.weight[:, :, None, None]), log_det.expand(x.shape[0])
 
     def inverse(self, z: Tensor, cond: None = None) -> Tensor:
         """(b, c, h, w) -> the same shape. Raises torch.linalg.LinAlgError for a singular matrix."""
-        inverse = self.constant("inverse", lambda: torch.linalg.inv(self.weight.double()).to(z.dtype), self.weight)
-        return F.conv2d(z, inverse[:, :, None, None])
+        return convolve(z, self.inverted().to(z.dtype)[:, :, None, None])
+
+
+class Mixing(NamedTuple):
+    """A 1x1 convolution of few channels: matrix (c, c) and bias (c, 1)."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(b, c, h, w) -> the same shape. As a matrix product, which measured 3 to 15 times as fast on a CPU."""
+        weight = self.weight.expand(x.shape[0], -1, -1)
+        return torch.baddbmm(self.bias, weight, x.flatten(2)).view(x.shape)
+
+
+class ChannelMixing(Constants):
+    """An ActNorm and an invertible 1x1 convolution, computed as one convolution in either direction."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm, self.mix = ActNorm(channels), InvertibleConv1x1(channels)
+
+    def normalize_and_mix(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
+        mixing, log_det = self.constant("forward", self._forward, *self.parameters())
+        log_det = log_det.to(x.dtype) * (x.shape[-2] * x.shape[-1])
+        return mixing(x), log_det.expand(x.shape[0])
+
+    def unmix(self, z: Tensor) -> Tensor:
+        """Undo ``normalize_and_mix``. Raises torch.linalg.LinAlgError for a singular matrix."""
+        return self.constant("inverse", self._inverse, *self.parameters())(z)
+
+    def _forward(self) -> tuple[Mixing, Tensor]:
+        weight = self.mix.weight * self.norm.log_scale.exp().flatten()
+        return Mixing(weight, weight @ self.norm.bias.flatten(1)), self.norm.log_scale.sum() + self.mix.log_abs_det()
+
+    def _inverse(self) -> Mixing:
+        weight = (-self.norm.log_scale.double()).exp().flatten(1) * self.mix.inverted()
+        return Mixing(weight.to(self.mix.weight.dtype), -self.norm.bias.flatten(1))
 
 
 class ZeroConv(Constants):
@@ -130,7 +175,7 @@ class ZeroConv(Constants):
     def forward(self, x: Tensor) -> Tensor:
         """(b, i, h, w) -> (b, o, h, w)."""
         weight, bias = self.constant("scaled", self.scaled, *self.parameters())
-        return F.conv2d(x, weight, bias, padding=1)
+        return convolve(x, weight, bias)
 
     def scaled(self) -> tuple[Tensor, Tensor]:
         """Weight and bias, the scale folded in."""
@@ -139,10 +184,18 @@ class ZeroConv(Constants):
 
 
 class Affine(NamedTuple):
-    """z = (x + shift) * scale, elementwise, with scale between a floor and one above it."""
+    """z = (x - centre) * scale, elementwise, with scale between a floor and one above it."""
 
-    shift: Tensor
+    centre: Tensor
     scale: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """X -> z; a batch of 1 serves any batch."""
+        return (x - self.centre) * self.scale
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """Z -> x."""
+        return torch.addcdiv(self.centre, z, self.scale)
 
 
 class NetworkWeights(NamedTuple):
@@ -176,24 +229,30 @@ class AffineNetwork(nn.Module):
         self.norm_mix.initialize(self.mix(F.relu(self.norm_first(hidden)[0])))
 
     def folded(self) -> NetworkWeights:
-        """The weights that ``apply_networks`` takes."""
+        """The weights that ``apply_network`` takes."""
         norm = self.norm_mix.folded()
-        return NetworkWeights(self.mix.weight * norm.scale[..., None], norm.bias, *self.last.scaled())
+        (shift, scale), (shift_bias, scale_bias) = (part.chunk(2) for part in self.last.scaled())
+        # The released networks predict minus the centre, and the scale before sigmoid(scale + 2).
+        last, last_bias = torch.cat([-shift, scale]), torch.cat([-shift_bias, scale_bias + 2])
+        return NetworkWeights(self.mix.weight * norm.scale[..., None], norm.bias, channels_last(last), last_bias)
 
 
-def apply_networks(hidden: Tensor, weights: NetworkWeights, number: int) -> Tensor:
-    """Several AffineNetworks side by side: (b, number*width, h, w), normalised -> (b, number*2*channels, h, w)."""
-    mixed = F.conv2d(F.relu(hidden), weights.mix, weights.mix_bias, groups=number).relu_()
-    return F.conv2d(mixed, weights.last, weights.last_bias, padding=1, groups=number)
+def apply_network(hidden: Tensor, weights: NetworkWeights) -> Tensor:
+    """An AffineNetwork from its first convolution's output, rectified: (b, width, h, w) -> (b, 2*channels, h, w).
+
+    Wide maps are channels last, the result is not.
+    """
+    mixed = convolve(hidden, weights.mix, weights.mix_bias).relu_()
+    return convolve(mixed, weights.last, weights.last_bias).contiguous()
 
 
 def affine(output: Tensor, floor: float) -> Affine:
-    """Of a network's output (b, 2*channels, h, w) the first half is the shift, the sigmoid of the second the scale.
+    """Of a network's output (b, 2*channels, h, w) the first half is the centre, the sigmoid of the second the scale.
 
     ``floor`` is the least scale: the inverse divides by it.
     """
-    shift, scale = output.chunk(2, 1)
-    return Affine(shift, torch.sigmoid(scale + 2) + floor)
+    centre, scale = output.chunk(2, 1)
+    return Affine(centre, torch.sigmoid(scale) + floor)
 
 
 class AffineInjector(FlowLayer[Affine]):
@@ -205,11 +264,11 @@ class AffineInjector(FlowLayer[Affine]):
 
     def forward(self, x: Tensor, cond: Affine) -> tuple[Tensor, Tensor]:
         """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
-        return (x + cond.shift) * cond.scale, _log_det(cond.scale).expand(x.shape[0])
+        return cond.forward(x), _log_det(cond.scale).expand(x.shape[0])
 
     def inverse(self, z: Tensor, cond: Affine) -> Tensor:
         """(b, c, h, w) -> the same shape."""
-        return z / cond.scale - cond.shift
+        return cond.inverse(z)
 
 
 class AffineCoupling(FlowLayer[Tensor]):
@@ -233,21 +292,22 @@ class AffineCoupling(FlowLayer[Tensor]):
     def forward(self, x: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
         """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
         kept, changed = x[:, : self.kept], x[:, self.kept :]
-        shift, scale = self._affine(kept, cond)
-        return torch.cat([kept, (changed + shift) * scale], 1), _log_det(scale)
+        affine = self._affine(kept, cond)
+        return torch.cat([kept, affine.forward(changed)], 1), _log_det(affine.scale)
 
     def inverse(self, z: Tensor, cond: Tensor) -> Tensor:
         """(b, c, h, w) -> the same shape."""
         kept, changed = z[:, : self.kept], z[:, self.kept :]
-        shift, scale = self._affine(kept, cond)
-        return torch.cat([kept, changed / scale - shift], 1)
+        return torch.cat([kept, self._affine(kept, cond).inverse(changed)], 1)
 
     def _affine(self, kept: Tensor, cond: Tensor) -> Affine:
         first, weights = self.constant("folded", self._folded, *self.parameters())
-        return affine(apply_networks(F.conv2d(kept, first, padding=1) + cond, weights, 1), self.floor)
+        # The first half's share has the batch of the samples, ``cond`` may have one of 1.
+        return affine(apply_network(convolve(kept, first).add_(cond).relu_(), weights), self.floor)
 
     def _folded(self) -> tuple[Tensor, NetworkWeights]:
-        return self.first.weight * self.network.norm_first.folded().scale[..., None], self.network.folded()
+        first = self.first.weight * self.network.norm_first.folded().scale[..., None]
+        return channels_last(first), self.network.folded()
 
 
 class Split(FlowLayer[None]):

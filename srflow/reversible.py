@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from srflow.conditions import Features
-from srflow.flow import ConditionalFlow, FlowStep, Level, StepCondition, join, step_conditions
+from srflow.flow import ConditionalFlow, FlowStep, Level
 
 
 def encode_reversibly(flow: ConditionalFlow, x: Tensor, features: list[Features]) -> tuple[list[Tensor], Tensor]:
@@ -50,7 +50,7 @@ class _Steps(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         log_det = x.new_zeros(x.shape[0])
         for step in steps:
-            x, share = step(x, _condition(step, Features(own, stacked)))
+            x, share = step(x, step.condition(Features(own, stacked)))
             log_det = log_det + share
         ctx.steps = steps
         ctx.save_for_backward(own, stacked, x)
@@ -64,7 +64,7 @@ class _Steps(torch.autograd.Function):
         grad_parameters: list[Tensor | None] = []
         for step in reversed(ctx.steps):
             with torch.enable_grad():
-                condition = _condition(step, features)
+                condition = step.condition(features)
             x = step.inverse(z, condition).detach().requires_grad_()
             with torch.enable_grad():
                 outputs = step(x, condition)
@@ -78,7 +78,3 @@ class _Steps(torch.autograd.Function):
             ] + grad_parameters
             z = x.detach()
         return None, *grad_features, grad_z, *grad_parameters
-
-
-def _condition(step: FlowStep, features: Features) -> StepCondition:
-    return step_conditions([step], features, join([step]))[0]

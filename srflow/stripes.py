@@ -17,7 +17,7 @@ from torch import Tensor
 
 from srflow.conditions import Features
 from srflow.encoder import Encoder
-from srflow.flow import ConditionalFlow, FlowStep, join, step_conditions
+from srflow.flow import ConditionalFlow, FlowStep
 
 BLOCK_HALO = 16
 """LR rows of its neighbours that a stripe needs for one encoder block: 15 convolutions, made even."""
@@ -99,13 +99,12 @@ def _by_stripes(function: Callable[[Tensor], Tensor], x: Tensor, scale: int, row
 
 
 def _invert_step(step: FlowStep, x: Tensor, features: Features, rows: int) -> Tensor:
-    weights = join([step])
     out = torch.empty_like(x)
     height = features.stacked.shape[-2]
     for stripe in stripes(height, rows, STEP_HALO):
         at_level = slice(stripe.first * x.shape[-2] // height, stripe.last * x.shape[-2] // height)
         part = Features(features.own[..., at_level, :], features.stacked[..., stripe.first : stripe.last, :])
-        inverse = step.inverse(x[..., at_level, :], step_conditions([step], part, weights)[0])
+        inverse = step.inverse(x[..., at_level, :], step.condition(part))
         _place(out, inverse, stripe, x.shape[-2] / height)
     return out
 
