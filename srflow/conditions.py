@@ -28,17 +28,17 @@ class Features(NamedTuple):
 
 
 class FirstWeights(NamedTuple):
-    """Weights of a step's first convolutions, injector's channels first, with the ActNorms behind them folded in."""
+    """Weights of one first convolution, with the ActNorm behind it folded in."""
 
     own: Tensor
-    """(2 * width, features, 3, 3)."""
+    """(width, features, 3, 3)."""
     stacked: Tensor
-    """(9 * 2 * width, stacked, 1, 1), tap by tap, where the level is larger than LR, else as a convolution takes it."""
+    """(9 * width, stacked), tap by tap, where the level is larger than LR, else (width, stacked, 3, 3)."""
     bias: Tensor
 
 
 class FirstConvolution(nn.Module):
-    """The first convolutions of a step's injector and coupling, as far as they see the LR picture.
+    """The first convolutions of a step's injector and coupling, in this order, as far as they see the LR picture.
 
     ``enlargement`` is the level's size over LR size: an integer, or 1/2 for the deepest level.
     """
@@ -51,23 +51,22 @@ class FirstConvolution(nn.Module):
         nn.init.normal_(self.own, std=0.05)
         nn.init.normal_(self.stacked, std=0.05)
 
-    def folded(self, norm: Folded) -> FirstWeights:
-        """The weights with the ActNorm of the (2 * width) outputs."""
+    def folded(self, norms: list[Folded]) -> list[FirstWeights]:
+        """The injector's weights and the coupling's, each with the ActNorm of its (width) outputs."""
+        return [self._folded(*parts) for parts in zip(self.own.chunk(2), self.stacked.chunk(2), norms, strict=True)]
+
+    def _folded(self, own: Tensor, stacked: Tensor, norm: Folded) -> FirstWeights:
         scale = norm.scale[..., None]
-        stacked = self.stacked * scale
-        if self.enlargement > 1:
-            stacked = stacked.permute(2, 3, 0, 1).flatten(0, 2)[..., None, None]
-        return FirstWeights(channels_last(self.own * scale), channels_last(stacked), norm.bias)
+        stacked = stacked * scale
+        stacked = stacked.permute(2, 3, 0, 1).flatten(0, 2) if self.enlargement > 1 else channels_last(stacked)
+        return FirstWeights(channels_last(own * scale), stacked, norm.bias)
 
 
-def convolve_features(features: Features, weights: FirstWeights, enlargement: Fraction) -> tuple[Tensor, Tensor]:
-    """The LR picture's share of the injector's and the coupling's first convolution, (b, width, h, w) each."""
+def convolve_features(features: Features, weights: FirstWeights, enlargement: Fraction) -> Tensor:
+    """The LR picture's share of a first convolution, (b, width, h, w)."""
     out = convolve(features.own, weights.own, weights.bias)
     if enlargement > 1:
-        out = add_convolved_enlarged(out, features.stacked, weights.stacked, int(enlargement))
-    else:
-        # Nearest-neighbour shrinking keeps the first pixel of every patch.
-        stride = enlargement.denominator
-        out = out.add_(convolve(features.stacked[..., ::stride, ::stride], weights.stacked))
-    injector, coupling = out.chunk(2, 1)
-    return injector, coupling
+        return add_convolved_enlarged(out, features.stacked, weights.stacked, int(enlargement))
+    # Nearest-neighbour shrinking keeps the first pixel of every patch.
+    stride = enlargement.denominator
+    return out.add_(convolve(features.stacked[..., ::stride, ::stride], weights.stacked))

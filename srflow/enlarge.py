@@ -14,12 +14,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.grad import conv2d_input, conv2d_weight
 
-from srflow.convolution import channels_last, convolve
+from srflow.convolution import channels_last
 
-BAND_BYTES = 8388608
+BAND_BYTES = 2 * 2**20
 """Products of the taps are computed for so many rows at a time that they stay in the processor's caches."""
 
 
@@ -27,7 +27,7 @@ def add_convolved_enlarged(out: Tensor, x: Tensor, taps: Tensor, scale: int) -> 
     """Out + conv2d(nearest-enlarged x, weight, padding=1), for a weight given tap by tap; overwrites ``out``.
 
     x (b, c, h, w), out (b, o, scale*h, scale*w), both channels last, scale >= 2, and
-    taps (9*o, c, 1, 1) = weight.permute(2, 3, 0, 1) of a weight (o, c, 3, 3), flattened.
+    taps (9*o, c) = weight.permute(2, 3, 0, 1).flatten(0, 2) of a weight (o, c, 3, 3).
     """
     return _AddConvolvedEnlarged.apply(out, x, taps, scale)  # type: ignore[no-any-return, no-untyped-call]
 
@@ -44,26 +44,24 @@ class _AddConvolvedEnlarged(torch.autograd.Function):
         rows = max(1, BAND_BYTES // (x.shape[0] * x.shape[-1] * taps.shape[0] * x.element_size()))
         for start in range(0, height, rows):
             stop, first = min(start + rows, height), max(start - 1, 0)
-            products = _tap_by_tap(convolve(x[..., first : stop + 1, :], taps))
-            down = _windows(products, 1, 3, min(scale, 3))[:, start - first : stop - first]
+            products = F.linear(x[..., first : stop + 1, :].permute(0, 2, 3, 1), taps)
+            down = _windows(products.view(*products.shape[:3], 3, 3, -1), 1, 3, min(scale, 3))[
+                :, start - first : stop - first
+            ]
             windows = _windows(down, 2, 4, scale)
             for kind, lines in enumerate(_lines_by_kind(scale)):
                 patches[:, start:stop, lines] += windows[:, :, :, kind].unsqueeze(2)
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # noqa: ANN401
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None]:  # noqa: ANN401
         (x, taps), scale = ctx.saved_tensors, ctx.scale
         patches = _patch_by_patch(channels_last(grad), scale)
         windows = torch.stack([patches[:, :, lines].sum(2) for lines in _lines_by_kind(scale)], 3)
-        products = _windows_transposed(_windows_transposed(windows, 2, 4), 1, 3).flatten(3).permute(0, 3, 1, 2)
-        return grad, conv2d_input(x.shape, taps, products), conv2d_weight(x, taps.shape, products), None
-
-
-def _tap_by_tap(products: Tensor) -> Tensor:
-    """(b, 9*o, h, w) -> (b, h, w, 3, 3, o), a view."""
-    last = channels_last(products).permute(0, 2, 3, 1)
-    return last.view(*last.shape[:3], 3, 3, -1)
+        products = _windows_transposed(_windows_transposed(windows, 2, 4), 1, 3).flatten(3)
+        grad_x = (products @ taps).permute(0, 3, 1, 2) if ctx.needs_input_grad[1] else None
+        grad_taps = products.flatten(0, 2).T @ x.permute(0, 2, 3, 1).flatten(0, 2) if ctx.needs_input_grad[2] else None
+        return grad, grad_x, grad_taps, None
 
 
 def _patch_by_patch(x: Tensor, scale: int) -> Tensor:

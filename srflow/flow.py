@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from concurrent.futures import Future
 from fractions import Fraction
 from functools import partial
-from itertools import islice
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srflow.conditions import (
@@ -19,8 +19,7 @@ from srflow.conditions import (
     convolve_features,
 )
 from srflow.config import SRFlowConfig
-from srflow.convolution import channels_last
-from srflow.cores import each_on_a_core
+from srflow.cores import Cores, fit_in_cache
 from srflow.layers import (
     SCALE_FLOOR,
     Affine,
@@ -32,8 +31,8 @@ from srflow.layers import (
     NetworkWeights,
     Split,
     Squeeze,
-    affine,
     apply_network,
+    to_affine,
 )
 
 
@@ -44,6 +43,10 @@ class StepCondition(NamedTuple):
     """(b, c, h, w) each."""
     coupling: Tensor
     """(b, width, h, w): the LR picture's share of the coupling's first convolution, normalised."""
+
+
+Conditions = list[list[Future[StepCondition]]]
+"""What the flow takes from the LR picture, finest level first, perhaps still being computed."""
 
 
 class TransitionStep(ChannelMixing, FlowLayer[None]):
@@ -69,9 +72,12 @@ class FlowStep(ChannelMixing, FlowLayer[StepCondition]):
     @torch.no_grad()
     def initialize(self, x: Tensor, features: Features) -> Tensor:
         """Set every ActNorm of the step from a first batch x (b, c, h, w); returns the step's output."""
-        width = self.first.own.shape[0]
+        width = self.first.own.shape[0] // 2
         plain = Folded(self.first.own.new_ones(width, 1, 1), self.first.own.new_zeros(width))
-        injector, coupling = convolve_features(features, self.first.folded(plain), self.first.enlargement)
+        injector, coupling = (
+            convolve_features(features, weights, self.first.enlargement)
+            for weights in self.first.folded([plain, plain])
+        )
         self.norm.initialize(x)
         self.injector.network.initialize(injector)
         mixed, _ = self.normalize_and_mix(x)
@@ -80,15 +86,16 @@ class FlowStep(ChannelMixing, FlowLayer[StepCondition]):
 
     def condition(self, features: Features) -> StepCondition:
         """All that the step takes from the LR picture."""
-        first, network = self.constant("condition", self._weights, *self.parameters())
-        injector, coupling = convolve_features(features, first, self.first.enlargement)
-        output = apply_network(F.relu(injector), network)
-        return StepCondition(affine(output, self.coupling.floor), channels_last(coupling))
+        (injector, coupling), network = self.constant("condition", self._weights, *self.parameters())
+        hidden = convolve_features(features, injector, self.first.enlargement).relu_()
+        output = apply_network(hidden, network)
+        return StepCondition(
+            to_affine(output, self.coupling.floor), convolve_features(features, coupling, self.first.enlargement)
+        )
 
-    def _weights(self) -> tuple[FirstWeights, NetworkWeights]:
+    def _weights(self) -> tuple[list[FirstWeights], NetworkWeights]:
         norms = [layer.network.norm_first.folded() for layer in (self.injector, self.coupling)]
-        norm = Folded(*(torch.cat(parts) for parts in zip(*norms, strict=True)))
-        return self.first.folded(norm), self.injector.network.folded()
+        return self.first.folded(norms), self.injector.network.folded()
 
     def forward(self, x: Tensor, cond: StepCondition) -> tuple[Tensor, Tensor]:
         """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
@@ -116,10 +123,6 @@ class Level(nn.Module):
         self.steps = nn.ModuleList(steps)
         self.split = split
 
-    def conditions(self, features: Features) -> list[StepCondition]:
-        """All that depends on the LR picture alone, one entry a flow step."""
-        return [step.condition(features) for step in self.flow_steps()]
-
     def flow_steps(self) -> list[FlowStep]:
         """The flow steps, in encoding order."""
         return [step for step in self.steps if isinstance(step, FlowStep)]
@@ -139,11 +142,11 @@ class Level(nn.Module):
             x = step.initialize(x, features)
         return x if self.split is None else self.split(x, None)[0][:, : self.split.kept]
 
-    def encode(self, x: Tensor, conditions: list[StepCondition]) -> tuple[Tensor, Tensor | None, Tensor]:
+    def encode(self, x: Tensor, conditions: Sequence[Future[StepCondition]]) -> tuple[Tensor, Tensor | None, Tensor]:
         """From x (b, c, h, w): what goes on, the latent that leaves (None without a split), log_det (b,)."""
         x, log_det = self.enter(x)
         for step, condition in zip(self.flow_steps(), conditions, strict=True):
-            x, share = step(x, condition)
+            x, share = step(x, condition.result())
             log_det = log_det + share
         x, latent, share = self.leave(x)
         return x, latent, log_det + share
@@ -163,13 +166,18 @@ class Level(nn.Module):
         x, log_det = self.split(x, None)
         return x[:, : self.split.kept], x[:, self.split.kept :], log_det
 
-    def decode(self, x: Tensor, latent: Tensor | None, conditions: list[StepCondition]) -> Tensor:
-        """Undo ``encode``."""
+    def decode(self, x: Tensor, latent: Tensor | None, conditions: Sequence[Future[StepCondition]]) -> Tensor:
+        """Undo ``encode``. Several samples of one LR picture are decoded as many at a time as the caches hold."""
         if self.split is not None:
             assert latent is not None
             x = self.split.inverse(torch.cat([x, latent], 1))
+        shared = conditions[-1].result().coupling
+        together = fit_in_cache(shared, len(x)) if len(shared) == 1 else len(x)
+        return torch.cat([self._undo_steps(samples, conditions) for samples in torch.split(x, together)])
+
+    def _undo_steps(self, x: Tensor, conditions: Sequence[Future[StepCondition]]) -> Tensor:
         for step, condition in zip(reversed(self.flow_steps()), reversed(conditions), strict=True):
-            x = step.inverse(x, condition)
+            x = step.inverse(x, condition.result())
         for layer in reversed(self.unconditional()):
             x = layer.inverse(x, None)
         return x
@@ -197,11 +205,16 @@ class ConditionalFlow(nn.Module):
             self.levels.append(Level(channels, config.transitions, steps, split))
             channels = 4 * channels if split is None else 2 * channels
 
-    def conditions(self, features: list[Features]) -> list[list[StepCondition]]:
-        """One list of step conditions a level, from one set of features a level."""
-        work = [(step, own) for level, own in zip(self.each(), features, strict=True) for step in level.flow_steps()]
-        found = iter(each_on_a_core(lambda piece: piece[0].condition(piece[1]), work, features[0].own.device))
-        return [list(islice(found, len(level.flow_steps()))) for level in self.each()]
+    def conditions(self, features: list[Features], cores: Cores) -> Conditions:
+        """Have the conditions of every step computed, one list a level, from one set of features a level.
+
+        The deepest level's last step comes first: there decoding begins, and need not wait for the rest.
+        """
+        levels = [
+            [cores.executor.submit(step.condition, own) for step in reversed(level.flow_steps())]
+            for level, own in zip(reversed(self.each()), reversed(features), strict=True)
+        ]
+        return [level[::-1] for level in reversed(levels)]
 
     def each(self) -> list[Level]:
         """The levels, finest first."""
@@ -217,7 +230,7 @@ class ConditionalFlow(nn.Module):
                 channels = split.kept
         return [*shapes, (channels, height >> len(self.levels), width >> len(self.levels))]
 
-    def encode(self, x: Tensor, conditions: list[list[StepCondition]]) -> tuple[list[Tensor], Tensor]:
+    def encode(self, x: Tensor, conditions: Conditions) -> tuple[list[Tensor], Tensor]:
         """From x (b, 3, H, W): latents, finest first, the deepest last, and log|det d latents / d x| (b,)."""
         latents, log_det = [], x.new_zeros(x.shape[0])
         for level, own in zip(self.each(), conditions, strict=True):
@@ -226,14 +239,17 @@ class ConditionalFlow(nn.Module):
             latents += [] if latent is None else [latent]
         return [*latents, x], log_det
 
-    def decode(self, latents: list[Tensor], conditions: list[list[StepCondition]]) -> Tensor:
-        """Undo ``encode``: latents -> x (b, 3, H, W)."""
-        if conditions[0][0].coupling.shape[0] > 1:
+    def decode(self, latents: list[Tensor], conditions: Conditions, cores: Cores) -> Tensor:
+        """Undo ``encode``: latents -> x (b, 3, H, W). Conditions of a batch of 1 serve any number of latents."""
+        if conditions[-1][-1].result().coupling.shape[0] > 1:
             return self._decode(conditions, latents)
-        samples = list(zip(*(z.split(1) for z in latents), strict=True))
-        return torch.cat(each_on_a_core(partial(self._decode, conditions), samples, latents[0].device))
+        share = math.ceil(len(latents[0]) / cores.number)
+        samples = list(zip(*(torch.split(z, share) for z in latents), strict=True))
+        if len(samples) == 1:
+            return self._decode(conditions, latents)
+        return torch.cat(list(cores.executor.map(partial(self._decode, conditions), samples)))
 
-    def _decode(self, conditions: list[list[StepCondition]], latents: Sequence[Tensor]) -> Tensor:
+    def _decode(self, conditions: Conditions, latents: Sequence[Tensor]) -> Tensor:
         *leaving, x = latents
         for level, own in zip(reversed(self.each()), reversed(conditions), strict=True):
             x = level.decode(x, leaving.pop() if level.split is not None else None, own)

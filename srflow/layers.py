@@ -63,8 +63,8 @@ class Folded(NamedTuple):
     bias: Tensor
 
 
-class ActNorm(FlowLayer[None]):
-    """Shift and scale of every channel (Glow, section 3.1): z = (x + bias) * exp(log_scale).
+class ActNorm(nn.Module):
+    """Shift and scale of every channel (Glow, section 3.1): (x + bias) * exp(log_scale).
 
     ``initialize`` sets them from a first batch, by an explicit call, so that every process starts from equal values.
     """
@@ -76,28 +76,23 @@ class ActNorm(FlowLayer[None]):
 
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
-        """Give every channel of x (b, c, h, w) mean 0 and variance 1."""
+        """Give every channel of x (b, c, h, w) mean 0 and variance 1; a constant one is multiplied by 1000 at most."""
         mean = x.mean((0, 2, 3)).view(-1, 1, 1)
         deviation = (x - mean).square().mean((0, 2, 3)).sqrt().view(-1, 1, 1)
         self.bias.copy_(-mean)
-        self.log_scale.copy_(-(deviation + 1e-6).log())
+        self.log_scale.copy_(-(deviation.clamp_min(1e-3) + 1e-6).log())
 
     def folded(self) -> Folded:
         """Scale and bias that a convolution before this layer takes into its weights, (c, 1, 1) and (c,)."""
         scale = self.log_scale.exp()
         return Folded(scale, (self.bias * scale).flatten())
 
-    def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
-        """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
-        log_det = self.log_scale.sum() * (x.shape[-2] * x.shape[-1])
-        return (x + self.bias) * self.log_scale.exp(), log_det.expand(x.shape[0])
-
-    def inverse(self, z: Tensor, cond: None = None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """(b, c, h, w) -> the same shape."""
-        return z * (-self.log_scale).exp() - self.bias
+        return (x + self.bias) * self.log_scale.exp()
 
 
-class InvertibleConv1x1(FlowLayer[None]):
+class InvertibleConv1x1(nn.Module):
     """One full matrix that mixes the channels of every pixel (Glow, section 3.2), at first a random rotation.
 
     Inverse and log-determinant are computed in float64: the couplings after them multiply what they lose.
@@ -109,20 +104,13 @@ class InvertibleConv1x1(FlowLayer[None]):
 
     def log_abs_det(self) -> Tensor:
         """log|det weight|, float64: what every pixel adds to the log-determinant."""
-        return torch.linalg.slogdet(self.weight.double()).logabsdet
+        found: Tensor = torch.linalg.slogdet(self.weight.double()).logabsdet
+        return found
 
     def inverted(self) -> Tensor:
         """The inverse matrix (c, c), float64. Raises torch.linalg.LinAlgError for a singular one."""
-        return torch.linalg.inv(self.weight.double())
-
-    def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
-        """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
-        log_det = self.log_abs_det().to(x.dtype) * (x.shape[-2] * x.shape[-1])
-        return convolve(x, self.weight[:, :, None, None]), log_det.expand(x.shape[0])
-
-    def inverse(self, z: Tensor, cond: None = None) -> Tensor:
-        """(b, c, h, w) -> the same shape. Raises torch.linalg.LinAlgError for a singular matrix."""
-        return convolve(z, self.inverted().to(z.dtype)[:, :, None, None])
+        found: Tensor = torch.linalg.inv(self.weight.double())
+        return found
 
 
 class Mixing(NamedTuple):
@@ -146,13 +134,16 @@ class ChannelMixing(Constants):
 
     def normalize_and_mix(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
-        mixing, log_det = self.constant("forward", self._forward, *self.parameters())
+        mixing, log_det = self.constant("forward", self._forward, *self._sources())
         log_det = log_det.to(x.dtype) * (x.shape[-2] * x.shape[-1])
         return mixing(x), log_det.expand(x.shape[0])
 
     def unmix(self, z: Tensor) -> Tensor:
         """Undo ``normalize_and_mix``. Raises torch.linalg.LinAlgError for a singular matrix."""
-        return self.constant("inverse", self._inverse, *self.parameters())(z)
+        return self.constant("inverse", self._inverse, *self._sources())(z)
+
+    def _sources(self) -> tuple[Tensor, ...]:
+        return self.norm.bias, self.norm.log_scale, self.mix.weight
 
     def _forward(self) -> tuple[Mixing, Tensor]:
         weight = self.mix.weight * self.norm.log_scale.exp().flatten()
@@ -190,12 +181,16 @@ class Affine(NamedTuple):
     scale: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
-        """X -> z; a batch of 1 serves any batch."""
+        """From x to z; a batch of 1 serves any batch."""
         return (x - self.centre) * self.scale
 
     def inverse(self, z: Tensor) -> Tensor:
-        """Z -> x."""
+        """From z to x."""
         return torch.addcdiv(self.centre, z, self.scale)
+
+    def log_det(self) -> Tensor:
+        """log|det dz/dx|, (b,)."""
+        return self.scale.log().flatten(1).sum(1)
 
 
 class NetworkWeights(NamedTuple):
@@ -226,7 +221,7 @@ class AffineNetwork(nn.Module):
     def initialize(self, hidden: Tensor) -> None:
         """Set the inner ActNorms from a first batch, before any normalisation."""
         self.norm_first.initialize(hidden)
-        self.norm_mix.initialize(self.mix(F.relu(self.norm_first(hidden)[0])))
+        self.norm_mix.initialize(self.mix(F.relu(self.norm_first(hidden))))
 
     def folded(self) -> NetworkWeights:
         """The weights that ``apply_network`` takes."""
@@ -242,11 +237,12 @@ def apply_network(hidden: Tensor, weights: NetworkWeights) -> Tensor:
 
     Wide maps are channels last, the result is not.
     """
-    mixed = convolve(hidden, weights.mix, weights.mix_bias).relu_()
+    # In place only without gradients: autograd copies whole maps where it has to follow a change through a view.
+    mixed = F.relu(convolve(hidden, weights.mix, weights.mix_bias), inplace=not torch.is_grad_enabled())
     return convolve(mixed, weights.last, weights.last_bias).contiguous()
 
 
-def affine(output: Tensor, floor: float) -> Affine:
+def to_affine(output: Tensor, floor: float) -> Affine:
     """Of a network's output (b, 2*channels, h, w) the first half is the centre, the sigmoid of the second the scale.
 
     ``floor`` is the least scale: the inverse divides by it.
@@ -264,7 +260,7 @@ class AffineInjector(FlowLayer[Affine]):
 
     def forward(self, x: Tensor, cond: Affine) -> tuple[Tensor, Tensor]:
         """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
-        return cond.forward(x), _log_det(cond.scale).expand(x.shape[0])
+        return cond.forward(x), cond.log_det().expand(x.shape[0])
 
     def inverse(self, z: Tensor, cond: Affine) -> Tensor:
         """(b, c, h, w) -> the same shape."""
@@ -292,18 +288,19 @@ class AffineCoupling(FlowLayer[Tensor]):
     def forward(self, x: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
         """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
         kept, changed = x[:, : self.kept], x[:, self.kept :]
-        affine = self._affine(kept, cond)
-        return torch.cat([kept, affine.forward(changed)], 1), _log_det(affine.scale)
+        affine = self.affine(kept, cond)
+        return torch.cat([kept, affine.forward(changed)], 1), affine.log_det()
 
     def inverse(self, z: Tensor, cond: Tensor) -> Tensor:
         """(b, c, h, w) -> the same shape."""
         kept, changed = z[:, : self.kept], z[:, self.kept :]
-        return torch.cat([kept, self._affine(kept, cond).inverse(changed)], 1)
+        return torch.cat([kept, self.affine(kept, cond).inverse(changed)], 1)
 
-    def _affine(self, kept: Tensor, cond: Tensor) -> Affine:
+    def affine(self, kept: Tensor, cond: Tensor) -> Affine:
+        """The map of the second half of the channels, from the first half (b, kept, h, w)."""
         first, weights = self.constant("folded", self._folded, *self.parameters())
         # The first half's share has the batch of the samples, ``cond`` may have one of 1.
-        return affine(apply_network(convolve(kept, first).add_(cond).relu_(), weights), self.floor)
+        return to_affine(apply_network(convolve(kept, first).add_(cond).relu_(), weights), self.floor)
 
     def _folded(self) -> tuple[Tensor, NetworkWeights]:
         first = self.first.weight * self.network.norm_first.folded().scale[..., None]
@@ -341,7 +338,3 @@ class Split(FlowLayer[None]):
         if self.bound is not None:
             log_deviation = self.bound * torch.tanh(log_deviation / self.bound)
         return mean, log_deviation
-
-
-def _log_det(scale: Tensor) -> Tensor:
-    return scale.log().flatten(1).sum(1)

@@ -6,6 +6,7 @@ Lugmayr et al., "SRFlow: Learning the Super-Resolution Space with Normalizing Fl
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from importlib.resources import files
 from pathlib import Path
 
@@ -17,9 +18,11 @@ from baselines.pretrained import Family, fill, load_pretrained
 from srbench.config import load_preset
 from srbench.types import SRBenchError, WeightsInfo
 from srbench.weights import load_weights
+from srflow.conditions import Features
 from srflow.config import SRFlowConfig
+from srflow.cores import SMALL, one_by_one, side_by_side
 from srflow.encoder import Encoder
-from srflow.flow import ConditionalFlow, StepCondition
+from srflow.flow import ConditionalFlow, Conditions
 from srflow.reversible import encode_reversibly
 from srflow.stripes import decode_in_stripes
 
@@ -74,12 +77,28 @@ class SRFlow(nn.Module):
 
     def decode(self, latents: list[Tensor], lr: Tensor) -> Tensor:
         """Latents as ``encode`` gives them and LR (b, 3, h, w) -> HR (b, 3, s*h, s*w), not clamped."""
-        hr = self.flow.decode(latents, self.conditions(lr))
+        if self._is_small(lr):
+            with side_by_side(lr.device) as cores:
+                hr = self.flow.decode(latents, self.flow.conditions(self._features(lr), cores), cores)
+        else:
+            conditions = self.conditions(lr)
+            few = len(latents[0]) < torch.get_num_threads()
+            with nullcontext(one_by_one()) if few else side_by_side(lr.device) as cores:
+                hr = self.flow.decode(latents, conditions, cores)
         return hr[..., : self.scale * lr.shape[-2], : self.scale * lr.shape[-1]]
 
-    def conditions(self, lr: Tensor) -> list[list[StepCondition]]:
+    def conditions(self, lr: Tensor) -> Conditions:
         """All that the flow takes from LR (b, 3, h, w); b = 1 serves any number of samples."""
-        return self.flow.conditions(self.encoder(_even(lr, 1, *lr.shape[-2:])))
+        features = None if self._is_small(lr) else self._features(lr)
+        with side_by_side(lr.device) as cores:
+            return self.flow.conditions(features or self._features(lr), cores)
+
+    def _features(self, lr: Tensor) -> list[Features]:
+        features: list[Features] = self.encoder(_even(lr, 1, *lr.shape[-2:]))
+        return features
+
+    def _is_small(self, lr: Tensor) -> bool:
+        return self.scale**2 * lr.shape[-2] * lr.shape[-1] <= SMALL
 
     def log_prob(self, hr: Tensor, lr: Tensor) -> Tensor:
         """The log-density log p(hr | lr) in nats, (b,): the density of the values in [0, 1]."""

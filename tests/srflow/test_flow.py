@@ -11,8 +11,8 @@ from torch.autograd.functional import jacobian
 from baselines.rrdb import RRDBConfig
 from srbench.types import StochasticSRModel
 from srflow import SRFlow, SRFlowConfig
-from srflow.conditions import Features, FirstConvolution, convolve_features, join_first
-from srflow.enlarge import convolve_enlarged
+from srflow.conditions import Features, FirstConvolution, convolve_features
+from srflow.convolution import channels_last
 from srflow.layers import Folded
 from srflow.model import PictureError
 
@@ -136,44 +136,33 @@ def test_initialise_normalises_every_step():
     torch.testing.assert_close(model.decode(latents, lr), hr, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("scale", [2, 3, 4, 8])
-def test_convolution_before_enlargement_equals_the_one_after(scale):
-    generator = torch.Generator().manual_seed(scale)
-    x, weight = (torch.randn(shape, generator=generator, dtype=torch.float64) for shape in [(2, 5, 4, 3), (6, 5, 3, 3)])
-    enlarged = x.repeat_interleave(scale, -1).repeat_interleave(scale, -2)
-    found = convolve_enlarged(x, weight.permute(2, 3, 0, 1), scale)
-    torch.testing.assert_close(found, F.conv2d(enlarged, weight, padding=1))
-
-
-def test_convolution_before_enlargement_has_the_right_gradients():
-    x = torch.randn(1, 2, 3, 2, dtype=torch.float64, requires_grad=True)
-    taps = torch.randn(3, 3, 3, 2, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda a, b: convolve_enlarged(a, b, 4), (x, taps))
-
-
 @pytest.mark.parametrize("enlargement", ["1/2", "1", "2", "4"])
 def test_first_convolutions_equal_one_convolution_of_everything(enlargement):
     """Own features and nearest-resized stack side by side, as the paper's figure has it."""
     factor = Fraction(enlargement)
-    steps = [FirstConvolution(3, 4, width=2, enlargement=factor).double() for _ in range(3)]
-    norms = [Folded(torch.rand(4, 1, 1, dtype=torch.float64) + 0.5, torch.randn(4, dtype=torch.float64)) for _ in steps]
-    stacked = torch.randn(2, 4, 4, 6, dtype=torch.float64)
-    own = torch.randn(2, 3, int(4 * factor), int(6 * factor), dtype=torch.float64)
-    injectors, couplings = convolve_features(Features(own, stacked), join_first(steps, norms), factor)
+    first = FirstConvolution(3, 4, width=2, enlargement=factor).double()
+    norms = [Folded(torch.rand(2, 1, 1, dtype=torch.float64) + 0.5, torch.randn(2, dtype=torch.float64)) for _ in "ic"]
+    stacked = channels_last(torch.randn(2, 4, 4, 6, dtype=torch.float64))
+    own = channels_last(torch.randn(2, 3, int(4 * factor), int(6 * factor), dtype=torch.float64))
     everything = torch.cat([own, F.interpolate(stacked, own.shape[-2:])], 1)
-    for i, (step, norm) in enumerate(zip(steps, norms, strict=True)):
-        expected = F.conv2d(everything, torch.cat([step.own, step.stacked], 1), padding=1)
-        expected = expected * norm.scale + norm.bias[:, None, None]
-        found = torch.cat([injectors[:, 2 * i : 2 * i + 2], couplings[:, 2 * i : 2 * i + 2]], 1)
-        torch.testing.assert_close(found, expected)
+    weights = torch.cat([first.own, first.stacked], 1).chunk(2)
+    for weight, norm, folded in zip(weights, norms, first.folded(norms), strict=True):
+        expected = F.conv2d(everything, weight, padding=1) * norm.scale + norm.bias[:, None, None]
+        torch.testing.assert_close(convolve_features(Features(own, stacked), folded, factor), expected)
 
 
-def test_conditions_do_not_depend_on_how_many_steps_are_computed_together(monkeypatch):
-    model = build(4).double()
-    _, lr = pair(4, 4, 4)
-    together = model.conditions(lr)
-    monkeypatch.setattr("srflow.flow.GROUP_BYTES", 1)
-    for level, alone in zip(together, model.conditions(lr), strict=True):
-        for a, b in zip(level, alone, strict=True):
-            torch.testing.assert_close(a.injector, b.injector)
-            torch.testing.assert_close(a.coupling, b.coupling)
+@pytest.mark.parametrize("samples", [1, 2, 5])
+@pytest.mark.parametrize("limit", ["cores.CACHE_BYTES", "model.SMALL", None])
+def test_a_decoded_picture_does_not_depend_on_the_cores(monkeypatch, samples, limit):
+    model = build(4).double().eval()
+    _, lr = pair(4, 4, 6, batch=1)
+    latents = model._latents(lr[0], samples, 0.8, torch.Generator().manual_seed(0))
+    expected = model.decode(latents, lr).detach()
+    if limit:
+        monkeypatch.setattr(f"srflow.{limit}", 1)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    with torch.no_grad():
+        torch.testing.assert_close(model.decode(latents, lr), expected, rtol=0, atol=1e-10)
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(threads)

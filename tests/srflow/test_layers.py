@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.autograd.functional import jacobian
 
 from srflow.conditions import FirstConvolution
@@ -13,11 +14,10 @@ from srflow.layers import (
     Affine,
     AffineCoupling,
     AffineInjector,
-    InvertibleConv1x1,
     Split,
     Squeeze,
-    affine,
-    apply_networks,
+    apply_network,
+    to_affine,
 )
 
 CHANNELS, WIDTH, SIDE = 6, 5, 4
@@ -54,8 +54,6 @@ def both(batch):
 
 LAYERS = {
     "squeeze": (Squeeze, nothing),
-    "actnorm": (lambda: ActNorm(CHANNELS), nothing),
-    "conv1x1": (lambda: InvertibleConv1x1(CHANNELS), nothing),
     "injector": (lambda: AffineInjector(CHANNELS, WIDTH), random_affine),
     "coupling": (lambda: AffineCoupling(CHANNELS, WIDTH), hidden),
     "split": (lambda: Split(CHANNELS), nothing),
@@ -132,7 +130,7 @@ def test_squeeze_order():
 def test_actnorm_initialisation_normalises():
     layer, x = ActNorm(CHANNELS).double(), 3 * picture(4) + 2
     layer.initialize(x)
-    z, _ = layer(x)
+    z = layer(x)
     torch.testing.assert_close(z.mean((0, 2, 3)), torch.zeros(CHANNELS, dtype=torch.float64), rtol=0, atol=1e-9)
     torch.testing.assert_close(
         z.var((0, 2, 3), correction=0), torch.ones(CHANNELS, dtype=torch.float64), rtol=0, atol=1e-4
@@ -140,9 +138,9 @@ def test_actnorm_initialisation_normalises():
 
 
 def test_actnorm_initialisation_survives_a_constant_channel():
-    layer, x = ActNorm(CHANNELS), picture(2).float()
+    layer, x = TransitionStep(CHANNELS), picture(2).float()
     x[:, 0] = 0.5
-    layer.initialize(x)
+    layer.norm.initialize(x)
     assert all(parameter.isfinite().all() for parameter in layer.parameters())
     torch.testing.assert_close(layer.inverse(layer(x)[0]), x, rtol=1e-4, atol=1e-4)
 
@@ -150,32 +148,40 @@ def test_actnorm_initialisation_survives_a_constant_channel():
 def test_networks_start_as_a_fixed_contraction():
     """Zero-initialised last convolutions: no shift, and the scale sigmoid(2) + 0.0001 everywhere."""
     weights = AffineInjector(CHANNELS, WIDTH).network.folded()
-    shift, scale = affine(apply_networks(torch.randn(2, WIDTH, SIDE, SIDE), weights, 1), 1e-4)
-    assert torch.equal(shift, torch.zeros_like(shift))
+    centre, scale = to_affine(apply_network(torch.randn(2, WIDTH, SIDE, SIDE), weights), 1e-4)
+    assert torch.equal(centre, torch.zeros_like(centre))
     torch.testing.assert_close(scale, torch.full_like(scale, 0.880897))
+
+
+def test_a_transition_is_an_actnorm_and_a_convolution():
+    layer, x = randomised(TransitionStep(CHANNELS)), picture(2)
+    torch.testing.assert_close(layer(x)[0], F.conv2d(layer.norm(x), layer.mix.weight[:, :, None, None]))
 
 
 def test_kept_constants_follow_the_parameters():
     """Without gradients inverses are computed once; a change in place, a load or a cast must not go unnoticed."""
-    layer, x = InvertibleConv1x1(CHANNELS).double().eval(), picture(1)
+    layer, x = TransitionStep(CHANNELS).double().eval(), picture(1)
 
     def inverse():
         with torch.no_grad():
             return layer.inverse(x)
 
     def expected():
-        return torch.einsum("ij,bjhw->bihw", torch.linalg.inv(layer.weight.detach()), x.to(layer.weight.dtype))
+        matrix = torch.linalg.inv(layer.mix.weight.detach())
+        mixed = torch.einsum("ij,bjhw->bihw", matrix, x.to(matrix.dtype))
+        return (mixed * (-layer.norm.log_scale).exp() - layer.norm.bias).detach()
 
     torch.testing.assert_close(inverse(), expected())
     kept = layer._kept["inverse"][1]
     inverse()
     assert layer._kept["inverse"][1] is kept
     with torch.no_grad():
-        layer.weight.mul_(2)
+        layer.mix.weight.mul_(2)
+        layer.norm.log_scale.add_(0.1)
     torch.testing.assert_close(inverse(), expected())
-    layer.load_state_dict(InvertibleConv1x1(CHANNELS).state_dict())
+    layer.load_state_dict(TransitionStep(CHANNELS).state_dict())
     torch.testing.assert_close(inverse(), expected())
-    layer.weight.data += 0.1
+    layer.norm.bias.data += 0.1
     layer.eval()
     torch.testing.assert_close(inverse(), expected())
     optimizer = torch.optim.Adam(layer.parameters(), 0.1)
@@ -185,11 +191,11 @@ def test_kept_constants_follow_the_parameters():
 
 
 def test_constants_carry_gradients_in_training():
-    layer = InvertibleConv1x1(CHANNELS).double()
+    layer = TransitionStep(CHANNELS).double()
     with torch.no_grad():
         layer.inverse(picture(1))
     layer.inverse(picture(1)).sum().backward()
-    assert layer.weight.grad.abs().sum() > 0
+    assert layer.mix.weight.grad.abs().sum() > 0
 
 
 def test_the_scale_floor_bounds_the_inverse():

@@ -98,7 +98,7 @@ def test_every_layer(case):
     x, index = case.io["gt"], 0
     for level, own in zip(case.model.flow.each(), conditions, strict=True):
         layers = [(layer, None) for layer in level.unconditional()]
-        layers += list(zip(level.flow_steps(), own, strict=True))
+        layers += [(step, done.result()) for step, done in zip(level.flow_steps(), own, strict=True)]
         for layer, condition in layers:
             x, log_det = layer(x, condition)
             assert close(x[:1], case.trace[f"layer.{index:02}.out"], 2e-5), index
