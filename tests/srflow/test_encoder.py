@@ -64,7 +64,7 @@ def test_a_set_of_features_for_every_level(scale, size):
         assert own.own.shape == (2, FEATURES, size[0] * scale >> level, size[1] * scale >> level)
         assert own.stacked.shape == (2, 2 * FEATURES, *size)
         assert own.own.is_contiguous(memory_format=torch.channels_last)
-        assert own.stacked.is_contiguous()
+        assert own.stacked.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("long_skip", ["first", "trunk"])
