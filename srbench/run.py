@@ -31,6 +31,9 @@ from srbench.plan import SUITE, Bench, RunSpec, WorkItem, open_bench, plan
 from srbench.results import FILE, Row, read_all_rows
 from srbench.types import ImagePair, Metric, SRBenchError
 
+SAVED_SAMPLES = 5
+"""How many samples of a picture are kept as pictures; all are measured."""
+
 
 class RunError(SRBenchError):
     """A run that cannot start, or an item that cannot be measured."""
@@ -145,7 +148,7 @@ def _save_pictures(item: WorkItem, pair: ImagePair, pictures: Tensor, images: Pa
     if item.temperature is None and len(pictures) == 1:
         write_png(images / item.setting / f"{item.image}.png", quantize_floor(pictures[0]))
     else:
-        for sample, picture in enumerate(pictures[:2]):
+        for sample, picture in enumerate(pictures[:SAVED_SAMPLES]):
             path = images / item.setting / f"{item.image}_sample{sample}.png"
             write_png(path, quantize_floor(picture))
 

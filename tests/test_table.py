@@ -167,7 +167,7 @@ def test_pictures_and_strips(whole):
             with Image.open(whole / "images" / folder / f"{name}.png") as picture:
                 assert (picture.size, picture.mode) == ((size, size), "RGB")
     saved = sorted(path.name for path in (whole / "images" / "srflow-t0.8").iterdir())
-    assert saved == [f"{name}_sample{i}.png" for name in names for i in (0, 1)]
+    assert saved == [f"{name}_sample{i}.png" for name in names for i in range(3)]
 
 
 def test_every_temperature_is_a_line(measured):
@@ -185,7 +185,7 @@ def test_one_seed_one_result(measured, whole):
     assert timeless(again) == timeless(whole)
     assert (again / "table.csv").read_bytes() == (whole / "table.csv").read_bytes()
     pictures = sorted(path.relative_to(whole) for path in whole.rglob("*.png"))
-    assert len(pictures) == 2 * (2 + 3 + 2 + 1)
+    assert len(pictures) == 2 * (2 + 3 + 3 + 1)
     assert all((again / path).read_bytes() == (whole / path).read_bytes() for path in pictures)
 
 

@@ -61,9 +61,11 @@ def test_pictures_are_saved_as_they_were_measured(spec, photos):
     assert torch.equal(read_image(images / "lr" / "b.png"), pair.lr)
     saved = sorted(str(path.relative_to(images)) for path in images.rglob("a*.png"))
     assert saved == [
-        "Nearest/a.png", "Noisy-t0.8/a_sample0.png", "Noisy-t0.8/a_sample1.png", "Noisy-t0/a_sample0.png",
-        "Noisy-t0/a_sample1.png", "hr/a.png", "lr/a.png",
-    ]  # fmt: skip
+        "Nearest/a.png",
+        *(f"Noisy-{temperature}/a_sample{sample}.png" for temperature in ("t0.8", "t0") for sample in range(3)),
+        "hr/a.png",
+        "lr/a.png",
+    ]
     row = next(row for row in read_rows(Path(spec.out)) if (row.image, row.temperature) == ("b", 0.8))
     again = load_metric("psnr")(read_image(images / "Noisy-t0.8" / "b_sample1.png")[None], pair)
     assert again.item() == row.values["psnr"][1]
