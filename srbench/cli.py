@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +121,7 @@ def run_command(context: click.Context, /, **options: Any) -> None:  # noqa: ANN
     warn_in_one_line()
     outcome = run(RunSpec(**options))
     if outcome.rows:
-        _report(outcome.folder)
+        _report([outcome.folder])
     if outcome.failures:
         listed = "; ".join(outcome.failures)
         others = "all others were" if outcome.rows else "nothing else was there"
@@ -129,10 +130,15 @@ def run_command(context: click.Context, /, **options: Any) -> None:  # noqa: ANN
 
 
 @main.command()
-@click.argument("run", type=click.Path(path_type=Path))
-def report(run: Path) -> None:
-    """Write the report of a finished or unfinished RUN again, from its folder alone."""
-    _report(run)
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@click.option("--format", "formats", callback=_listed, metavar="md,tex,csv", help="[default: all]")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the report; needed for several runs.")
+def report(runs: tuple[Path, ...], formats: tuple[str, ...] | None, out: Path | None) -> None:
+    """Write the report of a finished or unfinished RUN again, from its folder alone.
+
+    Several runs are put into one table where their protocols agree.
+    """
+    _report(runs, formats, out)
 
 
 @main.command()
@@ -277,10 +283,11 @@ def doctor(context: click.Context) -> None:
         context.exit(1)
 
 
-def _report(run: Path) -> None:
+def _report(runs: Sequence[Path], formats: Sequence[str] | None = None, out: Path | None = None) -> None:
     from srbench.console import show
-    from srbench.report import terminal_table, write_report
+    from srbench.report import FORMATS, write_report
+    from srbench.scores import terminal_table
 
-    path = write_report(run)
-    show(terminal_table(run))
-    show(str(path))
+    report = write_report(runs, formats or FORMATS, out)
+    show(terminal_table(report.scores))
+    show(str(report.files[0]))

@@ -17,7 +17,7 @@ from srbench.datasets import Folder, Limited, PairedFolders, cropped
 from srbench.inference import choose_device, is_stochastic
 from srbench.names import unknown
 from srbench.registry import RESERVED, LoadedModel, load_dataset, load_metric, load_model, registered
-from srbench.results import COLUMNS
+from srbench.results import COLUMNS, setting_folder
 from srbench.types import Dataset, Metric, PrecomputedResults, SRBenchError
 
 SUITE = "srflow@1"
@@ -100,7 +100,7 @@ class WorkItem:
     @property
     def setting(self) -> str:
         """Model and temperature, fit for a file name: ``srflow-t0.8``."""
-        return self.model if self.temperature is None else f"{self.model}-t{self.temperature:g}"
+        return setting_folder(self.model, self.temperature)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The rows of a run -> tidy values -> one line per model and temperature.
 
-``rows.jsonl`` holds one JSON object a measured item: a picture, a model, a temperature. Infinite values are
-the text "inf" there, for JSON has none.
+``rows.jsonl`` holds one JSON object a measured item: a picture, a model, a temperature. Values that are not
+finite are the texts "inf" and "nan" there, for JSON has none.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pandas as pd
 
 from srbench.images import write_whole
 from srbench.manifest import read_manifest
+from srbench.statistics import mean_interval
 from srbench.types import SRBenchError
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ class Row:
     metric_seconds: float
     peak_memory_mb: float | None
     """On a GPU: the most that torch held there during the item. On a CPU: the most the process ever held."""
+
+    @property
+    def drawn(self) -> bool:
+        """Are the pictures samples, rather than one answer?"""
+        return self.temperature is not None or self.samples > 1
 
     def to_json(self) -> str:
         """One line of strict JSON, without its end."""
@@ -139,33 +145,63 @@ class ResultTable:
         return cls(frame.astype({"temperature": float, "value": float}), metrics)
 
     def per_image(self) -> pd.DataFrame:
-        """Means over samples: index model, temperature, image, in the order of rows; a column a metric."""
+        """Means over samples: index model, temperature, image, in the order of rows; a column a metric.
+
+        One sample that is NaN makes the mean NaN.
+        """
         keys = ["model", "temperature", "image", "metric"]
-        means = self.values.groupby(keys, sort=False, dropna=False)["value"].mean()
+        groups = self.values.groupby(keys, sort=False, dropna=False)["value"]
+        means = groups.mean().mask(groups.size() > groups.count())
         return means.unstack("metric", sort=False)[list(self.metrics)]
+
+    def columns(self, metric: str) -> list[pd.Series[float]]:
+        """The values of a metric by picture, means over samples; a series for every model and temperature."""
+        groups = self.per_image()[metric].groupby(level=["model", "temperature"], sort=False, dropna=False)
+        return [values.droplevel(["model", "temperature"]) for _, values in groups]
 
     def summary(self) -> pd.DataFrame:
         """One line per model and temperature (the index): the mean over pictures of every metric.
 
-        Pictures whose mean is infinite (PSNR of equal pictures) are left out of the mean, unless all are.
-        Column ``n`` counts the pictures, ``infinite`` those with an infinite value.
+        Columns ``psnr_low`` and ``psnr_high`` hold the 95 % interval of the mean. Pictures whose value is not finite
+        (PSNR of equal pictures) are left out of mean and interval; where all are, the mean is such a value.
+        Column ``n`` counts the pictures, ``not_finite`` those with such a value.
         """
         images = self.per_image()
-        infinite = images.map(math.isinf)
-        summary = _by_setting(images.mask(infinite)).mean()
-        summary = summary.mask(_by_setting(infinite).all(), math.inf)
+        finite = images.map(math.isfinite)
+        usable = images.where(finite)
+        summary = _by_setting(usable).mean().where(_by_setting(finite).any(), _by_setting(images).first())
+        for metric in self.metrics:
+            intervals = [mean_interval(values.to_numpy()) for _, values in _by_setting(usable)[metric]]
+            summary[[f"{metric}_low", f"{metric}_high"]] = intervals
         summary["n"] = _by_setting(images).size()
-        summary["infinite"] = _by_setting(infinite.any(axis=1).to_frame("any"))["any"].sum()
+        summary["not_finite"] = _by_setting((~finite).any(axis=1).to_frame("any"))["any"].sum()
         summary.columns.name = None
         return summary
 
 
-def write_csv(table: ResultTable, path: Path) -> None:
-    """One line per model and temperature; the eight columns of the suite come first, measured or not."""
-    lines = table.summary().reset_index()
+def setting_folder(model: str, temperature: float | None) -> str:
+    """The folder of the pictures of a model at a temperature: ``srflow-t0.8``; a model with one answer: its label."""
+    return model if temperature is None else f"{model}-t{temperature:g}"
+
+
+def setting_label(model: str, temperature: float | None) -> str:
+    """The same for a reader: ``srflow τ=0.8``. A model without temperature (None, or NaN) has its label alone."""
+    return model if temperature is None or math.isnan(temperature) else f"{model} τ={temperature:g}"
+
+
+def write_csv(table: ResultTable, summary: pd.DataFrame, folder: Path) -> None:
+    """Write table.csv, the summary of a table, and rows.csv, all its values, into a folder.
+
+    table.csv has one line per model and temperature: the eight columns of the suite first, measured or not, the
+    intervals after all means. rows.csv has one line a number; ``sample`` is empty for a value of the whole set.
+    """
+    lines = summary.reset_index()
     others = [name for name in table.metrics if name not in COLUMNS]
-    columns = ["model", "temperature", *COLUMNS, "n", *others]
-    write_whole(path, lines.reindex(columns=columns).to_csv(index=False).encode())
+    intervals = [f"{name}_{end}" for name in table.metrics for end in ("low", "high")]
+    columns = ["model", "temperature", *COLUMNS, "n", *others, *intervals, "not_finite"]
+    write_whole(folder / "table.csv", lines.reindex(columns=columns).to_csv(index=False).encode())
+    rows = table.values.assign(sample=table.values["sample"].replace(-1, pd.NA).astype("Int64"))
+    write_whole(folder / "rows.csv", rows.to_csv(index=False).encode())
 
 
 def _by_setting(images: pd.DataFrame) -> DataFrameGroupBy[Any, Any]:
@@ -173,7 +209,7 @@ def _by_setting(images: pd.DataFrame) -> DataFrameGroupBy[Any, Any]:
 
 
 def _to_json(value: float) -> float | str:
-    return str(value) if math.isinf(value) else value
+    return value if math.isfinite(value) else str(value)
 
 
 def _numbered(value: list[float] | float) -> list[tuple[int, float]]:

@@ -1,4 +1,4 @@
-"""Picture strips: every model's result of one picture side by side, whole and zoomed, on a white sheet."""
+"""Labelled pictures side by side on a white sheet: strips with a zoomed window, sheets in rows and columns."""
 
 from __future__ import annotations
 
@@ -54,30 +54,23 @@ def write_strip(path: Path, panels: list[Panel], window: Window) -> None:
     rows = -(-len(panels) // _COLUMNS)
     columns = -(-len(panels) // rows)
     tiles = [_tile(panel, window) for panel in panels]
-    right, down = tiles[0].width + _GAP, tiles[0].height + 2 * _GAP
-    size = 2 * _MARGIN - _GAP + columns * right, 2 * _MARGIN - 2 * _GAP + rows * down
-    sheet = Image.new("RGB", size, "white")
-    for place, tile in enumerate(tiles):
-        row, column = divmod(place, columns)
-        sheet.paste(tile, (_MARGIN + column * right, _MARGIN + row * down))
-    buffer = BytesIO()
-    sheet.save(buffer, format="PNG", optimize=True)
-    write_whole(path, buffer.getvalue())
+    _write_tiles(path, [tiles[first : first + columns] for first in range(0, len(tiles), columns)])
 
 
-def busiest_window(picture: Image.Image, step: int) -> Window:
-    """The window of HR with the most detail: the variance within its blocks of 8 x 8, summed.
+def write_sheet(path: Path, rows: list[list[Panel]]) -> None:
+    """Write rows of panels as one PNG, whole; each shows its whole picture within 240 pixels."""
+    _write_tiles(path, [[_tile(panel, None) for panel in row] for row in rows])
 
-    Blocks, and not the window as one, so that texture wins over a single edge between dark and bright.
+
+def difference_window(pictures: list[NDArray[np.uint8]], step: int) -> Window:
+    """The window in which pictures (H, W, 3) differ most: their variance at every pixel, summed.
+
     Sides and corners are multiples of ``step`` (the scale): no LR pixel is cut. The first of equals wins.
     """
-    grey = np.asarray(picture.convert("L"), dtype=np.float64)
-    side = min(WINDOW, *grey.shape)
+    variance = np.stack(pictures).astype(np.float32).var(axis=0).sum(axis=2, dtype=np.float64)
+    side = min(WINDOW, *variance.shape)
     side = max(side - side % step, 1)
-    block = min(8, side)
-    mean = _box_sums(grey, block) / block**2
-    variance = np.maximum(_box_sums(grey**2, block) / block**2 - mean**2, 0)
-    scores = _box_sums(variance, side - block + 1)[::step, ::step]
+    scores = _box_sums(variance, side)[::step, ::step]
     top, left = np.unravel_index(np.argmax(scores), scores.shape)
     return Window(int(left) * step, int(top) * step, side)
 
@@ -89,21 +82,35 @@ def _box_sums(values: NDArray[np.float64], side: int) -> NDArray[np.float64]:
     return bands[:, side:] - bands[:, :-side]
 
 
-def _tile(panel: Panel, window: Window) -> Image.Image:
+def _write_tiles(path: Path, rows: list[list[Image.Image]]) -> None:
+    right, down = PANEL + _GAP, max(tile.height for row in rows for tile in row) + 2 * _GAP
+    size = 2 * _MARGIN - _GAP + max(map(len, rows)) * right, 2 * _MARGIN - 2 * _GAP + len(rows) * down
+    sheet = Image.new("RGB", size, "white")
+    for row, tiles in enumerate(rows):
+        for column, tile in enumerate(tiles):
+            sheet.paste(tile, (_MARGIN + column * right, _MARGIN + row * down))
+    buffer = BytesIO()
+    sheet.save(buffer, format="PNG", compress_level=7)
+    write_whole(path, buffer.getvalue())
+
+
+def _tile(panel: Panel, window: Window | None) -> Image.Image:
     """Label, whole picture with the window drawn in, window: one above the other, 240 wide."""
     whole, factor = _fitted(panel.picture)
-    zoom = PANEL // window.side
-    detail = panel.picture.crop(window.box).resize((window.side * zoom,) * 2, Image.Resampling.NEAREST)
-    tile = Image.new("RGB", (PANEL, _LABEL + whole.height + _GAP // 2 + detail.height), "white")
+    zoomed = 0 if window is None else _GAP // 2 + PANEL // window.side * window.side
+    tile = Image.new("RGB", (PANEL, _LABEL + whole.height + zoomed), "white")
     draw = ImageDraw.Draw(tile)
     draw.text((0, 0), _fitting(panel.title, 20), fill=_INK, font=ImageFont.load_default(20))
     draw.text((0, 24), _fitting(panel.note, 13), fill=_GREY, font=ImageFont.load_default(13))
     left = (PANEL - whole.width) // 2
     tile.paste(whole, (left, _LABEL))
-    x0, y0, x1, y1 = (round(edge * factor) for edge in window.box)
-    frame = (left + x0, _LABEL + y0, left + x1 - 1, _LABEL + y1 - 1)
-    draw.rectangle(frame, outline=_BOX, width=2)
-    tile.paste(detail, ((PANEL - detail.width) // 2, _LABEL + whole.height + _GAP // 2))
+    if window is not None:
+        x0, y0, x1, y1 = (round(edge * factor) for edge in window.box)
+        frame = (left + x0, _LABEL + y0, left + x1 - 1, _LABEL + y1 - 1)
+        draw.rectangle(frame, outline=_BOX, width=2)
+        side = PANEL // window.side * window.side
+        detail = panel.picture.crop(window.box).resize((side, side), Image.Resampling.NEAREST)
+        tile.paste(detail, ((PANEL - side) // 2, _LABEL + whole.height + _GAP // 2))
     return tile
 
 

@@ -94,15 +94,15 @@ def sha256(path):
 
 
 def markdown_cells(report):
-    """The cells of the first table of report.md, without the marks of best and second."""
-    table = [line for line in report.split("\n\n")[1].splitlines() if line.startswith("| ")]
+    """The cells of the first table of report.md, without the intervals and the marks of best and second."""
+    table = [line for line in report.split("\n\n")[1].splitlines() if re.match(r"\| \S", line)]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
     return [[re.sub(r"\*\*|</?u>", "", cell) for cell in line] for line in (cells[0], *cells[2:])]
 
 
 def test_four_models_eight_numbers(whole):
     header = (whole / "table.csv").read_text().splitlines()[0]
-    assert header == "model,temperature,psnr,ssim,lpips,lr_psnr,niqe,brisque,pique,sigma,n"
+    assert header.startswith("model,temperature,psnr,ssim,lpips,lr_psnr,niqe,brisque,pique,sigma,n,psnr_low,psnr_high,")
     table = lines(whole)
     assert [(line["model"], line["temperature"]) for line in table] == [
         ("bicubic", ""), ("rrdb", ""), ("esrgan", ""), ("srflow", "0.8"),
@@ -185,7 +185,8 @@ def test_one_seed_one_result(measured, whole):
     assert timeless(again) == timeless(whole)
     assert (again / "table.csv").read_bytes() == (whole / "table.csv").read_bytes()
     pictures = sorted(path.relative_to(whole) for path in whole.rglob("*.png"))
-    assert len(pictures) == 2 * (2 + 3 + 3 + 1)
+    saved, made = 2 + 3 + 3, 1 + 1 + (4 + 4 + 1) + 1  # LR, HR, answers, samples; strip, grid, maps, sheet
+    assert len(pictures) == 2 * (saved + made)
     assert all((again / path).read_bytes() == (whole / path).read_bytes() for path in pictures)
 
 
@@ -242,8 +243,9 @@ def test_more_pictures_add_to_a_run(whole, srbench, tmp_path):
 def test_the_report_is_made_again_from_the_folder_alone(whole, srbench, tmp_path):
     moved = tmp_path / "elsewhere"
     shutil.copytree(whole, moved)
-    made = [moved / "report.md", moved / "table.csv", *sorted((moved / "strips").iterdir())]
-    assert len(made) == 4
+    measured = (moved / "rows.jsonl", moved / "manifest.json")
+    made = [path for path in moved.rglob("*") if path.is_file() and path not in measured and "images" not in path.parts]
+    assert len(made) == 4 + 2 * (1 + 1 + (4 + 4 + 1) + 1)
     for path in made:
         path.unlink()
     found = srbench("report", moved)

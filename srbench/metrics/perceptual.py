@@ -47,11 +47,14 @@ class _AlexNet:
 
     def distance(self, these: list[Tensor], those: list[Tensor]) -> Tensor:
         """Two lists of maps -> () by eq. 1 of the paper: weighted squared difference, mean over pixels."""
-        layers = [
-            F.conv2d((this - that).square(), self.heads[f"lin{index}"].view(1, -1, 1, 1)).mean()
+        return torch.stack([layer.mean() for layer in self.differences(these, those)]).sum()
+
+    def differences(self, these: list[Tensor], those: list[Tensor]) -> list[Tensor]:
+        """Two lists of maps -> the weighted squared difference at every pixel of each, (1, 1, h, w)."""
+        return [
+            F.conv2d((this - that).square(), self.heads[f"lin{index}"].view(1, -1, 1, 1))
             for index, (this, that) in enumerate(zip(these, those, strict=True))
         ]
-        return torch.stack(layers).sum()
 
 
 class LPIPS:
@@ -98,3 +101,20 @@ class LPIPS:
         if self._last is None or self._last[0] is not hr or self._last[1] != device:
             self._last = hr, device, network.features(quantize_floor(hr).to(device))
         return self._last[2]
+
+
+@torch.inference_mode()
+def lpips_maps(pictures: list[Tensor], hr: Tensor) -> list[Tensor]:
+    """Where the LPIPS of pictures comes from: uint8 (3, H, W), at least 64 a side, and HR -> (H, W) float32 each.
+
+    The difference of every layer is enlarged bilinearly to the size of the picture and summed, as the ``lpips``
+    package does with ``spatial=True``. The mean of a map is near the metric, but not equal to it.
+    """
+    network = _AlexNet(torch.device("cpu"))
+    wanted = network.features(hr)
+    maps = []
+    for picture in pictures:
+        layers = network.differences(network.features(picture), wanted)
+        enlarged = [F.interpolate(layer, hr.shape[-2:], mode="bilinear", align_corners=False) for layer in layers]
+        maps.append(torch.stack(enlarged).sum(dim=0)[0, 0])
+    return maps

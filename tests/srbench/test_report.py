@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import csv
 import json
 import math
 
@@ -11,8 +10,10 @@ from rich.console import Console
 
 from srbench.images import write_whole
 from srbench.manifest import write_manifest
-from srbench.report import STRIPS, marks, printed, setting_label, terminal_table, write_report
-from srbench.results import Row, read_rows
+from srbench.report import EMBEDDED, write_report
+from srbench.results import Row, read_rows, setting_label
+from srbench.scores import printed, terminal_table
+from srbench.statistics import mean_interval
 from srbench.types import SRBenchError
 
 NAMES = ["apple", "birch", "cedar", "daisy", "elm", "fir leaf"]
@@ -94,13 +95,18 @@ def all_rows():
     return [row(*setting, place) for place in range(len(NAMES)) for setting in SETTINGS]
 
 
+def report(run):
+    """The text of report.md."""
+    return write_report([run], ["md"]).files[0].read_text()
+
+
 def table_lines(text):
-    """Cells of the first table of the report, by row label."""
+    """Cells of the first table of the report, by row label, without the intervals."""
     lines = [line for line in text.splitlines() if line.startswith("|")]
     lines = lines[: 2 + next(i for i, line in enumerate(lines[2:]) if line.startswith("| model"))]
     assert len({len(line) for line in lines}) == 1, "aligned as plain text"
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return {first: rest for first, *rest in cells}
+    return {first: rest for first, *rest in cells if first}
 
 
 @pytest.fixture
@@ -109,43 +115,29 @@ def run(tmp_path):
 
 
 def test_the_table(run):
-    table = table_lines(write_report(run).read_text())
+    table = table_lines(report(run))
     assert table["model"] == ["PSNR ↑", "LPIPS ↓", "sigma ↑", "n"]
     assert table["bicubic"] == ["22.50", "**0.400**", "0.00", "6"], "all PSNR are equal: no mark"
-    assert table["flow τ=0.5"] == ["22.50", "<u>0.650</u>", "<u>0.50</u>", "6"]
+    assert table["flow τ=0.5"] == ["22.50", "<u>0.650</u>", "0.50", "6"]
     assert table["flow τ=0.9"] == ["22.50", "1.050", "**0.90**", "6"]
 
 
-@pytest.mark.parametrize(
-    ("column", "metric", "expected"),
-    [
-        ([1, 3, 2], UP, ["", "best", "second"]),
-        ([1, 3, 2], DOWN, ["best", "", "second"]),
-        ([1, 3, 3, 2], UP, ["", "best", "best", ""]),
-        ([1, 2, 2, 1.001], DOWN, ["best", "", "", "best"]),
-        ([3, 2, 2, 1], UP, ["best", "second", "second", ""]),
-        ([2, 2.001], UP, ["", ""]),
-        ([5], UP, [""]),
-        ([math.inf, 2, 1], UP, ["best", "second", ""]),
-        ([math.nan, 2, 1], DOWN, ["", "second", "best"]),
-        ([math.nan, math.nan], UP, ["", ""]),
-        ([0, 0, 4], UP, ["", "", "best"]),
-        ([0, 5, 4], DOWN, ["best", "", "second"]),
-        ([-2, 1, 3], DOWN, ["best", "second", ""]),
-    ],
-)
-def test_marks(column, metric, expected):
-    assert marks(column, metric) == expected
+def test_intervals_stand_beneath_their_means(run):
+    lines = report(run).splitlines()
+    place = next(number for number, line in enumerate(lines) if line.startswith("| bicubic"))
+    cells = [cell.strip() for cell in lines[place + 1].strip("|").split("|")]
+    low, high = mean_interval([20.0, 21, 22, 23, 24, 25])
+    assert cells == ["", f"{low:.2f}–{high:.2f}", "", "", ""], "what is the same for every picture has no width"
 
 
 def test_values_and_labels_as_printed():
-    assert [printed(value, UP) for value in (1.005, 22.496, math.inf, math.nan)] == ["1.00", "22.50", "inf", "–"]
+    assert [printed(value, UP) for value in (1.005, 22.496, math.inf, math.nan)] == ["1.00", "22.50", "inf", "nan"]
     assert setting_label("flow", 0.80) == "flow τ=0.8"
     assert setting_label("bicubic", math.nan) == "bicubic"
 
 
 def test_everything_needed_to_repeat_it_is_said(run):
-    text = write_report(run).read_text()
+    text = report(run)
     for said in (
         "# Super-resolution 4x: bicubic, flow",
         "- **PSNR ↑** in dB: uint8 RGB\n- **LPIPS ↓**: AlexNet\n",
@@ -162,13 +154,13 @@ def test_everything_needed_to_repeat_it_is_said(run):
 
 def test_part_of_a_data_set_is_said(tmp_path):
     data = {"name": "trees", "names": NAMES, "limit": 6, "crop": 96, "lr": "made from HR"}
-    text = write_report(write_run(tmp_path, all_rows(), dataset=data)).read_text()
+    text = report(write_run(tmp_path, all_rows(), dataset=data))
     assert "- Data: `trees`, 6 pictures, **the first 6 only**, **the central 96 x 96 of each**\n" in text
 
 
 def test_missing_rows_are_said(tmp_path):
     rows = [r for r in all_rows() if (r.model, r.temperature, r.image) != ("flow", 0.5, "cedar")]
-    text = write_report(write_run(tmp_path, rows, failures=["flow-t0.5: cedar: too wild"])).read_text()
+    text = report(write_run(tmp_path, rows, failures=["flow-t0.5: cedar: too wild"]))
     assert "> **The means are not over the same pictures** and cannot be compared." in text
     assert "Measured of 6: bicubic 6, flow τ=0.5 5, flow τ=0.9 6." in text
     assert "> Failed: flow-t0.5: cedar: too wild\n" in text
@@ -177,17 +169,17 @@ def test_missing_rows_are_said(tmp_path):
 
 def test_equal_counts_of_different_pictures_are_not_taken_for_the_same(tmp_path):
     rows = [row("bicubic", None, 0), row("flow", 0.5, 1), row("flow", 0.9, 0)]
-    assert "not over the same pictures" in write_report(write_run(tmp_path, rows)).read_text()
+    assert "not over the same pictures" in report(write_run(tmp_path, rows))
 
 
 def test_a_model_without_any_row_is_said(tmp_path):
     rows = [r for r in all_rows() if r.model == "bicubic"]
-    assert "Measured of 6: flow 0, bicubic 6." in write_report(write_run(tmp_path, rows)).read_text()
+    assert "Measured of 6: flow 0, bicubic 6." in report(write_run(tmp_path, rows))
 
 
 def test_a_run_that_is_half_done_says_so(tmp_path):
     rows = [r for r in all_rows() if r.image in NAMES[:2]]
-    text = write_report(write_run(tmp_path, rows, finished=None)).read_text()
+    text = report(write_run(tmp_path, rows, finished=None))
     assert "> Not all of the 6 pictures are measured: bicubic 2, flow τ=0.5 2, flow τ=0.9 2." in text
     assert "not over the same" not in text
     assert "(unfinished)" in text
@@ -196,27 +188,15 @@ def test_a_run_that_is_half_done_says_so(tmp_path):
 def test_infinite_values_are_counted(tmp_path):
     rows = all_rows()
     rows[0] = row("bicubic", None, 0, values={"psnr": [math.inf], "lpips": [0.4], "sigma": 0.0})
-    text = write_report(write_run(tmp_path, rows)).read_text()
-    assert "> Pictures with an infinite value (equal to HR), not in the mean: 1 of bicubic.\n" in text
-    assert table_lines(text)["bicubic"][0] == "**23.00**"
-
-
-def test_csv(run):
-    write_report(run)
-    with (run / "table.csv").open() as file:
-        lines = list(csv.reader(file))
-    assert ",".join(lines[0]) == "model,temperature,psnr,ssim,lpips,lr_psnr,niqe,brisque,pique,sigma,n"
-    assert [line[:3] for line in lines[1:]] == [
-        ["bicubic", "", "22.5"],
-        ["flow", "0.5", "22.5"],
-        ["flow", "0.9", "22.5"],
-    ]
-    assert [line[-1] for line in lines[1:]] == ["6", "6", "6"]
+    text = report(write_run(tmp_path, rows))
+    assert "no mean and keeps its row from being marked in that column: 1 of bicubic.\n" in text
+    assert table_lines(text)["bicubic"][0] == "23.00"
 
 
 def test_strips_show_every_model_at_one_temperature(run):
-    text = write_report(run).read_text()
-    assert sorted(path.name for path in (run / "strips").iterdir()) == ["birch.png", "daisy.png", "fir leaf.png"]
+    text = report(run)
+    assert sorted(path.stem for path in (run / "strips").iterdir()) == NAMES
+    assert [name for name in NAMES if f"![{name}](strips/" in text] == ["birch", "daisy", "fir leaf"]
     assert "![fir leaf](strips/fir%20leaf.png)" in text
     sheet = np.asarray(Image.open(run / "strips" / "daisy.png"))
     panels = sheet[16 + 46 + 246 + 120 :: 46 + 240 + 6 + 240 + 24, 16 + 120 :: 252][:2, :3]
@@ -225,11 +205,13 @@ def test_strips_show_every_model_at_one_temperature(run):
 
 
 def test_strips_of_other_pictures_are_removed(run):
-    write_report(run)
+    write_report([run])
     rows = [r for r in all_rows() if r.image in NAMES[:1]]
-    text = write_report(write_run(run, rows)).read_text()
+    text = report(write_run(run, rows))
     assert [path.name for path in (run / "strips").iterdir()] == ["apple.png"]
-    assert text.count("](strips/") == 1 < STRIPS
+    assert text.count("](strips/") == 1 < EMBEDDED
+    assert not list((run / "sheets").glob("birch*"))
+    assert not list((run / "maps").rglob("birch*"))
 
 
 def test_samples_made_elsewhere_are_shown_too(run):
@@ -238,26 +220,27 @@ def test_samples_made_elsewhere_are_shown_too(run):
         path = run / "images" / "bicubic" / f"apple_sample{sample}.png"
         Image.new("RGB", (24, 24), (level,) * 3).save(path)
     several = {"psnr": [20.0, 21.0], "lpips": [0.4, 0.4], "sigma": 5.0}
-    write_report(write_run(run, [row("bicubic", None, 0, samples=2, values=several)]))
+    write_report([write_run(run, [row("bicubic", None, 0, samples=2, values=several)])])
     sheet = np.asarray(Image.open(run / "strips" / "apple.png"))
     assert sheet[16 + 46 + 246 + 120, 16 + 120 :: 252][:4, 0].tolist() == [10, 70, 80, 250]
 
 
 def test_a_picture_that_was_not_saved_leaves_no_panel(run):
     (run / "images" / "flow-t0.9" / "daisy_sample1.png").unlink()
-    write_report(run)
+    write_report([run])
     with Image.open(run / "strips" / "daisy.png") as sheet:
         assert sheet.width == 2 * 16 + 4 * 240 + 3 * 12
     for path in (run / "images" / "hr").iterdir():
         path.unlink()
-    assert "## Pictures" not in write_report(run).read_text()
+    assert "## Pictures" not in report(run)
 
 
 def test_the_same_run_gives_the_same_bytes(run):
+    measured = set(run.rglob("*"))
+
     def written():
-        write_report(run)
-        files = [run / "report.md", run / "table.csv", *sorted((run / "strips").iterdir())]
-        return {path.name: path.read_bytes() for path in files}
+        write_report([run])
+        return {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path not in measured}
 
     assert written() == written()
     assert not [path for path in run.rglob(".*")], "no temporary file is left"
@@ -267,13 +250,13 @@ def test_only_planned_rows_count(run):
     manifest = json.loads((run / "manifest.json").read_text())
     write_run(run, all_rows(), keys=[key for key in manifest["keys"] if "0.9" not in key])
     assert len(read_rows(run)) == 12
-    assert "flow τ=0.9" not in write_report(run).read_text()
+    assert "flow τ=0.9" not in report(run)
 
 
 def test_the_terminal_shows_the_same_table(run):
     console = Console(width=80, force_terminal=True, color_system="standard", _environ={})
     with console.capture() as capture:
-        console.print(terminal_table(run))
+        console.print(terminal_table(write_report([run], []).scores))
     text = capture.get()
     assert "\x1b[1m0.400\x1b[0m" in text, "best is bold"
     assert "\x1b[4m0.650\x1b[0m" in text, "second is underlined"
@@ -283,7 +266,7 @@ def test_the_terminal_shows_the_same_table(run):
 
 def test_a_folder_without_a_run_or_rows_is_named(tmp_path):
     with pytest.raises(SRBenchError, match="no run in it"):
-        write_report(tmp_path)
+        write_report([tmp_path])
     with pytest.raises(SRBenchError, match="nothing is measured"):
-        write_report(write_run(tmp_path, []))
+        write_report([write_run(tmp_path, [])])
     assert not (tmp_path / "report.md").exists()

@@ -55,32 +55,58 @@ def test_the_values_are_tidy(table):
 def test_summary_is_the_mean_over_pictures_of_the_mean_over_samples(table):
     summary = table.summary()
     assert [model for model, _ in summary.index] == ["zebra", "ape", "ape"], "in the order of the rows"
-    assert summary.loc[("ape", 0.8)].to_dict() == {"psnr": 17.5, "sigma": 3.0, "n": 2, "infinite": 0}
+    found = summary.loc[("ape", 0.8)].to_dict()
+    intervals = {"psnr_low": 15, "psnr_high": 20, "sigma_low": 2, "sigma_high": 4}
+    assert found == {"psnr": 17.5, "sigma": 3.0, "n": 2, "not_finite": 0} | intervals
 
 
-def test_infinite_pictures_are_left_out_and_counted(table):
+def test_values_that_are_not_finite_are_left_out_and_counted(table):
     summary = table.summary().reset_index()
     zebra, _, equal = (summary.loc[i] for i in range(3))
     assert math.isnan(zebra.temperature)
-    assert (zebra.psnr, zebra.n, zebra.infinite) == (30.0, 2, 1)
-    assert (equal.psnr, equal.n, equal.infinite) == (INF, 1, 1), "where all are, so is the mean"
+    assert (zebra.psnr, zebra.n, zebra.not_finite) == (30.0, 2, 1)
+    assert math.isnan(zebra.psnr_low), "one value has no interval"
+    assert (zebra.sigma_low, zebra.sigma_high) == (0, 0)
+    assert (equal.psnr, equal.n, equal.not_finite) == (INF, 1, 1), "where all are, so is the mean"
+
+
+def test_one_undefined_sample_makes_its_picture_undefined():
+    rows = [row("1", "m", 1.0, name, psnr=values) for name, values in (("a", [math.nan, 3.0]), ("b", [4.0, 6.0]))]
+    rows = [Row.from_json(row.to_json()) for row in rows]
+    summary = ResultTable.from_rows(rows, ("psnr",)).summary().iloc[0]
+    assert (summary.psnr, summary.n, summary.not_finite) == (5.0, 2, 1)
 
 
 def test_csv_has_the_columns_of_the_suite(table, tmp_path):
-    write_csv(table, tmp_path / "table.csv")
+    write_csv(table, table.summary(), tmp_path)
     assert (tmp_path / "table.csv").read_text().splitlines() == [
-        "model,temperature,psnr,ssim,lpips,lr_psnr,niqe,brisque,pique,sigma,n",
-        "zebra,,30.0,,,,,,,0.0,2",
-        "ape,0.8,17.5,,,,,,,3.0,2",
-        "ape,0.0,inf,,,,,,,0.0,1",
+        "model,temperature,psnr,ssim,lpips,lr_psnr,niqe,brisque,pique,sigma,n,"
+        "psnr_low,psnr_high,sigma_low,sigma_high,not_finite",
+        "zebra,,30.0,,,,,,,0.0,2,,,0.0,0.0,1",
+        "ape,0.8,17.5,,,,,,,3.0,2,15.0,20.0,2.0,4.0,0",
+        "ape,0.0,inf,,,,,,,0.0,1,,,,,1",
     ]
-    assert pd.read_csv(tmp_path / "table.csv").shape == (3, 11)
+
+
+def test_csv_holds_the_same_numbers(tmp_path):
+    """Read by pandas: thirds and names with commas, quotes and line ends included."""
+    names = ["a,b", 'c"d', "e\nf", "=1+1", "ü 漢"]
+    rows = [row(name, "m", 0.1, name, psnr=[k / 3, k / 7], sigma=k / 9) for k, name in enumerate(names)]
+    table = ResultTable.from_rows(rows, ("psnr", "sigma"))
+    write_csv(table, table.summary(), tmp_path)
+    back = pd.read_csv(tmp_path / "rows.csv", engine="python", dtype={"sample": "Int64"})
+    expected = table.values.assign(sample=pd.array([0, 1, pd.NA] * 5, dtype="Int64"))
+    pd.testing.assert_frame_equal(back, expected, check_dtype=False, check_exact=True)
+    means = pd.read_csv(tmp_path / "table.csv", engine="python").set_index(["model", "temperature"])
+    summary = table.summary()
+    pd.testing.assert_frame_equal(means[summary.columns], summary, check_exact=True)
 
 
 def test_metrics_of_others_follow(tmp_path):
     rows = [row("1", "m", None, "a", psnr=[1.0], dists=[0.5])]
-    write_csv(ResultTable.from_rows(rows, ("dists", "psnr")), tmp_path / "table.csv")
-    assert (tmp_path / "table.csv").read_text().splitlines()[0].endswith("pique,sigma,n,dists")
+    table = ResultTable.from_rows(rows, ("dists", "psnr"))
+    write_csv(table, table.summary(), tmp_path)
+    assert ",pique,sigma,n,dists,dists_low,dists_high,psnr_low," in (tmp_path / "table.csv").read_text()
 
 
 def write_rows(folder, rows, end="\n"):

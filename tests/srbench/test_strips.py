@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageFont
 
 from srbench import strips
-from srbench.strips import PANEL, Panel, Window, busiest_window, write_strip
+from srbench.strips import PANEL, Panel, Window, difference_window, write_sheet, write_strip
 
 TOP = 16 + 46
 """Rows of the sheet above the first whole picture: margin and label."""
@@ -80,16 +80,28 @@ def test_equal_input_gives_equal_bytes(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
 
 
-def test_the_window_lies_on_the_detail():
-    values = np.full((320, 400, 3), 90, dtype=np.uint8)
-    values[:, 200:] = 250  # one strong edge, which is not where the detail is
-    values[168:248, 40:120] = np.asarray(noise(80, 80))
-    assert busiest_window(Image.fromarray(values), step=8) == Window(left=40, top=168, side=80)
+def test_sheets_show_whole_pictures_in_rows(tmp_path):
+    rows = [[Panel("a", "", noise(40, 40, k)) for k in range(3)], [Panel("b", "", noise(40, 40, 3))]]
+    write_sheet(tmp_path / "sheet.png", rows)
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    assert sheet.shape == (2 * 16 + 2 * (46 + PANEL) + 24, 2 * 16 + 3 * PANEL + 2 * 12, 3)
+    assert (sheet[TOP : TOP + PANEL, 16 : 16 + PANEL] == enlarged(noise(40, 40, 0), 6)).all()
+    below = TOP + PANEL + 24 + 46
+    assert (sheet[below : below + PANEL, 16 : 16 + PANEL] == enlarged(noise(40, 40, 3), 6)).all()
+
+
+def test_the_window_lies_where_pictures_differ_most():
+    one = np.full((320, 400, 3), 90, dtype=np.uint8)
+    one[:, 200:] = np.asarray(noise(200, 320))  # all have this detail: no difference
+    other, third = one.copy(), one.copy()
+    other[168:248, 40:120] += 30
+    third[0:80, 0:80] += 20
+    assert difference_window([one, other, third], step=8) == Window(left=40, top=168, side=80)
 
 
 @pytest.mark.parametrize(("width", "height", "step", "side"), [(400, 300, 3, 78), (64, 40, 8, 40), (4, 4, 4, 4)])
 def test_the_window_cuts_no_lr_pixel(width, height, step, side):
-    window = busiest_window(noise(width, height), step)
+    window = difference_window([np.asarray(noise(width, height, k)) for k in range(2)], step)
     assert window.side == side
     assert window.left % step == window.top % step == 0
     assert window.box[2] <= width
@@ -97,4 +109,4 @@ def test_the_window_cuts_no_lr_pixel(width, height, step, side):
 
 
 def test_the_first_of_equal_windows_wins():
-    assert busiest_window(Image.new("RGB", (200, 200)), step=4) == Window(0, 0, 80)
+    assert difference_window([np.zeros((200, 200, 3), dtype=np.uint8)] * 2, step=4) == Window(0, 0, 80)

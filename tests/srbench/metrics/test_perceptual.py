@@ -38,6 +38,15 @@ def test_against_the_lpips_package(coffee, samples, package, size):
     torch.testing.assert_close(measured, wanted.to(torch.float64), atol=1e-6, rtol=0)
 
 
+def test_maps_against_the_lpips_package(coffee, samples, package, monkeypatch):
+    monkeypatch.setattr(package, "spatial", True)
+    pictures = quantize_floor(samples[:2, :, :75, :98])
+    hr = quantize_floor(coffee.hr[:, :75, :98])
+    with torch.no_grad():
+        wanted = package(pictures / 127.5 - 1, (hr / 127.5 - 1).expand(2, -1, -1, -1))[:, 0]
+    torch.testing.assert_close(torch.stack(perceptual.lpips_maps(list(pictures), hr)), wanted, atol=1e-5, rtol=0)
+
+
 def test_equal_pictures_have_distance_zero(coffee):
     assert LPIPS()(coffee.hr[None], coffee).item() == 0
 

@@ -1,0 +1,100 @@
+"""Where a picture is wrong, and where samples differ: values per pixel, as coloured pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from srbench.metrics.perceptual import lpips_maps
+
+Pixels = NDArray[np.uint8]
+"""(H, W, 3)."""
+Values = NDArray[np.float32]
+"""(H, W)."""
+
+
+@dataclass(frozen=True)
+class MapKind:
+    """What a map shows. The colours mean the same in every map of a kind."""
+
+    name: str
+    """Ending of its file."""
+    title: str
+    unit: str
+    upper: float
+    """The value of the brightest colour; larger ones have it too."""
+
+
+ERROR = MapKind("error", "error", "absolute, in grey levels", 64)
+LPIPS = MapKind("lpips", "LPIPS", "distance to HR at every pixel", 1)
+DEVIATION = MapKind("deviation", "spread of samples", "deviation in grey levels", 32)
+KINDS = (ERROR, LPIPS, DEVIATION)
+_LPIPS_SIDE = 64
+"""Smallest side for which LPIPS is defined."""
+
+
+def error_map(picture: Pixels, hr: Pixels) -> Values:
+    """Absolute difference from HR in grey levels, mean over the channels."""
+    difference: Values = np.abs(picture.astype(np.float32) - hr).mean(axis=2)
+    return difference
+
+
+def deviation_map(pictures: list[Pixels]) -> Values:
+    """Standard deviation (ddof 1) over two or more pictures in grey levels, mean over the channels."""
+    deviation: Values = np.stack(pictures).astype(np.float32).std(axis=0, ddof=1).mean(axis=2)
+    return deviation
+
+
+def perceptual_maps(pictures: list[Pixels], hr: Pixels) -> list[Values]:
+    """LPIPS distance from HR at every pixel of each picture; none for pictures below 64 pixels a side."""
+    if min(hr.shape[:2]) < _LPIPS_SIDE:
+        return []
+    as_tensors = [torch.from_numpy(picture.copy()).permute(2, 0, 1) for picture in (hr, *pictures)]
+    return [values.numpy() for values in lpips_maps(as_tensors[1:], as_tensors[0])]
+
+
+def maps_of(answers: dict[str, list[Pixels]], hr: Pixels) -> dict[tuple[MapKind, str], Values]:
+    """All maps of what several models made of one picture: by kind and name of the model.
+
+    Error and LPIPS are those of the first sample. A single answer has no deviation; a picture below 64 pixels a
+    side no LPIPS.
+    """
+    found = {(ERROR, name): error_map(pictures[0], hr) for name, pictures in answers.items()}
+    perceptual = perceptual_maps([pictures[0] for pictures in answers.values()], hr)
+    found |= {(LPIPS, name): values for name, values in zip(answers, perceptual, strict=False)}
+    found |= {(DEVIATION, name): deviation_map(pictures) for name, pictures in answers.items() if len(pictures) > 1}
+    return found
+
+
+def coloured(values: Values, kind: MapKind) -> Image.Image:
+    """A picture with a palette; the index of a pixel is its value / ``kind.upper`` * 255, rounded."""
+    levels = np.clip(values / kind.upper * 255 + 0.5, 0, 255).astype(np.uint8)
+    picture = Image.fromarray(levels)
+    picture.putpalette(_palette())
+    return picture
+
+
+def colour_scale(kind: MapKind, side: int) -> Image.Image:
+    """The colours of a kind from 0 to its upper end, side x side, with numbers."""
+    sheet = Image.new("RGB", (side, side), "white")
+    ramp = np.broadcast_to(np.linspace(0, kind.upper, side, dtype=np.float32), (side // 6, side))
+    sheet.paste(coloured(ramp, kind).convert("RGB"), (0, 0))
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
+    texts = (("0", 0, "la"), (f"{kind.upper / 2:g}", side // 2, "ma"), (f"{kind.upper:g} or more", side, "ra"))
+    for text, place, anchor in texts:
+        draw.text((place, side // 6 + 5), text, fill=(20, 20, 20), font=font, anchor=anchor)
+    return sheet
+
+
+@cache
+def _palette() -> bytes:
+    """256 colours from black over violet and orange to a light yellow, even in lightness."""
+    import matplotlib
+
+    colours: NDArray[np.uint8] = matplotlib.colormaps["inferno"](np.arange(256), bytes=True)
+    return colours[:, :3].tobytes()
