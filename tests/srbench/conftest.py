@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from srbench.images import write_png
+from srbench.images import write_png, write_whole
+from srbench.manifest import write_manifest
+from srbench.results import Row, setting_folder
 
 MODELS = '''
 import time
@@ -136,3 +138,51 @@ def timeless_rows(run: Path) -> list[str]:
 @pytest.fixture
 def rows_of():
     return timeless_rows
+
+
+MEASURED = [
+    {"name": "psnr", "title": "PSNR", "higher_is_better": True, "unit": "dB", "digits": 2, "protocol": "uint8 RGB"},
+    {"name": "lpips", "title": "LPIPS", "higher_is_better": False, "unit": "", "digits": 3, "protocol": "AlexNet"},
+]
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """A finished run of two metrics: make_run("name", {("m", None): {"a": (psnr, lpips), ...}, ...}) -> its folder.
+
+    Values are numbers, or lists where samples were drawn. Pictures are flat: 24 x 24, a grey level a setting.
+    """
+
+    def call(name, values, **changed):
+        folder, rows = tmp_path / name, []
+        images = list(next(iter(values.values())))
+        for level, ((model, temperature), by_image) in enumerate(values.items()):
+            for image, (psnr, lpips) in by_image.items():
+                samples = psnr if isinstance(psnr, list) else [psnr]
+                found = {"psnr": samples, "lpips": lpips if isinstance(lpips, list) else [lpips]}
+                key = f"{name} {model} {temperature} {image}"
+                facts = (key, model, temperature, "d", image, 4, len(samples), 0, "srflow@1", found, 0.5, 0.25, 100.0)
+                rows.append(Row(*facts))
+                for sample in range(len(samples)):
+                    ending = "" if temperature is None else f"_sample{sample}"
+                    path = folder / "images" / setting_folder(model, temperature) / f"{image}{ending}.png"
+                    write_png(path, torch.full((3, 24, 24), 40 + 30 * level + sample, dtype=torch.uint8))
+        for image in images:
+            write_png(folder / "images" / "hr" / f"{image}.png", torch.full((3, 24, 24), 20, dtype=torch.uint8))
+            write_png(folder / "images" / "lr" / f"{image}.png", torch.full((3, 6, 6), 20, dtype=torch.uint8))
+        manifest = {
+            "command": f"srbench run --models m --scale 4 --out {name}", "suite": "srflow@1", "scale": 4, "seed": 0,
+            "dataset": {"name": "d", "names": images, "limit": None, "crop": None, "lr": "made from HR"},
+            "samples": 2, "temperatures": [0.8], "metrics": MEASURED, "failures": [],
+            "models": [
+                {"label": model, "spec": model, "digest": f"digest of {model}", "weights": None}
+                for model in dict.fromkeys(model for model, _ in values)
+            ],
+            "software": {"torch": "2.9"}, "hardware": {"cpu": "abacus"}, "started": "then", "finished": "later",
+            "keys": [row.key for row in rows],
+        }  # fmt: skip
+        write_manifest(folder, manifest | changed)
+        write_whole(folder / "rows.jsonl", "".join(f"{row.to_json()}\n" for row in rows).encode())
+        return folder
+
+    return call
