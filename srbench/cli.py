@@ -142,6 +142,26 @@ def report(runs: tuple[Path, ...], formats: tuple[str, ...] | None, out: Path | 
 
 
 @main.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--run", type=click.Path(path_type=Path), help="Run whose models A and B are; else A and B are runs.")
+def compare(a: str, b: str, run: Path | None) -> None:
+    """Compare two models A and B of one run, or the models of two runs A and B, picture by picture.
+
+    A model that was run at several temperatures is named with one: srflow-t0.8.
+    """
+    from srbench.compare import compare_models, compare_runs, terminal_table, write_comparison
+    from srbench.console import show
+
+    measurements, comparisons = compare_models(run, a, b) if run else compare_runs(Path(a), Path(b))
+    for comparison in comparisons:
+        path = write_comparison(measurements, comparison)
+        show(f"A = {comparison.labels[0]}, B = {comparison.labels[1]}")
+        show(terminal_table(comparison))
+        show(str(path))
+
+
+@main.command()
 @click.argument("name")
 @click.option("--preset", required=True, help="Size of the network and length of the training.")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder of HR pictures.")
