@@ -1,0 +1,315 @@
+// The page: what is chosen, and everything that shows it. The address carries the choice, so it can be sent to others.
+
+const { scale, metrics, settings, columns, pictures } = JSON.parse(document.getElementById("data").textContent);
+const $ = (id) => document.getElementById(id);
+const FLICKER_MS = 500; // two changes a second stay below what may cause seizures
+const root = document.querySelector(".viewer");
+const chosen = { picture: 0, a: 0, b: columns.length - 1, metric: 0 };
+const metricSelects = document.querySelectorAll("select.metric");
+let flickering = 0;
+
+const viewer = new Viewer(root, $("stage"), $("divider"), () => writeAddress());
+
+// --- the address: #image=NAME&a=COLUMN&b=COLUMN, and the window where it is zoomed
+
+let writing = 0;
+
+function writeAddress() {
+  clearTimeout(writing);
+  writing = setTimeout(() => {
+    const parts = { image: pictures[chosen.picture].name, a: columns[chosen.a].id, b: columns[chosen.b].id };
+    if (viewer.zoom > 1) Object.assign(parts, { x: viewer.x.toFixed(4), y: viewer.y.toFixed(4), zoom: viewer.zoom.toFixed(3) });
+    history.replaceState(null, "", `#${new URLSearchParams(parts)}`);
+  }, 150);
+}
+
+/** Follows the address; says whether it names a picture. */
+function readAddress() {
+  const parts = new URLSearchParams(location.hash.slice(1));
+  if (!parts.has("image")) return false;
+  const place = (list, name, value) => list.findIndex((item) => item[name] === value);
+  const found = { picture: place(pictures, "name", parts.get("image")), a: place(columns, "id", parts.get("a")), b: place(columns, "id", parts.get("b")) };
+  choose(Object.fromEntries(Object.entries(found).filter(([, index]) => index >= 0)));
+  const [x, y, zoom] = ["x", "y", "zoom"].map((name) => Number(parts.get(name)));
+  if (zoom > 1) viewer.look(x, y, zoom);
+  return true;
+}
+
+// --- what is chosen
+
+function choose(changes) {
+  const before = chosen.picture;
+  Object.assign(chosen, changes);
+  if (chosen.picture !== before) viewer.look(viewer.x, viewer.y, viewer.zoom);
+  render();
+  writeAddress();
+}
+
+function chooseMetric(metric) {
+  chosen.metric = metric;
+  for (const select of metricSelects) select.value = metric;
+  renderPictures();
+  renderTiles(pictures[chosen.picture]);
+}
+
+/** A column's title after the digit that chooses it. */
+function nameOf(index) {
+  return index < 9 ? `${index + 1} ${columns[index].title}` : columns[index].title;
+}
+
+function source(column, picture = pictures[chosen.picture]) {
+  return picture.files[column];
+}
+
+function show(image, column, alternative) {
+  const file = source(column);
+  image.classList.toggle("lr", columns[column].id === "lr");
+  image.alt = alternative;
+  image.hidden = file === null;
+  if (file !== null && image.getAttribute("src") !== file) image.src = file;
+}
+
+function render() {
+  const picture = pictures[chosen.picture];
+  viewer.setPicture(picture.width, picture.height);
+  $("name").textContent = picture.name;
+  $("place").textContent = `${chosen.picture + 1} of ${pictures.length}, ${picture.width} × ${picture.height}`;
+  for (const side of ["a", "b"]) renderSide(side, picture);
+  renderTiles(picture);
+  renderScores(picture);
+  renderList();
+  preload();
+}
+
+function renderSide(side, picture) {
+  const column = columns[chosen[side]];
+  show($(`image-${side}`), chosen[side], `${picture.name}, ${column.title}`);
+  root.querySelector(`.tag.${side}`).textContent = column.title;
+  const select = $(`select-${side}`);
+  select.value = chosen[side];
+  for (const option of select.options) option.disabled = source(Number(option.value)) === null;
+  const others = atOtherTemperatures(column);
+  const slider = $(`temperature-${side}`);
+  slider.parentElement.hidden = others.length < 2;
+  slider.max = others.length - 1;
+  slider.value = others.indexOf(chosen[side]);
+  slider.setAttribute("aria-valuetext", `temperature ${column.temperature}`);
+  slider.nextElementSibling.value = `τ = ${column.temperature}`;
+}
+
+/** The columns of the same model and sample, by temperature. */
+function atOtherTemperatures(column) {
+  if (column.temperature === null) return [];
+  const same = [...columns.keys()].filter((index) => columns[index].model === column.model && columns[index].sample === column.sample);
+  return same.sort((left, right) => columns[left].temperature - columns[right].temperature);
+}
+
+function preload() {
+  for (const step of [1, -1]) {
+    const next = neighbour(step);
+    for (const column of [chosen.a, chosen.b]) {
+      const file = next === null ? null : source(column, pictures[next]);
+      if (file !== null) new Image().src = file;
+    }
+  }
+}
+
+// --- tiles: one window a column
+
+function makeTiles() {
+  for (const [index, column] of columns.entries()) {
+    const frame = element("div", { class: "frame", click: (event) => !event.detail || choose({ [event.shiftKey ? "a" : "b"]: index }) },
+      element("div", { class: "layer" }, element("img", { alt: "", draggable: "false", loading: "lazy", decoding: "async" })));
+    const buttons = ["a", "b"].map((side) =>
+      element("button", { type: "button", class: side, "aria-label": `${column.title} as ${side.toUpperCase()}`, click: () => choose({ [side]: index }) }, side.toUpperCase()));
+    const choice = element("div", { class: "choice" }, ...buttons, element("output"));
+    $("tiles").append(element("li", {}, frame, element("p", { title: column.title }, nameOf(index)), choice));
+  }
+}
+
+function renderTiles(picture) {
+  for (const [index, tile] of [...$("tiles").children].entries()) {
+    const column = columns[index];
+    tile.hidden = source(index) === null;
+    show(tile.querySelector("img"), index, `${picture.name}, ${column.title}`);
+    const values = column.setting === null ? null : picture.values[column.setting]?.[chosen.metric];
+    const value = Array.isArray(values) ? values[column.sample ?? 0] : values;
+    tile.querySelector("output").value = value === null ? "" : printed(value, metrics[chosen.metric]);
+    for (const side of ["a", "b"]) {
+      tile.classList.toggle(`is-${side}`, chosen[side] === index);
+      tile.querySelector(`button.${side}`).setAttribute("aria-pressed", chosen[side] === index);
+    }
+  }
+}
+
+// --- the values of one picture, and one metric of all pictures
+
+function renderScores(picture) {
+  const measured = [...settings.keys()].filter((setting) => picture.values[setting]);
+  const means = metrics.map((_, place) => measured.map((setting) => mean(picture.values[setting][place])));
+  const marks = means.map((values, place) => bestMarks(values, metrics[place]));
+  const rows = [];
+  for (const [line, setting] of measured.entries()) {
+    const values = picture.values[setting];
+    const samples = Math.max(...values.map((value) => (Array.isArray(value) ? value.length : 1)));
+    const cells = metrics.map((metric, place) => scoreCell(means[place][line], metric, marks[place][line]));
+    rows.push(scoreRow(setting, samples > 1 ? `mean of ${samples}` : "", samples > 1 ? null : 0, cells));
+    for (let sample = 0; samples > 1 && sample < samples; sample += 1) {
+      const own = metrics.map((metric, place) => scoreCell(Array.isArray(values[place]) ? values[place][sample] : null, metric));
+      rows.push(scoreRow(setting, `sample ${sample + 1}`, sample, own));
+    }
+  }
+  fillTable($("scores"), [["model"], ...metrics.map((metric) => [titleOf(metric), metric.higher_is_better ? 1 : -1])], rows);
+}
+
+function scoreRow(setting, detail, sample, cells) {
+  const is = (side) => sample !== null && columns[chosen[side]].setting === setting && (columns[chosen[side]].sample ?? 0) === sample;
+  const badges = ["a", "b"].filter(is).map((side) => element("span", { class: `badge ${side}` }, side.toUpperCase()));
+  const name = element("th", { scope: "row", "data-value": `${settings[setting]} ${detail}` }, settings[setting], " ");
+  if (detail) name.append(element("span", { class: "of" }, detail), " ");
+  name.append(...badges);
+  return element("tr", {}, name, ...cells);
+}
+
+function renderPictures() {
+  const metric = metrics[chosen.metric];
+  const rows = pictures.map((picture) => {
+    const values = settings.map((_, setting) => mean(picture.values[setting]?.[chosen.metric]));
+    const marks = bestMarks(values, metric);
+    const link = element("a", { href: `#${new URLSearchParams({ image: picture.name })}` }, picture.name);
+    return element("tr", {}, element("th", { scope: "row" }, link), ...values.map((value, at) => scoreCell(value, metric, marks[at])));
+  });
+  const better = metric.higher_is_better ? 1 : -1;
+  fillTable($("per-picture"), [["picture"], ...settings.map((label) => [label, better])], rows);
+  filterPictures();
+}
+
+// --- the list of pictures
+
+function makeList() {
+  for (const [index, picture] of pictures.entries()) {
+    const thumbnail = element("img", { src: picture.thumbnail, alt: "", loading: "lazy", decoding: "async", width: 48, height: 48 });
+    const link = element("a", { href: `#${new URLSearchParams({ image: picture.name })}`, tabindex: "-1", title: picture.name,
+      click: (event) => { if (!event.ctrlKey && !event.metaKey && !event.shiftKey) { event.preventDefault(); choose({ picture: index }); } } },
+      thumbnail, element("span", {}, picture.name));
+    $("list").append(element("li", {}, link));
+  }
+}
+
+function renderList() {
+  const list = $("list");
+  const before = list.querySelector("[aria-current]");
+  const link = list.children[chosen.picture].firstChild;
+  if (before === link) return;
+  before?.removeAttribute("aria-current");
+  before?.setAttribute("tabindex", "-1");
+  link.setAttribute("aria-current", "true");
+  link.removeAttribute("tabindex");
+  if (list.contains(document.activeElement)) link.focus({ preventScroll: true });
+  const [box, item] = [list.getBoundingClientRect(), link.getBoundingClientRect()];
+  list.scrollBy({ left: item.left - box.left - box.width / 2 + item.width / 2, top: item.top - box.top - box.height / 2 + item.height / 2 });
+}
+
+function matches(picture) {
+  return picture.name.toLowerCase().includes($("filter").value.trim().toLowerCase());
+}
+
+function filterPictures() {
+  const shown = new Set(pictures.filter(matches).map((picture) => picture.name));
+  pictures.forEach((picture, index) => { $("list").children[index].hidden = !shown.has(picture.name); });
+  for (const row of $("per-picture").tBodies[0].rows) row.hidden = !shown.has(row.cells[0].textContent);
+  $("found").textContent = shown.size === pictures.length ? `${pictures.length} pictures` : `${shown.size} of ${pictures.length}`;
+}
+
+/** The next picture that the filter lets through, after the last the first again; null where there is none. */
+function neighbour(step) {
+  for (let away = 1; away < pictures.length; away += 1) {
+    const index = (chosen.picture + step * away + pictures.length * away) % pictures.length;
+    if (matches(pictures[index])) return index;
+  }
+  return null;
+}
+
+function turn(step) {
+  const index = neighbour(step);
+  if (index !== null) choose({ picture: index });
+}
+
+// --- buttons and keys
+
+function swap() {
+  choose({ a: chosen.b, b: chosen.a });
+}
+
+function flicker() {
+  clearInterval(flickering);
+  root.classList.remove("flicker", "shows-a", "shows-b");
+  flickering = flickering ? 0 : setInterval(() => { root.classList.toggle("shows-a"); root.classList.toggle("shows-b"); }, FLICKER_MS);
+  if (flickering) root.classList.add("flicker", "shows-a");
+  $("flicker").setAttribute("aria-pressed", flickering !== 0);
+}
+
+const PAN = 0.1; // of the window, a key press
+const KEYS = {
+  ArrowLeft: () => turn(-1), ArrowRight: () => turn(1), x: swap, f: flicker,
+  "+": () => viewer.step(true), "=": () => viewer.step(true), "-": () => viewer.step(false), 0: () => viewer.look(0.5, 0.5, 1),
+};
+const SHIFTED_KEYS = {
+  ArrowLeft: () => viewer.pan(-PAN, 0), ArrowRight: () => viewer.pan(PAN, 0), ArrowUp: () => viewer.pan(0, -PAN), ArrowDown: () => viewer.pan(0, PAN),
+};
+
+function onKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || !$("keys").checked) return;
+  if (event.target.closest("input, select, textarea, .scroll, pre")) return;
+  const digit = /^(?:Digit|Numpad)([1-9])$/.exec(event.code)?.[1];
+  const shifted = event.shiftKey && event.key in SHIFTED_KEYS;
+  const action = shifted ? SHIFTED_KEYS[event.key] : KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+  if (digit) chooseByNumber(Number(digit) - 1, event.shiftKey ? "a" : "b");
+  else if (action) action();
+  else return;
+  event.preventDefault();
+}
+
+function chooseByNumber(index, side) {
+  if (index < columns.length && source(index) !== null) choose({ [side]: index });
+}
+
+function wire() {
+  $("previous").addEventListener("click", () => turn(-1));
+  $("next").addEventListener("click", () => turn(1));
+  $("swap").addEventListener("click", swap);
+  $("flicker").addEventListener("click", flicker);
+  $("zoom-in").addEventListener("click", () => viewer.step(true));
+  $("zoom-out").addEventListener("click", () => viewer.step(false));
+  $("fit").addEventListener("click", () => viewer.look(0.5, 0.5, 1));
+  $("filter").addEventListener("input", filterPictures);
+  for (const select of metricSelects) select.addEventListener("change", () => chooseMetric(Number(select.value)));
+  for (const side of ["a", "b"]) {
+    $(`select-${side}`).addEventListener("change", (event) => choose({ [side]: Number(event.target.value) }));
+    $(`temperature-${side}`).addEventListener("input", (event) =>
+      choose({ [side]: atOtherTemperatures(columns[chosen[side]])[Number(event.target.value)] }));
+  }
+  document.addEventListener("keydown", onKey);
+  addEventListener("hashchange", () => readAddress() && $("compare").scrollIntoView());
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const mark = () => $("theme").setAttribute("aria-pressed", document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : dark.matches);
+  $("theme").addEventListener("click", () => {
+    document.documentElement.dataset.theme = $("theme").getAttribute("aria-pressed") === "true" ? "light" : "dark";
+    mark();
+  });
+  dark.addEventListener("change", mark);
+  mark();
+}
+
+for (const side of ["a", "b"]) {
+  $(`select-${side}`).append(...columns.map((_, index) => element("option", { value: index }, nameOf(index))));
+}
+for (const select of metricSelects) select.append(...metrics.map((metric, index) => element("option", { value: index }, titleOf(metric))));
+for (const table of document.querySelectorAll("table.sortable")) if (table.tHead) makeSortable(table);
+for (const id of ["scores", "per-picture"]) fillTable($(id), [["model"]], []), makeSortable($(id));
+makeTiles();
+makeList();
+wire();
+renderPictures();
+render();
+readAddress();

@@ -1,0 +1,93 @@
+// Tables: made from values, sorted by a click on a header. Text enters the page as text, never as markup.
+
+/** An element with attributes (functions are listeners) and children (strings become text). */
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") made.addEventListener(name, value);
+    else if (value !== false && value !== null) made.setAttribute(name, value === true ? "" : value);
+  }
+  made.append(...children);
+  return made;
+}
+
+/** A cell's number; text where it is none, NaN where there is nothing. Infinity is written "inf" in the data. */
+function sortKey(cell) {
+  const text = cell.dataset.value ?? cell.textContent.trim();
+  if (text === "" || text === "nan") return NaN;
+  if (text === "inf") return Infinity;
+  return text === "-inf" ? -Infinity : Number.isNaN(Number(text)) ? text : Number(text);
+}
+
+/** Orders two keys; numbers before texts. Cells without a value are kept out of it. */
+function compareKeys(left, right) {
+  if (typeof left === "string" && typeof right === "string") return left.localeCompare(right, undefined, { numeric: true });
+  if (typeof left === "string") return 1;
+  if (typeof right === "string") return -1;
+  return left === right ? 0 : left - right;
+}
+
+/** Sorts the rows of a table by one column, upwards or downwards; equal rows keep their order, empty cells end last. */
+function sortRows(table, column, upwards) {
+  const body = table.tBodies[0];
+  const keyed = [...body.rows].map((row) => [sortKey(row.cells[column]), row]);
+  const filled = keyed.filter(([key]) => !Number.isNaN(key));
+  const empty = keyed.filter(([key]) => Number.isNaN(key));
+  filled.sort(([left], [right]) => (upwards ? compareKeys(left, right) : compareKeys(right, left)));
+  body.append(...[...filled, ...empty].map(([, row]) => row));
+  for (const [place, header] of [...table.tHead.rows[0].cells].entries()) {
+    header.setAttribute("aria-sort", place !== column ? "none" : upwards ? "ascending" : "descending");
+  }
+}
+
+/** Lets every header of a table sort it: the best first, the other way with the next click. */
+function makeSortable(table) {
+  for (const header of table.tHead.rows[0].cells) header.setAttribute("aria-sort", "none");
+  table.addEventListener("click", (event) => {
+    const header = event.target.closest("thead button")?.parentElement;
+    if (!header) return;
+    const before = header.getAttribute("aria-sort");
+    sortRows(table, header.cellIndex, before === "none" ? header.dataset.better !== "1" : before === "descending");
+  });
+}
+
+/** Replaces the content of a table and keeps the order that its reader chose. Headers: [text, better] pairs. */
+function fillTable(table, headers, rows) {
+  const sorted = [...(table.tHead?.rows[0].cells ?? [])].find((cell) => cell.ariaSort && cell.ariaSort !== "none");
+  const cells = headers.map(([text, better]) =>
+    element("th", { scope: "col", "data-better": better ?? null, "aria-sort": "none" }, element("button", { type: "button" }, text)));
+  table.replaceChildren(element("thead", {}, element("tr", {}, ...cells)), element("tbody", {}, ...rows));
+  if (sorted && sorted.cellIndex < headers.length) sortRows(table, sorted.cellIndex, sorted.ariaSort === "ascending");
+}
+
+/** A metric's value as it is printed in every table. */
+function printed(value, metric) {
+  if (value === null || value === undefined) return "–";
+  return typeof value === "string" ? value : value.toFixed(metric.digits);
+}
+
+/** The mean over samples; a value of the whole set is its own mean. */
+function mean(values) {
+  if (!Array.isArray(values)) return values ?? null;
+  const odd = values.find((value) => typeof value === "string");
+  return odd ?? values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+function scoreCell(value, metric, mark = null) {
+  const text = printed(value, metric);
+  return element("td", { "data-value": value ?? "" }, mark ? element(mark, {}, text) : text);
+}
+
+function titleOf(metric) {
+  return `${metric.title} ${metric.higher_is_better ? "↑" : "↓"}`;
+}
+
+/** The tag of the best of some values ("b"), as printed; none where all are equal. */
+function bestMarks(values, metric) {
+  const better = metric.higher_is_better ? 1 : -1;
+  const numbers = values.map((value) => (value === null ? NaN : better * Number(printed(value, metric).replace("inf", "Infinity"))));
+  const ranked = numbers.filter((number) => !Number.isNaN(number) && !(better > 0 && number === 0));
+  const best = Math.max(...ranked);
+  const differ = ranked.length > 1 && ranked.some((number) => number !== best);
+  return numbers.map((number) => (differ && number === best ? "b" : null));
+}

@@ -1,0 +1,129 @@
+// The windows: every picture shows the same part of itself. Centre, zoom and divider are four CSS variables of the
+// viewer, so nothing can get out of step.
+
+const MAX_PIXEL = 64; // screen pixels a picture's pixel may become
+
+class Viewer {
+  /** root: the element that carries the variables. stage: the large frame. changed: called after every move. */
+  constructor(root, stage, divider, changed) {
+    Object.assign(this, { root, stage, divider, changed, x: 0.5, y: 0.5, zoom: 1, split: 0.5, width: 1, scale: 1 });
+    this.gestures(stage);
+    divider.addEventListener("keydown", (event) => this.dividerKey(event));
+    new ResizeObserver(() => this.place()).observe(stage);
+  }
+
+  /** Size of the pictures in pixels, and how many of theirs one LR pixel covers. */
+  setPicture(width, height) {
+    this.width = width;
+    this.root.style.setProperty("--aspect", width / height);
+    this.place();
+  }
+
+  /** Screen pixels that a picture's pixel covers on the stage. */
+  get pixel() {
+    return (this.stage.clientWidth / this.width) * this.zoom * devicePixelRatio;
+  }
+
+  /** Shows the window around (x, y), shares of the picture, kept inside it. */
+  look(x, y, zoom) {
+    const most = Math.max(1, MAX_PIXEL / (this.pixel / this.zoom));
+    this.zoom = Math.min(Math.max(zoom, 1), most);
+    const margin = 0.5 / this.zoom;
+    this.x = Math.min(Math.max(x, margin), 1 - margin);
+    this.y = Math.min(Math.max(y, margin), 1 - margin);
+    this.place();
+    this.changed();
+  }
+
+  place() {
+    for (const name of ["x", "y", "zoom"]) this.root.style.setProperty(`--${name}`, this[name]);
+    this.root.classList.toggle("zoomed", this.zoom > 1);
+    // Pixels are shown as squares, except where squares would differ in size.
+    this.root.classList.toggle("smooth", this.pixel < 2 && Math.abs(this.pixel - 1) > 1e-3);
+    document.getElementById("scale").value = `${Number(this.pixel.toPrecision(2))}×`;
+  }
+
+  /** Zooms by a factor about a point given as shares of the frame. */
+  zoomAbout(u, v, factor) {
+    const [x, y] = [this.x + (u - 0.5) / this.zoom, this.y + (v - 0.5) / this.zoom];
+    const most = Math.max(1, MAX_PIXEL / (this.pixel / this.zoom));
+    const zoom = Math.min(Math.max(this.zoom * factor, 1), most);
+    this.look(x - (u - 0.5) / zoom, y - (v - 0.5) / zoom, zoom);
+  }
+
+  /** To the next power of two of screen pixels a pixel, up or down, about a point of the frame. */
+  step(up, u = 0.5, v = 0.5) {
+    const power = Math.log2(this.pixel);
+    const next = up ? Math.floor(power + 1.001) : Math.ceil(power - 1.001);
+    this.zoomAbout(u, v, 2 ** (next - power));
+  }
+
+  pan(right, down) {
+    this.look(this.x + right / this.zoom, this.y + down / this.zoom, this.zoom);
+  }
+
+  setSplit(share) {
+    this.split = Math.min(Math.max(share, 0), 1);
+    const percent = Math.round(this.split * 100);
+    this.root.style.setProperty("--split", `${this.split * 100}%`);
+    this.divider.setAttribute("aria-valuenow", percent);
+    this.divider.setAttribute("aria-valuetext", `${percent} % A, ${100 - percent} % B`);
+  }
+
+  dividerKey(event) {
+    const step = event.shiftKey ? 0.1 : 0.01;
+    const places = { ArrowLeft: this.split - step, ArrowRight: this.split + step, Home: 0, End: 1 };
+    if (!(event.key in places)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    this.setSplit(places[event.key]);
+  }
+
+  /** One pointer moves the window, or the divider where nothing is zoomed; two zoom; a double click zooms in and out. */
+  gestures(frame) {
+    const pointers = new Map();
+    let onDivider = false;
+    const shares = (event) => {
+      const box = frame.getBoundingClientRect();
+      return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+    };
+    const movesDivider = () => frame === this.stage && (onDivider || this.zoom === 1);
+    frame.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0) return;
+      pointers.set(event.pointerId, shares(event));
+      frame.setPointerCapture(event.pointerId);
+      onDivider = pointers.size === 1 && event.target === this.divider;
+      if (pointers.size === 1 && movesDivider() && event.pointerType === "mouse") this.setSplit(shares(event)[0]);
+    });
+    frame.addEventListener("pointermove", (event) => {
+      if (!pointers.has(event.pointerId)) return;
+      const before = [...pointers.values()];
+      const [u, v] = shares(event);
+      const [u0, v0] = pointers.get(event.pointerId);
+      pointers.set(event.pointerId, [u, v]);
+      if (pointers.size === 2) this.pinch(before, [...pointers.values()]);
+      else if (movesDivider()) this.setSplit(u);
+      else this.pan(u0 - u, v0 - v);
+    });
+    const release = (event) => pointers.delete(event.pointerId);
+    frame.addEventListener("pointerup", release);
+    frame.addEventListener("pointercancel", release);
+    frame.addEventListener("wheel", (event) => {
+      if (!event.ctrlKey && !event.metaKey) return; // without a key the wheel scrolls the page
+      event.preventDefault();
+      this.zoomAbout(...shares(event), Math.exp(-event.deltaY * 0.005));
+    }, { passive: false });
+    frame.addEventListener("dblclick", (event) => {
+      if (this.zoom > 1) this.look(0.5, 0.5, 1);
+      else this.zoomAbout(...shares(event), 8 / this.pixel);
+    });
+  }
+
+  pinch(before, after) {
+    const middle = (points) => [(points[0][0] + points[1][0]) / 2, (points[0][1] + points[1][1]) / 2];
+    const distance = (points) => Math.hypot(points[0][0] - points[1][0], points[0][1] - points[1][1]);
+    const [from, to] = [middle(before), middle(after)];
+    this.pan(from[0] - to[0], from[1] - to[1]);
+    if (distance(before) > 0) this.zoomAbout(...to, distance(after) / distance(before));
+  }
+}
