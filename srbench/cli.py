@@ -162,6 +162,17 @@ def compare(a: str, b: str, run: Path | None) -> None:
 
 
 @main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--port", default=0, type=click.IntRange(0, 65535), help="[default: a free one]")
+@click.option("--no-browser", is_flag=True, help="Only serve; open the address yourself.")
+def view(run: Path, port: int, no_browser: bool) -> None:
+    """Open the page of RUN in the browser, with its pictures. Served to this machine only; Ctrl-C ends it."""
+    from srbench.view import view as view_run
+
+    view_run(run, port=port, browser=not no_browser)
+
+
+@main.command()
 @click.argument("name")
 @click.option("--preset", required=True, help="Size of the network and length of the training.")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder of HR pictures.")

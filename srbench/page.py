@@ -169,7 +169,7 @@ def _columns(images: Path, settings: Sequence[tuple[str, float | None]], rows: S
         for sample in range(drawn):
             ending = f"_sample{sample}.png"
             if any((images / folder / f"{row.image}{ending}").exists() for row in own):
-                title = f"{label}, {sample + 1}" if drawn > 1 else label
+                title = f"{label} #{sample + 1}" if drawn > 1 else label
                 columns.append(
                     Column(f"{folder}_{sample + 1}", title, model, temperature, sample, place, folder, ending)
                 )

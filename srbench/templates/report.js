@@ -4,7 +4,9 @@ const { scale, metrics, settings, columns, pictures } = JSON.parse(document.getE
 const $ = (id) => document.getElementById(id);
 const FLICKER_MS = 500; // two changes a second stay below what may cause seizures
 const root = document.querySelector(".viewer");
-const chosen = { picture: 0, a: 0, b: columns.length - 1, metric: 0 };
+const SHOWN_TEMPERATURE = 0.8; // at first, or the nearest to it: what the SRFlow paper reports
+const slots = makeSlots();
+const chosen = { picture: 0, a: 0, b: slots.at(-1)[0], metric: 0 };
 const metricSelects = document.querySelectorAll("select.metric");
 let flickering = 0;
 
@@ -35,11 +37,32 @@ function readAddress() {
   return true;
 }
 
+// --- slots: places among the tiles. One holds a sample of a model at all temperatures; the shown one comes first
+
+function makeSlots() {
+  const found = new Map();
+  for (const [index, column] of columns.entries()) {
+    const key = column.temperature === null ? column.id : JSON.stringify([column.model, column.sample]);
+    found.set(key, [...(found.get(key) ?? []), index]);
+  }
+  const distance = (index) => Math.abs((columns[index].temperature ?? 0) - SHOWN_TEMPERATURE);
+  return [...found.values()].map((slot) => slot.sort((left, right) => distance(left) - distance(right)));
+}
+
+/** Shows all samples of a column's model at its temperature. */
+function bringToFront(index) {
+  const { model, temperature } = columns[index];
+  for (const slot of slots) {
+    if (columns[slot[0]].model === model) slot.sort((left, right) => (columns[right].temperature === temperature) - (columns[left].temperature === temperature));
+  }
+}
+
 // --- what is chosen
 
 function choose(changes) {
   const before = chosen.picture;
   Object.assign(chosen, changes);
+  for (const side of ["a", "b"]) if (side in changes) bringToFront(chosen[side]);
   if (chosen.picture !== before) viewer.look(viewer.x, viewer.y, viewer.zoom);
   render();
   writeAddress();
@@ -50,11 +73,6 @@ function chooseMetric(metric) {
   for (const select of metricSelects) select.value = metric;
   renderPictures();
   renderTiles(pictures[chosen.picture]);
-}
-
-/** A column's title after the digit that chooses it. */
-function nameOf(index) {
-  return index < 9 ? `${index + 1} ${columns[index].title}` : columns[index].title;
 }
 
 function source(column, picture = pictures[chosen.picture]) {
@@ -99,9 +117,8 @@ function renderSide(side, picture) {
 
 /** The columns of the same model and sample, by temperature. */
 function atOtherTemperatures(column) {
-  if (column.temperature === null) return [];
   const same = [...columns.keys()].filter((index) => columns[index].model === column.model && columns[index].sample === column.sample);
-  return same.sort((left, right) => columns[left].temperature - columns[right].temperature);
+  return column.temperature === null ? [] : same.sort((left, right) => columns[left].temperature - columns[right].temperature);
 }
 
 function preload() {
@@ -123,14 +140,16 @@ function makeTiles() {
     const buttons = ["a", "b"].map((side) =>
       element("button", { type: "button", class: side, "aria-label": `${column.title} as ${side.toUpperCase()}`, click: () => choose({ [side]: index }) }, side.toUpperCase()));
     const choice = element("div", { class: "choice" }, ...buttons, element("output"));
-    $("tiles").append(element("li", {}, frame, element("p", { title: column.title }, nameOf(index)), choice));
+    const place = slots.findIndex((slot) => slot.includes(index)) + 1;
+    const name = element("p", { title: column.title }, place < 10 ? element("span", {}, `${place} `) : "", column.title);
+    $("tiles").append(element("li", {}, frame, name, choice));
   }
 }
 
 function renderTiles(picture) {
   for (const [index, tile] of [...$("tiles").children].entries()) {
     const column = columns[index];
-    tile.hidden = source(index) === null;
+    tile.hidden = source(index) === null || !(index === chosen.a || index === chosen.b || slots.some((slot) => slot[0] === index));
     show(tile.querySelector("img"), index, `${picture.name}, ${column.title}`);
     const values = column.setting === null ? null : picture.values[column.setting]?.[chosen.metric];
     const value = Array.isArray(values) ? values[column.sample ?? 0] : values;
@@ -264,14 +283,15 @@ function onKey(event) {
   const digit = /^(?:Digit|Numpad)([1-9])$/.exec(event.code)?.[1];
   const shifted = event.shiftKey && event.key in SHIFTED_KEYS;
   const action = shifted ? SHIFTED_KEYS[event.key] : KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-  if (digit) chooseByNumber(Number(digit) - 1, event.shiftKey ? "a" : "b");
+  if (digit) chooseSlot(Number(digit) - 1, event.shiftKey ? "a" : "b");
   else if (action) action();
   else return;
   event.preventDefault();
 }
 
-function chooseByNumber(index, side) {
-  if (index < columns.length && source(index) !== null) choose({ [side]: index });
+function chooseSlot(place, side) {
+  const index = slots[place]?.[0];
+  if (index !== undefined && source(index) !== null) choose({ [side]: index });
 }
 
 function wire() {
@@ -302,7 +322,7 @@ function wire() {
 }
 
 for (const side of ["a", "b"]) {
-  $(`select-${side}`).append(...columns.map((_, index) => element("option", { value: index }, nameOf(index))));
+  $(`select-${side}`).append(...columns.map((column, index) => element("option", { value: index }, column.title)));
 }
 for (const select of metricSelects) select.append(...metrics.map((metric, index) => element("option", { value: index }, titleOf(metric))));
 for (const table of document.querySelectorAll("table.sortable")) if (table.tHead) makeSortable(table);
