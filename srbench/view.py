@@ -58,8 +58,8 @@ class _ReadOnly(SimpleHTTPRequestHandler):
             return None
         if self.path.partition("?")[0] == "/":
             self.path = f"/{FILE}"
-        file = Path(self.translate_path(self.path)).resolve()
-        if not file.is_file() or not file.is_relative_to(self.directory):
+        file = Path(self.translate_path(self.path))
+        if not file.is_file() or not file.resolve().is_relative_to(self.directory):
             self.send_error(HTTPStatus.NOT_FOUND)
             return None
         return super().send_head()

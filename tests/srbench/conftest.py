@@ -100,6 +100,19 @@ def models(tmp_path):
     return path
 
 
+@pytest.fixture(scope="session")
+def small_models(tmp_path_factory):
+    """The same file of models, for fixtures of any scope."""
+    path = tmp_path_factory.mktemp("models") / "models.py"
+    path.write_text(MODELS)
+    return path
+
+
+@pytest.fixture(scope="session")
+def draw_picture():
+    return picture
+
+
 @dataclass
 class Finished:
     """What a command left."""
