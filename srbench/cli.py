@@ -131,14 +131,15 @@ def run_command(context: click.Context, /, **options: Any) -> None:  # noqa: ANN
 
 @main.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
-@click.option("--format", "formats", callback=_listed, metavar="md,tex,csv", help="[default: all]")
+@click.option("--format", "formats", callback=_listed, metavar="md,html,tex,csv", help="[default: all]")
+@click.option("--single-file", is_flag=True, help="Let report.html carry the pictures, to be sent to others.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the report; needed for several runs.")
-def report(runs: tuple[Path, ...], formats: tuple[str, ...] | None, out: Path | None) -> None:
+def report(runs: tuple[Path, ...], formats: tuple[str, ...] | None, out: Path | None, single_file: bool) -> None:
     """Write the report of a finished or unfinished RUN again, from its folder alone.
 
     Several runs are put into one table where their protocols agree.
     """
-    _report(runs, formats, out)
+    _report(runs, formats, out, single_file)
 
 
 @main.command()
@@ -314,11 +315,13 @@ def doctor(context: click.Context) -> None:
         context.exit(1)
 
 
-def _report(runs: Sequence[Path], formats: Sequence[str] | None = None, out: Path | None = None) -> None:
+def _report(
+    runs: Sequence[Path], formats: Sequence[str] | None = None, out: Path | None = None, single_file: bool = False
+) -> None:
     from srbench.console import show
     from srbench.report import FORMATS, write_report
     from srbench.scores import terminal_table
 
-    report = write_report(runs, formats or FORMATS, out)
+    report = write_report(runs, formats or FORMATS, out, single_file=single_file)
     show(terminal_table(report.scores))
     show(str(report.files[0]))

@@ -1,4 +1,4 @@
-"""The page of a run: rows, pictures and manifest -> report.html, which opens offline and asks nobody for anything.
+"""The page of a report: rows, pictures and manifests -> report.html, which opens offline and asks nobody for anything.
 
 Text comes from users (names of pictures and models, licences) and is escaped by Jinja; values and file names reach the
 scripts as JSON. A Content Security Policy with the hashes of our style and scripts refuses everything else.
@@ -15,27 +15,20 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
-from statistics import fmean
-from typing import Any
 from urllib.parse import quote
 
 import jinja2
-import pandas as pd
 from markupsafe import Markup
 from PIL import Image
 
-from srbench.images import write_whole
-from srbench.manifest import read_manifest
-from srbench.report import _notes, marks, printed, setting_label
-from srbench.results import ResultTable, Row, read_rows
+from srbench.merge import Facts, Measurements
+from srbench.results import Row, setting_folder, setting_label
+from srbench.scores import Scores, header
 
-FILE = "report.html"
 THUMBNAIL = 96
 """Longest side of a picture in the list, in pixels."""
 
 _SCRIPTS = ("tables.js", "viewer.js", "report.js")
-
-Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -46,25 +39,33 @@ class Column:
     """In the address of the page, and unique."""
     title: str
     model: str
+    """Empty for LR and HR."""
     temperature: float | None
     sample: int | None
     """From 0; None for a model with one answer."""
     setting: int | None
     """Place of its model and temperature in the table; None for LR and HR."""
-    folder: str
-    """Within ``images/``."""
-    ending: str
-    """Of its files' names, after the name of the picture."""
 
 
-def write_page(run: Path, *, single_file: bool = False) -> Path:
-    """Write report.html into the folder of a run, whole; returns its path.
+LR = Column("lr", "LR", "", None, None, None)
+HR = Column("hr", "HR", "", None, None, None)
 
-    The page shows the pictures in ``images/`` beside it. With ``single_file`` it carries them itself, as lossless
-    WebP. Raises SRBenchError where the folder is no run, or has no measured rows yet.
+
+def page(
+    measurements: Measurements,
+    scores: Scores,
+    out: Path,
+    *,
+    notes: Sequence[str],
+    costs: Sequence[Sequence[str]],
+    embedded: bool,
+) -> str:
+    """The text of report.html in the folder ``out``.
+
+    ``notes`` are sentences above the table, ``costs`` the lines of time and memory after their headers. Pictures are
+    shown from where the run keeps them, below ``out``; ``embedded``, and where they lie elsewhere, the page carries
+    them itself as lossless WebP.
     """
-    manifest, rows = read_manifest(run), read_rows(run)
-    summary = ResultTable.from_run(run).summary()
     style, script = _source("report.css"), "\n".join(map(_source, _SCRIPTS))
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("srbench"),
@@ -73,25 +74,23 @@ def write_page(run: Path, *, single_file: bool = False) -> Path:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    text = environment.get_template("report.html.jinja").render(
-        title=f"Super-resolution {manifest['scale']}×: {', '.join(model['label'] for model in manifest['models'])}",
+    labels = ", ".join(model["label"] for model in measurements.models)
+    return environment.get_template("report.html.jinja").render(
+        title=f"Super-resolution {measurements.manifest['scale']}×: {labels}",
         policy=_policy(style, script),
         style=Markup(style),
         script=Markup(script),
-        pictures=_json(_pictures(run, manifest, rows, single_file)),
-        manifest=manifest,
-        manifest_text=json.dumps(
-            manifest | {"keys": f"{len(manifest['keys'])}, in manifest.json"}, indent=1, ensure_ascii=False
-        ),
-        measured=len({row.image for row in rows}),
-        notes=_notes(manifest, rows, summary),
-        summary=_summary(manifest["metrics"], summary),
+        pictures=_json(_contents(measurements, out, embedded)),
+        measurements=measurements,
+        manifest=measurements.manifest,
+        manifest_texts=[_manifest_text(run.manifest) for run in measurements.runs],
+        measured=len({row.image for row in measurements.rows}),
+        notes=notes,
+        scores=scores,
+        header=header,
         plots=[],
-        costs=_costs(rows),
+        costs=costs,
     )
-    path = run / FILE
-    write_whole(path, text.encode())
-    return path
 
 
 def _source(name: str) -> str:
@@ -116,86 +115,75 @@ def _json(value: object) -> Markup:
     return Markup(text.replace("<", "\\u003c"))
 
 
-def _pictures(run: Path, manifest: Facts, rows: Sequence[Row], embedded: bool) -> Facts:
+def _manifest_text(manifest: Facts) -> str:
+    return json.dumps(manifest | {"keys": f"{len(manifest['keys'])}, in manifest.json"}, indent=1, ensure_ascii=False)
+
+
+def _contents(measurements: Measurements, out: Path, embedded: bool) -> Facts:
     """All that the scripts show: columns, and for every picture its files, size, thumbnail and values."""
-    images, settings = run / "images", list(dict.fromkeys((row.model, row.temperature) for row in rows))
-    by_image: dict[str, dict[int, Row]] = {name: {} for name in manifest["dataset"]["names"]}
+    rows, metrics = measurements.rows, measurements.manifest["metrics"]
+    settings = list(dict.fromkeys((row.model, row.temperature) for row in rows))
+    by_image: dict[str, dict[int, Row]] = {}
     for row in rows:
         by_image.setdefault(row.image, {})[settings.index((row.model, row.temperature))] = row
-    columns = _columns(images, settings, rows)
-    metrics = [metric["name"] for metric in manifest["metrics"]]
-    digits = {metric["name"]: metric["digits"] for metric in manifest["metrics"]}
+    saved = {name: _saved(measurements, name, measured) for name, measured in by_image.items()}
+    drawn = {column for found in saved.values() for column in found} - {LR, HR}
+    columns = [LR, HR, *sorted(drawn, key=lambda column: (column.setting, column.sample))]
     pictures = []
-    for name, measured in by_image.items():
-        if not measured:
-            continue
-        paths = [images / column.folder / f"{name}{column.ending}" for column in columns]
+    for name in sorted(by_image, key=measurements.manifest["dataset"]["names"].index):
+        found, measured = saved[name], by_image[name]
         pictures.append(
             {
                 "name": name,
-                **_size_and_thumbnail(images, name),
-                "files": [_address(path, run, embedded) if path.exists() else None for path in paths],
-                "values": [
-                    [_rounded(measured[place].values.get(metric), digits[metric]) for metric in metrics]
-                    if place in measured
-                    else None
-                    for place in range(len(settings))
-                ],
+                **_size_and_thumbnail([found[column] for column in (LR, HR) if column in found]),
+                "files": [_address(found[c], out, embedded) if c in found else None for c in columns],
+                "values": [_values(measured.get(place), metrics) for place in range(len(settings))],
             }
         )
     return {
-        "scale": manifest["scale"],
-        "metrics": manifest["metrics"],
-        "settings": [setting_label(model, math.nan if t is None else t) for model, t in settings],
+        "scale": measurements.manifest["scale"],
+        "metrics": metrics,
+        "settings": [setting_label(*setting) for setting in settings],
         "columns": [asdict(column) for column in columns],
         "pictures": pictures,
     }
 
 
-def _columns(images: Path, settings: Sequence[tuple[str, float | None]], rows: Sequence[Row]) -> list[Column]:
-    """LR, HR, then models in the order of the table, with every sample that is saved of any picture."""
-    columns = [
-        Column("lr", "LR", "", None, None, None, "lr", ".png"),
-        Column("hr", "HR", "", None, None, None, "hr", ".png"),
-    ]
-    for place, (model, temperature) in enumerate(settings):
-        folder = model if temperature is None else f"{model}-t{temperature:g}"
-        label = setting_label(model, math.nan if temperature is None else temperature)
-        own = [row for row in rows if (row.model, row.temperature) == (model, temperature)]
-        drawn = max(row.samples for row in own)
-        if temperature is None and drawn == 1:
-            columns.append(Column(folder, label, model, None, None, place, folder, ".png"))
-            continue
-        for sample in range(drawn):
-            ending = f"_sample{sample}.png"
-            if any((images / folder / f"{row.image}{ending}").exists() for row in own):
-                title = f"{label} #{sample + 1}" if drawn > 1 else label
-                columns.append(
-                    Column(f"{folder}_{sample + 1}", title, model, temperature, sample, place, folder, ending)
-                )
-    return columns
+def _saved(measurements: Measurements, name: str, measured: dict[int, Row]) -> dict[Column, Path]:
+    """The files of a picture that are still there."""
+    found = dict(zip((LR, HR), measurements.pair(name) or (), strict=False))
+    for place, row in measured.items():
+        for path in measurements.pictures(row):
+            sample = int(path.stem.rpartition("_sample")[2]) if row.drawn else None
+            found[_column(row, place, sample)] = path
+    return found
 
 
-def _size_and_thumbnail(images: Path, name: str) -> Facts:
+def _column(row: Row, place: int, sample: int | None) -> Column:
+    name, label = setting_folder(row.model, row.temperature), setting_label(row.model, row.temperature)
+    if sample is not None:
+        name = f"{name}_{sample + 1}"
+        label = f"{label} #{sample + 1}" if row.samples > 1 else label
+    return Column(name, label, row.model, row.temperature, sample, place)
+
+
+def _size_and_thumbnail(pair: Sequence[Path]) -> Facts:
     """Width and height of HR, and a small picture: of LR where that is large enough, which is quicker."""
     facts: Facts = {"width": 1, "height": 1, "thumbnail": "data:,"}
-    for kind in ("lr", "hr"):
-        path = images / kind / f"{name}.png"
-        if not path.exists():
-            continue
+    for path in pair:
         with Image.open(path) as file:
             facts |= {"width": file.width, "height": file.height}
-            if facts["thumbnail"] == "data:," and (kind == "hr" or max(file.size) >= THUMBNAIL):
+            if facts["thumbnail"] == "data:," and (path is pair[-1] or max(file.size) >= THUMBNAIL):
                 small = file.convert("RGB")
                 small.thumbnail((THUMBNAIL, THUMBNAIL))
                 facts["thumbnail"] = _data_address(small, quality=70)
     return facts
 
 
-def _address(path: Path, run: Path, embedded: bool) -> str:
+def _address(path: Path, out: Path, embedded: bool) -> str:
     """Of a picture file, relative to the page; or its pixels, exactly."""
-    if not embedded:
-        return quote(path.relative_to(run).as_posix())
+    if not embedded and path.is_relative_to(out):
+        return quote(path.relative_to(out).as_posix())
     with Image.open(path) as file:
         return _data_address(file.convert("RGB"), lossless=True, method=1)
 
@@ -206,44 +194,15 @@ def _data_address(picture: Image.Image, **options: object) -> str:
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
+def _values(row: Row | None, metrics: Sequence[Facts]) -> list[object] | None:
+    """One entry a metric: a number for each sample, or one of the set."""
+    if row is None:
+        return None
+    return [_rounded(row.values.get(metric["name"]), metric["digits"]) for metric in metrics]
+
+
 def _rounded(value: list[float] | float | None, digits: int) -> object:
-    """With two decimals more than are printed; infinity is the text "inf", for JSON has none."""
+    """With two decimals more than are printed; what is not finite is text, for JSON has no word for it."""
     if isinstance(value, list):
         return [_rounded(one, digits) for one in value]
-    if value is None or math.isnan(value):
-        return None
-    return str(value) if math.isinf(value) else round(value, digits + 2)
-
-
-def _summary(metrics: Sequence[Facts], summary: pd.DataFrame) -> list[Facts]:
-    columns = []
-    for metric in metrics:
-        values = [float(value) for value in summary[str(metric["name"])].to_list()]
-        columns.append(
-            [
-                {"text": printed(value, metric), "value": "" if math.isnan(value) else value, "mark": mark, "note": ""}
-                for value, mark in zip(values, marks(values, metric), strict=True)
-            ]
-        )
-    labels = [setting_label(str(model), float(temperature)) for model, temperature in summary.index.tolist()]
-    lines = zip(labels, zip(*columns, strict=True), summary["n"].tolist(), strict=True)
-    return [{"label": label, "cells": cells, "n": n} for label, cells, n in lines]
-
-
-def _costs(rows: Sequence[Row]) -> Facts:
-    groups: dict[tuple[str, float | None], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((row.model, row.temperature), []).append(row)
-    lines = []
-    for (model, temperature), group in groups.items():
-        memory = [row.peak_memory_mb for row in group if row.peak_memory_mb is not None]
-        lines.append(
-            [
-                setting_label(model, math.nan if temperature is None else temperature),
-                max(row.samples for row in group),
-                f"{fmean(row.model_seconds for row in group):.2f}",
-                f"{fmean(row.metric_seconds for row in group):.2f}",
-                f"{max(memory):.0f}" if memory else "",
-            ]
-        )
-    return {"titles": ["model", "samples", "model, s", "metrics, s", "memory, MB"], "lines": lines}
+    return value if value is None else round(value, digits + 2) if math.isfinite(value) else str(value)

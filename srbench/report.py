@@ -1,4 +1,4 @@
-"""The report of one run, or of several in one table: rows, pictures and manifests -> Markdown, LaTeX, CSV.
+"""The report of one run, or of several in one table: rows, pictures, manifests -> Markdown, HTML, LaTeX, CSV.
 
 A pure function of the folders: the same rows, manifests and pictures give the same bytes.
 """
@@ -16,6 +16,7 @@ from srbench import markdown
 from srbench.images import write_whole
 from srbench.latex import latex_table
 from srbench.merge import Facts, Measurements, read_runs
+from srbench.page import page
 from srbench.pictures import evenly, write_pictures
 from srbench.ranking import Mark
 from srbench.results import Row, setting_label, write_csv
@@ -23,7 +24,7 @@ from srbench.scores import Scores, header, score
 from srbench.statistics import FEWEST_PICTURES
 from srbench.types import SRBenchError
 
-FORMATS = ("md", "tex", "csv")
+FORMATS = ("md", "html", "tex", "csv")
 EMBEDDED = 3
 """How many pictures of the run report.md shows, spread evenly over the list."""
 
@@ -43,12 +44,15 @@ class Report:
     scores: Scores
 
 
-def write_report(folders: Sequence[Path], formats: Sequence[str] = FORMATS, out: Path | None = None) -> Report:
+def write_report(
+    folders: Sequence[Path], formats: Sequence[str] = FORMATS, out: Path | None = None, *, single_file: bool = False
+) -> Report:
     """Write the report of the runs in ``folders`` into the folder ``out``; of one run, into its own folder.
 
-    ``md`` is report.md with plots and pictures, ``tex`` table.tex, ``csv`` table.csv and rows.csv; each file is
-    written whole. Raises ReportError for an unknown format and for several runs without ``out``, MergeError where
-    their protocols disagree, SRBenchError where a folder is no run, or has no measured rows yet.
+    ``md`` is report.md with plots and pictures, ``html`` report.html, which shows the pictures where they are or, as
+    ``single_file``, carries them; ``tex`` is table.tex, ``csv`` table.csv and rows.csv; each file is written whole.
+    Raises ReportError for an unknown format and for several runs without ``out``, MergeError where their protocols
+    disagree, SRBenchError where a folder is no run, or has no measured rows yet.
     """
     for name in formats:
         if name not in FORMATS:
@@ -60,10 +64,15 @@ def write_report(folders: Sequence[Path], formats: Sequence[str] = FORMATS, out:
     table = measurements.table()
     summary = table.summary()
     scores = score(table, summary, measurements.manifest["metrics"])
-    files = []
+    notes, files = _notes(measurements, scores), []
     if "md" in formats:
         files.append(out / "report.md")
-        write_whole(files[-1], _report(measurements, scores, write_pictures(measurements, out)).encode())
+        write_whole(files[-1], _report(measurements, scores, notes, write_pictures(measurements, out)).encode())
+    if "html" in formats:
+        files.append(out / "report.html")
+        costs = _costs(measurements.rows)
+        text = page(measurements, scores, out, notes=notes, costs=costs, embedded=single_file)
+        write_whole(files[-1], text.encode())
     if "tex" in formats:
         files.append(out / "table.tex")
         write_whole(files[-1], latex_table(scores, measurements.manifest).encode())
@@ -73,7 +82,8 @@ def write_report(folders: Sequence[Path], formats: Sequence[str] = FORMATS, out:
     return Report(tuple(files), scores)
 
 
-def _report(measurements: Measurements, scores: Scores, pictured: Sequence[str]) -> str:
+def _report(measurements: Measurements, scores: Scores, notes: Sequence[str], pictured: Sequence[str]) -> str:
+    costs = _costs(measurements.rows)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("srbench"),
         trim_blocks=True,
@@ -88,11 +98,11 @@ def _report(measurements: Measurements, scores: Scores, pictured: Sequence[str])
         header=header,
         picture=markdown.picture,
         score_table=_score_table(scores),
-        notes=_notes(measurements, scores),
+        notes=notes,
         pictured=pictured,
         embedded=evenly(pictured, EMBEDDED),
         weights_table=_weights_table(measurements.models),
-        cost_table=_cost_table(measurements.rows),
+        cost_table=markdown.table(costs[0], [[markdown.escape(label), *numbers] for label, *numbers in costs[1:]]),
     )
 
 
@@ -119,28 +129,28 @@ def _weights_table(models: Sequence[Facts]) -> str:
     return markdown.table(headers, lines, texts=4)
 
 
-def _cost_table(rows: Sequence[Row]) -> str:
-    headers = ["model", "samples", "model, s per picture", "metrics, s per picture", "peak memory, MB"]
+def _costs(rows: Sequence[Row]) -> list[list[str]]:
+    """Time and memory: a line a model and temperature, under a line of headers."""
     settings: dict[str, list[Row]] = {}
     for row in rows:
         settings.setdefault(setting_label(row.model, row.temperature), []).append(row)
-    lines = []
+    lines = [["model", "samples", "model, s per picture", "metrics, s per picture", "peak memory, MB"]]
     for label, group in settings.items():
         memory = [row.peak_memory_mb for row in group if row.peak_memory_mb is not None]
         lines.append(
             [
-                markdown.escape(label),
+                label,
                 str(max(row.samples for row in group)),
                 f"{fmean(row.model_seconds for row in group):.2f}",
                 f"{fmean(row.metric_seconds for row in group):.2f}",
                 f"{max(memory):.0f}" if memory else "–",
             ]
         )
-    return markdown.table(headers, lines)
+    return lines
 
 
 def _notes(measurements: Measurements, scores: Scores) -> list[str]:
-    """What a reader must know before comparing two cells: missing pictures, values that are not finite."""
+    """What a reader must know before comparing two cells: missing pictures, values that are not finite. Plain text."""
     planned = len(measurements.manifest["dataset"]["names"])
     rows = measurements.rows
     measured = {row.model for row in rows}
@@ -149,17 +159,17 @@ def _notes(measurements: Measurements, scores: Scores) -> list[str]:
     }
     for row in rows:
         pictures.setdefault(setting_label(row.model, row.temperature), set()).add(row.image)
-    counts = ", ".join(f"{markdown.escape(label)} {len(names)}" for label, names in pictures.items())
+    counts = ", ".join(f"{label} {len(names)}" for label, names in pictures.items())
     notes = []
     if len(set(map(frozenset, pictures.values()))) > 1:
         notes.append(
-            f"**The means are not over the same pictures** and cannot be compared. Measured of {planned}: {counts}."
+            f"The means are not over the same pictures and cannot be compared. Measured of {planned}: {counts}."
         )
     elif len(next(iter(pictures.values()))) < planned:
         notes.append(f"Not all of the {planned} pictures are measured: {counts}.")
     failures = [failure for run in measurements.runs for failure in run.manifest["failures"]]
-    notes += [f"Failed: {markdown.escape(failure)}" for failure in failures]
-    unusable = [f"{line.not_finite} of {markdown.escape(line.label)}" for line in scores.lines if line.not_finite]
+    notes += [f"Failed: {failure}" for failure in failures]
+    unusable = [f"{line.not_finite} of {line.label}" for line in scores.lines if line.not_finite]
     if unusable:
         notes.append(
             "Pictures with a value that is not finite (a picture equal to HR has an infinite PSNR), which is in no "

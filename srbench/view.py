@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from srbench.console import show
-from srbench.page import FILE, write_page
+from srbench.report import write_report
 from srbench.types import SRBenchError
 
 HOST = "127.0.0.1"
+FILE = "report.html"
 
 
 class ViewError(SRBenchError):
@@ -27,7 +28,7 @@ def view(run: Path, *, port: int = 0, browser: bool = True) -> None:
     Raises SRBenchError where the folder holds no measured run, or the port is taken.
     """
     if not (run / FILE).is_file():
-        write_page(run)
+        write_report([run], ["html"])
     with open_server(run, port) as server:
         address = f"http://{HOST}:{server.server_port}/"
         show(f"{run} at {address} (Ctrl-C ends)")

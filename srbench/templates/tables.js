@@ -60,7 +60,7 @@ function fillTable(table, headers, rows) {
   if (sorted && sorted.cellIndex < headers.length) sortRows(table, sorted.cellIndex, sorted.ariaSort === "ascending");
 }
 
-/** A metric's value as it is printed in every table. */
+/** A metric's value as it is printed in every table; what is not finite is text already. */
 function printed(value, metric) {
   if (value === null || value === undefined) return "–";
   return typeof value === "string" ? value : value.toFixed(metric.digits);
@@ -82,10 +82,10 @@ function titleOf(metric) {
   return `${metric.title} ${metric.higher_is_better ? "↑" : "↓"}`;
 }
 
-/** The tag of the best of some values ("b"), as printed; none where all are equal. */
+/** The tag of the best of some values ("b"), as printed; none where all are equal. What is not finite never wins. */
 function bestMarks(values, metric) {
   const better = metric.higher_is_better ? 1 : -1;
-  const numbers = values.map((value) => (value === null ? NaN : better * Number(printed(value, metric).replace("inf", "Infinity"))));
+  const numbers = values.map((value) => (typeof value === "number" ? better * Number(printed(value, metric)) : NaN));
   const ranked = numbers.filter((number) => !Number.isNaN(number) && !(better > 0 && number === 0));
   const best = Math.max(...ranked);
   const differ = ranked.length > 1 && ranked.some((number) => number !== best);

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from srbench.images import write_png
-from srbench.page import write_page
+from srbench.report import write_report
 from srbench.types import SRBenchError
 from srbench.view import open_server, view
 
@@ -38,6 +38,10 @@ def run(tmp_path_factory, srbench, small_models, draw_picture):
     assert done.exit_code == 0, done.output
     (folder / "images" / "Noisy-t0.8" / "c_sample1.png").unlink()
     return folder
+
+
+def write_page(run, **options):
+    return write_report([run], ["html"], **options).files[0]
 
 
 def data_of(page):

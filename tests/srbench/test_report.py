@@ -161,7 +161,7 @@ def test_part_of_a_data_set_is_said(tmp_path):
 def test_missing_rows_are_said(tmp_path):
     rows = [r for r in all_rows() if (r.model, r.temperature, r.image) != ("flow", 0.5, "cedar")]
     text = report(write_run(tmp_path, rows, failures=["flow-t0.5: cedar: too wild"]))
-    assert "> **The means are not over the same pictures** and cannot be compared." in text
+    assert "> The means are not over the same pictures and cannot be compared." in text
     assert "Measured of 6: bicubic 6, flow τ=0.5 5, flow τ=0.9 6." in text
     assert "> Failed: flow-t0.5: cedar: too wild\n" in text
     assert table_lines(text)["flow τ=0.5"][-1] == "5"
