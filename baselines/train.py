@@ -16,8 +16,8 @@ from baselines.esrgan import Discriminator, discriminator_loss, generator_loss
 from baselines.rrdb import RRDBConfig, RRDBNet, load_rrdb
 from baselines.vgg import PerceptualLoss, load_vgg16
 from srbench.config import load_preset
+from srbench.patches import Patches
 from srbench.training import (
-    Patches,
     TrainingConfig,
     TrainingError,
     channels_last,
@@ -77,7 +77,7 @@ def train_rrdb(preset: str, data: Path, out: Path, *, start: Path | None, device
     config = settings.training
     accelerator = Accelerator(cpu=device == "cpu")
     patches = Patches(data, settings.network.scale, config)
-    description = open_training(out, "rrdb", preset, settings, patches)
+    description = open_training(out, "rrdb", preset, settings, config, patches)
     torch.manual_seed(config.seed)
     network = channels_last(RRDBNet(settings.network))
     optimizer = torch.optim.Adam(network.parameters(), config.learning_rate, config.betas)
@@ -85,7 +85,7 @@ def train_rrdb(preset: str, data: Path, out: Path, *, start: Path | None, device
 
     def take_step(step: int) -> dict[str, float]:
         set_learning_rate(optimizer, config.learning_rate_at(step))
-        lr, hr = _on(accelerator, patches.batch(step, accelerator.process_index))
+        lr, hr = _on(accelerator, patches, step)
         loss = F.l1_loss(model(lr), hr)
         accelerator.backward(loss)
         clipped_step(accelerator, optimizer, list(model.parameters()), config.max_grad_norm)
@@ -106,7 +106,7 @@ def train_esrgan(preset: str, data: Path, out: Path, *, start: Path | None, devi
     accelerator = Accelerator(cpu=device == "cpu")
     patches = Patches(data, settings.scale, config)
     network = channels_last(load_rrdb(settings.scale, start).train())
-    description = open_training(out, "esrgan", preset, settings, patches, network.weights.sha256)
+    description = open_training(out, "esrgan", preset, settings, config, patches, network.weights.sha256)
     torch.manual_seed(config.seed)
     critic = channels_last(Discriminator(config.patch, losses.discriminator_width))
     perceptual = channels_last(PerceptualLoss(load_vgg16(), losses.perceptual_layer).to(accelerator.device))
@@ -116,7 +116,7 @@ def train_esrgan(preset: str, data: Path, out: Path, *, start: Path | None, devi
     def take_step(step: int) -> dict[str, float]:
         for optimizer, share in zip(optimizers, (1.0, losses.discriminator_rate), strict=True):
             set_learning_rate(optimizer, share * config.learning_rate_at(step))
-        lr, hr = _on(accelerator, patches.batch(step, accelerator.process_index))
+        lr, hr = _on(accelerator, patches, step)
         fake = generator(lr)
         critic.requires_grad_(False)
         pixel, seen = F.l1_loss(fake, hr), perceptual(fake, hr)
@@ -145,8 +145,7 @@ def train_esrgan(preset: str, data: Path, out: Path, *, start: Path | None, devi
     return save_trained(out, network, network.config, description, settings.storage)
 
 
-def _on(accelerator: Accelerator, pictures: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    lr, hr = (
-        picture.to(accelerator.device, memory_format=torch.channels_last, non_blocking=True) for picture in pictures
-    )
-    return lr, hr
+def _on(accelerator: Accelerator, patches: Patches, step: int) -> tuple[Tensor, Tensor]:
+    """The share of this process in a batch, on its device."""
+    lr, hr = patches.batch(step, accelerator.process_index, accelerator.num_processes)
+    return lr.to(accelerator.device, non_blocking=True), hr.to(accelerator.device, non_blocking=True)

@@ -9,12 +9,13 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
+from srbench.caches import cache_folder
 from srbench.console import say, transfer
 from srbench.conversion import convert
 from srbench.download import DownloadError, download
 from srbench.types import SRBenchError
 from srbench.weights import sha256_file
-from srbench.weights_table import ReleasedWeights, WeightsTableError, cache_folder, cached_path, find_released
+from srbench.weights_table import ReleasedWeights, WeightsTableError, cached_path, find_released
 
 
 def fetch(name: str, sha256: str | None = None) -> Path:
@@ -54,7 +55,7 @@ def add(name: str, source: str, sha256: str | None = None) -> Path:
 
 
 def _part(name: str, address: str) -> Path:
-    return cache_folder() / f"{name}-{hashlib.sha256(address.encode()).hexdigest()[:12]}.part"
+    return cache_folder("weights") / f"{name}-{hashlib.sha256(address.encode()).hexdigest()[:12]}.part"
 
 
 def _download(address: str, part: Path, file: str) -> None:
@@ -73,8 +74,8 @@ def _keep_download(name: str, entry: ReleasedWeights, part: Path, sha256: str | 
 
 def _keep(name: str, entry: ReleasedWeights, source: Path, sha256: str | None) -> Path:
     """Unpack, check and convert a file into the cache. Raises WeightsTableError: what to say after the source."""
-    cache_folder().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache_folder()) as folder:
+    cache_folder("weights").mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache_folder("weights")) as folder:
         file = _unpacked(source, Path(folder) / entry.file)
         if not file.is_file():
             raise WeightsTableError("is no file; check the path")

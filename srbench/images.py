@@ -31,22 +31,40 @@ def read_image(path: Path) -> Tensor:
     channel dropped with a warning, 16-bit pictures divided by 65535.
     Raises ImageError, naming the file, where it is missing, damaged or no picture.
     """
+    picture = _open(path)
+    if _is_wide(picture):
+        return _grey_from_wide(picture, path)
+    return _rgb(picture, path).to(torch.float32).div_(255)
+
+
+def read_uint8(path: Path) -> Tensor:
+    """``quantize_round(read_image(path))``, (3, h, w) uint8, in a fraction of its time and memory."""
+    picture = _open(path)
+    return quantize_round(_grey_from_wide(picture, path)) if _is_wide(picture) else _rgb(picture, path)
+
+
+def _open(path: Path) -> Image.Image:
     try:
         with Image.open(path) as file:
             file.load()
-            picture = ImageOps.exif_transpose(file)
+            return ImageOps.exif_transpose(file)
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file") from None
     except UnidentifiedImageError:
         raise ImageError(f"{path}: not a picture; PNG, JPEG, WebP, TIFF and BMP are read") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ImageError(f"{path}: damaged picture ({error}); replace the file") from None
-    if picture.mode.startswith("I") or picture.mode == "F":
-        return _grey_from_wide(picture, path)
+
+
+def _is_wide(picture: Image.Image) -> bool:
+    return picture.mode.startswith("I") or picture.mode == "F"
+
+
+def _rgb(picture: Image.Image, path: Path) -> Tensor:
     if picture.has_transparency_data:
-        warnings.warn(f"{path}: alpha channel dropped", stacklevel=2)
+        warnings.warn(f"{path}: alpha channel dropped", stacklevel=3)
     array = np.array(picture.convert("RGB"))
-    return torch.from_numpy(array).permute(2, 0, 1).contiguous().to(torch.float32).div_(255)
+    return torch.from_numpy(array).permute(2, 0, 1).contiguous()
 
 
 def _grey_from_wide(picture: Image.Image, path: Path) -> Tensor:

@@ -6,7 +6,6 @@ optimisers has to be restored: a resumed training repeats an uninterrupted one e
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import pickle
@@ -24,8 +23,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from srbench.images import ENDINGS, crop_to_multiple, quantize_round, read_image, write_whole
-from srbench.resize import downscale_uint8
+from srbench.images import write_whole
+from srbench.patches import Patches
 from srbench.types import SRBenchError
 from srbench.weights import save_weights
 
@@ -45,7 +44,7 @@ class TrainingConfig:
 
     steps: int
     batch: int
-    """Patches a step and process."""
+    """Patches a step, of all processes together."""
     patch: int
     """Side of an HR patch in pixels, a multiple of the scale."""
     learning_rate: float
@@ -73,74 +72,6 @@ class Stateful(Protocol):
     def load_state_dict(self, state: dict[str, Any], /) -> Any:  # noqa: ANN401 - networks and optimisers differ
         """Restore it."""
         ...
-
-
-def generator_at(seed: int, *where: int) -> torch.Generator:
-    """A generator for one place in the training (step, rank, purpose): equal places draw equal numbers."""
-    digest = hashlib.sha256(repr((seed, *where)).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
-
-
-class Patches:
-    """Random aligned LR and HR patches of the pictures in a folder, flipped and turned.
-
-    The LR picture is the whole HR picture shrunk by ``resize.downscale_uint8``, as the public data sets are made,
-    so patches have no borders of their own. Decoded pictures stay in memory up to ``cache_bytes``.
-    """
-
-    cache_bytes = 6 * 2**30
-
-    def __init__(self, folder: Path, scale: int, config: TrainingConfig) -> None:
-        if config.patch % scale:
-            raise TrainingError(f"patch {config.patch} is no multiple of the scale {scale}; correct the preset")
-        if not folder.is_dir():
-            raise TrainingError(f"{folder}: no such folder; --data wants a folder of pictures")
-        self.files = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
-        if not self.files:
-            raise TrainingError(
-                f"{folder}: no pictures in it ({', '.join(ENDINGS)}); --data wants a folder of pictures"
-            )
-        self.scale, self.config = scale, config
-        self._cache: dict[int, tuple[Tensor, Tensor]] = {}
-        self._cached = 0
-
-    def batch(self, step: int, rank: int = 0) -> tuple[Tensor, Tensor]:
-        """LR (b, 3, p/s, p/s) and HR (b, 3, p, p) in [0, 1], determined by seed, step and rank alone."""
-        generator = generator_at(self.config.seed, step, rank)
-        pairs = [self._patch(generator) for _ in range(self.config.batch)]
-        lr, hr = (torch.stack(pictures).to(torch.float32).div_(255) for pictures in zip(*pairs, strict=True))
-        return lr, hr
-
-    def _patch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        lr, hr = self._pair(_below(len(self.files), generator))
-        size = self.config.patch // self.scale
-        top, left = (_below(side - size + 1, generator) for side in lr.shape[-2:])
-        lr = lr[:, top : top + size, left : left + size]
-        top, left = top * self.scale, left * self.scale
-        hr = hr[:, top : top + self.config.patch, left : left + self.config.patch]
-        turns, flip = _below(4, generator), _below(2, generator)
-        lr, hr = (torch.rot90(picture, turns, (-2, -1)) for picture in (lr, hr))
-        return (lr.flip(-1), hr.flip(-1)) if flip else (lr, hr)
-
-    def _pair(self, index: int) -> tuple[Tensor, Tensor]:
-        if index in self._cache:
-            return self._cache[index]
-        path = self.files[index]
-        hr = crop_to_multiple(quantize_round(read_image(path)), self.scale).contiguous()
-        if min(hr.shape[-2:]) < self.config.patch:
-            raise TrainingError(
-                f"{path}: {hr.shape[-2]}x{hr.shape[-1]} is smaller than the patch of {self.config.patch}; "
-                "remove the picture or choose a preset with smaller patches"
-            )
-        pair = downscale_uint8(hr, self.scale), hr
-        if self._cached + hr.numel() <= self.cache_bytes:
-            self._cache[index] = pair
-            self._cached += hr.numel()
-        return pair
-
-
-def _below(limit: int, generator: torch.Generator) -> int:
-    return int(torch.randint(limit, (), generator=generator))
 
 
 def fit(
@@ -184,6 +115,7 @@ def open_training(
     model: str,
     preset: str,
     settings: object,
+    config: TrainingConfig,
     patches: Patches,
     start: str = "",
 ) -> dict[str, str]:
@@ -191,14 +123,13 @@ def open_training(
 
     Raises TrainingError where the folder cannot be written or holds another training.
     """
-    config: TrainingConfig = patches.config
     description = {
         "model": model,
         "scale": str(patches.scale),
         "preset": preset,
         "licence": "not stated",
-        "trained_on": f"{len(patches.files)} pictures of the folder {patches.files[0].parent.name}, {config.steps} "
-        f"steps of {config.batch} patches of {config.patch} pixels",
+        "trained_on": f"{patches.origin}, {config.steps} steps of {config.batch} patches of {config.patch} pixels",
+        "data": patches.fingerprint,
         "settings": json.dumps(cattrs.unstructure(settings)),
         "start": start,
     }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from srbench.caches import cache_folder
 from srbench.config import load_toml
 from srbench.names import unknown
 from srbench.types import SRBenchError
@@ -61,11 +61,6 @@ def origin(model: str, preset: str, sha256: str) -> dict[str, str]:
     return {"licence": "unknown", "trained_on": "unknown (not a released file)"}
 
 
-def cache_folder() -> Path:
-    """``srbench/weights`` in the user's cache, ``$XDG_CACHE_HOME`` or ``~/.cache``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "srbench" / "weights"
-
-
 def cached_path(name: str) -> Path:
     """The weights file that a fetched entry becomes; it need not exist."""
-    return cache_folder() / f"{name}.safetensors"
+    return cache_folder("weights") / f"{name}.safetensors"

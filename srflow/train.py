@@ -13,13 +13,12 @@ from accelerate import Accelerator
 
 from baselines.rrdb import RRDBNet, load_rrdb
 from srbench.config import load_preset
+from srbench.patches import Patches, generator_at
 from srbench.training import (
-    Patches,
     TrainingConfig,
     TrainingError,
     clipped_step,
     fit,
-    generator_at,
     open_training,
     save_trained,
     set_learning_rate,
@@ -57,7 +56,7 @@ def train_srflow(preset: str, data: Path, out: Path, *, start: Path | None, devi
     accelerator = Accelerator(cpu=device == "cpu")
     patches = Patches(data, settings.network.encoder.scale, config)
     pretrained = load_rrdb(settings.network.encoder.scale, start)
-    description = open_training(out, "srflow", preset, settings, patches, pretrained.weights.sha256)
+    description = open_training(out, "srflow", preset, settings, config, patches, pretrained.weights.sha256)
     torch.manual_seed(config.seed)
     network = SRFlow(settings.network)
     network.reversible = settings.reversible
@@ -73,7 +72,7 @@ def train_srflow(preset: str, data: Path, out: Path, *, start: Path | None, devi
         for parameter in encoder:
             parameter.requires_grad_(step >= settings.frozen * config.steps)
         rank = accelerator.process_index
-        lr, hr = patches.batch(step, rank)
+        lr, hr = patches.batch(step, rank, accelerator.num_processes)
         noisy = _noisy(hr, config.seed, step, rank).to(accelerator.device)
         loss = model(noisy, lr.to(accelerator.device)).mean()
         accelerator.backward(loss)

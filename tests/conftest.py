@@ -56,6 +56,14 @@ def no_network():
     patch.undo()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory):
+    """Nothing is left in the user's cache, and nothing found there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def plain_terminal(monkeypatch):
     """Output does not depend on the terminal the tests run in, nor on the SRBENCH_ variables of the user."""

@@ -14,11 +14,12 @@ import torch
 from baselines.convert import rrdb_shapes
 from baselines.rrdb import RRDBConfig
 from srbench import weights_table
+from srbench.caches import cache_folder
 from srbench.download import DownloadError, OfflineError, download
 from srbench.fetch import add, fetch
 from srbench.registry import load_model
 from srbench.weights import WeightsError, load_weights
-from srbench.weights_table import WeightsTableError, cache_folder, cached_path, find_released, released_weights
+from srbench.weights_table import WeightsTableError, cached_path, find_released, released_weights
 
 FILE = "RRDB_TINY.pth"
 
@@ -116,7 +117,7 @@ def archive(**members):
 
 
 def leftovers():
-    return [path.name for path in cache_folder().iterdir() if path.suffix != ".safetensors"]
+    return [path.name for path in cache_folder("weights").iterdir() if path.suffix != ".safetensors"]
 
 
 def test_the_table():
@@ -293,6 +294,6 @@ def test_no_network_where_it_is_forbidden(server, table, checkpoint, monkeypatch
 def test_the_cache_is_that_of_the_user(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / ".cache" / "srbench" / "weights"
+    assert cache_folder("weights") == tmp_path / ".cache" / "srbench" / "weights"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
-    assert cache_folder() == Path(tmp_path / "elsewhere" / "srbench" / "weights")
+    assert cache_folder("weights") == Path(tmp_path / "elsewhere" / "srbench" / "weights")

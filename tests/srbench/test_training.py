@@ -8,8 +8,8 @@ import torch
 from accelerate import Accelerator
 
 from srbench.images import write_png
-from srbench.resize import downscale_uint8
-from srbench.training import Patches, TrainingConfig, TrainingError, fit, generator_at, open_training
+from srbench.patches import Patches
+from srbench.training import TrainingConfig, TrainingError, fit, open_training
 
 
 def config(**changes):
@@ -47,77 +47,15 @@ def test_learning_rate_halves_at_the_milestones():
     ]
 
 
-def test_generators_differ_by_place_only():
-    def draw(*place):
-        return torch.rand(3, generator=generator_at(*place)).tolist()
-
-    assert draw(1, 2, 3) == draw(1, 2, 3)
-    assert len({tuple(draw(*place)) for place in [(1, 2, 3), (1, 3, 2), (2, 2, 3), (1, 2, 3, 0)]}) == 4
-
-
-def test_patches_are_aligned_and_repeatable(pictures):
-    """Every LR patch is a piece of a whole picture's LR, turned like its HR patch."""
-    patches = Patches(pictures, 4, config())
-    whole = [(hr, downscale_uint8(hr, 4)) for hr in (patches._pair(i)[1] for i in range(2))]
-    lr, hr = patches.batch(7)
-    assert lr.shape == (3, 3, 4, 4)
-    assert hr.shape == (3, 3, 16, 16)
-    for one_lr, one_hr in zip((lr * 255).round().byte(), (hr * 255).round().byte(), strict=True):
-        assert any(
-            torch.equal(piece_hr, one_hr) and torch.equal(piece_lr, one_lr) for piece_lr, piece_hr in _all_pieces(whole)
-        )
-    again = Patches(pictures, 4, config()).batch(7)
-    assert torch.equal(again[0], lr)
-    assert torch.equal(again[1], hr)
-    assert not torch.equal(patches.batch(8)[1], hr)
-    assert not torch.equal(patches.batch(7, rank=1)[1], hr)
-
-
-def _all_pieces(whole):
-    for hr, lr in whole:
-        for top in range(lr.shape[1] - 3):
-            for left in range(lr.shape[2] - 3):
-                small = lr[:, top : top + 4, left : left + 4]
-                large = hr[:, 4 * top : 4 * top + 16, 4 * left : 4 * left + 16]
-                for turns in range(4):
-                    pair = torch.rot90(small, turns, (1, 2)), torch.rot90(large, turns, (1, 2))
-                    yield pair
-                    yield pair[0].flip(-1), pair[1].flip(-1)
-
-
-def test_a_full_cache_changes_nothing(pictures):
-    patches = Patches(pictures, 4, config())
-    expected = patches.batch(3)
-    patches = Patches(pictures, 4, config())
-    patches.cache_bytes = 0
-    assert torch.equal(patches.batch(3)[1], expected[1])
-    assert not patches._cache
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"), [({"patch": 18}, "no multiple"), ({"patch": 64}, "smaller than the patch")]
-)
-def test_unusable_sizes(pictures, changes, message):
-    with pytest.raises(TrainingError, match=message):
-        Patches(pictures, 4, config(**changes)).batch(0)
-
-
-def test_unusable_folders(tmp_path):
-    with pytest.raises(TrainingError, match="no such folder"):
-        Patches(tmp_path / "absent", 4, config())
-    with pytest.raises(TrainingError, match="no pictures"):
-        Patches(tmp_path, 4, config())
-
-
 def test_the_folder_of_another_training_is_refused(pictures, tmp_path):
     patches = Patches(pictures, 4, config())
-    first = open_training(tmp_path / "out", "rrdb", "mini", config(), patches)
-    assert open_training(tmp_path / "out", "rrdb", "mini", config(), patches) == first
+    first = open_training(tmp_path / "out", "rrdb", "mini", None, config(), patches)
+    assert open_training(tmp_path / "out", "rrdb", "mini", None, config(), patches) == first
     with pytest.raises(TrainingError, match="other settings or data; choose another --out"):
-        open_training(tmp_path / "out", "rrdb", "mini", config(steps=21), patches)
+        open_training(tmp_path / "out", "rrdb", "mini", None, config(steps=21), patches)
     (tmp_path / "file").touch()
     with pytest.raises(TrainingError, match="cannot be written"):
-        open_training(tmp_path / "file" / "out", "rrdb", "mini", config(), patches)
+        open_training(tmp_path / "file" / "out", "rrdb", "mini", None, config(), patches)
 
 
 class Counter:

@@ -1,0 +1,11 @@
+"""Where srbench keeps what it can make or fetch again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def cache_folder(kind: str) -> Path:
+    """``srbench/<kind>`` in the user's cache, ``$XDG_CACHE_HOME`` or ``~/.cache``; it need not exist."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "srbench" / kind
