@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from srbench.cli_data import data
 from srbench.types import SRBenchError
 
 if TYPE_CHECKING:
@@ -205,6 +206,9 @@ def convert(checkpoint: Path, preset: str, out: Path, model: str | None) -> None
     found = convert_checkpoint(checkpoint, preset, out, model)
     say(f"{checkpoint}: {found}, preset {preset}")
     show(f"{out}")
+
+
+main.add_command(data)
 
 
 @main.group()

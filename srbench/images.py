@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import warnings
 from io import BytesIO
@@ -73,6 +74,12 @@ def _grey_from_wide(picture: Image.Image, path: Path) -> Tensor:
         raise ImageError(f"{path}: values outside 16 bits (mode {picture.mode}); save it with 8 or 16 bits a channel")
     grey = torch.from_numpy(array / 65535).to(torch.float32)
     return grey.expand(3, *grey.shape).contiguous()
+
+
+def pixels_sha256(picture: Tensor) -> str:
+    """Of the size and the RGB values of (3, h, w) uint8, whatever file they came from."""
+    size, pixels = tuple(picture.shape[1:]), picture.permute(1, 2, 0).contiguous().numpy()
+    return hashlib.sha256(repr(size).encode() + pixels.tobytes()).hexdigest()
 
 
 def write_png(path: Path, picture: Tensor) -> None:

@@ -28,7 +28,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from srbench.caches import cache_folder
-from srbench.images import ENDINGS, ImageError, crop_to_multiple, read_uint8
+from srbench.images import ENDINGS, ImageError, crop_to_multiple, pixels_sha256, read_uint8
 from srbench.resize import downscale_uint8
 from srbench.types import SRBenchError
 
@@ -183,12 +183,10 @@ def _build(target: Path, names: Sequence[str], make: Callable[[str], Tensor], ti
                 if isinstance(picture, str):
                     faults[name] = picture
                     continue
-                size = picture.shape[1:]
-                pixels = picture.permute(1, 2, 0).contiguous().numpy().tobytes()
                 kept.append(name)
-                sizes.append(size)
-                hashes.append(hashlib.sha256(repr(tuple(size)).encode() + pixels).hexdigest())
-                file.write(pixels)
+                sizes.append(picture.shape[1:])
+                hashes.append(pixels_sha256(picture))
+                file.write(picture.permute(1, 2, 0).contiguous().numpy().tobytes())
         if not kept:
             raise PictureStoreError(f"none of {len(names)} pictures can be used: {listed([*faults.values()])}")
         index = {"names": kept, "sizes": sizes, "sha256": hashes, "faults": faults}

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import re
 from dataclasses import asdict
+from io import BytesIO
+from itertools import combinations
 from pathlib import Path
 from statistics import fmean
 
+import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageEnhance
 from safetensors.torch import load_file
+from scipy.fft import dctn
 
 from baselines.rrdb import RRDBNet, load_rrdb
 from baselines.train import ESRGANPreset, RRDBPreset
 from srbench.config import load_toml
 from srbench.datasets import cropped
-from srbench.images import luma, quantize_round
+from srbench.images import luma, pixels_sha256, quantize_round
 from srbench.inference import is_stochastic
+from srbench.prepare.debian import photographs
 from srbench.registry import load_dataset, load_metric, load_model
 from srbench.types import WeightsInfo
 from srbench.weights import load_weights, sha256_file
@@ -43,11 +47,6 @@ def attribution():
     lines = [line for line in (PHOTOS / "ATTRIBUTION.md").read_text().splitlines() if line.startswith("|")]
     header, _, *body = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
     return [dict(zip(header, cells, strict=True)) for cells in body]
-
-
-def training_list():
-    with (ROOT / "docs" / "training-photographs.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_every_photograph_is_attributed():
@@ -89,25 +88,66 @@ def test_bicubic_on_the_photographs(scale, expected):
 
 
 def test_the_training_list_is_complete():
-    rows = training_list()
-    assert len({row["file"] for row in rows}) == len(rows) == 258
+    rows = photographs()
+    assert len({row["file"] for row in rows}) == len({row["sha256"] for row in rows}) == len(rows) == 258
     assert sum(row["file"].startswith("train/") for row in rows) == 246
     assert sum(row["file"].startswith("val/") for row in rows) == 12
+    columns = ["file", "package", "path", "downscale", "licence", "author", "sha256", "perceptual_hash"]
     for row in rows:
-        assert list(row) == ["file", "package", "path", "downscale", "licence", "author"]
+        assert list(row) == columns
         assert all(value.strip() for value in row.values()), row["file"]
         assert row["downscale"].isdecimal()
         assert row["path"].startswith("/usr/")
+        assert re.fullmatch(r"[0-9a-f]{64} [0-9a-f]{16}", f"{row['sha256']} {row['perceptual_hash']}")
+
+
+def perceptual_hash(picture):
+    """64 bits: which of the 8 x 8 lowest DCT coefficients of the 32 x 32 grey picture lie above their median."""
+    grey = np.asarray(picture.convert("L").resize((32, 32), Image.Resampling.BOX), np.float64)
+    lowest = dctn(grey)[:8, :8].ravel()
+    return sum(1 << (63 - i) for i in range(64) if lowest[i] > np.median(lowest))
+
+
+def different_bits(one, other):
+    return (one ^ other).bit_count()
+
+
+SAME = 12
+"""Pictures that differ in so few of 64 bits are taken to be versions of one."""
+
+
+def test_the_perceptual_hash_knows_a_picture_again():
+    """Halved, compressed hard, darkened, cut by two percent; and no two benchmark pictures are one."""
+    hashes = []
+    for path in sorted(PHOTOS.glob("*.png")):
+        picture = Image.open(path)
+        side = picture.width
+        small = picture.reduce(2)
+        small.save(buffer := BytesIO(), "JPEG", quality=25)
+        cut = picture.crop((side // 50, side // 50, side, side))
+        hashes.append(perceptual_hash(picture))
+        for version in (small, Image.open(buffer), ImageEnhance.Brightness(picture).enhance(0.8), cut):
+            assert different_bits(perceptual_hash(version), hashes[-1]) <= SAME, path.name
+    assert min(different_bits(one, other) for one, other in combinations(hashes, 2)) > SAME
 
 
 def test_no_benchmark_photograph_was_trained_on():
+    """Neither by its path, nor by its pixels, nor by its looks, as it is packaged or as the whole it was cut from."""
     benchmark = {tuple(row["Debian package: path"].split(": ")) for row in attribution()}
-    trained = {(row["package"], row["path"]) for row in training_list()}
+    trained = {(row["package"], row["path"]) for row in photographs()}
     assert len(benchmark) == 22
     assert all(path.startswith("/usr/") for _, path in benchmark)
     assert not benchmark & trained
     names = {Path(path).name for _, path in benchmark}
     assert not names & {Path(path).name for _, path in trained}, "nor the same file of another package"
+    pictures = [Image.open(path) for path in sorted(PHOTOS.glob("*.png"))]
+    pixels = {pixels_sha256(torch.from_numpy(np.array(picture)).permute(2, 0, 1)) for picture in pictures}
+    assert not pixels & {row["sha256"] for row in photographs()}
+    wholes = json.loads((ROOT / "tests" / "golden" / "uncut-photographs.json").read_text())
+    assert set(wholes) == {row["file"] for row in attribution() if row["box"] != "0, 0, 512, 512"}
+    looks = [*map(perceptual_hash, pictures), *(int(whole, 16) for whole in wholes.values())]
+    for row in photographs():
+        assert min(different_bits(int(row["perceptual_hash"], 16), look) for look in looks) > SAME, row["file"]
 
 
 def test_the_models_of_the_first_command_are_packaged():
@@ -135,7 +175,7 @@ class TestWeights:
         assert f"{metadata['model']}-{metadata['preset']}" == path.stem
         assert metadata["preset"].endswith(f"-x{metadata['scale']}")
         assert metadata["licence"] == "Apache-2.0", "ours"
-        assert re.search(r"246 photographs of docs/training-photographs\.csv, \d+ steps", metadata["trained_on"])
+        assert re.search(r"246 photographs of (docs/)?training-photographs\.csv, \d+ steps", metadata["trained_on"])
 
     def test_the_preset_makes_this_network(self, path):
         network, config = own_network(path)

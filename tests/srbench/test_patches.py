@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import time
 import warnings
 from dataclasses import dataclass
 from itertools import islice
@@ -140,7 +141,8 @@ def decode_when_told(folder, reading, go, said):
 
     def read(path):
         reading.set()
-        go.wait()
+        while not go.exists():  # no event: a process killed while it waits for one blocks all others
+            time.sleep(0.01)
         return read_uint8(path)
 
     with patch.object(picture_store, "read_uint8", read), patch("warnings.warn", lambda text, **_: said.put(text)):
@@ -149,11 +151,11 @@ def decode_when_told(folder, reading, go, said):
 
 def test_a_killed_build_leaves_no_store_and_a_second_training_waits(folder, cache):
     context = multiprocessing.get_context("fork")
-    go, said = context.Event(), context.Queue()
+    go, said = folder.parent / "go", context.Queue()
 
     def start():
         reading = context.Event()
-        process = context.Process(target=decode_when_told, args=(folder, reading, go, said))
+        process = context.Process(target=decode_when_told, args=(folder, reading, go, said), daemon=True)
         process.start()
         return process, reading
 
@@ -166,7 +168,7 @@ def test_a_killed_build_leaves_no_store_and_a_second_training_waits(folder, cach
     assert reading.wait(60)
     second, reading = start()
     assert "another process is decoding pictures; waiting" in said.get(timeout=60)
-    go.set()
+    go.touch()
     results = [said.get(timeout=60) for _ in (first, second)]
     assert results[0] == results[1]
     assert not reading.is_set(), "the second found what the first had made"
