@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from srbench.weights import WeightsError
+from srbench.weights import WeightsError, require_finite
 
 ENDINGS = (".pth", ".pt")
 """Of files that are read as checkpoints where a weights file could stand."""
@@ -34,9 +34,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     if not isinstance(content, dict) or not content or not all(isinstance(t, Tensor) for t in content.values()):
         raise WeightsError(f"{path}: holds no tensors by name; name a file of a network's weights")
     tensors = {str(name).removeprefix("module."): tensor.float() for name, tensor in content.items()}
-    for name, tensor in tensors.items():
-        if not bool(tensor.isfinite().all()):
-            raise WeightsError(f"{path}: {name} has values that are not finite; get another copy of the file")
+    require_finite(tensors, path)
     return tensors
 
 

@@ -63,8 +63,8 @@ def is_stochastic(model: object) -> bool:
 def enlarge(model: Model, pair: ImagePair, draw: Draw, device: str) -> Output:
     """Let a model enlarge the LR picture of a pair; a model with one answer ignores all of ``draw`` but the tile.
 
-    Raises InferenceError where the model fails or gives another size or numbers that are not finite,
-    SRBenchError where a precomputed result is missing or damaged.
+    Raises InferenceError, naming the picture, where the model fails or gives another size or numbers that are not
+    finite, and where a precomputed result is missing or damaged.
     """
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -72,8 +72,10 @@ def enlarge(model: Model, pair: ImagePair, draw: Draw, device: str) -> Output:
     try:
         with torch.no_grad():
             pictures = _pictures(model, pair, draw, device)
-    except SRBenchError:
+    except InferenceError:
         raise
+    except SRBenchError as error:
+        raise InferenceError(f"{pair.name}: {error}") from error
     except Exception as error:
         reason = " ".join(str(error).split())
         raise InferenceError(f"{pair.name}: the model failed: {type(error).__name__}: {reason}") from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -25,14 +26,24 @@ class WeightsError(SRBenchError):
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """All tensors by name, on the CPU, and the metadata (empty where the file has none).
 
-    Raises WeightsError, naming the file, where it is missing, damaged or no safetensors file.
+    Raises WeightsError, naming the file, where it is missing, damaged or no safetensors file, or holds a number that is
+    not finite.
     """
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            return tensors, file.metadata() or {}
+            metadata = file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise _unreadable(path, error) from None
+    require_finite(tensors, path)
+    return tensors, metadata
+
+
+def require_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raises WeightsError that names the file and its first tensor with a number that is not finite."""
+    for name, tensor in tensors.items():
+        if not bool(tensor.isfinite().all()):
+            raise WeightsError(f"{path}: {name} has values that are not finite; get another copy of the file")
 
 
 def save_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

@@ -64,8 +64,9 @@ class SRFlow(nn.Module):
     def encode(self, hr: Tensor, lr: Tensor) -> tuple[list[Tensor], Tensor]:
         """HR (b, 3, H, W) and LR (b, 3, h, w) -> latents and log|det d latents / d hr| of shape (b,).
 
-        Latents come finest first, the last one is the deepest. An odd LR side is extended by one pixel by reflection,
-        the HR picture with it. Raises PictureError where the sizes do not belong together.
+        Latents come finest first, the last one is the deepest. An odd LR side is extended by one pixel by reflection
+        (a side of one pixel by repetition), the HR picture with it. Raises PictureError where the sizes do not belong
+        together.
         """
         height, width = lr.shape[-2:]
         if hr.shape[-2:] != (self.scale * height, self.scale * width):
@@ -173,13 +174,15 @@ def _density(latents: list[Tensor], log_det: Tensor) -> Tensor:
 
 
 def _even(pictures: Tensor, scale: int, height: int, width: int) -> Tensor:
-    """Extend by reflection at the bottom and right as if the LR sides height and width were made even."""
-    down, right = scale * (height % 2), scale * (width % 2)
-    if not down and not right:
-        return pictures
-    if min(height, width) < 2:
-        raise PictureError(f"an LR picture of {height}x{width} is too small; both sides need 2 pixels")
-    return F.pad(pictures, (0, right, 0, down), mode="reflect")
+    """Extend by reflection at the bottom and right as if the LR sides height and width were made even.
+
+    A side of one LR pixel has nothing to reflect; there the last row or column is repeated.
+    """
+    if height % 2:
+        pictures = F.pad(pictures, (0, 0, 0, scale), mode="reflect" if height > 1 else "replicate")
+    if width % 2:
+        pictures = F.pad(pictures, (0, scale, 0, 0), mode="reflect" if width > 1 else "replicate")
+    return pictures
 
 
 def _size(pictures: Tensor) -> str:

@@ -68,7 +68,7 @@ def test_precomputed_results_are_read():
             return name
 
     assert enlarge(Results(), PAIR, DRAW, "cpu").pictures.shape[0] == 2
-    with pytest.raises(SRBenchError, match=r"^missing$"):
+    with pytest.raises(SRBenchError, match=r"^b: missing$"):
         enlarge(Results(), ImagePair("b", PAIR.lr, PAIR.hr), DRAW, "cpu")
 
 
