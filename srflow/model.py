@@ -22,6 +22,7 @@ from srflow.conditions import Features
 from srflow.config import SRFlowConfig
 from srflow.cores import SMALL, one_by_one, side_by_side
 from srflow.encoder import Encoder
+from srflow.finite import finite
 from srflow.flow import ConditionalFlow, Conditions
 from srflow.reversible import encode_reversibly
 from srflow.stripes import decode_in_stripes
@@ -66,7 +67,7 @@ class SRFlow(nn.Module):
 
         Latents come finest first, the last one is the deepest. An odd LR side is extended by one pixel by reflection
         (a side of one pixel by repetition), the HR picture with it. Raises PictureError where the sizes do not belong
-        together.
+        together, NumericsError where the result is not finite.
         """
         height, width = lr.shape[-2:]
         if hr.shape[-2:] != (self.scale * height, self.scale * width):
@@ -74,19 +75,25 @@ class SRFlow(nn.Module):
                 f"HR {_size(hr)} does not belong to LR {_size(lr)}; "
                 f"it has to be {self.scale} times as large: {self.scale * height}x{self.scale * width}"
             )
-        return self.flow.encode(_even(hr, self.scale, height, width), self.conditions(lr))
+        *latents, log_det = finite(self, lambda: self._encode(hr, lr), hr=hr, lr=lr)
+        return latents, log_det
 
     def decode(self, latents: list[Tensor], lr: Tensor) -> Tensor:
-        """Latents as ``encode`` gives them and LR (b, 3, h, w) -> HR (b, 3, s*h, s*w), not clamped."""
+        """Latents as ``encode`` gives them and LR (b, 3, h, w) -> HR (b, 3, s*h, s*w), not clamped.
+
+        Raises NumericsError where HR is not finite.
+        """
+        [hr] = finite(self, lambda: [self._decode(latents, lr)], latents=latents, lr=lr)
+        return hr[..., : self.scale * lr.shape[-2], : self.scale * lr.shape[-1]]
+
+    def _decode(self, latents: list[Tensor], lr: Tensor) -> Tensor:
         if self._is_small(lr):
             with side_by_side(lr.device) as cores:
-                hr = self.flow.decode(latents, self.flow.conditions(self._features(lr), cores), cores)
-        else:
-            conditions = self.conditions(lr)
-            few = len(latents[0]) < torch.get_num_threads()
-            with nullcontext(one_by_one()) if few else side_by_side(lr.device) as cores:
-                hr = self.flow.decode(latents, conditions, cores)
-        return hr[..., : self.scale * lr.shape[-2], : self.scale * lr.shape[-1]]
+                return self.flow.decode(latents, self.flow.conditions(self._features(lr), cores), cores)
+        conditions = self.conditions(lr)
+        few = len(latents[0]) < torch.get_num_threads()
+        with nullcontext(one_by_one()) if few else side_by_side(lr.device) as cores:
+            return self.flow.decode(latents, conditions, cores)
 
     def conditions(self, lr: Tensor) -> Conditions:
         """All that the flow takes from LR (b, 3, h, w); b = 1 serves any number of samples."""
@@ -102,7 +109,10 @@ class SRFlow(nn.Module):
         return self.scale**2 * lr.shape[-2] * lr.shape[-1] <= SMALL
 
     def log_prob(self, hr: Tensor, lr: Tensor) -> Tensor:
-        """The log-density log p(hr | lr) in nats, (b,): the density of the values in [0, 1]."""
+        """The log-density log p(hr | lr) in nats, (b,): the density of the values in [0, 1].
+
+        Raises what ``encode`` raises; a picture so unlikely that the number overflows has -inf.
+        """
         return _density(*self.encode(hr, lr))
 
     def nll(self, hr: Tensor, lr: Tensor) -> Tensor:
@@ -113,11 +123,12 @@ class SRFlow(nn.Module):
         """The training loss ``nll``, by the name that distributed training hooks.
 
         With ``reversible`` set its memory does not grow with the number of steps, and it takes longer. Sides of LR have
-        to be even.
+        to be even. A loss that is not finite is returned as it is: training passes over a few.
         """
-        if not self.reversible:
-            return self.nll(hr, lr)
-        latents, log_det = encode_reversibly(self.flow, hr, self.encoder(lr))
+        if self.reversible:
+            latents, log_det = encode_reversibly(self.flow, hr, self.encoder(lr))
+        else:
+            *latents, log_det = self._encode(hr, lr)
         return -_density(latents, log_det) / (math.log(2) * hr[0].numel())
 
     @torch.no_grad()
@@ -145,8 +156,14 @@ class SRFlow(nn.Module):
         A stripe has the area of a square of ``tile`` LR pixels.
         """
         latents = self._latents(lr, n, temperature, generator)
-        hr = decode_in_stripes(self.flow, latents, self.encoder, _even(lr[None], 1, *lr.shape[-2:]), tile)
+        even = _even(lr[None], 1, *lr.shape[-2:])
+        [hr] = finite(self, lambda: [decode_in_stripes(self.flow, latents, self.encoder, even, tile)], lr=lr)
         return hr[..., : self.scale * lr.shape[-2], : self.scale * lr.shape[-1]]
+
+    def _encode(self, hr: Tensor, lr: Tensor) -> list[Tensor]:
+        """The latents, and log_det at the end."""
+        latents, log_det = self.flow.encode(_even(hr, self.scale, *lr.shape[-2:]), self.conditions(lr))
+        return [*latents, log_det]
 
     def _latents(self, lr: Tensor, n: int, temperature: float, generator: torch.Generator) -> list[Tensor]:
         height, width = (side + side % 2 for side in lr.shape[-2:])

@@ -117,11 +117,6 @@ def test_odd_sizes(size):
     assert sample.shape == (1, 3, 4 * size[0], 4 * size[1])
 
 
-def test_a_picture_of_one_row_is_refused():
-    with pytest.raises(PictureError, match="1x6 is too small"):
-        build(4).sample(torch.rand(3, 1, 6), 1, temperature=0.8, generator=torch.Generator())
-
-
 def test_sizes_that_do_not_belong_together_are_refused():
     with pytest.raises(PictureError, match=r"HR 16x16 does not belong to LR 4x6.*16x24"):
         build(4).encode(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 4, 6))

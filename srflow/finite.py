@@ -1,0 +1,109 @@
+"""Results that are not finite become an error that names the layer they come from. Where all is well it costs nothing.
+
+Only a broken result is looked into: it is computed once more, and every operation's result is checked on the way.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from types import FrameType, TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from srbench.types import SRBenchError
+
+
+class NumericsError(SRBenchError):
+    """Weights or a picture from which no finite numbers follow."""
+
+
+def finite(network: nn.Module, compute: Callable[[], list[Tensor]], **inputs: Tensor | list[Tensor]) -> list[Tensor]:
+    """``compute()``, a computation with ``network`` that can be repeated, from ``inputs``, which are only named.
+
+    Raises NumericsError where its results are not finite or a matrix is singular.
+    """
+    try:
+        results = compute()
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+        layer = _layer(network, _frames(error.__traceback__))
+        raise NumericsError(f"{layer} holds a singular matrix, which has no inverse; use other weights") from error
+    if _finite(results):
+        return results
+    raise NumericsError(_cause(network, compute, inputs))
+
+
+def _cause(network: nn.Module, compute: Callable[[], list[Tensor]], inputs: dict[str, Tensor | list[Tensor]]) -> str:
+    for name, given in inputs.items():
+        if not _finite(_tensors(given)):
+            return f"{name} has values that are not finite; correct what is given"
+    for name, parameter in network.named_parameters():
+        if not _finite([parameter]):
+            return f"the weights have values that are not finite, first in {name}; use other weights"
+    first, threads = _FirstFault(network), torch.get_num_threads()
+    torch.set_num_threads(1)  # what runs in threads of its own would not be seen
+    network.train(network.training)  # nor what was kept from before
+    try:
+        with torch.no_grad(), first:
+            compute()
+    finally:
+        torch.set_num_threads(threads)
+    return (
+        f"numbers that are not finite, first in {first.place}; lower the temperature, give a picture like those of the "
+        "training, or use other weights"
+    )
+
+
+class _FirstFault(TorchFunctionMode):
+    """Notes the layer of the first operation that makes numbers which are not finite out of finite ones."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.place = ""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+        kwargs = kwargs or {}
+        before = bool(self.place) or _finite(_tensors([args, *kwargs.values()]))
+        result = func(*args, **kwargs)
+        name = getattr(func, "__name__", "")
+        # New memory holds any numbers until it is written.
+        if before and not self.place and "empty" not in name and not _finite(_tensors(result)):
+            self.place = f"{_layer(self.network, _callers(sys._getframe(1)))} ({name})"
+        return result
+
+
+def _tensors(value: object) -> Iterator[Tensor]:
+    if isinstance(value, Tensor) and value.is_floating_point():
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from _tensors(part)
+
+
+def _finite(tensors: Iterable[Tensor]) -> bool:
+    """Least and largest number tell: NaN is both of a tensor that holds one. Nothing as large as the tensor is made."""
+    return all(bool(torch.stack(tensor.detach().aminmax()).isfinite().all()) for tensor in tensors if tensor.numel())
+
+
+def _layer(network: nn.Module, frames: Iterable[FrameType]) -> str:
+    """The name of the innermost layer whose method is running in one of the frames, innermost first."""
+    names = {id(module): name for name, module in network.named_modules() if name}
+    return next((names[key] for frame in frames if (key := id(frame.f_locals.get("self"))) in names), "the network")
+
+
+def _callers(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _frames(traceback: TracebackType | None) -> list[FrameType]:
+    frames = []
+    while traceback is not None:
+        frames.append(traceback.tb_frame)
+        traceback = traceback.tb_next
+    return frames[::-1]
