@@ -33,6 +33,10 @@ class Constants(nn.Module):
             self._kept[name] = state, value
         return value  # type: ignore[return-value]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and files get: nothing that is kept."""
+        return {**self.__dict__, "_kept": {}}
+
     def train(self, mode: bool = True) -> Self:
         """Set the mode, and forget what is kept."""
         self._kept.clear()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from baselines.pretrained import Family, fill, load_pretrained
 from srbench.config import load_preset
@@ -20,7 +20,8 @@ from srbench.types import SRBenchError, WeightsInfo
 from srbench.weights import load_weights
 from srflow.conditions import Features
 from srflow.config import SRFlowConfig
-from srflow.cores import SMALL, one_by_one, side_by_side
+from srflow.constants import Constants
+from srflow.cores import SMALL, Cores, one_by_one, side_by_side
 from srflow.encoder import Encoder
 from srflow.finite import finite
 from srflow.flow import ConditionalFlow, Conditions
@@ -34,7 +35,7 @@ class PictureError(SRBenchError):
     """A picture that the flow cannot take."""
 
 
-class SRFlow(nn.Module):
+class SRFlow(Constants):
     """The conditional normalizing flow. Pictures are RGB in [0, 1]; latents are standard normal."""
 
     weights: WeightsInfo
@@ -89,7 +90,7 @@ class SRFlow(nn.Module):
     def _decode(self, latents: list[Tensor], lr: Tensor) -> Tensor:
         if self._is_small(lr):
             with side_by_side(lr.device) as cores:
-                return self.flow.decode(latents, self.flow.conditions(self._features(lr), cores), cores)
+                return self.flow.decode(latents, self._conditions(lr, cores), cores)
         conditions = self.conditions(lr)
         few = len(latents[0]) < torch.get_num_threads()
         with nullcontext(one_by_one()) if few else side_by_side(lr.device) as cores:
@@ -99,7 +100,19 @@ class SRFlow(nn.Module):
         """All that the flow takes from LR (b, 3, h, w); b = 1 serves any number of samples."""
         features = None if self._is_small(lr) else self._features(lr)
         with side_by_side(lr.device) as cores:
-            return self.flow.conditions(features or self._features(lr), cores)
+            return self._conditions(lr, cores) if features is None else self.flow.conditions(features, cores)
+
+    def _conditions(self, lr: Tensor, cores: Cores) -> Conditions:
+        """Those of a small picture. Of the last one they are kept: more samples, temperatures, edits may follow."""
+
+        def compute() -> tuple[Tensor, Conditions]:
+            return lr.clone(), self.flow.conditions(self._features(lr), cores)
+
+        known, conditions = self.constant("conditions", compute, *self.parameters())
+        if not (known.dtype == lr.dtype and known.device == lr.device and torch.equal(known, lr)):
+            self._kept.clear()
+            _, conditions = self.constant("conditions", compute, *self.parameters())
+        return conditions
 
     def _features(self, lr: Tensor) -> list[Features]:
         features: list[Features] = self.encoder(_even(lr, 1, *lr.shape[-2:]))

@@ -283,3 +283,27 @@ def test_moved_to_another_precision_and_back(channels):
             fresh = TransitionStep(channels).eval()
             fresh.load_state_dict(layer.state_dict())
             assert torch.equal(layer.inverse(x), fresh.inverse(x))
+
+
+def test_conditions_of_the_last_picture_are_kept():
+    model, lr, other = build(0), picture(4, 4), picture(4, 6)
+    calls = []
+    model.encoder.register_forward_hook(lambda *_: calls.append(1))
+    expected = [draw(build(0), lr), draw(build(0), other)]
+    assert torch.equal(draw(model, lr), expected[0])
+    assert torch.equal(draw(model, lr.clone()), expected[0])
+    assert len(calls) == 1
+    assert torch.equal(draw(model, other), expected[1])
+    assert torch.equal(draw(model, lr), expected[0])
+    assert len(calls) == 3
+    lr[0, 0, 0] += 0.5
+    assert not torch.equal(draw(model, lr), expected[0]), "a picture changed in place is another"
+
+
+def test_conditions_are_not_kept_in_training():
+    model, lr = build(0).train(), picture(4, 4)
+    calls = []
+    model.encoder.register_forward_hook(lambda *_: calls.append(1))
+    draw(model.train(), lr)
+    draw(model, lr)
+    assert len(calls) == 2
