@@ -27,7 +27,7 @@ def test_several_runs_are_one_table(make_run, tmp_path):
     assert labels(runs) == [("m", None), ("flow", 0.5), ("flow", 0.8), ("x", None)], "what is the same is there once"
     report = write_report(runs, out=tmp_path / "all")
     assert [line.label for line in report.scores.lines] == ["m", "flow τ=0.5", "flow τ=0.8", "x"]
-    assert [path.name for path in report.files] == ["report.md", "table.tex", "table.csv"]
+    assert [path.name for path in report.files] == ["report.md", "report.html", "table.tex", "table.csv"]
     text = report.files[0].read_text()
     assert re.findall(r"--out (\w+)", text) == ["one", "two", "three"], "every run's command"
     strips = {path.name for path in (tmp_path / "all" / "strips").iterdir()}
