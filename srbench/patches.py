@@ -83,7 +83,8 @@ class Patches:
         self._pairs = self._usable(pairs)
         self.files = [self._hr.names[hr] for hr, _ in self._pairs]
         """The pictures that are used, by their paths inside the folder."""
-        self.origin = f"{len(self.files)} pictures of the folder {', '.join(f.resolve().name for f in folders)}"
+        many = "picture" if len(self.files) == 1 else "pictures"
+        self.origin = f"{len(self.files)} {many} of the folder {', '.join(f.resolve().name for f in folders)}"
         """What the patches are taken from, in words."""
 
     @property

@@ -17,6 +17,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -146,20 +147,32 @@ def _short_hash(value: object) -> str:
 
 
 def _open_or_build(target: Path, names: Sequence[str], make: Callable[[str], Tensor], title: str) -> PictureStore:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(target.parent / "lock")  # the system lets go of it when the process dies
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(target.parent / "lock", title):
+            store = _open(target)
+            if store is None:
+                _build(target, names, make, title)
+                _remove_old(target)
+                store = PictureStore(target)
+            return store
+    except OSError as error:
+        raise PictureStoreError(
+            f"{target.parent}: decoded pictures cannot be kept there ({error.strerror}); they take three bytes a "
+            "pixel; make room, or name another cache in XDG_CACHE_HOME"
+        ) from None
+
+
+@contextmanager
+def _locked(path: Path, title: str) -> Iterator[None]:
+    lock = FileLock(path)  # the system lets go of it when the process dies
     try:
         lock.acquire(timeout=2)
     except Timeout:
-        warnings.warn(f"{target.parent}: another process is {title}; waiting for it", stacklevel=4)
+        warnings.warn(f"{path.parent}: another process is {title}; waiting for it", stacklevel=2)
         lock.acquire()
     try:
-        store = _open(target)
-        if store is None:
-            _build(target, names, make, title)
-            _remove_old(target)
-            store = PictureStore(target)
-        return store
+        yield
     finally:
         lock.release()
 

@@ -14,7 +14,10 @@ def run_options(photos, **changes):
     return ["run", *(word for name, value in options.items() if value is not None for word in (f"--{name}", value))]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"], ["run", "--scale", "x"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["run", "--help"], ["data", "prepare", "--help"], ["--version"], ["run", "--scale", "x"]],
+)
 def test_torch_is_not_imported_for_help(arguments):
     code = (
         "import sys; from srbench.cli import main\n"

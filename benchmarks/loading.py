@@ -1,0 +1,104 @@
+"""What it costs to have patches, beside a training step: python benchmarks/loading.py FOLDER [--threads N] [--step N].
+
+FOLDER holds pictures of at least 160x160. Printed for the preset celeba-x8 (16 patches of 160 pixels): seconds to
+decode the folder and shrink it, in a cache of its own that is deleted; milliseconds to draw a batch, with the cache in
+memory and with none of it there; milliseconds to shrink the patches of a step instead of keeping LR; and, with --step,
+how long SRFlow's step with N patches takes and waits for them. Measure on a quiet machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+
+from srbench.config import load_preset
+from srbench.patches import Patches
+from srbench.resize import downscale_uint8
+from srflow import SRFlow
+from srflow.train import SRFlowPreset
+
+SCALE = 8
+
+
+def seconds(work: Callable[[], object], before: Callable[[], object] = lambda: None, repeats: int = 20) -> float:
+    """Median time of ``work``, each time after ``before``."""
+    times = []
+    for _ in range(repeats):
+        before()
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def forget(cache: Path) -> None:
+    """Take the decoded pixels out of the system's memory."""
+    for path in cache.rglob("pixels"):
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--step", type=int)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    preset = load_preset(files("srflow") / "presets", "celeba-x8", SRFlowPreset)
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+        cache = Path(name)
+
+        def opened(batch: int) -> Patches:
+            return Patches(arguments.folder, SCALE, replace(preset.training, batch=batch), cache=cache)
+
+        start = time.perf_counter()
+        patches = opened(16)
+        print(f"decoding and shrinking {len(patches.files)} pictures: {time.perf_counter() - start:.1f} s")
+        steps = iter(range(10**6))
+        print(f"a batch, in memory: {1000 * seconds(lambda: patches.batch(next(steps))):.1f} ms")
+
+        def reopen() -> None:
+            nonlocal patches
+            patches = opened(16)
+            forget(cache)
+
+        print(f"a batch, from the disk: {1000 * seconds(lambda: patches.batch(next(steps)), reopen):.1f} ms")
+        margin = preset.training.patch + 4 * SCALE
+        larger = torch.randint(0, 256, (16, 3, margin, margin), dtype=torch.uint8)
+        print(f"shrinking the patches instead: {1000 * seconds(lambda: downscale_uint8(larger, SCALE)):.1f} ms")
+        if arguments.step:
+            measure_step(preset, opened(arguments.step))
+
+
+def measure_step(preset: SRFlowPreset, patches: Patches) -> None:
+    """Three steps of SRFlow, batches drawn ahead."""
+    network, batches, waited = SRFlow(preset.network), patches.batches(0), []
+    lr, hr = next(batches)
+    network.initialize(hr, lr)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-4)
+
+    def step() -> None:
+        start = time.perf_counter()
+        lr, hr = next(batches)
+        waited.append(time.perf_counter() - start)
+        network(hr, lr).mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    taken = seconds(step, repeats=3)
+    print(f"a step with {len(lr)} patches: {taken:.2f} s, of which {1000 * max(waited):.1f} ms waiting for them")
+
+
+if __name__ == "__main__":
+    main()
