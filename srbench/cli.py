@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srbench.cli_data import data
+from srbench.cli_pictures import edit, upscale
+from srbench.options import DEVICES, temperatures
 from srbench.types import SRBenchError
 
 if TYPE_CHECKING:
     from srbench.types import Metric, WeightsInfo
-
-_DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
 
 
 class OneLineErrors(click.Group):
@@ -60,17 +59,6 @@ def _listed(context: click.Context, parameter: click.Parameter, value: str | Non
     return parts
 
 
-def _temperatures(context: click.Context, parameter: click.Parameter, value: str) -> tuple[float, ...]:
-    try:
-        numbers = tuple(dict.fromkeys(float(part) for part in value.split(",")))
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is not a list of numbers such as 0,0.5,0.8.") from None
-    for number in numbers:
-        if not (0 <= number < math.inf):
-            raise click.BadParameter(f"{number:g} is not a temperature; it must be 0 or more.")
-    return numbers
-
-
 @click.group(
     cls=OneLineErrors,
     invoke_without_command=True,
@@ -94,11 +82,11 @@ def main(context: click.Context) -> None:
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first pictures.")
 @click.option("--crop", type=click.IntRange(min=1), help="Only the centre of every picture, in HR pixels.")
 @click.option("--metrics", callback=_listed, metavar="A,B", help="[default: the eight of the suite]")
-@click.option("--temperature", "temperatures", default="0.8", show_default=True, callback=_temperatures,
+@click.option("--temperature", "temperatures", default="0.8", show_default=True, callback=temperatures,
               metavar="T,T", help="Of models that draw samples.")  # fmt: skip
 @click.option("--samples", default=5, show_default=True, type=click.IntRange(min=1), help="Drawn per picture.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of the samples.")
-@click.option("--device", default="auto", show_default=True, type=_DEVICES)
+@click.option("--device", default="auto", show_default=True, type=DEVICES)
 @click.option("--tile", type=click.IntRange(min=16), help="Enlarge in tiles of this side in LR pixels, to save memory.")
 @click.option("--out", metavar="DIR", help="Folder of the run. [default: runs/DATE-MODELS-xSCALE]")
 @click.pass_context
@@ -128,6 +116,10 @@ def run_command(context: click.Context, /, **options: Any) -> None:  # noqa: ANN
         others = "all others were" if outcome.rows else "nothing else was there"
         _fault(f"{len(outcome.failures)} could not be measured, {others}: {listed}")
         context.exit(1)
+
+
+main.add_command(upscale)
+main.add_command(edit)
 
 
 @main.command()
@@ -180,7 +172,7 @@ def view(run: Path, port: int, no_browser: bool) -> None:
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder of HR pictures.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the training.")
 @click.option("--start", type=click.Path(path_type=Path), help="Weights to start from.")
-@click.option("--device", default="auto", show_default=True, type=_DEVICES)
+@click.option("--device", default="auto", show_default=True, type=DEVICES)
 def train(name: str, preset: str, data: Path, out: Path, start: Path | None, device: str) -> None:
     """Train the model NAME. Killed, the same command goes on from its last checkpoint."""
     from srbench.console import show, warn_in_one_line

@@ -41,12 +41,7 @@ class Folder:
 
     def read(self, name: str) -> ImagePair:
         """Raises ImageError for a damaged file, DatasetError for a picture smaller than the scale."""
-        path = self.files[name]
-        whole = quantize_round(read_image(path))
-        hr = crop_to_multiple(whole if self.crop is None else crop_centre(whole, self.crop), self.scale)
-        if hr.numel() == 0:
-            raise DatasetError(f"{path}: {_size(whole)} is smaller than the scale {self.scale}; remove it")
-        return ImagePair(name, _unit(downscale_uint8(hr, self.scale)), _unit(hr))
+        return pair_of_hr(self.files[name], self.scale, self.crop)
 
     def digest(self, name: str) -> str:
         """Of the file's bytes, scale and crop. Raises DatasetError where the file cannot be read."""
@@ -148,6 +143,18 @@ class Limited:
     def digest(self, name: str) -> str:
         """That of the whole data set."""
         return self.whole.digest(name)
+
+
+def pair_of_hr(path: Path, scale: int, crop: int | None = None) -> ImagePair:
+    """An HR picture, cropped to a multiple of the scale, and the LR picture that MATLAB's ``imresize`` makes of it.
+
+    Raises ImageError for a damaged file, DatasetError for a picture smaller than the scale.
+    """
+    whole = quantize_round(read_image(path))
+    hr = crop_to_multiple(whole if crop is None else crop_centre(whole, crop), scale)
+    if hr.numel() == 0:
+        raise DatasetError(f"{path}: {_size(whole)} is smaller than the scale {scale}; use a larger picture")
+    return ImagePair(path.stem, _unit(downscale_uint8(hr, scale)), _unit(hr))
 
 
 def packaged_photos(scale: int) -> Folder:

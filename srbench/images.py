@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from srbench.types import SRBenchError
@@ -82,11 +83,33 @@ def pixels_sha256(picture: Tensor) -> str:
     return hashlib.sha256(repr(size).encode() + pixels.tobytes()).hexdigest()
 
 
-def write_png(path: Path, picture: Tensor) -> None:
-    """Write (3, h, w) uint8 as PNG, whole: under a temporary name first, then renamed."""
+def write_png(path: Path, picture: Tensor, recipe: str | None = None) -> None:
+    """Write (3, h, w) uint8 as PNG, whole: under a temporary name first, then renamed.
+
+    ``recipe`` says how the picture was made; it stays in the file, and ``read_recipe`` finds it there.
+    """
+    write_whole(path, encode_png(picture, recipe))
+
+
+def encode_png(picture: Tensor, recipe: str | None = None) -> bytes:
+    """The bytes of a PNG of (3, h, w) uint8, with the recipe as a text chunk named ``srbench``."""
+    facts = PngInfo()
+    if recipe is not None:
+        facts.add_itxt("srbench", recipe)
     buffer = BytesIO()
-    Image.fromarray(picture.permute(1, 2, 0).cpu().numpy()).save(buffer, format="PNG", compress_level=4)
-    write_whole(path, buffer.getvalue())
+    array = picture.permute(1, 2, 0).cpu().numpy()
+    Image.fromarray(array).save(buffer, format="PNG", compress_level=4, pnginfo=facts)
+    return buffer.getvalue()
+
+
+def read_recipe(path: Path) -> str | None:
+    """How a picture was made, where ``write_png`` has written that; None for any other file."""
+    try:
+        with Image.open(path) as file:
+            found = file.info.get("srbench")
+    except (OSError, SyntaxError, ValueError):
+        return None
+    return None if found is None else str(found)
 
 
 def write_whole(path: Path, content: bytes) -> None:

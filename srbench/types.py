@@ -33,6 +33,26 @@ class ImagePair:
 
 
 @dataclass(frozen=True)
+class Box:
+    """A rectangle of a picture, in pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        """``x,y,width,height``, as it is typed."""
+        return f"{self.x},{self.y},{self.width},{self.height}"
+
+    def aligned(self, grid: int) -> Box:
+        """The smallest box around this one with sides and corners that are multiples of ``grid``."""
+        x, y = self.x - self.x % grid, self.y - self.y % grid
+        right, bottom = -(-(self.x + self.width) // grid) * grid, -(-(self.y + self.height) // grid) * grid
+        return Box(x, y, right - x, bottom - y)
+
+
+@dataclass(frozen=True)
 class WeightsInfo:
     """Where the numbers of a trained model come from; printed in every report."""
 
@@ -75,6 +95,31 @@ class TiledSRModel(StochasticSRModel, Protocol):
         self, lr: Tensor, n: int, *, temperature: float, generator: torch.Generator, tile: int
     ) -> Tensor:
         """As ``sample``, and the same pictures up to rounding, in memory for about ``tile`` x ``tile`` LR pixels."""
+        ...
+
+
+@runtime_checkable
+class EditableSRModel(StochasticSRModel, Protocol):
+    """Can change an HR picture so that it still fits its LR picture."""
+
+    edit_grid: int
+    """Boxes have to be aligned to so many HR pixels."""
+
+    def transfer_style(self, hr: Tensor, lr: Tensor, source: Box, target: Box, *, temperature: float) -> Tensor:
+        """HR (3, s*h, s*w) with the texture at ``source`` also at ``target``, to fit LR (3, h, w); not clamped.
+
+        The temperature multiplies the moved texture: 1 leaves it as strong as it was. Both boxes lie in the picture and
+        on the grid; a last column or row of the grid may reach beyond the picture.
+        """
+        ...
+
+    def transfer_content(
+        self, hr: Tensor, lr: Tensor, pasted: Tensor, mask: Tensor, *, temperature: float, generator: torch.Generator
+    ) -> Tensor:
+        """HR (3, s*h, s*w) with what ``pasted`` shows where the mask (s*h, s*w) is 1, to fit LR (3, h, w); not clamped.
+
+        ``pasted`` is as large as HR and equal to it outside the mask. The generator lives on the CPU.
+        """
         ...
 
 

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from baselines.pretrained import Family, fill, load_pretrained
 from srbench.config import load_preset
-from srbench.types import SRBenchError, WeightsInfo
+from srbench.resize import downscale
+from srbench.types import Box, SRBenchError, WeightsInfo
 from srbench.weights import load_weights
 from srflow.conditions import Features
 from srflow.config import SRFlowConfig
@@ -25,10 +26,13 @@ from srflow.cores import SMALL, Cores, one_by_one, side_by_side
 from srflow.encoder import Encoder
 from srflow.finite import finite
 from srflow.flow import ConditionalFlow, Conditions
+from srflow.latents import blend, masks, move_patch, normalize_locations
 from srflow.reversible import encode_reversibly
 from srflow.stripes import decode_in_stripes
 
 LOG_2PI = math.log(2 * math.pi)
+SEAM = 8
+"""HR pixels to either side of an edge over which edited latents pass into those around them."""
 
 
 class PictureError(SRBenchError):
@@ -177,6 +181,50 @@ class SRFlow(Constants):
         """The latents, and log_det at the end."""
         latents, log_det = self.flow.encode(_even(hr, self.scale, *lr.shape[-2:]), self.conditions(lr))
         return [*latents, log_det]
+
+    @property
+    def edit_grid(self) -> int:
+        """HR pixels that one location of the deepest latent stands for: what boxes are aligned to."""
+        return 1 << self.config.levels
+
+    @torch.no_grad()
+    def transfer_style(self, hr: Tensor, lr: Tensor, source: Box, target: Box, *, temperature: float) -> Tensor:
+        """HR (3, s*h, s*w) with the texture at ``source`` also at ``target``, to fit LR (3, h, w); not clamped.
+
+        The latents of the source box, times ``temperature``, replace those of the target box, repeated where that is
+        larger, and the picture is decoded given its own LR (SRFlow, section 3.5, LR-consistent style transfer).
+        Raises LatentError for a box that is not on the grid or leaves the picture.
+        """
+        latents, _ = self.encode(hr[None], lr[None])
+        shape, strides = self._even_shape(lr), self._strides(latents, lr)
+        moved = move_patch([temperature * z for z in latents], strides, source, target)
+        inside = hr.new_zeros(shape)
+        inside[target.y : target.y + target.height, target.x : target.x + target.width] = 1
+        return self.decode(blend(latents, moved, masks(inside, strides, SEAM)), lr[None])[0]
+
+    @torch.no_grad()
+    def transfer_content(
+        self, hr: Tensor, lr: Tensor, pasted: Tensor, mask: Tensor, *, temperature: float, generator: torch.Generator
+    ) -> Tensor:
+        """HR (3, s*h, s*w) of LR (3, h, w), with the detail of ``pasted`` where the mask (s*h, s*w) is 1; not clamped.
+
+        The pasted picture is encoded given its own LR. Its latents get a sample's statistics at this temperature,
+        location by location (SRFlow, section 3.5, latent space normalization), replace those of HR inside the mask, and
+        are decoded given LR. The paper encodes the pasted picture given the LR that is kept, which it does not fit;
+        ``docs/latents.md`` compares the two. The generator lives on the CPU.
+        """
+        latents, _ = self.encode(hr[None], lr[None])
+        content, _ = self.encode(pasted[None], downscale(pasted, self.scale)[None])
+        strides = self._strides(latents, lr)
+        soft = masks(_even(mask[None, None], self.scale, *lr.shape[-2:])[0, 0], strides, SEAM)
+        return self.decode(blend(latents, normalize_locations(content, temperature, generator), soft), lr[None])[0]
+
+    def _even_shape(self, lr: Tensor) -> tuple[int, int]:
+        height, width = (self.scale * (side + side % 2) for side in lr.shape[-2:])
+        return height, width
+
+    def _strides(self, latents: list[Tensor], lr: Tensor) -> list[int]:
+        return [self._even_shape(lr)[0] // z.shape[-2] for z in latents]
 
     def _latents(self, lr: Tensor, n: int, temperature: float, generator: torch.Generator) -> list[Tensor]:
         height, width = (side + side % 2 for side in lr.shape[-2:])

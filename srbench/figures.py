@@ -1,0 +1,77 @@
+"""A figure of an edit: pictures side by side, each with two lines above it and boxes drawn in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from srbench.images import quantize_floor, write_whole
+from srbench.types import Box
+
+SOURCE, TARGET = (40, 130, 255), (255, 60, 40)
+"""Colours of boxes: where something comes from, where it goes."""
+
+_SIDE = 320
+_COLUMNS = 4
+_MARGIN, _GAP, _LABEL = 12, 12, 44
+_INK, _GREY = (20, 20, 20), (100, 100, 100)
+
+
+@dataclass(frozen=True)
+class FigurePanel:
+    """One picture of a figure."""
+
+    title: str
+    note: str
+    picture: Tensor
+    """(3, H, W) in [0, 1]."""
+    boxes: dict[tuple[int, int, int], Box] = field(default_factory=dict)
+    """By colour."""
+
+
+def write_figure(path: Path, panels: list[FigurePanel]) -> None:
+    """Write the panels as one PNG, whole, in rows of up to four.
+
+    A picture below 320 pixels is enlarged by a whole number and keeps its pixels, one above 640 is shrunk.
+    """
+    tiles = [_tile(panel) for panel in panels]
+    columns = min(len(tiles), _COLUMNS)
+    width, height = (max(side) + _GAP for side in zip(*(tile.size for tile in tiles), strict=True))
+    rows = -(-len(tiles) // columns)
+    sheet = Image.new("RGB", (2 * _MARGIN - _GAP + columns * width, 2 * _MARGIN - _GAP + rows * height), "white")
+    for place, tile in enumerate(tiles):
+        row, column = divmod(place, columns)
+        sheet.paste(tile, (_MARGIN + column * width, _MARGIN + row * height))
+    buffer = BytesIO()
+    sheet.save(buffer, format="PNG", optimize=True)
+    write_whole(path, buffer.getvalue())
+
+
+def _tile(panel: FigurePanel) -> Image.Image:
+    array = quantize_floor(panel.picture).permute(1, 2, 0).cpu().numpy()
+    picture, factor = _fitted(Image.fromarray(array))
+    tile = Image.new("RGB", (picture.width, _LABEL + picture.height), "white")
+    draw = ImageDraw.Draw(tile)
+    draw.text((0, 0), panel.title, fill=_INK, font=ImageFont.load_default(18))
+    draw.text((0, 24), panel.note, fill=_GREY, font=ImageFont.load_default(13))
+    tile.paste(picture, (0, _LABEL))
+    for colour, box in panel.boxes.items():
+        left, top = round(box.x * factor), round(box.y * factor)
+        right, bottom = (min(left + round(box.width * factor), picture.width),
+                         min(top + round(box.height * factor), picture.height))  # fmt: skip
+        draw.rectangle((left, _LABEL + top, right - 1, _LABEL + bottom - 1), outline=colour, width=2)
+    return tile
+
+
+def _fitted(picture: Image.Image) -> tuple[Image.Image, float]:
+    longest = max(picture.size)
+    if longest > 2 * _SIDE:
+        factor = 2 * _SIDE / longest
+        size = round(picture.width * factor), round(picture.height * factor)
+        return picture.resize(size, Image.Resampling.LANCZOS), factor
+    whole = -(-_SIDE // longest)
+    return picture.resize((picture.width * whole, picture.height * whole), Image.Resampling.NEAREST), whole

@@ -1,0 +1,45 @@
+"""Options that several commands have, and how their values are read. Nothing here loads torch."""
+
+from __future__ import annotations
+
+import math
+
+import click
+
+from srbench.types import Box
+
+DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
+
+
+def temperatures(context: click.Context, parameter: click.Parameter, value: str) -> tuple[float, ...]:
+    """``0,0.5,0.8`` -> the numbers, each once. Raises BadParameter for anything else."""
+    try:
+        numbers = tuple(dict.fromkeys(float(part) for part in value.split(",")))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a list of numbers such as 0,0.5,0.8.") from None
+    for number in numbers:
+        check_temperature(number)
+    return numbers
+
+
+def temperature(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    """One number. Raises BadParameter where it is negative or not finite."""
+    return check_temperature(value)
+
+
+def check_temperature(number: float) -> float:
+    """The number itself. Raises BadParameter where it is negative or not finite."""
+    if not (0 <= number < math.inf):
+        raise click.BadParameter(f"{number:g} is not a temperature; it must be 0 or more.")
+    return number
+
+
+def box(context: click.Context, parameter: click.Parameter, value: str | None) -> Box | None:
+    """``x,y,width,height`` -> Box. Raises BadParameter for anything but four whole numbers."""
+    if value is None:
+        return None
+    try:
+        x, y, width, height = (int(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a box; give x,y,width,height in pixels of HR.") from None
+    return Box(x, y, width, height)

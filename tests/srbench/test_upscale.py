@@ -1,0 +1,103 @@
+"""Enlarging a person's own pictures: what is written, kept, refused, and that the numbers are those of the model."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from srbench.images import quantize_floor, read_image, read_recipe, write_png
+from srbench.metrics.consistency import LRPSNR
+from srbench.types import ImagePair
+
+
+@pytest.fixture
+def up(command, photos, models):
+    """srbench upscale of the four photos by the model Noisy, into out/; changed or further options at the end."""
+
+    def call(*paths, model=f"{models}:Noisy", **changes):
+        options = {"scale": 4, "seed": 3, "out": "out", "device": "cpu"} | changes
+        words = [word for name, value in options.items() for word in (f"--{name}", value)]
+        return command("upscale", *(paths or [photos]), "--model", model, *words)
+
+    return call
+
+
+def test_files_are_what_the_model_draws_from_that_seed(up, photos, models):
+    from srbench.registry import load_model
+
+    found = up(samples=2, temperature=0.5)
+    assert (found.code, found.err) == (0, "")
+    assert [Path(line.split()[0]).name for line in found.out.splitlines()] == [
+        f"{name}_sample{sample}.png" for name in "abcd" for sample in (0, 1)
+    ]
+    lr = read_image(photos / "b.png")
+    model = load_model(f"{models}:Noisy", 4, "cpu").model
+    drawn = model.sample(lr, 2, temperature=0.5, generator=torch.Generator().manual_seed(3))
+    for sample in (0, 1):
+        assert torch.equal(read_image(Path(f"out/b_sample{sample}.png")) * 255, quantize_floor(drawn[sample]).float())
+    told = [float(line.split()[2]) for line in found.out.splitlines() if "/b_" in line]
+    measured = LRPSNR()(drawn, ImagePair("b", lr, drawn[0]))
+    torch.testing.assert_close(torch.tensor(told), measured.float(), atol=0.006, rtol=0)
+
+
+def test_finished_work_is_kept_and_other_work_is_not_overwritten(up, photos):
+    first = up()
+    before = {path: path.stat().st_mtime_ns for path in Path("out").iterdir()}
+    Path("out/c.png").unlink()
+    again = up()
+    assert again.out == first.out.replace(" dB\n", " dB  (kept)\n").replace(
+        next(line for line in first.out.splitlines() if "/c.png" in line) + "  (kept)",
+        next(line for line in first.out.splitlines() if "/c.png" in line),
+    )
+    assert all(path.stat().st_mtime_ns == before[path] for path in before if path.name != "c.png")
+    other = up(seed=4)
+    assert (other.code, other.out) == (1, "")
+    assert "out/a.png: is there and was made in another way; choose another --out" in other.err
+    assert all(path.stat().st_mtime_ns == before[path] for path in before if path.name != "c.png")
+    write_png(photos / "a.png", torch.zeros((3, 8, 8), dtype=torch.uint8))
+    assert "a.png: is there and was made in another way" in up().err
+
+
+def test_a_broken_picture_is_named_and_the_others_are_made(up, photos):
+    (photos / "b.png").write_text("text")
+    (photos / "other").mkdir()
+    found = up(photos / "absent.png", photos, photos / "other", photos / "a.png", "nowhere")
+    assert found.code == 1
+    assert sorted(path.name for path in Path("out").iterdir()) == ["a.png", "c.png", "d.png"]
+    assert [line.split(": ")[:2] for line in found.err.splitlines()] == [
+        ["failed", f"{photos}/absent.png"],
+        ["failed", f"{photos}/b.png"],
+        ["failed", f"{photos}/other"],
+        ["failed", f"{photos}/a.png"],
+        ["failed", "nowhere"],
+        ["srbench", "5 could not be enlarged, see above"],
+    ]
+
+
+def test_models_with_one_answer_and_tiles(up, models):
+    assert up(model="bicubic", samples=5).code == 0
+    assert sorted(path.name for path in Path("out").iterdir()) == ["a.png", "b.png", "c.png", "d.png"]
+    assert up(model="bicubic", tile=16, out="tiled").code == 0
+    assert torch.equal(read_image(Path("out/c.png")), read_image(Path("tiled/c.png")))
+    assert '"tile": 16' in read_recipe(Path("tiled/c.png"))
+    assert "cannot sample in tiles" in up(tile=16, out="noisy").err
+
+
+def test_nothing_can_be_enlarged(up, photos):
+    for changes, fault in (
+        ({"model": f"mine={photos}"}, "a folder of results enlarges nothing"),
+        ({"model": "bicubik"}, "did you mean bicubic?"),
+        ({"model": "rrdb", "scale": 3}, "scale 3"),
+    ):
+        found = up(**changes)
+        assert (found.code, len(found.err.splitlines())) == (1, 1)
+        assert fault in found.err
+    assert up(temperature="-1").code == 2
+    assert not Path("out").exists()
+
+
+def test_a_recipe_is_found_only_in_pictures_that_carry_one(tmp_path):
+    write_png(tmp_path / "a.png", torch.zeros((3, 2, 2), dtype=torch.uint8), "made so — exactly")
+    write_png(tmp_path / "b.png", torch.zeros((3, 2, 2), dtype=torch.uint8))
+    (tmp_path / "c.png").write_text("text")
+    assert [read_recipe(tmp_path / f"{name}.png") for name in "abc"] == ["made so — exactly", None, None]
