@@ -21,10 +21,13 @@ import jinja2
 from markupsafe import Markup
 from PIL import Image
 
+from srbench.maps import KINDS
 from srbench.merge import Facts, Measurements
+from srbench.plots import FOLDER, Plot
 from srbench.results import Row, setting_folder, setting_label
 from srbench.scores import Scores, header
 
+MAPS = "maps"
 THUMBNAIL = 96
 """Longest side of a picture in the list, in pixels."""
 
@@ -58,13 +61,14 @@ def page(
     *,
     notes: Sequence[str],
     costs: Sequence[Sequence[str]],
+    plots: Sequence[Plot],
     embedded: bool,
 ) -> str:
     """The text of report.html in the folder ``out``.
 
-    ``notes`` are sentences above the table, ``costs`` the lines of time and memory after their headers. Pictures are
-    shown from where the run keeps them, below ``out``; ``embedded``, and where they lie elsewhere, the page carries
-    them itself as lossless WebP.
+    ``notes`` are sentences above the table, ``costs`` the lines of time and memory after their headers, ``plots`` those
+    written into ``out``. Pictures are shown from where the run keeps them, below ``out``; ``embedded``, and where they
+    lie elsewhere, the page carries them itself, as lossless WebP and without the maps.
     """
     style, script = _source("report.css"), "\n".join(map(_source, _SCRIPTS))
     environment = jinja2.Environment(
@@ -88,7 +92,7 @@ def page(
         notes=notes,
         scores=scores,
         header=header,
-        plots=[],
+        plots=[(plot, _plot_address(out / FOLDER / plot.file, out, embedded)) for plot in plots],
         costs=costs,
     )
 
@@ -137,6 +141,7 @@ def _contents(measurements: Measurements, out: Path, embedded: bool) -> Facts:
                 "name": name,
                 **_size_and_thumbnail([found[column] for column in (LR, HR) if column in found]),
                 "files": [_address(found[c], out, embedded) if c in found else None for c in columns],
+                "maps": {} if embedded else _maps(out, name, columns),
                 "values": [_values(measured.get(place), metrics) for place in range(len(settings))],
             }
         )
@@ -144,6 +149,7 @@ def _contents(measurements: Measurements, out: Path, embedded: bool) -> Facts:
         "scale": measurements.manifest["scale"],
         "metrics": metrics,
         "settings": [setting_label(*setting) for setting in settings],
+        "maps": [asdict(kind) for kind in KINDS],
         "columns": [asdict(column) for column in columns],
         "pictures": pictures,
     }
@@ -167,6 +173,19 @@ def _column(row: Row, place: int, sample: int | None) -> Column:
     return Column(name, label, row.model, row.temperature, sample, place)
 
 
+def _maps(out: Path, name: str, columns: Sequence[Column]) -> dict[str, list[str | None]]:
+    """By kind the map of every column, from those that the report wrote into ``out``; of a model's first sample."""
+    found: dict[str, list[str | None]] = {}
+    for kind in KINDS:
+        paths = [out / MAPS / setting_folder(c.model, c.temperature) / f"{name}_{kind.name}.png" for c in columns]
+        shown = [c.model != "" and not c.sample and path.exists() for c, path in zip(columns, paths, strict=True)]
+        if any(shown):
+            found[kind.name] = [
+                _address(path, out, embedded=False) if there else None for path, there in zip(paths, shown, strict=True)
+            ]
+    return found
+
+
 def _size_and_thumbnail(pair: Sequence[Path]) -> Facts:
     """Width and height of HR, and a small picture: of LR where that is large enough, which is quicker."""
     facts: Facts = {"width": 1, "height": 1, "thumbnail": "data:,"}
@@ -186,6 +205,12 @@ def _address(path: Path, out: Path, embedded: bool) -> str:
         return quote(path.relative_to(out).as_posix())
     with Image.open(path) as file:
         return _data_address(file.convert("RGB"), lossless=True, method=1)
+
+
+def _plot_address(path: Path, out: Path, embedded: bool) -> str:
+    if not embedded:
+        return quote(path.relative_to(out).as_posix())
+    return f"data:image/svg+xml;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def _data_address(picture: Image.Image, **options: object) -> str:

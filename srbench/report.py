@@ -18,6 +18,7 @@ from srbench.latex import latex_table
 from srbench.merge import Facts, Measurements, read_runs
 from srbench.page import page
 from srbench.pictures import evenly, write_pictures
+from srbench.plots import Plot, write_plots
 from srbench.ranking import Mark
 from srbench.results import Row, setting_label, write_csv
 from srbench.scores import Scores, header, score
@@ -64,14 +65,17 @@ def write_report(
     table = measurements.table()
     summary = table.summary()
     scores = score(table, summary, measurements.manifest["metrics"])
-    notes, files = _notes(measurements, scores), []
+    notes = _notes(measurements, scores)
+    plots = write_plots(scores, table, measurements.rows, out) if {"md", "html"} & set(formats) else []
+    files = []
     if "md" in formats:
         files.append(out / "report.md")
-        write_whole(files[-1], _report(measurements, scores, notes, write_pictures(measurements, out)).encode())
+        text = _report(measurements, scores, notes, plots, write_pictures(measurements, out))
+        write_whole(files[-1], text.encode())
     if "html" in formats:
         files.append(out / "report.html")
         costs = _costs(measurements.rows)
-        text = page(measurements, scores, out, notes=notes, costs=costs, embedded=single_file)
+        text = page(measurements, scores, out, notes=notes, costs=costs, plots=plots, embedded=single_file)
         write_whole(files[-1], text.encode())
     if "tex" in formats:
         files.append(out / "table.tex")
@@ -82,7 +86,9 @@ def write_report(
     return Report(tuple(files), scores)
 
 
-def _report(measurements: Measurements, scores: Scores, notes: Sequence[str], pictured: Sequence[str]) -> str:
+def _report(
+    measurements: Measurements, scores: Scores, notes: Sequence[str], plots: Sequence[Plot], pictured: Sequence[str]
+) -> str:
     costs = _costs(measurements.rows)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("srbench"),
@@ -99,6 +105,7 @@ def _report(measurements: Measurements, scores: Scores, notes: Sequence[str], pi
         picture=markdown.picture,
         score_table=_score_table(scores),
         notes=notes,
+        plots=plots,
         pictured=pictured,
         embedded=evenly(pictured, EMBEDDED),
         weights_table=_weights_table(measurements.models),

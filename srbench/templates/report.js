@@ -1,12 +1,12 @@
 // The page: what is chosen, and everything that shows it. The address carries the choice, so it can be sent to others.
 
-const { scale, metrics, settings, columns, pictures } = JSON.parse(document.getElementById("data").textContent);
+const { metrics, settings, maps, columns, pictures } = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const FLICKER_MS = 500; // two changes a second stay below what may cause seizures
 const root = document.querySelector(".viewer");
 const SHOWN_TEMPERATURE = 0.8; // at first, or the nearest to it: what the SRFlow paper reports
 const slots = makeSlots();
-const chosen = { picture: 0, a: 0, b: slots.at(-1)[0], metric: 0 };
+const chosen = { picture: 0, a: 0, b: slots.findLast((slot) => !columns[slot[0]].sample)[0], metric: 0, map: "" };
 const metricSelects = document.querySelectorAll("select.metric");
 let flickering = 0;
 
@@ -20,6 +20,7 @@ function writeAddress() {
   clearTimeout(writing);
   writing = setTimeout(() => {
     const parts = { image: pictures[chosen.picture].name, a: columns[chosen.a].id, b: columns[chosen.b].id };
+    if (chosen.map) parts.map = chosen.map;
     if (viewer.zoom > 1) Object.assign(parts, { x: viewer.x.toFixed(4), y: viewer.y.toFixed(4), zoom: viewer.zoom.toFixed(3) });
     history.replaceState(null, "", `#${new URLSearchParams(parts)}`);
   }, 150);
@@ -32,6 +33,7 @@ function readAddress() {
   const place = (list, name, value) => list.findIndex((item) => item[name] === value);
   const found = { picture: place(pictures, "name", parts.get("image")), a: place(columns, "id", parts.get("a")), b: place(columns, "id", parts.get("b")) };
   choose(Object.fromEntries(Object.entries(found).filter(([, index]) => index >= 0)));
+  if (parts.has("map")) chooseMap(parts.get("map"));
   const [x, y, zoom] = ["x", "y", "zoom"].map((name) => Number(parts.get(name)));
   if (zoom > 1) viewer.look(x, y, zoom);
   return true;
@@ -75,12 +77,38 @@ function chooseMetric(metric) {
   renderTiles(pictures[chosen.picture]);
 }
 
-function source(column, picture = pictures[chosen.picture]) {
-  return picture.files[column];
+/** Shows maps of a kind instead of pictures, where there are any. */
+function chooseMap(name) {
+  const map = maps.find((known) => known.name === name);
+  chosen.map = map?.name ?? "";
+  $("map").value = chosen.map;
+  $("legend").hidden = !map;
+  if (map) $("legend").lastElementChild.textContent = `0 to ${map.upper} or more. ${map.title}: ${map.unit}.`;
+  render();
+  writeAddress();
 }
 
-function show(image, column, alternative) {
+function nextMap() {
+  const options = [...$("map").options];
+  if (!$("map").hidden) chooseMap(options[($("map").selectedIndex + 1) % options.length].value);
+}
+
+function source(column, picture = pictures[chosen.picture]) {
+  return mapOf(column, picture) ?? picture.files[column];
+}
+
+function mapOf(column, picture = pictures[chosen.picture]) {
+  return picture.maps[chosen.map]?.[column] ?? null;
+}
+
+/** A column's title, and what is shown of it. */
+function nameOf(column) {
+  return mapOf(column) === null ? columns[column].title : `${columns[column].title}: ${maps.find((map) => map.name === chosen.map).title}`;
+}
+
+function show(image, column) {
   const file = source(column);
+  const alternative = `${pictures[chosen.picture].name}, ${nameOf(column)}`;
   image.classList.toggle("lr", columns[column].id === "lr");
   image.alt = alternative;
   image.hidden = file === null;
@@ -92,17 +120,17 @@ function render() {
   viewer.setPicture(picture.width, picture.height);
   $("name").textContent = picture.name;
   $("place").textContent = `${chosen.picture + 1} of ${pictures.length}, ${picture.width} × ${picture.height}`;
-  for (const side of ["a", "b"]) renderSide(side, picture);
+  for (const side of ["a", "b"]) renderSide(side);
   renderTiles(picture);
   renderScores(picture);
   renderList();
   preload();
 }
 
-function renderSide(side, picture) {
+function renderSide(side) {
   const column = columns[chosen[side]];
-  show($(`image-${side}`), chosen[side], `${picture.name}, ${column.title}`);
-  root.querySelector(`.tag.${side}`).textContent = column.title;
+  show($(`image-${side}`), chosen[side]);
+  root.querySelector(`.tag.${side}`).textContent = nameOf(chosen[side]);
   const select = $(`select-${side}`);
   select.value = chosen[side];
   for (const option of select.options) option.disabled = source(Number(option.value)) === null;
@@ -150,7 +178,7 @@ function renderTiles(picture) {
   for (const [index, tile] of [...$("tiles").children].entries()) {
     const column = columns[index];
     tile.hidden = source(index) === null || !(index === chosen.a || index === chosen.b || slots.some((slot) => slot[0] === index));
-    show(tile.querySelector("img"), index, `${picture.name}, ${column.title}`);
+    show(tile.querySelector("img"), index);
     const values = column.setting === null ? null : picture.values[column.setting]?.[chosen.metric];
     const value = Array.isArray(values) ? values[column.sample ?? 0] : values;
     tile.querySelector("output").value = value === null ? "" : printed(value, metrics[chosen.metric]);
@@ -173,7 +201,8 @@ function renderScores(picture) {
     const samples = Math.max(...values.map((value) => (Array.isArray(value) ? value.length : 1)));
     const cells = metrics.map((metric, place) => scoreCell(means[place][line], metric, marks[place][line]));
     rows.push(scoreRow(setting, samples > 1 ? `mean of ${samples}` : "", samples > 1 ? null : 0, cells));
-    for (let sample = 0; samples > 1 && sample < samples; sample += 1) {
+    const open = samples > 1 && ["a", "b"].some((side) => columns[chosen[side]].setting === setting);
+    for (let sample = 0; open && sample < samples; sample += 1) {
       const own = metrics.map((metric, place) => scoreCell(Array.isArray(values[place]) ? values[place][sample] : null, metric));
       rows.push(scoreRow(setting, `sample ${sample + 1}`, sample, own));
     }
@@ -270,7 +299,7 @@ function flicker() {
 
 const PAN = 0.1; // of the window, a key press
 const KEYS = {
-  ArrowLeft: () => turn(-1), ArrowRight: () => turn(1), x: swap, f: flicker,
+  ArrowLeft: () => turn(-1), ArrowRight: () => turn(1), x: swap, f: flicker, m: nextMap,
   "+": () => viewer.step(true), "=": () => viewer.step(true), "-": () => viewer.step(false), 0: () => viewer.look(0.5, 0.5, 1),
 };
 const SHIFTED_KEYS = {
@@ -299,6 +328,7 @@ function wire() {
   $("next").addEventListener("click", () => turn(1));
   $("swap").addEventListener("click", swap);
   $("flicker").addEventListener("click", flicker);
+  $("map").addEventListener("change", () => chooseMap($("map").value));
   $("zoom-in").addEventListener("click", () => viewer.step(true));
   $("zoom-out").addEventListener("click", () => viewer.step(false));
   $("fit").addEventListener("click", () => viewer.look(0.5, 0.5, 1));
@@ -327,6 +357,9 @@ for (const side of ["a", "b"]) {
 for (const select of metricSelects) select.append(...metrics.map((metric, index) => element("option", { value: index }, titleOf(metric))));
 for (const table of document.querySelectorAll("table.sortable")) if (table.tHead) makeSortable(table);
 for (const id of ["scores", "per-picture"]) fillTable($(id), [["model"]], []), makeSortable($(id));
+const known = maps.filter((map) => pictures.some((picture) => map.name in picture.maps));
+$("map").append(...known.map((map) => element("option", { value: map.name }, `Maps: ${map.title}`)));
+$("map").hidden = known.length === 0;
 makeTiles();
 makeList();
 wire();

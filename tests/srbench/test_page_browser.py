@@ -287,6 +287,22 @@ def test_the_temperature_slider_shows_the_samples_of_its_temperature(open_page):
     assert page.locator("#tiles p:visible").all_inner_texts()[-2:] == ["3 Noisy τ=0.5 #1", "4 Noisy τ=0.5 #2"]
 
 
+def test_maps_take_the_place_of_the_pictures_where_there_are_any(open_page):
+    page = open_page("#image=apple&a=hr&b=Noisy-t0.8_1")
+    assert page.locator("#map option").all_inner_texts() == [
+        "Pictures", "Maps: error", "Maps: LPIPS", "Maps: spread of samples"]  # fmt: skip
+    page.keyboard.press("m")
+    assert page.locator("#image-b").get_attribute("src") == "maps/Noisy-t0.8/apple_error.png"
+    assert page.locator("#image-a").get_attribute("src") == "images/hr/apple.png"
+    assert page.locator(".tag.b").inner_text() == "Noisy τ=0.8 #1: error"
+    assert "grey levels" in page.locator("#legend").inner_text()
+    assert address(page).endswith("&map=error")
+    page.wait_for_function("document.getElementById('image-b').naturalWidth === 96")
+    page.locator("#map").select_option("")
+    assert page.locator("#image-b").get_attribute("src") == "images/Noisy-t0.8/apple_sample0.png"
+    assert page.locator("#legend").is_hidden()
+
+
 def test_the_filter_holds_in_list_table_and_keys(open_page):
     page = open_page()
     page.locator("#filter").fill("IR")
