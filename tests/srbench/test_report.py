@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from html import unescape
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from markdown_it import MarkdownIt
 from PIL import Image
 from rich.console import Console
 
@@ -107,6 +111,18 @@ def table_lines(text):
     assert len({len(line) for line in lines}) == 1, "aligned as plain text"
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return {first: rest for first, *rest in cells if first}
+
+
+@pytest.fixture(autouse=True)
+def no_plots(monkeypatch, request):
+    """They have tests of their own, and take a second each time."""
+    if "with_plots" not in request.fixturenames:
+        monkeypatch.setattr("srbench.report.write_plots", lambda *_: [])
+
+
+@pytest.fixture
+def with_plots():
+    """For the tests that want them."""
 
 
 @pytest.fixture
@@ -235,7 +251,7 @@ def test_a_picture_that_was_not_saved_leaves_no_panel(run):
     assert "## Pictures" not in report(run)
 
 
-def test_the_same_run_gives_the_same_bytes(run):
+def test_the_same_run_gives_the_same_bytes(run, with_plots):
     measured = set(run.rglob("*"))
 
     def written():
@@ -244,6 +260,47 @@ def test_the_same_run_gives_the_same_bytes(run):
 
     assert written() == written()
     assert not [path for path in run.rglob(".*")], "no temporary file is left"
+
+
+def test_plots_are_embedded(run, with_plots):
+    text = report(run)
+    embedded = re.findall(r"\]\(plots/(.*)\)\n\n\*\*", text)
+    assert embedded == ["plane.svg", "temperature.svg", "distributions.svg", "speed.svg"]
+    assert all((run / "plots" / name).exists() for name in embedded)
+
+
+def test_maps_and_sample_grids(run):
+    report(run)
+    maps = {str(path.relative_to(run / "maps")) for path in (run / "maps").rglob("daisy*")}
+    settings = ["bicubic", "flow-t0.5", "flow-t0.9"]
+    assert maps == {f"{setting}/daisy_error.png" for setting in settings} | {
+        f"{setting}/daisy_deviation.png" for setting in settings[1:]
+    }, "24 pixels are too few for LPIPS"
+    with Image.open(run / "maps" / "flow-t0.5" / "daisy_error.png") as picture:
+        assert (picture.mode, set(np.asarray(picture).flat)) == ("P", {255}), "160 grey levels off: saturated"
+    with Image.open(run / "maps" / "flow-t0.5" / "daisy_deviation.png") as picture:
+        assert set(np.asarray(picture).flat) == {round(30 / 2**0.5 / 32 * 255)}
+    grid = np.asarray(Image.open(run / "grids" / "flow-t0.5" / "daisy.png"))
+    assert grid[16 + 46 + 246 + 120, 16 + 120 :: 252][:, 0].tolist() == [10, 90, 120, 250]
+
+
+HOSTILE = "<img src=x onerror=alert(1)>", "a|b_c*d`e$f$", "[x](y) & # 100%"
+
+
+def test_names_of_users_stay_text(make_run):
+    first, second, third = HOSTILE
+    run = make_run("run", {(second, None): {first: (20.0, 0.1), third: (21.0, 0.2)}, ("flow", 0.8): {
+        first: ([20.0] * 2, [0.1] * 2), third: ([21.0] * 2, [0.2] * 2)}})  # fmt: skip
+    write_report([run])
+    html = MarkdownIt("commonmark", {"html": True}).enable("table").render((run / "report.md").read_text())
+    known = set("h1 h2 p em strong u ul li table thead tbody tr th td img pre code blockquote".split())  # noqa: SIM905
+    assert set(re.findall(r"<(\w+)", html)) <= known
+    shown = unescape(re.sub("<[^>]*>", "", html))
+    assert second in shown
+    pictures = [unescape(source) for source in re.findall(r'src="([^"]*)"', html)]
+    assert len(pictures) == 4
+    assert all((run / unquote(source)).exists() for source in pictures)
+    assert set(map(unescape, re.findall(r'alt="([^"]*)"', html))) >= {first, third}
 
 
 def test_only_planned_rows_count(run):
