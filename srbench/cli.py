@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srbench.cli_data import data
-from srbench.cli_pictures import edit, upscale
+from srbench.cli_pictures import edit, explore, upscale
 from srbench.options import DEVICES, temperatures
 from srbench.types import SRBenchError
 
@@ -120,6 +120,7 @@ def run_command(context: click.Context, /, **options: Any) -> None:  # noqa: ANN
 
 main.add_command(upscale)
 main.add_command(edit)
+main.add_command(explore)
 
 
 @main.command()

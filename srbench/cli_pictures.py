@@ -1,4 +1,4 @@
-"""Commands for a person's own pictures: enlarge them, edit them."""
+"""Commands for a person's own pictures: enlarge, edit, explore."""
 
 from __future__ import annotations
 
@@ -123,6 +123,25 @@ def temperature_command(
 
     for made in compare_temperatures(_opened(model, scale, device), image, temperatures, seed, out):
         _tell(made)
+
+
+@click.command()
+@click.argument("image", required=False, type=PATH)
+@click.option("--model", default="srflow", show_default=True, help="A name or name:WEIGHTS.")
+@click.option("--scale", default=8, show_default=True, type=click.IntRange(min=2), help="Of the LR picture.")
+@click.option("--device", default="auto", show_default=True, type=DEVICES)
+@click.option("--out", default=Path("explored"), show_default=True, type=PATH, help="Folder of what is saved.")
+@click.option("--port", default=0, type=click.IntRange(0, 65535), help="[default: a free one]")
+@click.option("--no-browser", is_flag=True, help="Only serve; open the address yourself.")
+def explore(image: Path | None, model: str, scale: int, device: str, out: Path, port: int, no_browser: bool) -> None:
+    """Open a page on which to explore what could be behind a picture: samples, moved texture, spread.
+
+    Served to this machine only; Ctrl-C ends it.
+    """
+    from srbench.explore import Explorer
+    from srbench.explore_server import explore as serve
+
+    serve(Explorer(_opened(model, scale, device), out), image, port=port, browser=not no_browser)
 
 
 def _opened(model: str, scale: int, device: str) -> Editor:

@@ -1,0 +1,228 @@
+"use strict";
+
+const element = (id) => document.getElementById(id);
+const state = { picture: null, wish: null, made: null, boxes: { source: null, target: null }, turn: "source" };
+
+function tell(text) {
+  element("message").textContent = text;
+  element("message").hidden = !text;
+}
+
+async function ask(path, body, about) {
+  let answer;
+  try {
+    answer = await fetch(path, { method: "POST", body, headers: { "X-Srbench": encodeURIComponent(about) } });
+  } catch {
+    throw new Error("srbench does not answer; is it still running?");
+  }
+  if (!answer.ok) throw new Error((await answer.json()).error);
+  return answer;
+}
+
+// A picture: its file is opened there, and shown here.
+async function open(file) {
+  try {
+    show(await (await ask("open", file, file.name)).json());
+  } catch (error) {
+    tell(error.message);
+  }
+  element("file").value = "";
+}
+
+function show(opened) {
+  state.picture = opened;
+  state.wish = state.made = null;
+  tell("");
+  clear();
+  element("work").hidden = false;
+  element("about").textContent = `${opened.name}, ${opened.width} × ${opened.height}; the model is shown ${opened.width / state.scale} × ${opened.height / state.scale}`;
+  element("hr").src = `hr.png?picture=${opened.id}`;
+  sample();
+}
+
+// What is asked for: only the latest wish counts, and one is under way at a time.
+let underWay = false;
+let waiting = null;
+
+async function make(wish) {
+  if (underWay) {
+    waiting = wish;
+    return;
+  }
+  underWay = true;
+  document.body.classList.add("waiting");
+  try {
+    const answer = await ask("make", JSON.stringify(wish), "make");
+    if (wish.picture === state.picture.id) display(wish, JSON.parse(decodeURIComponent(answer.headers.get("X-Made"))), await answer.blob());
+  } catch (error) {
+    tell(error.message);
+  }
+  underWay = false;
+  document.body.classList.remove("waiting");
+  if (waiting) {
+    const next = waiting;
+    waiting = null;
+    make(next);
+  }
+}
+
+const titles = { sample: "Sample", style: "Texture moved", spread: "Where samples differ" };
+
+function words(wish) {
+  if (wish.kind === "style") return `strength ${wish.temperature}`;
+  return `temperature ${wish.temperature.toFixed(2)}, seed ${wish.seed}`;
+}
+
+function display(wish, facts, blob) {
+  tell("");
+  const url = URL.createObjectURL(blob);
+  state.wish = wish;
+  state.made = { url, caption: `${words(wish)}; ${facts.caption}` };
+  element("title").textContent = titles[wish.kind];
+  element("caption").textContent = state.made.caption;
+  element("result").src = url;
+  element("saved").textContent = "";
+  if (wish.kind === "style") ["source", "target"].forEach((name, place) => setBox(name, facts.boxes[place]));
+}
+
+function common(kind, temperature) {
+  return { picture: state.picture.id, kind, temperature: Number(temperature) };
+}
+
+function sample(kind = "sample") {
+  make({ ...common(kind, element("temperature").value), seed: Number(element("seed").value) });
+}
+
+element("temperature").addEventListener("input", () => {
+  element("degrees").textContent = Number(element("temperature").value).toFixed(2);
+  sample();
+});
+element("seed").addEventListener("change", () => sample());
+element("next").addEventListener("click", () => {
+  element("seed").value = Number(element("seed").value) + 1;
+  sample();
+});
+element("spread").addEventListener("click", () => sample("spread"));
+element("draw").addEventListener("submit", (event) => event.preventDefault());
+
+// Boxes: drawn on the photograph or typed, in pixels of HR.
+function numbers(text) {
+  const parts = text.split(",").map((part) => part.trim());
+  return parts.every((part) => /^-?\d+$/.test(part)) ? parts.map(Number) : null;
+}
+
+element("style").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const [source, target] = ["from", "to"].map((id) => numbers(element(id).value));
+  make({ ...common("style", element("strength").value), source, target });
+});
+
+const fields = { source: "from", target: "to" };
+
+function setBox(name, box) {
+  state.boxes[name] = box;
+  element(fields[name]).value = box ? box.join(",") : "";
+  const frame = element(name);
+  frame.hidden = !box;
+  if (!box) return;
+  const [x, y, width, height] = box;
+  const share = (part, whole) => `${(100 * part) / whole}%`;
+  frame.style.left = share(x, state.picture.width);
+  frame.style.top = share(y, state.picture.height);
+  frame.style.width = share(Math.min(width, state.picture.width - x), state.picture.width);
+  frame.style.height = share(Math.min(height, state.picture.height - y), state.picture.height);
+}
+
+function clear() {
+  setBox("source", null);
+  setBox("target", null);
+  state.turn = "source";
+}
+
+element("clear").addEventListener("click", clear);
+for (const [name, id] of Object.entries(fields)) {
+  element(id).addEventListener("change", () => {
+    const box = numbers(element(id).value);
+    if (box && box.length === 4 && box.every((part) => part >= 0)) setBox(name, box);
+  });
+}
+
+let start = null;
+
+function place(event) {
+  const area = element("hr").getBoundingClientRect();
+  const within = (part, whole) => Math.min(Math.max(Math.round(part), 0), whole);
+  return [
+    within(((event.clientX - area.left) / area.width) * state.picture.width, state.picture.width),
+    within(((event.clientY - area.top) / area.height) * state.picture.height, state.picture.height),
+  ];
+}
+
+function between([x, y], [u, v]) {
+  return [Math.min(x, u), Math.min(y, v), Math.abs(x - u), Math.abs(y - v)];
+}
+
+element("hr").addEventListener("pointerdown", (event) => {
+  event.preventDefault();
+  element("hr").setPointerCapture(event.pointerId);
+  start = place(event);
+});
+element("hr").addEventListener("pointermove", (event) => {
+  if (start) setBox(state.turn, between(start, place(event)));
+});
+element("hr").addEventListener("pointerup", (event) => {
+  if (!start) return;
+  const box = between(start, place(event));
+  start = null;
+  if (box[2] < 2 || box[3] < 2) return;
+  setBox(state.turn, box);
+  state.turn = state.turn === "source" ? "target" : "source";
+});
+
+// What a person likes: kept side by side, or written to disk.
+element("pin").addEventListener("click", () => {
+  if (!state.made) return;
+  const { wish, made } = state;
+  const item = document.createElement("li");
+  const picture = document.createElement("img");
+  picture.src = made.url;
+  picture.alt = made.caption;
+  const caption = document.createElement("p");
+  caption.className = "caption";
+  caption.textContent = made.caption;
+  const saves = document.createElement("button");
+  saves.textContent = "Save";
+  saves.addEventListener("click", () => save(wish));
+  const remove = document.createElement("button");
+  remove.textContent = "Remove";
+  remove.addEventListener("click", () => {
+    item.remove();
+    element("pinned").hidden = !element("shelf").children.length;
+  });
+  item.append(picture, caption, saves, remove);
+  element("shelf").append(item);
+  element("pinned").hidden = false;
+});
+
+async function save(wish) {
+  try {
+    const answer = await ask("save", JSON.stringify(wish), "save");
+    element("saved").textContent = `saved as ${(await answer.json()).saved}`;
+    tell("");
+  } catch (error) {
+    tell(error.message);
+  }
+}
+
+element("save").addEventListener("click", () => state.wish && save(state.wish));
+element("file").addEventListener("change", () => element("file").files.length && open(element("file").files[0]));
+document.addEventListener("dragover", (event) => event.preventDefault());
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  if (event.dataTransfer.files.length) open(event.dataTransfer.files[0]);
+});
+
+fetch("first").then((answer) => answer.json()).then((first) => {
+  state.scale = first.scale;
+  if (first.opened) show(first.opened);
+});
