@@ -24,7 +24,7 @@ _FILES = {
     "/explore.css": ("explore.css", "text/css; charset=utf-8"),
     "/report.css": ("report.css", "text/css; charset=utf-8"),
 }
-_POLICY = "default-src 'self'; img-src 'self' blob:"
+_POLICY = "default-src 'self'; img-src 'self' blob: data:"
 _ASKED = "X-Srbench"
 """A header that no page of another origin can send without being asked first."""
 

@@ -137,7 +137,7 @@ def test_boxes_are_drawn_texture_moved_pinned_and_saved(page, site):
     page.locator("#pin").click()
     assert page.locator("#shelf li").count() == 2
     page.locator("#shelf button", has_text="Save").first.click()
-    page.wait_for_function("document.getElementById('saved').textContent.startsWith('saved as')")
+    page.wait_for_function("() => document.getElementById('saved').textContent.startsWith('saved as')")
     saved = Path(page.locator("#saved").text_content().removeprefix("saved as "))
     assert saved == folder / "saved" / "chameleon_style_t0.9_96-96-48-48_to_0-0-48-48.png"
     assert torch.equal((read_image(saved) * 255).to(torch.uint8), wanted)
@@ -145,7 +145,7 @@ def test_boxes_are_drawn_texture_moved_pinned_and_saved(page, site):
     page.locator("#shelf button", has_text="Remove").first.click()
     assert page.locator("#shelf li").count() == 1
     page.locator("#save").click()
-    page.wait_for_function("document.getElementById('saved').textContent.includes('seed1.png')")
+    page.wait_for_function("() => document.getElementById('saved').textContent.includes('seed1.png')")
     assert (folder / "saved" / "chameleon_t0.8_seed1.png").is_file()
 
 
@@ -170,7 +170,7 @@ def test_bad_boxes_get_a_message(page, source, target, fault):
     page.locator("#from").fill(source)
     page.locator("#to").fill(target)
     page.locator("#transfer").click()
-    page.wait_for_function("!document.getElementById('message').hidden")
+    page.wait_for_function("() => !document.getElementById('message').hidden")
     assert fault in page.locator("#message").text_content()
     page.locator("#next").click()
     made(page, "temperature 0.80, seed 1")
@@ -194,7 +194,7 @@ def test_wrong_files_get_a_message_and_the_open_picture_stays(page, tmp_path):
     assert "chameleon, 160 × 160" in page.locator("#about").text_content()
     write_png(tmp_path / "<b>other.png", torch.randint(0, 256, (3, 64, 99), dtype=torch.uint8))
     page.locator("#file").set_input_files(tmp_path / "<b>other.png")
-    page.wait_for_function("document.getElementById('about').textContent.startsWith('<b>other, 96 × 64')")
+    page.wait_for_function("() => document.getElementById('about').textContent.startsWith('<b>other, 96 × 64')")
     made(page, "temperature 0.80, seed 0")
     assert shown(page).shape == (3, 64, 96)
 
