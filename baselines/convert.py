@@ -19,7 +19,7 @@ from torch import Tensor
 from baselines.pretrained import require_shapes
 from baselines.rrdb import RRDBConfig, RRDBNet
 from srbench.config import load_preset
-from srbench.weights import WeightsError
+from srbench.weights.files import WeightsError
 
 Weights = tuple[dict[str, Tensor], dict[str, str]]
 """Tensors and metadata of a weights file."""

@@ -12,11 +12,11 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from srbench.checkpoints import ENDINGS, read_checkpoint
 from srbench.config import structure
 from srbench.types import Converter, WeightsInfo
-from srbench.weights import WeightsError, load_weights, sha256_file
-from srbench.weights_table import origin
+from srbench.weights.checkpoints import ENDINGS, read_checkpoint
+from srbench.weights.files import WeightsError, load_weights, sha256_file
+from srbench.weights.table import origin
 
 Network = TypeVar("Network", bound=nn.Module)
 

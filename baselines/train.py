@@ -16,8 +16,7 @@ from baselines.esrgan import Discriminator, discriminator_loss, generator_loss
 from baselines.rrdb import RRDBConfig, RRDBNet, load_rrdb
 from baselines.vgg import PerceptualLoss, load_vgg16
 from srbench.config import load_preset
-from srbench.patches import Patches
-from srbench.training import (
+from srbench.training.loop import (
     TrainingConfig,
     TrainingError,
     channels_last,
@@ -27,6 +26,7 @@ from srbench.training import (
     save_trained,
     set_learning_rate,
 )
+from srbench.training.patches import Patches
 
 
 @dataclass(frozen=True)

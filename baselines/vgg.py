@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from srbench.training import TrainingError
-from srbench.weights import load_weights, save_weights
+from srbench.training.loop import TrainingError
+from srbench.weights.files import load_weights, save_weights
 
 _STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 LAYERS = tuple(f"conv{i}_{j}" for i, stage in enumerate(_STAGES, 1) for j in range(1, len(stage) + 1))

@@ -21,8 +21,8 @@ from pathlib import Path
 import torch
 
 from srbench.config import load_preset
-from srbench.patches import Patches
 from srbench.resize import downscale_uint8
+from srbench.training.patches import Patches
 from srflow import SRFlow
 from srflow.train import SRFlowPreset
 

@@ -1,5 +1,5 @@
 """``python -m srbench``."""
 
-from srbench.cli import main
+from srbench.cli.main import main
 
 main(prog_name="srbench")

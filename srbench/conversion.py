@@ -6,11 +6,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from srbench.checkpoints import read_checkpoint
 from srbench.registry import load_converter, registered
 from srbench.types import Converter
-from srbench.weights import WeightsError, save_weights, sha256_file
-from srbench.weights_table import origin
+from srbench.weights.checkpoints import read_checkpoint
+from srbench.weights.files import WeightsError, save_weights, sha256_file
+from srbench.weights.table import origin
 
 
 def convert(checkpoint: Path, preset: str, out: Path, model: str | None = None) -> str:

@@ -12,10 +12,10 @@ from pathlib import Path, PurePosixPath
 from srbench.caches import cache_folder
 from srbench.console import say, transfer
 from srbench.conversion import convert
-from srbench.download import DownloadError, download
 from srbench.types import SRBenchError
-from srbench.weights import sha256_file
-from srbench.weights_table import ReleasedWeights, WeightsTableError, cached_path, find_released
+from srbench.weights.download import DownloadError, download
+from srbench.weights.files import sha256_file
+from srbench.weights.table import ReleasedWeights, WeightsTableError, cached_path, find_released
 
 
 def fetch(name: str, sha256: str | None = None) -> Path:

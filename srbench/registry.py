@@ -46,8 +46,8 @@ from srbench.types import (
     Weighted,
     WeightsInfo,
 )
-from srbench.weights import WeightsError, sha256_file
-from srbench.weights_table import cached_path, released_weights
+from srbench.weights.files import WeightsError, sha256_file
+from srbench.weights.table import cached_path, released_weights
 
 KINDS = ("models", "metrics", "datasets", "trainers", "converters")
 """Entry point groups are ``srbench.`` and one of these."""

@@ -26,7 +26,7 @@ from baselines.convert import (
 )
 from baselines.pretrained import require_shapes
 from srbench.config import load_preset
-from srbench.weights import WeightsError
+from srbench.weights.files import WeightsError
 from srflow.config import SRFlowConfig
 from srflow.model import SRFlow
 

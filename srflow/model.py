@@ -18,7 +18,7 @@ from baselines.pretrained import Family, fill, load_pretrained
 from srbench.config import load_preset
 from srbench.resize import downscale
 from srbench.types import Box, SRBenchError, WeightsInfo
-from srbench.weights import load_weights
+from srbench.weights.files import load_weights
 from srflow.conditions import Features
 from srflow.config import SRFlowConfig
 from srflow.constants import Constants

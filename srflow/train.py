@@ -13,8 +13,7 @@ from accelerate import Accelerator
 
 from baselines.rrdb import RRDBNet, load_rrdb
 from srbench.config import load_preset
-from srbench.patches import Patches, generator_at
-from srbench.training import (
+from srbench.training.loop import (
     TrainingConfig,
     TrainingError,
     clipped_step,
@@ -23,6 +22,7 @@ from srbench.training import (
     save_trained,
     set_learning_rate,
 )
+from srbench.training.patches import Patches, generator_at
 from srflow.config import SRFlowConfig
 from srflow.model import SRFlow
 

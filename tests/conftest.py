@@ -78,7 +78,7 @@ def srbench(no_network):
     """The command line in this process: srbench("run", ...) returns exit code and output, for fixtures of any scope."""
     from click.testing import CliRunner
 
-    from srbench.cli import main
+    from srbench.cli.main import main
 
     def call(*arguments):
         with pytest.MonkeyPatch.context() as patch:

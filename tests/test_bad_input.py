@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from srbench.weights import load_weights, save_weights
+from srbench.weights.files import load_weights, save_weights
 
 GOLDEN = Path(__file__).parent / "golden" / "srflow"
 SCALE = 4

@@ -77,7 +77,7 @@ COMMANDS = [(path, command) for path in PAPERS for command in fenced_commands(pa
 @pytest.mark.parametrize(("path", "command"), COMMANDS, ids=[command for _, command in COMMANDS])
 def test_documented_commands_are_understood(path, command, monkeypatch):
     """Names of commands and options, and the number of arguments; paths in examples need not exist."""
-    from srbench.cli import main
+    from srbench.cli.main import main
 
     arguments = shlex.split(command, comments=True)[1:]
     context = click.Context(main, info_name="srbench")

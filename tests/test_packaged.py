@@ -27,7 +27,7 @@ from srbench.inference import is_stochastic
 from srbench.prepare.debian import photographs
 from srbench.registry import load_dataset, load_metric, load_model
 from srbench.types import WeightsInfo
-from srbench.weights import load_weights, sha256_file
+from srbench.weights.files import load_weights, sha256_file
 from srflow import SRFlow
 from srflow.train import SRFlowPreset
 

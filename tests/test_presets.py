@@ -49,7 +49,7 @@ def size(network):
 
 def test_no_preset_lies_elsewhere():
     found = {path for package in ("srbench", "srflow", "baselines") for path in (ROOT / package).rglob("*.toml")}
-    assert found - {path for path, _ in PRESETS} == {ROOT / "srbench" / "weights_table.toml"}
+    assert found - {path for path, _ in PRESETS} == {ROOT / "srbench" / "weights" / "table.toml"}
     assert len(SRFLOW) >= 5
     assert len(RRDB) >= 6
     assert len(ESRGAN) >= 2

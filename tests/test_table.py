@@ -24,7 +24,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from srbench.registry import load_metric
-from srbench.weights import load_weights
+from srbench.weights.files import load_weights
 
 METRICS = ["psnr", "ssim", "lpips", "lr_psnr", "niqe", "brisque", "pique", "sigma"]
 DETERMINISTIC = ("bicubic", "rrdb", "esrgan")

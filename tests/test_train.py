@@ -15,8 +15,8 @@ from baselines.rrdb import load_rrdb
 from baselines.train import train_esrgan, train_rrdb
 from srbench.config import PresetError
 from srbench.images import write_png
-from srbench.training import TrainingError
-from srbench.weights import load_weights
+from srbench.training.loop import TrainingError
+from srbench.weights.files import load_weights
 from srflow.model import load_srflow
 from srflow.train import train_srflow
 

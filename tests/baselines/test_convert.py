@@ -16,7 +16,7 @@ from baselines.convert import (
 from baselines.esrgan import load_esrgan
 from baselines.rrdb import RRDBConfig, RRDBNet, load_rrdb
 from srbench.conversion import convert
-from srbench.weights import WeightsError, load_weights
+from srbench.weights.files import WeightsError, load_weights
 
 FULL = RRDBConfig(4, 64, 32, 23)
 

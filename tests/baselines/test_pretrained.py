@@ -7,7 +7,7 @@ import torch
 from baselines.pretrained import fill
 from baselines.rrdb import RRDBConfig, RRDBNet, load_rrdb
 from srbench.types import Weighted
-from srbench.weights import WeightsError, save_weights, sha256_file
+from srbench.weights.files import WeightsError, save_weights, sha256_file
 
 CONFIG = RRDBConfig(4, 8, 4, 1)
 

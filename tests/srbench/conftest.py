@@ -125,7 +125,7 @@ class Finished:
 @pytest.fixture
 def command(capsys, monkeypatch, tmp_path):
     """The command line, run in this process and in a folder of its own."""
-    from srbench.cli import main
+    from srbench.cli.main import main
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)

@@ -13,13 +13,13 @@ import torch
 
 from baselines.convert import rrdb_shapes
 from baselines.rrdb import RRDBConfig
-from srbench import weights_table
 from srbench.caches import cache_folder
-from srbench.download import DownloadError, OfflineError, download
 from srbench.fetch import add, fetch
 from srbench.registry import load_model
-from srbench.weights import WeightsError, load_weights
-from srbench.weights_table import WeightsTableError, cached_path, find_released, released_weights
+from srbench.weights import table as weights_table
+from srbench.weights.download import DownloadError, OfflineError, download
+from srbench.weights.files import WeightsError, load_weights
+from srbench.weights.table import WeightsTableError, cached_path, find_released, released_weights
 
 FILE = "RRDB_TINY.pth"
 

@@ -17,13 +17,13 @@ from srbench.registry import (
     registered,
 )
 from srbench.types import SRBenchError
-from srbench.weights import WeightsError, save_weights
+from srbench.weights.files import WeightsError, save_weights
 
 PLUGIN = '''
 from pathlib import Path
 
 from srbench.types import SRBenchError, WeightsInfo
-from srbench.weights import sha256_file
+from srbench.weights.files import sha256_file
 
 
 class Model:

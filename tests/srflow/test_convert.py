@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from srbench.config import PresetError
 from srbench.conversion import convert
-from srbench.weights import WeightsError, load_weights, sha256_file
+from srbench.weights.files import WeightsError, load_weights, sha256_file
 from srflow import SRFlow, load_official
 from srflow.convert import _preset_config, _shapes, convert_srflow
 from srflow.model import load_srflow

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from baselines.rrdb import RRDBConfig
 from srbench.config import ConfigError
 from srbench.types import StochasticSRModel, Weighted
-from srbench.weights import WeightsError, save_weights
+from srbench.weights.files import WeightsError, save_weights
 from srflow import SRFlow, SRFlowConfig
 from srflow.model import load_srflow
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from baselines.convert import rrdb_from_official
 from baselines.rrdb import RRDBConfig, RRDBNet
-from srbench.weights import WeightsError
+from srbench.weights.files import WeightsError
 from srflow import SRFlow, load_official
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "srflow"

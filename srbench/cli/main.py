@@ -1,0 +1,324 @@
+"""The command line. Whatever loads torch is imported inside the commands, so that help comes at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from srbench.cli.data import data
+from srbench.cli.options import DEVICES, temperatures
+from srbench.cli.pictures import edit, explore, upscale
+from srbench.types import SRBenchError
+
+if TYPE_CHECKING:
+    from srbench.types import Metric, WeightsInfo
+
+
+class OneLineErrors(click.Group):
+    """A group of commands whose faults are one line on stderr.
+
+    Exit codes: 1 for a fault of the input, 2 for a wrong command line, 130 for an interruption.
+    """
+
+    def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - click's own signature
+        """Run the command that the arguments name, and exit."""
+        try:
+            code = super().main(*args, **extra | {"standalone_mode": False})
+        except click.UsageError as error:
+            command = error.ctx.command_path if error.ctx else "srbench"
+            _fault(f"{error.format_message()} See {command} --help.")
+            sys.exit(2)
+        except (SRBenchError, click.ClickException) as error:
+            _fault(str(error))
+            sys.exit(1)
+        except (KeyboardInterrupt, click.Abort):
+            _fault("interrupted; finished work is kept, and the same command goes on from there")
+            sys.exit(130)
+        except BrokenPipeError:
+            sys.exit(1)
+        except OSError as error:
+            _fault(f"{error.filename or 'disk'}: {error.strerror}; finished work is kept")
+            sys.exit(1)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fault(text: str) -> None:
+    click.echo(f"srbench: {text}", err=True)
+
+
+def _listed(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    parts = tuple(dict.fromkeys(part.strip() for part in value.split(",")))
+    if not all(parts):
+        raise click.BadParameter(f"{value!r} has an empty part; separate names by single commas.")
+    return parts
+
+
+@click.group(
+    cls=OneLineErrors,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(package_name="sr-bench", prog_name="srbench")
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Super-resolution tables that can be checked."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@main.command("run")
+@click.option("--models", required=True, callback=_listed, metavar="A,B", help="Names, name:WEIGHTS, label=FOLDER "
+              "of results, file.py:Name, package.module:Name.")  # fmt: skip
+@click.option("--scale", required=True, type=click.IntRange(min=2), help="Enlargement.")
+@click.option("--data", metavar="NAME|DIR", help="A data set or a folder of HR pictures. [default: photos]")
+@click.option("--hr", metavar="DIR", help="HR pictures, paired with --lr by name.")
+@click.option("--lr", metavar="DIR", help="LR pictures.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first pictures.")
+@click.option("--crop", type=click.IntRange(min=1), help="Only the centre of every picture, in HR pixels.")
+@click.option("--metrics", callback=_listed, metavar="A,B", help="[default: the eight of the suite]")
+@click.option("--temperature", "temperatures", default="0.8", show_default=True, callback=temperatures,
+              metavar="T,T", help="Of models that draw samples.")  # fmt: skip
+@click.option("--samples", default=5, show_default=True, type=click.IntRange(min=1), help="Drawn per picture.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of the samples.")
+@click.option("--device", default="auto", show_default=True, type=DEVICES)
+@click.option("--tile", type=click.IntRange(min=16), help="Enlarge in tiles of this side in LR pixels, to save memory.")
+@click.option("--out", metavar="DIR", help="Folder of the run. [default: runs/DATE-MODELS-xSCALE]")
+@click.pass_context
+def run_command(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - click's own signature
+    """Measure models on pictures and write a report.
+
+    Killed, the same command goes on where it stopped.
+    """
+    if (options["hr"] is None) != (options["lr"] is None):
+        raise click.UsageError("--hr and --lr go together.")
+    if options["hr"] is not None and options["data"] is not None:
+        raise click.UsageError("--data and --hr/--lr exclude each other.")
+    if options["hr"] is None:
+        options["data"] = options["data"] or "photos"
+    if options["metrics"] is None:
+        del options["metrics"]
+    from srbench.console import warn_in_one_line
+    from srbench.plan import RunSpec
+    from srbench.run import run
+
+    warn_in_one_line()
+    outcome = run(RunSpec(**options))
+    if outcome.rows:
+        _report([outcome.folder])
+    if outcome.failures:
+        listed = "; ".join(outcome.failures)
+        others = "all others were" if outcome.rows else "nothing else was there"
+        _fault(f"{len(outcome.failures)} could not be measured, {others}: {listed}")
+        context.exit(1)
+
+
+main.add_command(upscale)
+main.add_command(edit)
+main.add_command(explore)
+
+
+@main.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@click.option("--format", "formats", callback=_listed, metavar="md,html,tex,csv", help="[default: all]")
+@click.option("--single-file", is_flag=True, help="Let report.html carry the pictures, to be sent to others.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the report; needed for several runs.")
+def report(runs: tuple[Path, ...], formats: tuple[str, ...] | None, out: Path | None, single_file: bool) -> None:
+    """Write the report of a finished or unfinished RUN again, from its folder alone.
+
+    Several runs are put into one table where their protocols agree.
+    """
+    _report(runs, formats, out, single_file)
+
+
+@main.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--run", type=click.Path(path_type=Path), help="Run whose models A and B are; else A and B are runs.")
+def compare(a: str, b: str, run: Path | None) -> None:
+    """Compare two models A and B of one run, or the models of two runs A and B, picture by picture.
+
+    A model that was run at several temperatures is named with one: srflow-t0.8.
+    """
+    from srbench.console import show
+    from srbench.reporting.compare import compare_models, compare_runs, terminal_table, write_comparison
+
+    measurements, comparisons = compare_models(run, a, b) if run else compare_runs(Path(a), Path(b))
+    for comparison in comparisons:
+        path = write_comparison(measurements, comparison)
+        show(f"A = {comparison.labels[0]}, B = {comparison.labels[1]}")
+        show(terminal_table(comparison))
+        show(str(path))
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--port", default=0, type=click.IntRange(0, 65535), help="[default: a free one]")
+@click.option("--no-browser", is_flag=True, help="Only serve; open the address yourself.")
+def view(run: Path, port: int, no_browser: bool) -> None:
+    """Open the page of RUN in the browser, with its pictures. Served to this machine only; Ctrl-C ends it."""
+    from srbench.reporting.view import view as view_run
+
+    view_run(run, port=port, browser=not no_browser)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--preset", required=True, help="Size of the network and length of the training.")
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder of HR pictures.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the training.")
+@click.option("--start", type=click.Path(path_type=Path), help="Weights to start from.")
+@click.option("--device", default="auto", show_default=True, type=DEVICES)
+def train(name: str, preset: str, data: Path, out: Path, start: Path | None, device: str) -> None:
+    """Train the model NAME. Killed, the same command goes on from its last checkpoint."""
+    from srbench.console import show, warn_in_one_line
+    from srbench.inference import choose_device
+    from srbench.registry import load_trainer
+
+    warn_in_one_line()
+    weights = load_trainer(name)(preset, data, out, start=start, device=choose_device(device))
+    show(f"{weights}")
+
+
+@main.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--preset", required=True, metavar="celeba-x8|df2k-x4|df2k-x8", help="Size of the network, or a TOML "
+              "file; psnr-x4 for the RRDB that ESRGAN starts from.")  # fmt: skip
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Weights file to write, .safetensors.")
+@click.option("--as", "model", metavar="rrdb|esrgan", help="Model, where several could have made the checkpoint.")
+def convert(checkpoint: Path, preset: str, out: Path, model: str | None) -> None:
+    """Turn an official CHECKPOINT of SRFlow, RRDB or ESRGAN into a weights file."""
+    from srbench.console import say, show
+    from srbench.conversion import convert as convert_checkpoint
+
+    found = convert_checkpoint(checkpoint, preset, out, model)
+    say(f"{checkpoint}: {found}, preset {preset}")
+    show(f"{out}")
+
+
+main.add_command(data)
+
+
+@main.group()
+def weights() -> None:
+    """The released weights of SRFlow and ESRGAN: list, fetch, add."""
+
+
+@weights.command("list")
+def list_weights() -> None:
+    """List the released weights, and which of them are here."""
+    from srbench.console import show
+    from srbench.weights.table import cached_path, released_weights
+
+    for name, entry in released_weights().items():
+        here = "here" if cached_path(name).is_file() else "not here"
+        known = f"sha256 {entry.sha256[:12]}" if entry.sha256 else "sha256 unknown"
+        facts = f"{entry.file}, addresses: {len(entry.addresses)}, {known}, {entry.licence}"
+        show(f"{name:18}  {here:8}  {facts}, trained on {entry.trained_on}")
+
+
+@weights.command("fetch")
+@click.argument("name")
+@click.option("--sha256", help="What the file has to have, where you know better than the table.")
+def fetch_weights(name: str, sha256: str | None) -> None:
+    """Download the released weights NAME, for use as MODEL:NAME."""
+    from srbench.console import show
+    from srbench.fetch import fetch
+
+    show(f"{fetch(name, sha256)}")
+
+
+@weights.command("add")
+@click.argument("name")
+@click.argument("source", metavar="FILE_OR_URL")
+@click.option("--sha256", help="What the file has to have, where you know better than the table.")
+def add_weights(name: str, source: str, sha256: str | None) -> None:
+    """Take the released weights NAME from a file or an address that you know."""
+    from srbench.console import show
+    from srbench.fetch import add
+
+    show(f"{add(name, source, sha256)}")
+
+
+@main.command("list")
+@click.argument("kind", type=click.Choice(["models", "metrics", "datasets", "trainers", "converters"]))
+def list_command(kind: str) -> None:
+    """List what is installed."""
+    from srbench.console import show
+    from srbench.registry import describe, registered
+
+    width = max(map(len, registered(kind)), default=0)
+    for name in registered(kind):
+        try:
+            line = describe(kind, name).splitlines()[0]
+        except SRBenchError as error:  # a broken plugin must not hide the others
+            line = f"broken: {error}"
+        show(f"{name:{width}}  {line}")
+
+
+@main.command("show")
+@click.argument("name")
+def show_command(name: str) -> None:
+    """Tell what is known of a model, metric or data set."""
+    from srbench.console import show
+    from srbench.names import unknown
+    from srbench.registry import KINDS, SCALES, describe, load_dataset, load_metric, ready_models, registered
+
+    kinds = [kind for kind in KINDS if name in registered(kind)]
+    if not kinds:
+        every = {known for kind in KINDS for known in registered(kind)}
+        raise SRBenchError(unknown("name", name, every))
+    for kind in kinds:
+        point = registered(kind)[name]
+        show(f"{kind.removesuffix('s')} {name} ({point.value})\n\n{describe(kind, name)}\n")
+        if kind == "metrics":
+            show(_metric_sentence(load_metric(name)))
+        if kind == "datasets":
+            show(f"{len(load_dataset(name, SCALES[0]))} pictures")
+        if kind == "models":
+            for scale, model in ready_models(name).items():
+                show(f"x{scale}: {_weights_sentence(model.weights)}")
+
+
+def _metric_sentence(metric: Metric) -> str:
+    direction = "higher" if metric.higher_is_better else "lower"
+    unit = f", in {metric.unit}" if metric.unit else ""
+    return f"{metric.title}: {direction} is better{unit}. Protocol: {metric.protocol}."
+
+
+def _weights_sentence(weights: WeightsInfo | None) -> str:
+    if weights is None:
+        return "no weights needed"
+    facts = f"{weights.parameters:,} parameters, {weights.licence}, trained on {weights.trained_on}"
+    return f"{facts}, sha256 {weights.sha256}"
+
+
+@main.command()
+@click.pass_context
+def doctor(context: click.Context) -> None:
+    """Check the installation; exit 1 where something is missing."""
+    from srbench.console import show
+    from srbench.doctor import findings
+
+    found = findings()
+    for fine, name, value in found:
+        show(f"{'ok     ' if fine else 'MISSING'}  {name}: {value}")
+    if not all(fine for fine, _, _ in found):
+        context.exit(1)
+
+
+def _report(
+    runs: Sequence[Path], formats: Sequence[str] | None = None, out: Path | None = None, single_file: bool = False
+) -> None:
+    from srbench.console import show
+    from srbench.reporting.report import FORMATS, write_report
+    from srbench.reporting.scores import terminal_table
+
+    report = write_report(runs, formats or FORMATS, out, single_file=single_file)
+    show(terminal_table(report.scores))
+    show(str(report.files[0]))

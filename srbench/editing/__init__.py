@@ -1,0 +1,1 @@
+"""A person's own pictures: enlarged, edited by latents, explored on a page."""

@@ -1,0 +1,111 @@
+"""One picture of a run, opened: LR, HR and what every model made of it; and the strip that shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from srbench.reporting.maps import Pixels
+from srbench.reporting.merge import Facts, Measurements
+from srbench.reporting.scores import printed
+from srbench.reporting.strips import Panel, difference_window, write_strip
+from srbench.results import Row, setting_folder
+
+STRIP_SAMPLES = 2
+"""How many samples of a model a strip shows."""
+SHOWN_TEMPERATURE = 0.8
+"""Of several temperatures the nearest to this one is shown, which SRFlow's paper reports."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model made of one picture at one temperature."""
+
+    row: Row
+    pictures: list[Pixels]
+    """Its one answer, or its saved samples."""
+
+    @property
+    def setting(self) -> str:
+        """Model and temperature, fit for a file name."""
+        return setting_folder(self.row.model, self.row.temperature)
+
+    def panels(self, metric: Facts) -> list[Panel]:
+        """One a picture, with its value of a metric."""
+        values = self.row.values[metric["name"]]
+        panels = []
+        for sample, picture in enumerate(self.pictures):
+            notes = [] if self.row.temperature is None else [f"temperature {self.row.temperature:g}"]
+            notes += [f"sample {sample + 1}"] if self.row.drawn else []
+            notes += [f"{metric['title']} {printed(values[sample], metric)}"] if isinstance(values, list) else []
+            panels.append(Panel(self.row.model, ", ".join(notes), Image.fromarray(picture)))
+        return panels
+
+
+@dataclass(frozen=True)
+class Example:
+    """The pair and the answers."""
+
+    name: str
+    lr: Pixels
+    hr: Pixels
+    answers: list[Answer]
+
+    @property
+    def scale(self) -> int:
+        """HR pixels per LR pixel."""
+        return len(self.hr) // len(self.lr)
+
+    @property
+    def shown(self) -> list[Answer]:
+        """One answer a model: the one whose temperature is nearest to the shown one."""
+        nearest: dict[str, Answer] = {}
+        for answer in self.answers:
+            other = nearest.setdefault(answer.row.model, answer)
+            if _distance(answer.row) < _distance(other.row):
+                nearest[answer.row.model] = answer
+        return list(nearest.values())
+
+
+def open_example(measurements: Measurements, name: str, rows: Sequence[Row]) -> Example:
+    """Open the saved pair of a picture, and the answers behind rows of it; answers that are not saved are left out.
+
+    Raises FileNotFoundError where the pair is not saved.
+    """
+    pair = measurements.pair(name)
+    if pair is None:
+        raise FileNotFoundError(name)
+    answers = [Answer(row, [_open(path) for path in measurements.pictures(row)]) for row in rows]
+    return Example(name, _open(pair[0]), _open(pair[1]), [answer for answer in answers if answer.pictures])
+
+
+def write_example(example: Example, answers: Sequence[Answer], metric: Facts, path: Path) -> None:
+    """Write a strip of LR, two samples of each answer with their values of a metric, and HR.
+
+    It is zoomed where the answers differ most; a single answer, where it differs most from HR.
+    """
+    first = [answer.pictures[0] for answer in answers]
+    window = difference_window(first if len(first) > 1 else [*first, example.hr], example.scale)
+    panels = [panel for answer in answers for panel in answer.panels(metric)[:STRIP_SAMPLES]]
+    write_strip(path, framed(example, panels), window)
+
+
+def framed(example: Example, panels: Sequence[Panel]) -> list[Panel]:
+    """The panels between LR and HR."""
+    (height, width), (lr_height, lr_width) = example.hr.shape[:2], example.lr.shape[:2]
+    lr = Image.fromarray(example.lr).resize((width, height), Image.Resampling.NEAREST)
+    note = f"{lr_width} x {lr_height}, enlarged {example.scale} times"
+    return [Panel("LR", note, lr), *panels, Panel("HR", f"{width} x {height}", Image.fromarray(example.hr))]
+
+
+def _distance(row: Row) -> float:
+    return 0 if row.temperature is None else abs(row.temperature - SHOWN_TEMPERATURE)
+
+
+def _open(path: Path) -> Pixels:
+    with Image.open(path) as file:
+        return np.asarray(file.convert("RGB"))

@@ -1,0 +1,101 @@
+"""The table of scores for a paper: LaTeX with booktabs, in which what a user named stays text."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from srbench.reporting.merge import Facts
+from srbench.reporting.ranking import Mark
+from srbench.reporting.scores import Scores
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "'": r"\textquotesingle{}",
+    "`": r"\textasciigrave{}",
+    "–": r"\textendash{}",
+    "τ": r"$\tau$",
+    "²": r"\texttwosuperior{}",
+}
+_MARK: dict[Mark, str] = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
+
+
+def escape(text: str) -> str:
+    """Text that prints as it is with pdflatex; of a character it has not, the code point is printed."""
+    escaped = "".join(map(_escape, unicodedata.normalize("NFC", _one_line(text))))
+    return re.sub("-(?=-)", "-{}", escaped)
+
+
+def latex_table(scores: Scores, manifest: Facts) -> str:
+    """A ``table`` environment: a line of means and a line of intervals for every row, and a caption with the protocol.
+
+    What the document has to load, and how every metric is defined, stands above it as comments.
+    """
+    arrows = ["$\\uparrow$" if metric["higher_is_better"] else "$\\downarrow$" for metric in scores.metrics]
+    titles = [f"{escape(metric['title'])} {arrow}" for metric, arrow in zip(scores.metrics, arrows, strict=True)]
+    lines = []
+    for line in scores.lines:
+        means = [_MARK[cell.mark].format(cell.text) for cell in line.cells]
+        intervals = [rf"{{\tiny {escape(cell.interval)}}}" if cell.interval else "" for cell in line.cells]
+        lines.append(_row([escape(line.label), *means, str(line.pictures)]))
+        lines.append(_row(["", *intervals, ""]))
+    return "\n".join(
+        [
+            "% Needs \\usepackage{booktabs}, \\usepackage{graphicx} and \\usepackage[T1]{fontenc}.",
+            *(f"% {_one_line(metric['title'])}: {_one_line(metric['protocol'])}" for metric in scores.metrics),
+            "\\begin{table}",
+            "\\centering",
+            f"\\caption{{{_caption(manifest)}}}",
+            "\\resizebox{\\linewidth}{!}{%",
+            f"\\begin{{tabular}}{{l{'r' * (len(scores.metrics) + 1)}}}",
+            "\\toprule",
+            _row(["model", *titles, "$n$"]),
+            "\\midrule",
+            *lines,
+            "\\bottomrule",
+            "\\end{tabular}}",
+            "\\end{table}",
+            "",
+        ]
+    )
+
+
+def _caption(manifest: Facts) -> str:
+    data, scale = manifest["dataset"], manifest["scale"]
+    crop = f", the central {data['crop']} $\\times$ {data['crop']} of each" if data["crop"] else ""
+    return (
+        f"Super-resolution ${scale}\\times$ on {escape(data['name'])}, {len(data['names'])} pictures{crop}, "
+        f"LR {escape(data['lr'])}; protocol {escape(manifest['suite'])}. Means over $n$ pictures; beneath them their "
+        "95\\,\\% intervals (BCa bootstrap over pictures). \\textbf{Bold}: better than every other row; "
+        "\\underline{underlined}: better than every row but one (paired permutation test, $p < 0.05$)."
+    )
+
+
+def _row(cells: list[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _escape(character: str) -> str:
+    if character in _SPECIAL:
+        return _SPECIAL[character]
+    if character.isascii():
+        return character if character.isprintable() else f"[U+{ord(character):04X}]"
+    is_latin = unicodedata.name(character, "").startswith("LATIN") and ord(character) < 0x180
+    return character if is_latin else f"[U+{ord(character):04X}]"

@@ -1,0 +1,187 @@
+"""The report of one run, or of several in one table: rows, pictures, manifests -> Markdown, HTML, LaTeX, CSV.
+
+A pure function of the folders: the same rows, manifests and pictures give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+import jinja2
+
+from srbench.images import write_whole
+from srbench.reporting import markdown
+from srbench.reporting.latex import latex_table
+from srbench.reporting.merge import Facts, Measurements, read_runs
+from srbench.reporting.page import page
+from srbench.reporting.pictures import evenly, write_pictures
+from srbench.reporting.plots import Plot, write_plots
+from srbench.reporting.ranking import Mark
+from srbench.reporting.scores import Scores, header, score
+from srbench.results import Row, setting_label, write_csv
+from srbench.statistics import FEWEST_PICTURES
+from srbench.types import SRBenchError
+
+FORMATS = ("md", "html", "tex", "csv")
+EMBEDDED = 3
+"""How many pictures of the run report.md shows, spread evenly over the list."""
+
+_MARKDOWN: dict[Mark, str] = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}
+
+
+class ReportError(SRBenchError):
+    """A report that cannot be made as it was asked for."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written, and the table of it."""
+
+    files: tuple[Path, ...]
+    """The files to open, one a format at most, in the order of the formats."""
+    scores: Scores
+
+
+def write_report(
+    folders: Sequence[Path], formats: Sequence[str] = FORMATS, out: Path | None = None, *, single_file: bool = False
+) -> Report:
+    """Write the report of the runs in ``folders`` into the folder ``out``; of one run, into its own folder.
+
+    ``md`` is report.md with plots and pictures, ``html`` report.html, which shows the pictures where they are or, as
+    ``single_file``, carries them; ``tex`` is table.tex, ``csv`` table.csv and rows.csv; each file is written whole.
+    Raises ReportError for an unknown format and for several runs without ``out``, MergeError where their protocols
+    disagree, SRBenchError where a folder is no run, or has no measured rows yet.
+    """
+    for name in formats:
+        if name not in FORMATS:
+            raise ReportError(f"unknown format {name!r}; choose from {', '.join(FORMATS)}")
+    measurements = read_runs(folders)
+    if out is None and len(measurements.runs) > 1:
+        raise ReportError("several runs have no folder in common; name one for the report with --out")
+    out = out or measurements.runs[0].folder
+    table = measurements.table()
+    summary = table.summary()
+    scores = score(table, summary, measurements.manifest["metrics"])
+    notes = _notes(measurements, scores)
+    plots = write_plots(scores, table, measurements.rows, out) if {"md", "html"} & set(formats) else []
+    files = []
+    if "md" in formats:
+        files.append(out / "report.md")
+        text = _report(measurements, scores, notes, plots, write_pictures(measurements, out))
+        write_whole(files[-1], text.encode())
+    if "html" in formats:
+        files.append(out / "report.html")
+        costs = _costs(measurements.rows)
+        text = page(measurements, scores, out, notes=notes, costs=costs, plots=plots, embedded=single_file)
+        write_whole(files[-1], text.encode())
+    if "tex" in formats:
+        files.append(out / "table.tex")
+        write_whole(files[-1], latex_table(scores, measurements.manifest).encode())
+    if "csv" in formats:
+        files.append(out / "table.csv")
+        write_csv(table, summary, out)
+    return Report(tuple(files), scores)
+
+
+def _report(
+    measurements: Measurements, scores: Scores, notes: Sequence[str], plots: Sequence[Plot], pictured: Sequence[str]
+) -> str:
+    costs = _costs(measurements.rows)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("srbench.reporting"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"escape": markdown.escape, "code": markdown.code, "block": markdown.block}
+    return environment.get_template("report.md.jinja").render(
+        measurements=measurements,
+        manifest=measurements.manifest,
+        header=header,
+        picture=markdown.picture,
+        score_table=_score_table(scores),
+        notes=notes,
+        plots=plots,
+        pictured=pictured,
+        embedded=evenly(pictured, EMBEDDED),
+        weights_table=_weights_table(measurements.models),
+        cost_table=markdown.table(costs[0], [[markdown.escape(label), *numbers] for label, *numbers in costs[1:]]),
+    )
+
+
+def _score_table(scores: Scores) -> str:
+    """A line of means and, beneath it, a line of their intervals for every row."""
+    lines = []
+    for line in scores.lines:
+        means = [_MARKDOWN[cell.mark].format(cell.text) for cell in line.cells]
+        lines.append([markdown.escape(line.label), *means, str(line.pictures)])
+        lines.append(["", *(cell.interval for cell in line.cells), ""])
+    return markdown.table(["model", *map(header, scores.metrics), "n"], lines)
+
+
+def _weights_table(models: Sequence[Facts]) -> str:
+    headers = ["model", "licence", "trained on", "sha256", "parameters"]
+    lines = []
+    for model in models:
+        weights = model["weights"]
+        if weights is None:
+            lines.append([markdown.escape(model["label"]), "–", "no weights", "–", "–"])
+        else:
+            facts = [markdown.escape(text) for text in (model["label"], weights["licence"], weights["trained_on"])]
+            lines.append([*facts, f"`{weights['sha256']}`", f"{weights['parameters']:,}"])
+    return markdown.table(headers, lines, texts=4)
+
+
+def _costs(rows: Sequence[Row]) -> list[list[str]]:
+    """Time and memory: a line a model and temperature, under a line of headers."""
+    settings: dict[str, list[Row]] = {}
+    for row in rows:
+        settings.setdefault(setting_label(row.model, row.temperature), []).append(row)
+    lines = [["model", "samples", "model, s per picture", "metrics, s per picture", "peak memory, MB"]]
+    for label, group in settings.items():
+        memory = [row.peak_memory_mb for row in group if row.peak_memory_mb is not None]
+        lines.append(
+            [
+                label,
+                str(max(row.samples for row in group)),
+                f"{fmean(row.model_seconds for row in group):.2f}",
+                f"{fmean(row.metric_seconds for row in group):.2f}",
+                f"{max(memory):.0f}" if memory else "–",
+            ]
+        )
+    return lines
+
+
+def _notes(measurements: Measurements, scores: Scores) -> list[str]:
+    """What a reader must know before comparing two cells: missing pictures, values that are not finite. Plain text."""
+    planned = len(measurements.manifest["dataset"]["names"])
+    rows = measurements.rows
+    measured = {row.model for row in rows}
+    pictures: dict[str, set[str]] = {
+        model["label"]: set() for model in measurements.models if model["label"] not in measured
+    }
+    for row in rows:
+        pictures.setdefault(setting_label(row.model, row.temperature), set()).add(row.image)
+    counts = ", ".join(f"{label} {len(names)}" for label, names in pictures.items())
+    notes = []
+    if len(set(map(frozenset, pictures.values()))) > 1:
+        notes.append(
+            f"The means are not over the same pictures and cannot be compared. Measured of {planned}: {counts}."
+        )
+    elif len(next(iter(pictures.values()))) < planned:
+        notes.append(f"Not all of the {planned} pictures are measured: {counts}.")
+    failures = [failure for run in measurements.runs for failure in run.manifest["failures"]]
+    notes += [f"Failed: {failure}" for failure in failures]
+    unusable = [f"{line.not_finite} of {line.label}" for line in scores.lines if line.not_finite]
+    if unusable:
+        notes.append(
+            "Pictures with a value that is not finite (a picture equal to HR has an infinite PSNR), which is in no "
+            f"mean and keeps its row from being marked in that column: {', '.join(unusable)}."
+        )
+    if max(line.pictures for line in scores.lines) < FEWEST_PICTURES:
+        notes.append(f"Fewer than {FEWEST_PICTURES} pictures cannot support any rank: nothing is marked.")
+    return notes

@@ -1,0 +1,114 @@
+"""The table of scores as it is printed: text, interval and mark of every cell, for every format the same."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from srbench.reporting.ranking import Mark, marks
+from srbench.results import ResultTable, setting_label
+
+Facts = dict[str, Any]
+_TERMINAL: dict[Mark, str] = {"": "", "best": "bold", "second": "underline"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One metric of one row."""
+
+    mean: float
+    low: float
+    """Lower end of the 95 % interval of the mean; NaN where there is none."""
+    high: float
+    mark: Mark
+    text: str
+    """The mean with the decimals that are worth printing."""
+    interval: str
+    """``21.43–24.05``; empty where there is none, or it has no width."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One model at one temperature."""
+
+    model: str
+    temperature: float
+    """NaN for a model with one answer."""
+    cells: tuple[Cell, ...]
+    """One a metric."""
+    pictures: int
+    not_finite: int
+    """Pictures with a value that is not finite, which is in no mean."""
+
+    @property
+    def label(self) -> str:
+        """Model and temperature for a reader."""
+        return setting_label(self.model, self.temperature)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The table: metrics are the columns, lines the rows."""
+
+    metrics: tuple[Facts, ...]
+    lines: tuple[Line, ...]
+
+    def column(self, metric: str) -> list[Cell]:
+        """The cells of a metric, one a line. Raises KeyError where it was not measured."""
+        for place, facts in enumerate(self.metrics):
+            if facts["name"] == metric:
+                return [line.cells[place] for line in self.lines]
+        raise KeyError(metric)
+
+
+def score(table: ResultTable, summary: pd.DataFrame, metrics: list[Facts]) -> Scores:
+    """Means, intervals and marks: of a table, its summary, and the facts of its metrics from the manifest."""
+    settings = [(str(model), float(temperature)) for model, temperature in summary.index.tolist()]
+    columns = []
+    for metric in metrics:
+        name = metric["name"]
+        found = marks(table.columns(name), metric)
+        numbers = summary[[name, f"{name}_low", f"{name}_high"]].to_numpy(dtype=float).tolist()
+        cells = zip(numbers, found, strict=True)
+        columns.append([_cell(mean, low, high, mark, metric) for (mean, low, high), mark in cells])
+    counts = zip(summary["n"].tolist(), summary["not_finite"].tolist(), strict=True)
+    lines = [
+        Line(*setting, tuple(cells), int(n), int(not_finite))
+        for setting, cells, (n, not_finite) in zip(settings, zip(*columns, strict=True), counts, strict=True)
+    ]
+    return Scores(tuple(metrics), tuple(lines))
+
+
+def printed(value: float, metric: Facts) -> str:
+    """A value with the decimals that are worth printing; ``inf`` and ``nan`` are printed as they are."""
+    return f"{value:.{metric['digits']}f}"
+
+
+def header(metric: Facts) -> str:
+    """Title and direction: ``LPIPS ↓``."""
+    return f"{metric['title']} {'↑' if metric['higher_is_better'] else '↓'}"
+
+
+def terminal_table(scores: Scores) -> Table:
+    """The table for the terminal: best bold, second underlined, without the intervals."""
+    table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, header_style="")
+    table.add_column("model", no_wrap=True)
+    for metric in scores.metrics:
+        # one word a line, so that eight metrics fit 80 columns
+        table.add_column(header(metric).replace(" ", "\n"), justify="right")
+    table.add_column("n", justify="right", no_wrap=True)
+    for line in scores.lines:
+        cells = [Text(cell.text, _TERMINAL[cell.mark]) for cell in line.cells]
+        table.add_row(Text(line.label), *cells, str(line.pictures))
+    return table
+
+
+def _cell(mean: float, low: float, high: float, mark: Mark, metric: Facts) -> Cell:
+    interval = "" if math.isnan(low) or low == high else f"{printed(low, metric)}–{printed(high, metric)}"
+    return Cell(mean, low, high, mark, printed(mean, metric), interval)

@@ -1,0 +1,74 @@
+"""A run's folder in the browser: served to this machine alone, and only to be read."""
+
+from __future__ import annotations
+
+import webbrowser
+from functools import partial
+from http import HTTPStatus
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from srbench.console import show
+from srbench.reporting.report import write_report
+from srbench.types import SRBenchError
+
+HOST = "127.0.0.1"
+FILE = "report.html"
+
+
+class ViewError(SRBenchError):
+    """A page that cannot be served."""
+
+
+def view(run: Path, *, port: int = 0, browser: bool = True) -> None:
+    """Serve the page of a run until Ctrl-C; where it has none yet, write it. Port 0 takes a free one.
+
+    Raises SRBenchError where the folder holds no measured run, or the port is taken.
+    """
+    if not (run / FILE).is_file():
+        write_report([run], ["html"])
+    with open_server(run, port) as server:
+        address = f"http://{HOST}:{server.server_port}/"
+        show(f"{run} at {address} (Ctrl-C ends)")
+        if browser:
+            webbrowser.open(address)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            show("")
+
+
+def open_server(run: Path, port: int) -> ThreadingHTTPServer:
+    """A server of the files of a folder, for this machine only. Raises ViewError where the port is taken."""
+    try:
+        return ThreadingHTTPServer((HOST, port), partial(_ReadOnly, directory=str(run.resolve())))
+    except OSError as error:
+        raise ViewError(f"port {port} cannot be used ({error.strerror}); choose another --port, or none") from None
+
+
+class _ReadOnly(SimpleHTTPRequestHandler):
+    """GET and HEAD of the files in one folder. No listing, and no way out of it, by dots or by links."""
+
+    def send_head(self) -> BytesIO | BinaryIO | None:
+        port = self.connection.getsockname()[1]
+        if self.headers.get("Host") not in (f"{HOST}:{port}", f"localhost:{port}"):
+            # A page elsewhere whose name resolves to this machine must not read the run.
+            self.send_error(HTTPStatus.FORBIDDEN)
+            return None
+        if self.path.partition("?")[0] == "/":
+            self.path = f"/{FILE}"
+        file = Path(self.translate_path(self.path))
+        if not file.is_file() or not file.resolve().is_relative_to(self.directory):
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return None
+        return super().send_head()
+
+    def end_headers(self) -> None:
+        self.send_header("Cache-Control", "no-cache")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        super().end_headers()
+
+    def log_message(self, *_: Any) -> None:  # noqa: ANN401 - of the base class
+        """Nothing: the terminal belongs to its user."""

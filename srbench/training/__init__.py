@@ -1,0 +1,1 @@
+"""What all trainings share: pictures, patches, the loop."""

@@ -1,0 +1,1 @@
+"""Weights files, released weights, and checkpoints made elsewhere."""

@@ -1,0 +1,76 @@
+"""Checkpoints of other projects: files that ``torch.save`` wrote, read without running any code that they carry."""
+
+from __future__ import annotations
+
+import pickletools
+import re
+import warnings
+import zipfile
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from srbench.weights.files import WeightsError, require_finite
+
+ENDINGS = (".pth", ".pt")
+"""Of files that are read as checkpoints where a weights file could stand."""
+
+_WRAPPERS = ("params_ema", "params")
+"""Names under which BasicSR keeps the tensors, the averaged ones first."""
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """All tensors of a checkpoint by name, float32 on the CPU, without the wrapping and the prefix ``module.``.
+
+    Raises WeightsError in one line where the file is missing, truncated or something else, wants to run code (the line
+    names what it asks for), or holds a number that is not finite (the line names the first such tensor).
+    """
+    content = _unpickled(path)
+    for wrapper in _WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+            break
+    if not isinstance(content, dict) or not content or not all(isinstance(t, Tensor) for t in content.values()):
+        raise WeightsError(f"{path}: holds no tensors by name; name a file of a network's weights")
+    tensors = {str(name).removeprefix("module."): tensor.float() for name, tensor in content.items()}
+    require_finite(tensors, path)
+    return tensors
+
+
+def _unpickled(path: Path) -> object:
+    if not path.is_file():
+        kind = "a folder, not a checkpoint" if path.exists() else "no such checkpoint"
+        raise WeightsError(f"{path}: {kind}; check the path")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of unusual pickles, which then load or are refused below
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what the bytes of a foreign file make a parser raise is not to be foreseen
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        asked = named[1] if named else _foreign_global(path)
+        if asked:
+            raise WeightsError(
+                f"{path}: wants to run code ({asked}); only tensors are loaded, do not trust this file"
+            ) from None
+        reason = re.split(r"[.\n]", str(error).strip())[0] or type(error).__name__
+        raise WeightsError(f"{path}: truncated, or no checkpoint ({reason}); get another copy of the file") from None
+
+
+def _foreign_global(path: Path) -> str | None:
+    """The first function or class outside torch that the file's first pickle names. It is read, not run."""
+    try:
+        content = path.read_bytes()
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                content = archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
+        strings: list[str] = []
+        for operation, argument, _ in pickletools.genops(content):
+            if isinstance(argument, str):
+                strings.append(argument.replace(" ", "."))
+            name = {"GLOBAL": strings[-1:], "STACK_GLOBAL": strings[-2:]}.get(operation.name)
+            if name and not name[0].startswith(("torch", "collections")):
+                return ".".join(name)
+    except Exception:  # no pickle after all, or a damaged one
+        return None
+    return None

@@ -1,0 +1,217 @@
+"""The command line: what it prints where, its exit codes, and that help comes without torch."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from srbench.weights.files import save_weights
+
+
+def run_options(photos, **changes):
+    options = {"scale": 4, "data": photos, "metrics": "psnr,sigma", "out": "run"} | changes
+    return ["run", *(word for name, value in options.items() if value is not None for word in (f"--{name}", value))]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["run", "--help"], ["data", "prepare", "--help"], ["--version"], ["run", "--scale", "x"]],
+)
+def test_torch_is_not_imported_for_help(arguments):
+    code = (
+        "import sys; from srbench.cli.main import main\n"
+        "try: main(sys.argv[1:], prog_name='srbench')\n"
+        "except SystemExit: pass\n"
+        "print('torch' in sys.modules, 'pandas' in sys.modules, 'rich' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False False False"
+
+
+def test_importing_srbench_is_light():
+    code = "import sys, srbench; print(srbench.__version__, 'torch' in sys.modules, 'numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    version, *loaded = done.stdout.split()
+    assert version[0].isdigit()
+    assert loaded == ["False", "False"]
+
+
+def test_help_without_arguments(command):
+    found = command()
+    assert found.code == 0
+    assert "Usage: srbench" in found.out
+    assert command("--version").out.startswith("srbench, version ")
+
+
+def test_run_prints_the_table_and_the_report(command, photos, models):
+    found = command(*run_options(photos, models=f"{models}:Nearest,{models}:Noisy", temperature="0,0.8", samples=2))
+    assert found.code == 0, found.err
+    assert found.out.splitlines()[-1] == "run/report.md"
+    assert all(word in found.out for word in ("Nearest", "Noisy τ=0.8", "PSNR"))
+    assert all(Path("run", name).exists() for name in ("report.md", "table.csv", "rows.jsonl", "manifest.json"))
+    again = command(*run_options(photos, models=f"{models}:Nearest,{models}:Noisy", temperature="0,0.8", samples=2))
+    assert (again.code, again.out) == (0, found.out)
+    assert "nothing to do" in again.err
+
+
+def test_report_is_made_again_from_the_files(command, photos):
+    made = command(*run_options(photos, models="bicubic"))
+    report = Path("run/report.md").read_bytes()
+    Path("run/report.md").unlink()
+    photos.rename(photos.with_name("moved"))
+    found = command("report", "run")
+    assert (found.code, found.out) == (0, made.out)
+    assert Path("run/report.md").read_bytes() == report
+
+
+def test_failures_are_named_again_at_the_end(command, photos):
+    (photos / "b.png").write_text("text")
+    found = command(*run_options(photos, models="bicubic"))
+    assert found.code == 1
+    assert "run/report.md" in found.out
+    assert found.err.splitlines()[0].startswith(f"failed: {photos}/b.png: not a picture")
+    assert found.err.splitlines()[-1].startswith("srbench: 1 could not be measured, all others were: ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"temperature": "-1"}, "-1 is not a temperature; it must be 0 or more"),
+        ({"temperature": "nan"}, "nan is not a temperature"),
+        ({"temperature": "0,warm"}, "'0,warm' is not a list of numbers"),
+        ({"samples": "0"}, "0 is not in the range x>=1"),
+        ({"limit": "0"}, "0 is not in the range x>=1"),
+        ({"scale": "1"}, "1 is not in the range x>=2"),
+        ({"scale": None}, "Missing option '--scale'"),
+        ({"models": "bicubic,,rrdb"}, "has an empty part"),
+        ({"device": "tpu"}, "'tpu' is not one of"),
+        ({"hr": "x"}, "--hr and --lr go together"),
+        ({"hr": "x", "lr": "x"}, "exclude each other"),
+        ({"colour": "red"}, "No such option"),
+    ],
+)
+def test_a_wrong_command_line(command, photos, changes, fault):
+    found = command(*run_options(photos, **{"models": "bicubic"} | changes))
+    assert found.code == 2
+    assert fault in found.err
+    assert len(found.err.splitlines()) == 1
+    assert "See srbench run --help." in found.err
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"models": "bicubik"}, "unknown model 'bicubik'; did you mean bicubic?"),
+        ({"metrics": "psnt"}, "unknown metric 'psnt'; did you mean psnr?"),
+        ({"data": "photo"}, "unknown dataset 'photo'; did you mean photos?"),
+        ({"data": "empty"}, "empty: no pictures in it"),
+        ({"models": "srflow", "scale": 3}, "scale 3"),
+        ({"models": "rrdb:damaged.safetensors"}, "damaged.safetensors: damaged, or no safetensors file"),
+        ({"models": "rrdb:other.safetensors"}, "weights for scale 8, not 4; use --scale 8"),
+        ({"out": "damaged.safetensors/run"}, "cannot be written (Not a directory); choose another --out"),
+        ({"data": None, "hr": "empty", "lr": "empty"}, "empty: no pictures in it"),
+    ],
+)
+def test_a_fault_of_the_input(command, photos, changes, fault):
+    Path("empty").mkdir()
+    save_weights(Path("other.safetensors"), {}, {"model": "rrdb", "scale": "8"})
+    Path("damaged.safetensors").write_bytes(Path("other.safetensors").read_bytes()[:20])
+    found = command(*run_options(photos, **{"models": "bicubic"} | changes))
+    assert found.code == 1
+    assert found.err.startswith("srbench: ")
+    assert fault in found.err
+    assert len(found.err.splitlines()) == 1
+    assert found.out == ""
+
+
+def test_other_faults(command, photos):
+    assert command("report", "absent").code == 1
+    unknown = command("rnu")
+    assert (unknown.code, len(unknown.err.splitlines())) == (2, 1)
+    assert command("list", "colours").code == 2
+
+
+def test_lists(command):
+    metrics = command("list", "metrics")
+    assert metrics.code == 0
+    assert len(metrics.out.splitlines()) >= 8
+    assert "psnr     Peak signal-to-noise ratio" in metrics.out
+    assert command("list", "datasets").out.startswith("photos  22 photographs")
+    assert "bicubic" in command("list", "models").out
+
+
+def test_a_broken_plugin_is_listed_as_broken(command, monkeypatch):
+    from importlib.metadata import EntryPoint
+
+    from srbench import registry
+
+    broken = EntryPoint("broken", "no_such_module_of_test:X", "srbench.models")
+    monkeypatch.setattr(registry, "entry_points", lambda group: [broken])
+    found = command("list", "models")
+    assert (found.code, found.out.startswith("broken  broken: ")) == (0, True)
+
+
+def test_show(command):
+    assert "PSNR: higher is better, in dB. Protocol: " in command("show", "psnr").out
+    assert "LPIPS: lower is better. Protocol: " in command("show", "lpips").out
+    assert command("show", "photos").out.endswith("22 pictures\n")
+    assert "x8: no weights needed" in command("show", "bicubic").out
+    found = command("show", "bicubik")
+    assert (found.code, "did you mean bicubic?" in found.err) == (1, True)
+
+
+def test_doctor_says_what_is_missing(command, monkeypatch):
+    import srbench.doctor
+
+    monkeypatch.setattr(srbench.doctor, "findings", lambda: [(True, "torch", "2"), (False, "photos", "gone")])
+    found = command("doctor")
+    assert (found.code, found.out) == (1, "ok       torch: 2\nMISSING  photos: gone\n")
+    monkeypatch.setattr(srbench.doctor, "findings", lambda: [(True, "torch", "2")])
+    assert command("doctor").code == 0
+
+
+def test_train_calls_the_trainer(command, monkeypatch):
+    import srbench.registry
+
+    calls = []
+
+    def trainer(preset, data, out, *, start, device):
+        calls.append((preset, data, out, start, device))
+        return out / "weights.safetensors"
+
+    monkeypatch.setattr(srbench.registry, "load_trainer", lambda name: trainer)
+    found = command(
+        "train", "rrdb", "--preset", "mini-x8", "--data", "d", "--out", "o", "--start", "s", "--device", "cpu"
+    )
+    assert (found.code, found.out) == (0, "o/weights.safetensors\n")
+    assert calls == [("mini-x8", Path("d"), Path("o"), Path("s"), "cpu")]
+
+
+def test_faults_of_training(command):
+    options = ["--preset", "mini-x8", "--data", "absent", "--out", "o"]
+    unknown = command("train", "rrbd", *options)
+    assert (unknown.code, "unknown trainer 'rrbd'; did you mean rrdb?" in unknown.err) == (1, True)
+    assert command("train", "rrdb", *options).code == 1
+    options[1] = "mini-x9"
+    assert "did you mean mini-x8?" in command("train", "rrdb", *options).err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "fault"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted; finished work is kept"),
+        (OSError(28, "No space left on device", "run/rows.jsonl"), 1, "run/rows.jsonl: No space left on device"),
+    ],
+)
+def test_what_ends_a_run_from_outside(command, photos, monkeypatch, error, code, fault):
+    import srbench.run
+
+    def end(spec):
+        raise error
+
+    monkeypatch.setattr(srbench.run, "run", end)
+    found = command(*run_options(photos, models="bicubic"))
+    assert (found.code, len(found.err.strip().splitlines())) == (code, 1)
+    assert fault in found.err

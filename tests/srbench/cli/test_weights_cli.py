@@ -1,0 +1,67 @@
+"""``srbench convert`` and ``srbench weights`` in a terminal: what goes where, and one line for every fault."""
+
+import torch
+
+from baselines.convert import rrdb_shapes
+from baselines.rrdb import RRDBConfig
+from srbench.weights.files import load_weights
+
+
+def saved(path, **changes):
+    tensors = {name: torch.zeros(shape) for name, shape in rrdb_shapes(RRDBConfig(4, 8, 4, 1)).items()}
+    torch.save(tensors | changes, path)
+    return path
+
+
+def one_line(found):
+    assert (found.code, found.out) == (1, "")
+    assert len(found.err.splitlines()) == 1
+    assert found.err.startswith("srbench: ")
+    return found.err
+
+
+def test_convert(command, tmp_path):
+    from importlib.resources import files
+
+    preset, path, out = tmp_path / "tiny.toml", saved(tmp_path / "net.pth"), tmp_path / "new" / "net.safetensors"
+    text = (files("baselines") / "presets" / "rrdb" / "psnr-x4.toml").read_text()
+    preset.write_text(text.replace("= 64", "= 8").replace("= 32", "= 4").replace("= 23", "= 1"))
+    arguments = ("convert", path, "--preset", preset, "--out", out)
+    assert "say which with --as esrgan or --as rrdb" in one_line(command(*arguments))
+    found = command(*arguments, "--as", "rrdb")
+    assert (found.code, found.out) == (0, f"{out}\n")
+    assert found.err == f"{path}: rrdb, preset {preset}\n"
+    assert load_weights(out)[1]["model"] == "rrdb"
+    assert "unknown converter 'rrdbb'; did you mean rrdb?" in one_line(command(*arguments, "--as", "rrdbb"))
+
+
+def test_bad_checkpoints(command, tmp_path):
+    path, out = tmp_path / "net.pth", tmp_path / "out.safetensors"
+
+    def fault(preset="df2k-x4"):
+        return one_line(command("convert", path, "--preset", preset, "--out", out, "--as", "esrgan"))
+
+    assert "no such checkpoint" in fault()
+    saved(path, **{"conv_last.bias": torch.tensor([0, float("nan"), 0])})
+    assert "conv_last.bias has values that are not finite" in fault()
+    path.write_bytes(saved(path).read_bytes()[:-10])
+    assert "truncated" in fault()
+    assert "no checkpoint of esrgan with the preset df2k-x8" in (saved(path) and fault("df2k-x8"))
+    assert "tensors do not fit the network" in fault()
+
+
+def test_weights(command, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("SRBENCH_OFFLINE", "1")
+    found = command("weights", "list")
+    assert found.code == 0
+    assert all("not here" in line for line in found.out.splitlines())
+    assert "srflow-celeba-x8" in found.out
+    assert "CC-BY-NC-SA-4.0" in found.out
+    assert "SRBENCH_OFFLINE is set" in one_line(command("weights", "fetch", "esrgan-x4"))
+    assert "did you mean esrgan-x4" in one_line(command("weights", "fetch", "esrgan-x5"))
+    assert "instead of 65fece06" in one_line(command("weights", "add", "esrgan-x4", saved(tmp_path / "a.pth")))
+    options = ("--models", "esrgan:esrgan-x4", "--scale", "4")
+    assert "esrgan-x4: not fetched yet; run srbench weights fetch esrgan-x4" in one_line(command("run", *options))
+    (tmp_path / "srbench" / "weights" / "esrgan-x4.safetensors").write_bytes(b"")
+    assert "here      RRDB_ESRGAN_x4.pth" in command("weights", "list").out

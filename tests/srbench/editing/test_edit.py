@@ -1,0 +1,161 @@
+"""Edits from the command line, by the packaged SRFlow: what is written, what is measured, what is refused."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from srbench.datasets import packaged_photos, pair_of_hr
+from srbench.editing.edit import Editor, lr_psnr
+from srbench.editing.figures import SOURCE, TARGET
+from srbench.editing.measures import cut
+from srbench.images import quantize_floor, quantize_round, read_image, write_png
+from srbench.types import Box
+
+
+@pytest.fixture(scope="module")
+def editor():
+    return Editor("srflow", 8, "cpu")
+
+
+@pytest.fixture
+def chameleon(tmp_path):
+    """160 x 160 with flat background at the top left and scales at the bottom right; 3 columns too many."""
+    hr = packaged_photos(8).read("chameleon").hr[:, 96:256, 96:259]
+    write_png(tmp_path / "chameleon.png", quantize_round(hr))
+    return tmp_path / "chameleon.png"
+
+
+def edit(command, what, *words, **changes):
+    options = {"model": "srflow", "scale": 8, "device": "cpu", "out": "out"} | changes
+    return command("edit", what, *words, *(word for name, value in options.items() for word in (f"--{name}", value)))
+
+
+def told(line):
+    """File and LR-PSNR of a line on the terminal."""
+    found = re.match(r"(\S+)  LR-PSNR (\S+) dB", line)
+    return Path(found[1]), float(found[2])
+
+
+def test_style_transfer_writes_what_the_model_makes_and_a_figure(command, chameleon, editor):
+    boxes = {"from": "100,90,40,40", "to": "4,4,40,30"}
+    found = edit(command, "style-transfer", chameleon, **boxes)
+    assert found.code == 0, found.err
+    assert found.out.endswith("(from 96,80,48,64 to 0,0,48,48)\n")
+    path, told_fit = told(found.out)
+    pair = pair_of_hr(chameleon, 8)
+    made = editor.model.transfer_style(pair.hr, pair.lr, Box(96, 80, 48, 64), Box(0, 0, 48, 48), temperature=0.9)
+    assert torch.equal(read_image(path) * 255, quantize_floor(made).float())
+    assert told_fit == pytest.approx(lr_psnr(made, pair), abs=0.006)
+    figure = Image.open(path.with_name("chameleon_style_figure.png")).convert("RGB")
+    colours = {colour for _, colour in figure.getcolors(maxcolors=1 << 24)}
+    assert {SOURCE, TARGET} <= colours
+
+
+def test_style_fits_like_a_sample_and_stays_in_its_box(editor, chameleon):
+    pair = pair_of_hr(chameleon, 8)
+    made = editor.move_style(pair, Box(96, 96, 48, 48), Box(0, 0, 48, 48), 0.9)
+    sample = editor.sample(pair, 0.8, 1, 0)[0]
+    assert lr_psnr(made, pair) > lr_psnr(sample, pair) - 1
+    change = (made - pair.hr).abs()
+    assert change[:, :48, :48].mean() > 20 * change[:, 96:].mean()
+    rough, before, after = (
+        cut(picture, box).std()
+        for picture, box in ((pair.hr, Box(96, 96, 48, 48)), (pair.hr, Box(0, 0, 48, 48)), (made, Box(0, 0, 48, 48)))
+    )
+    assert before < after < rough
+
+
+def test_content_transfer_lowers_seams_and_raises_lr_psnr(command, chameleon, tmp_path):
+    books = packaged_photos(8).read("books").hr[:, :160, :163]
+    write_png(tmp_path / "books.png", quantize_round(books))
+    write_png(tmp_path / "part.png", quantize_round(books[:, 30:94, 40:104]))
+    outputs = []
+    for source in ("books.png", "part.png"):
+        found = edit(command, "content-transfer", chameleon, tmp_path / source, box="40,30,64,64")
+        assert found.code == 0, found.err
+        fit = told(found.out)[1]
+        numbers = re.search(r"naively (\S+) dB; seam energy (\d+), naively (\d+); kept detail (\S+)\)", found.out)
+        naive_fit, seam, naive_seam, kept = map(float, numbers.groups())
+        assert fit > naive_fit + 10
+        assert seam < naive_seam / 3
+        assert 0.1 < kept < 1
+        assert Path("out/chameleon_content_figure.png").is_file()
+        outputs.append(Path("out/chameleon_content.png").read_bytes())
+    assert outputs[0] == outputs[1]  # the same content, cut out before or not
+    mask = torch.zeros((3, 160, 163), dtype=torch.uint8)
+    mask[:, 30:94, 40:104] = 255
+    write_png(tmp_path / "mask.png", mask)
+    assert edit(command, "content-transfer", chameleon, tmp_path / "books.png", mask=tmp_path / "mask.png").code == 0
+    assert Path("out/chameleon_content.png").read_bytes() == outputs[0]
+
+
+def test_temperatures_from_one_seed_are_those_of_upscale(command, chameleon):
+    found = edit(command, "temperature", chameleon, temperatures="0,0.8", seed=7)
+    assert found.code == 0, found.err
+    assert [told(line)[0].name for line in found.out.splitlines()] == ["chameleon_t0.png", "chameleon_t0.8.png"]
+    assert Path("out/chameleon_temperatures_figure.png").is_file()
+    pair = pair_of_hr(chameleon, 8)
+    write_png(Path("lr/small.png"), quantize_round(pair.lr))
+    words = ["--model", "srflow", "--scale", 8, "--seed", 7, "--device", "cpu"]
+    assert command("upscale", "lr", *words, "--out", "up").code == 0
+    assert torch.equal(read_image(Path("up/small.png")), read_image(Path("out/chameleon_t0.8.png")))
+    assert edit(command, "temperature", chameleon, temperatures="0", seed=8, out="again").code == 0
+    assert Path("again/chameleon_t0.png").read_bytes() == Path("out/chameleon_t0.png").read_bytes()
+
+
+def test_samples_differ_less_in_flat_areas_than_at_edges(editor):
+    """Over packaged photographs: the deviation of five samples, where HR is flattest and where it is steepest."""
+    ratios = []
+    for name in ("air-balloon", "chameleon", "dog", "bulb", "soccer"):
+        hr = packaged_photos(8).read(name).hr[:, 96:256, 96:256]
+        pair = packaged_photos(8).read(name)
+        pair = type(pair)(name, pair.lr[:, 12:32, 12:32], hr)
+        spread = editor.sample(pair, 0.8, 5, 0).std(0).mean(0)
+        steep = torch.nn.functional.avg_pool2d(hr.mean(0)[None], 8)[0]
+        steep = (steep.diff(dim=0, prepend=steep[:1]).abs() + steep.diff(dim=1, prepend=steep[:, :1]).abs()).flatten()
+        spread = torch.nn.functional.avg_pool2d(spread[None], 8).flatten()
+        order = steep.argsort()
+        ratios.append(float(spread[order[:100]].mean() / spread[order[-100:]].mean()))
+    assert max(ratios) < 1, ratios
+
+
+@pytest.mark.parametrize(
+    ("what", "words", "changes", "fault"),
+    [
+        ("style-transfer", ["IMAGE"], {"from": "0,0,16", "to": "0,0,16,16"}, "'0,0,16' is not a box"),
+        ("style-transfer", ["IMAGE"], {"from": "0,0,16,16"}, "Missing option '--to'"),
+        ("content-transfer", ["IMAGE", "IMAGE"], {}, "Give either --box or --mask"),
+        ("content-transfer", ["IMAGE", "IMAGE"], {"box": "0,0,9,9", "mask": "IMAGE"}, "Give either --box or --mask"),
+        ("temperature", ["IMAGE"], {"temperatures": "warm"}, "not a list of numbers"),
+    ],
+)
+def test_wrong_command_lines(command, chameleon, what, words, changes, fault):
+    found = edit(command, what, *(chameleon if word == "IMAGE" else word for word in words), **changes)
+    assert (found.code, len(found.err.splitlines())) == (2, 1)
+    assert fault in found.err
+
+
+@pytest.mark.parametrize(
+    ("what", "words", "changes", "fault"),
+    [
+        ("style-transfer", ["IMAGE"], {"from": "150,0,16,16", "to": "0,0,16,16"}, "leaves the picture, which is 160"),
+        ("style-transfer", ["IMAGE"], {"from": "0,0,16,16", "to": "0,-1,16,16"}, "is empty or begins outside"),
+        ("style-transfer", ["IMAGE"], {"from": "0,0,0,16", "to": "0,0,16,16"}, "is empty or begins outside"),
+        ("style-transfer", ["absent.png"], {"from": "0,0,9,9", "to": "0,0,9,9"}, "absent.png: no such file"),
+        ("style-transfer", ["IMAGE"], {"model": "bicubic", "from": "0,0,9,9", "to": "0,0,9,9"}, "has no latents"),
+        ("content-transfer", ["IMAGE", "small.png"], {"box": "0,0,9,9"}, "20x20 is the size of neither the target"),
+        ("content-transfer", ["IMAGE", "IMAGE"], {"mask": "small.png"}, "as large as the target"),
+        ("content-transfer", ["IMAGE", "IMAGE"], {"mask": "black.png"}, "nothing in the mask is white"),
+        ("temperature", ["tiny.png"], {}, "4x4 is smaller than the scale 8"),
+    ],
+)
+def test_inputs_that_do_not_serve(command, chameleon, what, words, changes, fault):
+    for name, size in (("small", (20, 20)), ("black", (160, 163)), ("tiny", (4, 4))):
+        write_png(Path(f"{name}.png"), torch.zeros((3, *size), dtype=torch.uint8))
+    found = edit(command, what, *(chameleon if word == "IMAGE" else word for word in words), **changes)
+    assert (found.code, len(found.err.splitlines()), found.out) == (1, 1, "")
+    assert fault in found.err
+    assert not Path("out").exists()

@@ -1,0 +1,281 @@
+"""The page of srbench explore in a real browser: what a person does with it, what it says when that cannot be done."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from srbench.datasets import packaged_photos, pair_of_hr
+from srbench.editing.edit import Editor
+from srbench.editing.explore import MOST_BYTES, ExploreError, Explorer
+from srbench.editing.explore_server import explore, open_explorer
+from srbench.images import quantize_floor, quantize_round, read_image, read_recipe, write_png
+from srbench.types import Box, SRBenchError
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A photograph of 160 x 160 open on a page that is served: address, explorer, folder."""
+    folder = tmp_path_factory.mktemp("explore")
+    write_png(folder / "chameleon.png", quantize_round(packaged_photos(8).read("chameleon").hr[:, 96:256, 96:256]))
+    explorer = Explorer(Editor("srflow", 8, "cpu"), folder / "saved")
+    with open_explorer(explorer, folder / "chameleon.png", 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/", explorer, folder
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium here")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(site, browser):
+    """The page, loaded; nothing may complain but for a refused wish, and nothing may leave the machine."""
+    complaints, requests = [], []
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda said: "400" in said.text or complaints.append(said.text))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(site[0])
+    made(page, "temperature 0.80, seed 0")
+    yield page
+    page.close()
+    assert complaints == []
+    assert all(url.startswith((site[0], f"blob:{site[0]}", "data:,")) for url in requests), requests
+
+
+def made(page, words):
+    """Waits until the caption begins with these words and the picture stands."""
+    page.wait_for_function(
+        "words => document.getElementById('caption').textContent.startsWith(words)"
+        " && document.getElementById('result').naturalWidth > 0 && !document.body.matches('.waiting')",
+        arg=words,
+    )
+
+
+def shown(page):
+    """The uint8 pixels of the result (3, h, w), as the browser decoded them."""
+    values = page.evaluate("""() => {
+        const image = document.getElementById('result'), canvas = document.createElement('canvas');
+        [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+        const context = canvas.getContext('2d');
+        context.drawImage(image, 0, 0);
+        return [canvas.width, ...context.getImageData(0, 0, canvas.width, canvas.height).data];
+    }""")
+    return torch.tensor(values[1:], dtype=torch.uint8).view(-1, values[0], 4)[..., :3].permute(2, 0, 1)
+
+
+def drag(page, x, y, width, height):
+    """Draws a box on the photograph, in pixels of HR."""
+    area = page.locator("#hr").bounding_box()
+    factor = area["width"] / 160
+    page.mouse.move(area["x"] + x * factor, area["y"] + y * factor)
+    page.mouse.down()
+    page.mouse.move(area["x"] + (x + width) * factor, area["y"] + (y + height) * factor, steps=3)
+    page.mouse.up()
+
+
+def test_the_same_seed_is_the_same_picture_here_in_python_and_on_the_command_line(page, site, srbench, tmp_path):
+    explorer, folder = site[1:]
+    pair = pair_of_hr(folder / "chameleon.png", 8)
+    page.locator("#temperature").fill("0.5")
+    page.locator("#seed").fill("6")
+    page.locator("#next").click()
+    made(page, "temperature 0.50, seed 7")
+    generator = torch.Generator().manual_seed(7)
+    drawn = explorer.editor.model.sample(pair.lr, 1, temperature=0.5, generator=generator)[0]
+    assert torch.equal(shown(page), quantize_floor(drawn))
+    write_png(tmp_path / "lr.png", quantize_round(pair.lr))
+    options = ["--model", "srflow", "--scale", 8, "--temperature", 0.5, "--seed", 7, "--device", "cpu"]
+    assert srbench("upscale", tmp_path / "lr.png", *options, "--out", tmp_path / "up").exit_code == 0
+    assert torch.equal(shown(page), (read_image(tmp_path / "up" / "lr.png") * 255).to(torch.uint8))
+    # at temperature 0 no seed matters
+    page.locator("#temperature").fill("0")
+    made(page, "temperature 0.00, seed 7")
+    first = shown(page)
+    page.locator("#next").click()
+    made(page, "temperature 0.00, seed 8")
+    assert torch.equal(shown(page), first)
+
+
+def test_boxes_are_drawn_texture_moved_pinned_and_saved(page, site):
+    explorer, folder = site[1:]
+    drag(page, 100, 100, 40, 40)
+    drag(page, 2, 4, 44, 40)
+    assert page.locator("#from").input_value() == "100,100,40,40"
+    assert page.locator("#to").input_value() == "2,4,44,40"
+    page.locator("#transfer").click()
+    made(page, "strength 0.9")
+    assert page.locator("#from").input_value() == "96,96,48,48"  # grown to the grid
+    assert page.locator("#target").is_visible()
+    pair = pair_of_hr(folder / "chameleon.png", 8)
+    wanted = quantize_floor(explorer.editor.move_style(pair, Box(96, 96, 48, 48), Box(0, 0, 48, 48), 0.9))
+    assert torch.equal(shown(page), wanted)
+    page.locator("#pin").click()
+    page.locator("#next").click()
+    made(page, "temperature 0.80, seed 1")
+    page.locator("#pin").click()
+    assert page.locator("#shelf li").count() == 2
+    page.locator("#shelf button", has_text="Save").first.click()
+    page.wait_for_function("() => document.getElementById('saved').textContent.startsWith('saved as')")
+    saved = Path(page.locator("#saved").text_content().removeprefix("saved as "))
+    assert saved == folder / "saved" / "chameleon_style_t0.9_96-96-48-48_to_0-0-48-48.png"
+    assert torch.equal((read_image(saved) * 255).to(torch.uint8), wanted)
+    assert json.loads(read_recipe(saved))["kind"] == "style"
+    page.locator("#shelf button", has_text="Remove").first.click()
+    assert page.locator("#shelf li").count() == 1
+    page.locator("#save").click()
+    page.wait_for_function("() => document.getElementById('saved').textContent.includes('seed1.png')")
+    assert (folder / "saved" / "chameleon_t0.8_seed1.png").is_file()
+
+
+def test_the_map_shows_where_samples_differ(page):
+    page.locator("#spread").click()
+    made(page, "temperature 0.80, seed 0; 5 samples differ by")
+    bright = shown(page).float().mean(0)
+    assert bright[:40, :40].mean() < bright[110:, 110:].mean()  # background, scales
+    assert page.locator("#title").text_content() == "Where samples differ"
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "fault"),
+    [
+        ("0,0,48,48", "150,0,48,48", "leaves the picture, which is 160 wide and 160 high"),
+        ("0,0,48", "0,0,48,48", "the box 'from' is missing; draw it, or type x,y,width,height"),
+        ("0,0,48,48", "here", "the box 'to' is missing"),
+        ("0,0,0,48", "0,0,48,48", "is empty or begins outside"),
+    ],
+)
+def test_bad_boxes_get_a_message(page, source, target, fault):
+    page.locator("#from").fill(source)
+    page.locator("#to").fill(target)
+    page.locator("#transfer").click()
+    page.wait_for_function("() => !document.getElementById('message').hidden")
+    assert fault in page.locator("#message").text_content()
+    page.locator("#next").click()
+    made(page, "temperature 0.80, seed 1")
+    assert page.locator("#message").is_hidden()
+
+
+def test_wrong_files_get_a_message_and_the_open_picture_stays(page, tmp_path):
+    (tmp_path / "notes.txt").write_text("text")
+    write_png(tmp_path / "huge.png", torch.zeros((3, 600, 700), dtype=torch.uint8))
+    write_png(tmp_path / "tiny.png", torch.zeros((3, 15, 40), dtype=torch.uint8))
+    (tmp_path / "half.png").write_bytes((tmp_path / "huge.png").read_bytes()[:60])
+    for name, fault in (
+        ("notes.txt", "notes.txt: not a picture; PNG, JPEG, WebP, TIFF and BMP are read"),
+        ("huge.png", "huge.png: 700x600 is too large to be explored, at most 512x512 pixels in all"),
+        ("tiny.png", "tiny.png: 40x8 is too small; both sides need 16 pixels"),
+        ("half.png", "half.png: 700x600 is too large"),
+    ):
+        page.locator("#file").set_input_files(tmp_path / name)
+        page.wait_for_function("name => document.getElementById('message').textContent.startsWith(name)", arg=name)
+        assert fault in page.locator("#message").text_content()
+    assert "chameleon, 160 × 160" in page.locator("#about").text_content()
+    write_png(tmp_path / "<b>other.png", torch.randint(0, 256, (3, 64, 99), dtype=torch.uint8))
+    page.locator("#file").set_input_files(tmp_path / "<b>other.png")
+    page.wait_for_function("() => document.getElementById('about').textContent.startsWith('<b>other, 96 × 64')")
+    made(page, "temperature 0.80, seed 0")
+    assert shown(page).shape == (3, 64, 96)
+
+
+def request(site, method, path, body=None, **headers):
+    host = re.search(r"//(.*)/", site[0])[1]
+    connection = http.client.HTTPConnection(host)
+    connection.request(method, path, body, {"X-Srbench": "make"} | headers)
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def wish(explorer, **changes):
+    return {"picture": next(iter(explorer._pairs)), "kind": "sample", "temperature": 0.8} | changes
+
+
+def test_what_the_server_refuses(site):
+    explorer = site[1]
+    fine = json.dumps(wish(explorer))
+    assert request(site, "POST", "/make", fine)[0] == 200
+    assert request(site, "POST", "/make", fine, Host="evil.example")[0] == 403
+    assert request(site, "GET", "/", Host="evil.example")[0] == 403
+    host = re.search(r"//(.*)/", site[0])[1]
+    connection = http.client.HTTPConnection(host)
+    connection.request("POST", "/make", fine)  # as a form of another page could
+    assert connection.getresponse().status == 403
+    assert request(site, "GET", "/../pyproject.toml")[0] == 404
+    assert request(site, "POST", "/delete", fine)[0] == 404
+    assert request(site, "GET", "/hr.png?picture=0")[0] == 400
+    for body, fault in (
+        ("{", "not JSON"),
+        ("[]", "picture"),
+        (json.dumps(wish(explorer, kind="paint")), "kind"),
+        (json.dumps(wish(explorer, temperature=-1)), "no temperature between 0 and 2"),
+        (json.dumps(wish(explorer, seed=-1)), "no seed"),
+        (json.dumps(wish(explorer, picture="0")), "no longer open"),
+    ):
+        status, answer = request(site, "POST", "/make", body)
+        assert status == 400
+        assert fault in json.loads(answer)["error"]
+    host = re.search(r"//(.*)/", site[0])[1]
+    connection = http.client.HTTPConnection(host)
+    connection.putrequest("POST", "/open")
+    connection.putheader("X-Srbench", "huge.png")
+    connection.putheader("Content-Length", str(MOST_BYTES + 1))
+    connection.endheaders()
+    answer = connection.getresponse()
+    assert (answer.status, b"too large" in answer.read()) == (400, True)
+
+
+def test_what_was_saved_of_something_else_is_not_overwritten(site):
+    explorer, folder = site[1:]
+    asked = wish(explorer, seed=99)
+    path = explorer.save(asked)
+    before = path.read_bytes()
+    assert explorer.save(asked).read_bytes() == before
+    write_png(folder / "chameleon.bmp", torch.full((3, 160, 160), 9, dtype=torch.uint8))
+    other = explorer.open("chameleon.bmp", (folder / "chameleon.bmp").read_bytes())
+    with pytest.raises(ExploreError, match="was made of something else; move it away"):
+        explorer.save(asked | {"picture": other.id})
+    assert path.read_bytes() == before
+
+
+def test_what_cannot_be_served(site, tmp_path, command):
+    explorer = site[1]
+    with pytest.raises(SRBenchError, match=r"absent\.png: cannot be read"):
+        explore(explorer, tmp_path / "absent.png")
+    port = int(re.search(r":(\d+)/", site[0])[1])
+    with pytest.raises(ExploreError, match=f"port {port} cannot be used"):
+        explore(explorer, None, port=port)
+    assert "has no latents" in command("explore", "--model", "bicubic", "--no-browser").err
+
+
+def test_an_interaction_takes_less_than_a_second(site):
+    """At 160 x 160, on whatever machine this is, the best of three."""
+    explorer = site[1]
+    boxes = {"source": [96, 96, 48, 48], "target": [0, 0, 48, 48]}
+    for changes in ({}, {"kind": "style", **boxes}, {"kind": "spread"}):
+        taken = []
+        for _ in range(3):
+            start = time.perf_counter()
+            explorer.make(wish(explorer, picture=next(iter(explorer._pairs)), **changes))
+            taken.append(time.perf_counter() - start)
+        assert min(taken) < 1, changes

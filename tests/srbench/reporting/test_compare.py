@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import pytest
+from markdown_it import MarkdownIt
+from PIL import Image
+
+from srbench.reporting.compare import CompareError, compare_models, compare_runs, write_comparison
+from srbench.statistics import mean_interval, paired_p_value
+
+NAMES = [f"picture {k:02}" for k in range(12)]
+RANDOM = np.random.default_rng(0)
+EASE = RANDOM.normal(25, 4, 12)
+NOISE = RANDOM.normal(0, 0.05, 12)
+
+
+def values(psnr=0.0, lpips=0.0, samples=1):
+    """Better by so much on every picture; LPIPS with a noise of its own, larger than the difference."""
+    found = {}
+    for k, name in enumerate(NAMES):
+        pair = float(EASE[k] + psnr), float(0.4 + lpips + NOISE[k] * (1 if psnr else 0))
+        found[name] = pair if samples == 1 else ([pair[0] - 1, pair[0] + 1], [pair[1]] * 2)
+    return found
+
+
+@pytest.fixture
+def run(make_run):
+    return make_run("run", {("m", None): values(), ("flow", 0.5): values(2, 0.01, 2), ("flow", 0.9): values(-1, 0, 2)})
+
+
+def test_differences_by_hand(run):
+    _, (comparison,) = compare_models(run, "flow-t0.5", "m")
+    psnr, lpips = comparison.differences
+    assert comparison.labels == ("flow τ=0.5", "m")
+    assert (psnr.mean, psnr.low, psnr.high) == pytest.approx((2, 2, 2))
+    assert (psnr.mean_a - psnr.mean_b, psnr.outcomes) == (pytest.approx(2), (12, 0, 0))
+    assert psnr.p == pytest.approx(2 / 2**12), "all twelve have one sign"
+    differences = list(0.01 + NOISE)
+    assert lpips.mean == pytest.approx(np.mean(differences))
+    assert (lpips.low, lpips.high) == pytest.approx(mean_interval(differences), abs=1e-4)
+    assert lpips.p == pytest.approx(paired_p_value(differences))
+    assert lpips.outcomes == (sum(d < 0 for d in differences), 0, sum(d > 0 for d in differences)), "lower is better"
+    assert (psnr.p_holm, lpips.p_holm) == pytest.approx((2 * psnr.p, max(2 * psnr.p, lpips.p)))
+    assert (psnr.better, lpips.better) == (1, 0)
+
+
+def test_the_other_way_round_is_the_opposite(run):
+    (_, (there,)), (_, (back,)) = compare_models(run, "flow-t0.9", "m"), compare_models(run, "m", "flow-t0.9")
+    for one, other in zip(there.differences, back.differences, strict=True):
+        assert one.mean == pytest.approx(-other.mean)
+        assert one.outcomes == other.outcomes[::-1]
+        assert one.better == -other.better
+    assert there.differences[0].better == -1
+
+
+def test_equal_values_are_ties(make_run):
+    run = make_run("run", {("m", None): values(), ("n", None): values()})
+    _, (comparison,) = compare_models(run, "m", "n")
+    assert {(found.mean, found.p, found.outcomes, found.better) for found in comparison.differences} == {
+        (0, 1, (0, 12, 0), 0)
+    }
+
+
+def test_values_that_are_not_finite_are_left_out_and_said(make_run, srbench):
+    odd = values(2) | {NAMES[0]: (math.inf, 0.1), NAMES[1]: (-99.0, math.nan)}
+    run = make_run("run", {("m", None): values(), ("n", None): odd})
+    _, (comparison,) = compare_models(run, "n", "m")
+    psnr, lpips = comparison.differences
+    assert (psnr.left_out, len(psnr.by_picture), sum(psnr.outcomes)) == (1, 11, 11)
+    assert (lpips.left_out, len(lpips.by_picture)) == (1, 11)
+    assert srbench("compare", "n", "m", "--run", run).exit_code == 0
+    text = (run / "compare" / "n-m" / "compare.md").read_text()
+    assert "> Pictures left out, because a value is not finite: PSNR 1, LPIPS 1.\n" in text
+
+
+def test_what_is_written_and_shown(run, srbench):
+    found = srbench("compare", "flow-t0.5", "m", "--run", run)
+    assert found.exit_code == 0, found.output
+    folder = run / "compare" / "flow-t0.5-m"
+    assert found.output.splitlines()[-1] == str(folder / "compare.md")
+    assert re.search(r"PSNR ↑ .*2\.00 .*<.*0\.001 .*12 +0 +0 +12 +flow τ=0\.5", found.output)
+    text = (folder / "compare.md").read_text()
+    assert "# flow τ=0.5 against m\n" in text
+    largest = sorted(range(12), key=lambda k: -abs(0.01 + NOISE[k]))[:4]
+    assert re.findall(r"!\[(.*)\]", text) == [NAMES[k] for k in largest], "largest in LPIPS"
+    assert sorted(path.stem for path in folder.glob("*.png")) == sorted(NAMES[k] for k in largest)
+    with Image.open(folder / f"{NAMES[largest[0]]}.png") as strip:
+        columns = np.asarray(strip)[16 + 46 + 246 + 120, 16 + 120 :: 252][:, 0].tolist()
+    assert columns == [20, 70, 71], "LR, two samples of A; B and HR in the next row"
+    html = MarkdownIt("commonmark").enable("table").render(text)
+    assert html.count("<table>") == 2
+    assert html.count("<img ") == 4
+
+
+def test_two_runs(make_run):
+    one = make_run("one", {("m", None): values(), ("flow", 0.5): values(1, 0, 2)})
+    other = make_run("two", {("flow", 0.5): values(0.5, 0, 2), ("x", None): values()})
+    measurements, (comparison,) = compare_runs(one, other)
+    assert comparison.labels == ("flow @ one τ=0.5", "flow @ two τ=0.5")
+    assert comparison.differences[0].mean == pytest.approx(0.5)
+    assert write_comparison(measurements, comparison).parent.parent == one / "compare"
+    third = make_run("three", {("y", None): values(-1)})
+    alone = make_run("four", {("m", None): values()})
+    _, (comparison,) = compare_runs(third, alone)
+    assert comparison.labels == ("y", "m")
+    assert comparison.differences[0].better == -1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (["m", "flow", "--run", "{run}"], "flow has several temperatures in {run}; choose from flow-t0.5, flow-t0.9"),
+        (["m", "flo-t0.5", "--run", "{run}"], "{run}: unknown model 'flo-t0.5'; did you mean flow-t0.5? available: "),
+        (["m", "m", "--run", "{run}"], "m and m are the same rows of {run}; name two models"),
+        (["m", "flow"], "m: no such folder; to compare two models of one run, name it: --run RUN"),
+        (["{run}", "{run}"], "{run} and {run} are one run; name two models of it"),
+    ],
+)
+def test_what_cannot_be_compared(run, srbench, arguments, fault):
+    found = srbench("compare", *(word.format(run=run) for word in arguments))
+    assert found.exit_code == 1
+    assert found.output.startswith(f"srbench: {fault.format(run=run)}")
+    assert found.output.count("\n") == 1
+
+
+def test_nothing_in_common(make_run):
+    runs = [make_run(name, {(f"{name}1", None): values(), (f"{name}2", None): values()}) for name in ("a", "b")]
+    with pytest.raises(CompareError, match="no model is in both runs: a1, a2 against b1, b2"):
+        compare_runs(*runs)

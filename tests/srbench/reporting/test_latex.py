@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+
+from srbench.reporting.latex import escape, latex_table
+from srbench.reporting.scores import score
+from srbench.results import ResultTable, Row
+
+NAMES = [r"50% of_it & #1 {x} ~^$ \input{y}", "<b>\"q\" 'p' `c` |", "dash--dash --- é Ü ß 漢 τ", "plain"]
+METRICS = [
+    {"name": "psnr", "title": "PSNR", "higher_is_better": True, "unit": "dB", "digits": 2, "protocol": "100% RGB_8"},
+    {"name": "lpips", "title": "LPIPS_x", "higher_is_better": False, "unit": "", "digits": 3, "protocol": "a\nb"},
+]
+MANIFEST = {
+    "scale": 8,
+    "suite": "srflow@1",
+    "dataset": {"name": "my_photos & more", "names": ["1"] * 8, "crop": 64, "lr": "made from HR"},
+}
+
+
+@pytest.fixture
+def table():
+    rows = [
+        Row(f"{k}{image}", name, 0.5 if k else None, "d", str(image), 8, 1, 0, "s",
+            {"psnr": [20.0 + k + image**2 / 9], "lpips": [0.5 + k / 10 + image**2 / 90]}, 1, 1, 1)
+        for k, name in enumerate(NAMES)
+        for image in range(8)
+    ]  # fmt: skip
+    results = ResultTable.from_rows(rows, ("psnr", "lpips"))
+    return latex_table(score(results, results.summary(), METRICS), MANIFEST)
+
+
+def test_marks_arrows_intervals_and_protocol(table):
+    lines = table.splitlines()
+    assert r"model & PSNR $\uparrow$ & LPIPS\_x $\downarrow$ & $n$ \\" in lines
+    assert r"plain $\tau$=0.5 & \textbf{24.94} & 0.994 & 8 \\" in lines, "higher is better"
+    first = lines.index(next(line for line in lines if line.startswith(r"50\% of\_it")))
+    assert lines[first].endswith(r" & 21.94 & \textbf{0.694} & 8 \\"), "lower is better"
+    assert lines[first + 1].count("textendash") == 2
+    assert "% LPIPS_x: a b" in lines
+    assert (
+        r"my\_photos \& more, 8 pictures, the central 64 $\times$ 64 of each, LR made from HR; protocol srflow@1"
+        in table
+    )
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
+def test_it_compiles(table, tmp_path):
+    (tmp_path / "table.tex").write_text(table)
+    document = (
+        r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{booktabs,graphicx}"
+        r"\begin{document}\input{table}\end{document}"
+    )
+    (tmp_path / "paper.tex").write_text(document)
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "paper.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=60)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
+    assert "Missing character" not in done.stdout
+
+
+def test_a_plain_name_is_left_alone():
+    assert escape("srflow-t0.8 x4+") == "srflow-t0.8 x4+"

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+
+from srbench.images import write_png
+from srbench.reporting.merge import MergeError, read_runs
+from srbench.reporting.report import ReportError, write_report
+
+ONE = {"a": (20.0, 0.5), "b": (30.0, 0.4)}
+OTHER = {"a": (21.0, 0.6), "b": (29.0, 0.3)}
+DATA = {"name": "d", "names": ["a", "b"], "limit": None, "crop": None, "lr": "made from HR"}
+
+
+def labels(runs):
+    return [(row.model, row.temperature) for row in read_runs(runs).rows if row.image == "a"]
+
+
+def test_several_runs_are_one_table(make_run, tmp_path):
+    runs = [
+        make_run("one", {("m", None): ONE, ("flow", 0.5): OTHER}),
+        make_run("two", {("m", None): ONE, ("flow", 0.8): ONE}),
+        make_run("three", {("x", None): OTHER}),
+    ]
+    assert labels(runs) == [("m", None), ("flow", 0.5), ("flow", 0.8), ("x", None)], "what is the same is there once"
+    report = write_report(runs, out=tmp_path / "all")
+    assert [line.label for line in report.scores.lines] == ["m", "flow τ=0.5", "flow τ=0.8", "x"]
+    assert [path.name for path in report.files] == ["report.md", "report.html", "table.tex", "table.csv"]
+    text = report.files[0].read_text()
+    assert re.findall(r"--out (\w+)", text) == ["one", "two", "three"], "every run's command"
+    strips = {path.name for path in (tmp_path / "all" / "strips").iterdir()}
+    assert strips == {"a.png", "b.png"}
+    assert not (runs[0] / "report.md").exists()
+
+
+def test_a_label_with_two_meanings_is_told_apart(make_run):
+    runs = [make_run("one", {("m", None): ONE, ("n", None): ONE}), make_run("two", {("m", None): OTHER})]
+    measurements = read_runs(runs)
+    assert labels(runs) == [("m @ one", None), ("n", None), ("m @ two", None)]
+    assert [model["label"] for model in measurements.models] == ["m @ one", "n", "m @ two"]
+    for row in measurements.rows:
+        run = "two" if row.model == "m @ two" else "one"
+        assert [path.parts[-4] for path in measurements.pictures(row)] == [run]
+
+
+def test_other_weights_are_another_model(make_run):
+    models = [{"label": "m", "spec": "m", "digest": "other", "weights": None}]
+    runs = [make_run("one", {("m", 0.5): ONE}), make_run("two", {("m", 0.8): ONE}, models=models)]
+    assert labels(runs) == [("m @ one", 0.5), ("m @ two", 0.8)]
+
+
+def test_folders_of_one_name_are_numbered(make_run):
+    runs = [make_run("x/run", {("m", None): ONE}), make_run("y/run", {("m", None): OTHER})]
+    assert labels(runs) == [("m @ run (1)", None), ("m @ run (2)", None)]
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        ({"suite": "srflow@2"}, "protocol: srflow@1 against srflow@2"),
+        ({"scale": 8}, "scale: 4 against 8"),
+        ({"dataset": DATA | {"name": "e"}}, "data set: d against e"),
+        ({"dataset": DATA | {"names": ["a", "c"]}}, "pictures: b against c"),
+        ({"dataset": DATA | {"crop": 96}}, "crop: None against 96"),
+        ({"metrics": [{"name": "psnr", "title": "PSNR"}]}, "metrics: lpips against nothing"),
+    ],
+)
+def test_a_refusal_names_the_difference(make_run, change, difference):
+    runs = [make_run("one", {("m", None): ONE}), make_run("two", {("m", None): ONE}, **change)]
+    with pytest.raises(MergeError, match=re.escape(difference)) as error:
+        read_runs(runs)
+    assert str(runs[0]) in str(error.value)
+    assert str(runs[1]) in str(error.value)
+
+
+def test_pictures_of_one_name_have_to_be_the_same(make_run):
+    runs = [make_run("one", {("m", None): ONE}), make_run("two", {("m", None): ONE})]
+    write_png(runs[1] / "images" / "hr" / "b.png", torch.zeros(3, 24, 24, dtype=torch.uint8))
+    with pytest.raises(MergeError, match=r"hr/b\.png and .*two/images/hr/b\.png are different pictures"):
+        read_runs(runs)
+
+
+def test_what_a_report_cannot_be_made_of(make_run, srbench, tmp_path):
+    run = make_run("one", {("m", None): ONE})
+    with pytest.raises(ReportError, match="several runs have no folder in common; name one"):
+        write_report([run, make_run("two", {("m", None): ONE})])
+    found = srbench("report", run, "--format", "md,docx")
+    assert (found.exit_code, found.output) == (1, "srbench: unknown format 'docx'; choose from md, html, tex, csv\n")
+    found = srbench("report", run, "--format", "csv", "--out", tmp_path / "elsewhere")
+    assert found.exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "elsewhere").iterdir()) == ["rows.csv", "table.csv"]

@@ -1,0 +1,162 @@
+"""The page of a run as a file, and the server that shows it. What a reader does with it: test_page_browser.py."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import io
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+import urllib.request
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from srbench.images import write_png
+from srbench.reporting.report import write_report
+from srbench.reporting.view import open_server, view
+from srbench.types import SRBenchError
+
+NAMES = ["50% #1 & 'half'", "<!--<script>?", "c"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, srbench, small_models, draw_picture):
+    """Three pictures, one of them black: its PSNR is infinite. One result is lost."""
+    base = tmp_path_factory.mktemp("page")
+    for seed, name in enumerate(NAMES):
+        write_png(base / "photos" / f"{name}.png", draw_picture(seed, 32, 48) * (name != "c"))
+    folder = base / "run"
+    models = f"{small_models}:Nearest,{small_models}:Noisy"
+    measured = ("--metrics", "psnr,ssim,sigma", "--temperature", "0.8", "--samples", 2)
+    done = srbench("run", "--models", models, "--scale", 4, "--data", base / "photos", *measured, "--out", folder)
+    assert done.exit_code == 0, done.output
+    (folder / "images" / "Noisy-t0.8" / "c_sample1.png").unlink()
+    return folder
+
+
+def write_page(run, **options):
+    return write_report([run], ["html"], **options).files[0]
+
+
+def data_of(page):
+    return json.loads(re.search(r'<script id="data" type="application/json">(.*?)</script>', page, re.DOTALL)[1])
+
+
+def test_the_data_of_the_page_are_the_rows(run):
+    data = data_of(write_page(run).read_text())
+    assert [picture["name"] for picture in data["pictures"]] == NAMES
+    assert data["settings"] == ["Nearest", "Noisy τ=0.8"]
+    rows = {(row["model"], row["image"]): row for row in map(json.loads, (run / "rows.jsonl").read_text().splitlines())}
+    for picture in data["pictures"]:
+        assert (picture["width"], picture["height"]) == (48, 32)
+        for model, values in zip(["Nearest", "Noisy"], picture["values"], strict=True):
+            own = rows[model, picture["name"]]["values"]
+            for metric, shown in zip(data["metrics"], values, strict=True):
+                assert shown == (own[metric["name"]] if own[metric["name"]] == ["inf"] else pytest.approx(
+                    own[metric["name"]], abs=10.0 ** -metric["digits"] / 100))  # fmt: skip
+    assert data["pictures"][2]["values"][0][0] == ["inf"]
+
+
+def test_every_file_that_is_named_is_there_and_a_lost_one_is_not_named(run):
+    data = data_of(write_page(run).read_text())
+    assert [column["id"] for column in data["columns"]] == ["lr", "hr", "Nearest", "Noisy-t0.8_1", "Noisy-t0.8_2"]
+    files = [file for picture in data["pictures"] for file in picture["files"]]
+    assert files.count(None) == 1
+    assert data["pictures"][2]["files"][4] is None
+    for file in files:
+        assert file is None or (run / urllib.request.url2pathname(file)).is_file()
+        assert file is None or not set(file) & set("#?& '<")
+
+
+def test_a_single_file_carries_every_picture_exactly(run):
+    beside = data_of(write_page(run).read_text())
+    inside = data_of(write_page(run, single_file=True).read_text())
+    pairs = zip(beside["pictures"], inside["pictures"], strict=True)
+    for file, address in [pair for left, right in pairs for pair in zip(left["files"], right["files"], strict=True)]:
+        if file is not None:
+            kind, _, text = address.partition(";base64,")
+            assert kind == "data:image/webp"
+            carried = np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
+            stored = np.asarray(Image.open(run / urllib.request.url2pathname(file)))
+            assert np.array_equal(carried, stored)
+
+
+def test_the_same_run_gives_the_same_bytes(run):
+    assert write_page(run).read_bytes() == write_page(run).read_bytes()
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+    with pytest.raises(SRBenchError, match="no run in it"):
+        view(tmp_path)
+
+
+@pytest.fixture
+def ask(run):
+    """Asks a server of the run as raw as can be: method and path to status and content."""
+    write_page(run)
+    with open_server(run, 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+        def call(method, path, host=None):
+            connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=30)
+            connection.putrequest(method, path, skip_host=True)
+            connection.putheader("Host", host or f"127.0.0.1:{server.server_port}")
+            connection.endheaders()
+            answer = connection.getresponse()
+            content = answer.read()
+            connection.close()
+            return answer.status, content
+
+        assert server.server_address[0] == "127.0.0.1"
+        yield call
+        server.shutdown()
+
+
+def test_the_server_gives_the_page_and_its_pictures(ask, run):
+    assert ask("GET", "/") == (200, (run / "report.html").read_bytes())
+    file = data_of((run / "report.html").read_text())["pictures"][0]["files"][0]
+    assert ask("GET", f"/{file}") == (200, (run / urllib.request.url2pathname(file)).read_bytes())
+    assert ask("HEAD", "/manifest.json") == (200, b"")
+
+
+def test_the_server_gives_nothing_else_and_takes_nothing(ask, run):
+    (run.parent / "secret.txt").write_text("secret")
+    (run / "link.txt").symlink_to(run.parent / "secret.txt")
+    (run / "outside").symlink_to(run.parent)
+    escapes = ["/../secret.txt", "/%2e%2e/secret.txt", "/images/..%2f..%2fsecret.txt", "//secret.txt", "/link.txt"]
+    for path in [*escapes, "/outside/secret.txt", "/images/", "/images", "/absent", "/%00", "/etc/passwd"]:
+        status, content = ask("GET", path)
+        assert (path, status) == (path, 404)
+        assert b"secret" not in content.replace(b"secret.txt", b"")
+    before = sorted(run.rglob("*"))
+    for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
+        assert ask(method, "/report.html")[0] == 501
+    assert sorted(run.rglob("*")) == before
+    assert ask("GET", "/", host="attacker.example")[0] == 403
+    assert ask("GET", "/", host="localhost")[0] == 403
+
+
+def test_a_port_that_is_taken_is_named(run):
+    with (
+        open_server(run, 0) as server,
+        pytest.raises(SRBenchError, match=f"port {server.server_port} .* choose another"),
+    ):
+        open_server(run, server.server_port)
+
+
+def test_view_says_where_it_is_and_ends_with_ctrl_c(run):
+    (run / "report.html").unlink(missing_ok=True)
+    command = [sys.executable, "-m", "srbench", "view", str(run), "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        address = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())[0]
+        with urllib.request.urlopen(address, timeout=120) as answer:
+            assert answer.read() == (run / "report.html").read_bytes()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+    assert (process.returncode, out.strip(), err) == (0, "", "")

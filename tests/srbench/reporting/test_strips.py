@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFont
+
+from srbench.reporting import strips
+from srbench.reporting.strips import PANEL, Panel, Window, difference_window, write_sheet, write_strip
+
+TOP = 16 + 46
+"""Rows of the sheet above the first whole picture: margin and label."""
+
+
+def noise(width: int, height: int, seed: int = 0) -> Image.Image:
+    values = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(values)
+
+
+def written(path, pictures, window) -> np.ndarray:
+    write_strip(path, [Panel(f"model {k}", "note", picture) for k, picture in enumerate(pictures)], window)
+    return np.asarray(Image.open(path))
+
+
+def enlarged(picture: Image.Image, factor: int) -> np.ndarray:
+    return np.asarray(picture).repeat(factor, 0).repeat(factor, 1)
+
+
+def test_panels_show_the_pictures_and_their_windows(tmp_path):
+    pictures = [noise(40, 40, seed) for seed in range(3)]
+    window = Window(left=8, top=16, side=24)
+    sheet = written(tmp_path / "strip.png", pictures, window)
+    for place, picture in enumerate(pictures):
+        left = 16 + place * (PANEL + 12)
+        whole = sheet[TOP : TOP + PANEL, left : left + PANEL].copy()
+        expected = enlarged(picture, 6)
+        inside = np.zeros((PANEL, PANEL), dtype=bool)
+        inside[96:240, 48:192] = True
+        inside[98:238, 50:190] = False
+        assert (whole[inside] == (255, 45, 45)).all()
+        assert (whole[~inside] == expected[~inside]).all()
+        zoomed = sheet[TOP + PANEL + 6 : TOP + 2 * PANEL + 6, left : left + PANEL]
+        assert (zoomed == enlarged(picture.crop((8, 16, 32, 40)), 10)).all()
+
+
+def test_a_large_picture_is_shrunk_into_its_panel(tmp_path):
+    sheet = written(tmp_path / "strip.png", [Image.new("RGB", (480, 320), (10, 200, 30))], Window(0, 0, 80))
+    assert (sheet[TOP + 60 : TOP + 160, 16 : 16 + PANEL] == (10, 200, 30)).all()
+    assert (sheet[TOP + 160 : TOP + 166, 16 : 16 + PANEL] == 255).all(), "white between picture and window"
+    assert (sheet[TOP + 166 : TOP + 166 + PANEL, 16 : 16 + PANEL] == (10, 200, 30)).all()
+
+
+@pytest.mark.parametrize(
+    ("panels", "rows", "columns"), [(1, 1, 1), (4, 1, 4), (5, 2, 3), (7, 2, 4), (9, 3, 3), (12, 3, 4)]
+)
+def test_many_panels_wrap_into_even_rows(tmp_path, panels, rows, columns):
+    sheet = written(tmp_path / "strip.png", [noise(24, 24)] * panels, Window(0, 0, 24))
+    tile_height = 46 + PANEL + 6 + PANEL
+    assert sheet.shape[1] == 2 * 16 + columns * PANEL + (columns - 1) * 12
+    assert sheet.shape[0] == 2 * 16 + rows * tile_height + (rows - 1) * 24
+
+
+def test_labels_are_drawn_and_cut_to_their_panel(tmp_path):
+    write_strip(
+        tmp_path / "long.png",
+        [Panel("a very long name of a model that nobody can read", "", noise(24, 24))] * 2,
+        Window(0, 0, 24),
+    )
+    sheet = np.asarray(Image.open(tmp_path / "long.png").convert("L"))
+    assert (sheet[16:40, 16 : 16 + PANEL] < 128).any()
+    assert (sheet[16:40, 16 + PANEL : 16 + PANEL + 12] == 255).all(), "no label crosses the gap"
+    cut = strips._fitting("a very long name of a model that nobody can read", 20)
+    assert cut.endswith("...")
+    assert ImageFont.load_default(20).getlength(cut) <= PANEL
+
+
+def test_equal_input_gives_equal_bytes(tmp_path):
+    for name in ("a.png", "b.png"):
+        written(tmp_path / name, [noise(32, 32)] * 2, Window(0, 0, 32))
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
+
+
+def test_sheets_show_whole_pictures_in_rows(tmp_path):
+    rows = [[Panel("a", "", noise(40, 40, k)) for k in range(3)], [Panel("b", "", noise(40, 40, 3))]]
+    write_sheet(tmp_path / "sheet.png", rows)
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    assert sheet.shape == (2 * 16 + 2 * (46 + PANEL) + 24, 2 * 16 + 3 * PANEL + 2 * 12, 3)
+    assert (sheet[TOP : TOP + PANEL, 16 : 16 + PANEL] == enlarged(noise(40, 40, 0), 6)).all()
+    below = TOP + PANEL + 24 + 46
+    assert (sheet[below : below + PANEL, 16 : 16 + PANEL] == enlarged(noise(40, 40, 3), 6)).all()
+
+
+def test_the_window_lies_where_pictures_differ_most():
+    one = np.full((320, 400, 3), 90, dtype=np.uint8)
+    one[:, 200:] = np.asarray(noise(200, 320))  # all have this detail: no difference
+    other, third = one.copy(), one.copy()
+    other[168:248, 40:120] += 30
+    third[0:80, 0:80] += 20
+    assert difference_window([one, other, third], step=8) == Window(left=40, top=168, side=80)
+
+
+@pytest.mark.parametrize(("width", "height", "step", "side"), [(400, 300, 3, 78), (64, 40, 8, 40), (4, 4, 4, 4)])
+def test_the_window_cuts_no_lr_pixel(width, height, step, side):
+    window = difference_window([np.asarray(noise(width, height, k)) for k in range(2)], step)
+    assert window.side == side
+    assert window.left % step == window.top % step == 0
+    assert window.box[2] <= width
+    assert window.box[3] <= height
+
+
+def test_the_first_of_equal_windows_wins():
+    assert difference_window([np.zeros((200, 200, 3), dtype=np.uint8)] * 2, step=4) == Window(0, 0, 80)

@@ -1,0 +1,320 @@
+"""Pictures of a folder -> decoded store -> random patches."""
+
+import multiprocessing
+import os
+import time
+import warnings
+from dataclasses import dataclass
+from itertools import islice
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from srbench.images import quantize_round, read_image, read_uint8, write_png
+from srbench.resize import downscale_uint8
+from srbench.training import picture_store
+from srbench.training.patches import PatchError, Patches, generator_at
+from srbench.training.picture_store import PictureStoreError, decoded, shrunk
+
+
+@dataclass(frozen=True)
+class Config:
+    """What of a preset concerns the data."""
+
+    batch: int = 4
+    patch: int = 16
+    seed: int = 5
+
+
+def random_picture(height, width, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (3, height, width), generator=generator, dtype=torch.uint8)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "srbench" / "pictures"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for i, (height, width) in enumerate([(40, 33), (24, 50)]):
+        write_png(tmp_path / "data" / f"{i}.png", random_picture(height, width, i))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def mixed(folder):
+    """What a folder of somebody's own looks like: 16-bit grey, grey, alpha, palette, turned, one cut off, one text."""
+    rgb = Image.fromarray(random_picture(20, 30, 9).permute(1, 2, 0).numpy())
+    below = folder / "a folder" / "with spaces"
+    below.mkdir(parents=True)
+    rgb.convert("L").save(below / "grey one.png")
+    rgb.convert("P").save(folder / "palette.bmp")
+    rgb.convert("RGBA").save(folder / "alpha.png")
+    Image.fromarray(np.arange(0, 60000, 100, dtype=np.uint16).reshape(20, 30)).save(folder / "wide.tif")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    rgb.save(folder / "turned.JPG", exif=exif)
+    (folder / "cut off.png").write_bytes((folder / "0.png").read_bytes()[:700])
+    (folder / "text.jpg").write_text("no picture")
+    (folder / ".hidden.png").write_text("no picture")
+    return folder
+
+
+def test_every_kind_of_picture_is_read_and_the_broken_ones_are_named(mixed):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        store = decoded([mixed])
+    files = [
+        "0.png",
+        "1.png",
+        "a folder/with spaces/grey one.png",
+        "alpha.png",
+        "palette.bmp",
+        "turned.JPG",
+        "wide.tif",
+    ]
+    assert store.names == files
+    for i, name in enumerate(files):
+        with warnings.catch_warnings(action="ignore"):
+            expected = quantize_round(read_image(mixed / name))
+            assert torch.equal(read_uint8(mixed / name), expected)
+        assert np.array_equal(store[i], expected.permute(1, 2, 0))
+    assert store.sizes[files.index("turned.JPG")] == (30, 20)
+    messages = [str(warning.message) for warning in caught]
+    assert len(messages) == 2, messages
+    assert "alpha.png: alpha channel dropped" in messages[0]
+    assert messages[1].startswith("pictures left out: ")
+    assert "cut off.png: damaged picture" in messages[1]
+    assert "text.jpg: not a picture" in messages[1]
+
+
+def test_lr_is_that_of_the_whole_picture(folder):
+    store = decoded([folder])
+    smaller = shrunk(store, 4)
+    for i, (height, width) in enumerate([(40, 32), (24, 48)]):
+        expected = downscale_uint8(random_picture(*store.sizes[i], i)[:, :height, :width], 4)
+        assert np.array_equal(smaller[i], expected.permute(1, 2, 0))
+
+
+def test_a_store_is_reused_until_the_folder_changes(folder, cache, monkeypatch):
+    def refuse(path):
+        raise AssertionError(path)
+
+    first = shrunk(decoded([folder]), 4)
+    monkeypatch.setattr(picture_store, "read_uint8", refuse)
+    assert shrunk(decoded([folder]), 4).sha256 == first.sha256
+    monkeypatch.setattr(picture_store, "read_uint8", read_uint8)
+    for change in (
+        lambda: write_png(folder / "new.png", random_picture(20, 20, 7)),
+        lambda: (folder / "new.png").rename(folder / "renamed.png"),
+        lambda: os.utime(folder / "renamed.png", ns=(0, 0)),
+        lambda: (folder / "renamed.png").unlink(),
+    ):
+        change()
+        monkeypatch.setattr(picture_store, "read_uint8", refuse)
+        with pytest.raises(AssertionError):
+            decoded([folder])
+        monkeypatch.setattr(picture_store, "read_uint8", read_uint8)
+        decoded([folder])
+    stores = [path for path in cache.glob("*/*") if path.is_dir()]
+    assert len(stores) == 1, "earlier states are removed"
+    assert np.array_equal(first[0], shrunk(decoded([folder]), 4)[0]), "whoever reads one keeps it"
+
+
+def test_a_damaged_store_is_made_again(folder):
+    store = decoded([folder])
+    expected = store[1].copy()
+    (store.folder / "pixels").write_bytes((store.folder / "pixels").read_bytes()[:-1])
+    assert np.array_equal(decoded([folder])[1], expected)
+    (store.folder / "index.json").write_text("{")
+    assert np.array_equal(decoded([folder])[1], expected)
+
+
+def decode_when_told(folder, reading, go, said):
+    """In a process of its own: tell when a picture is being read, go on when told, say what came of it."""
+
+    def read(path):
+        reading.set()
+        while not go.exists():  # no event: a process killed while it waits for one blocks all others
+            time.sleep(0.01)
+        return read_uint8(path)
+
+    with patch.object(picture_store, "read_uint8", read), patch("warnings.warn", lambda text, **_: said.put(text)):
+        said.put(decoded([folder]).sha256)
+
+
+def test_a_killed_build_leaves_no_store_and_a_second_training_waits(folder, cache):
+    context = multiprocessing.get_context("fork")
+    go, said = folder.parent / "go", context.Queue()
+
+    def start():
+        reading = context.Event()
+        process = context.Process(target=decode_when_told, args=(folder, reading, go, said), daemon=True)
+        process.start()
+        return process, reading
+
+    killed, reading = start()
+    assert reading.wait(60)
+    killed.kill()
+    killed.join()
+    assert [path.suffix for path in cache.glob("*/*") if path.is_dir()] == [".part"]
+    first, reading = start()
+    assert reading.wait(60)
+    second, reading = start()
+    assert "another process is decoding pictures; waiting" in said.get(timeout=60)
+    go.touch()
+    results = [said.get(timeout=60) for _ in (first, second)]
+    assert results[0] == results[1]
+    assert not reading.is_set(), "the second found what the first had made"
+    assert [path.suffix for path in cache.glob("*/*") if path.is_dir()] == [""]
+    for process in (first, second):
+        process.join()
+
+
+def test_unusable_folders(tmp_path, folder):
+    with pytest.raises(PictureStoreError, match="missing, not a folder"):
+        Patches(tmp_path / "absent", 4, Config())
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PictureStoreError, match="no pictures in it or below"):
+        Patches(tmp_path / "empty", 4, Config())
+    (tmp_path / "empty" / "bad.png").touch()
+    with pytest.raises(PictureStoreError, match=r"none of 1 pictures can be used: .*bad\.png: not a picture"):
+        Patches(tmp_path / "empty", 4, Config())
+    with pytest.raises(PatchError, match="no multiple of the scale"):
+        Patches(folder, 4, Config(patch=18))
+    with pytest.raises(PatchError, match=r"none of 2 pictures gives patches of 44: 0\.png: 40x33 is smaller"):
+        Patches(folder, 4, Config(patch=44))
+
+
+def test_a_full_disk_leaves_no_half_store(folder, cache, monkeypatch):
+    def full(path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(picture_store, "read_uint8", full)
+    with pytest.raises(PictureStoreError, match=r"cannot be kept there \(No space left on device\); .* XDG_CACHE_HOME"):
+        decoded([folder])
+    assert not [path for path in cache.glob("*/*") if path.is_dir()]
+
+
+def test_small_pictures_are_named_and_left_out(folder):
+    whole = Patches(folder, 4, Config())
+    with pytest.warns(UserWarning, match=r"pictures left out: 1\.png: 24x50 is smaller than the patch of 32"):
+        patches = Patches(folder, 4, Config(patch=32))
+    assert patches.files == ["0.png"]
+    assert patches.origin == "1 picture of the folder data"
+    assert patches.fingerprint != whole.fingerprint
+    write_png(folder / "tiny.png", random_picture(3, 9, 0))
+    with pytest.warns(UserWarning, match="tiny.png: 3x9 is smaller than the scale 4"):
+        assert Patches(folder, 4, Config()).files == ["0.png", "1.png"]
+
+
+def test_patches_are_aligned_and_cover_all_there_is(folder):
+    """Every LR patch is a piece of a whole picture's LR, turned like its HR patch; every piece and turn occurs."""
+    whole = [(random_picture(40, 33, 0)[..., :32]), random_picture(24, 50, 1)[..., :48]]
+    pieces = {
+        (small.numpy().tobytes(), large.numpy().tobytes()): False
+        for hr in whole
+        for small, large in _all_pieces(hr, downscale_uint8(hr, 4))
+    }
+    patches = Patches(folder, 4, Config(batch=3000))
+    lr, hr = ((pictures * 255).round().byte() for pictures in patches.batch(7))
+    assert lr.shape == (3000, 3, 4, 4)
+    assert hr.shape == (3000, 3, 16, 16)
+    for pair in zip(lr, hr, strict=True):
+        key = tuple(picture.contiguous().numpy().tobytes() for picture in pair)
+        assert key in pieces
+        pieces[key] = True
+    assert sum(pieces.values()) > 0.99 * len(pieces)
+
+
+def _all_pieces(hr, lr):
+    for top in range(lr.shape[1] - 3):
+        for left in range(lr.shape[2] - 3):
+            small = lr[:, top : top + 4, left : left + 4]
+            large = hr[:, 4 * top : 4 * top + 16, 4 * left : 4 * left + 16]
+            for turns in range(4):
+                pair = torch.rot90(small, turns, (1, 2)), torch.rot90(large, turns, (1, 2))
+                yield from (tuple(p.contiguous() for p in pair), tuple(p.flip(-1).contiguous() for p in pair))
+
+
+def equal(first, second):
+    return all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+
+
+def test_batches_depend_on_seed_and_step_alone(folder):
+    patches = Patches(folder, 4, Config())
+    expected = patches.batch(7)
+    assert equal(Patches(folder, 4, Config()).batch(7), expected)
+    assert not torch.equal(patches.batch(8)[1], expected[1])
+    assert not torch.equal(Patches(folder, 4, Config(seed=6)).batch(7)[1], expected[1])
+
+
+def test_two_processes_draw_together_what_one_draws(folder):
+    patches = Patches(folder, 4, Config())
+    shares = [patches.batch(7, rank, 2) for rank in range(2)]
+    assert equal([torch.cat(parts) for parts in zip(*shares, strict=True)], patches.batch(7))
+    with pytest.raises(PatchError, match="batch of 4 cannot be shared by 3 processes"):
+        patches.batch(7, 0, 3)
+
+
+def test_drawing_ahead_changes_nothing(folder):
+    patches = Patches(folder, 4, Config())
+    for rank, world in ((0, 1), (1, 2)):
+        ahead = patches.batches(3, rank, world)
+        for step, batch in enumerate(islice(ahead, 6), start=3):
+            assert equal(batch, patches.batch(step, rank, world))
+        ahead.close()
+
+
+def test_several_folders(folder, tmp_path):
+    write_png(tmp_path / "more" / "0.png", random_picture(20, 20, 3))
+    patches = Patches([folder, tmp_path / "more"], 4, Config())
+    assert patches.files == ["0/0.png", "0/1.png", "1/0.png"]
+    assert patches.origin == "3 pictures of the folder data, more"
+
+
+def test_pairs(folder, tmp_path, cache):
+    """LR of one's own, another ending, HR larger than a multiple of the scale."""
+    for i, (height, width) in enumerate([(10, 8), (6, 12)]):
+        write_png(tmp_path / "lr" / f"{i}.bmp", random_picture(height, width, 10 + i))
+    given = tmp_path / "elsewhere"
+    patches = Patches(folder, 4, Config(), lr=tmp_path / "lr", cache=given)
+    assert given.is_dir()
+    assert not cache.exists()
+    lr, hr = patches.batch(0)
+    made = {Patches(folder, 4, Config()).fingerprint, patches.fingerprint}
+    assert len(made) == 2
+    assert equal([hr], [Patches(folder, 4, Config()).batch(0)[1]])
+    pieces = {
+        small.numpy().tobytes()
+        for i, size in enumerate([(10, 8), (6, 12)])
+        for small, _ in _all_pieces(random_picture(4 * size[0], 4 * size[1], 0), random_picture(*size, 10 + i))
+    }
+    assert all(picture.contiguous().numpy().tobytes() in pieces for picture in (lr * 255).round().byte())
+
+
+def test_pairs_that_are_none(folder, tmp_path):
+    write_png(tmp_path / "lr" / "0.png", random_picture(10, 8, 0))
+    with pytest.raises(PatchError, match="these are alone: 1; add or remove"):
+        Patches(folder, 4, Config(), lr=tmp_path / "lr")
+    write_png(tmp_path / "lr" / "1.png", random_picture(5, 12, 0))
+    with pytest.warns(UserWarning, match=r"1\.png: HR of 24x50 is not 4 times LR of 5x12"):
+        assert Patches(folder, 4, Config(), lr=tmp_path / "lr").files == ["0.png"]
+    write_png(tmp_path / "lr" / "1.jpg.png", random_picture(6, 12, 0))
+    (tmp_path / "lr" / "1.jpg.png").rename(tmp_path / "lr" / "1.bmp")
+    with pytest.raises(PatchError, match="differ in the ending only"):
+        Patches(folder, 4, Config(), lr=tmp_path / "lr")
+
+
+def test_generators_differ_by_place_only():
+    def draw(*place):
+        return torch.rand(3, generator=generator_at(*place)).tolist()
+
+    assert draw(1, 2, 3) == draw(1, 2, 3)
+    assert len({tuple(draw(*place)) for place in [(1, 2, 3), (1, 3, 2), (2, 2, 3), (1, 2, 3, 0)]}) == 4

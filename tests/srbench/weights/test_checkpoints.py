@@ -1,0 +1,100 @@
+"""Files of unknown origin: only tensors come out, every fault is one line, and no code runs."""
+
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from srbench.weights.checkpoints import read_checkpoint
+from srbench.weights.files import WeightsError
+
+TENSORS = {"a.weight": torch.arange(6.0).view(2, 3), "b": torch.ones(2, dtype=torch.float16)}
+
+
+class Malicious:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "net.pth"
+
+
+def fault(path):
+    with pytest.raises(WeightsError) as caught:
+        read_checkpoint(path)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith(f"{path}: ")
+    return text
+
+
+@pytest.mark.parametrize("modern", [True, False])
+def test_tensors_in_float32(path, modern):
+    torch.save(TENSORS, path, _use_new_zipfile_serialization=modern)
+    found = read_checkpoint(path)
+    assert list(found) == ["a.weight", "b"]
+    assert all(tensor.dtype == torch.float32 for tensor in found.values())
+    assert torch.equal(found["a.weight"], TENSORS["a.weight"])
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda t: {"params": t}, lambda t: {"params_ema": t, "params": {"a": torch.zeros(1)}}]
+)
+def test_wrapped_and_prefixed(path, wrap):
+    torch.save(wrap({f"module.{name}": tensor for name, tensor in TENSORS.items()}), path)
+    assert list(read_checkpoint(path)) == ["a.weight", "b"]
+
+
+@pytest.mark.parametrize("modern", [True, False])
+def test_a_malicious_pickle_is_refused_by_name(path, tmp_path, modern):
+    trace = tmp_path / "ran"
+    torch.save({"a": Malicious(trace)}, path, _use_new_zipfile_serialization=modern)
+    assert f"wants to run code ({os.system.__module__}.system)" in fault(path)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_so_is_one_that_torch_did_not_write(path, tmp_path, protocol):
+    trace = tmp_path / "ran"
+    path.write_bytes(pickle.dumps({"a": Malicious(trace)}, protocol))
+    assert f"wants to run code ({os.system.__module__}.system)" in fault(path)
+    torch.save({"a": Malicious(trace)}, path, pickle_protocol=max(protocol, 2))
+    assert f"wants to run code ({os.system.__module__}.system)" in fault(path)
+    assert not trace.exists()
+
+
+def test_any_other_object_is_refused_by_name(path):
+    torch.save({"a": torch.ones(1), "where": Path("x")}, path)
+    assert "wants to run code (pathlib" in fault(path)
+
+
+@pytest.mark.parametrize("modern", [True, False])
+def test_a_truncated_file(path, modern):
+    torch.save(TENSORS, path, _use_new_zipfile_serialization=modern)
+    whole = path.read_bytes()
+    for part in (len(whole) - 4, len(whole) // 2, 20, 1, 0):
+        path.write_bytes(whole[:part])
+        assert "truncated, or no checkpoint" in fault(path)
+
+
+def test_what_is_no_checkpoint(path, tmp_path):
+    assert "no such checkpoint" in fault(path)
+    assert "a folder, not a checkpoint" in fault(tmp_path)
+    path.write_text("<html>404</html>")
+    assert "no checkpoint" in fault(path)
+    for content in ({}, [torch.ones(1)], {"epoch": 3, "state": {"a": torch.ones(1)}}, torch.ones(2)):
+        torch.save(content, path)
+        assert "holds no tensors by name" in fault(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_the_first_tensor_that_is_not_finite_is_named(path, value):
+    torch.save(TENSORS | {"c.bias": torch.tensor([0, value]), "d": torch.tensor(value)}, path)
+    assert "c.bias has values that are not finite" in fault(path)
