@@ -19,11 +19,12 @@ from srbench.reporting.view import HOST
 from srbench.types import SRBenchError
 
 _FILES = {
-    "/": ("explore.html", "text/html; charset=utf-8"),
-    "/explore.js": ("explore.js", "text/javascript; charset=utf-8"),
-    "/explore.css": ("explore.css", "text/css; charset=utf-8"),
-    "/report.css": ("report.css", "text/css; charset=utf-8"),
+    "/": ("srbench.editing", "explore.html", "text/html"),
+    "/explore.js": ("srbench.editing", "explore.js", "text/javascript"),
+    "/explore.css": ("srbench.editing", "explore.css", "text/css"),
+    "/report.css": ("srbench.reporting", "report.css", "text/css"),
 }
+"""Address -> the package whose template it is, its name, its kind. The page looks as reports do."""
 _POLICY = "default-src 'self'; img-src 'self' blob: data:"
 _ASKED = "X-Srbench"
 """A header that no page of another origin can send without being asked first."""
@@ -74,8 +75,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         address = urlsplit(self.path)
         if address.path in _FILES:
-            name, kind = _FILES[address.path]
-            self._send(HTTPStatus.OK, (files("srbench.editing") / "templates" / name).read_bytes(), kind)
+            package, name, kind = _FILES[address.path]
+            content = (files(package) / "templates" / name).read_bytes()
+            self._send(HTTPStatus.OK, content, f"{kind}; charset=utf-8")
         elif address.path == "/first":
             opened = None if self.first is None else asdict(self.first)
             self._send_json(HTTPStatus.OK, {"opened": opened, "scale": self.explorer.editor.scale})
