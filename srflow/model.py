@@ -16,6 +16,7 @@ from torch import Tensor
 
 from baselines.pretrained import Family, fill, load_pretrained
 from srbench.config import load_preset
+from srbench.numerics import finite
 from srbench.resize import downscale
 from srbench.types import Box, SRBenchError, WeightsInfo
 from srbench.weights.files import load_weights
@@ -24,7 +25,6 @@ from srflow.config import SRFlowConfig
 from srflow.constants import Constants
 from srflow.cores import SMALL, Cores, one_by_one, side_by_side
 from srflow.encoder import Encoder
-from srflow.finite import finite
 from srflow.flow import ConditionalFlow, Conditions
 from srflow.latents import blend, masks, move_patch, normalize_locations
 from srflow.reversible import encode_reversibly

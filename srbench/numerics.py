@@ -43,18 +43,28 @@ def _cause(network: nn.Module, compute: Callable[[], list[Tensor]], inputs: dict
     for name, parameter in network.named_parameters():
         if not _finite([parameter]):
             return f"the weights have values that are not finite, first in {name}; use other weights"
+    return (
+        f"numbers that are not finite, first in {first_fault(network, compute)}; lower the temperature, give a picture "
+        "like those of the training, or use other weights"
+    )
+
+
+def first_fault(network: nn.Module, compute: Callable[[], object]) -> str:
+    """The layer, and in brackets the operation, that first makes other than finite numbers in ``compute()``.
+
+    Empty where all are finite.
+    """
     first, threads = _FirstFault(network), torch.get_num_threads()
     torch.set_num_threads(1)  # what runs in threads of its own would not be seen
     network.train(network.training)  # nor what was kept from before
     try:
         with torch.no_grad(), first:
             compute()
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+        return first.place or f"{_layer(network, _frames(error.__traceback__))} (singular matrix)"
     finally:
         torch.set_num_threads(threads)
-    return (
-        f"numbers that are not finite, first in {first.place}; lower the temperature, give a picture like those of the "
-        "training, or use other weights"
-    )
+    return first.place
 
 
 class _FirstFault(TorchFunctionMode):

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from baselines.rrdb import RRDBConfig
+from srbench.numerics import NumericsError, finite
 from srflow import SRFlow, SRFlowConfig
-from srflow.finite import NumericsError, finite
 
 HR = torch.rand((2, 3, 32, 32), generator=torch.Generator().manual_seed(0))
 LR = F.avg_pool2d(HR, 4)
