@@ -13,12 +13,12 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from baselines.esrgan import Discriminator, discriminator_loss, generator_loss
+from baselines.pretrained import fill
 from baselines.rrdb import RRDBConfig, RRDBNet, load_rrdb
 from baselines.vgg import PerceptualLoss, load_vgg16
 from srbench.config import load_preset
 from srbench.training.loop import (
     TrainingConfig,
-    TrainingError,
     channels_last,
     clipped_step,
     fit,
@@ -27,6 +27,7 @@ from srbench.training.loop import (
     set_learning_rate,
 )
 from srbench.training.patches import Patches
+from srbench.weights.files import load_weights, sha256_file
 
 
 @dataclass(frozen=True)
@@ -68,18 +69,20 @@ class ESRGANPreset:
 def train_rrdb(preset: str, data: Path, out: Path, *, start: Path | None, device: str) -> Path:
     """Train an RRDBNet with the L1 loss on the pictures in ``data``; returns the weights file in ``out``.
 
-    Resumes where ``out`` holds an unfinished training of the same preset. ``start`` is not used.
-    Raises PresetError, TrainingError.
+    Resumes where ``out`` holds an unfinished training of the same preset. ``start`` is an RRDB weights file of the same
+    size and any scale, whose weights are taken as far as there are equally named ones; without it they are random.
+    Raises PresetError, TrainingError, WeightsError.
     """
-    if start is not None:
-        raise TrainingError("rrdb starts from random weights; leave --start out")
     settings = load_preset(files("baselines") / "presets" / "rrdb", preset, RRDBPreset)
     config = settings.training
     accelerator = Accelerator(cpu=device == "cpu")
     patches = Patches(data, settings.network.scale, config)
-    description = open_training(out, "rrdb", preset, settings, config, patches)
+    known, digest = ({}, "") if start is None else (load_weights(start)[0], sha256_file(start))
+    description = open_training(out, "rrdb", preset, settings, config, patches, digest)
     torch.manual_seed(config.seed)
     network = channels_last(RRDBNet(settings.network))
+    if start is not None:
+        _warm_start(network, known, start)
     optimizer = torch.optim.Adam(network.parameters(), config.learning_rate, config.betas)
     model, optimizer = accelerator.prepare(network, optimizer)
 
@@ -143,6 +146,15 @@ def train_esrgan(preset: str, data: Path, out: Path, *, start: Path | None, devi
     }
     fit(out, config, accelerator, state, take_step)
     return save_trained(out, network, network.config, description, settings.storage)
+
+
+def _warm_start(network: RRDBNet, known: dict[str, Tensor], path: Path) -> None:
+    """Fill a network with the weights of one of another scale, which has more or fewer convolutions that enlarge."""
+    own = network.state_dict()
+    shared = {
+        name: known.get(name, value) if name.startswith("conv_up.") else known.get(name) for name, value in own.items()
+    }
+    fill(network, {name: value for name, value in shared.items() if value is not None}, path)
 
 
 def _on(accelerator: Accelerator, patches: Patches, step: int) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from baselines.rrdb import RRDBConfig
 from srflow.layers import SCALE_FLOOR
@@ -28,6 +29,10 @@ class SRFlowConfig:
     """Bound of the logarithm of a split's deviation; none in the released networks, where such samples overflow."""
     transitions: int = 2
     """Steps without a coupling at the start of every level."""
+    consistency: Literal["none", "residual"] = "none"
+    """What the flow models: the HR picture (``none``, as released), or its residual to the consistent enlargement D+ lr
+    (see ``srbench.consistent``), all that LR does not say. Then a sample is made consistent too: it shrinks back to LR,
+    however shortly the network was trained, which a short training does not reach by itself."""
 
     @property
     def levels(self) -> int:

@@ -6,6 +6,7 @@ Lugmayr et al., "SRFlow: Learning the Super-Resolution Space with Normalizing Fl
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import nullcontext
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from baselines.pretrained import Family, fill, load_pretrained
 from srbench.config import load_preset
+from srbench.consistent import enlarge_consistently, make_consistent
 from srbench.numerics import finite
 from srbench.resize import downscale
 from srbench.types import Box, SRBenchError, WeightsInfo
@@ -88,8 +90,21 @@ class SRFlow(Constants):
 
         Raises NumericsError where HR is not finite.
         """
-        [hr] = finite(self, lambda: [self._decode(latents, lr)], latents=latents, lr=lr)
+        return self._whole(lambda: self._decode(latents, lr), lr, latents=latents)
+
+    def _whole(self, decode: Callable[[], Tensor], lr: Tensor, **given: list[Tensor]) -> Tensor:
+        """The picture of LR (b, 3, h, w) from what the flow decodes: the known part added, the extension cut off."""
+        [hr] = finite(self, lambda: [decode()], lr=lr, **given)
+        hr = hr + self._known(_even(lr, 1, *lr.shape[-2:]))
         return hr[..., : self.scale * lr.shape[-2], : self.scale * lr.shape[-1]]
+
+    def _known(self, lr: Tensor) -> Tensor | float:
+        """The part of a picture that is not left to the flow, from an LR picture of even sides."""
+        return enlarge_consistently(lr, self.scale) if self.config.consistency == "residual" else 0.0
+
+    def _fitting(self, hr: Tensor, lr: Tensor) -> Tensor:
+        """A drawn or edited picture as it is given out: made consistent where the configuration says so."""
+        return make_consistent(hr, lr, self.scale) if self.config.consistency == "residual" else hr
 
     def _decode(self, latents: list[Tensor], lr: Tensor) -> Tensor:
         if self._is_small(lr):
@@ -143,7 +158,7 @@ class SRFlow(Constants):
         to be even. A loss that is not finite is returned as it is: training passes over a few.
         """
         if self.reversible:
-            latents, log_det = encode_reversibly(self.flow, hr, self.encoder(lr))
+            latents, log_det = encode_reversibly(self.flow, hr - self._known(lr), self.encoder(lr))
         else:
             *latents, log_det = self._encode(hr, lr)
         return -_density(latents, log_det) / (math.log(2) * hr[0].numel())
@@ -151,7 +166,7 @@ class SRFlow(Constants):
     @torch.no_grad()
     def initialize(self, hr: Tensor, lr: Tensor) -> None:
         """Set every ActNorm from a first batch (Glow, section 3.1). Call once, before any wrapping for processes."""
-        x = hr
+        x = hr - self._known(lr)
         for level, features in zip(self.flow.each(), self.encoder(lr), strict=True):
             x = level.initialize(x, features)
 
@@ -162,7 +177,7 @@ class SRFlow(Constants):
         Every latent is drawn from a normal distribution of standard deviation ``temperature`` (SRFlow, section 3.5),
         on the CPU, where the generator has to be, finest latent first.
         """
-        return self.decode(self._latents(lr, n, temperature, generator), lr[None])
+        return self._fitting(self.decode(self._latents(lr, n, temperature, generator), lr[None]), lr)
 
     @torch.no_grad()
     def sample_in_tiles(
@@ -174,12 +189,13 @@ class SRFlow(Constants):
         """
         latents = self._latents(lr, n, temperature, generator)
         even = _even(lr[None], 1, *lr.shape[-2:])
-        [hr] = finite(self, lambda: [decode_in_stripes(self.flow, latents, self.encoder, even, tile)], lr=lr)
-        return hr[..., : self.scale * lr.shape[-2], : self.scale * lr.shape[-1]]
+        hr = self._whole(lambda: decode_in_stripes(self.flow, latents, self.encoder, even, tile), lr[None])
+        return self._fitting(hr, lr)
 
     def _encode(self, hr: Tensor, lr: Tensor) -> list[Tensor]:
         """The latents, and log_det at the end."""
-        latents, log_det = self.flow.encode(_even(hr, self.scale, *lr.shape[-2:]), self.conditions(lr))
+        x = _even(hr, self.scale, *lr.shape[-2:]) - self._known(_even(lr, 1, *lr.shape[-2:]))
+        latents, log_det = self.flow.encode(x, self.conditions(lr))
         return [*latents, log_det]
 
     @property
@@ -200,7 +216,7 @@ class SRFlow(Constants):
         moved = move_patch([temperature * z for z in latents], strides, source, target)
         inside = hr.new_zeros(shape)
         inside[target.y : target.y + target.height, target.x : target.x + target.width] = 1
-        return self.decode(blend(latents, moved, masks(inside, strides, SEAM)), lr[None])[0]
+        return self._fitting(self.decode(blend(latents, moved, masks(inside, strides, SEAM)), lr[None])[0], lr)
 
     @torch.no_grad()
     def transfer_content(
@@ -217,7 +233,8 @@ class SRFlow(Constants):
         content, _ = self.encode(pasted[None], downscale(pasted, self.scale)[None])
         strides = self._strides(latents, lr)
         soft = masks(_even(mask[None, None], self.scale, *lr.shape[-2:])[0, 0], strides, SEAM)
-        return self.decode(blend(latents, normalize_locations(content, temperature, generator), soft), lr[None])[0]
+        latents = blend(latents, normalize_locations(content, temperature, generator), soft)
+        return self._fitting(self.decode(latents, lr[None])[0], lr)
 
     def _even_shape(self, lr: Tensor) -> tuple[int, int]:
         height, width = (self.scale * (side + side % 2) for side in lr.shape[-2:])

@@ -16,7 +16,7 @@ from baselines.train import train_esrgan, train_rrdb
 from srbench.config import PresetError
 from srbench.images import write_png
 from srbench.training.loop import TrainingError
-from srbench.weights.files import load_weights
+from srbench.weights.files import WeightsError, load_weights, sha256_file
 from srflow.model import load_srflow
 from srflow.train import train_srflow
 
@@ -178,9 +178,22 @@ def test_encoder_of_another_size_is_refused(folder):
         train(train_srflow, folder, "other", "other")
 
 
-def test_rrdb_takes_no_start(folder):
-    with pytest.raises(TrainingError, match="leave --start out"):
-        train(train_rrdb, folder, "rrdb-20", "started")
+def test_rrdb_starts_from_one_of_another_scale(folder):
+    """All that both have is taken; the convolution of one more enlargement is new."""
+    text = PRESETS["rrdb"].format(steps=20).replace("scale = 4", "scale = 8").replace("rate = 2e-3", "rate = 0.0")
+    (folder / "larger.toml").write_text(text)
+    path = train(train_rrdb, folder, "larger", "larger", start="rrdb-start")
+    trained, metadata = load_weights(path)
+    start, _ = load_weights(folder / "rrdb-start" / "weights.safetensors")
+    assert all(torch.equal(trained[name], start[name]) for name in start)
+    assert {name.rpartition(".")[0] for name in trained.keys() - start.keys()} == {"conv_up.2"}
+    assert metadata["start"] == sha256_file(folder / "rrdb-start" / "weights.safetensors")
+
+
+def test_rrdb_starts_from_none_of_another_size(folder):
+    (folder / "wider.toml").write_text(PRESETS["rrdb"].format(steps=20).replace("features = 8", "features = 6"))
+    with pytest.raises(WeightsError, match=r"rrdb-start.*do not fit the network: .*conv_first\.weight has shape"):
+        train(train_rrdb, folder, "wider", "wider", start="rrdb-start")
 
 
 @pytest.mark.parametrize("trainer", [train_rrdb, train_esrgan, train_srflow])

@@ -1,0 +1,111 @@
+"""SRFlow of the residual to the consistent enlargement: an exact flow still, whose samples shrink back to LR."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from baselines.rrdb import RRDBConfig
+from srbench.consistent import enlarge_consistently
+from srbench.resize import downscale
+from srbench.types import Box
+from srflow import SRFlow, SRFlowConfig
+
+CONFIG = SRFlowConfig(
+    RRDBConfig(4, 8, 4, 2), (0, 1), steps=2, width=8, scale_floor=0.5, log_deviation_bound=3.0, consistency="residual"
+)
+
+
+def build(scale=4, **changes):
+    torch.manual_seed(0)
+    model = SRFlow(replace(CONFIG, encoder=replace(CONFIG.encoder, scale=scale), **changes))
+    for name, parameter in model.flow.named_parameters():
+        if name.endswith(("last.weight", "prior.weight", "bias", "log_scale")):
+            parameter.data += 0.05 * torch.randn_like(parameter)
+    return model.double().eval()
+
+
+def pair(scale, height, width, batch=2):
+    generator = torch.Generator().manual_seed(height * width)
+    hr = torch.rand((batch, 3, scale * height, scale * width), generator=generator, dtype=torch.float64)
+    return hr, downscale(hr, scale)
+
+
+def seeded():
+    return torch.Generator().manual_seed(0)
+
+
+def lr_error(hr, lr, scale):
+    """Root mean square in grey levels."""
+    return 255 * (downscale(hr, scale) - lr).square().mean().sqrt().item()
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+@pytest.mark.parametrize("size", [(4, 6), (3, 5), (1, 3)])
+def test_decoding_undoes_encoding(scale, size):
+    """Whatever HR is, also one that does not fit LR: the projection is no part of the map."""
+    model, (hr, lr) = build(scale), pair(scale, *size)
+    for given in (hr, hr.flip(0)):
+        latents, _ = model.encode(given, lr)
+        torch.testing.assert_close(model.decode(latents, lr), given, rtol=0, atol=1e-8)
+
+
+def test_the_flow_sees_the_residual():
+    """It is the flow of the whole picture, applied to what is left of it; a shift has no log-determinant."""
+    residual, whole = build(), build(consistency="none")
+    assert residual.state_dict().keys() == whole.state_dict().keys()
+    hr, lr = pair(4, 4, 6)
+    rest = hr - enlarge_consistently(lr, 4)
+    (latents, log_det), (expected, expected_log_det) = residual.encode(hr, lr), whole.encode(rest, lr)
+    torch.testing.assert_close(latents, expected)
+    torch.testing.assert_close(log_det, expected_log_det)
+    torch.testing.assert_close(residual.nll(hr, lr), whole.nll(rest, lr))
+    torch.testing.assert_close(residual(hr, lr), residual.nll(hr, lr))
+
+
+def test_activations_rebuilt_or_stored():
+    model, (hr, lr) = build().train(), pair(4, 4, 4)
+    stored = model(hr, lr)
+    model.reversible = True
+    torch.testing.assert_close(model(hr, lr), stored)
+
+
+def test_the_actnorms_are_set_from_the_residual():
+    """The first one by the residual's mean, which is zero, not by the picture's."""
+    model, (hr, lr) = build(), pair(4, 6, 6)
+    model.initialize(hr, lr)
+    rest = torch.nn.functional.pixel_unshuffle(hr - enlarge_consistently(lr, 4), 2)
+    bias = model.flow.levels[0].transitions[0].norm.bias
+    torch.testing.assert_close(bias.flatten(), -rest.mean((0, 2, 3)))
+
+
+@pytest.mark.parametrize("scale", [4, 8])
+@pytest.mark.parametrize("size", [(4, 6), (5, 3)])
+def test_samples_shrink_back(scale, size):
+    """At any temperature, from a network that has learned nothing; without the setting they do not."""
+    model, plain, (_, lr) = build(scale), build(scale, consistency="none"), pair(scale, *size, batch=1)
+    for temperature in (0.0, 0.8, 1.2):
+        drawn, other = (m.sample(lr[0], 2, temperature=temperature, generator=seeded()) for m in (model, plain))
+        assert lr_error(drawn, lr, scale) < 2
+        assert lr_error(other, lr, scale) > 10
+    assert (drawn[0] - drawn[1]).abs().mean() > 0.01, "and they still differ"
+
+
+def test_samples_in_tiles_are_the_same():
+    model, (_, lr) = build(), pair(4, 12, 5, batch=1)
+    whole = model.sample(lr[0], 2, temperature=0.8, generator=seeded())
+    tiled = model.sample_in_tiles(lr[0], 2, temperature=0.8, generator=seeded(), tile=4)
+    torch.testing.assert_close(tiled, whole)
+
+
+def test_edited_pictures_shrink_back():
+    model, (hr, lr) = build(), pair(4, 8, 8, batch=1)
+    box, other = Box(0, 0, 8, 8), Box(16, 16, 8, 8)
+    styled = model.transfer_style(hr[0], lr[0], box, other, temperature=0.8)
+    mask = torch.zeros_like(hr[0, 0])
+    mask[16:24, 16:24] = 1
+    pasted = torch.where(mask.bool(), hr[0].flip(-1), hr[0])
+    changed = model.transfer_content(hr[0], lr[0], pasted, mask, temperature=0.8, generator=seeded())
+    for edited in (styled, changed):
+        assert lr_error(edited, lr[0], 4) < 2
+        assert (edited - hr[0])[:, 16:24, 16:24].abs().mean() > 0.01
