@@ -15,12 +15,10 @@ def channels_last(x: Tensor) -> Tensor:
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """conv2d with stride 1 and the padding that keeps the size: (b, i, h, w), (o, i, k, k), (o,) -> (b, o, h, w).
 
-    The kernel's side k is 1 or 3. The result is channels last where x or the weight is. A 1x1 convolution of channels
-    last is a matrix product, and computed as one. For small maps torch does not choose oneDNN by itself, which measured
-    up to five times as fast there.
+    The kernel's side k is odd. The result is channels last where x or the weight is. For small maps and for 1x1 kernels
+    torch does not choose oneDNN by itself, which measured up to five times as fast there.
     """
-    if weight.shape[-1] == 1:
-        return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
+    pad = weight.shape[-1] // 2
     if x.device.type == "cpu" and x.dtype == torch.float32 and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return torch.mkldnn_convolution(x, weight, bias, (1, 1), (1, 1), (1, 1), 1)
-    return F.conv2d(x, weight, bias, padding=1)
+        return torch.mkldnn_convolution(x, weight, bias, (pad, pad), (1, 1), (1, 1), 1)
+    return F.conv2d(x, weight, bias, padding=pad)

@@ -16,8 +16,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.grad import conv2d_weight
 
-from srflow.convolution import channels_last
+from srflow.convolution import channels_last, convolve
 
 BAND_BYTES = 2 * 2**20
 """Products of the taps are computed for so many rows at a time that they stay in the processor's caches."""
@@ -44,7 +45,7 @@ class _AddConvolvedEnlarged(torch.autograd.Function):
         rows = max(1, BAND_BYTES // (x.shape[0] * x.shape[-1] * taps.shape[0] * x.element_size()))
         for start in range(0, height, rows):
             stop, first = min(start + rows, height), max(start - 1, 0)
-            products = F.linear(x[..., first : stop + 1, :].permute(0, 2, 3, 1), taps)
+            products = convolve(x[..., first : stop + 1, :], taps[..., None, None]).permute(0, 2, 3, 1)
             down = _windows(products.view(*products.shape[:3], 3, 3, -1), 1, 3, min(scale, 3))[
                 :, start - first : stop - first
             ]
@@ -59,8 +60,9 @@ class _AddConvolvedEnlarged(torch.autograd.Function):
         patches = _patch_by_patch(channels_last(grad), scale)
         windows = torch.stack([patches[:, :, lines].sum(2) for lines in _lines_by_kind(scale)], 3)
         products = _windows_transposed(_windows_transposed(windows, 2, 4), 1, 3).flatten(3)
-        grad_x = (products @ taps).permute(0, 3, 1, 2) if ctx.needs_input_grad[1] else None
-        grad_taps = products.flatten(0, 2).T @ x.permute(0, 2, 3, 1).flatten(0, 2) if ctx.needs_input_grad[2] else None
+        products = products.permute(0, 3, 1, 2)
+        grad_x = convolve(products, taps.T[..., None, None]) if ctx.needs_input_grad[1] else None
+        grad_taps = conv2d_weight(x, (*taps.shape, 1, 1), products).flatten(1) if ctx.needs_input_grad[2] else None
         return grad, grad_x, grad_taps, None
 
 
