@@ -102,7 +102,9 @@ def transfer_content(
     Raises EditError where the source has neither the target's size nor that of the box, or the mask another size.
     """
     pair = pair_of_hr(target, editor.scale)
-    mask = _box_mask(editor, where, pair) if isinstance(where, Box) else _read_mask(where, pair)
+    if isinstance(where, Box):
+        editor.aligned(where, pair)  # for its checks: content need not lie on the grid
+    mask = box_mask(where, pair) if isinstance(where, Box) else _read_mask(where, pair)
     pasted = torch.where(mask.bool(), _placed(source, where, pair), pair.hr)
     after = editor.harmonise(pasted, pair, mask, temperature, seed)
     fits = [lr_psnr(picture, pair) for picture in (pasted, after)]
@@ -141,8 +143,8 @@ def _write(file: Path, picture: Tensor, panels: list[FigurePanel]) -> Path:
     return file
 
 
-def _box_mask(editor: Editor, box: Box, pair: ImagePair) -> Tensor:
-    editor.aligned(box, pair)  # for its checks: content need not lie on the grid
+def box_mask(box: Box, pair: ImagePair) -> Tensor:
+    """A mask (H, W) of a picture's HR: 1 in the box, 0 elsewhere."""
     mask = torch.zeros(pair.hr.shape[-2:])
     mask[box.y : box.y + box.height, box.x : box.x + box.width] = 1
     return mask

@@ -1,0 +1,216 @@
+"""What edits do to the packaged photographs: python benchmarks/edits.py [style] [content] [spread] [--scale N].
+
+Printed, as Markdown tables, for boxes of 64x64 drawn at random from --seed:
+style: the texture of one box moved to another of the same photograph. LR-PSNR beside that of an ordinary sample, and
+how far the texture of the target box is from that of the source box before, after, and in the ordinary sample.
+content: a box of one photograph pasted into another. LR-PSNR and energy across the border of the naive paste and of
+the harmonised one, and the detail that is kept.
+spread: the deviation of five samples in the flattest and the steepest quarter of every photograph's LR pixels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from srbench.datasets import packaged_photos
+from srbench.editing.edit import Editor, box_mask, lr_psnr
+from srbench.editing.figures import TARGET, FigurePanel, write_figure
+from srbench.editing.measures import cut, kept_detail, seam_energy, texture_distance
+from srbench.images import quantize_floor
+from srbench.metrics.perceptual import LPIPS
+from srbench.metrics.pixel import decibels
+from srbench.resize import downscale_uint8
+from srbench.types import Box, Dataset, ImagePair
+
+SIDE = 64
+"""Of a box, in HR pixels: LPIPS takes no smaller picture."""
+AROUND = 160
+"""Side of the part of a picture that a figure shows."""
+EDIT_TEMPERATURE, SAMPLE_TEMPERATURE = 0.9, 0.8
+SAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What to measure on: the model, the photographs, the random choices."""
+
+    editor: Editor
+    photographs: Dataset
+    generator: torch.Generator
+    number: int
+    figure: Path | None
+
+    def photograph(self) -> ImagePair:
+        """One of them, at random."""
+        names = list(self.photographs)
+        return self.photographs.read(names[self.below(len(names))])
+
+    def below(self, end: int) -> int:
+        """A whole number from 0 to ``end`` - 1, at random."""
+        return int(torch.randint(end, (), generator=self.generator))
+
+    def box(self, pair: ImagePair, grid: int) -> Box:
+        """A box of a photograph, at random, with its corner on a grid."""
+        height, width = pair.hr.shape[-2:]
+        x, y = (grid * self.below((side - SIDE) // grid + 1) for side in (width, height))
+        return Box(x, y, SIDE, SIDE)
+
+
+def style(trial: Trial) -> None:
+    """Move the texture of a box to another that it does not touch."""
+    rows = []
+    for _ in range(trial.number):
+        pair = trial.photograph()
+        source = target = trial.box(pair, trial.editor.model.edit_grid)
+        while abs(source.x - target.x) < SIDE and abs(source.y - target.y) < SIDE:
+            target = trial.box(pair, trial.editor.model.edit_grid)
+        moved = trial.editor.move_style(pair, source, target, EDIT_TEMPERATURE)
+        sample = trial.editor.sample(pair, SAMPLE_TEMPERATURE, 1, 0)[0]
+        wanted, *found = (cut(pair.hr, source), *(cut(picture, target) for picture in (pair.hr, moved, sample)))
+        spectra = [float(texture_distance(region, wanted, trial.editor.scale)) for region in found]
+        features = [lpips(region, wanted) for region in found]
+        fits = [lr_psnr_in(target, picture, pair) for picture in (moved, sample)]
+        fits += [lr_psnr(picture, pair) for picture in (moved, sample)]
+        rows.append((pair.name, source, target, *fits, *spectra, *features))
+    print_table(
+        "photograph | from | to | LR-PSNR in the box | of a sample | LR-PSNR | of a sample"
+        " | spectrum before | after | in a sample"
+        " | LPIPS before | after | in a sample",
+        rows,
+    )
+    columns = list(zip(*rows, strict=True))[3:]
+    inside, outside = gaps(*columns[:2]), gaps(*columns[2:4])
+    print(
+        f"LR-PSNR minus an ordinary sample's, worst: {min(inside):+.2f} dB in the box, {min(outside):+.2f} dB in all."
+    )
+    before, after, _, distance_before, distance_after, _ = columns[4:]
+    print(falls("Distance of spectra", before, after))
+    print(falls("LPIPS", distance_before, distance_after))
+
+
+def content(trial: Trial) -> None:
+    """Paste a box of one photograph into another."""
+    rows, panels = [], []
+    for case in range(trial.number):
+        pair = other = trial.photograph()
+        while other.name == pair.name:
+            other = trial.photograph()
+        place, taken = trial.box(pair, 1), trial.box(other, 1)
+        mask, pasted = box_mask(place, pair), pair.hr.clone()
+        pasted[:, mask.bool()] = cut(other.hr, taken).flatten(1)
+        after = trial.editor.harmonise(pasted, pair, mask, EDIT_TEMPERATURE, case)
+        fits = [lr_psnr(picture, pair) for picture in (pasted, after)]
+        seams = [seam_energy(picture, mask) for picture in (pair.hr, pasted, after)]
+        rows.append((other.name, pair.name, place, *fits, *seams, kept_detail(after, pasted, mask, trial.editor.scale)))
+        if case < 4:
+            titles = pair.name, f"from {other.name}", "pasted", "harmonised"
+            notes = "", "", f"LR-PSNR {fits[0]:.1f} dB", f"LR-PSNR {fits[1]:.1f} dB"
+            shown = [around(place, pair, picture) for picture in (pair.hr, pasted, after)]
+            shown.insert(1, around(taken, other, other.hr))
+            panels += [FigurePanel(title, note, picture, {TARGET: box})
+                       for title, note, (picture, box) in zip(titles, notes, shown, strict=True)]  # fmt: skip
+    heads = "from | into | box | LR-PSNR pasted | harmonised | seam before | pasted | harmonised | kept detail"
+    print_table(heads, rows)
+    naive, fit, _, pasted_seam, seam, kept = list(zip(*rows, strict=True))[3:]
+    rise = gaps(fit, naive)
+    print(f"LR-PSNR rises by {statistics.mean(rise):.1f} dB on average, {min(rise):.1f} at least.")
+    print(falls("Energy across the border", pasted_seam, seam))
+    print(f"Kept detail: {statistics.mean(kept):.2f} on average, {min(kept):.2f} at least.")
+    if trial.figure is not None:
+        write_figure(trial.figure, panels)
+
+
+def spread(trial: Trial) -> None:
+    """Where LR is flat, samples differ less."""
+    rows = []
+    for name in trial.photographs:
+        pair = trial.photographs.read(name)
+        samples = trial.editor.sample(pair, SAMPLE_TEMPERATURE, SAMPLES, 0)
+        deviation = F.avg_pool2d(samples.clamp(0, 1).std(0).mean(0, keepdim=True), trial.editor.scale)
+        order = steepness(pair.lr).flatten().argsort()
+        ordered, quarter = 255 * deviation.flatten()[order], len(order) // 4
+        rows.append((name, float(ordered[:quarter].mean()), float(ordered[-quarter:].mean())))
+    print_table("photograph | flattest quarter | steepest quarter", rows)
+    _, flat, steep = zip(*rows, strict=True)
+    print(falls("Deviation in grey levels, from the steepest to the flattest quarter", steep, flat))
+
+
+def steepness(lr: Tensor) -> Tensor:
+    """How much every pixel of LR (3, h, w) differs from its neighbours: the largest difference, (h, w)."""
+    grey = lr.mean(0, keepdim=True)
+    return (F.max_pool2d(grey, 3, 1, 1) + F.max_pool2d(-grey, 3, 1, 1))[0]
+
+
+def lr_psnr_in(box: Box, picture: Tensor, pair: ImagePair) -> float:
+    """``lr_psnr`` of the LR pixels in a box of HR alone: beside the box an edited picture is the photograph."""
+    scale = pair.hr.shape[-1] // pair.lr.shape[-1]
+    found, wanted = downscale_uint8(quantize_floor(picture)[None], scale), quantize_floor(pair.lr)
+    small = Box(box.x // scale, box.y // scale, box.width // scale, box.height // scale)
+    return float(decibels(cut(found, small), cut(wanted, small)))
+
+
+def lpips(region: Tensor, wanted: Tensor) -> float:
+    """Of one region to another."""
+    return float(LPIPS()(region[None], ImagePair("region", wanted, wanted)))
+
+
+def around(box: Box, pair: ImagePair, picture: Tensor) -> tuple[Tensor, Box]:
+    """The part of a picture with a box in its middle, and the box there."""
+    x, y = (min(max(start - (AROUND - SIDE) // 2, 0), side - AROUND)
+            for start, side in zip((box.x, box.y), pair.hr.shape[:0:-1], strict=True))  # fmt: skip
+    return cut(picture, Box(x, y, AROUND, AROUND)), Box(box.x - x, box.y - y, SIDE, SIDE)
+
+
+def gaps(these: Iterable[float], those: Iterable[float]) -> list[float]:
+    """These minus those."""
+    return [this - that for this, that in zip(these, those, strict=True)]
+
+
+def falls(what: str, before: Sequence[float], after: Sequence[float]) -> str:
+    """A sentence."""
+    fallen = sum(gap < 0 for gap in gaps(after, before))
+    means = f"from {statistics.mean(before):.3g} to {statistics.mean(after):.3g} on average"
+    return f"{what}: falls in {fallen} of {len(before)}, {means}."
+
+
+def print_table(heads: str, rows: list[tuple[object, ...]]) -> None:
+    """As Markdown, numbers to three digits."""
+    print(f"| {heads} |\n|{'---|' * (heads.count('|') + 1)}")
+    for row in rows:
+        print(f"| {' | '.join(f'{cell:.3g}' if isinstance(cell, float) else str(cell) for cell in row)} |")
+    print()
+
+
+TRIALS: dict[str, Callable[[Trial], None]] = {"style": style, "content": content, "spread": spread}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("trials", nargs="*", metavar="style|content|spread", help="all without any")
+    parser.add_argument("--model", default="srflow")
+    parser.add_argument("--scale", type=int, default=8)
+    parser.add_argument("--number", type=int, default=20, help="of pairs of boxes, and of pastes")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--figure", type=Path, help="a PNG of the first four pastes")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.trials) - TRIALS.keys():
+        parser.error(f"{unknown.pop()!r} is none of {', '.join(TRIALS)}")
+    editor = Editor(arguments.model, arguments.scale, "cpu")
+    for name in arguments.trials or TRIALS:
+        print(f"\n## {name}, {arguments.model} {arguments.scale}x, seed {arguments.seed}\n")
+        generator = torch.Generator().manual_seed(arguments.seed)
+        photographs = packaged_photos(arguments.scale)
+        TRIALS[name](Trial(editor, photographs, generator, arguments.number, arguments.figure))
+
+
+if __name__ == "__main__":
+    main()
