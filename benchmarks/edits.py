@@ -181,7 +181,7 @@ def falls(what: str, before: Sequence[float], after: Sequence[float]) -> str:
     return f"{what}: falls in {fallen} of {len(before)}, {means}."
 
 
-def print_table(heads: str, rows: list[tuple[object, ...]]) -> None:
+def print_table(heads: str, rows: Sequence[tuple[object, ...]]) -> None:
     """As Markdown, numbers to three digits."""
     print(f"| {heads} |\n|{'---|' * (heads.count('|') + 1)}")
     for row in rows:
