@@ -8,9 +8,11 @@ D+ is computed by back-projection (Irani and Peleg, "Improving Resolution by Ima
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from srbench.resize import downscale, upscale
+from srbench.types import SRModel, StochasticSRModel
 
 BACK_PROJECTIONS = 6
 """After 2, 4, 6 steps the LR error of an enlarged photograph measured 0.43, 0.16, 0.07 grey levels: 8 bits hide it."""
@@ -31,3 +33,25 @@ def make_consistent(hr: Tensor, lr: Tensor, scale: int) -> Tensor:
     sides of HR.
     """
     return hr + enlarge_consistently(lr - downscale(hr, scale), scale)
+
+
+class Consistent:
+    """A model whose answer is made consistent: what shrinking shows of it is replaced by LR."""
+
+    def __init__(self, model: SRModel) -> None:
+        self.scale, self._model = model.scale, model
+
+    def __call__(self, lr: Tensor) -> Tensor:
+        """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), not clamped."""
+        return make_consistent(self._model(lr), lr, self.scale)
+
+
+class ConsistentSamples:
+    """A model that draws, whose samples are made consistent."""
+
+    def __init__(self, model: StochasticSRModel) -> None:
+        self.scale, self._model = model.scale, model
+
+    def sample(self, lr: Tensor, n: int, *, temperature: float, generator: torch.Generator) -> Tensor:
+        """(3, h, w) in [0, 1] -> (n, 3, s*h, s*w), not clamped. The generator lives on the CPU."""
+        return make_consistent(self._model.sample(lr, n, temperature=temperature, generator=generator), lr, self.scale)

@@ -9,6 +9,7 @@ Only what is asked for is imported, so a broken plugin harms nobody else. A mode
     path/to/file.py:Name        the same, in a file
     label=FOLDER                results made elsewhere, paired by name
     label=ANY OF THE OTHERS     under another label
+    ANY MODEL+consistent        its pictures made to shrink back to LR (``srbench.consistent``); no folder of results
 
 A registered name comes before a folder of that name (write ``./srflow`` for the folder).
 A class or function is called with ``scale=`` if it takes that, and with ``weights=`` if a file is named.
@@ -32,6 +33,7 @@ from typing import Any
 
 from torch import nn
 
+from srbench.consistent import Consistent, ConsistentSamples
 from srbench.names import unknown
 from srbench.precomputed import ResultFolder
 from srbench.types import (
@@ -55,6 +57,9 @@ SCALES = (2, 3, 4, 8)
 """Those that the field uses: what a registered model is asked for when it is described."""
 RESERVED = ("hr", "lr")
 """Labels that no model may have: the folders of the pictures themselves."""
+
+CONSISTENT = "+consistent"
+"""Ends the name of a model whose pictures are made consistent."""
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
@@ -106,6 +111,7 @@ def load_model(spec: str, scale: int, device: str) -> LoadedModel:
         raise RegistryError(f"label {label!r} in {spec!r}: use letters, digits and . _ + - only")
     if named and rest not in registered("models") and Path(rest).is_dir():
         return LoadedModel(label, spec, ResultFolder(Path(rest), scale), _sha256(f"results x{scale}"), None)
+    rest, suffix = (rest.removesuffix(CONSISTENT), CONSISTENT) if rest.endswith(CONSISTENT) else (rest, "")
     source = _find(rest, spec)
     model = _made(source, rest, scale)
     if getattr(model, "scale", None) != scale:
@@ -115,7 +121,10 @@ def load_model(spec: str, scale: int, device: str) -> LoadedModel:
     loaded = weights.sha256 if weights else sha256_file(source.weights) if source.weights else "no weights"
     if isinstance(model, nn.Module):
         model = model.to(device).eval()
-    return LoadedModel(label or source.label, spec, model, _sha256(f"{source.code} {loaded}"), weights)
+    if suffix:
+        model = ConsistentSamples(model) if isinstance(model, StochasticSRModel) else Consistent(model)
+    digest = _sha256(f"{source.code} {loaded}{suffix}")
+    return LoadedModel(label or source.label + suffix, spec, model, digest, weights)
 
 
 def ready_models(name: str) -> dict[int, LoadedModel]:

@@ -74,7 +74,7 @@ def main(context: click.Context) -> None:
 
 @main.command("run")
 @click.option("--models", required=True, callback=_listed, metavar="A,B", help="Names, name:WEIGHTS, label=FOLDER "
-              "of results, file.py:Name, package.module:Name.")  # fmt: skip
+              "of results, file.py:Name, package.module:Name; any of them+consistent but a folder.")  # fmt: skip
 @click.option("--scale", required=True, type=click.IntRange(min=2), help="Enlargement.")
 @click.option("--data", metavar="NAME|DIR", help="A data set or a folder of HR pictures. [default: photos]")
 @click.option("--hr", metavar="DIR", help="HR pictures, paired with --lr by name.")

@@ -13,6 +13,7 @@ from statistics import fmean
 import jinja2
 
 from srbench.images import write_whole
+from srbench.registry import CONSISTENT
 from srbench.reporting import markdown
 from srbench.reporting.latex import latex_table
 from srbench.reporting.merge import Facts, Measurements, read_runs
@@ -174,6 +175,13 @@ def _notes(measurements: Measurements, scores: Scores) -> list[str]:
         )
     elif len(next(iter(pictures.values()))) < planned:
         notes.append(f"Not all of the {planned} pictures are measured: {counts}.")
+    projected = [model["label"] for model in measurements.models if model["spec"].endswith(CONSISTENT)]
+    if projected:
+        notes.append(
+            "Not the pictures of the model as it is, but made to shrink back to LR afterwards: "
+            + ", ".join(projected)
+            + "."
+        )
     failures = [failure for run in measurements.runs for failure in run.manifest["failures"]]
     notes += [f"Failed: {failure}" for failure in failures]
     unusable = [f"{line.not_finite} of {line.label}" for line in scores.lines if line.not_finite]

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from srbench import registry
+from srbench.consistent import make_consistent
 from srbench.images import write_png
+from srbench.inference import is_stochastic
 from srbench.precomputed import ResultFolder
 from srbench.registry import (
     RegistryError,
@@ -16,6 +18,7 @@ from srbench.registry import (
     ready_models,
     registered,
 )
+from srbench.resize import downscale
 from srbench.types import SRBenchError
 from srbench.weights.files import WeightsError, save_weights
 
@@ -113,6 +116,42 @@ def test_a_class_in_a_file(models):
     assert loaded.model(torch.ones(1, 3, 2, 2)).shape == (1, 3, 8, 8)
     models.write_text(models.read_text() + "# changed\n")
     assert load_model(f"{models}:Nearest", 4, "cpu").digest != loaded.digest
+
+
+@pytest.mark.parametrize(("name", "temperature"), [("Nearest", None), ("Noisy", 0.8)])
+def test_a_model_made_consistent(models, name, temperature):
+    """Its own picture but for what shrinking shows; marked in its label, and of another digest."""
+    plain, made = (load_model(f"{models}:{name}{suffix}", 4, "cpu") for suffix in ("", "+consistent"))
+    assert (made.label, plain.label) == (f"{name}+consistent", name)
+    assert load_model(f"other={models}:{name}+consistent", 4, "cpu").label == "other"
+    assert made.digest != plain.digest
+    assert is_stochastic(made.model) == is_stochastic(plain.model) == (temperature is not None)
+    lr = torch.rand(3, 6, 5, generator=torch.Generator().manual_seed(0))
+
+    def answer(model):
+        generator = torch.Generator().manual_seed(1)
+        return model(lr[None]) if temperature is None else model.sample(
+            lr, 2, temperature=temperature, generator=generator
+        )  # fmt: skip
+
+    torch.testing.assert_close(answer(made.model), make_consistent(answer(plain.model), lr, 4))
+    assert (downscale(answer(made.model), 4) - lr).abs().mean() < 0.2 * (
+        downscale(answer(plain.model), 4) - lr
+    ).abs().mean()
+
+
+def test_made_consistent_it_keeps_its_weights(plugins, tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_weights(path, {"a": torch.ones(1)}, {})
+    made, plain = (load_model(f"mine:{path}{suffix}", 8, "cpu") for suffix in ("+consistent", ""))
+    assert made.weights == plain.weights
+    assert made.label == "mine-w+consistent"
+
+
+def test_results_of_others_are_not_made_consistent(tmp_path):
+    (tmp_path / "results").mkdir()
+    with pytest.raises(RegistryError, match="results"):
+        load_model(f"x={tmp_path / 'results'}+consistent", 4, "cpu")
 
 
 def test_a_class_in_a_module(plugins):

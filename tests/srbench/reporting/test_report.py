@@ -130,6 +130,16 @@ def run(tmp_path):
     return write_run(tmp_path / "run", all_rows())
 
 
+def test_a_model_made_consistent_is_marked(tmp_path):
+    models = [MODELS[0], MODELS[1] | {"label": "flow", "spec": "flow=srflow+consistent"}]
+    rows = [row(*setting, place) for place in range(len(NAMES)) for setting in SETTINGS]
+    write_run(tmp_path / "plain", rows)
+    write_run(tmp_path / "marked", rows, models=models)
+    note = "made to shrink back to LR afterwards: flow."
+    texts = [(write_report([tmp_path / name], ["md"]).files[0]).read_text() for name in ("plain", "marked")]
+    assert [note in text for text in texts] == [False, True]
+
+
 def test_the_table(run):
     table = table_lines(report(run))
     assert table["model"] == ["PSNR ↑", "LPIPS ↓", "sigma ↑", "n"]
