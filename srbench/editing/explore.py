@@ -7,13 +7,14 @@ import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -116,18 +117,19 @@ class Explorer:
         wish = _wish(asked)
         pair = self._pair(wish.picture)
         recipe = json.dumps(asdict(wish) | {"name": pair.name, "scale": self.editor.scale})
+        boxes: list[Box] = []
         with self._lock:
             if wish.kind == "spread":
-                return Made(*self._spread(wish, pair), (), recipe)
+                pixels, caption = self._spread(wish, pair)
+                return Made(encode_png(pixels, recipe), caption, (), recipe)
             if wish.kind == "style":
-                source, target = _box("from", wish.source), _box("to", wish.target)
-                picture = self.editor.move_style(pair, source, target, wish.temperature)
-                aligned = [self.editor.aligned(box, pair) for box in (source, target)]
+                boxes = [_box("from", wish.source), _box("to", wish.target)]
+                picture = self.editor.move_style(pair, boxes[0], boxes[1], wish.temperature)
             else:
-                picture, aligned = self.editor.sample(pair, wish.temperature, 1, wish.seed)[0], []
+                picture = self.editor.sample(pair, wish.temperature, 1, wish.seed)[0]
+        aligned = tuple(astuple(self.editor.aligned(box, pair)) for box in boxes)
         png = encode_png(quantize_floor(picture), recipe)
-        boxes = tuple((box.x, box.y, box.width, box.height) for box in aligned)
-        return Made(png, f"LR-PSNR {lr_psnr(picture, pair):.1f} dB", boxes, recipe)
+        return Made(png, f"LR-PSNR {lr_psnr(picture, pair):.1f} dB", aligned, recipe)
 
     def save(self, asked: Mapping[str, Any]) -> Path:
         """Make it again, which gives the same, and write it into the folder of the page.
@@ -136,7 +138,7 @@ class Explorer:
         """
         made, wish = self.make(asked), _wish(asked)
         path = self.out / f"{self._pair(wish.picture).name}_{_described(wish, made)}.png"
-        if path.exists() and wish.kind != "spread" and read_recipe(path) != made.recipe:
+        if path.exists() and read_recipe(path) != made.recipe:
             raise ExploreError(f"{path} is there and was made of something else; move it away")
         write_whole(path, made.png)
         return path
@@ -147,12 +149,13 @@ class Explorer:
         except KeyError:
             raise ExploreError("this picture is no longer open; choose its file again") from None
 
-    def _spread(self, wish: Wish, pair: ImagePair) -> tuple[bytes, str]:
+    def _spread(self, wish: Wish, pair: ImagePair) -> tuple[Tensor, str]:
         samples = self.editor.sample(pair, wish.temperature, _SPREAD_SAMPLES, wish.seed)
-        values = deviation_map([_pixels(sample) for sample in samples])
-        buffer = BytesIO()
-        coloured(values, DEVIATION).save(buffer, format="PNG")
-        return buffer.getvalue(), f"{_SPREAD_SAMPLES} samples differ by {values.mean():.1f} grey levels on average"
+        values = deviation_map([sample.permute(1, 2, 0).numpy() for sample in quantize_floor(samples)])
+        picture = np.array(coloured(values, DEVIATION).convert("RGB"))
+        differ = f"{_SPREAD_SAMPLES} samples differ by {values.mean():.1f} grey levels on average"
+        legend = f"black 0, pale yellow {DEVIATION.upper:g} or more"
+        return torch.from_numpy(picture).permute(2, 0, 1), f"{differ} ({legend})"
 
 
 def _check_size(name: str, content: bytes) -> None:
@@ -187,7 +190,3 @@ def _described(wish: Wish, made: Made) -> str:
         source, target = ("-".join(map(str, box)) for box in made.boxes)
         return f"style_t{wish.temperature:g}_{source}_to_{target}"
     return f"{'spread_' if wish.kind == 'spread' else ''}t{wish.temperature:g}_seed{wish.seed}"
-
-
-def _pixels(sample: Tensor) -> Any:  # noqa: ANN401 - an array, as the maps take it
-    return quantize_floor(sample).permute(1, 2, 0).to(torch.uint8).numpy()

@@ -36,9 +36,17 @@ function show(opened) {
   clear();
   element("work").hidden = false;
   element("about").textContent = `${opened.name}, ${opened.width} × ${opened.height}; the model is shown ${opened.width / state.scale} × ${opened.height / state.scale}`;
-  element("hr").src = `hr.png?picture=${opened.id}`;
+  original("hr");
   sample();
 }
+
+function original(kind) {
+  element("hr").src = `${kind}.png?picture=${state.picture.id}`;
+  element("hr").alt = kind === "lr" ? "What the model is shown" : "The photograph";
+  element("lr").setAttribute("aria-pressed", kind === "lr");
+}
+
+element("lr").addEventListener("click", () => original(element("lr").getAttribute("aria-pressed") === "true" ? "hr" : "lr"));
 
 // What is asked for: only the latest wish counts, and one is under way at a time.
 let underWay = false;
@@ -177,6 +185,10 @@ element("hr").addEventListener("pointerup", (event) => {
   if (box[2] < 2 || box[3] < 2) return;
   setBox(state.turn, box);
   state.turn = state.turn === "source" ? "target" : "source";
+});
+
+element("hr").addEventListener("pointercancel", () => {
+  start = null;
 });
 
 // What a person likes: kept side by side, or written to disk.

@@ -17,7 +17,8 @@ from srbench.datasets import packaged_photos, pair_of_hr
 from srbench.editing.edit import Editor
 from srbench.editing.explore import MOST_BYTES, ExploreError, Explorer
 from srbench.editing.explore_server import explore, open_explorer
-from srbench.images import quantize_floor, quantize_round, read_image, read_recipe, write_png
+from srbench.images import encode_png, quantize_floor, quantize_round, read_image, read_recipe, write_png
+from srbench.resize import upscale
 from srbench.types import Box, SRBenchError
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -149,12 +150,27 @@ def test_boxes_are_drawn_texture_moved_pinned_and_saved(page, site):
     assert (folder / "saved" / "chameleon_t0.8_seed1.png").is_file()
 
 
-def test_the_map_shows_where_samples_differ(page):
+def test_the_photograph_gives_way_to_what_the_model_is_shown(page, site):
+    address = site[0]
+    photograph = page.locator("#hr").get_attribute("src")
+    page.locator("#lr").click()
+    page.wait_for_function("() => document.getElementById('lr').ariaPressed === 'true'")
+    shown_lr = page.request.get(address + page.locator("#hr").get_attribute("src")).body()
+    lr = upscale(pair_of_hr(site[2] / "chameleon.png", 8).lr, 8)
+    assert shown_lr == encode_png(quantize_floor(lr))
+    page.locator("#lr").click()
+    assert page.locator("#hr").get_attribute("src") == photograph
+
+
+def test_the_map_shows_where_samples_differ(page, site):
     page.locator("#spread").click()
     made(page, "temperature 0.80, seed 0; 5 samples differ by")
     bright = shown(page).float().mean(0)
     assert bright[:40, :40].mean() < bright[110:, 110:].mean()  # background, scales
     assert page.locator("#title").text_content() == "Where samples differ"
+    page.locator("#save").click()
+    page.wait_for_function("() => document.getElementById('saved').textContent.startsWith('saved as')")
+    assert json.loads(read_recipe(site[2] / "saved" / "chameleon_spread_t0.8_seed0.png"))["kind"] == "spread"
 
 
 @pytest.mark.parametrize(
