@@ -122,6 +122,10 @@ class EditableSRModel(StochasticSRModel, Protocol):
         """
         ...
 
+    def restore(self, hr: Tensor, lr: Tensor, *, temperature: float, generator: torch.Generator) -> Tensor:
+        """HR (3, s*h, s*w) without its noise, to fit LR (3, h, w); not clamped. The generator lives on the CPU."""
+        ...
+
 
 @runtime_checkable
 class PrecomputedResults(Protocol):

@@ -28,7 +28,7 @@ from srflow.constants import Constants
 from srflow.cores import SMALL, Cores, one_by_one, side_by_side
 from srflow.encoder import Encoder
 from srflow.flow import ConditionalFlow, Conditions
-from srflow.latents import blend, masks, move_patch, normalize_locations
+from srflow.latents import blend, masks, move_patch, normalize_channels, normalize_locations
 from srflow.reversible import encode_reversibly
 from srflow.stripes import decode_in_stripes
 
@@ -234,6 +234,19 @@ class SRFlow(Constants):
         strides = self._strides(latents, lr)
         soft = masks(_even(mask[None, None], self.scale, *lr.shape[-2:])[0, 0], strides, SEAM)
         latents = blend(latents, normalize_locations(content, temperature, generator), soft)
+        return self._fitting(self.decode(latents, lr[None])[0], lr)
+
+    @torch.no_grad()
+    def restore(self, hr: Tensor, lr: Tensor, *, temperature: float, generator: torch.Generator) -> Tensor:
+        """HR (3, s*h, s*w) without what a sample given LR (3, h, w) would not have, such as noise; not clamped.
+
+        Its latents get a sample's statistics at this temperature, first channel by channel, then location by location
+        (SRFlow, section 3.5, image restoration). The generator lives on the CPU.
+        Raises LatentError for a picture of one location.
+        """
+        latents, _ = self.encode(hr[None], lr[None])
+        for normalize in (normalize_channels, normalize_locations):
+            latents = normalize(latents, temperature, generator)
         return self._fitting(self.decode(latents, lr[None])[0], lr)
 
     def _even_shape(self, lr: Tensor) -> tuple[int, int]:

@@ -125,6 +125,19 @@ def temperature_command(
         _tell(made)
 
 
+@edit.command("restore")
+@click.argument("image", type=PATH)
+@click.option("--temperature", default=0.8, show_default=True, callback=temperature, metavar="T",
+              help="Of the texture that stays: less is smoother.")  # fmt: skip
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@_editing
+def restore(image: Path, temperature: float, seed: int, model: str, scale: int, device: str, out: Path) -> None:
+    """Take the noise out of IMAGE: what LR does not explain and no sample would have."""
+    from srbench.editing.edit import restore_picture
+
+    _tell(restore_picture(_opened(model, scale, device), image, temperature, seed, out))
+
+
 @click.command()
 @click.argument("image", required=False, type=PATH)
 @click.option("--model", default="srflow", show_default=True, help="A name or name:WEIGHTS.")

@@ -74,6 +74,12 @@ class Editor:
         there = [part.to(self.device) for part in (pair.hr, pair.lr, pasted, mask)]
         return self.model.transfer_content(*there, temperature=temperature, generator=generator).cpu()
 
+    def restore(self, pair: ImagePair, temperature: float, seed: int) -> Tensor:
+        """HR (3, H, W) of the pair without its noise."""
+        generator = torch.Generator().manual_seed(seed)
+        hr, lr = pair.hr.to(self.device), pair.lr.to(self.device)
+        return self.model.restore(hr, lr, temperature=temperature, generator=generator).cpu()
+
 
 def lr_psnr(picture: Tensor, pair: ImagePair) -> float:
     """Of HR (3, H, W), in dB, against the LR picture that it must keep."""
@@ -135,6 +141,19 @@ def compare_temperatures(
         panels.append(FigurePanel(f"temperature {temperature:g}", f"LR-PSNR {fit:.1f} dB", picture))
     write_figure(out / f"{image.stem}_temperatures_figure.png", panels)
     return made
+
+
+def restore_picture(editor: Editor, image: Path, temperature: float, seed: int, out: Path) -> Edited:
+    """Write the picture without its noise, and a figure of it beside the picture given and a sample of its LR."""
+    pair = pair_of_hr(image, editor.scale)
+    after = editor.restore(pair, temperature, seed)
+    fit = lr_psnr(after, pair)
+    panels = [
+        FigurePanel("given", "", pair.hr),
+        FigurePanel("sample", "of its LR alone", editor.sample(pair, temperature, 1, seed)[0]),
+        FigurePanel("restored", f"LR-PSNR {fit:.1f} dB", after),
+    ]
+    return Edited(_write(out / f"{image.stem}_restored.png", after, panels), fit)
 
 
 def _write(file: Path, picture: Tensor, panels: list[FigurePanel]) -> Path:

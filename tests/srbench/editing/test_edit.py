@@ -92,6 +92,25 @@ def test_content_transfer_lowers_seams_and_raises_lr_psnr(command, chameleon, tm
     assert Path("out/chameleon_content.png").read_bytes() == outputs[0]
 
 
+def test_restoring_takes_noise_out(command, chameleon, editor, tmp_path):
+    hr = pair_of_hr(chameleon, 8).hr
+    noise = torch.randn(hr.shape, generator=torch.Generator().manual_seed(0))
+    write_png(tmp_path / "noisy.png", quantize_round(hr + 20 / 255 * noise))
+    found = edit(command, "restore", tmp_path / "noisy.png", seed=3)
+    assert found.code == 0, found.err
+    path, fit = told(found.out)
+    restored, pair = read_image(path), pair_of_hr(tmp_path / "noisy.png", 8)
+    assert torch.equal(restored * 255, quantize_floor(editor.restore(pair, 0.8, 3)).float())
+    assert fit == pytest.approx(lr_psnr(restored, pair), abs=0.006)
+    sample = editor.sample(pair, 0.8, 1, 3)[0]
+    errors = [float((picture - hr).square().mean()) for picture in (restored, pair.hr, sample)]
+    assert errors[0] < 0.8 * min(errors[1:])
+    assert path.with_name("noisy_restored_figure.png").is_file()
+    again = edit(command, "restore", tmp_path / "noisy.png", seed=4, out="again")
+    assert again.code == 0
+    assert not torch.equal(read_image(told(again.out)[0]), restored)
+
+
 def test_temperatures_from_one_seed_are_those_of_upscale(command, chameleon):
     found = edit(command, "temperature", chameleon, temperatures="0,0.8", seed=7)
     assert found.code == 0, found.err
