@@ -59,6 +59,7 @@ def load_pretrained(family: Family[Network], scale: int, path: Path | None) -> N
         licence=metadata.get("licence", "unknown"),
         trained_on=metadata.get("trained_on", "unknown"),
         parameters=sum(parameter.numel() for parameter in built.parameters()),
+        losses=json.loads(metadata.get("losses", "{}")),
     )
     return built.eval()
 

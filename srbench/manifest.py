@@ -20,6 +20,8 @@ from srbench.images import write_whole
 from srbench.types import Metric, SRBenchError, WeightsInfo
 
 FILE = "manifest.json"
+Facts = dict[str, Any]
+"""A part of a manifest: of a run, a model, a metric."""
 
 _PACKAGES = (
     "sr-bench",

@@ -7,7 +7,7 @@ size of the low-resolution (LR) picture and ``H, W = s*h, s*w`` that of the high
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -64,6 +64,8 @@ class WeightsInfo:
     """Data, number of steps and hardware."""
     parameters: int
     """How many numbers were trained."""
+    losses: dict[str, list[float]] = field(default_factory=dict)
+    """By name: the curve of a loss over the training, means of equal parts of its steps; empty where it is unknown."""
 
 
 class SRModel(Protocol):

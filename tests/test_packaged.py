@@ -196,7 +196,8 @@ class TestWeights:
         assert not loaded.model.training
         assert is_stochastic(loaded.model) == (metadata["model"] == "srflow")
         parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
-        assert loaded.weights == WeightsInfo(sha256_file(path), metadata["licence"], metadata["trained_on"], parameters)
+        facts = (metadata["licence"], metadata["trained_on"], parameters, json.loads(metadata.get("losses", "{}")))
+        assert loaded.weights == WeightsInfo(sha256_file(path), *facts)
         for name, tensor in load_file(path).items():
             assert torch.equal(loaded.model.state_dict()[name], tensor.float()), "float32, whatever is stored"
 

@@ -14,10 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from srbench.images import write_whole
+from srbench.manifest import Facts
 from srbench.names import unknown
 from srbench.reporting import markdown
 from srbench.reporting.examples import open_example, write_example
-from srbench.reporting.merge import Facts, Measurements, Run, read_runs
+from srbench.reporting.merge import Measurements, Run, read_runs
 from srbench.reporting.scores import header, printed
 from srbench.results import Row, setting_folder, setting_label
 from srbench.statistics import LEVEL, holm, mean_interval, paired_p_value

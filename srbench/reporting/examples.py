@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from srbench.manifest import Facts
 from srbench.reporting.maps import Pixels
-from srbench.reporting.merge import Facts, Measurements
+from srbench.reporting.merge import Measurements
 from srbench.reporting.scores import printed
 from srbench.reporting.strips import Panel, difference_window, write_strip
 from srbench.results import Row, setting_folder

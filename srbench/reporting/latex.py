@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from srbench.reporting.merge import Facts
+from srbench.manifest import Facts
 from srbench.reporting.ranking import Mark
 from srbench.reporting.scores import Scores
+
+WIDEST = 4
+"""Of how many metrics a table may be to stand in one column of a paper with two; with more it takes both."""
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -40,7 +43,7 @@ def escape(text: str) -> str:
 
 
 def latex_table(scores: Scores, manifest: Facts) -> str:
-    """A ``table`` environment: a line of means and a line of intervals for every row, and a caption with the protocol.
+    """A table with a line of means and a line of intervals for every row, and a caption with the protocol.
 
     What the document has to load, and how every metric is defined, stands above it as comments.
     """
@@ -49,15 +52,20 @@ def latex_table(scores: Scores, manifest: Facts) -> str:
     lines = []
     for line in scores.lines:
         means = [_MARK[cell.mark].format(cell.text) for cell in line.cells]
-        intervals = [rf"{{\tiny {escape(cell.interval)}}}" if cell.interval else "" for cell in line.cells]
+        intervals = [rf"{{\scriptsize {escape(cell.interval)}}}" if cell.interval else "" for cell in line.cells]
         lines.append(_row([escape(line.label), *means, str(line.pictures)]))
         lines.append(_row(["", *intervals, ""]))
+        lines.append("\\addlinespace[2pt]")
+    lines.pop()
+    environment = "table*" if len(scores.metrics) > WIDEST else "table"
     return "\n".join(
         [
             "% Needs \\usepackage{booktabs}, \\usepackage{graphicx} and \\usepackage[T1]{fontenc}.",
             *(f"% {_one_line(metric['title'])}: {_one_line(metric['protocol'])}" for metric in scores.metrics),
-            "\\begin{table}",
+            f"\\begin{{{environment}}}",
             "\\centering",
+            "\\setlength{\\tabcolsep}{3pt}",
+            "\\setlength{\\belowcaptionskip}{6pt}",
             f"\\caption{{{_caption(manifest)}}}",
             "\\resizebox{\\linewidth}{!}{%",
             f"\\begin{{tabular}}{{l{'r' * (len(scores.metrics) + 1)}}}",
@@ -67,7 +75,7 @@ def latex_table(scores: Scores, manifest: Facts) -> str:
             *lines,
             "\\bottomrule",
             "\\end{tabular}}",
-            "\\end{table}",
+            f"\\end{{{environment}}}",
             "",
         ]
     )

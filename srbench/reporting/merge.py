@@ -8,11 +8,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from srbench.manifest import read_manifest
+from srbench.manifest import Facts, read_manifest
 from srbench.results import ResultTable, Row, read_rows, setting_folder
 from srbench.types import SRBenchError
-
-Facts = dict[str, Any]
 
 _PROTOCOL: dict[str, Callable[[Facts], Any]] = {
     "protocol": lambda facts: facts["suite"],

@@ -21,8 +21,9 @@ import jinja2
 from markupsafe import Markup
 from PIL import Image
 
+from srbench.manifest import Facts
 from srbench.reporting.maps import KINDS
-from srbench.reporting.merge import Facts, Measurements
+from srbench.reporting.merge import Measurements
 from srbench.reporting.plots import FOLDER, Plot
 from srbench.reporting.scores import Scores, header
 from srbench.results import Row, setting_folder, setting_label

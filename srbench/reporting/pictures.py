@@ -82,5 +82,6 @@ def _sheet_row(kind: MapKind, answers: Sequence[Answer], pictures: Pictures) -> 
     row = [Panel(kind.title, kind.unit, colour_scale(kind, PANEL))]
     for answer in answers:
         if (kind, answer.setting) in pictures:
-            row.append(Panel(answer.setting, kind.title, pictures[kind, answer.setting].convert("RGB")))
+            note = "" if answer.row.temperature is None else f"temperature {answer.row.temperature:g}"
+            row.append(Panel(answer.row.model, note, pictures[kind, answer.setting].convert("RGB")))
     return row

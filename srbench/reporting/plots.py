@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from srbench.images import write_whole
-from srbench.reporting.scores import Cell, Facts, Line, Scores, header
+from srbench.manifest import Facts
+from srbench.reporting.scores import Cell, Line, Scores, header
 from srbench.results import ResultTable, Row, setting_label
 
 if TYPE_CHECKING:
@@ -56,10 +57,13 @@ class Plot:
     caption: str
 
 
-def write_plots(scores: Scores, table: ResultTable, rows: Sequence[Row], out: Path) -> list[Plot]:
+def write_plots(
+    scores: Scores, table: ResultTable, rows: Sequence[Row], models: Sequence[Facts], out: Path
+) -> list[Plot]:
     """Write all plots for which there are values into ``out``/plots, and remove others that are there."""
     with _style():
-        made = [*_planes(scores), *_temperatures(scores), *_distributions(scores, table), *_speed(scores, rows)]
+        made = [*_planes(scores), *_temperatures(scores), *_distributions(scores, table)]
+        made += [*_speed(scores, rows), *_losses(models)]
         for plot, figure in made:
             buffer = BytesIO()
             figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
@@ -127,10 +131,9 @@ def _plane(axes: Axes, scores: Scores, across: Facts, up: Facts) -> None:
 
 def _errorbar(axes: Axes, scores: Scores, model: str, xs: Sequence[Cell], ys: Sequence[Cell]) -> None:
     colour, marker = _look(scores.lines, model)
-    axes.errorbar(
-        [x.mean for x in xs], [y.mean for y in ys], xerr=_reach(xs), yerr=_reach(ys), label=model, color=colour,
-        marker=marker, markersize=6, linewidth=1, elinewidth=0.9,
-    )  # fmt: skip
+    means = [x.mean for x in xs], [y.mean for y in ys]
+    axes.errorbar(*means, xerr=_reach(xs), yerr=_reach(ys), color=colour, fmt="none", elinewidth=0.9, alpha=0.5)
+    axes.plot(*means, label=model, color=colour, marker=marker, markersize=7, linewidth=1)
 
 
 def _temperatures(scores: Scores) -> Iterator[tuple[Plot, Figure]]:
@@ -207,6 +210,24 @@ def _speed(scores: Scores, rows: Sequence[Row]) -> Iterator[tuple[Plot, Figure]]
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     caption = "Time of the model for one answer or sample, mean over pictures, on the machine named below."
     yield Plot("Speed and quality", "speed.svg", caption), figure
+
+
+def _losses(models: Sequence[Facts]) -> Iterator[tuple[Plot, Figure]]:
+    """How the losses of every model fell, where its weights carry them."""
+    curves = [
+        (model["label"], name, values)
+        for model in models
+        for name, values in (model["weights"] or {}).get("losses", {}).items()
+    ]
+    if not curves:
+        return
+    figure, panels = _panels(len(curves), 1.9)
+    for axes, (label, name, values) in zip(panels, curves, strict=True):
+        axes.plot(np.linspace(0, 100, len(values)), values, color=_COLOURS[0], linewidth=1.2)
+        axes.set_title(f"{label}: {name}", fontsize=9)
+        axes.set_xlabel("% of the training")
+    caption = "Losses while the models were trained, as their weights carry them; a point is the mean over some steps."
+    yield Plot("Training", "training.svg", caption), figure
 
 
 _COLUMNS = 4

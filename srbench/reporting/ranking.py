@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from srbench.manifest import Facts
 from srbench.statistics import LEVEL, paired_p_value
 
 Mark = Literal["", "best", "second"]
 
 
-def marks(columns: Sequence[pd.Series[float]], metric: dict[str, Any]) -> list[Mark]:
+def marks(columns: Sequence[pd.Series[float]], metric: Facts) -> list[Mark]:
     """The mark of every row of one column of the table; a row is given by its values, indexed by picture.
 
     "best" is better than all other rows, "second" better than all but one. A row is better than another if its mean

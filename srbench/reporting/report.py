@@ -13,10 +13,11 @@ from statistics import fmean
 import jinja2
 
 from srbench.images import write_whole
+from srbench.manifest import Facts
 from srbench.registry import CONSISTENT
 from srbench.reporting import markdown
 from srbench.reporting.latex import latex_table
-from srbench.reporting.merge import Facts, Measurements, read_runs
+from srbench.reporting.merge import Measurements, read_runs
 from srbench.reporting.page import page
 from srbench.reporting.pictures import evenly, write_pictures
 from srbench.reporting.plots import Plot, write_plots
@@ -67,8 +68,10 @@ def write_report(
     summary = table.summary()
     scores = score(table, summary, measurements.manifest["metrics"])
     notes = _notes(measurements, scores)
-    plots = write_plots(scores, table, measurements.rows, out) if {"md", "html"} & set(formats) else []
-    files = []
+    files: list[Path] = []
+    plots: list[Plot] = []
+    if {"md", "html"} & set(formats):
+        plots = write_plots(scores, table, measurements.rows, measurements.models, out)
     if "md" in formats:
         files.append(out / "report.md")
         text = _report(measurements, scores, notes, plots, write_pictures(measurements, out))

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from srbench.manifest import Facts
 from srbench.reporting.ranking import Mark, marks
 from srbench.results import ResultTable, setting_label
 
-Facts = dict[str, Any]
 _TERMINAL: dict[Mark, str] = {"": "", "best": "bold", "second": "underline"}
 
 
@@ -30,7 +29,7 @@ class Cell:
     text: str
     """The mean with the decimals that are worth printing."""
     interval: str
-    """``21.43–24.05``; empty where there is none, or it has no width."""
+    """``21.43–24.05``, ``-1.3 to 8.9``; empty where there is none, or it has no width."""
 
 
 @dataclass(frozen=True)
@@ -110,5 +109,6 @@ def terminal_table(scores: Scores) -> Table:
 
 
 def _cell(mean: float, low: float, high: float, mark: Mark, metric: Facts) -> Cell:
-    interval = "" if math.isnan(low) or low == high else f"{printed(low, metric)}–{printed(high, metric)}"
+    between = "–" if low >= 0 else " to "
+    interval = "" if math.isnan(low) or low == high else f"{printed(low, metric)}{between}{printed(high, metric)}"
     return Cell(mean, low, high, mark, printed(mean, metric), interval)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Protocol, TypeVar
 
 import cattrs
@@ -30,6 +31,8 @@ from srbench.weights.files import save_weights
 
 Network = TypeVar("Network", bound=torch.nn.Module)
 
+CURVE_POINTS = 40
+"""Of how many points at most the curve of a loss consists that weights carry."""
 PATIENCE = 10
 """Steps in a row whose loss or gradient may be infinite (they are skipped) before the training stops."""
 
@@ -151,10 +154,14 @@ def save_trained(
     description: dict[str, str],
     storage: str,
 ) -> Path:
-    """Write the trained network as ``weights.safetensors`` with all that is known of it; returns the path."""
+    """Write the trained network as ``weights.safetensors`` with all that is known of it; returns the path.
+
+    Its metadata carry the curves of the losses in losses.jsonl, as means of at most 40 equal parts.
+    """
     path = out / "weights.safetensors"
     tensors = {name: value.to(getattr(torch, storage)).contiguous() for name, value in network.state_dict().items()}
-    save_weights(path, tensors, description | {"config": json.dumps(cattrs.unstructure(config))})
+    facts = {"config": json.dumps(cattrs.unstructure(config)), "losses": json.dumps(_curves(out))}
+    save_weights(path, tensors, description | facts)
     return path
 
 
@@ -198,6 +205,19 @@ def _restore(out: Path, state: Mapping[str, Stateful]) -> int:
         reason = type(error).__name__
         raise TrainingError(f"{path}: not a checkpoint of this training ({reason}); choose another --out") from None
     return int(saved["step"])
+
+
+def _curves(out: Path) -> dict[str, list[float]]:
+    """By name of a loss: means over equal parts of all steps with a finite one, to 4 digits."""
+    path = out / "losses.jsonl"
+    steps = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    curves: dict[str, list[float]] = {}
+    for name in (name for name in (steps[0] if steps else {}) if name != "step"):
+        values = [step[name] for step in steps if math.isfinite(step[name])]
+        parts = min(len(values), CURVE_POINTS)
+        pieces = [values[k * len(values) // parts : (k + 1) * len(values) // parts] for k in range(parts)]
+        curves[name] = [float(f"{fmean(piece):.4g}") for piece in pieces]
+    return curves
 
 
 def _truncate(losses: Path, start: int) -> None:

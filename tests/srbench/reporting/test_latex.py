@@ -21,16 +21,21 @@ MANIFEST = {
 }
 
 
-@pytest.fixture
-def table():
+def made(metrics):
     rows = [
         Row(f"{k}{image}", name, 0.5 if k else None, "d", str(image), 8, 1, 0, "s",
-            {"psnr": [20.0 + k + image**2 / 9], "lpips": [0.5 + k / 10 + image**2 / 90]}, 1, 1, 1)
+            {m["name"]: [20.0 + k + image**2 / 9] if m["higher_is_better"] else [0.5 + k / 10 + image**2 / 90]
+             for m in metrics}, 1, 1, 1)
         for k, name in enumerate(NAMES)
         for image in range(8)
     ]  # fmt: skip
-    results = ResultTable.from_rows(rows, ("psnr", "lpips"))
-    return latex_table(score(results, results.summary(), METRICS), MANIFEST)
+    results = ResultTable.from_rows(rows, tuple(m["name"] for m in metrics))
+    return latex_table(score(results, results.summary(), metrics), MANIFEST)
+
+
+@pytest.fixture
+def table():
+    return made(METRICS)
 
 
 def test_marks_arrows_intervals_and_protocol(table):
@@ -47,9 +52,18 @@ def test_marks_arrows_intervals_and_protocol(table):
     )
 
 
+def test_a_wide_table_takes_both_columns_of_a_paper(table):
+    wide = made([metric | {"name": f"{metric['name']}{k}"} for metric in METRICS for k in range(4)])
+    for text, environment in ((table, "table"), (wide, "table*")):
+        assert f"\\begin{{{environment}}}" in text
+        assert f"\\end{{{environment}}}" in text
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
-def test_it_compiles(table, tmp_path):
-    (tmp_path / "table.tex").write_text(table)
+@pytest.mark.parametrize("copies", [1, 4])
+def test_it_compiles(copies, tmp_path):
+    metrics = [metric | {"name": f"{metric['name']}{k}"} for metric in METRICS for k in range(copies)]
+    (tmp_path / "table.tex").write_text(made(metrics))
     document = (
         r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{booktabs,graphicx}"
         r"\begin{document}\input{table}\end{document}"

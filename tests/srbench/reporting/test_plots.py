@@ -31,9 +31,9 @@ def rows(*settings, pictures=4, psnr=20.0):
 
 @pytest.fixture
 def written(tmp_path):
-    def call(rows, metrics=METRICS, folder="run"):
+    def call(rows, metrics=METRICS, models=(), folder="run"):
         table = ResultTable.from_rows(rows, tuple(metric["name"] for metric in metrics))
-        plots = write_plots(score(table, table.summary(), metrics), table, rows, tmp_path / folder)
+        plots = write_plots(score(table, table.summary(), metrics), table, rows, models, tmp_path / folder)
         files = {path.name: path.read_text() for path in (tmp_path / folder / "plots").iterdir()}
         assert sorted(files) == sorted(plot.file for plot in plots)
         for text in files.values():
@@ -68,7 +68,19 @@ def test_values_that_are_not_finite_leave_no_mark(written):
     assert with_bad["plane.svg"].count("<use") < written(good + rows(("equal", None)))["plane.svg"].count("<use")
 
 
+def test_losses_are_plotted_where_weights_carry_them(written):
+    bare = {"label": "m", "weights": None}
+    old = {"label": "n", "weights": {"parameters": 3}}
+    trained = {"label": "flow", "weights": {"losses": {"nll": [3.0, 1.0, 0.5], "gradient": [9.0]}}}
+    measured = rows(("m", None))
+    assert "training.svg" not in written(measured, models=[bare, old])
+    with_curve = written(measured, models=[bare, old, trained])["training.svg"]
+    other = {"label": "flow", "weights": {"losses": {"nll": [3.0, 1.5, 0.5], "gradient": [9.0]}}}
+    assert with_curve != written(measured, models=[other])["training.svg"]
+
+
 def test_names_of_users_stay_text(written):
-    for text in written(rows((HOSTILE, None), ("flow", 0.0), ("flow", 0.8))).values():
+    hostile = {"label": HOSTILE, "weights": {"losses": {HOSTILE: [1.0, 0.5]}}}
+    for text in written(rows((HOSTILE, None), ("flow", 0.0), ("flow", 0.8)), models=[hostile]).values():
         assert "<script" not in text
         assert {child.tag.rpartition("}")[2] for child in ET.fromstring(text)} <= {"metadata", "defs", "g"}

@@ -2,14 +2,17 @@
 
 import contextlib
 import json
+import math
+from statistics import fmean
 
 import pytest
 import torch
 from accelerate import Accelerator
 
 from srbench.images import write_png
-from srbench.training.loop import TrainingConfig, TrainingError, fit, open_training
+from srbench.training.loop import TrainingConfig, TrainingError, fit, open_training, save_trained
 from srbench.training.patches import Patches
+from srbench.weights.files import load_weights
 
 
 def config(**changes):
@@ -94,6 +97,17 @@ def test_a_stopped_loop_goes_on_from_its_checkpoint(tmp_path):
     assert [row["step"] for row in rows] == list(range(20))
     assert rows[-1]["sum"] == total
     assert run(stop_at=None)[1] == []
+
+
+def test_weights_carry_the_curves_of_the_losses(tmp_path):
+    lines = [{"step": k, "nll": 1000.0 - k if k != 7 else math.nan, "gradient": math.inf} for k in range(401)]
+    (tmp_path / "losses.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    path = save_trained(tmp_path, torch.nn.Linear(2, 3), config(), {"model": "m"}, "float32")
+    curves = json.loads(load_weights(path)[1]["losses"])
+    assert curves["gradient"] == []
+    assert len(curves["nll"]) == 40
+    assert curves["nll"][0] == pytest.approx(fmean(1000 - k for k in (0, 1, 2, 3, 4, 5, 6, 8, 9, 10)), abs=0.1)
+    assert curves["nll"][-1] == pytest.approx(604.5, abs=0.1)
 
 
 def test_infinite_losses_stop_the_training_after_ten_in_a_row(tmp_path):
