@@ -29,10 +29,10 @@ class SRFlowConfig:
     """Bound of the logarithm of a split's deviation; none in the released networks, where such samples overflow."""
     transitions: int = 2
     """Steps without a coupling at the start of every level."""
-    consistency: Literal["none", "residual"] = "none"
-    """What the flow models: the HR picture (``none``, as released), or its residual to the consistent enlargement D+ lr
-    (see ``srbench.consistent``), all that LR does not say. Then a sample is made consistent too: it shrinks back to LR,
-    however shortly the network was trained, which a short training does not reach by itself."""
+    consistency: Literal["none", "samples", "residual"] = "none"
+    """What is done about what LR says of a picture: nothing, as in the released networks, which learn it in a long
+    training; ``samples``: what is drawn or edited is made to shrink back to LR (see ``srbench.consistent``);
+    ``residual``: that, and the flow models the residual of a picture to the consistent enlargement D+ lr."""
 
     @property
     def levels(self) -> int:

@@ -104,7 +104,7 @@ class SRFlow(Constants):
 
     def _fitting(self, hr: Tensor, lr: Tensor) -> Tensor:
         """A drawn or edited picture as it is given out: made consistent where the configuration says so."""
-        return make_consistent(hr, lr, self.scale) if self.config.consistency == "residual" else hr
+        return hr if self.config.consistency == "none" else make_consistent(hr, lr, self.scale)
 
     def _decode(self, latents: list[Tensor], lr: Tensor) -> Tensor:
         if self._is_small(lr):

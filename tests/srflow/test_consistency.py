@@ -79,11 +79,16 @@ def test_the_actnorms_are_set_from_the_residual():
     torch.testing.assert_close(bias.flatten(), -rest.mean((0, 2, 3)))
 
 
+@pytest.mark.parametrize("consistency", ["samples", "residual"])
 @pytest.mark.parametrize("scale", [4, 8])
 @pytest.mark.parametrize("size", [(4, 6), (5, 3)])
-def test_samples_shrink_back(scale, size):
+def test_samples_shrink_back(scale, size, consistency):
     """At any temperature, from a network that has learned nothing; without the setting they do not."""
-    model, plain, (_, lr) = build(scale), build(scale, consistency="none"), pair(scale, *size, batch=1)
+    model, plain, (_, lr) = (
+        build(scale, consistency=consistency),
+        build(scale, consistency="none"),
+        pair(scale, *size, batch=1),
+    )
     for temperature in (0.0, 0.8, 1.2):
         drawn, other = (m.sample(lr[0], 2, temperature=temperature, generator=seeded()) for m in (model, plain))
         assert lr_error(drawn, lr, scale) < 2
@@ -91,8 +96,17 @@ def test_samples_shrink_back(scale, size):
     assert (drawn[0] - drawn[1]).abs().mean() > 0.01, "and they still differ"
 
 
-def test_samples_in_tiles_are_the_same():
-    model, (_, lr) = build(), pair(4, 12, 5, batch=1)
+def test_a_flow_of_whole_pictures_is_left_alone():
+    """Where samples only are made consistent, encoding and decoding are those of the released networks."""
+    model, plain, (hr, lr) = build(consistency="samples"), build(consistency="none"), pair(4, 5, 6)
+    latents, _ = model.encode(hr, lr)
+    torch.testing.assert_close(latents, plain.encode(hr, lr)[0], rtol=0, atol=0)
+    assert torch.equal(model.decode(latents, lr), plain.decode(latents, lr))
+
+
+@pytest.mark.parametrize("consistency", ["samples", "residual"])
+def test_samples_in_tiles_are_the_same(consistency):
+    model, (_, lr) = build(consistency=consistency), pair(4, 12, 5, batch=1)
     whole = model.sample(lr[0], 2, temperature=0.8, generator=seeded())
     tiled = model.sample_in_tiles(lr[0], 2, temperature=0.8, generator=seeded(), tile=4)
     torch.testing.assert_close(tiled, whole)
