@@ -11,6 +11,7 @@ from torch import Tensor
 from baselines.rrdb import RRDBConfig, RRDBTrunk
 from srflow.conditions import Features
 from srflow.convolution import channels_last
+from srflow.precision import products
 
 
 class Encoder(RRDBTrunk):
@@ -23,6 +24,10 @@ class Encoder(RRDBTrunk):
 
     def forward(self, lr: Tensor) -> list[Features]:
         """(b, 3, h, w) in [0, 1], h and w even -> one Features a level."""
+        with products(lr.device, tf32=True):
+            return self._features(lr)
+
+    def _features(self, lr: Tensor) -> list[Features]:
         trunk, outputs = self.trunk(channels_last(lr))
         stacked = torch.cat([outputs[block] for block in self.stacked], 1)
         sizes = [F.avg_pool2d(trunk, 2), trunk]

@@ -34,6 +34,7 @@ from srflow.layers import (
     apply_network,
     to_affine,
 )
+from srflow.precision import products
 
 
 class StepCondition(NamedTuple):
@@ -87,11 +88,11 @@ class FlowStep(ChannelMixing, FlowLayer[StepCondition]):
     def condition(self, features: Features) -> StepCondition:
         """All that the step takes from the LR picture."""
         (injector, coupling), network = self.constant("condition", self._weights, *self.parameters())
-        hidden = convolve_features(features, injector, self.first.enlargement).relu_()
-        output = apply_network(hidden, network)
-        return StepCondition(
-            to_affine(output, self.coupling.floor), convolve_features(features, coupling, self.first.enlargement)
-        )
+        with products(features.own.device, tf32=True):
+            hidden = convolve_features(features, injector, self.first.enlargement).relu_()
+            output = apply_network(hidden, network)
+            share = convolve_features(features, coupling, self.first.enlargement)
+        return StepCondition(to_affine(output, self.coupling.floor), share)
 
     def _weights(self) -> tuple[list[FirstWeights], NetworkWeights]:
         norms = [layer.network.norm_first.folded() for layer in (self.injector, self.coupling)]

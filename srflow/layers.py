@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from srflow.constants import Constants
 from srflow.convolution import channels_last, convolve
+from srflow.precision import products
 
 Condition = TypeVar("Condition")
 
@@ -134,13 +135,15 @@ class ChannelMixing(Constants):
 
     def normalize_and_mix(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
-        mixing, log_det = self.constant("forward", self._forward, *self._sources())
-        log_det = log_det.to(x.dtype) * (x.shape[-2] * x.shape[-1])
-        return mixing(x), log_det.expand(x.shape[0])
+        with products(x.device, tf32=False):
+            mixing, log_det = self.constant("forward", self._forward, *self._sources())
+            log_det = log_det.to(x.dtype) * (x.shape[-2] * x.shape[-1])
+            return mixing(x), log_det.expand(x.shape[0])
 
     def unmix(self, z: Tensor) -> Tensor:
         """Undo ``normalize_and_mix``. Raises torch.linalg.LinAlgError for a singular matrix."""
-        return self.constant("inverse", self._inverse, *self._sources())(z)
+        with products(z.device, tf32=False):
+            return self.constant("inverse", self._inverse, *self._sources())(z)
 
     def _sources(self) -> tuple[Tensor, ...]:
         return self.norm.bias, self.norm.log_scale, self.mix.weight
@@ -300,7 +303,8 @@ class AffineCoupling(FlowLayer[Tensor]):
         """The map of the second half of the channels, from the first half (b, kept, h, w)."""
         first, weights = self.constant("folded", self._folded, *self.parameters())
         # The first half's share has the batch of the samples, ``cond`` may have one of 1.
-        return to_affine(apply_network(convolve(kept, first).add_(cond).relu_(), weights), self.floor)
+        with products(kept.device, tf32=False):
+            return to_affine(apply_network(convolve(kept, first).add_(cond).relu_(), weights), self.floor)
 
     def _folded(self) -> tuple[Tensor, NetworkWeights]:
         first = self.first.weight * self.network.norm_first.folded().scale[..., None]
@@ -334,7 +338,8 @@ class Split(FlowLayer[None]):
         return torch.cat([kept, mean + log_deviation.exp() * latent], 1)
 
     def _normal(self, kept: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_deviation = self.prior(kept).chunk(2, 1)
+        with products(kept.device, tf32=False):
+            mean, log_deviation = self.prior(kept).chunk(2, 1)
         if self.bound is not None:
             log_deviation = self.bound * torch.tanh(log_deviation / self.bound)
         return mean, log_deviation

@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from srflow.conditions import Features
+from srflow.convolution import channels_last
 from srflow.encoder import Encoder
 from srflow.flow import ConditionalFlow, FlowStep
+from srflow.precision import products
 
 BLOCK_HALO = 16
 """LR rows of its neighbours that a stripe needs for one encoder block: 15 convolutions, made even."""
@@ -50,10 +52,12 @@ def decode_in_stripes(flow: ConditionalFlow, latents: list[Tensor], encoder: Enc
     """
     rows = max(2, tile * tile // lr.shape[-1] // 2 * 2)
     with torch.no_grad():
-        trunk, stacked = _encode(encoder, lr, rows)
+        with products(lr.device, tf32=True):
+            trunk, stacked = _encode(encoder, lr, rows)
         *leaving, x = latents
         for depth, level in reversed(list(enumerate(flow.each(), 1))):
-            features = Features(_own(encoder, trunk, len(flow.levels) - depth, rows), stacked)
+            with products(lr.device, tf32=True):
+                features = Features(_own(encoder, trunk, len(flow.levels) - depth, rows), stacked)
             if level.split is not None:
                 x = level.split.inverse(torch.cat([x, leaving.pop()], 1))
             for step in reversed(level.flow_steps()):
@@ -65,14 +69,17 @@ def decode_in_stripes(flow: ConditionalFlow, latents: list[Tensor], encoder: Enc
 
 def _encode(encoder: Encoder, lr: Tensor, rows: int) -> tuple[Tensor, Tensor]:
     """Trunk features and the stacked block outputs, both at LR size."""
-    first = encoder.conv_first(lr)
-    x, kept = first, {}
+    first = encoder.conv_first(channels_last(lr))
+    places = [slice(place * first.shape[1], (place + 1) * first.shape[1]) for place in range(len(encoder.stacked))]
+    stacked = _empty(lr, first.shape[1] * len(places), *lr.shape[-2:])
+    x = first
     for index, block in enumerate(encoder.body):
         x = _by_stripes(block, x, 1, rows, BLOCK_HALO)
-        if index in encoder.stacked:
-            kept[index] = x
+        for place, wanted in zip(places, encoder.stacked, strict=True):
+            if index == wanted:
+                stacked[:, place] = x
     skip = first if encoder.config.long_skip == "first" else x
-    return skip + encoder.conv_body(x), torch.cat([kept[index] for index in encoder.stacked], 1)
+    return encoder.conv_body(x).add_(skip), stacked
 
 
 def _own(encoder: Encoder, trunk: Tensor, index: int, rows: int) -> Tensor:
@@ -92,7 +99,7 @@ def _by_stripes(function: Callable[[Tensor], Tensor], x: Tensor, scale: int, row
         part = function(x[..., stripe.first * scale : stripe.last * scale, :])
         factor = part.shape[-1] // x.shape[-1]
         if out is None:
-            out = x.new_empty(x.shape[0], part.shape[1], x.shape[-2] * factor, part.shape[-1])
+            out = _empty(x, part.shape[1], x.shape[-2] * factor, part.shape[-1])
         _place(out, part, stripe, scale * factor)
     assert out is not None
     return out
@@ -107,6 +114,12 @@ def _invert_step(step: FlowStep, x: Tensor, features: Features, rows: int) -> Te
         inverse = step.inverse(x[..., at_level, :], step.condition(part))
         _place(out, inverse, stripe, x.shape[-2] / height)
     return out
+
+
+def _empty(like: Tensor, channels: int, height: int, width: int) -> Tensor:
+    """A map yet to be written, channels last: what is cut out of its rows lies together in memory."""
+    shape = (like.shape[0], channels, height, width)
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
 
 
 def _place(out: Tensor, part: Tensor, stripe: Stripe, scale: float) -> None:

@@ -29,6 +29,14 @@ def _is_local(family: int, address: object) -> bool:
         return address[0] == "localhost"
 
 
+def pytest_collection_modifyitems(items):
+    """Tests marked cuda are skipped where there is no GPU."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("cuda"):
+                item.add_marker(pytest.mark.skip(reason="needs an NVIDIA GPU"))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def no_network():
     """Every connection that leaves the machine fails: what is tested works offline."""

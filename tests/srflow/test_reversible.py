@@ -1,4 +1,7 @@
-"""Training without stored activations: the same loss and gradients as training with them."""
+"""Training without stored activations: the same loss and gradients as training with them, in less memory."""
+
+import importlib.util
+from pathlib import Path
 
 import pytest
 import torch
@@ -74,3 +77,44 @@ def test_stored_activations_do_not_grow_with_the_steps():
     assert saved_bytes(12, reversible=True) == pytest.approx(saved_bytes(3, reversible=True), rel=0.01)
     assert saved_bytes(12, reversible=False) > 2 * saved_bytes(3, reversible=False)
     assert saved_bytes(12, reversible=True) < saved_bytes(12, reversible=False) / 3
+
+
+@pytest.fixture(scope="module")
+def memory():
+    """The benchmark, which is no module of the package."""
+    path = Path(__file__).parents[2] / "benchmarks" / "memory.py"
+    spec = importlib.util.spec_from_file_location("benchmark_of_memory", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def peak(memory, steps, reversible):
+    model = build(8, steps)
+    model.reversible = reversible
+    hr = torch.rand(2, 3, 64, 64, dtype=torch.float64)
+    return memory.peak_activations(model, hr, F.avg_pool2d(hr, 8))
+
+
+def test_the_peak_of_both_passes_does_not_grow_with_the_steps(memory):
+    """The backward pass included, in which steps are undone: within 15 % from 3 to 24 steps a level."""
+    peaks = [peak(memory, steps, reversible=True) for steps in (3, 8, 24)]
+    assert max(peaks) < 1.15 * min(peaks)
+    assert peak(memory, 24, reversible=False) > 4 * max(peaks)
+
+
+def test_the_benchmark_counts_what_is_alive(memory):
+    with memory.Allocations() as allocations:
+        first = torch.ones(1000)
+        view = first[:10]
+        second = first + 1
+        del first
+        third = second + 1
+        del second
+        assert allocations.peak(set()) == 12_000, "the view keeps the first alive"
+        del view
+        fourth = third + 1
+    assert allocations.peak(set()) == 12_000
+    assert allocations.peak({allocations.number(fourth)}) == 12_000
+    assert allocations.peak({allocations.number(third)}) == 8_000
+    assert allocations.number(torch.ones(1)) is None

@@ -93,7 +93,7 @@ def test_a_new_tensor_at_an_old_address_is_not_taken_for_the_old_one(coffee, sam
         del pair
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.cuda
 def test_gpu_equals_cpu(coffee, samples):
     metric = LPIPS()
     on_gpu = metric(samples.cuda(), coffee)
