@@ -9,7 +9,6 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator
 from torch import Tensor
 
 from baselines.esrgan import Discriminator, discriminator_loss, generator_loss
@@ -17,16 +16,10 @@ from baselines.pretrained import fill
 from baselines.rrdb import RRDBConfig, RRDBNet, load_rrdb
 from baselines.vgg import PerceptualLoss, load_vgg16
 from srbench.config import load_preset
-from srbench.training.loop import (
-    TrainingConfig,
-    channels_last,
-    clipped_step,
-    fit,
-    open_training,
-    save_trained,
-    set_learning_rate,
-)
-from srbench.training.patches import Patches
+from srbench.training.config import TrainingConfig
+from srbench.training.learner import Batch, Learner, adam, channels_last
+from srbench.training.loop import Training
+from srbench.types import TrainingRequest
 from srbench.weights.files import load_weights, sha256_file
 
 
@@ -66,86 +59,26 @@ class ESRGANPreset:
     """Type of the numbers in the weights file."""
 
 
-def train_rrdb(preset: str, data: Path, out: Path, *, start: Path | None, device: str) -> Path:
-    """Train an RRDBNet with the L1 loss on the pictures in ``data``; returns the weights file in ``out``.
+def train_rrdb(request: TrainingRequest) -> Path:
+    """Train an RRDBNet with the L1 loss; returns the weights file.
 
-    Resumes where ``out`` holds an unfinished training of the same preset. ``start`` is an RRDB weights file of the same
-    size and any scale, whose weights are taken as far as there are equally named ones; without it they are random.
-    Raises PresetError, TrainingError, WeightsError.
+    ``start`` is an RRDB weights file of the same size and any scale, whose weights are taken where there are equally
+    named ones; without it they are random. Raises PresetError, TrainingError, WeightsError.
     """
-    settings = load_preset(files("baselines") / "presets" / "rrdb", preset, RRDBPreset)
-    config = settings.training
-    accelerator = Accelerator(cpu=device == "cpu")
-    patches = Patches(data, settings.network.scale, config)
-    known, digest = ({}, "") if start is None else (load_weights(start)[0], sha256_file(start))
-    description = open_training(out, "rrdb", preset, settings, config, patches, digest)
-    torch.manual_seed(config.seed)
-    network = channels_last(RRDBNet(settings.network))
-    if start is not None:
-        _warm_start(network, known, start)
-    optimizer = torch.optim.Adam(network.parameters(), config.learning_rate, config.betas)
-    model, optimizer = accelerator.prepare(network, optimizer)
+    settings = load_preset(files("baselines") / "presets" / "rrdb", request.preset, RRDBPreset, request.changes)
+    training = Training("rrdb", settings.network.scale, settings, request)
+    torch.manual_seed(settings.training.seed)
+    network, digest = channels_last(RRDBNet(settings.network)), ""
+    if request.start is not None:
+        _warm_start(network, load_weights(request.start)[0], request.start)
+        digest = sha256_file(request.start)
+    network.to(training.device)
 
-    def take_step(step: int) -> dict[str, float]:
-        set_learning_rate(optimizer, config.learning_rate_at(step))
-        lr, hr = _on(accelerator, patches, step)
-        loss = F.l1_loss(model(lr), hr)
-        accelerator.backward(loss)
-        clipped_step(accelerator, optimizer, list(model.parameters()), config.max_grad_norm)
-        return {"l1": loss.item()}
+    def loss(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        l1 = F.l1_loss(network(batch.lr), batch.hr)
+        return l1, {"l1": l1}
 
-    fit(out, config, accelerator, {"network": network, "optimizer": optimizer}, take_step)
-    return save_trained(out, network, settings.network, description, settings.storage)
-
-
-def train_esrgan(preset: str, data: Path, out: Path, *, start: Path | None, device: str) -> Path:
-    """Train an ESRGAN generator from RRDB weights; returns the weights file in ``out``.
-
-    ``start`` is an RRDB weights file; without it the packaged one of the scale is taken. Losses as in section 3 of
-    the ESRGAN paper, with VGG16 in place of VGG19. Raises PresetError, TrainingError, WeightsError.
-    """
-    settings = load_preset(files("baselines") / "presets" / "esrgan", preset, ESRGANPreset)
-    config, losses = settings.training, settings.losses
-    accelerator = Accelerator(cpu=device == "cpu")
-    patches = Patches(data, settings.scale, config)
-    network = channels_last(load_rrdb(settings.scale, start).train())
-    description = open_training(out, "esrgan", preset, settings, config, patches, network.weights.sha256)
-    torch.manual_seed(config.seed)
-    critic = channels_last(Discriminator(config.patch, losses.discriminator_width))
-    perceptual = channels_last(PerceptualLoss(load_vgg16(), losses.perceptual_layer).to(accelerator.device))
-    optimizers = [torch.optim.Adam(m.parameters(), config.learning_rate, config.betas) for m in (network, critic)]
-    generator, discriminator, *optimizers = accelerator.prepare(network, critic, *optimizers)
-
-    def take_step(step: int) -> dict[str, float]:
-        for optimizer, share in zip(optimizers, (1.0, losses.discriminator_rate), strict=True):
-            set_learning_rate(optimizer, share * config.learning_rate_at(step))
-        lr, hr = _on(accelerator, patches, step)
-        fake = generator(lr)
-        critic.requires_grad_(False)
-        pixel, seen = F.l1_loss(fake, hr), perceptual(fake, hr)
-        adversarial = generator_loss(discriminator(hr), discriminator(fake))
-        total = losses.pixel_weight * pixel + losses.perceptual_weight * seen + losses.adversarial_weight * adversarial
-        accelerator.backward(total)
-        clipped_step(accelerator, optimizers[0], list(generator.parameters()), config.max_grad_norm)
-        critic.requires_grad_(True)
-        critic_loss = discriminator_loss(discriminator(hr), discriminator(fake.detach()))
-        accelerator.backward(critic_loss)
-        clipped_step(accelerator, optimizers[1], list(discriminator.parameters()), config.max_grad_norm)
-        return {
-            "l1": pixel.item(),
-            "perceptual": seen.item(),
-            "adversarial": adversarial.item(),
-            "critic": critic_loss.item(),
-        }
-
-    state = {
-        "network": network,
-        "critic": critic,
-        "optimizer": optimizers[0],
-        "critic_optimizer": optimizers[1],
-    }
-    fit(out, config, accelerator, state, take_step)
-    return save_trained(out, network, network.config, description, settings.storage)
+    return training.fit([Learner("network", network, adam([network.parameters()], settings.training), loss)], digest)
 
 
 def _warm_start(network: RRDBNet, known: dict[str, Tensor], path: Path) -> None:
@@ -157,7 +90,52 @@ def _warm_start(network: RRDBNet, known: dict[str, Tensor], path: Path) -> None:
     fill(network, {name: value for name, value in shared.items() if value is not None}, path)
 
 
-def _on(accelerator: Accelerator, patches: Patches, step: int) -> tuple[Tensor, Tensor]:
-    """The share of this process in a batch, on its device."""
-    lr, hr = patches.batch(step, accelerator.process_index, accelerator.num_processes)
-    return lr.to(accelerator.device, non_blocking=True), hr.to(accelerator.device, non_blocking=True)
+def train_esrgan(request: TrainingRequest) -> Path:
+    """Train an ESRGAN generator from RRDB weights; returns the weights file.
+
+    ``start`` is an RRDB weights file; without it the packaged one of the scale is taken. Losses as in section 3 of
+    the ESRGAN paper. Raises PresetError, TrainingError, WeightsError.
+    """
+    settings = load_preset(files("baselines") / "presets" / "esrgan", request.preset, ESRGANPreset, request.changes)
+    training = Training("esrgan", settings.scale, settings, request)
+    network = channels_last(load_rrdb(settings.scale, request.start).train()).to(training.device)
+    torch.manual_seed(settings.training.seed)
+    learners = Adversaries(network, settings, training.device).learners()
+    return training.fit(learners, network.weights.sha256)
+
+
+class Adversaries:
+    """Generator and critic of ESRGAN, and the losses by which they take turns."""
+
+    def __init__(self, generator: RRDBNet, settings: ESRGANPreset, device: torch.device) -> None:
+        self.generator, self.settings, losses = generator, settings, settings.losses
+        self.critic = channels_last(Discriminator(settings.training.patch, losses.discriminator_width)).to(device)
+        self.perceptual = channels_last(PerceptualLoss(load_vgg16(), losses.perceptual_layer)).to(device)
+        self._fakes: dict[int, Tensor] = {}
+        """What the generator made of the step's patches, by the number of the first: the critic sees the same."""
+
+    def learners(self) -> list[Learner]:
+        """The generator learns first in every step."""
+        config, rate = self.settings.training, self.settings.losses.discriminator_rate
+        return [
+            Learner("generator", self.generator, adam([self.generator.parameters()], config), self.generator_loss),
+            Learner("critic", self.critic, adam([self.critic.parameters()], config), self.critic_loss, rate),
+        ]
+
+    def generator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Equation 3 of the ESRGAN paper."""
+        self.critic.requires_grad_(False)
+        fake, weights = self.generator(batch.lr), self.settings.losses
+        self._fakes[batch.first] = fake.detach()
+        pixel, seen = F.l1_loss(fake, batch.hr), self.perceptual(fake, batch.hr)
+        adversarial = generator_loss(self.critic(batch.hr), self.critic(fake))
+        total = (
+            weights.pixel_weight * pixel + weights.perceptual_weight * seen + weights.adversarial_weight * adversarial
+        )
+        return total, {"l1": pixel, "perceptual": seen, "adversarial": adversarial}
+
+    def critic_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Equation 1 of the ESRGAN paper, of the pictures that the generator made before it stepped."""
+        self.critic.requires_grad_(True)
+        loss = discriminator_loss(self.critic(batch.hr), self.critic(self._fakes[batch.first]))
+        return loss, {"critic": loss}

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from srbench.training.loop import TrainingError
+from srbench.training.config import TrainingError
 from srbench.weights.files import load_weights, save_weights
 
 _STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -26,9 +29,10 @@ class PresetError(ConfigError):
     """A preset that does not exist."""
 
 
-def load_toml(path: Path | Traversable, cls: type[T]) -> T:
+def load_toml(path: Path | Traversable, cls: type[T], changes: Sequence[str] = ()) -> T:
     """Read a TOML file as an instance of the dataclass ``cls``.
 
+    ``changes`` are values to put in place of the file's, as they are typed: ``training.steps=100``.
     Raises ConfigError that names every fault with its path (``training.steps: missing``): unknown keys,
     missing ones, values of another type (an integer may stand for a float, nothing else is converted).
     """
@@ -38,20 +42,32 @@ def load_toml(path: Path | Traversable, cls: type[T]) -> T:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML ({error}); correct the file") from None
-    return structure(table, cls, str(path))
+    for change in changes:
+        _change(table, change)
+    return structure(table, cls, f"{path} with {' '.join(changes)}" if changes else str(path))
 
 
-def load_preset(folder: Traversable, name: str, cls: type[T]) -> T:
+def load_preset(folder: Traversable, name: str, cls: type[T], changes: Sequence[str] = ()) -> T:
     """Read ``<name>.toml`` of a folder of presets, or the file ``name`` where that ends in ``.toml``.
 
     Raises PresetError that lists the presets where there is none of that name, ConfigError as ``load_toml``.
     """
     if name.endswith(".toml"):
-        return load_toml(Path(name), cls)
+        return load_toml(Path(name), cls, changes)
     presets = {entry.name.removesuffix(".toml"): entry for entry in folder.iterdir() if entry.name.endswith(".toml")}
     if name not in presets:
         raise PresetError(unknown("preset", name, presets))
-    return load_toml(presets[name], cls)
+    return load_toml(presets[name], cls, changes)
+
+
+def to_toml(value: Any) -> str:  # noqa: ANN401 - any dataclass
+    """A frozen dataclass as TOML that ``load_toml`` reads back: plain values first, then nested ones as tables.
+
+    What is None is left out, as TOML has no word for it.
+    """
+    lines: list[str] = []
+    _write_table(cattrs.unstructure(value), "", lines)
+    return "\n".join(lines).lstrip("\n") + "\n"
 
 
 def structure(table: Mapping[str, Any], cls: type[T], source: str) -> T:
@@ -64,6 +80,46 @@ def structure(table: Mapping[str, Any], cls: type[T], source: str) -> T:
     except (cattrs.BaseValidationError, *_FAULTS) as error:
         faults = "; ".join(_sentence(fault) for fault in transform_error(error, "", _describe))
         raise ConfigError(f"{source}: {faults}") from None
+
+
+def _change(table: dict[str, Any], change: str) -> None:
+    path, equals, text = change.partition("=")
+    *outer, key = (part.strip() for part in path.split("."))
+    if not equals or not all((*outer, key)):
+        raise ConfigError(f"{change!r} changes nothing; write KEY=VALUE, such as training.learning_rate=1e-4")
+    for name in outer:
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"{change!r}: {name} is a value, not a table; it has no {key}")
+    table[key] = _typed(text.strip(), change)
+
+
+def _typed(text: str, change: str) -> Any:  # noqa: ANN401 - any value of TOML
+    """A value as TOML writes it; a lone word is text, so that a shell's quotes can be left out."""
+    if re.fullmatch(r"[A-Za-z][\w-]*", text) and text not in ("true", "false", "inf", "nan"):
+        return text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        raise ConfigError(f"{change!r}: {text!r} is no value of TOML; write 3, 1e-4, true, [1, 2] or a word") from None
+
+
+def _write_table(table: Mapping[str, Any], name: str, lines: list[str]) -> None:
+    plain = {key: value for key, value in table.items() if value is not None and not isinstance(value, Mapping)}
+    if name:
+        lines += ["", f"[{name}]"]
+    lines += [f"{key} = {_written(value)}" for key, value in plain.items()]
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            _write_table(value, f"{name}.{key}" if name else key, lines)
+
+
+def _written(value: Any) -> str:  # noqa: ANN401 - any value of TOML
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_written, value))}]"
+    if isinstance(value, float):
+        return repr(value) if math.isfinite(value) else str(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 _FAULTS = (ValueError, TypeError, KeyError, AttributeError, SRBenchError)

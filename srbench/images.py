@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -114,10 +116,23 @@ def read_recipe(path: Path) -> str | None:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that it is either absent, old or complete, whenever the process is killed."""
+    with replaced_whole(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextmanager
+def replaced_whole(path: Path) -> Iterator[Path]:
+    """A path to write to, in the same folder (which is made), that takes the place of ``path`` at the end.
+
+    Where the writing fails, on a full disk for one, ``path`` is as before and what was written is removed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def quantize_floor(pictures: Tensor) -> Tensor:

@@ -193,11 +193,36 @@ class Dataset(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class TrainingRequest:
+    """What is asked of ``srbench train NAME``."""
+
+    preset: str
+    """Name of a preset of the model, or a TOML file."""
+    data: tuple[Path, ...]
+    """Folders of HR pictures."""
+    out: Path
+    """Folder of the training; one that is there already is gone on with."""
+    changes: tuple[str, ...] = ()
+    """Values in place of the preset's, as typed: ``training.learning_rate=1e-4``."""
+    lr: tuple[Path, ...] = ()
+    """Folders of LR pictures, paired with HR by name; without, LR is made from HR."""
+    validation: Path | None = None
+    """Folder of HR pictures to validate on; without, some pictures of the data are held out."""
+    start: Path | None = None
+    """Weights to start from."""
+    device: str = "cpu"
+    metrics: tuple[Metric, ...] = ()
+    """What validation measures; the preset names one of them that chooses the best weights."""
+    tensorboard: bool = False
+    """Write losses, metrics and pictures for TensorBoard as well."""
+
+
 class Trainer(Protocol):
     """What stands behind ``srbench train NAME``."""
 
-    def __call__(self, preset: str, data: Path, out: Path, *, start: Path | None, device: str) -> Path:
-        """Train or resume in the folder ``out``, return the weights file. Raises SRBenchError for unusable input."""
+    def __call__(self, request: TrainingRequest) -> Path:
+        """Train or resume, return the weights file. Raises SRBenchError for unusable input."""
         ...
 
 

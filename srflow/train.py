@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
 import torch
-from accelerate import Accelerator
+from torch import Tensor
 
-from baselines.rrdb import RRDBNet, load_rrdb
+from baselines.rrdb import RRDBConfig, RRDBNet, load_rrdb
 from srbench.config import load_preset
-from srbench.training.loop import (
-    TrainingConfig,
-    TrainingError,
-    clipped_step,
-    fit,
-    open_training,
-    save_trained,
-    set_learning_rate,
-)
-from srbench.training.patches import Patches, generator_at
+from srbench.training.config import TrainingConfig, TrainingError
+from srbench.training.learner import Batch, Learner, adam
+from srbench.training.loop import Training
+from srbench.types import TrainingRequest
+from srbench.weights.files import WeightsError
 from srflow.config import SRFlowConfig
 from srflow.model import SRFlow
 
@@ -44,56 +40,65 @@ class SRFlowPreset:
     """Type of the numbers in the weights file."""
 
 
-def train_srflow(preset: str, data: Path, out: Path, *, start: Path | None, device: str) -> Path:
-    """Train SRFlow on the pictures in ``data``; returns the weights file in ``out``.
+def train_srflow(request: TrainingRequest) -> Path:
+    """Train SRFlow by its negative log-likelihood alone; returns the weights file.
 
-    ``start`` is an RRDB weights file of the encoder's size; without it the packaged one of the scale is taken.
-    The loss printed is the bits per dimension of the picture in 1/32 steps: nll of the noisy picture plus log2(32).
+    ``start`` is an RRDB weights file of the encoder's size; without it the packaged one of the scale is taken if it is
+    of that size. The loss printed is the bits per dimension of the picture in 1/32 steps: nll of the noisy picture plus
+    log2(32).
     Raises PresetError, TrainingError, WeightsError.
     """
-    settings = load_preset(files("srflow") / "presets", preset, SRFlowPreset)
-    config = settings.training
-    accelerator = Accelerator(cpu=device == "cpu")
-    patches = Patches(data, settings.network.encoder.scale, config)
-    pretrained = load_rrdb(settings.network.encoder.scale, start)
-    description = open_training(out, "srflow", preset, settings, config, patches, pretrained.weights.sha256)
-    torch.manual_seed(config.seed)
+    settings = load_preset(files("srflow") / "presets", request.preset, SRFlowPreset, request.changes)
+    training = Training("srflow", settings.network.encoder.scale, settings, request)
+    pretrained = _pretrained(settings.network.encoder, request.start)
+    torch.manual_seed(settings.training.seed)
     network = SRFlow(settings.network)
     network.reversible = settings.reversible
-    _start_encoder(network, pretrained)
-    lr, hr = patches.batch(0)
-    network.initialize(_noisy(hr, config.seed, 0, 0), lr)
+    if pretrained is not None:
+        known = network.encoder.state_dict()
+        network.encoder.load_state_dict({k: v for k, v in pretrained.state_dict().items() if k in known})
+    network.to(training.device)
+    first = training.first_batch()
+    network.initialize(_noisy(first), first.lr)
     encoder = list(network.encoder.parameters())
-    optimizer = torch.optim.Adam(network.parameters(), config.learning_rate, config.betas)
-    model, optimizer = accelerator.prepare(network, optimizer)
+    optimizer = adam([network.flow.parameters(), encoder], settings.training)
 
-    def take_step(step: int) -> dict[str, float]:
-        set_learning_rate(optimizer, config.learning_rate_at(step))
+    def loss(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        nll = network(_noisy(batch), batch.lr).mean()
+        return nll, {"bits_per_dim": nll + math.log2(LEVELS)}
+
+    def release(step: int) -> None:
+        free = pretrained is None or step >= settings.frozen * settings.training.steps
         for parameter in encoder:
-            parameter.requires_grad_(step >= settings.frozen * config.steps)
-        rank = accelerator.process_index
-        lr, hr = patches.batch(step, rank, accelerator.num_processes)
-        noisy = _noisy(hr, config.seed, step, rank).to(accelerator.device)
-        loss = model(noisy, lr.to(accelerator.device)).mean()
-        accelerator.backward(loss)
-        norm = clipped_step(accelerator, optimizer, list(model.parameters()), config.max_grad_norm)
-        return {"bits_per_dim": loss.item() + math.log2(LEVELS), "gradient": norm}
+            parameter.requires_grad_(free)
 
-    fit(out, config, accelerator, {"network": network, "optimizer": optimizer}, take_step)
-    return save_trained(out, network, settings.network, description, settings.storage)
+    start = "" if pretrained is None else pretrained.weights.sha256
+    return training.fit([Learner("network", network, optimizer, loss)], start, release)
 
 
-def _noisy(hr: torch.Tensor, seed: int, step: int, rank: int) -> torch.Tensor:
-    """Dequantise (b, 3, h, w) in [0, 1]: add uniform noise of width 1/32."""
-    noise = torch.rand(hr.shape, generator=generator_at(seed, step, rank, 1))
-    return hr + (noise - 0.5) / LEVELS
+def _noisy(batch: Batch) -> Tensor:
+    """HR, dequantised by uniform noise of width 1/32."""
+    return batch.hr + (batch.uniform() - 0.5) / LEVELS
 
 
-def _start_encoder(network: SRFlow, pretrained: RRDBNet) -> None:
-    if pretrained.config != network.config.encoder:
+def _pretrained(config: RRDBConfig, start: Path | None) -> RRDBNet | None:
+    """The network that the encoder starts from. None, with a warning, where none is named and none fits."""
+    try:
+        network = load_rrdb(config.scale, start)
+    except WeightsError:
+        if start is not None:
+            raise
+        network = None
+    if network is not None and network.config == config:
+        return network
+    if network is not None and start is not None:
         raise TrainingError(
-            f"the preset's encoder is {network.config.encoder}, the RRDB weights are {pretrained.config}; "
+            f"the preset's encoder is {config}, the RRDB weights are {network.config}; "
             "name weights of that size with --start"
         )
-    known = network.encoder.state_dict()
-    network.encoder.load_state_dict({k: v for k, v in pretrained.state_dict().items() if k in known})
+    warnings.warn(
+        "no RRDB weights of the encoder's size are packaged, so it starts from random numbers and learns from the "
+        "first step; to train as published, train rrdb by the preset of the same name and name them with --start",
+        stacklevel=2,
+    )
+    return None

@@ -12,6 +12,7 @@ import click
 from srbench.cli.data import data
 from srbench.cli.options import DEVICES, temperatures
 from srbench.cli.pictures import edit, explore, upscale
+from srbench.cli.training import train
 from srbench.types import SRBenchError
 
 if TYPE_CHECKING:
@@ -167,22 +168,7 @@ def view(run: Path, port: int, no_browser: bool) -> None:
     view_run(run, port=port, browser=not no_browser)
 
 
-@main.command()
-@click.argument("name")
-@click.option("--preset", required=True, help="Size of the network and length of the training.")
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder of HR pictures.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the training.")
-@click.option("--start", type=click.Path(path_type=Path), help="Weights to start from.")
-@click.option("--device", default="auto", show_default=True, type=DEVICES)
-def train(name: str, preset: str, data: Path, out: Path, start: Path | None, device: str) -> None:
-    """Train the model NAME. Killed, the same command goes on from its last checkpoint."""
-    from srbench.console import show, warn_in_one_line
-    from srbench.inference import choose_device
-    from srbench.registry import load_trainer
-
-    warn_in_one_line()
-    weights = load_trainer(name)(preset, data, out, start=start, device=choose_device(device))
-    show(f"{weights}")
+main.add_command(train)
 
 
 @main.command()

@@ -1,226 +1,199 @@
-"""The training loop that every model shares: random patches, one readable loop, checkpoints, exact resume.
+"""The training loop that every model shares, from the request to the weights file.
 
-Whatever is random at a step is drawn from a generator seeded with the step, so nothing but the networks and their
-optimisers has to be restored: a resumed training repeats an uninterrupted one exactly.
+Whatever is random at a step is drawn from generators seeded with the step and the number of the patch. So nothing but
+networks, optimisers and counts has to be restored, a resumed training repeats an uninterrupted one exactly, and any
+number of processes takes the same steps.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import pickle
-import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from io import BytesIO
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
-from statistics import fmean
-from typing import Any, Protocol, TypeVar
 
-import cattrs
 import torch
 from accelerate import Accelerator
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from srbench.images import write_whole
+from srbench.images import write_png
+from srbench.training.averages import Average
+from srbench.training.breakdown import PATIENCE, Breakdowns, breakdown
+from srbench.training.config import TrainingConfig, TrainingPreset
+from srbench.training.curves import write_curves
+from srbench.training.folder import BEST, WEIGHTS, Stateful, TrainingFolder
+from srbench.training.learner import Batch, Learner
 from srbench.training.patches import Patches
-from srbench.types import SRBenchError
-from srbench.weights.files import save_weights
-
-Network = TypeVar("Network", bound=torch.nn.Module)
-
-CURVE_POINTS = 40
-"""Of how many points at most the curve of a loss consists that weights carry."""
-PATIENCE = 10
-"""Steps in a row whose loss or gradient may be infinite (they are skipped) before the training stops."""
+from srbench.training.validation import MOST, SIDE, Best, Validation
+from srbench.training.view import Board, View
+from srbench.types import ImagePair, TrainingRequest
 
 
-class TrainingError(SRBenchError):
-    """Data that cannot be trained on, or a training that broke down."""
+class Training:
+    """What a trainer asks before it has its networks (``patches``, ``device``, ``first_batch``), then ``fit``.
 
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """The part of a preset that every training has."""
-
-    steps: int
-    batch: int
-    """Patches a step, of all processes together."""
-    patch: int
-    """Side of an HR patch in pixels, a multiple of the scale."""
-    learning_rate: float
-    betas: tuple[float, float]
-    """Of Adam."""
-    milestones: tuple[float, ...]
-    """Fractions of the training after which the learning rate halves."""
-    max_grad_norm: float
-    """Longer gradients are shortened to this."""
-    checkpoint_every: int
-    seed: int
-
-    def learning_rate_at(self, step: int) -> float:
-        """Halved at every milestone passed."""
-        return float(self.learning_rate * 0.5 ** sum(step >= m * self.steps for m in self.milestones))
-
-
-class Stateful(Protocol):
-    """A network or an optimiser."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """All that has to be saved."""
-        ...
-
-    def load_state_dict(self, state: dict[str, Any], /) -> Any:  # noqa: ANN401 - networks and optimisers differ
-        """Restore it."""
-        ...
-
-
-def fit(
-    out: Path,
-    config: TrainingConfig,
-    accelerator: Accelerator,
-    state: Mapping[str, Stateful],
-    take_step: Callable[[int], dict[str, float]],
-) -> None:
-    """Run ``take_step(step)`` for every step that is not done yet, with progress, losses.jsonl and checkpoints.
-
-    ``take_step`` does all of one step, the optimiser's included, and returns its losses by name. ``state`` holds
-    all that training changes. Killed at any moment, the same call goes on from the last checkpoint in ``out``.
-    Raises TrainingError after PATIENCE steps in a row without a finite loss.
+    Raises TrainingError, PatchError or PictureStoreError for settings or data that cannot be trained on.
     """
-    losses = out / "losses.jsonl"
-    start = _restore(out, state)
-    if accelerator.is_main_process:
-        _truncate(losses, start)
-    broken = 0
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(file=sys.stderr), disable=not accelerator.is_main_process) as progress:
-        task = progress.add_task("training", total=config.steps, completed=start)
-        for step in range(start, config.steps):
-            values = take_step(step)
-            broken = 0 if all(map(math.isfinite, values.values())) else broken + 1
-            if broken == PATIENCE:
-                raise TrainingError(
-                    f"no finite loss in steps {step - PATIENCE + 1} to {step}; lower the learning rate of the preset"
-                )
-            if accelerator.is_main_process:
-                with losses.open("a") as file:
-                    file.write(json.dumps({"step": step, **values}) + "\n")
-                progress.update(task, advance=1, description=" ".join(f"{k} {v:.4f}" for k, v in values.items()))
-                if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
-                    _save(out, state, step + 1)
 
+    def __init__(self, model: str, scale: int, preset: TrainingPreset, request: TrainingRequest) -> None:
+        self._model, self._scale, self._preset, self._request = model, scale, preset, request
+        self.config: TrainingConfig = preset.training
+        self._accelerator = Accelerator(cpu=request.device == "cpu")
+        self.config.check(self._accelerator.num_processes)
+        self.device: torch.device = self._accelerator.device
+        # The main process decodes the pictures and warns, the others find them.
+        with self._accelerator.main_process_first(), warnings.catch_warnings():
+            if not self._accelerator.is_main_process:
+                warnings.simplefilter("ignore")
+            self.patches = Patches(request.data, scale, self.config, lr=request.lr or None)
+            self._validation = Validation(self._validation_pairs(), request.metrics)
+        self._folder = TrainingFolder(request.out)
 
-def open_training(
-    out: Path,
-    model: str,
-    preset: str,
-    settings: object,
-    config: TrainingConfig,
-    patches: Patches,
-    start: str = "",
-) -> dict[str, str]:
-    """Make the folder of a training, or find the same training in it; returns the weights' future metadata.
+    def first_batch(self) -> Batch:
+        """All patches of step 0: the same on every process, whatever their number."""
+        return self._on_device(*self.patches.batch(0), step=0, first=0)
 
-    Raises TrainingError where the folder cannot be written or holds another training.
-    """
-    description = {
-        "model": model,
-        "scale": str(patches.scale),
-        "preset": preset,
-        "licence": "not stated",
-        "trained_on": f"{patches.origin}, {config.steps} steps of {config.batch} patches of {config.patch} pixels",
-        "data": patches.fingerprint,
-        "settings": json.dumps(cattrs.unstructure(settings)),
-        "start": start,
-    }
-    path = out / "training.json"
-    try:
-        if not path.exists():
-            write_whole(path, json.dumps(description, indent=1).encode())
-    except OSError as error:
-        raise TrainingError(f"{out}: cannot be written ({error.strerror}); choose another --out") from None
-    if json.loads(path.read_text()) != description:
-        raise TrainingError(f"{out}: holds a training with other settings or data; choose another --out")
-    return description
+    def fit(
+        self, learners: Sequence[Learner], start: str = "", before_step: Callable[[int], None] = lambda step: None
+    ) -> Path:
+        """Take all steps that are not done yet; returns the weights file, of the first learner's network.
 
+        ``start`` is the sha256 of the weights that the networks began with. ``before_step`` is told every step.
+        Killed at any moment, the same call goes on from the last checkpoint.
+        Raises TrainingError that names the layer after a few broken steps in a row.
+        """
+        main = self._accelerator.is_main_process
+        with self._accelerator.main_process_first():
+            self._folder.open(self._facts(start), self._preset, self._request)
+        average, breakdowns, best = Average(learners[0].network, self.config.average), Breakdowns(), Best()
+        state: dict[str, Stateful] = {"average": average, "breakdowns": breakdowns, "best": best}
+        for learner in learners:
+            state |= {learner.name: learner.network, f"{learner.name} optimizer": learner.optimizer}
+        kept = self._folder.restore(state)
+        self._accelerator.wait_for_everyone()
+        if main:
+            self._folder.forget_after(kept)
+        board = Board(self._folder.path / "tensorboard", kept, wanted=main and self._request.tensorboard)
+        with closing(board), View(self.config, kept, shown=main) as view:
+            for batch in self._batches(kept):
+                before_step(batch.step)
+                values, broken = self._take_step(batch, learners, breakdowns)
+                average.update()
+                if breakdowns.in_a_row == PATIENCE:
+                    raise breakdown(broken, batch, kept)
+                done = batch.step + 1
+                if main:
+                    self._folder.losses.append(batch.step, values)
+                    board.numbers("training", batch.step, values)
+                    view.step(batch.step, values)
+                    if self._due(done, self.config.validate_every):
+                        view.validated(self._validate(done, average.network, best, board))
+                if self._due(done, self.config.checkpoint_every) and not breakdowns.in_a_row:
+                    if main:
+                        self._folder.save(state, done)
+                    kept = done
+        if main:
+            self._finish(average.network, best)
+        self._accelerator.wait_for_everyone()
+        return self._folder.path / WEIGHTS
 
-def save_trained(
-    out: Path,
-    network: torch.nn.Module,
-    config: object,
-    description: dict[str, str],
-    storage: str,
-) -> Path:
-    """Write the trained network as ``weights.safetensors`` with all that is known of it; returns the path.
+    def _take_step(
+        self, batch: Batch, learners: Sequence[Learner], breakdowns: Breakdowns
+    ) -> tuple[dict[str, float], Learner]:
+        """All learners take their turn; returns what to write down, and the first learner that could not step."""
+        losses: dict[str, float] = {}
+        norms: dict[str, float] = {}
+        rate = self.config.learning_rate_at(batch.step)
+        for learner in learners:
+            for group in learner.optimizer.param_groups:
+                group["lr"] = rate * learner.rate
+            losses |= self._gradients(learner, batch)
+            parameters = learner.parameters()
+            norm = float(self._accelerator.clip_grad_norm_(parameters, self.config.max_grad_norm))
+            if math.isfinite(norm):
+                learner.optimizer.step()
+            learner.optimizer.zero_grad(set_to_none=True)
+            norms[learner.name] = norm
+        skipped = [learner for learner in learners if not math.isfinite(norms[learner.name])]
+        breakdowns.see(losses, skipped=bool(skipped))
+        names = {f"gradient of {name}" if len(norms) > 1 else "gradient": norm for name, norm in norms.items()}
+        return {**losses, **names, "learning_rate": rate}, (skipped or learners)[0]
 
-    Its metadata carry the curves of the losses in losses.jsonl, as means of at most 40 equal parts.
-    """
-    path = out / "weights.safetensors"
-    tensors = {name: value.to(getattr(torch, storage)).contiguous() for name, value in network.state_dict().items()}
-    facts = {"config": json.dumps(cattrs.unstructure(config)), "losses": json.dumps(_curves(out))}
-    save_weights(path, tensors, description | facts)
-    return path
+    def _gradients(self, learner: Learner, batch: Batch) -> dict[str, float]:
+        """Leave the gradient of the whole step's mean loss in the parameters; returns the means of what it names."""
+        sums: dict[str, Tensor] = {}
+        parts = batch.parts(self.config.accumulate)
+        for part in parts:
+            loss, named = learner.loss(part)
+            self._accelerator.backward(loss / len(parts))
+            for name, value in named.items():
+                sums[name] = sums.get(name, 0) + value.detach() / len(parts)
+        means = torch.stack([*sums.values()])
+        if self._accelerator.num_processes > 1:
+            means = self._mean(means)
+            gradients = [p.grad for p in learner.parameters() if p.grad is not None]
+            flat = self._mean(torch.cat([gradient.flatten() for gradient in gradients]))
+            shares = torch.split(flat, [gradient.numel() for gradient in gradients])
+            for gradient, mean in zip(gradients, shares, strict=True):
+                gradient.copy_(mean.view(gradient.shape))
+        return dict(zip(sums, means.tolist(), strict=True))
 
+    def _mean(self, values: Tensor) -> Tensor:
+        """Over the processes. The same bits on all of them, so their networks stay equal."""
+        mean: Tensor = self._accelerator.reduce(values, "mean")
+        return mean
 
-def clipped_step(
-    accelerator: Accelerator, optimizer: torch.optim.Optimizer, parameters: list[Tensor], max_norm: float
-) -> float:
-    """Shorten the gradient to ``max_norm``, step unless it is infinite, clear it; returns its norm before."""
-    norm = float(accelerator.clip_grad_norm_(parameters, max_norm))
-    if math.isfinite(norm):
-        optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return norm
+    def _batches(self, start: int) -> Iterator[Batch]:
+        """The share of this process in every step from ``start`` on, on its device; drawn ahead by threads."""
+        rank, world = self._accelerator.process_index, self._accelerator.num_processes
+        with closing(self.patches.batches(start, rank, world)) as drawn:
+            for step, (lr, hr) in enumerate(islice(drawn, self.config.steps - start), start):
+                yield self._on_device(lr, hr, step=step, first=rank * len(hr))
 
+    def _on_device(self, lr: Tensor, hr: Tensor, *, step: int, first: int) -> Batch:
+        lr, hr = (pictures.to(self.device, non_blocking=True) for pictures in (lr, hr))
+        return Batch(lr, hr, step, first, self.config.seed)
 
-def channels_last(network: Network) -> Network:
-    """Lay a network's weights out for convolutions over channels-last pictures: 1.5 times as fast on a CPU."""
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    def _due(self, done: int, every: int) -> bool:
+        return done % every == 0 or done == self.config.steps
 
+    def _validate(self, done: int, network: torch.nn.Module, best: Best, board: Board) -> dict[str, float]:
+        metrics = self._validation.measure(network, self.device)
+        if not metrics:
+            return metrics
+        self._folder.metrics.append(done, metrics)
+        grid = self._validation.grid(network, self.device)
+        write_png(self._folder.path / "validation.png", grid)
+        board.numbers("validation", done, metrics)
+        board.picture(done, grid)
+        if best.see(done, metrics, self._validation.metric(self.config.best)):
+            self._folder.save_weights(BEST, network, self._preset.storage, best.facts())
+        write_curves([self._folder.path], self._folder.path / "loss.svg")
+        return metrics
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """For all parameter groups."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+    def _finish(self, network: torch.nn.Module, best: Best) -> None:
+        facts = {"metrics": json.dumps(best.last)} if best.last else {}
+        self._folder.save_weights(WEIGHTS, network, self._preset.storage, facts)
+        write_curves([self._folder.path], self._folder.path / "loss.svg")
 
+    def _validation_pairs(self) -> list[ImagePair]:
+        folder = self._request.validation
+        if folder is not None:
+            return Patches(folder, self._scale, self.config).centres(MOST, SIDE)
+        return self.patches.hold_out(MOST, SIDE) or self.patches.centres(MOST, SIDE)
 
-def _save(out: Path, state: Mapping[str, Stateful], step: int) -> None:
-    buffer = BytesIO()
-    torch.save({"step": step, **{name: part.state_dict() for name, part in state.items()}}, buffer)
-    write_whole(out / "checkpoint.pt", buffer.getvalue())
-
-
-def _restore(out: Path, state: Mapping[str, Stateful]) -> int:
-    path = out / "checkpoint.pt"
-    if not path.exists():
-        return 0
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        for name, part in state.items():
-            part.load_state_dict(saved[name])
-    except (RuntimeError, KeyError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
-        reason = type(error).__name__
-        raise TrainingError(f"{path}: not a checkpoint of this training ({reason}); choose another --out") from None
-    return int(saved["step"])
-
-
-def _curves(out: Path) -> dict[str, list[float]]:
-    """By name of a loss: means over equal parts of all steps with a finite one, to 4 digits."""
-    path = out / "losses.jsonl"
-    steps = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    curves: dict[str, list[float]] = {}
-    for name in (name for name in (steps[0] if steps else {}) if name != "step"):
-        values = [step[name] for step in steps if math.isfinite(step[name])]
-        parts = min(len(values), CURVE_POINTS)
-        pieces = [values[k * len(values) // parts : (k + 1) * len(values) // parts] for k in range(parts)]
-        curves[name] = [float(f"{fmean(piece):.4g}") for piece in pieces]
-    return curves
-
-
-def _truncate(losses: Path, start: int) -> None:
-    """Forget the losses of steps that will be taken again."""
-    lines = losses.read_text().splitlines() if losses.exists() else []
-    write_whole(losses, "".join(line + "\n" for line in lines[:start]).encode())
+    def _facts(self, start: str) -> dict[str, str]:
+        config = self.config
+        size = f"{config.steps} steps of {config.batch} patches of {config.patch} pixels"
+        return {
+            "model": self._model,
+            "scale": str(self._scale),
+            "preset": Path(self._request.preset).name.removesuffix(".toml"),
+            "licence": "not stated",
+            "trained_on": f"{self.patches.origin}, {size}",
+            "data": self.patches.fingerprint,
+            "start": start,
+        }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
 from pathlib import Path, PurePosixPath
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srbench.training.picture_store import PictureStore, decoded, listed, shrunk, warn_of_left_out
-from srbench.types import SRBenchError
+from srbench.types import ImagePair, SRBenchError
 
 _WORKERS = 2
 """Threads that draw the batches of the next steps; what they do happens outside Python's lock."""
@@ -76,16 +76,46 @@ class Patches:
         if config.patch % scale:
             raise PatchError(f"patch {config.patch} is no multiple of the scale {scale}; correct the preset")
         self.scale, self.config = scale, config
-        folders = _folders(data)
-        self._hr = decoded(folders, cache)
+        self._folders = _folders(data)
+        self._hr = decoded(self._folders, cache)
         self._lr = shrunk(self._hr, scale) if lr is None else decoded(_folders(lr), cache)
         pairs = _same_names(self._hr, self._lr) if lr is None else _same_stems(self._hr, self._lr)
         self._pairs = self._usable(pairs)
         self.files = [self._hr.names[hr] for hr, _ in self._pairs]
         """The pictures that are used, by their paths inside the folder."""
-        many = "picture" if len(self.files) == 1 else "pictures"
-        self.origin = f"{len(self.files)} {many} of the folder {', '.join(f.resolve().name for f in folders)}"
+
+    def centres(self, most: int, side: int) -> list[ImagePair]:
+        """Up to ``most`` whole pictures, evenly spread, their centres cut to at most ``side`` HR pixels."""
+        return [self._centre(*self._pairs[at], side) for at in self._spread(min(most, len(self._pairs)))]
+
+    def hold_out(self, most: int, side: int) -> list[ImagePair]:
+        """As ``centres``, but of one picture in ten at most, and no patch will come from these pictures any more."""
+        chosen = self._spread(min(most, len(self._pairs) // 10))
+        held_out = [self._centre(*self._pairs[at], side) for at in chosen]
+        self._pairs = [pair for at, pair in enumerate(self._pairs) if at not in chosen]
+        self.files = [self._hr.names[hr] for hr, _ in self._pairs]
+        return held_out
+
+    def _spread(self, number: int) -> list[int]:
+        return [at * len(self._pairs) // number for at in range(number)]
+
+    def _centre(self, hr: int, lr: int, side: int) -> ImagePair:
+        small = self._lr[lr]
+        lengths = [2 * (min(length, side // self.scale) // 2) for length in small.shape[:2]]
+        top, left = ((length - wanted) // 2 for length, wanted in zip(small.shape[:2], lengths, strict=True))
+        cut = [
+            np.array(picture[factor * top : factor * (top + lengths[0]), factor * left : factor * (left + lengths[1])])[
+                None
+            ]
+            for picture, factor in ((small, 1), (self._hr[hr], self.scale))
+        ]
+        return ImagePair(_stem(self._hr.names[hr]), *(_unit(picture)[0].contiguous() for picture in cut))
+
+    @property
+    def origin(self) -> str:
         """What the patches are taken from, in words."""
+        many = "picture" if len(self.files) == 1 else "pictures"
+        return f"{len(self.files)} {many} of the folder {', '.join(f.resolve().name for f in self._folders)}"
 
     @property
     def fingerprint(self) -> str:
@@ -109,7 +139,7 @@ class Patches:
             lr[row], hr[row] = self._patch(generator_at(self.config.seed, step, rank * share + row))
         return _unit(lr), _unit(hr)
 
-    def batches(self, start: int, rank: int = 0, world: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, start: int, rank: int = 0, world: int = 1) -> Generator[tuple[Tensor, Tensor], None, None]:
         """The batches of step ``start`` and all that follow, without end; threads draw them a few steps ahead."""
         with ThreadPoolExecutor(_WORKERS, thread_name_prefix="patches") as pool:
             pending: deque[Future[tuple[Tensor, Tensor]]] = deque()

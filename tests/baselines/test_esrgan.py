@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from baselines.esrgan import Discriminator, discriminator_loss, generator_loss
 from baselines.vgg import LAYERS, PerceptualLoss, _ArraysOnly, _convert
-from srbench.training.loop import TrainingError
+from srbench.training.config import TrainingError
 
 
 def log_sigmoid(x):

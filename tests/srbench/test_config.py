@@ -3,7 +3,7 @@ from typing import Literal
 
 import pytest
 
-from srbench.config import ConfigError, PresetError, load_preset, load_toml, structure
+from srbench.config import ConfigError, PresetError, load_preset, load_toml, structure, to_toml
 from srbench.types import SRBenchError
 
 
@@ -101,3 +101,38 @@ def test_a_preset_of_ones_own_is_named_by_its_file(tmp_path):
     assert load_preset(tmp_path / "presets", str(tmp_path / "mine.toml"), Preset).training.steps == 10
     with pytest.raises(ConfigError, match=r"absent\.toml: cannot be read"):
         load_preset(tmp_path / "presets", "absent.toml", Preset)
+
+
+def test_values_are_changed_as_they_are_typed(tmp_path):
+    path = tmp_path / "good.toml"
+    path.write_text(GOOD)
+    changes = ["training.steps=20", "training.milestones=[0.1]", "name=mine", "augment = true", "scale=8"]
+    assert load_toml(path, Preset, changes) == Preset(Training(20, (0.0, 0.99), (0.1,)), 8, "mine", True)
+    assert load_toml(path, Preset, ['name="a b"']).name == "a b"
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ("train.steps=3", "with train.steps=3: unknown key 'train'; did you mean training?"),
+        ("training.step=3", "training: unknown key 'step'; did you mean steps?"),
+        ("training.steps=many", "training.steps: 'many' is no int"),
+        ("training.steps", "write KEY=VALUE"),
+        (".steps=3", "write KEY=VALUE"),
+        ("scale.steps=3", "scale is a value, not a table; it has no steps"),
+        ("scale=[", "'[' is no value of TOML"),
+    ],
+)
+def test_a_change_that_changes_nothing_is_named(tmp_path, change, fault):
+    path = tmp_path / "good.toml"
+    path.write_text(GOOD)
+    with pytest.raises(ConfigError) as caught:
+        load_toml(path, Preset, [change])
+    assert fault in str(caught.value)
+
+
+def test_toml_is_written_as_it_is_read(tmp_path):
+    path = tmp_path / "written.toml"
+    preset = Preset(Training(3, (1e-7, 0.5), ()), 2, 'quoted "and" \\ ü', False)
+    path.write_text(to_toml(preset))
+    assert load_toml(path, Preset) == preset

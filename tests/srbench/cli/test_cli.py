@@ -172,32 +172,6 @@ def test_doctor_says_what_is_missing(command, monkeypatch):
     assert command("doctor").code == 0
 
 
-def test_train_calls_the_trainer(command, monkeypatch):
-    import srbench.registry
-
-    calls = []
-
-    def trainer(preset, data, out, *, start, device):
-        calls.append((preset, data, out, start, device))
-        return out / "weights.safetensors"
-
-    monkeypatch.setattr(srbench.registry, "load_trainer", lambda name: trainer)
-    found = command(
-        "train", "rrdb", "--preset", "mini-x8", "--data", "d", "--out", "o", "--start", "s", "--device", "cpu"
-    )
-    assert (found.code, found.out) == (0, "o/weights.safetensors\n")
-    assert calls == [("mini-x8", Path("d"), Path("o"), Path("s"), "cpu")]
-
-
-def test_faults_of_training(command):
-    options = ["--preset", "mini-x8", "--data", "absent", "--out", "o"]
-    unknown = command("train", "rrbd", *options)
-    assert (unknown.code, "unknown trainer 'rrbd'; did you mean rrdb?" in unknown.err) == (1, True)
-    assert command("train", "rrdb", *options).code == 1
-    options[1] = "mini-x9"
-    assert "did you mean mini-x8?" in command("train", "rrdb", *options).err
-
-
 @pytest.mark.parametrize(
     ("error", "code", "fault"),
     [

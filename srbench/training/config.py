@@ -1,0 +1,92 @@
+"""The part of a preset that every training has."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, Protocol
+
+from srbench.types import SRBenchError
+
+LOWEST_RATE = 1e-7
+"""Where a cosine ends; as in the released configurations of RRDB."""
+
+
+class TrainingError(SRBenchError):
+    """Data or settings that cannot be trained on, or a training that broke down."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How long, on what and how fast a training learns; the same for every model."""
+
+    steps: int
+    batch: int
+    """Patches a step, of all processes together."""
+    accumulate: int
+    """Parts in which a process takes its share of a step, one after the other: less memory, the same step."""
+    patch: int
+    """Side of an HR patch in pixels, a multiple of the scale."""
+    learning_rate: float
+    betas: tuple[float, float]
+    """Of Adam."""
+    schedule: Literal["step", "cosine"]
+    """``step``: the rate halves at every milestone. ``cosine``: it falls to LOWEST_RATE along half a cosine, and begins
+    anew at every milestone."""
+    milestones: tuple[float, ...]
+    """Fractions of the training, rising."""
+    max_grad_norm: float
+    """Longer gradients are shortened to this."""
+    average: float
+    """Of the weights: how much of the average is kept at a step. The averaged weights are validated and become the
+    result. 0 keeps the last weights."""
+    validate_every: int
+    """Steps."""
+    best: Literal["psnr", "lr_psnr", "lpips"]
+    """The metric on the validation pictures by which the best weights are chosen."""
+    checkpoint_every: int
+    """Steps."""
+    seed: int
+
+    def learning_rate_at(self, step: int) -> float:
+        """Of a step, counted from 0."""
+        begun = [0, *(round(milestone * self.steps) for milestone in self.milestones)]
+        passed = sum(step >= begin for begin in begun) - 1
+        if self.schedule == "step":
+            return float(self.learning_rate * 0.5**passed)
+        end = [*begun, self.steps][passed + 1]
+        share = (step - begun[passed]) / (end - begun[passed])
+        return LOWEST_RATE + (self.learning_rate - LOWEST_RATE) * (1 + math.cos(math.pi * share)) / 2
+
+    def check(self, processes: int) -> None:
+        """Raises TrainingError that names the first value with which nothing can be trained."""
+        positive = ("steps", "batch", "accumulate", "patch", "validate_every", "checkpoint_every")
+        for name, value in vars(self).items():
+            if name in positive and value < 1:
+                raise TrainingError(f"training.{name} is {value}; it has to be 1 or more")
+        if self.batch % (processes * self.accumulate):
+            raise TrainingError(
+                f"training.batch {self.batch} cannot be shared by {processes} processes in {self.accumulate} parts "
+                "each; make it a multiple, or change training.accumulate"
+            )
+        if not (self.learning_rate > 0 and self.max_grad_norm > 0):
+            raise TrainingError("training.learning_rate and training.max_grad_norm have to be above 0")
+        if not 0 <= self.average < 1:
+            raise TrainingError(f"training.average is {self.average}; it has to be in [0, 1), 0 for no average")
+        if not all(0 <= before < after < 1 for before, after in pairwise((0.0, *self.milestones))):
+            raise TrainingError(f"training.milestones are {list(self.milestones)}; they have to rise between 0 and 1")
+
+
+class TrainingPreset(Protocol):
+    """A preset of any trainer."""
+
+    @property
+    def training(self) -> TrainingConfig:
+        """How it is trained."""
+        ...
+
+    @property
+    def storage(self) -> Literal["float16", "float32"]:
+        """Type of the numbers in the weights file."""
+        ...

@@ -1,0 +1,184 @@
+"""The folder of a training: what is trained, its losses and metrics, its checkpoint, its weights.
+
+    preset.toml           the preset with all its values, changes included
+    training.json         what is trained on what, and what was asked for
+    train.csv             one line a step
+    validation.csv        one line a validation
+    checkpoint.pt         where the training goes on: networks, optimisers, averages, counts
+    best.safetensors      the weights with the best validation so far
+    weights.safetensors   the weights at the end
+
+All files but the two that grow line by line are written whole.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Protocol
+
+import cattrs
+import torch
+
+from srbench.config import to_toml
+from srbench.images import replaced_whole, write_whole
+from srbench.training.config import TrainingError, TrainingPreset
+from srbench.training.journal import Journal
+from srbench.types import TrainingRequest
+from srbench.weights.files import save_weights
+
+PRESET, DESCRIPTION, CHECKPOINT = "preset.toml", "training.json", "checkpoint.pt"
+WEIGHTS, BEST = "weights.safetensors", "best.safetensors"
+LOSSES, METRICS = "train.csv", "validation.csv"
+CURVE_POINTS = 40
+"""Of how many points at most the curve of a loss consists that weights carry."""
+
+
+class Stateful(Protocol):
+    """A network, an optimiser, or a count."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that has to be saved."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any], /) -> Any:  # noqa: ANN401 - networks and optimisers differ
+        """Restore it."""
+        ...
+
+
+class TrainingFolder:
+    """One training on the disk. Only one process may write."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.losses, self.metrics = Journal(path / LOSSES), Journal(path / METRICS)
+        self.facts: dict[str, str] = {}
+        """Metadata of the weights."""
+
+    def open(self, facts: dict[str, str], preset: TrainingPreset, request: TrainingRequest) -> None:
+        """Make the folder, or find the same training in it.
+
+        ``facts`` become metadata of the weights; all but the name of the preset make the training what it is.
+        Raises TrainingError where the folder cannot be written or holds another training.
+        """
+        path = self.path / DESCRIPTION
+        self.facts = facts | {"settings": json.dumps(cattrs.unstructure(preset))}
+        try:
+            known = _known(path)
+            if known is None:
+                write_whole(self.path / PRESET, to_toml(preset).encode())
+                write_whole(path, json.dumps({"facts": self.facts, "request": _asked(request)}, indent=1).encode())
+                return
+        except OSError as error:
+            reason = f"cannot be written ({error.strerror})"
+            raise TrainingError(f"{self.path}: {reason}; choose another --out") from None
+        self.facts["preset"] = known["preset"]
+        if differing := _differences(self.facts, known):
+            names = ", ".join(differing)
+            raise TrainingError(
+                f"{self.path}: holds a training with other settings or data ({names}); choose another --out, or go on "
+                f"with that one: srbench train --resume {self.path}"
+            )
+
+    def save(self, state: Mapping[str, Stateful], step: int) -> None:
+        """Write the checkpoint: ``step`` steps are done."""
+        with replaced_whole(self.path / CHECKPOINT) as temporary, temporary.open("wb") as file:
+            torch.save({"step": step, **{name: part.state_dict() for name, part in state.items()}}, file)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def restore(self, state: Mapping[str, Stateful]) -> int:
+        """Read the checkpoint into ``state``; returns the steps done, 0 without a checkpoint.
+
+        Raises TrainingError where it is of something else.
+        """
+        path = self.path / CHECKPOINT
+        if not path.exists():
+            return 0
+        try:
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+            for name, part in state.items():
+                part.load_state_dict(saved[name])
+        except (RuntimeError, KeyError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+            reason = type(error).__name__
+            raise TrainingError(f"{path}: not a checkpoint of this training ({reason}); choose another --out") from None
+        return int(saved["step"])
+
+    def forget_after(self, step: int) -> None:
+        """Drop the losses and metrics of steps that will be taken again."""
+        self.losses.keep(lambda at: at < step)
+        self.metrics.keep(lambda at: at <= step)
+
+    def save_weights(self, name: str, network: torch.nn.Module, storage: str, facts: dict[str, str]) -> Path:
+        """Write the weights of a network as WEIGHTS or BEST, with all that is known of them; returns the path."""
+        tensors = {key: value.to(getattr(torch, storage)).contiguous() for key, value in network.state_dict().items()}
+        config, losses = json.dumps(cattrs.unstructure(network.config)), json.dumps(_curves(self.losses.read()))
+        save_weights(self.path / name, tensors, self.facts | facts | {"config": config, "losses": losses})
+        return self.path / name
+
+
+def read_request(run: Path) -> tuple[str, dict[str, Any]]:
+    """What the training in a folder is of (``srflow``), and what was asked for when it began.
+
+    Raises TrainingError where the folder holds no training.
+    """
+    path = run / DESCRIPTION
+    try:
+        saved = json.loads(path.read_text())
+        return str(saved["facts"]["model"]), dict(saved["request"])
+    except OSError:
+        raise TrainingError(f"{run}: no folder of a training; name one that srbench train has made") from None
+    except (ValueError, KeyError, TypeError):
+        raise TrainingError(f"{path}: not written by srbench train; name another folder") from None
+
+
+def _known(path: Path) -> dict[str, str] | None:
+    if not path.exists():
+        return None
+    try:
+        facts = json.loads(path.read_text())["facts"]
+    except (ValueError, KeyError, TypeError):
+        raise TrainingError(f"{path}: not written by srbench train; choose another --out") from None
+    return {str(name): str(value) for name, value in facts.items()}
+
+
+def _curves(rows: list[dict[str, float]]) -> dict[str, list[float]]:
+    """By name of a loss: means over equal parts of all steps with a finite one, to 4 digits."""
+    curves: dict[str, list[float]] = {}
+    for name in (name for name in (rows[0] if rows else {}) if name not in ("step", "learning_rate")):
+        values = [row[name] for row in rows if math.isfinite(row[name])]
+        parts = min(len(values), CURVE_POINTS)
+        pieces = [values[k * len(values) // parts : (k + 1) * len(values) // parts] for k in range(parts)]
+        curves[name] = [float(f"{fmean(piece):.4g}") for piece in pieces]
+    return curves
+
+
+def _asked(request: TrainingRequest) -> dict[str, Any]:
+    """What has to be known to go on: paths that do not depend on the working folder."""
+    return {
+        "data": [str(folder.resolve()) for folder in request.data],
+        "lr": [str(folder.resolve()) for folder in request.lr],
+        "validation": None if request.validation is None else str(request.validation.resolve()),
+        "start": None if request.start is None else str(request.start.resolve()),
+        "tensorboard": request.tensorboard,
+    }
+
+
+def _differences(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
+    """Names of other facts, and of other settings, those as ``--set`` has them."""
+    mine, other = (
+        {**facts, "trained_on": "", "settings": ""} | _flat(json.loads(facts["settings"])) for facts in (ours, theirs)
+    )  # what they are trained on follows from the rest
+    return sorted(key for key in mine.keys() | other.keys() if mine.get(key) != other.get(key))
+
+
+def _flat(table: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        flat |= _flat(value, f"{path}{name}.") if isinstance(value, Mapping) else {f"{path}{name}": value}
+    return flat

@@ -1,0 +1,132 @@
+"""How good the network is at the moment: metrics on a few pictures, and a picture to look at."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from srbench.images import quantize_round
+from srbench.names import unknown
+from srbench.training.config import TrainingError
+from srbench.types import ImagePair, Metric, SRBenchError, StochasticSRModel
+
+MOST, SIDE = 8, 256
+"""Pictures that are validated on, and their side at most, in HR pixels."""
+TEMPERATURE = 0.8
+"""Of the samples that are measured: that of ``srbench run``."""
+SHOWN_TEMPERATURES = (0.5, 0.8, 1.0)
+_SHOWN = 4
+
+
+class Validation:
+    """Metrics on the same pictures, of the same latents, whenever it is called."""
+
+    def __init__(self, pairs: Sequence[ImagePair], metrics: Iterable[Metric]) -> None:
+        self.pairs, self.metrics = pairs, {metric.name: metric for metric in metrics}
+
+    def measure(self, network: torch.nn.Module, device: torch.device) -> dict[str, float]:
+        """The mean of every metric over the pictures; NaN where a picture gives none.
+
+        Of a network that draws, one sample a picture is measured.
+        """
+        values: dict[str, list[float]] = {name: [] for name in self.metrics}
+        for pair in self.pairs:
+            try:
+                answer = enlarged(network, pair, TEMPERATURE, device)
+            except SRBenchError:  # of a network that has not learnt yet
+                answer = torch.full_like(pair.hr, math.nan)
+            for name, metric in self.metrics.items():
+                values[name].append(_value(metric, answer, pair))
+        return {name: fmean(each) for name, each in values.items() if each}
+
+    def metric(self, name: str) -> Metric:
+        """Raises TrainingError for one that is not measured."""
+        if name not in self.metrics:
+            raise TrainingError(f"training.best: {unknown('metric', name, self.metrics)}")
+        return self.metrics[name]
+
+    def grid(self, network: torch.nn.Module, device: torch.device) -> Tensor:
+        """(3, H, W) uint8: a row a picture, with LR, the answer at temperature 0, samples, HR side by side.
+
+        A network that does not draw has one answer.
+        """
+        side = min(min(pair.hr.shape[-2:]) for pair in self.pairs[:_SHOWN])
+        rows = []
+        for pair in self.pairs[:_SHOWN]:
+            shown = [F.interpolate(pair.lr[None], size=pair.hr.shape[-2:])[0]]
+            for temperature in (0.0, *SHOWN_TEMPERATURES) if isinstance(network, StochasticSRModel) else (0.0,):
+                try:
+                    shown.append(enlarged(network, pair, temperature, device))
+                except SRBenchError:
+                    shown.append(torch.zeros_like(pair.hr))
+            rows.append(torch.cat([picture[:, :side, :side] for picture in (*shown, pair.hr)], 2))
+        return quantize_round(torch.cat(rows, 1))
+
+
+class Best:
+    """The last metrics, and when one of them was best."""
+
+    def __init__(self) -> None:
+        self.step = 0
+        self.last: dict[str, float] = {}
+        self._metrics: dict[str, float] = {}
+
+    def see(self, step: int, metrics: dict[str, float], by: Metric) -> bool:
+        """Whether these are the best metrics so far. NaN never is."""
+        self.last = metrics
+        value, before = metrics[by.name], self._metrics.get(by.name, math.nan)
+        better = value > before if by.higher_is_better else value < before
+        if math.isnan(value) or not (better or math.isnan(before)):
+            return False
+        self.step, self._metrics = step, metrics
+        return True
+
+    def facts(self) -> dict[str, str]:
+        """Of the best weights, for their file."""
+        return {"metrics": json.dumps(self._metrics), "step": str(self.step)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it."""
+        return {"step": self.step, "last": self.last, "metrics": self._metrics}
+
+    def load_state_dict(self, state: dict[str, Any], /) -> None:
+        """Restore it."""
+        self.step, self.last, self._metrics = state["step"], state["last"], state["metrics"]
+
+
+@torch.no_grad()
+def enlarged(network: torch.nn.Module, pair: ImagePair, temperature: float, device: torch.device) -> Tensor:
+    """(3, H, W), on the CPU: the answer of a network, or a sample of one that draws.
+
+    Raises SRBenchError where it gives numbers that are not finite.
+    """
+    training = network.training
+    network.eval()
+    try:
+        lr = pair.lr.to(device)
+        if isinstance(network, StochasticSRModel):
+            generator = torch.Generator().manual_seed(0)
+            [answer] = network.sample(lr, 1, temperature=temperature, generator=generator)
+        else:
+            [answer] = network(lr[None])
+    finally:
+        network.train(training)
+    if not answer.isfinite().all():
+        raise SRBenchError(f"{pair.name}: numbers that are not finite")
+    return torch.as_tensor(answer).to("cpu", torch.float32)
+
+
+def _value(metric: Metric, answer: Tensor, pair: ImagePair) -> float:
+    if not answer.isfinite().all():
+        return math.nan
+    try:
+        return float(metric(answer[None], pair).mean())
+    except SRBenchError:  # a picture too small for this metric
+        return math.nan

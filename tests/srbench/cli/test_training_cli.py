@@ -1,0 +1,82 @@
+"""The commands of training, without training anything."""
+
+from pathlib import Path
+
+import pytest
+
+import srbench.registry
+
+
+@pytest.fixture
+def requests(monkeypatch):
+    """What trainers are asked for."""
+    asked = []
+
+    def trainer(request):
+        asked.append(request)
+        return request.out / "weights.safetensors"
+
+    def load(name):
+        asked.append(name)
+        return trainer
+
+    monkeypatch.setattr(srbench.registry, "load_trainer", load)
+    return asked
+
+
+def test_every_option_reaches_the_trainer(srbench, requests):
+    found = srbench(
+        "train", "rrdb", "--preset", "mini-x8", "--set", "training.steps=3", "--set", "storage=float32",
+        "--data", "d", "--data", "e", "--lr", "l", "--lr", "m", "--out", "o", "--start", "s", "--tensorboard",
+        "--device", "cpu",
+    )  # fmt: skip
+    assert (found.exit_code, found.stdout) == (0, "o/weights.safetensors\n")
+    name, request = requests
+    assert name == "rrdb"
+    assert (request.preset, request.changes) == ("mini-x8", ("training.steps=3", "storage=float32"))
+    assert (request.data, request.lr) == ((Path("d"), Path("e")), (Path("l"), Path("m")))
+    assert (request.out, request.start, request.device) == (Path("o"), Path("s"), "cpu")
+    assert request.tensorboard
+    assert [metric.name for metric in request.metrics] == ["psnr", "lr_psnr", "lpips"]
+
+
+def test_the_folder_is_named_after_model_and_preset(srbench, requests):
+    srbench("train", "rrdb", "--preset", "mini-x8", "--data", "d", "--validation", "v")
+    srbench("train", "rrdb", "--preset", "mine/own.toml", "--data", "d")
+    assert [request.out for request in requests[1::2]] == [Path("runs/rrdb-mini-x8"), Path("runs/rrdb-own")]
+    assert requests[1].validation == Path("v")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (("--resume", "r", "--set", "training.steps=3"), "--resume takes all else from the folder"),
+        (("rrdb", "--resume", "r"), "--resume takes all else from the folder"),
+        (("rrdb", "--data", "d"), "Name a model, --preset and --data"),
+        (("--preset", "mini-x8", "--data", "d"), "Name a model, --preset and --data"),
+        (("rrdb", "--preset", "p", "--data", "d", "--lr", "l", "--validation", "v"), "leave --validation out"),
+    ],
+)
+def test_what_does_not_go_together(srbench, arguments, fault):
+    found = srbench("train", *arguments)
+    assert found.exit_code == 2
+    assert fault in found.stderr
+
+
+def test_faults_are_one_line(srbench, tmp_path):
+    options = ["--data", tmp_path / "absent", "--out", tmp_path / "o"]
+    for arguments, fault in (
+        (["rrbd", "--preset", "mini-x8", *options], "unknown trainer 'rrbd'; did you mean rrdb?"),
+        (["rrdb", "--preset", "mini-x9", *options], "did you mean mini-x8?"),
+        (["rrdb", "--preset", "mini-x8", *options], "absent: missing, not a folder of pictures"),
+        (
+            ["rrdb", "--preset", "mini-x8", "--set", "train.lr=1", *options],
+            "unknown key 'train'; did you mean training?",
+        ),
+        (["rrdb", "--preset", "mini-x8", "--set", "seed", *options], "write KEY=VALUE"),
+        (["--resume", tmp_path], "no folder of a training"),
+    ):
+        found = srbench("train", *arguments)
+        assert found.exit_code == 1
+        assert fault in found.stderr
+        assert len(found.stderr.splitlines()) == 1

@@ -1,0 +1,223 @@
+"""The parts of a training, each alone; whole trainings are in tests/training."""
+
+import math
+
+import pytest
+import torch
+
+from srbench.images import write_png
+from srbench.training.averages import Average
+from srbench.training.breakdown import PATIENCE, Breakdowns, breakdown
+from srbench.training.config import LOWEST_RATE, TrainingConfig, TrainingError
+from srbench.training.curves import write_curves
+from srbench.training.journal import Journal
+from srbench.training.learner import Batch, Learner
+from srbench.training.patches import Patches
+from srbench.training.validation import Best, Validation
+from srbench.types import ImagePair
+
+
+def config(**changes):
+    values = {
+        "steps": 20,
+        "batch": 3,
+        "accumulate": 1,
+        "patch": 16,
+        "learning_rate": 1.0,
+        "betas": (0.9, 0.99),
+        "schedule": "step",
+        "milestones": (0.5, 0.75),
+        "max_grad_norm": 1.0,
+        "average": 0.0,
+        "validate_every": 4,
+        "best": "psnr",
+        "checkpoint_every": 4,
+        "seed": 5,
+    }
+    return TrainingConfig(**values | changes)
+
+
+def test_learning_rate_halves_at_the_milestones():
+    rates = [config().learning_rate_at(step) for step in (0, 9, 10, 14, 15, 19)]
+    assert rates == [1, 1, 0.5, 0.5, 0.25, 0.25]
+
+
+def test_learning_rate_along_a_cosine_that_begins_anew():
+    """As torch's CosineAnnealingWarmRestarts where the periods are equal."""
+    cosine = config(schedule="cosine", milestones=(0.25, 0.5, 0.75))
+    optimizer = torch.optim.SGD([torch.zeros(1)], 1.0)
+    torchs = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 5, eta_min=LOWEST_RATE)
+    for step in range(20):
+        assert cosine.learning_rate_at(step) == pytest.approx(torchs.get_last_lr()[0], abs=1e-9)
+        optimizer.step()
+        torchs.step()
+
+
+def test_noise_belongs_to_the_patch():
+    """Whatever part of the step a batch is, patch 5 gets the same numbers; another step gets others."""
+    hr = torch.zeros(6, 3, 4, 4)
+    whole = Batch(hr, hr, step=3, first=0, seed=1)
+    parts = [part.uniform() for part in whole.parts(3)]
+    assert torch.equal(torch.cat(parts), whole.uniform())
+    assert torch.equal(Batch(hr[:2], hr[:2], 3, 4, 1).uniform(), parts[2])
+    assert not torch.equal(Batch(hr, hr, 4, 0, 1).uniform(), whole.uniform())
+    assert 0 <= whole.uniform().min() < whole.uniform().max() < 1
+    assert whole.uniform().flatten(1).unique(dim=0).shape[0] == 6
+
+
+def test_a_journal_forgets_what_was_cut_off(tmp_path):
+    path = tmp_path / "train.csv"
+    journal = Journal(path)
+    for step in range(4):
+        journal.append(step, {"loss": step / 3, "gradient": 1e-9})
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5])
+    assert [row["step"] for row in Journal(path).read()] == [0, 1, 2]
+    again = Journal(path)
+    again.keep(lambda step: step < 2)
+    for step in (2, 3):
+        again.append(step, {"gradient": 1e-9, "loss": step / 3})
+    assert path.read_bytes() == whole
+    assert Journal(path).read()[3] == {"step": 3, "loss": 1.0, "gradient": 1e-9}
+    path.write_text("step,lo")
+    Journal(path).keep(lambda step: True)
+    assert not path.exists()
+
+
+def test_an_average_is_the_exponential_one():
+    network = torch.nn.Linear(1, 1, bias=False)
+    average, expected = Average(network, 0.9), None
+    for value in (1.0, 2.0, 5.0):
+        torch.nn.init.constant_(network.weight, value)
+        average.update()
+        expected = value if expected is None else 0.9 * expected + 0.1 * value
+        assert float(average.network.weight.detach()) == pytest.approx(expected)
+    other = Average(torch.nn.Linear(1, 1, bias=False), 0.9)
+    other.load_state_dict(average.state_dict())
+    assert torch.equal(other.network.weight, average.network.weight)
+    assert Average(network, 0.0).network is network
+
+
+class Named:
+    def __init__(self, name, higher_is_better, values):
+        self.name, self.higher_is_better, self.values = name, higher_is_better, iter(values)
+
+    def __call__(self, samples, pair):
+        return torch.tensor([next(self.values)])
+
+
+@pytest.mark.parametrize(
+    ("higher", "expected"), [(True, [True, False, False, True]), (False, [True, True, False, False])]
+)
+def test_the_best_is_by_the_direction_of_the_metric(higher, expected):
+    """2, then 1, NaN, 3. A NaN never is the best, not even at first."""
+    metric, best = Named("m", higher, ()), Best()
+    assert not best.see(0, {"m": math.nan}, metric)
+    assert [best.see(step, {"m": value}, metric) for step, value in enumerate((2.0, 1.0, math.nan, 3.0), 1)] == expected
+    again = Best()
+    again.load_state_dict(best.state_dict())
+    assert again.facts() == best.facts() != Best().facts()
+
+
+def test_validation_means_over_the_pictures():
+    pairs = [ImagePair(str(i), torch.rand(3, 4, 4), torch.rand(3, 8, 8)) for i in range(2)]
+    validation = Validation(pairs, [Named("a", True, (1.0, 2.0)), Named("b", False, (0.0, 4.0))])
+    network = torch.nn.Upsample(scale_factor=2)
+    assert validation.measure(network, torch.device("cpu")) == {"a": 1.5, "b": 2.0}
+    assert validation.grid(network, torch.device("cpu")).shape == (3, 16, 24)
+    with pytest.raises(TrainingError, match="unknown metric 'lpips'"):
+        validation.metric("lpips")
+    broken = torch.nn.Sequential(network, torch.nn.Threshold(2.0, math.nan))
+    assert all(math.isnan(value) for value in validation.measure(broken, torch.device("cpu")).values())
+
+
+def test_pictures_held_out_are_not_trained_on(tmp_path):
+    for i in range(30):
+        write_png(tmp_path / "data" / f"{i:02}.png", torch.full((3, 20 + 4 * (i % 3), 24), i, dtype=torch.uint8))
+    patches = Patches(tmp_path / "data", 4, config(batch=64, patch=16))
+    held_out = patches.hold_out(8, 16)
+    assert [pair.name for pair in held_out] == ["00", "10", "20"]
+    assert {pair.hr.shape for pair in held_out} == {(3, 16, 16)}
+    assert [round(255 * float(pair.hr[2, 9, 9])) for pair in held_out] == [0, 10, 20]
+    assert [round(255 * float(pair.lr[2, 3, 3])) for pair in held_out] == [0, 10, 20]
+    assert len(patches.files) == 27
+    seen = {round(255 * float(value)) for step in range(6) for value in patches.batch(step)[1][:, 0, 0, 0]}
+    assert seen == set(range(30)) - {0, 10, 20}
+    assert patches.centres(100, 64)[0].hr.shape == (3, 24, 24)
+
+
+class Line(torch.nn.Module):
+    """Two layers; ``factor`` is what the second multiplies by."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+
+    def forward(self, x):
+        return self.second(self.first(x))
+
+
+def learner(network, loss=None):
+    def mean(batch):
+        value = network(batch.hr.mean((1, 2, 3))[:, None]).square().mean()
+        return value, {"loss": value}
+
+    return Learner("network", network, torch.optim.SGD(network.parameters(), 1.0), loss or mean)
+
+
+BATCH = Batch(torch.ones(2, 3, 2, 2), torch.ones(2, 3, 4, 4), step=41, first=0, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("layer", "value", "said"),
+    [
+        ("second.weight", math.nan, "the weights second.weight are not finite"),
+        ("first.weight", 3e38, "numbers that are not finite, first in second"),
+        ("second.weight", 2e19, "numbers that are not finite, first in the network"),
+        ("first.bias", 1e12, "the network loss is .*, the largest gradient .* that of second.weight"),
+    ],
+)
+def test_a_breakdown_names_the_layer_and_the_step(layer, value, said):
+    network = Line()
+    torch.nn.init.constant_(network.get_parameter(layer), value)
+    if layer == "first.weight":
+        torch.nn.init.constant_(network.second.weight, 100.0)
+    error = breakdown(learner(network), BATCH, 40)
+    assert str(error).startswith(f"{PATIENCE} steps in a row broke down, the last one step 41: ")
+    with pytest.raises(TrainingError, match=f"{said}.*checkpoint of step 40 is kept.*training.learning_rate"):
+        raise error
+
+
+def test_broken_steps_are_counted():
+    counts = Breakdowns()
+    for loss, skipped, in_a_row in [
+        (1.0, 0, 0),
+        (99.0, 0, 0),
+        (101.0, 0, 1),
+        (2.0, 1, 2),
+        (math.nan, 1, 3),
+        (3.0, 0, 0),
+    ]:
+        counts.see({"loss": loss}, skipped=bool(skipped))
+        assert counts.in_a_row == in_a_row
+    assert counts.skipped == 2
+    other = Breakdowns()
+    other.load_state_dict(counts.state_dict())
+    other.see({"loss": 500.0}, skipped=False)
+    assert (other.skipped, other.in_a_row) == (2, 1)
+
+
+def test_curves_of_several_trainings(tmp_path):
+    for name, columns in (("flow", ("bits_per_dim",)), ("gan", ("l1", "adversarial", "critic"))):
+        (tmp_path / name).mkdir()
+        journal = Journal(tmp_path / name / "train.csv")
+        for step in range(1000):
+            journal.append(step, {column: math.nan if step == 3 else 1 / (1 + step) for column in columns})
+    Journal(tmp_path / "gan" / "validation.csv").append(500, {"psnr": 20.0, "lpips": math.nan})
+    write_curves([tmp_path / "flow", tmp_path / "gan"], tmp_path / "one.svg")
+    write_curves([tmp_path / "flow", tmp_path / "gan"], tmp_path / "two.svg")
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+    text = (tmp_path / "one.svg").read_text()
+    assert [f"<!-- {title} -->" in text for title in ("bits_per_dim", "critic", "validation psnr")] == [True] * 3
+    with pytest.raises(TrainingError, match="holds no losses"):
+        write_curves([tmp_path], tmp_path / "three.svg")

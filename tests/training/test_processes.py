@@ -1,0 +1,30 @@
+"""However a step is shared by processes or taken in parts, it is the same step."""
+
+import pytest
+import torch
+
+STEPS = "training.steps=6"
+
+
+@pytest.mark.parametrize(("model", "loss"), [("rrdb", "l1"), ("srflow", "bits_per_dim")])
+def test_two_halves_are_a_whole(trainings, model, loss):
+    """Two processes with half the batch each, or one in two parts: the losses agree to 1e-4 of their size."""
+    settings = (STEPS, "training.batch=4", "training.max_grad_norm=0.5")
+    trainings.train(model, f"{model}-alone", *settings)
+    trainings.train(model, f"{model}-parts", *settings, "training.accumulate=2")
+    assert trainings.ended(trainings.fork(model, f"{model}-two", *settings, ranks=2)) == [0, 0]
+    expected = trainings.losses(f"{model}-alone", loss)
+    for other in ("parts", "two"):
+        assert trainings.losses(f"{model}-{other}", loss) == pytest.approx(expected, rel=1e-4)
+    assert expected[-1] != pytest.approx(expected[0], rel=1e-2)
+    states = [torch.load(trainings.path / f"{model}-two-rank{rank}.pt", weights_only=True)[0] for rank in (0, 1)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_adversaries_in_two_processes_stay_equal(trainings):
+    """Generator and critic have the same parameters on both (each normalises its own share of the batch)."""
+    assert trainings.ended(trainings.fork("esrgan", "esrgan-two", STEPS, "training.batch=4", ranks=2)) == [0, 0]
+    ranks = [torch.load(trainings.path / f"esrgan-two-rank{rank}.pt", weights_only=True) for rank in (0, 1)]
+    for ours, theirs in zip(*ranks, strict=True):
+        trained = [name for name in ours if "running" not in name]
+        assert all(torch.equal(ours[name], theirs[name]) for name in trained)
