@@ -161,7 +161,8 @@ def terminal_table(comparison: Comparison) -> Table:
     """The differences for the terminal; what is supported is bold."""
     table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, header_style="")
     for title in _HEADERS:
-        table.add_column(title.replace(" ", "\n"), justify="left" if title in ("metric", "better") else "right")
+        lines = title.replace("% ", "%\n").replace("p (", "p\n(")
+        table.add_column(lines, justify="left" if title in ("metric", "better") else "right", no_wrap=True)
     for cells, difference in zip(_cells(comparison), comparison.differences, strict=True):
         table.add_row(*(Text(cell, "bold" if difference.better else "") for cell in cells))
     return table
