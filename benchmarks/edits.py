@@ -1,10 +1,13 @@
-"""What edits do to the packaged photographs: python benchmarks/edits.py [style] [content] [spread] [--scale N].
+"""What edits do to the packaged photographs: python benchmarks/edits.py [style content restore spread] [--scale N].
 
-Printed, as Markdown tables, for boxes of 64x64 drawn at random from --seed:
+Printed as Markdown tables, on the central 320x320 of the photographs, with boxes of 64x64 drawn at random from --seed:
 style: the texture of one box moved to another of the same photograph. LR-PSNR beside that of an ordinary sample, and
 how far the texture of the target box is from that of the source box before, after, and in the ordinary sample.
 content: a box of one photograph pasted into another. LR-PSNR and energy across the border of the naive paste and of
-the harmonised one, and the detail that is kept.
+the harmonised one, and the detail that is kept; beside it what comes out where the paste is encoded given the LR that
+is kept, as the paper does, and not its own.
+restore: noise of 20 grey levels, and JPEG at quality 20. PSNR and LPIPS of the damaged picture, of a sample of its LR,
+and of the restored picture.
 spread: the deviation of five samples in the flattest and the steepest quarter of every photograph's LR pixels.
 """
 
@@ -14,28 +17,37 @@ import argparse
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
-from srbench.datasets import packaged_photos
+from srbench.consistent import make_consistent
+from srbench.datasets import cropped, packaged_photos
 from srbench.editing.edit import Editor, box_mask, lr_psnr
 from srbench.editing.figures import TARGET, FigurePanel, write_figure
 from srbench.editing.measures import cut, kept_detail, seam_energy, texture_distance
-from srbench.images import quantize_floor
+from srbench.images import quantize_floor, quantize_round
 from srbench.metrics.perceptual import LPIPS
-from srbench.metrics.pixel import decibels
+from srbench.metrics.pixel import PSNR, decibels
 from srbench.resize import downscale_uint8
 from srbench.types import Box, Dataset, ImagePair
+from srflow import SRFlow
+from srflow.latents import blend, masks, normalize_locations
+from srflow.model import SEAM
 
 SIDE = 64
 """Of a box, in HR pixels: LPIPS takes no smaller picture."""
+CROP = 320
 AROUND = 160
 """Side of the part of a picture that a figure shows."""
 EDIT_TEMPERATURE, SAMPLE_TEMPERATURE = 0.9, 0.8
 SAMPLES = 5
+NOISE, JPEG_QUALITY = 20, 20
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,8 @@ class Trial:
     """What to measure on: the model, the photographs, the random choices."""
 
     editor: Editor
+    model: SRFlow
+    """The editor's."""
     photographs: Dataset
     generator: torch.Generator
     number: int
@@ -69,9 +83,9 @@ def style(trial: Trial) -> None:
     rows = []
     for _ in range(trial.number):
         pair = trial.photograph()
-        source = target = trial.box(pair, trial.editor.model.edit_grid)
+        source = target = trial.box(pair, trial.model.edit_grid)
         while abs(source.x - target.x) < SIDE and abs(source.y - target.y) < SIDE:
-            target = trial.box(pair, trial.editor.model.edit_grid)
+            target = trial.box(pair, trial.model.edit_grid)
         moved = trial.editor.move_style(pair, source, target, EDIT_TEMPERATURE)
         sample = trial.editor.sample(pair, SAMPLE_TEMPERATURE, 1, 0)[0]
         wanted, *found = (cut(pair.hr, source), *(cut(picture, target) for picture in (pair.hr, moved, sample)))
@@ -92,8 +106,8 @@ def style(trial: Trial) -> None:
         f"LR-PSNR minus an ordinary sample's, worst: {min(inside):+.2f} dB in the box, {min(outside):+.2f} dB in all."
     )
     before, after, _, distance_before, distance_after, _ = columns[4:]
-    print(falls("Distance of spectra", before, after))
-    print(falls("LPIPS", distance_before, distance_after))
+    print(falls("Distance of spectra:", before, after))
+    print(falls("LPIPS:", distance_before, distance_after))
 
 
 def content(trial: Trial) -> None:
@@ -109,7 +123,10 @@ def content(trial: Trial) -> None:
         after = trial.editor.harmonise(pasted, pair, mask, EDIT_TEMPERATURE, case)
         fits = [lr_psnr(picture, pair) for picture in (pasted, after)]
         seams = [seam_energy(picture, mask) for picture in (pair.hr, pasted, after)]
-        rows.append((other.name, pair.name, place, *fits, *seams, kept_detail(after, pasted, mask, trial.editor.scale)))
+        paper = given_kept_lr(trial.model, pasted, pair, mask, case)
+        kept, paper_kept = (kept_detail(picture, pasted, mask, trial.editor.scale) for picture in (after, paper))
+        theirs = lr_psnr(paper, pair), seam_energy(paper, mask), paper_kept
+        rows.append((other.name, pair.name, place, *fits, *seams, kept, *theirs))
         if case < 4:
             titles = pair.name, f"from {other.name}", "pasted", "harmonised"
             notes = "", "", f"LR-PSNR {fits[0]:.1f} dB", f"LR-PSNR {fits[1]:.1f} dB"
@@ -118,14 +135,65 @@ def content(trial: Trial) -> None:
             panels += [FigurePanel(title, note, picture, {TARGET: box})
                        for title, note, (picture, box) in zip(titles, notes, shown, strict=True)]  # fmt: skip
     heads = "from | into | box | LR-PSNR pasted | harmonised | seam before | pasted | harmonised | kept detail"
-    print_table(heads, rows)
-    naive, fit, _, pasted_seam, seam, kept = list(zip(*rows, strict=True))[3:]
+    print_table(f"{heads} | given the kept LR: LR-PSNR | seam | kept detail", rows)
+    naive, fit, _, pasted_seam, seam, details, _, other_seam, other_details = list(zip(*rows, strict=True))[3:]
     rise = gaps(fit, naive)
     print(f"LR-PSNR rises by {statistics.mean(rise):.1f} dB on average, {min(rise):.1f} at least.")
-    print(falls("Energy across the border", pasted_seam, seam))
-    print(f"Kept detail: {statistics.mean(kept):.2f} on average, {min(kept):.2f} at least.")
+    print(falls("Energy across the border:", pasted_seam, seam))
+    print(f"Kept detail: {statistics.mean(details):.2f} on average, {min(details):.2f} at least.")
+    print(falls("Energy across the border, encoded given the kept LR:", pasted_seam, other_seam))
+    print(f"Kept detail, encoded given the kept LR: {statistics.mean(other_details):.2f} on average.")
     if trial.figure is not None:
         write_figure(trial.figure, panels)
+
+
+@torch.no_grad()
+def given_kept_lr(model: SRFlow, pasted: Tensor, pair: ImagePair, mask: Tensor, seed: int) -> Tensor:
+    """``SRFlow.transfer_content``, but that the paste is encoded given the LR it has to fit in the end."""
+    lr = pair.lr[None]
+    latents, content = (model.encode(picture[None], lr)[0] for picture in (pair.hr, pasted))
+    weights = masks(mask, [CROP // z.shape[-1] for z in latents], SEAM)
+    generator = torch.Generator().manual_seed(seed)
+    made = model.decode(blend(latents, normalize_locations(content, EDIT_TEMPERATURE, generator), weights), lr)[0]
+    return made if model.config.consistency == "none" else make_consistent(made, pair.lr, model.scale)
+
+
+def restore(trial: Trial) -> None:
+    """Take noise, and the traces of JPEG, out of a picture."""
+    for title, damage in (("noise", noisy), ("JPEG", compressed)):
+        rows = []
+        for name in trial.photographs:
+            hr = trial.photographs.read(name).hr
+            given = damage(hr, trial.generator)
+            pair = ImagePair(name, lr_of(given, trial.editor.scale), given)
+            sample = trial.editor.sample(pair, SAMPLE_TEMPERATURE, 1, 0)[0]
+            pictures = given, sample, trial.editor.restore(pair, SAMPLE_TEMPERATURE, 0)
+            truth = ImagePair(name, pair.lr, hr)
+            ratios = [float(PSNR()(picture[None], truth)) for picture in pictures]
+            rows.append((name, *ratios, *(lpips(picture, hr) for picture in pictures)))
+        print_table(f"{title} | PSNR given | of a sample | restored | LPIPS given | of a sample | restored", rows)
+        psnr_given, psnr_sample, psnr, lpips_given, lpips_sample, distance = list(zip(*rows, strict=True))[1:]
+        print(rises(f"{title}: PSNR, given to restored,", psnr_given, psnr))
+        print(rises(f"{title}: PSNR, sample to restored,", psnr_sample, psnr))
+        print(falls(f"{title}: LPIPS, given to restored,", lpips_given, distance))
+        print(falls(f"{title}: LPIPS, sample to restored,", lpips_sample, distance) + "\n")
+
+
+def noisy(hr: Tensor, generator: torch.Generator) -> Tensor:
+    """HR with normal noise, in steps of 1/255."""
+    return quantize_round(hr + NOISE / 255 * torch.randn(hr.shape, generator=generator)).float() / 255
+
+
+def compressed(hr: Tensor, generator: torch.Generator) -> Tensor:
+    """HR as JPEG gives it back."""
+    buffer = BytesIO()
+    Image.fromarray(quantize_round(hr).permute(1, 2, 0).numpy()).save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return torch.from_numpy(np.array(Image.open(buffer))).permute(2, 0, 1).float() / 255
+
+
+def lr_of(hr: Tensor, scale: int) -> Tensor:
+    """LR as every benchmark makes it."""
+    return downscale_uint8(quantize_round(hr)[None], scale)[0].float() / 255
 
 
 def spread(trial: Trial) -> None:
@@ -140,7 +208,7 @@ def spread(trial: Trial) -> None:
         rows.append((name, float(ordered[:quarter].mean()), float(ordered[-quarter:].mean())))
     print_table("photograph | flattest quarter | steepest quarter", rows)
     _, flat, steep = zip(*rows, strict=True)
-    print(falls("Deviation in grey levels, from the steepest to the flattest quarter", steep, flat))
+    print(falls("Deviation in grey levels, from the steepest to the flattest quarter:", steep, flat))
 
 
 def steepness(lr: Tensor) -> Tensor:
@@ -176,9 +244,18 @@ def gaps(these: Iterable[float], those: Iterable[float]) -> list[float]:
 
 def falls(what: str, before: Sequence[float], after: Sequence[float]) -> str:
     """A sentence."""
-    fallen = sum(gap < 0 for gap in gaps(after, before))
+    return moves(what, "falls", sum(gap < 0 for gap in gaps(after, before)), before, after)
+
+
+def rises(what: str, before: Sequence[float], after: Sequence[float]) -> str:
+    """A sentence."""
+    return moves(what, "rises", sum(gap > 0 for gap in gaps(after, before)), before, after)
+
+
+def moves(what: str, how: str, often: int, before: Sequence[float], after: Sequence[float]) -> str:
+    """A sentence."""
     means = f"from {statistics.mean(before):.3g} to {statistics.mean(after):.3g} on average"
-    return f"{what}: falls in {fallen} of {len(before)}, {means}."
+    return f"{what} {how} in {often} of {len(before)}, {means}."
 
 
 def print_table(heads: str, rows: Sequence[tuple[object, ...]]) -> None:
@@ -189,13 +266,13 @@ def print_table(heads: str, rows: Sequence[tuple[object, ...]]) -> None:
     print()
 
 
-TRIALS: dict[str, Callable[[Trial], None]] = {"style": style, "content": content, "spread": spread}
+TRIALS: dict[str, Callable[[Trial], None]] = {"style": style, "content": content, "restore": restore, "spread": spread}
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("trials", nargs="*", metavar="style|content|spread", help="all without any")
+    parser.add_argument("trials", nargs="*", metavar="|".join(TRIALS), help="all without any")
     parser.add_argument("--model", default="srflow")
     parser.add_argument("--scale", type=int, default=8)
     parser.add_argument("--number", type=int, default=20, help="of pairs of boxes, and of pastes")
@@ -205,11 +282,13 @@ def main() -> None:
     if unknown := set(arguments.trials) - TRIALS.keys():
         parser.error(f"{unknown.pop()!r} is none of {', '.join(TRIALS)}")
     editor = Editor(arguments.model, arguments.scale, "cpu")
+    if not isinstance(editor.model, SRFlow):
+        parser.error(f"{arguments.model} is not SRFlow")
     for name in arguments.trials or TRIALS:
         print(f"\n## {name}, {arguments.model} {arguments.scale}x, seed {arguments.seed}\n")
         generator = torch.Generator().manual_seed(arguments.seed)
-        photographs = packaged_photos(arguments.scale)
-        TRIALS[name](Trial(editor, photographs, generator, arguments.number, arguments.figure))
+        photographs = cropped(packaged_photos(arguments.scale), arguments.scale, CROP)
+        TRIALS[name](Trial(editor, editor.model, photographs, generator, arguments.number, arguments.figure))
 
 
 if __name__ == "__main__":
