@@ -39,9 +39,12 @@ def write_run(folder: Path, pictures: int, models: int, samples: int) -> None:
     labels = [f"model-{k + 1}" for k in range(models)]
     for name in names[: len(photos)]:
         write_pictures(folder / "images", name, labels, samples, generator)
+    written = list((folder / "images").rglob("*.png"))
     for place, name in enumerate(names[len(photos) :]):
-        for path in (folder / "images").rglob(f"{photos[place % len(photos)]}*.png"):
-            os.link(path, path.with_name(path.name.replace(photos[place % len(photos)], name)))
+        photo = photos[place % len(photos)]
+        for path in written:
+            if path.stem == photo or path.stem.startswith(f"{photo}_sample"):
+                os.link(path, path.with_name(path.name.replace(photo, name)))
     metrics = [load_metric(name) for name in COLUMNS]
     rows = []
     for label in labels:
