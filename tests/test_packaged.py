@@ -151,8 +151,8 @@ def test_no_benchmark_photograph_was_trained_on():
 
 
 def test_the_models_of_the_first_command_are_packaged():
-    """``srbench run --models srflow,esrgan --scale 8`` works at once, and so does the training from rrdb."""
-    assert {"esrgan-mini-x8", "rrdb-mini-x8", "srflow-mini-x8"} <= {path.stem for path in WEIGHTS}
+    """``srbench run --models srflow,esrgan --scale 8`` works at once, or 4, and so does the training from rrdb."""
+    assert {f"{model}-mini-x{scale}" for model in PRESETS for scale in (4, 8)} == {path.stem for path in WEIGHTS}
 
 
 def own_network(path):
@@ -219,9 +219,10 @@ class TestWeights:
             assert (result.mean() - lr.mean()).abs() < 0.1, "as bright as LR"
 
 
-def test_srflow_stays_finite_where_it_has_never_been():
+@pytest.mark.parametrize("scale", [4, 8])
+def test_srflow_stays_finite_where_it_has_never_been(scale):
     """No photograph is like these: what is bounded in the network keeps them from overflowing."""
-    model = load_model("srflow", 8, "cpu").model
+    model = load_model("srflow", scale, "cpu").model
     noise = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0))
     checkerboard = torch.arange(16).add(torch.arange(16)[:, None]).remainder(2).float().expand(3, 16, 16)
     line = torch.zeros(3, 16, 16)
@@ -231,11 +232,12 @@ def test_srflow_stays_finite_where_it_has_never_been():
         assert result.isfinite().all()
 
 
-def test_srflow_and_esrgan_started_from_the_packaged_rrdb():
+@pytest.mark.parametrize("scale", [4, 8])
+def test_srflow_and_esrgan_started_from_the_packaged_rrdb(scale):
     """The flow's encoder was RRDB's for half of the training, ESRGAN's generator is RRDB moved a little."""
-    start = load_rrdb(8).state_dict()
-    esrgan = load_model("esrgan", 8, "cpu").model.state_dict()
-    encoder = load_model("srflow", 8, "cpu").model.encoder.state_dict()
+    start = load_rrdb(scale).state_dict()
+    esrgan = load_model("esrgan", scale, "cpu").model.state_dict()
+    encoder = load_model("srflow", scale, "cpu").model.encoder.state_dict()
     assert esrgan.keys() == start.keys()
     assert encoder.keys() < start.keys()
     for network in (esrgan, encoder):
@@ -244,12 +246,13 @@ def test_srflow_and_esrgan_started_from_the_packaged_rrdb():
         assert 0 < moved.norm() < 0.5 * whole.norm()
 
 
-@pytest.fixture(scope="module")
-def crops():
-    """Four photographs, the central 128 x 128 of each, at 8x: name of a metric and of a model -> four numbers."""
-    photos = cropped(load_dataset("photos", 8), 8, 128)
+@pytest.fixture(scope="module", params=[4, 8])
+def crops(request):
+    """Four photographs, the central 128 x 128 of each: name of a metric and of a model -> the mean of four numbers."""
+    scale = request.param
+    photos = cropped(load_dataset("photos", scale), scale, 128)
     pairs = [photos.read(name) for name in ("dog", "lake-sherburne", "o4", "roman-colosseum")]
-    models = {name: load_model(name, 8, "cpu").model for name in ("bicubic", "rrdb", "esrgan", "srflow")}
+    models = {name: load_model(name, scale, "cpu").model for name in ("bicubic", "rrdb", "esrgan", "srflow")}
     results = {}
     with torch.no_grad():
         for name, model in models.items():
@@ -274,7 +277,11 @@ def test_rrdb_is_closer_than_bicubic(crops):
 @pytest.mark.parametrize("model", ["esrgan", "srflow"])
 def test_esrgan_and_srflow_look_better_than_bicubic(crops, model):
     assert crops("lpips", model) < crops("lpips", "bicubic") - 0.02
-    assert crops("niqe", model) < crops("niqe", "bicubic") - 1
+    assert crops("brisque", model) < crops("brisque", "bicubic") - 1
+
+
+def test_srflow_looks_like_a_photograph(crops):
+    assert crops("niqe", "srflow") < crops("niqe", "bicubic") - 1
 
 
 def test_samples_of_srflow_shrink_back(crops):
