@@ -18,6 +18,7 @@ from torch import Tensor
 
 from baselines.pretrained import require_shapes
 from baselines.rrdb import RRDBConfig, RRDBNet
+from baselines.vgg import convert_vgg19
 from srbench.config import load_preset
 from srbench.weights.files import WeightsError
 
@@ -60,8 +61,12 @@ def convert_rrdb(tensors: Mapping[str, Tensor], preset: str | None) -> Weights |
 def convert_esrgan(tensors: Mapping[str, Tensor], preset: str | None) -> Weights | None:
     """ESRGAN's generator: released for 4x (preset ``df2k-x4``); others by a TOML preset of their own, or without one.
 
+    With the preset ``vgg19`` torchvision's network of that name, by whose features the generator is trained.
     Raises WeightsError, PresetError.
     """
+    if preset == "vgg19":
+        features = convert_vgg19(tensors)
+        return None if features is None else (features, {"model": "vgg19", "preset": "vgg19"})
     official = official_names(tensors)
     if not _is_rrdb(official) or (preset not in (None, "df2k-x4") and not str(preset).endswith(".toml")):
         return None

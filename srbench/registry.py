@@ -4,7 +4,10 @@ Only what is asked for is imported, so a broken plugin harms nobody else. A mode
 
     srflow                      a registered model
     srflow:FILE                 a registered model with the weights of a file or an official checkpoint
+    srflow:RUN                  the same, with those of the finished training in a folder
     srflow:NAME                 the same, by a name of ``srbench weights list`` that has been fetched
+    esrgan@0.7                  0.7 of the weights and 0.3 of those they started from (network interpolation); also
+                                with a colon and any of the above
     package.module:Name         a class or function that makes a model
     path/to/file.py:Name        the same, in a file
     label=FOLDER                results made elsewhere, paired by name
@@ -21,11 +24,12 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import math
 import re
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -48,7 +52,7 @@ from srbench.types import (
     Weighted,
     WeightsInfo,
 )
-from srbench.weights.files import WeightsError, sha256_file
+from srbench.weights.files import WeightsError, sha256_file, weights_in
 from srbench.weights.table import cached_path, released_weights
 
 KINDS = ("models", "metrics", "datasets", "trainers", "converters")
@@ -61,6 +65,7 @@ RESERVED = ("hr", "lr")
 CONSISTENT = "+consistent"
 """Ends the name of a model whose pictures are made consistent."""
 
+_INTERPOLATED = re.compile(r"([^:/@]+)@([^:/@]+)")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
@@ -91,6 +96,8 @@ class _Source:
     code: str
     """Version or hash of the code."""
     weights: Path | None = None
+    strength: float | None = None
+    """Share of the weights in an interpolated network."""
 
 
 def registered(kind: str) -> dict[str, EntryPoint]:
@@ -182,6 +189,9 @@ def _load(kind: str, name: str) -> Any:  # noqa: ANN401 - whatever the entry poi
 def _find(text: str, spec: str) -> _Source:
     before, colon, after = text.rpartition(":")
     points = registered("models")
+    if interpolated := _INTERPOLATED.fullmatch(before if colon else text):
+        name, share = interpolated[1], interpolated[2]
+        return _interpolated(_find(f"{name}:{after}" if colon else name, spec), spec, share)
     if not colon:
         if text not in points and Path(text).is_dir():
             raise RegistryError(f"{spec}: a folder of results needs a label; write NAME={text}")
@@ -190,7 +200,7 @@ def _find(text: str, spec: str) -> _Source:
         return _Source(_load("models", text), text, _version(points[text]))
     if before in points:
         path = _weights_file(after, spec)
-        label = re.sub("[^A-Za-z0-9._+-]", "-", path.stem)
+        label = re.sub("[^A-Za-z0-9._+-]", "-", path.stem if path == Path(after) else Path(after).resolve().name)
         label = label if label.startswith(f"{before}-") else f"{before}-{label}"
         return _Source(_load("models", before), label, _version(points[before]), path)
     if before.endswith(".py"):
@@ -201,8 +211,20 @@ def _find(text: str, spec: str) -> _Source:
     raise RegistryError(unknown("model", before, names))
 
 
+def _interpolated(source: _Source, spec: str, share: str) -> _Source:
+    try:
+        strength = float(share)
+    except ValueError:
+        strength = math.nan
+    if not 0 <= strength <= 1:
+        raise RegistryError(f"{spec}: {share} is no share of the weights; write a number from 0 to 1, as in esrgan@0.7")
+    if not _takes(source.factory, "strength"):
+        raise RegistryError(f"{spec}: {source.label} cannot be interpolated; leave @{share} out")
+    return replace(source, label=f"{source.label}-{share}", code=f"{source.code} @{strength}", strength=strength)
+
+
 def _weights_file(text: str, spec: str) -> Path:
-    path = Path(text)
+    path = weights_in(Path(text))
     if path.is_file():
         return path
     if text not in released_weights():
@@ -240,6 +262,8 @@ def _made(source: _Source, text: str, scale: int) -> Any:  # noqa: ANN401 - a mo
             name = text.rpartition(":")[0]
             raise RegistryError(f"{text}: the model {name} takes no weights file; leave it out")
         arguments["weights"] = source.weights
+    if source.strength is not None:
+        arguments["strength"] = source.strength
     return _call(text, source.factory, **arguments)
 
 

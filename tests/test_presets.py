@@ -32,9 +32,7 @@ SRFLOW, RRDB, ESRGAN = (
 
 
 def scale_of(preset):
-    if isinstance(preset, ESRGANPreset):
-        return preset.scale
-    return preset.network.scale if isinstance(preset, RRDBPreset) else preset.network.encoder.scale
+    return preset.network.encoder.scale if isinstance(preset, SRFlowPreset) else preset.network.scale
 
 
 def built(preset):
@@ -52,7 +50,7 @@ def test_no_preset_lies_elsewhere():
     assert found - {path for path, _ in PRESETS} == {ROOT / "srbench" / "weights" / "table.toml"}
     assert len(SRFLOW) >= 5
     assert len(RRDB) >= 6
-    assert len(ESRGAN) >= 2
+    assert set(SRFLOW) <= set(ESRGAN)
 
 
 @EVERY
@@ -147,16 +145,30 @@ def test_the_encoder_is_the_rrdb_network_of_the_same_name(name):
 
 @pytest.mark.parametrize("name", ESRGAN)
 def test_esrgan_starts_from_an_rrdb_preset(name):
-    assert RRDB[name].network.scale == ESRGAN[name].scale
-    losses = ESRGAN[name].losses
-    assert min(losses.pixel_weight, losses.perceptual_weight, losses.adversarial_weight) > 0
-    assert 0 < losses.discriminator_rate <= 1
+    """The released ones from psnr-x4, whose long skip is ESRGAN's; all others from that of the same name."""
+    preset = ESRGAN[name]
+    assert preset.network == RRDB["psnr-x4" if name == "df2k-x4" else name].network
+    assert min(preset.losses.pixel_weight, preset.losses.perceptual_weight, preset.losses.adversarial_weight) > 0
+    assert 0 < preset.losses.discriminator_rate <= 1
+    assert preset.losses.perceptual_layer in LAYERS[preset.losses.perceptual_network]
 
 
-def test_the_perceptual_layer_exists_in_vgg16():
-    """Simonyan and Zisserman, table 1, column D: 2, 2, 3, 3 and 3 convolutions in five stages."""
-    convolutions = {f"conv{stage}_{i}" for stage, number in enumerate((2, 2, 3, 3, 3), 1) for i in range(1, number + 1)}
-    assert {preset.losses.perceptual_layer for preset in ESRGAN.values()} <= convolutions == set(LAYERS)
+def test_perceptual_networks_have_their_convolutions():
+    """Simonyan and Zisserman, table 1, columns D and E: 13 and 16 convolutions in five stages."""
+    assert {name: len(layers) for name, layers in LAYERS.items()} == {"vgg16": 13, "vgg19": 16}
+    assert LAYERS["vgg19"][-1] == "conv5_4"
+    assert LAYERS["vgg16"][-1] == "conv5_3"
+
+
+@pytest.mark.parametrize("name", ["celeba-x8", "df2k-x4", "df2k-x8"])
+def test_esrgan_as_published(name):
+    """ESRGAN, sections 3.3 and 4.1, and BasicSR's train_ESRGAN_x4.yml; for 8x the same."""
+    losses, training = ESRGAN[name].losses, ESRGAN[name].training
+    assert (losses.pixel_weight, losses.perceptual_weight, losses.adversarial_weight) == (1e-2, 1.0, 5e-3)
+    assert (losses.perceptual_network, losses.perceptual_layer) == ("vgg19", "conv5_4")
+    assert (losses.discriminator_width, losses.discriminator_rate) == (64, 1.0)
+    assert (training.patch, training.batch, training.learning_rate, training.average) == (128, 16, 1e-4, 0.999)
+    assert [m * training.steps for m in training.milestones] == [50_000, 100_000, 200_000, 300_000]
 
 
 def test_mini_presets_are_small():

@@ -29,7 +29,7 @@ _PATH = click.Path(path_type=Path)
               "[default: made from HR]")  # fmt: skip
 @click.option("--validation", type=_PATH, metavar="DIR", help="HR pictures to validate on. [default: some of --data, "
               "which are then not trained on]")  # fmt: skip
-@click.option("--start", type=_PATH, help="Weights to start from.")
+@click.option("--start", type=_PATH, help="Weights to start from: a file, or the folder of a training.")
 @click.option("--out", type=_PATH, help="Folder of the training. [default: runs/NAME-PRESET]")
 @click.option("--tensorboard", is_flag=True, help="Write for TensorBoard too, into the folder of the training.")
 @click.option("--device", default="auto", show_default=True, type=DEVICES)
@@ -51,10 +51,13 @@ def train(name: str | None, device: str, resume: Path | None, **given: object) -
     from srbench.registry import load_metric, load_trainer
     from srbench.training.resume import resumed
     from srbench.types import TrainingRequest
+    from srbench.weights.files import weights_in
 
     warn_in_one_line()
     if os.environ.get("RANK", "0") != "0":
         warnings.simplefilter("ignore")  # process 0 has said it
+    if "start" in asked:
+        asked["start"] = weights_in(Path(str(asked["start"])))
     metrics = tuple(map(load_metric, METRICS))
     if resume is not None:
         name, request = resumed(resume, choose_device(device), metrics)

@@ -33,7 +33,7 @@ from srbench.types import TrainingRequest
 from srbench.weights.files import save_weights
 
 PRESET, DESCRIPTION, CHECKPOINT = "preset.toml", "training.json", "checkpoint.pt"
-WEIGHTS, BEST = "weights.safetensors", "best.safetensors"
+BEST = "best.safetensors"
 LOSSES, METRICS = "train.csv", "validation.csv"
 CURVE_POINTS = 40
 """Of how many points at most the curve of a loss consists that weights carry."""
@@ -115,7 +115,7 @@ class TrainingFolder:
         self.metrics.keep(lambda at: at <= step)
 
     def save_weights(self, name: str, network: torch.nn.Module, storage: str, facts: dict[str, str]) -> Path:
-        """Write the weights of a network as WEIGHTS or BEST, with all that is known of them; returns the path."""
+        """Write the weights of a network as TRAINED or BEST, with all that is known of them; returns the path."""
         tensors = {key: value.to(getattr(torch, storage)).contiguous() for key, value in network.state_dict().items()}
         config, losses = json.dumps(cattrs.unstructure(network.config)), json.dumps(_curves(self.losses.read()))
         save_weights(self.path / name, tensors, self.facts | facts | {"config": config, "losses": losses})

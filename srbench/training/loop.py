@@ -24,12 +24,13 @@ from srbench.training.averages import Average
 from srbench.training.breakdown import PATIENCE, Breakdowns, breakdown
 from srbench.training.config import TrainingConfig, TrainingPreset
 from srbench.training.curves import write_curves
-from srbench.training.folder import BEST, WEIGHTS, Stateful, TrainingFolder
+from srbench.training.folder import BEST, Stateful, TrainingFolder
 from srbench.training.learner import Batch, Learner
 from srbench.training.patches import Patches
 from srbench.training.validation import MOST, SIDE, Best, Validation
 from srbench.training.view import Board, View
 from srbench.types import ImagePair, TrainingRequest
+from srbench.weights.files import TRAINED
 
 
 class Training:
@@ -98,7 +99,7 @@ class Training:
         if main:
             self._finish(average.network, best)
         self._accelerator.wait_for_everyone()
-        return self._folder.path / WEIGHTS
+        return self._folder.path / TRAINED
 
     def _take_step(
         self, batch: Batch, learners: Sequence[Learner], breakdowns: Breakdowns
@@ -176,7 +177,7 @@ class Training:
 
     def _finish(self, network: torch.nn.Module, best: Best) -> None:
         facts = {"metrics": json.dumps(best.last)} if best.last else {}
-        self._folder.save_weights(WEIGHTS, network, self._preset.storage, facts)
+        self._folder.save_weights(TRAINED, network, self._preset.storage, facts)
         write_curves([self._folder.path], self._folder.path / "loss.svg")
 
     def _validation_pairs(self) -> list[ImagePair]:

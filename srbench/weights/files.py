@@ -18,6 +18,9 @@ from torch import Tensor
 from srbench.images import write_whole
 from srbench.types import SRBenchError
 
+TRAINED = "weights.safetensors"
+"""What a finished training leaves in its folder."""
+
 
 class WeightsError(SRBenchError):
     """A weights file that is missing, damaged, or of another model."""
@@ -37,6 +40,20 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise _unreadable(path, error) from None
     require_finite(tensors, path)
     return tensors, metadata
+
+
+def weights_in(path: Path) -> Path:
+    """The weights file of the finished training in the folder ``path``; a path that is no folder is given back.
+
+    Raises WeightsError for a folder without one.
+    """
+    if not path.is_dir():
+        return path
+    if (path / TRAINED).is_file():
+        return path / TRAINED
+    if (path / "training.json").is_file():
+        raise WeightsError(f"{path}: the training is not finished; go on with it: srbench train --resume {path}")
+    raise WeightsError(f"{path}: a folder without {TRAINED}; name a weights file or the folder of a training")
 
 
 def require_finite(tensors: Mapping[str, Tensor], path: Path) -> None:

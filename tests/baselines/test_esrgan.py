@@ -1,3 +1,4 @@
+import json
 import math
 
 import numpy as np
@@ -5,9 +6,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from baselines.esrgan import Discriminator, discriminator_loss, generator_loss
-from baselines.vgg import LAYERS, PerceptualLoss, _ArraysOnly, _convert
+from baselines.esrgan import Discriminator, discriminator_loss, generator_loss, load_esrgan
+from baselines.rrdb import RRDBConfig, RRDBNet, load_rrdb
+from baselines.vgg import LAYERS, PerceptualLoss, _ArraysOnly, _convert, load_vgg
+from srbench.fetch import add
+from srbench.registry import load_model
 from srbench.training.config import TrainingError
+from srbench.types import SRBenchError
+from srbench.weights.files import WeightsError, save_weights, sha256_file
 
 
 def log_sigmoid(x):
@@ -39,10 +45,10 @@ def test_discriminator():
         Discriminator(100, 4)
 
 
-def vgg(seed=0):
+def vgg(seed=0, network="vgg16"):
     """Small stand-ins with the real names and depths."""
     generator, tensors, before = torch.Generator().manual_seed(seed), {}, 3
-    for i, name in enumerate(LAYERS):
+    for i, name in enumerate(LAYERS[network]):
         width = 4 + i
         tensors[f"{name}.weight"] = torch.randn(width, before, 3, 3, generator=generator) * 0.2
         tensors[f"{name}.bias"] = torch.randn(width, generator=generator)
@@ -63,7 +69,7 @@ def test_perceptual_loss_compares_before_the_relu():
         return conv(F.max_pool2d(conv(x, "conv1_2").relu(), 2), "conv2_1")
 
     a, b = torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16)
-    loss = PerceptualLoss(tensors, "conv2_1")
+    loss = PerceptualLoss(tensors, "vgg16", "conv2_1")
     torch.testing.assert_close(loss(a, b), (features(a) - features(b)).abs().mean())
     assert loss(a, a).item() == 0
     assert not any(parameter.requires_grad for parameter in loss.parameters())
@@ -71,7 +77,7 @@ def test_perceptual_loss_compares_before_the_relu():
 
 def test_unknown_layer():
     with pytest.raises(TrainingError, match=r"conv9_9.*conv1_1"):
-        PerceptualLoss(vgg(), "conv9_9")
+        PerceptualLoss(vgg(), "vgg16", "conv9_9")
 
 
 def test_checkpoint_conversion(tmp_path):
@@ -79,7 +85,7 @@ def test_checkpoint_conversion(tmp_path):
     import pickle
 
     tree = {"VGG16_0": {}}
-    for i, name in enumerate(LAYERS):
+    for i, name in enumerate(LAYERS["vgg16"]):
         weight = vgg()[f"{name}.weight"].numpy()
         tree["VGG16_0"][f"Conv_{i}"] = {
             "kernel": weight.transpose(2, 3, 1, 0),
@@ -96,3 +102,74 @@ def test_checkpoint_conversion(tmp_path):
     with pytest.raises(TrainingError, match=r"builtins\.print"):
         _ArraysOnly(io.BytesIO(pickle.dumps(Evil()))).load()
     assert np.array_equal(_ArraysOnly(io.BytesIO(pickle.dumps(np.arange(3)))).load(), np.arange(3))
+
+
+def torchvisions(network="vgg19"):
+    """The stand-in under torchvision's names, which count every layer."""
+    import torchvision
+
+    reference = getattr(torchvision.models, network)
+    with torch.device("meta"):
+        names = [name for name in reference().state_dict() if name.startswith("features.")]
+    return dict(zip(names, vgg(network=network).values(), strict=True)) | {"classifier.0.bias": torch.zeros(3)}
+
+
+def test_torchvisions_vgg19_becomes_a_perceptual_network(tmp_path, monkeypatch):
+    """As ``srbench weights add vgg19 FILE``; until then a training says what to do."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(TrainingError, match=r"srbench weights fetch vgg19.*add vgg19 FILE.*perceptual_network=vgg16"):
+        load_vgg("vgg19")
+    torch.save(torchvisions(), tmp_path / "given.pth")
+    add("vgg19", str(tmp_path / "given.pth"))
+    kept, expected = load_vgg("vgg19"), vgg(network="vgg19")
+    assert kept.keys() == expected.keys()
+    assert all(torch.equal(kept[name], expected[name]) for name in kept)
+    assert PerceptualLoss(kept, "vgg19", "conv5_4")(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16)) > 0
+
+
+def test_another_network_is_no_vgg19(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    torch.save(torchvisions("vgg16"), tmp_path / "given.pth")
+    with pytest.raises(SRBenchError, match="no checkpoint of esrgan with the preset vgg19"):
+        add("vgg19", str(tmp_path / "given.pth"))
+
+
+def saved(path, network, model, **facts):
+    config = {"scale": 4, "features": 4, "growth": 2, "blocks": 1, "long_skip": "first"}
+    facts = {"model": model, "scale": "4", "config": json.dumps(config), **facts}
+    save_weights(path, network.state_dict(), facts)
+    return path
+
+
+def test_networks_between_rrdb_and_esrgan(tmp_path):
+    """ESRGAN, equation 4: every weight is as far between those of the two as is asked for."""
+    torch.manual_seed(0)
+    config = RRDBConfig(4, 4, 2, 1)
+    start = saved(tmp_path / "rrdb.safetensors", before := RRDBNet(config), "rrdb")
+    (tmp_path / "run").mkdir()
+    facts = {"start": sha256_file(start)}
+    end = saved(tmp_path / "run" / "weights.safetensors", after := RRDBNet(config), "esrgan", **facts)
+    with pytest.raises(WeightsError, match="not known here"):
+        load_esrgan(4, end, 0.5)
+    (tmp_path / "run" / "training.json").write_text(json.dumps({"request": {"start": str(start)}}))
+    lr = torch.rand(1, 3, 5, 6)
+    with torch.no_grad():
+        for strength, network in ((0.0, before), (1.0, after)):
+            torch.testing.assert_close(load_esrgan(4, end, strength)(lr), network(lr))
+        between = load_model(f"esrgan@0.25:{tmp_path / 'run'}", 4, "cpu")
+        expected = 0.75 * before.conv_last.weight + 0.25 * after.conv_last.weight
+        torch.testing.assert_close(between.model.conv_last.weight.detach(), expected)
+    assert between.label == "esrgan-run-0.25"
+    digests = {load_model(f"esrgan@{share}:{end}", 4, "cpu").digest for share in ("0", "0.25", "0.5")}
+    assert len(digests) == 3
+    save_weights(start, {name: value + 1 for name, value in before.state_dict().items()}, {"model": "rrdb"})
+    with pytest.raises(WeightsError, match="not known here"):
+        load_esrgan(4, end, 0.5)
+
+
+def test_the_packaged_networks_can_be_interpolated():
+    rrdb, esrgan, between = load_rrdb(8), load_esrgan(8), load_model("esrgan@0.7", 8, "cpu")
+    expected = 0.3 * rrdb.conv_last.weight + 0.7 * esrgan.conv_last.weight
+    torch.testing.assert_close(between.model.conv_last.weight, expected)
+    assert between.label == "esrgan-0.7"
+    assert between.weights.sha256 not in (rrdb.weights.sha256, esrgan.weights.sha256)

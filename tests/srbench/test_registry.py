@@ -20,7 +20,7 @@ from srbench.registry import (
 )
 from srbench.resize import downscale
 from srbench.types import SRBenchError
-from srbench.weights.files import WeightsError, save_weights
+from srbench.weights.files import WeightsError, save_weights, sha256_file
 
 PLUGIN = '''
 from pathlib import Path
@@ -101,6 +101,39 @@ def test_a_weights_file(plugins, tmp_path):
     assert load_model(f"mine:{moved}", 8, "cpu").digest != loaded.digest
     with pytest.raises(WeightsError, match="absent: no such weights file"):
         load_model("mine:absent", 8, "cpu")
+
+
+def test_a_finished_training_is_a_model(plugins, tmp_path):
+    run = tmp_path / "my run"
+    run.mkdir()
+    with pytest.raises(WeightsError, match=r"a folder without weights\.safetensors"):
+        load_model(f"mine:{run}", 8, "cpu")
+    (run / "training.json").touch()
+    with pytest.raises(WeightsError, match="not finished; go on with it: srbench train --resume"):
+        load_model(f"mine:{run}", 8, "cpu")
+    save_weights(run / "weights.safetensors", {"a": torch.ones(1)}, {})
+    loaded = load_model(f"mine:{run}", 8, "cpu")
+    assert loaded.label == "mine-my-run"
+    assert loaded.weights.sha256 == sha256_file(run / "weights.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("spec", "fault"),
+    [
+        ("esrgan@1.5", "1.5 is no share of the weights; write a number from 0 to 1"),
+        ("esrgan@half", "half is no share"),
+        ("mine@0.5", "mine cannot be interpolated; leave @0.5 out"),
+        ("esrgam@0.5", "did you mean esrgan"),
+    ],
+)
+def test_what_cannot_be_interpolated(spec, fault, tmp_path, monkeypatch):
+    points = [EntryPoint("mine", "builtins:dict", "srbench.models"), EntryPoint("esrgan", "x:y", "srbench.models")]
+    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+    monkeypatch.setattr(EntryPoint, "load", lambda self: lambda strength: None)
+    if spec.startswith("mine"):
+        monkeypatch.setattr(EntryPoint, "load", lambda self: lambda: None)
+    with pytest.raises(RegistryError, match=fault):
+        load_model(spec, 8, "cpu")
 
 
 def test_weights_for_a_model_without_weights(tmp_path):

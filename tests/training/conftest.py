@@ -42,8 +42,8 @@ PRESETS = {
     "rrdb": f"[network]\n{ENCODER}{TRAINING.format(average=0.9)}",
     "srflow": f"[network]\nstacked = [0]\nsteps = 1\nwidth = 8\n[network.encoder]\n{ENCODER}"
     f"{TRAINING.format(average=0.0)}",
-    "esrgan": "scale = 4\n[losses]\npixel_weight = 1.0\nperceptual_weight = 1.0\nadversarial_weight = 0.1\n"
-    'perceptual_layer = "conv1_1"\ndiscriminator_width = 2\ndiscriminator_rate = 0.5\n'
+    "esrgan": f"[network]\n{ENCODER}[losses]\npixel_weight = 1.0\nperceptual_weight = 1.0\nadversarial_weight = 0.1\n"
+    'perceptual_network = "vgg16"\nperceptual_layer = "conv1_1"\ndiscriminator_width = 2\ndiscriminator_rate = 0.5\n'
     f"{TRAINING.format(average=0.5)}",
 }
 TRAINERS = {
@@ -53,7 +53,7 @@ TRAINERS = {
 }
 
 
-def small_vgg():
+def small_vgg(network="vgg16"):
     generator = torch.Generator().manual_seed(0)
     return {"conv1_1.weight": torch.randn(8, 3, 3, 3, generator=generator), "conv1_1.bias": torch.zeros(8)}
 
@@ -175,4 +175,4 @@ def trainings(tmp_path_factory, own_cache):
 
 @pytest.fixture(autouse=True)
 def vgg(monkeypatch):
-    monkeypatch.setattr("baselines.train.load_vgg16", small_vgg)
+    monkeypatch.setattr("baselines.train.load_vgg", small_vgg)
