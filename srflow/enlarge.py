@@ -61,7 +61,9 @@ class _AddConvolvedEnlarged(torch.autograd.Function):
         products = _windows_transposed(_windows_transposed(windows, 2, 4), 1, 3).flatten(3)
         products = products.permute(0, 3, 1, 2)
         grad_x = convolve(products, taps.T[..., None, None]) if ctx.needs_input_grad[1] else None
-        grad_taps = conv2d_weight(x, (*taps.shape, 1, 1), products).flatten(1) if ctx.needs_input_grad[2] else None
+        grad_taps = None
+        if ctx.needs_input_grad[2]:
+            grad_taps = conv2d_weight(x, (*taps.shape, 1, 1), products).flatten(1)  # type: ignore[no-untyped-call]
         return grad, grad_x, grad_taps, None
 
 
