@@ -12,7 +12,7 @@ import click
 from srbench.cli.data import data
 from srbench.cli.options import DEVICES, temperatures
 from srbench.cli.pictures import edit, explore, upscale
-from srbench.cli.training import train
+from srbench.cli.training import export, train
 from srbench.types import SRBenchError
 
 if TYPE_CHECKING:
@@ -169,6 +169,7 @@ def view(run: Path, port: int, no_browser: bool) -> None:
 
 
 main.add_command(train)
+main.add_command(export)
 
 
 @main.command()

@@ -67,3 +67,22 @@ def train(name: str | None, device: str, resume: Path | None, **given: object) -
     weights = load_trainer(str(name))(request)
     if os.environ.get("RANK", "0") == "0":
         show(f"{weights}")
+
+
+@click.command()
+@click.argument("run", type=_PATH)
+@click.option("--out", type=_PATH, metavar="FILE", help="[default: MODEL-PRESET.safetensors in this folder]")
+@click.option("--best", is_flag=True, help="The weights with the best validation, not those at the end.")
+@click.option("--licence", help="Of the weights: what you allow others. [default: not stated]")
+def export(run: Path, out: Path | None, best: bool, licence: str | None) -> None:
+    """Make one weights file of the finished training RUN, to give to others, and its model card (.md) beside it."""
+    from srbench.console import show
+    from srbench.reporting.model_card import write_model_card
+    from srbench.training.export import default_name
+    from srbench.training.export import export as write_weights
+
+    path = out or Path(default_name(run))
+    facts = write_weights(run, path, best=best, licence=licence)
+    card = write_model_card(path, facts)
+    show(f"{path}")
+    show(f"{card}")

@@ -1,0 +1,53 @@
+"""The page beside exported weights."""
+
+import json
+
+from srbench.reporting.model_card import write_model_card
+
+SETTINGS = {
+    "network": {"scale": 4},
+    "training": {"steps": 60, "schedule": "cosine", "learning_rate": 2e-3, "milestones": [0.5], "best": "psnr"},
+    "storage": "float16",
+}
+FACTS = {
+    "model": "rrdb",
+    "scale": "4",
+    "preset": "small",
+    "licence": "<b>mine</b>",
+    "config": '{"scale": 4}',
+    "trained_on": "3 pictures of the folder a_b|c",
+    "data": "d1",
+    "start": "",
+    "step": "60",
+    "settings": json.dumps(SETTINGS),
+    "validation": json.dumps({"last": {"step": 60, "psnr": 24.125}}),
+    "validated_on": "at most 8 pictures",
+}
+
+
+def card(tmp_path, **others):
+    weights = tmp_path / "my weights.safetensors"
+    weights.write_bytes(b"0" * 20000)
+    path = write_model_card(weights, FACTS | others)
+    assert path == tmp_path / "my weights.md"
+    return path.read_text()
+
+
+def test_what_users_named_stays_text(tmp_path):
+    text = card(tmp_path)
+    assert r"- Licence: \<b\>mine\</b\>" in text
+    assert r"- Trained on: 3 pictures of the folder a_b\|c" in text
+    assert "srbench run --models 'rrdb:my weights.safetensors' --scale 4" in text
+
+
+def test_schedule_start_and_size(tmp_path):
+    text = card(tmp_path, start="5e1f")
+    assert "- Schedule: learning rate 0.002, cosine, begun anew at 0.5 of the steps" in text
+    assert "- Started from: weights with sha256 5e1f" in text
+    assert "- Size: 0.02 MB, float16; network scale: 4" in text
+    assert "Started from" not in card(tmp_path)
+
+
+def test_no_validation_is_said(tmp_path):
+    assert "## Validation\n\nThere was none." in card(tmp_path, validation="{}")
+    assert "| last |   60 | 24.12 |" in card(tmp_path)
