@@ -10,7 +10,7 @@ from typing import Any
 from srbench.config import to_toml
 from srbench.images import write_whole
 from srbench.reporting import markdown
-from srbench.weights.files import sha256_file
+from srbench.weights.files import load_weights, sha256_file
 
 
 def write_model_card(weights: Path, facts: dict[str, str]) -> Path:
@@ -36,11 +36,14 @@ def write_model_card(weights: Path, facts: dict[str, str]) -> Path:
 
 def _lines(weights: Path, facts: dict[str, str]) -> dict[str, str]:
     settings = json.loads(facts["settings"])
+    tensors, _ = load_weights(weights)
+    numbers = sum(tensor.numel() for tensor in tensors.values())
     lines = {
         "Model": facts["model"],
         "Scale": f"{facts['scale']}x",
         "Licence": facts["licence"],
-        "Size": f"{weights.stat().st_size / 1e6:.2f} MB, {settings['storage']}; network {_sentence(facts['config'])}",
+        "Size": f"{numbers:,} parameters, {weights.stat().st_size / 1e6:.2f} MB as {settings['storage']}",
+        "Network": facts["config"].replace('"', "").strip("{}"),
         "Trained on": facts["trained_on"],
         "Data": f"sha256 {facts['data']} of names, sizes and pixels",
         "Schedule": _schedule(settings["training"]),
@@ -50,10 +53,6 @@ def _lines(weights: Path, facts: dict[str, str]) -> dict[str, str]:
     if facts.get("start"):
         lines["Started from"] = f"weights with sha256 {facts['start']}"
     return lines
-
-
-def _sentence(config: str) -> str:
-    return config.replace('"', "").strip("{}")
 
 
 def _schedule(training: dict[str, Any]) -> str:

@@ -33,8 +33,10 @@ def test_an_exported_training_is_a_model_that_says_what_it_is(trainings, srbench
         for path in (run, out)
     ]
     assert torch.equal(*drawn)
-    assert load_model(f"srflow:{out}", 4, "cpu").weights.licence == "CC0-1.0"
+    weights = load_model(f"srflow:{out}", 4, "cpu").weights
+    assert weights.licence == "CC0-1.0"
     card = (tmp_path / "given.md").read_text()
+    assert f"- Size: {weights.parameters:,} parameters" in card
     assert "srbench run --models srflow:given.safetensors --scale 4" in card
     assert f"| last |   20 | {rows[-1]['psnr']:.4g}" in card
     assert known["data"] in card

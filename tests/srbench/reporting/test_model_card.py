@@ -2,12 +2,15 @@
 
 import json
 
+import torch
+
 from srbench.reporting.model_card import write_model_card
+from srbench.weights.files import save_weights
 
 SETTINGS = {
     "network": {"scale": 4},
     "training": {"steps": 60, "schedule": "cosine", "learning_rate": 2e-3, "milestones": [0.5], "best": "psnr"},
-    "storage": "float16",
+    "storage": "float32",
 }
 FACTS = {
     "model": "rrdb",
@@ -27,7 +30,7 @@ FACTS = {
 
 def card(tmp_path, **others):
     weights = tmp_path / "my weights.safetensors"
-    weights.write_bytes(b"0" * 20000)
+    save_weights(weights, {"a": torch.zeros(100, 100), "b": torch.zeros(5)}, {})
     path = write_model_card(weights, FACTS | others)
     assert path == tmp_path / "my weights.md"
     return path.read_text()
@@ -44,7 +47,8 @@ def test_schedule_start_and_size(tmp_path):
     text = card(tmp_path, start="5e1f")
     assert "- Schedule: learning rate 0.002, cosine, begun anew at 0.5 of the steps" in text
     assert "- Started from: weights with sha256 5e1f" in text
-    assert "- Size: 0.02 MB, float16; network scale: 4" in text
+    assert "- Size: 10,005 parameters, 0.04 MB as float32" in text
+    assert "- Network: scale: 4\n" in text
     assert "Started from" not in card(tmp_path)
 
 
