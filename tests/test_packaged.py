@@ -160,10 +160,6 @@ def own_network(path):
     metadata = load_weights(path)[1]
     folder, kind = PRESETS[metadata["model"]]
     preset = load_toml(folder / f"{metadata['preset']}.toml", kind)
-    if metadata["model"] == "esrgan":
-        assert preset.scale == int(metadata["scale"])
-        folder, kind = PRESETS["rrdb"]
-        return load_toml(folder / f"{metadata['preset']}.toml", kind).network, json.loads(metadata["config"])
     return preset.network, json.loads(metadata["config"])
 
 

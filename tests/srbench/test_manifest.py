@@ -50,7 +50,9 @@ def test_facts_are_json():
         hardware("cpu"),
     ]
     assert json.loads(json.dumps(facts)) == facts
-    assert facts[0]["weights"] == {"sha256": "f00", "licence": "CC0-1.0", "trained_on": "flowers", "parameters": 12}
+    assert facts[0]["weights"] == {
+        "sha256": "f00", "licence": "CC0-1.0", "trained_on": "flowers", "parameters": 12, "losses": {},
+    }  # fmt: skip
     assert facts[1]["weights"] is None
     assert (facts[2]["unit"], facts[2]["higher_is_better"]) == ("dB", True)
 

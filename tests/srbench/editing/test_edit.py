@@ -60,7 +60,8 @@ def test_style_fits_like_a_sample_and_stays_in_its_box(editor, chameleon):
     sample = editor.sample(pair, 0.8, 1, 0)[0]
     assert lr_psnr(made, pair) > lr_psnr(sample, pair) - 1
     change = (made - pair.hr).abs()
-    assert change[:, :48, :48].mean() > 20 * change[:, 96:].mean()
+    # Elsewhere only what makes the picture fit its rounded LR: less than half a grey level.
+    assert change[:, 96:].mean() < 0.5 / 255 < 0.25 * change[:, :48, :48].mean()
     rough, before, after = (
         cut(picture, box).std()
         for picture, box in ((pair.hr, Box(96, 96, 48, 48)), (pair.hr, Box(0, 0, 48, 48)), (made, Box(0, 0, 48, 48)))
