@@ -136,7 +136,11 @@ class Adversaries:
 
     def __init__(self, generator: RRDBNet, settings: ESRGANPreset, device: torch.device) -> None:
         self.generator, self.settings, losses = generator, settings, settings.losses
-        self.critic = channels_last(Discriminator(settings.training.patch, losses.discriminator_width)).to(device)
+        try:
+            critic = Discriminator(settings.training.patch, losses.discriminator_width)
+        except ValueError as error:
+            raise TrainingError(f"training.{error}; choose another with --set training.patch=...") from None
+        self.critic = channels_last(critic).to(device)
         self.perceptual = channels_last(
             PerceptualLoss(load_vgg(losses.perceptual_network), losses.perceptual_network, losses.perceptual_layer)
         ).to(device)

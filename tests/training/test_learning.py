@@ -152,6 +152,11 @@ def test_settings_that_cannot_work_are_named(trainings, change, fault):
         trainings.train("rrdb", "faulty", "training.accumulate=2", change)
 
 
+def test_a_patch_the_critic_cannot_halve_is_named(trainings):
+    with pytest.raises(TrainingError, match=r"training.patch 48 is no multiple of 32.*--set"):
+        trainings.train("esrgan", "faulty", "training.patch=48")
+
+
 def test_the_folder_of_another_training_is_refused(trainings):
     with pytest.raises(TrainingError, match=r"other settings or data \(training.seed, training.steps\).*--resume"):
         trainings.train("rrdb", "start", "training.seed=3")
