@@ -5,6 +5,7 @@ Only a broken result is looked into: it is computed once more, and every operati
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from types import FrameType, TracebackType
@@ -15,6 +16,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from srbench.types import SRBenchError
+
+LARGE = 1e6
+"""Numbers that no working network makes: pictures are below 1, latents and features are of the order of 1."""
+_OUTSIDE = "the network"
 
 
 class NumericsError(SRBenchError):
@@ -52,6 +57,7 @@ def _cause(network: nn.Module, compute: Callable[[], list[Tensor]], inputs: dict
 def first_fault(network: nn.Module, compute: Callable[[], object]) -> str:
     """The layer, and in brackets the operation, that first makes other than finite numbers in ``compute()``.
 
+    Where that happens outside every layer, as in a loss, the layer is named too that first made numbers above LARGE.
     Empty where all are finite.
     """
     first, threads = _FirstFault(network), torch.get_num_threads()
@@ -61,29 +67,44 @@ def first_fault(network: nn.Module, compute: Callable[[], object]) -> str:
         with torch.no_grad(), first:
             compute()
     except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
-        return first.place or f"{_layer(network, _frames(error.__traceback__))} (singular matrix)"
+        return first.found() or f"{_layer(network, _frames(error.__traceback__))} (singular matrix)"
     finally:
         torch.set_num_threads(threads)
-    return first.place
+    return first.found()
 
 
 class _FirstFault(TorchFunctionMode):
-    """Notes the layer of the first operation that makes numbers which are not finite out of finite ones."""
+    """Notes the layers of the first operations that make numbers above LARGE, and others than finite out of finite."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
         self.place = ""
+        self.large = ""
+
+    def found(self) -> str:
+        """The place, and where no layer is part of it the one whose numbers led there."""
+        outside = self.place.startswith(_OUTSIDE)
+        return f"{self.place}, of numbers above {LARGE:.0e} from {self.large}" if outside and self.large else self.place
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         kwargs = kwargs or {}
         before = bool(self.place) or _finite(_tensors([args, *kwargs.values()]))
         result = func(*args, **kwargs)
         name = getattr(func, "__name__", "")
-        # New memory holds any numbers until it is written.
-        if before and not self.place and "empty" not in name and not _finite(_tensors(result)):
-            self.place = f"{_layer(self.network, _callers(sys._getframe(1)))} ({name})"
+        if before and not self.place and "empty" not in name:  # new memory holds any numbers until it is written
+            self._look(_tensors(result), name)
         return result
+
+    def _look(self, results: Iterable[Tensor], name: str) -> None:
+        results = list(results)
+        if _finite(results, math.inf if self.large else LARGE):
+            return
+        layer = _layer(self.network, _callers(sys._getframe(2)))
+        if not _finite(results):
+            self.place = f"{layer} ({name})"
+        elif layer != _OUTSIDE:
+            self.large = f"{layer} ({name})"
 
 
 def _tensors(value: object) -> Iterator[Tensor]:
@@ -94,15 +115,19 @@ def _tensors(value: object) -> Iterator[Tensor]:
             yield from _tensors(part)
 
 
-def _finite(tensors: Iterable[Tensor]) -> bool:
-    """Least and largest number tell: NaN is both of a tensor that holds one. Nothing as large as the tensor is made."""
-    return all(bool(torch.stack(tensor.detach().aminmax()).isfinite().all()) for tensor in tensors if tensor.numel())
+def _finite(tensors: Iterable[Tensor], limit: float = math.inf) -> bool:
+    """Whether all numbers lie within the limit.
+
+    Least and largest number tell: NaN is both of a tensor that holds one. Nothing as large as the tensor is made.
+    """
+    ends = (torch.stack(tensor.detach().aminmax()) for tensor in tensors if tensor.numel())
+    return all(bool((end.abs() < limit).all()) for end in ends)
 
 
 def _layer(network: nn.Module, frames: Iterable[FrameType]) -> str:
     """The name of the innermost layer whose method is running in one of the frames, innermost first."""
     names = {id(module): name for name, module in network.named_modules() if name}
-    return next((names[key] for frame in frames if (key := id(frame.f_locals.get("self"))) in names), "the network")
+    return next((names[key] for frame in frames if (key := id(frame.f_locals.get("self"))) in names), _OUTSIDE)
 
 
 def _callers(frame: FrameType | None) -> Iterator[FrameType]:

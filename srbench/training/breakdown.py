@@ -49,12 +49,13 @@ class Breakdowns:
 def breakdown(learner: Learner, batch: Batch, kept: int) -> TrainingError:
     """What to say of a training that broke down at the step of ``batch``, by looking at its loss once more.
 
-    ``kept`` is the number of steps in the last checkpoint.
+    ``kept`` is the number of steps in the last checkpoint, 0 where there is none.
     """
     where = _place(learner, batch)
+    checkpoint = f"the checkpoint of step {kept} is kept" if kept else "no checkpoint was due before"
     return TrainingError(
-        f"{PATIENCE} steps in a row broke down, the last one step {batch.step}: {where}; the checkpoint "
-        f"of step {kept} is kept; begin again with a lower learning rate (--set training.learning_rate=...)"
+        f"{PATIENCE} steps in a row broke down, the last one step {batch.step}: {where}; {checkpoint}; "
+        "begin again with a lower learning rate (--set training.learning_rate=...)"
     )
 
 

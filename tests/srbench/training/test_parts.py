@@ -175,7 +175,7 @@ BATCH = Batch(torch.ones(2, 3, 2, 2), torch.ones(2, 3, 4, 4), step=41, first=0, 
     [
         ("second.weight", math.nan, "the weights second.weight are not finite"),
         ("first.weight", 3e38, "numbers that are not finite, first in second"),
-        ("second.weight", 2e19, "numbers that are not finite, first in the network"),
+        ("second.weight", 2e19, r"not finite, first in the network \(square\), of numbers above 1e\+06 from second"),
         ("first.bias", 1e12, "the network loss is .*, the largest gradient .* that of second.weight"),
     ],
 )
@@ -188,6 +188,11 @@ def test_a_breakdown_names_the_layer_and_the_step(layer, value, said):
     assert str(error).startswith(f"{PATIENCE} steps in a row broke down, the last one step 41: ")
     with pytest.raises(TrainingError, match=f"{said}.*checkpoint of step 40 is kept.*training.learning_rate"):
         raise error
+
+
+def test_a_breakdown_before_any_checkpoint_claims_none():
+    with pytest.raises(TrainingError, match="no checkpoint was due before"):
+        raise breakdown(learner(Line()), BATCH, 0)
 
 
 def test_broken_steps_are_counted():
