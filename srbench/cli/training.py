@@ -28,7 +28,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--lr", multiple=True, type=_PATH, metavar="DIR", help="LR pictures, paired with --data by name. "
               "[default: made from HR]")  # fmt: skip
 @click.option("--validation", type=_PATH, metavar="DIR", help="HR pictures to validate on. [default: some of --data, "
-              "which are then not trained on]")  # fmt: skip
+              "which are then not trained on where there are ten or more]")  # fmt: skip
 @click.option("--start", type=_PATH, help="Weights to start from: a file, or the folder of a training.")
 @click.option("--out", type=_PATH, help="Folder of the training. [default: runs/NAME-PRESET]")
 @click.option("--tensorboard", is_flag=True, help="Write for TensorBoard too, into the folder of the training.")
