@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import webbrowser
 from collections.abc import Callable
 from dataclasses import asdict
 from http import HTTPStatus
@@ -13,9 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from srbench.console import show
 from srbench.editing.explore import MOST_BYTES, ExploreError, Explorer, Opened
-from srbench.reporting.view import HOST
+from srbench.reporting.view import HOST, serve
 from srbench.types import SRBenchError
 
 _FILES = {
@@ -37,13 +35,8 @@ def explore(explorer: Explorer, image: Path | None, *, port: int = 0, browser: b
     """
     with open_explorer(explorer, image, port) as server:
         address = f"http://{HOST}:{server.server_port}/"
-        show(f"exploring at {address} (Ctrl-C ends); saved pictures go to {explorer.out}")
-        if browser:
-            webbrowser.open(address)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            show("")
+        message = f"exploring at {address} (Ctrl-C ends); saved pictures go to {explorer.out}"
+        serve(server, message, address if browser else None)
 
 
 def open_explorer(explorer: Explorer, image: Path | None, port: int) -> ThreadingHTTPServer:

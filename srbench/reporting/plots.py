@@ -3,42 +3,24 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from srbench.images import write_whole
 from srbench.manifest import Facts
 from srbench.reporting.scores import Cell, Line, Scores, header
 from srbench.results import ResultTable, Row, setting_label
+from srbench.svg import COLOURS, new_figure, plot_style, write_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 FOLDER = "plots"
-_STYLE: Any = {
-    "svg.hashsalt": "srbench",
-    "svg.fonttype": "path",
-    "text.parse_math": False,
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#dddddd",
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-}
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-"""Okabe and Ito, "Color universal design", 2008, without the yellow that is lost on white paper."""
 _MARKERS = "osD^vPX*<>"
 _DOTS = 100
 """How many dots show a distribution; of more pictures, as many quantiles."""
@@ -61,36 +43,15 @@ def write_plots(
     scores: Scores, table: ResultTable, rows: Sequence[Row], models: Sequence[Facts], out: Path
 ) -> list[Plot]:
     """Write all plots for which there are values into ``out``/plots, and remove others that are there."""
-    with _style():
+    with plot_style():
         made = [*_planes(scores), *_temperatures(scores), *_distributions(scores, table)]
         made += [*_speed(scores, rows), *_losses(models)]
         for plot, figure in made:
-            buffer = BytesIO()
-            figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-            write_whole(out / FOLDER / plot.file, buffer.getvalue())
+            write_svg(figure, out / FOLDER / plot.file)
     for old in (out / FOLDER).glob("*.svg"):
         if old.name not in {plot.file for plot, _ in made}:
             old.unlink()
     return [plot for plot, _ in made]
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    """Matplotlib's own defaults and ours, whatever the user's settings are."""
-    import matplotlib
-
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        # a letter of a user's name that the font has not is drawn as a box
-        warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
-        yield
-
-
-def _new_figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
 
 
 def _planes(scores: Scores) -> Iterator[tuple[Plot, Figure]]:
@@ -105,7 +66,7 @@ def _planes(scores: Scores) -> Iterator[tuple[Plot, Figure]]:
     )  # fmt: skip
     for name, file, title, caption in planes:
         if name in measured and "lpips" in measured and len(scores.lines) > 1:
-            figure = _new_figure(6.4, 3.8)
+            figure = new_figure(6.4, 3.8)
             axes = figure.subplots()
             _plane(axes, scores, measured[name], measured["lpips"])
             figure.legend(loc="outside right upper")
@@ -194,7 +155,7 @@ def _speed(scores: Scores, rows: Sequence[Row]) -> Iterator[tuple[Plot, Figure]]
     metrics = [metric for metric in scores.metrics if metric["name"] in ("psnr", "lpips")]
     if not metrics or len(times) < 2:
         return
-    figure = _new_figure(7.2, 3.2)
+    figure = new_figure(7.2, 3.2)
     panels = figure.subplots(1, len(metrics), squeeze=False)[0]
     for axes, metric in zip(panels, metrics, strict=True):
         cells = scores.column(metric["name"])
@@ -223,7 +184,7 @@ def _losses(models: Sequence[Facts]) -> Iterator[tuple[Plot, Figure]]:
         return
     figure, panels = _panels(len(curves), 1.9)
     for axes, (label, name, values) in zip(panels, curves, strict=True):
-        axes.plot(np.linspace(0, 100, len(values)), values, color=_COLOURS[0], linewidth=1.2)
+        axes.plot(np.linspace(0, 100, len(values)), values, color=COLOURS[0], linewidth=1.2)
         axes.set_title(f"{label}: {name}", fontsize=9)
         axes.set_xlabel("% of the training")
     caption = "Losses while the models were trained, as their weights carry them; a point is the mean over some steps."
@@ -236,7 +197,7 @@ _COLUMNS = 4
 def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
     """A figure of small plots, four in a row."""
     rows = -(-count // _COLUMNS)
-    figure = _new_figure(9.0, rows * height + 0.3)
+    figure = new_figure(9.0, rows * height + 0.3)
     grid = figure.subplots(rows, _COLUMNS, squeeze=False)
     panels = list(grid.flat)
     for axes in panels[count:]:
@@ -255,7 +216,7 @@ def _by_model(lines: Sequence[Line]) -> dict[str, list[int]]:
 def _look(lines: Sequence[Line], model: str) -> tuple[str, str]:
     """Colour and marker of a model: with 7 and 10 of them the first 70 models look different."""
     place = list(_by_model(lines)).index(model)
-    return _COLOURS[place % len(_COLOURS)], _MARKERS[place % len(_MARKERS)]
+    return COLOURS[place % len(COLOURS)], _MARKERS[place % len(_MARKERS)]
 
 
 def _reach(cells: Sequence[Cell]) -> list[list[float]]:

@@ -31,13 +31,18 @@ def view(run: Path, *, port: int = 0, browser: bool = True) -> None:
         write_report([run], ["html"])
     with open_server(run, port) as server:
         address = f"http://{HOST}:{server.server_port}/"
-        show(f"{run} at {address} (Ctrl-C ends)")
-        if browser:
-            webbrowser.open(address)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            show("")
+        serve(server, f"{run} at {address} (Ctrl-C ends)", address if browser else None)
+
+
+def serve(server: ThreadingHTTPServer, message: str, opened: str | None) -> None:
+    """Say what is served, open an address in the browser if one is given, and serve until Ctrl-C."""
+    show(message)
+    if opened is not None:
+        webbrowser.open(opened)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        show("")
 
 
 def open_server(run: Path, port: int) -> ThreadingHTTPServer:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from io import BytesIO
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from srbench.images import write_whole
+from srbench.svg import COLOURS, new_figure, plot_style, write_svg
 from srbench.training.config import TrainingError
 from srbench.training.folder import LOSSES, METRICS
 from srbench.training.journal import Journal
@@ -19,44 +18,21 @@ if TYPE_CHECKING:
 
 _POINTS = 400
 """Of a curve; of more steps, each is the mean of several."""
-_STYLE: Any = {
-    "svg.hashsalt": "srbench",
-    "svg.fonttype": "path",
-    "text.parse_math": False,
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#dddddd",
-}
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 _NO_LOSS = ("learning_rate", "gradient")
 
 
-def write_curves(runs: Sequence[Path], out: Path) -> None:
-    """Draw the losses and validation metrics of the folders of trainings, a row each, into an SVG file.
+def write_curves(run: Path, out: Path) -> None:
+    """Draw the losses and validation metrics of the folder of a training, side by side, into an SVG file.
 
     Equal trainings give equal bytes. Raises TrainingError for a folder without losses.
     """
-    rows = [_panels(run) for run in runs]
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
-        columns = max(map(len, rows))
-        figure = Figure(figsize=(3.2 * columns, 2.4 * len(rows)), layout="constrained")
-        grid = figure.subplots(len(rows), columns, squeeze=False)
-        for run, panels, axes in zip(runs, rows, grid, strict=True):
-            for axis in axes[len(panels) :]:
-                axis.set_axis_off()
-            for number, ((name, points), axis) in enumerate(zip(panels.items(), axes, strict=False)):
-                _draw(axis, name, points, _COLOURS[number % len(_COLOURS)])
-            axes[0].set_ylabel(run.resolve().name)
-        buffer = BytesIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    write_whole(out, buffer.getvalue())
+    panels = _panels(run)
+    with plot_style():
+        figure = new_figure(3.2 * len(panels), 2.4)
+        grid = figure.subplots(1, len(panels), squeeze=False)[0]
+        for number, ((name, points), axis) in enumerate(zip(panels.items(), grid, strict=True)):
+            _draw(axis, name, points, COLOURS[number % len(COLOURS)])
+        write_svg(figure, out)
 
 
 def _panels(run: Path) -> dict[str, list[tuple[float, float]]]:

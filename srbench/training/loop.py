@@ -172,13 +172,13 @@ class Training:
         board.picture(done, grid)
         if best.see(done, metrics, self._validation.metric(self.config.best)):
             self._folder.save_weights(BEST, network, self._preset.storage, best.facts())
-        write_curves([self._folder.path], self._folder.path / "loss.svg")
+        write_curves(self._folder.path, self._folder.path / "loss.svg")
         return metrics
 
     def _finish(self, network: torch.nn.Module, best: Best) -> None:
         facts = {"metrics": json.dumps(best.last)} if best.last else {}
         self._folder.save_weights(TRAINED, network, self._preset.storage, facts)
-        write_curves([self._folder.path], self._folder.path / "loss.svg")
+        write_curves(self._folder.path, self._folder.path / "loss.svg")
 
     def _validation_pairs(self) -> list[ImagePair]:
         folder = self._request.validation

@@ -144,7 +144,7 @@ def test_zoom_and_pan_stay_in_step_everywhere_down_to_single_pixels(open_page):
     page.keyboard.down("Control")
     page.mouse.wheel(0, -60)
     page.keyboard.up("Control")
-    page.wait_for_function("document.getElementById('scale').value !== '16×'")
+    page.wait_for_function("() => document.getElementById('scale').value !== '16×'")
 
     windows = shown_windows(page)
     assert len(windows) == 2 + 4, "A, B, LR, HR, two samples; a model without pictures is no column"
@@ -268,10 +268,10 @@ def test_the_address_is_followed_on_load_and_when_it_changes(open_page):
     assert page.locator(".tag.b").inner_text() == "Noisy τ=0.5 #2"
     assert shown_windows(page)[0] == pytest.approx([0.6 - 0.5 / 3, 0.4 - 0.5 / 3, 1 / 3], abs=2e-3)
     page.evaluate("location.hash = '#image=birch&b=nonsense'")
-    page.wait_for_function("document.getElementById('name').textContent === 'birch'")
+    page.wait_for_function("() => document.getElementById('name').textContent === 'birch'")
     assert page.locator(".tag.b").inner_text() == "Noisy τ=0.5 #2", "an unknown column changes nothing"
     page.locator(f"#per-picture a:text-is({json.dumps(EVIL_PICTURE)})").click()
-    page.wait_for_function("document.getElementById('place').textContent.startsWith('1 of 3')")
+    page.wait_for_function("() => document.getElementById('place').textContent.startsWith('1 of 3')")
     assert address(page).startswith(f"#image={EVIL_PICTURE.replace(' ', '+')}&a=hr")
 
 
@@ -297,7 +297,7 @@ def test_maps_take_the_place_of_the_pictures_where_there_are_any(open_page):
     assert page.locator(".tag.b").inner_text() == "Noisy τ=0.8 #1: error"
     assert "grey levels" in page.locator("#legend").inner_text()
     assert address(page).endswith("&map=error")
-    page.wait_for_function("document.getElementById('image-b').naturalWidth === 96")
+    page.wait_for_function("() => document.getElementById('image-b').naturalWidth === 96")
     page.locator("#map").select_option("")
     assert page.locator("#image-b").get_attribute("src") == "images/Noisy-t0.8/apple_sample0.png"
     assert page.locator("#legend").is_hidden()
@@ -333,7 +333,7 @@ def test_names_stay_text(open_page):
     assert EVIL_PICTURE in page.locator("#list").inner_text()
     assert EVIL_MODEL in column(page, "#results table", 0)
     assert page.locator("img[src=x], [onerror], [onmouseover], #origin b").count() == 0
-    page.wait_for_function("document.getElementById('image-a').naturalWidth === 24")
+    page.wait_for_function("() => document.getElementById('image-a').naturalWidth === 24")
 
 
 def test_it_fits_a_phone_in_both_schemes_and_text_is_readable(open_page):
