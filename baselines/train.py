@@ -19,6 +19,7 @@ from srbench.config import load_preset
 from srbench.training.config import TrainingConfig, TrainingError
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
+from srbench.training.patches import generator_at
 from srbench.types import TrainingRequest
 from srbench.weights.files import WeightsError, load_weights, sha256_file
 from srbench.weights.table import cached_path
@@ -49,6 +50,10 @@ class AdversarialConfig:
     """Channels of the discriminator's first stage (64 in the paper)."""
     discriminator_rate: float
     """Its learning rate over the generator's (1 in the paper). In a short training it wins at once unless slow."""
+    shift: int = 0
+    """Critic and perceptual network see every patch, real or made, rolled by 0 to ``shift`` - 1 pixels each way (not at
+    all in the paper). Their strides and the generator's enlargement otherwise stand on one grid for ever, and what
+    the generator puts on that grid is a mesh that neither sees."""
 
 
 @dataclass(frozen=True)
@@ -160,8 +165,10 @@ class Adversaries:
         self.critic.requires_grad_(False)
         fake, weights = self.generator(batch.lr), self.settings.losses
         self._fakes[batch.first] = fake.detach()
-        pixel, seen = F.l1_loss(fake, batch.hr), self.perceptual(fake, batch.hr)
-        adversarial = generator_loss(self.critic(batch.hr), self.critic(fake))
+        pixel = F.l1_loss(fake, batch.hr)
+        real, fake = (_rolled(pictures, batch, weights.shift) for pictures in (batch.hr, fake))
+        seen = self.perceptual(fake, real)
+        adversarial = generator_loss(self.critic(real), self.critic(fake))
         total = (
             weights.pixel_weight * pixel + weights.perceptual_weight * seen + weights.adversarial_weight * adversarial
         )
@@ -170,5 +177,19 @@ class Adversaries:
     def critic_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Equation 1 of the ESRGAN paper, of the pictures that the generator made before it stepped."""
         self.critic.requires_grad_(True)
-        loss = discriminator_loss(self.critic(batch.hr), self.critic(self._fakes[batch.first]))
+        shift = self.settings.losses.shift
+        real, fake = (_rolled(pictures, batch, shift) for pictures in (batch.hr, self._fakes[batch.first]))
+        loss = discriminator_loss(self.critic(real), self.critic(fake))
         return loss, {"critic": loss}
+
+
+def _rolled(pictures: Tensor, batch: Batch, shift: int) -> Tensor:
+    """(b, 3, p, p), every patch rolled both ways by less than ``shift`` pixels: how far depends on its place alone."""
+    if not shift:
+        return pictures
+    rolled = []
+    for at, picture in enumerate(pictures):
+        generator = generator_at(batch.seed, batch.step, batch.first + at, 2)
+        down, right = torch.randint(shift, (2,), generator=generator).tolist()
+        rolled.append(picture.roll((down, right), (1, 2)))
+    return torch.stack(rolled)

@@ -1,16 +1,14 @@
-"""Pictures for docs/zoo.md: sixteen samples of one detail, four by four, and the loss curves of trainings.
+"""Pictures for docs/zoo.md: sixteen samples of one detail, four by four, and the loss curves of the packaged models.
 
     python benchmarks/samples.py grid 8 books 96,96,128,128 0.75 docs/zoo/text-x8.png
-    python benchmarks/samples.py losses docs/zoo/losses.png runs/rrdb runs/srflow runs/esrgan
+    python benchmarks/samples.py losses docs/zoo/losses.svg
 
 A grid is of a packaged photograph and a box of HR pixels; above the samples stand LR, RRDB, ESRGAN and HR.
 """
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +18,12 @@ from torch import Tensor
 
 from srbench.datasets import packaged_photos
 from srbench.registry import load_model
+from srbench.svg import COLOURS, new_figure, plot_style, write_svg
 
 SAMPLES, COLUMNS, GAP, LARGER = 16, 4, 4, 2
+SHOWN = ("rrdb", "esrgan", "srflow")
+LOSSES = ("bits_per_dim", "perceptual", "l1")
+"""The one of a model that is plotted is the first of these that it has."""
 
 
 def grid(scale: int, name: str, box: tuple[int, int, int, int], temperature: float, out: Path) -> None:
@@ -30,7 +32,7 @@ def grid(scale: int, name: str, box: tuple[int, int, int, int], temperature: flo
     The whole photograph is sampled, then cut: a detail of its own would miss its surroundings.
     """
     pair = packaged_photos(scale).read(name)
-    rrdb, esrgan, srflow = (load_model(model, scale, "cpu").model for model in ("rrdb", "esrgan", "srflow"))
+    rrdb, esrgan, srflow = (load_model(model, scale, "cpu").model for model in SHOWN)
     x, y, width, height = box
     with torch.no_grad():
         drawn = srflow.sample(pair.lr, SAMPLES, temperature=temperature, generator=torch.Generator().manual_seed(0))
@@ -47,26 +49,18 @@ def grid(scale: int, name: str, box: tuple[int, int, int, int], temperature: flo
     sheet.save(out)
 
 
-def losses(out: Path, trainings: Sequence[Path]) -> None:
-    """Plot what every training printed, as a mean over a fiftieth of its steps, a panel each."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, panels = pyplot.subplots(1, len(trainings), figsize=(4 * len(trainings), 3), squeeze=False)
-    for panel, training in zip(panels[0], trainings, strict=True):
-        rows = [json.loads(line) for line in (training / "losses.jsonl").read_text().splitlines()]
-        window = max(len(rows) // 50, 1)
-        loss = next(name for name in ("bits_per_dim", "perceptual", "l1") if name in rows[0])
-        values = np.array([row[loss] for row in rows])[: len(rows) // window * window].reshape(-1, window).mean(1)
-        panel.plot(np.arange(1, len(values) + 1) * window, values)
-        panel.set(
-            title=training.name, xlabel="step", ylabel=loss, ylim=(0.95 * values.min(), np.quantile(values, 0.95))
-        )
-    figure.tight_layout()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=80)
+def losses(out: Path) -> None:
+    """Plot how the losses of the packaged models fell, as far as their weights carry them, a panel a model."""
+    trained = {f"{model} {scale}x": load_model(model, scale, "cpu").weights for scale in (4, 8) for model in SHOWN}
+    curves = {name: weights.losses for name, weights in trained.items() if weights is not None and weights.losses}
+    with plot_style():
+        figure = new_figure(3 * len(curves), 2.4)
+        for axis, (name, found) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items(), strict=True):
+            loss = next(known for known in LOSSES if known in found)
+            axis.plot(np.linspace(0, 1, len(found[loss])), found[loss], color=COLOURS[0], linewidth=1.0)
+            axis.set(title=name, xlabel="share of the training", ylabel=loss)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_svg(figure, out)
 
 
 def _tile(picture: Tensor) -> Image.Image:
@@ -82,4 +76,4 @@ if __name__ == "__main__":
         x, y, width, height = map(int, box.split(","))
         grid(int(scale), name, (x, y, width, height), float(temperature), Path(out))
     else:
-        losses(Path(words[0]), [Path(word) for word in words[1:]])
+        losses(Path(words[0]))

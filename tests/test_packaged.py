@@ -180,8 +180,8 @@ class TestWeights:
     def test_numbers(self, path):
         tensors = load_file(path)
         assert all(tensor.isfinite().all() for tensor in tensors.values())
-        assert 0.5e6 < sum(tensor.numel() for tensor in tensors.values()) < 4e6
-        assert path.stat().st_size < 8e6
+        assert 0.5e6 < sum(tensor.numel() for tensor in tensors.values()) < 6e6
+        assert path.stat().st_size < 12e6, "small enough to ship"
         assert all(tensor.abs().sum() > 0 for name, tensor in tensors.items() if name.endswith("weight")), "trained"
 
     def test_loads_by_name(self, path):

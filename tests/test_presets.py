@@ -172,12 +172,12 @@ def test_esrgan_as_published(name):
 
 
 def test_mini_presets_are_small():
-    """Between one and four million numbers: they train on one core, and their weights are packaged."""
+    """Between one and six million numbers: they train on one core, and their weights are packaged."""
     names = [name for name in SRFLOW if name.startswith("mini")]
     assert names == ["mini-x4", "mini-x8"]
     for name in names:
         assert 1e6 < size(built(RRDB[name])) < 4e6
-        assert 1e6 < size(built(SRFLOW[name])) < 4e6
+        assert 1e6 < size(built(SRFLOW[name])) < 6e6
         for preset in (RRDB[name], SRFLOW[name], ESRGAN[name]):
             assert preset.storage == "float16"
             assert preset.training.steps <= 10_000

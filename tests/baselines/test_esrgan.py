@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,10 +9,12 @@ import torch.nn.functional as F
 
 from baselines.esrgan import Discriminator, discriminator_loss, generator_loss, load_esrgan
 from baselines.rrdb import RRDBConfig, RRDBNet, load_rrdb
+from baselines.train import _rolled
 from baselines.vgg import LAYERS, PerceptualLoss, _ArraysOnly, _convert, load_vgg
 from srbench.fetch import add
 from srbench.registry import load_model
 from srbench.training.config import TrainingError
+from srbench.training.learner import Batch
 from srbench.types import SRBenchError
 from srbench.weights.files import WeightsError, save_weights, sha256_file
 
@@ -29,6 +32,26 @@ def test_relativistic_losses_by_hand():
     tensors = torch.tensor(real)[:, None], torch.tensor(fake)[:, None]
     assert discriminator_loss(*tensors).item() == pytest.approx(critic / 2, abs=1e-6)
     assert generator_loss(*tensors).item() == pytest.approx(generator / 2, abs=1e-6)
+
+
+def test_patches_are_rolled_in_their_own_ways():
+    """By less than the shift, real and made alike, in parts of a step as in the whole, anew in every step."""
+    numbers = torch.arange(8 * 8.0).view(8, 8)
+    pictures = torch.stack([torch.stack([patch + numbers] * 3) for patch in range(6)])
+    batch = Batch(lr=pictures, hr=pictures, step=5, first=0, seed=1)
+    rolled = _rolled(pictures, batch, 4)
+    corners = [
+        divmod(int((picture == patch).nonzero()[0, 1:] @ torch.tensor([8, 1])), 8)
+        for patch, picture in enumerate(rolled)
+    ]
+    assert len(set(corners)) > 1
+    assert all(0 <= down < 4 and 0 <= right < 4 for down, right in corners)
+    for picture, before, corner in zip(rolled, pictures, corners, strict=True):
+        assert torch.equal(picture, before.roll(corner, (1, 2)))
+    parts = [_rolled(part.hr, part, 4) for part in batch.parts(3)]
+    assert torch.equal(torch.cat(parts), rolled)
+    assert not torch.equal(_rolled(pictures, replace(batch, step=6), 4), rolled)
+    assert _rolled(pictures, batch, 0) is pictures, "as published"
 
 
 def test_generator_loss_sends_no_gradient_to_the_real_logits():

@@ -44,6 +44,7 @@ PRESETS = {
     f"{TRAINING.format(average=0.0)}",
     "esrgan": f"[network]\n{ENCODER}[losses]\npixel_weight = 1.0\nperceptual_weight = 1.0\nadversarial_weight = 0.1\n"
     'perceptual_network = "vgg16"\nperceptual_layer = "conv1_1"\ndiscriminator_width = 2\ndiscriminator_rate = 0.5\n'
+    "shift = 4\n"
     f"{TRAINING.format(average=0.5)}",
 }
 TRAINERS = {
