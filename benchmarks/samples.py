@@ -1,6 +1,6 @@
 """Pictures for docs/zoo.md: sixteen samples of one detail, four by four, and the loss curves of the packaged models.
 
-    python benchmarks/samples.py grid 8 books 96,96,128,128 0.75 docs/zoo/text-x8.png
+    python benchmarks/samples.py grid 8 books 96,96,128,128 0.75 docs/zoo/text-x8.jpg
     python benchmarks/samples.py losses docs/zoo/losses.svg
 
 A grid is of a packaged photograph and a box of HR pixels; above the samples stand LR, RRDB, ESRGAN and HR.
@@ -46,7 +46,7 @@ def grid(scale: int, name: str, box: tuple[int, int, int, int], temperature: flo
         row, column = divmod(place, COLUMNS)
         sheet.paste(tile, (column * right, row * down + (2 * GAP if row else 0)))
     out.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(out)
+    sheet.save(out, quality=90)
 
 
 def losses(out: Path) -> None:
