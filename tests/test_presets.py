@@ -92,7 +92,7 @@ def test_training(path, kind):
     assert all(0 < beta < 1 for beta in training.betas)
     rates = [training.learning_rate_at(step) for step in (0, training.steps - 1)]
     last = training.learning_rate * 0.5 ** len(training.milestones) if training.schedule == "step" else LOWEST_RATE
-    assert rates == pytest.approx([training.learning_rate, last], rel=1e-3)
+    assert rates == pytest.approx([training.learning_rate, last], rel=1e-2)
 
 
 @EVERY
