@@ -246,7 +246,7 @@ def test_the_report_is_made_again_from_the_folder_alone(whole, srbench, tmp_path
     shutil.copytree(whole, moved)
     measured = (moved / "rows.jsonl", moved / "manifest.json")
     made = [path for path in moved.rglob("*") if path.is_file() and path not in measured and "images" not in path.parts]
-    faces, plots, strip, sheet, grid, maps = 5, 4, 1, 1, 1, 4 + 4 + 1
+    faces, plots, strip, sheet, grid, maps = 5, 5, 1, 1, 1, 4 + 4 + 1
     assert len(made) == faces + plots + 2 * (strip + sheet + grid + maps)
     for path in made:
         path.unlink()
