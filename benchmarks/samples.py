@@ -1,6 +1,6 @@
 """Pictures for docs/zoo.md: sixteen samples of one detail, four by four, and the loss curves of the packaged models.
 
-    python benchmarks/samples.py grid 8 o4 96,112,128,128 0.78 docs/zoo/text-x8.jpg
+    python benchmarks/samples.py grid 8 o4 96,112,128,128 0.84 docs/zoo/text-x8.jpg
     python benchmarks/samples.py losses docs/zoo/losses.svg
 
 A grid is of a packaged photograph and a box of HR pixels; above the samples stand LR, RRDB, ESRGAN and HR.

@@ -33,6 +33,13 @@ class SRFlowConfig:
     """What is done about what LR says of a picture: nothing, as in the released networks, which learn it in a long
     training; ``samples``: what is drawn or edited is made to shrink back to LR (see ``srbench.consistent``);
     ``residual``: that, and the flow models the residual of a picture to the consistent enlargement D+ lr."""
+    relative_temperatures: tuple[float, ...] = ()
+    """Of samples: factors of the temperature, a latent each, finest first; none (the paper) is 1 for all. Lower where
+    the finest latents give grain that costs more likeness than it looks."""
+
+    def __post_init__(self) -> None:
+        if self.relative_temperatures and len(self.relative_temperatures) != self.levels - 1:
+            raise ValueError(f"relative_temperatures have to be {self.levels - 1}, one a latent, or none")
 
     @property
     def levels(self) -> int:

@@ -175,7 +175,7 @@ class SRFlow(Constants):
         """Draw n pictures for one LR picture (3, h, w) -> (n, 3, s*h, s*w), not clamped.
 
         Every latent is drawn from a normal distribution of standard deviation ``temperature`` (SRFlow, section 3.5),
-        on the CPU, where the generator has to be, finest latent first.
+        times the configuration's relative temperature, on the CPU, where the generator has to be, finest latent first.
         """
         return self._fitting(self.decode(self._latents(lr, n, temperature, generator), lr[None]), lr)
 
@@ -258,9 +258,11 @@ class SRFlow(Constants):
 
     def _latents(self, lr: Tensor, n: int, temperature: float, generator: torch.Generator) -> list[Tensor]:
         height, width = (side + side % 2 for side in lr.shape[-2:])
+        shapes = self.flow.latent_shapes(self.scale * height, self.scale * width)
+        factors = self.config.relative_temperatures or (1.0,) * len(shapes)
         return [
-            torch.randn((n, *shape), generator=generator).to(lr.device, lr.dtype) * temperature
-            for shape in self.flow.latent_shapes(self.scale * height, self.scale * width)
+            torch.randn((n, *shape), generator=generator).to(lr.device, lr.dtype) * (temperature * factor)
+            for shape, factor in zip(shapes, factors, strict=True)
         ]
 
 

@@ -161,6 +161,22 @@ def test_latents_are_drawn_finest_first(temperature):
     assert torch.equal(torch.random.get_rng_state(), before), "torch's own generator is left alone"
 
 
+def test_relative_temperatures():
+    """Each latent has its own share of the temperature, also in stripes; the density does not change."""
+    model, (hr, lr) = build(8, relative_temperatures=(0.25, 1.0, 1.5)), pair(8, 4, 2, dtype=torch.float32)
+    generator = seeded(11)
+    shapes = {0.25: (2, 6, 16, 8), 1.0: (2, 12, 8, 4), 1.5: (2, 192, 2, 1)}
+    latents = [0.5 * factor * torch.randn(shape, generator=generator) for factor, shape in shapes.items()]
+    drawn = model.sample(lr[0], 2, temperature=0.5, generator=seeded(11))
+    with torch.no_grad():
+        torch.testing.assert_close(drawn, model.decode(latents, lr[:1]))
+        assert torch.equal(model.nll(hr, lr), build(8).nll(hr, lr))
+    tiled = model.sample_in_tiles(lr[0], 2, temperature=0.5, generator=seeded(11), tile=16)
+    torch.testing.assert_close(tiled, drawn)
+    with pytest.raises(ValueError, match="have to be 3, one a latent, or none"):
+        replace(model.config, relative_temperatures=(1.0,))
+
+
 @pytest.mark.parametrize("height", [2, 3, 4, 5])
 @pytest.mark.parametrize("width", [2, 3, 4, 7])
 def test_lr_pictures_of_any_size(height, width):
