@@ -52,8 +52,8 @@ class AdversarialConfig:
     """Its learning rate over the generator's (1 in the paper). In a short training it wins at once unless slow."""
     shift: int = 0
     """Critic and perceptual network see every patch, real or made, rolled by 0 to ``shift`` - 1 pixels each way (not at
-    all in the paper). Their strides and the generator's enlargement otherwise stand on one grid for ever, and what
-    the generator puts on that grid is a mesh that neither sees."""
+    all in the paper). Meant against a mesh on the grid that their strides share with the generator's enlargement,
+    which it did not remove (``docs/zoo.md``); ``mini-x4`` has it because the packaged weights were trained so."""
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,8 @@ class SRFlowConfig:
     training; ``samples``: what is drawn or edited is made to shrink back to LR (see ``srbench.consistent``);
     ``residual``: that, and the flow models the residual of a picture to the consistent enlargement D+ lr."""
     relative_temperatures: tuple[float, ...] = ()
-    """Of samples: factors of the temperature, a latent each, finest first; none (the paper) is 1 for all. Lower where
-    the finest latents give grain that costs more likeness than it looks."""
+    """Of samples: factors of the temperature, a latent each, finest first; none (the paper) is 1 for all. In the
+    small 8x network cooler finest latents measured a lower LPIPS at the same PSNR (``docs/zoo.md``)."""
 
     def __post_init__(self) -> None:
         if self.relative_temperatures and len(self.relative_temperatures) != self.levels - 1:
