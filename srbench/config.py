@@ -6,7 +6,7 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -80,6 +80,11 @@ def structure(table: Mapping[str, Any], cls: type[T], source: str) -> T:
     except (cattrs.BaseValidationError, *_FAULTS) as error:
         faults = "; ".join(_sentence(fault) for fault in transform_error(error, "", _describe))
         raise ConfigError(f"{source}: {faults}") from None
+
+
+def register(kind: Any, read: Callable[[object], Any]) -> None:  # noqa: ANN401 - any type, unions among them
+    """Have ``structure`` read values of a type by ``read``, which raises ValueError for what is none."""
+    _CONVERTER.register_structure_hook(kind, lambda value, _: read(value))
 
 
 def _change(table: dict[str, Any], change: str) -> None:

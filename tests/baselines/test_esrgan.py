@@ -12,7 +12,7 @@ from baselines.rrdb import RRDBConfig, RRDBNet, load_rrdb
 from baselines.train import _rolled
 from baselines.vgg import LAYERS, PerceptualLoss, _ArraysOnly, _convert, load_vgg
 from srbench.fetch import add
-from srbench.registry import load_model
+from srbench.models import load_model
 from srbench.training.config import TrainingError
 from srbench.training.learner import Batch
 from srbench.types import SRBenchError
