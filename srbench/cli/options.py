@@ -21,8 +21,10 @@ def names(context: click.Context, parameter: click.Parameter, value: str | None)
     return parts
 
 
-def temperatures(context: click.Context, parameter: click.Parameter, value: str) -> tuple[float, ...]:
+def temperatures(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
     """``0,0.5,0.8`` -> the numbers, each once. Raises BadParameter for anything else."""
+    if value is None:
+        return None
     try:
         numbers = tuple(dict.fromkeys(float(part) for part in value.split(",")))
     except ValueError:
