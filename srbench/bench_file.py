@@ -9,13 +9,13 @@ from typing import Any
 
 from srbench.config import load_toml
 from srbench.images import write_whole
-from srbench.plan import RunSpec
+from srbench.plan import RunSpec, checked
 from srbench.types import SRBenchError
 
 TEMPLATE = """\
 # A run of srbench: srbench run bench.toml. Every key is also an option of srbench run, which comes before this file.
 
-# Names (srbench list models), name:WEIGHTS, label=FOLDER of results, file.py:Name; +consistent projects outputs onto LR.
+# Names (srbench list models), name:WEIGHTS, label=FOLDER of results, file.py:Name; +consistent projects them onto LR.
 models = ["bicubic", "rrdb", "esrgan", "srflow"]
 scale = 8
 
@@ -84,9 +84,9 @@ def read_spec(path: Path | None, given: Mapping[str, Any]) -> RunSpec:
         if "data" in asked or not ("hr" in asked and "lr" in asked):
             raise BenchFileError(f"{where}: give data, or hr and lr together")
         asked["data"] = None
-    spec = RunSpec(**asked)
-    _check(spec, where)
-    return spec
+    if not asked["models"]:
+        raise BenchFileError(f"{where}: models is empty; name at least one")
+    return checked(RunSpec(**asked), where)
 
 
 def write_template(path: Path) -> None:
@@ -94,22 +94,3 @@ def write_template(path: Path) -> None:
     if path.exists():
         raise BenchFileError(f"{path}: is there already; name another file")
     write_whole(path, TEMPLATE.encode())
-
-
-def _check(spec: RunSpec, where: str) -> None:
-    """What the command line checks by itself, for values of a file."""
-    least = {"scale": 2, "limit": 1, "crop": 1, "samples": 1, "seed": 0, "tile": 16}
-    for name, smallest in least.items():
-        value = getattr(spec, name)
-        if value is not None and value < smallest:
-            raise BenchFileError(f"{where}: {name} is {value}; it has to be {smallest} or more")
-    for temperature in spec.temperatures:
-        if not 0 <= temperature < float("inf"):
-            raise BenchFileError(f"{where}: {temperature} is no temperature; it has to be 0 or more")
-    if spec.device not in ("auto", "cpu", "cuda", "mps"):
-        raise BenchFileError(f"{where}: device is {spec.device!r}; choose auto, cpu, cuda or mps")
-    for name in ("models", "metrics", "temperatures"):
-        if not getattr(spec, name):
-            raise BenchFileError(f"{where}: {name} is empty; name at least one")
-
-

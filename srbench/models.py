@@ -35,7 +35,7 @@ from srbench.precomputed import ResultFolder
 from srbench.registry import Plugin, RegistryError, call, find_plugin, registered, source_digest
 from srbench.source import package_digest
 from srbench.types import PrecomputedResults, SRBenchError, SRModel, StochasticSRModel, Weighted, WeightsInfo
-from srbench.weights.files import WeightsError, sha256_file, weights_in
+from srbench.weights.files import WeightsError, weights_in
 from srbench.weights.table import cached_path, released_weights
 
 SCALES = (2, 3, 4, 8)
@@ -187,7 +187,13 @@ class _Scaled:
 
 
 def _ready(
-    label: str, text: str, model: Any, code: str, scale: int, device: str, transforms: tuple[str, ...]  # noqa: ANN401
+    label: str,
+    text: str,
+    model: Any,
+    code: str,
+    scale: int,
+    device: str,
+    transforms: tuple[str, ...],  # noqa: ANN401
 ) -> LoadedModel:
     if getattr(model, "scale", None) != scale:
         made_for = getattr(model, "scale", "no")
@@ -222,7 +228,7 @@ def _parameters_sha256(network: nn.Module) -> str:
     for name, value in network.state_dict().items():
         if isinstance(value, torch.Tensor):
             found.update(f"{name} {tuple(value.shape)} {value.dtype}\n".encode())
-            found.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+            found.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return found.hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -132,10 +133,32 @@ def open_metrics(names: tuple[str, ...]) -> tuple[LoadedMetric, ...]:
     return tuple(metrics.values())
 
 
-def open_dataset(spec: RunSpec) -> Dataset:
-    """The data set of a run. Raises SRBenchError where there is none, or its names cannot be names of files."""
+def checked(spec: RunSpec, where: str) -> RunSpec:
+    """The spec itself. Raises PlanError, beginning with ``where``, for a value with which nothing can be run."""
+    for name, smallest in {"scale": 2, "limit": 1, "crop": 1, "samples": 1, "seed": 0, "tile": 16}.items():
+        value = getattr(spec, name)
+        if value is not None and value < smallest:
+            raise PlanError(f"{where}: {name} is {value}; it has to be {smallest} or more")
+    for temperature in spec.temperatures:
+        if not 0 <= temperature < math.inf:
+            raise PlanError(f"{where}: {temperature} is no temperature; it has to be 0 or more")
+    if spec.device not in ("auto", "cpu", "cuda", "mps"):
+        raise PlanError(f"{where}: device is {spec.device!r}; choose auto, cpu, cuda or mps")
+    for name in ("metrics", "temperatures"):
+        if not getattr(spec, name):
+            raise PlanError(f"{where}: {name} is empty; name at least one")
+    return spec
+
+
+def open_dataset(spec: RunSpec, given: Dataset | None = None) -> Dataset:
+    """The data set of a run, or the ``given`` one, cropped as the run says.
+
+    Raises SRBenchError where there is none, or its names cannot be names of files.
+    """
     dataset: Dataset
-    if spec.hr is not None and spec.lr is not None:
+    if given is not None:
+        dataset = given
+    elif spec.hr is not None and spec.lr is not None:
         dataset = PairedFolders(Path(spec.hr), Path(spec.lr), spec.scale)
     elif spec.data is None:
         raise PlanError("no data: name a data set or a folder of HR images, or a folder each of HR and LR")

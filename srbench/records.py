@@ -168,7 +168,9 @@ def append(folder: Path, records: Iterable[PairRecord | SampleRecord | ScoreReco
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise RecordsError(f"{folder / name}: cannot be written ({error.strerror}); finished work is kept") from None
+            raise RecordsError(
+                f"{folder / name}: cannot be written ({error.strerror}); finished work is kept"
+            ) from None
 
 
 def read(folder: Path, cls: type[Record]) -> Iterator[Record]:
@@ -220,7 +222,7 @@ def _from_json(value: object) -> Value | None:
 def _number(value: object) -> float:
     if isinstance(value, bool) or not (isinstance(value, int | float) or value in ("inf", "-inf", "nan")):
         raise ValueError(f"value: {value!r} is no number")
-    return float(value)  # type: ignore[arg-type]
+    return float(value)
 
 
 register(Value | None, _from_json)

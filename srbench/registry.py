@@ -34,6 +34,9 @@ KINDS = ("models", "metrics", "datasets", "trainers", "converters")
 """Entry point groups are ``srbench.`` and one of these."""
 
 
+_METRIC_FACTS = ("name", "title", "higher_is_better", "unit", "digits", "protocol")
+
+
 class RegistryError(SRBenchError):
     """A name that stands for nothing, or for something that cannot be loaded."""
 
@@ -90,7 +93,11 @@ def open_metric(text: str) -> LoadedMetric:
     """Make the metric that ``text`` names, with its facts. Raises RegistryError."""
     plugin = find_plugin("metrics", text)
     metric: Metric = call(f"metric {text}", plugin.factory)
-    missing = [fact for fact in ("name", "title", "higher_is_better", "unit", "digits", "protocol") if not hasattr(metric, fact)]
+    missing = [
+        fact
+        for fact in ("name", "title", "higher_is_better", "unit", "digits", "protocol")
+        if not hasattr(metric, fact)
+    ]
     if missing or not callable(metric):
         raise RegistryError(f"metric {text} does not say its {', '.join(missing) or 'values: it is not callable'}")
     if not re.fullmatch(r"[A-Za-z0-9_]+", metric.name):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from srbench.facts import COLUMNS, MetricFacts, setting_folder, setting_label
+from srbench.facts import COLUMNS, MetricFacts, setting_folder
 from srbench.records import SampleRecord, Value
 from srbench.run_folder import RunFolder
 from srbench.statistics import mean_interval

@@ -63,8 +63,9 @@ class RunFolder:
     def read(cls, path: Path) -> RunFolder:
         """Raises ManifestError where the folder holds no run, RecordsError where a line of it is damaged."""
         folder = cls(path, read_manifest(path))
-        for kind in (PairRecord, SampleRecord, ScoreRecord):
-            folder._take(records.read(path, kind))
+        folder._take(records.read(path, PairRecord))
+        folder._take(records.read(path, SampleRecord))
+        folder._take(records.read(path, ScoreRecord))
         return folder
 
     def append(self, *lines: PairRecord | SampleRecord | ScoreRecord) -> None:

@@ -1,4 +1,4 @@
-"""Second stage of a run: values from images. What a metric sees is the 8-bit image, so it can be measured at any time."""
+"""Second stage of a run: values from images. A metric sees 8-bit images, so it can be measured at any time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ScoringError(SRBenchError):
 def measure(metric: Metric, images: Tensor, pair: ImagePair) -> Value:
     """One metric of the outputs (n, 3, H, W), uint8 or float in [0, 1]: one value each, or one of the set.
 
-    Raises ScoringError, naming the image, where the metric fails or the value is NaN, and the metric's own SRBenchError.
+    Raises ScoringError, naming the image, where the metric fails or the value is NaN, or the metric's own SRBenchError.
     """
     samples = images if images.is_floating_point() else images.float() / 255
     try:

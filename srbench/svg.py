@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 

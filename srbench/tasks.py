@@ -141,9 +141,7 @@ def _sampling(folder: RunFolder, loaded: LoadedModel, image: str, pair: str, set
     return None if record is not None and record.key == key and not record.failed else Sampling(setting, source)
 
 
-def _lacking(
-    folder: RunFolder, setting: Setting, image: str, metrics: Sequence[LoadedMetric]
-) -> list[LoadedMetric]:
+def _lacking(folder: RunFolder, setting: Setting, image: str, metrics: Sequence[LoadedMetric]) -> list[LoadedMetric]:
     """The metrics of which a setting that is sampled has no value."""
     record = folder.sample(setting.model, setting.temperature, image)
     if record is None or record.failed:

@@ -1,4 +1,4 @@
-"""``srbench verify``: does a run folder hold what it says? Files are hashed, kept images measured again, items sampled again."""
+"""``srbench verify``: is a run folder what it says? Files are hashed, images measured and items sampled again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from srbench.models import LoadedModel, load_model
 from srbench.records import SampleRecord, ScoreRecord, Value
 from srbench.registry import LoadedMetric, open_metric
 from srbench.run_folder import RunFolder, is_kept
-from srbench.sampling import kept_outputs, kept_pair, sample, same_outputs, source_of
+from srbench.sampling import kept_outputs, kept_pair, same_outputs, sample, source_of
 from srbench.scoring import measure
 from srbench.sums import FILE as SUMS
 from srbench.sums import read_sums
@@ -75,8 +75,8 @@ class Findings:
         verdict = "equal" if self.proven else f"{len(self.faults)} differences"
         lines.append(
             f"{self.folder}: {self.images} of {self.images_kept} images are those of their records; re-measured "
-            f"{self.scores} of {self.scores_all} scores and {self.sampled} of {self.sampled_all or self.items} samples: "
-            f"{verdict}"
+            f"{self.scores} of {self.scores_all} scores and {self.sampled} of {self.sampled_all or self.items} samples"
+            f": {verdict}"
         )
         return "\n".join(lines)
 
@@ -203,7 +203,7 @@ def _kept(folder: RunFolder) -> Iterator[tuple[Path, Any]]:
 
 
 def _metrics(folder: RunFolder, found: Findings) -> list[LoadedMetric]:
-    """The metrics of the table that are here; one whose source has changed since is named, and measured all the same."""
+    """The metrics of the table that are here; one whose source has changed is named, and measured all the same."""
     metrics = []
     for facts in folder.manifest.metrics:
         try:

@@ -200,8 +200,8 @@ def list_command(kind: str) -> None:
 def show_command(name: str) -> None:
     """Tell what is known of a model, metric or data set."""
     from srbench.console import show
-    from srbench.names import unknown
     from srbench.models import SCALES, ready_models
+    from srbench.names import unknown
     from srbench.registry import KINDS, describe, load_dataset, load_metric, registered
 
     kinds = [kind for kind in KINDS if name in registered(kind)]

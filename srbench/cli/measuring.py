@@ -28,7 +28,9 @@ _PATH = click.Path(path_type=Path)
 @click.option("--lr", metavar="DIR", help="LR images.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first images.")
 @click.option("--crop", type=click.IntRange(min=1), help="Only the central crop of every image, in HR pixels.")
-@click.option("--metrics", callback=names, metavar="A,B", help="Names, or file.py:Name. [default: the eight of the suite]")
+@click.option(
+    "--metrics", callback=names, metavar="A,B", help="Names, or file.py:Name. [default: the eight of the suite]"
+)
 @click.option("--temperature", "temperatures", callback=temperatures, metavar="T,T", help="Sampling temperatures. "
               "[default: 0.8]")  # fmt: skip
 @click.option("--samples", type=click.IntRange(min=1), help="Samples per image. [default: 5]")
@@ -38,7 +40,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--out", metavar="DIR", help="Run folder. [default: runs/DATE-MODELS-xSCALE]")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and estimate time and disk space.")
 @click.pass_context
-def run(context: click.Context, bench: Path | None, dry_run: bool, **options: Any) -> None:  # noqa: ANN401
+def run(context: click.Context, /, bench: Path | None, dry_run: bool, **options: Any) -> None:  # noqa: ANN401
     """Measure models and write a report.
 
     Options come from BENCH.TOML (see srbench init), the command line, or both. If interrupted, rerun the same command
@@ -124,7 +126,7 @@ def measure(
 
     with _progress() as progress:
         found = measure_folder(images, ref, lr, metrics, progress)
-    show({"table": found.table, "csv": found.csv, "json": found.json}[form]())
+    show(found.table() if form == "table" else found.csv() if form == "csv" else found.json())
     if found.failures:
         context.exit(1)
 

@@ -100,7 +100,7 @@ def _one(spec: UpscaleSpec, loaded: LoadedModel, device: str, path: Path, names:
         samples = upscale_image(loaded.model, path.stem, lr, draw, device).images
         for file, picture in zip(files, samples, strict=True):
             write_png(file, quantize_floor(picture), recipe)
-    return Enlarged(tuple(files), tuple(lr_psnr(samples, lr).tolist()), kept)
+    return Enlarged(tuple(files), tuple(float(lr_psnr(one, lr)) for one in samples), kept)
 
 
 def _files(spec: UpscaleSpec, loaded: LoadedModel, name: str) -> list[Path]:

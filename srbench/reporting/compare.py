@@ -283,7 +283,9 @@ def _has_spread(rows: Sequence[Row], metric: MetricFacts) -> bool:
 
 
 def _difference(a: Sequence[Row], b: Sequence[Row], metric: MetricFacts) -> Difference:
-    ours, theirs = ({row.image: float(np.mean(row.values.get(metric.name, math.nan))) for row in rows} for rows in (a, b))
+    ours, theirs = (
+        {row.image: float(np.mean(row.values.get(metric.name, math.nan))) for row in rows} for rows in (a, b)
+    )
     common = [name for name in ours if name in theirs]
     finite = [name for name in common if math.isfinite(ours[name]) and math.isfinite(theirs[name])]
     by_picture = {name: ours[name] - theirs[name] for name in finite}
@@ -292,3 +294,8 @@ def _difference(a: Sequence[Row], b: Sequence[Row], metric: MetricFacts) -> Diff
     low, high = mean_interval(values)
     p = paired_p_value(values)
     return Difference(metric, mean_a, mean_b, by_picture, len(common) - len(finite), low, high, p, p)
+
+
+def _mean(row: Row, metric: MetricFacts) -> float:
+    """Over the samples of an image; NaN where the value is missing."""
+    return float(np.mean(row.values.get(metric.name, math.nan)))

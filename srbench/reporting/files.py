@@ -40,7 +40,7 @@ class ReportFolder:
         self._write_list(self._before)
 
     def write(self, name: str, content: bytes) -> Path:
-        """Write a file, ``strips/a.png``, whole; returns its path. Raises ReportFolderError where a link is in the way."""
+        """Write a file such as ``strips/a.png``, whole; returns its path. Raises ReportFolderError for a link in the way."""
         path = self.path / name
         self._require_no_link(path)
         write_whole(path, content)
@@ -48,7 +48,7 @@ class ReportFolder:
         return path
 
     def finish(self, *, kept: tuple[str, ...] = ()) -> None:
-        """Remove what the report before wrote and this one did not, except files whose names begin with one of ``kept``."""
+        """Remove what the report before wrote and this one did not, but for names that begin with one of ``kept``."""
         left = {}
         for name, digest in self._before.items():
             if name not in self._written:

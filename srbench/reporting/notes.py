@@ -85,7 +85,9 @@ def _missing(measurements: Measurements) -> Iterator[str]:
 
 
 def _not_finite(measurements: Measurements, scores: Scores) -> Iterator[str]:
-    missing = any(metric.name not in row.values for row in measurements.rows for metric in measurements.manifest.metrics)
+    missing = any(
+        metric.name not in row.values for row in measurements.rows for metric in measurements.manifest.metrics
+    )
     unusable = [f"{line.not_finite} of {line.label}" for line in scores.lines if line.not_finite]
     if unusable:
         reason = "is missing or not finite" if missing else "is not finite"

@@ -99,7 +99,8 @@ def _write(measurements: Measurements, formats: Sequence[str], out: ReportFolder
         files.append(out.write("table.tex", latex_table(scores, measurements.manifest).encode()))
     if "csv" in formats:
         texts = csv_texts(table, summary, measurements.manifest.metrics)
-        files.append([out.write(name, text.encode()) for name, text in texts.items()][0])
+        written = [out.write(name, text.encode()) for name, text in texts.items()]
+        files.append(written[0])
     others = [part for name, parts in _PARTS.items() if name not in formats for part in parts]
     out.finish(kept=tuple(others if plots else [*others, f"{FOLDER}/"]))
     return Report(tuple(files), scores)

@@ -1,0 +1,210 @@
+"""srbench from Python: evaluate models, look at the results, write the report, prove it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from srbench.facts import COLUMNS, Manifest, setting_label
+from srbench.inference import choose_device
+from srbench.models import load_model as load_by_name
+from srbench.models import wrap_model
+from srbench.plan import Bench, RunSpec, add_model, checked, open_dataset, open_metrics
+from srbench.results import ResultTable, rows_of
+from srbench.run import run_bench, score_run
+from srbench.run_folder import RunFolder
+from srbench.tasks import Progress, silent
+from srbench.types import Dataset, SRBenchError
+from srbench.verify import Findings
+from srbench.verify import verify as verify_run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from srbench.reporting.compare import Comparison
+
+
+class EvaluationError(SRBenchError):
+    """Models or a folder that nothing can be evaluated with."""
+
+
+class Results:
+    """A run folder that can be looked at: what ``evaluate`` returns, and ``Results(folder)`` opens again.
+
+    >>> results = evaluate(["bicubic"], "photos", scale=8, limit=1, metrics=["psnr"])
+    >>> results.table.round(2).reset_index().to_dict("records")  # doctest: +ELLIPSIS
+    [{'model': 'bicubic', 'temperature': nan, 'psnr': 22.58, ...}]
+    """
+
+    def __init__(self, folder: str | Path, failures: Sequence[str] = ()) -> None:
+        self.folder = Path(folder)
+        self.failures = tuple(failures)
+        """One line for everything that could not be read, sampled or measured."""
+        self._run = RunFolder.read(self.folder)
+        self._temporary: TemporaryDirectory[str] | None = None
+
+    @property
+    def manifest(self) -> Manifest:
+        """Protocol, models, metrics and machines behind the values."""
+        return self._run.manifest
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One line per model and temperature: means over images, 95 % intervals, number of images ``n``."""
+        return self._values().summary()
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """Every value: columns model, temperature, image, sample (-1 for a value of the set), metric, value."""
+        return self._values().values
+
+    def compare(self, a: str, b: str) -> pd.DataFrame:
+        """Model ``a`` minus model ``b``, image by image: a line per metric.
+
+        A model that was run at several temperatures is named with one: ``srflow-t0.8``. Columns: the means ``a`` and
+        ``b``, their ``difference`` with its 95 % interval ``low`` to ``high``, ``p`` of the paired permutation test,
+        ``p_holm`` corrected for the number of metrics, ``wins``, ``ties``, ``losses`` of a, and ``better``.
+        Raises CompareError for a name that is not there or means several.
+        """
+        import pandas as pd
+
+        comparison = self._compared(a, b)
+        lines = [
+            {
+                "metric": found.metric.name,
+                "a": found.mean_a,
+                "b": found.mean_b,
+                "difference": found.mean,
+                "low": found.low,
+                "high": found.high,
+                "p": found.p,
+                "p_holm": found.p_holm,
+                **dict(zip(("wins", "ties", "losses"), found.outcomes, strict=True)),
+                "better": ("", comparison.labels[0], comparison.labels[1])[found.better],
+            }
+            for found in comparison.differences
+        ]
+        return pd.DataFrame(lines).set_index("metric")
+
+    def report(self, folder: str | Path | None = None, formats: Sequence[str] = ("md", "html", "tex", "csv")) -> Path:
+        """Write the report into the run's folder; returns its first file, such as ``report.md``.
+
+        With a ``folder``, the whole run is copied there before, so that it can be resumed, scored and verified.
+        Raises EvaluationError where something is there already.
+        """
+        from srbench.reporting.report import write_report
+
+        target = self.folder if folder is None else self._copied(Path(folder))
+        return write_report([target], tuple(formats)).files[0]
+
+    def score(self, *metrics: str, device: str = "auto", progress: Progress = silent) -> Results:
+        """Add metrics from the kept images; models run only where images were not kept."""
+        outcome = score_run(self.folder, metrics, device, progress)
+        return self._again(outcome.failures)
+
+    def verify(self, *, resample: int = 0, device: str = "auto", progress: Progress = silent) -> Findings:
+        """Check the folder against itself and measure its images again: see ``srbench verify``."""
+        return verify_run(self.folder, resample=resample, device=device, progress=progress)
+
+    def __repr__(self) -> str:
+        lines = [setting_label(one.model, one.temperature) for one in self.manifest.settings]
+        return f"Results({str(self.folder)!r}: {', '.join(lines)}; {len(self.manifest.scope)} images)"
+
+    def _values(self) -> ResultTable:
+        return ResultTable.from_rows(rows_of(self._run), tuple(metric.name for metric in self.manifest.metrics))
+
+    def _compared(self, a: str, b: str) -> Comparison:
+        from srbench.reporting.compare import compare_models
+
+        _, [comparison] = compare_models(self.folder, a, b)
+        return comparison
+
+    def _copied(self, target: Path) -> Path:
+        if target.resolve() == self.folder.resolve():
+            return self.folder
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise EvaluationError(f"{target}: is there already; choose another folder")
+        shutil.copytree(self.folder, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".lock", ".owner.json"))
+        return target
+
+    def _again(self, failures: Sequence[str]) -> Results:
+        results = Results(self.folder, failures)
+        results._temporary = self._temporary
+        return results
+
+
+def evaluate(
+    models: Sequence[object] | Mapping[str, object], data: str | Path | Dataset = "photos", *, scale: int,
+    temperature: float | Sequence[float] = 0.8, samples: int = 5, seed: int = 0, metrics: Sequence[str] = COLUMNS,
+    limit: int | None = None, crop: int | None = None, tile: int | None = None, device: str = "auto",
+    out: str | Path | None = None, progress: Progress = silent,
+) -> Results:  # fmt: skip
+    """Measure models on a data set: what ``srbench run`` does, without printing anything.
+
+    ``models`` are names as on the command line, or objects of your own: any callable or ``nn.Module`` that maps
+    (n, 3, h, w) in [0, 1] to (n, 3, s*h, s*w), or one with ``sample`` that draws (``srbench.types``). A mapping gives
+    them labels. ``data`` is the name of a data set, a folder of HR images, or an object (``srbench.types.Dataset``).
+    Without ``out`` the run folder is temporary and goes with the results; with it, a folder that is there is resumed.
+    Images or values that fail are named in ``results.failures``; raises SRBenchError where nothing can be measured.
+
+    >>> import torch
+    >>> def nearest(lr):
+    ...     return torch.nn.functional.interpolate(lr, scale_factor=8)
+    >>> results = evaluate({"nearest": nearest}, "photos", scale=8, limit=1, metrics=["psnr"])
+    >>> float(results.table["psnr"].round(2).iloc[0])
+    22.12
+    """
+    temporary = TemporaryDirectory(prefix="srbench-") if out is None else None
+    temperatures = (float(temperature),) if isinstance(temperature, int | float) else tuple(map(float, temperature))
+    spec = RunSpec(
+        models=tuple(thing for thing in models if isinstance(thing, str)) if not isinstance(models, Mapping) else (),
+        scale=scale, data=str(data) if isinstance(data, str | Path) else None, limit=limit, crop=crop,
+        metrics=tuple(metrics), temperatures=temperatures, samples=samples, seed=seed, device=device, tile=tile,
+        out=str(Path(temporary.name) / "run" if temporary else out),
+    )  # fmt: skip
+    bench = _opened(checked(spec, "evaluate"), models, data)
+    outcome = run_bench(bench, progress)
+    if not outcome.usable:
+        raise EvaluationError(f"nothing could be measured: {'; '.join(outcome.failures) or 'there are no images'}")
+    results = Results(outcome.folder, outcome.failures)
+    results._temporary = temporary
+    return results
+
+
+def load_model(name: str, scale: int, device: str = "auto") -> Any:  # noqa: ANN401 - a model of any kind
+    """The model that a name of the command line stands for, ready to run.
+
+    One with a single output maps (n, 3, h, w) in [0, 1] to (n, 3, s*h, s*w); one that samples has
+    ``sample(lr, n, *, temperature, generator)``. Raises SRBenchError for an unknown name.
+
+    >>> import torch
+    >>> load_model("bicubic", scale=4)(torch.zeros(1, 3, 8, 8)).shape
+    torch.Size([1, 3, 32, 32])
+    """
+    return load_by_name(name, scale, choose_device(device)).model
+
+
+def _opened(spec: RunSpec, models: Sequence[object] | Mapping[str, object], data: str | Path | Dataset) -> Bench:
+    device = choose_device(spec.device)
+    dataset = open_dataset(spec) if isinstance(data, str | Path) else open_dataset(spec, data)
+    bench = Bench(spec, device, dataset, {}, open_metrics(spec.metrics))
+    named = list(models.items()) if isinstance(models, Mapping) else [(None, thing) for thing in _listed(models)]
+    for label, thing in named:
+        if isinstance(thing, str):
+            loaded = load_by_name(thing, spec.scale, device)
+            loaded = loaded if label is None else replace(loaded, label=label, spec=f"{label}={thing}")
+        else:
+            loaded = wrap_model(thing, spec.scale, device, label)
+        add_model(bench.models, loaded)
+    if not bench.models:
+        raise EvaluationError("no models; name at least one")
+    return bench
+
+
+def _listed(models: object) -> Sequence[object]:
+    """A single model is a list of one: a string must not be taken apart."""
+    return models if isinstance(models, Sequence) and not isinstance(models, str) else [models]

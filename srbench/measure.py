@@ -1,0 +1,167 @@
+"""``srbench measure``: folders of images in, numbers out. No model, no run folder, nothing written."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+import pandas as pd
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+from torch import Tensor
+
+from srbench.facts import COLUMNS, MetricFacts
+from srbench.folders import pictures_in
+from srbench.images import quantize_floor, read_image
+from srbench.plan import open_metrics
+from srbench.precomputed import ResultFolder
+from srbench.records import Value
+from srbench.registry import LoadedMetric
+from srbench.scoring import measure
+from srbench.tasks import Progress, Step, silent
+from srbench.types import ImagePair, SRBenchError
+
+
+class MeasureError(SRBenchError):
+    """Folders that do not belong together."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Values of every image, and their means."""
+
+    metrics: tuple[MetricFacts, ...]
+    values: dict[str, dict[str, Value]]
+    """By image and metric."""
+    failures: tuple[str, ...]
+
+    def mean(self, metric: str) -> float:
+        """Over images, of the means over samples; NaN where there is no value."""
+        found = [_one(by_metric[metric]) for by_metric in self.values.values() if metric in by_metric]
+        return fmean(found) if found else math.nan
+
+    def table(self) -> Table:
+        """For the terminal."""
+        table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, header_style="")
+        table.add_column("image", no_wrap=True)
+        for metric in self.metrics:
+            table.add_column(f"{metric.title}\n{'↑' if metric.higher_is_better else '↓'}", justify="right")
+        for image, by_metric in self.values.items():
+            cells = [f"{_one(by_metric[m.name]):.{m.digits}f}" if m.name in by_metric else "–" for m in self.metrics]
+            table.add_row(Text(image), *cells)
+        table.add_section()
+        means = [self.mean(metric.name) for metric in self.metrics]
+        shown = [f"{mean:.{m.digits}f}" if mean == mean else "–" for mean, m in zip(means, self.metrics, strict=True)]
+        table.add_row(f"mean of {len(self.values)}", *shown)
+        return table
+
+    def csv(self) -> str:
+        """One line a number: image, sample (empty for a value of all samples), metric, value, signature."""
+        signatures = {metric.name: metric.signature for metric in self.metrics}
+        records = [
+            (image, sample, metric, value, signatures[metric])
+            for image, by_metric in self.values.items()
+            for metric, values in by_metric.items()
+            for sample, value in (enumerate(values) if isinstance(values, list) else [(pd.NA, values)])
+        ]
+        frame = pd.DataFrame.from_records(records, columns=["image", "sample", "metric", "value", "signature"])
+        text = io.StringIO()
+        frame.to_csv(text, index=False)
+        return text.getvalue().rstrip("\n")
+
+    def json(self) -> str:
+        """Signatures, means and the values of every image; values that are not finite are texts."""
+        facts = {
+            "signatures": {metric.name: metric.signature for metric in self.metrics},
+            "mean": {metric.name: self.mean(metric.name) for metric in self.metrics},
+            "images": self.values,
+            "failures": self.failures,
+        }
+        return json.dumps(_finite(facts), indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def measure_folder(
+    images: Path, ref: Path, lr: Path | None = None, names: Sequence[str] | None = None, progress: Progress = silent
+) -> Measured:
+    """Measure the images of one folder against those of another, paired by name; several samples are NAME_sampleK.
+
+    Without ``names`` the metrics of the suite are measured, but for those that need an LR image where ``lr`` is not
+    given. Raises MeasureError that names every image without a partner, and SRBenchError for an unknown metric.
+    """
+    metrics = _chosen(names, lr)
+    references = pictures_in(ref)
+    low = None if lr is None else pictures_in(lr)
+    results = ResultFolder(images, 1)
+    _check_partners(results, references, low, images, ref, lr)
+    values: dict[str, dict[str, Value]] = {}
+    failures: list[str] = []
+    for done, (name, path) in enumerate(references.items()):
+        progress(Step(done, len(references), name))
+        values[name] = {}
+        try:
+            hr = _eight_bits(read_image(path))
+            # Without --lr no chosen metric looks at LR.
+            small = hr if low is None else _eight_bits(read_image(low[name]))
+            pair, outputs = ImagePair(name, small, hr), quantize_floor(results.read(name))
+        except SRBenchError as error:
+            failures.append(str(error))
+            progress(Step(done, len(references), "", str(error)))
+            continue
+        for metric in metrics:
+            try:
+                values[name][metric.facts.name] = measure(metric.metric, outputs, pair)
+            except SRBenchError as error:
+                failures.append(str(error))
+                progress(Step(done, len(references), "", str(error)))
+    progress(Step(len(references), len(references), ""))
+    return Measured(tuple(metric.facts for metric in metrics), values, tuple(failures))
+
+
+def _chosen(names: Sequence[str] | None, lr: Path | None) -> tuple[LoadedMetric, ...]:
+    metrics = open_metrics(tuple(names or COLUMNS))
+    in_need = [metric for metric in metrics if getattr(metric.metric, "needs_lr", False)]
+    if lr is None and names is not None and in_need:
+        raise MeasureError(f"{in_need[0].facts.title} compares with LR images; name their folder with --lr")
+    return tuple(metric for metric in metrics if lr is not None or metric not in in_need)
+
+
+def _check_partners(
+    results: ResultFolder,
+    references: dict[str, Path],
+    low: dict[str, Path] | None,
+    images: Path,
+    ref: Path,
+    lr: Path | None,
+) -> None:
+    made = set(results.names)
+    faults = [
+        (images, [name for name in references if name not in made]),
+        (ref, [name for name in sorted(made) if name not in references]),
+    ]
+    if low is not None and lr is not None:
+        faults.append((lr, [name for name in references if name not in low]))
+    listed = [f"{folder} lacks {', '.join(missing)}" for folder, missing in faults if missing]
+    if listed:
+        raise MeasureError(f"images are paired by name, but {'; '.join(listed)}; add or remove images")
+
+
+def _eight_bits(image: Tensor) -> Tensor:
+    return quantize_floor(image).float() / 255
+
+
+def _one(value: Value) -> float:
+    return fmean(value) if isinstance(value, list) else value
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
