@@ -17,8 +17,9 @@ from PIL import Image
 from torch import Tensor
 
 from srbench.datasets import packaged_photos
-from srbench.registry import load_model
-from srbench.svg import COLOURS, new_figure, plot_style, write_svg
+from srbench.models import load_model
+from srbench.images import write_whole
+from srbench.svg import COLOURS, new_figure, plot_style, svg
 
 SAMPLES, COLUMNS, GAP, LARGER = 16, 4, 4, 2
 SHOWN = ("rrdb", "esrgan", "srflow")
@@ -60,7 +61,7 @@ def losses(out: Path) -> None:
             axis.plot(np.linspace(0, 1, len(found[loss])), found[loss], color=COLOURS[0], linewidth=1.0)
             axis.set(title=name, xlabel="share of the training", ylabel=loss)
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_svg(figure, out)
+        write_whole(out, svg(figure))
 
 
 def _tile(picture: Tensor) -> Image.Image:

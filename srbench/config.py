@@ -6,7 +6,7 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -104,6 +104,11 @@ def _read_toml(path: Path | Traversable) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML ({error}); correct the file") from None
+
+
+def register(kind: Any, read: Callable[[object], Any]) -> None:  # noqa: ANN401 - any type, unions among them
+    """Have ``structure`` read values of a type by ``read``, which raises ValueError for what is none."""
+    _CONVERTER.register_structure_hook(kind, lambda value, _: read(value))
 
 
 def _change(table: dict[str, Any], change: str) -> None:

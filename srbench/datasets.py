@@ -18,6 +18,10 @@ class DatasetError(SRBenchError):
     """Pictures that make no benchmark pair."""
 
 
+MATLAB_BICUBIC = "made from HR by MATLAB-exact bicubic"
+"""Where LR comes from, in the words of the reports."""
+
+
 class Folder:
     """HR pictures, cropped to a multiple of the scale; LR is what MATLAB's ``imresize`` makes of them.
 
@@ -27,6 +31,7 @@ class Folder:
 
     def __init__(self, folder: Path, scale: int, *, crop: int | None = None, name: str | None = None) -> None:
         self.name = name or folder.resolve().name
+        self.lr_origin = MATLAB_BICUBIC
         self.folder, self.scale, self.crop = folder, scale, crop
         self.files = pictures_in(folder)
         _check_crop(crop, scale)
@@ -56,6 +61,7 @@ class PairedFolders:
 
     def __init__(self, hr: Path, lr: Path, scale: int) -> None:
         self.name = hr.resolve().name
+        self.lr_origin = "a folder of its own, paired by name"
         self.scale = scale
         self.hr, self.lr = pictures_in(hr), pictures_in(lr)
         faults = [
@@ -98,6 +104,7 @@ class Cropped:
     def __init__(self, whole: Dataset, scale: int, crop: int) -> None:
         _check_crop(crop, scale)
         self.name, self.whole, self.scale, self.crop = whole.name, whole, scale, crop
+        self.lr_origin = lr_origin(whole)
 
     def __len__(self) -> int:
         """How many pictures."""
@@ -121,30 +128,6 @@ class Cropped:
         return hashlib.sha256(f"{self.whole.digest(name)} crop {self.crop}".encode()).hexdigest()
 
 
-class Limited:
-    """The first pictures of a data set."""
-
-    def __init__(self, whole: Dataset, limit: int) -> None:
-        self.name, self.whole = whole.name, whole
-        self._names = list(whole)[:limit]
-
-    def __len__(self) -> int:
-        """How many pictures."""
-        return len(self._names)
-
-    def __iter__(self) -> Iterator[str]:
-        """Their names, in order."""
-        return iter(self._names)
-
-    def read(self, name: str) -> ImagePair:
-        """Raises what the whole data set raises."""
-        return self.whole.read(name)
-
-    def digest(self, name: str) -> str:
-        """That of the whole data set."""
-        return self.whole.digest(name)
-
-
 def pair_of_hr(path: Path, scale: int, crop: int | None = None) -> ImagePair:
     """An HR picture, cropped to a multiple of the scale, and the LR picture that MATLAB's ``imresize`` makes of it.
 
@@ -160,6 +143,11 @@ def pair_of_hr(path: Path, scale: int, crop: int | None = None) -> ImagePair:
 def packaged_photos(scale: int) -> Folder:
     """22 photographs that come with srbench; authors and licences in ``photos/ATTRIBUTION.md``."""
     return Folder(Path(__file__).parent / "photos", scale, name="photos")
+
+
+def lr_origin(dataset: Dataset) -> str:
+    """Where the LR images of a data set come from, in words; it says so itself in ``lr_origin``."""
+    return str(getattr(dataset, "lr_origin", "as the data set gives it"))
 
 
 def cropped(dataset: Dataset, scale: int, crop: int) -> Dataset:

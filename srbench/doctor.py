@@ -9,7 +9,8 @@ import torch
 
 from srbench.folders import FolderError, pictures_in
 from srbench.manifest import hardware, software
-from srbench.registry import SCALES, load_dataset, load_metric, load_trainer, ready_models, registered
+from srbench.models import SCALES, ready_models
+from srbench.registry import load_dataset, load_metric, load_trainer, registered
 from srbench.resize import downscale
 from srbench.types import ImagePair, SRBenchError
 

@@ -1,4 +1,4 @@
-"""Run one model on one LR picture: one picture or several samples, checked, with time and memory."""
+"""Run one model on one LR image: one output or several samples, checked, with time and memory."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from srbench.tiles import enlarge_in_tiles
-from srbench.types import ImagePair, PrecomputedResults, SRBenchError, SRModel, StochasticSRModel, TiledSRModel
+from srbench.types import PrecomputedResults, SRBenchError, SRModel, StochasticSRModel, TiledSRModel
 
 Model = SRModel | StochasticSRModel | PrecomputedResults
 
 
 class InferenceError(SRBenchError):
-    """A model that failed, or gave something that is no picture of the right size."""
+    """A model that failed, or returned something that is no image of the right size."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,14 @@ class Draw:
     samples: int
     seed: int
     tile: int | None = None
-    """Enlarge in tiles of this side, in LR pixels; None: at once."""
+    """Upscale in tiles of this side, in LR pixels; None: at once."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a model made of one picture."""
+    """What a model made of one image."""
 
-    pictures: Tensor
+    images: Tensor
     """(n, 3, s*h, s*w) float32 on the CPU, not clamped."""
     seconds: float
     """Of the model alone, transfers to and from the device included."""
@@ -60,10 +60,10 @@ def is_stochastic(model: object) -> bool:
     return isinstance(model, StochasticSRModel)
 
 
-def enlarge(model: Model, pair: ImagePair, draw: Draw, device: str) -> Output:
-    """Let a model enlarge the LR picture of a pair; a model with one answer ignores all of ``draw`` but the tile.
+def upscale(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Output:
+    """Let a model upscale the LR image (3, h, w) of a name; a model with one output ignores all of ``draw`` but the tile.
 
-    Raises InferenceError, naming the picture, where the model fails or gives another size or numbers that are not
+    Raises InferenceError, naming the image, where the model fails or returns another size or numbers that are not
     finite, and where a precomputed result is missing or damaged.
     """
     if device == "cuda":
@@ -71,33 +71,33 @@ def enlarge(model: Model, pair: ImagePair, draw: Draw, device: str) -> Output:
     start = time.perf_counter()
     try:
         with torch.no_grad():
-            pictures = _pictures(model, pair, draw, device)
+            images = _outputs(model, name, lr, draw, device)
     except InferenceError:
         raise
     except SRBenchError as error:
-        raise InferenceError(f"{pair.name}: {error}") from error
+        raise InferenceError(f"{name}: {error}") from error
     except Exception as error:
         reason = " ".join(str(error).split())
-        raise InferenceError(f"{pair.name}: the model failed: {type(error).__name__}: {reason}") from error
+        raise InferenceError(f"{name}: the model failed: {type(error).__name__}: {reason}") from error
     seconds = time.perf_counter() - start
-    _check(pictures, pair)
-    return Output(pictures, seconds, _peak_memory_mb(device))
+    _check(images, name, [model.scale * side for side in lr.shape[-2:]])
+    return Output(images, seconds, _peak_memory_mb(device))
 
 
-def _pictures(model: Model, pair: ImagePair, draw: Draw, device: str) -> Tensor:
+def _outputs(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Tensor:
     if isinstance(model, PrecomputedResults):
-        return model.read(pair.name)
-    lr = pair.lr.to(device)
+        return model.read(name)
+    lr = lr.to(device)
     if isinstance(model, StochasticSRModel):
         generator = torch.Generator().manual_seed(draw.seed)
-        drawn = _sample(model, lr, draw, generator)
-        if len(drawn) != draw.samples:
-            raise InferenceError(f"{pair.name}: the model gave {len(drawn)} samples, not {draw.samples}; correct it")
+        images = _sample(model, lr, draw, generator)
+        if len(images) != draw.samples:
+            raise InferenceError(f"{name}: the model returned {len(images)} samples, not {draw.samples}; correct it")
     elif draw.tile is not None:
-        drawn = enlarge_in_tiles(model, lr, draw.tile)
+        images = enlarge_in_tiles(model, lr, draw.tile)
     else:
-        drawn = model(lr[None])
-    return drawn.to("cpu", torch.float32)  # waits for the device
+        images = model(lr[None])
+    return images.to("cpu", torch.float32)  # waits for the device
 
 
 def _sample(model: StochasticSRModel, lr: Tensor, draw: Draw, generator: torch.Generator) -> Tensor:
@@ -108,17 +108,17 @@ def _sample(model: StochasticSRModel, lr: Tensor, draw: Draw, generator: torch.G
     return model.sample_in_tiles(lr, draw.samples, temperature=draw.temperature, generator=generator, tile=draw.tile)
 
 
-def _check(pictures: Tensor, pair: ImagePair) -> None:
-    height, width = pair.hr.shape[-2:]
-    if pictures.ndim != 4 or pictures.shape[0] == 0 or pictures.shape[1:] != pair.hr.shape:
+def _check(images: Tensor, name: str, size: list[int]) -> None:
+    height, width = size
+    if images.ndim != 4 or images.shape[0] == 0 or list(images.shape[1:]) != [3, height, width]:
         raise InferenceError(
-            f"{pair.name}: the result has shape {tuple(pictures.shape)}, HR is {height}x{width}; "
+            f"{name}: the result has shape {tuple(images.shape)}, HR is {height}x{width}; "
             f"it must be (n, 3, {height}, {width})"
         )
-    broken = int((~pictures.isfinite()).sum())
+    broken = int((~images.isfinite()).sum())
     if broken:
         raise InferenceError(
-            f"{pair.name}: {broken} of {pictures.numel()} numbers of the result are not finite; "
+            f"{name}: {broken} of {images.numel()} numbers of the result are not finite; "
             "lower the temperature or look at the model"
         )
 

@@ -1,27 +1,28 @@
-"""manifest.json: what a run measured, with which models, weights, versions and hardware."""
+"""manifest.json: written and read; and the facts of this machine that go into it."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import cattrs
 import torch
 
+from srbench.config import ConfigError, structure
+from srbench.facts import FORMAT, Manifest, setting_folder
 from srbench.images import write_whole
-from srbench.types import Metric, SRBenchError, WeightsInfo
+from srbench.names import is_file_name
+from srbench.types import SRBenchError
 
 FILE = "manifest.json"
-Facts = dict[str, Any]
-"""A part of a manifest: of a run, a model, a metric."""
 
 _PACKAGES = (
     "sr-bench",
@@ -38,43 +39,76 @@ _PACKAGES = (
 
 
 class ManifestError(SRBenchError):
-    """A folder that is not the folder of a run."""
+    """A folder that is not the folder of a run, or one that cannot be understood."""
 
 
-def write_manifest(run: Path, facts: Mapping[str, Any]) -> None:
-    """Write ``manifest.json`` of the folder ``run``, whole."""
-    write_whole(run / FILE, (json.dumps(facts, indent=1, allow_nan=False) + "\n").encode())
+def write_manifest(run: Path, manifest: Manifest) -> None:
+    """Write ``manifest.json`` of the folder ``run``, whole, unless it says that already."""
+    content = (json.dumps(cattrs.unstructure(manifest), indent=1, allow_nan=False) + "\n").encode()
+    path = run / FILE
+    if not (path.exists() and path.read_bytes() == content):
+        write_whole(path, content)
 
 
-def read_manifest(run: Path) -> dict[str, Any]:
-    """The facts of the run in a folder. Raises ManifestError where it holds none."""
+def read_manifest(run: Path) -> Manifest:
+    """The facts of the run in a folder.
+
+    Raises ManifestError where it holds none, or one that is damaged, contradicts itself, or was made by an earlier
+    srbench.
+    """
     path = run / FILE
     try:
-        facts = json.loads(path.read_text())
+        facts = json.loads(path.read_text(encoding="utf-8"))
     except OSError:
         raise ManifestError(f"{run}: no run in it ({FILE} is missing); name the folder that srbench run made") from None
-    except ValueError as error:
-        raise ManifestError(f"{path}: damaged ({error}); the command of the run writes it again") from None
-    if not isinstance(facts, dict) or "keys" not in facts:
+    except (ValueError, RecursionError) as error:
+        raise ManifestError(f"{path}: damaged ({error}); restore it, or run again with another --out") from None
+    if not isinstance(facts, dict):
         raise ManifestError(f"{path}: not the manifest of a run; name the folder that srbench run made")
-    return facts
+    if facts.get("format") != FORMAT:
+        raise _other_format(run, facts)
+    try:
+        manifest = structure(facts, Manifest, str(path))
+    except ConfigError as error:
+        raise ManifestError(f"{error}; restore it, or run again with another --out") from None
+    if fault := _contradiction(manifest):
+        raise ManifestError(f"{path}: {fault}; restore it, or run again with another --out")
+    return manifest
 
 
-def metric_facts(metric: Metric) -> dict[str, Any]:
-    """All that is known of a metric without measuring."""
-    return {
-        "name": metric.name,
-        "title": metric.title,
-        "higher_is_better": metric.higher_is_better,
-        "unit": metric.unit,
-        "digits": metric.digits,
-        "protocol": metric.protocol,
-    }
+def _other_format(run: Path, facts: dict[str, Any]) -> ManifestError:
+    command = facts.get("command")
+    if "keys" in facts and isinstance(command, str):
+        again = " ".join(command.split())
+        return ManifestError(f"{run}: made by an earlier srbench; make it again with another --out: {again}")
+    return ManifestError(
+        f"{run / FILE}: of format {facts.get('format')!r}, and this srbench reads {FORMAT}; "
+        "use the srbench that made it, or run again with another --out"
+    )
 
 
-def model_facts(label: str, spec: str, digest: str, weights: WeightsInfo | None) -> dict[str, Any]:
-    """A model by its label, how the command named it, and where its numbers come from."""
-    return {"label": label, "spec": spec, "digest": digest, "weights": asdict(weights) if weights else None}
+def _contradiction(manifest: Manifest) -> str:
+    """What no run would have written; empty where all is well."""
+    labels, images = [model.label for model in manifest.models], manifest.images
+    names = [metric.name for metric in manifest.metrics]
+    for kind, values in (("model", labels), ("image", images), ("metric", names)):
+        if unusable := [value for value in values if not is_file_name(value)]:
+            return f"{unusable[0]!r} is no name of a {kind}"
+        if len(set(values)) < len(values):
+            return f"a {kind} is there twice"
+    for setting in manifest.settings:
+        if setting.model not in labels:
+            return f"a setting of {setting.model!r}, which is no model of it"
+        if setting.temperature is not None and not 0 <= setting.temperature < math.inf:
+            return f"{setting.temperature} is no temperature"
+        if setting.limit is not None and setting.limit < 1:
+            return f"{setting.limit} is no number of images"
+    folders = [setting_folder(setting.model, setting.temperature) for setting in manifest.settings]
+    if len(set(folders)) < len(folders):
+        return "two settings share a folder"
+    if manifest.protocol.scale < 1 or manifest.protocol.samples < 1:
+        return "scale and samples have to be 1 or more"
+    return ""
 
 
 def software() -> dict[str, str]:
@@ -89,13 +123,13 @@ def software() -> dict[str, str]:
     return versions if commit is None else versions | {"srbench source": commit}
 
 
-def hardware(device: str) -> dict[str, Any]:
+def hardware(device: str) -> dict[str, str]:
     """The machine, and the device that the models ran on (``cpu``, ``cuda``, ``mps``)."""
-    facts: dict[str, Any] = {
+    facts = {
         "platform": platform.platform(),
         "cpu": _cpu(),
-        "cpus": os.cpu_count(),
-        "threads": torch.get_num_threads(),
+        "cpus": str(os.cpu_count()),
+        "threads": str(torch.get_num_threads()),
         "device": device,
     }
     if device == "cuda":

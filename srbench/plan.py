@@ -1,25 +1,23 @@
-"""A command line -> RunSpec -> everything it names, opened -> the work items, in order.
-
-An item is keyed by a hash of all that determines its values. Items are ordered picture by picture, so that whatever
-a metric computes of an HR picture serves all models.
-"""
+"""A command line -> RunSpec -> everything it names, opened: data set, metrics, models."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shlex
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from srbench.datasets import Folder, Limited, PairedFolders, cropped
+from srbench.datasets import Folder, PairedFolders, cropped, lr_origin
+from srbench.facts import COLUMNS, FORMAT, Manifest, ModelFacts, Protocol, Setting
 from srbench.inference import choose_device, is_stochastic
-from srbench.names import unknown
-from srbench.registry import RESERVED, LoadedModel, load_dataset, load_metric, load_model, registered
-from srbench.results import COLUMNS, setting_folder
-from srbench.types import Dataset, Metric, PrecomputedResults, SRBenchError
+from srbench.models import LoadedModel, load_model
+from srbench.names import is_file_name, unknown
+from srbench.records import digest
+from srbench.registry import LoadedMetric, load_dataset, open_metric, registered, source_digest
+from srbench.source import package_digest
+from srbench.types import Dataset, SRBenchError
 
+RESERVED = ("hr", "lr")
+"""Labels that no model may have: the folders of the pairs."""
 SUITE = "srflow@1"
 """Name and version of the protocol. The version rises when any of its numbers would change."""
 
@@ -48,12 +46,6 @@ class RunSpec:
     tile: int | None = None
     out: str | None = None
 
-    def facts(self) -> dict[str, Any]:
-        """As JSON holds it, without the folder, which does not change what is measured."""
-        facts: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        del facts["out"]
-        return facts
-
     def command(self) -> str:
         """The command that makes this run; options that have their defaults are left out."""
         words = ["srbench", "run"]
@@ -67,43 +59,6 @@ class RunSpec:
 
 
 @dataclass(frozen=True)
-class WorkItem:
-    """One model, one picture, one temperature."""
-
-    model: str
-    model_digest: str
-    dataset: str
-    image: str
-    image_digest: str
-    scale: int
-    temperature: float | None
-    samples: int
-    seed: int
-    tile: int | None
-    metrics: tuple[str, ...]
-    suite: str = SUITE
-
-    @property
-    def key(self) -> str:
-        """sha256 of all of the above."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
-
-    @property
-    def generator_seed(self) -> int:
-        """What the random generator of the item starts from: the key, but for what cannot change a sample.
-
-        So a model draws the same pictures under another label, with other metrics, and in tiles.
-        """
-        key = replace(self, model="", dataset="", image="", metrics=(), suite="", tile=None).key
-        return int(key[:15], 16)
-
-    @property
-    def setting(self) -> str:
-        """Model and temperature, fit for a file name: ``srflow-t0.8``."""
-        return setting_folder(self.model, self.temperature)
-
-
-@dataclass(frozen=True)
 class Bench:
     """All that a RunSpec names, opened."""
 
@@ -111,73 +66,99 @@ class Bench:
     device: str
     dataset: Dataset
     models: dict[str, LoadedModel]
-    metrics: tuple[Metric, ...]
+    """By label."""
+    metrics: tuple[LoadedMetric, ...]
+
+    def pair_key(self, image: str) -> str:
+        """Of the pair of a name: the data set's digest of it and the code that reads it.
+
+        Raises what the data set raises.
+        """
+        return digest("pair", self.dataset.digest(image), *_codes(self.dataset))
+
+    def manifest(self) -> Manifest:
+        """What a fresh folder of this run would say."""
+        spec = self.spec
+        protocol = Protocol(
+            suite=SUITE,
+            dataset=self.dataset.name,
+            lr=lr_origin(self.dataset),
+            scale=spec.scale,
+            crop=spec.crop,
+            samples=spec.samples,
+            seed=spec.seed,
+            tile=spec.tile,
+        )
+        models = tuple(ModelFacts(m.label, m.spec, m.digest, m.projected, m.weights) for m in self.models.values())
+        settings = tuple(
+            Setting(loaded.label, temperature, spec.limit)
+            for loaded in self.models.values()
+            for temperature in (sorted(spec.temperatures) if is_stochastic(loaded.model) else (None,))
+        )
+        metrics = tuple(metric.facts for metric in self.metrics)
+        return Manifest(FORMAT, protocol, tuple(self.dataset), metrics, models, settings, ())
 
 
 def open_bench(spec: RunSpec) -> Bench:
     """Open data set, metrics and models, in this order. Raises SRBenchError for the first that fails."""
     device = choose_device(spec.device)
-    dataset = _open_dataset(spec)
-    metrics = tuple(load_metric(name) for name in spec.metrics)
+    dataset = open_dataset(spec)
+    metrics = open_metrics(spec.metrics)
     models: dict[str, LoadedModel] = {}
     for text in spec.models:
         loaded = load_model(text, spec.scale, device)
-        if loaded.label in models or loaded.label in RESERVED:
-            reason = "reserved" if loaded.label in RESERVED else f"also that of {models[loaded.label].spec}"
-            raise PlanError(f"{text}: the label {loaded.label} is {reason}; choose another: LABEL={text}")
-        models[loaded.label] = loaded
+        add_model(models, loaded)
     return Bench(spec, device, dataset, models, metrics)
 
 
-def plan(bench: Bench) -> tuple[list[WorkItem], list[str]]:
-    """The items in the order in which they are measured, and a line for every one that cannot be."""
-    items: list[WorkItem] = []
-    failures = []
-    for image in bench.dataset:
-        try:
-            digest = bench.dataset.digest(image)
-        except SRBenchError as error:
-            failures.append(str(error))
-            continue
-        for loaded in bench.models.values():
-            try:
-                items += _items(bench, loaded, image, digest)
-            except SRBenchError as error:
-                failures.append(f"{loaded.label}: {error}")
-    return items, failures
+def add_model(models: dict[str, LoadedModel], loaded: LoadedModel) -> None:
+    """Put a model among others by its label. Raises PlanError where the label is taken or reserved."""
+    if loaded.label in models or loaded.label.casefold() in RESERVED:
+        taken = loaded.label in models
+        reason = f"also that of {models[loaded.label].spec}" if taken else "reserved"
+        raise PlanError(f"{loaded.spec}: the label {loaded.label} is {reason}; choose another: LABEL={loaded.spec}")
+    models[loaded.label] = loaded
 
 
-def _items(bench: Bench, loaded: LoadedModel, image: str, image_digest: str) -> list[WorkItem]:
-    spec, stochastic = bench.spec, is_stochastic(loaded.model)
-    precomputed = loaded.model.digest(image) if isinstance(loaded.model, PrecomputedResults) else ""
-    return [
-        WorkItem(
-            model=loaded.label,
-            model_digest=loaded.digest + precomputed,
-            dataset=bench.dataset.name,
-            image=image,
-            image_digest=image_digest,
-            scale=spec.scale,
-            temperature=temperature,
-            samples=spec.samples if stochastic else 1,
-            seed=spec.seed,
-            tile=spec.tile,
-            metrics=tuple(metric.name for metric in bench.metrics),
-        )
-        for temperature in (spec.temperatures if stochastic else (None,))
-    ]
+def open_metrics(names: tuple[str, ...]) -> tuple[LoadedMetric, ...]:
+    """The metrics of some names. Raises RegistryError, PlanError where two have one name."""
+    metrics: dict[str, LoadedMetric] = {}
+    for text in names:
+        metric = open_metric(text)
+        if metric.facts.name in metrics:
+            other = metrics[metric.facts.name].facts.spec
+            raise PlanError(f"{text}: a metric named {metric.facts.name}, as {other} is; leave one of them out")
+        metrics[metric.facts.name] = metric
+    return tuple(metrics.values())
 
 
-def _open_dataset(spec: RunSpec) -> Dataset:
+def open_dataset(spec: RunSpec) -> Dataset:
+    """The data set of a run. Raises SRBenchError where there is none, or its names cannot be names of files."""
     dataset: Dataset
     if spec.hr is not None and spec.lr is not None:
         dataset = PairedFolders(Path(spec.hr), Path(spec.lr), spec.scale)
-    elif spec.data in registered("datasets"):
+    elif spec.data is None:
+        raise PlanError("no data: name a data set or a folder of HR images, or a folder each of HR and LR")
+    elif spec.data in registered("datasets") or (":" in spec.data and not Path(spec.data).exists()):
         dataset = load_dataset(spec.data, spec.scale)
-    elif spec.data is not None and Path(spec.data).exists():
+    elif Path(spec.data).exists():
         dataset = Folder(Path(spec.data), spec.scale)
     else:
-        raise PlanError(f"{unknown('dataset', str(spec.data), registered('datasets'))}; or name a folder of pictures")
-    if spec.crop is not None:
-        dataset = cropped(dataset, spec.scale, spec.crop)
-    return dataset if spec.limit is None else Limited(dataset, spec.limit)
+        raise PlanError(f"{unknown('dataset', str(spec.data), registered('datasets'))}; or name a folder of images")
+    _check_names(dataset)
+    return dataset if spec.crop is None else cropped(dataset, spec.scale, spec.crop)
+
+
+def _check_names(dataset: Dataset) -> None:
+    names = list(dataset)
+    unusable = [name for name in names if not is_file_name(name)]
+    if unusable or len(set(names)) < len(names):
+        fault = f"{unusable[0]!r} cannot be a file name" if unusable else "two images have one name"
+        raise PlanError(f"data set {dataset.name}: {fault}; rename the image")
+
+
+def _codes(dataset: Dataset) -> list[str]:
+    """Digests of the code that makes pairs: of the data set, of the one it crops, and of reading and downscaling."""
+    whole = getattr(dataset, "whole", None)
+    inner = [] if whole is None else _codes(whole)
+    return [source_digest(dataset) or "unknown", package_digest("srbench.datasets"), *inner]

@@ -1,124 +1,94 @@
-"""The rows of a run -> tidy values -> one line per model and temperature.
-
-``rows.jsonl`` holds one JSON object a measured item: a picture, a model, a temperature. Values that are not
-finite are the texts "inf" and "nan" there, for JSON has none.
-"""
+"""What a run folder holds -> rows -> tidy values -> one line per model and temperature."""
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from srbench.images import write_whole
-from srbench.manifest import read_manifest
+from srbench.facts import COLUMNS, MetricFacts, setting_folder, setting_label
+from srbench.records import SampleRecord, Value
+from srbench.run_folder import RunFolder
 from srbench.statistics import mean_interval
 from srbench.types import SRBenchError
 
 if TYPE_CHECKING:
     from pandas.core.groupby import DataFrameGroupBy
 
-FILE = "rows.jsonl"
-COLUMNS = ("psnr", "ssim", "lpips", "lr_psnr", "niqe", "brisque", "pique", "sigma")
-"""The metrics of the suite in the order of the table: columns of table.csv, measured or not."""
-
 
 class ResultsError(SRBenchError):
-    """Rows that are missing or damaged."""
+    """A run without results."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One measured item."""
+    """One model at one temperature on one image: what was sampled, and the values of it that there are."""
 
-    key: str
-    """Of the work item: a hash of all that determines the values."""
+    sample: SampleRecord
     model: str
-    temperature: float | None
-    """None for a model with one answer."""
-    dataset: str
-    image: str
-    scale: int
-    samples: int
-    """How many were drawn and measured."""
-    seed: int
-    """Of the run."""
-    suite: str
-    """Name and version of the protocol: ``srflow@1``."""
-    values: dict[str, list[float] | float]
+    """Its label in the table, which may differ from that of the record where several runs are merged."""
+    values: dict[str, Value]
     """By metric: one value a sample, or a number for the whole set."""
-    model_seconds: float
     metric_seconds: float
-    peak_memory_mb: float | None
-    """On a GPU: the most that torch held there during the item. On a CPU: the most the process ever held."""
 
     @property
-    def drawn(self) -> bool:
-        """Are the pictures samples, rather than one answer?"""
-        return self.temperature is not None or self.samples > 1
+    def temperature(self) -> float | None:
+        """None for a model with one output."""
+        return self.sample.temperature
 
-    def to_json(self) -> str:
-        """One line of strict JSON, without its end."""
-        values = {
-            name: [_to_json(v) for v in value] if isinstance(value, list) else _to_json(value)
-            for name, value in self.values.items()
-        }
-        return json.dumps(asdict(self) | {"values": values}, allow_nan=False)
+    @property
+    def image(self) -> str:
+        """Name of the image."""
+        return self.sample.image
 
-    @classmethod
-    def from_json(cls, line: str) -> Row:
-        """The inverse of ``to_json``. Raises ValueError for what is no row."""
-        facts = json.loads(line)
-        try:
-            values = {
-                name: [float(v) for v in value] if isinstance(value, list) else float(value)
-                for name, value in facts["values"].items()
-            }
-            return cls(**facts | {"values": values})
-        except (TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"not a row: {error}") from None
+    @property
+    def samples(self) -> int:
+        """How many outputs were measured."""
+        return len(self.sample.outputs)
 
 
-def read_all_rows(run: Path) -> dict[str, Row]:
-    """Every row in the folder of a run, by key.
+def rows_of(folder: RunFolder) -> list[Row]:
+    """The rows of a run folder, setting by setting in the order of the manifest; only of what is sampled and current.
 
-    A last line without an end was torn by a kill and is left out. Raises ResultsError for any other damage.
+    Values that are missing or failed are left out. Raises ResultsError where there is no row.
     """
-    path = run / FILE
-    try:
-        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-    except OSError as error:
-        raise ResultsError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
-    rows = {}
-    for number, line in enumerate(lines, 1):
-        try:
-            row = Row.from_json(line.decode())
-        except ValueError as error:
-            raise ResultsError(f"{path}: line {number} is damaged ({error}); delete that line and run again") from None
-        rows[row.key] = row
+    rows = []
+    for setting in folder.manifest.settings:
+        for image in folder.manifest.planned(setting):
+            sample = folder.sample(setting.model, setting.temperature, image)
+            if sample is not None and not sample.failed:
+                rows.append(_row(folder, sample))
+    if not rows:
+        raise ResultsError(f"{folder.path}: nothing is measured yet; run its command again")
     return rows
 
 
-def read_rows(run: Path) -> list[Row]:
-    """The rows that the manifest of a run plans, in the order of the plan.
+def _row(folder: RunFolder, sample: SampleRecord) -> Row:
+    scores = [folder.score(sample, metric) for metric in folder.manifest.metrics]
+    there = [score for score in scores if score is not None]
+    values = {score.metric: score.value for score in there if score.value is not None}
+    return Row(sample, sample.model, values, sum(score.seconds for score in there))
 
-    Raises ManifestError where the folder holds no run, ResultsError where no row is measured or one is
-    damaged.
-    """
-    keys, rows = read_manifest(run)["keys"], read_all_rows(run)
-    planned = [rows[key] for key in keys if key in rows]
-    if not planned:
-        raise ResultsError(f"{run}: nothing is measured yet; run its command again")
-    return planned
+
+def failures_of(folder: RunFolder) -> list[str]:
+    """One line for everything that was asked for and failed the last time it was tried."""
+    faults = [pair.error for pair in folder.pairs.values() if pair.failed]
+    for sample in folder.samples.values():
+        where = setting_folder(sample.model, sample.temperature)
+        if sample.failed:
+            faults.append(f"{where}: {sample.error}")
+        elif folder.sample(sample.model, sample.temperature, sample.image) is sample:
+            scores = [folder.score(sample, metric) for metric in folder.manifest.metrics]
+            faults += [f"{where}: {score.error}" for score in scores if score is not None and score.failed]
+    return list(dict.fromkeys(faults))
 
 
 @dataclass(frozen=True)
 class ResultTable:
-    """Tidy values: columns model, temperature, dataset, image, sample, metric, value; one row a number."""
+    """Tidy values: columns model, temperature, image, sample, metric, value; one row a number."""
 
     values: pd.DataFrame
     """``temperature`` is NaN for a model with one answer, ``sample`` is -1 for a value of the whole set."""
@@ -126,21 +96,15 @@ class ResultTable:
     """In the order of the table."""
 
     @classmethod
-    def from_run(cls, run: Path) -> ResultTable:
-        """The planned rows of a run's folder. Raises as ``read_rows`` does."""
-        metrics = tuple(metric["name"] for metric in read_manifest(run)["metrics"])
-        return cls.from_rows(read_rows(run), metrics)
-
-    @classmethod
-    def from_rows(cls, rows: list[Row], metrics: tuple[str, ...]) -> ResultTable:
-        """Rows with values of ``metrics``, in the order in which models shall be listed."""
+    def from_rows(cls, rows: Sequence[Row], metrics: tuple[str, ...]) -> ResultTable:
+        """Rows in the order in which models shall be listed. A value that is missing is NaN."""
         records = [
-            (row.model, row.temperature, row.dataset, row.image, sample, metric, value)
+            (row.model, row.temperature, row.image, sample, metric, value)
             for row in rows
             for metric in metrics
-            for sample, value in _numbered(row.values[metric])
+            for sample, value in _numbered(row.values.get(metric, math.nan))
         ]
-        columns = ["model", "temperature", "dataset", "image", "sample", "metric", "value"]
+        columns = ["model", "temperature", "image", "sample", "metric", "value"]
         frame = pd.DataFrame.from_records(records, columns=columns)
         return cls(frame.astype({"temperature": float, "value": float}), metrics)
 
@@ -179,37 +143,32 @@ class ResultTable:
         return summary
 
 
-def setting_folder(model: str, temperature: float | None) -> str:
-    """The folder of the pictures of a model at a temperature: ``srflow-t0.8``; a model with one answer: its label."""
-    return model if temperature is None else f"{model}-t{temperature:g}"
-
-
-def setting_label(model: str, temperature: float | None) -> str:
-    """The same for a reader: ``srflow τ=0.8``. A model without temperature (None, or NaN) has its label alone."""
-    return model if temperature is None or math.isnan(temperature) else f"{model} τ={temperature:g}"
-
-
-def write_csv(table: ResultTable, summary: pd.DataFrame, folder: Path) -> None:
-    """Write table.csv, the summary of a table, and rows.csv, all its values, into a folder.
+def csv_texts(table: ResultTable, summary: pd.DataFrame, metrics: Sequence[MetricFacts]) -> dict[str, str]:
+    """table.csv, the summary of a table, and rows.csv, all its values, by name.
 
     table.csv has one line per model and temperature: the eight columns of the suite first, measured or not, the
-    intervals after all means. rows.csv has one line a number; ``sample`` is empty for a value of the whole set.
+    intervals after all means. rows.csv has one line a number, with the signature of its protocol; ``sample`` is empty
+    for a value of the whole set.
     """
     lines = summary.reset_index()
     others = [name for name in table.metrics if name not in COLUMNS]
+    signatures = {metric.name: metric.signature for metric in metrics}
+    lines = lines.assign(**{f"{name}_signature": signature for name, signature in signatures.items()})
     intervals = [f"{name}_{end}" for name in table.metrics for end in ("low", "high")]
     columns = ["model", "temperature", *COLUMNS, "n", *others, *intervals, "not_finite"]
-    write_whole(folder / "table.csv", lines.reindex(columns=columns).to_csv(index=False).encode())
-    rows = table.values.assign(sample=table.values["sample"].replace(-1, pd.NA).astype("Int64"))
-    write_whole(folder / "rows.csv", rows.to_csv(index=False).encode())
+    columns += [f"{name}_signature" for name in table.metrics]
+    rows = table.values.assign(
+        sample=table.values["sample"].replace(-1, pd.NA).astype("Int64"),
+        signature=table.values["metric"].map(signatures),
+    )
+    return {
+        "table.csv": lines.reindex(columns=columns).to_csv(index=False),
+        "rows.csv": rows.to_csv(index=False),
+    }
 
 
 def _by_setting(images: pd.DataFrame) -> DataFrameGroupBy[Any, Any]:
     return images.groupby(level=["model", "temperature"], sort=False, dropna=False)
-
-
-def _to_json(value: float) -> float | str:
-    return value if math.isfinite(value) else str(value)
 
 
 def _numbered(value: list[float] | float) -> list[tuple[int, float]]:

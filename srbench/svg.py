@@ -6,10 +6,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from srbench.images import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,8 +49,8 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def write_svg(figure: Figure, path: Path) -> None:
-    """Write the figure, whole; neither the date nor the version of matplotlib is in it."""
+def svg(figure: Figure) -> bytes:
+    """The figure as SVG; neither the date nor the version of matplotlib is in it."""
     buffer = BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    write_whole(path, buffer.getvalue())
+    return buffer.getvalue()

@@ -152,7 +152,19 @@ class Weighted(Protocol):
 
 
 class Metric(Protocol):
-    """One column of the table. Direction, unit and protocol are facts of the metric."""
+    """One column of the table. Direction, unit and protocol are facts of the metric.
+
+    Further facts may be left out, and then have the value in brackets:
+
+    ``signature: str`` (empty)
+        The protocol in a few words, without the name: ``RGB|floor|crop0|v1``; docs/protocols.md has the scheme.
+    ``parameters: tuple[Path, ...]`` (empty)
+        The files whose bytes determine the values.
+    ``unquantised: bool`` (False)
+        Does it see the samples as the model returned them, and not the 8-bit images that are written to disk?
+    ``needs_lr: bool`` (False)
+        Does it compare with the LR image?
+    """
 
     name: str
     """Key in files: ``lr_psnr``."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from srbench.cli.data import data
-from srbench.cli.options import DEVICES, temperatures
+from srbench.cli.measuring import init, measure, run, score, show_report, verify
+from srbench.cli.options import names
 from srbench.cli.pictures import edit, explore, upscale
 from srbench.cli.training import export, train
 from srbench.types import SRBenchError
@@ -51,15 +51,6 @@ def _fault(text: str) -> None:
     click.echo(f"srbench: {text}", err=True)
 
 
-def _listed(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    if value is None:
-        return None
-    parts = tuple(dict.fromkeys(part.strip() for part in value.split(",")))
-    if not all(parts):
-        raise click.BadParameter(f"{value!r} has an empty part; separate names by single commas.")
-    return parts
-
-
 @click.group(
     cls=OneLineErrors,
     invoke_without_command=True,
@@ -73,52 +64,8 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-@main.command("run")
-@click.option("--models", required=True, callback=_listed, metavar="A,B", help="Names, name:WEIGHTS, label=FOLDER "
-              "of results, file.py:Name, package.module:Name; any of them+consistent but a folder.")  # fmt: skip
-@click.option("--scale", required=True, type=click.IntRange(min=2), help="Enlargement.")
-@click.option("--data", metavar="NAME|DIR", help="A data set or a folder of HR pictures. [default: photos]")
-@click.option("--hr", metavar="DIR", help="HR pictures, paired with --lr by name.")
-@click.option("--lr", metavar="DIR", help="LR pictures.")
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first pictures.")
-@click.option("--crop", type=click.IntRange(min=1), help="Only the centre of every picture, in HR pixels.")
-@click.option("--metrics", callback=_listed, metavar="A,B", help="[default: the eight of the suite]")
-@click.option("--temperature", "temperatures", default="0.8", show_default=True, callback=temperatures,
-              metavar="T,T", help="Of models that draw samples.")  # fmt: skip
-@click.option("--samples", default=5, show_default=True, type=click.IntRange(min=1), help="Drawn per picture.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of the samples.")
-@click.option("--device", default="auto", show_default=True, type=DEVICES)
-@click.option("--tile", type=click.IntRange(min=16), help="Enlarge in tiles of this side in LR pixels, to save memory.")
-@click.option("--out", metavar="DIR", help="Folder of the run. [default: runs/DATE-MODELS-xSCALE]")
-@click.pass_context
-def run_command(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - click's own signature
-    """Measure models on pictures and write a report.
-
-    Killed, the same command goes on where it stopped.
-    """
-    if (options["hr"] is None) != (options["lr"] is None):
-        raise click.UsageError("--hr and --lr go together.")
-    if options["hr"] is not None and options["data"] is not None:
-        raise click.UsageError("--data and --hr/--lr exclude each other.")
-    if options["hr"] is None:
-        options["data"] = options["data"] or "photos"
-    if options["metrics"] is None:
-        del options["metrics"]
-    from srbench.console import warn_in_one_line
-    from srbench.plan import RunSpec
-    from srbench.run import run
-
-    warn_in_one_line()
-    outcome = run(RunSpec(**options))
-    if outcome.rows:
-        _report([outcome.folder])
-    if outcome.failures:
-        listed = "; ".join(outcome.failures)
-        others = "all others were" if outcome.rows else "nothing else was there"
-        _fault(f"{len(outcome.failures)} could not be measured, {others}: {listed}")
-        context.exit(1)
-
-
+for _command in (init, run, score, verify, measure):
+    main.add_command(_command)
 main.add_command(upscale)
 main.add_command(edit)
 main.add_command(explore)
@@ -126,7 +73,7 @@ main.add_command(explore)
 
 @main.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
-@click.option("--format", "formats", callback=_listed, metavar="md,html,tex,csv", help="[default: all]")
+@click.option("--format", "formats", callback=names, metavar="md,html,tex,csv", help="[default: all]")
 @click.option("--single-file", is_flag=True, help="Let report.html carry the pictures, to be sent to others.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the report; needed for several runs.")
 def report(runs: tuple[Path, ...], formats: tuple[str, ...] | None, out: Path | None, single_file: bool) -> None:
@@ -134,7 +81,7 @@ def report(runs: tuple[Path, ...], formats: tuple[str, ...] | None, out: Path | 
 
     Several runs are put into one table where their protocols agree.
     """
-    _report(runs, formats, out, single_file)
+    show_report(runs, formats, out, single_file)
 
 
 @main.command()
@@ -254,7 +201,8 @@ def show_command(name: str) -> None:
     """Tell what is known of a model, metric or data set."""
     from srbench.console import show
     from srbench.names import unknown
-    from srbench.registry import KINDS, SCALES, describe, load_dataset, load_metric, ready_models, registered
+    from srbench.models import SCALES, ready_models
+    from srbench.registry import KINDS, describe, load_dataset, load_metric, registered
 
     kinds = [kind for kind in KINDS if name in registered(kind)]
     if not kinds:
@@ -297,15 +245,3 @@ def doctor(context: click.Context) -> None:
         show(f"{'ok     ' if fine else 'MISSING'}  {name}: {value}")
     if not all(fine for fine, _, _ in found):
         context.exit(1)
-
-
-def _report(
-    runs: Sequence[Path], formats: Sequence[str] | None = None, out: Path | None = None, single_file: bool = False
-) -> None:
-    from srbench.console import show
-    from srbench.reporting.report import FORMATS, write_report
-    from srbench.reporting.scores import terminal_table
-
-    report = write_report(runs, formats or FORMATS, out, single_file=single_file)
-    show(terminal_table(report.scores))
-    show(str(report.files[0]))

@@ -11,8 +11,20 @@ from srbench.types import Box
 DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
 
 
-def temperatures(context: click.Context, parameter: click.Parameter, value: str) -> tuple[float, ...]:
+def names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """``a,b`` -> the names, each once. Raises BadParameter for an empty one."""
+    if value is None:
+        return None
+    parts = tuple(dict.fromkeys(part.strip() for part in value.split(",")))
+    if not all(parts):
+        raise click.BadParameter(f"{value!r} has an empty part; separate names by single commas.")
+    return parts
+
+
+def temperatures(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
     """``0,0.5,0.8`` -> the numbers, each once. Raises BadParameter for anything else."""
+    if value is None:
+        return None
     try:
         numbers = tuple(dict.fromkeys(float(part) for part in value.split(",")))
     except ValueError:

@@ -15,9 +15,9 @@ from srbench.datasets import pair_of_hr
 from srbench.editing.figures import SOURCE, TARGET, FigurePanel, write_figure
 from srbench.editing.measures import kept_detail, seam_energy
 from srbench.images import quantize_floor, read_image, write_png
-from srbench.inference import Draw, choose_device, enlarge
-from srbench.metrics.consistency import LRPSNR
-from srbench.registry import load_model
+from srbench.inference import Draw, choose_device, upscale
+from srbench.metrics import lr_psnr as measured_lr_psnr
+from srbench.models import load_model
 from srbench.types import Box, EditableSRModel, ImagePair, SRBenchError
 
 
@@ -51,7 +51,7 @@ class Editor:
 
     def sample(self, pair: ImagePair, temperature: float, samples: int, seed: int) -> Tensor:
         """(n, 3, H, W), the same as ``srbench upscale`` makes of the LR picture with this seed."""
-        return enlarge(self.model, pair, Draw(temperature, samples, seed), self.device).pictures
+        return upscale(self.model, pair.name, pair.lr, Draw(temperature, samples, seed), self.device).images
 
     def aligned(self, box: Box, pair: ImagePair) -> Box:
         """The box grown to the model's grid. Raises EditError where it is empty or leaves the picture."""
@@ -83,7 +83,7 @@ class Editor:
 
 def lr_psnr(picture: Tensor, pair: ImagePair) -> float:
     """Of HR (3, H, W), in dB, against the LR picture that it must keep."""
-    return float(LRPSNR()(picture[None], pair))
+    return float(measured_lr_psnr(picture, pair.lr))
 
 
 def transfer_style(editor: Editor, image: Path, source: Box, target: Box, temperature: float, out: Path) -> Edited:

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from srbench.folders import pictures_in
 from srbench.images import quantize_floor, quantize_round, read_image, read_recipe, write_png
-from srbench.inference import Draw, choose_device, enlarge, is_stochastic
-from srbench.metrics.consistency import LRPSNR
-from srbench.registry import LoadedModel, load_model
-from srbench.types import ImagePair, PrecomputedResults, SRBenchError
+from srbench.inference import Draw, choose_device, is_stochastic
+from srbench.inference import upscale as upscale_image
+from srbench.metrics import lr_psnr
+from srbench.models import LoadedModel, load_model
+from srbench.types import PrecomputedResults, SRBenchError
 from srbench.weights.files import sha256_file
 
 
@@ -80,14 +81,8 @@ def shown_lr(path: Path) -> Tensor:
     return quantize_round(read_image(path)).float() / 255
 
 
-def pair_of(name: str, lr: Tensor, scale: int) -> ImagePair:
-    """An LR picture (3, h, w) whose HR is not known: HR is black, and nothing but its size may be looked at."""
-    height, width = lr.shape[-2:]
-    return ImagePair(name, lr, torch.zeros(()).expand(3, scale * height, scale * width))
-
-
 def _one(spec: UpscaleSpec, loaded: LoadedModel, device: str, path: Path, names: dict[str, Path]) -> Enlarged:
-    pair = pair_of(path.stem, shown_lr(path), spec.scale)
+    lr = shown_lr(path)
     if path.stem in names:
         raise UpscaleError(f"{path}: {names[path.stem]} has the same name; enlarge it into another --out")
     names[path.stem] = path
@@ -102,10 +97,10 @@ def _one(spec: UpscaleSpec, loaded: LoadedModel, device: str, path: Path, names:
         samples = torch.stack([read_image(file) for file in files])
     else:
         draw = Draw(spec.temperature, spec.samples, spec.seed, spec.tile)
-        samples = enlarge(loaded.model, pair, draw, device).pictures
+        samples = upscale_image(loaded.model, path.stem, lr, draw, device).images
         for file, picture in zip(files, samples, strict=True):
             write_png(file, quantize_floor(picture), recipe)
-    return Enlarged(tuple(files), tuple(LRPSNR()(samples, pair).tolist()), kept)
+    return Enlarged(tuple(files), tuple(lr_psnr(samples, lr).tolist()), kept)
 
 
 def _files(spec: UpscaleSpec, loaded: LoadedModel, name: str) -> list[Path]:

@@ -2,13 +2,52 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from torch import Tensor
 
-from srbench.images import quantize_floor
+from srbench.metrics.arguments import Images, Values, as_given, require_partners, size, written
 from srbench.metrics.pixel import decibels
-from srbench.metrics.samples import SampleError, quantised
+from srbench.metrics.samples import SampleError, as_uint8, quantised
 from srbench.resize import downscale_uint8
 from srbench.types import ImagePair
+
+
+def lr_psnr(sr: Images, lr: Images) -> Values:
+    """PSNR in dB of the downscaled image to its LR image; ``inf`` where that is met exactly.
+
+    ``sr`` is (3, H, W) or (n, 3, H, W), ``lr`` is (3, h, w) for all or (n, 3, h, w), one each: uint8, or floating
+    point in [0, 1] that is clamped and floored to uint8. The scale is H / h, which must be W / w and a whole number
+    from 2 up. Downscaling is MATLAB's antialiased bicubic ``imresize``, rounded to uint8 after each of its two passes
+    (Keys, 1981; ``srbench.resize``), as in the test code of SRFlow (Lugmayr et al., 2020).
+    Returns a float for one image, (n,) float64 for a batch. Raises SampleError for sizes that do not fit and for
+    anything that is no image.
+
+    >>> import numpy as np
+    >>> from srbench.metrics import lr_psnr
+    >>> lr = np.full((3, 8, 8), 100, dtype=np.uint8)
+    >>> round(lr_psnr(np.full((3, 32, 32), 101, dtype=np.uint8), lr), 4)
+    48.1308
+    """
+    images, references = written(sr, "sr"), written(lr, "lr")
+    require_partners(images, references, "lr")
+    if images.shape[-2:] == references.shape[-2:]:
+        raise SampleError(f"lr is {size(references)} as sr is; give the smaller LR image that sr was made from")
+    scale = _scale_between(images, references, f"sr {size(images)} is no whole multiple of lr", "crop sr")
+    return as_given(_consistency(images, references, scale), sr)
+
+
+def _scale_between(large: Tensor, small: Tensor, complaint: str, advice: str) -> int:
+    """(..., H, W) and (..., h, w) -> H / h = W / w. Raises SampleError where that is no whole number."""
+    scale = int(large.shape[-2] // small.shape[-2])
+    if scale < 1 or large.shape[-2:] != (scale * small.shape[-2], scale * small.shape[-1]):
+        raise SampleError(f"{complaint} {size(small)}; {advice} to the scale times the LR size")
+    return scale
+
+
+def _consistency(images: Tensor, references: Tensor, scale: int) -> Tensor:
+    """(n, 3, H, W) and (1 or n, 3, h, w), both uint8 -> (n,) float64 in dB."""
+    return decibels(downscale_uint8(images.cpu(), scale), references)
 
 
 class LRPSNR:
@@ -23,6 +62,10 @@ class LRPSNR:
         "uint8 RGB by floor, shrunk by MATLAB's antialiased bicubic, rounded to uint8 after each of its "
         "two passes, PSNR to the uint8 LR picture"
     )
+    signature = "RGB|floor|matlab-bicubic|v1"
+    parameters: tuple[Path, ...] = ()
+    unquantised = False
+    needs_lr = True
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> (n,) float64 in dB; inf where the LR picture is met exactly.
@@ -30,11 +73,6 @@ class LRPSNR:
         Raises SampleError for output that is no picture and for an HR size that is no whole multiple of the
         LR size.
         """
-        (height, width), large = pair.lr.shape[-2:], pair.hr.shape[-2:]
-        scale = large[0] // height
-        if large != (scale * height, scale * width):
-            raise SampleError(
-                f"{pair.name}: HR {large[0]}x{large[1]} is no whole multiple of LR {height}x{width}; "
-                "crop the HR picture to the scale times the LR size"
-            )
-        return decibels(downscale_uint8(quantised(samples, pair).cpu(), scale), quantize_floor(pair.lr))
+        complaint = f"{pair.name}: HR {size(pair.hr)} is no whole multiple of LR"
+        scale = _scale_between(pair.hr, pair.lr, complaint, "crop the HR picture")
+        return _consistency(quantised(samples, pair), as_uint8(pair.lr[None]), scale)

@@ -2,11 +2,42 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
+from srbench.metrics.arguments import Images, image_tensor
 from srbench.metrics.samples import checked
 from srbench.types import ImagePair
+
+
+def sigma(samples: Images) -> float:
+    """Spread of the samples of one image: pixel standard deviation in grey levels (0..255), 0 for one sample.
+
+    ``samples`` is (n, 3, H, W) or one sample (3, H, W), uint8 or floating point in [0, 1]; floating point is neither
+    clamped nor rounded. The divisor is n - 1, and the mean is taken over pixels and channels, as in the test code of
+    HCFlow (Liang et al., 2021). Values compare only at equal n.
+    Raises SampleError for anything that is no set of images.
+
+    >>> import numpy as np
+    >>> from srbench.metrics import sigma
+    >>> samples = np.zeros((2, 3, 32, 32), dtype=np.uint8)
+    >>> samples[1] = 10
+    >>> round(sigma(samples), 4)  # 10 / sqrt(2)
+    7.0711
+    """
+    tensor = image_tensor(samples, "samples")
+    return _deviation(tensor.to(torch.float32) / 255 if tensor.dtype == torch.uint8 else tensor).item()
+
+
+def _deviation(samples: Tensor) -> Tensor:
+    """(n, 3, H, W) floating point -> () float64 in grey levels."""
+    if len(samples) == 1:
+        return torch.zeros((), dtype=torch.float64)
+    single = samples.detach().cpu().to(torch.float32).contiguous()
+    levels = 255 * single.to(torch.float64).numpy()
+    return torch.tensor(levels.std(axis=0, ddof=1).mean())  # numpy: torch's std over samples is three times slower
 
 
 class Sigma:
@@ -21,10 +52,11 @@ class Sigma:
         "standard deviation (ddof 1) over the samples of a picture as returned (not clamped, not rounded) "
         "times 255, mean over pixels and channels; 0 for one sample"
     )
+    signature = "RGB|float|ddof1|v1"
+    parameters: tuple[Path, ...] = ()
+    unquantised = True
+    needs_lr = False
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> () float64 in grey levels. Raises SampleError for unusable output."""
-        if len(checked(samples, pair)) == 1:
-            return torch.zeros((), dtype=torch.float64)
-        levels = 255 * samples.detach().cpu().to(torch.float64).numpy()
-        return torch.tensor(levels.std(axis=0, ddof=1).mean())  # numpy: torch's std over samples is three times slower
+        return _deviation(checked(samples, pair))

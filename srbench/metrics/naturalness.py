@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srbench.metrics.parameters import packaged
+from srbench.metrics.arguments import Images, Values, as_given, written
+from srbench.metrics.parameters import packaged, parameter_file
 from srbench.metrics.samples import SampleError, quantised, require_side
 from srbench.metrics.scene_statistics import (
     Array,
@@ -23,7 +27,78 @@ from srbench.metrics.scene_statistics import (
 from srbench.types import ImagePair
 
 _NIQE_BLOCK = 96
+_BRISQUE_SIDE = 64
 _PIQUE_BLOCK = 16
+
+
+def niqe(sr: Images) -> Values:
+    """Natural image quality evaluator: distance from the statistics of undistorted photographs, 0 and up.
+
+    ``sr`` is (3, H, W) or (n, 3, H, W), RGB: uint8, or floating point in [0, 1] that is clamped and floored to uint8;
+    at least 96 pixels a side. Mittal, Soundararajan and Bovik, "Making a completely blind image quality analyzer",
+    2013, eq. 10, with the model of the authors' (LIVE) release; docs/protocols.md has the steps.
+    Returns a float for one image, (n,) float64 for a batch. Raises SampleError for anything that is no image, and
+    where fewer than two blocks vary enough to be fitted.
+
+    >>> import numpy as np
+    >>> from srbench.metrics import niqe
+    >>> noise = np.random.default_rng(0).integers(0, 256, (3, 96, 192), dtype=np.uint8)
+    >>> round(niqe(noise), 2)
+    38.89
+    """
+    return as_given(_niqe_values(written(sr, "sr"), "sr"), sr)
+
+
+def brisque(sr: Images) -> Values:
+    """Blind/referenceless image spatial quality evaluator: predicted opinion score, about 0..100, not clipped.
+
+    ``sr`` is (3, H, W) or (n, 3, H, W), RGB: uint8, or floating point in [0, 1] that is clamped and floored to uint8;
+    at least 64 pixels a side. Mittal, Moorthy and Bovik, "No-reference image quality assessment in the spatial domain",
+    2012, with the support vectors of the authors' (LIVE) release; docs/protocols.md has the steps.
+    Returns a float for one image, (n,) float64 for a batch. Raises SampleError for anything that is no image, and for
+    an image of one colour.
+
+    >>> import numpy as np
+    >>> from srbench.metrics import brisque
+    >>> noise = np.random.default_rng(0).integers(0, 256, (3, 64, 64), dtype=np.uint8)
+    >>> round(brisque(noise), 1)
+    90.9
+    """
+    return as_given(_brisque_values(written(sr, "sr"), "sr"), sr)
+
+
+def pique(sr: Images) -> Values:
+    """Perception-based image quality evaluator: how distorted the active blocks are, in 0..100 (MATLAB: ``piqe``).
+
+    ``sr`` is (3, H, W) or (n, 3, H, W), RGB: uint8, or floating point in [0, 1] that is clamped and floored to uint8;
+    at least 16 pixels a side. Venkatanath et al., "Blind image quality evaluation using perception based features",
+    2015; docs/protocols.md has the steps. An image without active blocks scores 100.
+    Returns a float for one image, (n,) float64 for a batch. Raises SampleError for anything that is no image.
+
+    >>> import numpy as np
+    >>> from srbench.metrics import pique
+    >>> pique(np.full((3, 32, 32), 128, dtype=np.uint8))
+    100.0
+    """
+    return as_given(_pique_values(written(sr, "sr"), "sr"), sr)
+
+
+def _niqe_values(images: Tensor, name: str) -> Tensor:
+    return _score(images, lambda grey_image: _niqe(grey_image, name), _NIQE_BLOCK, NIQE.title, name)
+
+
+def _brisque_values(images: Tensor, name: str) -> Tensor:
+    return _score(images, lambda grey_image: _brisque(grey_image, name), _BRISQUE_SIDE, BRISQUE.title, name)
+
+
+def _pique_values(images: Tensor, name: str) -> Tensor:
+    return _score(images, _pique, _PIQUE_BLOCK, PIQUE.title, name)
+
+
+def _score(images: Tensor, measure: Callable[[Array], float], minimum: int, title: str, name: str) -> Tensor:
+    """(n, 3, H, W) uint8 -> (n,) float64: ``measure`` of every grey image (H, W)."""
+    require_side(images, minimum, title, name)
+    return torch.tensor([measure(grey(image)) for image in images], dtype=torch.float64)
 
 
 class NIQE:
@@ -44,28 +119,32 @@ class NIQE:
         "at 2 scales, a picture with fewer than 2 complete blocks mirrored to 2x2 first, "
         "|MSCN| < 1e-9 set to 0, float64"
     )
+    signature = "grey|floor|LIVE|block96|mirror|snap|v1"
+    parameters: tuple[Path, ...] = (parameter_file("niqe_live_fp64"),)
+    unquantised = False
+    needs_lr = False
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> (n,) float64, 0 or more.
 
         Raises SampleError below 96 pixels a side, and where fewer than two blocks vary enough to be fitted.
         """
-        require_side(pair, _NIQE_BLOCK, self.title)
-        values = [self._measure(grey(sample), pair.name) for sample in quantised(samples, pair)]
-        return torch.tensor(values, dtype=torch.float64)
+        return _niqe_values(quantised(samples, pair), pair.name)
 
-    def _measure(self, picture: Array, name: str) -> float:
-        features = _niqe_features(_whole_blocks(picture))
-        complete = features[~np.isnan(features).any(axis=1)]
-        if len(complete) < 2:
-            raise SampleError(
-                f"{name}: {self.title} needs two 96x96 blocks with texture and the model's output has "
-                f"{len(complete)} of {len(features)}; leave the picture or {self.title} out"
-            )
-        model = packaged("niqe_live_fp64")
-        difference = model["mu_prisparam"].numpy() - np.nanmean(features, axis=0)
-        covariance = (model["cov_prisparam"].numpy() + np.cov(complete, rowvar=False)) / 2
-        return float(np.sqrt(difference @ np.linalg.pinv(covariance) @ difference))
+
+def _niqe(picture: Array, name: str) -> float:
+    """(H, W) whole numbers in 0..255 -> score."""
+    features = _niqe_features(_whole_blocks(picture))
+    complete = features[~np.isnan(features).any(axis=1)]
+    if len(complete) < 2:
+        raise SampleError(
+            f"{name}: {NIQE.title} needs two 96x96 blocks with texture and the output has "
+            f"{len(complete)} of {len(features)}; leave the image or {NIQE.title} out"
+        )
+    model = packaged("niqe_live_fp64")
+    difference = model["mu_prisparam"].numpy() - np.nanmean(features, axis=0)
+    covariance = (model["cov_prisparam"].numpy() + np.cov(complete, rowvar=False)) / 2
+    return float(np.sqrt(difference @ np.linalg.pinv(covariance) @ difference))
 
 
 def _whole_blocks(picture: Array) -> Array:
@@ -118,28 +197,32 @@ class BRISQUE:
         "whole picture at 2 scales, zeros outside it, |MSCN| < 1e-9 set to 0, float64; "
         "nominally 0..100, not clipped"
     )
+    signature = "grey|floor|LIVE|pad0|snap|v1"
+    parameters: tuple[Path, ...] = (parameter_file("brisque_live_fp64"),)
+    unquantised = False
+    needs_lr = False
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> (n,) float64.
 
         Raises SampleError below 64 pixels a side and for a picture of one colour.
         """
-        require_side(pair, 64, self.title)
-        values = [self._measure(grey(sample), pair.name) for sample in quantised(samples, pair)]
-        return torch.tensor(values, dtype=torch.float64)
+        return _brisque_values(quantised(samples, pair), pair.name)
 
-    def _measure(self, picture: Array, name: str) -> float:
-        features = _brisque_features(picture)
-        if np.isnan(features).any():
-            raise SampleError(
-                f"{name}: {self.title} needs a picture that varies and the model's output is flat; "
-                f"leave the picture or {self.title} out"
-            )
-        model = {key: value.numpy() for key, value in packaged("brisque_live_fp64").items()}
-        low, high = model["feature_minimum"], model["feature_maximum"]
-        scaled = 2 * (features - low) / (high - low) - 1
-        kernel = np.exp(-model["gamma"] * np.square(model["sv"] - scaled).sum(axis=1))
-        return float(model["sv_coef"] @ kernel - model["rho"].item())
+
+def _brisque(picture: Array, name: str) -> float:
+    """(H, W) whole numbers in 0..255 -> score."""
+    features = _brisque_features(picture)
+    if np.isnan(features).any():
+        raise SampleError(
+            f"{name}: {BRISQUE.title} needs an image that varies and the output is flat; "
+            f"leave the image or {BRISQUE.title} out"
+        )
+    model = {key: value.numpy() for key, value in packaged("brisque_live_fp64").items()}
+    low, high = model["feature_minimum"], model["feature_maximum"]
+    scaled = 2 * (features - low) / (high - low) - 1
+    kernel = np.exp(-model["gamma"] * np.square(model["sv"] - scaled).sum(axis=1))
+    return float(model["sv_coef"] @ kernel - model["rho"].item())
 
 
 def _brisque_features(picture: Array) -> Array:
@@ -171,12 +254,14 @@ class PIQUE:
         "uint8 RGB by floor, MATLAB rgb2gray rounded, scaled to maximum 255 and rounded, mirrored to whole "
         "16x16 blocks, thresholds 0.1, float64; 0..100, 100 where no block is active"
     )
+    signature = "grey|floor|block16|mirror|snap|v1"
+    parameters: tuple[Path, ...] = ()
+    unquantised = False
+    needs_lr = False
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> (n,) float64. Raises SampleError below 16 pixels a side."""
-        require_side(pair, _PIQUE_BLOCK, self.title)
-        values = [_pique(grey(sample)) for sample in quantised(samples, pair)]
-        return torch.tensor(values, dtype=torch.float64)
+        return _pique_values(quantised(samples, pair), pair.name)
 
 
 def _pique(picture: Array) -> float:

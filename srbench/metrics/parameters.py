@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import as_file, files
+from pathlib import Path
 
 from safetensors.torch import load_file
 from torch import Tensor
 
 
+def parameter_file(name: str) -> Path:
+    """The file ``parameters/<name>.safetensors``. NOTICE states where each comes from and under which licence."""
+    return Path(__file__).with_name("parameters") / f"{name}.safetensors"
+
+
 @cache
 def packaged(name: str) -> dict[str, Tensor]:
-    """Tensors of ``parameters/<name>.safetensors``, on the CPU, read once and shared: never change them.
-
-    NOTICE states where each file comes from and under which licence.
-    """
-    with as_file(files("srbench.metrics") / "parameters" / f"{name}.safetensors") as path:
-        return load_file(path)
+    """Tensors of ``parameter_file(name)``, on the CPU, read once and shared: never change them."""
+    return load_file(parameter_file(name))

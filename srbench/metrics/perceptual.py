@@ -2,19 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from functools import cache
+from itertools import repeat
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srbench.images import quantize_floor
-from srbench.metrics.parameters import packaged
-from srbench.metrics.samples import quantised, require_side
+from srbench.metrics.arguments import Images, Values, as_given, written_pair
+from srbench.metrics.parameters import packaged, parameter_file
+from srbench.metrics.samples import as_uint8, quantised, require_side
 from srbench.types import ImagePair
 
 _MEAN = torch.tensor([-0.030, -0.088, -0.188]).view(3, 1, 1)
 _SCALE = torch.tensor([0.458, 0.448, 0.450]).view(3, 1, 1)
 # (key of the convolution in torchvision's AlexNet, stride, padding, is there max pooling before it)
 _LAYERS = ((0, 4, 2, False), (3, 1, 2, True), (6, 1, 1, True), (8, 1, 1, False), (10, 1, 1, False))
+_FEATURES, _HEADS = "alex_features_fp32", "alex_lin_v0.1_fp32"
+_SMALLEST = 64
+
+
+def lpips(sr: Images, hr: Images) -> Values:
+    """Learned perceptual image patch similarity to the HR image, 0 and up; 0 for identical images.
+
+    ``sr`` is (3, H, W) or (n, 3, H, W), ``hr`` is (3, H, W) for all or (n, 3, H, W), one each: RGB, uint8, or floating
+    point in [0, 1] that is clamped and floored to uint8; at least 64 pixels a side. Zhang et al., "The unreasonable
+    effectiveness of deep features as a perceptual metric", 2018, eq. 1: version 0.1 on AlexNet, spatial mean, computed
+    in float32 on the device of ``sr``. Features of one ``hr`` for a whole batch are computed once.
+    Returns a float for one image, (n,) float64 for a batch. Raises SampleError for anything that is no pair of images.
+
+    >>> import numpy as np
+    >>> from srbench.metrics import lpips
+    >>> hr = np.random.default_rng(0).integers(0, 256, (3, 64, 64), dtype=np.uint8)
+    >>> lpips(hr, hr)
+    0.0
+    >>> round(lpips(hr // 2, hr), 2)
+    0.09
+    """
+    images, references = written_pair(sr, hr)
+    require_side(images, _SMALLEST, LPIPS.title, "sr")
+    with torch.inference_mode(), _exact_convolutions():
+        network = _network(images.device)
+        wanted = map(network.features, references.to(images.device))
+        distances = network.distances(images, repeat(next(wanted)) if len(references) == 1 else wanted)
+    return as_given(distances, sr)
+
+
+def _exact_convolutions() -> AbstractContextManager[None]:
+    """TF32 convolutions, the default of many GPUs, keep only 10 bits of every factor."""
+    exact: AbstractContextManager[None] = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+    return exact
 
 
 class _AlexNet:
@@ -26,8 +66,8 @@ class _AlexNet:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self.convolutions = {key: value.to(device) for key, value in packaged("alex_features_fp32").items()}
-        self.heads = {key: value.to(device) for key, value in packaged("alex_lin_v0.1_fp32").items()}
+        self.convolutions = {key: value.to(device) for key, value in packaged(_FEATURES).items()}
+        self.heads = {key: value.to(device) for key, value in packaged(_HEADS).items()}
         self.mean, self.scale = _MEAN.to(device), _SCALE.to(device)
 
     def features(self, picture: Tensor) -> list[Tensor]:
@@ -45,6 +85,11 @@ class _AlexNet:
             maps.append(signal / (signal.square().sum(dim=1, keepdim=True).sqrt() + 1e-10))
         return maps
 
+    def distances(self, images: Tensor, wanted: Iterable[list[Tensor]]) -> Tensor:
+        """(n, 3, H, W) uint8 and at least n lists of maps -> (n,) float64 on the CPU."""
+        pairs = zip(images, wanted, strict=False)
+        return torch.stack([self.distance(self.features(image), maps) for image, maps in pairs]).cpu().to(torch.float64)
+
     def distance(self, these: list[Tensor], those: list[Tensor]) -> Tensor:
         """Two lists of maps -> () by eq. 1 of the paper: weighted squared difference, mean over pixels."""
         return torch.stack([layer.mean() for layer in self.differences(these, those)]).sum()
@@ -55,6 +100,11 @@ class _AlexNet:
             F.conv2d((this - that).square(), self.heads[f"lin{index}"].view(1, -1, 1, 1))
             for index, (this, that) in enumerate(zip(these, those, strict=True))
         ]
+
+
+@cache
+def _network(device: torch.device) -> _AlexNet:
+    return _AlexNet(device)
 
 
 class LPIPS:
@@ -71,9 +121,12 @@ class LPIPS:
     unit = ""
     digits = 3
     protocol = "version 0.1, AlexNet, uint8 RGB by floor, scaled to -1..1, whole picture, spatial mean"
+    signature = "RGB|floor|alex0.1|v1"
+    parameters: tuple[Path, ...] = (parameter_file(_FEATURES), parameter_file(_HEADS))
+    unquantised = False
+    needs_lr = False
 
     def __init__(self) -> None:
-        self._networks: dict[torch.device, _AlexNet] = {}
         self._last: tuple[Tensor, torch.device, list[Tensor]] | None = None
 
     @torch.inference_mode()
@@ -85,21 +138,14 @@ class LPIPS:
         Raises SampleError below 64 pixels a side: the deepest feature map of such a picture has fewer than
         3x3 values.
         """
-        require_side(pair, 64, self.title)
-        pictures = quantised(samples, pair)
-        device = pictures.device
-        if device not in self._networks:
-            self._networks[device] = _AlexNet(device)
-        network = self._networks[device]
-        # TF32 convolutions, the default of many GPUs, keep only 10 bits of every factor.
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            wanted = self._features_of_hr(pair.hr, network, device)
-            distances = [network.distance(network.features(picture), wanted) for picture in pictures]
-        return torch.stack(distances).cpu().to(torch.float64)
+        images = quantised(samples, pair)
+        require_side(images, _SMALLEST, self.title, pair.name)
+        with _exact_convolutions():
+            return _network(images.device).distances(images, repeat(self._features_of_hr(pair.hr, images.device)))
 
-    def _features_of_hr(self, hr: Tensor, network: _AlexNet, device: torch.device) -> list[Tensor]:
+    def _features_of_hr(self, hr: Tensor, device: torch.device) -> list[Tensor]:
         if self._last is None or self._last[0] is not hr or self._last[1] != device:
-            self._last = hr, device, network.features(quantize_floor(hr).to(device))
+            self._last = hr, device, _network(device).features(as_uint8(hr).to(device))
         return self._last[2]
 
 
@@ -110,7 +156,7 @@ def lpips_maps(pictures: list[Tensor], hr: Tensor) -> list[Tensor]:
     The difference of every layer is enlarged bilinearly to the size of the picture and summed, as the ``lpips``
     package does with ``spatial=True``. The mean of a map is near the metric, but not equal to it.
     """
-    network = _AlexNet(torch.device("cpu"))
+    network = _network(torch.device("cpu"))
     wanted = network.features(hr)
     maps = []
     for picture in pictures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from srbench.images import quantize_floor
@@ -9,7 +10,7 @@ from srbench.types import ImagePair, SRBenchError
 
 
 class SampleError(SRBenchError):
-    """A model's output that a metric cannot measure."""
+    """An image that a metric cannot measure."""
 
 
 def checked(samples: Tensor, pair: ImagePair) -> Tensor:
@@ -33,19 +34,26 @@ def checked(samples: Tensor, pair: ImagePair) -> Tensor:
     return samples
 
 
-def quantised(samples: Tensor, pair: ImagePair) -> Tensor:
-    """Checked samples as the uint8 picture written to disk: clamped to [0, 1], times 255, floor.
+def as_uint8(images: Tensor) -> Tensor:
+    """Floating point (n, 3, H, W) -> the uint8 images written to disk: clamped to [0, 1], times 255, floor.
 
-    Raises SampleError as ``checked`` does.
+    float64 becomes float32 first, as in a run. The rows of the result lie one after the other in memory, whatever the
+    layout of the input: the last digit of a mean hangs on the order of its sum.
     """
-    return quantize_floor(checked(samples, pair))
+    single = images.to(torch.float32) if images.dtype == torch.float64 else images
+    return quantize_floor(single).contiguous()
 
 
-def require_side(pair: ImagePair, minimum: int, title: str) -> None:
-    """Raise SampleError where the HR picture is shorter than ``minimum`` pixels in one direction."""
-    height, width = pair.hr.shape[-2:]
+def quantised(samples: Tensor, pair: ImagePair) -> Tensor:
+    """Checked samples as uint8, by ``as_uint8``. Raises SampleError as ``checked`` does."""
+    return as_uint8(checked(samples, pair))
+
+
+def require_side(images: Tensor, minimum: int, title: str, name: str) -> None:
+    """Raise SampleError, naming the image, where (..., H, W) is shorter than ``minimum`` pixels in one direction."""
+    height, width = images.shape[-2:]
     if min(height, width) < minimum:
         raise SampleError(
-            f"{pair.name}: {height}x{width} pixels are too few for {title}; "
-            f"both sides must have at least {minimum}, use larger pictures or leave {title} out"
+            f"{name}: {height}x{width} pixels are too few for {title}; "
+            f"both sides must have at least {minimum}, use larger images or leave {title} out"
         )

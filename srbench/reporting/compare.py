@@ -13,14 +13,15 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from srbench.images import write_whole
-from srbench.manifest import Facts
+from srbench.facts import MetricFacts, setting_folder, setting_label
 from srbench.names import unknown
 from srbench.reporting import markdown
-from srbench.reporting.examples import open_example, write_example
+from srbench.reporting.examples import example_png, open_example
+from srbench.reporting.files import ReportFolder
 from srbench.reporting.merge import Measurements, Run, read_runs
 from srbench.reporting.scores import header, printed
-from srbench.results import Row, setting_folder, setting_label
+from srbench.results import Row
+from srbench.run_folder import writing
 from srbench.statistics import LEVEL, holm, mean_interval, paired_p_value
 from srbench.types import SRBenchError
 
@@ -36,7 +37,7 @@ class CompareError(SRBenchError):
 class Difference:
     """Of one metric: A minus B on every picture that both have."""
 
-    metric: Facts
+    metric: MetricFacts
     mean_a: float
     mean_b: float
     by_picture: dict[str, float]
@@ -59,7 +60,7 @@ class Difference:
     @property
     def gains(self) -> dict[str, float]:
         """The differences, turned so that more is better for A."""
-        sign = 1 if self.metric["higher_is_better"] else -1
+        sign = 1 if self.metric.higher_is_better else -1
         return {name: sign * value for name, value in self.by_picture.items()}
 
     @property
@@ -99,7 +100,7 @@ class Comparison:
     @property
     def shown(self) -> Difference:
         """The metric whose largest differences are shown."""
-        return next((found for found in self.differences if found.metric["name"] == "lpips"), self.differences[0])
+        return next((found for found in self.differences if found.metric.name == "lpips"), self.differences[0])
 
 
 def compare_models(run: Path, a: str, b: str) -> tuple[Measurements, list[Comparison]]:
@@ -112,7 +113,7 @@ def compare_models(run: Path, a: str, b: str) -> tuple[Measurements, list[Compar
     ours, theirs = _chosen(rows, a, run), _chosen(rows, b, run)
     if ours == theirs:
         raise CompareError(f"{a} and {b} are the same rows of {run}; name two models")
-    return measurements, [_compare(ours, theirs, measurements.manifest["metrics"])]
+    return measurements, [_compare(ours, theirs, measurements.manifest.metrics)]
 
 
 def compare_runs(a: Path, b: Path) -> tuple[Measurements, list[Comparison]]:
@@ -133,28 +134,33 @@ def compare_runs(a: Path, b: Path) -> tuple[Measurements, list[Comparison]]:
         pairs = list(zip(ours.values(), theirs.values(), strict=True))
     if not pairs:
         raise CompareError(f"no model is in both runs: {', '.join(ours)} against {', '.join(theirs)}")
-    return measurements, [_compare(*pair, measurements.manifest["metrics"]) for pair in pairs]
+    return measurements, [_compare(*pair, measurements.manifest.metrics) for pair in pairs]
 
 
 def write_comparison(measurements: Measurements, comparison: Comparison) -> Path:
     """Write ``compare/A-B/compare.md`` and its strips into the folder of the (first) run; returns compare.md."""
-    folder = measurements.runs[0].folder / "compare" / comparison.folder
+    folder = measurements.runs[0].path
+    with writing(folder):
+        out = ReportFolder(folder, f"compare/{comparison.folder}")
+        text = _markdown(measurements, comparison, _examples(measurements, comparison, out))
+        path = out.write("compare.md", text.encode())
+        out.finish()
+    return path
+
+
+def _examples(measurements: Measurements, comparison: Comparison, out: ReportFolder) -> list[str]:
+    """Strips of the images that differ most, written; as Markdown."""
     gains = comparison.shown.gains
     names = sorted(gains, key=lambda name: -abs(gains[name]))[:SHOWN]
     rows = {name: [row for row in (*comparison.a, *comparison.b) if row.image == name] for name in names}
     pictures = []
     for name in names:
-        if measurements.pair(name) and all(map(measurements.pictures, rows[name])):
+        if measurements.pair(name) and all(map(measurements.outputs, rows[name])):
             example = open_example(measurements, name, rows[name])
-            write_example(example, example.answers, comparison.shown.metric, folder / f"{name}.png")
+            out.write(f"{name}.png", example_png(example, example.answers, comparison.shown.metric))
             difference = printed(comparison.shown.by_picture[name], comparison.shown.metric)
             pictures.append(f"{markdown.escape(name)}: {difference}\n\n{markdown.picture(name, f'{name}.png')}\n")
-    for old in folder.glob("*.png"):
-        if old.stem not in names:
-            old.unlink()
-    path = folder / "compare.md"
-    write_whole(path, _markdown(measurements, comparison, pictures).encode())
-    return path
+    return pictures
 
 
 def terminal_table(comparison: Comparison) -> Table:
@@ -194,12 +200,12 @@ def _cells(comparison: Comparison) -> list[list[str]]:
 def _markdown(measurements: Measurements, comparison: Comparison, pictures: Sequence[str]) -> str:
     a, b = map(markdown.escape, comparison.labels)
     lines = [[markdown.escape(cell) for cell in cells] for cells in _cells(comparison)]
-    left_out = [f"{found.metric['title']} {found.left_out}" for found in comparison.differences if found.left_out]
-    data, folders = measurements.manifest["dataset"], [run.folder.name for run in measurements.runs]
+    left_out = [f"{found.metric.title} {found.left_out}" for found in comparison.differences if found.left_out]
+    protocol, folders = measurements.protocol, [run.path.name for run in measurements.runs]
     parts = [
         f"# {a} against {b}\n",
-        f"A is {a}, B is {b}; {len(data['names'])} pictures of {markdown.code(data['name'])}, "
-        f"{measurements.manifest['scale']}x, protocol {markdown.code(measurements.manifest['suite'])}, "
+        f"A is {a}, B is {b}; {len(measurements.images)} images of {markdown.code(protocol.dataset)}, "
+        f"{protocol.scale}x, protocol {markdown.code(protocol.suite)}, "
         f"from {' and '.join(map(markdown.code, folders))}.\n",
         markdown.table(_HEADERS, lines) + "\n",
         _EXPLANATION,
@@ -247,7 +253,7 @@ def _by_setting(run: Run) -> dict[str, tuple[Row, ...]]:
     """The rows of every model and temperature, under the labels that the run itself uses."""
     found: dict[str, list[Row]] = {}
     for row in run.rows:
-        found.setdefault(setting_folder(run.saved[row.model], row.temperature), []).append(row)
+        found.setdefault(setting_folder(run.labels[row.model], row.temperature), []).append(row)
     return {setting: tuple(rows) for setting, rows in found.items()}
 
 
@@ -262,7 +268,7 @@ def _chosen(rows: dict[str, tuple[Row, ...]], name: str, run: Path) -> tuple[Row
     return rows[of_model[0]]
 
 
-def _compare(a: Sequence[Row], b: Sequence[Row], metrics: Sequence[Facts]) -> Comparison:
+def _compare(a: Sequence[Row], b: Sequence[Row], metrics: Sequence[MetricFacts]) -> Comparison:
     differences = [_difference(a, b, metric) for metric in metrics if _has_spread(a, metric) and _has_spread(b, metric)]
     if not differences:
         raise CompareError(f"{a[0].model} and {b[0].model} have no metric that could be compared; measure one more")
@@ -271,13 +277,13 @@ def _compare(a: Sequence[Row], b: Sequence[Row], metrics: Sequence[Facts]) -> Co
     return Comparison(tuple(a), tuple(b), tuple(differences))
 
 
-def _has_spread(rows: Sequence[Row], metric: Facts) -> bool:
+def _has_spread(rows: Sequence[Row], metric: MetricFacts) -> bool:
     """Not so where only zeros could win: the spread of a model with one answer."""
-    return not metric["higher_is_better"] or any(np.any(row.values[metric["name"]]) for row in rows)
+    return not metric.higher_is_better or any(np.any(row.values.get(metric.name, 0.0)) for row in rows)
 
 
-def _difference(a: Sequence[Row], b: Sequence[Row], metric: Facts) -> Difference:
-    ours, theirs = ({row.image: float(np.mean(row.values[metric["name"]])) for row in rows} for rows in (a, b))
+def _difference(a: Sequence[Row], b: Sequence[Row], metric: MetricFacts) -> Difference:
+    ours, theirs = ({row.image: float(np.mean(row.values.get(metric.name, math.nan))) for row in rows} for rows in (a, b))
     common = [name for name in ours if name in theirs]
     finite = [name for name in common if math.isfinite(ours[name]) and math.isfinite(theirs[name])]
     by_picture = {name: ours[name] - theirs[name] for name in finite}

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from srbench.manifest import Facts
+from srbench.facts import MetricFacts, setting_folder
 from srbench.reporting.maps import Pixels
 from srbench.reporting.merge import Measurements
 from srbench.reporting.scores import printed
-from srbench.reporting.strips import Panel, difference_window, write_strip
-from srbench.results import Row, setting_folder
+from srbench.reporting.strips import Panel, difference_window, strip_png
+from srbench.results import Row
 
 STRIP_SAMPLES = 2
 """How many samples of a model a strip shows."""
@@ -35,14 +35,14 @@ class Answer:
         """Model and temperature, fit for a file name."""
         return setting_folder(self.row.model, self.row.temperature)
 
-    def panels(self, metric: Facts) -> list[Panel]:
+    def panels(self, metric: MetricFacts) -> list[Panel]:
         """One a picture, with its value of a metric."""
-        values = self.row.values[metric["name"]]
+        values = self.row.values.get(metric.name)
         panels = []
         for sample, picture in enumerate(self.pictures):
             notes = [] if self.row.temperature is None else [f"temperature {self.row.temperature:g}"]
-            notes += [f"sample {sample + 1}"] if self.row.drawn else []
-            notes += [f"{metric['title']} {printed(values[sample], metric)}"] if isinstance(values, list) else []
+            notes += [f"sample {sample + 1}"] if self.row.sample.drawn else []
+            notes += [f"{metric.title} {printed(values[sample], metric)}"] if isinstance(values, list) else []
             panels.append(Panel(self.row.model, ", ".join(notes), Image.fromarray(picture)))
         return panels
 
@@ -80,19 +80,19 @@ def open_example(measurements: Measurements, name: str, rows: Sequence[Row]) -> 
     pair = measurements.pair(name)
     if pair is None:
         raise FileNotFoundError(name)
-    answers = [Answer(row, [_open(path) for path in measurements.pictures(row)]) for row in rows]
+    answers = [Answer(row, [_open(path) for path in measurements.outputs(row)]) for row in rows]
     return Example(name, _open(pair[0]), _open(pair[1]), [answer for answer in answers if answer.pictures])
 
 
-def write_example(example: Example, answers: Sequence[Answer], metric: Facts, path: Path) -> None:
-    """Write a strip of LR, two samples of each answer with their values of a metric, and HR.
+def example_png(example: Example, answers: Sequence[Answer], metric: MetricFacts) -> bytes:
+    """A strip of LR, two samples of each answer with their values of a metric, and HR.
 
     It is zoomed where the answers differ most; a single answer, where it differs most from HR.
     """
     first = [answer.pictures[0] for answer in answers]
     window = difference_window(first if len(first) > 1 else [*first, example.hr], example.scale)
     panels = [panel for answer in answers for panel in answer.panels(metric)[:STRIP_SAMPLES]]
-    write_strip(path, framed(example, panels), window)
+    return strip_png(framed(example, panels), window)
 
 
 def framed(example: Example, panels: Sequence[Panel]) -> list[Panel]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from srbench.manifest import Facts
+from srbench.facts import Manifest
 from srbench.reporting.ranking import Mark
 from srbench.reporting.scores import Scores
 
@@ -42,13 +42,13 @@ def escape(text: str) -> str:
     return re.sub("-(?=-)", "-{}", escaped)
 
 
-def latex_table(scores: Scores, manifest: Facts) -> str:
+def latex_table(scores: Scores, manifest: Manifest) -> str:
     """A table with a line of means and a line of intervals for every row, and a caption with the protocol.
 
     What the document has to load, and how every metric is defined, stands above it as comments.
     """
-    arrows = ["$\\uparrow$" if metric["higher_is_better"] else "$\\downarrow$" for metric in scores.metrics]
-    titles = [f"{escape(metric['title'])} {arrow}" for metric, arrow in zip(scores.metrics, arrows, strict=True)]
+    arrows = ["$\\uparrow$" if metric.higher_is_better else "$\\downarrow$" for metric in scores.metrics]
+    titles = [f"{escape(metric.title)} {arrow}" for metric, arrow in zip(scores.metrics, arrows, strict=True)]
     lines = []
     for line in scores.lines:
         means = [_MARK[cell.mark].format(cell.text) for cell in line.cells]
@@ -61,7 +61,7 @@ def latex_table(scores: Scores, manifest: Facts) -> str:
     return "\n".join(
         [
             "% Needs \\usepackage{booktabs}, \\usepackage{graphicx} and \\usepackage[T1]{fontenc}.",
-            *(f"% {_one_line(metric['title'])}: {_one_line(metric['protocol'])}" for metric in scores.metrics),
+            *(f"% {_one_line(metric.signature)}: {_one_line(metric.protocol)}" for metric in scores.metrics),
             f"\\begin{{{environment}}}",
             "\\centering",
             "\\setlength{\\tabcolsep}{3pt}",
@@ -81,13 +81,13 @@ def latex_table(scores: Scores, manifest: Facts) -> str:
     )
 
 
-def _caption(manifest: Facts) -> str:
-    data, scale = manifest["dataset"], manifest["scale"]
-    crop = f", the central {data['crop']} $\\times$ {data['crop']} of each" if data["crop"] else ""
+def _caption(manifest: Manifest) -> str:
+    protocol = manifest.protocol
+    crop = f", the central {protocol.crop} $\\times$ {protocol.crop} of each" if protocol.crop else ""
     return (
-        f"Super-resolution ${scale}\\times$ on {escape(data['name'])}, {len(data['names'])} pictures{crop}, "
-        f"LR {escape(data['lr'])}; protocol {escape(manifest['suite'])}. Means over $n$ pictures; beneath them their "
-        "95\\,\\% intervals (BCa bootstrap over pictures). \\textbf{Bold}: better than every other row; "
+        f"Super-resolution ${protocol.scale}\\times$ on {escape(protocol.dataset)}, {len(manifest.scope)} images{crop}, "
+        f"LR {escape(protocol.lr)}; protocol {escape(protocol.suite)}. Means over $n$ images; beneath them their "
+        "95\\,\\% intervals (BCa bootstrap over images). \\textbf{Bold}: better than every other row; "
         "\\underline{underlined}: better than every row but one (paired permutation test, $p < 0.05$)."
     )
 

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
-from srbench.manifest import Facts, read_manifest
-from srbench.results import ResultTable, Row, read_rows, setting_folder
+from srbench.facts import Invocation, Manifest, ModelFacts, Protocol
+from srbench.records import SampleRecord
+from srbench.results import ResultTable, Row, failures_of, rows_of
+from srbench.run_folder import Place, RunFolder
 from srbench.types import SRBenchError
 
-_PROTOCOL: dict[str, Callable[[Facts], Any]] = {
-    "protocol": lambda facts: facts["suite"],
-    "scale": lambda facts: facts["scale"],
-    "data set": lambda facts: facts["dataset"]["name"],
-    "pictures": lambda facts: facts["dataset"]["names"],
-    "crop": lambda facts: facts["dataset"]["crop"],
-    "LR pictures": lambda facts: facts["dataset"]["lr"],
-    "metrics": lambda facts: [metric["name"] for metric in facts["metrics"]],
-    "definition of the metrics": lambda facts: facts["metrics"],
+_PROTOCOL = {
+    "suite": "protocol",
+    "scale": "scale",
+    "dataset": "data set",
+    "crop": "crop",
+    "lr": "LR images",
 }
-"""What has to be equal in two manifests, so that their values may stand in one table."""
+"""What of two protocols has to be equal so that their values may stand in one table, and its name for a reader."""
 
 
 class MergeError(SRBenchError):
@@ -31,13 +30,31 @@ class MergeError(SRBenchError):
 
 @dataclass(frozen=True)
 class Run:
-    """The folder of a run, read; its labels may have been changed."""
+    """A run folder that was read; its labels may have been changed."""
 
-    folder: Path
-    manifest: Facts
+    folder: RunFolder
+    models: tuple[ModelFacts, ...]
     rows: list[Row]
-    saved: dict[str, str]
-    """Label of a model -> the label under which its pictures are saved."""
+    labels: dict[str, str]
+    """Label of a model in the table -> its label in the folder."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self.folder.path
+
+    @property
+    def manifest(self) -> Manifest:
+        """With the labels of the folder."""
+        return self.folder.manifest
+
+    @property
+    def invocations(self) -> list[Invocation]:
+        """Those that made what the table shows."""
+        scores = [self.folder.score(row.sample, metric) for row in self.rows for metric in self.manifest.metrics]
+        made_by = {row.sample.invocation for row in self.rows} | {score.invocation for score in scores if score}
+        known = self.manifest.invocations
+        return [known[place] for place in sorted(made_by) if 0 <= place < len(known)]
 
 
 @dataclass(frozen=True)
@@ -47,48 +64,73 @@ class Measurements:
     runs: tuple[Run, ...]
 
     @property
-    def manifest(self) -> Facts:
+    def manifest(self) -> Manifest:
         """Of the first run: protocol, data and metrics are those of all."""
         return self.runs[0].manifest
 
     @property
-    def models(self) -> list[Facts]:
-        """Label and weights of every model, each label once."""
-        models = {model["label"]: model for run in reversed(self.runs) for model in run.manifest["models"]}
-        order = dict.fromkeys(model["label"] for run in self.runs for model in run.manifest["models"])
-        return [models[label] for label in order]
+    def protocol(self) -> Protocol:
+        """Of the first run."""
+        return self.manifest.protocol
 
     @property
+    def images(self) -> tuple[str, ...]:
+        """Names of the images that were asked for."""
+        return self.manifest.scope
+
+    @property
+    def models(self) -> list[ModelFacts]:
+        """Every model, each label once."""
+        models = {model.label: model for run in reversed(self.runs) for model in run.models}
+        order = dict.fromkeys(model.label for run in self.runs for model in run.models)
+        return [models[label] for label in order]
+
+    @cached_property
     def rows(self) -> list[Row]:
         """Of all runs; what two of them measured alike is there once."""
         rows = {(row.model, row.temperature, row.image): row for run in reversed(self.runs) for row in run.rows}
         order = dict.fromkeys((row.model, row.temperature, row.image) for run in self.runs for row in run.rows)
         return [rows[key] for key in order]
 
+    @property
+    def failures(self) -> list[str]:
+        """What was asked for and failed."""
+        return [fault for run in self.runs for fault in failures_of(run.folder)]
+
+    @property
+    def foreign_images(self) -> list[Path]:
+        """Files that are not the images that were measured, and are not shown."""
+        return [file for run in self.runs for file in run.folder.foreign_images()]
+
     def table(self) -> ResultTable:
         """The values of all rows."""
-        return ResultTable.from_rows(self.rows, tuple(metric["name"] for metric in self.manifest["metrics"]))
+        return ResultTable.from_rows(self.rows, tuple(metric.name for metric in self.manifest.metrics))
 
     def pair(self, image: str) -> tuple[Path, Path] | None:
-        """The saved LR and HR picture of a name, or None where they are no longer there."""
-        for run in self.runs:
-            lr, hr = (run.folder / "images" / kind / f"{image}.png" for kind in ("lr", "hr"))
-            if lr.exists() and hr.exists():
-                return lr, hr
-        return None
+        """The kept LR and HR image of a name, or None where they are no longer there, or are other images."""
+        return next((pair for run in self.runs if (pair := run.folder.pair(image)) is not None), None)
 
-    def pictures(self, row: Row) -> list[Path]:
-        """The saved answer or samples behind a row, those that are still there, in order."""
+    def outputs(self, row: Row) -> list[Path]:
+        """The kept outputs behind a row, in order; none where one of them is missing or another image."""
+        place = row.model, row.temperature, row.image
+        if place not in self._files:
+            found = (files for folder, sample in self._places[place] if (files := folder.outputs(sample)))
+            self._files[place] = next(found, [])
+        return self._files[place]
+
+    @cached_property
+    def _files(self) -> dict[Place, list[Path]]:
+        """What ``outputs`` has found: files are read once to see whether they are the ones that were measured."""
+        return {}
+
+    @cached_property
+    def _places(self) -> dict[Place, list[tuple[RunFolder, SampleRecord]]]:
+        """All that runs hold of a row."""
+        places: dict[Place, list[tuple[RunFolder, SampleRecord]]] = {}
         for run in self.runs:
-            if row.model not in run.saved:
-                continue
-            setting = setting_folder(run.saved[row.model], row.temperature)
-            folder = run.folder / "images" / setting
-            endings = [f"_sample{k}" for k in range(row.samples)] if row.drawn else [""]
-            found = [file for ending in endings if (file := folder / f"{row.image}{ending}.png").exists()]
-            if found:
-                return found
-        return []
+            for row in run.rows:
+                places.setdefault((row.model, row.temperature, row.image), []).append((run.folder, row.sample))
+        return places
 
 
 def read_runs(folders: Sequence[Path]) -> Measurements:
@@ -99,49 +141,61 @@ def read_runs(folders: Sequence[Path]) -> Measurements:
     run or has no measured rows.
     """
     runs = []
-    for folder in dict.fromkeys(folders):
-        manifest = read_manifest(folder)
-        labels = {model["label"]: model["label"] for model in manifest["models"]}
-        runs.append(Run(folder, manifest, read_rows(folder), labels))
+    for path in dict.fromkeys(folders):
+        folder = RunFolder.read(path)
+        rows = rows_of(folder)
+        measured = {row.model for row in rows}
+        models = tuple(model for model in folder.manifest.models if model.label in measured or _asked(folder, model))
+        runs.append(Run(folder, models, rows, {model.label: model.label for model in models}))
     for other in runs[1:]:
         _check_protocol(runs[0], other)
     return Measurements(tuple(_unambiguous(runs)))
 
 
+def _asked(folder: RunFolder, model: ModelFacts) -> bool:
+    return any(setting.model == model.label for setting in folder.manifest.settings)
+
+
 def _check_protocol(one: Run, other: Run) -> None:
-    for what, fact in _PROTOCOL.items():
-        here, there = fact(one.manifest), fact(other.manifest)
+    for name, what in _PROTOCOL.items():
+        here, there = getattr(one.manifest.protocol, name), getattr(other.manifest.protocol, name)
         if here != there:
-            raise MergeError(
-                f"{one.folder} and {other.folder} cannot stand in one table: {what}: {_difference(here, there)}; "
-                "report each by itself"
-            )
-    for image in one.manifest["dataset"]["names"]:
-        pairs = [run.folder / "images" / kind / f"{image}.png" for kind in ("lr", "hr") for run in (one, other)]
-        for mine, theirs in (pairs[:2], pairs[2:]):
-            if mine.exists() and theirs.exists() and mine.read_bytes() != theirs.read_bytes():
-                raise MergeError(f"{mine} and {theirs} are different pictures; report each run by itself")
+            raise _refusal(one, other, f"{what}: {here} against {there}")
+    if one.manifest.scope != other.manifest.scope:
+        raise _refusal(one, other, f"images: {_difference(one.manifest.scope, other.manifest.scope)}")
+    ours, theirs = ([metric.signature for metric in run.manifest.metrics] for run in (one, other))
+    if ours != theirs:
+        raise _refusal(one, other, f"metrics: {_difference(ours, theirs)}")
+    for image in one.manifest.scope:
+        mine, others = one.folder.pairs.get(image), other.folder.pairs.get(image)
+        if mine is None or others is None or mine.failed or others.failed:
+            continue
+        for kind in ("lr", "hr"):
+            if getattr(mine, kind).pixels != getattr(others, kind).pixels:
+                raise _refusal(one, other, f"the {kind.upper()} images named {image} differ")
 
 
-def _difference(here: object, there: object) -> str:
-    """The two values, or of two lists the first entries in which they differ."""
-    if isinstance(here, list) and isinstance(there, list):
-        mine, theirs = ([entry for entry in a if entry not in b] for a, b in ((here, there), (there, here)))
-        if mine or theirs:
-            return f"{_few(mine)} against {_few(theirs)}"
-        return "the same in another order"
-    return f"{here} against {there}"
+def _refusal(one: Run, other: Run, why: str) -> MergeError:
+    return MergeError(f"{one.path} and {other.path} cannot stand in one table: {why}; report each by itself")
 
 
-def _few(entries: Sequence[object]) -> str:
-    shown = ", ".join(map(str, entries[:3])) or "nothing"
+def _difference(here: Sequence[str], there: Sequence[str]) -> str:
+    """The first entries in which two lists differ."""
+    mine, theirs = ([entry for entry in a if entry not in b] for a, b in ((here, there), (there, here)))
+    if mine or theirs:
+        return f"{_few(mine)} against {_few(theirs)}"
+    return "the same in another order"
+
+
+def _few(entries: Sequence[str]) -> str:
+    shown = ", ".join(entries[:3]) or "nothing"
     return f"{shown} and {len(entries) - 3} more" if len(entries) > 3 else shown
 
 
 def _unambiguous(runs: list[Run]) -> list[Run]:
     """The runs with labels changed that stand for different results in two of them."""
     used = {label for one, other in combinations(runs, 2) for label in _conflicts(one, other)}
-    names = [run.folder.resolve().name for run in runs]
+    names = [run.path.resolve().name for run in runs]
     if len(set(names)) < len(names):
         names = [f"{name} ({place})" for place, name in enumerate(names, 1)]
     return [
@@ -150,13 +204,9 @@ def _unambiguous(runs: list[Run]) -> list[Run]:
 
 
 def _conflicts(one: Run, other: Run) -> set[str]:
-    digests = {model["label"]: model["digest"] for model in one.manifest["models"]}
+    digests = {model.label: model.digest for model in one.models}
     values = {(row.model, row.temperature, row.image): row.values for row in one.rows}
-    found = {
-        model["label"]
-        for model in other.manifest["models"]
-        if model["label"] in digests and model["digest"] != digests[model["label"]]
-    }
+    found = {m.label for m in other.models if m.label in digests and m.digest != digests[m.label]}
     for row in other.rows:
         if values.get((row.model, row.temperature, row.image), row.values) != row.values:
             found.add(row.model)
@@ -164,7 +214,7 @@ def _conflicts(one: Run, other: Run) -> set[str]:
 
 
 def _renamed(run: Run, names: dict[str, str]) -> Run:
-    models = [model | {"label": names.get(model["label"], model["label"])} for model in run.manifest["models"]]
+    models = tuple(replace(model, label=names.get(model.label, model.label)) for model in run.models)
     rows = [replace(row, model=names.get(row.model, row.model)) for row in run.rows]
-    saved = {names.get(label, label): before for label, before in run.saved.items()}
-    return Run(run.folder, run.manifest | {"models": models}, rows, saved)
+    labels = {names.get(label, label): before for label, before in run.labels.items()}
+    return Run(run.folder, models, rows, labels)

@@ -21,12 +21,12 @@ import jinja2
 from markupsafe import Markup
 from PIL import Image
 
-from srbench.manifest import Facts
+from srbench.facts import Manifest, MetricFacts, setting_folder, setting_label
 from srbench.reporting.maps import KINDS
 from srbench.reporting.merge import Measurements
 from srbench.reporting.plots import FOLDER, Plot
 from srbench.reporting.scores import Scores, header
-from srbench.results import Row, setting_folder, setting_label
+from srbench.results import Row
 
 MAPS = "maps"
 THUMBNAIL = 96
@@ -79,15 +79,16 @@ def page(
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    labels = ", ".join(model["label"] for model in measurements.models)
+    labels = ", ".join(model.label for model in measurements.models)
     return environment.get_template("report.html.jinja").render(
-        title=f"Super-resolution {measurements.manifest['scale']}×: {labels}",
+        title=f"Super-resolution {measurements.protocol.scale}×: {labels}",
         policy=_policy(style, script),
         style=Markup(style),
         script=Markup(script),
         pictures=_json(_contents(measurements, out, embedded)),
         measurements=measurements,
-        manifest=measurements.manifest,
+        protocol=measurements.protocol,
+        metrics=measurements.manifest.metrics,
         manifest_texts=[_manifest_text(run.manifest) for run in measurements.runs],
         measured=len({row.image for row in measurements.rows}),
         notes=notes,
@@ -120,13 +121,13 @@ def _json(value: object) -> Markup:
     return Markup(text.replace("<", "\\u003c"))
 
 
-def _manifest_text(manifest: Facts) -> str:
-    return json.dumps(manifest | {"keys": f"{len(manifest['keys'])}, in manifest.json"}, indent=1, ensure_ascii=False)
+def _manifest_text(manifest: Manifest) -> str:
+    return json.dumps(asdict(manifest), indent=1, ensure_ascii=False)
 
 
-def _contents(measurements: Measurements, out: Path, embedded: bool) -> Facts:
+def _contents(measurements: Measurements, out: Path, embedded: bool) -> dict[str, object]:
     """All that the scripts show: columns, and for every picture its files, size, thumbnail and values."""
-    rows, metrics = measurements.rows, measurements.manifest["metrics"]
+    rows, metrics = measurements.rows, measurements.manifest.metrics
     settings = list(dict.fromkeys((row.model, row.temperature) for row in rows))
     by_image: dict[str, dict[int, Row]] = {}
     for row in rows:
@@ -135,7 +136,7 @@ def _contents(measurements: Measurements, out: Path, embedded: bool) -> Facts:
     drawn = {column for found in saved.values() for column in found} - {LR, HR}
     columns = [LR, HR, *sorted(drawn, key=lambda column: (column.setting, column.sample))]
     pictures = []
-    for name in sorted(by_image, key=measurements.manifest["dataset"]["names"].index):
+    for name in sorted(by_image, key=measurements.images.index):
         found, measured = saved[name], by_image[name]
         pictures.append(
             {
@@ -147,8 +148,8 @@ def _contents(measurements: Measurements, out: Path, embedded: bool) -> Facts:
             }
         )
     return {
-        "scale": measurements.manifest["scale"],
-        "metrics": metrics,
+        "scale": measurements.protocol.scale,
+        "metrics": [asdict(metric) for metric in metrics],
         "settings": [setting_label(*setting) for setting in settings],
         "maps": [asdict(kind) for kind in KINDS],
         "columns": [asdict(column) for column in columns],
@@ -160,9 +161,8 @@ def _saved(measurements: Measurements, name: str, measured: dict[int, Row]) -> d
     """The files of a picture that are still there."""
     found = dict(zip((LR, HR), measurements.pair(name) or (), strict=False))
     for place, row in measured.items():
-        for path in measurements.pictures(row):
-            sample = int(path.stem.rpartition("_sample")[2]) if row.drawn else None
-            found[_column(row, place, sample)] = path
+        for number, path in enumerate(measurements.outputs(row)):
+            found[_column(row, place, number if row.sample.drawn else None)] = path
     return found
 
 
@@ -187,9 +187,9 @@ def _maps(out: Path, name: str, columns: Sequence[Column]) -> dict[str, list[str
     return found
 
 
-def _size_and_thumbnail(pair: Sequence[Path]) -> Facts:
+def _size_and_thumbnail(pair: Sequence[Path]) -> dict[str, object]:
     """Width and height of HR, and a small picture: of LR where that is large enough, which is quicker."""
-    facts: Facts = {"width": 1, "height": 1, "thumbnail": "data:,"}
+    facts: dict[str, object] = {"width": 1, "height": 1, "thumbnail": "data:,"}
     for path in pair:
         with Image.open(path) as file:
             facts |= {"width": file.width, "height": file.height}
@@ -220,11 +220,11 @@ def _data_address(picture: Image.Image, **options: object) -> str:
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _values(row: Row | None, metrics: Sequence[Facts]) -> list[object] | None:
+def _values(row: Row | None, metrics: Sequence[MetricFacts]) -> list[object] | None:
     """One entry a metric: a number for each sample, or one of the set."""
     if row is None:
         return None
-    return [_rounded(row.values.get(metric["name"]), metric["digits"]) for metric in metrics]
+    return [_rounded(row.values.get(metric.name), metric.digits) for metric in metrics]
 
 
 def _rounded(value: list[float] | float | None, digits: int) -> object:

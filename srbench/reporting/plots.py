@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from srbench.manifest import Facts
+from srbench.facts import MetricFacts, ModelFacts, setting_label
+from srbench.reporting.files import ReportFolder
 from srbench.reporting.scores import Cell, Line, Scores, header
-from srbench.results import ResultTable, Row, setting_label
-from srbench.svg import COLOURS, new_figure, plot_style, write_svg
+from srbench.results import ResultTable, Row
+from srbench.svg import COLOURS, new_figure, plot_style, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,23 +40,20 @@ class Plot:
 
 
 def write_plots(
-    scores: Scores, table: ResultTable, rows: Sequence[Row], models: Sequence[Facts], out: Path
+    scores: Scores, table: ResultTable, rows: Sequence[Row], models: Sequence[ModelFacts], out: ReportFolder
 ) -> list[Plot]:
-    """Write all plots for which there are values into ``out``/plots, and remove others that are there."""
+    """Write all plots for which there are values into the folder ``plots`` of a report."""
     with plot_style():
         made = [*_planes(scores), *_temperatures(scores), *_distributions(scores, table)]
         made += [*_speed(scores, rows), *_losses(models)]
         for plot, figure in made:
-            write_svg(figure, out / FOLDER / plot.file)
-    for old in (out / FOLDER).glob("*.svg"):
-        if old.name not in {plot.file for plot, _ in made}:
-            old.unlink()
+            out.write(f"{FOLDER}/{plot.file}", svg(figure))
     return [plot for plot, _ in made]
 
 
 def _planes(scores: Scores) -> Iterator[tuple[Plot, Figure]]:
     """PSNR and LR-PSNR against LPIPS."""
-    measured = {metric["name"]: metric for metric in scores.metrics}
+    measured = {metric.name: metric for metric in scores.metrics}
     planes = (
         ("psnr", "plane.svg", "Perception and distortion",
          "The plane of Blau and Michaeli (2018): distortion against perception. A model that is better in both than "
@@ -73,8 +70,8 @@ def _planes(scores: Scores) -> Iterator[tuple[Plot, Figure]]:
             yield Plot(title, file, caption), figure
 
 
-def _plane(axes: Axes, scores: Scores, across: Facts, up: Facts) -> None:
-    xs, ys = scores.column(across["name"]), scores.column(up["name"])
+def _plane(axes: Axes, scores: Scores, across: MetricFacts, up: MetricFacts) -> None:
+    xs, ys = scores.column(across.name), scores.column(up.name)
     for model, places in _by_model(scores.lines).items():
         points = [(xs[place], ys[place]) for place in sorted(places, key=lambda place: scores.lines[place].temperature)]
         points = [(x, y) for x, y in points if math.isfinite(x.mean) and math.isfinite(y.mean)]
@@ -85,7 +82,7 @@ def _plane(axes: Axes, scores: Scores, across: Facts, up: Facts) -> None:
             spot = xs[place].mean, ys[place].mean
             axes.annotate(f"{line.temperature:g}", spot, (5, 4), textcoords="offset points", fontsize=7)
     axes.set(xlabel=_axis(across), ylabel=_axis(up))
-    corner = 0.97 if across["higher_is_better"] else 0.03, 0.95 if up["higher_is_better"] else 0.05
+    corner = 0.97 if across.higher_is_better else 0.03, 0.95 if up.higher_is_better else 0.05
     axes.text(*corner, "better", transform=axes.transAxes, ha="right" if corner[0] > 0.5 else "left", va="center",
               color="#555555", style="italic", bbox={"boxstyle": "round", "fc": "#eeeeee", "ec": "none"})  # fmt: skip
 
@@ -106,7 +103,7 @@ def _temperatures(scores: Scores) -> Iterator[tuple[Plot, Figure]]:
     for axes, metric in zip(panels, scores.metrics, strict=True):
         for model, places in models.items():
             places = sorted(places, key=lambda place: scores.lines[place].temperature)
-            cells = [scores.column(metric["name"])[place] for place in places]
+            cells = [scores.column(metric.name)[place] for place in places]
             colour, marker = _look(scores.lines, model)
             temperatures = [scores.lines[place].temperature for place in places]
             axes.plot(temperatures, [_finite(cell.mean) for cell in cells], color=colour, marker=marker, markersize=4,
@@ -125,8 +122,8 @@ def _distributions(scores: Scores, table: ResultTable) -> Iterator[tuple[Plot, F
     count = len(scores.lines)
     figure, panels = _panels(len(scores.metrics), 0.7 + 0.22 * count)
     for axes, metric in zip(panels, scores.metrics, strict=True):
-        cells = scores.column(metric["name"])
-        for place, values in enumerate(table.columns(metric["name"])):
+        cells = scores.column(metric.name)
+        for place, values in enumerate(table.columns(metric.name)):
             finite = values[np.isfinite(values)].to_numpy()
             colour, marker = _look(scores.lines, scores.lines[place].model)
             if len(finite):
@@ -150,15 +147,15 @@ def _speed(scores: Scores, rows: Sequence[Row]) -> Iterator[tuple[Plot, Figure]]
 
     seconds: dict[str, list[float]] = {}
     for row in rows:
-        seconds.setdefault(setting_label(row.model, row.temperature), []).append(row.model_seconds / row.samples)
+        seconds.setdefault(setting_label(row.model, row.temperature), []).append(row.sample.seconds / row.samples)
     times = [max(fmean(seconds[line.label]), _SHORTEST) for line in scores.lines]
-    metrics = [metric for metric in scores.metrics if metric["name"] in ("psnr", "lpips")]
+    metrics = [metric for metric in scores.metrics if metric.name in ("psnr", "lpips")]
     if not metrics or len(times) < 2:
         return
     figure = new_figure(7.2, 3.2)
     panels = figure.subplots(1, len(metrics), squeeze=False)[0]
     for axes, metric in zip(panels, metrics, strict=True):
-        cells = scores.column(metric["name"])
+        cells = scores.column(metric.name)
         for model, places in _by_model(scores.lines).items():
             colour, marker = _look(scores.lines, model)
             axes.errorbar([times[place] for place in places], [_finite(cells[place].mean) for place in places],
@@ -173,12 +170,13 @@ def _speed(scores: Scores, rows: Sequence[Row]) -> Iterator[tuple[Plot, Figure]]
     yield Plot("Speed and quality", "speed.svg", caption), figure
 
 
-def _losses(models: Sequence[Facts]) -> Iterator[tuple[Plot, Figure]]:
+def _losses(models: Sequence[ModelFacts]) -> Iterator[tuple[Plot, Figure]]:
     """How the losses of every model fell, where its weights carry them."""
     curves = [
-        (model["label"], name, values)
+        (model.label, name, values)
         for model in models
-        for name, values in (model["weights"] or {}).get("losses", {}).items()
+        if model.weights is not None
+        for name, values in model.weights.losses.items()
     ]
     if not curves:
         return
@@ -226,9 +224,9 @@ def _reach(cells: Sequence[Cell]) -> list[list[float]]:
     return [below, above]
 
 
-def _axis(metric: Facts) -> str:
-    unit = f" in {metric['unit']}" if metric["unit"] else ""
-    return f"{metric['title']}{unit} ({'higher' if metric['higher_is_better'] else 'lower'} is better)"
+def _axis(metric: MetricFacts) -> str:
+    unit = f" in {metric.unit}" if metric.unit else ""
+    return f"{metric.title}{unit} ({'higher' if metric.higher_is_better else 'lower'} is better)"
 
 
 def _finite(value: float) -> float:

@@ -8,13 +8,13 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from srbench.manifest import Facts
+from srbench.facts import MetricFacts
 from srbench.statistics import LEVEL, paired_p_value
 
 Mark = Literal["", "best", "second"]
 
 
-def marks(columns: Sequence[pd.Series[float]], metric: Facts) -> list[Mark]:
+def marks(columns: Sequence[pd.Series[float]], metric: MetricFacts) -> list[Mark]:
     """The mark of every row of one column of the table; a row is given by its values, indexed by picture.
 
     "best" is better than all other rows, "second" better than all but one. A row is better than another if its mean
@@ -23,7 +23,7 @@ def marks(columns: Sequence[pd.Series[float]], metric: Facts) -> list[Mark]:
     and acceptance sampling", 1982). Rows with a value that is not finite take no part, nor do rows of zeros
     where higher is better: the spread of a model with one answer.
     """
-    better = 1 if metric["higher_is_better"] else -1
+    better = 1 if metric.higher_is_better else -1
     scores = [better * column for column in columns]
     taking_part = [
         row

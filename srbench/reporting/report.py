@@ -6,25 +6,26 @@ A pure function of the folders: the same rows, manifests and pictures give the s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
 import jinja2
 
-from srbench.images import write_whole
-from srbench.manifest import Facts
-from srbench.registry import CONSISTENT
+from srbench.facts import ModelFacts, setting_label
 from srbench.reporting import markdown
+from srbench.reporting.files import ReportFolder
 from srbench.reporting.latex import latex_table
 from srbench.reporting.merge import Measurements, read_runs
+from srbench.reporting.notes import notes_of
 from srbench.reporting.page import page
 from srbench.reporting.pictures import evenly, write_pictures
-from srbench.reporting.plots import Plot, write_plots
+from srbench.reporting.plots import FOLDER, Plot, write_plots
 from srbench.reporting.ranking import Mark
 from srbench.reporting.scores import Scores, header, score
-from srbench.results import Row, setting_label, write_csv
-from srbench.statistics import FEWEST_PICTURES
+from srbench.results import Row, csv_texts
+from srbench.run_folder import writing
 from srbench.types import SRBenchError
 
 FORMATS = ("md", "html", "tex", "csv")
@@ -63,30 +64,44 @@ def write_report(
     measurements = read_runs(folders)
     if out is None and len(measurements.runs) > 1:
         raise ReportError("several runs have no folder in common; name one for the report with --out")
-    out = out or measurements.runs[0].folder
+    own = measurements.runs[0].path
+    # Into its own folder only while nobody writes there.
+    with writing(own) if out is None or out.resolve() == own.resolve() else nullcontext():
+        return _write(measurements, formats, ReportFolder(out or own), single_file=single_file)
+
+
+_PARTS = {
+    "md": ("report.md", "strips/", "grids/", "maps/", "sheets/"),
+    "html": ("report.html",),
+    "tex": ("table.tex",),
+    "csv": ("table.csv", "rows.csv"),
+}
+"""What belongs to a format, by the beginnings of names."""
+
+
+def _write(measurements: Measurements, formats: Sequence[str], out: ReportFolder, *, single_file: bool) -> Report:
     table = measurements.table()
     summary = table.summary()
-    scores = score(table, summary, measurements.manifest["metrics"])
-    notes = _notes(measurements, scores)
+    scores = score(table, summary, measurements.manifest.metrics)
+    notes = notes_of(measurements, scores)
     files: list[Path] = []
     plots: list[Plot] = []
     if {"md", "html"} & set(formats):
         plots = write_plots(scores, table, measurements.rows, measurements.models, out)
     if "md" in formats:
-        files.append(out / "report.md")
         text = _report(measurements, scores, notes, plots, write_pictures(measurements, out))
-        write_whole(files[-1], text.encode())
+        files.append(out.write("report.md", text.encode()))
     if "html" in formats:
-        files.append(out / "report.html")
         costs = _costs(measurements.rows)
-        text = page(measurements, scores, out, notes=notes, costs=costs, plots=plots, embedded=single_file)
-        write_whole(files[-1], text.encode())
+        text = page(measurements, scores, out.path, notes=notes, costs=costs, plots=plots, embedded=single_file)
+        files.append(out.write("report.html", text.encode()))
     if "tex" in formats:
-        files.append(out / "table.tex")
-        write_whole(files[-1], latex_table(scores, measurements.manifest).encode())
+        files.append(out.write("table.tex", latex_table(scores, measurements.manifest).encode()))
     if "csv" in formats:
-        files.append(out / "table.csv")
-        write_csv(table, summary, out)
+        texts = csv_texts(table, summary, measurements.manifest.metrics)
+        files.append([out.write(name, text.encode()) for name, text in texts.items()][0])
+    others = [part for name, parts in _PARTS.items() if name not in formats for part in parts]
+    out.finish(kept=tuple(others if plots else [*others, f"{FOLDER}/"]))
     return Report(tuple(files), scores)
 
 
@@ -104,7 +119,8 @@ def _report(
     environment.filters |= {"escape": markdown.escape, "code": markdown.code, "block": markdown.block}
     return environment.get_template("report.md.jinja").render(
         measurements=measurements,
-        manifest=measurements.manifest,
+        protocol=measurements.protocol,
+        metrics=measurements.manifest.metrics,
         header=header,
         picture=markdown.picture,
         score_table=_score_table(scores),
@@ -127,16 +143,16 @@ def _score_table(scores: Scores) -> str:
     return markdown.table(["model", *map(header, scores.metrics), "n"], lines)
 
 
-def _weights_table(models: Sequence[Facts]) -> str:
+def _weights_table(models: Sequence[ModelFacts]) -> str:
     headers = ["model", "licence", "trained on", "sha256", "parameters"]
     lines = []
     for model in models:
-        weights = model["weights"]
+        weights = model.weights
         if weights is None:
-            lines.append([markdown.escape(model["label"]), "–", "no weights", "–", "–"])
+            lines.append([markdown.escape(model.label), "–", "no weights", "–", "–"])
         else:
-            facts = [markdown.escape(text) for text in (model["label"], weights["licence"], weights["trained_on"])]
-            lines.append([*facts, f"`{weights['sha256']}`", f"{weights['parameters']:,}"])
+            facts = [markdown.escape(text) for text in (model.label, weights.licence, weights.trained_on)]
+            lines.append([*facts, markdown.code(weights.sha256), f"{weights.parameters:,}"])
     return markdown.table(headers, lines, texts=4)
 
 
@@ -145,54 +161,16 @@ def _costs(rows: Sequence[Row]) -> list[list[str]]:
     settings: dict[str, list[Row]] = {}
     for row in rows:
         settings.setdefault(setting_label(row.model, row.temperature), []).append(row)
-    lines = [["model", "samples", "model, s per picture", "metrics, s per picture", "peak memory, MB"]]
+    lines = [["model", "samples", "model, s per image", "metrics, s per image", "peak memory, MB"]]
     for label, group in settings.items():
-        memory = [row.peak_memory_mb for row in group if row.peak_memory_mb is not None]
+        memory = [row.sample.peak_memory_mb for row in group if row.sample.peak_memory_mb is not None]
         lines.append(
             [
                 label,
                 str(max(row.samples for row in group)),
-                f"{fmean(row.model_seconds for row in group):.2f}",
+                f"{fmean(row.sample.seconds for row in group):.2f}",
                 f"{fmean(row.metric_seconds for row in group):.2f}",
                 f"{max(memory):.0f}" if memory else "–",
             ]
         )
     return lines
-
-
-def _notes(measurements: Measurements, scores: Scores) -> list[str]:
-    """What a reader must know before comparing two cells: missing pictures, values that are not finite. Plain text."""
-    planned = len(measurements.manifest["dataset"]["names"])
-    rows = measurements.rows
-    measured = {row.model for row in rows}
-    pictures: dict[str, set[str]] = {
-        model["label"]: set() for model in measurements.models if model["label"] not in measured
-    }
-    for row in rows:
-        pictures.setdefault(setting_label(row.model, row.temperature), set()).add(row.image)
-    counts = ", ".join(f"{label} {len(names)}" for label, names in pictures.items())
-    notes = []
-    if len(set(map(frozenset, pictures.values()))) > 1:
-        notes.append(
-            f"The means are not over the same pictures and cannot be compared. Measured of {planned}: {counts}."
-        )
-    elif len(next(iter(pictures.values()))) < planned:
-        notes.append(f"Not all of the {planned} pictures are measured: {counts}.")
-    projected = [model["label"] for model in measurements.models if model["spec"].endswith(CONSISTENT)]
-    if projected:
-        notes.append(
-            "Not the pictures of the model as it is, but made to shrink back to LR afterwards: "
-            + ", ".join(projected)
-            + "."
-        )
-    failures = [failure for run in measurements.runs for failure in run.manifest["failures"]]
-    notes += [f"Failed: {failure}" for failure in failures]
-    unusable = [f"{line.not_finite} of {line.label}" for line in scores.lines if line.not_finite]
-    if unusable:
-        notes.append(
-            "Pictures with a value that is not finite (a picture equal to HR has an infinite PSNR), which is in no "
-            f"mean and keeps its row from being marked in that column: {', '.join(unusable)}."
-        )
-    if max(line.pictures for line in scores.lines) < FEWEST_PICTURES:
-        notes.append(f"Fewer than {FEWEST_PICTURES} pictures cannot support any rank: nothing is marked.")
-    return notes

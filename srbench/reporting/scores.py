@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,9 +11,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from srbench.manifest import Facts
+from srbench.facts import MetricFacts, setting_label
 from srbench.reporting.ranking import Mark, marks
-from srbench.results import ResultTable, setting_label
+from srbench.results import ResultTable
 
 _TERMINAL: dict[Mark, str] = {"": "", "best": "bold", "second": "underline"}
 
@@ -55,23 +56,23 @@ class Line:
 class Scores:
     """The table: metrics are the columns, lines the rows."""
 
-    metrics: tuple[Facts, ...]
+    metrics: tuple[MetricFacts, ...]
     lines: tuple[Line, ...]
 
     def column(self, metric: str) -> list[Cell]:
         """The cells of a metric, one a line. Raises KeyError where it was not measured."""
         for place, facts in enumerate(self.metrics):
-            if facts["name"] == metric:
+            if facts.name == metric:
                 return [line.cells[place] for line in self.lines]
         raise KeyError(metric)
 
 
-def score(table: ResultTable, summary: pd.DataFrame, metrics: list[Facts]) -> Scores:
+def score(table: ResultTable, summary: pd.DataFrame, metrics: Sequence[MetricFacts]) -> Scores:
     """Means, intervals and marks: of a table, its summary, and the facts of its metrics from the manifest."""
     settings = [(str(model), float(temperature)) for model, temperature in summary.index.tolist()]
     columns = []
     for metric in metrics:
-        name = metric["name"]
+        name = metric.name
         found = marks(table.columns(name), metric)
         numbers = summary[[name, f"{name}_low", f"{name}_high"]].to_numpy(dtype=float).tolist()
         cells = zip(numbers, found, strict=True)
@@ -84,14 +85,14 @@ def score(table: ResultTable, summary: pd.DataFrame, metrics: list[Facts]) -> Sc
     return Scores(tuple(metrics), tuple(lines))
 
 
-def printed(value: float, metric: Facts) -> str:
+def printed(value: float, metric: MetricFacts) -> str:
     """A value with the decimals that are worth printing; ``inf`` and ``nan`` are printed as they are."""
-    return f"{value:.{metric['digits']}f}"
+    return f"{value:.{metric.digits}f}"
 
 
-def header(metric: Facts) -> str:
+def header(metric: MetricFacts) -> str:
     """Title and direction: ``LPIPS ↓``."""
-    return f"{metric['title']} {'↑' if metric['higher_is_better'] else '↓'}"
+    return f"{metric.title} {'↑' if metric.higher_is_better else '↓'}"
 
 
 def terminal_table(scores: Scores) -> Table:
@@ -108,7 +109,7 @@ def terminal_table(scores: Scores) -> Table:
     return table
 
 
-def _cell(mean: float, low: float, high: float, mark: Mark, metric: Facts) -> Cell:
+def _cell(mean: float, low: float, high: float, mark: Mark, metric: MetricFacts) -> Cell:
     between = "–" if low >= 0 else " to "
     interval = "" if math.isnan(low) or low == high else f"{printed(low, metric)}{between}{printed(high, metric)}"
     return Cell(mean, low, high, mark, printed(mean, metric), interval)

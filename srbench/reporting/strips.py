@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-
-from srbench.images import write_whole
 
 PANEL = 240
 """Width of a panel in pixels: four fit the column of a web page."""
@@ -45,8 +42,8 @@ class Window:
         return self.left, self.top, self.left + self.side, self.top + self.side
 
 
-def write_strip(path: Path, panels: list[Panel], window: Window) -> None:
-    """Write the panels as one PNG, whole; up to four stand in a row, more are wrapped into even rows.
+def strip_png(panels: list[Panel], window: Window) -> bytes:
+    """The panels as one PNG; up to four stand in a row, more are wrapped into even rows.
 
     Under its two lines a panel shows the picture shrunk to 240 pixels (a smaller one is enlarged by a whole
     number and keeps its pixels), and beneath it the window, enlarged by a whole number.
@@ -54,12 +51,12 @@ def write_strip(path: Path, panels: list[Panel], window: Window) -> None:
     rows = -(-len(panels) // _COLUMNS)
     columns = -(-len(panels) // rows)
     tiles = [_tile(panel, window) for panel in panels]
-    _write_tiles(path, [tiles[first : first + columns] for first in range(0, len(tiles), columns)])
+    return _tiles_png([tiles[first : first + columns] for first in range(0, len(tiles), columns)])
 
 
-def write_sheet(path: Path, rows: list[list[Panel]]) -> None:
-    """Write rows of panels as one PNG, whole; each shows its whole picture within 240 pixels."""
-    _write_tiles(path, [[_tile(panel, None) for panel in row] for row in rows])
+def sheet_png(rows: list[list[Panel]]) -> bytes:
+    """Rows of panels as one PNG; each shows its whole picture within 240 pixels."""
+    return _tiles_png([[_tile(panel, None) for panel in row] for row in rows])
 
 
 def difference_window(pictures: list[NDArray[np.uint8]], step: int) -> Window:
@@ -82,7 +79,7 @@ def _box_sums(values: NDArray[np.float64], side: int) -> NDArray[np.float64]:
     return bands[:, side:] - bands[:, :-side]
 
 
-def _write_tiles(path: Path, rows: list[list[Image.Image]]) -> None:
+def _tiles_png(rows: list[list[Image.Image]]) -> bytes:
     right, down = PANEL + _GAP, max(tile.height for row in rows for tile in row) + 2 * _GAP
     size = 2 * _MARGIN - _GAP + max(map(len, rows)) * right, 2 * _MARGIN - 2 * _GAP + len(rows) * down
     sheet = Image.new("RGB", size, "white")
@@ -91,7 +88,7 @@ def _write_tiles(path: Path, rows: list[list[Image.Image]]) -> None:
             sheet.paste(tile, (_MARGIN + column * right, _MARGIN + row * down))
     buffer = BytesIO()
     sheet.save(buffer, format="PNG", compress_level=7)
-    write_whole(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def _tile(panel: Panel, window: Window | None) -> Image.Image:

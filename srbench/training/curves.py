@@ -8,7 +8,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from srbench.svg import COLOURS, new_figure, plot_style, write_svg
+from srbench.images import write_whole
+from srbench.svg import COLOURS, new_figure, plot_style, svg
 from srbench.training.config import TrainingError
 from srbench.training.folder import LOSSES, METRICS
 from srbench.training.journal import Journal
@@ -32,7 +33,7 @@ def write_curves(run: Path, out: Path) -> None:
         grid = figure.subplots(1, len(panels), squeeze=False)[0]
         for number, ((name, points), axis) in enumerate(zip(panels.items(), grid, strict=True)):
             _draw(axis, name, points, COLOURS[number % len(COLOURS)])
-        write_svg(figure, out)
+        write_whole(out, svg(figure))
 
 
 def _panels(run: Path) -> dict[str, list[tuple[float, float]]]:

@@ -71,6 +71,11 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sha256_bytes(content: bytes) -> str:
+    """Hexadecimal sha256 of some bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def _with_sorted_header(content: bytes) -> bytes:
     """The library writes the metadata in random order; sorted, equal weights have equal hashes.
 

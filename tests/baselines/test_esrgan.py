@@ -17,7 +17,7 @@ from baselines.vgg_weights import _ArraysOnly, _convert, load_vgg
 from baselines.zoo import load_esrgan, load_rrdb
 from srbench.config import load_preset
 from srbench.fetch import add
-from srbench.registry import load_model
+from srbench.models import load_model
 from srbench.training.config import TrainingError
 from srbench.training.learner import Batch
 from srbench.types import SRBenchError

@@ -15,7 +15,7 @@ from baselines.convert import rrdb_shapes
 from baselines.rrdb import RRDBConfig
 from srbench.caches import cache_folder
 from srbench.fetch import add, fetch
-from srbench.registry import load_model
+from srbench.models import load_model
 from srbench.weights import table as weights_table
 from srbench.weights.download import DownloadError, OfflineError, download
 from srbench.weights.files import WeightsError, load_weights

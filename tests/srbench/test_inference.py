@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from srbench.inference import Draw, InferenceError, choose_device, enlarge, is_stochastic
-from srbench.registry import load_model
+from srbench.inference import Draw, InferenceError, choose_device, is_stochastic, upscale
+from srbench.models import load_model
 from srbench.types import ImagePair, SRBenchError
 
 PAIR = ImagePair("a", torch.rand(3, 5, 7, generator=torch.Generator().manual_seed(0)), torch.zeros(3, 20, 28))
@@ -12,27 +12,27 @@ DRAW = Draw(temperature=0.5, samples=3, seed=11)
 @pytest.fixture
 def output(models):
     def call(name, pair=PAIR, draw=DRAW):
-        return enlarge(load_model(f"{models}:{name}", 4, "cpu").model, pair, draw, "cpu")
+        return upscale(load_model(f"{models}:{name}", 4, "cpu").model, pair.name, pair.lr, draw, "cpu")
 
     return call
 
 
 def test_a_model_with_one_answer(output):
     found = output("Nearest")
-    assert torch.equal(found.pictures[0, :, ::4, ::4], PAIR.lr)
-    assert found.pictures.shape == (1, 3, 20, 28)
-    assert not found.pictures.requires_grad
+    assert torch.equal(found.images[0, :, ::4, ::4], PAIR.lr)
+    assert found.images.shape == (1, 3, 20, 28)
+    assert not found.images.requires_grad
     assert found.seconds > 0
     assert found.peak_memory_mb > 50, "a process with torch in it is larger"
 
 
 def test_samples_depend_on_the_seed_and_on_nothing_else(output):
-    first = output("Noisy").pictures
+    first = output("Noisy").images
     torch.manual_seed(99)
-    assert torch.equal(output("Noisy").pictures, first)
-    assert not torch.equal(output("Noisy", draw=Draw(0.5, 3, 12)).pictures, first)
+    assert torch.equal(output("Noisy").images, first)
+    assert not torch.equal(output("Noisy", draw=Draw(0.5, 3, 12)).images, first)
     assert first.shape == (3, 3, 20, 28)
-    assert output("Noisy", draw=Draw(0.0, 2, 11)).pictures.std(0).max() == 0
+    assert output("Noisy", draw=Draw(0.0, 2, 11)).images.std(0).max() == 0
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_numbers_that_are_not_finite(output):
     flat = ImagePair("flat", torch.ones(3, 5, 7), PAIR.hr)
     with pytest.raises(InferenceError, match="flat: 1680 of 1680 numbers of the result are not finite"):
         output("NotFinite", flat)
-    assert output("NotFinite").pictures.isfinite().all()
+    assert output("NotFinite").images.isfinite().all()
 
 
 def test_precomputed_results_are_read():
@@ -67,9 +67,9 @@ def test_precomputed_results_are_read():
         def digest(self, name):
             return name
 
-    assert enlarge(Results(), PAIR, DRAW, "cpu").pictures.shape[0] == 2
+    assert upscale(Results(), "a", PAIR.lr, DRAW, "cpu").images.shape[0] == 2
     with pytest.raises(SRBenchError, match=r"^b: missing$"):
-        enlarge(Results(), ImagePair("b", PAIR.lr, PAIR.hr), DRAW, "cpu")
+        upscale(Results(), "b", PAIR.lr, DRAW, "cpu")
 
 
 def test_kinds(models):

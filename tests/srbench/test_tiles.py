@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from srbench.inference import Draw, InferenceError, enlarge
+from srbench.inference import Draw, InferenceError, upscale
 from srbench.tiles import OVERLAP, enlarge_in_tiles
 from srbench.types import ImagePair
 
@@ -62,18 +62,18 @@ def pair():
 
 def test_the_harness_tiles_a_model_with_one_answer():
     model = Blur(2)
-    whole, tiled = (enlarge(model, item, Draw(0.0, 1, 0, tile), "cpu") for item in [pair()] for tile in (None, 16))
+    whole, tiled = (upscale(model, "a", item.lr, Draw(0.0, 1, 0, tile), "cpu") for item in [pair()] for tile in (None, 16))
     assert model.largest == 40 * 40
-    torch.testing.assert_close(tiled.pictures, whole.pictures)
+    torch.testing.assert_close(tiled.images, whole.images)
 
 
 def test_the_harness_hands_the_tile_to_a_model_that_draws():
     model, item = DrawsInTiles(), pair()
-    tiled = enlarge(model, item, Draw(1.0, 2, 7, 16), "cpu")
+    tiled = upscale(model, "a", item.lr, Draw(1.0, 2, 7, 16), "cpu")
     assert model.tile == 16
-    assert torch.equal(tiled.pictures, enlarge(model, item, Draw(1.0, 2, 7), "cpu").pictures)
+    assert torch.equal(tiled.images, upscale(model, "a", item.lr, Draw(1.0, 2, 7), "cpu").images)
 
 
 def test_a_model_that_cannot_share_its_latent_is_refused():
     with pytest.raises(InferenceError, match="Draws cannot sample in tiles; leave --tile out"):
-        enlarge(Draws(), pair(), Draw(1.0, 2, 7, 16), "cpu")
+        upscale(Draws(), "a", pair().lr, Draw(1.0, 2, 7, 16), "cpu")

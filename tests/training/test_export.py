@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from srbench.registry import load_model
+from srbench.models import load_model
 from srbench.training.journal import Journal
 from srbench.weights.files import load_weights, save_weights
 

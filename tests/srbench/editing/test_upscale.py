@@ -23,7 +23,7 @@ def up(command, photos, models):
 
 
 def test_files_are_what_the_model_draws_from_that_seed(up, photos, models):
-    from srbench.registry import load_model
+    from srbench.models import load_model
 
     found = up(samples=2, temperature=0.5)
     assert (found.code, found.err) == (0, "")

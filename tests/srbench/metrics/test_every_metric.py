@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from importlib import import_module
 from pathlib import Path
@@ -10,14 +11,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from srbench.metrics import naturalness, perceptual
 from srbench.metrics.consistency import LRPSNR
 from srbench.metrics.diversity import Sigma
 from srbench.metrics.naturalness import BRISQUE, NIQE, PIQUE
+from srbench.metrics.parameters import packaged, parameter_file
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.pixel import PSNR, SSIM
 from srbench.metrics.samples import SampleError
 from srbench.types import ImagePair
 
+ROOT = Path(__file__).parents[3]
 PER_SAMPLE = (PSNR, SSIM, LPIPS, LRPSNR, NIQE, BRISQUE, PIQUE)
 ALL = (*PER_SAMPLE, Sigma)
 COLUMNS = ["psnr", "ssim", "lpips", "lr_psnr", "niqe", "brisque", "pique", "sigma"]
@@ -60,11 +64,33 @@ def test_facts(metric):
     assert "\n" not in made.protocol
     assert len(made.protocol) > 40
     assert made.unit == {"psnr": "dB", "lr_psnr": "dB", "sigma": "grey levels"}.get(made.name, "")
+    assert made.unquantised == (made.name == "sigma")
+    assert made.needs_lr == (made.name == "lr_psnr")
+
+
+@pytest.mark.parametrize("metric", ALL)
+def test_signatures(metric):
+    """Channels, what is seen of the output, what distinguishes, version; and the table of the documentation."""
+    assert re.fullmatch(r"(RGB|grey)\|(floor|float)(\|[A-Za-z0-9.-]+)+\|v[1-9]", metric.signature)
+    assert metric.unquantised == ("|float|" in metric.signature)
+    documented = (ROOT / "docs" / "protocols.md").read_text()
+    assert f"| {metric.title} | `{metric.signature.replace('|', chr(92) + '|')}` |" in documented
+
+
+@pytest.mark.parametrize("metric", ALL)
+def test_parameter_files_are_those_that_are_read(metric, coffee, samples, monkeypatch):
+    opened = []
+    for module in (naturalness, perceptual):
+        monkeypatch.setattr(module, "packaged", lambda name: opened.append(parameter_file(name)) or packaged(name))
+    perceptual._network.cache_clear()
+    metric()(samples[:1], coffee)
+    assert sorted(set(opened)) == sorted(metric.parameters)
+    assert all(path.is_file() for path in metric.parameters)
 
 
 def test_names_are_the_columns_and_the_entry_points():
     assert [metric.name for metric in ALL] == COLUMNS
-    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     entries = project["entry-points"]["srbench.metrics"]
     assert list(entries) == COLUMNS
     for name, target in entries.items():

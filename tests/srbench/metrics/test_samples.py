@@ -34,6 +34,6 @@ def test_quantised_keeps_every_8_bit_value():
 
 
 def test_require_side():
-    require_side(PAIR, 4, "THIS")
+    require_side(PAIR.hr, 4, "THIS", "tree")
     with pytest.raises(SRBenchError, match=r"tree: 4x6 pixels are too few for THIS; .* at least 5, use larger"):
-        require_side(PAIR, 5, "THIS")
+        require_side(PAIR.hr, 5, "THIS", "tree")

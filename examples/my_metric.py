@@ -1,0 +1,22 @@
+"""Your own metric in srbench: register it as an entry point in the group srbench.metrics, see CONTRIBUTING.md."""
+
+from torch import Tensor
+
+from srbench.images import quantize_floor
+from srbench.types import ImagePair
+
+
+class MyMetric:
+    """Mean absolute error: (n, 3, H, W) as the model returned them -> (n,), one value for each sample."""
+
+    name = "mae"
+    title = "MAE"
+    higher_is_better = False
+    unit = "grey levels"
+    digits = 2
+    protocol = "uint8 RGB by floor, no crop, mean absolute difference over all pixels and channels"
+    signature = "RGB|floor|crop0|v1"
+
+    def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
+        sr, hr = quantize_floor(samples).double(), quantize_floor(pair.hr).double()
+        return (sr - hr).abs().mean(dim=(1, 2, 3))

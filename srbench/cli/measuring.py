@@ -1,0 +1,186 @@
+"""The commands that make tables and prove them. Whatever loads torch is imported inside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from srbench.cli.options import DEVICES, names, temperatures
+
+if TYPE_CHECKING:
+    from srbench.run import Outcome
+    from srbench.tasks import Progress
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("bench", required=False, type=_PATH, metavar="[BENCH.TOML]")
+@click.option("--models", callback=names, metavar="A,B", help="Names, name:WEIGHTS, label=FOLDER of results, "
+              "file.py:Name, package.module:Name; with +consistent, outputs projected onto LR.")  # fmt: skip
+@click.option("--scale", type=click.IntRange(min=2), help="Upscaling factor.")
+@click.option("--data", metavar="NAME|DIR", help="A data set or a folder of HR images. [default: photos]")
+@click.option("--hr", metavar="DIR", help="HR images, paired with --lr by name.")
+@click.option("--lr", metavar="DIR", help="LR images.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first images.")
+@click.option("--crop", type=click.IntRange(min=1), help="Only the central crop of every image, in HR pixels.")
+@click.option("--metrics", callback=names, metavar="A,B", help="Names, or file.py:Name. [default: the eight of the suite]")
+@click.option("--temperature", "temperatures", callback=temperatures, metavar="T,T", help="Sampling temperatures. "
+              "[default: 0.8]")  # fmt: skip
+@click.option("--samples", type=click.IntRange(min=1), help="Samples per image. [default: 5]")
+@click.option("--seed", type=click.IntRange(min=0), help="Random seed for sampling. [default: 0]")
+@click.option("--device", type=DEVICES, help="[default: auto]")
+@click.option("--tile", type=click.IntRange(min=16), help="Upscale in tiles of this size in LR pixels, to save memory.")
+@click.option("--out", metavar="DIR", help="Run folder. [default: runs/DATE-MODELS-xSCALE]")
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and estimate time and disk space.")
+@click.pass_context
+def run(context: click.Context, bench: Path | None, dry_run: bool, **options: Any) -> None:  # noqa: ANN401
+    """Measure models and write a report.
+
+    Options come from BENCH.TOML (see srbench init), the command line, or both. If interrupted, rerun the same command
+    to resume; models, temperatures, metrics and images are added to what the run folder holds.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    if ("hr" in given) != ("lr" in given):
+        raise click.UsageError("--hr and --lr go together.")
+    if "hr" in given and "data" in given:
+        raise click.UsageError("--data and --hr/--lr exclude each other.")
+    if bench is None and (missing := [name for name in ("models", "scale") if name not in given]):
+        raise click.UsageError(f"Give --{' and --'.join(missing)}, or a bench.toml.")
+    from srbench.bench_file import read_spec
+    from srbench.run import run as run_spec
+
+    spec = read_spec(bench, given)
+    if dry_run:
+        from srbench.console import show
+        from srbench.estimate import estimate
+
+        for line in estimate(spec):
+            show(line)
+        return
+    with _progress() as progress:
+        outcome = run_spec(spec, progress)
+    _tell(context, outcome)
+
+
+@click.command()
+@click.argument("folder", metavar="RUN", type=_PATH)
+@click.option("--metrics", required=True, callback=names, metavar="A,B", help="Metrics to add.")
+@click.option("--device", default="auto", show_default=True, type=DEVICES, help="For what has to be sampled again.")
+@click.pass_context
+def score(context: click.Context, folder: Path, metrics: tuple[str, ...], device: str) -> None:
+    """Add metrics to RUN from its kept images.
+
+    Models run only where images were not kept.
+    """
+    from srbench.run import score_run
+
+    with _progress() as progress:
+        outcome = score_run(folder, metrics, device, progress)
+    _tell(context, outcome)
+
+
+@click.command()
+@click.argument("folder", metavar="RUN", type=_PATH)
+@click.option("--resample", default=0, show_default=True, type=click.IntRange(min=0), metavar="K",
+              help="Also sample K of its items again.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.option("--device", default="auto", show_default=True, type=DEVICES)
+@click.pass_context
+def verify(context: click.Context, folder: Path, resample: int, as_json: bool, device: str) -> None:
+    """Prove the table of RUN: every file is hashed, every kept image measured again. Exit code 1 if it differs."""
+    import json
+
+    from srbench.console import show
+    from srbench.verify import verify as verify_run
+
+    with _progress() as progress:
+        findings = verify_run(folder, resample=resample, device=device, progress=progress)
+    show(json.dumps(findings.facts(), indent=1) if as_json else findings.text())
+    if not findings.proven:
+        context.exit(1)
+
+
+@click.command()
+@click.argument("images", metavar="DIR", type=_PATH)
+@click.option("--ref", required=True, type=_PATH, metavar="DIR", help="HR images, paired by name.")
+@click.option("--lr", type=_PATH, metavar="DIR", help="LR images, paired by name, for metrics that compare with them.")
+@click.option("--metrics", callback=names, metavar="A,B", help="[default: those of the suite that the folders allow]")
+@click.option("--format", "form", default="table", show_default=True, type=click.Choice(["table", "csv", "json"]))
+@click.pass_context
+def measure(
+    context: click.Context, images: Path, ref: Path, lr: Path | None, metrics: tuple[str, ...] | None, form: str
+) -> None:
+    """Measure the images in DIR against reference images: per image, and the mean.
+
+    Several samples of an image are NAME_sample0.png, NAME_sample1.png and so on.
+    """
+    from srbench.console import show
+    from srbench.measure import measure_folder
+
+    with _progress() as progress:
+        found = measure_folder(images, ref, lr, metrics, progress)
+    show({"table": found.table, "csv": found.csv, "json": found.json}[form]())
+    if found.failures:
+        context.exit(1)
+
+
+@click.command()
+@click.argument("file", default="bench.toml", type=_PATH)
+def init(file: Path) -> None:
+    """Write a commented bench.toml to FILE, for srbench run."""
+    from srbench.bench_file import write_template
+    from srbench.console import show
+
+    write_template(file)
+    show(f"{file}: edit it, then srbench run {file}")
+
+
+def show_report(
+    runs: Sequence[Path], formats: Sequence[str] | None = None, out: Path | None = None, single_file: bool = False
+) -> None:
+    """Write the report of some runs, and print its table and the path of its first file."""
+    from srbench.console import show
+    from srbench.reporting.report import FORMATS, write_report
+    from srbench.reporting.scores import terminal_table
+
+    report = write_report(runs, formats or FORMATS, out, single_file=single_file)
+    show(terminal_table(report.scores))
+    show(str(report.files[0]))
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """A bar on stderr, and a line above it for everything that fails."""
+    from srbench.console import progress, say, warn_in_one_line
+
+    warn_in_one_line()
+    with progress() as bar:
+        task = bar.add_task("", total=None, visible=False)
+
+        def show(step: Any) -> None:  # noqa: ANN401 - srbench.tasks.Step, which loads torch
+            if step.fault:
+                say(f"failed: {step.fault}")
+            description = {"description": step.what} if step.what else {}
+            bar.update(task, completed=step.done, total=step.total, visible=step.total > 0, **description)
+
+        yield show
+
+
+def _tell(context: click.Context, outcome: Outcome) -> None:
+    """Say what was done, write the report, and exit 1 where something failed."""
+    from srbench.console import say
+
+    if not outcome.sampled and not outcome.scored and not outcome.failures:
+        say(f"nothing to do: all {outcome.items} items are measured in {outcome.folder}")
+    if outcome.usable:
+        show_report([outcome.folder])
+    if outcome.failures:
+        listed = "; ".join(outcome.failures)
+        others = "all others were" if outcome.usable else "nothing else was there"
+        click.echo(f"srbench: {len(outcome.failures)} could not be measured, {others}: {listed}", err=True)
+        context.exit(1)

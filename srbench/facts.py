@@ -1,0 +1,150 @@
+"""What has to be known to believe a table, as typed values: protocol, models, metrics, invocations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from srbench.types import WeightsInfo
+
+FORMAT = 2
+"""Of a run folder. A folder of another format is not read."""
+
+
+COLUMNS = ("psnr", "ssim", "lpips", "lr_psnr", "niqe", "brisque", "pique", "sigma")
+"""The metrics of the suite, in the order of the table."""
+
+
+def column_order(name: str) -> int:
+    """By which metrics are sorted: those of the suite first, the others after them in the order of their coming."""
+    return COLUMNS.index(name) if name in COLUMNS else len(COLUMNS)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What a run folder holds exactly one of. Results of another protocol need another folder."""
+
+    suite: str
+    """Name and version: ``srflow@1``."""
+    dataset: str
+    """Name of the data set."""
+    lr: str
+    """Where its LR images come from, in words."""
+    scale: int
+    crop: int | None
+    """Side of the central crop of HR in pixels; None: whole images."""
+    samples: int
+    """Drawn per image by a model that samples."""
+    seed: int
+    tile: int | None
+    """Side of the tiles that images were upscaled in, in LR pixels; None: at once."""
+
+
+@dataclass(frozen=True)
+class MetricFacts:
+    """A column of the table."""
+
+    name: str
+    spec: str
+    """How the user named it."""
+    title: str
+    higher_is_better: bool
+    unit: str
+    digits: int
+    protocol: str
+    """One line that lets a stranger compute the same number."""
+    signature: str
+    """The same in a few words: ``PSNR|RGB|floor|crop0|v1``. Equal signatures mean comparable numbers."""
+    digest: str
+    """sha256 of its code and parameters."""
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """A model of the table, by its label."""
+
+    label: str
+    spec: str
+    """How the user named it."""
+    digest: str
+    """sha256 of its code, its weights and how it was made of them."""
+    projected: bool
+    """Are its outputs projected onto the images that downscale to LR?"""
+    weights: WeightsInfo | None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A model at one temperature, and on how many images it was asked for: a line of the table."""
+
+    model: str
+    temperature: float | None
+    """None for a model with one output."""
+    limit: int | None
+    """The first images of the data set; None: all."""
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One command, or one call of the library, that measured something."""
+
+    command: str
+    started: str
+    finished: str | None
+    """None while it works, or where it was killed."""
+    device: str
+    software: dict[str, str]
+    hardware: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """``manifest.json``: all that a run folder holds, but for the values."""
+
+    format: int
+    protocol: Protocol
+    images: tuple[str, ...]
+    """Names, in the order of the data set."""
+    metrics: tuple[MetricFacts, ...]
+    models: tuple[ModelFacts, ...]
+    settings: tuple[Setting, ...]
+    invocations: tuple[Invocation, ...]
+
+    def model(self, label: str) -> ModelFacts:
+        """The model of a label. Raises KeyError."""
+        for model in self.models:
+            if model.label == label:
+                return model
+        raise KeyError(label)
+
+    def metric(self, name: str) -> MetricFacts:
+        """The metric of a name. Raises KeyError."""
+        for metric in self.metrics:
+            if metric.name == name:
+                return metric
+        raise KeyError(name)
+
+    @property
+    def scope(self) -> tuple[str, ...]:
+        """The images that any setting was asked for."""
+        limits = [setting.limit for setting in self.settings]
+        known = [limit for limit in limits if limit is not None]
+        return self.images if len(known) < len(limits) else self.images[: max(known, default=0)]
+
+    def planned(self, setting: Setting) -> tuple[str, ...]:
+        """The images that a setting was asked for."""
+        return self.images if setting.limit is None else self.images[: setting.limit]
+
+
+def setting_folder(model: str, temperature: float | None) -> str:
+    """The folder of a model's images at a temperature: ``srflow-t0.8``; of a model with one output, its label."""
+    return model if temperature is None else f"{model}-t{_short(temperature)}"
+
+
+def setting_label(model: str, temperature: float | None) -> str:
+    """The same for a reader: ``srflow τ=0.8``. A model without temperature (None, or NaN) has its label alone."""
+    return model if temperature is None or temperature != temperature else f"{model} τ={_short(temperature)}"
+
+
+def _short(number: float) -> str:
+    """All digits of a number, so that different temperatures never share a name: ``0.8``, ``1``, ``0.8000001``."""
+    return repr(float(number)).removesuffix(".0")

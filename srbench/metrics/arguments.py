@@ -1,0 +1,113 @@
+"""What the metric functions take and give: tensors or arrays, one image or a batch, 8-bit or floating point."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from srbench.metrics.samples import SampleError, as_uint8
+
+Images = Tensor | NDArray[Any]
+"""(3, H, W) or (n, 3, H, W), RGB: uint8 in 0..255, or float16, bfloat16, float32 or float64 in [0, 1]."""
+Values = float | Tensor | NDArray[np.float64]
+"""A float for one image; (n,) float64 for a batch, a tensor on the CPU for a tensor and an array for an array."""
+
+_DTYPES = (torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_ARRAYS = (np.uint8, np.float16, np.float32, np.float64)
+
+
+def image_tensor(images: Images, name: str) -> Tensor:
+    """Images -> (n, 3, H, W) of the same numbers. Raises SampleError, with the argument's name, for anything else."""
+    _require_type(images, name)
+    _require_shape(images, name)
+    tensor = torch.from_numpy(_plain(images)) if isinstance(images, np.ndarray) else images.detach()
+    tensor = tensor if tensor.ndim == 4 else tensor[None]
+    if tensor.dtype != torch.uint8:
+        _require_range(tensor, name)
+    return tensor
+
+
+def _require_type(images: object, name: str) -> None:
+    if not isinstance(images, Tensor | np.ndarray):
+        raise SampleError(
+            f"{name} is of type {type(images).__name__}; only torch.Tensor and numpy.ndarray can be measured, "
+            "convert it with numpy.asarray"
+        )
+    if images.dtype not in (_DTYPES if isinstance(images, Tensor) else _ARRAYS):
+        raise SampleError(
+            f"{name} has dtype {str(images.dtype).removeprefix('torch.')}; allowed are uint8 in 0..255 and float16, "
+            "bfloat16 (torch), float32, float64 in [0, 1], convert it to one of them"
+        )
+
+
+def _require_shape(images: Images, name: str) -> None:
+    shape = tuple(images.shape)
+    if len(shape) in (3, 4) and shape[-3] == 3 and 0 not in shape:
+        return
+    order = "2, 0, 1" if len(shape) == 3 else "0, 3, 1, 2"
+    method = "permute" if isinstance(images, Tensor) else "transpose"
+    channels_last = len(shape) in (3, 4) and shape[-1] == 3 and 0 not in shape
+    advice = f"use {name}.{method}({order})" if channels_last else "give it three channels and no empty dimension"
+    raise SampleError(f"{name} has shape {shape}; images are (3, H, W) or (n, 3, H, W), {advice}")
+
+
+def _require_range(tensor: Tensor, name: str) -> None:
+    finite = tensor.isfinite()
+    if not finite.all():
+        share = 1 - finite.double().mean().item()
+        raise SampleError(
+            f"{name}: {share:.2%} of the values are NaN or infinite; only finite numbers can be measured, "
+            "look for the division or the overflow that made them"
+        )
+    mean = tensor.mean(dtype=torch.float64).item()
+    if abs(mean) > 2:  # far from any image in [0, 1], also one of a model that overshoots
+        raise SampleError(
+            f"{name} has a mean of {mean:.4g}; floating-point images lie in [0, 1], divide it by 255 or pass uint8"
+        )
+
+
+def _plain(array: NDArray[Any]) -> NDArray[Any]:
+    """The array, or a copy where torch could not share it: read-only memory, reversed or unaligned strides."""
+    return array if array.flags.c_contiguous and array.flags.writeable else np.array(array, order="C")
+
+
+def written(images: Images, name: str) -> Tensor:
+    """Images -> (n, 3, H, W) uint8, by ``as_uint8``. Raises SampleError as ``image_tensor`` does."""
+    tensor = image_tensor(images, name)
+    return tensor.contiguous() if tensor.dtype == torch.uint8 else as_uint8(tensor)
+
+
+def written_pair(sr: Images, hr: Images) -> tuple[Tensor, Tensor]:
+    """Images and their references, of one size -> (n, 3, H, W) and (1 or n, 3, H, W) uint8. Raises SampleError."""
+    images, references = written(sr, "sr"), written(hr, "hr")
+    require_partners(images, references, "hr")
+    if images.shape[-2:] != references.shape[-2:]:
+        raise SampleError(
+            f"sr is {size(images)} and hr is {size(references)}; both must have one size, crop or resize one of them"
+        )
+    return images, references
+
+
+def require_partners(images: Tensor, references: Tensor, name: str) -> None:
+    """Raise SampleError where there is neither one reference for all images nor one for each."""
+    if len(references) not in (1, len(images)):
+        raise SampleError(
+            f"sr has {len(images)} images and {name} has {len(references)}; "
+            f"give one {name} (3, H, W) for all of them, or as many as sr has"
+        )
+
+
+def size(images: Tensor) -> str:
+    """(..., H, W) -> ``HxW``."""
+    return f"{images.shape[-2]}x{images.shape[-1]}"
+
+
+def as_given(values: Tensor, sr: Images) -> Values:
+    """(n,) float64 -> a float for one image; for a batch a tensor or an array, as the images were."""
+    if sr.ndim == 3:
+        return values.item()
+    return values.numpy() if isinstance(sr, np.ndarray) else values.clone()

@@ -1,0 +1,112 @@
+"""What a reader must know before comparing two cells of a table: plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from srbench.facts import setting_label
+from srbench.reporting.merge import Measurements, Run
+from srbench.reporting.scores import Scores
+from srbench.statistics import FEWEST_PICTURES
+
+
+def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
+    """Sentences about missing images and values, projected outputs, failures, and machines that differ."""
+    return [
+        *_coverage(measurements),
+        *_stale(measurements),
+        *_projected(measurements),
+        *(f"Failed: {failure}" for failure in measurements.failures),
+        *_foreign(measurements),
+        *_missing(measurements),
+        *_not_finite(measurements, scores),
+        *_hardware(measurements),
+        *_too_few(scores),
+    ]
+
+
+def _coverage(measurements: Measurements) -> Iterator[str]:
+    images: dict[str, set[str]] = {}
+    for run in measurements.runs:
+        shown = {own: label for label, own in run.labels.items()}
+        for setting in run.manifest.settings:
+            images.setdefault(setting_label(shown[setting.model], setting.temperature), set())
+    for row in measurements.rows:
+        images.setdefault(setting_label(row.model, row.temperature), set()).add(row.image)
+    planned = len(measurements.images)
+    counts = ", ".join(f"{label} {len(names)}" for label, names in images.items())
+    if len(set(map(frozenset, images.values()))) > 1:
+        yield f"The means are not over the same images and cannot be compared. Measured of {planned}: {counts}."
+    elif len(next(iter(images.values()))) < planned:
+        yield f"Not all of the {planned} images are measured: {counts}."
+
+
+def _stale(measurements: Measurements) -> Iterator[str]:
+    """Samples of other code, weights or data than the folder now stands for: they are in no mean."""
+    for run in measurements.runs:
+        counts: dict[str, int] = {}
+        for model, temperature, image in run.folder.samples:
+            if run.folder.sample(model, temperature, image) is None:
+                label = setting_label(model, temperature)
+                counts[label] = counts.get(label, 0) + 1
+        if counts:
+            listed = ", ".join(f"{count} of {label}" for label, count in counts.items())
+            yield f"Left out, sampled by other code or weights or from other images than now: {listed}. Run them again."
+
+
+def _projected(measurements: Measurements) -> Iterator[str]:
+    projected = [model.label for model in measurements.models if model.projected]
+    if projected:
+        yield (
+            "Outputs projected onto the images that downscale to LR, which fixes their LR-PSNR: "
+            f"{', '.join(projected)}."
+        )
+
+
+def _foreign(measurements: Measurements) -> Iterator[str]:
+    foreign = measurements.foreign_images
+    if foreign:
+        shown = ", ".join(f"{file.parent.name}/{file.name}" for file in foreign[:5])
+        more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
+        yield f"Not shown, because they are not the images that were measured: {shown}{more}."
+
+
+def _missing(measurements: Measurements) -> Iterator[str]:
+    """Values that are not there, with the metric and the number of images."""
+    counts: dict[str, int] = {}
+    for row in measurements.rows:
+        for metric in measurements.manifest.metrics:
+            if metric.name not in row.values:
+                what = f"{metric.title} of {setting_label(row.model, row.temperature)}"
+                counts[what] = counts.get(what, 0) + 1
+    if counts:
+        listed = ", ".join(f"{what} on {count}" for what, count in counts.items())
+        yield f"Values missing, which are in no mean; number of images: {listed}."
+
+
+def _not_finite(measurements: Measurements, scores: Scores) -> Iterator[str]:
+    missing = any(metric.name not in row.values for row in measurements.rows for metric in measurements.manifest.metrics)
+    unusable = [f"{line.not_finite} of {line.label}" for line in scores.lines if line.not_finite]
+    if unusable:
+        reason = "is missing or not finite" if missing else "is not finite"
+        yield (
+            f"Images with a value that {reason} (an image equal to HR has an infinite PSNR), which is in no mean and "
+            f"keeps its row from being marked in that column: {', '.join(unusable)}."
+        )
+
+
+def _hardware(measurements: Measurements) -> Iterator[str]:
+    def machine(run: Run) -> set[str]:
+        return {
+            ", ".join(one.hardware.get(name, "") for name in ("cpu", "gpu", "device") if one.hardware.get(name))
+            for one in run.invocations
+        }
+
+    machines = sorted(set().union(*map(machine, measurements.runs)))
+    if len(machines) > 1:
+        yield f"Measured on unlike machines, so times and memory cannot be compared: {'; '.join(machines)}."
+
+
+def _too_few(scores: Scores) -> Iterator[str]:
+    if max(line.pictures for line in scores.lines) < FEWEST_PICTURES:
+        yield f"Fewer than {FEWEST_PICTURES} images cannot support any rank: nothing is marked."

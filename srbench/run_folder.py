@@ -1,0 +1,265 @@
+"""The folder of a run: its manifest, its records, its images; who may write into it, and what may be added to it.
+
+Names of files follow from names of models and images, which are checked when they are read, so nothing outside the
+folder is ever touched. An image is believed only where its bytes have the sha256 that its record states.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from srbench import records
+from srbench.facts import Manifest, MetricFacts, Protocol, Setting, column_order, setting_folder
+from srbench.images import write_whole
+from srbench.manifest import FILE, now, read_manifest, write_manifest
+from srbench.records import ImageDigest, PairRecord, SampleRecord, ScoreRecord, digest
+from srbench.types import SRBenchError
+from srbench.weights.files import sha256_file
+
+IMAGES = "images"
+_LOCK, _OWNER = ".lock", ".owner.json"
+
+Place = tuple[str, float | None, str]
+"""Model, temperature, image."""
+
+
+class RunFolderError(SRBenchError):
+    """A folder that cannot hold this run."""
+
+
+def sample_key(protocol: Protocol, model: str, source: str, pair: str, temperature: float | None) -> str:
+    """The key of what a model (by its digest) makes of a pair (by its key): all that determines the images."""
+    determined_by = [protocol.scale, protocol.samples, protocol.seed, protocol.tile]
+    return digest("sample", model, source, pair, temperature, *determined_by)
+
+
+def score_key(sample: SampleRecord, metric: MetricFacts) -> str:
+    """The key of a value: all that determines it."""
+    return digest("score", sample.key, [output.pixels for output in sample.outputs], metric.digest)
+
+
+@dataclass
+class RunFolder:
+    """A run folder that was read. ``extend`` and ``append`` write; ``writing`` says who may."""
+
+    path: Path
+    manifest: Manifest
+    pairs: dict[str, PairRecord] = field(default_factory=dict)
+    """By image."""
+    samples: dict[Place, SampleRecord] = field(default_factory=dict)
+    """The last record of every place, of this or other code and weights."""
+    scores: dict[str, ScoreRecord] = field(default_factory=dict)
+    """By key."""
+
+    @classmethod
+    def read(cls, path: Path) -> RunFolder:
+        """Raises ManifestError where the folder holds no run, RecordsError where a line of it is damaged."""
+        folder = cls(path, read_manifest(path))
+        for kind in (PairRecord, SampleRecord, ScoreRecord):
+            folder._take(records.read(path, kind))
+        return folder
+
+    def append(self, *lines: PairRecord | SampleRecord | ScoreRecord) -> None:
+        """Add lines to the files. Raises RecordsError."""
+        records.append(self.path, lines)
+        self._take(lines)
+
+    def extend(self, manifest: Manifest) -> None:
+        """Write another manifest; one that says the same as the file leaves that as it is."""
+        write_manifest(self.path, manifest)
+        self.manifest = manifest
+
+    def _take(self, lines: Iterable[PairRecord | SampleRecord | ScoreRecord]) -> None:
+        for line in lines:
+            if isinstance(line, PairRecord):
+                self.pairs[line.image] = line
+            elif isinstance(line, SampleRecord):
+                self.samples[line.model, line.temperature, line.image] = line
+            else:
+                self.scores[line.key] = line
+
+    def sample(self, model: str, temperature: float | None, image: str) -> SampleRecord | None:
+        """The record of a place, failed ones too, if it is of the model and the pair that the folder now has."""
+        record, pair = self.samples.get((model, temperature, image)), self.pairs.get(image)
+        if record is None or pair is None:
+            return None
+        model_digest = self.manifest.model(model).digest
+        wanted = sample_key(self.manifest.protocol, model_digest, record.source, pair.key, temperature)
+        return record if record.key == wanted else None
+
+    def score(self, sample: SampleRecord, metric: MetricFacts) -> ScoreRecord | None:
+        """The record of a value, failed ones too."""
+        return self.scores.get(score_key(sample, metric))
+
+    def pair_files(self, image: str) -> tuple[Path, Path]:
+        """Where LR and HR of a name are kept, or would be."""
+        lr, hr = (self.path / IMAGES / kind / f"{image}.png" for kind in ("lr", "hr"))
+        return lr, hr
+
+    def output_files(self, sample: SampleRecord) -> list[Path]:
+        """Where the outputs behind a record are kept that were, in order."""
+        folder = self.path / IMAGES / setting_folder(sample.model, sample.temperature)
+        endings = [f"_sample{number}" for number in range(sample.kept)] if sample.drawn else [""] * sample.kept
+        return [folder / f"{sample.image}{ending}.png" for ending in endings]
+
+    def pair(self, image: str) -> tuple[Path, Path] | None:
+        """LR and HR of a name, where both are there and are the ones that were read."""
+        record = self.pairs.get(image)
+        if record is None or record.lr is None or record.hr is None:
+            return None
+        lr, hr = self.pair_files(image)
+        return (lr, hr) if is_kept(lr, record.lr) and is_kept(hr, record.hr) else None
+
+    def outputs(self, sample: SampleRecord) -> list[Path]:
+        """The outputs behind a record that were kept: all of them, or none where one is missing or another image."""
+        files = self.output_files(sample)
+        fine = all(is_kept(file, output) for file, output in zip(files, sample.outputs, strict=False))
+        return files if fine else []
+
+    def foreign_images(self) -> list[Path]:
+        """Image files that are there and are not those of their records."""
+        found = []
+        for image, pair in self.pairs.items():
+            for file, known in zip(self.pair_files(image), (pair.lr, pair.hr), strict=True):
+                if known is not None and file.exists() and not is_kept(file, known):
+                    found.append(file)
+        for sample in self.samples.values():
+            known_outputs = zip(self.output_files(sample), sample.outputs, strict=False)
+            found += [file for file, known in known_outputs if file.exists() and not is_kept(file, known)]
+        return found
+
+
+def is_kept(file: Path, known: ImageDigest) -> bool:
+    """Is a file there, no link, and byte for byte the image of its record?"""
+    try:
+        return known.sha256 is not None and not file.is_symlink() and sha256_file(file) == known.sha256
+    except OSError:
+        return False
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Be the only one who writes into a run folder; it is made, and lines that a kill tore are cut off.
+
+    The lock ends with its process, however that ends. Raises RunFolderError where somebody else writes, where the
+    folder cannot be written, and where it holds other things than a run: they are left alone.
+    """
+    _check(path)
+    lock = FileLock(path / _LOCK)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunFolderError(f"{path}: in use by {_owner(path)}; wait for it, or choose another --out") from None
+    except OSError as error:
+        raise RunFolderError(f"{path}: cannot be written ({error.strerror}); choose another --out") from None
+    try:
+        _check(path)
+        owner = {"process": os.getpid(), "host": socket.gethostname(), "since": now()}
+        write_whole(path / _OWNER, json.dumps(owner).encode())
+        records.drop_torn_lines(path)
+        yield
+    except OSError as error:
+        raise RunFolderError(f"{error.filename or path}: {error.strerror or error}; finished work is kept") from None
+    finally:
+        (path / _OWNER).unlink(missing_ok=True)
+        lock.release()
+
+
+def _check(path: Path) -> None:
+    """Refuse a folder with other things than a run in it."""
+    if path.is_dir() and not (path / FILE).exists():
+        others = sorted(entry.name for entry in path.iterdir() if entry.name not in (_LOCK, _OWNER))
+        if others:
+            raise RunFolderError(
+                f"{path}: not empty, and no run of srbench ({others[0]} is in it); choose another --out"
+            )
+    elif path.exists() and not path.is_dir():
+        raise RunFolderError(f"{path}: a file, not a folder; choose another --out")
+
+
+def _owner(path: Path) -> str:
+    try:
+        owner = json.loads((path / _OWNER).read_text())
+        return f"process {owner['process']} on {owner['host']} since {owner['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
+
+
+def joined(path: Path, known: Manifest, asked: Manifest) -> Manifest:
+    """The manifest of a folder with another request added: models, temperatures, metrics, images.
+
+    Raises RunFolderError that names the difference where the protocols differ, where the data sets have different
+    images, and where a label or a folder would stand for two things.
+    """
+    _check_protocol(path, known.protocol, asked.protocol)
+    images = _joined_images(path, known.images, asked.images)
+    models = {model.label: model for model in known.models}
+    for model in asked.models:
+        before = models.get(model.label)
+        if before is not None and before.spec != model.spec and before.digest != model.digest:
+            raise RunFolderError(
+                f"{path}: {model.label} stands for {before.spec} there, not for {model.spec}; give another label: "
+                f"NAME={model.spec}"
+            )
+        models[model.label] = model
+    settings = {(setting.model, setting.temperature): setting for setting in known.settings}
+    for setting in asked.settings:
+        place = setting.model, setting.temperature
+        before_limit = settings[place].limit if place in settings else 0
+        if before_limit is not None:
+            limit = None if setting.limit is None else max(setting.limit, before_limit)
+            settings[place] = replace(setting, limit=limit)
+    _check_folders(path, settings.values())
+    metrics = {metric.name: metric for metric in (*known.metrics, *asked.metrics)}
+    order = list(models)
+    in_order = sorted(settings.values(), key=lambda one: (order.index(one.model), one.temperature or 0.0))
+    return replace(
+        known,
+        images=images,
+        models=tuple(models.values()),
+        settings=tuple(in_order),
+        metrics=tuple(sorted(metrics.values(), key=lambda metric: column_order(metric.name))),
+    )
+
+
+def _check_folders(path: Path, settings: Iterable[Setting]) -> None:
+    """Refuse two settings whose images would lie in one folder, on some systems: case may not tell them apart."""
+    taken: dict[str, Setting] = {}
+    for setting in settings:
+        folder = setting_folder(setting.model, setting.temperature)
+        other = taken.setdefault(folder.casefold(), setting)
+        if other is not setting:
+            raise RunFolderError(
+                f"{path}: the label {setting.model} would put its images where those of {other.model} are "
+                f"({folder}); give one of them another label: NAME={setting.model}"
+            )
+
+
+def _check_protocol(path: Path, known: Protocol, asked: Protocol) -> None:
+    differing = [name for name, value in vars(known).items() if value != getattr(asked, name)]
+    if differing:
+        there = ", ".join(f"{name} {getattr(known, name)}" for name in differing)
+        here = ", ".join(f"{name} {getattr(asked, name)}" for name in differing)
+        raise RunFolderError(f"{path}: holds results of {there}, not of {here}; choose another --out")
+
+
+def _joined_images(path: Path, known: tuple[str, ...], asked: tuple[str, ...]) -> tuple[str, ...]:
+    if set(asked) <= set(known):
+        return known
+    if set(known) <= set(asked):
+        return asked
+    missing = next(name for name in asked if name not in known)
+    gone = next(name for name in known if name not in asked)
+    raise RunFolderError(
+        f"{path}: holds results of other images ({gone}, which is not in the data set; {missing} is not in the "
+        "folder); choose another --out"
+    )

@@ -1,0 +1,73 @@
+"""Second stage of a run: values from images. What a metric sees is the 8-bit image, so it can be measured at any time."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from torch import Tensor
+
+from srbench.facts import MetricFacts
+from srbench.records import SampleRecord, ScoreRecord, Value
+from srbench.registry import LoadedMetric
+from srbench.run_folder import score_key
+from srbench.types import ImagePair, Metric, SRBenchError
+
+
+class ScoringError(SRBenchError):
+    """A value that cannot be computed, or is not defined."""
+
+
+def measure(metric: Metric, images: Tensor, pair: ImagePair) -> Value:
+    """One metric of the outputs (n, 3, H, W), uint8 or float in [0, 1]: one value each, or one of the set.
+
+    Raises ScoringError, naming the image, where the metric fails or the value is NaN, and the metric's own SRBenchError.
+    """
+    samples = images if images.is_floating_point() else images.float() / 255
+    try:
+        found = metric(samples, pair).double().tolist()
+    except SRBenchError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise ScoringError(f"{pair.name}: {metric.name} failed: {type(error).__name__}: {reason}") from error
+    value: Value = found
+    numbers = value if isinstance(value, list) else [value]
+    if isinstance(value, list) and len(value) != len(images):
+        raise ScoringError(f"{pair.name}: {metric.name} gave {len(value)} values for {len(images)} samples; correct it")
+    if any(map(math.isnan, numbers)):
+        raise ScoringError(f"{pair.name}: {metric.name} is not defined for this image (NaN); leave one of them out")
+    return value
+
+
+def score(
+    loaded: LoadedMetric, images: Tensor, pair: ImagePair, record: SampleRecord, invocation: int, tries: int
+) -> ScoreRecord:
+    """The record of one metric of the outputs behind a sample record; an error becomes a record too."""
+    start = time.perf_counter()
+    value, error = None, ""
+    try:
+        value = measure(loaded.metric, images, pair)
+    except SRBenchError as fault:
+        error = str(fault)
+    seconds = round(time.perf_counter() - start, 4)
+    return _record(loaded.facts, record, value, error, invocation, tries, seconds)
+
+
+def _record(
+    facts: MetricFacts, of: SampleRecord, value: Value | None, error: str, invocation: int, tries: int, seconds: float
+) -> ScoreRecord:
+    return ScoreRecord(
+        key=score_key(of, facts),
+        image=of.image,
+        invocation=invocation,
+        tries=tries,
+        error=error,
+        model=of.model,
+        temperature=of.temperature,
+        metric=facts.name,
+        signature=facts.signature,
+        value=value,
+        sample=of.key,
+        seconds=seconds,
+    )

@@ -1,0 +1,50 @@
+"""SHA256SUMS of a run folder: what ``sha256sum -c`` checks, and what any tool can sign."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from srbench.images import write_whole
+from srbench.manifest import FILE as MANIFEST
+from srbench.records import PairRecord, SampleRecord, ScoreRecord
+from srbench.run_folder import RunFolder
+from srbench.weights.files import sha256_file
+
+FILE = "SHA256SUMS"
+
+
+def write_sums(folder: RunFolder) -> None:
+    """Write the sums of manifest, records and kept images, sorted by name. Raises OSError."""
+    names = [MANIFEST, *(cls.FILE for cls in (PairRecord, SampleRecord, ScoreRecord))]
+    sums = {name: sha256_file(folder.path / name) for name in names if (folder.path / name).exists()}
+    for file, digest in _images(folder):
+        sums[file.relative_to(folder.path).as_posix()] = digest
+    text = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
+    write_whole(folder.path / FILE, text.encode())
+
+
+def read_sums(path: Path) -> dict[str, str] | None:
+    """The sums by name; None where there is no such file, or one that is damaged or leads outside the folder."""
+    try:
+        lines = (path / FILE).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return None
+    sums = {}
+    for line in lines:
+        digest, _, name = line.partition("  ")
+        if len(digest) != 64 or not name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            return None
+        sums[name] = digest
+    return sums
+
+
+def _images(folder: RunFolder) -> list[tuple[Path, str]]:
+    found = []
+    for image, pair in folder.pairs.items():
+        for file, known in zip(folder.pair_files(image), (pair.lr, pair.hr), strict=True):
+            if known is not None and known.sha256:
+                found.append((file, known.sha256))
+    for sample in folder.samples.values():
+        files = zip(folder.output_files(sample), sample.outputs, strict=False)
+        found += [(file, known.sha256) for file, known in files if known.sha256]
+    return found

@@ -1,0 +1,306 @@
+"""What is left to do in a run folder, image by image, and doing it.
+
+A task is one image with all its settings, so that whatever a metric computes of an HR image serves all models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from srbench.facts import Setting, setting_folder
+from srbench.images import quantize_floor
+from srbench.inference import Output
+from srbench.models import LoadedModel, load_model
+from srbench.records import PairRecord, SampleRecord, digest
+from srbench.registry import LoadedMetric
+from srbench.run_folder import RunFolder, sample_key
+from srbench.sampling import (
+    failed_sample,
+    keep_pair,
+    keep_sample,
+    kept_outputs,
+    kept_pair,
+    same_outputs,
+    sample,
+    source_of,
+)
+from srbench.scoring import score
+from srbench.types import Dataset, ImagePair, SRBenchError
+
+
+class TaskError(SRBenchError):
+    """Outputs that cannot be had again."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """One setting of a task that has to be sampled."""
+
+    setting: Setting
+    source: str
+    """Digest of the files of results made elsewhere."""
+    fault: str = ""
+    """Why it cannot be: such a file is missing."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One image: what has to be read, sampled and scored."""
+
+    image: str
+    pair_key: str
+    """Of the pair in the data set."""
+    fresh: bool
+    """Has the pair to be read, because it is not there, or another one is?"""
+    samplings: tuple[Sampling, ...] = ()
+    scorings: tuple[Setting, ...] = ()
+    """Settings that are sampled and lack values."""
+    fault: str = ""
+    """Why the pair cannot be read."""
+
+    @property
+    def items(self) -> int:
+        """Settings of it."""
+        return max(len(self.samplings) + len(self.scorings), 1)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Progress: what callers of the library and the terminal are told."""
+
+    done: int
+    """Items, of ``total``."""
+    total: int
+    what: str
+    """Setting and image that come next; empty at the end."""
+    fault: str = ""
+    """What has just failed, in one line."""
+
+
+Progress = Callable[[Step], None]
+
+
+def silent(step: Step) -> None:
+    """Say nothing."""
+
+
+def plan_tasks(
+    folder: RunFolder, dataset: Iterable[str], pair_key: Callable[[str], str], models: dict[str, LoadedModel],
+    settings: Sequence[Setting], metrics: Sequence[LoadedMetric],
+) -> list[Task]:  # fmt: skip
+    """What is left to do, so that the images of the data set are sampled in ``settings``, and all of the folder scored.
+
+    ``settings`` are of ``models``, and each tells of how many images.
+    """
+    places = {image: place for place, image in enumerate(dataset)}
+    deepest = max((len(places) if one.limit is None else one.limit for one in settings), default=0)
+    tasks = []
+    for image in folder.manifest.images:
+        place = places.get(image, deepest)
+        wanted = [one for one in settings if one.limit is None or place < one.limit] if image in places else []
+        task = _task(folder, image, pair_key, models, wanted, metrics)
+        if task.fault or task.fresh or task.samplings or task.scorings:
+            tasks.append(task)
+    return tasks
+
+
+def _task(
+    folder: RunFolder, image: str, pair_key: Callable[[str], str], models: dict[str, LoadedModel],
+    wanted: Sequence[Setting], metrics: Sequence[LoadedMetric],
+) -> Task:  # fmt: skip
+    known = folder.pairs.get(image)
+    fresh, key = False, "" if known is None else known.key
+    if wanted:
+        try:
+            key = pair_key(image)
+        except SRBenchError as error:
+            return Task(image, "", fresh=True, fault=str(error))
+        fresh = known is None or known.failed or known.key != key
+    samplings = [_sampling(folder, models[one.model], image, key, one) for one in wanted]
+    to_sample = tuple(one for one in samplings if one is not None)
+    sampled = {(one.setting.model, one.setting.temperature) for one in to_sample}
+    to_score = [
+        one
+        for one in folder.manifest.settings
+        if not fresh and (one.model, one.temperature) not in sampled and _lacking(folder, one, image, metrics)
+    ]
+    return Task(image, key, fresh, to_sample, tuple(to_score))
+
+
+def _sampling(folder: RunFolder, loaded: LoadedModel, image: str, pair: str, setting: Setting) -> Sampling | None:
+    """What has to be sampled of a setting; None where that is done."""
+    try:
+        source = source_of(loaded.model, image)
+    except SRBenchError as error:
+        return Sampling(setting, "", str(error))
+    key = sample_key(folder.manifest.protocol, loaded.digest, source, pair, setting.temperature)
+    record = folder.samples.get((setting.model, setting.temperature, image))
+    return None if record is not None and record.key == key and not record.failed else Sampling(setting, source)
+
+
+def _lacking(
+    folder: RunFolder, setting: Setting, image: str, metrics: Sequence[LoadedMetric]
+) -> list[LoadedMetric]:
+    """The metrics of which a setting that is sampled has no value."""
+    record = folder.sample(setting.model, setting.temperature, image)
+    if record is None or record.failed:
+        return []
+    values = ((metric, folder.score(record, metric.facts)) for metric in metrics)
+    return [metric for metric, value in values if value is None or value.failed]
+
+
+@dataclass
+class Session:
+    """One invocation at work on a run folder, of which it is the only writer."""
+
+    folder: RunFolder
+    metrics: Sequence[LoadedMetric]
+    models: dict[str, LoadedModel]
+    """By label. Others of the folder are loaded where something has to be sampled again."""
+    dataset: Dataset | None
+    device: str
+    progress: Progress = silent
+    invocation: int = 0
+    """Its place in the manifest."""
+    total: int = 0
+    done: int = 0
+    sampled: int = 0
+    """Items that were sampled."""
+    scored: int = 0
+    """Values that were measured."""
+    failures: list[str] = field(default_factory=list)
+
+    def work(self, tasks: Sequence[Task]) -> None:
+        """Do all tasks; what fails is recorded and named, and the others go on."""
+        self.total = sum(task.items for task in tasks)
+        for task in tasks:
+            before = self.done
+            self._do(task)
+            self.done = before + task.items
+        self.progress(Step(self.done, self.total, ""))
+
+    def _do(self, task: Task) -> None:
+        pair = self._pair(task)
+        if pair is None:
+            return
+        for sampling in task.samplings:
+            self._tell(sampling.setting, task.image)
+            self._sample(sampling, pair)
+            self.done += 1
+        for setting in task.scorings:
+            self._tell(setting, task.image)
+            record = self.folder.sample(setting.model, setting.temperature, task.image)
+            assert record is not None
+            try:
+                self._score(record, pair)
+            except SRBenchError as error:
+                self._fail(f"{setting_folder(setting.model, setting.temperature)}: {error}")
+            self.done += 1
+
+    def _pair(self, task: Task) -> ImagePair | None:
+        """The pair of a task, read and kept where that is left to do; None where it cannot be had."""
+        known = self.folder.pairs.get(task.image)
+        tries = known.tries + 1 if known is not None and known.failed else 1
+        try:
+            if task.fault:
+                raise TaskError(task.fault)
+            if not task.fresh and (pair := kept_pair(self.folder, task.image)) is not None:
+                return pair
+            if self.dataset is None or task.image not in set(self.dataset):
+                raise TaskError(
+                    f"{task.image}: LR and HR are no longer in {self.folder.path}; run its command again, with the data"
+                )
+            pair = self.dataset.read(task.image)
+            keep_pair(self.folder, pair, task.pair_key, self.invocation, tries)
+        except SRBenchError as error:
+            if task.fresh:
+                key = task.pair_key or digest("unreadable", task.image)
+                self.folder.append(PairRecord(key, task.image, self.invocation, tries, str(error), None, None))
+            self._fail(str(error))
+            return None
+        return pair
+
+    def _sample(self, sampling: Sampling, pair: ImagePair) -> None:
+        setting, folder = sampling.setting, self.folder
+        place = setting.model, setting.temperature, pair.name
+        before = folder.samples.get(place)
+        key = sample_key(
+            folder.manifest.protocol, self.models[setting.model].digest, sampling.source, folder.pairs[pair.name].key,
+            setting.temperature,
+        )  # fmt: skip
+        tries = before.tries + 1 if before is not None and before.failed and before.key == key else 1
+        try:
+            if sampling.fault:
+                raise TaskError(sampling.fault)
+            output = sample(folder, self.models[setting.model].model, pair, setting.temperature, self.device)
+        except SRBenchError as error:
+            folder.append(failed_sample(*place[::2], setting.temperature, key, str(error), self.invocation, tries))
+            self._fail(f"{setting_folder(setting.model, setting.temperature)}: {error}")
+            return
+        self._keep_and_score(setting, output, pair, sampling.source, tries)
+
+    def _keep_and_score(self, setting: Setting, output: Output, pair: ImagePair, source: str, tries: int) -> None:
+        record = keep_sample(
+            self.folder, setting.model, output, pair.name, setting.temperature,
+            source=source, invocation=self.invocation, tries=tries,
+        )  # fmt: skip
+        self.sampled += 1
+        self._score_images(record, pair, self.metrics, quantize_floor(output.images), output.images)
+
+    def _score(self, record: SampleRecord, pair: ImagePair) -> None:
+        """Measure what is lacking of a record, from its files where they were kept."""
+        lacking = [one for one in self.metrics if _is_lacking(self.folder, record, one)]
+        images = None if any(one.unquantised for one in lacking) else kept_outputs(self.folder, record)
+        if images is not None:
+            self._score_images(record, pair, lacking, images, images)
+            return
+        loaded = self._model(record.model)
+        output = sample(self.folder, loaded.model, pair, record.temperature, self.device)
+        again = quantize_floor(output.images)
+        if same_outputs(record, again):
+            self._score_images(record, pair, lacking, again, output.images)
+        else:  # on another machine the last bit may differ: then all values are measured of what is there now
+            setting = Setting(record.model, record.temperature, None)
+            self._keep_and_score(setting, output, pair, record.source, 1)
+
+    def _score_images(
+        self, record: SampleRecord, pair: ImagePair, metrics: Sequence[LoadedMetric], images: Tensor, exact: Tensor
+    ) -> None:
+        lines = []
+        for metric in metrics:
+            before = self.folder.score(record, metric.facts)
+            tries = 1 if before is None else before.tries + 1
+            line = score(metric, exact if metric.unquantised else images, pair, record, self.invocation, tries)
+            lines.append(line)
+            if line.failed:
+                self._fail(f"{setting_folder(record.model, record.temperature)}: {line.error}")
+        self.scored += len(lines)
+        self.folder.append(*lines)
+
+    def _model(self, label: str) -> LoadedModel:
+        """A model of the folder, loaded where the command did not name it. Raises SRBenchError."""
+        facts = self.folder.manifest.model(label)
+        if label not in self.models:
+            self.models[label] = load_model(facts.spec, self.folder.manifest.protocol.scale, self.device)
+        if self.models[label].digest != facts.digest:
+            raise TaskError(
+                f"{label} has other code or weights than when it was sampled, and its outputs were not kept; run the "
+                "command that sampled it again"
+            )
+        return self.models[label]
+
+    def _tell(self, setting: Setting, image: str) -> None:
+        what = f"{setting_folder(setting.model, setting.temperature)} {image}"
+        self.progress(Step(self.done, self.total, what))
+
+    def _fail(self, fault: str) -> None:
+        self.failures.append(fault)
+        self.progress(Step(self.done, self.total, "", fault))
+
+
+def _is_lacking(folder: RunFolder, record: SampleRecord, metric: LoadedMetric) -> bool:
+    known = folder.score(record, metric.facts)
+    return known is None or known.failed

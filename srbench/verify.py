@@ -1,0 +1,329 @@
+"""``srbench verify``: does a run folder hold what it says? Files are hashed, kept images measured again, items sampled again."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from srbench.facts import MetricFacts, setting_folder
+from srbench.images import quantize_floor
+from srbench.inference import choose_device
+from srbench.models import LoadedModel, load_model
+from srbench.records import SampleRecord, ScoreRecord, Value
+from srbench.registry import LoadedMetric, open_metric
+from srbench.run_folder import RunFolder, is_kept
+from srbench.sampling import kept_outputs, kept_pair, sample, same_outputs, source_of
+from srbench.scoring import measure
+from srbench.sums import FILE as SUMS
+from srbench.sums import read_sums
+from srbench.tasks import Progress, Step, silent
+from srbench.types import ImagePair, SRBenchError
+from srbench.weights.files import sha256_file
+
+TOLERANCE = 1e-5
+"""Relative, between two values of one metric: what other processors and versions of libraries change."""
+ROUNDED = 0.01
+"""Of an image that is sampled on another processor, at most this share of the numbers may be one grey level off."""
+SHOWN = 20
+"""How many faults are printed; all are counted, and are in the JSON."""
+
+
+@dataclass
+class Findings:
+    """What was looked at, and what is wrong."""
+
+    folder: Path
+    images: int = 0
+    """Kept images that are byte for byte those of their records."""
+    images_kept: int = 0
+    """All that should be there."""
+    scores: int = 0
+    """Values measured again and found equal."""
+    scores_all: int = 0
+    sampled: int = 0
+    """Items sampled again and found equal."""
+    sampled_all: int = 0
+    """Items asked to be sampled again."""
+    items: int = 0
+    faults: list[str] = field(default_factory=list)
+    """What contradicts the table."""
+    remarks: list[str] = field(default_factory=list)
+    """What a reader should know and does not contradict it."""
+
+    @property
+    def proven(self) -> bool:
+        """Was everything found as the folder says it is?"""
+        return not self.faults
+
+    def facts(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self) | {"folder": str(self.folder), "proven": self.proven}
+
+    def text(self) -> str:
+        """For a reader."""
+        lines = [*self.faults[:SHOWN]]
+        if len(self.faults) > SHOWN:
+            lines.append(f"and {len(self.faults) - SHOWN} more")
+        lines += self.remarks
+        verdict = "equal" if self.proven else f"{len(self.faults)} differences"
+        lines.append(
+            f"{self.folder}: {self.images} of {self.images_kept} images are those of their records; re-measured "
+            f"{self.scores} of {self.scores_all} scores and {self.sampled} of {self.sampled_all or self.items} samples: "
+            f"{verdict}"
+        )
+        return "\n".join(lines)
+
+
+def verify(path: Path, *, resample: int = 0, device: str = "auto", progress: Progress = silent) -> Findings:
+    """Check a run folder against itself, and its values against its images.
+
+    ``resample`` items, chosen at random but always the same ones, are sampled again by their models.
+    Raises SRBenchError where the folder holds no run, or lines of it are damaged.
+    """
+    folder, found = RunFolder.read(path), Findings(path)
+    _check_sums(folder, found)
+    _check_structure(folder, found)
+    metrics = _metrics(folder, found)
+    places = [record for record in folder.samples.values() if not record.failed and _is_current(folder, record)]
+    found.items = len(places)
+    again = set(_chosen(places, resample))
+    found.sampled_all = len(again)
+    models = _models(folder, {record.model for record in again}, choose_device(device), found) if again else {}
+    pair: ImagePair | None = None
+    for done, record in enumerate(sorted(places, key=lambda one: one.image)):
+        progress(Step(done, len(places), f"{setting_folder(record.model, record.temperature)} {record.image}"))
+        if pair is None or pair.name != record.image:
+            pair = kept_pair(folder, record.image)
+        if pair is None:
+            found.faults.append(f"{record.image}: LR or HR is missing or another image; nothing of it can be measured")
+            continue
+        exact = _sample_again(folder, record, pair, models, device, found) if record in again else None
+        _measure_again(folder, record, pair, metrics, exact, found)
+    progress(Step(len(places), len(places), ""))
+    return found
+
+
+def _is_current(folder: RunFolder, record: SampleRecord) -> bool:
+    return folder.sample(record.model, record.temperature, record.image) is record
+
+
+def _chosen(places: Sequence[SampleRecord], count: int) -> list[SampleRecord]:
+    return random.Random(0).sample(list(places), min(count, len(places)))
+
+
+def _check_sums(folder: RunFolder, found: Findings) -> None:
+    sums = read_sums(folder.path)
+    if sums is None:
+        killed = any(one.finished is None for one in folder.manifest.invocations[-1:])
+        reason = "the last command did not finish" if killed else "it is missing or damaged"
+        (found.remarks if killed else found.faults).append(f"{SUMS}: {reason}; files were not compared with it")
+        return
+    unfinished = any(one.finished is None for one in folder.manifest.invocations[-1:])
+    for name, digest in sums.items():
+        file = folder.path / name
+        if name.endswith(".png"):
+            continue  # compared with their records
+        try:
+            same = sha256_file(file) == digest
+        except OSError:
+            same = False
+        if not same and not unfinished:
+            found.faults.append(f"{name}: is missing or not the file that {SUMS} states")
+
+
+def _check_structure(folder: RunFolder, found: Findings) -> None:
+    """No missing or foreign lines, and every kept image that of its record."""
+    manifest = folder.manifest
+    for setting in manifest.settings:
+        label = setting_folder(setting.model, setting.temperature)
+        for image in manifest.planned(setting):
+            record = folder.sample(setting.model, setting.temperature, image)
+            pair = folder.pairs.get(image)
+            if record is None and pair is not None and pair.failed:
+                found.remarks.append(f"{image}: could not be read: {pair.error}")
+            elif record is None:
+                stale = (setting.model, setting.temperature, image) in folder.samples
+                reason = "is of other code, weights or images than the manifest names" if stale else "is missing"
+                found.faults.append(f"{label} {image}: its line in samples.jsonl {reason}")
+            elif record.failed:
+                found.remarks.append(f"{label} {image}: failed: {record.error}")
+            else:
+                found.faults += _missing_scores(folder, record, label)
+    found.faults += _foreign_lines(folder)
+    for file, known in _kept(folder):
+        found.images_kept += 1
+        if is_kept(file, known):
+            found.images += 1
+        else:
+            name = file.relative_to(folder.path).as_posix()
+            reason = "is not the image of its record" if file.exists() else "is missing"
+            found.faults.append(f"{name}: {reason}")
+
+
+def _missing_scores(folder: RunFolder, record: SampleRecord, label: str) -> Iterator[str]:
+    for metric in folder.manifest.metrics:
+        if folder.score(record, metric) is None:
+            yield f"{label} {record.image}: its {metric.title} is missing in rows.jsonl, or of other code or images"
+
+
+def _foreign_lines(folder: RunFolder) -> Iterator[str]:
+    """Lines on what the manifest does not know."""
+    manifest = folder.manifest
+    settings = {(setting.model, setting.temperature) for setting in manifest.settings}
+    names = {metric.name for metric in manifest.metrics}
+    for model, temperature, image in folder.samples:
+        if (model, temperature) not in settings or image not in manifest.images:
+            yield f"samples.jsonl: {setting_folder(model, temperature)} {image} is in no plan of the manifest"
+    for score in folder.scores.values():
+        if (score.model, score.temperature) not in settings or score.metric not in names:
+            where = f"{setting_folder(score.model, score.temperature)} {score.image}"
+            yield f"rows.jsonl: {score.metric} of {where} is in no plan of the manifest"
+    count = len(manifest.invocations)
+    for line in (*folder.pairs.values(), *folder.samples.values(), *folder.scores.values()):
+        if not 0 <= line.invocation < count:
+            yield f"{line.FILE}: {line.image} names command {line.invocation}, and the manifest has {count}"
+            return
+
+
+def _kept(folder: RunFolder) -> Iterator[tuple[Path, Any]]:
+    for image, pair in folder.pairs.items():
+        for file, known in zip(folder.pair_files(image), (pair.lr, pair.hr), strict=True):
+            if known is not None and known.sha256 is not None:
+                yield file, known
+    for record in folder.samples.values():
+        for file, output in zip(folder.output_files(record), record.outputs, strict=False):
+            yield file, output
+
+
+def _metrics(folder: RunFolder, found: Findings) -> list[LoadedMetric]:
+    """The metrics of the table that are here; one whose source has changed since is named, and measured all the same."""
+    metrics = []
+    for facts in folder.manifest.metrics:
+        try:
+            metric = open_metric(facts.spec)
+        except SRBenchError as error:
+            found.faults.append(f"{facts.title} cannot be measured again: {error}")
+            continue
+        if metric.facts.signature != facts.signature:
+            found.faults.append(f"{facts.title}: its protocol is now {metric.facts.signature}, not {facts.signature}")
+        elif metric.facts.digest != facts.digest:
+            found.remarks.append(f"{facts.title}: its source is another than when it was measured")
+        metrics.append(metric)
+    return metrics
+
+
+def _models(folder: RunFolder, labels: set[str], device: str, found: Findings) -> dict[str, LoadedModel]:
+    models = {}
+    for label in sorted(labels):
+        facts = folder.manifest.model(label)
+        try:
+            loaded = load_model(facts.spec, folder.manifest.protocol.scale, device)
+        except SRBenchError as error:
+            found.faults.append(f"{label} cannot be sampled again: {error}")
+            continue
+        known, now = (one.weights.sha256 if one.weights else None for one in (facts, loaded))
+        if known != now:
+            found.faults.append(f"{label}: its weights have sha256 {now}, not {known}")
+        elif loaded.digest != facts.digest:
+            found.remarks.append(f"{label}: its source is another than when it was sampled")
+        models[label] = loaded
+    return models
+
+
+def _sample_again(
+    folder: RunFolder, record: SampleRecord, pair: ImagePair, models: dict[str, LoadedModel], device: str,
+    found: Findings,
+) -> Tensor | None:  # fmt: skip
+    """Sample an item; returns the outputs as they were before quantisation where they are those of the record."""
+    if record.model not in models:
+        return None
+    where, model = f"{setting_folder(record.model, record.temperature)} {record.image}", models[record.model].model
+    try:
+        if source_of(model, record.image) != record.source:
+            found.faults.append(f"{where}: the files of the results are others than those that were measured")
+            return None
+        output = sample(folder, model, pair, record.temperature, choose_device(device))
+    except SRBenchError as error:
+        found.faults.append(f"{where}: could not be sampled again: {error}")
+        return None
+    images, kept = quantize_floor(output.images), kept_outputs(folder, record)
+    if same_outputs(record, images):
+        found.sampled += 1
+        return output.images
+    if kept is None or kept.shape != images.shape:
+        found.faults.append(f"{where}: sampled again, it is another image")
+        return None
+    difference = (images.int() - kept.int()).abs()
+    share, most = float((difference > 0).double().mean()), int(difference.max())
+    if most == 1 and share <= ROUNDED:
+        found.sampled += 1
+        found.remarks.append(f"{where}: sampled again, equal up to rounding (one grey level in {share:.2%} of numbers)")
+    else:
+        found.faults.append(f"{where}: sampled again, {share:.2%} of its numbers differ, by up to {most} grey levels")
+    return None
+
+
+def _measure_again(
+    folder: RunFolder, record: SampleRecord, pair: ImagePair, metrics: Sequence[LoadedMetric], exact: Tensor | None,
+    found: Findings,
+) -> None:  # fmt: skip
+    images: Tensor | None = kept_outputs(folder, record)
+    if images is None and exact is not None:
+        images = quantize_floor(exact)
+    if images is None:
+        where = f"{setting_folder(record.model, record.temperature)} {record.image}"
+        if record.kept == len(record.outputs):
+            found.faults.append(f"{where}: its images are not those of the record; nothing was measured again")
+        else:
+            found.remarks.append(f"{where}: {record.kept} of {len(record.outputs)} samples were kept; see --resample")
+    for metric in metrics:
+        score = _score_of(folder, record, metric.facts)
+        if score is None or score.failed or score.value is None:
+            continue
+        found.scores_all += 1
+        seen = exact if metric.unquantised else images
+        if seen is None:
+            continue
+        fault = _compare(metric, seen, pair, score)
+        if fault:
+            found.faults.append(fault)
+        else:
+            found.scores += 1
+
+
+def _score_of(folder: RunFolder, record: SampleRecord, now: MetricFacts) -> ScoreRecord | None:
+    """The value in the table: that of the metric as the manifest knows it."""
+    return folder.score(record, folder.manifest.metric(now.name))
+
+
+def _compare(metric: LoadedMetric, images: Tensor, pair: ImagePair, score: ScoreRecord) -> str:
+    where = f"{setting_folder(score.model, score.temperature)} {score.image}: {metric.facts.title}"
+    try:
+        value = measure(metric.metric, images, pair)
+    except SRBenchError as error:
+        return f"{where} could not be measured again: {error}"
+    assert score.value is not None
+    if _equal(value, score.value):
+        return ""
+    return f"{where} is {_short(value)}, and the table has {_short(score.value)}"
+
+
+def _equal(one: Value, other: Value) -> bool:
+    if isinstance(one, list) != isinstance(other, list):
+        return False
+    ours, theirs = (value if isinstance(value, list) else [value] for value in (one, other))
+    return len(ours) == len(theirs) and all(
+        math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE) for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+def _short(value: Value) -> str:
+    numbers = torch.tensor(value, dtype=torch.float64).flatten().tolist()
+    return ", ".join(f"{number:.6g}" for number in numbers[:5])

@@ -1,0 +1,270 @@
+"""The functions give the numbers of the classes for every kind of input, and refuse the rest in one line."""
+
+from __future__ import annotations
+
+import doctest
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from srbench import metrics
+from srbench.images import quantize_floor
+from srbench.metrics import consistency, diversity, naturalness, perceptual, pixel
+from srbench.types import ImagePair, SRBenchError
+
+CLASSES = {
+    "psnr": pixel.PSNR,
+    "ssim": pixel.SSIM,
+    "lpips": perceptual.LPIPS,
+    "lr_psnr": consistency.LRPSNR,
+    "niqe": naturalness.NIQE,
+    "brisque": naturalness.BRISQUE,
+    "pique": naturalness.PIQUE,
+    "sigma": diversity.Sigma,
+}
+PER_SAMPLE = [name for name in CLASSES if name != "sigma"]
+REFERENCE = {"psnr": "hr", "ssim": "hr", "lpips": "hr", "lr_psnr": "lr"}
+
+
+def references(name, pair, convert=lambda image: image):
+    """The arguments after the first: HR, LR or none."""
+    return [convert(getattr(pair, REFERENCE[name]))] if name in REFERENCE else []
+
+
+@pytest.fixture(scope="module")
+def in_table(coffee, samples):
+    """What the classes give: the values of the rows of a run."""
+    return {name: made()(samples, coffee) for name, made in CLASSES.items()}
+
+
+@pytest.fixture(scope="module")
+def levels(samples):
+    """(3, 3, 192, 288) uint8: the samples as they are written to disk."""
+    return quantize_floor(samples)
+
+
+def call(name, sr, pair, convert=lambda image: image):
+    return getattr(metrics, name)(convert(sr), *references(name, pair, convert))
+
+
+def test_all_is_sorted_and_complete():
+    assert metrics.__all__ == sorted(CLASSES)
+
+
+@pytest.mark.parametrize("name", PER_SAMPLE)
+def test_a_batch_has_the_values_of_the_table(coffee, samples, in_table, name):
+    values = call(name, samples, coffee)
+    assert isinstance(values, torch.Tensor)
+    assert values.dtype == torch.float64
+    assert values.tolist() == in_table[name].tolist()
+    values += 1  # an ordinary tensor, also of a metric that runs in inference mode
+
+
+@pytest.mark.parametrize("name", PER_SAMPLE)
+def test_an_array_gives_an_array(coffee, samples, in_table, name):
+    values = call(name, samples, coffee, lambda image: image.numpy())
+    assert isinstance(values, np.ndarray)
+    assert values.dtype == np.float64
+    assert values.tolist() == in_table[name].tolist()
+
+
+@pytest.mark.parametrize("name", PER_SAMPLE)
+@pytest.mark.parametrize("convert", [lambda image: image, lambda image: image.numpy()], ids=["tensor", "array"])
+def test_one_image_gives_a_float(coffee, samples, in_table, name, convert):
+    value = call(name, samples[1], coffee, convert)
+    assert type(value) is float
+    assert value == in_table[name][1].item()
+
+
+KINDS = {
+    "uint8": lambda levels: levels,
+    "uint8 array": lambda levels: levels.numpy(),
+    "read-only array": lambda levels: np.frombuffer(levels.numpy().tobytes(), np.uint8).reshape(levels.shape),
+    "channels last in memory": lambda levels: np.moveaxis(np.moveaxis(levels.numpy(), -3, -1).copy(), -1, -3),
+    "reversed twice": lambda levels: np.ascontiguousarray(levels.numpy()[..., ::-1])[..., ::-1],
+    "float32": lambda levels: levels / 255,
+    "float32 with a gradient": lambda levels: (levels / 255).requires_grad_(),
+    "float64": lambda levels: levels.double() / 255,
+    "float64 array": lambda levels: levels.numpy() / 255,
+    "float64 by a factor": lambda levels: levels.numpy() * (1 / 255),
+    "float16": lambda levels: (levels.double() / 255).half(),
+    "float16 array": lambda levels: (levels.numpy() / 255).astype(np.float16),
+    "bfloat16": lambda levels: (levels.double() / 255).bfloat16(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", PER_SAMPLE)
+def test_every_kind_of_number_gives_the_same_value(coffee, levels, in_table, name, kind):
+    pair = ImagePair("levels", quantize_floor(coffee.lr), quantize_floor(coffee.hr))
+    assert call(name, levels[2], pair, KINDS[kind]) == in_table[name][2].item()
+
+
+@pytest.mark.parametrize("name", PER_SAMPLE)
+def test_classes_do_not_hang_on_the_layout_in_memory(coffee, samples, in_table, name):
+    channels_last = samples.to(memory_format=torch.channels_last)
+    assert CLASSES[name]()(channels_last, coffee).tolist() == in_table[name].tolist()
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64", "float64 array", "uint8 array", "channels last in memory"])
+def test_sigma_of_every_kind(levels, coffee, kind):
+    value = metrics.sigma(KINDS[kind](levels))
+    assert type(value) is float
+    assert value == diversity.Sigma()(levels / 255, coffee).item()
+
+
+def test_sigma_sees_the_samples_as_they_were_returned(samples, in_table):
+    assert metrics.sigma(samples) == metrics.sigma(samples.numpy()) == in_table["sigma"].item()
+    assert metrics.sigma(quantize_floor(samples)) != in_table["sigma"].item()
+
+
+def test_sigma_of_one_sample_is_zero(samples):
+    assert metrics.sigma(samples[0]) == metrics.sigma(samples[:1].numpy()) == 0
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_a_batch_with_a_reference_each(coffee, samples, name):
+    hr = [coffee.hr, coffee.hr.flip(-1), coffee.hr.flip(-2)]
+    pairs = [ImagePair("p", torch.nn.functional.avg_pool2d(image, 4), image) for image in hr]
+    batch = torch.stack([references(name, pair)[0] for pair in pairs])
+    alone = [CLASSES[name]()(sample[None], pair).item() for sample, pair in zip(samples, pairs, strict=True)]
+    assert getattr(metrics, name)(samples, batch).tolist() == alone
+    assert len(set(alone)) == 3
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_the_kind_of_the_result_is_that_of_the_first_argument(coffee, samples, name):
+    function, other = getattr(metrics, name), references(name, coffee)[0]
+    assert isinstance(function(samples, other.numpy()), torch.Tensor)
+    assert isinstance(function(samples.numpy(), other), np.ndarray)
+
+
+def test_identical_images(coffee):
+    assert metrics.psnr(coffee.hr, coffee.hr) == metrics.lr_psnr(coffee.hr, coffee.lr) == math.inf
+    assert metrics.ssim(coffee.hr, coffee.hr) == 1
+    assert metrics.lpips(coffee.hr, coffee.hr) == 0
+
+
+def test_features_of_one_hr_image_are_computed_once(coffee, samples, monkeypatch):
+    seen = []
+    original = perceptual._AlexNet.features
+    monkeypatch.setattr(
+        perceptual._AlexNet, "features", lambda self, image: seen.append(image) or original(self, image)
+    )
+    metrics.lpips(samples, coffee.hr)
+    assert len(seen) == 4
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_arguments_stay_as_they_were(coffee, samples, name):
+    before = samples.clone(), coffee.hr.clone(), coffee.lr.clone()
+    call(name, samples, coffee)
+    call(name, samples, coffee, lambda image: image.numpy())
+    assert all(torch.equal(*both) for both in zip(before, (samples, coffee.hr, coffee.lr), strict=True))
+
+
+FLOAT, ARRAY = torch.full((3, 96, 96), 0.5), np.full((3, 96, 96), 0.5)
+REFUSED = {
+    "a list": ([[0.5]], r"is of type list; only torch\.Tensor and numpy\.ndarray"),
+    "int64": (torch.ones(3, 96, 96, dtype=torch.int64), r"has dtype int64; allowed are uint8 in 0\.\.255 and float16"),
+    "bool": (ARRAY > 0, r"has dtype bool; allowed are uint8"),
+    "uint16": (ARRAY.astype(np.uint16), r"has dtype uint16; allowed are uint8"),
+    "other endian": (ARRAY.astype(">f8"), r"has dtype >f8; allowed are uint8"),
+    "array (H, W, 3)": (np.zeros((96, 80, 3)), r"shape \(96, 80, 3\); .*, use {name}\.transpose\(2, 0, 1\)"),
+    "tensor (H, W, 3)": (torch.zeros(96, 80, 3), r"shape \(96, 80, 3\); .*, use {name}\.permute\(2, 0, 1\)"),
+    "batch (n, H, W, 3)": (np.zeros((2, 96, 80, 3)), r"\(2, 96, 80, 3\); .*, use {name}\.transpose\(0, 3, 1, 2\)"),
+    "grey (H, W)": (np.zeros((96, 80)), r"shape \(96, 80\); images are \(3, H, W\) or \(n, 3, H, W\), give"),
+    "grey (1, H, W)": (torch.zeros(1, 96, 80), r"shape \(1, 96, 80\); images are"),
+    "five dimensions": (torch.zeros(1, 2, 3, 96, 80), r"shape \(1, 2, 3, 96, 80\); images are"),
+    "no image": (torch.zeros(0, 3, 96, 80), r"shape \(0, 3, 96, 80\); images are"),
+    "NaN": (torch.where(torch.arange(96) < 48, torch.nan, FLOAT), r"{name}: 50\.00% of the values are NaN or infinite"),
+    "inf": (ARRAY + np.inf, r"{name}: 100\.00% of the values are NaN or infinite"),
+    "0..255 as float": (FLOAT * 255, r"has a mean of 127\.5; floating-point images lie in \[0, 1\], divide"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize("name", CLASSES)
+def test_what_is_no_image_is_refused(coffee, name, case):
+    images, message = REFUSED[case]
+    function, argument = getattr(metrics, name), "samples" if name == "sigma" else "sr"
+    with pytest.raises(SRBenchError, match=message.format(name=argument)) as refused:
+        function(images, *references(name, coffee))
+    assert str(refused.value).startswith(argument)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize("name", REFERENCE)
+def test_a_reference_that_is_no_image_is_refused(samples, name, case):
+    images, message = REFUSED[case]
+    with pytest.raises(SRBenchError, match=message.format(name=REFERENCE[name])) as refused:
+        getattr(metrics, name)(samples, images)
+    assert str(refused.value).startswith(REFERENCE[name])
+
+
+@pytest.mark.parametrize("name", ["psnr", "ssim", "lpips"])
+def test_sizes_must_be_equal(coffee, samples, name):
+    with pytest.raises(SRBenchError, match="sr is 192x280 and hr is 192x288; both must have one size, crop or resize"):
+        getattr(metrics, name)(samples[..., :280], coffee.hr)
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_numbers_of_images_must_fit(coffee, samples, name):
+    two = references(name, coffee)[0].expand(2, -1, -1, -1)
+    which = REFERENCE[name]
+    for sr, count in ((samples, 3), (samples[0], 1)):
+        with pytest.raises(
+            SRBenchError, match=rf"sr has {count} images and {which} has 2; give one {which} \(3, H, W\)"
+        ):
+            getattr(metrics, name)(sr, two)
+
+
+@pytest.mark.parametrize("lr_size", [(48, 71), (47, 72), (96, 72), (200, 288)])
+def test_lr_psnr_takes_the_scale_from_the_sizes(coffee, lr_size):
+    with pytest.raises(SRBenchError, match=r"sr 192x288 is no whole multiple of lr \d+x\d+; crop sr to the scale"):
+        metrics.lr_psnr(coffee.hr, torch.zeros(3, *lr_size))
+
+
+def test_lr_psnr_refuses_the_hr_image(coffee):
+    with pytest.raises(SRBenchError, match="lr is 192x288 as sr is; give the smaller LR image"):
+        metrics.lr_psnr(coffee.hr, coffee.hr)
+
+
+@pytest.mark.parametrize(
+    ("name", "minimum"), [("ssim", 7), ("lpips", 64), ("niqe", 96), ("brisque", 64), ("pique", 16)]
+)
+def test_too_small_images_are_refused(name, minimum):
+    small = torch.zeros(3, 100, minimum - 1)
+    title = CLASSES[name].title.replace("(", r"\(").replace(")", r"\)")
+    with pytest.raises(SRBenchError, match=rf"sr: 100x{minimum - 1} pixels are too few for {title}; .* {minimum}, use"):
+        call(name, small, ImagePair("small", small, small))
+
+
+@pytest.mark.parametrize(("name", "message"), [("niqe", "needs two 96x96 blocks"), ("brisque", "an image that varies")])
+def test_flat_images_are_refused(name, message):
+    with pytest.raises(SRBenchError, match=rf"sr: {name.upper()} \(LIVE\) needs .*{message.removeprefix('needs ')}"):
+        getattr(metrics, name)(np.full((3, 192, 192), 128, dtype=np.uint8))
+
+
+@pytest.mark.parametrize("module", [pixel, perceptual, consistency, naturalness, diversity])
+def test_examples_of_the_docstrings(module):
+    assert doctest.testmod(module).failed == 0
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_function_has_an_example(name):
+    assert f">>> from srbench.metrics import {name}\n" in getattr(metrics, name).__doc__
+
+
+def test_metrics_are_reached_from_the_package_without_loading_torch_before():
+    code = (
+        "import sys, srbench; loaded = 'torch' in sys.modules\n"
+        "print(loaded, srbench.metrics.psnr.__name__, hasattr(srbench, 'metric'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "psnr", "False"]
