@@ -67,6 +67,53 @@ def test_sizes(path):
         assert function.end_lineno - function.lineno < 80, function.name
 
 
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(node: ast.AST) -> set[str]:
+    """Every module or name that is imported anywhere below, inside functions too, but for the type checker alone."""
+    if isinstance(node, ast.Import):
+        return {name.name for name in node.names}
+    if isinstance(node, ast.ImportFrom):
+        assert not node.level, "imports are absolute"
+        return {f"{node.module}.{name.name}" for name in node.names}
+    children = [*ast.iter_child_nodes(node)]
+    if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+        children = [*node.orelse]
+    return {name for child in children for name in imported(child)}
+
+
+def circles(imports: dict[str, set[str]]) -> list[list[str]]:
+    """The modules of every strongly connected part that is larger than one module, or imports itself."""
+    below: dict[str, set[str]] = {}
+    for module in imports:
+        below[module], waiting = set(), [module]
+        while waiting:
+            new = imports[waiting.pop()] - below[module]
+            below[module] |= new
+            waiting.extend(new)
+    parts = {tuple(sorted(b for b in below[a] if a in below[b])) for a in imports}
+    return sorted([*part] for part in parts if part)
+
+
+def test_no_import_goes_in_a_circle():
+    trees = {module_name(path): ast.parse(path.read_text()) for path in SOURCES}
+    imports = {}
+    for module, tree in trees.items():
+        names = {name if name in trees else name.rpartition(".")[0] for name in imported(tree)}
+        imports[module] = names & trees.keys()
+    assert imports["srflow.model"] >= {"srflow.flow", "srbench.types"}
+    assert circles(imports) == []
+
+
+def test_circles_are_found():
+    tree = ast.parse("if TYPE_CHECKING:\n    import a\ndef f():\n    import b.c\n    from d import e\n")
+    assert imported(tree) == {"b.c", "d.e"}
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set(), "e": {"a"}}) == [["b", "c"]]
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=named)
 def test_docstrings(path):
     module = ast.parse(path.read_text())

@@ -116,7 +116,7 @@ def test_the_best_is_by_the_direction_of_the_metric(higher, expected):
     assert [best.see(step, {"m": value}, metric) for step, value in enumerate((2.0, 1.0, math.nan, 3.0), 1)] == expected
     again = Best()
     again.load_state_dict(best.state_dict())
-    assert again.facts() == best.facts() != Best().facts()
+    assert again.state_dict() == best.state_dict() != Best().state_dict()
 
 
 def test_validation_means_over_the_pictures():
