@@ -205,6 +205,11 @@ class SRFlow(Constants):
         return [*latents, log_det]
 
     @property
+    def projected(self) -> bool:
+        """Are samples projected onto the images that downscale to LR?"""
+        return self.config.consistency != "none"
+
+    @property
     def edit_grid(self) -> int:
         """HR pixels that one location of the deepest latent stands for: what boxes are aligned to."""
         return 1 << self.config.levels
