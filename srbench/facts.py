@@ -10,6 +10,8 @@ FORMAT = 2
 """Of a run folder. A folder of another format is not read."""
 
 
+RESERVED = ("hr", "lr")
+"""Labels that no model may have: the folders of the pairs."""
 COLUMNS = ("psnr", "ssim", "lpips", "lr_psnr", "niqe", "brisque", "pique", "sigma")
 """The metrics of the suite, in the order of the table."""
 

@@ -17,12 +17,13 @@ import cattrs
 import torch
 
 from srbench.config import ConfigError, structure
-from srbench.facts import FORMAT, Manifest, setting_folder
+from srbench.facts import FORMAT, RESERVED, Manifest, setting_folder
 from srbench.images import write_whole
 from srbench.names import is_file_name
 from srbench.types import SRBenchError
 
 FILE = "manifest.json"
+_MOST_DIGITS = 12
 
 _PACKAGES = (
     "sr-bench",
@@ -58,7 +59,7 @@ def read_manifest(run: Path) -> Manifest:
     """
     path = run / FILE
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except OSError:
         raise ManifestError(f"{run}: no run in it ({FILE} is missing); name the folder that srbench run made") from None
     except (ValueError, RecursionError) as error:
@@ -74,6 +75,10 @@ def read_manifest(run: Path) -> Manifest:
     if fault := _contradiction(manifest):
         raise ManifestError(f"{path}: {fault}; restore it, or run again with another --out")
     return manifest
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _other_format(run: Path, facts: dict[str, Any]) -> ManifestError:
@@ -96,6 +101,12 @@ def _contradiction(manifest: Manifest) -> str:
             return f"{unusable[0]!r} is no name of a {kind}"
         if len(set(values)) < len(values):
             return f"a {kind} is there twice"
+    if reserved := sorted({label.casefold() for label in labels} & set(RESERVED)):
+        return f"{reserved[0]!r} is no name of a model"
+    if any(not 0 <= metric.digits <= _MOST_DIGITS for metric in manifest.metrics):
+        return f"a metric is printed with 0 to {_MOST_DIGITS} decimals"
+    if not (manifest.metrics and manifest.settings):
+        return "no metric or no model"
     for setting in manifest.settings:
         if setting.model not in labels:
             return f"a setting of {setting.model!r}, which is no model of it"

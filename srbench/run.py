@@ -95,6 +95,7 @@ def _work(session: Session, tasks: Sequence[Task], command: str) -> None:
     folder, manifest = session.folder, session.folder.manifest
     if not tasks:
         folder.extend(manifest)
+        write_sums(folder)
         return
     session.invocation = len(manifest.invocations)
     invocation = Invocation(command, now(), None, session.device, software(), hardware(session.device))

@@ -98,7 +98,10 @@ class RunFolder:
 
     def score(self, sample: SampleRecord, metric: MetricFacts) -> ScoreRecord | None:
         """The record of a value, failed ones too."""
-        return self.scores.get(score_key(sample, metric))
+        found = self.scores.get(score_key(sample, metric))
+        if found is not None and (found.metric, found.model, found.image) != (metric.name, sample.model, sample.image):
+            return None  # somebody has moved the key of one line to another
+        return found
 
     def pair_files(self, image: str) -> tuple[Path, Path]:
         """Where LR and HR of a name are kept, or would be."""
@@ -147,8 +150,10 @@ def is_kept(file: Path, known: ImageDigest) -> bool:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path, wait: float = 0) -> Iterator[None]:
     """Be the only one who writes into a run folder; it is made, and lines that a kill tore are cut off.
+
+    Somebody else who writes there is waited for, so many seconds.
 
     The lock ends with its process, however that ends. Raises RunFolderError where somebody else writes, where the
     folder cannot be written, and where it holds other things than a run: they are left alone.
@@ -157,7 +162,7 @@ def writing(path: Path) -> Iterator[None]:
     lock = FileLock(path / _LOCK)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=wait)
     except Timeout:
         raise RunFolderError(f"{path}: in use by {_owner(path)}; wait for it, or choose another --out") from None
     except OSError as error:

@@ -19,8 +19,10 @@ def write_sums(folder: RunFolder) -> None:
     sums = {name: sha256_file(folder.path / name) for name in names if (folder.path / name).exists()}
     for file, digest in _images(folder):
         sums[file.relative_to(folder.path).as_posix()] = digest
-    text = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
-    write_whole(folder.path / FILE, text.encode())
+    text = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())).encode()
+    path = folder.path / FILE
+    if not (path.exists() and path.read_bytes() == text):
+        write_whole(path, text)
 
 
 def read_sums(path: Path) -> dict[str, str] | None:
