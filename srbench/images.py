@@ -16,6 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from srbench.decoding import FAULTS, decoded
 from srbench.types import SRBenchError
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
@@ -49,14 +50,12 @@ def read_uint8(path: Path) -> Tensor:
 
 def _open(path: Path) -> Image.Image:
     try:
-        with Image.open(path) as file:
-            file.load()
-            return ImageOps.exif_transpose(file)
+        return ImageOps.exif_transpose(decoded(path.read_bytes()))
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file") from None
     except UnidentifiedImageError:
         raise ImageError(f"{path}: not a picture; PNG, JPEG, WebP, TIFF and BMP are read") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except FAULTS as error:
         raise ImageError(f"{path}: damaged picture ({error}); replace the file") from None
 
 

@@ -3,7 +3,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
 
 from srbench.images import (
     ImageError,
@@ -105,8 +105,10 @@ def test_what_is_no_picture(tmp_path, content, fault):
         read_image(path)
 
 
-@pytest.mark.parametrize("ending", ["png", "jpg", "tif"])
-def test_a_truncated_picture_is_named(tmp_path, ending):
+@pytest.mark.parametrize("tolerant", [False, True])
+@pytest.mark.parametrize("ending", ["png", "jpg", "tif", "bmp", "webp"])
+def test_a_truncated_picture_is_named(tmp_path, monkeypatch, ending, tolerant):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", tolerant)
     path = saved(tmp_path / f"a.{ending}", np.kron(COLOURS, np.ones((20, 20, 1), np.uint8)))
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(ImageError, match=rf"a\.{ending}: (damaged|not a) picture") as caught:
