@@ -149,7 +149,7 @@ def _describe(fault: BaseException, target: type | None) -> str:
         return f"none of {', '.join(map(repr, get_args(target)))}"
     if isinstance(fault, (TypeError, AttributeError)) and is_dataclass(target):
         return "expected a table"
-    if isinstance(fault, TypeError) and get_origin(target) is tuple and "is no" not in str(fault):
+    if isinstance(fault, TypeError) and get_origin(target) is tuple and "is no " not in str(fault):
         return "expected a list"
     return str(fault)
 

@@ -77,4 +77,5 @@ class _Decoder:
             raise OSError("image file is truncated")
 
 
-Image.register_decoder(_STRICT, _Decoder)
+_decoder: Any = _Decoder  # has what Pillow asks of a decoder, without being one of its PyDecoders
+Image.register_decoder(_STRICT, _decoder)
