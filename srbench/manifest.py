@@ -146,6 +146,7 @@ def software() -> dict[str, str]:
             versions[package] = version(package)
         except PackageNotFoundError:
             versions[package] = "not installed"
+    versions["torch"] = torch.__version__  # with the kind of its build, which the installed metadata may leave out
     commit = _source_commit()
     return versions if commit is None else versions | {"srbench source": commit}
 

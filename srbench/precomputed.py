@@ -13,6 +13,8 @@ from srbench.folders import pictures_in
 from srbench.images import read_image
 from srbench.types import SRBenchError
 
+_SAMPLE = re.compile(r"(.+)_sample(\d+)", re.DOTALL)
+
 
 class ResultFolder:
     """One picture per benchmark picture, ``NAME.png``, or several samples: ``NAME_sample0.png`` and so on.
@@ -23,6 +25,10 @@ class ResultFolder:
     def __init__(self, folder: Path, scale: int) -> None:
         self.folder, self.scale = folder, scale
         self.files = pictures_in(folder)
+        self._samples: dict[str, dict[int, Path]] = {}
+        for stem, path in self.files.items():
+            if match := _SAMPLE.fullmatch(stem):
+                self._samples.setdefault(match[1], {})[int(match[2])] = path
 
     def read(self, name: str) -> Tensor:
         """(n, 3, s*h, s*w) in [0, 1], samples in order of their numbers.
@@ -44,8 +50,7 @@ class ResultFolder:
     def _paths(self, name: str) -> list[Path]:
         if name in self.files:
             return [self.files[name]]
-        sample = re.compile(re.escape(name) + r"_sample(\d+)")
-        numbered = {int(match[1]): path for stem, path in self.files.items() if (match := sample.fullmatch(stem))}
+        numbered = self._samples.get(name)
         if not numbered:
             raise SRBenchError(f"{self.folder}: no result named {name}; add {name}.png")
         return [numbered[number] for number in sorted(numbered)]
