@@ -61,9 +61,9 @@ def is_stochastic(model: object) -> bool:
 
 
 def upscale(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Output:
-    """Let a model upscale the LR image (3, h, w) of a name; one with a single output ignores all of ``draw`` but the tile.
+    """Let a model upscale the LR image (3, h, w) of a name.
 
-    Raises InferenceError, naming the image, where the model fails or returns another size or numbers that are not
+    One with a single output ignores all of ``draw`` but the tile. Raises InferenceError, naming the image, where the model fails or returns another size or numbers that are not
     finite, and where a precomputed result is missing or damaged.
     """
     if device == "cuda":

@@ -189,11 +189,11 @@ class _Scaled:
 def _ready(
     label: str,
     text: str,
-    model: Any,
+    model: Any,  # noqa: ANN401
     code: str,
     scale: int,
     device: str,
-    transforms: tuple[str, ...],  # noqa: ANN401
+    transforms: tuple[str, ...],
 ) -> LoadedModel:
     if getattr(model, "scale", None) != scale:
         made_for = getattr(model, "scale", "no")

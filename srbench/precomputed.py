@@ -24,6 +24,11 @@ class ResultFolder:
         self.folder, self.scale = folder, scale
         self.files = pictures_in(folder)
 
+    @property
+    def names(self) -> list[str]:
+        """Names that there are results of: a file's own, and the one that it is a sample of."""
+        return list(dict.fromkeys(re.sub(r"_sample\d+$", "", stem) for stem in self.files))
+
     def read(self, name: str) -> Tensor:
         """(n, 3, s*h, s*w) in [0, 1], samples in order of their numbers.
 

@@ -86,8 +86,8 @@ def _caption(manifest: Manifest) -> str:
     crop = f", the central {protocol.crop} $\\times$ {protocol.crop} of each" if protocol.crop else ""
     return (
         f"Super-resolution ${protocol.scale}\\times$ on {escape(protocol.dataset)}, {len(manifest.scope)} images"
-        f"{crop}, LR {escape(protocol.lr)}; protocol {escape(protocol.suite)}. Means over $n$ images; beneath them their "
-        "95\\,\\% intervals (BCa bootstrap over images). \\textbf{Bold}: better than every other row; "
+        f"{crop}, LR {escape(protocol.lr)}; protocol {escape(protocol.suite)}. Means over $n$ images; beneath them "
+        "their 95\\,\\% intervals (BCa bootstrap over images). \\textbf{Bold}: better than every other row; "
         "\\underline{underlined}: better than every row but one (paired permutation test, $p < 0.05$)."
     )
 
