@@ -230,7 +230,7 @@ def make_run(tmp_path):
         assert not changes
         folder.path.mkdir(parents=True, exist_ok=True)
         folder.extend(manifest)
-        for image in folder.manifest.scope:
+        for image in dict.fromkeys([*folder.manifest.scope, *(name for found in values.values() for name in found)]):
             lr, hr = torch.full((3, 6, 6), greys.lr / 255), torch.full((3, 24, 24), greys.hr / 255)
             keep_pair(folder, ImagePair(image, lr, hr), f"pair {image}", 0, 1)
         for place, ((model, temperature), by_image) in enumerate(values.items()):
