@@ -317,9 +317,7 @@ def test_values_of_a_picture_are_those_of_its_rows(open_page, folder):
     page = open_page("#image=birch")
     rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
     wanted = [
-        row
-        for row in rows
-        if (row["image"], row["metric"]) == ("birch", "psnr") and row["temperature"] in (None, 0.8)
+        row for row in rows if (row["image"], row["metric"]) == ("birch", "psnr") and row["temperature"] in (None, 0.8)
     ]
     assert len(wanted) == 2
     for row in wanted:
