@@ -30,6 +30,11 @@ class ResultFolder:
             if match := _SAMPLE.fullmatch(stem):
                 self._samples.setdefault(match[1], {})[int(match[2])] = path
 
+    @property
+    def names(self) -> list[str]:
+        """Names that there are results of: a file's own, and the one that it is a sample of."""
+        return list(dict.fromkeys(re.sub(r"_sample\d+$", "", stem) for stem in self.files))
+
     def read(self, name: str) -> Tensor:
         """(n, 3, s*h, s*w) in [0, 1], samples in order of their numbers.
 

@@ -25,7 +25,13 @@ def code_digest(module: str, file: Path, packages: tuple[str, ...] = (), folder:
     """sha256 of the code behind ``module``, whose source is ``file``.
 
     ``packages`` are the names of top-level packages that count by their sources, ``folder`` is one whose modules do.
+    It is found once a process, as modules are imported once.
     """
+    return code_digest_now(module, file, packages, folder)
+
+
+def code_digest_now(module: str, file: Path, packages: tuple[str, ...], folder: Path | None) -> str:
+    """The same of the sources as they are now: of a file that was executed again."""
     sources, foreign = reachable(module, file, packages, folder)
     digest = hashlib.sha256()
     for name, path in sorted(sources.items()):
