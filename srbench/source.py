@@ -20,16 +20,22 @@ OURS = "srbench"
 """Always counts by its sources: most plug-ins are written against it."""
 
 
-@cache
 def code_digest(module: str, file: Path, packages: tuple[str, ...] = (), folder: Path | None = None) -> str:
     """sha256 of the code behind ``module``, whose source is ``file``.
 
     ``packages`` are the names of top-level packages that count by their sources, ``folder`` is one whose modules do.
+    The file of a user may have changed since it was last asked for, in a notebook for one; all other modules stay
+    what they were when this process first met them.
     """
+    return _digest(module, file, packages, folder, _text(file) if folder is None else _text_now(file))
+
+
+@cache
+def _digest(module: str, file: Path, packages: tuple[str, ...], folder: Path | None, text: bytes) -> str:
     sources, foreign = reachable(module, file, packages, folder)
     digest = hashlib.sha256()
     for name, path in sorted(sources.items()):
-        digest.update(f"{name} {hashlib.sha256(_text(path)).hexdigest()}\n".encode())
+        digest.update(f"{name} {hashlib.sha256(text if path == file else _text(path)).hexdigest()}\n".encode())
     for name in sorted(foreign):
         digest.update(f"{name} {_version(name)}\n".encode())
     return digest.hexdigest()
@@ -142,5 +148,10 @@ def _distributions() -> dict[str, list[str]]:
     return dict(packages_distributions())
 
 
+@cache
 def _text(path: Path) -> bytes:
+    return _text_now(path)
+
+
+def _text_now(path: Path) -> bytes:
     return path.read_bytes().replace(b"\r\n", b"\n")
