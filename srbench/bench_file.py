@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,6 +16,7 @@ from srbench.types import SRBenchError
 
 TEMPLATE = """\
 # A run of srbench: srbench run bench.toml. Every key is also an option of srbench run, which comes before this file.
+# Paths are relative to the folder in which that is typed.
 
 # Names (srbench list models), name:WEIGHTS, label=FOLDER of results, file.py:Name; +consistent projects them onto LR.
 models = ["bicubic", "rrdb", "esrgan", "srflow"]
@@ -67,7 +70,7 @@ def read_spec(path: Path | None, given: Mapping[str, Any]) -> RunSpec:
     Raises ConfigError for an unknown key or a value of the wrong type, BenchFileError for what is missing or
     contradicts itself.
     """
-    file = BenchFile() if path is None else load_toml(path, BenchFile)
+    file = BenchFile() if path is None else _read(path)
     asked = {field.name: getattr(file, field.name) for field in fields(file) if getattr(file, field.name) is not None}
     if "temperature" in asked:
         asked["temperatures"] = asked.pop("temperature")
@@ -87,6 +90,15 @@ def read_spec(path: Path | None, given: Mapping[str, Any]) -> RunSpec:
     if not asked["models"]:
         raise BenchFileError(f"{where}: models is empty; name at least one")
     return checked(RunSpec(**asked), where)
+
+
+def _read(path: Path) -> BenchFile:
+    file = load_toml(path, BenchFile)
+    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    for name in ("models", "metrics"):
+        if isinstance(table.get(name), str):  # a list of its characters otherwise
+            raise BenchFileError(f"{path}: {name} is {table[name]!r}; write a list: [{json.dumps(table[name])}]")
+    return file
 
 
 def write_template(path: Path) -> None:

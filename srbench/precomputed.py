@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -34,6 +35,11 @@ class ResultFolder:
     def names(self) -> list[str]:
         """Names that there are results of: a file's own, and the one that it is a sample of."""
         return list(dict.fromkeys(re.sub(r"_sample\d+$", "", stem) for stem in self.files))
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The benchmark images that it has results of, sorted; ``_sampleK`` is no part of a name."""
+        return tuple(sorted({re.sub(r"_sample\d+$", "", stem) for stem in self.files}))
 
     def read(self, name: str) -> Tensor:
         """(n, 3, s*h, s*w) in [0, 1], samples in order of their numbers.

@@ -47,14 +47,14 @@ def run(spec: RunSpec, progress: Progress = silent) -> Outcome:
     return run_bench(open_bench(spec), progress)
 
 
-def run_bench(bench: Bench, progress: Progress = silent) -> Outcome:
-    """The same of what is already open."""
+def run_bench(bench: Bench, progress: Progress = silent, command: str | None = None) -> Outcome:
+    """The same of what is already open; ``command`` is noted in place of the command line of its spec."""
     path = folder_of(bench)
     with writing(path):
         folder, tasks, metrics = planned(bench, path)
         session = Session(folder, metrics, dict(bench.models), bench.dataset, bench.device, progress)
         asked = bench.manifest()
-        _work(session, tasks, bench.spec.command(), asked.settings)
+        _work(session, tasks, command or bench.spec.command(), asked.settings)
     items = sum(len(asked.planned(setting)) for setting in asked.settings)
     return _outcome(session, items)
 

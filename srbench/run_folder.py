@@ -159,7 +159,7 @@ def writing(path: Path, wait: float = 0) -> Iterator[None]:
     The lock ends with its process, however that ends. Raises RunFolderError where somebody else writes, where the
     folder cannot be written, and where it holds other things than a run: they are left alone.
     """
-    _check(path)
+    check_folder(path)
     lock = FileLock(path / _LOCK)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -169,7 +169,7 @@ def writing(path: Path, wait: float = 0) -> Iterator[None]:
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be written ({error.strerror}); choose another --out") from None
     try:
-        _check(path)
+        check_folder(path)
         owner = {"process": os.getpid(), "host": socket.gethostname(), "since": now()}
         write_whole(path / _OWNER, json.dumps(owner).encode())
         records.drop_torn_lines(path)
@@ -181,8 +181,8 @@ def writing(path: Path, wait: float = 0) -> Iterator[None]:
         lock.release()
 
 
-def _check(path: Path) -> None:
-    """Refuse a folder with other things than a run in it."""
+def check_folder(path: Path) -> None:
+    """Raise RunFolderError for a folder with other things than a run in it, and for a file."""
     if path.is_dir() and not (path / FILE).exists():
         known = re.compile(rf"{re.escape(_LOCK)}|\.?{re.escape(_OWNER)}(\.\d+)?|\.{re.escape(FILE)}\.\d+")
         others = sorted(entry.name for entry in path.iterdir() if not known.fullmatch(entry.name))

@@ -58,9 +58,10 @@ def run(context: click.Context, /, bench: Path | None, dry_run: bool, **options:
 
     spec = read_spec(bench, given)
     if dry_run:
-        from srbench.console import show
+        from srbench.console import show, warn_in_one_line
         from srbench.estimate import estimate
 
+        warn_in_one_line()
         for line in estimate(spec):
             show(line)
         return
@@ -157,20 +158,30 @@ def show_report(
 
 @contextmanager
 def _progress() -> Iterator[Progress]:
-    """A bar on stderr, and a line above it for everything that fails."""
+    """A bar on stderr, from the first step on, and a line above it for everything that fails."""
     from srbench.console import progress, say, warn_in_one_line
 
     warn_in_one_line()
-    with progress() as bar:
-        task = bar.add_task("", total=None, visible=False)
+    bar = progress()
+    bar.add_task("", total=None)
+    started = False
 
-        def show(step: Any) -> None:  # noqa: ANN401 - srbench.tasks.Step, which loads torch
-            if step.fault:
-                say(f"failed: {step.fault}")
+    def show(step: Any) -> None:  # noqa: ANN401 - srbench.tasks.Step, which loads torch
+        nonlocal started
+        if step.fault:
+            say(f"failed: {step.fault}")
+        if step.total > 0:
             description = {"description": step.what} if step.what else {}
-            bar.update(task, completed=step.done, total=step.total, visible=step.total > 0, **description)
+            bar.update(bar.task_ids[0], completed=step.done, total=step.total, **description)
+            if not started:
+                bar.start()
+                started = True
 
+    try:
         yield show
+    finally:
+        if started:
+            bar.stop()
 
 
 def _tell(context: click.Context, outcome: Outcome) -> None:
