@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from functools import cached_property
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -31,15 +31,14 @@ class ResultFolder:
             if match := _SAMPLE.fullmatch(stem):
                 self._samples.setdefault(match[1], {})[int(match[2])] = path
 
-    @property
-    def names(self) -> list[str]:
-        """Names that there are results of: a file's own, and the one that it is a sample of."""
-        return list(dict.fromkeys(re.sub(r"_sample\d+$", "", stem) for stem in self.files))
+    def __contains__(self, name: str) -> bool:
+        """Is there a result of that name?"""
+        return name in self.files or name in self._samples
 
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """The benchmark images that it has results of, sorted; ``_sampleK`` is no part of a name."""
-        return tuple(sorted({re.sub(r"_sample\d+$", "", stem) for stem in self.files}))
+    def others(self, names: Collection[str]) -> list[str]:
+        """Its files, without endings, that are a result of none of these names."""
+        samples = ((stem, _SAMPLE.fullmatch(stem)) for stem in self.files if stem not in names)
+        return [stem for stem, match in samples if match is None or match[1] not in names]
 
     def read(self, name: str) -> Tensor:
         """(n, 3, s*h, s*w) in [0, 1], samples in order of their numbers.

@@ -29,7 +29,7 @@ def test_a_folder_with_other_things_is_refused(spec, tmp_path, image, name):
     path = tmp_path / "run" / name
     write_png(path, image)
     before = everything(tmp_path / "run")
-    with pytest.raises(RunFolderError, match="not empty, and no run of srbench .* choose another --out"):
+    with pytest.raises(RunFolderError, match=r"not empty, and no run of srbench .* choose another --out"):
         run(spec)
     assert everything(tmp_path / "run") == before
 
