@@ -91,11 +91,11 @@ def _contradiction(manifest: Manifest) -> str:
     """What no run would have written; empty where all is well."""
     labels, images = [model.label for model in manifest.models], manifest.images
     names = [metric.name for metric in manifest.metrics]
-    for kind, values in (("model", labels), ("image", images), ("metric", names)):
+    for kind, values in (("a model", labels), ("an image", images), ("a metric", names)):
         if unusable := [value for value in values if not is_file_name(value)]:
-            return f"{unusable[0]!r} is no name of a {kind}"
+            return f"{unusable[0]!r} is no name of {kind}"
         if len(set(values)) < len(values):
-            return f"a {kind} is there twice"
+            return f"{kind} is there twice"
     for setting in manifest.settings:
         if setting.model not in labels:
             return f"a setting of {setting.model!r}, which is no model of it"
