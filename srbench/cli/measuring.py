@@ -157,20 +157,26 @@ def show_report(
 
 @contextmanager
 def _progress() -> Iterator[Progress]:
-    """A bar on stderr, and a line above it for everything that fails."""
+    """A bar on stderr as soon as there is something to do, and a line above it for everything that fails."""
     from srbench.console import progress, say, warn_in_one_line
 
     warn_in_one_line()
-    with progress() as bar:
-        task = bar.add_task("", total=None, visible=False)
+    bar = progress()
+    task = bar.add_task("", total=None)
 
-        def show(step: Any) -> None:  # noqa: ANN401 - srbench.tasks.Step, which loads torch
-            if step.fault:
-                say(f"failed: {step.fault}")
+    def show(step: Any) -> None:  # noqa: ANN401 - srbench.tasks.Step, which loads torch
+        if step.fault:
+            say(f"failed: {step.fault}")
+        if step.total > 0:
             description = {"description": step.what} if step.what else {}
-            bar.update(task, completed=step.done, total=step.total, visible=step.total > 0, **description)
+            bar.update(task, completed=step.done, total=step.total, **description)
+            bar.start()  # does nothing where it has begun
 
+    try:
         yield show
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 def _tell(context: click.Context, outcome: Outcome) -> None:

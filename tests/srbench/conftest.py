@@ -148,7 +148,7 @@ NO_RESULTS = ("seconds", "peak_memory_mb", "invocation", "tries")
 
 
 def timeless_rows(run: str | Path) -> list[str]:
-    """What the lines of samples.jsonl and rows.jsonl say in the end, sorted: results alone, not times, memory and invocations."""
+    """What samples.jsonl and rows.jsonl say in the end, sorted: results, not times, memory and invocations."""
     last = {}
     for name in ("samples.jsonl", "rows.jsonl"):
         for line in (Path(run) / name).read_text().splitlines():

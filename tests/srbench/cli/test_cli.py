@@ -83,7 +83,7 @@ def test_failures_are_named_again_at_the_end(command, photos):
         ({"samples": "0"}, "0 is not in the range x>=1"),
         ({"limit": "0"}, "0 is not in the range x>=1"),
         ({"scale": "1"}, "1 is not in the range x>=2"),
-        ({"scale": None}, "Missing option '--scale'"),
+        ({"scale": None}, "Give --scale, or a bench.toml."),
         ({"models": "bicubic,,rrdb"}, "has an empty part"),
         ({"device": "tpu"}, "'tpu' is not one of"),
         ({"hr": "x"}, "--hr and --lr go together"),
@@ -182,7 +182,7 @@ def test_doctor_says_what_is_missing(command, monkeypatch):
 def test_what_ends_a_run_from_outside(command, photos, monkeypatch, error, code, fault):
     import srbench.run
 
-    def end(spec):
+    def end(spec, progress):
         raise error
 
     monkeypatch.setattr(srbench.run, "run", end)
