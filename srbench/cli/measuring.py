@@ -162,29 +162,25 @@ def show_report(
 
 @contextmanager
 def _progress() -> Iterator[Progress]:
-    """A bar on stderr, from the first step on, and a line above it for everything that fails."""
+    """A bar on stderr as soon as there is something to do, and a line above it for everything that fails."""
     from srbench.console import progress, say, warn_in_one_line
 
     warn_in_one_line()
     bar = progress()
-    bar.add_task("", total=None)
-    started = False
+    task = bar.add_task("", total=None)
 
     def show(step: Any) -> None:  # noqa: ANN401 - srbench.tasks.Step, which loads torch
-        nonlocal started
         if step.fault:
             say(f"failed: {step.fault}")
         if step.total > 0:
             description = {"description": step.what} if step.what else {}
-            bar.update(bar.task_ids[0], completed=step.done, total=step.total, **description)
-            if not started:
-                bar.start()
-                started = True
+            bar.update(task, completed=step.done, total=step.total, **description)
+            bar.start()  # does nothing where it has begun
 
     try:
         yield show
     finally:
-        if started:
+        if bar.live.is_started:
             bar.stop()
 
 
