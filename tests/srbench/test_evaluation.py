@@ -111,6 +111,17 @@ def test_results(photos):
     assert findings.proven, findings.text()
 
 
+def test_models_of_ones_own_run_again(photos):
+    """sigma needs outputs that are not rounded, and resampling the model: both are still there."""
+    results = evaluated([Noisy(), lambda lr: nearest(lr)], photos, samples=6)
+    scored = results.score("sigma")
+    assert scored.failures == ()
+    assert scored.table["sigma"].tolist() == pytest.approx([20.4, 0], abs=1)
+    findings = scored.verify(resample=4)
+    assert (findings.sampled, findings.faults) == (4, [])
+    assert not srbench.Results(results.folder).verify(resample=4).proven
+
+
 def test_the_report_is_a_run_folder_of_its_own(photos, tmp_path):
     results = evaluated("bicubic", photos)
     report = results.report(tmp_path / "kept", formats=["md"])
