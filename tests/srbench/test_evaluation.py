@@ -200,6 +200,13 @@ def test_what_makes_another_model(photos, tmp_path):
         assert sampled_again(first, second, photos, tmp_path / str(number)) is expected, number
 
 
+def test_a_model_of_no_module(photos):
+    """As of a notebook, or of code that was executed as text."""
+    namespace = {"__name__": "nowhere", "nearest": nearest}
+    exec(compile("def mine(lr): return nearest(lr)", __file__, "exec"), namespace)
+    assert evaluated(namespace["mine"], photos).failures == ()
+
+
 def test_lambdas_of_other_processes_are_others(photos, tmp_path):
     """Whatever random seed a script sets before it imports srbench."""
     code = (
@@ -237,3 +244,12 @@ def test_load_model(photos):
     assert model(torch.zeros(1, 3, 8, 8)).shape == (1, 3, 32, 32)
     with pytest.raises(srbench.SRBenchError, match="did you mean bicubic"):
         srbench.load_model("bicubik", scale=4)
+
+
+def test_the_examples_in_docstrings():
+    import doctest
+
+    import srbench.evaluation
+
+    found = doctest.testmod(srbench.evaluation)
+    assert (found.failed, found.attempted >= 7) == (0, True)

@@ -62,7 +62,9 @@ def pair():
 
 def test_the_harness_tiles_a_model_with_one_answer():
     model = Blur(2)
-    whole, tiled = (upscale(model, "a", item.lr, Draw(0.0, 1, 0, tile), "cpu") for item in [pair()] for tile in (None, 16))
+    whole, tiled = (
+        upscale(model, "a", item.lr, Draw(0.0, 1, 0, tile), "cpu") for item in [pair()] for tile in (None, 16)
+    )
     assert model.largest == 40 * 40
     torch.testing.assert_close(tiled.images, whole.images)
 
