@@ -17,8 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 from srbench.datasets import packaged_photos
-from srbench.models import load_model
 from srbench.images import write_whole
+from srbench.models import load_model
 from srbench.svg import COLOURS, new_figure, plot_style, svg
 
 SAMPLES, COLUMNS, GAP, LARGER = 16, 4, 4, 2

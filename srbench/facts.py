@@ -90,6 +90,10 @@ class Invocation:
     """One command, or one call of the library, that measured something."""
 
     command: str
+    settings: tuple[Setting, ...]
+    """What it asked for."""
+    metrics: tuple[str, ...]
+    """Of which it measured all that the folder lacked, whoever had asked for the samples."""
     started: str
     finished: str | None
     """None while it works, or where it was killed."""

@@ -61,10 +61,11 @@ def is_stochastic(model: object) -> bool:
 
 
 def upscale(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Output:
-    """Let a model upscale the LR image (3, h, w) of a name; one with one output ignores all of ``draw`` but its tile.
+    """Let a model upscale the LR image (3, h, w) of a name.
 
-    Raises InferenceError, naming the image, where the model fails or returns another size or numbers that are not
-    finite, and where a precomputed result is missing or damaged.
+    One with a single output ignores all of ``draw`` but the tile. Raises InferenceError, naming the image, where the
+    model fails or returns another size or numbers that are not finite, and where a precomputed result is missing or
+    damaged.
     """
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()

@@ -45,10 +45,19 @@ class ManifestError(SRBenchError):
 
 def write_manifest(run: Path, manifest: Manifest) -> None:
     """Write ``manifest.json`` of the folder ``run``, whole, unless it says that already."""
-    content = (json.dumps(cattrs.unstructure(manifest), indent=1, allow_nan=False) + "\n").encode()
+    if not is_written(run, manifest):
+        write_whole(run / FILE, content_of(manifest))
+
+
+def is_written(run: Path, manifest: Manifest) -> bool:
+    """Does the file in the folder ``run`` say the same?"""
     path = run / FILE
-    if not (path.exists() and path.read_bytes() == content):
-        write_whole(path, content)
+    return path.exists() and path.read_bytes() == content_of(manifest)
+
+
+def content_of(manifest: Manifest) -> bytes:
+    """The bytes of ``manifest.json``."""
+    return (json.dumps(cattrs.unstructure(manifest), indent=1, allow_nan=False) + "\n").encode()
 
 
 def read_manifest(run: Path) -> Manifest:
@@ -94,20 +103,31 @@ def _other_format(run: Path, facts: dict[str, Any]) -> ManifestError:
 
 def _contradiction(manifest: Manifest) -> str:
     """What no run would have written; empty where all is well."""
-    labels, images = [model.label for model in manifest.models], manifest.images
-    names = [metric.name for metric in manifest.metrics]
-    for kind, values in (("model", labels), ("image", images), ("metric", names)):
-        if unusable := [value for value in values if not is_file_name(value)]:
-            return f"{unusable[0]!r} is no name of a {kind}"
-        if len(set(values)) < len(values):
-            return f"a {kind} is there twice"
-    if reserved := sorted({label.casefold() for label in labels} & set(RESERVED)):
-        return f"{reserved[0]!r} is no name of a model"
-    if any(not 0 <= metric.digits <= _MOST_DIGITS for metric in manifest.metrics):
-        return f"a metric is printed with 0 to {_MOST_DIGITS} decimals"
     if not (manifest.metrics and manifest.settings):
         return "no metric or no model"
-    for setting in manifest.settings:
+    if manifest.protocol.scale < 1 or manifest.protocol.samples < 1:
+        return "scale and samples have to be 1 or more"
+    if any(not 0 <= metric.digits <= _MOST_DIGITS for metric in manifest.metrics):
+        return f"a metric is printed with 0 to {_MOST_DIGITS} decimals"
+    return _unusable_names(manifest) or _unusable_settings(manifest)
+
+
+def _unusable_names(manifest: Manifest) -> str:
+    labels = [model.label for model in manifest.models]
+    names = [metric.name for metric in manifest.metrics]
+    for kind, values in (("model", labels), ("image", list(manifest.images)), ("metric", names)):
+        for value in values:
+            if not is_file_name(value) or (kind == "model" and value.casefold() in RESERVED):
+                return f"{value!r} is no name of a {kind}"
+        if len(set(values)) < len(values):
+            return f"a {kind} is there twice"
+    return ""
+
+
+def _unusable_settings(manifest: Manifest) -> str:
+    labels = {model.label for model in manifest.models}
+    asked = [setting for invocation in manifest.invocations for setting in invocation.settings]
+    for setting in (*manifest.settings, *asked):
         if setting.model not in labels:
             return f"a setting of {setting.model!r}, which is no model of it"
         if setting.temperature is not None and not 0 <= setting.temperature < math.inf:
@@ -115,11 +135,7 @@ def _contradiction(manifest: Manifest) -> str:
         if setting.limit is not None and setting.limit < 1:
             return f"{setting.limit} is no number of images"
     folders = [setting_folder(setting.model, setting.temperature) for setting in manifest.settings]
-    if len(set(folders)) < len(folders):
-        return "two settings share a folder"
-    if manifest.protocol.scale < 1 or manifest.protocol.samples < 1:
-        return "scale and samples have to be 1 or more"
-    return ""
+    return "two settings share a folder" if len(set(folders)) < len(folders) else ""
 
 
 def software() -> dict[str, str]:
@@ -130,6 +146,7 @@ def software() -> dict[str, str]:
             versions[package] = version(package)
         except PackageNotFoundError:
             versions[package] = "not installed"
+    versions["torch"] = torch.__version__  # with the kind of its build, which the installed metadata may leave out
     commit = _source_commit()
     return versions if commit is None else versions | {"srbench source": commit}
 

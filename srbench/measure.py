@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,11 +166,9 @@ def _check_partners(
     ref: Path,
     lr: Path | None,
 ) -> None:
-    made = set(results.names) | set(results.files)
-    sampled = {re.sub(r"_sample\d+$", "", name) for name in references if name in results.files}
     faults = [
-        (images, [name for name in references if name not in made]),
-        (ref, [name for name in results.names if name not in references and name not in sampled]),
+        (images, [name for name in references if name not in results]),
+        (ref, results.others(references)),
     ]
     if low is not None and lr is not None:
         faults.append((lr, [name for name in references if name not in low]))

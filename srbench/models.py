@@ -131,7 +131,7 @@ def load_model(text: str, scale: int, device: str) -> LoadedModel:
     spec = ModelSpec.parse(text)
     if spec.is_folder:
         return _results(spec, scale)
-    if not spec.label and "/" in spec.name and ":" not in spec.name:
+    if "/" in spec.name and ":" not in spec.name:
         raise RegistryError(f"{spec.name}: no such folder of results; check the path in {text!r}")
     plugin = find_plugin("models", spec.name)
     weights = _weights_file(spec) if spec.weights else None

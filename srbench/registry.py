@@ -26,7 +26,7 @@ from typing import Any
 
 from srbench.facts import MetricFacts
 from srbench.names import unknown
-from srbench.source import code_digest
+from srbench.source import code_digest, code_digest_now
 from srbench.types import Converter, Dataset, Metric, SRBenchError, Trainer
 from srbench.weights.files import sha256_file
 
@@ -195,7 +195,8 @@ def _member(module: ModuleType, name: str, text: str, folder: Path | None) -> Pl
         names = [key for key, value in vars(module).items() if inspect.isclass(value) or inspect.isfunction(value)]
         raise RegistryError(f"{text}: {unknown('class or function', name, names)}")
     package = () if folder is not None else (module.__name__.partition(".")[0],)
-    digest = code_digest(module.__name__, Path(str(module.__file__)), package, folder)
+    find_digest = code_digest if folder is None else code_digest_now
+    digest = find_digest(module.__name__, Path(str(module.__file__)), package, folder)
     return Plugin(factory, name, digest)
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from srbench.facts import Invocation, Manifest
+from srbench.facts import Invocation, Manifest, Setting
 from srbench.inference import choose_device
-from srbench.manifest import FILE, ManifestError, hardware, now, read_manifest, software
+from srbench.manifest import FILE, ManifestError, hardware, is_written, now, read_manifest, software
 from srbench.models import LoadedModel
 from srbench.plan import Bench, RunSpec, open_bench, open_metrics
 from srbench.registry import LoadedMetric, open_metric
@@ -54,8 +54,8 @@ def run_bench(bench: Bench, progress: Progress = silent, command: str | None = N
     with writing(path):
         folder, tasks, metrics = planned(bench, path)
         session = Session(folder, metrics, dict(bench.models), bench.dataset, bench.device, progress)
-        _work(session, tasks, command or bench.spec.command())
-    asked = bench.manifest()
+        asked = bench.manifest()
+        _work(session, tasks, command or bench.spec.command(), asked.settings)
     items = sum(len(asked.planned(setting)) for setting in asked.settings)
     return _outcome(session, items)
 
@@ -87,27 +87,32 @@ def score_run(
     with writing(path):
         folder = RunFolder.read(path)
         known = folder.manifest
-        folder.extend(joined(path, known, replace(known, settings=(), metrics=tuple(one.facts for one in added))))
+        folder.manifest = joined(path, known, replace(known, settings=(), metrics=tuple(one.facts for one in added)))
         metrics = _with_others(added, folder.manifest)
         tasks = plan_tasks(folder, (), lambda image: folder.pairs[image].key, {}, (), metrics)
         session = Session(folder, metrics, dict(models or {}), None, choose_device(device), progress)
-        _work(session, tasks, shlex.join(["srbench", "score", str(path), "--metrics", ",".join(names)]))
+        _work(session, tasks, shlex.join(["srbench", "score", str(path), "--metrics", ",".join(names)]), ())
     return _outcome(session, sum(task.items for task in tasks))
 
 
-def _work(session: Session, tasks: Sequence[Task], command: str) -> None:
-    """Do tasks as a new invocation; without any, none is noted."""
+def _work(session: Session, tasks: Sequence[Task], command: str, settings: tuple[Setting, ...]) -> None:
+    """Do tasks, and all else that changes the manifest, as a new invocation; without any of these, none is noted.
+
+    While it is not finished, the sums are not believed: they are written just before that is noted.
+    """
     folder, manifest = session.folder, session.folder.manifest
-    if not tasks:
-        folder.extend(manifest)
-        write_sums(folder)
+    if not tasks and is_written(folder.path, manifest):
+        write_sums(folder, manifest)
         return
     session.invocation = len(manifest.invocations)
-    invocation = Invocation(command, now(), None, session.device, software(), hardware(session.device))
+    metrics = tuple(metric.facts.name for metric in session.metrics)
+    device = session.device
+    invocation = Invocation(command, settings, metrics, now(), None, device, software(), hardware(device))
     folder.extend(replace(manifest, invocations=(*manifest.invocations, invocation)))
     session.work(tasks)
-    folder.extend(replace(folder.manifest, invocations=(*manifest.invocations, replace(invocation, finished=now()))))
-    write_sums(folder)
+    done = replace(manifest, invocations=(*manifest.invocations, replace(invocation, finished=now())))
+    write_sums(folder, done)
+    folder.extend(done)
 
 
 def _outcome(session: Session, items: int) -> Outcome:

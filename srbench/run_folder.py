@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -90,10 +91,10 @@ class RunFolder:
     def sample(self, model: str, temperature: float | None, image: str) -> SampleRecord | None:
         """The record of a place, failed ones too, if it is of the model and the pair that the folder now has."""
         record, pair = self.samples.get((model, temperature, image)), self.pairs.get(image)
-        if record is None or pair is None:
+        facts = {one.label: one for one in self.manifest.models}.get(model)
+        if record is None or pair is None or facts is None:
             return None
-        model_digest = self.manifest.model(model).digest
-        wanted = sample_key(self.manifest.protocol, model_digest, record.source, pair.key, temperature)
+        wanted = sample_key(self.manifest.protocol, facts.digest, record.source, pair.key, temperature)
         return record if record.key == wanted else None
 
     def score(self, sample: SampleRecord, metric: MetricFacts) -> ScoreRecord | None:
@@ -183,7 +184,8 @@ def writing(path: Path, wait: float = 0) -> Iterator[None]:
 def check_folder(path: Path) -> None:
     """Raise RunFolderError for a folder with other things than a run in it, and for a file."""
     if path.is_dir() and not (path / FILE).exists():
-        others = sorted(entry.name for entry in path.iterdir() if entry.name not in (_LOCK, _OWNER))
+        known = re.compile(rf"{re.escape(_LOCK)}|\.?{re.escape(_OWNER)}(\.\d+)?|\.{re.escape(FILE)}\.\d+")
+        others = sorted(entry.name for entry in path.iterdir() if not known.fullmatch(entry.name))
         if others:
             raise RunFolderError(
                 f"{path}: not empty, and no run of srbench ({others[0]} is in it); choose another --out"

@@ -20,22 +20,22 @@ OURS = "srbench"
 """Always counts by its sources: most plug-ins are written against it."""
 
 
+@cache
 def code_digest(module: str, file: Path, packages: tuple[str, ...] = (), folder: Path | None = None) -> str:
     """sha256 of the code behind ``module``, whose source is ``file``.
 
     ``packages`` are the names of top-level packages that count by their sources, ``folder`` is one whose modules do.
-    The file of a user may have changed since it was last asked for, in a notebook for one; all other modules stay
-    what they were when this process first met them.
+    It is found once a process, as modules are imported once.
     """
-    return _digest(module, file, packages, folder, _text(file) if folder is None else _text_now(file))
+    return code_digest_now(module, file, packages, folder)
 
 
-@cache
-def _digest(module: str, file: Path, packages: tuple[str, ...], folder: Path | None, text: bytes) -> str:
+def code_digest_now(module: str, file: Path, packages: tuple[str, ...], folder: Path | None) -> str:
+    """The same of the sources as they are now: of a file that was executed again."""
     sources, foreign = reachable(module, file, packages, folder)
     digest = hashlib.sha256()
     for name, path in sorted(sources.items()):
-        digest.update(f"{name} {hashlib.sha256(text if path == file else _text(path)).hexdigest()}\n".encode())
+        digest.update(f"{name} {hashlib.sha256(_text(path)).hexdigest()}\n".encode())
     for name in sorted(foreign):
         digest.update(f"{name} {_version(name)}\n".encode())
     return digest.hexdigest()
@@ -66,9 +66,10 @@ def reachable(
             if (above := _find(parent, local, folder)) is not None:
                 packages_above[parent] = above
         for imported in _imports(name, path):
+            top = imported.partition(".")[0]
             if (found := _find(imported, local, folder)) is not None:
                 waiting.append((imported, found))
-            elif (top := imported.partition(".")[0]) not in (*local, *sys.stdlib_module_names):
+            elif top not in (*local, *sys.stdlib_module_names) and _find(top, local, folder) is None:
                 foreign.add(top)
     return packages_above | followed, foreign
 
@@ -148,10 +149,5 @@ def _distributions() -> dict[str, list[str]]:
     return dict(packages_distributions())
 
 
-@cache
 def _text(path: Path) -> bytes:
-    return _text_now(path)
-
-
-def _text_now(path: Path) -> bytes:
     return path.read_bytes().replace(b"\r\n", b"\n")

@@ -100,7 +100,7 @@ def verify(
     again = set(_chosen(places, resample))
     found.sampled_all = len(again)
     labels = {record.model for record in again}
-    opened = _models(folder, labels, choose_device(device), models or {}, found) if again else {}
+    opened = _models(folder, labels, choose_device(device), models or {}, found)
     pair: ImagePair | None = None
     for done, record in enumerate(sorted(places, key=lambda one: one.image)):
         progress(Step(done, len(places), f"{setting_folder(record.model, record.temperature)} {record.image}"))
@@ -146,21 +146,15 @@ def _check_sums(folder: RunFolder, found: Findings) -> None:
 def _check_structure(folder: RunFolder, found: Findings) -> None:
     """No missing or foreign lines, and every kept image that of its record."""
     manifest = folder.manifest
-    for setting in manifest.settings:
-        label = setting_folder(setting.model, setting.temperature)
-        for image in manifest.planned(setting):
-            record = folder.sample(setting.model, setting.temperature, image)
-            pair = folder.pairs.get(image)
-            if record is None and pair is not None and pair.failed:
-                found.remarks.append(f"{image}: could not be read: {pair.error}")
-            elif record is None:
-                stale = (setting.model, setting.temperature, image) in folder.samples
-                reason = "is of other code, weights or images than the manifest names" if stale else "is missing"
-                found.faults.append(f"{label} {image}: its line in samples.jsonl {reason}")
-            elif record.failed:
-                found.remarks.append(f"{label} {image}: failed: {record.error}")
-            else:
-                found.faults += _missing_scores(folder, record, label)
+    done: dict[tuple[str, float | None, str], bool] = {}
+    """Asked for: has a command that asked for it come to its end?"""
+    for invocation in manifest.invocations:
+        for setting in invocation.settings:
+            for image in manifest.planned(setting):
+                place = setting.model, setting.temperature, image
+                done[place] = done.get(place, False) or invocation.finished is not None
+    for place, finished in done.items():
+        _check_place(folder, *place, finished, found)
     found.faults += _foreign_lines(folder)
     for file, known in _kept(folder):
         found.images_kept += 1
@@ -172,10 +166,33 @@ def _check_structure(folder: RunFolder, found: Findings) -> None:
             found.faults.append(f"{name}: {reason}")
 
 
-def _missing_scores(folder: RunFolder, record: SampleRecord, label: str) -> Iterator[str]:
+def _check_place(
+    folder: RunFolder, model: str, temperature: float | None, image: str, finished: bool, found: Findings
+) -> None:
+    """A setting and an image that were asked for have a line, and a value of every metric."""
+    record, pair = folder.sample(model, temperature, image), folder.pairs.get(image)
+    where = f"{setting_folder(model, temperature)} {image}"
+    if record is None and pair is not None and pair.failed:
+        found.remarks.append(f"{where}: could not be read: {pair.error}")
+    elif record is None and (model, temperature, image) in folder.samples:
+        found.remarks.append(f"{where}: left out, as it is of other code, weights or images than the manifest names")
+    elif record is None and finished:
+        found.faults.append(f"{where}: its line in samples.jsonl is missing")
+    elif record is None:
+        found.remarks.append(f"{where}: not sampled, as the command did not finish")
+    elif record.failed:
+        found.remarks.append(f"{where}: failed: {record.error}")
+    else:
+        found.faults += _missing_scores(folder, record, where)
+
+
+def _missing_scores(folder: RunFolder, record: SampleRecord, where: str) -> Iterator[str]:
+    """Values that are not there although a later command has measured all that were lacking."""
+    since = [one for one in folder.manifest.invocations[record.invocation :] if one.finished is not None]
+    measured = {name for one in since for name in one.metrics}
     for metric in folder.manifest.metrics:
-        if folder.score(record, metric) is None:
-            yield f"{label} {record.image}: its {metric.title} is missing in rows.jsonl, or of other code or images"
+        if metric.name in measured and folder.score(record, metric) is None:
+            yield f"{where}: its {metric.title} is missing in rows.jsonl, or of another source or other images"
 
 
 def _foreign_lines(folder: RunFolder) -> Iterator[str]:
@@ -225,22 +242,25 @@ def _metrics(folder: RunFolder, found: Findings) -> list[LoadedMetric]:
 
 
 def _models(
-    folder: RunFolder, labels: set[str], device: str, known: Mapping[str, LoadedModel], found: Findings
+    folder: RunFolder, needed: set[str], device: str, known: Mapping[str, LoadedModel], found: Findings
 ) -> dict[str, LoadedModel]:
+    """The models of the table that are known or here, their weights compared; those ``needed`` have to be."""
     models = {}
-    for label in sorted(labels):
-        facts = folder.manifest.model(label)
+    for facts in folder.manifest.models:
         try:
-            loaded = known.get(label) or load_model(facts.spec, folder.manifest.protocol.scale, device)
+            loaded = known.get(facts.label) or load_model(facts.spec, folder.manifest.protocol.scale, device)
         except SRBenchError as error:
-            found.faults.append(f"{label} cannot be sampled again: {error}")
+            if facts.label in needed:
+                found.faults.append(f"{facts.label} cannot be sampled again: {error}")
+            else:
+                found.remarks.append(f"{facts.label} is not here, so its weights were not compared: {error}")
             continue
         before, now = (one.weights.sha256 if one.weights else None for one in (facts, loaded))
         if before != now:
-            found.faults.append(f"{label}: its weights have sha256 {now}, not {before}")
+            found.faults.append(f"{facts.label}: its weights have sha256 {now}, not {before}")
         elif loaded.digest != facts.digest:
-            found.remarks.append(f"{label}: its source is another than when it was sampled")
-        models[label] = loaded
+            found.remarks.append(f"{facts.label}: its code or parameters are others than when it was sampled")
+        models[facts.label] = loaded
     return models
 
 

@@ -24,8 +24,8 @@ from srbench.config import load_toml
 from srbench.datasets import cropped
 from srbench.images import luma, pixels_sha256, quantize_round
 from srbench.inference import is_stochastic
-from srbench.prepare.debian import photographs
 from srbench.models import load_model
+from srbench.prepare.debian import photographs
 from srbench.registry import load_dataset, load_metric
 from srbench.types import WeightsInfo
 from srbench.weights.files import load_weights, sha256_file

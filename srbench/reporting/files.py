@@ -40,7 +40,10 @@ class ReportFolder:
         self._write_list(self._before)
 
     def write(self, name: str, content: bytes) -> Path:
-        """Write a file such as ``strips/a.png``, whole; returns its path. Raises ReportFolderError."""
+        """Write a file such as ``strips/a.png``, whole; returns its path.
+
+        Raises ReportFolderError for a link in the way.
+        """
         path = self.path / name
         self._require_no_link(path)
         write_whole(path, content)

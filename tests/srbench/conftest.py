@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from srbench.images import write_png, write_whole
-from srbench.manifest import write_manifest
-from srbench.results import Row, setting_folder
+from srbench.facts import FORMAT, Invocation, Manifest, MetricFacts, ModelFacts, Protocol, Setting
+from srbench.images import write_png
+from srbench.inference import Output
+from srbench.records import ImageDigest, SampleRecord, ScoreRecord
+from srbench.results import Row
+from srbench.run_folder import RunFolder, sample_key, score_key
+from srbench.sampling import failed_sample, keep_pair, keep_sample
+from srbench.types import ImagePair
 
 MODELS = '''
 import time
@@ -139,13 +144,17 @@ def command(capsys, monkeypatch, tmp_path):
     return call
 
 
-TIMES = ("model_seconds", "metric_seconds", "peak_memory_mb")
+TIMES = ("seconds", "peak_memory_mb", "invocation")
 
 
 def timeless_rows(run: Path) -> list[str]:
-    """The lines of rows.jsonl, sorted, without times and memory."""
-    rows = [json.loads(line) for line in (run / "rows.jsonl").read_text().splitlines()]
-    return sorted(json.dumps({k: v for k, v in row.items() if k not in TIMES}) for row in rows)
+    """What the lines of samples.jsonl and rows.jsonl say in the end, sorted, without times, memory and invocation."""
+    last = {}
+    for name in ("samples.jsonl", "rows.jsonl"):
+        for line in (run / name).read_text().splitlines():
+            record = json.loads(line)
+            last[name, record["key"], record["model"]] = {k: v for k, v in record.items() if k not in TIMES}
+    return sorted(map(json.dumps, last.values()))
 
 
 @pytest.fixture
@@ -153,49 +162,111 @@ def rows_of():
     return timeless_rows
 
 
-MEASURED = [
-    {"name": "psnr", "title": "PSNR", "higher_is_better": True, "unit": "dB", "digits": 2, "protocol": "uint8 RGB"},
-    {"name": "lpips", "title": "LPIPS", "higher_is_better": False, "unit": "", "digits": 3, "protocol": "AlexNet"},
-]
+@pytest.fixture(scope="session")
+def make_row():
+    """A row of a table: make_row("m", 0.8, "a", {"psnr": [20.0, 21.0], "sigma": 1.0}); as many outputs as values."""
+
+    def call(model, temperature, image, values, seconds=0.5):
+        outputs = max((len(value) for value in values.values() if isinstance(value, list)), default=1)
+        sample = SampleRecord(
+            f"{model} {temperature} {image}", image, 0, 1, "", "m", temperature, "",
+            (ImageDigest("0", None),) * outputs, seconds, 100.0,
+        )  # fmt: skip
+        return Row(sample, model, values, 0.25)
+
+    return call
+
+
+MEASURED = (
+    MetricFacts("psnr", "psnr", "PSNR", True, "dB", 2, "uint8 RGB", "PSNR|RGB", "digest of psnr"),
+    MetricFacts("lpips", "lpips", "LPIPS", False, "", 3, "AlexNet", "LPIPS|alex", "digest of lpips"),
+)
+PROTOCOL = Protocol("srflow@1", "d", "made from HR", scale=4, crop=None, samples=2, seed=0, tile=None)
+
+
+@dataclass(frozen=True)
+class Greys:
+    """Levels of the images of a made run, which are flat."""
+
+    lr: int = 20
+    hr: int = 20
+    first: int = 40
+    """Of the first setting; every other is 30 levels brighter than the one before."""
+    step: int = 1
+    """By how much a sample is brighter than the one before."""
 
 
 @pytest.fixture
 def make_run(tmp_path):
     """A finished run of two metrics: make_run("name", {("m", None): {"a": (psnr, lpips), ...}, ...}) -> its folder.
 
-    Values are numbers, or lists where samples were drawn. Pictures are flat: 24 x 24, a grey level a setting.
+    Values are numbers, or lists where samples were drawn; or all values by name as they are in a row: a metric without
+    a value is not measured; or the text of the error with which the model failed. HR is 24 x 24. ``protocol``,
+    ``models`` (by label) and ``invocation`` are changes of these facts; ``settings`` are more than those with values.
     """
 
-    def call(name, values, **changed):
-        folder, rows = tmp_path / name, []
-        images = list(next(iter(values.values())))
-        for level, ((model, temperature), by_image) in enumerate(values.items()):
-            for image, (psnr, lpips) in by_image.items():
-                samples = psnr if isinstance(psnr, list) else [psnr]
-                found = {"psnr": samples, "lpips": lpips if isinstance(lpips, list) else [lpips]}
-                key = f"{name} {model} {temperature} {image}"
-                facts = (key, model, temperature, "d", image, 4, len(samples), 0, "srflow@1", found, 0.5, 0.25, 100.0)
-                rows.append(Row(*facts))
-                for sample in range(len(samples)):
-                    ending = "" if temperature is None else f"_sample{sample}"
-                    path = folder / "images" / setting_folder(model, temperature) / f"{image}{ending}.png"
-                    write_png(path, torch.full((3, 24, 24), 40 + 30 * level + sample, dtype=torch.uint8))
-        for image in images:
-            write_png(folder / "images" / "hr" / f"{image}.png", torch.full((3, 24, 24), 20, dtype=torch.uint8))
-            write_png(folder / "images" / "lr" / f"{image}.png", torch.full((3, 6, 6), 20, dtype=torch.uint8))
-        manifest = {
-            "command": f"srbench run --models m --scale 4 --out {name}", "suite": "srflow@1", "scale": 4, "seed": 0,
-            "dataset": {"name": "d", "names": images, "limit": None, "crop": None, "lr": "made from HR"},
-            "samples": 2, "temperatures": [0.8], "metrics": MEASURED, "failures": [],
-            "models": [
-                {"label": model, "spec": model, "digest": f"digest of {model}", "weights": None}
-                for model in dict.fromkeys(model for model, _ in values)
-            ],
-            "software": {"torch": "2.9"}, "hardware": {"cpu": "abacus"}, "started": "then", "finished": "later",
-            "keys": [row.key for row in rows],
-        }  # fmt: skip
-        write_manifest(folder, manifest | changed)
-        write_whole(folder / "rows.jsonl", "".join(f"{row.to_json()}\n" for row in rows).encode())
-        return folder
+    def call(name, values, *, images=None, metrics=MEASURED, greys=None, limit=None, settings=(), **changes):
+        folder, greys = RunFolder(tmp_path / name, None), greys or Greys()
+        for file in ("manifest.json", "pairs.jsonl", "samples.jsonl", "rows.jsonl"):
+            (folder.path / file).unlink(missing_ok=True)
+        images = tuple(images or next(iter(values.values())))
+        planned = list(dict.fromkeys([*settings, *values]))
+        facts = {
+            label: ModelFacts(label, label, f"digest of {label}", projected=False, weights=None)
+            for label in dict.fromkeys(model for model, _ in planned)
+        }
+        command = f"srbench run --models m --scale 4 --out {name}"
+        invocation = Invocation(command, "then", "later", "cpu", {"torch": "2.9"}, {"cpu": "abacus"})
+        manifest = Manifest(
+            FORMAT,
+            replace(PROTOCOL, **changes.pop("protocol", {})),
+            images,
+            metrics,
+            tuple(replace(one, **changes.get("models", {}).get(one.label, {})) for one in facts.values()),
+            tuple(Setting(*setting, limit) for setting in planned),
+            (replace(invocation, **changes.pop("invocation", {})),),
+        )
+        changes.pop("models", None)
+        assert not changes
+        folder.path.mkdir(parents=True, exist_ok=True)
+        folder.extend(manifest)
+        for image in dict.fromkeys([*folder.manifest.scope, *(name for found in values.values() for name in found)]):
+            lr, hr = torch.full((3, 6, 6), greys.lr / 255), torch.full((3, 24, 24), greys.hr / 255)
+            keep_pair(folder, ImagePair(image, lr, hr), f"pair {image}", 0, 1)
+        for place, ((model, temperature), by_image) in enumerate(values.items()):
+            for image, found in by_image.items():
+                _write_row(folder, model, temperature, image, found, greys.first + 30 * place, greys.step)
+        return folder.path
 
     return call
+
+
+def _write_row(folder, model, temperature, image, found, grey, step):
+    """The records and images of a model at a temperature for one image."""
+    if isinstance(found, str):
+        key = sample_key(
+            folder.manifest.protocol, folder.manifest.model(model).digest, "", f"pair {image}", temperature
+        )
+        folder.append(failed_sample(model, image, temperature, key, found, 0, 1))
+        return
+    metrics = folder.manifest.metrics
+    if not isinstance(found, dict):
+        in_order = zip((metric.name for metric in metrics), found, strict=False)
+        found = {name: value if isinstance(value, list) else [value] for name, value in in_order}
+    count = max((len(value) for value in found.values() if isinstance(value, list)), default=1)
+    images = torch.stack([torch.full((3, 24, 24), (grey + step * sample) / 255) for sample in range(count)])
+    record = keep_sample(
+        folder, model, Output(images, 0.5, 100.0), image, temperature, source="", invocation=0, tries=1
+    )  # fmt: skip
+    folder.append(*(
+        ScoreRecord(
+            score_key(record, metric), image, 0, 1, "", model, temperature, metric.name, metric.signature,
+            found[metric.name], record.key, 0.25 / len(found),
+        )
+        for metric in metrics if metric.name in found
+    ))  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def greys():
+    return Greys

@@ -3,7 +3,7 @@ import shutil
 import pytest
 import torch
 
-from srbench.datasets import Cropped, DatasetError, Folder, Limited, PairedFolders, cropped, packaged_photos
+from srbench.datasets import Cropped, DatasetError, Folder, PairedFolders, cropped, packaged_photos
 from srbench.folders import FolderError
 from srbench.images import ImageError, quantize_floor, read_image, write_png
 from srbench.resize import downscale_uint8
@@ -100,16 +100,8 @@ def test_sizes_that_do_not_fit(pairs):
         PairedFolders(*pairs, 8).read("c")
 
 
-def test_limit_takes_the_first(photos):
-    dataset = Limited(Folder(photos, 4), 2)
-    assert (list(dataset), len(dataset), dataset.name) == (["a", "b"], 2, "photos")
-    assert torch.equal(dataset.read("b").hr, Folder(photos, 4).read("b").hr)
-    assert len(Limited(Folder(photos, 4), 99)) == 4
-
-
 def test_digest_follows_bytes_scale_and_crop(photos, pairs):
     plain = Folder(photos, 4).digest("a")
-    assert plain == Limited(Folder(photos, 4), 1).digest("a")
     others = [
         Folder(photos, 4).digest("c"),
         Folder(photos, 2).digest("a"),

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from srbench.manifest import (
     ManifestError,
@@ -57,8 +58,15 @@ def test_facts_are_json():
     assert (facts[2]["unit"], facts[2]["higher_is_better"]) == ("dB", True)
 
 
+def test_torch_is_named_with_its_build(monkeypatch):
+    """As PyPI's build for CUDA names itself, whose installed metadata say 2.15.0."""
+    monkeypatch.setattr(torch, "__version__", "2.15.0+cu132")
+    assert software()["torch"] == "2.15.0+cu132"
+
+
 def test_versions_and_hardware():
     found = software()
+    assert found["torch"] == torch.__version__
     assert found["python"] == ".".join(map(str, sys.version_info[:3]))
     assert found["sr-bench"] != "not installed"
     assert hardware("cpu")["threads"] == 1, "the tests run with one"

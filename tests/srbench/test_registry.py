@@ -8,16 +8,9 @@ from srbench import registry
 from srbench.consistent import make_consistent
 from srbench.images import write_png
 from srbench.inference import is_stochastic
+from srbench.models import load_model, ready_models
 from srbench.precomputed import ResultFolder
-from srbench.registry import (
-    RegistryError,
-    load_dataset,
-    load_metric,
-    load_model,
-    load_trainer,
-    ready_models,
-    registered,
-)
+from srbench.registry import RegistryError, load_dataset, load_metric, load_trainer, registered
 from srbench.resize import downscale
 from srbench.types import SRBenchError
 from srbench.weights.files import WeightsError, save_weights, sha256_file

@@ -94,10 +94,10 @@ def test_csv_holds_the_same_numbers(tmp_path):
     rows = [row(name, "m", 0.1, name, psnr=[k / 3, k / 7], sigma=k / 9) for k, name in enumerate(names)]
     table = ResultTable.from_rows(rows, ("psnr", "sigma"))
     write_csv(table, table.summary(), tmp_path)
-    back = pd.read_csv(tmp_path / "rows.csv", engine="python", dtype={"sample": "Int64"})
+    back = pd.read_csv(tmp_path / "rows.csv", float_precision="round_trip", dtype={"sample": "Int64"})
     expected = table.values.assign(sample=pd.array([0, 1, pd.NA] * 5, dtype="Int64"))
     pd.testing.assert_frame_equal(back, expected, check_dtype=False, check_exact=True)
-    means = pd.read_csv(tmp_path / "table.csv", engine="python").set_index(["model", "temperature"])
+    means = pd.read_csv(tmp_path / "table.csv", float_precision="round_trip").set_index(["model", "temperature"])
     summary = table.summary()
     pd.testing.assert_frame_equal(means[summary.columns], summary, check_exact=True)
 

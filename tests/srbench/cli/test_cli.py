@@ -177,6 +177,9 @@ def test_doctor_says_what_is_missing(command, monkeypatch):
     [
         (KeyboardInterrupt(), 130, "interrupted; finished work is kept"),
         (OSError(28, "No space left on device", "run/rows.jsonl"), 1, "run/rows.jsonl: No space left on device"),
+        (OSError(28, "No space left on device"), 1, "srbench: No space left on device; finished work is kept"),
+        (OSError("image file is\ntruncated"), 1, "srbench: image file is truncated; finished work is kept"),
+        (OSError(), 1, "srbench: OSError; finished work is kept"),
     ],
 )
 def test_what_ends_a_run_from_outside(command, photos, monkeypatch, error, code, fault):

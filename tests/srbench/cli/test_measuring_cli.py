@@ -274,7 +274,7 @@ def test_measure_names_every_image_without_a_partner(command, folders):
     Path("sr/a.png").rename("sr/b.png")
     write_png(Path("sr/d_sample0.png"), read_uint8(Path("hr/a.png")))
     err = one_line(command("measure", *folders, "--lr", "lr"))
-    assert "sr lacks a; hr lacks b, d; lr lacks a" in err
+    assert "sr lacks a; hr lacks b, d_sample0; lr lacks a" in err
 
 
 def test_measure_of_names_that_end_like_samples(command, folders):
@@ -341,4 +341,4 @@ def test_verify_finds_another_model(command, run, models):
     found = command("verify", run, "--resample", "9")
     assert found.code == 1
     assert "Noisy-t0.8 a: sampled again," in found.out
-    assert "its source is another than when it was sampled" in found.out
+    assert "its code or parameters are others than when it was sampled" in found.out

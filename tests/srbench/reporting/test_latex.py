@@ -2,39 +2,44 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 
+from srbench.facts import FORMAT, Manifest, MetricFacts, Protocol, Setting
 from srbench.reporting.latex import escape, latex_table
 from srbench.reporting.scores import score
-from srbench.results import ResultTable, Row
+from srbench.results import ResultTable
 
 NAMES = [r"50% of_it & #1 {x} ~^$ \input{y}", "<b>\"q\" 'p' `c` |", "dash--dash --- é Ü ß 漢 τ", "plain"]
 METRICS = [
-    {"name": "psnr", "title": "PSNR", "higher_is_better": True, "unit": "dB", "digits": 2, "protocol": "100% RGB_8"},
-    {"name": "lpips", "title": "LPIPS_x", "higher_is_better": False, "unit": "", "digits": 3, "protocol": "a\nb"},
+    MetricFacts("psnr", "psnr", "PSNR", True, "dB", 2, "100% RGB_8", "PSNR|RGB_8", "0"),
+    MetricFacts("lpips", "lpips", "LPIPS_x", False, "", 3, "a\nb", "LPIPS-X|v1", "1"),
 ]
-MANIFEST = {
-    "scale": 8,
-    "suite": "srflow@1",
-    "dataset": {"name": "my_photos & more", "names": ["1"] * 8, "crop": 64, "lr": "made from HR"},
-}
-
-
-def made(metrics):
-    rows = [
-        Row(f"{k}{image}", name, 0.5 if k else None, "d", str(image), 8, 1, 0, "s",
-            {m["name"]: [20.0 + k + image**2 / 9] if m["higher_is_better"] else [0.5 + k / 10 + image**2 / 90]
-             for m in metrics}, 1, 1, 1)
-        for k, name in enumerate(NAMES)
-        for image in range(8)
-    ]  # fmt: skip
-    results = ResultTable.from_rows(rows, tuple(m["name"] for m in metrics))
-    return latex_table(score(results, results.summary(), metrics), MANIFEST)
+PROTOCOL = Protocol("srflow@1", "my_photos & more", "made from HR", scale=8, crop=64, samples=1, seed=0, tile=None)
+IMAGES = tuple(map(str, range(8)))
+MANIFEST = Manifest(FORMAT, PROTOCOL, IMAGES, tuple(METRICS), (), (Setting("m", None, None),), ())
 
 
 @pytest.fixture
-def table():
+def made(make_row):
+    def call(metrics):
+        rows = [
+            make_row(name, 0.5 if k else None, str(image), {
+                m.name: [20.0 + k + image**2 / 9] if m.higher_is_better else [0.5 + k / 10 + image**2 / 90]
+                for m in metrics
+            })
+            for k, name in enumerate(NAMES)
+            for image in range(8)
+        ]  # fmt: skip
+        results = ResultTable.from_rows(rows, tuple(metric.name for metric in metrics))
+        return latex_table(score(results, results.summary(), metrics), MANIFEST)
+
+    return call
+
+
+@pytest.fixture
+def table(made):
     return made(METRICS)
 
 
@@ -45,15 +50,14 @@ def test_marks_arrows_intervals_and_protocol(table):
     first = lines.index(next(line for line in lines if line.startswith(r"50\% of\_it")))
     assert lines[first].endswith(r" & 21.94 & \textbf{0.694} & 8 \\"), "lower is better"
     assert lines[first + 1].count("textendash") == 2
-    assert "% LPIPS_x: a b" in lines
+    assert "% LPIPS-X|v1: a b" in lines
     assert (
-        r"my\_photos \& more, 8 pictures, the central 64 $\times$ 64 of each, LR made from HR; protocol srflow@1"
-        in table
+        r"my\_photos \& more, 8 images, the central 64 $\times$ 64 of each, LR made from HR; protocol srflow@1" in table
     )
 
 
-def test_a_wide_table_takes_both_columns_of_a_paper(table):
-    wide = made([metric | {"name": f"{metric['name']}{k}"} for metric in METRICS for k in range(4)])
+def test_a_wide_table_takes_both_columns_of_a_paper(table, made):
+    wide = made([replace(metric, name=f"{metric.name}{k}") for metric in METRICS for k in range(4)])
     for text, environment in ((table, "table"), (wide, "table*")):
         assert f"\\begin{{{environment}}}" in text
         assert f"\\end{{{environment}}}" in text
@@ -61,8 +65,8 @@ def test_a_wide_table_takes_both_columns_of_a_paper(table):
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
 @pytest.mark.parametrize("copies", [1, 4])
-def test_it_compiles(copies, tmp_path):
-    metrics = [metric | {"name": f"{metric['name']}{k}"} for metric in METRICS for k in range(copies)]
+def test_it_compiles(copies, tmp_path, made):
+    metrics = [replace(metric, name=f"{metric.name}{k}") for metric in METRICS for k in range(copies)]
     (tmp_path / "table.tex").write_text(made(metrics))
     document = (
         r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{booktabs,graphicx}"

@@ -1,17 +1,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
-import torch
 
-from srbench.images import write_png
+from srbench.facts import MetricFacts
 from srbench.reporting.merge import MergeError, read_runs
 from srbench.reporting.report import ReportError, write_report
 
 ONE = {"a": (20.0, 0.5), "b": (30.0, 0.4)}
 OTHER = {"a": (21.0, 0.6), "b": (29.0, 0.3)}
-DATA = {"name": "d", "names": ["a", "b"], "limit": None, "crop": None, "lr": "made from HR"}
+PSNR = MetricFacts("psnr", "psnr", "PSNR", True, "dB", 2, "uint8 RGB", "PSNR|RGB", "0")
+LPIPS = MetricFacts("lpips", "lpips", "LPIPS", False, "", 3, "AlexNet", "LPIPS|alex", "1")
 
 
 def labels(runs):
@@ -39,14 +40,14 @@ def test_a_label_with_two_meanings_is_told_apart(make_run):
     runs = [make_run("one", {("m", None): ONE, ("n", None): ONE}), make_run("two", {("m", None): OTHER})]
     measurements = read_runs(runs)
     assert labels(runs) == [("m @ one", None), ("n", None), ("m @ two", None)]
-    assert [model["label"] for model in measurements.models] == ["m @ one", "n", "m @ two"]
+    assert [model.label for model in measurements.models] == ["m @ one", "n", "m @ two"]
     for row in measurements.rows:
         run = "two" if row.model == "m @ two" else "one"
-        assert [path.parts[-4] for path in measurements.pictures(row)] == [run]
+        assert [path.parts[-4] for path in measurements.outputs(row)] == [run]
 
 
 def test_other_weights_are_another_model(make_run):
-    models = [{"label": "m", "spec": "m", "digest": "other", "weights": None}]
+    models = {"m": {"digest": "other"}}
     runs = [make_run("one", {("m", 0.5): ONE}), make_run("two", {("m", 0.8): ONE}, models=models)]
     assert labels(runs) == [("m @ one", 0.5), ("m @ two", 0.8)]
 
@@ -59,12 +60,15 @@ def test_folders_of_one_name_are_numbered(make_run):
 @pytest.mark.parametrize(
     ("change", "difference"),
     [
-        ({"suite": "srflow@2"}, "protocol: srflow@1 against srflow@2"),
-        ({"scale": 8}, "scale: 4 against 8"),
-        ({"dataset": DATA | {"name": "e"}}, "data set: d against e"),
-        ({"dataset": DATA | {"names": ["a", "c"]}}, "pictures: b against c"),
-        ({"dataset": DATA | {"crop": 96}}, "crop: None against 96"),
-        ({"metrics": [{"name": "psnr", "title": "PSNR"}]}, "metrics: lpips against nothing"),
+        ({"protocol": {"suite": "srflow@2"}}, "protocol: srflow@1 against srflow@2"),
+        ({"protocol": {"scale": 8}}, "scale: 4 against 8"),
+        ({"protocol": {"dataset": "e"}}, "data set: d against e"),
+        ({"protocol": {"crop": 96}}, "crop: None against 96"),
+        ({"protocol": {"lr": "read from files"}}, "LR images: made from HR against read from files"),
+        ({"images": ["a", "c"]}, "images: b against c"),
+        ({"images": ["a", "b", "c"], "limit": 1}, "images: b against nothing"),
+        ({"metrics": (PSNR,)}, "metrics: LPIPS|alex against nothing"),
+        ({"metrics": (PSNR, replace(LPIPS, signature="LPIPS|vgg"))}, "metrics: LPIPS|alex against LPIPS|vgg"),
     ],
 )
 def test_a_refusal_names_the_difference(make_run, change, difference):
@@ -75,10 +79,9 @@ def test_a_refusal_names_the_difference(make_run, change, difference):
     assert str(runs[1]) in str(error.value)
 
 
-def test_pictures_of_one_name_have_to_be_the_same(make_run):
-    runs = [make_run("one", {("m", None): ONE}), make_run("two", {("m", None): ONE})]
-    write_png(runs[1] / "images" / "hr" / "b.png", torch.zeros(3, 24, 24, dtype=torch.uint8))
-    with pytest.raises(MergeError, match=r"hr/b\.png and .*two/images/hr/b\.png are different pictures"):
+def test_pictures_of_one_name_have_to_be_the_same(make_run, greys):
+    runs = [make_run("one", {("m", None): ONE}), make_run("two", {("m", None): ONE}, greys=greys(hr=0))]
+    with pytest.raises(MergeError, match=r"one and .*two cannot stand in one table: the HR images named a differ"):
         read_runs(runs)
 
 
@@ -90,4 +93,5 @@ def test_what_a_report_cannot_be_made_of(make_run, srbench, tmp_path):
     assert (found.exit_code, found.output) == (1, "srbench: unknown format 'docx'; choose from md, html, tex, csv\n")
     found = srbench("report", run, "--format", "csv", "--out", tmp_path / "elsewhere")
     assert found.exit_code == 0
-    assert sorted(path.name for path in (tmp_path / "elsewhere").iterdir()) == ["rows.csv", "table.csv"]
+    made = sorted(path.name for path in (tmp_path / "elsewhere").iterdir())
+    assert made == ["report.json", "rows.csv", "table.csv"]

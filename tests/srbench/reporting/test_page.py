@@ -52,14 +52,14 @@ def test_the_data_of_the_page_are_the_rows(run):
     data = data_of(write_page(run).read_text())
     assert [picture["name"] for picture in data["pictures"]] == NAMES
     assert data["settings"] == ["Nearest", "Noisy τ=0.8"]
-    rows = {(row["model"], row["image"]): row for row in map(json.loads, (run / "rows.jsonl").read_text().splitlines())}
+    lines = map(json.loads, (run / "rows.jsonl").read_text().splitlines())
+    found = {(row["model"], row["image"], row["metric"]): row["value"] for row in lines}
     for picture in data["pictures"]:
         assert (picture["width"], picture["height"]) == (48, 32)
         for model, values in zip(["Nearest", "Noisy"], picture["values"], strict=True):
-            own = rows[model, picture["name"]]["values"]
             for metric, shown in zip(data["metrics"], values, strict=True):
-                assert shown == (own[metric["name"]] if own[metric["name"]] == ["inf"] else pytest.approx(
-                    own[metric["name"]], abs=10.0 ** -metric["digits"] / 100))  # fmt: skip
+                own = found[model, picture["name"], metric["name"]]
+                assert shown == (own if own == ["inf"] else pytest.approx(own, abs=10.0 ** -metric["digits"] / 100))
     assert data["pictures"][2]["values"][0][0] == ["inf"]
 
 
@@ -67,8 +67,8 @@ def test_every_file_that_is_named_is_there_and_a_lost_one_is_not_named(run):
     data = data_of(write_page(run).read_text())
     assert [column["id"] for column in data["columns"]] == ["lr", "hr", "Nearest", "Noisy-t0.8_1", "Noisy-t0.8_2"]
     files = [file for picture in data["pictures"] for file in picture["files"]]
-    assert files.count(None) == 1
-    assert data["pictures"][2]["files"][4] is None
+    assert files.count(None) == 2, "samples of an image are shown together or not at all"
+    assert data["pictures"][2]["files"][3:] == [None, None]
     for file in files:
         assert file is None or (run / urllib.request.url2pathname(file)).is_file()
         assert file is None or not set(file) & set("#?& '<")

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium h
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 EVIL_PICTURE = "<img src=x onerror=alert(1)>"
-EVIL_MODEL = "</script><b onmouseover=alert(2)>&"
+EVIL_MODEL = "<script><b onmouseover=alert(2)>&"
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def folder(tmp_path_factory, srbench, small_models, draw_picture):
 
 def _rename_model(run, old, new):
     """As no command line would do it, but an edited or foreign manifest may."""
-    for path in (run / "manifest.json", run / "rows.jsonl"):
+    for path in (run / "manifest.json", run / "samples.jsonl", run / "rows.jsonl"):
         path.write_text(path.read_text().replace(json.dumps(old), json.dumps(new)))
     assert json.dumps(new) in (run / "manifest.json").read_text()
 
@@ -316,12 +316,14 @@ def test_the_filter_holds_in_list_table_and_keys(open_page):
 def test_values_of_a_picture_are_those_of_its_rows(open_page, folder):
     page = open_page("#image=birch")
     rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
-    wanted = [row for row in rows if row["image"] == "birch" and row["temperature"] in (None, 0.8)]
+    wanted = [
+        row for row in rows if (row["image"], row["metric"]) == ("birch", "psnr") and row["temperature"] in (None, 0.8)
+    ]
     assert len(wanted) == 2
     for row in wanted:
         label = row["model"] if row["temperature"] is None else f"{row['model']} τ=0.8"
         names = column(page, "#scores", 0)
-        for sample, value in enumerate(row["values"]["psnr"]):
+        for sample, value in enumerate(row["value"]):
             line = [f"{label} sample {sample + 1}" if row["temperature"] else label]
             place = next(i for i, name in enumerate(names) if name.removesuffix(" B").strip() in line)
             assert column(page, "#scores", 1)[place] == f"{value:.2f}"

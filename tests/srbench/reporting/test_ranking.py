@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from srbench.facts import MetricFacts
 from srbench.reporting.ranking import marks
 
-UP, DOWN = {"higher_is_better": True}, {"higher_is_better": False}
+UP, DOWN = (MetricFacts("m", "m", "M", up, "", 2, "", "M", "0") for up in (True, False))
 PICTURES = np.random.default_rng(0).normal(0, 3, 20)
 """How much easier than the mean every picture is: far more than the models differ."""
 NOISE = np.random.default_rng(1).normal(0, 0.5, 20)

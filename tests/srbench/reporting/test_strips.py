@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from io import BytesIO
+
 import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
 from srbench.reporting import strips
-from srbench.reporting.strips import PANEL, Panel, Window, difference_window, write_sheet, write_strip
+from srbench.reporting.strips import PANEL, Panel, Window, difference_window, sheet_png, strip_png
 
 TOP = 16 + 46
 """Rows of the sheet above the first whole picture: margin and label."""
@@ -16,19 +18,22 @@ def noise(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(values)
 
 
-def written(path, pictures, window) -> np.ndarray:
-    write_strip(path, [Panel(f"model {k}", "note", picture) for k, picture in enumerate(pictures)], window)
-    return np.asarray(Image.open(path))
+def opened(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(BytesIO(png)).convert("RGB"))
+
+
+def written(pictures, window) -> np.ndarray:
+    return opened(strip_png([Panel(f"model {k}", "note", picture) for k, picture in enumerate(pictures)], window))
 
 
 def enlarged(picture: Image.Image, factor: int) -> np.ndarray:
     return np.asarray(picture).repeat(factor, 0).repeat(factor, 1)
 
 
-def test_panels_show_the_pictures_and_their_windows(tmp_path):
+def test_panels_show_the_pictures_and_their_windows():
     pictures = [noise(40, 40, seed) for seed in range(3)]
     window = Window(left=8, top=16, side=24)
-    sheet = written(tmp_path / "strip.png", pictures, window)
+    sheet = written(pictures, window)
     for place, picture in enumerate(pictures):
         left = 16 + place * (PANEL + 12)
         whole = sheet[TOP : TOP + PANEL, left : left + PANEL].copy()
@@ -42,8 +47,8 @@ def test_panels_show_the_pictures_and_their_windows(tmp_path):
         assert (zoomed == enlarged(picture.crop((8, 16, 32, 40)), 10)).all()
 
 
-def test_a_large_picture_is_shrunk_into_its_panel(tmp_path):
-    sheet = written(tmp_path / "strip.png", [Image.new("RGB", (480, 320), (10, 200, 30))], Window(0, 0, 80))
+def test_a_large_picture_is_shrunk_into_its_panel():
+    sheet = written([Image.new("RGB", (480, 320), (10, 200, 30))], Window(0, 0, 80))
     assert (sheet[TOP + 60 : TOP + 160, 16 : 16 + PANEL] == (10, 200, 30)).all()
     assert (sheet[TOP + 160 : TOP + 166, 16 : 16 + PANEL] == 255).all(), "white between picture and window"
     assert (sheet[TOP + 166 : TOP + 166 + PANEL, 16 : 16 + PANEL] == (10, 200, 30)).all()
@@ -52,20 +57,19 @@ def test_a_large_picture_is_shrunk_into_its_panel(tmp_path):
 @pytest.mark.parametrize(
     ("panels", "rows", "columns"), [(1, 1, 1), (4, 1, 4), (5, 2, 3), (7, 2, 4), (9, 3, 3), (12, 3, 4)]
 )
-def test_many_panels_wrap_into_even_rows(tmp_path, panels, rows, columns):
-    sheet = written(tmp_path / "strip.png", [noise(24, 24)] * panels, Window(0, 0, 24))
+def test_many_panels_wrap_into_even_rows(panels, rows, columns):
+    sheet = written([noise(24, 24)] * panels, Window(0, 0, 24))
     tile_height = 46 + PANEL + 6 + PANEL
     assert sheet.shape[1] == 2 * 16 + columns * PANEL + (columns - 1) * 12
     assert sheet.shape[0] == 2 * 16 + rows * tile_height + (rows - 1) * 24
 
 
-def test_labels_are_drawn_and_cut_to_their_panel(tmp_path):
-    write_strip(
-        tmp_path / "long.png",
+def test_labels_are_drawn_and_cut_to_their_panel():
+    png = strip_png(
         [Panel("a very long name of a model that nobody can read", "", noise(24, 24))] * 2,
         Window(0, 0, 24),
     )
-    sheet = np.asarray(Image.open(tmp_path / "long.png").convert("L"))
+    sheet = np.asarray(Image.open(BytesIO(png)).convert("L"))
     assert (sheet[16:40, 16 : 16 + PANEL] < 128).any()
     assert (sheet[16:40, 16 + PANEL : 16 + PANEL + 12] == 255).all(), "no label crosses the gap"
     cut = strips._fitting("a very long name of a model that nobody can read", 20)
@@ -73,17 +77,14 @@ def test_labels_are_drawn_and_cut_to_their_panel(tmp_path):
     assert ImageFont.load_default(20).getlength(cut) <= PANEL
 
 
-def test_equal_input_gives_equal_bytes(tmp_path):
-    for name in ("a.png", "b.png"):
-        written(tmp_path / name, [noise(32, 32)] * 2, Window(0, 0, 32))
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
+def test_equal_input_gives_equal_bytes():
+    one, other = (strip_png([Panel("a", "", noise(32, 32))] * 2, Window(0, 0, 32)) for _ in range(2))
+    assert one == other
 
 
-def test_sheets_show_whole_pictures_in_rows(tmp_path):
+def test_sheets_show_whole_pictures_in_rows():
     rows = [[Panel("a", "", noise(40, 40, k)) for k in range(3)], [Panel("b", "", noise(40, 40, 3))]]
-    write_sheet(tmp_path / "sheet.png", rows)
-    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    sheet = opened(sheet_png(rows))
     assert sheet.shape == (2 * 16 + 2 * (46 + PANEL) + 24, 2 * 16 + 3 * PANEL + 2 * 12, 3)
     assert (sheet[TOP : TOP + PANEL, 16 : 16 + PANEL] == enlarged(noise(40, 40, 0), 6)).all()
     below = TOP + PANEL + 24 + 46

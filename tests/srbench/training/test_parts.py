@@ -1,6 +1,7 @@
 """The parts of a training, each alone; whole trainings are in tests/training."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -82,6 +83,18 @@ def test_a_journal_forgets_what_was_cut_off(tmp_path):
     path.write_text("step,lo")
     Journal(path).keep(lambda step: True)
     assert not path.exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_journal_on_a_full_disk_is_named(tmp_path):
+    path = tmp_path / "train.csv"
+    journal = Journal(path)
+    journal.append(0, {"loss": 1.0})
+    path.unlink()
+    path.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as caught:
+        journal.append(1, {"loss": 1.0})
+    assert caught.value.filename == str(path)
 
 
 def test_an_average_is_the_exponential_one():
