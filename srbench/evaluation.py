@@ -12,8 +12,8 @@ from torch import nn
 
 from srbench.facts import COLUMNS, Manifest, setting_label
 from srbench.inference import choose_device
+from srbench.models import LoadedModel, wrap_model
 from srbench.models import load_model as load_by_name
-from srbench.models import wrap_model
 from srbench.plan import Bench, RunSpec, add_model, checked, open_dataset, open_metrics
 from srbench.results import ResultTable, rows_of
 from srbench.run import run_bench, score_run
@@ -41,11 +41,14 @@ class Results:
     [{'model': 'bicubic', 'temperature': nan, 'psnr': 22.58, ...}]
     """
 
-    def __init__(self, folder: str | Path, failures: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: str | Path, failures: Sequence[str] = (), models: Mapping[str, LoadedModel] | None = None
+    ) -> None:
         self.folder = Path(folder)
         self.failures = tuple(failures)
         """One line for everything that could not be read, sampled or measured."""
         self._run = RunFolder.read(self.folder)
+        self._models = models or {}
         self._temporary: TemporaryDirectory[str] | None = None
 
     @property
@@ -103,13 +106,19 @@ class Results:
         return write_report([target], tuple(formats)).files[0]
 
     def score(self, *metrics: str, device: str = "auto", progress: Progress = silent) -> Results:
-        """Add metrics from the kept images; models run only where images were not kept."""
-        outcome = score_run(self.folder, metrics, device, progress)
+        """Add metrics, by name, from the kept images; models run only where images were not kept, or not all.
+
+        Returns results with the new columns. Raises SRBenchError for an unknown metric.
+        """
+        outcome = score_run(self.folder, metrics, device, progress, self._models)
         return self._again(outcome.failures)
 
     def verify(self, *, resample: int = 0, device: str = "auto", progress: Progress = silent) -> Findings:
-        """Check the folder against itself and measure its images again: see ``srbench verify``."""
-        return verify_run(self.folder, resample=resample, device=device, progress=progress)
+        """Hash all files and measure all kept images again, as ``srbench verify`` does; sample some items again.
+
+        ``verify().proven`` says whether all is as the table has it, ``text()`` what is not.
+        """
+        return verify_run(self.folder, resample=resample, device=device, progress=progress, models=self._models)
 
     def __repr__(self) -> str:
         lines = [setting_label(one.model, one.temperature) for one in self.manifest.settings]
@@ -133,7 +142,7 @@ class Results:
         return target
 
     def _again(self, failures: Sequence[str]) -> Results:
-        results = Results(self.folder, failures)
+        results = Results(self.folder, failures, self._models)
         results._temporary = self._temporary
         return results
 
@@ -177,7 +186,7 @@ def evaluate(
     outcome = run_bench(bench, progress, command=_call(spec, data) if foreign else None)
     if not outcome.usable:
         raise EvaluationError(f"nothing could be measured: {'; '.join(outcome.failures) or 'there are no images'}")
-    results = Results(outcome.folder, outcome.failures)
+    results = Results(outcome.folder, outcome.failures, bench.models)
     results._temporary = temporary
     return results
 

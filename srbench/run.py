@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 from srbench.facts import Invocation, Manifest, Setting
 from srbench.inference import choose_device
 from srbench.manifest import FILE, ManifestError, hardware, is_written, now, read_manifest, software
+from srbench.models import LoadedModel
 from srbench.plan import Bench, RunSpec, open_bench, open_metrics
 from srbench.registry import LoadedMetric, open_metric
 from srbench.run_folder import RunFolder, joined, writing
@@ -72,9 +73,13 @@ def planned(bench: Bench, path: Path) -> tuple[RunFolder, list[Task], tuple[Load
     return folder, plan_tasks(folder, names, bench.pair_key, bench.models, asked.settings, metrics), metrics
 
 
-def score_run(path: Path, names: Sequence[str], device: str = "auto", progress: Progress = silent) -> Outcome:
+def score_run(
+    path: Path, names: Sequence[str], device: str = "auto", progress: Progress = silent,
+    models: Mapping[str, LoadedModel] | None = None,
+) -> Outcome:  # fmt: skip
     """Add metrics to a run from the images it keeps; only what was not kept is sampled again, from its seed.
 
+    ``models`` are those by label that are open already; others are loaded by their names where they are needed.
     Raises SRBenchError for a folder that holds no run or is in use, and for unknown metrics.
     """
     added = open_metrics(tuple(names))
@@ -85,7 +90,7 @@ def score_run(path: Path, names: Sequence[str], device: str = "auto", progress: 
         folder.manifest = joined(path, known, replace(known, settings=(), metrics=tuple(one.facts for one in added)))
         metrics = _with_others(added, folder.manifest)
         tasks = plan_tasks(folder, (), lambda image: folder.pairs[image].key, {}, (), metrics)
-        session = Session(folder, metrics, {}, None, choose_device(device), progress)
+        session = Session(folder, metrics, dict(models or {}), None, choose_device(device), progress)
         _work(session, tasks, shlex.join(["srbench", "score", str(path), "--metrics", ",".join(names)]), ())
     return _outcome(session, sum(task.items for task in tasks))
 

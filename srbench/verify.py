@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,10 +81,14 @@ class Findings:
         return "\n".join(lines)
 
 
-def verify(path: Path, *, resample: int = 0, device: str = "auto", progress: Progress = silent) -> Findings:
+def verify(
+    path: Path, *, resample: int = 0, device: str = "auto", progress: Progress = silent,
+    models: Mapping[str, LoadedModel] | None = None,
+) -> Findings:  # fmt: skip
     """Check a run folder against itself, and its values against its images.
 
-    ``resample`` items, chosen at random but always the same ones, are sampled again by their models.
+    ``resample`` items, chosen at random but always the same ones, are sampled again by their models: those in
+    ``models`` by label, or those that the run names.
     Raises SRBenchError where the folder holds no run, or lines of it are damaged.
     """
     folder, found = RunFolder.read(path), Findings(path)
@@ -95,7 +99,8 @@ def verify(path: Path, *, resample: int = 0, device: str = "auto", progress: Pro
     found.items = len(places)
     again = set(_chosen(places, resample))
     found.sampled_all = len(again)
-    models = _models(folder, {record.model for record in again}, choose_device(device), found)
+    labels = {record.model for record in again}
+    opened = _models(folder, labels, choose_device(device), models or {}, found)
     pair: ImagePair | None = None
     for done, record in enumerate(sorted(places, key=lambda one: one.image)):
         progress(Step(done, len(places), f"{setting_folder(record.model, record.temperature)} {record.image}"))
@@ -104,7 +109,7 @@ def verify(path: Path, *, resample: int = 0, device: str = "auto", progress: Pro
         if pair is None:
             found.faults.append(f"{record.image}: LR or HR is missing or another image; nothing of it can be measured")
             continue
-        exact = _sample_again(folder, record, pair, models, device, found) if record in again else None
+        exact = _sample_again(folder, record, pair, opened, device, found) if record in again else None
         _measure_again(folder, record, pair, metrics, exact, found)
     progress(Step(len(places), len(places), ""))
     return found
@@ -236,21 +241,23 @@ def _metrics(folder: RunFolder, found: Findings) -> list[LoadedMetric]:
     return metrics
 
 
-def _models(folder: RunFolder, needed: set[str], device: str, found: Findings) -> dict[str, LoadedModel]:
-    """The models of the table that are here, their weights compared; those ``needed`` have to be."""
+def _models(
+    folder: RunFolder, needed: set[str], device: str, known: Mapping[str, LoadedModel], found: Findings
+) -> dict[str, LoadedModel]:
+    """The models of the table that are known or here, their weights compared; those ``needed`` have to be."""
     models = {}
     for facts in folder.manifest.models:
         try:
-            loaded = load_model(facts.spec, folder.manifest.protocol.scale, device)
+            loaded = known.get(facts.label) or load_model(facts.spec, folder.manifest.protocol.scale, device)
         except SRBenchError as error:
             if facts.label in needed:
                 found.faults.append(f"{facts.label} cannot be sampled again: {error}")
             else:
                 found.remarks.append(f"{facts.label} is not here, so its weights were not compared: {error}")
             continue
-        known, now = (one.weights.sha256 if one.weights else None for one in (facts, loaded))
-        if known != now:
-            found.faults.append(f"{facts.label}: its weights have sha256 {now}, not {known}")
+        before, now = (one.weights.sha256 if one.weights else None for one in (facts, loaded))
+        if before != now:
+            found.faults.append(f"{facts.label}: its weights have sha256 {now}, not {before}")
         elif loaded.digest != facts.digest:
             found.remarks.append(f"{facts.label}: its code or parameters are others than when it was sampled")
         models[facts.label] = loaded

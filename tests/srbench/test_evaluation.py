@@ -111,6 +111,17 @@ def test_results(photos):
     assert findings.proven, findings.text()
 
 
+def test_models_of_ones_own_run_again(photos):
+    """sigma needs outputs that are not rounded, and resampling the model: both are still there."""
+    results = evaluated([Noisy(), lambda lr: nearest(lr)], photos, samples=6)
+    scored = results.score("sigma")
+    assert scored.failures == ()
+    assert scored.table["sigma"].tolist() == pytest.approx([20.4, 0], abs=1)
+    findings = scored.verify(resample=4)
+    assert (findings.sampled, findings.faults) == (4, [])
+    assert not srbench.Results(results.folder).verify(resample=4).proven
+
+
 def test_the_report_is_a_run_folder_of_its_own(photos, tmp_path):
     results = evaluated("bicubic", photos)
     report = results.report(tmp_path / "kept", formats=["md"])
@@ -189,6 +200,13 @@ def test_what_makes_another_model(photos, tmp_path):
         assert sampled_again(first, second, photos, tmp_path / str(number)) is expected, number
 
 
+def test_a_model_of_no_module(photos):
+    """As of a notebook, or of code that was executed as text."""
+    namespace = {"__name__": "nowhere", "nearest": nearest}
+    exec(compile("def mine(lr): return nearest(lr)", __file__, "exec"), namespace)
+    assert evaluated(namespace["mine"], photos).failures == ()
+
+
 def test_lambdas_of_other_processes_are_others(photos, tmp_path):
     """Whatever random seed a script sets before it imports srbench."""
     code = (
@@ -226,3 +244,12 @@ def test_load_model(photos):
     assert model(torch.zeros(1, 3, 8, 8)).shape == (1, 3, 32, 32)
     with pytest.raises(srbench.SRBenchError, match="did you mean bicubic"):
         srbench.load_model("bicubik", scale=4)
+
+
+def test_the_examples_in_docstrings():
+    import doctest
+
+    import srbench.evaluation
+
+    found = doctest.testmod(srbench.evaluation)
+    assert (found.failed, found.attempted >= 7) == (0, True)
