@@ -151,7 +151,7 @@ def test_the_report_prints_the_table(whole):
 def test_the_report_says_how_data_weights_and_seed(whole):
     report = (whole / "report.md").read_text()
     assert all(escape(load_metric(name).protocol) in report for name in METRICS)
-    assert "Data: `photos`, 2 pictures, **the first 2 only**, **the central 128 x 128 of each**" in report
+    assert "Data: `photos`, 2 pictures, **the first of 22**, **the central 128 x 128 of each**" in report
     assert "LR: made from HR by MATLAB-exact bicubic" in report
     assert "Seed: 0" in report
     assert "Samples of a model that draws: 3 an image\n" in report
