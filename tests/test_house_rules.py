@@ -179,3 +179,20 @@ def test_entry_points_name_objects_that_exist():
         for name, target in entries.items():
             module, _, attribute = target.partition(":")
             assert hasattr(importlib.import_module(module), attribute), f"{group}: {name}"
+
+
+def test_the_list_of_layers_in_the_documentation():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    [layers] = [one["layers"] for one in contracts if one["name"] == "Imports go one way inside the harness"]
+    checked = [{name.removeprefix("srbench.") for name in layer.split(" | ")} for layer in layers]
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    listed = re.search(r"`lint-imports` checks it\.\n\n((?:    .*\n)+)", text)[1]
+    assert [set(line.strip().split(", ")) for line in listed.splitlines()] == checked
+
+
+def test_every_module_is_in_the_architecture():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    modules = [path for path in SOURCES if path.name not in ("__init__.py", "__main__.py")]
+    folders = ("metrics", "prepare", "cli")  # told of as a whole
+    assert [named(path) for path in modules if path.parent.name not in folders and f"`{path.name}`" not in text
+            and f"/{path.name}`" not in text] == []  # fmt: skip
