@@ -21,7 +21,9 @@ MANIFEST = Manifest(
         ModelFacts("n", "n", "2", projected=False, weights=None),
     ),
     settings=(Setting("m", 0.8, 2), Setting("n", None, 1)),
-    invocations=(Invocation("srbench run", now(), None, "cpu", software(), hardware("cpu")),),
+    invocations=(
+        Invocation("srbench run", (Setting("n", None, 1),), ("psnr",), now(), None, "cpu", software(), hardware("cpu")),
+    ),
 )
 
 
