@@ -32,7 +32,7 @@ TOLERANCE = 1e-5
 ROUNDED = 0.01
 """Of an image that is sampled on another processor, at most this share of the numbers may be one grey level off."""
 SHOWN = 20
-"""How many faults are printed; all are counted, and are in the JSON."""
+"""How many faults and remarks are printed; all are in the JSON."""
 
 
 @dataclass
@@ -68,10 +68,11 @@ class Findings:
 
     def text(self) -> str:
         """For a reader."""
-        lines = [*self.faults[:SHOWN]]
-        if len(self.faults) > SHOWN:
-            lines.append(f"and {len(self.faults) - SHOWN} more")
-        lines += self.remarks
+        lines: list[str] = []
+        for sentences in (self.faults, self.remarks):
+            lines += sentences[:SHOWN]
+            if len(sentences) > SHOWN:
+                lines.append(f"and {len(sentences) - SHOWN} more")
         verdict = "equal" if self.proven else f"{len(self.faults)} differences"
         lines.append(
             f"{self.folder}: {self.images} of {self.images_kept} images are those of their records; re-measured "

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from srbench.console import show
+from srbench.manifest import FILE as MANIFEST
 from srbench.reporting.report import write_report
+from srbench.run_folder import RunFolder
 from srbench.types import SRBenchError
 
 HOST = "127.0.0.1"
@@ -23,11 +25,13 @@ class ViewError(SRBenchError):
 
 
 def view(run: Path, *, port: int = 0, browser: bool = True) -> None:
-    """Serve the page of a run until Ctrl-C; where it has none yet, write it. Port 0 takes a free one.
+    """Serve the page of a run until Ctrl-C. Port 0 takes a free one.
+
+    The page is written where there is none yet, and again where images were replaced since: those are not shown.
 
     Raises SRBenchError where the folder holds no measured run, or the port is taken.
     """
-    if not (run / FILE).is_file():
+    if not (run / FILE).is_file() or ((run / MANIFEST).is_file() and RunFolder.read(run).foreign_images()):
         write_report([run], ["html"])
     with open_server(run, port) as server:
         address = f"http://{HOST}:{server.server_port}/"
