@@ -87,13 +87,20 @@ class RunFolder:
             else:
                 self.scores[line.key] = line
 
-    def sample(self, model: str, temperature: float | None, image: str) -> SampleRecord | None:
-        """The record of a place, failed ones too, if it is of the model and the pair that the folder now has."""
+    def sample(
+        self, model: str, temperature: float | None, image: str, pair_key: str | None = None
+    ) -> SampleRecord | None:
+        """The record of a place, failed ones too, if it is of the model and the pair that the folder now has.
+
+        ``pair_key`` is that of the pair that it will have.
+        """
         record, pair = self.samples.get((model, temperature, image)), self.pairs.get(image)
-        if record is None or pair is None:
+        if pair_key is None and pair is not None:
+            pair_key = pair.key
+        if record is None or pair_key is None:
             return None
         model_digest = self.manifest.model(model).digest
-        wanted = sample_key(self.manifest.protocol, model_digest, record.source, pair.key, temperature)
+        wanted = sample_key(self.manifest.protocol, model_digest, record.source, pair_key, temperature)
         return record if record.key == wanted else None
 
     def score(self, sample: SampleRecord, metric: MetricFacts) -> ScoreRecord | None:

@@ -28,6 +28,14 @@ def test_samples_come_in_the_order_of_their_numbers(tmp_path):
     assert ResultFolder(tmp_path, 4).read("a+b")[:, 0, 0, 0].mul(255).tolist() == [0, 2, 10]
 
 
+def test_names_are_those_that_can_be_read(tmp_path):
+    for name in ("b", "a_sample1", "a_sample0", "a_sample", "c_sample0_sample2"):
+        write_png(tmp_path / f"{name}.png", flat(0))
+    results = ResultFolder(tmp_path, 4)
+    assert results.names == ["a_sample", "a", "b", "c_sample0"]
+    assert [len(results.read(name)) for name in results.names] == [1, 2, 1, 1]
+
+
 def test_digest_changes_with_the_file(tmp_path):
     write_png(tmp_path / "a.png", flat(1))
     before = ResultFolder(tmp_path, 4).digest("a")
