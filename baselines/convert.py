@@ -6,7 +6,6 @@ those of the ESRGAN and SRFlow repositories, which is the official name here, an
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -16,11 +15,12 @@ import cattrs
 import torch
 from torch import Tensor
 
-from baselines.pretrained import require_shapes
 from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.vgg import convert_vgg19
-from srbench.config import load_preset
+from srbench.config import preset_names
 from srbench.weights.files import WeightsError
+from srbench.weights.metadata import WeightsMetadata
+from srbench.weights.pretrained import require_shapes
 
 Weights = tuple[dict[str, Tensor], dict[str, str]]
 """Tensors and metadata of a weights file."""
@@ -51,7 +51,7 @@ def convert_rrdb(tensors: Mapping[str, Tensor], preset: str | None) -> Weights |
     only_first = official.keys() != set(tensors)
     if preset is None:
         preset = _preset_of(found_config(official), only_first=only_first)
-    config = _preset_config(preset)
+    config = RRDBConfig.from_preset(preset)
     require_scale(official, preset, config.scale)
     if only_first and config.long_skip == "trunk":
         return None
@@ -66,13 +66,13 @@ def convert_esrgan(tensors: Mapping[str, Tensor], preset: str | None) -> Weights
     """
     if preset == "vgg19":
         features = convert_vgg19(tensors)
-        return None if features is None else (features, {"model": "vgg19", "preset": "vgg19"})
+        return None if features is None else (features, WeightsMetadata("vgg19", "vgg19").text())
     official = official_names(tensors)
     if not _is_rrdb(official) or (preset not in (None, "df2k-x4") and not str(preset).endswith(".toml")):
         return None
     if preset is None:
         return _weights("esrgan", official, found_config(official), "df2k-x4")
-    config = replace(_preset_config(preset), long_skip="first")
+    config = replace(RRDBConfig.from_preset(preset), long_skip="first")
     require_scale(official, preset, config.scale)
     return _weights("esrgan", official, config, preset)
 
@@ -138,8 +138,7 @@ def require_scale(official: Iterable[str], preset: str, scale: int) -> None:
 
 def describe(model: str, config: object, scale: int, preset: str) -> dict[str, str]:
     """The metadata of a converted checkpoint, without its origin."""
-    size = json.dumps(cattrs.unstructure(config))
-    return {"model": model, "scale": str(scale), "preset": preset, "config": size}
+    return WeightsMetadata(model, preset, scale, cattrs.unstructure(config)).text()
 
 
 def _weights(model: str, official: Mapping[str, Tensor], config: RRDBConfig, preset: str) -> Weights:
@@ -151,18 +150,11 @@ def _is_rrdb(official: Iterable[str]) -> bool:
     return any(name.startswith("RRDB_trunk.") for name in official)
 
 
-def _preset_config(preset: str) -> RRDBConfig:
-    from baselines.train import RRDBPreset  # only for a conversion: it loads what training needs
-
-    return load_preset(files("baselines") / "presets" / "rrdb", preset, RRDBPreset).network
-
-
 def _preset_of(found: RRDBConfig, *, only_first: bool) -> str:
-    names = sorted(entry.name.removesuffix(".toml") for entry in (files("baselines") / "presets" / "rrdb").iterdir())
     fitting = [
         name
-        for name in names
-        if replace(config := _preset_config(name), long_skip="first") == found
+        for name in preset_names(files("baselines") / "presets" / "rrdb")
+        if replace(config := RRDBConfig.from_preset(name), long_skip="first") == found
         and not (only_first and config.long_skip == "trunk")
     ]
     if len(fitting) == 1:

@@ -5,75 +5,13 @@ Wang et al., "ESRGAN: Enhanced Super-Resolution Generative Adversarial Networks"
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.convert import convert_esrgan
-from baselines.pretrained import Family, load_pretrained
-from baselines.rrdb import SLOPE, RRDBConfig, RRDBNet, load_rrdb
-from srbench.weights.files import WeightsError, load_weights
-from srbench.weights.table import cached_path
-
-
-def load_esrgan(scale: int, weights: Path | None = None, strength: float = 1.0) -> RRDBNet:
-    """The ESRGAN generator (an RRDBNet): the packaged one of this scale, or the one in a weights file.
-
-    With a strength below 1, its weights times that plus those of the RRDB network that it was trained from times the
-    rest: between the sharp and the faithful picture (ESRGAN, section 3.4, equation 4).
-    Raises WeightsError where the file is damaged or of another scale, where none is packaged for the scale, or where
-    the RRDB network is not to be found.
-    """
-    network = load_pretrained(Family("esrgan", RRDBNet, RRDBConfig, convert_esrgan), scale, weights)
-    if strength == 1:
-        return network
-    start = _before_the_critic(network, scale, weights)
-    merged = start.state_dict()
-    network.load_state_dict({name: merged[name].lerp(value, strength) for name, value in network.state_dict().items()})
-    known = network.weights
-    network.weights = replace(
-        known,
-        sha256=hashlib.sha256(f"{known.sha256} {strength} {start.weights.sha256}".encode()).hexdigest(),
-        trained_on=f"{known.trained_on}; {strength:g} of these weights, the rest of the RRDB network before",
-        losses={},
-    )
-    return network
-
-
-def _before_the_critic(network: RRDBNet, scale: int, weights: Path | None) -> RRDBNet:
-    """The RRDB network whose weights an ESRGAN generator began with.
-
-    A weights file says which by its hash, and the folder of a training where; released ones began with the released.
-    """
-    if weights is None:
-        return load_rrdb(scale)
-    wanted = load_weights(weights)[1].get("start") if weights.suffix == ".safetensors" else None
-    places = [None, cached_path("rrdb-psnr-x4"), *_start_of_training(weights.parent)]
-    for place in places:
-        try:
-            found = load_rrdb(scale, place)
-        except WeightsError:
-            continue
-        if found.weights.sha256 == wanted or (not wanted and place is not None and found.config == network.config):
-            return found
-    raise WeightsError(
-        f"{weights}: the RRDB weights that it was trained from are not known here, so nothing can be interpolated; "
-        "name a training's folder or, for released weights, srbench weights fetch rrdb-psnr-x4"
-    )
-
-
-def _start_of_training(folder: Path) -> list[Path]:
-    try:
-        start = json.loads((folder / "training.json").read_text())["request"]["start"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
-    return [] if start is None else [Path(start)]
+from baselines.rrdb import SLOPE
 
 
 class Discriminator(nn.Module):

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
+from importlib.resources import files
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.pretrained import Family, load_pretrained
+from srbench.config import load_network
 from srbench.types import WeightsInfo
 
 SLOPE = 0.2
@@ -38,6 +38,11 @@ class RRDBConfig:
     long_skip: Literal["first", "trunk"] = "first"
     """What is added to the trunk convolution's output: the first convolution's output (ESRGAN) or its own input, the
     trunk's output (as the released SRFlow networks do). The same weights give different pictures."""
+
+    @classmethod
+    def from_preset(cls, name: str) -> RRDBConfig:
+        """The size in a preset of ``rrdb``, or in a TOML file. Raises PresetError, ConfigError."""
+        return load_network(files("baselines") / "presets" / "rrdb", name, cls)
 
 
 class DenseBlock(nn.Module):
@@ -134,13 +139,3 @@ class RRDBNet(RRDBTrunk):
             x = self.enlarge(x, step)
         out: Tensor = self.conv_last(F.leaky_relu(self.conv_hr(x), SLOPE))
         return out
-
-
-def load_rrdb(scale: int, weights: Path | None = None) -> RRDBNet:
-    """The RRDB network trained with an L1 loss: the packaged one of this scale, or the one in a weights file.
-
-    Raises WeightsError where the file is damaged or of another scale, or where none is packaged for the scale.
-    """
-    from baselines.convert import convert_rrdb  # it needs the network above
-
-    return load_pretrained(Family("rrdb", RRDBNet, RRDBConfig, convert_rrdb), scale, weights)

@@ -2,69 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.esrgan import Discriminator, discriminator_loss, generator_loss
-from baselines.pretrained import fill
-from baselines.rrdb import RRDBConfig, RRDBNet, load_rrdb
-from baselines.vgg import PerceptualLoss, load_vgg
+from baselines.presets import ESRGANPreset, RRDBPreset
+from baselines.rrdb import RRDBConfig, RRDBNet
+from baselines.vgg import PerceptualLoss
+from baselines.vgg_weights import load_vgg
+from baselines.zoo import load_rrdb
 from srbench.config import load_preset
-from srbench.training.config import TrainingConfig, TrainingError
+from srbench.training.config import TrainingError
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
 from srbench.training.patches import generator_at
 from srbench.types import TrainingRequest
 from srbench.weights.files import WeightsError, load_weights, sha256_file
+from srbench.weights.pretrained import fill
 from srbench.weights.table import cached_path
-
-
-@dataclass(frozen=True)
-class RRDBPreset:
-    """A network and how it is trained."""
-
-    network: RRDBConfig
-    training: TrainingConfig
-    storage: Literal["float16", "float32"] = "float32"
-    """Type of the numbers in the weights file."""
-
-
-@dataclass(frozen=True)
-class AdversarialConfig:
-    """The part of an ESRGAN preset that concerns its three losses."""
-
-    pixel_weight: float
-    perceptual_weight: float
-    adversarial_weight: float
-    perceptual_network: Literal["vgg16", "vgg19"]
-    """VGG19 in the paper."""
-    perceptual_layer: str
-    """One of its convolutions, compared before its ReLU: ``conv5_4`` in the paper."""
-    discriminator_width: int
-    """Channels of the discriminator's first stage (64 in the paper)."""
-    discriminator_rate: float
-    """Its learning rate over the generator's (1 in the paper). In a short training it wins at once unless slow."""
-    shift: int = 0
-    """Critic and perceptual network see every patch, real or made, rolled by 0 to ``shift`` - 1 pixels each way (not at
-    all in the paper). Meant against a mesh on the grid that their strides share with the generator's enlargement,
-    which it did not remove (``docs/zoo.md``); ``mini-x4`` has it because the packaged weights were trained so."""
-
-
-@dataclass(frozen=True)
-class ESRGANPreset:
-    """A generator, which goes on from an RRDB network of the same size, and how it is trained."""
-
-    network: RRDBConfig
-    losses: AdversarialConfig
-    training: TrainingConfig
-    storage: Literal["float16", "float32"] = "float32"
-    """Type of the numbers in the weights file."""
 
 
 def train_rrdb(request: TrainingRequest) -> Path:
@@ -145,10 +104,13 @@ class Adversaries:
             critic = Discriminator(settings.training.patch, losses.discriminator_width)
         except ValueError as error:
             raise TrainingError(f"training.{error}; choose another with --set training.patch=...") from None
+        tensors = load_vgg(losses.perceptual_network)
+        try:
+            perceptual = PerceptualLoss(tensors, losses.perceptual_network, losses.perceptual_layer)
+        except ValueError as error:
+            raise TrainingError(f"losses.{error}; correct the preset") from None
         self.critic = channels_last(critic).to(device)
-        self.perceptual = channels_last(
-            PerceptualLoss(load_vgg(losses.perceptual_network), losses.perceptual_network, losses.perceptual_layer)
-        ).to(device)
+        self.perceptual = channels_last(perceptual).to(device)
         self._fakes: dict[int, Tensor] = {}
         """What the generator made of the step's patches, by the number of the first: the critic sees the same."""
 

@@ -23,8 +23,9 @@ from srbench.datasets import Folder, cropped
 from srbench.registry import load_metric
 from srbench.types import Dataset, ImagePair, SRBenchError
 from srbench.weights.files import weights_in
-from srflow.model import SRFlow, load_srflow
+from srflow.model import SRFlow
 from srflow.train import LEVELS
+from srflow.zoo import load_srflow
 
 SIDE, SAMPLES, TEMPERATURE = 256, 4, 0.8
 RUNAWAY = 2.0

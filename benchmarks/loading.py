@@ -24,7 +24,7 @@ from srbench.config import load_preset
 from srbench.resize import downscale_uint8
 from srbench.training.patches import Patches
 from srflow import SRFlow
-from srflow.train import SRFlowPreset
+from srflow.presets import SRFlowPreset
 
 SCALE = 8
 

@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_leaves
 
 from srbench.config import load_preset
 from srflow import SRFlow
-from srflow.train import SRFlowPreset
+from srflow.presets import SRFlowPreset
 
 
 class Allocations(TorchDispatchMode):

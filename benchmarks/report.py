@@ -60,7 +60,9 @@ def _manifest(names: list[str], labels: list[str], samples: int) -> Manifest:
     metrics = tuple(metric.facts for metric in open_metrics(COLUMNS))
     facts = tuple(ModelFacts(label, label, label, projected=False, weights=None) for label in labels)
     settings = tuple(Setting(label, TEMPERATURE, None) for label in labels)
-    invocation = Invocation("python benchmarks/report.py", now(), now(), "cpu", software(), hardware("cpu"))
+    measured = tuple(metric.name for metric in metrics)
+    command, machine = "python benchmarks/report.py", (software(), hardware("cpu"))
+    invocation = Invocation(command, settings, measured, now(), now(), "cpu", *machine)
     return Manifest(FORMAT, protocol, tuple(names), metrics, facts, settings, (invocation,))
 
 

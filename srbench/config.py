@@ -36,15 +36,22 @@ def load_toml(path: Path | Traversable, cls: type[T], changes: Sequence[str] = (
     Raises ConfigError that names every fault with its path (``training.steps: missing``): unknown keys,
     missing ones, values of another type (an integer may stand for a float, nothing else is converted).
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not TOML ({error}); correct the file") from None
+    table = _read_toml(path)
     for change in changes:
         _change(table, change)
     return structure(table, cls, f"{path} with {' '.join(changes)}" if changes else str(path))
+
+
+def load_network(folder: Traversable, name: str, cls: type[T]) -> T:
+    """The table ``network`` alone of a preset that ``load_preset`` finds: enough to build what it is the size of.
+
+    Raises what ``load_preset`` raises.
+    """
+    path = _preset_path(folder, name)
+    table = _read_toml(path)
+    if not isinstance(table.get("network"), dict):
+        raise ConfigError(f"{path}: has no table network; copy it from another preset")
+    return structure(table["network"], cls, f"{path}: network")
 
 
 def load_preset(folder: Traversable, name: str, cls: type[T], changes: Sequence[str] = ()) -> T:
@@ -52,12 +59,20 @@ def load_preset(folder: Traversable, name: str, cls: type[T], changes: Sequence[
 
     Raises PresetError that lists the presets where there is none of that name, ConfigError as ``load_toml``.
     """
+    return load_toml(_preset_path(folder, name), cls, changes)
+
+
+def preset_names(folder: Traversable) -> list[str]:
+    """The presets of a folder, sorted."""
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def _preset_path(folder: Traversable, name: str) -> Path | Traversable:
     if name.endswith(".toml"):
-        return load_toml(Path(name), cls, changes)
-    presets = {entry.name.removesuffix(".toml"): entry for entry in folder.iterdir() if entry.name.endswith(".toml")}
-    if name not in presets:
-        raise PresetError(unknown("preset", name, presets))
-    return load_toml(presets[name], cls, changes)
+        return Path(name)
+    if name not in preset_names(folder):
+        raise PresetError(unknown("preset", name, preset_names(folder)))
+    return folder / f"{name}.toml"
 
 
 def to_toml(value: Any) -> str:  # noqa: ANN401 - any dataclass
@@ -80,6 +95,15 @@ def structure(table: Mapping[str, Any], cls: type[T], source: str) -> T:
     except (cattrs.BaseValidationError, *_FAULTS) as error:
         faults = "; ".join(_sentence(fault) for fault in transform_error(error, "", _describe))
         raise ConfigError(f"{source}: {faults}") from None
+
+
+def _read_toml(path: Path | Traversable) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML ({error}); correct the file") from None
 
 
 def register(kind: Any, read: Callable[[object], Any]) -> None:  # noqa: ANN401 - any type, unions among them
@@ -144,6 +168,15 @@ for _type, _allowed in {int: (int,), float: (float, int), str: (str,), bool: (bo
     _CONVERTER.register_structure_hook(_type, _exactly(*_allowed))
 
 
+def _number(value: object, _: object) -> Any:  # noqa: ANN401 - the signature that cattrs asks for
+    if type(value) not in (int, float):
+        raise TypeError(f"{value!r} is no number")
+    return value
+
+
+_CONVERTER.register_structure_hook(int | float, _number)
+
+
 def _describe(fault: BaseException, target: type | None) -> str:
     if isinstance(fault, cattrs.ForbiddenExtraKeysError):
         known = [field.name for field in fields(fault.cl)]
@@ -152,9 +185,9 @@ def _describe(fault: BaseException, target: type | None) -> str:
         return "missing"
     if get_origin(target) is Literal:
         return f"none of {', '.join(map(repr, get_args(target)))}"
-    if isinstance(fault, (TypeError, AttributeError)) and is_dataclass(target):
+    if isinstance(fault, AttributeError) or (isinstance(fault, TypeError) and is_dataclass(target)):
         return "expected a table"
-    if isinstance(fault, TypeError) and get_origin(target) is tuple and "is no" not in str(fault):
+    if isinstance(fault, TypeError) and get_origin(target) in (tuple, list) and "is no " not in str(fault):
         return "expected a list"
     return str(fault)
 

@@ -58,9 +58,8 @@ def transfer() -> Progress:
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
-        console=_STDERR,
+        console=_STDERR if _STDERR.is_terminal else Console(quiet=True),
         transient=True,
-        disable=not _STDERR.is_terminal,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -10,13 +11,14 @@ from srbench.registry import load_converter, registered
 from srbench.types import Converter
 from srbench.weights.checkpoints import read_checkpoint
 from srbench.weights.files import WeightsError, save_weights, sha256_file
+from srbench.weights.metadata import read_metadata
 from srbench.weights.table import origin
 
 
-def convert(checkpoint: Path, preset: str, out: Path, model: str | None = None) -> str:
+def convert(checkpoint: Path, preset: str, out: Path, model: str | None = None, *, address: str | None = None) -> str:
     """Write the weights file ``out`` of an official checkpoint; returns the name of the model that it is of.
 
-    A model is needed only where several recognise the checkpoint.
+    A model is needed only where several recognise the checkpoint. ``address`` is where it was downloaded from.
     Raises WeightsError where none or several do, or the tensors do not fit the preset; RegistryError, PresetError.
     """
     tensors = read_checkpoint(checkpoint)
@@ -35,10 +37,11 @@ def convert(checkpoint: Path, preset: str, out: Path, model: str | None = None) 
             f"{checkpoint}: could be of {' or '.join(fitting)}, which make different pictures of the same numbers; "
             f"say which with --as {' or --as '.join(fitting)}"
         )
-    [(found, (weights, metadata))] = fitting.items()
-    digest = sha256_file(checkpoint)
-    metadata |= origin(found, metadata["preset"], digest) | {"converted_from_sha256": digest}
-    save_weights(out, weights, metadata)
+    [(found, (weights, text))] = fitting.items()
+    metadata, digest = read_metadata(text, checkpoint), sha256_file(checkpoint)
+    known = origin(found, metadata.preset, digest, address)
+    metadata = replace(metadata, licence=known.licence, trained_on=known.trained_on, converted_from_sha256=digest)
+    save_weights(out, weights, metadata.text())
     return found
 
 

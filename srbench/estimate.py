@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from statistics import fmean
 
-from srbench.facts import setting_folder
+from srbench.facts import Setting, setting_folder
 from srbench.images import encode_png, quantize_floor
 from srbench.inference import Draw, is_stochastic, upscale
 from srbench.plan import Bench, RunSpec, open_bench
 from srbench.registry import LoadedMetric
 from srbench.run import folder_of, planned
-from srbench.run_folder import RunFolder
+from srbench.run_folder import RunFolder, check_folder
 from srbench.sampling import KEPT_SAMPLES
 from srbench.scoring import measure
 from srbench.tasks import Task
 from srbench.types import ImagePair, SRBenchError
+
+LOOKED_AT = 10
+"""How many images tell the mean size of all."""
 
 
 def estimate(spec: RunSpec) -> Iterator[str]:
@@ -27,87 +31,114 @@ def estimate(spec: RunSpec) -> Iterator[str]:
     """
     bench = open_bench(spec)
     path = folder_of(bench)
+    check_folder(path)
     folder, tasks, metrics = planned(bench, path)
-    settings = bench.manifest().settings
-    items = sum(len(bench.manifest().planned(setting)) for setting in settings)
+    asked = bench.manifest()
+    items = sum(len(asked.planned(setting)) for setting in asked.settings)
     left = sum(len(task.samplings) for task in tasks)
     to_score = sum(len(task.scorings) for task in tasks)
+    lost = [task for task in tasks if task.fault]
+    unreadable = sum(task.image in asked.planned(setting) for task in lost for setting in asked.settings)
     yield f"folder: {path}{'' if path.exists() else ' (new)'}"
-    yield f"items: {items} ({len(settings)} settings), of which {items - left} are sampled"
+    yield f"items: {items} ({len(asked.settings)} settings), of which {items - left - unreadable} are sampled"
+    yield from (f"cannot be read: {task.fault}" for task in lost)
     if to_score:
         yield f"sampled items that lack values: {to_score}"
-    if not tasks:
+    if not left and not to_score:
         yield "nothing to do"
         return
-    yield f"left to sample: {left}, to score: {left + to_score}, on {len(tasks)} images"
-    yield from _costs(bench, folder, tasks, metrics)
-
-
-def _costs(bench: Bench, folder: RunFolder, tasks: list[Task], metrics: tuple[LoadedMetric, ...]) -> Iterator[str]:
-    pair = _first_readable(bench, tasks)
-    if pair is None:
-        yield "no time can be estimated: no image can be read"
+    yield f"left to sample: {left}, to score: {left + to_score}, on {len(tasks) - len(lost)} images"
+    costs = _Costs(bench, folder, metrics)
+    try:
+        costs.look_at(tasks)
+        for setting, count in Counter(one.setting for task in tasks for one in task.samplings).items():
+            label = setting_folder(setting.model, setting.temperature)
+            yield f"  {label}: {count} x {costs.sampling(setting):.1f} s for the model"
+        minutes, size = sum(map(costs.seconds, tasks)) / 60, sum(map(costs.bytes, tasks)) / 2**20
+    except SRBenchError as error:
+        yield f"no time can be estimated: {error}"
         return
-    area = _mean_area(bench, tasks) / pair.hr[0].numel()
-    counts: dict[tuple[str, float | None], int] = {}
-    for task in tasks:
-        for sampling in task.samplings:
-            place = sampling.setting.model, sampling.setting.temperature
-            counts[place] = counts.get(place, 0) + 1
-    seconds, size = 0.0, 0.0
-    for (label, temperature), count in counts.items():
-        of_model, outputs = _seconds(bench, folder, label, temperature, pair)
-        per_image = _metric_seconds(metrics, pair) * outputs
-        seconds += count * area * (of_model + per_image)
-        size += count * area * min(outputs, KEPT_SAMPLES) * len(encode_png(quantize_floor(pair.hr)))
-        yield f"  {setting_folder(label, temperature)}: {area * of_model:.1f} s an image for the model, {count} images"
-    seconds += sum(len(task.scorings) for task in tasks) * area * _metric_seconds(metrics, pair)
-    yield f"estimated: {seconds / 60:.1f} minutes and {size / 2**20:.0f} MB on this machine, without the report"
+    yield f"estimated: {minutes:.1f} minutes and {size:.0f} MB on this machine, without the report"
 
 
-def _seconds(
-    bench: Bench, folder: RunFolder, label: str, temperature: float | None, pair: ImagePair
-) -> tuple[float, int]:
-    """Of a model for one image the size of the pair, and how many outputs it makes of it."""
-    known = [
-        one
-        for one in folder.samples.values()
-        if (one.model, one.temperature, one.failed) == (label, temperature, False)
-    ]
-    if known:
-        return fmean(one.seconds for one in known), len(known[0].outputs)
-    model = bench.models[label].model
-    count = bench.spec.samples if is_stochastic(model) else 1
-    output = upscale(model, pair.name, pair.lr, Draw(temperature or 0.0, count, 0, bench.spec.tile), bench.device)
-    return output.seconds, len(output.images)
+class _Costs:
+    """Seconds and bytes of an image of mean size, known or found out."""
 
+    def __init__(self, bench: Bench, folder: RunFolder, metrics: tuple[LoadedMetric, ...]) -> None:
+        self.bench, self.folder, self.metrics = bench, folder, metrics
+        self.area = 1.0
+        """HR pixels of the mean image, over those of the image that is measured."""
+        self._sampling: dict[Setting, float] = {}
+        self._scoring: dict[str, float] = {}
 
-def _metric_seconds(metrics: tuple[LoadedMetric, ...], pair: ImagePair) -> float:
-    """Of all metrics for one output the size of HR."""
-    start = time.perf_counter()
-    for metric in metrics:
+    def look_at(self, tasks: list[Task]) -> None:
+        """Read some images. Raises SRBenchError where none can be read."""
+        pairs, error = [], None
+        for task in tasks[:: max(len(tasks) // LOOKED_AT, 1)]:
+            try:
+                pairs.append(self.bench.dataset.read(task.image))
+            except SRBenchError as fault:
+                error = fault
+        if not pairs:
+            raise error or SRBenchError("there are no images")
+        self.pair = pairs[0]
+        self.area = fmean(pair.hr[0].numel() for pair in pairs) / pairs[0].hr[0].numel()
+        self._scoring = {metric.facts.name: self._metric(metric) for metric in self.metrics}
+
+    def sampling(self, setting: Setting) -> float:
+        """Seconds of a model for an image, all samples together. Raises SRBenchError where it fails."""
+        if setting not in self._sampling:
+            place = setting.model, setting.temperature, False
+            known = [
+                one.seconds for one in self.folder.samples.values() if (one.model, one.temperature, one.failed) == place
+            ]
+            self._sampling[setting] = fmean(known) if known else self.area * self._model(setting)
+        return self._sampling[setting]
+
+    def seconds(self, task: Task) -> float:
+        """Of all that is left to do of an image; sampling again for values of unquantised outputs is left out."""
+        sampling = sum(self.sampling(one.setting) for one in task.samplings)
+        every = sum(self._scoring.values())
+        scoring = sum(self._outputs(one.setting) * every for one in task.samplings)
+        for setting in task.scorings:
+            record = self.folder.sample(setting.model, setting.temperature, task.image)
+            if record is None:
+                continue
+            values = ((metric.facts, self.folder.score(record, metric.facts)) for metric in self.metrics)
+            lacking = [facts.name for facts, value in values if value is None or value.failed]
+            scoring += len(record.outputs) * sum(self._scoring[name] for name in lacking)
+        return sampling + scoring
+
+    def bytes(self, task: Task) -> float:
+        """Of the images that are kept of a task, as if all were as hard to compress as HR."""
+        hr = self.area * len(encode_png(quantize_floor(self.pair.hr)))
+        pair = hr * (1 + 1 / self.bench.spec.scale**2) if task.fresh else 0.0
+        return pair + hr * sum(min(self._outputs(one.setting), KEPT_SAMPLES) for one in task.samplings)
+
+    def _outputs(self, setting: Setting) -> int:
+        return self.bench.spec.samples if is_stochastic(self.bench.models[setting.model].model) else 1
+
+    def _model(self, setting: Setting) -> float:
+        draw = Draw(setting.temperature or 0.0, self._outputs(setting), 0, self.bench.spec.tile)
+        model = self.bench.models[setting.model].model
+        return upscale(model, self.pair.name, self.pair.lr, draw, self.bench.device).seconds
+
+    def _metric(self, metric: LoadedMetric) -> float:
+        """Of a metric for one output."""
+        outputs = {record.key: len(record.outputs) for record in self.folder.samples.values()}
+        known = [
+            score.seconds / outputs[score.sample]
+            for score in self.folder.scores.values()
+            if score.metric == metric.facts.name and not score.failed and outputs.get(score.sample)
+        ]
+        if known:
+            return fmean(known)
+        output = self.pair.hr.flip(-1)
+        other = ImagePair(self.pair.name, self.pair.lr, output)
         try:
-            measure(metric.metric, pair.hr.flip(-1)[None], pair)
+            measure(metric.metric, output[None], other)  # what is loaded once does not count
+            start = time.perf_counter()
+            measure(metric.metric, output[None], self.pair)
         except SRBenchError:
-            continue
-    return time.perf_counter() - start
-
-
-def _first_readable(bench: Bench, tasks: list[Task]) -> ImagePair | None:
-    for task in tasks:
-        try:
-            return bench.dataset.read(task.image)
-        except SRBenchError:
-            continue
-    return None
-
-
-def _mean_area(bench: Bench, tasks: list[Task]) -> float:
-    """Pixels of HR, of some of the images."""
-    areas = []
-    for task in tasks[:: max(len(tasks) // 10, 1)]:
-        try:
-            areas.append(bench.dataset.read(task.image).hr[0].numel())
-        except SRBenchError:
-            continue
-    return fmean(areas)
+            return 0.0
+        return self.area * (time.perf_counter() - start)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
 from srbench.facts import COLUMNS, Manifest, setting_label
 from srbench.inference import choose_device
+from srbench.models import LoadedModel, wrap_model
 from srbench.models import load_model as load_by_name
-from srbench.models import wrap_model
 from srbench.plan import Bench, RunSpec, add_model, checked, open_dataset, open_metrics
 from srbench.results import ResultTable, rows_of
 from srbench.run import run_bench, score_run
@@ -40,11 +41,14 @@ class Results:
     [{'model': 'bicubic', 'temperature': nan, 'psnr': 22.58, ...}]
     """
 
-    def __init__(self, folder: str | Path, failures: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: str | Path, failures: Sequence[str] = (), models: Mapping[str, LoadedModel] | None = None
+    ) -> None:
         self.folder = Path(folder)
         self.failures = tuple(failures)
         """One line for everything that could not be read, sampled or measured."""
         self._run = RunFolder.read(self.folder)
+        self._models = models or {}
         self._temporary: TemporaryDirectory[str] | None = None
 
     @property
@@ -102,13 +106,19 @@ class Results:
         return write_report([target], tuple(formats)).files[0]
 
     def score(self, *metrics: str, device: str = "auto", progress: Progress = silent) -> Results:
-        """Add metrics from the kept images; models run only where images were not kept."""
-        outcome = score_run(self.folder, metrics, device, progress)
+        """Add metrics, by name, from the kept images; models run only where images were not kept, or not all.
+
+        Returns results with the new columns. Raises SRBenchError for an unknown metric.
+        """
+        outcome = score_run(self.folder, metrics, device, progress, self._models)
         return self._again(outcome.failures)
 
     def verify(self, *, resample: int = 0, device: str = "auto", progress: Progress = silent) -> Findings:
-        """Check the folder against itself and measure its images again: see ``srbench verify``."""
-        return verify_run(self.folder, resample=resample, device=device, progress=progress)
+        """Hash all files and measure all kept images again, as ``srbench verify`` does; sample some items again.
+
+        ``verify().proven`` says whether all is as the table has it, ``text()`` what is not.
+        """
+        return verify_run(self.folder, resample=resample, device=device, progress=progress, models=self._models)
 
     def __repr__(self) -> str:
         lines = [setting_label(one.model, one.temperature) for one in self.manifest.settings]
@@ -132,22 +142,25 @@ class Results:
         return target
 
     def _again(self, failures: Sequence[str]) -> Results:
-        results = Results(self.folder, failures)
+        results = Results(self.folder, failures, self._models)
         results._temporary = self._temporary
         return results
 
 
 def evaluate(
-    models: Sequence[object] | Mapping[str, object], data: str | Path | Dataset = "photos", *, scale: int,
-    temperature: float | Sequence[float] = 0.8, samples: int = 5, seed: int = 0, metrics: Sequence[str] = COLUMNS,
+    models: object, data: str | Path | Dataset = "photos", *, scale: int,
+    temperature: float | Iterable[float] = 0.8, samples: int = 5, seed: int = 0,
+    metrics: str | Iterable[str] = COLUMNS,
     limit: int | None = None, crop: int | None = None, tile: int | None = None, device: str = "auto",
     out: str | Path | None = None, progress: Progress = silent,
 ) -> Results:  # fmt: skip
     """Measure models on a data set: what ``srbench run`` does, without printing anything.
 
-    ``models`` are names as on the command line, or objects of your own: any callable or ``nn.Module`` that maps
-    (n, 3, h, w) in [0, 1] to (n, 3, s*h, s*w), or one with ``sample`` that draws (``srbench.types``). A mapping gives
-    them labels. ``data`` is the name of a data set, a folder of HR images, or an object (``srbench.types.Dataset``).
+    ``models`` is a list of names as on the command line and of objects of your own, or a dictionary that gives them
+    labels. An object is any callable or ``nn.Module`` that maps (n, 3, h, w) in [0, 1] to (n, 3, s*h, s*w), or one
+    with ``sample`` that draws (``srbench.types``). ``data`` is the name of a data set, a folder of HR images, or an
+    object (``srbench.types.Dataset``); ``metrics`` are names. ``limit`` takes the first images only, ``crop`` their
+    centres (in HR pixels), ``tile`` upscales in tiles of this side (in LR pixels).
     Without ``out`` the run folder is temporary and goes with the results; with it, a folder that is there is resumed.
     Images or values that fail are named in ``results.failures``; raises SRBenchError where nothing can be measured.
 
@@ -156,21 +169,24 @@ def evaluate(
     ...     return torch.nn.functional.interpolate(lr, scale_factor=8)
     >>> results = evaluate({"nearest": nearest}, "photos", scale=8, limit=1, metrics=["psnr"])
     >>> float(results.table["psnr"].round(2).iloc[0])
-    22.12
+    21.64
     """
     temporary = TemporaryDirectory(prefix="srbench-") if out is None else None
-    temperatures = (float(temperature),) if isinstance(temperature, int | float) else tuple(map(float, temperature))
+    named = _named(models)
     spec = RunSpec(
-        models=tuple(thing for thing in models if isinstance(thing, str)) if not isinstance(models, Mapping) else (),
+        models=tuple(_text(label, thing) for label, thing in named),
         scale=scale, data=str(data) if isinstance(data, str | Path) else None, limit=limit, crop=crop,
-        metrics=tuple(metrics), temperatures=temperatures, samples=samples, seed=seed, device=device, tile=tile,
+        metrics=(metrics,) if isinstance(metrics, str) else tuple(metrics),
+        temperatures=tuple(map(float, temperature if isinstance(temperature, Iterable) else (temperature,))),
+        samples=samples, seed=seed, device=device, tile=tile,
         out=str(Path(temporary.name) / "run" if temporary else out),
     )  # fmt: skip
-    bench = _opened(checked(spec, "evaluate"), models, data)
-    outcome = run_bench(bench, progress)
+    bench = _opened(checked(spec, "evaluate"), named, data)
+    foreign = not isinstance(data, str | Path) or not all(isinstance(thing, str) for _, thing in named)
+    outcome = run_bench(bench, progress, command=_call(spec, data) if foreign else None)
     if not outcome.usable:
         raise EvaluationError(f"nothing could be measured: {'; '.join(outcome.failures) or 'there are no images'}")
-    results = Results(outcome.folder, outcome.failures)
+    results = Results(outcome.folder, outcome.failures, bench.models)
     results._temporary = temporary
     return results
 
@@ -188,23 +204,44 @@ def load_model(name: str, scale: int, device: str = "auto") -> Any:  # noqa: ANN
     return load_by_name(name, scale, choose_device(device)).model
 
 
-def _opened(spec: RunSpec, models: Sequence[object] | Mapping[str, object], data: str | Path | Dataset) -> Bench:
+def _named(models: object) -> list[tuple[str | None, object]]:
+    """Models with their labels, where they were given one. A single model need not be in a list."""
+    if isinstance(models, Mapping):
+        named = list(models.items())
+    elif isinstance(models, Sequence) and not isinstance(models, str | nn.Module):
+        named = [(None, thing) for thing in models]
+    else:
+        named = [(None, models)]
+    if not named:
+        raise EvaluationError("no models; name at least one")
+    return named
+
+
+def _text(label: str | None, thing: object) -> str:
+    """A model as the command line has it; an object by the name of its function or class."""
+    name = thing if isinstance(thing, str) else getattr(thing, "__qualname__", type(thing).__qualname__)
+    return str(name) if label is None else f"{label}={name}"
+
+
+def _opened(spec: RunSpec, named: Sequence[tuple[str | None, object]], data: str | Path | Dataset) -> Bench:
     device = choose_device(spec.device)
     dataset = open_dataset(spec) if isinstance(data, str | Path) else open_dataset(spec, data)
     bench = Bench(spec, device, dataset, {}, open_metrics(spec.metrics))
-    named = list(models.items()) if isinstance(models, Mapping) else [(None, thing) for thing in _listed(models)]
     for label, thing in named:
         if isinstance(thing, str):
-            loaded = load_by_name(thing, spec.scale, device)
-            loaded = loaded if label is None else replace(loaded, label=label, spec=f"{label}={thing}")
+            loaded = load_by_name(thing if label is None else f"{label}={thing}", spec.scale, device)
         else:
             loaded = wrap_model(thing, spec.scale, device, label)
         add_model(bench.models, loaded)
-    if not bench.models:
-        raise EvaluationError("no models; name at least one")
     return bench
 
 
-def _listed(models: object) -> Sequence[object]:
-    """A single model is a list of one: a string must not be taken apart."""
-    return models if isinstance(models, Sequence) and not isinstance(models, str) else [models]
+def _call(spec: RunSpec, data: str | Path | Dataset) -> str:
+    """The call that made a run, for its record where no command line could: models and data are objects."""
+    given = {
+        "scale": spec.scale, "temperature": list(spec.temperatures), "samples": spec.samples, "seed": spec.seed,
+        "metrics": list(spec.metrics), "limit": spec.limit, "crop": spec.crop, "tile": spec.tile, "out": spec.out,
+    }  # fmt: skip
+    named = str(data) if isinstance(data, str | Path) else f"<{type(data).__qualname__} {data.name}>"
+    options = ", ".join(f"{name}={value!r}" for name, value in given.items() if value is not None)
+    return f"srbench.evaluate({list(spec.models)!r}, {named!r}, {options})"

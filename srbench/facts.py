@@ -10,6 +10,8 @@ FORMAT = 2
 """Of a run folder. A folder of another format is not read."""
 
 
+RESERVED = ("hr", "lr")
+"""Labels that no model may have: the folders of the pairs."""
 COLUMNS = ("psnr", "ssim", "lpips", "lr_psnr", "niqe", "brisque", "pique", "sigma")
 """The metrics of the suite, in the order of the table."""
 
@@ -88,6 +90,10 @@ class Invocation:
     """One command, or one call of the library, that measured something."""
 
     command: str
+    settings: tuple[Setting, ...]
+    """What it asked for."""
+    metrics: tuple[str, ...]
+    """Of which it measured all that the folder lacked, whoever had asked for the samples."""
     started: str
     finished: str | None
     """None while it works, or where it was killed."""

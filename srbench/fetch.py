@@ -31,7 +31,7 @@ def fetch(name: str, sha256: str | None = None) -> Path:
         part = _part(name, address)
         try:
             _download(address, part, entry.file)
-            return _keep_download(name, entry, part, sha256)
+            return _keep_download(name, entry, part, sha256, address)
         except (DownloadError, WeightsTableError) as error:
             tried.append(f"{address} {error}")
     answers = "; ".join(tried) or "no address is known"
@@ -49,7 +49,7 @@ def add(name: str, source: str, sha256: str | None = None) -> Path:
             return _keep(name, entry, Path(source), sha256)
         part = _part(name, source)
         _download(source, part, entry.file)
-        return _keep_download(name, entry, part, sha256)
+        return _keep_download(name, entry, part, sha256, source)
     except (DownloadError, WeightsTableError) as error:
         raise WeightsTableError(f"{source} {error}") from None
 
@@ -64,15 +64,15 @@ def _download(address: str, part: Path, file: str) -> None:
         download(address, part, lambda done, total: bar.update(task, completed=done, total=total))
 
 
-def _keep_download(name: str, entry: ReleasedWeights, part: Path, sha256: str | None) -> Path:
+def _keep_download(name: str, entry: ReleasedWeights, part: Path, sha256: str | None, address: str) -> Path:
     """A complete download is used up: what it was worth is either kept as weights or worth nothing."""
     try:
-        return _keep(name, entry, part, sha256)
+        return _keep(name, entry, part, sha256, address)
     finally:
         part.unlink()
 
 
-def _keep(name: str, entry: ReleasedWeights, source: Path, sha256: str | None) -> Path:
+def _keep(name: str, entry: ReleasedWeights, source: Path, sha256: str | None, address: str | None = None) -> Path:
     """Unpack, check and convert a file into the cache. Raises WeightsTableError: what to say after the source."""
     cache_folder("weights").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache_folder("weights")) as folder:
@@ -87,7 +87,7 @@ def _keep(name: str, entry: ReleasedWeights, source: Path, sha256: str | None) -
                 f"has sha256 {digest} instead of {wanted}; get another copy, or trust it with --sha256 {digest}"
             )
         try:
-            convert(file, entry.preset, cached_path(name), entry.model)
+            convert(file, entry.preset, cached_path(name), entry.model, address=address)
         except SRBenchError as error:
             raise WeightsTableError(f"gave {str(error).replace(str(file), entry.file)}") from None
     return cached_path(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import warnings
@@ -16,6 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from srbench.decoding import FAULTS, decoded
 from srbench.types import SRBenchError
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
@@ -49,14 +51,12 @@ def read_uint8(path: Path) -> Tensor:
 
 def _open(path: Path) -> Image.Image:
     try:
-        with Image.open(path) as file:
-            file.load()
-            return ImageOps.exif_transpose(file)
+        return ImageOps.exif_transpose(decoded(path.read_bytes()))
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file") from None
     except UnidentifiedImageError:
         raise ImageError(f"{path}: not a picture; PNG, JPEG, WebP, TIFF and BMP are read") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except FAULTS as error:
         raise ImageError(f"{path}: damaged picture ({error}); replace the file") from None
 
 
@@ -129,10 +129,22 @@ def replaced_whole(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        yield temporary
+        with full_disk_named(path):
+            yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def full_disk_named(path: Path) -> Iterator[None]:
+    """Where a disk is full, say so of ``path``: a file that is open does not tell its name."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            error.filename = str(path)
+        raise
 
 
 def quantize_floor(pictures: Tensor) -> Tensor:

@@ -17,12 +17,13 @@ import cattrs
 import torch
 
 from srbench.config import ConfigError, structure
-from srbench.facts import FORMAT, Manifest, setting_folder
+from srbench.facts import FORMAT, RESERVED, Manifest, setting_folder
 from srbench.images import write_whole
 from srbench.names import is_file_name
 from srbench.types import SRBenchError
 
 FILE = "manifest.json"
+_MOST_DIGITS = 12
 
 _PACKAGES = (
     "sr-bench",
@@ -44,10 +45,19 @@ class ManifestError(SRBenchError):
 
 def write_manifest(run: Path, manifest: Manifest) -> None:
     """Write ``manifest.json`` of the folder ``run``, whole, unless it says that already."""
-    content = (json.dumps(cattrs.unstructure(manifest), indent=1, allow_nan=False) + "\n").encode()
+    if not is_written(run, manifest):
+        write_whole(run / FILE, content_of(manifest))
+
+
+def is_written(run: Path, manifest: Manifest) -> bool:
+    """Does the file in the folder ``run`` say the same?"""
     path = run / FILE
-    if not (path.exists() and path.read_bytes() == content):
-        write_whole(path, content)
+    return path.exists() and path.read_bytes() == content_of(manifest)
+
+
+def content_of(manifest: Manifest) -> bytes:
+    """The bytes of ``manifest.json``."""
+    return (json.dumps(cattrs.unstructure(manifest), indent=1, allow_nan=False) + "\n").encode()
 
 
 def read_manifest(run: Path) -> Manifest:
@@ -58,7 +68,7 @@ def read_manifest(run: Path) -> Manifest:
     """
     path = run / FILE
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except OSError:
         raise ManifestError(f"{run}: no run in it ({FILE} is missing); name the folder that srbench run made") from None
     except (ValueError, RecursionError) as error:
@@ -76,6 +86,10 @@ def read_manifest(run: Path) -> Manifest:
     return manifest
 
 
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
 def _other_format(run: Path, facts: dict[str, Any]) -> ManifestError:
     command = facts.get("command")
     if "keys" in facts and isinstance(command, str):
@@ -89,14 +103,31 @@ def _other_format(run: Path, facts: dict[str, Any]) -> ManifestError:
 
 def _contradiction(manifest: Manifest) -> str:
     """What no run would have written; empty where all is well."""
-    labels, images = [model.label for model in manifest.models], manifest.images
+    if not (manifest.metrics and manifest.settings):
+        return "no metric or no model"
+    if manifest.protocol.scale < 1 or manifest.protocol.samples < 1:
+        return "scale and samples have to be 1 or more"
+    if any(not 0 <= metric.digits <= _MOST_DIGITS for metric in manifest.metrics):
+        return f"a metric is printed with 0 to {_MOST_DIGITS} decimals"
+    return _unusable_names(manifest) or _unusable_settings(manifest)
+
+
+def _unusable_names(manifest: Manifest) -> str:
+    labels = [model.label for model in manifest.models]
     names = [metric.name for metric in manifest.metrics]
-    for kind, values in (("a model", labels), ("an image", images), ("a metric", names)):
-        if unusable := [value for value in values if not is_file_name(value)]:
-            return f"{unusable[0]!r} is no name of {kind}"
+    for kind, values in (("a model", labels), ("an image", list(manifest.images)), ("a metric", names)):
+        for value in values:
+            if not is_file_name(value) or (kind == "a model" and value.casefold() in RESERVED):
+                return f"{value!r} is no name of {kind}"
         if len(set(values)) < len(values):
             return f"{kind} is there twice"
-    for setting in manifest.settings:
+    return ""
+
+
+def _unusable_settings(manifest: Manifest) -> str:
+    labels = {model.label for model in manifest.models}
+    asked = [setting for invocation in manifest.invocations for setting in invocation.settings]
+    for setting in (*manifest.settings, *asked):
         if setting.model not in labels:
             return f"a setting of {setting.model!r}, which is no model of it"
         if setting.temperature is not None and not 0 <= setting.temperature < math.inf:
@@ -104,11 +135,7 @@ def _contradiction(manifest: Manifest) -> str:
         if setting.limit is not None and setting.limit < 1:
             return f"{setting.limit} is no number of images"
     folders = [setting_folder(setting.model, setting.temperature) for setting in manifest.settings]
-    if len(set(folders)) < len(folders):
-        return "two settings share a folder"
-    if manifest.protocol.scale < 1 or manifest.protocol.samples < 1:
-        return "scale and samples have to be 1 or more"
-    return ""
+    return "two settings share a folder" if len(set(folders)) < len(folders) else ""
 
 
 def software() -> dict[str, str]:
@@ -119,6 +146,7 @@ def software() -> dict[str, str]:
             versions[package] = version(package)
         except PackageNotFoundError:
             versions[package] = "not installed"
+    versions["torch"] = torch.__version__  # with the kind of its build, which the installed metadata may leave out
     commit = _source_commit()
     return versions if commit is None else versions | {"srbench source": commit}
 

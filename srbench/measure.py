@@ -18,7 +18,7 @@ from torch import Tensor
 
 from srbench.facts import COLUMNS, MetricFacts
 from srbench.folders import pictures_in
-from srbench.images import quantize_floor, read_image
+from srbench.images import quantize_floor, read_uint8
 from srbench.plan import open_metrics
 from srbench.precomputed import ResultFolder
 from srbench.records import Value
@@ -42,9 +42,20 @@ class Measured:
     failures: tuple[str, ...]
 
     def mean(self, metric: str) -> float:
-        """Over images, of the means over samples; NaN where there is no value."""
-        found = [_one(by_metric[metric]) for by_metric in self.values.values() if metric in by_metric]
-        return fmean(found) if found else math.nan
+        """Over images, of the means over samples, as in the table of a run: values that are not finite are left out.
+
+        Where all are, it is such a value; where there is none, NaN.
+        """
+        found = self._of(metric)
+        finite = [value for value in found if math.isfinite(value)]
+        return fmean(finite) if finite else found[0] if found else math.nan
+
+    def count(self, metric: str) -> int:
+        """How many images are in a mean."""
+        return sum(map(math.isfinite, self._of(metric)))
+
+    def _of(self, metric: str) -> list[float]:
+        return [_one(by_metric[metric]) for by_metric in self.values.values() if metric in by_metric]
 
     def table(self) -> Table:
         """For the terminal."""
@@ -59,6 +70,9 @@ class Measured:
         means = [self.mean(metric.name) for metric in self.metrics]
         shown = [f"{mean:.{m.digits}f}" if mean == mean else "–" for mean, m in zip(means, self.metrics, strict=True)]
         table.add_row(f"mean of {len(self.values)}", *shown)
+        counts = [self.count(metric.name) for metric in self.metrics]
+        if any(count < len(self.values) for count in counts):
+            table.add_row("finite values", *map(str, counts))
         return table
 
     def csv(self) -> str:
@@ -76,10 +90,11 @@ class Measured:
         return text.getvalue().rstrip("\n")
 
     def json(self) -> str:
-        """Signatures, means and the values of every image; values that are not finite are texts."""
+        """Signatures, means and over how many images, the values of every image; such as are not finite are texts."""
         facts = {
             "signatures": {metric.name: metric.signature for metric in self.metrics},
             "mean": {metric.name: self.mean(metric.name) for metric in self.metrics},
+            "finite": {metric.name: self.count(metric.name) for metric in self.metrics},
             "images": self.values,
             "failures": self.failures,
         }
@@ -104,23 +119,35 @@ def measure_folder(
     for done, (name, path) in enumerate(references.items()):
         progress(Step(done, len(references), name))
         values[name] = {}
+        faults: list[str] = []
         try:
-            hr = _eight_bits(read_image(path))
-            # Without --lr no chosen metric looks at LR.
-            small = hr if low is None else _eight_bits(read_image(low[name]))
-            pair, outputs = ImagePair(name, small, hr), quantize_floor(results.read(name))
+            pair, outputs = _read(results, name, path, None if low is None else low[name])
         except SRBenchError as error:
-            failures.append(str(error))
-            progress(Step(done, len(references), "", str(error)))
-            continue
-        for metric in metrics:
-            try:
-                values[name][metric.facts.name] = measure(metric.metric, outputs, pair)
-            except SRBenchError as error:
-                failures.append(str(error))
-                progress(Step(done, len(references), "", str(error)))
+            faults.append(str(error))
+        else:
+            for metric in metrics:
+                seen = outputs if metric.unquantised else quantize_floor(outputs)
+                try:
+                    values[name][metric.facts.name] = measure(metric.metric, seen, pair)
+                except SRBenchError as error:
+                    faults.append(str(error))
+        for fault in faults:
+            progress(Step(done, len(references), "", fault))
+        failures += faults
     progress(Step(len(references), len(references), ""))
     return Measured(tuple(metric.facts for metric in metrics), values, tuple(failures))
+
+
+def _read(results: ResultFolder, name: str, hr: Path, lr: Path | None) -> tuple[ImagePair, Tensor]:
+    """The pair of a name, 8-bit as in a run, and the images (n, 3, H, W) to be measured against it."""
+    reference = read_uint8(hr).float() / 255
+    # Without LR images no chosen metric looks at any.
+    pair = ImagePair(name, reference if lr is None else read_uint8(lr).float() / 255, reference)
+    outputs = results.read(name)
+    if outputs.shape[-2:] != reference.shape[-2:]:
+        sizes = [f"{image.shape[-2]}x{image.shape[-1]}" for image in (outputs, reference)]
+        raise MeasureError(f"{name}: the image is {sizes[0]} and the reference {sizes[1]}; both must have one size")
+    return pair, outputs
 
 
 def _chosen(names: Sequence[str] | None, lr: Path | None) -> tuple[LoadedMetric, ...]:
@@ -139,20 +166,15 @@ def _check_partners(
     ref: Path,
     lr: Path | None,
 ) -> None:
-    made = set(results.names)
     faults = [
-        (images, [name for name in references if name not in made]),
-        (ref, [name for name in sorted(made) if name not in references]),
+        (images, [name for name in references if name not in results]),
+        (ref, results.others(references)),
     ]
     if low is not None and lr is not None:
         faults.append((lr, [name for name in references if name not in low]))
     listed = [f"{folder} lacks {', '.join(missing)}" for folder, missing in faults if missing]
     if listed:
         raise MeasureError(f"images are paired by name, but {'; '.join(listed)}; add or remove images")
-
-
-def _eight_bits(image: Tensor) -> Tensor:
-    return quantize_floor(image).float() / 255
 
 
 def _one(value: Value) -> float:

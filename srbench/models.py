@@ -22,9 +22,12 @@ import hashlib
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -35,7 +38,8 @@ from srbench.precomputed import ResultFolder
 from srbench.registry import Plugin, RegistryError, call, find_plugin, registered, source_digest
 from srbench.source import package_digest
 from srbench.types import PrecomputedResults, SRBenchError, SRModel, StochasticSRModel, Weighted, WeightsInfo
-from srbench.weights.files import WeightsError, weights_in
+from srbench.weights.files import WeightsError, load_weights, weights_in
+from srbench.weights.metadata import read_metadata
 from srbench.weights.table import cached_path, released_weights
 
 SCALES = (2, 3, 4, 8)
@@ -137,18 +141,35 @@ def load_model(text: str, scale: int, device: str) -> LoadedModel:
     return _ready(spec.label or _label(spec, plugin, weights), text, model, code, scale, device, spec.transforms)
 
 
+def scale_of(text: str) -> int | None:
+    """The scale that the model a user typed is made for, where its weights or its class say one; else None.
+
+    Raises what ``load_model`` raises where the name stands for nothing.
+    """
+    spec = ModelSpec.parse(text)
+    if spec.is_folder:
+        return None
+    if not spec.weights:
+        scale = getattr(find_plugin("models", spec.name).factory, "scale", None)
+        return scale if type(scale) is int else None
+    path = _weights_file(spec)
+    return read_metadata(load_weights(path)[1], path).scale if path.suffix == ".safetensors" else None
+
+
 def wrap_model(thing: object, scale: int, device: str, label: str | None = None) -> LoadedModel:
     """A model that is an object of this process: anything callable, or with ``sample`` or ``read``.
 
-    Its code counts where it comes from a file, and its parameters where it is an ``nn.Module``; an object of neither is
-    taken to be another one in every process, so that its results are never mistaken for those of a changed one.
+    Its code counts where it comes from a file, with the parameters of an ``nn.Module`` and plain attributes (numbers,
+    texts); an object without such code, or that holds anything else, is taken to be another one in every process, so
+    that its results are never mistaken for those of a changed one.
     Raises RegistryError for what is no model.
     """
     if not (callable(thing) or isinstance(thing, StochasticSRModel | PrecomputedResults)):
         raise RegistryError(f"{thing!r} is no model; give a name, a callable, or an object with a method sample")
     made_by = thing if hasattr(thing, "__qualname__") else type(thing)
     name = re.sub("[^A-Za-z0-9._+-]", "", getattr(made_by, "__qualname__", "").rpartition(".")[2]) or "model"
-    code = source_digest(thing) or f"object {id(thing)} of {_PROCESS}"
+    code, held = source_digest(thing), _held(thing)
+    code = _identity(thing) if code is None or held is None else f"{code} {held}"
     model: Any = thing if getattr(thing, "scale", None) == scale else _Scaled(thing, scale)
     return _ready(label or name, f"python {getattr(made_by, '__module__', '')}.{name}", model, code, scale, device, ())
 
@@ -169,8 +190,49 @@ def ready_models(name: str) -> dict[int, LoadedModel]:
     return ready
 
 
-_PROCESS = hashlib.sha256(str(torch.initial_seed()).encode()).hexdigest()
-"""Tells this process from others."""
+_PROCESS = uuid4().hex
+"""Tells this process from others, whatever random seed it was given."""
+_NUMBERS: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+_NEXT = count()
+
+
+_PLAIN = (int, float, str, bytes, Path, torch.dtype, torch.Size, type(None))
+_OF_TORCH = frozenset(vars(nn.Module()))
+
+
+def _held(thing: object) -> str | None:
+    """What an object holds besides its code and parameters, as text; None where that cannot be told."""
+    if callable(thing) and hasattr(thing, "__code__"):  # a function
+        cells = [cell.cell_contents for cell in getattr(thing, "__closure__", None) or ()]
+        return _plain([cells, getattr(thing, "__defaults__", None), getattr(thing, "__kwdefaults__", None)])
+    if isinstance(thing, nn.Module):
+        return _plain(
+            [[name, {key: value for key, value in vars(one).items() if key not in _OF_TORCH}]
+             for name, one in thing.named_modules()]
+        )  # fmt: skip
+    return _plain(vars(thing)) if hasattr(thing, "__dict__") else None
+
+
+def _plain(value: object) -> str | None:
+    if isinstance(value, _PLAIN):
+        return repr(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name) for field in fields(value)}
+    if isinstance(value, dict):
+        value = [[key, one] for key, one in value.items()]
+    if not isinstance(value, list | tuple):
+        return None
+    parts = [_plain(one) for one in value]
+    return None if None in parts else f"[{', '.join(map(str, parts))}]"
+
+
+def _identity(thing: Any) -> str:  # noqa: ANN401 - any object
+    """Text that no other object has, here or in another process; an address would, once its object is gone."""
+    try:
+        number = _NUMBERS[thing] if thing in _NUMBERS else _NUMBERS.setdefault(thing, next(_NEXT))
+    except TypeError:  # neither hashable nor weakly referenced
+        number = next(_NEXT)
+    return f"object {number} of {_PROCESS}"
 
 
 class _Scaled:
@@ -189,7 +251,7 @@ class _Scaled:
 def _ready(
     label: str,
     text: str,
-    model: Any,  # noqa: ANN401
+    model: Any,  # noqa: ANN401 - of any kind
     code: str,
     scale: int,
     device: str,

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from srbench.datasets import Folder, PairedFolders, cropped, lr_origin
-from srbench.facts import COLUMNS, FORMAT, Manifest, ModelFacts, Protocol, Setting
+from srbench.facts import COLUMNS, FORMAT, RESERVED, Manifest, ModelFacts, Protocol, Setting
 from srbench.inference import choose_device, is_stochastic
 from srbench.models import LoadedModel, load_model
 from srbench.names import is_file_name, unknown
@@ -17,8 +17,6 @@ from srbench.registry import LoadedMetric, load_dataset, open_metric, registered
 from srbench.source import package_digest
 from srbench.types import Dataset, SRBenchError
 
-RESERVED = ("hr", "lr")
-"""Labels that no model may have: the folders of the pairs."""
 SUITE = "srflow@1"
 """Name and version of the protocol. The version rises when any of its numbers would change."""
 

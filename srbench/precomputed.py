@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor
 from srbench.folders import pictures_in
 from srbench.images import read_image
 from srbench.types import SRBenchError
+
+_SAMPLE = re.compile(r"(.+)_sample(\d+)", re.DOTALL)
 
 
 class ResultFolder:
@@ -23,11 +26,19 @@ class ResultFolder:
     def __init__(self, folder: Path, scale: int) -> None:
         self.folder, self.scale = folder, scale
         self.files = pictures_in(folder)
+        self._samples: dict[str, dict[int, Path]] = {}
+        for stem, path in self.files.items():
+            if match := _SAMPLE.fullmatch(stem):
+                self._samples.setdefault(match[1], {})[int(match[2])] = path
 
-    @property
-    def names(self) -> list[str]:
-        """Names that there are results of: a file's own, and the one that it is a sample of."""
-        return list(dict.fromkeys(re.sub(r"_sample\d+$", "", stem) for stem in self.files))
+    def __contains__(self, name: str) -> bool:
+        """Is there a result of that name?"""
+        return name in self.files or name in self._samples
+
+    def others(self, names: Collection[str]) -> list[str]:
+        """Its files, without endings, that are a result of none of these names."""
+        samples = ((stem, _SAMPLE.fullmatch(stem)) for stem in self.files if stem not in names)
+        return [stem for stem, match in samples if match is None or match[1] not in names]
 
     def read(self, name: str) -> Tensor:
         """(n, 3, s*h, s*w) in [0, 1], samples in order of their numbers.
@@ -49,8 +60,7 @@ class ResultFolder:
     def _paths(self, name: str) -> list[Path]:
         if name in self.files:
             return [self.files[name]]
-        sample = re.compile(re.escape(name) + r"_sample(\d+)")
-        numbered = {int(match[1]): path for stem, path in self.files.items() if (match := sample.fullmatch(stem))}
+        numbered = self._samples.get(name)
         if not numbered:
             raise SRBenchError(f"{self.folder}: no result named {name}; add {name}.png")
         return [numbered[number] for number in sorted(numbered)]

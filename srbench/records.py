@@ -77,6 +77,11 @@ class PairRecord(_Record):
     lr: ImageDigest | None
     hr: ImageDigest | None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.failed and (self.lr is None or self.hr is None):
+            raise ValueError("neither LR and HR nor an error")
+
 
 @dataclass(frozen=True)
 class SampleRecord(_Record):
@@ -99,6 +104,10 @@ class SampleRecord(_Record):
         super().__post_init__()
         if not is_file_name(self.model):
             raise ValueError(f"{self.model!r} is no label of a model")
+        if not self.failed and not self.outputs:
+            raise ValueError("neither outputs nor an error")
+        if any(output.sha256 is not None for output in self.outputs[self.kept :]):
+            raise ValueError("of the outputs others than the first were kept")
 
     @property
     def drawn(self) -> bool:
@@ -128,6 +137,11 @@ class ScoreRecord(_Record):
     """Key of the sample record."""
     seconds: float
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.failed and self.value is None:
+            raise ValueError("neither a value nor an error")
+
 
 Record = TypeVar("Record", PairRecord, SampleRecord, ScoreRecord)
 
@@ -147,7 +161,7 @@ def to_line(record: PairRecord | SampleRecord | ScoreRecord) -> str:
 
 def from_line(line: str, cls: type[Record]) -> Record:
     """The inverse of ``to_line``. Raises ValueError that says what is wrong with a line."""
-    facts = json.loads(line)
+    facts = json.loads(line, parse_constant=_refuse)
     if not isinstance(facts, dict):
         raise ValueError("not an object")
     try:
@@ -203,6 +217,10 @@ def drop_torn_lines(folder: Path) -> None:
                 end = content.rfind(b"\n") + 1
                 if end < len(content):
                     file.truncate(end)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _to_json(value: Value | None) -> Any:  # noqa: ANN401 - what JSON holds

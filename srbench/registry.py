@@ -153,7 +153,8 @@ def source_digest(thing: object) -> str | None:
         file = Path(inspect.getsourcefile(subject) or "")
     except TypeError:
         return None
-    if not file.is_file() or subject.__qualname__.endswith("<lambda>"):
+    known = getattr(sys.modules.get(subject.__module__), "__file__", None)  # not of code that was executed as text
+    if not file.is_file() or known is None or subject.__qualname__.endswith("<lambda>"):
         return None
     return _code(subject, (), file.parent)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from srbench.facts import COLUMNS, MetricFacts, setting_folder
-from srbench.records import SampleRecord, Value
+from srbench.records import SampleRecord, ScoreRecord, Value
 from srbench.run_folder import RunFolder
 from srbench.statistics import mean_interval
 from srbench.types import SRBenchError
@@ -70,6 +70,12 @@ def _row(folder: RunFolder, sample: SampleRecord) -> Row:
     scores = [folder.score(sample, metric) for metric in folder.manifest.metrics]
     there = [score for score in scores if score is not None]
     values = {score.metric: score.value for score in there if score.value is not None}
+    for name, value in values.items():
+        if isinstance(value, list) and len(value) != len(sample.outputs):
+            raise ResultsError(
+                f"{folder.path / ScoreRecord.FILE}: {name} of {sample.model} on {sample.image} has {len(value)} values "
+                f"for {len(sample.outputs)} samples; run again with another --out"
+            )
     return Row(sample, sample.model, values, sum(score.seconds for score in there))
 
 

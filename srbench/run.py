@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from srbench.facts import Invocation, Manifest
+from srbench.facts import Invocation, Manifest, Setting
 from srbench.inference import choose_device
-from srbench.manifest import FILE, ManifestError, hardware, now, read_manifest, software
+from srbench.manifest import FILE, ManifestError, hardware, is_written, now, read_manifest, software
+from srbench.models import LoadedModel
 from srbench.plan import Bench, RunSpec, open_bench, open_metrics
 from srbench.registry import LoadedMetric, open_metric
 from srbench.run_folder import RunFolder, joined, writing
@@ -47,14 +48,14 @@ def run(spec: RunSpec, progress: Progress = silent) -> Outcome:
     return run_bench(open_bench(spec), progress)
 
 
-def run_bench(bench: Bench, progress: Progress = silent) -> Outcome:
-    """The same of what is already open."""
+def run_bench(bench: Bench, progress: Progress = silent, command: str | None = None) -> Outcome:
+    """The same of what is already open; ``command`` is noted in place of the command line of its spec."""
     path = folder_of(bench)
     with writing(path):
         folder, tasks, metrics = planned(bench, path)
         session = Session(folder, metrics, dict(bench.models), bench.dataset, bench.device, progress)
-        _work(session, tasks, bench.spec.command())
-    asked = bench.manifest()
+        asked = bench.manifest()
+        _work(session, tasks, command or bench.spec.command(), asked.settings)
     items = sum(len(asked.planned(setting)) for setting in asked.settings)
     return _outcome(session, items)
 
@@ -72,9 +73,13 @@ def planned(bench: Bench, path: Path) -> tuple[RunFolder, list[Task], tuple[Load
     return folder, plan_tasks(folder, names, bench.pair_key, bench.models, asked.settings, metrics), metrics
 
 
-def score_run(path: Path, names: Sequence[str], device: str = "auto", progress: Progress = silent) -> Outcome:
+def score_run(
+    path: Path, names: Sequence[str], device: str = "auto", progress: Progress = silent,
+    models: Mapping[str, LoadedModel] | None = None,
+) -> Outcome:  # fmt: skip
     """Add metrics to a run from the images it keeps; only what was not kept is sampled again, from its seed.
 
+    ``models`` are those by label that are open already; others are loaded by their names where they are needed.
     Raises SRBenchError for a folder that holds no run or is in use, and for unknown metrics.
     """
     added = open_metrics(tuple(names))
@@ -82,26 +87,32 @@ def score_run(path: Path, names: Sequence[str], device: str = "auto", progress: 
     with writing(path):
         folder = RunFolder.read(path)
         known = folder.manifest
-        folder.extend(joined(path, known, replace(known, settings=(), metrics=tuple(one.facts for one in added))))
+        folder.manifest = joined(path, known, replace(known, settings=(), metrics=tuple(one.facts for one in added)))
         metrics = _with_others(added, folder.manifest)
         tasks = plan_tasks(folder, (), lambda image: folder.pairs[image].key, {}, (), metrics)
-        session = Session(folder, metrics, {}, None, choose_device(device), progress)
-        _work(session, tasks, shlex.join(["srbench", "score", str(path), "--metrics", ",".join(names)]))
+        session = Session(folder, metrics, dict(models or {}), None, choose_device(device), progress)
+        _work(session, tasks, shlex.join(["srbench", "score", str(path), "--metrics", ",".join(names)]), ())
     return _outcome(session, sum(task.items for task in tasks))
 
 
-def _work(session: Session, tasks: Sequence[Task], command: str) -> None:
-    """Do tasks as a new invocation; without any, none is noted."""
+def _work(session: Session, tasks: Sequence[Task], command: str, settings: tuple[Setting, ...]) -> None:
+    """Do tasks, and all else that changes the manifest, as a new invocation; without any of these, none is noted.
+
+    While it is not finished, the sums are not believed: they are written just before that is noted.
+    """
     folder, manifest = session.folder, session.folder.manifest
-    if not tasks:
-        folder.extend(manifest)
+    if not tasks and is_written(folder.path, manifest):
+        write_sums(folder, manifest)
         return
     session.invocation = len(manifest.invocations)
-    invocation = Invocation(command, now(), None, session.device, software(), hardware(session.device))
+    metrics = tuple(metric.facts.name for metric in session.metrics)
+    device = session.device
+    invocation = Invocation(command, settings, metrics, now(), None, device, software(), hardware(device))
     folder.extend(replace(manifest, invocations=(*manifest.invocations, invocation)))
     session.work(tasks)
-    folder.extend(replace(folder.manifest, invocations=(*manifest.invocations, replace(invocation, finished=now()))))
-    write_sums(folder)
+    done = replace(manifest, invocations=(*manifest.invocations, replace(invocation, finished=now())))
+    write_sums(folder, done)
+    folder.extend(done)
 
 
 def _outcome(session: Session, items: int) -> Outcome:

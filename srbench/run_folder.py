@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -95,17 +96,20 @@ class RunFolder:
         ``pair_key`` is that of the pair that it will have.
         """
         record, pair = self.samples.get((model, temperature, image)), self.pairs.get(image)
+        facts = {one.label: one for one in self.manifest.models}.get(model)
         if pair_key is None and pair is not None:
             pair_key = pair.key
-        if record is None or pair_key is None:
+        if record is None or pair_key is None or facts is None:
             return None
-        model_digest = self.manifest.model(model).digest
-        wanted = sample_key(self.manifest.protocol, model_digest, record.source, pair_key, temperature)
+        wanted = sample_key(self.manifest.protocol, facts.digest, record.source, pair_key, temperature)
         return record if record.key == wanted else None
 
     def score(self, sample: SampleRecord, metric: MetricFacts) -> ScoreRecord | None:
         """The record of a value, failed ones too."""
-        return self.scores.get(score_key(sample, metric))
+        found = self.scores.get(score_key(sample, metric))
+        if found is not None and (found.metric, found.model, found.image) != (metric.name, sample.model, sample.image):
+            return None  # somebody has moved the key of one line to another
+        return found
 
     def pair_files(self, image: str) -> tuple[Path, Path]:
         """Where LR and HR of a name are kept, or would be."""
@@ -154,23 +158,25 @@ def is_kept(file: Path, known: ImageDigest) -> bool:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path, wait: float = 0) -> Iterator[None]:
     """Be the only one who writes into a run folder; it is made, and lines that a kill tore are cut off.
+
+    Somebody else who writes there is waited for, so many seconds.
 
     The lock ends with its process, however that ends. Raises RunFolderError where somebody else writes, where the
     folder cannot be written, and where it holds other things than a run: they are left alone.
     """
-    _check(path)
+    check_folder(path)
     lock = FileLock(path / _LOCK)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=wait)
     except Timeout:
         raise RunFolderError(f"{path}: in use by {_owner(path)}; wait for it, or choose another --out") from None
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be written ({error.strerror}); choose another --out") from None
     try:
-        _check(path)
+        check_folder(path)
         owner = {"process": os.getpid(), "host": socket.gethostname(), "since": now()}
         write_whole(path / _OWNER, json.dumps(owner).encode())
         records.drop_torn_lines(path)
@@ -182,10 +188,11 @@ def writing(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _check(path: Path) -> None:
-    """Refuse a folder with other things than a run in it."""
+def check_folder(path: Path) -> None:
+    """Raise RunFolderError for a folder with other things than a run in it, and for a file."""
     if path.is_dir() and not (path / FILE).exists():
-        others = sorted(entry.name for entry in path.iterdir() if entry.name not in (_LOCK, _OWNER))
+        known = re.compile(rf"{re.escape(_LOCK)}|\.?{re.escape(_OWNER)}(\.\d+)?|\.{re.escape(FILE)}\.\d+")
+        others = sorted(entry.name for entry in path.iterdir() if not known.fullmatch(entry.name))
         if others:
             raise RunFolderError(
                 f"{path}: not empty, and no run of srbench ({others[0]} is in it); choose another --out"

@@ -66,9 +66,10 @@ def reachable(
             if (above := _find(parent, local, folder)) is not None:
                 packages_above[parent] = above
         for imported in _imports(name, path):
+            top = imported.partition(".")[0]
             if (found := _find(imported, local, folder)) is not None:
                 waiting.append((imported, found))
-            elif (top := imported.partition(".")[0]) not in (*local, *sys.stdlib_module_names):
+            elif top not in (*local, *sys.stdlib_module_names) and _find(top, local, folder) is None:
                 foreign.add(top)
     return packages_above | followed, foreign
 

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
+from srbench.facts import Manifest
 from srbench.images import write_whole
 from srbench.manifest import FILE as MANIFEST
+from srbench.manifest import content_of
 from srbench.records import PairRecord, SampleRecord, ScoreRecord
 from srbench.run_folder import RunFolder
-from srbench.weights.files import sha256_file
+from srbench.weights.files import sha256_bytes, sha256_file
 
 FILE = "SHA256SUMS"
 
 
-def write_sums(folder: RunFolder) -> None:
-    """Write the sums of manifest, records and kept images, sorted by name. Raises OSError."""
-    names = [MANIFEST, *(cls.FILE for cls in (PairRecord, SampleRecord, ScoreRecord))]
+def write_sums(folder: RunFolder, manifest: Manifest) -> None:
+    """Write the sums of records, kept images and the manifest as it will be, sorted by name. Raises OSError."""
+    names = [cls.FILE for cls in (PairRecord, SampleRecord, ScoreRecord)]
     sums = {name: sha256_file(folder.path / name) for name in names if (folder.path / name).exists()}
+    sums[MANIFEST] = sha256_bytes(content_of(manifest))
     for file, digest in _images(folder):
         sums[file.relative_to(folder.path).as_posix()] = digest
-    text = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
-    write_whole(folder.path / FILE, text.encode())
+    text = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())).encode()
+    path = folder.path / FILE
+    if not (path.exists() and path.read_bytes() == text):
+        write_whole(path, text)
 
 
 def read_sums(path: Path) -> dict[str, str] | None:

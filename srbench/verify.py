@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,10 +81,14 @@ class Findings:
         return "\n".join(lines)
 
 
-def verify(path: Path, *, resample: int = 0, device: str = "auto", progress: Progress = silent) -> Findings:
+def verify(
+    path: Path, *, resample: int = 0, device: str = "auto", progress: Progress = silent,
+    models: Mapping[str, LoadedModel] | None = None,
+) -> Findings:  # fmt: skip
     """Check a run folder against itself, and its values against its images.
 
-    ``resample`` items, chosen at random but always the same ones, are sampled again by their models.
+    ``resample`` items, chosen at random but always the same ones, are sampled again by their models: those in
+    ``models`` by label, or those that the run names.
     Raises SRBenchError where the folder holds no run, or lines of it are damaged.
     """
     folder, found = RunFolder.read(path), Findings(path)
@@ -95,7 +99,8 @@ def verify(path: Path, *, resample: int = 0, device: str = "auto", progress: Pro
     found.items = len(places)
     again = set(_chosen(places, resample))
     found.sampled_all = len(again)
-    models = _models(folder, {record.model for record in again}, choose_device(device), found) if again else {}
+    labels = {record.model for record in again}
+    opened = _models(folder, labels, choose_device(device), models or {}, found)
     pair: ImagePair | None = None
     for done, record in enumerate(sorted(places, key=lambda one: one.image)):
         progress(Step(done, len(places), f"{setting_folder(record.model, record.temperature)} {record.image}"))
@@ -104,7 +109,7 @@ def verify(path: Path, *, resample: int = 0, device: str = "auto", progress: Pro
         if pair is None:
             found.faults.append(f"{record.image}: LR or HR is missing or another image; nothing of it can be measured")
             continue
-        exact = _sample_again(folder, record, pair, models, device, found) if record in again else None
+        exact = _sample_again(folder, record, pair, opened, device, found) if record in again else None
         _measure_again(folder, record, pair, metrics, exact, found)
     progress(Step(len(places), len(places), ""))
     return found
@@ -141,21 +146,15 @@ def _check_sums(folder: RunFolder, found: Findings) -> None:
 def _check_structure(folder: RunFolder, found: Findings) -> None:
     """No missing or foreign lines, and every kept image that of its record."""
     manifest = folder.manifest
-    for setting in manifest.settings:
-        label = setting_folder(setting.model, setting.temperature)
-        for image in manifest.planned(setting):
-            record = folder.sample(setting.model, setting.temperature, image)
-            pair = folder.pairs.get(image)
-            if record is None and pair is not None and pair.failed:
-                found.remarks.append(f"{image}: could not be read: {pair.error}")
-            elif record is None:
-                stale = (setting.model, setting.temperature, image) in folder.samples
-                reason = "is of other code, weights or images than the manifest names" if stale else "is missing"
-                found.faults.append(f"{label} {image}: its line in samples.jsonl {reason}")
-            elif record.failed:
-                found.remarks.append(f"{label} {image}: failed: {record.error}")
-            else:
-                found.faults += _missing_scores(folder, record, label)
+    done: dict[tuple[str, float | None, str], bool] = {}
+    """Asked for: has a command that asked for it come to its end?"""
+    for invocation in manifest.invocations:
+        for setting in invocation.settings:
+            for image in manifest.planned(setting):
+                place = setting.model, setting.temperature, image
+                done[place] = done.get(place, False) or invocation.finished is not None
+    for place, finished in done.items():
+        _check_place(folder, *place, finished, found)
     found.faults += _foreign_lines(folder)
     for file, known in _kept(folder):
         found.images_kept += 1
@@ -167,10 +166,33 @@ def _check_structure(folder: RunFolder, found: Findings) -> None:
             found.faults.append(f"{name}: {reason}")
 
 
-def _missing_scores(folder: RunFolder, record: SampleRecord, label: str) -> Iterator[str]:
+def _check_place(
+    folder: RunFolder, model: str, temperature: float | None, image: str, finished: bool, found: Findings
+) -> None:
+    """A setting and an image that were asked for have a line, and a value of every metric."""
+    record, pair = folder.sample(model, temperature, image), folder.pairs.get(image)
+    where = f"{setting_folder(model, temperature)} {image}"
+    if record is None and pair is not None and pair.failed:
+        found.remarks.append(f"{where}: could not be read: {pair.error}")
+    elif record is None and (model, temperature, image) in folder.samples:
+        found.remarks.append(f"{where}: left out, as it is of other code, weights or images than the manifest names")
+    elif record is None and finished:
+        found.faults.append(f"{where}: its line in samples.jsonl is missing")
+    elif record is None:
+        found.remarks.append(f"{where}: not sampled, as the command did not finish")
+    elif record.failed:
+        found.remarks.append(f"{where}: failed: {record.error}")
+    else:
+        found.faults += _missing_scores(folder, record, where)
+
+
+def _missing_scores(folder: RunFolder, record: SampleRecord, where: str) -> Iterator[str]:
+    """Values that are not there although a later command has measured all that were lacking."""
+    since = [one for one in folder.manifest.invocations[record.invocation :] if one.finished is not None]
+    measured = {name for one in since for name in one.metrics}
     for metric in folder.manifest.metrics:
-        if folder.score(record, metric) is None:
-            yield f"{label} {record.image}: its {metric.title} is missing in rows.jsonl, or of other code or images"
+        if metric.name in measured and folder.score(record, metric) is None:
+            yield f"{where}: its {metric.title} is missing in rows.jsonl, or of another source or other images"
 
 
 def _foreign_lines(folder: RunFolder) -> Iterator[str]:
@@ -219,21 +241,26 @@ def _metrics(folder: RunFolder, found: Findings) -> list[LoadedMetric]:
     return metrics
 
 
-def _models(folder: RunFolder, labels: set[str], device: str, found: Findings) -> dict[str, LoadedModel]:
+def _models(
+    folder: RunFolder, needed: set[str], device: str, known: Mapping[str, LoadedModel], found: Findings
+) -> dict[str, LoadedModel]:
+    """The models of the table that are known or here, their weights compared; those ``needed`` have to be."""
     models = {}
-    for label in sorted(labels):
-        facts = folder.manifest.model(label)
+    for facts in folder.manifest.models:
         try:
-            loaded = load_model(facts.spec, folder.manifest.protocol.scale, device)
+            loaded = known.get(facts.label) or load_model(facts.spec, folder.manifest.protocol.scale, device)
         except SRBenchError as error:
-            found.faults.append(f"{label} cannot be sampled again: {error}")
+            if facts.label in needed:
+                found.faults.append(f"{facts.label} cannot be sampled again: {error}")
+            else:
+                found.remarks.append(f"{facts.label} is not here, so its weights were not compared: {error}")
             continue
-        known, now = (one.weights.sha256 if one.weights else None for one in (facts, loaded))
-        if known != now:
-            found.faults.append(f"{label}: its weights have sha256 {now}, not {known}")
+        before, now = (one.weights.sha256 if one.weights else None for one in (facts, loaded))
+        if before != now:
+            found.faults.append(f"{facts.label}: its weights have sha256 {now}, not {before}")
         elif loaded.digest != facts.digest:
-            found.remarks.append(f"{label}: its source is another than when it was sampled")
-        models[label] = loaded
+            found.remarks.append(f"{facts.label}: its code or parameters are others than when it was sampled")
+        models[facts.label] = loaded
     return models
 
 

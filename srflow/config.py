@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Literal
 
 from baselines.rrdb import RRDBConfig
+from srbench.config import load_network
 from srflow.layers import SCALE_FLOOR
 
 
@@ -40,6 +42,11 @@ class SRFlowConfig:
     def __post_init__(self) -> None:
         if self.relative_temperatures and len(self.relative_temperatures) != self.levels - 1:
             raise ValueError(f"relative_temperatures have to be {self.levels - 1}, one a latent, or none")
+
+    @classmethod
+    def from_preset(cls, name: str) -> SRFlowConfig:
+        """The size in a preset, or in a TOML file. Raises PresetError, ConfigError."""
+        return load_network(files("srflow") / "presets", name, cls)
 
     @property
     def levels(self) -> int:

@@ -24,11 +24,10 @@ from baselines.convert import (
     rrdb_from_official,
     rrdb_shapes,
 )
-from baselines.pretrained import require_shapes
-from srbench.config import load_preset
+from srbench.config import preset_names
 from srbench.weights.files import WeightsError
+from srbench.weights.pretrained import require_shapes
 from srflow.config import SRFlowConfig
-from srflow.model import SRFlow
 
 FLOW = "flowUpsamplerNet.layers."
 
@@ -44,36 +43,21 @@ def convert_srflow(tensors: Mapping[str, Tensor], preset: str | None) -> Weights
     if not any(name.startswith("flowUpsamplerNet.") for name in tensors):
         return None
     if preset is None:
-        preset = _preset_of(_found_config(tensors, ()))
-    config = _preset_config(preset)
+        preset = _preset_of(size_of(tensors, ()))
+    config = SRFlowConfig.from_preset(preset)
     require_scale([name.removeprefix("RRDB.") for name in tensors], preset, config.encoder.scale)
-    return _converted(tensors, config), describe("srflow", config, config.encoder.scale, preset)
+    return converted(tensors, config), describe("srflow", config, config.encoder.scale, preset)
 
 
-def load_official(state_dict: Mapping[str, Tensor], *, blocks: tuple[int, ...]) -> SRFlow:
-    """Build the network of an official SRFlow checkpoint and fill it, in float32.
-
-    Scale, levels, steps and the encoder's size are read from the names and shapes. ``blocks`` are the encoder blocks
-    whose outputs are stacked (counted from 0), which no checkpoint tells: 1, 3, 5, 7 for CelebA 8x and DF2K 8x,
-    1, 8, 15, 22 for DF2K 4x.
-    Raises WeightsError where the tensors are not those of an SRFlow network.
-    """
-    source = {name.removeprefix("module."): tensor.float() for name, tensor in state_dict.items()}
-    config = _found_config(source, blocks)
-    model = SRFlow(config)
-    model.load_state_dict(_converted(source, config))
-    return model.eval()
-
-
-def _converted(source: Mapping[str, Tensor], config: SRFlowConfig) -> dict[str, Tensor]:
+def converted(source: Mapping[str, Tensor], config: SRFlowConfig) -> dict[str, Tensor]:
     """Official tensors -> ours, strictly but for the tensors that serve no picture. Raises WeightsError."""
     useful = {name: tensor for name, tensor in source.items() if not name.startswith(_dead(config))}
     require_shapes(useful, _shapes(config))
     encoder = {name.removeprefix("RRDB."): tensor for name, tensor in useful.items() if name.startswith("RRDB.")}
-    converted = {f"encoder.{name}": tensor for name, tensor in rrdb_from_official(encoder).items()}
+    ours = {f"encoder.{name}": tensor for name, tensor in rrdb_from_official(encoder).items()}
     for level, indices in enumerate(_plan(config)):
-        converted |= _level(useful, level, indices, config)
-    return converted
+        ours |= _level(useful, level, indices, config)
+    return ours
 
 
 def _dead(config: SRFlowConfig) -> tuple[str, ...]:
@@ -132,7 +116,7 @@ def _zero_conv_shapes(prefix: str, inputs: int, outputs: int) -> dict[str, tuple
     return {f"{prefix}weight": (outputs, inputs, 3, 3), f"{prefix}bias": (outputs,), f"{prefix}logs": (outputs, 1, 1)}
 
 
-def _found_config(source: Mapping[str, Tensor], blocks: tuple[int, ...]) -> SRFlowConfig:
+def size_of(source: Mapping[str, Tensor], blocks: tuple[int, ...]) -> SRFlowConfig:
     """The size of a network, read from names and shapes. Raises WeightsError where they do not tell."""
     found = [re.match(rf"{re.escape(FLOW)}(\d+)\.", name) for name in source]
     indices = sorted({int(match[1]) for match in found if match})
@@ -153,15 +137,9 @@ def _found_config(source: Mapping[str, Tensor], blocks: tuple[int, ...]) -> SRFl
     return SRFlowConfig(encoder, blocks, len(steps), steps[0].shape[0], transitions=transitions)
 
 
-def _preset_config(preset: str) -> SRFlowConfig:
-    from srflow.train import SRFlowPreset  # only for a conversion: it loads what training needs
-
-    return load_preset(files("srflow") / "presets", preset, SRFlowPreset).network
-
-
 def _preset_of(found: SRFlowConfig) -> str:
-    for name in sorted(entry.name.removesuffix(".toml") for entry in (files("srflow") / "presets").iterdir()):
-        if replace(_preset_config(name), stacked=()) == found:
+    for name in preset_names(files("srflow") / "presets"):
+        if replace(SRFlowConfig.from_preset(name), stacked=()) == found:
             return name
     raise WeightsError(
         f"an SRFlow network of scale {found.encoder.scale}, {found.encoder.blocks} encoder blocks and {found.steps} "

@@ -8,23 +8,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
-from importlib.resources import files
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from baselines.pretrained import Family, fill, load_pretrained
-from srbench.config import load_preset
 from srbench.consistent import enlarge_consistently, make_consistent
 from srbench.numerics import finite
 from srbench.resize import downscale
 from srbench.types import Box, SRBenchError, WeightsInfo
 from srbench.weights.files import load_weights
+from srbench.weights.pretrained import Family, fill, load_pretrained
 from srflow.conditions import Features
 from srflow.config import SRFlowConfig
 from srflow.constants import Constants
+from srflow.convert import convert_srflow
 from srflow.cores import SMALL, Cores, one_by_one, side_by_side
 from srflow.encoder import Encoder
 from srflow.flow import ConditionalFlow, Conditions
@@ -62,12 +61,19 @@ class SRFlow(Constants):
 
         Raises PresetError for an unknown preset, WeightsError for a file that does not fit.
         """
-        from srflow.train import SRFlowPreset
-
-        model = cls(load_preset(files("srflow") / "presets", name, SRFlowPreset).network)
+        model = cls(SRFlowConfig.from_preset(name))
         if weights is not None:
             fill(model, load_weights(weights)[0], weights)
         return model
+
+    @classmethod
+    def from_pretrained(cls, scale: int, weights: Path | None = None) -> SRFlow:
+        """The packaged network of this scale, or the one in a weights file or an official checkpoint.
+
+        Raises WeightsError where the file is damaged or of another scale, or where none is packaged for the scale.
+        """
+        family = Family("srflow", cls, SRFlowConfig, convert_srflow, "srflow")
+        return load_pretrained(family, scale, weights)
 
     def encode(self, hr: Tensor, lr: Tensor) -> tuple[list[Tensor], Tensor]:
         """HR (b, 3, H, W) and LR (b, 3, h, w) -> latents and log|det d latents / d hr| of shape (b,).
@@ -199,6 +205,11 @@ class SRFlow(Constants):
         return [*latents, log_det]
 
     @property
+    def projected(self) -> bool:
+        """Are samples projected onto the images that downscale to LR?"""
+        return self.config.consistency != "none"
+
+    @property
     def edit_grid(self) -> int:
         """HR pixels that one location of the deepest latent stands for: what boxes are aligned to."""
         return 1 << self.config.levels
@@ -264,16 +275,6 @@ class SRFlow(Constants):
             torch.randn((n, *shape), generator=generator).to(lr.device, lr.dtype) * (temperature * factor)
             for shape, factor in zip(shapes, factors, strict=True)
         ]
-
-
-def load_srflow(scale: int, weights: Path | None = None) -> SRFlow:
-    """The packaged SRFlow of this scale, or the one in a weights file.
-
-    Raises WeightsError where the file is damaged or of another scale, or where none is packaged for the scale.
-    """
-    from srflow.convert import convert_srflow  # it needs the network above
-
-    return load_pretrained(Family("srflow", SRFlow, SRFlowConfig, convert_srflow, "srflow"), scale, weights)
 
 
 def _density(latents: list[Tensor], log_det: Tensor) -> Tensor:

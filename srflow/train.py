@@ -4,40 +4,25 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from baselines.rrdb import RRDBConfig, RRDBNet, load_rrdb
+from baselines.rrdb import RRDBConfig, RRDBNet
+from baselines.zoo import load_rrdb
 from srbench.config import load_preset
-from srbench.training.config import TrainingConfig, TrainingError
+from srbench.training.config import TrainingError
 from srbench.training.learner import Batch, Learner, adam
 from srbench.training.loop import Training
 from srbench.types import TrainingRequest
 from srbench.weights.files import WeightsError
-from srflow.config import SRFlowConfig
 from srflow.model import SRFlow
+from srflow.presets import SRFlowPreset
 
 LEVELS = 32
 """Dequantisation noise is uniform over a 1/32 of the range."""
-
-
-@dataclass(frozen=True)
-class SRFlowPreset:
-    """A network and how it is trained."""
-
-    network: SRFlowConfig
-    training: TrainingConfig
-    frozen: float = 0.5
-    """Fraction of the training in which the encoder stays as pretrained (SRFlow, section 4.1)."""
-    reversible: bool = False
-    """Store no activations: a third of the memory or less, for more time a step."""
-    storage: Literal["float16", "float32"] = "float32"
-    """Type of the numbers in the weights file."""
 
 
 def train_srflow(request: TrainingRequest) -> Path:

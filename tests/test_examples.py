@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+import srbench
+from srbench.datasets import packaged_photos
 from srbench.types import ImagePair
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
 
 
 @pytest.fixture
@@ -19,6 +25,12 @@ def metric():
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module.MyMetric()
+
+
+def command_in(name: str) -> list[str]:
+    """The arguments of the command in the docstring of an example."""
+    first = (EXAMPLES / name).read_text().splitlines()[0]
+    return re.search(r"srbench (run .*?)\.?\"\"\"", first)[1].split()
 
 
 def test_the_example_metric_is_short_and_has_the_facts(metric):
@@ -37,3 +49,29 @@ def test_the_example_metric_gives_the_right_numbers(metric):
     values = metric(samples, ImagePair("grey", hr[:, ::4, ::4], hr))
     assert values.dtype == torch.float64
     assert values.tolist() == pytest.approx([0, 0, 10, 155])
+
+
+@pytest.mark.parametrize("name", ["my_model.py", "my_metric.py", "my_dataset.py"])
+def test_the_commands_in_the_examples(name, srbench, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    cheap = [] if name == "my_metric.py" else ["--metrics", "psnr"]
+    found = srbench(*command_in(name), "--limit", 1, "--out", tmp_path / "run", *cheap)
+    assert found.exit_code == 0, found.output
+    shown = {"my_model.py": "MyModel", "my_metric.py": "MAE", "my_dataset.py": "bicubic"}
+    assert shown[name] in found.stdout
+    assert srbench("verify", tmp_path / "run").exit_code == 0
+
+
+def test_the_example_data_set():
+    assert len((EXAMPLES / "my_dataset.py").read_text().splitlines()) <= 25
+    results = srbench.evaluate("bicubic", f"{EXAMPLES / 'my_dataset.py'}:MyDataset", scale=4, limit=1, metrics="psnr")
+    assert results.manifest.protocol.dataset == "upside-down"
+    assert results.manifest.images == tuple(packaged_photos(4))
+
+
+def test_the_tour(tmp_path):
+    """Run as a script, as every cell in a notebook would be."""
+    script = EXAMPLES / "tour.py"
+    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "1 of 1 samples: equal" in done.stdout
+    assert done.stdout.rstrip().endswith("report.md")

@@ -17,8 +17,9 @@ from PIL import Image, ImageEnhance
 from safetensors.torch import load_file
 from scipy.fft import dctn
 
-from baselines.rrdb import RRDBNet, load_rrdb
-from baselines.train import ESRGANPreset, RRDBPreset
+from baselines.presets import ESRGANPreset, RRDBPreset
+from baselines.rrdb import RRDBNet
+from baselines.zoo import load_rrdb
 from srbench.config import load_toml
 from srbench.datasets import cropped
 from srbench.images import luma, pixels_sha256, quantize_round
@@ -29,7 +30,7 @@ from srbench.registry import load_dataset, load_metric
 from srbench.types import WeightsInfo
 from srbench.weights.files import load_weights, sha256_file
 from srflow import SRFlow
-from srflow.train import SRFlowPreset
+from srflow.presets import SRFlowPreset
 
 ROOT = Path(__file__).parents[1]
 PHOTOS = ROOT / "srbench" / "photos"

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from baselines.esrgan import Discriminator
+from baselines.presets import ESRGANPreset, RRDBPreset
 from baselines.rrdb import RRDBConfig, RRDBNet
-from baselines.train import ESRGANPreset, RRDBPreset
 from baselines.vgg import LAYERS
 from srbench.config import ConfigError, load_toml, to_toml
 from srbench.training.config import LOWEST_RATE
 from srflow import SRFlow
-from srflow.train import SRFlowPreset
+from srflow.presets import SRFlowPreset
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = {

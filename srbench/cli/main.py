@@ -42,9 +42,15 @@ class OneLineErrors(click.Group):
         except BrokenPipeError:
             sys.exit(1)
         except OSError as error:
-            _fault(f"{error.filename or 'disk'}: {error.strerror}; finished work is kept")
+            _fault(f"{_sentence(error)}; finished work is kept")
             sys.exit(1)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _sentence(error: OSError) -> str:
+    """Many libraries raise an OSError that has no number and no file but a text."""
+    text = error.strerror or " ".join(str(error).split()) or type(error).__name__
+    return text if error.filename is None else f"{error.filename}: {text}"
 
 
 def _fault(text: str) -> None:

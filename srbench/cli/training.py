@@ -82,7 +82,7 @@ def export(run: Path, out: Path | None, best: bool, licence: str | None) -> None
     from srbench.training.export import export as write_weights
 
     path = out or Path(default_name(run))
-    facts = write_weights(run, path, best=best, licence=licence)
-    card = write_model_card(path, facts)
+    metadata = write_weights(run, path, best=best, licence=licence)
+    card = write_model_card(path, metadata)
     show(f"{path}")
     show(f"{card}")

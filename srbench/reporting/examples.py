@@ -15,11 +15,16 @@ from srbench.reporting.merge import Measurements
 from srbench.reporting.scores import printed
 from srbench.reporting.strips import Panel, difference_window, strip_png
 from srbench.results import Row
+from srbench.types import SRBenchError
 
 STRIP_SAMPLES = 2
 """How many samples of a model a strip shows."""
 SHOWN_TEMPERATURE = 0.8
 """Of several temperatures the nearest to this one is shown, which SRFlow's paper reports."""
+
+
+class ExampleError(SRBenchError):
+    """Images of a run that do not belong together."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,12 @@ def open_example(measurements: Measurements, name: str, rows: Sequence[Row]) -> 
     if pair is None:
         raise FileNotFoundError(name)
     answers = [Answer(row, [_open(path) for path in measurements.outputs(row)]) for row in rows]
-    return Example(name, _open(pair[0]), _open(pair[1]), [answer for answer in answers if answer.pictures])
+    example = Example(name, _open(pair[0]), _open(pair[1]), [answer for answer in answers if answer.pictures])
+    sizes = {answer.pictures[0].shape for answer in example.answers} | {example.hr.shape}
+    scale = measurements.protocol.scale
+    if len(sizes) > 1 or example.hr.shape[:2] != tuple(scale * side for side in example.lr.shape[:2]):
+        raise ExampleError(f"{name}: the sizes of its LR, HR and outputs do not fit together; run again, another --out")
+    return example
 
 
 def example_png(example: Example, answers: Sequence[Answer], metric: MetricFacts) -> bytes:

@@ -5,79 +5,80 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from shlex import quote
-from typing import Any
 
 from srbench.config import to_toml
 from srbench.images import write_whole
 from srbench.reporting import markdown
+from srbench.training.config import TrainingConfig
+from srbench.training.export import trained_as
 from srbench.weights.files import load_weights, sha256_file
+from srbench.weights.metadata import WeightsMetadata
 
 
-def write_model_card(weights: Path, facts: dict[str, str]) -> Path:
+def write_model_card(weights: Path, metadata: WeightsMetadata) -> Path:
     """Write the card of a weights file beside it, as ``.md``; returns its path.
 
-    ``facts`` are the metadata of the file, as ``srbench.training.export`` has them.
+    The metadata are those of the file, as ``srbench.training.export`` has them.
     """
+    tensors, _ = load_weights(weights)
+    stored = ", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}))
+    numbers = sum(tensor.numel() for tensor in tensors.values())
+    size = f"{numbers:,} parameters, {weights.stat().st_size / 1e6:.2f} MB as {stored}"
     parts = [
         f"# {markdown.escape(weights.stem)}",
-        "\n".join(f"- {name}: {markdown.escape(text)}" for name, text in _lines(weights, facts).items()),
+        "\n".join(f"- {name}: {markdown.escape(text)}" for name, text in _lines(weights, metadata, size).items()),
         "## Use",
-        markdown.block(_commands(weights, facts), "sh"),
+        markdown.block(_commands(weights, metadata), "sh"),
         "## Validation",
-        _validation(facts),
+        _validation(metadata, stored),
         "## Settings",
-        f"The preset {markdown.code(facts['preset'])} as it was trained, changes included:",
-        markdown.block(to_toml(json.loads(facts["settings"])).strip(), "toml"),
+        f"The preset {markdown.code(str(metadata.preset))} as it was trained, changes included:",
+        markdown.block(to_toml(metadata.settings).strip(), "toml"),
     ]
     path = weights.with_suffix(".md")
     write_whole(path, ("\n\n".join(parts) + "\n").encode())
     return path
 
 
-def _lines(weights: Path, facts: dict[str, str]) -> dict[str, str]:
-    settings = json.loads(facts["settings"])
-    tensors, _ = load_weights(weights)
-    numbers = sum(tensor.numel() for tensor in tensors.values())
+def _lines(weights: Path, metadata: WeightsMetadata, size: str) -> dict[str, str]:
     lines = {
-        "Model": facts["model"],
-        "Scale": f"{facts['scale']}x",
-        "Licence": facts["licence"],
-        "Size": f"{numbers:,} parameters, {weights.stat().st_size / 1e6:.2f} MB as {settings['storage']}",
-        "Network": facts["config"].replace('"', "").strip("{}"),
-        "Trained on": facts["trained_on"],
-        "Data": f"sha256 {facts['data']} of names, sizes and pixels",
-        "Schedule": _schedule(settings["training"]),
-        "Weights": f"after step {facts['step']}",
+        "Model": metadata.model,
+        "Scale": f"{metadata.scale}x",
+        "Licence": f"{metadata.licence}",
+        "Size": size,
+        "Network": json.dumps(metadata.config).replace('"', "").strip("{}"),
+        "Trained on": f"{metadata.trained_on}",
+        "Data": f"sha256 {metadata.data} of names, sizes and pixels",
+        "Schedule": _schedule(trained_as(metadata)),
+        "Weights": f"after step {metadata.step}",
         "sha256": sha256_file(weights),
     }
-    if facts.get("start"):
-        lines["Started from"] = f"weights with sha256 {facts['start']}"
+    if metadata.start:
+        lines["Started from"] = f"weights with sha256 {metadata.start}"
     return lines
 
 
-def _schedule(training: dict[str, Any]) -> str:
-    rate, milestones = training["learning_rate"], training["milestones"]
-    alone, at = ("constant", "halved at") if training["schedule"] == "step" else ("cosine", "cosine, begun anew at")
-    points = ", ".join(str(milestone) for milestone in milestones)
-    return f"learning rate {rate:g}, " + (f"{at} {points} of the steps" if points else alone)
+def _schedule(training: TrainingConfig) -> str:
+    alone, at = ("constant", "halved at") if training.schedule == "step" else ("cosine", "cosine, begun anew at")
+    points = ", ".join(str(milestone) for milestone in training.milestones)
+    return f"learning rate {training.learning_rate:g}, " + (f"{at} {points} of the steps" if points else alone)
 
 
-def _commands(weights: Path, facts: dict[str, str]) -> str:
-    model = quote(f"{facts['model']}:{weights.name}")
-    return f"srbench run --models {model} --scale {facts['scale']}"
+def _commands(weights: Path, metadata: WeightsMetadata) -> str:
+    model = quote(f"{metadata.model}:{weights.name}")
+    return f"srbench run --models {model} --scale {metadata.scale}"
 
 
-def _validation(facts: dict[str, str]) -> str:
-    validation = json.loads(facts["validation"])
-    if not validation:
+def _validation(metadata: WeightsMetadata, stored: str) -> str:
+    if not metadata.validation:
         return "There was none."
-    names = [name for name in next(iter(validation.values())) if name != "step"]
+    names = [name for name in next(iter(metadata.validation.values())) if name != "step"]
     lines = [
-        [which, f"{values['step']}", *(f"{values[name]:.4g}" for name in names)] for which, values in validation.items()
+        [which, f"{values['step']}", *(f"{values[name]:.4g}" for name in names)]
+        for which, values in metadata.validation.items()
     ]
-    settings = json.loads(facts["settings"])
-    by = markdown.code(settings["training"]["best"])
-    how = f"{markdown.escape(facts['validated_on'])}, before the weights were stored as {settings['storage']}"
+    by = markdown.code(trained_as(metadata).best)
+    how = f"{markdown.escape(str(metadata.validated_on))}, before the weights were stored as {stored}"
     return (
         f"On {how}. Best is by {by}; `srbench show NAME` says what a metric is.\n\n"
         f"{markdown.table(['', 'step', *names], lines)}"

@@ -29,6 +29,8 @@ from srbench.run_folder import writing
 from srbench.types import SRBenchError
 
 FORMATS = ("md", "html", "tex", "csv")
+WAIT = 10
+"""Seconds that a report waits for somebody else who writes into the folder of the run."""
 EMBEDDED = 3
 """How many pictures of the run report.md shows, spread evenly over the list."""
 
@@ -66,7 +68,7 @@ def write_report(
         raise ReportError("several runs have no folder in common; name one for the report with --out")
     own = measurements.runs[0].path
     # Into its own folder only while nobody writes there.
-    with writing(own) if out is None or out.resolve() == own.resolve() else nullcontext():
+    with writing(own, WAIT) if out is None or out.resolve() == own.resolve() else nullcontext():
         return _write(measurements, formats, ReportFolder(out or own), single_file=single_file)
 
 

@@ -86,8 +86,8 @@ def score(table: ResultTable, summary: pd.DataFrame, metrics: Sequence[MetricFac
 
 
 def printed(value: float, metric: MetricFacts) -> str:
-    """A value with the decimals that are worth printing; ``inf`` and ``nan`` are printed as they are."""
-    return f"{value:.{metric.digits}f}"
+    """A value with the decimals that are worth printing; ``inf`` as it is, and a dash where there is none."""
+    return "–" if math.isnan(value) else f"{value:.{metric.digits}f}"
 
 
 def header(metric: MetricFacts) -> str:

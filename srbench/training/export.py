@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from srbench.training.config import TrainingError
+from torch import Tensor
+
+from srbench.config import structure
+from srbench.training.config import TrainingConfig, TrainingError
 from srbench.training.folder import BEST, read_request
 from srbench.training.validation import MOST, SIDE, TEMPERATURE
 from srbench.weights.files import TRAINED, load_weights, save_weights, weights_in
+from srbench.weights.metadata import WeightsMetadata, read_metadata
 
 _NEEDED = ("model", "scale", "preset", "config", "data", "settings", "trained_on", "licence")
 
@@ -19,51 +22,61 @@ def default_name(run: Path) -> str:
 
     Raises TrainingError where ``run`` holds no training, WeightsError where it is not finished.
     """
-    _, facts = _finished(run)
-    return f"{facts['model']}-{facts['preset']}.safetensors"
+    _, metadata = _finished(run)
+    return f"{metadata.model}-{metadata.preset}.safetensors"
 
 
-def export(run: Path, out: Path, *, best: bool, licence: str | None) -> dict[str, str]:
+def export(run: Path, out: Path, *, best: bool, licence: str | None) -> WeightsMetadata:
     """Write the weights at the end of the training in the folder ``run``, or its ``best`` ones, as the file ``out``.
 
-    Returns the metadata: that of the training's own file, and ``step``, ``validated_on`` and ``validation``, which is
-    JSON: step and metrics of the ``last`` validation, and of the ``best``. ``licence`` takes the place of "not stated".
+    Returns the metadata: that of the training's own file, and ``step``, ``validated_on`` and ``validation``.
+    ``licence`` takes the place of "not stated".
     Raises TrainingError where ``run`` holds no training, or none with validated weights for ``best``, or where ``out``
     would replace its files; WeightsError where the training is not finished or its files are damaged.
     """
-    tensors, facts = _finished(run)
+    tensors, metadata = _finished(run)
     if out.suffix != ".safetensors":
         raise TrainingError(f"{out}: a weights file has to end in .safetensors; rename --out")
     if out.resolve().parent == run.resolve() and out.name in (TRAINED, BEST):
         raise TrainingError(f"{out}: is the training's own file; choose another --out")
-    settings = json.loads(facts["settings"])["training"]
-    facts["step"] = str(settings["steps"])
-    validation = {"last": _validation(facts)} if "metrics" in facts else {}
+    metadata = replace(metadata, step=trained_as(metadata).steps)
+    validation = {} if metadata.metrics is None else {"last": _validation(metadata)}
     if (run / BEST).is_file():
-        best_tensors, best_facts = load_weights(run / BEST)
-        validation["best"] = _validation(best_facts)
+        best_tensors, best_metadata = _read(run / BEST)
+        validation["best"] = _validation(best_metadata)
         if best:
-            tensors, facts = best_tensors, best_facts
+            tensors, metadata = best_tensors, best_metadata
     elif best:
         raise TrainingError(f"{run}: has no {BEST}, as no validation gave a number; leave --best out")
-    facts |= {"validation": json.dumps(validation), "validated_on": _validated_on(run)}
+    metadata = replace(metadata, validation=validation, validated_on=_validated_on(run))
     if licence is not None:
-        facts["licence"] = licence
-    save_weights(out, tensors, facts)
-    return facts
+        metadata = replace(metadata, licence=licence)
+    save_weights(out, tensors, metadata.text())
+    return metadata
 
 
-def _finished(run: Path) -> tuple[dict[str, Any], dict[str, str]]:
+def trained_as(metadata: WeightsMetadata) -> TrainingConfig:
+    """How long, on what and how fast weights of ours were trained. Raises ConfigError where they do not say."""
+    settings = metadata.settings or {}
+    return structure(settings.get("training", {}), TrainingConfig, f"settings of the {metadata.model} weights")
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], WeightsMetadata]:
+    tensors, text = load_weights(path)
+    return tensors, read_metadata(text, path)
+
+
+def _finished(run: Path) -> tuple[dict[str, Tensor], WeightsMetadata]:
     read_request(run)
     path = weights_in(run)
-    tensors, facts = load_weights(path)
-    if missing := [name for name in _NEEDED if name not in facts]:
+    tensors, metadata = _read(path)
+    if missing := [name for name in _NEEDED if getattr(metadata, name) is None]:
         raise TrainingError(f"{path}: says nothing of its {', '.join(missing)}; train it with this version of srbench")
-    return tensors, facts
+    return tensors, metadata
 
 
-def _validation(facts: dict[str, str]) -> dict[str, float]:
-    return {"step": int(facts["step"]), **json.loads(facts["metrics"])}
+def _validation(metadata: WeightsMetadata) -> dict[str, int | float]:
+    return {} if metadata.step is None else {"step": metadata.step, **(metadata.metrics or {})}
 
 
 def _validated_on(run: Path) -> str:

@@ -20,6 +20,7 @@ import math
 import os
 import pickle
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Protocol
@@ -32,7 +33,8 @@ from srbench.images import replaced_whole, write_whole
 from srbench.training.config import TrainingError, TrainingPreset
 from srbench.training.journal import Journal
 from srbench.types import TrainingRequest
-from srbench.weights.files import save_weights
+from srbench.weights.files import WeightsError, save_weights
+from srbench.weights.metadata import WeightsMetadata, read_metadata
 
 PRESET, DESCRIPTION, CHECKPOINT = "preset.toml", "training.json", "checkpoint.pt"
 BEST = "best.safetensors"
@@ -59,28 +61,29 @@ class TrainingFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.losses, self.metrics = Journal(path / LOSSES), Journal(path / METRICS)
-        self.facts: dict[str, str] = {}
-        """Metadata of the weights."""
+        self._metadata: WeightsMetadata
+        """What is known of the weights before they are trained."""
 
-    def open(self, facts: dict[str, str], preset: TrainingPreset, request: TrainingRequest) -> None:
+    def open(self, metadata: WeightsMetadata, preset: TrainingPreset, request: TrainingRequest) -> None:
         """Make the folder, or find the same training in it.
 
-        ``facts`` become metadata of the weights; all but the name of the preset make the training what it is.
+        Of the metadata of the weights all but the name of the preset make the training what it is.
         Raises TrainingError where the folder cannot be written or holds another training.
         """
         path = self.path / DESCRIPTION
-        self.facts = facts | {"settings": json.dumps(cattrs.unstructure(preset))}
+        self._metadata = replace(metadata, settings=cattrs.unstructure(preset))
         try:
             known = _known(path)
             if known is None:
                 write_whole(self.path / PRESET, to_toml(preset).encode())
-                write_whole(path, json.dumps({"facts": self.facts, "request": _asked(request)}, indent=1).encode())
+                written = {"facts": self._metadata.text(), "request": _asked(request)}
+                write_whole(path, json.dumps(written, indent=1).encode())
                 return
         except OSError as error:
             reason = f"cannot be written ({error.strerror})"
             raise TrainingError(f"{self.path}: {reason}; choose another --out") from None
-        self.facts["preset"] = known["preset"]
-        if differing := _differences(self.facts, known):
+        self._metadata = replace(self._metadata, preset=known.preset)
+        if differing := _differences(self._metadata, known):
             names = ", ".join(differing)
             raise TrainingError(
                 f"{self.path}: holds a training with other settings or data ({names}); choose another --out, or go on "
@@ -116,12 +119,19 @@ class TrainingFolder:
         self.losses.keep(lambda at: at < step)
         self.metrics.keep(lambda at: at <= step)
 
-    def save_weights(self, name: str, network: torch.nn.Module, storage: str, facts: dict[str, str]) -> Path:
-        """Write the weights of a network as TRAINED or BEST, with all that is known of them; returns the path."""
+    def save_weights(
+        self,
+        name: str,
+        network: torch.nn.Module,
+        storage: str,
+        metrics: dict[str, float] | None,
+        step: int | None = None,
+    ) -> None:
+        """Write the weights of a network as TRAINED or BEST, with all that is known of them."""
         tensors = {key: value.to(getattr(torch, storage)).contiguous() for key, value in network.state_dict().items()}
-        config, losses = json.dumps(cattrs.unstructure(network.config)), json.dumps(_curves(self.losses.read()))
-        save_weights(self.path / name, tensors, self.facts | facts | {"config": config, "losses": losses})
-        return self.path / name
+        config, losses = cattrs.unstructure(network.config), _curves(self.losses.read())
+        metadata = replace(self._metadata, config=config, losses=losses, metrics=metrics, step=step)
+        save_weights(self.path / name, tensors, metadata.text())
 
 
 def read_request(run: Path) -> tuple[str, dict[str, Any]]:
@@ -139,14 +149,13 @@ def read_request(run: Path) -> tuple[str, dict[str, Any]]:
         raise TrainingError(f"{path}: not written by srbench train; name another folder") from None
 
 
-def _known(path: Path) -> dict[str, str] | None:
+def _known(path: Path) -> WeightsMetadata | None:
     if not path.exists():
         return None
     try:
-        facts = json.loads(path.read_text())["facts"]
-    except (ValueError, KeyError, TypeError):
+        return read_metadata(json.loads(path.read_text())["facts"], path)
+    except (ValueError, KeyError, TypeError, AttributeError, WeightsError):
         raise TrainingError(f"{path}: not written by srbench train; choose another --out") from None
-    return {str(name): str(value) for name, value in facts.items()}
 
 
 def _curves(rows: list[dict[str, float]]) -> dict[str, list[float]]:
@@ -171,12 +180,17 @@ def _asked(request: TrainingRequest) -> dict[str, Any]:
     }
 
 
-def _differences(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
+def _differences(ours: WeightsMetadata, theirs: WeightsMetadata) -> list[str]:
     """Names of other facts, and of other settings, those as ``--set`` has them."""
-    mine, other = (
-        {**facts, "trained_on": "", "settings": ""} | _flat(json.loads(facts["settings"])) for facts in (ours, theirs)
-    )  # what they are trained on follows from the rest
+    mine, other = _compared(ours), _compared(theirs)
     return sorted(key for key in mine.keys() | other.keys() if mine.get(key) != other.get(key))
+
+
+def _compared(metadata: WeightsMetadata) -> dict[str, Any]:
+    text = metadata.text()
+    settings = _flat(json.loads(text.pop("settings", "{}")))
+    text.pop("trained_on", None)  # it follows from the rest
+    return text | settings
 
 
 def _flat(table: Mapping[str, Any], path: str = "") -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from io import StringIO
 from pathlib import Path
 
-from srbench.images import write_whole
+from srbench.images import full_disk_named, write_whole
 
 
 class Journal:
@@ -18,7 +18,11 @@ class Journal:
         self._columns: list[str] = []
 
     def append(self, step: int, values: Mapping[str, float]) -> None:
-        """One more line, on the disk when this returns. Every line has the names of the first."""
+        """One more line. Every line has the names of the first.
+
+        When this returns, the operating system has the line, and the end of the process does not lose it. A power
+        failure may lose the last lines; a training that goes on writes those after its last checkpoint again.
+        """
         text = StringIO()
         writer = csv.writer(text, lineterminator="\n")
         if not self._columns:
@@ -27,7 +31,7 @@ class Journal:
                 writer.writerow(self._columns)
         row = {"step": step, **values}
         writer.writerow([row[name] for name in self._columns])
-        with self.path.open("a") as file:
+        with full_disk_named(self.path), self.path.open("a") as file:
             file.write(text.getvalue())
 
     def read(self) -> list[dict[str, float]]:

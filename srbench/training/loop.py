@@ -7,7 +7,6 @@ number of processes takes the same steps.
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +30,7 @@ from srbench.training.validation import MOST, SIDE, Best, Validation
 from srbench.training.view import Board, View
 from srbench.types import ImagePair, TrainingRequest
 from srbench.weights.files import TRAINED
+from srbench.weights.metadata import WeightsMetadata
 
 
 class Training:
@@ -68,7 +68,7 @@ class Training:
         """
         main = self._accelerator.is_main_process
         with self._accelerator.main_process_first():
-            self._folder.open(self._facts(start), self._preset, self._request)
+            self._folder.open(self._metadata(start), self._preset, self._request)
         average, breakdowns, best = Average(learners[0].network, self.config.average), Breakdowns(), Best()
         state: dict[str, Stateful] = {"average": average, "breakdowns": breakdowns, "best": best}
         for learner in learners:
@@ -171,13 +171,12 @@ class Training:
         board.numbers("validation", done, metrics)
         board.picture(done, grid)
         if best.see(done, metrics, self._validation.metric(self.config.best)):
-            self._folder.save_weights(BEST, network, self._preset.storage, best.facts())
+            self._folder.save_weights(BEST, network, self._preset.storage, best.metrics, best.step)
         write_curves(self._folder.path, self._folder.path / "loss.svg")
         return metrics
 
     def _finish(self, network: torch.nn.Module, best: Best) -> None:
-        facts = {"metrics": json.dumps(best.last)} if best.last else {}
-        self._folder.save_weights(TRAINED, network, self._preset.storage, facts)
+        self._folder.save_weights(TRAINED, network, self._preset.storage, best.last or None)
         write_curves(self._folder.path, self._folder.path / "loss.svg")
 
     def _validation_pairs(self) -> list[ImagePair]:
@@ -186,15 +185,15 @@ class Training:
             return Patches(folder, self._scale, self.config).centres(MOST, SIDE)
         return self.patches.hold_out(MOST, SIDE) or self.patches.centres(MOST, SIDE)
 
-    def _facts(self, start: str) -> dict[str, str]:
+    def _metadata(self, start: str) -> WeightsMetadata:
         config = self.config
         size = f"{config.steps} steps of {config.batch} patches of {config.patch} pixels"
-        return {
-            "model": self._model,
-            "scale": str(self._scale),
-            "preset": Path(self._request.preset).name.removesuffix(".toml"),
-            "licence": "not stated",
-            "trained_on": f"{self.patches.origin}, {size}",
-            "data": self.patches.fingerprint,
-            "start": start,
-        }
+        return WeightsMetadata(
+            model=self._model,
+            scale=self._scale,
+            preset=Path(self._request.preset).name.removesuffix(".toml"),
+            licence="not stated",
+            trained_on=f"{self.patches.origin}, {size}",
+            data=self.patches.fingerprint,
+            start=start,
+        )

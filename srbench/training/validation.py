@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from statistics import fmean
@@ -71,34 +70,30 @@ class Validation:
 
 
 class Best:
-    """The last metrics, and when one of them was best."""
+    """The last metrics, and those when one of them was best, with their step."""
 
     def __init__(self) -> None:
         self.step = 0
         self.last: dict[str, float] = {}
-        self._metrics: dict[str, float] = {}
+        self.metrics: dict[str, float] = {}
 
     def see(self, step: int, metrics: dict[str, float], by: Metric) -> bool:
         """Whether these are the best metrics so far. NaN never is."""
         self.last = metrics
-        value, before = metrics[by.name], self._metrics.get(by.name, math.nan)
+        value, before = metrics[by.name], self.metrics.get(by.name, math.nan)
         better = value > before if by.higher_is_better else value < before
         if math.isnan(value) or not (better or math.isnan(before)):
             return False
-        self.step, self._metrics = step, metrics
+        self.step, self.metrics = step, metrics
         return True
-
-    def facts(self) -> dict[str, str]:
-        """Of the best weights, for their file."""
-        return {"metrics": json.dumps(self._metrics), "step": str(self.step)}
 
     def state_dict(self) -> dict[str, Any]:
         """All of it."""
-        return {"step": self.step, "last": self.last, "metrics": self._metrics}
+        return {"step": self.step, "last": self.last, "metrics": self.metrics}
 
     def load_state_dict(self, state: dict[str, Any], /) -> None:
         """Restore it."""
-        self.step, self.last, self._metrics = state["step"], state["last"], state["metrics"]
+        self.step, self.last, self.metrics = state["step"], state["last"], state["metrics"]
 
 
 @torch.no_grad()

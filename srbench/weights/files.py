@@ -1,9 +1,4 @@
-"""Weights files: safetensors with all that has to be known of the numbers in its metadata.
-
-Keys of the metadata, all text: ``model`` (rrdb, esrgan, srflow), ``scale``, ``preset``, ``config`` (JSON: the
-size of the network), ``licence``, ``trained_on``; of our own trainings also ``losses`` (JSON: curves by name), ``data``
-(fingerprint), ``settings`` (JSON: the preset) and ``metrics``; of exported ones ``validation`` (JSON) and ``step`` too.
-"""
+"""Weights files: safetensors with all that has to be known of the numbers in its metadata (``metadata.py``)."""
 
 from __future__ import annotations
 

@@ -50,15 +50,34 @@ def find_released(name: str) -> ReleasedWeights:
     return table[name]
 
 
-def origin(model: str, preset: str, sha256: str) -> dict[str, str]:
-    """Licence and training of a checkpoint, as metadata of its weights: those of the released file that it is.
+@dataclass(frozen=True)
+class Origin:
+    """Whose the numbers of a checkpoint are."""
 
-    Of a released file whose sha256 is not known, every checkpoint of its model and preset is taken to be a copy.
+    licence: str
+    """SPDX identifier, or ``unknown``."""
+    trained_on: str
+    """Data, number of steps and who did it, or why that is not known."""
+
+
+def origin(model: str, preset: str | None, sha256: str, address: str | None = None) -> Origin:
+    """Whose a checkpoint is: the authors' where its sha256 is that of a file in the table, else nobody's.
+
+    A released file whose sha256 is not known is the authors' only if it came from an ``address`` of the table, which is
+    then named.
     """
-    for entry in released_weights().values():
-        if (entry.model, entry.preset) == (model, preset) and entry.sha256 in (None, sha256):
-            return {"licence": entry.licence, "trained_on": entry.trained_on}
-    return {"licence": "unknown", "trained_on": "unknown (not a released file)"}
+    table = released_weights()
+    for entry in table.values():
+        if entry.sha256 == sha256:
+            return Origin(entry.licence, entry.trained_on)
+    for name, entry in table.items():
+        if (entry.model, entry.preset) == (model, preset) and entry.sha256 is None:
+            if address in entry.addresses:
+                return Origin(entry.licence, f"{entry.trained_on}; downloaded from {address}, its sha256 unconfirmed")
+            return Origin(
+                "unknown", f"unknown (may be a copy of the released {name} or not: the sha256 of that is not known)"
+            )
+    return Origin("unknown", "unknown (not a released file)")
 
 
 def cached_path(name: str) -> Path:

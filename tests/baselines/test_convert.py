@@ -13,8 +13,8 @@ from baselines.convert import (
     rrdb_from_official,
     rrdb_shapes,
 )
-from baselines.esrgan import load_esrgan
-from baselines.rrdb import RRDBConfig, RRDBNet, load_rrdb
+from baselines.rrdb import RRDBConfig, RRDBNet
+from baselines.zoo import load_esrgan, load_rrdb
 from srbench.conversion import convert
 from srbench.weights.files import WeightsError, load_weights
 

@@ -1,16 +1,21 @@
 import json
 import math
 from dataclasses import replace
+from importlib.resources import files
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from baselines.esrgan import Discriminator, discriminator_loss, generator_loss, load_esrgan
-from baselines.rrdb import RRDBConfig, RRDBNet, load_rrdb
-from baselines.train import _rolled
-from baselines.vgg import LAYERS, PerceptualLoss, _ArraysOnly, _convert, load_vgg
+from baselines.esrgan import Discriminator, discriminator_loss, generator_loss
+from baselines.presets import ESRGANPreset
+from baselines.rrdb import RRDBConfig, RRDBNet
+from baselines.train import Adversaries, _rolled
+from baselines.vgg import LAYERS, PerceptualLoss
+from baselines.vgg_weights import _ArraysOnly, _convert, load_vgg
+from baselines.zoo import load_esrgan, load_rrdb
+from srbench.config import load_preset
 from srbench.fetch import add
 from srbench.models import load_model
 from srbench.training.config import TrainingError
@@ -98,9 +103,12 @@ def test_perceptual_loss_compares_before_the_relu():
     assert not any(parameter.requires_grad for parameter in loss.parameters())
 
 
-def test_unknown_layer():
-    with pytest.raises(TrainingError, match=r"conv9_9.*conv1_1"):
-        PerceptualLoss(vgg(), "vgg16", "conv9_9")
+def test_unknown_layer(monkeypatch):
+    monkeypatch.setattr("baselines.train.load_vgg", lambda network: vgg(network=network))
+    changes = ["losses.perceptual_layer=conv9_9"]
+    preset = load_preset(files("baselines") / "presets" / "esrgan", "mini-x8", ESRGANPreset, changes)
+    with pytest.raises(TrainingError, match=r"losses\.perceptual_layer 'conv9_9' is none of conv1_1.*; correct the"):
+        Adversaries(RRDBNet(RRDBConfig(8, 4, 2, 1)), preset, torch.device("cpu"))
 
 
 def test_checkpoint_conversion(tmp_path):

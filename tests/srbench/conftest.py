@@ -216,14 +216,17 @@ def make_run(tmp_path):
             for label in dict.fromkeys(model for model, _ in planned)
         }
         command = f"srbench run --models m --scale 4 --out {name}"
-        invocation = Invocation(command, "then", "later", "cpu", {"torch": "2.9"}, {"cpu": "abacus"})
+        asked = tuple(Setting(*setting, limit) for setting in planned)
+        names = tuple(metric.name for metric in metrics)
+        software, hardware = {"torch": "2.9"}, {"cpu": "abacus"}
+        invocation = Invocation(command, asked, names, "then", "later", "cpu", software, hardware)
         manifest = Manifest(
             FORMAT,
             replace(PROTOCOL, **changes.pop("protocol", {})),
             images,
             metrics,
             tuple(replace(one, **changes.get("models", {}).get(one.label, {})) for one in facts.values()),
-            tuple(Setting(*setting, limit) for setting in planned),
+            asked,
             (replace(invocation, **changes.pop("invocation", {})),),
         )
         changes.pop("models", None)

@@ -3,7 +3,16 @@ from typing import Literal
 
 import pytest
 
-from srbench.config import ConfigError, PresetError, load_preset, load_toml, structure, to_toml
+from srbench.config import (
+    ConfigError,
+    PresetError,
+    load_network,
+    load_preset,
+    load_toml,
+    preset_names,
+    structure,
+    to_toml,
+)
 from srbench.types import SRBenchError
 
 
@@ -93,6 +102,22 @@ def test_presets_are_found_by_name(tmp_path):
     assert load_preset(tmp_path, "mini-x8", Preset).scale == 4
     with pytest.raises(PresetError, match=r"unknown preset 'mini-x9'; did you mean mini-x8\? available: mini-x8$"):
         load_preset(tmp_path, "mini-x9", Preset)
+
+
+def test_the_network_of_a_preset_needs_nothing_else(tmp_path):
+    (tmp_path / "mini.toml").write_text("network = { steps = 10, betas = [0, 0.99] }\n[training]\ncolour = 3\n")
+    (tmp_path / "notes.txt").write_text("no preset")
+    assert preset_names(tmp_path) == ["mini"]
+    assert load_network(tmp_path, "mini", Training) == Training(10, (0.0, 0.99))
+    assert load_network(tmp_path, str(tmp_path / "mini.toml"), Training).steps == 10
+    with pytest.raises(PresetError, match="did you mean mini"):
+        load_network(tmp_path, "minni", Training)
+    (tmp_path / "mini.toml").write_text("network = { steps = 10 }")
+    with pytest.raises(ConfigError, match=r"mini\.toml: network: betas: missing"):
+        load_network(tmp_path, "mini", Training)
+    (tmp_path / "mini.toml").write_text("network = 3")
+    with pytest.raises(ConfigError, match=r"mini\.toml: has no table network"):
+        load_network(tmp_path, "mini", Training)
 
 
 def test_a_preset_of_ones_own_is_named_by_its_file(tmp_path):

@@ -7,7 +7,7 @@ from srbench import console
 
 
 def test_a_long_line_is_not_wrapped(capsys):
-    text = "[bold]x[/bold] " * 100
+    text = " ".join(["[bold]x[/bold]"] * 100)
     console.say(text)
     console.show(text)
     assert capsys.readouterr() == (text + "\n", text + "\n")

@@ -147,7 +147,8 @@ def test_fetch_and_use(server, table, checkpoint, capsys):
     assert path == cached_path("rrdb-tiny")
     assert f"sha256 {digest}, which nobody has confirmed" in capsys.readouterr().err
     metadata = load_weights(path)[1]
-    assert (metadata["licence"], metadata["trained_on"]) == ("CC-BY-NC-SA-4.0", "noise")
+    source = f"downloaded from {server.address}/net.pth, its sha256 unconfirmed"
+    assert (metadata["licence"], metadata["trained_on"]) == ("CC-BY-NC-SA-4.0", f"noise; {source}")
     assert metadata["converted_from_sha256"] == digest
     loaded = load_model("rrdb:rrdb-tiny", 4, "cpu")
     assert (loaded.label, loaded.weights.licence) == ("rrdb-tiny", "CC-BY-NC-SA-4.0")
@@ -159,7 +160,7 @@ def test_fetch_and_use(server, table, checkpoint, capsys):
 def test_the_second_address_where_the_first_is_gone(server, table, checkpoint):
     server.files["/mirror"] = checkpoint
     table(f"{server.address}/gone.zip", f"{server.address}/mirror", sha256=hashlib.sha256(checkpoint).hexdigest())
-    assert fetch("rrdb-tiny").is_file()
+    assert load_weights(fetch("rrdb-tiny"))[1]["trained_on"] == "noise", "its sha256 says that it is the authors'"
     assert [path for path, _ in server.requests] == ["/gone.zip", "/mirror"]
 
 
@@ -259,6 +260,9 @@ def test_add_a_file_or_an_address(server, table, checkpoint, tmp_path):
     add("rrdb-tiny", str(path))
     assert path.read_bytes() == checkpoint
     first = cached_path("rrdb-tiny").read_bytes()
+    metadata = load_weights(cached_path("rrdb-tiny"))[1]
+    assert metadata["licence"] == "unknown", "no file of which only the name is known"
+    assert metadata["trained_on"].startswith("unknown (may be a copy of the released rrdb-tiny or not: the sha256")
     cached_path("rrdb-tiny").unlink()
     server.files["/models.zip"] = archive(**{f"pretrained_models/{FILE}": checkpoint})
     add("rrdb-tiny", f"{server.address}/models.zip")

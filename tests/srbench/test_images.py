@@ -1,9 +1,10 @@
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
 
 from srbench.images import (
     ImageError,
@@ -13,6 +14,7 @@ from srbench.images import (
     quantize_floor,
     quantize_round,
     read_image,
+    replaced_whole,
     write_png,
     write_whole,
 )
@@ -105,8 +107,10 @@ def test_what_is_no_picture(tmp_path, content, fault):
         read_image(path)
 
 
-@pytest.mark.parametrize("ending", ["png", "jpg", "tif"])
-def test_a_truncated_picture_is_named(tmp_path, ending):
+@pytest.mark.parametrize("tolerant", [False, True])
+@pytest.mark.parametrize("ending", ["png", "jpg", "tif", "bmp", "webp"])
+def test_a_truncated_picture_is_named(tmp_path, monkeypatch, ending, tolerant):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", tolerant)
     path = saved(tmp_path / f"a.{ending}", np.kron(COLOURS, np.ones((20, 20, 1), np.uint8)))
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(ImageError, match=rf"a\.{ending}: (damaged|not a) picture") as caught:
@@ -135,6 +139,19 @@ def test_a_file_is_old_or_new_but_never_half(tmp_path, monkeypatch):
     write_whole(path, b"new")
     assert path.read_bytes() == b"new"
     assert [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_is_named_by_the_file(tmp_path):
+    def fill_the_disk():
+        with replaced_whole(tmp_path / "a.png") as temporary:
+            temporary.symlink_to("/dev/full")
+            temporary.write_bytes(b"pixels")
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        fill_the_disk()
+    assert caught.value.filename == str(tmp_path / "a.png")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_quantisation():

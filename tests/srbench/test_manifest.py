@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+import torch
 
 from srbench.facts import FORMAT, Invocation, Manifest, MetricFacts, ModelFacts, Protocol, Setting
 from srbench.manifest import ManifestError, hardware, now, read_manifest, software, write_manifest
@@ -20,7 +21,9 @@ MANIFEST = Manifest(
         ModelFacts("n", "n", "2", projected=False, weights=None),
     ),
     settings=(Setting("m", 0.8, 2), Setting("n", None, 1)),
-    invocations=(Invocation("srbench run", now(), None, "cpu", software(), hardware("cpu")),),
+    invocations=(
+        Invocation("srbench run", (Setting("n", None, 1),), ("psnr",), now(), None, "cpu", software(), hardware("cpu")),
+    ),
 )
 
 
@@ -104,8 +107,15 @@ def test_what_no_run_would_have_written(tmp_path, change, fault):
     assert "\n" not in str(caught.value)
 
 
+def test_torch_is_named_with_its_build(monkeypatch):
+    """As PyPI's build for CUDA names itself, whose installed metadata say 2.15.0."""
+    monkeypatch.setattr(torch, "__version__", "2.15.0+cu132")
+    assert software()["torch"] == "2.15.0+cu132"
+
+
 def test_versions_and_hardware():
     found = software()
+    assert found["torch"] == torch.__version__
     assert found["python"] == ".".join(map(str, sys.version_info[:3]))
     assert found["sr-bench"] != "not installed"
     assert hardware("cpu")["threads"] == "1", "the tests run with one"

@@ -36,6 +36,41 @@ def test_names_are_those_that_can_be_read(tmp_path):
     assert [len(results.read(name)) for name in results.names] == [1, 2, 1, 1]
 
 
+def test_a_folder_is_searched_once_however_many_names_are_asked_for(tmp_path):
+    """Of 20,000 results each, a search for every name would take minutes."""
+
+    class Counted(dict):
+        searches = 0
+
+        def __iter__(self):
+            type(self).searches += 1
+            return super().__iter__()
+
+        def items(self):
+            type(self).searches += 1
+            return super().items()
+
+    for name in "abcdef":
+        for number in range(3):
+            write_png(tmp_path / f"{name}_sample{number}.png", flat(number))
+    results = ResultFolder(tmp_path, 4)
+    results.files = Counted(results.files)
+    for name in "abcdef":
+        assert len(results.read(name)) == 3
+        results.digest(name)
+    assert Counted.searches == 0
+
+
+def test_the_last_number_is_that_of_the_sample(tmp_path):
+    for name in ("a_sample0_sample1", "a_sample0_sample0", "_sample5", "a_sampleb"):
+        write_png(tmp_path / f"{name}.png", flat(len(name)))
+    results = ResultFolder(tmp_path, 4)
+    assert len(results.read("a_sample0")) == 2
+    for name in ("a", ""):
+        with pytest.raises(SRBenchError, match="no result named"):
+            results.read(name)
+
+
 def test_digest_changes_with_the_file(tmp_path):
     write_png(tmp_path / "a.png", flat(1))
     before = ResultFolder(tmp_path, 4).digest("a")

@@ -12,8 +12,9 @@ from srbench.config import PresetError
 from srbench.conversion import convert
 from srbench.weights.files import WeightsError, load_weights, sha256_file
 from srflow import SRFlow, load_official
-from srflow.convert import _preset_config, _shapes, convert_srflow
-from srflow.model import load_srflow
+from srflow.config import SRFlowConfig
+from srflow.convert import _shapes, convert_srflow
+from srflow.zoo import load_srflow
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "srflow"
 OFFICIAL_TENSORS = {"celeba-x8": 1630, "df2k-x4": 1733, "df2k-x8": 2080}
@@ -117,7 +118,7 @@ def test_an_unknown_preset(x4):
 
 @pytest.mark.parametrize("preset", OFFICIAL_TENSORS)
 def test_the_size_tells_the_preset(preset):
-    config = _preset_config(preset)
+    config = SRFlowConfig.from_preset(preset)
     shapes = _shapes(config)
     # Two tensors of the unused prior, two each of the topmost enlargement, HRconv and conv_last.
     assert len(shapes) + 8 == OFFICIAL_TENSORS[preset]

@@ -16,7 +16,7 @@ from srbench.config import ConfigError
 from srbench.types import StochasticSRModel, Weighted
 from srbench.weights.files import WeightsError, save_weights
 from srflow import SRFlow, SRFlowConfig
-from srflow.model import load_srflow
+from srflow.zoo import load_srflow
 
 CONFIG = SRFlowConfig(RRDBConfig(4, 8, 4, 2), (0, 1), steps=2, width=8)
 
@@ -314,6 +314,17 @@ def test_loaded_it_is_the_same_model(tmp_path):
     assert torch.equal(*draws)
     assert (loaded.weights.licence, loaded.weights.trained_on) == ("CC0-1.0", "nothing, 0 steps")
     assert loaded.weights.parameters == sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_from_pretrained(tmp_path):
+    path = write(tmp_path / "w.safetensors", build(8, seed=2))
+    for given in (None, path):
+        ours, entry = SRFlow.from_pretrained(scale=8, weights=given), load_srflow(8, given)
+        assert type(ours) is SRFlow
+        assert ours.weights == entry.weights
+        assert all(torch.equal(tensor, entry.state_dict()[name]) for name, tensor in ours.state_dict().items())
+    with pytest.raises(WeightsError, match=r"no srflow weights are packaged for scale 2 \(packaged: 4, 8\)"):
+        SRFlow.from_pretrained(scale=2)
 
 
 def test_stored_as_float16_it_runs_as_float32(tmp_path):

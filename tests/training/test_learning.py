@@ -5,14 +5,14 @@ import json
 import pytest
 import torch
 
-from baselines.rrdb import load_rrdb
+from baselines.zoo import load_rrdb
 from srbench.config import ConfigError, PresetError, load_toml
 from srbench.training.config import TrainingError
 from srbench.training.folder import TrainingFolder
 from srbench.training.journal import Journal
 from srbench.weights.files import WeightsError, load_weights, sha256_file
-from srflow.model import load_srflow
-from srflow.train import SRFlowPreset
+from srflow.presets import SRFlowPreset
+from srflow.zoo import load_srflow
 
 MODELS = ("rrdb", "esrgan", "srflow")
 

@@ -5,13 +5,12 @@ import math
 import pytest
 import torch
 
-from baselines.esrgan import load_esrgan
-from baselines.rrdb import load_rrdb
+from baselines.zoo import load_esrgan, load_rrdb
 from srbench.datasets import Folder, packaged_photos
 from srbench.images import read_uint8, write_png
 from srbench.registry import load_metric
 from srbench.resize import upscale
-from srflow.model import load_srflow
+from srflow.zoo import load_srflow
 
 SHORT = ("training.patch=32", "training.checkpoint_every=1000", "training.validate_every=1000")
 SIZE = ("features=16", "growth=8", "blocks=2")

@@ -83,7 +83,7 @@ def test_failures_are_named_again_at_the_end(command, photos):
         ({"samples": "0"}, "0 is not in the range x>=1"),
         ({"limit": "0"}, "0 is not in the range x>=1"),
         ({"scale": "1"}, "1 is not in the range x>=2"),
-        ({"scale": None}, "Give --scale, or a bench.toml."),
+        ({"scale": None}, "scale is missing, and no model says its own"),
         ({"models": "bicubic,,rrdb"}, "has an empty part"),
         ({"device": "tpu"}, "'tpu' is not one of"),
         ({"hr": "x"}, "--hr and --lr go together"),
@@ -177,6 +177,9 @@ def test_doctor_says_what_is_missing(command, monkeypatch):
     [
         (KeyboardInterrupt(), 130, "interrupted; finished work is kept"),
         (OSError(28, "No space left on device", "run/rows.jsonl"), 1, "run/rows.jsonl: No space left on device"),
+        (OSError(28, "No space left on device"), 1, "srbench: No space left on device; finished work is kept"),
+        (OSError("image file is\ntruncated"), 1, "srbench: image file is truncated; finished work is kept"),
+        (OSError(), 1, "srbench: OSError; finished work is kept"),
     ],
 )
 def test_what_ends_a_run_from_outside(command, photos, monkeypatch, error, code, fault):

@@ -1,37 +1,42 @@
 """The page beside exported weights."""
 
-import json
+from dataclasses import replace
 
 import torch
 
 from srbench.reporting.model_card import write_model_card
 from srbench.weights.files import save_weights
+from srbench.weights.metadata import WeightsMetadata
 
 SETTINGS = {
     "network": {"scale": 4},
-    "training": {"steps": 60, "schedule": "cosine", "learning_rate": 2e-3, "milestones": [0.5], "best": "psnr"},
+    "training": {
+        "steps": 60, "batch": 4, "accumulate": 1, "patch": 16, "learning_rate": 2e-3, "betas": [0.9, 0.99],
+        "schedule": "cosine", "milestones": [0.5], "max_grad_norm": 1.0, "average": 0.0, "validate_every": 60,
+        "best": "psnr", "checkpoint_every": 60, "seed": 0,
+    },
     "storage": "float32",
-}
-FACTS = {
-    "model": "rrdb",
-    "scale": "4",
-    "preset": "small",
-    "licence": "<b>mine</b>",
-    "config": '{"scale": 4}',
-    "trained_on": "3 pictures of the folder a_b|c",
-    "data": "d1",
-    "start": "",
-    "step": "60",
-    "settings": json.dumps(SETTINGS),
-    "validation": json.dumps({"last": {"step": 60, "psnr": 24.125}}),
-    "validated_on": "at most 8 pictures",
-}
+}  # fmt: skip
+METADATA = WeightsMetadata(
+    model="rrdb",
+    scale=4,
+    preset="small",
+    licence="<b>mine</b>",
+    config={"scale": 4},
+    trained_on="3 pictures of the folder a_b|c",
+    data="d1",
+    start="",
+    step=60,
+    settings=SETTINGS,
+    validation={"last": {"step": 60, "psnr": 24.125}},
+    validated_on="at most 8 pictures",
+)
 
 
 def card(tmp_path, **others):
     weights = tmp_path / "my weights.safetensors"
     save_weights(weights, {"a": torch.zeros(100, 100), "b": torch.zeros(5)}, {})
-    path = write_model_card(weights, FACTS | others)
+    path = write_model_card(weights, replace(METADATA, **others))
     assert path == tmp_path / "my weights.md"
     return path.read_text()
 
@@ -53,5 +58,5 @@ def test_schedule_start_and_size(tmp_path):
 
 
 def test_no_validation_is_said(tmp_path):
-    assert "## Validation\n\nThere was none." in card(tmp_path, validation="{}")
+    assert "## Validation\n\nThere was none." in card(tmp_path, validation={})
     assert "| last |   60 | 24.12 |" in card(tmp_path)

@@ -1,6 +1,7 @@
 """The parts of a training, each alone; whole trainings are in tests/training."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -84,6 +85,18 @@ def test_a_journal_forgets_what_was_cut_off(tmp_path):
     assert not path.exists()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_journal_on_a_full_disk_is_named(tmp_path):
+    path = tmp_path / "train.csv"
+    journal = Journal(path)
+    journal.append(0, {"loss": 1.0})
+    path.unlink()
+    path.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as caught:
+        journal.append(1, {"loss": 1.0})
+    assert caught.value.filename == str(path)
+
+
 def test_an_average_is_the_exponential_one():
     network = torch.nn.Linear(1, 1, bias=False)
     average, expected = Average(network, 0.9), None
@@ -116,7 +129,7 @@ def test_the_best_is_by_the_direction_of_the_metric(higher, expected):
     assert [best.see(step, {"m": value}, metric) for step, value in enumerate((2.0, 1.0, math.nan, 3.0), 1)] == expected
     again = Best()
     again.load_state_dict(best.state_dict())
-    assert again.facts() == best.facts() != Best().facts()
+    assert again.state_dict() == best.state_dict() != Best().state_dict()
 
 
 def test_validation_means_over_the_pictures():

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -16,6 +15,7 @@ from srbench.config import structure
 from srbench.types import Converter, WeightsInfo
 from srbench.weights.checkpoints import ENDINGS, read_checkpoint
 from srbench.weights.files import WeightsError, load_weights, sha256_file
+from srbench.weights.metadata import WeightsMetadata, read_metadata
 from srbench.weights.table import origin
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -33,7 +33,7 @@ class Family(Generic[Network]):
     """Dataclass of the network's size."""
     convert: Converter
     """Reads official checkpoints."""
-    package: str = "baselines"
+    package: str
     """Where the packaged weights are."""
 
 
@@ -47,19 +47,22 @@ def load_pretrained(family: Family[Network], scale: int, path: Path | None) -> N
     if path is None:
         return _load_packaged(family, scale)
     tensors, metadata = _read(family, path)
-    found, found_scale = metadata.get("model", "unknown"), metadata.get("scale", "unknown")
-    if found != family.model:
-        raise WeightsError(f"{path}: weights of the model {found}, not of {family.model}; choose a {family.model} file")
-    if found_scale != str(scale):
-        raise WeightsError(f"{path}: weights for scale {found_scale}, not {scale}; use --scale {found_scale}")
-    built = family.network(_network_config(metadata, family.config, path))
+    if metadata.model != family.model:
+        raise WeightsError(
+            f"{path}: weights of the model {metadata.model}, not of {family.model}; choose a {family.model} file"
+        )
+    if metadata.scale != scale:
+        raise WeightsError(f"{path}: weights for scale {metadata.scale}, not {scale}; use --scale {metadata.scale}")
+    if metadata.config is None:
+        raise WeightsError(f"{path}: its metadata has no config that says how large the network is; convert it again")
+    built = family.network(structure(metadata.config, family.config, f"{path}: config"))
     fill(built, tensors, path)
     built.weights = WeightsInfo(  # type: ignore[assignment]
         sha256=sha256_file(path),
-        licence=metadata.get("licence", "unknown"),
-        trained_on=metadata.get("trained_on", "unknown"),
+        licence=metadata.licence or "unknown",
+        trained_on=metadata.trained_on or "unknown",
         parameters=sum(parameter.numel() for parameter in built.parameters()),
-        losses=json.loads(metadata.get("losses", "{}")),
+        losses=metadata.losses or {},
     )
     return built.eval()
 
@@ -89,28 +92,21 @@ def require_shapes(tensors: Mapping[str, Tensor], shapes: Mapping[str, torch.Siz
         raise WeightsError(f"{len(faults)} tensors do not fit the network: {'; '.join(faults[:10])}")
 
 
-def _read(family: Family[Network], path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _read(family: Family[Network], path: Path) -> tuple[dict[str, Tensor], WeightsMetadata]:
     if path.suffix.lower() not in ENDINGS:
-        return load_weights(path)
-    tensors = read_checkpoint(path)
+        tensors, text = load_weights(path)
+        return tensors, read_metadata(text, path)
+    checkpoint = read_checkpoint(path)
     try:
-        converted = family.convert(tensors, None)
+        converted = family.convert(checkpoint, None)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
     if converted is None:
         raise WeightsError(f"{path}: not a checkpoint of {family.model}; choose another file, or another model for it")
-    weights, metadata = converted
-    return weights, metadata | origin(family.model, metadata["preset"], sha256_file(path))
-
-
-def _network_config(metadata: dict[str, str], cls: type[Any], path: Path) -> Any:  # noqa: ANN401 - any network's
-    try:
-        table = json.loads(metadata["config"])
-    except (KeyError, json.JSONDecodeError):
-        table = None
-    if not isinstance(table, dict):
-        raise WeightsError(f"{path}: its metadata has no config that says how large the network is; convert it again")
-    return structure(table, cls, str(path))
+    tensors, text = converted
+    metadata = read_metadata(text, path)
+    found = origin(family.model, metadata.preset, sha256_file(path))
+    return tensors, replace(metadata, licence=found.licence, trained_on=found.trained_on)
 
 
 def _load_packaged(family: Family[Network], scale: int) -> Network:

@@ -4,10 +4,11 @@ import cattrs
 import pytest
 import torch
 
-from baselines.pretrained import fill
-from baselines.rrdb import RRDBConfig, RRDBNet, load_rrdb
-from srbench.types import Weighted
+from baselines.rrdb import RRDBConfig, RRDBNet
+from baselines.zoo import load_rrdb
+from srbench.types import SRBenchError, Weighted
 from srbench.weights.files import WeightsError, save_weights, sha256_file
+from srbench.weights.pretrained import fill
 
 CONFIG = RRDBConfig(4, 8, 4, 1)
 
@@ -39,7 +40,7 @@ def test_another_scale_is_refused(weights):
 
 
 def test_another_model_is_refused(weights):
-    from baselines.esrgan import load_esrgan
+    from baselines.zoo import load_esrgan
 
     with pytest.raises(WeightsError, match="weights of the model rrdb, not of esrgan"):
         load_esrgan(4, weights)
@@ -80,10 +81,19 @@ def test_a_long_list_is_cut_to_ten(tmp_path):
     assert str(caught.value).count("missing") == 10
 
 
-@pytest.mark.parametrize("config", [None, "not JSON", "[1, 2]"])
-def test_metadata_without_a_usable_config_are_refused(tmp_path, config):
+@pytest.mark.parametrize(
+    ("config", "fault"),
+    [
+        (None, "its metadata has no config that says how large the network is"),
+        ("not JSON", "config in its metadata is no JSON"),
+        ("[1, 2]", "its metadata do not fit: config: expected a table"),
+        ("{}", "config: scale: missing; features: missing"),
+    ],
+)
+def test_metadata_without_a_usable_config_are_refused(tmp_path, config, fault):
     path = tmp_path / "odd.safetensors"
     metadata = {"model": "rrdb", "scale": "4"} | ({} if config is None else {"config": config})
     save_weights(path, RRDBNet(CONFIG).state_dict(), metadata)
-    with pytest.raises(WeightsError, match=r"odd\.safetensors: its metadata has no config"):
+    with pytest.raises(SRBenchError, match=rf"odd\.safetensors: {fault}") as caught:
         load_rrdb(4, path)
+    assert "\n" not in str(caught.value)

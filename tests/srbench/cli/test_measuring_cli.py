@@ -1,0 +1,360 @@
+"""srbench init, run BENCH.TOML, --dry-run, measure, score and verify in a terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import torch
+
+from srbench import metrics
+from srbench.bench_file import TEMPLATE
+from srbench.images import read_uint8, write_png
+from srbench.manifest import read_manifest
+from srbench.resize import downscale_uint8
+from srbench.run_folder import RunFolder
+
+
+@pytest.mark.parametrize("name", ["init", "run", "measure", "score", "verify"])
+def test_torch_is_not_imported_for_help(name):
+    code = (
+        "import sys; from srbench.cli.main import main\n"
+        "try: main(sys.argv[1:], prog_name='srbench')\n"
+        "except SystemExit: pass\n"
+        "print('torch' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code, name, "--help"], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == "False"
+
+
+def files_in(folder):
+    return {path: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def one_line(found):
+    assert (found.code, found.out, len(found.err.splitlines())) == (1, "", 1)
+    return found.err
+
+
+@pytest.fixture
+def bench(photos, models):
+    """A bench.toml of a small model and one that samples."""
+    path = Path("bench.toml")
+    path.write_text(
+        f'models = ["{models}:Nearest", "{models}:Noisy"]\nscale = 4\ndata = "{photos}"\nmetrics = ["psnr"]\n'
+        'temperature = [0, 0.8]\nsamples = 2\nlimit = 3\nout = "run"\n'
+    )
+    return path
+
+
+@pytest.fixture
+def run(command, bench):
+    """Its finished run."""
+    assert command("run", bench).code == 0
+    return Path("run")
+
+
+def test_init_writes_a_file_that_runs(command, models, photos):
+    found = command("init")
+    assert (found.code, found.out) == (0, "bench.toml: edit it, then srbench run bench.toml\n")
+    assert Path("bench.toml").read_text() == TEMPLATE
+    Path("bench.toml").write_text("mine")
+    assert "bench.toml: is there already" in one_line(command("init"))
+    assert Path("bench.toml").read_text() == "mine"
+    assert command("init", "other.toml").code == 0
+    made = command("run", "other.toml", "--models", "bicubic", "--data", photos, "--metrics", "psnr", "--out", "run")
+    assert made.code == 0, made.err
+    assert RunFolder.read(Path("run")).manifest.protocol.scale == 8
+
+
+def test_every_key_of_the_template_is_read(command):
+    """With the comments taken off all optional keys, too; hr and lr stand for data."""
+    text = re.sub(r"^# (\w+ = [^#\n]+)", r"\1", TEMPLATE, flags=re.MULTILINE)
+    assert text.count("\n") - text.count("\n#") > TEMPLATE.count("\n") - TEMPLATE.count("\n#")
+    Path("all.toml").write_text(text.replace('data = "photos"\n', 'hr = "absent"\nlr = "absent"\n'))
+    assert "absent: missing, not a folder" in one_line(command("run", "all.toml", "--device", "cpu"))
+
+
+def test_run_reads_the_file_and_the_command_line_comes_before_it(command, bench, models):
+    found = command("run", bench, "--temperature", "0.5", "--limit", "1")
+    assert found.code == 0, found.err
+    assert found.out.splitlines()[-1] == "run/report.md"
+    manifest = RunFolder.read(Path("run")).manifest
+    assert [(one.model, one.temperature, one.limit) for one in manifest.settings] == [
+        ("Nearest", None, 1),
+        ("Noisy", 0.5, 1),
+    ]
+    assert manifest.protocol.samples == 2
+    assert command("run", bench).code == 0  # adds temperatures and images
+    folder = RunFolder.read(Path("run"))
+    assert len(folder.samples) == 3 * 3 + 1
+    assert "nothing to do: all 9 items are measured in run" in command("run", bench).err
+
+
+def test_a_folder_pair_takes_the_place_of_data(command, bench, photos):
+    Path("hr").mkdir()
+    for name in "a", "c":
+        write_png(Path("hr") / f"{name}.png", read_uint8(photos / f"{name}.png"))
+        write_png(Path("lr") / f"{name}.png", downscale_uint8(read_uint8(photos / f"{name}.png"), 4))
+    assert command("run", bench, "--hr", "hr", "--lr", "lr").code == 0
+    assert RunFolder.read(Path("run")).manifest.images == ("a", "c")
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ('colour = "red"', "colour"),
+        ('scale = "4"', "scale"),
+        ('models = "bicubic"', "models"),
+        ("models = []", "bench.toml: models is empty; name at least one"),
+        ("samples = 0", "bench.toml: samples is 0; it has to be 1 or more"),
+        ("temperature = [-1]", "bench.toml: -1.0 is no temperature"),
+        ("temperature = 0.8", "temperature"),
+        ('device = "tpu"', "bench.toml: device is 'tpu'; choose auto, cpu, cuda or mps"),
+        ("metrics = []", "bench.toml: metrics is empty"),
+        ('hr = "hr"', "bench.toml: give data, or hr and lr together"),
+        ("=", "bench.toml: not TOML"),
+    ],
+)
+def test_a_fault_in_the_file(command, line, fault):
+    key = line.partition(" ")[0]
+    others = {"models": '["bicubic"]', "scale": "4", "data": '"photos"'}
+    text = "".join(f"{name} = {value}\n" for name, value in others.items() if name != key)
+    Path("bench.toml").write_text(f"{text}{line}\n")
+    err = one_line(command("run", "bench.toml"))
+    assert err.startswith("srbench: bench.toml: ")
+    assert fault in err
+    assert not Path("runs").exists()
+
+
+def test_what_is_missing_in_the_file(command):
+    assert "absent.toml: cannot be read (No such file or directory)" in one_line(command("run", "absent.toml"))
+    Path("bench.toml").write_text("scale = 4\n")
+    assert "bench.toml: models is missing; write it there or give --models" in one_line(command("run", "bench.toml"))
+    found = command("run")
+    assert (found.code, "Give --models and --scale, or a bench.toml." in found.err) == (2, True)
+
+
+def test_a_dry_run_says_what_is_left_and_writes_nothing(command, bench, models):
+    before = files_in(".")
+    found = command("run", bench, "--dry-run")
+    assert found.code == 0, found.err
+    lines = found.out.splitlines()
+    assert lines[:3] == [
+        "folder: run (new)",
+        "items: 9 (3 settings), of which 0 are sampled",
+        "left to sample: 9, to score: 9, on 3 images",
+    ]
+    assert [line.split(":")[0].strip() for line in lines[3:6]] == ["Nearest", "Noisy-t0", "Noisy-t0.8"]
+    assert all(line.split(": ")[1].startswith("3 x ") for line in lines[3:6])
+    assert re.fullmatch(r"estimated: \d+\.\d minutes and \d+ MB on this machine, without the report", lines[6])
+    assert files_in(".") == before
+    command("run", bench, "--limit", "2")
+    before = files_in("run")
+    lines = command("run", bench, "--dry-run", "--metrics", "psnr,sigma").out.splitlines()
+    assert lines[:4] == [
+        "folder: run",
+        "items: 9 (3 settings), of which 6 are sampled",
+        "sampled items that lack values: 6",
+        "left to sample: 3, to score: 9, on 3 images",
+    ]
+    command("run", bench)
+    assert command("run", bench, "--dry-run").out.splitlines()[1:] == [
+        "items: 9 (3 settings), of which 9 are sampled",
+        "nothing to do",
+    ]
+    assert before.keys() <= files_in("run").keys()
+
+
+def test_a_dry_run_fails_where_the_run_would(command, bench, models):
+    assert "has scale 4, not 8" in one_line(command("run", bench, "--scale", "8", "--dry-run"))
+    Path("full").mkdir()
+    Path("full", "thesis.txt").write_text("")
+    assert "full: not empty, and no run of srbench" in one_line(command("run", bench, "--out", "full", "--dry-run"))
+    command("run", bench)
+    assert "run: holds results of seed 0, not of seed 1" in one_line(command("run", bench, "--seed", "1", "--dry-run"))
+
+
+def test_a_dry_run_of_a_model_that_fails(command, bench, models, photos):
+    lines = command("run", bench, "--models", f"{models}:Raises", "--dry-run").out.splitlines()
+    assert lines[-1].startswith("no time can be estimated: a: the model failed: RuntimeError: no memory for this")
+    for path in photos.iterdir():
+        path.write_text("text")
+    lines = command("run", bench, "--dry-run").out.splitlines()
+    assert lines[1] == "items: 9 (3 settings), of which 0 are sampled"
+    assert lines[-1].startswith("no time can be estimated: ")
+
+
+@pytest.fixture
+def folders(photos, draw_picture):
+    """HR, LR and results, of which c has two samples."""
+    for seed, (name, size) in enumerate({"a": (32, 32), "c": (40, 32)}.items()):
+        hr = draw_picture(seed, *size)
+        write_png(Path("hr") / f"{name}.png", hr)
+        write_png(Path("lr") / f"{name}.png", downscale_uint8(hr, 4))
+    write_png(Path("sr") / "a.png", draw_picture(10, 32, 32))
+    write_png(Path("sr") / "c_sample0.png", draw_picture(11, 40, 32))
+    write_png(Path("sr") / "c_sample1.png", draw_picture(12, 40, 32))
+    return "sr", "--ref", "hr"
+
+
+def expected():
+    """The same by the functions of srbench.metrics."""
+    hr, lr = ({name: read_uint8(Path(kind) / f"{name}.png") for name in "ac"} for kind in ("hr", "lr"))
+    outputs = {"a": read_uint8(Path("sr/a.png"))[None]}
+    outputs["c"] = torch.stack([read_uint8(Path(f"sr/c_sample{number}.png")) for number in (0, 1)])
+    return {
+        name: {
+            "psnr": metrics.psnr(images, hr[name]).tolist(),
+            "ssim": metrics.ssim(images, hr[name]).tolist(),
+            "lr_psnr": metrics.lr_psnr(images, lr[name]).tolist(),
+            "pique": metrics.pique(images).tolist(),
+            "sigma": metrics.sigma(images),
+        }
+        for name, images in outputs.items()
+    }
+
+
+NAMES = ("psnr", "ssim", "lr_psnr", "pique", "sigma")
+
+
+def test_measure_as_json(command, folders):
+    found = command("measure", *folders, "--lr", "lr", "--metrics", ",".join(NAMES), "--format", "json")
+    assert found.code == 0, found.err
+    facts, values = json.loads(found.out), expected()
+    assert facts["images"] == values
+    assert facts["signatures"]["psnr"] == "PSNR|RGB|floor|crop0|v1"
+    mean = (values["a"]["psnr"][0] + sum(values["c"]["psnr"]) / 2) / 2
+    assert facts["mean"]["psnr"] == pytest.approx(mean)
+    assert facts["failures"] == []
+
+
+def test_measure_as_csv_and_as_table(command, folders):
+    options = (*folders, "--lr", "lr", "--metrics", ",".join(NAMES))
+    lines = list(csv.DictReader(io.StringIO(command("measure", *options, "--format", "csv").out)))
+    values = expected()
+    assert len(lines) == 4 * 1 + 1 + 4 * 2 + 1
+    for line in lines:
+        value = values[line["image"]][line["metric"]]
+        assert float(line["value"]) == (value if line["sample"] == "" else value[int(line["sample"])])
+        assert line["signature"].startswith(line["metric"].upper().replace("_", "-"))
+    table = command("measure", *options).out
+    assert f"{values['a']['psnr'][0]:.2f}" in table
+    assert "mean of 2" in table
+    assert "finite values" not in table
+
+
+def test_measure_of_equal_images(command, folders):
+    """Infinite values are texts in JSON, and stay out of the mean."""
+    write_png(Path("sr/a.png"), read_uint8(Path("hr/a.png")))
+    facts = json.loads(command("measure", *folders, "--metrics", "psnr", "--format", "json").out)
+    assert facts["images"]["a"]["psnr"] == ["inf"]
+    assert math.isfinite(facts["mean"]["psnr"])
+    assert facts["finite"] == {"psnr": 1}
+    assert "finite values" in command("measure", *folders, "--metrics", "psnr").out
+
+
+def test_measure_without_lr(command, folders):
+    """Metrics that need LR are left out, unless they are asked for."""
+    found = command("measure", *folders, "--format", "json")
+    assert "lr_psnr" not in json.loads(found.out)["signatures"]
+    assert "LR-PSNR compares with LR images; name their folder with --lr" in one_line(
+        command("measure", *folders, "--metrics", "lr_psnr")
+    )
+
+
+def test_measure_names_every_image_without_a_partner(command, folders):
+    Path("lr/a.png").unlink()
+    Path("sr/a.png").rename("sr/b.png")
+    write_png(Path("sr/d_sample0.png"), read_uint8(Path("hr/a.png")))
+    err = one_line(command("measure", *folders, "--lr", "lr"))
+    assert "sr lacks a; hr lacks b, d_sample0; lr lacks a" in err
+
+
+def test_measure_of_names_that_end_like_samples(command, folders):
+    """Of HR images a_sample0 and a_sample1 every one has its own result."""
+    for kind in "hr", "sr":
+        for number in 0, 1:
+            write_png(Path(kind) / f"a_sample{number}.png", read_uint8(Path(kind) / "a.png"))
+    facts = json.loads(command("measure", *folders, "--metrics", "psnr", "--format", "json").out)
+    assert sorted(facts["images"]) == ["a", "a_sample0", "a_sample1", "c"]
+    assert facts["images"]["a_sample0"] == facts["images"]["a"]
+
+
+def test_measure_goes_on_after_a_fault(command, folders, draw_picture):
+    write_png(Path("sr/a.png"), draw_picture(0, 28, 32))
+    found = command("measure", *folders, "--metrics", "psnr,niqe", "--format", "json")
+    assert found.code == 1
+    facts = json.loads(found.out)
+    assert facts["failures"][0] == "a: the image is 28x32 and the reference 32x32; both must have one size"
+    assert [list(values) for values in facts["images"].values()] == [[], ["psnr"]]
+    assert "failed: a: the image is 28x32" in found.err
+    assert "too few for NIQE" in found.err
+    assert facts["mean"]["niqe"] == "nan"
+
+
+def test_score_adds_metrics_without_models(command, run, models, photos):
+    models.unlink()
+    before = RunFolder.read(run)
+    found = command("score", run, "--metrics", "ssim")
+    assert found.code == 0, found.err
+    assert "SSIM" in found.out
+    assert found.out.splitlines()[-1] == "run/report.md"
+    after = RunFolder.read(run)
+    assert after.samples == before.samples
+    assert len(after.scores) == 2 * len(before.scores)
+    assert after.manifest.invocations[-1].command == "srbench score run --metrics ssim"
+    assert "nothing to do" in command("score", run, "--metrics", "ssim").err
+    assert "unknown metric 'sim'; did you mean ssim?" in one_line(command("score", run, "--metrics", "sim"))
+    assert "no run in it" in one_line(command("score", photos, "--metrics", "ssim"))
+
+
+def test_verify(command, run):
+    found = command("verify", run)
+    text = "run: 21 of 21 images are those of their records; re-measured 9 of 9 scores and 0 of 9 samples: equal"
+    assert (found.code, found.out) == (0, f"{text}\n")
+    facts = json.loads(command("verify", run, "--json", "--resample", "4").out)
+    assert (facts["proven"], facts["sampled"], facts["sampled_all"]) == (True, 4, 4)
+    assert (facts["scores"], facts["scores_all"], facts["faults"]) == (9, 9, [])
+
+
+def test_verify_finds_what_was_changed(command, run):
+    image = run / "images" / "Nearest" / "a.png"
+    write_png(image, read_uint8(image) // 2)
+    found = command("verify", run)
+    assert found.code == 1
+    assert "images/Nearest/a.png: is not the image of its record" in found.out
+    assert "20 of 21 images" in found.out
+    facts = json.loads(command("verify", run, "--json").out)
+    assert facts["proven"] is False
+    assert "no run in it" in one_line(command("verify", "."))
+
+
+def test_verify_finds_another_model(command, run, models):
+    models.write_text(models.read_text().replace("0.1 * temperature", "0.2 * temperature"))
+    found = command("verify", run, "--resample", "9")
+    assert found.code == 1
+    assert "Noisy-t0.8 a: sampled again," in found.out
+    assert "its code or parameters are others than when it was sampled" in found.out
+
+
+def test_the_scale_of_weights_and_classes_may_be_left_out(command, photos, models):
+    weights = files("baselines") / "weights" / "rrdb-mini-x4.safetensors"
+    options = ["--data", photos, "--limit", "1", "--metrics", "psnr"]
+    assert command("run", "--models", f"bicubic,rrdb:{weights}", *options, "--out", "one").code == 0
+    assert command("run", "--models", f"{models}:Nearest", *options, "--out", "two").code == 0
+    assert {read_manifest(Path(run)).protocol.scale for run in ("one", "two")} == {4}
+    missing = command("run", "--models", "bicubic", *options)
+    assert (missing.code, "scale is missing, and no model says its own" in missing.err) == (2, True)
+    other = files("baselines") / "weights" / "rrdb-mini-x8.safetensors"
+    several = command("run", "--models", f"rrdb:{weights},esrgan:{other}", *options)
+    assert several.code == 1
+    assert "the models are made for several scales" in several.err

@@ -1,0 +1,56 @@
+"""The facts in a weights file: the packaged ones are read whole, and what is wrong is named in one line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from srbench.weights.files import WeightsError, load_weights
+from srbench.weights.metadata import WeightsMetadata, read_metadata
+
+ROOT = Path(__file__).parents[3]
+PACKAGED = sorted([*ROOT.glob("baselines/weights/*.safetensors"), *ROOT.glob("srflow/weights/*.safetensors")])
+
+
+@pytest.mark.parametrize("path", PACKAGED, ids=lambda path: path.stem)
+def test_packaged_files_are_read_and_would_be_written_alike(path):
+    text = load_weights(path)[1]
+    metadata = read_metadata(text, path)
+    assert metadata.text() == text
+    assert f"{metadata.model}-{metadata.preset}" == path.stem
+    assert metadata.config == json.loads(text["config"])
+
+
+def test_every_fact_is_read_back_as_it_was():
+    metadata = WeightsMetadata(
+        "srflow", "p", 4, {"steps": 2}, "CC0-1.0", "nothing", "a1", "b2", "", {"training": {"betas": [0.9, 0.99]}},
+        {"nll": [1.5, 2.0]}, {"psnr": 24.5}, 60, {"last": {"step": 60, "psnr": 24.5}}, "one picture",
+    )  # fmt: skip
+    assert None not in vars(metadata).values()
+    assert read_metadata(metadata.text(), Path("f")) == metadata
+    assert metadata.text()["validation"] == '{"last": {"step": 60, "psnr": 24.5}}'
+    assert set(map(type, metadata.text().values())) == {str}
+    assert WeightsMetadata("vgg19", "vgg19").text() == {"model": "vgg19", "preset": "vgg19"}
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ({}, "model: missing"),
+        ({"colour": "red"}, "unknown key 'colour'"),
+        ({"licens": "CC0-1.0"}, "did you mean licence"),
+        ({"scale": "four"}, "scale in its metadata is no JSON"),
+        ({"scale": "4.5"}, "scale: 4.5 is no int"),
+        ({"config": "3"}, "config: expected a table"),
+        ({"losses": '{"l1": 3}'}, "losses['l1']: expected a list"),
+        ({"losses": '{"l1": ["x"]}'}, "losses['l1'][0]: 'x' is no float"),
+        ({"metrics": '{"psnr": true}'}, "metrics['psnr']: True is no float"),
+        ({"validation": '{"last": {"step": "60"}}'}, "validation['last']['step']: '60' is no number"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(text, fault):
+    with pytest.raises(WeightsError) as caught:
+        read_metadata(text if not text else {"model": "rrdb"} | text, Path("w.safetensors"))
+    assert str(caught.value).startswith("w.safetensors: ")
+    assert fault in str(caught.value)
+    assert "\n" not in str(caught.value)
