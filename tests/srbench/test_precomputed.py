@@ -28,14 +28,6 @@ def test_samples_come_in_the_order_of_their_numbers(tmp_path):
     assert ResultFolder(tmp_path, 4).read("a+b")[:, 0, 0, 0].mul(255).tolist() == [0, 2, 10]
 
 
-def test_names_are_those_that_can_be_read(tmp_path):
-    for name in ("b", "a_sample1", "a_sample0", "a_sample", "c_sample0_sample2"):
-        write_png(tmp_path / f"{name}.png", flat(0))
-    results = ResultFolder(tmp_path, 4)
-    assert results.names == ["a_sample", "a", "b", "c_sample0"]
-    assert [len(results.read(name)) for name in results.names] == [1, 2, 1, 1]
-
-
 def test_a_folder_is_searched_once_however_many_names_are_asked_for(tmp_path):
     """Of 20,000 results each, a search for every name would take minutes."""
 

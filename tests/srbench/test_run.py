@@ -298,6 +298,17 @@ def test_a_changed_image_is_read_and_sampled_again(spec, photos):
     assert rows["Noisy", 0.8, "d"].values == rows["Noisy", 0.8, "a"].values, "one LR image, one seed"
 
 
+def test_equal_images_and_two_labels_of_one_model_have_values_of_their_own(spec, models, photos):
+    shutil.copy(photos / "a.png", photos / "d.png")
+    twice = replace(spec, models=(*spec.models, f"again={models}:Noisy"))
+    assert run(twice).scored == 2 * 4 * 5
+    rows = by_place(spec.out)
+    assert all(len(row.values) == 2 for row in rows.values())
+    assert rows["Noisy", 0.8, "a"].values == rows["again", 0.8, "d"].values
+    again = run(twice)
+    assert (again.sampled, again.scored) == (0, 0)
+
+
 def test_a_folder_with_other_things_is_left_alone(spec, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("years of work")
