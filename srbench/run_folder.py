@@ -57,8 +57,8 @@ class RunFolder:
     """By image."""
     samples: dict[Place, SampleRecord] = field(default_factory=dict)
     """The last record of every place, of this or other code and weights."""
-    scores: dict[str, ScoreRecord] = field(default_factory=dict)
-    """By key."""
+    scores: dict[tuple[str, str, str, str], ScoreRecord] = field(default_factory=dict)
+    """By key, model, image and metric: equal images, and labels of one model, have equal keys."""
 
     @classmethod
     def read(cls, path: Path) -> RunFolder:
@@ -86,23 +86,27 @@ class RunFolder:
             elif isinstance(line, SampleRecord):
                 self.samples[line.model, line.temperature, line.image] = line
             else:
-                self.scores[line.key] = line
+                self.scores[line.key, line.model, line.image, line.metric] = line
 
-    def sample(self, model: str, temperature: float | None, image: str) -> SampleRecord | None:
-        """The record of a place, failed ones too, if it is of the model and the pair that the folder now has."""
+    def sample(
+        self, model: str, temperature: float | None, image: str, pair_key: str | None = None
+    ) -> SampleRecord | None:
+        """The record of a place, failed ones too, if it is of the model and the pair that the folder now has.
+
+        ``pair_key`` is that of the pair that it will have.
+        """
         record, pair = self.samples.get((model, temperature, image)), self.pairs.get(image)
         facts = {one.label: one for one in self.manifest.models}.get(model)
-        if record is None or pair is None or facts is None:
+        if pair_key is None and pair is not None:
+            pair_key = pair.key
+        if record is None or pair_key is None or facts is None:
             return None
-        wanted = sample_key(self.manifest.protocol, facts.digest, record.source, pair.key, temperature)
+        wanted = sample_key(self.manifest.protocol, facts.digest, record.source, pair_key, temperature)
         return record if record.key == wanted else None
 
     def score(self, sample: SampleRecord, metric: MetricFacts) -> ScoreRecord | None:
         """The record of a value, failed ones too."""
-        found = self.scores.get(score_key(sample, metric))
-        if found is not None and (found.metric, found.model, found.image) != (metric.name, sample.model, sample.image):
-            return None  # somebody has moved the key of one line to another
-        return found
+        return self.scores.get((score_key(sample, metric), sample.model, sample.image, metric.name))
 
     def pair_files(self, image: str) -> tuple[Path, Path]:
         """Where LR and HR of a name are kept, or would be."""

@@ -125,7 +125,7 @@ def _task(
     to_score = [
         one
         for one in folder.manifest.settings
-        if not fresh and (one.model, one.temperature) not in sampled and _lacking(folder, one, image, metrics)
+        if (one.model, one.temperature) not in sampled and _lacking(folder, one, image, key, metrics)
     ]
     return Task(image, key, fresh, to_sample, tuple(to_score))
 
@@ -141,9 +141,11 @@ def _sampling(folder: RunFolder, loaded: LoadedModel, image: str, pair: str, set
     return None if record is not None and record.key == key and not record.failed else Sampling(setting, source)
 
 
-def _lacking(folder: RunFolder, setting: Setting, image: str, metrics: Sequence[LoadedMetric]) -> list[LoadedMetric]:
-    """The metrics of which a setting that is sampled has no value."""
-    record = folder.sample(setting.model, setting.temperature, image)
+def _lacking(
+    folder: RunFolder, setting: Setting, image: str, pair: str, metrics: Sequence[LoadedMetric]
+) -> list[LoadedMetric]:
+    """The metrics of which a setting that is sampled of a pair (by its key) has no value."""
+    record = folder.sample(setting.model, setting.temperature, image, pair)
     if record is None or record.failed:
         return []
     values = ((metric, folder.score(record, metric.facts)) for metric in metrics)

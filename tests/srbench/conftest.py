@@ -153,7 +153,9 @@ def timeless_rows(run: str | Path) -> list[str]:
     for name in ("samples.jsonl", "rows.jsonl"):
         for line in (Path(run) / name).read_text().splitlines():
             record = json.loads(line)
-            last[name, record["key"], record["model"]] = {k: v for k, v in record.items() if k not in NO_RESULTS}
+            last[name, record["key"], record["model"], record["image"]] = {
+                k: v for k, v in record.items() if k not in NO_RESULTS
+            }
     return sorted(map(json.dumps, last.values()))
 
 

@@ -188,6 +188,19 @@ def test_bad_pictures_among_good_ones(spec, photos):
     assert (repaired.sampled, repaired.failures) == (3, ())
 
 
+def test_an_image_that_was_damaged_for_a_while_keeps_its_samples(spec, photos):
+    run(replace(spec, metrics=("psnr",)))
+    content = (photos / "b.png").read_bytes()
+    (photos / "b.png").write_bytes(content[: len(content) // 2])
+    assert len(run(replace(spec, metrics=("psnr",))).failures) == 1
+    assert {image for _, _, image in by_place(spec.out)} == {"a", "c", "d"}
+    (photos / "b.png").write_bytes(content)
+    repaired = run(spec)
+    assert (repaired.sampled, repaired.scored, repaired.failures) == (0, 12, ()), "sigma of all, b among them"
+    assert all(len(row.values) == 2 for row in by_place(spec.out).values())
+    assert len(by_place(spec.out)) == 12
+
+
 def test_a_result_that_is_not_finite_is_named(spec, models, photos):
     write_png(photos / "flat.png", torch.full((3, 32, 32), 99, dtype=torch.uint8))
     outcome = run(replace(spec, models=(f"{models}:NotFinite", f"{models}:Nearest")))
@@ -283,6 +296,17 @@ def test_a_changed_image_is_read_and_sampled_again(spec, photos):
     assert run(spec).sampled == 3
     rows = by_place(spec.out)
     assert rows["Noisy", 0.8, "d"].values == rows["Noisy", 0.8, "a"].values, "one LR image, one seed"
+
+
+def test_equal_images_and_two_labels_of_one_model_have_values_of_their_own(spec, models, photos):
+    shutil.copy(photos / "a.png", photos / "d.png")
+    twice = replace(spec, models=(*spec.models, f"again={models}:Noisy"))
+    assert run(twice).scored == 2 * 4 * 5
+    rows = by_place(spec.out)
+    assert all(len(row.values) == 2 for row in rows.values())
+    assert rows["Noisy", 0.8, "a"].values == rows["again", 0.8, "d"].values
+    again = run(twice)
+    assert (again.sampled, again.scored) == (0, 0)
 
 
 def test_a_folder_with_other_things_is_left_alone(spec, tmp_path):
