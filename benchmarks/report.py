@@ -1,7 +1,7 @@
 """What a report costs to make and to open: python benchmarks/report.py [--pictures N] [--models N] [--samples N].
 
 A run is written into a folder that is deleted afterwards: the packaged photographs at 8x, linked under other names
-where more are asked for, and models that all draw samples, which are the enlarged LR picture with noise; their values
+where more are asked for, and models that all draw samples, which are the upscaled LR image with noise; their values
 are random numbers. Printed are the time that ``srbench report`` takes for it, the size of the page, and what a headless
 Chromium needs to open it and to scroll its list of pictures. Measure on a quiet machine.
 """
@@ -13,17 +13,22 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from srbench.datasets import packaged_photos
-from srbench.images import quantize_floor, write_png, write_whole
-from srbench.manifest import hardware, metric_facts, model_facts, now, software, write_manifest
-from srbench.registry import load_metric
+from srbench.facts import COLUMNS, FORMAT, Invocation, Manifest, MetricFacts, ModelFacts, Protocol, Setting
+from srbench.inference import Output
+from srbench.manifest import hardware, now, software
+from srbench.plan import SUITE, open_metrics
+from srbench.records import SampleRecord, ScoreRecord
 from srbench.reporting.report import write_report
 from srbench.resize import upscale
-from srbench.results import COLUMNS, FILE, Row, setting_folder
+from srbench.run_folder import RunFolder, sample_key, score_key
+from srbench.sampling import keep_pair, keep_sample
 
 SCALE = 8
 TEMPERATURE = 0.8
@@ -31,48 +36,67 @@ FRAMES = 120
 """Steps in which the list is scrolled from its start to its end."""
 
 
-def write_run(folder: Path, pictures: int, models: int, samples: int) -> None:
+def write_run(path: Path, images: int, models: int, samples: int) -> None:
     """Write what ``srbench run`` would leave."""
     generator = torch.Generator().manual_seed(0)
     photos = list(packaged_photos(SCALE))
-    names = [*photos, *(f"{photos[k % len(photos)]}-{k}" for k in range(len(photos), pictures))][:pictures]
+    names = [*photos, *(f"{photos[k % len(photos)]}-{k}" for k in range(len(photos), images))][:images]
     labels = [f"model-{k + 1}" for k in range(models)]
+    path.mkdir(parents=True, exist_ok=True)
+    folder = RunFolder(path, _manifest(names, labels, samples))
+    folder.extend(folder.manifest)
     for name in names[: len(photos)]:
-        write_pictures(folder / "images", name, labels, samples, generator)
-    written = list((folder / "images").rglob("*.png"))
+        _sample(folder, name, labels, samples, generator)
     for place, name in enumerate(names[len(photos) :]):
-        photo = photos[place % len(photos)]
-        for path in written:
-            if path.stem == photo or path.stem.startswith(f"{photo}_sample"):
-                os.link(path, path.with_name(path.name.replace(photo, name)))
-    metrics = [load_metric(name) for name in COLUMNS]
-    rows = []
-    for label in labels:
-        for name in names:
-            values = {metric.name: torch.rand(samples, generator=generator).tolist() for metric in metrics}
-            facts = (f"{label} {name}", label, TEMPERATURE, "photos", name, SCALE, samples, 0, "srflow@1")
-            rows.append(Row(*facts, values | {"sigma": values["sigma"][0]}, 0.1, 0.1, None))
-    write_whole(folder / FILE, "".join(f"{row.to_json()}\n" for row in rows).encode())
-    write_manifest(folder, {
-        "command": "python benchmarks/report.py", "suite": "srflow@1", "scale": SCALE, "seed": 0,
-        "dataset": {"name": "photos", "names": names, "limit": None, "crop": None, "lr": "made from HR"},
-        "samples": samples, "temperatures": [TEMPERATURE], "metrics": [metric_facts(metric) for metric in metrics],
-        "models": [model_facts(label, label, label, None) for label in labels], "failures": [],
-        "software": software(), "hardware": hardware("cpu"), "started": now(), "finished": now(),
-        "keys": [row.key for row in rows],
-    })  # fmt: skip
+        _link(folder, photos[place % len(photos)], name, labels)
+    for record in list(folder.samples.values()):
+        folder.append(*_scores(record, folder.manifest.metrics, generator))
 
 
-def write_pictures(images: Path, name: str, labels: list[str], samples: int, generator: torch.Generator) -> None:
-    """Write the pair of a photograph and the samples of all models."""
+def _manifest(names: list[str], labels: list[str], samples: int) -> Manifest:
+    protocol = Protocol(
+        SUITE, "photos", "made from HR", scale=SCALE, crop=None, samples=samples, seed=0, tile=None
+    )  # fmt: skip
+    metrics = tuple(metric.facts for metric in open_metrics(COLUMNS))
+    facts = tuple(ModelFacts(label, label, label, projected=False, weights=None) for label in labels)
+    settings = tuple(Setting(label, TEMPERATURE, None) for label in labels)
+    measured = tuple(metric.name for metric in metrics)
+    command, machine = "python benchmarks/report.py", (software(), hardware("cpu"))
+    invocation = Invocation(command, settings, measured, now(), now(), "cpu", *machine)
+    return Manifest(FORMAT, protocol, tuple(names), metrics, facts, settings, (invocation,))
+
+
+def _sample(folder: RunFolder, name: str, labels: list[str], samples: int, generator: torch.Generator) -> None:
+    """Keep the pair of a photograph and samples of all models."""
     pair = packaged_photos(SCALE).read(name)
-    write_png(images / "lr" / f"{name}.png", quantize_floor(pair.lr))
-    write_png(images / "hr" / f"{name}.png", quantize_floor(pair.hr))
-    enlarged = upscale(pair.lr, SCALE)
+    keep_pair(folder, pair, name, 0, 1)
+    upscaled = upscale(pair.lr, SCALE)
     for label in labels:
-        for sample in range(samples):
-            path = images / setting_folder(label, TEMPERATURE) / f"{name}_sample{sample}.png"
-            write_png(path, quantize_floor(enlarged + 0.02 * torch.randn(enlarged.shape, generator=generator)))
+        images = upscaled + 0.02 * torch.randn((samples, *upscaled.shape), generator=generator)
+        keep_sample(folder, label, Output(images, 0.1, None), name, TEMPERATURE, source="", invocation=0, tries=1)
+
+
+def _link(folder: RunFolder, photo: str, name: str, labels: list[str]) -> None:
+    """All that is kept of a photograph, under another name."""
+    files = list(zip(folder.pair_files(photo), folder.pair_files(name), strict=True))
+    folder.append(replace(folder.pairs[photo], image=name, key=name))
+    for label in labels:
+        known = folder.samples[label, TEMPERATURE, photo]
+        digest = folder.manifest.model(label).digest
+        made = replace(known, image=name, key=sample_key(folder.manifest.protocol, digest, "", name, TEMPERATURE))
+        files += zip(folder.output_files(known), folder.output_files(made), strict=True)
+        folder.append(made)
+    for there, here in files:
+        os.link(there, here)
+
+
+def _scores(record: SampleRecord, metrics: Sequence[MetricFacts], generator: torch.Generator) -> Iterator[ScoreRecord]:
+    for metric in metrics:
+        values = torch.rand(len(record.outputs), generator=generator).tolist()
+        yield ScoreRecord(
+            score_key(record, metric), record.image, 0, 1, "", record.model, record.temperature, metric.name,
+            metric.signature, values[0] if metric.name == "sigma" else values, record.key, 0.01,
+        )  # fmt: skip
 
 
 def measure_report(folder: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from srbench.config import load_toml
 from srbench.images import write_whole
+from srbench.models import scale_of
 from srbench.plan import RunSpec, checked
 from srbench.types import SRBenchError
 
@@ -20,7 +21,7 @@ TEMPLATE = """\
 
 # Names (srbench list models), name:WEIGHTS, label=FOLDER of results, file.py:Name; +consistent projects them onto LR.
 models = ["bicubic", "rrdb", "esrgan", "srflow"]
-scale = 8
+scale = 8                      # may be left out where a weights file says it
 
 # A data set (srbench list datasets) or a folder of HR images, of which LR is made by MATLAB-exact bicubic; or give
 # both as folders: hr = "DIR", lr = "DIR" instead of data.
@@ -42,6 +43,10 @@ seed = 0
 
 class BenchFileError(SRBenchError):
     """A bench.toml that is incomplete, or one that is there already."""
+
+
+class MissingError(BenchFileError):
+    """A request that does not say what it has to."""
 
 
 @dataclass(frozen=True)
@@ -80,16 +85,28 @@ def read_spec(path: Path | None, given: Mapping[str, Any]) -> RunSpec:
         asked.pop("data", None)
     asked |= given
     where = "the command line" if path is None else str(path)
-    for name in ("models", "scale"):
-        if name not in asked:
-            raise BenchFileError(f"{where}: {name} is missing; write it there or give --{name}")
+    if "models" not in asked:
+        raise MissingError(f"{where}: models is missing; write it there or give --models")
     if "hr" in asked or "lr" in asked:
         if "data" in asked or not ("hr" in asked and "lr" in asked):
             raise BenchFileError(f"{where}: give data, or hr and lr together")
         asked["data"] = None
     if not asked["models"]:
         raise BenchFileError(f"{where}: models is empty; name at least one")
+    if "scale" not in asked:
+        asked["scale"] = _scale_of(asked["models"], where)
     return checked(RunSpec(**asked), where)
+
+
+def _scale_of(models: Sequence[str], where: str) -> int:
+    """The one scale that the weights or classes of some models say they are made for."""
+    said = {model: scale for model in models if (scale := scale_of(model)) is not None}
+    if not said:
+        raise MissingError(f"{where}: scale is missing, and no model says its own; write it there or give --scale")
+    if len(set(said.values())) > 1:
+        listed = ", ".join(f"{model} {scale}" for model, scale in said.items())
+        raise BenchFileError(f"{where}: the models are made for several scales ({listed}); run them one by one")
+    return next(iter(said.values()))
 
 
 def _read(path: Path) -> BenchFile:

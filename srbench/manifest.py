@@ -115,12 +115,12 @@ def _contradiction(manifest: Manifest) -> str:
 def _unusable_names(manifest: Manifest) -> str:
     labels = [model.label for model in manifest.models]
     names = [metric.name for metric in manifest.metrics]
-    for kind, values in (("model", labels), ("image", list(manifest.images)), ("metric", names)):
+    for kind, values in (("a model", labels), ("an image", list(manifest.images)), ("a metric", names)):
         for value in values:
-            if not is_file_name(value) or (kind == "model" and value.casefold() in RESERVED):
-                return f"{value!r} is no name of a {kind}"
+            if not is_file_name(value) or (kind == "a model" and value.casefold() in RESERVED):
+                return f"{value!r} is no name of {kind}"
         if len(set(values)) < len(values):
-            return f"a {kind} is there twice"
+            return f"{kind} is there twice"
     return ""
 
 

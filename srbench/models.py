@@ -38,7 +38,8 @@ from srbench.precomputed import ResultFolder
 from srbench.registry import Plugin, RegistryError, call, find_plugin, registered, source_digest
 from srbench.source import package_digest
 from srbench.types import PrecomputedResults, SRBenchError, SRModel, StochasticSRModel, Weighted, WeightsInfo
-from srbench.weights.files import WeightsError, weights_in
+from srbench.weights.files import WeightsError, load_weights, weights_in
+from srbench.weights.metadata import read_metadata
 from srbench.weights.table import cached_path, released_weights
 
 SCALES = (2, 3, 4, 8)
@@ -138,6 +139,21 @@ def load_model(text: str, scale: int, device: str) -> LoadedModel:
     model = _made(plugin, spec, weights, scale)
     code = " ".join([plugin.digest, *([f"@{spec.strength}"] if spec.strength is not None else [])])
     return _ready(spec.label or _label(spec, plugin, weights), text, model, code, scale, device, spec.transforms)
+
+
+def scale_of(text: str) -> int | None:
+    """The scale that the model a user typed is made for, where its weights or its class say one; else None.
+
+    Raises what ``load_model`` raises where the name stands for nothing.
+    """
+    spec = ModelSpec.parse(text)
+    if spec.is_folder:
+        return None
+    if not spec.weights:
+        scale = getattr(find_plugin("models", spec.name).factory, "scale", None)
+        return scale if type(scale) is int else None
+    path = _weights_file(spec)
+    return read_metadata(load_weights(path)[1], path).scale if path.suffix == ".safetensors" else None
 
 
 def wrap_model(thing: object, scale: int, device: str, label: str | None = None) -> LoadedModel:

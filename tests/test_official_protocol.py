@@ -96,7 +96,12 @@ def load(path):
 
 
 def rows(run):
-    return [json.loads(line) for line in (run / "rows.jsonl").read_text().splitlines()]
+    """A dictionary a model, temperature and image, with its values by metric."""
+    found = {}
+    for line in map(json.loads, (run / "rows.jsonl").read_text().splitlines()):
+        place = {name: line[name] for name in ("model", "temperature", "image")}
+        found.setdefault(tuple(place.values()), place | {"values": {}})["values"][line["metric"]] = line["value"]
+    return list(found.values())
 
 
 def table(run):
@@ -279,5 +284,5 @@ def test_golden_table(golden_run):
     assert float(found["bicubic"]["psnr"]) == pytest.approx(np.mean([v["psnr"] for v in entries.values()]), abs=1e-3)
     assert found["bicubic"]["n"] == "2"
     report = (run / "report.md").read_text()
-    note = next(line for line in report.splitlines() if line.startswith("> Pictures with a value that is not finite"))
+    note = next(line for line in report.splitlines() if line.startswith("> Images with a value that is not finite"))
     assert note.endswith(": 2 of true.")

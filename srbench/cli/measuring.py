@@ -22,7 +22,8 @@ _PATH = click.Path(path_type=Path)
 @click.argument("bench", required=False, type=_PATH, metavar="[BENCH.TOML]")
 @click.option("--models", callback=names, metavar="A,B", help="Names, name:WEIGHTS, label=FOLDER of results, "
               "file.py:Name, package.module:Name; with +consistent, outputs projected onto LR.")  # fmt: skip
-@click.option("--scale", type=click.IntRange(min=2), help="Upscaling factor.")
+@click.option("--scale", type=click.IntRange(min=2), help="Upscaling factor. [default: that of "
+              "the weights file]")  # fmt: skip
 @click.option("--data", metavar="NAME|DIR", help="A data set or a folder of HR images. [default: photos]")
 @click.option("--hr", metavar="DIR", help="HR images, paired with --lr by name.")
 @click.option("--lr", metavar="DIR", help="LR images.")
@@ -51,12 +52,15 @@ def run(context: click.Context, /, bench: Path | None, dry_run: bool, **options:
         raise click.UsageError("--hr and --lr go together.")
     if "hr" in given and "data" in given:
         raise click.UsageError("--data and --hr/--lr exclude each other.")
-    if bench is None and (missing := [name for name in ("models", "scale") if name not in given]):
-        raise click.UsageError(f"Give --{' and --'.join(missing)}, or a bench.toml.")
-    from srbench.bench_file import read_spec
+    if bench is None and "models" not in given:
+        raise click.UsageError("Give --models, or a bench.toml.")
+    from srbench.bench_file import MissingError, read_spec
     from srbench.run import run as run_spec
 
-    spec = read_spec(bench, given)
+    try:
+        spec = read_spec(bench, given)
+    except MissingError as error:
+        raise click.UsageError(f"{error}.") from None
     if dry_run:
         from srbench.console import show, warn_in_one_line
         from srbench.estimate import estimate
@@ -158,29 +162,25 @@ def show_report(
 
 @contextmanager
 def _progress() -> Iterator[Progress]:
-    """A bar on stderr, from the first step on, and a line above it for everything that fails."""
+    """A bar on stderr as soon as there is something to do, and a line above it for everything that fails."""
     from srbench.console import progress, say, warn_in_one_line
 
     warn_in_one_line()
     bar = progress()
-    bar.add_task("", total=None)
-    started = False
+    task = bar.add_task("", total=None)
 
     def show(step: Any) -> None:  # noqa: ANN401 - srbench.tasks.Step, which loads torch
-        nonlocal started
         if step.fault:
             say(f"failed: {step.fault}")
         if step.total > 0:
             description = {"description": step.what} if step.what else {}
-            bar.update(bar.task_ids[0], completed=step.done, total=step.total, **description)
-            if not started:
-                bar.start()
-                started = True
+            bar.update(task, completed=step.done, total=step.total, **description)
+            bar.start()  # does nothing where it has begun
 
     try:
         yield show
     finally:
-        if started:
+        if bar.live.is_started:
             bar.stop()
 
 

@@ -144,21 +144,21 @@ def command(capsys, monkeypatch, tmp_path):
     return call
 
 
-TIMES = ("seconds", "peak_memory_mb", "invocation")
+NO_RESULTS = ("seconds", "peak_memory_mb", "invocation", "tries")
 
 
-def timeless_rows(run: Path) -> list[str]:
-    """What the lines of samples.jsonl and rows.jsonl say in the end, sorted, without times, memory and invocation."""
+def timeless_rows(run: str | Path) -> list[str]:
+    """What samples.jsonl and rows.jsonl say in the end, sorted: results, not times, memory and invocations."""
     last = {}
     for name in ("samples.jsonl", "rows.jsonl"):
-        for line in (run / name).read_text().splitlines():
+        for line in (Path(run) / name).read_text().splitlines():
             record = json.loads(line)
-            last[name, record["key"], record["model"]] = {k: v for k, v in record.items() if k not in TIMES}
+            last[name, record["key"], record["model"]] = {k: v for k, v in record.items() if k not in NO_RESULTS}
     return sorted(map(json.dumps, last.values()))
 
 
 @pytest.fixture
-def rows_of():
+def timeless():
     return timeless_rows
 
 
@@ -216,21 +216,25 @@ def make_run(tmp_path):
             for label in dict.fromkeys(model for model, _ in planned)
         }
         command = f"srbench run --models m --scale 4 --out {name}"
-        invocation = Invocation(command, "then", "later", "cpu", {"torch": "2.9"}, {"cpu": "abacus"})
+        asked = tuple(Setting(*setting, limit) for setting in planned)
+        names = tuple(metric.name for metric in metrics)
+        software, hardware = {"torch": "2.9"}, {"cpu": "abacus"}
+        invocation = Invocation(command, asked, names, "then", "later", "cpu", software, hardware)
         manifest = Manifest(
             FORMAT,
             replace(PROTOCOL, **changes.pop("protocol", {})),
             images,
             metrics,
             tuple(replace(one, **changes.get("models", {}).get(one.label, {})) for one in facts.values()),
-            tuple(Setting(*setting, limit) for setting in planned),
+            asked,
             (replace(invocation, **changes.pop("invocation", {})),),
         )
         changes.pop("models", None)
         assert not changes
         folder.path.mkdir(parents=True, exist_ok=True)
         folder.extend(manifest)
-        for image in dict.fromkeys([*folder.manifest.scope, *(name for found in values.values() for name in found)]):
+        measured = [image for found in values.values() for image in found]
+        for image in dict.fromkeys([*folder.manifest.scope, *measured]):
             lr, hr = torch.full((3, 6, 6), greys.lr / 255), torch.full((3, 24, 24), greys.hr / 255)
             keep_pair(folder, ImagePair(image, lr, hr), f"pair {image}", 0, 1)
         for place, ((model, temperature), by_image) in enumerate(values.items()):

@@ -2,27 +2,55 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
-from srbench.manifest import (
-    ManifestError,
-    hardware,
-    metric_facts,
-    model_facts,
-    now,
-    read_manifest,
-    software,
-    write_manifest,
-)
-from srbench.registry import load_metric
+from srbench.facts import FORMAT, Invocation, Manifest, MetricFacts, ModelFacts, Protocol, Setting
+from srbench.manifest import ManifestError, hardware, now, read_manifest, software, write_manifest
 from srbench.types import WeightsInfo
+
+MANIFEST = Manifest(
+    FORMAT,
+    Protocol("srflow@1", "d", "made from HR", scale=4, crop=None, samples=2, seed=0, tile=None),
+    images=("a", "τ b", "c"),
+    metrics=(MetricFacts("psnr", "psnr", "PSNR", True, "dB", 2, "uint8 RGB", "PSNR|RGB", "0"),),
+    models=(
+        ModelFacts("m", "m:file", "1", projected=True, weights=WeightsInfo("f00", "CC0-1.0", "flowers", 12)),
+        ModelFacts("n", "n", "2", projected=False, weights=None),
+    ),
+    settings=(Setting("m", 0.8, 2), Setting("n", None, 1)),
+    invocations=(
+        Invocation("srbench run", (Setting("n", None, 1),), ("psnr",), now(), None, "cpu", software(), hardware("cpu")),
+    ),
+)
 
 
 def test_what_is_written_is_read(tmp_path):
-    write_manifest(tmp_path / "run", {"keys": ["a"], "τ": 0.8})
-    assert read_manifest(tmp_path / "run") == {"keys": ["a"], "τ": 0.8}
+    write_manifest(tmp_path / "run", MANIFEST)
+    assert read_manifest(tmp_path / "run") == MANIFEST
+    facts = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert list(facts) == ["format", "protocol", "images", "metrics", "models", "settings", "invocations"]
+    assert facts["models"][0]["weights"] == {
+        "sha256": "f00", "licence": "CC0-1.0", "trained_on": "flowers", "parameters": 12, "losses": {},
+    }  # fmt: skip
+    assert facts["models"][1]["weights"] is None
+
+
+def test_the_same_manifest_leaves_the_file_alone(tmp_path):
+    write_manifest(tmp_path, MANIFEST)
+    before = (tmp_path / "manifest.json").stat()
+    write_manifest(tmp_path, MANIFEST)
+    assert (tmp_path / "manifest.json").stat() == before
+
+
+def test_the_images_that_were_asked_for():
+    assert MANIFEST.scope == ("a", "τ b")
+    assert [MANIFEST.planned(setting) for setting in MANIFEST.settings] == [("a", "τ b"), ("a",)]
+    whole = replace(MANIFEST, settings=(*MANIFEST.settings, Setting("m", 0.9, None)))
+    assert whole.scope == whole.images == whole.planned(whole.settings[2])
+    assert replace(MANIFEST, settings=()).scope == ()
 
 
 @pytest.mark.parametrize(
@@ -31,7 +59,13 @@ def test_what_is_written_is_read(tmp_path):
         (None, "no run in it"),
         ("{", "damaged"),
         ("[]", "not the manifest of a run"),
-        ('{"name": "web app"}', "not the manifest of a run"),
+        ('{"name": "web app"}', "of format None, and this srbench reads 2"),
+        ('{"format": 3}', "of format 3, and this srbench reads 2"),
+        ('{"format": 2}', r"manifest\.json: protocol: missing"),
+        (
+            '{"command": "srbench run --models m\\n--scale 4", "keys": []}',
+            "made by an earlier srbench; make it again with another --out: srbench run --models m --scale 4",
+        ),
     ],
 )
 def test_what_is_no_run(tmp_path, content, fault):
@@ -41,21 +75,36 @@ def test_what_is_no_run(tmp_path, content, fault):
         read_manifest(tmp_path)
 
 
-def test_facts_are_json():
-    weights = WeightsInfo("f00", "CC0-1.0", "flowers", 12)
-    facts = [
-        model_facts("m", "m:file", "d", weights),
-        model_facts("m", "m", "d", None),
-        metric_facts(load_metric("psnr")),
-        software(),
-        hardware("cpu"),
-    ]
-    assert json.loads(json.dumps(facts)) == facts
-    assert facts[0]["weights"] == {
-        "sha256": "f00", "licence": "CC0-1.0", "trained_on": "flowers", "parameters": 12, "losses": {},
-    }  # fmt: skip
-    assert facts[1]["weights"] is None
-    assert (facts[2]["unit"], facts[2]["higher_is_better"]) == ("dB", True)
+def rewritten(run, change):
+    """The manifest of a run folder, with the facts changed in place."""
+    write_manifest(run, MANIFEST)
+    facts = json.loads((run / "manifest.json").read_text())
+    change(facts)
+    (run / "manifest.json").write_text(json.dumps(facts))
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda f: f["models"][0].update(label="../m"), "'../m' is no name of a model"),
+        (lambda f: f["images"].append(".."), r"'\.\.' is no name of an image"),
+        (lambda f: f["images"].append("a"), "an image is there twice"),
+        (lambda f: f["metrics"].append(f["metrics"][0]), "a metric is there twice"),
+        (lambda f: f["settings"][0].update(model="x"), "a setting of 'x', which is no model of it"),
+        (lambda f: f["settings"][0].update(temperature=-1), "-1.0 is no temperature"),
+        (lambda f: f["settings"][0].update(limit=0), "0 is no number of images"),
+        (lambda f: f["settings"].append(f["settings"][0]), "two settings share a folder"),
+        (lambda f: f["protocol"].update(scale=0), "scale and samples have to be 1 or more"),
+        (lambda f: f["protocol"].update(scale="4"), r"manifest\.json: protocol\.scale: '4' is no int"),
+        (lambda f: f["protocol"].update(colour="red"), "unknown key 'colour'"),
+    ],
+)
+def test_what_no_run_would_have_written(tmp_path, change, fault):
+    rewritten(tmp_path, change)
+    with pytest.raises(ManifestError, match=fault) as caught:
+        read_manifest(tmp_path)
+    assert str(caught.value).endswith("restore it, or run again with another --out")
+    assert "\n" not in str(caught.value)
 
 
 def test_torch_is_named_with_its_build(monkeypatch):
@@ -69,7 +118,7 @@ def test_versions_and_hardware():
     assert found["torch"] == torch.__version__
     assert found["python"] == ".".join(map(str, sys.version_info[:3]))
     assert found["sr-bench"] != "not installed"
-    assert hardware("cpu")["threads"] == 1, "the tests run with one"
+    assert hardware("cpu")["threads"] == "1", "the tests run with one"
     assert hardware("cpu")["cpu"]
     assert now().endswith("+00:00")
 

@@ -1,48 +1,88 @@
 import math
+from dataclasses import replace
+from io import StringIO
 
 import pandas as pd
 import pytest
 
-from srbench.manifest import write_manifest
-from srbench.results import ResultsError, ResultTable, Row, read_all_rows, read_rows, write_csv
+from srbench.facts import MetricFacts
+from srbench.manifest import read_manifest, write_manifest
+from srbench.records import (
+    ImageDigest,
+    PairRecord,
+    RecordsError,
+    SampleRecord,
+    ScoreRecord,
+    append,
+    drop_torn_lines,
+    from_line,
+    read,
+    to_line,
+)
+from srbench.results import ResultsError, ResultTable, csv_texts, failures_of, rows_of
+from srbench.run_folder import RunFolder
 
 INF = math.inf
-
-
-def row(key, model, temperature, image, **values):
-    return Row(key, model, temperature, "d", image, 4, 2, 0, "srflow@1", values, 0.5, 0.25, 100.0)
-
-
-ROWS = [
-    row("1", "zebra", None, "a", psnr=[30.0], sigma=0.0),
-    row("2", "ape", 0.8, "a", psnr=[10.0, 20.0], sigma=2.0),
-    row("3", "ape", 0.0, "a", psnr=[INF, INF], sigma=0.0),
-    row("4", "zebra", None, "b", psnr=[INF], sigma=0.0),
-    row("5", "ape", 0.8, "b", psnr=[16.0, 24.0], sigma=4.0),
-]
+PSNR = MetricFacts("psnr", "psnr", "PSNR", True, "dB", 2, "uint8 RGB", "PSNR|RGB", "0")
+SIGMA = MetricFacts("sigma", "sigma", "sigma", True, "grey levels", 2, "ddof 1", "SIGMA|ddof1", "1")
 
 
 @pytest.fixture
-def table():
-    return ResultTable.from_rows(ROWS, ("psnr", "sigma"))
+def rows(make_row):
+    return [
+        make_row("zebra", None, "a", {"psnr": [30.0], "sigma": 0.0}),
+        make_row("ape", 0.8, "a", {"psnr": [10.0, 20.0], "sigma": 2.0}),
+        make_row("ape", 0.0, "a", {"psnr": [INF, INF], "sigma": 0.0}),
+        make_row("zebra", None, "b", {"psnr": [INF], "sigma": 0.0}),
+        make_row("ape", 0.8, "b", {"psnr": [16.0, 24.0], "sigma": 4.0}),
+    ]
 
 
-@pytest.mark.parametrize("number", range(len(ROWS)))
-def test_a_row_survives_json(number):
-    line = ROWS[number].to_json()
-    assert Row.from_json(line) == ROWS[number]
+@pytest.fixture
+def table(rows):
+    return ResultTable.from_rows(rows, ("psnr", "sigma"))
+
+
+def score(value, error=""):
+    return ScoreRecord("1", "a", 0, 1, error, "m", 0.8, "psnr", "PSNR|RGB", value, "2", 0.25)
+
+
+DIGEST = ImageDigest("3", None)
+RECORDS = [
+    *map(score, ([30.0], [10.0, INF], [-INF, math.pi], 4.0, INF)),
+    score(None, "it failed"),
+    SampleRecord("2", "a", 0, 1, "", "m", 0.8, "", (ImageDigest("3", "4"), DIGEST), 0.5, None),
+    SampleRecord("2", "a b", 0, 2, "no\nmemory", "m", None, "5", (), 0.0, 100.0),
+    PairRecord("6", "τ", 0, 1, "", DIGEST, DIGEST),
+    PairRecord("6", "τ", 3, 1, "damaged", None, None),
+]
+
+
+@pytest.mark.parametrize("record", RECORDS)
+def test_a_record_survives_json(record):
+    line = to_line(record)
+    assert from_line(line, type(record)) == record
     assert "\n" not in line
     assert "Infinity" not in line
 
 
-@pytest.mark.parametrize("line", ["", "[]", "3", "{}", '{"key": "1"}', '{"key": "1", "values": {"psnr": ["x"]}}'])
-def test_what_is_no_row(line):
+@pytest.mark.parametrize(
+    "line",
+    [
+        "", "[]", "3", "{}", '{"key": "1"}',
+        to_line(RECORDS[0]).replace("[30.0]", '["x"]'),
+        to_line(RECORDS[0]).replace("[30.0]", "[true]"),
+        to_line(RECORDS[0]).replace('"a"', '"../a"'),
+        to_line(RECORDS[0]).replace('"seconds"', '"hours"'),
+    ],
+)  # fmt: skip
+def test_what_is_no_record(line):
     with pytest.raises(ValueError):  # noqa: PT011 - any reason will do
-        Row.from_json(line)
+        from_line(line, ScoreRecord)
 
 
 def test_the_values_are_tidy(table):
-    assert list(table.values.columns) == ["model", "temperature", "dataset", "image", "sample", "metric", "value"]
+    assert list(table.values.columns) == ["model", "temperature", "image", "sample", "metric", "value"]
     assert len(table.values) == 8 + 5
     samples = table.values[(table.values.model == "ape") & (table.values.image == "b")]
     assert samples[["sample", "metric", "value"]].values.tolist() == [
@@ -70,66 +110,113 @@ def test_values_that_are_not_finite_are_left_out_and_counted(table):
     assert (equal.psnr, equal.n, equal.not_finite) == (INF, 1, 1), "where all are, so is the mean"
 
 
-def test_one_undefined_sample_makes_its_picture_undefined():
-    rows = [row("1", "m", 1.0, name, psnr=values) for name, values in (("a", [math.nan, 3.0]), ("b", [4.0, 6.0]))]
-    rows = [Row.from_json(row.to_json()) for row in rows]
+def test_one_undefined_sample_makes_its_picture_undefined(make_row):
+    values = {"a": [math.nan, 3.0], "b": [4.0, 6.0]}
+    rows = [make_row("m", 1.0, name, {"psnr": found}) for name, found in values.items()]
     summary = ResultTable.from_rows(rows, ("psnr",)).summary().iloc[0]
     assert (summary.psnr, summary.n, summary.not_finite) == (5.0, 2, 1)
 
 
-def test_csv_has_the_columns_of_the_suite(table, tmp_path):
-    write_csv(table, table.summary(), tmp_path)
-    assert (tmp_path / "table.csv").read_text().splitlines() == [
+def test_a_value_that_is_missing_is_counted_and_left_out(make_row):
+    rows = [make_row("m", None, "a", {"psnr": [2.0], "sigma": 1.0}), make_row("m", None, "b", {"sigma": 3.0})]
+    table = ResultTable.from_rows(rows, ("psnr", "sigma"))
+    summary = table.summary().iloc[0]
+    assert (summary.psnr, summary.sigma, summary.n, summary.not_finite) == (2.0, 2.0, 2, 1)
+
+
+def test_csv_has_the_columns_of_the_suite(table):
+    assert csv_texts(table, table.summary(), (PSNR, SIGMA))["table.csv"].splitlines() == [
         "model,temperature,psnr,ssim,lpips,lr_psnr,niqe,brisque,pique,sigma,n,"
-        "psnr_low,psnr_high,sigma_low,sigma_high,not_finite",
-        "zebra,,30.0,,,,,,,0.0,2,,,0.0,0.0,1",
-        "ape,0.8,17.5,,,,,,,3.0,2,15.0,20.0,2.0,4.0,0",
-        "ape,0.0,inf,,,,,,,0.0,1,,,,,1",
+        "psnr_low,psnr_high,sigma_low,sigma_high,not_finite,psnr_signature,sigma_signature",
+        "zebra,,30.0,,,,,,,0.0,2,,,0.0,0.0,1,PSNR|RGB,SIGMA|ddof1",
+        "ape,0.8,17.5,,,,,,,3.0,2,15.0,20.0,2.0,4.0,0,PSNR|RGB,SIGMA|ddof1",
+        "ape,0.0,inf,,,,,,,0.0,1,,,,,1,PSNR|RGB,SIGMA|ddof1",
     ]
 
 
-def test_csv_holds_the_same_numbers(tmp_path):
+def test_csv_holds_the_same_numbers(make_row):
     """Read by pandas: thirds and names with commas, quotes and line ends included."""
     names = ["a,b", 'c"d', "e\nf", "=1+1", "ü 漢"]
-    rows = [row(name, "m", 0.1, name, psnr=[k / 3, k / 7], sigma=k / 9) for k, name in enumerate(names)]
+    rows = [make_row("m", 0.1, name, {"psnr": [k / 3, k / 7], "sigma": k / 9}) for k, name in enumerate(names)]
     table = ResultTable.from_rows(rows, ("psnr", "sigma"))
-    write_csv(table, table.summary(), tmp_path)
-    back = pd.read_csv(tmp_path / "rows.csv", float_precision="round_trip", dtype={"sample": "Int64"})
-    expected = table.values.assign(sample=pd.array([0, 1, pd.NA] * 5, dtype="Int64"))
+    texts = csv_texts(table, table.summary(), (PSNR, SIGMA))
+    back = pd.read_csv(StringIO(texts["rows.csv"]), engine="python", dtype={"sample": "Int64"})
+    expected = table.values.assign(
+        sample=pd.array([0, 1, pd.NA] * 5, dtype="Int64"),
+        signature=["PSNR|RGB", "PSNR|RGB", "SIGMA|ddof1"] * 5,
+    )
     pd.testing.assert_frame_equal(back, expected, check_dtype=False, check_exact=True)
-    means = pd.read_csv(tmp_path / "table.csv", float_precision="round_trip").set_index(["model", "temperature"])
+    means = pd.read_csv(StringIO(texts["table.csv"]), engine="python").set_index(["model", "temperature"])
     summary = table.summary()
     pd.testing.assert_frame_equal(means[summary.columns], summary, check_exact=True)
 
 
-def test_metrics_of_others_follow(tmp_path):
-    rows = [row("1", "m", None, "a", psnr=[1.0], dists=[0.5])]
+def test_metrics_of_others_follow(make_row):
+    rows = [make_row("m", None, "a", {"psnr": [1.0], "dists": [0.5]})]
     table = ResultTable.from_rows(rows, ("dists", "psnr"))
-    write_csv(table, table.summary(), tmp_path)
-    assert ",pique,sigma,n,dists,dists_low,dists_high,psnr_low," in (tmp_path / "table.csv").read_text()
+    dists = MetricFacts("dists", "dists.py:DISTS", "DISTS", False, "", 3, "VGG", "DISTS|code", "2")
+    text = csv_texts(table, table.summary(), (dists, PSNR))["table.csv"]
+    assert ",pique,sigma,n,dists,dists_low,dists_high,psnr_low," in text
 
 
-def write_rows(folder, rows, end="\n"):
-    (folder / "rows.jsonl").write_text("\n".join(r if isinstance(r, str) else r.to_json() for r in rows) + end)
+@pytest.fixture
+def run(make_run):
+    return make_run("run", {("m", None): {"a": (20.0, 0.5), "b": (30.0, 0.4)}, ("flow", 0.8): {
+        "a": ([10.0, 12.0], [0.1, 0.2]), "b": "b: too wild"}})  # fmt: skip
 
 
-def test_planned_rows_come_in_the_order_of_the_plan(tmp_path):
-    write_rows(tmp_path, ROWS)
-    write_manifest(tmp_path, {"keys": ["5", "9", "1"], "metrics": [{"name": "psnr"}]})
-    assert read_rows(tmp_path) == [ROWS[4], ROWS[0]]
-    assert list(ResultTable.from_run(tmp_path).summary()["psnr"]) == [20.0, 30.0]
-    write_manifest(tmp_path, {"keys": ["9"], "metrics": []})
+def test_planned_rows_come_in_the_order_of_the_plan(run):
+    rows = rows_of(RunFolder.read(run))
+    assert [(row.model, row.temperature, row.image) for row in rows] == [
+        ("m", None, "a"), ("m", None, "b"), ("flow", 0.8, "a"),
+    ]  # fmt: skip
+    assert rows[2].values == {"psnr": [10.0, 12.0], "lpips": [0.1, 0.2]}
+    assert failures_of(RunFolder.read(run)) == ["flow-t0.8: b: too wild"]
+    manifest = read_manifest(run)
+    first, second = manifest.settings
+    write_manifest(run, replace(manifest, settings=(second, replace(first, limit=1))))
+    assert [(row.model, row.image) for row in rows_of(RunFolder.read(run))] == [("flow", "a"), ("m", "a")]
+    write_manifest(run, replace(manifest, settings=()))
     with pytest.raises(ResultsError, match="nothing is measured yet"):
-        read_rows(tmp_path)
+        rows_of(RunFolder.read(run))
+
+
+def test_values_of_other_code_or_weights_are_no_rows(run):
+    manifest = read_manifest(run)
+    metrics = tuple(replace(one, digest="other") if one.name == "lpips" else one for one in manifest.metrics)
+    write_manifest(run, replace(manifest, metrics=metrics))
+    assert [list(row.values) for row in rows_of(RunFolder.read(run))] == [["psnr"]] * 3
+    models = tuple(replace(one, digest="other") if one.label == "m" else one for one in manifest.models)
+    write_manifest(run, replace(manifest, models=models))
+    assert [row.model for row in rows_of(RunFolder.read(run))] == ["flow"]
+
+
+def test_a_later_line_replaces_an_earlier_one(run):
+    folder = RunFolder.read(run)
+    known = folder.score(folder.sample("m", None, "a"), folder.manifest.metric("psnr"))
+    append(run, [replace(known, value=None, error="a: psnr failed", tries=2)])
+    assert "psnr" not in rows_of(RunFolder.read(run))[0].values
+    assert failures_of(RunFolder.read(run))[-1] == "flow-t0.8: b: too wild"
+    assert "m: a: psnr failed" in failures_of(RunFolder.read(run))
+    append(run, [known])
+    assert rows_of(RunFolder.read(run))[0].values["psnr"] == [20.0]
+
+
+def write_lines(folder, lines, end="\n"):
+    (folder / "rows.jsonl").write_text("\n".join(lines) + end)
 
 
 def test_a_torn_last_line_is_left_out(tmp_path):
-    write_rows(tmp_path, [*ROWS[:2], ROWS[2].to_json()[:40]], end="")
-    assert list(read_all_rows(tmp_path)) == ["1", "2"]
-    assert read_all_rows(tmp_path / "absent") == {}
+    lines = [to_line(record) for record in RECORDS[:3]]
+    write_lines(tmp_path, [*lines[:2], lines[2][:40]], end="")
+    assert list(read(tmp_path, ScoreRecord)) == RECORDS[:2]
+    drop_torn_lines(tmp_path)
+    append(tmp_path, RECORDS[3:5])
+    assert list(read(tmp_path, ScoreRecord)) == [*RECORDS[:2], *RECORDS[3:5]]
+    assert list(read(tmp_path / "absent", ScoreRecord)) == []
 
 
 def test_damage_elsewhere_is_named(tmp_path):
-    write_rows(tmp_path, [ROWS[0], "no json", ROWS[1]])
-    with pytest.raises(ResultsError, match=r"rows\.jsonl: line 2 is damaged"):
-        read_all_rows(tmp_path)
+    write_lines(tmp_path, [to_line(RECORDS[0]), "no json", to_line(RECORDS[1])])
+    with pytest.raises(RecordsError, match=r"rows\.jsonl: line 2 is damaged"):
+        list(read(tmp_path, ScoreRecord))

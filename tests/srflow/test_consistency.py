@@ -123,3 +123,8 @@ def test_edited_pictures_shrink_back():
     for edited in (styled, changed):
         assert lr_error(edited, lr[0], 4) < 2
         assert (edited - hr[0])[:, 16:24, 16:24].abs().mean() > 0.01
+
+
+@pytest.mark.parametrize(("consistency", "projected"), [("none", False), ("samples", True), ("residual", True)])
+def test_a_model_says_whether_its_samples_are_projected(consistency, projected):
+    assert build(consistency=consistency).projected is projected

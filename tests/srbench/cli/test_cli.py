@@ -83,7 +83,7 @@ def test_failures_are_named_again_at_the_end(command, photos):
         ({"samples": "0"}, "0 is not in the range x>=1"),
         ({"limit": "0"}, "0 is not in the range x>=1"),
         ({"scale": "1"}, "1 is not in the range x>=2"),
-        ({"scale": None}, "Give --scale, or a bench.toml"),
+        ({"scale": None}, "scale is missing, and no model says its own"),
         ({"models": "bicubic,,rrdb"}, "has an empty part"),
         ({"device": "tpu"}, "'tpu' is not one of"),
         ({"hr": "x"}, "--hr and --lr go together"),

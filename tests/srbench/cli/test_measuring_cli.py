@@ -9,6 +9,7 @@ import math
 import re
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ import torch
 from srbench import metrics
 from srbench.bench_file import TEMPLATE
 from srbench.images import read_uint8, write_png
+from srbench.manifest import read_manifest
 from srbench.resize import downscale_uint8
 from srbench.run_folder import RunFolder
 
@@ -342,3 +344,17 @@ def test_verify_finds_another_model(command, run, models):
     assert found.code == 1
     assert "Noisy-t0.8 a: sampled again," in found.out
     assert "its code or parameters are others than when it was sampled" in found.out
+
+
+def test_the_scale_of_weights_and_classes_may_be_left_out(command, photos, models):
+    weights = files("baselines") / "weights" / "rrdb-mini-x4.safetensors"
+    options = ["--data", photos, "--limit", "1", "--metrics", "psnr"]
+    assert command("run", "--models", f"bicubic,rrdb:{weights}", *options, "--out", "one").code == 0
+    assert command("run", "--models", f"{models}:Nearest", *options, "--out", "two").code == 0
+    assert {read_manifest(Path(run)).protocol.scale for run in ("one", "two")} == {4}
+    missing = command("run", "--models", "bicubic", *options)
+    assert (missing.code, "scale is missing, and no model says its own" in missing.err) == (2, True)
+    other = files("baselines") / "weights" / "rrdb-mini-x8.safetensors"
+    several = command("run", "--models", f"rrdb:{weights},esrgan:{other}", *options)
+    assert several.code == 1
+    assert "the models are made for several scales" in several.err

@@ -162,3 +162,45 @@ def test_runs_of_two_folders_are_merged(finished, changed, models, tmp_path):
     assert [model.label for model in read_runs([finished, other]).models] == ["near", "noisy", "bicubic"]
     shutil.rmtree(other / "images")
     assert read_runs([other, finished]).pair("a") is not None
+
+
+OWN_LR = """
+from pathlib import Path
+
+from srbench.datasets import Folder
+from srbench.types import ImagePair
+
+
+class OwnLR:
+    name = "own"
+
+    def __init__(self, scale):
+        self.folder = Folder(Path("photos"), scale)
+
+    def __len__(self):
+        return len(self.folder)
+
+    def __iter__(self):
+        return iter(self.folder)
+
+    def read(self, name):
+        pair = self.folder.read(name)
+        return ImagePair(name, pair.lr.flip(0), pair.hr)
+
+    def digest(self, name):
+        return self.folder.digest(name)
+"""
+
+
+@pytest.mark.parametrize(
+    ("says", "origin"),
+    [("", "as the data set gives it"), ("    lr_origin = 'a camera of its own'\n", "a camera of its own")],
+)
+def test_a_data_set_says_where_its_lr_images_come_from(command, photos, tmp_path, says, origin):
+    (tmp_path / "own.py").write_text(OWN_LR.replace('    name = "own"\n', f'    name = "own"\n{says}'))
+    for options in ([], ["--crop", 16]):
+        out = tmp_path / f"run{len(options)}"
+        arguments = ["--data", "own.py:OwnLR", "--metrics", "psnr", "--out", out]
+        assert command("run", "--models", "bicubic", "--scale", 4, *arguments, *options).code == 0
+        assert f"- LR: {origin}\n" in (out / "report.md").read_text()
+        assert read_manifest(out).protocol.lr == origin
