@@ -7,7 +7,7 @@ from srbench.types import ImagePair
 
 
 class MyMetric:
-    """Mean absolute error: (n, 3, H, W) as the model returned them -> (n,), one value for each sample."""
+    """Mean absolute error: samples (n, 3, H, W) in [0, 1] and their pair -> (n,), one value per sample."""
 
     name = "mae"
     title = "MAE"

@@ -166,6 +166,8 @@ def wrap_model(thing: object, scale: int, device: str, label: str | None = None)
     """
     if not (callable(thing) or isinstance(thing, StochasticSRModel | PrecomputedResults)):
         raise RegistryError(f"{thing!r} is no model; give a name, a callable, or an object with a method sample")
+    if isinstance(thing, type):
+        raise RegistryError(f"{thing.__qualname__} is a class; give an object of it: {thing.__qualname__}()")
     made_by = thing if hasattr(thing, "__qualname__") else type(thing)
     name = re.sub("[^A-Za-z0-9._+-]", "", getattr(made_by, "__qualname__", "").rpartition(".")[2]) or "model"
     code, held = source_digest(thing), _held(thing)

@@ -179,7 +179,10 @@ class Metric(Protocol):
     """One line that says exactly what is computed, quantisation and channels included."""
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """(n, 3, H, W) as the model returned them, and the pair -> (n,) one value a sample, or () one for the set."""
+        """(n, 3, H, W) in [0, 1] and the pair -> (n,) one value per sample, or () one for the set.
+
+        Samples are multiples of 1/255, or as the model returned them where the metric is ``unquantised``.
+        """
         ...
 
 

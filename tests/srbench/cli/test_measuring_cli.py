@@ -138,9 +138,15 @@ def test_a_fault_in_the_file(command, line, fault):
 def test_what_is_missing_in_the_file(command):
     assert "absent.toml: cannot be read (No such file or directory)" in one_line(command("run", "absent.toml"))
     Path("bench.toml").write_text("scale = 4\n")
-    assert "bench.toml: models is missing; write it there or give --models" in one_line(command("run", "bench.toml"))
-    found = command("run")
-    assert (found.code, "Give --models and --scale, or a bench.toml." in found.err) == (2, True)
+    for arguments, fault in {
+        ("bench.toml",): "bench.toml: models is missing; write it there or give --models",
+        ("bench.toml", "--models", "bicubic"): "",
+        (): "Give --models, or a bench.toml",
+        ("--models", "bicubic"): "scale is missing, and no model says its own",
+    }.items():
+        found = command("run", *arguments, "--dry-run")
+        assert found.code == (2 if fault else 0)
+        assert fault in found.err
 
 
 def test_a_dry_run_says_what_is_left_and_writes_nothing(command, bench, models):
