@@ -187,14 +187,15 @@ def writing(path: Path, wait: float = 0) -> Iterator[None]:
 
 def check_folder(path: Path) -> None:
     """Raise RunFolderError for a folder with other things than a run in it, and for a file."""
-    if path.is_dir() and not (path / FILE).exists():
+    if path.is_dir():
         known = re.compile(rf"{re.escape(_LOCK)}|\.?{re.escape(_OWNER)}(\.\d+)?|\.{re.escape(FILE)}\.\d+")
-        others = sorted(entry.name for entry in path.iterdir() if not known.fullmatch(entry.name))
-        if others:
+        names = sorted(entry.name for entry in path.iterdir())
+        others = [name for name in names if not known.fullmatch(name)]
+        if others and FILE not in names:
             raise RunFolderError(
                 f"{path}: not empty, and no run of srbench ({others[0]} is in it); choose another --out"
             )
-    elif path.exists() and not path.is_dir():
+    elif path.exists():
         raise RunFolderError(f"{path}: a file, not a folder; choose another --out")
 
 
