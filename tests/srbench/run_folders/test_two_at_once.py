@@ -16,6 +16,7 @@ from rich.console import Console
 
 import srbench.console
 from srbench.cli.main import main
+from srbench.reporting.report import write_report
 from srbench.run import run
 from srbench.run_folder import RunFolderError
 from srbench.verify import verify
@@ -55,6 +56,9 @@ def forked(words, log):
 
 
 def test_two_processes_at_once(spec, models, tmp_path):
+    first = tmp_path / "first"
+    os.waitpid(forked(arguments(spec, models, first), tmp_path / "log"), 0)
+    write_report([first], out=tmp_path / "report")  # so that all is imported before the children begin
     for trial in range(TRIALS):
         out, logs = tmp_path / f"run-{trial}", [tmp_path / f"log-{trial}-{k}" for k in range(2)]
         children = [forked(arguments(spec, models, out), log) for log in logs]
