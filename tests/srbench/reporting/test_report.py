@@ -131,7 +131,7 @@ def test_values_and_labels_as_printed():
         "1.00",
         "22.50",
         "inf",
-        "nan",
+        "–",
     ]
     assert setting_label("flow", 0.80) == "flow τ=0.8"
     assert setting_label("bicubic", math.nan) == "bicubic"
