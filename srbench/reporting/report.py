@@ -48,6 +48,8 @@ class Report:
     files: tuple[Path, ...]
     """The files to open, one a format at most, in the order of the formats."""
     scores: Scores
+    moved: tuple[tuple[Path, Path], ...]
+    """Files of somebody else that were in the way: where they were, where they are now."""
 
 
 def write_report(
@@ -105,7 +107,7 @@ def _write(measurements: Measurements, formats: Sequence[str], out: ReportFolder
         files.append(written[0])
     others = [part for name, parts in _PARTS.items() if name not in formats for part in parts]
     out.finish(kept=tuple(others if plots else [*others, f"{FOLDER}/"]))
-    return Report(tuple(files), scores)
+    return Report(tuple(files), scores, tuple(out.moved))
 
 
 def _report(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -254,3 +255,15 @@ def test_the_examples_in_docstrings():
 
     found = doctest.testmod(srbench.evaluation)
     assert (found.failed, found.attempted >= 7) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("first", "given", "found"),
+    [("", None, "passive"), ("", "active", "active"), ("import torch; ", None, "None")],
+)
+def test_threads_that_wait_do_not_spin_unless_asked_to(first, given, found):
+    code = f"{first}import os, srbench; print(os.environ.get('OMP_WAIT_POLICY'))"
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {} if given is None else {"OMP_WAIT_POLICY": given}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.strip() == found

@@ -56,6 +56,34 @@ def test_images_that_somebody_has_put_among_ours_stay(finished, spec, command, i
     assert (finished / "strips" / "b.png").exists()
 
 
+def test_files_in_the_way_of_a_report_are_kept(finished, command, image):
+    command("report", finished)
+    (finished / "report.md").write_text("my notes")
+    write_png(finished / "strips" / "a.png", image)
+    (finished / "table.tex.1").write_text("mine")
+    (finished / "table.tex").write_text("mine too")
+    done = command("report", finished)
+    assert done.code == 0
+    assert f"{finished / 'report.md'}: was not written by srbench, or changed since; kept as report.md.1" in done.err
+    assert (finished / "report.md.1").read_text() == "my notes"
+    assert (finished / "strips" / "a.png.1").read_bytes() == encode_png(image)
+    assert (finished / "table.tex.2").read_text() == "mine too"
+    assert (finished / "report.md").read_text().startswith("# Super-resolution")
+    before = everything(finished)
+    assert command("report", finished).code == 0
+    assert everything(finished) == before
+
+
+def test_what_a_killed_report_has_left_is_ours(finished, command):
+    command("report", finished)
+    listed = json.loads((finished / "report.json").read_text())
+    del listed["files"]["report.md"]
+    (finished / "report.json").write_text(json.dumps(listed | {"finished": False}))
+    (finished / "report.md").write_text("half of a report")
+    assert command("report", finished).code == 0
+    assert not (finished / "report.md.1").exists()
+
+
 @pytest.mark.parametrize("name", FOLDERS[:5])
 def test_links_are_not_followed(finished, command, tmp_path, image, name):
     command("report", finished)
@@ -102,7 +130,7 @@ def test_a_list_of_files_cannot_name_what_is_outside(finished, tmp_path, name):
     import hashlib
 
     digest = hashlib.sha256(b"mine").hexdigest()
-    (finished / "report.json").write_text(json.dumps({"files": {name: digest}}))
+    (finished / "report.json").write_text(json.dumps({"finished": True, "files": {name: digest}}))
     folder = ReportFolder(finished)
     folder.write("report.md", b"x")
     folder.finish()
