@@ -11,8 +11,7 @@ a_{i+1} = a_i + (lr - D U a_i), so x_k = U a_k with a_k = sum_{i<=k} (I - D U)^i
 Along rows as along columns, D U is a filter of seven symmetric taps with mirrored borders, which the Fourier transform
 of the mirrored LR image diagonalises (Martucci, "Symmetric Convolution and the Discrete Sine and Cosine Transforms",
 IEEE Transactions on Signal Processing, 1994): a_k has every frequency of LR multiplied by sum_{i<=k} (1 - t)^i, with t
-the product of the responses of both. By the symmetry of Keys' kernel, D is the transpose of U over the scale squared.
-Half precision is computed in float32.
+the product of the responses of both. Keys' kernel makes D = U^T / scale^2. Half precision is computed in float32.
 """
 
 from __future__ import annotations
@@ -75,8 +74,7 @@ def _filter(lr: Tensor, scale: int) -> Tensor:
     mirrored = torch.cat([lr, lr.flip(-1)], -1)
     spectrum = torch.fft.rfft2(torch.cat([mirrored, mirrored.flip(-2)], -2))
     spectrum = spectrum * _gain(height, width, scale, lr.dtype, lr.device)
-    filtered: Tensor = lr + torch.fft.irfft2(spectrum, s=(2 * height, 2 * width))[..., :height, :width]
-    return filtered
+    return lr.add(torch.fft.irfft2(spectrum, s=(2 * height, 2 * width))[..., :height, :width])
 
 
 def _upscale(lr: Tensor, scale: int) -> Tensor:
