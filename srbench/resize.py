@@ -70,6 +70,8 @@ def _along(pictures: Tensor, dim: int, size: int) -> Tensor:
     old = pictures.shape[dim]
     if old == size:
         return pictures
+    if dim == -2 and pictures.shape[-1] == 1:  # torch makes a constant of an image one pixel wide
+        return _along(pictures.mT, -1, size).mT
     shrink, grow = max(old // size, 1), max(size // old, 1)
     border = 2 * shrink if shrink > 1 else 3  # the kernel's reach, a whole number of output pixels
     extended = pictures.index_select(dim, _symmetric(old, border, pictures.device))
