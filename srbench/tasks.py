@@ -209,7 +209,7 @@ class Session:
                 raise TaskError(task.fault)
             if not task.fresh and (pair := kept_pair(self.folder, task.image)) is not None:
                 return pair
-            if self.dataset is None or task.image not in set(self.dataset):
+            if self.dataset is None or not (task.fresh or task.image in set(self.dataset)):
                 raise TaskError(
                     f"{task.image}: LR and HR are no longer in {self.folder.path}; run its command again, with the data"
                 )
