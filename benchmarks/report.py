@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from srbench.datasets import packaged_photos
-from srbench.facts import COLUMNS, FORMAT, Invocation, Manifest, MetricFacts, ModelFacts, Protocol, Setting
+from srbench.facts import FORMAT, Invocation, Manifest, MetricFacts, ModelFacts, Protocol, Setting
 from srbench.inference import Output
 from srbench.manifest import hardware, now, software
 from srbench.plan import SUITE, open_metrics
@@ -57,7 +57,7 @@ def _manifest(names: list[str], labels: list[str], samples: int) -> Manifest:
     protocol = Protocol(
         SUITE, "photos", "made from HR", scale=SCALE, crop=None, samples=samples, seed=0, tile=None
     )  # fmt: skip
-    metrics = tuple(metric.facts for metric in open_metrics(COLUMNS))
+    metrics = tuple(metric.facts for metric in open_metrics(None))
     facts = tuple(ModelFacts(label, label, label, projected=False, weights=None) for label in labels)
     settings = tuple(Setting(label, TEMPERATURE, None) for label in labels)
     measured = tuple(metric.name for metric in metrics)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from srbench.facts import COLUMNS, Manifest, setting_label
+from srbench.facts import Manifest, setting_label
 from srbench.inference import choose_device
 from srbench.models import LoadedModel, wrap_model
 from srbench.models import load_model as load_by_name
@@ -150,7 +150,7 @@ class Results:
 def evaluate(
     models: object, data: str | Path | Dataset = "photos", *, scale: int,
     temperature: float | Iterable[float] = 0.8, samples: int = 5, seed: int = 0,
-    metrics: str | Iterable[str] = COLUMNS,
+    metrics: str | Iterable[str] | None = None,
     limit: int | None = None, crop: int | None = None, tile: int | None = None, device: str = "auto",
     out: str | Path | None = None, progress: Progress = silent,
 ) -> Results:  # fmt: skip
@@ -176,7 +176,7 @@ def evaluate(
     spec = RunSpec(
         models=tuple(_text(label, thing) for label, thing in named),
         scale=scale, data=str(data) if isinstance(data, str | Path) else None, limit=limit, crop=crop,
-        metrics=(metrics,) if isinstance(metrics, str) else tuple(metrics),
+        metrics=(metrics,) if isinstance(metrics, str) else None if metrics is None else tuple(metrics),
         temperatures=tuple(map(float, temperature if isinstance(temperature, Iterable) else (temperature,))),
         samples=samples, seed=seed, device=device, tile=tile,
         out=str(Path(temporary.name) / "run" if temporary else out),
@@ -238,9 +238,10 @@ def _opened(spec: RunSpec, named: Sequence[tuple[str | None, object]], data: str
 
 def _call(spec: RunSpec, data: str | Path | Dataset) -> str:
     """The call that made a run, for its record where no command line could: models and data are objects."""
+    metrics = None if spec.metrics is None else list(spec.metrics)
     given = {
         "scale": spec.scale, "temperature": list(spec.temperatures), "samples": spec.samples, "seed": spec.seed,
-        "metrics": list(spec.metrics), "limit": spec.limit, "crop": spec.crop, "tile": spec.tile, "out": spec.out,
+        "metrics": metrics, "limit": spec.limit, "crop": spec.crop, "tile": spec.tile, "out": spec.out,
     }  # fmt: skip
     named = str(data) if isinstance(data, str | Path) else f"<{type(data).__qualname__} {data.name}>"
     options = ", ".join(f"{name}={value!r}" for name, value in given.items() if value is not None)

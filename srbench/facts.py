@@ -12,13 +12,6 @@ FORMAT = 2
 
 RESERVED = ("hr", "lr")
 """Labels that no model may have: the folders of the pairs."""
-COLUMNS = ("psnr", "ssim", "lpips", "lr_psnr", "niqe", "brisque", "pique", "sigma")
-"""The metrics of the suite, in the order of the table."""
-
-
-def column_order(name: str) -> int:
-    """By which metrics are sorted: those of the suite first, the others after them in the order of their coming."""
-    return COLUMNS.index(name) if name in COLUMNS else len(COLUMNS)
 
 
 @dataclass(frozen=True)

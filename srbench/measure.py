@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
-from srbench.facts import COLUMNS, MetricFacts
+from srbench.facts import MetricFacts
 from srbench.folders import pictures_in
 from srbench.images import quantize_floor, read_uint8
 from srbench.plan import open_metrics
@@ -151,7 +151,7 @@ def _read(results: ResultFolder, name: str, hr: Path, lr: Path | None) -> tuple[
 
 
 def _chosen(names: Sequence[str] | None, lr: Path | None) -> tuple[LoadedMetric, ...]:
-    metrics = open_metrics(tuple(names or COLUMNS))
+    metrics = open_metrics(tuple(names) if names else None)
     in_need = [metric for metric in metrics if getattr(metric.metric, "needs_lr", False)]
     if lr is None and names is not None and in_need:
         raise MeasureError(f"{in_need[0].facts.title} compares with LR images; name their folder with --lr")

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from srbench.datasets import Folder, PairedFolders, cropped, lr_origin
-from srbench.facts import COLUMNS, FORMAT, RESERVED, Manifest, ModelFacts, Protocol, Setting
+from srbench.facts import FORMAT, RESERVED, Manifest, ModelFacts, Protocol, Setting
 from srbench.inference import choose_device, is_stochastic
 from srbench.models import LoadedModel, load_model
 from srbench.names import is_file_name, unknown
 from srbench.records import digest
-from srbench.registry import LoadedMetric, load_dataset, open_metric, registered, source_digest
+from srbench.registry import LoadedMetric, default_metrics, load_dataset, open_metric, registered, source_digest
 from srbench.source import package_digest
 from srbench.types import Dataset, SRBenchError
 
@@ -37,7 +37,8 @@ class RunSpec:
     lr: str | None = None
     limit: int | None = None
     crop: int | None = None
-    metrics: tuple[str, ...] = COLUMNS
+    metrics: tuple[str, ...] | None = None
+    """None: those of the default table."""
     temperatures: tuple[float, ...] = (0.8,)
     samples: int = 5
     seed: int = 0
@@ -119,10 +120,10 @@ def add_model(models: dict[str, LoadedModel], loaded: LoadedModel) -> None:
     models[loaded.label] = loaded
 
 
-def open_metrics(names: tuple[str, ...]) -> tuple[LoadedMetric, ...]:
-    """The metrics of some names. Raises RegistryError, PlanError where two have one name."""
+def open_metrics(names: tuple[str, ...] | None) -> tuple[LoadedMetric, ...]:
+    """The metrics of some names, or of the default table. Raises RegistryError, PlanError where two have one name."""
     metrics: dict[str, LoadedMetric] = {}
-    for text in names:
+    for text in default_metrics() if names is None else names:
         metric = open_metric(text)
         if metric.facts.name in metrics:
             other = metrics[metric.facts.name].facts.spec
@@ -143,7 +144,7 @@ def checked(spec: RunSpec, where: str) -> RunSpec:
     if spec.device not in ("auto", "cpu", "cuda", "mps"):
         raise PlanError(f"{where}: device is {spec.device!r}; choose auto, cpu, cuda or mps")
     for name in ("metrics", "temperatures"):
-        if not getattr(spec, name):
+        if getattr(spec, name) == ():
             raise PlanError(f"{where}: {name} is empty; name at least one")
     return spec
 

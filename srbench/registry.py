@@ -19,6 +19,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -32,6 +33,8 @@ from srbench.weights.files import sha256_file
 
 KINDS = ("models", "metrics", "datasets", "trainers", "converters")
 """Entry point groups are ``srbench.`` and one of these."""
+DISTRIBUTION = "sr-bench"
+"""What this package is installed as."""
 
 
 _METRIC_FACTS = ("name", "title", "higher_is_better", "unit", "digits", "protocol")
@@ -72,6 +75,23 @@ class LoadedMetric:
 def registered(kind: str) -> dict[str, EntryPoint]:
     """The entry points of a kind (one of KINDS) by name, sorted; nothing is imported."""
     return {point.name: point for point in sorted(entry_points(group=f"srbench.{kind}"), key=lambda p: p.name)}
+
+
+@cache
+def default_metrics() -> tuple[str, ...]:
+    """The metrics of the default table, in its order: those that srbench itself registers with a ``column``.
+
+    A plug-in that is installed adds a metric to choose from, never a column to everybody's table.
+    """
+    ours = [point for point in registered("metrics").values() if point.dist and point.dist.name == DISTRIBUTION]
+    columns = [(getattr(call(f"metric {one.name}", one.load), "column", None), one.name) for one in ours]
+    return tuple(name for _, name in sorted((column, name) for column, name in columns if column is not None))
+
+
+def column_order(name: str) -> int:
+    """By which metrics are sorted: the default table's first, the others after them in the order of their coming."""
+    suite = default_metrics()
+    return suite.index(name) if name in suite else len(suite)
 
 
 def find_plugin(kind: str, text: str) -> Plugin:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from srbench.facts import COLUMNS, MetricFacts, setting_folder
+from srbench.facts import MetricFacts, setting_folder
 from srbench.records import SampleRecord, ScoreRecord, Value
+from srbench.registry import default_metrics
 from srbench.run_folder import RunFolder
 from srbench.statistics import mean_interval
 from srbench.types import SRBenchError
@@ -157,11 +158,12 @@ def csv_texts(table: ResultTable, summary: pd.DataFrame, metrics: Sequence[Metri
     for a value of the whole set.
     """
     lines = summary.reset_index()
-    others = [name for name in table.metrics if name not in COLUMNS]
+    suite = default_metrics()
+    others = [name for name in table.metrics if name not in suite]
     signatures = {metric.name: metric.signature for metric in metrics}
     lines = lines.assign(**{f"{name}_signature": signature for name, signature in signatures.items()})
     intervals = [f"{name}_{end}" for name in table.metrics for end in ("low", "high")]
-    columns = ["model", "temperature", *COLUMNS, "n", *others, *intervals, "not_finite"]
+    columns = ["model", "temperature", *suite, "n", *others, *intervals, "not_finite"]
     columns += [f"{name}_signature" for name in table.metrics]
     rows = table.values.assign(
         sample=table.values["sample"].replace(-1, pd.NA).astype("Int64"),

@@ -18,10 +18,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from srbench import records
-from srbench.facts import Manifest, MetricFacts, Protocol, Setting, column_order, setting_folder
+from srbench.facts import Manifest, MetricFacts, Protocol, Setting, setting_folder
 from srbench.images import write_whole
 from srbench.manifest import FILE, now, read_manifest, write_manifest
 from srbench.records import ImageDigest, PairRecord, SampleRecord, ScoreRecord, digest
+from srbench.registry import column_order
 from srbench.types import SRBenchError
 from srbench.weights.files import sha256_file
 

@@ -164,6 +164,8 @@ class Metric(Protocol):
         Does it see the samples as the model returned them, and not the 8-bit images that are written to disk?
     ``needs_lr: bool`` (False)
         Does it compare with the LR image?
+    ``column: int`` (none)
+        Its place in the default table; only metrics that srbench itself registers have one there.
     """
 
     name: str

@@ -58,6 +58,7 @@ class LRPSNR:
     higher_is_better = True
     unit = "dB"
     digits = 2
+    column = 4
     protocol = (
         "uint8 RGB by floor, shrunk by MATLAB's antialiased bicubic, rounded to uint8 after each of its "
         "two passes, PSNR to the uint8 LR picture"

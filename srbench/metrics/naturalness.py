@@ -114,6 +114,7 @@ class NIQE:
     higher_is_better = False
     unit = ""
     digits = 2
+    column = 5
     protocol = (
         "LIVE release model, uint8 RGB by floor, MATLAB rgb2gray rounded, 96x96 blocks from the top left "
         "at 2 scales, a picture with fewer than 2 complete blocks mirrored to 2x2 first, "
@@ -192,6 +193,7 @@ class BRISQUE:
     higher_is_better = False
     unit = ""
     digits = 1
+    column = 6
     protocol = (
         "LIVE release support vectors and feature ranges, uint8 RGB by floor, MATLAB rgb2gray rounded, "
         "whole picture at 2 scales, zeros outside it, |MSCN| < 1e-9 set to 0, float64; "
@@ -250,6 +252,7 @@ class PIQUE:
     higher_is_better = False
     unit = ""
     digits = 1
+    column = 7
     protocol = (
         "uint8 RGB by floor, MATLAB rgb2gray rounded, scaled to maximum 255 and rounded, mirrored to whole "
         "16x16 blocks, thresholds 0.1, float64; 0..100, 100 where no block is active"

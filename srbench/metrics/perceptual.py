@@ -120,6 +120,7 @@ class LPIPS:
     higher_is_better = False
     unit = ""
     digits = 3
+    column = 3
     protocol = "version 0.1, AlexNet, uint8 RGB by floor, scaled to -1..1, whole picture, spatial mean"
     signature = "RGB|floor|alex0.1|v1"
     parameters: tuple[Path, ...] = (parameter_file(_FEATURES), parameter_file(_HEADS))

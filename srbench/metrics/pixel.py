@@ -83,6 +83,7 @@ class PSNR:
     higher_is_better = True
     unit = "dB"
     digits = 2
+    column = 1
     protocol = (
         "uint8 RGB by floor, no crop, one mean squared error over all pixels and channels, peak 255; "
         "identical pictures: inf"
@@ -109,6 +110,7 @@ class SSIM:
     higher_is_better = True
     unit = ""
     digits = 3
+    column = 2
     protocol = (
         "uint8 RGB by floor, scikit-image defaults: 7x7 uniform window, sample covariance, K1 .01, K2 .03, "
         "range 255, 3 border pixels left out, mean over channels"
