@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Results", "SRBenchError", "__version__", "evaluate", "load_model", "metrics"]
 
 if "torch" not in sys.modules:
-    # Threads of OpenMP that spin while they wait take the processor from those that work: a job of 1.6 s took 26 s
-    # beside another process. It is read when torch is loaded, so srbench is best imported first. What the user has set
-    # stays.
+    # Threads of OpenMP that spin while they wait take the processor from those that work. This is read when torch is
+    # loaded, so srbench is best imported first. What the user has set stays.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 _HOMES = {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -75,7 +73,7 @@ def read_spec(path: Path | None, given: Mapping[str, Any]) -> RunSpec:
     Raises ConfigError for an unknown key or a value of the wrong type, BenchFileError for what is missing or
     contradicts itself.
     """
-    file = BenchFile() if path is None else _read(path)
+    file = BenchFile() if path is None else load_toml(path, BenchFile)
     asked = {field.name: getattr(file, field.name) for field in fields(file) if getattr(file, field.name) is not None}
     if "temperature" in asked:
         asked["temperatures"] = asked.pop("temperature")
@@ -107,15 +105,6 @@ def _scale_of(models: Sequence[str], where: str) -> int:
         listed = ", ".join(f"{model} {scale}" for model, scale in said.items())
         raise BenchFileError(f"{where}: the models are made for several scales ({listed}); run them one by one")
     return next(iter(said.values()))
-
-
-def _read(path: Path) -> BenchFile:
-    file = load_toml(path, BenchFile)
-    table = tomllib.loads(path.read_text(encoding="utf-8"))
-    for name in ("models", "metrics"):
-        if isinstance(table.get(name), str):  # a list of its characters otherwise
-            raise BenchFileError(f"{path}: {name} is {table[name]!r}; write a list: [{json.dumps(table[name])}]")
-    return file
 
 
 def write_template(path: Path) -> None:

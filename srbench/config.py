@@ -168,6 +168,15 @@ for _type, _allowed in {int: (int,), float: (float, int), str: (str,), bool: (bo
     _CONVERTER.register_structure_hook(_type, _exactly(*_allowed))
 
 
+def _texts(value: object, _: object) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):  # a text is a sequence of texts to Python, and none to a reader
+        raise TypeError("expected a list")
+    return tuple(_CONVERTER.structure(one, str) for one in value)
+
+
+_CONVERTER.register_structure_hook_func(lambda kind: kind == tuple[str, ...], _texts)
+
+
 def _number(value: object, _: object) -> Any:  # noqa: ANN401 - the signature that cattrs asks for
     if type(value) not in (int, float):
         raise TypeError(f"{value!r} is no number")

@@ -104,9 +104,8 @@ class _Costs:
             record = self.folder.sample(setting.model, setting.temperature, task.image)
             if record is None:
                 continue
-            values = ((metric.facts, self.folder.score(record, metric.facts)) for metric in self.metrics)
-            lacking = [facts.name for facts, value in values if value is None or value.failed]
-            scoring += len(record.outputs) * sum(self._scoring[name] for name in lacking)
+            lacking = [metric.facts for metric in self.metrics if self.folder.lacks(record, metric.facts)]
+            scoring += len(record.outputs) * sum(self._scoring[facts.name] for facts in lacking)
         return sampling + scoring
 
     def bytes(self, task: Task) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from srbench.types import WeightsInfo
@@ -141,7 +142,7 @@ def setting_folder(model: str, temperature: float | None) -> str:
 
 def setting_label(model: str, temperature: float | None) -> str:
     """The same for a reader: ``srflow τ=0.8``. A model without temperature (None, or NaN) has its label alone."""
-    return model if temperature is None or temperature != temperature else f"{model} τ={_short(temperature)}"
+    return model if temperature is None or math.isnan(temperature) else f"{model} τ={_short(temperature)}"
 
 
 def _short(number: float) -> str:

@@ -152,7 +152,7 @@ def _read(results: ResultFolder, name: str, hr: Path, lr: Path | None) -> tuple[
 
 def _chosen(names: Sequence[str] | None, lr: Path | None) -> tuple[LoadedMetric, ...]:
     metrics = open_metrics(tuple(names) if names else None)
-    in_need = [metric for metric in metrics if getattr(metric.metric, "needs_lr", False)]
+    in_need = [metric for metric in metrics if metric.needs_lr]
     if lr is None and names is not None and in_need:
         raise MeasureError(f"{in_need[0].facts.title} compares with LR images; name their folder with --lr")
     return tuple(metric for metric in metrics if lr is not None or metric not in in_need)

@@ -38,7 +38,7 @@ from srbench.precomputed import ResultFolder
 from srbench.registry import Plugin, RegistryError, call, find_plugin, registered, source_digest
 from srbench.source import package_digest
 from srbench.types import PrecomputedResults, SRBenchError, SRModel, StochasticSRModel, Weighted, WeightsInfo
-from srbench.weights.files import WeightsError, load_weights, weights_in
+from srbench.weights.files import WeightsError, load_metadata, sha256_file, weights_in
 from srbench.weights.metadata import read_metadata
 from srbench.weights.table import cached_path, released_weights
 
@@ -137,7 +137,8 @@ def load_model(text: str, scale: int, device: str) -> LoadedModel:
     plugin = find_plugin("models", spec.name)
     weights = _weights_file(spec) if spec.weights else None
     model = _made(plugin, spec, weights, scale)
-    code = " ".join([plugin.digest, *([f"@{spec.strength}"] if spec.strength is not None else [])])
+    file = sha256_file(weights) if weights else ""
+    code = f"{plugin.digest} {file} @{spec.strength}"
     return _ready(spec.label or _label(spec, plugin, weights), text, model, code, scale, device, spec.transforms)
 
 
@@ -153,7 +154,7 @@ def scale_of(text: str) -> int | None:
         scale = getattr(find_plugin("models", spec.name).factory, "scale", None)
         return scale if type(scale) is int else None
     path = _weights_file(spec)
-    return read_metadata(load_weights(path)[1], path).scale if path.suffix == ".safetensors" else None
+    return read_metadata(load_metadata(path), path).scale if path.suffix == ".safetensors" else None
 
 
 def wrap_model(thing: object, scale: int, device: str, label: str | None = None) -> LoadedModel:
@@ -243,10 +244,10 @@ class _Scaled:
     def __init__(self, function: Any, scale: int) -> None:  # noqa: ANN401 - any callable
         if getattr(function, "scale", scale) != scale:
             raise RegistryError(f"{function!r} has scale {function.scale}, not {scale}; give the scale it was made for")
-        self.scale, self._function = scale, function
+        self.scale, self.function = scale, function
 
     def __call__(self, lr: torch.Tensor) -> torch.Tensor:
-        output: torch.Tensor = self._function(lr)
+        output: torch.Tensor = self.function(lr)
         return output
 
 
@@ -264,7 +265,7 @@ def _ready(
         raise RegistryError(f"{text} has scale {made_for}, not {scale}; its attribute 'scale' must be --scale")
     weights = model.weights if isinstance(model, Weighted) and isinstance(model.weights, WeightsInfo) else None
     projected = bool(getattr(model, "projected", False)) or "consistent" in transforms
-    network = getattr(model, "_function", model)
+    network = model.function if isinstance(model, _Scaled) else model
     numbers = _parameters_sha256(network) if isinstance(network, nn.Module) else "no parameters"
     if isinstance(network, nn.Module):
         network.to(device).eval()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 from srbench.datasets import Folder, PairedFolders, cropped, lr_origin
@@ -74,7 +75,11 @@ class Bench:
 
         Raises what the data set raises.
         """
-        return digest("pair", self.dataset.digest(image), *_codes(self.dataset))
+        return digest("pair", self.dataset.digest(image), *self._codes)
+
+    @cached_property
+    def _codes(self) -> list[str]:
+        return _codes(self.dataset)
 
     def manifest(self) -> Manifest:
         """What a fresh folder of this run would say."""

@@ -36,7 +36,6 @@ KINDS = ("models", "metrics", "datasets", "trainers", "converters")
 DISTRIBUTION = "sr-bench"
 """What this package is installed as."""
 
-
 _METRIC_FACTS = ("name", "title", "higher_is_better", "unit", "digits", "protocol")
 
 
@@ -52,7 +51,7 @@ class Plugin:
     name: str
     """Registered name, or that of the class or function."""
     digest: str
-    """sha256 of its code: see ``srbench.source``."""
+    """sha256 of its code (see ``srbench.source``) and of its name there: a module may have several."""
 
     def takes(self, argument: str) -> bool:
         """Does the factory have an argument of that name?"""
@@ -70,6 +69,8 @@ class LoadedMetric:
     facts: MetricFacts
     unquantised: bool
     """Does it see samples as the model returned them, rather than 8-bit images?"""
+    needs_lr: bool
+    """Does it compare with the LR image?"""
 
 
 def registered(kind: str) -> dict[str, EntryPoint]:
@@ -100,7 +101,9 @@ def find_plugin(kind: str, text: str) -> Plugin:
     if text in points:
         point = points[text]
         factory = call(f"{kind.removesuffix('s')} {text} ({point.value})", point.load)
-        return Plugin(factory, text, _code(factory, _packages(point)))
+        module = sys.modules[point.module]
+        code = code_digest(module.__name__, Path(str(module.__file__)), _packages(point))
+        return Plugin(factory, text, _sha256(code, point.attr))
     if colon and before.endswith(".py"):
         return _member(module_of_file(Path(before)), name, text, Path(before).resolve().parent)
     if colon and re.fullmatch(r"\w+(\.\w+)*", before) and importlib.util.find_spec(before.partition(".")[0]):
@@ -113,17 +116,13 @@ def open_metric(text: str) -> LoadedMetric:
     """Make the metric that ``text`` names, with its facts. Raises RegistryError."""
     plugin = find_plugin("metrics", text)
     metric: Metric = call(f"metric {text}", plugin.factory)
-    missing = [
-        fact
-        for fact in ("name", "title", "higher_is_better", "unit", "digits", "protocol")
-        if not hasattr(metric, fact)
-    ]
+    missing = [fact for fact in _METRIC_FACTS if not hasattr(metric, fact)]
     if missing or not callable(metric):
         raise RegistryError(f"metric {text} does not say its {', '.join(missing) or 'values: it is not callable'}")
     if not re.fullmatch(r"[A-Za-z0-9_]+", metric.name):
         raise RegistryError(f"metric {text}: its name {metric.name!r} may have letters, digits and _ only")
     parameters = [sha256_file(Path(path)) for path in getattr(metric, "parameters", ())]
-    digest = hashlib.sha256(" ".join([plugin.digest, type(metric).__qualname__, *parameters]).encode()).hexdigest()
+    digest = _sha256(plugin.digest, *parameters)
     facts = MetricFacts(
         name=metric.name,
         spec=text,
@@ -135,7 +134,8 @@ def open_metric(text: str) -> LoadedMetric:
         signature=f"{metric.name.upper().replace('_', '-')}|{getattr(metric, 'signature', f'code {digest[:8]}')}",
         digest=digest,
     )
-    return LoadedMetric(metric, facts, bool(getattr(metric, "unquantised", False)))
+    unquantised, needs_lr = (bool(getattr(metric, fact, False)) for fact in ("unquantised", "needs_lr"))
+    return LoadedMetric(metric, facts, unquantised, needs_lr)
 
 
 def load_metric(text: str) -> Metric:
@@ -176,7 +176,8 @@ def source_digest(thing: object) -> str | None:
     known = getattr(sys.modules.get(subject.__module__), "__file__", None)  # not of code that was executed as text
     if not file.is_file() or known is None or subject.__qualname__.endswith("<lambda>"):
         return None
-    return _code(subject, (), file.parent)
+    module = sys.modules[subject.__module__]
+    return _sha256(code_digest(module.__name__, Path(known), (), file.parent), subject.__qualname__)
 
 
 def call(what: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
@@ -216,14 +217,12 @@ def _member(module: ModuleType, name: str, text: str, folder: Path | None) -> Pl
         raise RegistryError(f"{text}: {unknown('class or function', name, names)}")
     package = () if folder is not None else (module.__name__.partition(".")[0],)
     find_digest = code_digest if folder is None else code_digest_now
-    digest = find_digest(module.__name__, Path(str(module.__file__)), package, folder)
-    return Plugin(factory, name, digest)
+    code = find_digest(module.__name__, Path(str(module.__file__)), package, folder)
+    return Plugin(factory, name, _sha256(code, name))
 
 
-def _code(thing: Any, packages: tuple[str, ...], folder: Path | None = None) -> str:  # noqa: ANN401 - class or function
-    """Digest of the code of a class or function, with its name."""
-    module = sys.modules[thing.__module__]
-    return code_digest(module.__name__, Path(str(module.__file__)), packages, folder) + f" {thing.__qualname__}"
+def _sha256(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _packages(point: EntryPoint) -> tuple[str, ...]:

@@ -97,7 +97,7 @@ class RunFolder:
         ``pair_key`` is that of the pair that it will have.
         """
         record, pair = self.samples.get((model, temperature, image)), self.pairs.get(image)
-        facts = {one.label: one for one in self.manifest.models}.get(model)
+        facts = next((one for one in self.manifest.models if one.label == model), None)
         if pair_key is None and pair is not None:
             pair_key = pair.key
         if record is None or pair_key is None or facts is None:
@@ -134,17 +134,23 @@ class RunFolder:
         fine = all(is_kept(file, output) for file, output in zip(files, sample.outputs, strict=False))
         return files if fine else []
 
-    def foreign_images(self) -> list[Path]:
-        """Image files that are there and are not those of their records."""
-        found = []
+    def lacks(self, sample: SampleRecord, metric: MetricFacts) -> bool:
+        """Is there no value of a sample record, or a failure in its place?"""
+        score = self.score(sample, metric)
+        return score is None or score.failed
+
+    def kept_images(self) -> Iterator[tuple[Path, ImageDigest]]:
+        """Every image that was kept: where it should be, and what it should be."""
         for image, pair in self.pairs.items():
             for file, known in zip(self.pair_files(image), (pair.lr, pair.hr), strict=True):
-                if known is not None and file.exists() and not is_kept(file, known):
-                    found.append(file)
+                if known is not None and known.sha256 is not None:
+                    yield file, known
         for sample in self.samples.values():
-            known_outputs = zip(self.output_files(sample), sample.outputs, strict=False)
-            found += [file for file, known in known_outputs if file.exists() and not is_kept(file, known)]
-        return found
+            yield from zip(self.output_files(sample), sample.outputs, strict=False)
+
+    def foreign_images(self) -> list[Path]:
+        """Image files that are there and are not those of their records."""
+        return [file for file, known in self.kept_images() if file.exists() and not is_kept(file, known)]
 
 
 def is_kept(file: Path, known: ImageDigest) -> bool:

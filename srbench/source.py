@@ -65,7 +65,7 @@ def reachable(
         for parent in _parents(name):
             if (above := _find(parent, local, folder)) is not None:
                 packages_above[parent] = above
-        for imported in _imports(name, path):
+        for imported in _imports(name, path.name == "__init__.py", path.read_bytes()):
             top = imported.partition(".")[0]
             if (found := _find(imported, local, folder)) is not None:
                 waiting.append((imported, found))
@@ -74,20 +74,22 @@ def reachable(
     return packages_above | followed, foreign
 
 
-def _imports(name: str, path: Path) -> Iterator[str]:
+@cache
+def _imports(name: str, is_package: bool, source: bytes) -> tuple[str, ...]:
     """Absolute names of what a source imports; ``from a import b`` may mean the module a.b, or a name in a."""
     try:
-        tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError, OSError):
-        return
-    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return ()
+    package = name if is_package else name.rpartition(".")[0]
+    found: list[str] = []
     for node in _executed(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = _absolute(node, package)
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+            found += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return tuple(found)
 
 
 def _executed(node: ast.AST) -> Iterator[ast.AST]:

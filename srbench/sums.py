@@ -20,8 +20,8 @@ def write_sums(folder: RunFolder, manifest: Manifest) -> None:
     names = [cls.FILE for cls in (PairRecord, SampleRecord, ScoreRecord)]
     sums = {name: sha256_file(folder.path / name) for name in names if (folder.path / name).exists()}
     sums[MANIFEST] = sha256_bytes(content_of(manifest))
-    for file, digest in _images(folder):
-        sums[file.relative_to(folder.path).as_posix()] = digest
+    for file, known in folder.kept_images():
+        sums[file.relative_to(folder.path).as_posix()] = str(known.sha256)
     text = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())).encode()
     path = folder.path / FILE
     if not (path.exists() and path.read_bytes() == text):
@@ -41,15 +41,3 @@ def read_sums(path: Path) -> dict[str, str] | None:
             return None
         sums[name] = digest
     return sums
-
-
-def _images(folder: RunFolder) -> list[tuple[Path, str]]:
-    found = []
-    for image, pair in folder.pairs.items():
-        for file, known in zip(folder.pair_files(image), (pair.lr, pair.hr), strict=True):
-            if known is not None and known.sha256:
-                found.append((file, known.sha256))
-    for sample in folder.samples.values():
-        files = zip(folder.output_files(sample), sample.outputs, strict=False)
-        found += [(file, known.sha256) for file, known in files if known.sha256]
-    return found

@@ -125,7 +125,7 @@ def _task(
     to_score = [
         one
         for one in folder.manifest.settings
-        if (one.model, one.temperature) not in sampled and _lacking(folder, one, image, key, metrics)
+        if (one.model, one.temperature) not in sampled and _lacks_values(folder, one, image, key, metrics)
     ]
     return Task(image, key, fresh, to_sample, tuple(to_score))
 
@@ -141,15 +141,12 @@ def _sampling(folder: RunFolder, loaded: LoadedModel, image: str, pair: str, set
     return None if record is not None and record.key == key and not record.failed else Sampling(setting, source)
 
 
-def _lacking(
-    folder: RunFolder, setting: Setting, image: str, pair: str, metrics: Sequence[LoadedMetric]
-) -> list[LoadedMetric]:
-    """The metrics of which a setting that is sampled of a pair (by its key) has no value."""
+def _lacks_values(folder: RunFolder, setting: Setting, image: str, pair: str, metrics: Sequence[LoadedMetric]) -> bool:
+    """Is a setting sampled of a pair (by its key), but not measured by all metrics?"""
     record = folder.sample(setting.model, setting.temperature, image, pair)
     if record is None or record.failed:
-        return []
-    values = ((metric, folder.score(record, metric.facts)) for metric in metrics)
-    return [metric for metric, value in values if value is None or value.failed]
+        return False
+    return any(folder.lacks(record, metric.facts) for metric in metrics)
 
 
 @dataclass
@@ -252,7 +249,7 @@ class Session:
 
     def _score(self, record: SampleRecord, pair: ImagePair) -> None:
         """Measure what is lacking of a record, from its files where they were kept."""
-        lacking = [one for one in self.metrics if _is_lacking(self.folder, record, one)]
+        lacking = [metric for metric in self.metrics if self.folder.lacks(record, metric.facts)]
         images = None if any(one.unquantised for one in lacking) else kept_outputs(self.folder, record)
         if images is not None:
             self._score_images(record, pair, lacking, images, images)
@@ -299,8 +296,3 @@ class Session:
     def _fail(self, fault: str) -> None:
         self.failures.append(fault)
         self.progress(Step(self.done, self.total, "", fault))
-
-
-def _is_lacking(folder: RunFolder, record: SampleRecord, metric: LoadedMetric) -> bool:
-    known = folder.score(record, metric.facts)
-    return known is None or known.failed

@@ -100,8 +100,8 @@ def verify(
     found.items = len(places)
     again = set(_chosen(places, resample))
     found.sampled_all = len(again)
-    labels = {record.model for record in again}
-    opened = _models(folder, labels, choose_device(device), models or {}, found)
+    device = choose_device(device)
+    opened = _models(folder, {record.model for record in again}, device, models or {}, found)
     pair: ImagePair | None = None
     for done, record in enumerate(sorted(places, key=lambda one: one.image)):
         progress(Step(done, len(places), f"{setting_folder(record.model, record.temperature)} {record.image}"))
@@ -125,13 +125,14 @@ def _chosen(places: Sequence[SampleRecord], count: int) -> list[SampleRecord]:
 
 
 def _check_sums(folder: RunFolder, found: Findings) -> None:
+    """Records and manifest are those of SHA256SUMS, unless a command did not come to the point of writing it."""
+    if any(one.finished is None for one in folder.manifest.invocations[-1:]):
+        found.remarks.append(f"{SUMS}: the last command did not finish; files were not compared with it")
+        return
     sums = read_sums(folder.path)
     if sums is None:
-        killed = any(one.finished is None for one in folder.manifest.invocations[-1:])
-        reason = "the last command did not finish" if killed else "it is missing or damaged"
-        (found.remarks if killed else found.faults).append(f"{SUMS}: {reason}; files were not compared with it")
+        found.faults.append(f"{SUMS}: it is missing or damaged; files were not compared with it")
         return
-    unfinished = any(one.finished is None for one in folder.manifest.invocations[-1:])
     for name, digest in sums.items():
         file = folder.path / name
         if name.endswith(".png"):
@@ -140,7 +141,7 @@ def _check_sums(folder: RunFolder, found: Findings) -> None:
             same = sha256_file(file) == digest
         except OSError:
             same = False
-        if not same and not unfinished:
+        if not same:
             found.faults.append(f"{name}: is missing or not the file that {SUMS} states")
 
 
@@ -157,7 +158,7 @@ def _check_structure(folder: RunFolder, found: Findings) -> None:
     for place, finished in done.items():
         _check_place(folder, *place, finished, found)
     found.faults += _foreign_lines(folder)
-    for file, known in _kept(folder):
+    for file, known in folder.kept_images():
         found.images_kept += 1
         if is_kept(file, known):
             found.images += 1
@@ -200,9 +201,9 @@ def _foreign_lines(folder: RunFolder) -> Iterator[str]:
     """Lines on what the manifest does not know."""
     manifest = folder.manifest
     settings = {(setting.model, setting.temperature) for setting in manifest.settings}
-    names = {metric.name for metric in manifest.metrics}
+    names, images = {metric.name for metric in manifest.metrics}, set(manifest.images)
     for model, temperature, image in folder.samples:
-        if (model, temperature) not in settings or image not in manifest.images:
+        if (model, temperature) not in settings or image not in images:
             yield f"samples.jsonl: {setting_folder(model, temperature)} {image} is in no plan of the manifest"
     for score in folder.scores.values():
         if (score.model, score.temperature) not in settings or score.metric not in names:
@@ -215,18 +216,11 @@ def _foreign_lines(folder: RunFolder) -> Iterator[str]:
             return
 
 
-def _kept(folder: RunFolder) -> Iterator[tuple[Path, Any]]:
-    for image, pair in folder.pairs.items():
-        for file, known in zip(folder.pair_files(image), (pair.lr, pair.hr), strict=True):
-            if known is not None and known.sha256 is not None:
-                yield file, known
-    for record in folder.samples.values():
-        for file, output in zip(folder.output_files(record), record.outputs, strict=False):
-            yield file, output
+def _metrics(folder: RunFolder, found: Findings) -> list[tuple[MetricFacts, LoadedMetric]]:
+    """The metrics of the table that are here, as they were and as they are.
 
-
-def _metrics(folder: RunFolder, found: Findings) -> list[LoadedMetric]:
-    """The metrics of the table that are here; one whose source has changed is named, and measured all the same."""
+    One whose source has changed is named, and measured all the same.
+    """
     metrics = []
     for facts in folder.manifest.metrics:
         try:
@@ -238,7 +232,7 @@ def _metrics(folder: RunFolder, found: Findings) -> list[LoadedMetric]:
             found.faults.append(f"{facts.title}: its protocol is now {metric.facts.signature}, not {facts.signature}")
         elif metric.facts.digest != facts.digest:
             found.remarks.append(f"{facts.title}: its source is another than when it was measured")
-        metrics.append(metric)
+        metrics.append((facts, metric))
     return metrics
 
 
@@ -277,7 +271,7 @@ def _sample_again(
         if source_of(model, record.image) != record.source:
             found.faults.append(f"{where}: the files of the results are others than those that were measured")
             return None
-        output = sample(folder, model, pair, record.temperature, choose_device(device))
+        output = sample(folder, model, pair, record.temperature, device)
     except SRBenchError as error:
         found.faults.append(f"{where}: could not be sampled again: {error}")
         return None
@@ -299,8 +293,8 @@ def _sample_again(
 
 
 def _measure_again(
-    folder: RunFolder, record: SampleRecord, pair: ImagePair, metrics: Sequence[LoadedMetric], exact: Tensor | None,
-    found: Findings,
+    folder: RunFolder, record: SampleRecord, pair: ImagePair, metrics: Sequence[tuple[MetricFacts, LoadedMetric]],
+    exact: Tensor | None, found: Findings,
 ) -> None:  # fmt: skip
     images: Tensor | None = kept_outputs(folder, record)
     if images is None and exact is not None:
@@ -311,8 +305,8 @@ def _measure_again(
             found.faults.append(f"{where}: its images are not those of the record; nothing was measured again")
         else:
             found.remarks.append(f"{where}: {record.kept} of {len(record.outputs)} samples were kept; see --resample")
-    for metric in metrics:
-        score = _score_of(folder, record, metric.facts)
+    for facts, metric in metrics:
+        score = folder.score(record, facts)
         if score is None or score.failed or score.value is None:
             continue
         found.scores_all += 1
@@ -324,11 +318,6 @@ def _measure_again(
             found.faults.append(fault)
         else:
             found.scores += 1
-
-
-def _score_of(folder: RunFolder, record: SampleRecord, now: MetricFacts) -> ScoreRecord | None:
-    """The value in the table: that of the metric as the manifest knows it."""
-    return folder.score(record, folder.manifest.metric(now.name))
 
 
 def _compare(metric: LoadedMetric, images: Tensor, pair: ImagePair, score: ScoreRecord) -> str:

@@ -38,6 +38,15 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, metadata
 
 
+def load_metadata(path: Path) -> dict[str, str]:
+    """The metadata alone. Raises WeightsError, naming the file, where it is missing, damaged or no safetensors file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(path, error) from None
+
+
 def weights_in(path: Path) -> Path:
     """The weights file of the finished training in the folder ``path``; a path that is no folder is given back.
 

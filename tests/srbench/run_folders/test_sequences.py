@@ -101,13 +101,15 @@ def killed(command, at):
         srbench.records.append = die
         for module in (srbench.sampling, srbench.manifest, srbench.sums):
             module.write_whole = die_before
+        code = 1
         try:
-            command()
-        except RunFolderError:
-            pass
+            refused(command)
+            code = 0
         finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in (0, -signal.SIGKILL), "it ends by itself only as it would in this process"
+    return code != 0
 
 
 def refused(command):

@@ -72,7 +72,7 @@ def check(folder, ends):
         assert "Traceback" not in err
         if code:
             assert len(lines) == 1, err
-            assert "in use by " in lines[0] or "in use by process" in err
+            assert "in use by " in lines[0]
             assert "wait for it, or choose another --out" in lines[0]
     assert any(code == 0 for _, code in ends), ends
     rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
