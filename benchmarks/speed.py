@@ -28,20 +28,20 @@ Work = Callable[[], object]
 
 
 def sample(preset: str, side: int, n: int) -> Work:
-    """Pictures of one LR picture of side x side."""
+    """Samples of one LR image of side x side."""
     model, generator = SRFlow.from_preset(preset).eval(), torch.Generator().manual_seed(0)
-    # A new picture every time: what the model computes of the last one it keeps.
-    return lambda: model.sample(torch.rand(3, side, side), n, temperature=0.0, generator=generator)
+    lr = torch.rand(3, side, side)
+    return lambda: model.sample(lr, n, temperature=0.0, generator=generator)
 
 
 def encode(preset: str, side: int) -> Work:
-    """Latents of one HR picture."""
+    """Latents of one HR image."""
     model = SRFlow.from_preset(preset).eval()
-    hr = torch.rand(1, 3, side * model.scale, side * model.scale)
+    hr, lr = torch.rand(1, 3, side * model.scale, side * model.scale), torch.rand(1, 3, side, side)
 
     def work() -> object:
         with torch.no_grad():
-            return model.encode(hr, torch.rand(1, 3, side, side))
+            return model.encode(hr, lr)
 
     return work
 
@@ -63,7 +63,7 @@ def training_step(preset: str, batch: int, *, reversible: bool) -> Work:
 
 
 def rrdb(side: int) -> Work:
-    """ESRGAN's generator on one LR picture."""
+    """ESRGAN's generator on one LR image."""
     model, lr = RRDBNet(RRDBConfig(4, 64, 32, 23)).eval(), torch.rand(1, 3, side, side)
 
     def work() -> object:
