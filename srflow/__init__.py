@@ -1,4 +1,4 @@
-"""SRFlow: the space of high-resolution pictures behind a low-resolution one, as a conditional normalizing flow."""
+"""SRFlow: the space of high-resolution images behind a low-resolution one, as a conditional normalizing flow."""
 
 from srflow.config import SRFlowConfig
 from srflow.model import SRFlow
