@@ -4,7 +4,7 @@ Every case runs in a process of its own, so that peak memory is its own. Printed
 counts it, GFLOP/s, the share of this machine's best convolution measured in the same process, and the memory that the
 case took beyond the loaded network. Networks have random weights; time does not depend on them.
 
-Measure on a quiet machine, and set OMP_WAIT_POLICY=passive where anything else might run.
+Measure on a quiet machine.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ import sys
 import time
 from collections.abc import Callable
 
+import srbench  # noqa: F401 - before torch, so that its threads wait as srbench has it
+
+# isort: split
 import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
