@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 
-import srbench  # noqa: F401 - before torch, so that its threads wait as srbench has it
+import srbench.threads  # noqa: F401 - before torch
 
 # isort: split
 import torch

@@ -9,10 +9,10 @@
 Names are looked up when they are asked for: importing srbench loads neither torch nor anything else that is large.
 """
 
-import os
-import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+import srbench.threads  # noqa: F401 - before torch is loaded by anything that is looked up here
 
 if TYPE_CHECKING:
     from srbench import metrics as metrics
@@ -24,13 +24,6 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = ["Results", "SRBenchError", "__version__", "evaluate", "load_model", "metrics"]
-
-if "torch" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
-    # Threads of OpenMP that spin for long while they wait take the processor from those that work, and those that go to
-    # sleep at once are late for the next small operation: so a tenth of a millisecond, where GNU's OpenMP is used. This
-    # is read when torch is loaded, so srbench is best imported first. What the user has set stays.
-    os.environ["OMP_WAIT_POLICY"] = "passive"
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 _HOMES = {
     "Results": "srbench.evaluation",
