@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srbench.cli.options import DEVICES, names, temperatures
+from srbench.cli.options import DEVICES, WORKERS, names, temperatures
 
 if TYPE_CHECKING:
     from srbench.run import Outcome
@@ -39,9 +39,13 @@ _PATH = click.Path(path_type=Path)
 @click.option("--device", type=DEVICES, help="[default: auto]")
 @click.option("--tile", type=click.IntRange(min=16), help="Upscale in tiles of this size in LR pixels, to save memory.")
 @click.option("--out", metavar="DIR", help="Run folder. [default: runs/DATE-MODELS-xSCALE]")
+@WORKERS
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and estimate time and disk space.")
 @click.pass_context
-def run(context: click.Context, /, bench: Path | None, dry_run: bool, **options: Any) -> None:  # noqa: ANN401
+def run(
+    context: click.Context, /, bench: Path | None, workers: int | None, dry_run: bool,
+    **options: Any,  # noqa: ANN401 - click's values
+) -> None:  # fmt: skip
     """Measure models and write a report.
 
     Options come from BENCH.TOML (see srbench init), the command line, or both. If interrupted, rerun the same command
@@ -70,7 +74,7 @@ def run(context: click.Context, /, bench: Path | None, dry_run: bool, **options:
             show(line)
         return
     with _progress() as progress:
-        outcome = run_spec(spec, progress)
+        outcome = run_spec(spec, progress, workers)
     _tell(context, outcome)
 
 
@@ -78,8 +82,9 @@ def run(context: click.Context, /, bench: Path | None, dry_run: bool, **options:
 @click.argument("folder", metavar="RUN", type=_PATH)
 @click.option("--metrics", required=True, callback=names, metavar="A,B", help="Metrics to add.")
 @click.option("--device", default="auto", show_default=True, type=DEVICES, help="For what has to be sampled again.")
+@WORKERS
 @click.pass_context
-def score(context: click.Context, folder: Path, metrics: tuple[str, ...], device: str) -> None:
+def score(context: click.Context, folder: Path, metrics: tuple[str, ...], device: str, workers: int | None) -> None:
     """Add metrics to RUN from its kept images.
 
     Models run only where images were not kept.
@@ -87,7 +92,7 @@ def score(context: click.Context, folder: Path, metrics: tuple[str, ...], device
     from srbench.run import score_run
 
     with _progress() as progress:
-        outcome = score_run(folder, metrics, device, progress)
+        outcome = score_run(folder, metrics, device, progress, workers=workers)
     _tell(context, outcome)
 
 
