@@ -60,10 +60,8 @@ def run_bench(
     with writing(path):
         folder, tasks, metrics = planned(bench, path)
         session = Session(folder, metrics, dict(bench.models), bench.dataset, bench.device, progress)
-        asked = bench.manifest()
-        _work(session, tasks, command or bench.spec.command(), asked.settings, workers, bench)
-    items = sum(len(asked.planned(setting)) for setting in asked.settings)
-    return _outcome(session, items)
+        _work(session, tasks, command or bench.spec.command(), bench.manifest().settings, workers, bench)
+    return _outcome(session, bench.items)
 
 
 def planned(bench: Bench, path: Path) -> tuple[RunFolder, list[Task], tuple[LoadedMetric, ...]]:
@@ -76,7 +74,11 @@ def planned(bench: Bench, path: Path) -> tuple[RunFolder, list[Task], tuple[Load
         folder = RunFolder(path, joined(path, asked, asked))
     metrics = _with_others(bench.metrics, folder.manifest)
     names = list(bench.dataset)
-    return folder, plan_tasks(folder, names, bench.pair_key, bench.models, asked.settings, metrics), metrics
+    return (
+        folder,
+        plan_tasks(folder, names, bench.pair_key, bench.models, asked.settings, metrics, bench.shard),
+        metrics,
+    )
 
 
 def score_run(
@@ -119,7 +121,8 @@ def _work(
     device = session.device
     workers = suitable_workers(device, len(tasks)) if workers is None else workers
     machine = hardware(device) | ({"processes": f"{workers}, one thread each"} if workers > 1 else {})
-    invocation = Invocation(command, settings, metrics, now(), None, device, software(), machine)
+    shard = None if bench is None else bench.shard
+    invocation = Invocation(command, settings, metrics, now(), None, device, software(), machine, shard)
     folder.extend(replace(manifest, invocations=(*manifest.invocations, invocation)))
     session.total = sum(task.items for task in tasks)
     if workers > 1:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from srbench.facts import Setting, setting_folder
+from srbench.facts import Setting, Shard, setting_folder
 from srbench.images import quantize_floor
 from srbench.inference import Output
 from srbench.models import LoadedModel, load_model
@@ -91,14 +91,16 @@ def silent(step: Step) -> None:
 
 def plan_tasks(
     folder: RunFolder, dataset: Iterable[str], pair_key: Callable[[str], str], models: dict[str, LoadedModel],
-    settings: Sequence[Setting], metrics: Sequence[LoadedMetric],
+    settings: Sequence[Setting], metrics: Sequence[LoadedMetric], shard: Shard | None = None,
 ) -> list[Task]:  # fmt: skip
     """What is left to do, so that the images of the data set are sampled in ``settings``, and all of the folder scored.
 
-    ``settings`` are of ``models``, and each tells of how many images.
+    ``settings`` are of ``models``, and each tells of how many images; of a shard only the images that it has.
     """
-    places = {image: place for place, image in enumerate(dataset)}
-    deepest = max((len(places) if one.limit is None else one.limit for one in settings), default=0)
+    names = list(dataset)
+    mine = set(names if shard is None else shard.part(names))
+    places = {image: place for place, image in enumerate(names) if image in mine}
+    deepest = max((len(names) if one.limit is None else one.limit for one in settings), default=0)
     tasks = []
     for image in folder.manifest.images:
         place = places.get(image, deepest)
