@@ -94,6 +94,8 @@ class _Crew:
         self._sampled: set[Hashable] = set()
         self._scored: set[Hashable] = set()
         self._scorers = 0
+        self._failed_starts = 0
+        """Processes that ended before they could work, since one could."""
 
     def work(self, tasks: Sequence[Task], samplers: int, scorers: int) -> None:
         self._tasks.extend(tasks)
@@ -157,7 +159,7 @@ class _Crew:
     def _take(self, worker: _Worker, message: Message) -> None:
         match message:
             case Ready():
-                worker.ready = True
+                worker.ready, self._failed_starts = True, 0
             case Begun(setting):
                 self._begin(worker, setting)
             case Written(lines):
@@ -212,8 +214,8 @@ class _Crew:
         self._workers.remove(worker)
         end = _end_of(worker.process.exitcode)
         if not worker.ready:
-            self._lost["start"] += 1
-            if self._lost["start"] >= TRIES:
+            self._failed_starts += 1
+            if self._failed_starts >= TRIES and not any(other.ready for other in self._workers):
                 raise EngineError(
                     f"processes end before they can work ({end}); leave workers out, and in a script call evaluate "
                     "under if __name__ == '__main__'"

@@ -225,6 +225,23 @@ def test_objects_go_to_other_processes_where_they_can(spec, tmp_path):
         evaluate(lambda lr: up(lr), spec.data, scale=4, metrics="psnr", workers=2)
 
 
+class Fatal:
+    """Ends every process that it is sent to."""
+
+    scale = 4
+
+    def __call__(self, lr):
+        return torch.nn.functional.interpolate(lr, scale_factor=4)
+
+    def __reduce__(self):
+        return os._exit, (3,)
+
+
+def test_processes_that_cannot_begin_are_one_error(spec):
+    with pytest.raises(EngineError, match=r"^processes end before they can work \(exit code 3\); leave workers out"):
+        evaluate(Fatal(), spec.data, scale=4, metrics="psnr", workers=2)
+
+
 def test_as_many_as_suit_the_machine(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(64))
     assert [suitable_workers("cpu", tasks) for tasks in (1, 7, 8, 30, 1000)] == [1, 1, 2, 7, 8]
