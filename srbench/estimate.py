@@ -34,12 +34,12 @@ def estimate(spec: RunSpec) -> Iterator[str]:
     check_folder(path)
     folder, tasks, metrics = planned(bench, path)
     asked = bench.manifest()
-    items = sum(len(asked.planned(setting)) for setting in asked.settings)
     left = sum(len(task.samplings) for task in tasks)
     to_score = sum(len(task.scorings) for task in tasks)
     lost = [task for task in tasks if task.fault]
-    unreadable = sum(task.image in asked.planned(setting) for task in lost for setting in asked.settings)
+    unreadable = sum(task.image in asked.planned(setting, bench.shard) for task in lost for setting in asked.settings)
     yield f"folder: {path}{'' if path.exists() else ' (new)'}"
+    items = bench.items
     yield f"items: {items} ({len(asked.settings)} settings), of which {items - left - unreadable} are sampled"
     yield from (f"cannot be read: {task.fault}" for task in lost)
     if to_score:

@@ -105,12 +105,13 @@ class Results:
         target = self.folder if folder is None else self._copied(Path(folder))
         return write_report([target], tuple(formats)).files[0]
 
-    def score(self, *metrics: str, device: str = "auto", progress: Progress = silent) -> Results:
+    def score(self, *metrics: str, device: str = "auto", progress: Progress = silent, workers: int = 1) -> Results:
         """Add metrics, by name, from the kept images; models run only where images were not kept, or not all.
 
+        ``workers`` processes share the work, as in ``evaluate``.
         Returns results with the new columns. Raises SRBenchError for an unknown metric.
         """
-        outcome = score_run(self.folder, metrics, device, progress, self._models)
+        outcome = score_run(self.folder, metrics, device, progress, self._models, workers)
         return self._again(outcome.failures)
 
     def verify(self, *, resample: int = 0, device: str = "auto", progress: Progress = silent) -> Findings:
@@ -152,7 +153,7 @@ def evaluate(
     temperature: float | Iterable[float] = 0.8, samples: int = 5, seed: int = 0,
     metrics: str | Iterable[str] | None = None,
     limit: int | None = None, crop: int | None = None, tile: int | None = None, device: str = "auto",
-    out: str | Path | None = None, progress: Progress = silent,
+    out: str | Path | None = None, progress: Progress = silent, workers: int = 1,
 ) -> Results:  # fmt: skip
     """Measure models on a data set: what ``srbench run`` does, without printing anything.
 
@@ -161,6 +162,8 @@ def evaluate(
     with ``sample`` that draws (``srbench.types``). ``data`` is the name of a data set, a folder of HR images, or an
     object (``srbench.types.Dataset``); ``metrics`` are names. ``limit`` takes the first images only, ``crop`` their
     centres (in HR pixels), ``tile`` upscales in tiles of this side (in LR pixels).
+    ``workers`` processes of one thread each share the work, which changes no value: models and data sets of your own
+    have to be importable by them then, and a script calls this under ``if __name__ == "__main__"``.
     Without ``out`` the run folder is temporary and goes with the results; with it, a folder that is there is resumed.
     Images or values that fail are named in ``results.failures``; raises SRBenchError where nothing can be measured.
 
@@ -183,7 +186,7 @@ def evaluate(
     )  # fmt: skip
     bench = _opened(checked(spec, "evaluate"), named, data)
     foreign = not isinstance(data, str | Path) or not all(isinstance(thing, str) for _, thing in named)
-    outcome = run_bench(bench, progress, command=_call(spec, data) if foreign else None)
+    outcome = run_bench(bench, progress, _call(spec, data) if foreign else None, workers)
     if not outcome.usable:
         raise EvaluationError(f"nothing could be measured: {'; '.join(outcome.failures) or 'there are no images'}")
     results = Results(outcome.folder, outcome.failures, bench.models)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from srbench.types import WeightsInfo
@@ -80,6 +82,35 @@ class Setting:
 
 
 @dataclass(frozen=True)
+class Shard:
+    """A part of a run that another command, here or elsewhere, does the rest of: every ``of``-th image."""
+
+    number: int
+    """From 1 to ``of``."""
+    of: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.of:
+            raise ValueError(f"{self} is no shard; write 1/4 to 4/4 for a run in four parts")
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """``2/8`` -> the second of eight. Raises ValueError that says what is wrong."""
+        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+        if found is None:
+            raise ValueError(f"{text!r} is no shard; write 1/4 to 4/4 for a run in four parts")
+        return cls(int(found[1]), int(found[2]))
+
+    def __str__(self) -> str:
+        """As it is typed."""
+        return f"{self.number}/{self.of}"
+
+    def part(self, images: Sequence[str]) -> tuple[str, ...]:
+        """Those of some images that it has."""
+        return tuple(images[self.number - 1 :: self.of])
+
+
+@dataclass(frozen=True)
 class Invocation:
     """One command, or one call of the library, that measured something."""
 
@@ -94,6 +125,8 @@ class Invocation:
     device: str
     software: dict[str, str]
     hardware: dict[str, str]
+    shard: Shard | None = None
+    """The part of the images that it was asked for; None: all."""
 
 
 @dataclass(frozen=True)
@@ -130,9 +163,10 @@ class Manifest:
         known = [limit for limit in limits if limit is not None]
         return self.images if len(known) < len(limits) else self.images[: max(known, default=0)]
 
-    def planned(self, setting: Setting) -> tuple[str, ...]:
-        """The images that a setting was asked for."""
-        return self.images if setting.limit is None else self.images[: setting.limit]
+    def planned(self, setting: Setting, shard: Shard | None = None) -> tuple[str, ...]:
+        """The images that a setting was asked for, or those of them that a shard has."""
+        images = self.images if setting.limit is None else self.images[: setting.limit]
+        return images if shard is None else shard.part(images)
 
 
 def setting_folder(model: str, temperature: float | None) -> str:

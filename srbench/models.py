@@ -22,7 +22,7 @@ import hashlib
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -121,6 +121,8 @@ class LoadedModel:
     projected: bool
     """Are its outputs projected onto the images that downscale to LR?"""
     weights: WeightsInfo | None
+    given: bool = False
+    """Is it an object of this process, which cannot be loaded by ``spec``?"""
 
 
 def load_model(text: str, scale: int, device: str) -> LoadedModel:
@@ -174,7 +176,8 @@ def wrap_model(thing: object, scale: int, device: str, label: str | None = None)
     code, held = source_digest(thing), _held(thing)
     code = _identity(thing) if code is None or held is None else f"{code} {held}"
     model: Any = thing if getattr(thing, "scale", None) == scale else _Scaled(thing, scale)
-    return _ready(label or name, f"python {getattr(made_by, '__module__', '')}.{name}", model, code, scale, device, ())
+    text = f"python {getattr(made_by, '__module__', '')}.{name}"
+    return replace(_ready(label or name, text, model, code, scale, device, ()), given=True)
 
 
 def ready_models(name: str) -> dict[int, LoadedModel]:

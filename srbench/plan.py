@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from srbench.datasets import Folder, PairedFolders, cropped, lr_origin
-from srbench.facts import FORMAT, RESERVED, Manifest, ModelFacts, Protocol, Setting
+from srbench.facts import FORMAT, RESERVED, Manifest, ModelFacts, Protocol, Setting, Shard
 from srbench.inference import choose_device, is_stochastic
 from srbench.models import LoadedModel, load_model
 from srbench.names import is_file_name, unknown
@@ -46,6 +46,8 @@ class RunSpec:
     device: str = "auto"
     tile: int | None = None
     out: str | None = None
+    shard: str | None = None
+    """``2/8``: the second of eight parts of the images; None: all."""
 
     def command(self) -> str:
         """The command that makes this run; options that have their defaults are left out."""
@@ -69,6 +71,17 @@ class Bench:
     models: dict[str, LoadedModel]
     """By label."""
     metrics: tuple[LoadedMetric, ...]
+
+    @property
+    def shard(self) -> Shard | None:
+        """The part of the images that is asked for; None: all."""
+        return None if self.spec.shard is None else Shard.parse(self.spec.shard)
+
+    @property
+    def items(self) -> int:
+        """Settings and images that are asked for."""
+        asked = self.manifest()
+        return sum(len(asked.planned(setting, self.shard)) for setting in asked.settings)
 
     def pair_key(self, image: str) -> str:
         """Of the pair of a name: the data set's digest of it and the code that reads it.
@@ -148,10 +161,22 @@ def checked(spec: RunSpec, where: str) -> RunSpec:
             raise PlanError(f"{where}: {temperature} is no temperature; it has to be 0 or more")
     if spec.device not in ("auto", "cpu", "cuda", "mps"):
         raise PlanError(f"{where}: device is {spec.device!r}; choose auto, cpu, cuda or mps")
+    _check_shard(spec, where)
     for name in ("metrics", "temperatures"):
         if getattr(spec, name) == ():
             raise PlanError(f"{where}: {name} is empty; name at least one")
     return spec
+
+
+def _check_shard(spec: RunSpec, where: str) -> None:
+    if spec.shard is None:
+        return
+    try:
+        Shard.parse(spec.shard)
+    except ValueError as error:
+        raise PlanError(f"{where}: {error}") from None
+    if spec.out is None:
+        raise PlanError(f"{where}: a shard needs a folder of its own; name it with --out")
 
 
 def open_dataset(spec: RunSpec, given: Dataset | None = None) -> Dataset:

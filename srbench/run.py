@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
+from srbench.engines.processes import processes, suitable_workers
+from srbench.engines.serial import serial
+from srbench.engines.worker import Opening
 from srbench.facts import Invocation, Manifest, Setting
 from srbench.inference import choose_device
 from srbench.manifest import FILE, ManifestError, hardware, is_written, now, read_manifest, software
@@ -17,7 +20,7 @@ from srbench.plan import Bench, RunSpec, open_bench, open_metrics
 from srbench.registry import LoadedMetric, open_metric
 from srbench.run_folder import RunFolder, joined, writing
 from srbench.sums import write_sums
-from srbench.tasks import Progress, Session, Task, plan_tasks, silent
+from srbench.tasks import Progress, Session, Step, Task, plan_tasks, silent
 from srbench.types import SRBenchError
 
 
@@ -38,26 +41,27 @@ class Outcome:
     """One line for everything that could not be read, sampled or measured now."""
 
 
-def run(spec: RunSpec, progress: Progress = silent) -> Outcome:
+def run(spec: RunSpec, progress: Progress = silent, workers: int | None = 1) -> Outcome:
     """Sample and measure all that a command asks for and the folder of the run lacks.
 
+    ``workers`` processes do it, this one alone if that is 1; None: as many as suit the machine. They change no value.
     Models, temperatures, metrics and images are added to what the folder holds; what fails is recorded, named and
     passed over, and tried again the next time. Raises SRBenchError where the run cannot start: unknown names, unusable
     weights or folders, a folder that holds another protocol or is in use.
     """
-    return run_bench(open_bench(spec), progress)
+    return run_bench(open_bench(spec), progress, workers=workers)
 
 
-def run_bench(bench: Bench, progress: Progress = silent, command: str | None = None) -> Outcome:
+def run_bench(
+    bench: Bench, progress: Progress = silent, command: str | None = None, workers: int | None = 1
+) -> Outcome:
     """The same of what is already open; ``command`` is noted in place of the command line of its spec."""
     path = folder_of(bench)
     with writing(path):
         folder, tasks, metrics = planned(bench, path)
         session = Session(folder, metrics, dict(bench.models), bench.dataset, bench.device, progress)
-        asked = bench.manifest()
-        _work(session, tasks, command or bench.spec.command(), asked.settings)
-    items = sum(len(asked.planned(setting)) for setting in asked.settings)
-    return _outcome(session, items)
+        _work(session, tasks, command or bench.spec.command(), bench.manifest().settings, workers, bench)
+    return _outcome(session, bench.items)
 
 
 def planned(bench: Bench, path: Path) -> tuple[RunFolder, list[Task], tuple[LoadedMetric, ...]]:
@@ -70,16 +74,21 @@ def planned(bench: Bench, path: Path) -> tuple[RunFolder, list[Task], tuple[Load
         folder = RunFolder(path, joined(path, asked, asked))
     metrics = _with_others(bench.metrics, folder.manifest)
     names = list(bench.dataset)
-    return folder, plan_tasks(folder, names, bench.pair_key, bench.models, asked.settings, metrics), metrics
+    return (
+        folder,
+        plan_tasks(folder, names, bench.pair_key, bench.models, asked.settings, metrics, bench.shard),
+        metrics,
+    )
 
 
 def score_run(
     path: Path, names: Sequence[str], device: str = "auto", progress: Progress = silent,
-    models: Mapping[str, LoadedModel] | None = None,
+    models: Mapping[str, LoadedModel] | None = None, workers: int | None = 1,
 ) -> Outcome:  # fmt: skip
     """Add metrics to a run from the images it keeps; only what was not kept is sampled again, from its seed.
 
-    ``models`` are those by label that are open already; others are loaded by their names where they are needed.
+    ``workers`` are as of ``run``; ``models`` are those by label that are open already; others are loaded by their names
+    where they are needed.
     Raises SRBenchError for a folder that holds no run or is in use, and for unknown metrics.
     """
     added = open_metrics(tuple(names))
@@ -91,11 +100,14 @@ def score_run(
         metrics = _with_others(added, folder.manifest)
         tasks = plan_tasks(folder, (), lambda image: folder.pairs[image].key, {}, (), metrics)
         session = Session(folder, metrics, dict(models or {}), None, choose_device(device), progress)
-        _work(session, tasks, shlex.join(["srbench", "score", str(path), "--metrics", ",".join(names)]), ())
+        _work(session, tasks, shlex.join(["srbench", "score", str(path), "--metrics", ",".join(names)]), (), workers)
     return _outcome(session, sum(task.items for task in tasks))
 
 
-def _work(session: Session, tasks: Sequence[Task], command: str, settings: tuple[Setting, ...]) -> None:
+def _work(
+    session: Session, tasks: Sequence[Task], command: str, settings: tuple[Setting, ...], workers: int | None,
+    bench: Bench | None = None,
+) -> None:  # fmt: skip
     """Do tasks, and all else that changes the manifest, as a new invocation; without any of these, none is noted.
 
     While it is not finished, the sums are not believed: they are written just before that is noted.
@@ -107,12 +119,36 @@ def _work(session: Session, tasks: Sequence[Task], command: str, settings: tuple
     session.invocation = len(manifest.invocations)
     metrics = tuple(metric.facts.name for metric in session.metrics)
     device = session.device
-    invocation = Invocation(command, settings, metrics, now(), None, device, software(), hardware(device))
+    workers = suitable_workers(device, len(tasks)) if workers is None else workers
+    machine = hardware(device) | ({"processes": f"{workers}, one thread each"} if workers > 1 else {})
+    shard = None if bench is None else bench.shard
+    invocation = Invocation(command, settings, metrics, now(), None, device, software(), machine, shard)
     folder.extend(replace(manifest, invocations=(*manifest.invocations, invocation)))
-    session.work(tasks)
+    session.total = sum(task.items for task in tasks)
+    if workers > 1:
+        samplers, scorers = (workers, 0) if device == "cpu" else (1, workers)
+        processes(session, tasks, _opening(session, bench), samplers, scorers)
+    else:
+        serial(session, tasks)
+    session.progress(Step(session.done, session.total, ""))
     done = replace(manifest, invocations=(*manifest.invocations, replace(invocation, finished=now())))
     write_sums(folder, done)
     folder.extend(done)
+
+
+def _opening(session: Session, bench: Bench | None) -> Opening:
+    """What a worker has to open to do the tasks of a session."""
+    given = {label: model for label, model in session.models.items() if model.given}
+    named = bench is not None and (bench.spec.data is not None or bench.spec.hr is not None)
+    return Opening(
+        folder=session.folder.path,
+        manifest=session.folder.manifest,
+        metrics=tuple(metric.facts.name for metric in session.metrics),
+        data=bench.spec if bench is not None and named else session.dataset,
+        models=given,
+        device=session.device,
+        invocation=session.invocation,
+    )
 
 
 def _outcome(session: Session, items: int) -> Outcome:

@@ -50,7 +50,7 @@ def score_key(sample: SampleRecord, metric: MetricFacts) -> str:
 
 @dataclass
 class RunFolder:
-    """A run folder that was read. ``extend`` and ``append`` write; ``writing`` says who may."""
+    """A run folder that was read. ``extend``, ``append`` and ``write`` write; ``writing`` says who may."""
 
     path: Path
     manifest: Manifest
@@ -65,22 +65,27 @@ class RunFolder:
     def read(cls, path: Path) -> RunFolder:
         """Raises ManifestError where the folder holds no run, RecordsError where a line of it is damaged."""
         folder = cls(path, read_manifest(path))
-        folder._take(records.read(path, PairRecord))
-        folder._take(records.read(path, SampleRecord))
-        folder._take(records.read(path, ScoreRecord))
+        folder.take(records.read(path, PairRecord))
+        folder.take(records.read(path, SampleRecord))
+        folder.take(records.read(path, ScoreRecord))
         return folder
 
     def append(self, *lines: PairRecord | SampleRecord | ScoreRecord) -> None:
         """Add lines to the files. Raises RecordsError."""
         records.append(self.path, lines)
-        self._take(lines)
+        self.take(lines)
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Write a file of the folder, whole. Raises OSError."""
+        write_whole(path, content)
 
     def extend(self, manifest: Manifest) -> None:
         """Write another manifest; one that says the same as the file leaves that as it is."""
         write_manifest(self.path, manifest)
         self.manifest = manifest
 
-    def _take(self, lines: Iterable[PairRecord | SampleRecord | ScoreRecord]) -> None:
+    def take(self, lines: Iterable[PairRecord | SampleRecord | ScoreRecord]) -> None:
+        """Know lines that are in the files, or will be."""
         for line in lines:
             if isinstance(line, PairRecord):
                 self.pairs[line.image] = line
@@ -108,6 +113,18 @@ class RunFolder:
     def score(self, sample: SampleRecord, metric: MetricFacts) -> ScoreRecord | None:
         """The record of a value, failed ones too."""
         return self.scores.get((score_key(sample, metric), sample.model, sample.image, metric.name))
+
+    def lines_of(self, image: str) -> list[PairRecord | SampleRecord | ScoreRecord]:
+        """The records of one image that count now."""
+        lines: list[PairRecord | SampleRecord | ScoreRecord] = []
+        if image in self.pairs:
+            lines.append(self.pairs[image])
+        for setting in self.manifest.settings:
+            sample = self.samples.get((setting.model, setting.temperature, image))
+            if sample is not None:
+                scores = (self.score(sample, metric) for metric in self.manifest.metrics)
+                lines += [sample, *(score for score in scores if score is not None)]
+        return lines
 
     def pair_files(self, image: str) -> tuple[Path, Path]:
         """Where LR and HR of a name are kept, or would be."""

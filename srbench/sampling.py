@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from srbench.images import ImageError, encode_png, pixels_sha256, quantize_floor, read_uint8, write_whole
+from srbench.images import ImageError, encode_png, pixels_sha256, quantize_floor, read_uint8
 from srbench.inference import Draw, Model, Output, is_stochastic, upscale
 from srbench.records import ImageDigest, PairRecord, SampleRecord, digest
 from srbench.run_folder import RunFolder, sample_key
@@ -28,7 +28,7 @@ def keep_pair(folder: RunFolder, pair: ImagePair, key: str, invocation: int, tri
         # Whoever stops now leaves files that are nobody's; without this line they would be taken for the earlier pair.
         folder.append(PairRecord(key, pair.name, invocation, 0, SAMPLED_ANEW, None, None))
     files = zip(folder.pair_files(pair.name), (pair.lr, pair.hr), strict=True)
-    lr, hr = (_keep(path, quantize_floor(image)) for path, image in files)
+    lr, hr = (_keep(folder, path, quantize_floor(image)) for path, image in files)
     record = PairRecord(key, pair.name, invocation, tries, "", lr, hr)
     folder.append(record)
     return record
@@ -88,7 +88,7 @@ def keep_sample(
         seconds=round(output.seconds, 4),
         peak_memory_mb=None if output.peak_memory_mb is None else round(output.peak_memory_mb, 1),
     )
-    kept = [_keep(path, one) for path, one in zip(folder.output_files(record), images, strict=False)]
+    kept = [_keep(folder, path, one) for path, one in zip(folder.output_files(record), images, strict=False)]
     record = replace(record, outputs=(*kept, *digests[KEPT_SAMPLES:]))
     folder.append(record)
     return record
@@ -119,7 +119,7 @@ def same_outputs(record: SampleRecord, images: Tensor) -> bool:
     return [pixels_sha256(one) for one in images] == [known.pixels for known in record.outputs]
 
 
-def _keep(path: Path, image: Tensor) -> ImageDigest:
+def _keep(folder: RunFolder, path: Path, image: Tensor) -> ImageDigest:
     content = encode_png(image)
-    write_whole(path, content)
+    folder.write(path, content)
     return ImageDigest(pixels_sha256(image), sha256_bytes(content))

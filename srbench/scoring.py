@@ -54,6 +54,11 @@ def score(
     return _record(loaded.facts, record, value, error, invocation, tries, seconds)
 
 
+def failed_score(facts: MetricFacts, record: SampleRecord, error: str, invocation: int, tries: int) -> ScoreRecord:
+    """The record of a metric that gave no value of the outputs behind a sample record."""
+    return _record(facts, record, None, error, invocation, tries, 0.0)
+
+
 def _record(
     facts: MetricFacts, of: SampleRecord, value: Value | None, error: str, invocation: int, tries: int, seconds: float
 ) -> ScoreRecord:

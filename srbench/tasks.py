@@ -5,12 +5,14 @@ A task is one image with all its settings, so that whatever a metric computes of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
-from srbench.facts import Setting, setting_folder
+from srbench.facts import Setting, Shard, setting_folder
 from srbench.images import quantize_floor
 from srbench.inference import Output
 from srbench.models import LoadedModel, load_model
@@ -27,7 +29,7 @@ from srbench.sampling import (
     sample,
     source_of,
 )
-from srbench.scoring import score
+from srbench.scoring import failed_score, score
 from srbench.types import Dataset, ImagePair, SRBenchError
 
 
@@ -89,14 +91,16 @@ def silent(step: Step) -> None:
 
 def plan_tasks(
     folder: RunFolder, dataset: Iterable[str], pair_key: Callable[[str], str], models: dict[str, LoadedModel],
-    settings: Sequence[Setting], metrics: Sequence[LoadedMetric],
+    settings: Sequence[Setting], metrics: Sequence[LoadedMetric], shard: Shard | None = None,
 ) -> list[Task]:  # fmt: skip
     """What is left to do, so that the images of the data set are sampled in ``settings``, and all of the folder scored.
 
-    ``settings`` are of ``models``, and each tells of how many images.
+    ``settings`` are of ``models``, and each tells of how many images; of a shard only the images that it has.
     """
-    places = {image: place for place, image in enumerate(dataset)}
-    deepest = max((len(places) if one.limit is None else one.limit for one in settings), default=0)
+    names = list(dataset)
+    mine = set(names if shard is None else shard.part(names))
+    places = {image: place for place, image in enumerate(names) if image in mine}
+    deepest = max((len(names) if one.limit is None else one.limit for one in settings), default=0)
     tasks = []
     for image in folder.manifest.images:
         place = places.get(image, deepest)
@@ -170,37 +174,47 @@ class Session:
     """Values that were measured."""
     failures: list[str] = field(default_factory=list)
 
-    def work(self, tasks: Sequence[Task]) -> None:
-        """Do all tasks; what fails is recorded and named, and the others go on."""
-        self.total = sum(task.items for task in tasks)
-        for task in tasks:
-            before = self.done
-            self._do(task)
-            self.done = before + task.items
-        self.progress(Step(self.done, self.total, ""))
-
-    def _do(self, task: Task) -> None:
+    def do(self, task: Task) -> None:
+        """Do a task; what fails is recorded and named, and the rest goes on."""
         pair = self._pair(task)
         if pair is None:
             return
         for sampling in task.samplings:
-            self._tell(sampling.setting, task.image)
+            self.begin(sampling.setting, task.image)
             self._sample(sampling, pair)
             self.done += 1
         for setting in task.scorings:
-            self._tell(setting, task.image)
+            self.begin(setting, task.image)
             record = self.folder.sample(setting.model, setting.temperature, task.image)
             assert record is not None
             try:
                 self._score(record, pair)
             except SRBenchError as error:
-                self._fail(f"{setting_folder(setting.model, setting.temperature)}: {error}")
+                self.fail(f"{setting_folder(setting.model, setting.temperature)}: {error}")
             self.done += 1
+
+    def give_up(self, task: Task, setting: Setting | None, error: str, tries: int) -> None:
+        """Record that a setting of a task could not be done so often; without a setting, that its pair could not."""
+        if setting is None:
+            self._not_read(task, error, tries)
+            return
+        record = self.folder.sample(setting.model, setting.temperature, task.image)
+        sampling = next((one for one in task.samplings if one.setting == setting), None)
+        if sampling is not None:
+            self._not_sampled(sampling, task.image, error, tries)
+        elif record is not None:
+            self.give_up_scores(record, error, tries)
+
+    def give_up_scores(self, record: SampleRecord, error: str, tries: int) -> None:
+        """Record that what is lacking of a record could not be measured so often."""
+        lacking = [metric.facts for metric in self.metrics if self.folder.lacks(record, metric.facts)]
+        self.folder.append(*(failed_score(facts, record, error, self.invocation, tries) for facts in lacking))
+        self.fail(f"{setting_folder(record.model, record.temperature)}: {error}")
 
     def _pair(self, task: Task) -> ImagePair | None:
         """The pair of a task, read and kept where that is left to do; None where it cannot be had."""
         known = self.folder.pairs.get(task.image)
-        tries = known.tries + 1 if known is not None and known.failed else 1
+        tries = known.tries if known is not None and known.failed else 0
         try:
             if task.fault:
                 raise TaskError(task.fault)
@@ -211,33 +225,46 @@ class Session:
                     f"{task.image}: LR and HR are no longer in {self.folder.path}; run its command again, with the data"
                 )
             pair = self.dataset.read(task.image)
-            keep_pair(self.folder, pair, task.pair_key, self.invocation, tries)
+            keep_pair(self.folder, pair, task.pair_key, self.invocation, tries + 1)
         except SRBenchError as error:
-            if task.fresh:
-                key = task.pair_key or digest("unreadable", task.image)
-                self.folder.append(PairRecord(key, task.image, self.invocation, tries, str(error), None, None))
-            self._fail(str(error))
+            self._not_read(task, str(error), 1)
             return None
         return pair
 
+    def _not_read(self, task: Task, error: str, tries: int) -> None:
+        if task.fresh:
+            known = self.folder.pairs.get(task.image)
+            tries += known.tries if known is not None and known.failed else 0
+            key = task.pair_key or digest("unreadable", task.image)
+            self.folder.append(PairRecord(key, task.image, self.invocation, tries, error, None, None))
+        self.fail(error)
+
     def _sample(self, sampling: Sampling, pair: ImagePair) -> None:
-        setting, folder = sampling.setting, self.folder
-        place = setting.model, setting.temperature, pair.name
-        before = folder.samples.get(place)
-        key = sample_key(
-            folder.manifest.protocol, self.models[setting.model].digest, sampling.source, folder.pairs[pair.name].key,
-            setting.temperature,
-        )  # fmt: skip
-        tries = before.tries + 1 if before is not None and before.failed and before.key == key else 1
+        setting = sampling.setting
         try:
             if sampling.fault:
                 raise TaskError(sampling.fault)
-            output = sample(folder, self.models[setting.model].model, pair, setting.temperature, self.device)
+            model = self.model(setting.model).model
+            output = sample(self.folder, model, pair, setting.temperature, self.device)
         except SRBenchError as error:
-            folder.append(failed_sample(*place[::2], setting.temperature, key, str(error), self.invocation, tries))
-            self._fail(f"{setting_folder(setting.model, setting.temperature)}: {error}")
+            self._not_sampled(sampling, pair.name, str(error), 1)
             return
+        tries = self._key_and_tries(sampling, pair.name)[1] + 1
         self._keep_and_score(setting, output, pair, sampling.source, tries)
+
+    def _not_sampled(self, sampling: Sampling, image: str, error: str, tries: int) -> None:
+        label, temperature = sampling.setting.model, sampling.setting.temperature
+        key, before = self._key_and_tries(sampling, image)
+        self.folder.append(failed_sample(label, image, temperature, key, error, self.invocation, before + tries))
+        self.fail(f"{setting_folder(label, temperature)}: {error}")
+
+    def _key_and_tries(self, sampling: Sampling, image: str) -> tuple[str, int]:
+        """The key that a sampling will have, and how often it has failed."""
+        manifest, (label, temperature) = self.folder.manifest, (sampling.setting.model, sampling.setting.temperature)
+        pair, model = self.folder.pairs[image].key, manifest.model(label).digest
+        key = sample_key(manifest.protocol, model, sampling.source, pair, temperature)
+        before = self.folder.samples.get((label, temperature, image))
+        return key, before.tries if before is not None and before.failed and before.key == key else 0
 
     def _keep_and_score(self, setting: Setting, output: Output, pair: ImagePair, source: str, tries: int) -> None:
         record = keep_sample(
@@ -245,39 +272,42 @@ class Session:
             source=source, invocation=self.invocation, tries=tries,
         )  # fmt: skip
         self.sampled += 1
-        self._score_images(record, pair, self.metrics, quantize_floor(output.images), output.images)
+        self.score_images(record, pair, self.metrics, quantize_floor(output.images), output.images)
 
     def _score(self, record: SampleRecord, pair: ImagePair) -> None:
         """Measure what is lacking of a record, from its files where they were kept."""
         lacking = [metric for metric in self.metrics if self.folder.lacks(record, metric.facts)]
         images = None if any(one.unquantised for one in lacking) else kept_outputs(self.folder, record)
         if images is not None:
-            self._score_images(record, pair, lacking, images, images)
+            self.score_images(record, pair, lacking, images, images)
             return
-        loaded = self._model(record.model)
+        loaded = self.model(record.model)
         output = sample(self.folder, loaded.model, pair, record.temperature, self.device)
         again = quantize_floor(output.images)
         if same_outputs(record, again):
-            self._score_images(record, pair, lacking, again, output.images)
+            self.score_images(record, pair, lacking, again, output.images)
         else:  # on another machine the last bit may differ: then all values are measured of what is there now
             setting = Setting(record.model, record.temperature, None)
             self._keep_and_score(setting, output, pair, record.source, 1)
 
-    def _score_images(
+    def score_images(
         self, record: SampleRecord, pair: ImagePair, metrics: Sequence[LoadedMetric], images: Tensor, exact: Tensor
     ) -> None:
+        """Measure the outputs behind a record (n, 3, H, W): as uint8, and as the model returned them."""
         lines = []
         for metric in metrics:
             before = self.folder.score(record, metric.facts)
             tries = 1 if before is None else before.tries + 1
-            line = score(metric, exact if metric.unquantised else images, pair, record, self.invocation, tries)
+            seen = exact if metric.unquantised else images
+            with _threads(1 if self.device == "cpu" else torch.get_num_threads()):
+                line = score(metric, seen, pair, record, self.invocation, tries)
             lines.append(line)
             if line.failed:
-                self._fail(f"{setting_folder(record.model, record.temperature)}: {line.error}")
+                self.fail(f"{setting_folder(record.model, record.temperature)}: {line.error}")
         self.scored += len(lines)
         self.folder.append(*lines)
 
-    def _model(self, label: str) -> LoadedModel:
+    def model(self, label: str) -> LoadedModel:
         """A model of the folder, loaded where the command did not name it. Raises SRBenchError."""
         facts = self.folder.manifest.model(label)
         if label not in self.models:
@@ -289,10 +319,23 @@ class Session:
             )
         return self.models[label]
 
-    def _tell(self, setting: Setting, image: str) -> None:
+    def begin(self, setting: Setting, image: str) -> None:
+        """Tell which setting and image come next."""
         what = f"{setting_folder(setting.model, setting.temperature)} {image}"
         self.progress(Step(self.done, self.total, what))
 
-    def _fail(self, fault: str) -> None:
+    def fail(self, fault: str) -> None:
+        """Tell what has failed, in one line."""
         self.failures.append(fault)
         self.progress(Step(self.done, self.total, "", fault))
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Let torch use so many threads: sums of float32 depend on their number, which engines may have otherwise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -152,7 +152,7 @@ def _check_structure(folder: RunFolder, found: Findings) -> None:
     """Asked for: has a command that asked for it come to its end?"""
     for invocation in manifest.invocations:
         for setting in invocation.settings:
-            for image in manifest.planned(setting):
+            for image in manifest.planned(setting, invocation.shard):
                 place = setting.model, setting.temperature, image
                 done[place] = done.get(place, False) or invocation.finished is not None
     for place, finished in done.items():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srbench.cli.data import data
-from srbench.cli.measuring import init, measure, run, score, show_report, verify
+from srbench.cli.measuring import init, measure, merge, run, score, show_report, verify
 from srbench.cli.options import names
 from srbench.cli.pictures import edit, explore, upscale
 from srbench.cli.training import export, train
@@ -70,7 +70,7 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _command in (init, run, score, verify, measure):
+for _command in (init, run, merge, score, verify, measure):
     main.add_command(_command)
 main.add_command(upscale)
 main.add_command(edit)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srbench.cli.options import DEVICES, names, temperatures
+from srbench.cli.options import DEVICES, WORKERS, names, temperatures
 
 if TYPE_CHECKING:
     from srbench.run import Outcome
@@ -39,9 +39,15 @@ _PATH = click.Path(path_type=Path)
 @click.option("--device", type=DEVICES, help="[default: auto]")
 @click.option("--tile", type=click.IntRange(min=16), help="Upscale in tiles of this size in LR pixels, to save memory.")
 @click.option("--out", metavar="DIR", help="Run folder. [default: runs/DATE-MODELS-xSCALE]")
+@WORKERS
+@click.option("--shard", metavar="I/N", help="Only every N-th image, from the I-th on, into a folder of its own "
+              "(--out); see srbench merge.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and estimate time and disk space.")
 @click.pass_context
-def run(context: click.Context, /, bench: Path | None, dry_run: bool, **options: Any) -> None:  # noqa: ANN401
+def run(
+    context: click.Context, /, bench: Path | None, workers: int | None, dry_run: bool,
+    **options: Any,  # noqa: ANN401 - click's values
+) -> None:  # fmt: skip
     """Measure models and write a report.
 
     Options come from BENCH.TOML (see srbench init), the command line, or both. If interrupted, rerun the same command
@@ -70,16 +76,17 @@ def run(context: click.Context, /, bench: Path | None, dry_run: bool, **options:
             show(line)
         return
     with _progress() as progress:
-        outcome = run_spec(spec, progress)
-    _tell(context, outcome)
+        outcome = run_spec(spec, progress, workers)
+    _tell(context, outcome, spec.shard)
 
 
 @click.command()
 @click.argument("folder", metavar="RUN", type=_PATH)
 @click.option("--metrics", required=True, callback=names, metavar="A,B", help="Metrics to add.")
 @click.option("--device", default="auto", show_default=True, type=DEVICES, help="For what has to be sampled again.")
+@WORKERS
 @click.pass_context
-def score(context: click.Context, folder: Path, metrics: tuple[str, ...], device: str) -> None:
+def score(context: click.Context, folder: Path, metrics: tuple[str, ...], device: str, workers: int | None) -> None:
     """Add metrics to RUN from its kept images.
 
     Models run only where images were not kept.
@@ -87,7 +94,7 @@ def score(context: click.Context, folder: Path, metrics: tuple[str, ...], device
     from srbench.run import score_run
 
     with _progress() as progress:
-        outcome = score_run(folder, metrics, device, progress)
+        outcome = score_run(folder, metrics, device, progress, workers=workers)
     _tell(context, outcome)
 
 
@@ -110,6 +117,16 @@ def verify(context: click.Context, folder: Path, resample: int, as_json: bool, d
     show(json.dumps(findings.facts(), indent=1) if as_json else findings.text())
     if not findings.proven:
         context.exit(1)
+
+
+@click.command()
+@click.argument("folders", metavar="DIR...", type=_PATH, nargs=-1, required=True)
+@click.option("--out", required=True, type=_PATH, metavar="DIR", help="Run folder to make.")
+def merge(folders: tuple[Path, ...], out: Path) -> None:
+    """Make one run folder of several DIR of one protocol, such as the shards of a run, and write its report."""
+    from srbench.merging import merge as merge_runs
+
+    show_report([merge_runs(folders, out)])
 
 
 @click.command()
@@ -186,13 +203,15 @@ def _progress() -> Iterator[Progress]:
             bar.stop()
 
 
-def _tell(context: click.Context, outcome: Outcome) -> None:
-    """Say what was done, write the report, and exit 1 where something failed."""
-    from srbench.console import say
+def _tell(context: click.Context, outcome: Outcome, shard: str | None = None) -> None:
+    """Say what was done, write the report (not of a shard), and exit 1 where something failed."""
+    from srbench.console import say, show
 
     if not outcome.sampled and not outcome.scored and not outcome.failures:
         say(f"nothing to do: all {outcome.items} items are measured in {outcome.folder}")
-    if outcome.usable:
+    if shard is not None:
+        show(f"{outcome.folder}: shard {shard}; srbench merge makes one run of all")
+    elif outcome.usable:
         show_report([outcome.folder])
     if outcome.failures:
         listed = "; ".join(outcome.failures)

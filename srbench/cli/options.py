@@ -9,6 +9,10 @@ import click
 from srbench.types import Box
 
 DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
+WORKERS = click.option(
+    "--workers", type=click.IntRange(min=1), metavar="N", help="Processes that share the work, with one thread "
+    "each; on a GPU one samples and N measure. [default: one per core, at most 8 and one per 4 images; 1 on a GPU]",
+)  # fmt: skip
 
 
 def names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:

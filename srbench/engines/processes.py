@@ -1,0 +1,297 @@
+"""Tasks done side by side in processes of this machine, with one thread each.
+
+This process hands out jobs and writes what comes back. A process that dies costs what it had in hand, which is done
+again by another; what it was at for the third time is recorded as failed.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import Counter, deque
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from srbench.engines.worker import (
+    Begun,
+    EngineError,
+    Fault,
+    File,
+    Finished,
+    Lines,
+    Message,
+    Opening,
+    Ready,
+    Sampling,
+    Scoring,
+    Unusable,
+    Written,
+    serve,
+)
+from srbench.facts import Setting, setting_folder
+from srbench.records import SampleRecord, ScoreRecord
+from srbench.run_folder import RunFolder
+from srbench.tasks import Session, Step, Task
+
+TRIES = 3
+"""How often something may end the process that is at it."""
+MOST = 8
+"""Of the processes that are started unasked."""
+IMAGES_EACH = 4
+"""For fewer images another process is not started unasked: it has to load everything first."""
+WAITING_EACH = 2
+"""Outputs that may wait for each process that scores."""
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def suitable_workers(device: str, tasks: int) -> int:
+    """How many processes suit this machine and so many tasks: one per core, 1 on a GPU and where work is short."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(min(cores, MOST, tasks // IMAGES_EACH), 1) if device == "cpu" else 1
+
+
+def processes(session: Session, tasks: Sequence[Task], opening: Opening, samplers: int, scorers: int = 0) -> None:
+    """Do all tasks of a session in ``samplers`` processes; what fails is recorded and named, and the others go on.
+
+    With ``scorers``, so many more processes measure what the others sample, so that sampling need not wait; a bounded
+    number of outputs waits for them. Raises EngineError where no process can work; whatever ends this function ends
+    the processes.
+    """
+    with TemporaryDirectory(prefix="srbench-") as scratch:
+        crew = _Crew(session, opening.packed(), Path(scratch))
+        crew.work(tasks, samplers, scorers)
+
+
+@dataclass
+class _Worker:
+    """One of the processes, as this one sees it."""
+
+    process: SpawnProcess
+    connection: Connection
+    samples: bool
+    ready: bool = False
+    job: Sampling | Scoring | None = None
+    begun: Setting | None = None
+    """The setting of the task that it is at; None while it reads the pair."""
+    counted: int = 0
+    """Settings of the task that it has done."""
+
+
+class _Crew:
+    def __init__(self, session: Session, packed: bytes, scratch: Path) -> None:
+        self.session, self.folder = session, session.folder
+        self._packed, self._scratch = packed, scratch
+        self._workers: list[_Worker] = []
+        self._tasks: deque[Task] = deque()
+        self._unscored: deque[Scoring] = deque()
+        self._lost: Counter[Hashable] = Counter()
+        self._sampled: set[Hashable] = set()
+        self._scored: set[Hashable] = set()
+        self._scorers = 0
+        self._failed_starts = 0
+        """Processes that ended before they could work, since one could."""
+
+    def work(self, tasks: Sequence[Task], samplers: int, scorers: int) -> None:
+        self._tasks.extend(tasks)
+        self._scorers = scorers
+        try:
+            for samples, count in ((True, min(samplers, len(tasks))), (False, scorers)):
+                for _ in range(count):
+                    self._start(samples)
+            while self._tasks or self._unscored or any(worker.job for worker in self._workers):
+                self._hand_out()
+                self._listen()
+            for worker in self._workers:
+                worker.connection.close()
+                worker.process.join(timeout=5)
+        finally:
+            for worker in self._workers:
+                worker.process.kill()
+            for worker in self._workers:
+                worker.process.join()
+
+    def _start(self, samples: bool) -> None:
+        ours, theirs = multiprocessing.Pipe()
+        leaves_scoring = samples and self._scorers > 0
+        process = multiprocessing.get_context("spawn").Process(
+            target=serve, args=(theirs, self._packed, self._scratch, leaves_scoring), daemon=True
+        )
+        with _for_workers():
+            process.start()
+        theirs.close()  # the worker's end alone stays open, so that its death is seen
+        self._workers.append(_Worker(process, ours, samples))
+
+    def _hand_out(self) -> None:
+        for worker in self._workers:
+            if not worker.ready or worker.job is not None:
+                continue
+            if worker.samples and self._tasks:
+                task = self._tasks.popleft()
+                self._give(worker, Sampling(task, tuple(self.folder.lines_of(task.image))))
+            elif not worker.samples and self._unscored:
+                job = self._unscored.popleft()
+                self._give(worker, replace(job, lines=tuple(self.folder.lines_of(job.record.image))))
+
+    def _give(self, worker: _Worker, job: Sampling | Scoring) -> None:
+        worker.job, worker.begun, worker.counted = job, None, 0
+        with suppress(OSError):  # it has died: that is heard from its connection
+            worker.connection.send(job)
+
+    def _listen(self) -> None:
+        """Take a message of every worker that has one; samplers have to wait while too much is unscored."""
+        full = self._scorers > 0 and len(self._unscored) >= WAITING_EACH * self._scorers
+        by_connection = {one.connection: one for one in self._workers if not (full and one.samples)}
+        for connection in wait(list(by_connection)):
+            worker = by_connection[connection]  # type: ignore[index]
+            try:
+                message: Message = worker.connection.recv()
+            except (EOFError, OSError):
+                self._bury(worker)
+            else:
+                self._take(worker, message)
+
+    def _take(self, worker: _Worker, message: Message) -> None:
+        match message:
+            case Ready():
+                worker.ready, self._failed_starts = True, 0
+            case Begun(setting):
+                self._begin(worker, setting)
+            case Written(lines):
+                self._append(lines)
+            case File(path, content):
+                self.folder.write(path, content)
+            case Fault(text):
+                self.session.fail(text)
+            case Scoring():
+                self._enqueue(message)
+            case Finished():
+                if isinstance(worker.job, Sampling):
+                    self._count(worker, worker.job.task.items - worker.counted)
+                self._close(worker.job)
+                worker.job = None
+            case Unusable(reason):
+                raise EngineError(reason)
+
+    def _begin(self, worker: _Worker, setting: Setting) -> None:
+        assert isinstance(worker.job, Sampling)
+        self._count(worker, 0 if worker.begun is None else 1)
+        worker.begun = setting
+        what = f"{setting_folder(setting.model, setting.temperature)} {worker.job.task.image}"
+        self.session.progress(Step(self.session.done, self.session.total, what))
+
+    def _append(self, lines: Lines) -> None:
+        self.folder.append(*lines)
+        samples = [line for line in lines if isinstance(line, SampleRecord) and not line.failed]
+        self._sampled |= {(one.model, one.temperature, one.image) for one in samples}
+        self._scored |= {(one.key, one.model, one.metric) for one in lines if isinstance(one, ScoreRecord)}
+        self.session.sampled, self.session.scored = len(self._sampled), len(self._scored)
+
+    def _enqueue(self, job: Scoring) -> None:
+        """Have a record scored, unless it is: a sampler that was lost may have left it behind already."""
+        at_work = [worker.job for worker in self._workers]
+        if any(isinstance(other, Scoring) and other.record == job.record for other in (*self._unscored, *at_work)):
+            self._close(job)
+        else:
+            self._unscored.append(job)
+
+    def _count(self, worker: _Worker, items: int) -> None:
+        worker.counted += items
+        self.session.done += items
+
+    def _close(self, job: Sampling | Scoring | None) -> None:
+        if isinstance(job, Scoring) and job.outputs is not None:
+            job.outputs.unlink(missing_ok=True)
+
+    def _bury(self, worker: _Worker) -> None:
+        """A worker has died: what it had in hand is done again, or given up; another takes its place."""
+        worker.process.join()
+        self._workers.remove(worker)
+        end = _end_of(worker.process.exitcode)
+        if not worker.ready:
+            self._failed_starts += 1
+            if self._failed_starts >= TRIES and not any(other.ready for other in self._workers):
+                raise EngineError(
+                    f"processes end before they can work ({end}); leave workers out, and in a script call evaluate "
+                    "under if __name__ == '__main__'"
+                )
+        if isinstance(worker.job, Sampling):
+            self._again(worker, worker.job.task, end)
+        elif isinstance(worker.job, Scoring):
+            self._score_again(worker.job, end)
+        if self._tasks or self._unscored or not worker.samples:
+            self._start(worker.samples)
+
+    def _again(self, worker: _Worker, task: Task, end: str) -> None:
+        rest = _rest(task, worker.begun, self.folder, self.session.invocation)
+        if self._is_hopeless((task.image, worker.begun)):
+            self.session.give_up(rest, worker.begun, _given_up(task.image, end), TRIES)
+            if worker.begun is None:
+                self._count(worker, task.items)
+                return
+            self._count(worker, 1)
+            rest = _without(rest, worker.begun)
+        if rest.fresh or rest.samplings or rest.scorings:
+            self._tasks.append(rest)
+
+    def _score_again(self, job: Scoring, end: str) -> None:
+        if self._is_hopeless(job.record):
+            self.session.give_up_scores(job.record, _given_up(job.record.image, end), TRIES)
+            self._close(job)
+        else:
+            self._unscored.append(job)
+
+    def _is_hopeless(self, item: Hashable) -> bool:
+        self._lost[item] += 1
+        return self._lost[item] >= TRIES
+
+
+def _rest(task: Task, begun: Setting | None, folder: RunFolder, invocation: int) -> Task:
+    """What is left of a task from a setting on; what was kept by now is neither read nor sampled again."""
+    known = folder.pairs.get(task.image)
+    fresh = task.fresh and (known is None or known.failed or known.key != task.pair_key)
+    settings = [*(one.setting for one in task.samplings), *task.scorings]
+    done = 0 if begun is None else settings.index(begun)
+    samplings, scorings = task.samplings[done:], task.scorings[max(done - len(task.samplings), 0) :]
+    record = None if begun is None else folder.samples.get((begun.model, begun.temperature, task.image))
+    if samplings and begun is not None and record and not record.failed and record.invocation == invocation:
+        samplings, scorings = samplings[1:], (begun, *scorings)
+    return replace(task, fresh=fresh, samplings=samplings, scorings=scorings)
+
+
+def _without(task: Task, setting: Setting) -> Task:
+    samplings = tuple(one for one in task.samplings if one.setting != setting)
+    return replace(task, samplings=samplings, scorings=tuple(one for one in task.scorings if one != setting))
+
+
+def _end_of(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"signal {signal.Signals(-code).name}"
+    return f"exit code {code}"
+
+
+def _given_up(image: str, end: str) -> str:
+    return f"{image}: ended its process {TRIES} times ({end}); if memory is short, use fewer --workers"
+
+
+@contextmanager
+def _for_workers() -> Iterator[None]:
+    """What processes inherit that start here: one thread each, and Ctrl-C, which reaches all, is left to this one."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)

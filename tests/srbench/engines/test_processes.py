@@ -1,0 +1,248 @@
+"""Whatever does the work: the same results, none lost, none twice, and folders that verify."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import srbench.run
+from srbench.engines.processes import processes, suitable_workers
+from srbench.engines.worker import EngineError
+from srbench.evaluation import evaluate
+from srbench.images import write_png
+from srbench.manifest import read_manifest
+from srbench.run import run, score_run
+from srbench.run_folder import RunFolder
+from srbench.verify import verify
+
+KILLERS = '''
+import os
+import signal
+
+import torch.nn.functional as F
+
+from srbench.metrics.pixel import PSNR
+
+
+class Deadly:
+    """Repeats pixels; of a wide image it does not live to tell."""
+
+    scale = 4
+
+    def __call__(self, lr):
+        if lr.shape[-1] > 8:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return F.interpolate(lr, scale_factor=4)
+
+
+class DeadlyMetric(PSNR):
+    name, title = "deadly", "Deadly"
+
+    def __call__(self, samples, pair):
+        if pair.hr.shape[-1] > 32:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(samples, pair)
+'''
+
+
+def lines(folder, name):
+    return [json.loads(line) for line in (Path(folder) / name).read_text().splitlines()]
+
+
+@pytest.fixture
+def apart(monkeypatch):
+    """One process samples and others measure, as on a GPU."""
+
+    def call(session, tasks, opening, samplers, scorers):
+        processes(session, tasks, opening, 1, samplers)
+
+    monkeypatch.setattr(srbench.run, "processes", call)
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_the_same_rows_as_in_one_process(spec, results, tmp_path, workers):
+    steps = []
+    serial, shared = run(spec), run(replace(spec, out=str(tmp_path / "shared")), steps.append, workers)
+    assert results(shared.folder) == results(serial.folder)
+    assert sorted(shared.failures) == sorted(serial.failures)
+    assert (
+        (shared.items, shared.sampled, shared.scored) == (serial.items, serial.sampled, serial.scored) == (24, 15, 45)
+    )
+    assert [step.done for step in steps] == sorted(step.done for step in steps)
+    assert steps[-1].done == steps[-1].total == 24
+    assert verify(shared.folder, resample=3).proven
+    assert set(Counter(line["key"] for line in lines(shared.folder, "rows.jsonl")).values()) == {1}, "none twice"
+    again = run(replace(spec, models=spec.models[:2], out=str(tmp_path / "shared")), workers=workers)
+    assert (again.sampled, again.scored, len(again.failures)) == (0, 0, 1), "the damaged image is tried again"
+
+
+def test_the_same_rows_where_sampling_and_scoring_are_apart(spec, results, tmp_path, apart):
+    serial, shared = run(spec), run(replace(spec, out=str(tmp_path / "apart")), workers=2)
+    assert results(shared.folder) == results(serial.folder)
+    assert (shared.sampled, shared.scored) == (serial.sampled, serial.scored)
+    assert verify(shared.folder).proven
+
+
+def test_metrics_are_added_by_processes(spec, results, tmp_path):
+    few = replace(spec, models=spec.models[:2], metrics=("psnr",), out=str(tmp_path / "few"))
+    run(few)
+    assert score_run(tmp_path / "few", ["sigma", "ssim"], workers=2).scored == 30
+    whole = run(replace(spec, models=spec.models[:2]))
+    assert results(tmp_path / "few")[0] == results(whole.folder)[0]
+    assert verify(tmp_path / "few").proven
+
+
+@pytest.fixture
+def killers(tmp_path):
+    path = tmp_path / "killers.py"
+    path.write_text(KILLERS)
+    return path
+
+
+def test_what_kills_its_process_is_given_up_and_the_rest_finishes(spec, killers, tmp_path):
+    deadly = replace(spec, models=(f"{killers}:Deadly", *spec.models[:1]))
+    outcome = run(deadly, workers=2)
+    assert outcome.sampled == 3 - 1 + 5, "b, d and f are wide, c is damaged"
+    given_up = [line for line in lines(outcome.folder, "samples.jsonl") if line["error"]]
+    assert [(line["model"], line["tries"]) for line in given_up] == [("Deadly", 3)] * 3
+    assert {line["image"] for line in given_up} == {"b", "d", "f"}
+    assert all("ended its process 3 times (signal SIGKILL)" in line["error"] for line in given_up)
+    assert len(outcome.failures) == 4
+    assert verify(outcome.folder).proven
+    safe = killers.read_text().replace("os.kill(os.getpid(), signal.SIGKILL)", "pass")
+    killers.write_text(safe)
+    assert run(deadly).failures[1:] == (), "tried again by the next command"
+
+
+@pytest.mark.parametrize("where", ["together", "apart"])
+def test_a_metric_that_kills_is_given_up(spec, killers, tmp_path, request, where):
+    if where == "apart":
+        request.getfixturevalue("apart")
+    metrics = ("psnr", f"{killers}:DeadlyMetric")
+    outcome = run(replace(spec, models=spec.models[:1], metrics=metrics), workers=2)
+    assert outcome.sampled == 5
+    folder = RunFolder.read(outcome.folder)
+    failed = {(score.image, score.metric) for score in folder.scores.values() if score.failed}
+    assert failed == {(image, metric) for image in "bdf" for metric in ("psnr", "deadly")}
+    assert all(sample.tries == 1 and not sample.failed for sample in folder.samples.values()), "sampled once"
+    assert verify(outcome.folder).proven
+
+
+def command(spec, workers):
+    words = ["--models", ",".join(spec.models[:2]), "--scale", "4", "--data", spec.data, "--metrics", "psnr,sigma"]
+    words += ["--samples", "7", "--temperature", "0.3,0.8", "--workers", str(workers), "--out", spec.out]
+    return subprocess.Popen(
+        [sys.executable, "-m", "srbench", "run", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def children(process):
+    """The workers of a run: its children but the one that watches over shared memory."""
+    found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [int(one) for one in found if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes()]
+
+
+def sampled(spec):
+    path = Path(spec.out) / "samples.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def wait_for(process, spec, count):
+    """Wait until a run has so many lines; says whether it is still at work."""
+    while sampled(spec) < count and process.poll() is None:
+        time.sleep(0.01)
+    return process.poll() is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_killed_at_random_moments_and_resumed(spec, models, draw_picture, results, tmp_path):
+    for number in range(6, 12):
+        write_png(tmp_path / "images" / f"more{number}.png", draw_picture(number, 32, 32))
+    models.write_text(models.read_text().replace("up = F", "time.sleep(0.05)\n        up = F"))
+    chance, killed = random.Random(0), Counter()
+    spec = replace(spec, models=spec.models[:2], metrics=("psnr", "sigma"), out=str(tmp_path / "killed"))
+    process, target = command(spec, 2), 1
+    while True:
+        target = max(target, sampled(spec)) + chance.randrange(1, 12)
+        at_work = wait_for(process, spec, target)
+        time.sleep(chance.random() * 0.1)
+        if not at_work or process.poll() is not None:
+            break
+        workers = children(process)
+        victim = chance.choice([process.pid, *workers])
+        os.kill(victim, signal.SIGKILL)
+        killed["parent" if victim == process.pid else "worker"] += 1
+        if victim == process.pid:
+            process.communicate()
+            process = command(spec, 2)
+    _, err = process.communicate()
+    assert process.returncode == 1, err
+    assert "1 could not be measured" in err, "the damaged image alone"
+    assert killed
+    whole = run(replace(spec, out=str(tmp_path / "whole"))).folder
+    assert results(tmp_path / "killed") == results(whole)
+    assert verify(tmp_path / "killed").proven
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_interrupted_it_ends_its_processes(spec, models):
+    models.write_text(models.read_text().replace("up = F", "time.sleep(0.3)\n        up = F"))
+    process = command(spec, 2)
+    assert wait_for(process, spec, 3)
+    workers = children(process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.strip().splitlines()[-1] == (
+        "srbench: interrupted; finished work is kept, and the same command goes on from there"
+    )
+    assert "Traceback" not in err
+    assert len(workers) == 2
+    assert not [worker for worker in workers if Path(f"/proc/{worker}").exists()]
+    assert [one.finished for one in read_manifest(Path(spec.out)).invocations] == [None]
+
+
+def test_objects_go_to_other_processes_where_they_can(spec, tmp_path):
+    up = torch.nn.Upsample(scale_factor=4)
+    found = evaluate({"up": up}, spec.data, scale=4, metrics="psnr", workers=2, out=tmp_path / "run")
+    alone = evaluate({"up": up}, spec.data, scale=4, metrics="psnr")
+    assert found.table["psnr"].equals(alone.table["psnr"])
+    with pytest.raises(
+        EngineError, match=r"cannot be sent to other processes .* name it as file.py:Name, or leave wor"
+    ):
+        evaluate(lambda lr: up(lr), spec.data, scale=4, metrics="psnr", workers=2)
+
+
+class Fatal:
+    """Ends every process that it is sent to."""
+
+    scale = 4
+
+    def __call__(self, lr):
+        return torch.nn.functional.interpolate(lr, scale_factor=4)
+
+    def __reduce__(self):
+        return os._exit, (3,)
+
+
+def test_processes_that_cannot_begin_are_one_error(spec):
+    with pytest.raises(EngineError, match=r"^processes end before they can work \(exit code 3\); leave workers out"):
+        evaluate(Fatal(), spec.data, scale=4, metrics="psnr", workers=2)
+
+
+def test_as_many_as_suit_the_machine(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(64))
+    assert [suitable_workers("cpu", tasks) for tasks in (1, 7, 8, 30, 1000)] == [1, 1, 2, 7, 8]
+    assert suitable_workers("cuda", 1000) == 1
