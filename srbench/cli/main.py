@@ -95,18 +95,25 @@ def report(runs: tuple[Path, ...], formats: tuple[str, ...] | None, out: Path | 
 @click.argument("b")
 @click.option("--run", type=click.Path(path_type=Path), help="Run whose models A and B are; else A and B are runs.")
 def compare(a: str, b: str, run: Path | None) -> None:
-    """Compare two models A and B of one run, or the models of two runs A and B, picture by picture.
+    """Compare two models A and B of one run, or the models of two runs A and B, image by image.
 
     A model that was run at several temperatures is named with one: srflow-t0.8.
     """
     from srbench.console import show
-    from srbench.reporting.compare import compare_models, compare_runs, terminal_table, write_comparison
+    from srbench.reporting.compare import (
+        compare_models,
+        compare_runs,
+        terminal_table,
+        verdict_sentences,
+        write_comparison,
+    )
 
     measurements, comparisons = compare_models(run, a, b) if run else compare_runs(Path(a), Path(b))
     for comparison in comparisons:
         path = write_comparison(measurements, comparison)
         show(f"A = {comparison.labels[0]}, B = {comparison.labels[1]}")
         show(terminal_table(comparison))
+        show(verdict_sentences(comparison))
         show(str(path))
 
 

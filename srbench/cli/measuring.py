@@ -150,7 +150,7 @@ def init(file: Path) -> None:
 def show_report(
     runs: Sequence[Path], formats: Sequence[str] | None = None, out: Path | None = None, single_file: bool = False
 ) -> None:
-    """Write the report of some runs, and print its table and the path of its first file."""
+    """Write the report of some runs, and print its table, what it says, and the path of its first file."""
     from srbench.console import say, show
     from srbench.reporting.report import FORMATS, write_report
     from srbench.reporting.scores import terminal_table
@@ -159,6 +159,8 @@ def show_report(
     for before, now in report.moved:
         say(f"{before}: was not written by srbench, or changed since; kept as {now.name}")
     show(terminal_table(report.scores))
+    for sentence in report.answer:
+        show(sentence)
     show(str(report.files[0]))
 
 

@@ -53,7 +53,7 @@ def latex_table(scores: Scores, manifest: Manifest) -> str:
     for line in scores.lines:
         means = [_MARK[cell.mark].format(cell.text) for cell in line.cells]
         intervals = [rf"{{\scriptsize {escape(cell.interval)}}}" if cell.interval else "" for cell in line.cells]
-        lines.append(_row([escape(line.label), *means, str(line.pictures)]))
+        lines.append(_row([escape(line.label), *means, str(line.images)]))
         lines.append(_row(["", *intervals, ""]))
         lines.append("\\addlinespace[2pt]")
     lines.pop()

@@ -25,6 +25,7 @@ from srbench.facts import Manifest, MetricFacts, setting_folder, setting_label
 from srbench.reporting.maps import KINDS
 from srbench.reporting.merge import Measurements
 from srbench.reporting.plots import FOLDER, Plot
+from srbench.reporting.ranking import RULE
 from srbench.reporting.scores import Scores, header
 from srbench.results import Row
 
@@ -60,6 +61,7 @@ def page(
     scores: Scores,
     out: Path,
     *,
+    answer: Sequence[str],
     notes: Sequence[str],
     costs: Sequence[Sequence[str]],
     plots: Sequence[Plot],
@@ -67,9 +69,10 @@ def page(
 ) -> str:
     """The text of report.html in the folder ``out``.
 
-    ``notes`` are sentences above the table, ``costs`` the lines of time and memory after their headers, ``plots`` those
-    written into ``out``. Pictures are shown from where the run keeps them, below ``out``; ``embedded``, and where they
-    lie elsewhere, the page carries them itself, as lossless WebP and without the maps.
+    ``answer`` is what the table says and ``notes`` what has to be known of it, in sentences; ``costs`` the lines of
+    time and memory after their headers; ``plots`` those written into ``out``. Images are shown from where the run keeps
+    them, below ``out``; ``embedded``, and where they lie elsewhere, the page carries them itself, as lossless WebP and
+    without the maps.
     """
     style, script = _source("report.css"), "\n".join(map(_source, _SCRIPTS))
     environment = jinja2.Environment(
@@ -91,6 +94,8 @@ def page(
         metrics=measurements.manifest.metrics,
         manifest_texts=[_manifest_text(run.manifest) for run in measurements.runs],
         measured=len({row.image for row in measurements.rows}),
+        answer=answer,
+        rule=Markup(RULE).format(best=Markup("<b>Bold</b>"), second=Markup("<u>underlined</u>"), less="<"),
         notes=notes,
         scores=scores,
         header=header,

@@ -136,7 +136,7 @@ def _distributions(scores: Scores, table: ResultTable) -> Iterator[tuple[Plot, F
         axes.set_ylim(count - 0.5, -0.5)
         axes.set_title(header(metric), fontsize=9)
     caption = "A stroke is a picture; the marker is the mean with its 95 % interval."
-    if max(line.pictures for line in scores.lines) > _DOTS:
+    if max(line.images for line in scores.lines) > _DOTS:
         caption = f"{_DOTS} strokes are quantiles of the pictures; the marker is the mean with its 95 % interval."
     yield Plot("All pictures", "distributions.svg", caption), figure
 

@@ -15,6 +15,7 @@ import jinja2
 
 from srbench.facts import ModelFacts, setting_label
 from srbench.reporting import markdown
+from srbench.reporting.answer import answer
 from srbench.reporting.files import ReportFolder
 from srbench.reporting.latex import latex_table
 from srbench.reporting.merge import Measurements, read_runs
@@ -22,7 +23,7 @@ from srbench.reporting.notes import notes_of
 from srbench.reporting.page import page
 from srbench.reporting.pictures import evenly, write_pictures
 from srbench.reporting.plots import FOLDER, Plot, write_plots
-from srbench.reporting.ranking import Mark
+from srbench.reporting.ranking import RULE, Mark
 from srbench.reporting.scores import Scores, header, score
 from srbench.results import Row, csv_texts
 from srbench.run_folder import writing
@@ -48,6 +49,8 @@ class Report:
     files: tuple[Path, ...]
     """The files to open, one a format at most, in the order of the formats."""
     scores: Scores
+    answer: tuple[str, ...]
+    """What the table says, in two or three sentences."""
     moved: tuple[tuple[Path, Path], ...]
     """Files of somebody else that were in the way: where they were, where they are now."""
 
@@ -97,7 +100,10 @@ def _write(measurements: Measurements, formats: Sequence[str], out: ReportFolder
         files.append(out.write("report.md", text.encode()))
     if "html" in formats:
         costs = _costs(measurements.rows)
-        text = page(measurements, scores, out.path, notes=notes, costs=costs, plots=plots, embedded=single_file)
+        text = page(
+            measurements, scores, out.path, answer=answer(scores), notes=notes, costs=costs, plots=plots,
+            embedded=single_file,
+        )  # fmt: skip
         files.append(out.write("report.html", text.encode()))
     if "tex" in formats:
         files.append(out.write("table.tex", latex_table(scores, measurements.manifest).encode()))
@@ -107,7 +113,7 @@ def _write(measurements: Measurements, formats: Sequence[str], out: ReportFolder
         files.append(written[0])
     others = [part for name, parts in _PARTS.items() if name not in formats for part in parts]
     out.finish(kept=tuple(others if plots else [*others, f"{FOLDER}/"]))
-    return Report(tuple(files), scores, tuple(out.moved))
+    return Report(tuple(files), scores, tuple(answer(scores)), tuple(out.moved))
 
 
 def _report(
@@ -128,7 +134,10 @@ def _report(
         metrics=measurements.manifest.metrics,
         header=header,
         picture=markdown.picture,
+        answer=answer(scores),
+        rule=RULE.format(best="**Bold**", second="<u>underlined</u>", less="<"),
         score_table=_score_table(scores),
+        interval_table=_interval_table(scores),
         notes=notes,
         plots=plots,
         pictured=pictured,
@@ -139,13 +148,20 @@ def _report(
 
 
 def _score_table(scores: Scores) -> str:
-    """A line of means and, beneath it, a line of their intervals for every row."""
+    """A line of means for every row."""
     lines = []
     for line in scores.lines:
         means = [_MARKDOWN[cell.mark].format(cell.text) for cell in line.cells]
-        lines.append([markdown.escape(line.label), *means, str(line.pictures)])
-        lines.append(["", *(cell.interval for cell in line.cells), ""])
+        lines.append([markdown.escape(line.label), *means, str(line.images)])
     return markdown.table(["model", *map(header, scores.metrics), "n"], lines)
+
+
+def _interval_table(scores: Scores) -> str:
+    """The 95 % intervals of the means; empty where there is none."""
+    if not any(cell.interval for line in scores.lines for cell in line.cells):
+        return ""
+    lines = [[markdown.escape(line.label), *(cell.interval for cell in line.cells)] for line in scores.lines]
+    return markdown.table(["model", *map(header, scores.metrics)], lines)
 
 
 def _weights_table(models: Sequence[ModelFacts]) -> str:

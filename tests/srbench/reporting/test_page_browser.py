@@ -100,6 +100,7 @@ def address(page):
 
 def test_the_divider_moves_by_pointer_and_by_keys_and_the_clip_follows(open_page):
     page = open_page()
+    page.locator("#stage").scroll_into_view_if_needed()
     stage = page.locator("#stage").bounding_box()
     assert style(page, ".layer.a", "clipPath") == "inset(0px 50% 0px 0px)"
     page.mouse.move(stage["x"] + stage["width"] / 2, stage["y"] + 60)
