@@ -5,6 +5,7 @@ A pure function of the folders: the same rows, manifests and pictures give the s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from statistics import fmean
 
 import jinja2
 
-from srbench.facts import ModelFacts, setting_label
+from srbench.facts import ModelFacts, setting_folder, setting_label
+from srbench.names import unknown
 from srbench.reporting import markdown
 from srbench.reporting.answer import answer
 from srbench.reporting.files import ReportFolder
@@ -56,12 +58,18 @@ class Report:
 
 
 def write_report(
-    folders: Sequence[Path], formats: Sequence[str] = FORMATS, out: Path | None = None, *, single_file: bool = False
+    folders: Sequence[Path],
+    formats: Sequence[str] = FORMATS,
+    out: Path | None = None,
+    *,
+    single_file: bool = False,
+    baseline: str | None = None,
 ) -> Report:
     """Write the report of the runs in ``folders`` into the folder ``out``; of one run, into its own folder.
 
     ``md`` is report.md with plots and pictures, ``html`` report.html, which shows the pictures where they are or, as
     ``single_file``, carries them; ``tex`` is table.tex, ``csv`` table.csv and rows.csv; each file is written whole.
+    Differences are plotted from ``baseline``, named ``bicubic`` or ``srflow-t0.8``; by default the first row.
     Raises ReportError for an unknown format and for several runs without ``out``, MergeError where their protocols
     disagree, SRBenchError where a folder is no run, or has no measured rows yet.
     """
@@ -74,7 +82,7 @@ def write_report(
     own = measurements.runs[0].path
     # Into its own folder only while nobody writes there.
     with writing(own, WAIT) if out is None or out.resolve() == own.resolve() else nullcontext():
-        return _write(measurements, formats, ReportFolder(out or own), single_file=single_file)
+        return _write(measurements, formats, ReportFolder(out or own), baseline, single_file=single_file)
 
 
 _PARTS = {
@@ -86,7 +94,19 @@ _PARTS = {
 """What belongs to a format, by the beginnings of names."""
 
 
-def _write(measurements: Measurements, formats: Sequence[str], out: ReportFolder, *, single_file: bool) -> Report:
+def _baseline(scores: Scores, name: str | None) -> int:
+    """The line of the table that a user means; the first where none is named."""
+    names = [
+        setting_folder(line.model, None if math.isnan(line.temperature) else line.temperature) for line in scores.lines
+    ]
+    if name is not None and name not in names:
+        raise ReportError(unknown("baseline", name, names))
+    return names.index(name) if name else 0
+
+
+def _write(
+    measurements: Measurements, formats: Sequence[str], out: ReportFolder, baseline: str | None, *, single_file: bool
+) -> Report:
     table = measurements.table()
     summary = table.summary()
     scores = score(table, summary, measurements.manifest.metrics)
@@ -94,7 +114,7 @@ def _write(measurements: Measurements, formats: Sequence[str], out: ReportFolder
     files: list[Path] = []
     plots: list[Plot] = []
     if {"md", "html"} & set(formats):
-        plots = write_plots(scores, table, measurements.rows, measurements.models, out)
+        plots = write_plots(scores, table, measurements.models, out, _baseline(scores, baseline))
     if "md" in formats:
         text = _report(measurements, scores, notes, plots, write_pictures(measurements, out))
         files.append(out.write("report.md", text.encode()))
@@ -182,14 +202,14 @@ def _costs(rows: Sequence[Row]) -> list[list[str]]:
     settings: dict[str, list[Row]] = {}
     for row in rows:
         settings.setdefault(setting_label(row.model, row.temperature), []).append(row)
-    lines = [["model", "samples", "model, s per image", "metrics, s per image", "peak memory, MB"]]
+    lines = [["model", "samples", "seconds per image", "metrics, seconds", "peak memory, MB"]]
     for label, group in settings.items():
         memory = [row.sample.peak_memory_mb for row in group if row.sample.peak_memory_mb is not None]
         lines.append(
             [
                 label,
                 str(max(row.samples for row in group)),
-                f"{fmean(row.sample.seconds for row in group):.2f}",
+                f"{fmean(row.sample.seconds / row.samples for row in group):.2f}",
                 f"{fmean(row.metric_seconds for row in group):.2f}",
                 f"{max(memory):.0f}" if memory else "–",
             ]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from srbench.images import write_png
 from srbench.reporting.report import write_report
@@ -349,6 +352,24 @@ def test_it_fits_a_phone_in_both_schemes_and_text_is_readable(open_page):
         assert style(page, "body", "colorScheme") == other
         assert style(page, "body", "backgroundColor") != before
         assert page.evaluate(FAINT) == []
+
+
+def test_plots_are_as_large_as_drawn_and_follow_the_colours_of_the_page(open_page):
+    for width in (1280, 400):
+        page = open_page(viewport={"width": width, "height": 850}, color_scheme="light")
+        sizes = page.locator("#plots img").evaluate_all("(all) => all.map((one) => [one.width, one.naturalWidth])")
+        assert len(sizes) >= 2
+        assert all(shown >= drawn for shown, drawn in sizes), "smaller, their text would be below 11 pixels"
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        plot = page.locator("#plots img").first
+        inks = []
+        for _ in range(2):
+            with Image.open(io.BytesIO(plot.screenshot())) as shot:
+                inks.append(np.asarray(shot.convert("L"), dtype=float))
+            page.locator("#theme").click()
+        assert inks[0].mean() > 200, "light paper"
+        assert inks[1].mean() < 60, "dark paper: nothing is behind the plot"
+        assert (inks[1] > 180).sum() > 200, "and its text is light"
 
 
 FAINT = """() => {

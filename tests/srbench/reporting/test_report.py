@@ -163,7 +163,7 @@ def test_everything_needed_to_repeat_it_is_said(run):
         "- **PSNR ↑** in dB: uint8 RGB. `PSNR|RGB`\n- **LPIPS ↓**: AlexNet. `LPIPS|alex`\n",
         "- Data: `trees`, 6 pictures\n- LR: made from HR\n- Seed: 7\n- Samples of a model that draws: 2 an image\n",
         "| flow    | CC0-1.0 | 90 pictures \\| CPU | `" + WEIGHTS.sha256 + "` |  1,234,567 |",
-        "| flow τ=0.9 |       2 |               0.50 |                 0.25 |             100 |",
+        "| flow τ=0.9 |       2 |              0.25 |             0.25 |             100 |",
         "- Machine: cpu abacus, threads 1\n- Software: torch 2.9\n- Measured: 2026-01-31T12:00:00+00:00 to ",
         "```sh\nsrbench run --models bicubic,flow --scale 4\n```\n",
     ):
@@ -289,8 +289,20 @@ def test_the_same_run_gives_the_same_bytes(run, with_plots):
 def test_plots_are_embedded(run, with_plots):
     text = report(run)
     embedded = re.findall(r"\]\(plots/(.*)\)\n\n\*\*", text)
-    assert embedded == ["plane.svg", "temperature.svg", "distributions.svg", "speed.svg"]
+    assert embedded == ["differences.svg", "plane.svg", "temperature.svg", "distributions.svg"], "what differs leads"
     assert all((run / "plots" / name).exists() for name in embedded)
+
+
+def test_the_baseline_of_the_differences(run, srbench, with_plots):
+    done = srbench("report", run, "--format", "md", "--baseline", "flow-t0.5")
+    assert done.exit_code == 0, done.output
+    assert (
+        "**Differences from flow τ=0.5.** Mean of the paired differences from flow τ=0.5"
+        in (run / "report.md").read_text()
+    )
+    done = srbench("report", run, "--baseline", "flow-t0.55")
+    assert done.exit_code == 1
+    assert done.output.startswith("srbench: unknown baseline 'flow-t0.55'; did you mean flow-t0.5")
 
 
 def test_maps_and_sample_grids(run):
