@@ -68,7 +68,8 @@ def write_report(
     """Write the report of the runs in ``folders`` into the folder ``out``; of one run, into its own folder.
 
     ``md`` is report.md with plots and pictures, ``html`` report.html, which shows the pictures where they are or, as
-    ``single_file``, carries them; ``tex`` is table.tex, ``csv`` table.csv and rows.csv; each file is written whole.
+    ``single_file``, carries them; ``tex`` is table.tex and, with intervals,
+    table_intervals.tex; ``csv`` is table.csv and rows.csv; each file is written whole.
     Differences are plotted from ``baseline``, named ``bicubic`` or ``srflow-t0.8``; by default the first row.
     Raises ReportError for an unknown format and for several runs without ``out``, MergeError where their protocols
     disagree, SRBenchError where a folder is no run, or has no measured rows yet.
@@ -88,7 +89,7 @@ def write_report(
 _PARTS = {
     "md": ("report.md", "strips/", "grids/", "maps/", "sheets/"),
     "html": ("report.html",),
-    "tex": ("table.tex",),
+    "tex": ("table.tex", "table_intervals.tex"),
     "csv": ("table.csv", "rows.csv"),
 }
 """What belongs to a format, by the beginnings of names."""
@@ -126,7 +127,8 @@ def _write(
         )  # fmt: skip
         files.append(out.write("report.html", text.encode()))
     if "tex" in formats:
-        files.append(out.write("table.tex", latex_table(scores, measurements.manifest).encode()))
+        files.append(out.write("table.tex", latex_table(scores, measurements.manifest, intervals=False).encode()))
+        out.write("table_intervals.tex", latex_table(scores, measurements.manifest, intervals=True).encode())
     if "csv" in formats:
         texts = csv_texts(table, summary, measurements.manifest.metrics)
         written = [out.write(name, text.encode()) for name, text in texts.items()]
