@@ -37,7 +37,7 @@ def _best(scores: Scores, metric: MetricFacts) -> str:
     what = f"{'Highest' if direction(metric) > 0 else 'Lowest'} {metric.title}"
     if ranking.leader is None:
         return f"{what}: {UNDECIDED}, as no row has a finite value for every image."
-    return f"{what}: {scores.lines[ranking.leader].label} {_value(scores, ranking.leader, metric)}, " + "".join(
+    return f"{what}: {scores.lines[ranking.leader].label} at {_value(scores, ranking.leader, metric)}, " + "".join(
         _tail(scores, metric, ranking, ranking.leader)
     )
 

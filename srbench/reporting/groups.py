@@ -20,6 +20,11 @@ def group_of(metric: MetricFacts) -> str:
     return next((group for group, names in GROUPS.items() if metric.name in names), OTHER)
 
 
+def place_of(metric: MetricFacts) -> int:
+    """Where its group stands in a table whose columns are grouped."""
+    return [*GROUPS, OTHER].index(group_of(metric))
+
+
 def direction(metric: MetricFacts) -> int:
     """1 where higher is better, -1 where lower is, 0 where neither: a higher temperature always adds diversity."""
     if group_of(metric) == "Diversity":

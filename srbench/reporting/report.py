@@ -112,30 +112,30 @@ def _write(
     summary = table.summary()
     scores = score(table, summary, measurements.manifest.metrics)
     notes = notes_of(measurements, scores)
-    files: list[Path] = []
+    written: dict[str, Path] = {}
     plots: list[Plot] = []
     if {"md", "html"} & set(formats):
         plots = write_plots(scores, table, measurements.models, out, _baseline(scores, baseline))
     if "md" in formats:
         text = _report(measurements, scores, notes, plots, write_pictures(measurements, out))
-        files.append(out.write("report.md", text.encode()))
-    if "html" in formats:
+        written["md"] = out.write("report.md", text.encode())
+    if "tex" in formats:
+        written["tex"] = out.write("table.tex", latex_table(scores, measurements.manifest, intervals=False).encode())
+        out.write("table_intervals.tex", latex_table(scores, measurements.manifest, intervals=True).encode())
+    if "csv" in formats:
+        texts = csv_texts(table, summary, measurements.manifest.metrics)
+        written["csv"], _ = [out.write(name, text.encode()) for name, text in texts.items()]
+    if "html" in formats:  # last, as it links to the others
         costs = _costs(measurements.rows)
         text = page(
             measurements, scores, out.path, answer=answer(scores), notes=notes, costs=costs, plots=plots,
             embedded=single_file,
         )  # fmt: skip
-        files.append(out.write("report.html", text.encode()))
-    if "tex" in formats:
-        files.append(out.write("table.tex", latex_table(scores, measurements.manifest, intervals=False).encode()))
-        out.write("table_intervals.tex", latex_table(scores, measurements.manifest, intervals=True).encode())
-    if "csv" in formats:
-        texts = csv_texts(table, summary, measurements.manifest.metrics)
-        written = [out.write(name, text.encode()) for name, text in texts.items()]
-        files.append(written[0])
+        written["html"] = out.write("report.html", text.encode())
     others = [part for name, parts in _PARTS.items() if name not in formats for part in parts]
     out.finish(kept=tuple(others if plots else [*others, f"{FOLDER}/"]))
-    return Report(tuple(files), scores, tuple(answer(scores)), tuple(out.moved))
+    files = tuple(written[name] for name in FORMATS if name in written)
+    return Report(files, scores, tuple(answer(scores)), tuple(out.moved))
 
 
 def _report(

@@ -48,8 +48,8 @@ M, N, FLOW, HOT = ("m", None), ("n", None), ("flow", 0.5), ("flow", 0.9)
 
 def test_decided(say):
     assert say({M: {"psnr": 24, "lpips": 0.2}, N: {"psnr": 23, "lpips": 0.3}}) == [
-        "Lowest LPIPS: m 0.200, ahead of n (0.300, p < 0.001).",
-        "Highest PSNR: m 24.00 dB, ahead of n (23.00 dB, p < 0.001).",
+        "Lowest LPIPS: m at 0.200, ahead of n (0.300, p < 0.001).",
+        "Highest PSNR: m at 24.00 dB, ahead of n (23.00 dB, p < 0.001).",
     ]
 
 
@@ -58,14 +58,14 @@ def test_not_distinguishable(say):
         return 0.2 + EASE[k] - EASE.mean() + NOISE[k] - NOISE.mean() + 0.001
 
     [sentence] = say({M: {"lpips": 0.2}, N: {"lpips": noisy}, FLOW: {"lpips": 0.5}})
-    assert sentence.startswith("Lowest LPIPS: m 0.200, not distinguishable from n (0.201, p = 0.")
+    assert sentence.startswith("Lowest LPIPS: m at 0.200, not distinguishable from n (0.201, p = 0.")
     assert "flow" not in sentence
 
 
 def test_ties_name_two_and_count_the_others(say):
     [sentence] = say({(f"m{k}", None): {"psnr": 24} for k in range(5)})
     assert sentence == (
-        "Highest PSNR: m0 24.00 dB, not distinguishable from m1 (24.00 dB, p = 1.000), m2 (24.00 dB, p = 1.000) and "
+        "Highest PSNR: m0 at 24.00 dB, not distinguishable from m1 (24.00 dB, p = 1.000), m2 (24.00 dB, p = 1.000) and "
         "2 more."
     )
 
@@ -73,7 +73,7 @@ def test_ties_name_two_and_count_the_others(say):
 @pytest.mark.parametrize(("images", "counted"), [(1, "1 image"), (2, "2 images"), (5, "5 images")])
 def test_too_few_images(say, images, counted):
     [sentence] = say({M: {"lpips": 0.2}, N: {"lpips": 0.3}}, images)
-    assert sentence == f"Lowest LPIPS: m 0.200, undecided with {counted}: 2 rows need at least 6."
+    assert sentence == f"Lowest LPIPS: m at 0.200, undecided with {counted}: 2 rows need at least 6."
 
 
 def test_values_that_are_not_finite(say):
@@ -81,7 +81,7 @@ def test_values_that_are_not_finite(say):
         return math.nan if k == 3 else 0.1 + EASE[k]
 
     one, two = {"lpips": 0.2}, {"lpips": hole}
-    alone = "Lowest LPIPS: m 0.200, the only row with a finite value for every image."
+    alone = "Lowest LPIPS: m at 0.200, the only row with a finite value for every image."
     assert say({M: one, N: two}) == [alone], "n is better, but its mean is over other images"
     assert say({M: two, N: two}) == ["Lowest LPIPS: undecided, as no row has a finite value for every image."]
     nothing = {"lpips": lambda k: math.nan}
@@ -97,7 +97,7 @@ def test_one_row(say):
 
 def test_other_metrics_where_neither_lpips_nor_psnr_is_measured(say):
     assert say({M: {"sigma": 0.0, "ssim": 0.9}, N: {"sigma": 0.0, "ssim": 0.8}}) == [
-        "Highest SSIM: m 0.900, ahead of n (0.800, p < 0.001)."
+        "Highest SSIM: m at 0.900, ahead of n (0.800, p < 0.001)."
     ]
 
 

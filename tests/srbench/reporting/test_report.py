@@ -129,8 +129,8 @@ def test_fewer_images_than_a_verdict_needs_are_said(run):
 def test_the_answer_comes_first(write_run):
     text = report(write_run(all_rows(MANY), images=MANY))
     assert text.splitlines()[2:5] == [
-        "Lowest LPIPS: bicubic 0.400, ahead of flow τ=0.5 (0.650, p = 0.023).",
-        "Highest PSNR: bicubic 23.50 dB, not distinguishable from flow τ=0.5 (23.50 dB, p = 1.000) and "
+        "Lowest LPIPS: bicubic at 0.400, ahead of flow τ=0.5 (0.650, p = 0.023).",
+        "Highest PSNR: bicubic at 23.50 dB, not distinguishable from flow τ=0.5 (23.50 dB, p = 1.000) and "
         "flow τ=0.9 (23.50 dB, p = 1.000).",
         "Only flow is diverse.",
     ]
@@ -161,7 +161,7 @@ def test_everything_needed_to_repeat_it_is_said(run):
     for said in (
         "# Super-resolution 4x: bicubic, flow",
         "- **PSNR ↑** in dB: uint8 RGB. `PSNR|RGB`\n- **LPIPS ↓**: AlexNet. `LPIPS|alex`\n",
-        "- Data: `trees`, 6 pictures\n- LR: made from HR\n- Seed: 7\n- Samples of a model that draws: 2 an image\n",
+        "- Data: `trees`, 6 images\n- LR: made from HR\n- Seed: 7\n- Samples per image, of a model that samples: 2\n",
         "| flow    | CC0-1.0 | 90 pictures \\| CPU | `" + WEIGHTS.sha256 + "` |  1,234,567 |",
         "| flow τ=0.9 |       2 |              0.25 |             0.25 |             100 |",
         "- Machine: cpu abacus, threads 1\n- Software: torch 2.9\n- Measured: 2026-01-31T12:00:00+00:00 to ",
@@ -174,7 +174,7 @@ def test_everything_needed_to_repeat_it_is_said(run):
 def test_part_of_a_data_set_is_said(write_run):
     images = [*NAMES, "ginkgo"]
     text = report(write_run(all_rows(), images=images, limit=6, protocol={"crop": 96}))
-    assert "- Data: `trees`, 6 pictures, **the first of 7**, **the central 96 x 96 of each**\n" in text
+    assert "- Data: `trees`, 6 images, **the first of 7**, **the central 96 x 96 of each**\n" in text
 
 
 def test_missing_rows_are_said(write_run):
@@ -261,7 +261,7 @@ def test_a_picture_that_was_not_saved_leaves_no_panel(run):
     assert sheet[16 + 46 + 246 + 120, 16 + 120 :: 252][:, 0].tolist() == [10, 60, 90], "the other temperature instead"
     for path in (run / "images" / "hr").iterdir():
         path.unlink()
-    assert "## Pictures" not in report(run)
+    assert "## Images" not in report(run)
 
 
 def test_images_that_are_not_those_that_were_measured_are_not_shown_and_named(run):
@@ -361,8 +361,8 @@ def test_the_terminal_shows_the_same_table(write_run):
 def test_the_answer_is_told_in_the_terminal_too(run, srbench):
     done = srbench("report", run, "--format", "md")
     assert done.output.splitlines()[-4:] == [
-        "Lowest LPIPS: bicubic 0.400, undecided with 6 images: 3 rows need at least 7.",
-        "Highest PSNR: bicubic 22.50 dB, undecided with 6 images: 3 rows need at least 7.",
+        "Lowest LPIPS: bicubic at 0.400, undecided with 6 images: 3 rows need at least 7.",
+        "Highest PSNR: bicubic at 22.50 dB, undecided with 6 images: 3 rows need at least 7.",
         "Only flow is diverse.",
         str(run / "report.md"),
     ]
