@@ -23,7 +23,7 @@ print(results.table[["psnr", "lpips", "lr_psnr", "n"]].round(3))
 print(results.rows.head())
 
 # %% Compare two models image by image: difference, 95 % interval, paired permutation test.
-print(results.compare("srflow", "bicubic")[["a", "b", "difference", "low", "high", "p_holm", "better"]].round(3))
+print(results.compare("srflow", "bicubic")[["a", "b", "difference", "low", "high", "p_holm", "verdict"]].round(3))
 
 # %% Score another metric, from the kept images: no model runs again.
 results = results.score("ssim")

@@ -71,7 +71,8 @@ class Results:
 
         A model that was run at several temperatures is named with one: ``srflow-t0.8``. Columns: the means ``a`` and
         ``b``, their ``difference`` with its 95 % interval ``low`` to ``high``, ``p`` of the paired permutation test,
-        ``p_holm`` corrected for the number of metrics, ``wins``, ``ties``, ``losses`` of a, and ``better``.
+        ``p_holm`` corrected for all pairs of rows of the table, ``effect`` and the ``smallest`` difference that so many
+        images could have shown, ``wins``, ``ties``, ``losses`` of a, and the ``verdict``: a, b or "undecided".
         Raises CompareError for a name that is not there or means several.
         """
         import pandas as pd
@@ -87,8 +88,10 @@ class Results:
                 "high": found.high,
                 "p": found.p,
                 "p_holm": found.p_holm,
+                "effect": found.effect,
+                "smallest": found.smallest,
                 **dict(zip(("wins", "ties", "losses"), found.outcomes, strict=True)),
-                "better": ("", comparison.labels[0], comparison.labels[1])[found.better],
+                "verdict": comparison.verdict(found),
             }
             for found in comparison.differences
         ]

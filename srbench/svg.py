@@ -1,4 +1,7 @@
-"""Plots as SVG files in one look, legible in print and to the colour-blind; equal plots give equal bytes."""
+"""Plots as SVG files in one look, legible in print, on dark pages and to the colour-blind.
+
+Equal plots give equal bytes. Nothing is behind the plot, and what is dark on paper is light where a dark page shows it.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+INK, SOFT, PALE, GRID = "#1b1b1a", "#595955", "#eeeeee", "#dddddd"
 _STYLE: Any = {
     "svg.hashsalt": "srbench",
     "svg.fonttype": "path",
@@ -19,13 +23,27 @@ _STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
-    "grid.color": "#dddddd",
+    "axes.titlesize": 9,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "savefig.transparent": True,
+    "grid.color": GRID,
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,
     "legend.frameon": False,
 }
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", INK)
 """Okabe and Ito, "Color universal design", 2008, without the yellow that is lost on white paper."""
+_DARK = {INK: "#e8e6e1", SOFT: "#a9a79f", PALE: "#2a2d31", GRID: "#36393d", "#0072b2": "#4fa8e0"}
+"""What becomes of these colours on a dark page."""
+_THEME = "".join(
+    f'[style*="{what}: {colour}"]{{{what}:{dark}!important}}'
+    for colour, dark in _DARK.items()
+    for what in ("fill", "stroke")
+)
 
 
 @contextmanager
@@ -49,7 +67,8 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def svg(figure: Figure) -> bytes:
-    """The figure as SVG; neither the date nor the version of matplotlib is in it."""
+    """The figure as SVG, light or dark as its reader's page; neither the date nor matplotlib's version is in it."""
     buffer = BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
+    style = f"<defs><style>@media (prefers-color-scheme: dark){{{_THEME}}}</style></defs>\n</svg>"
+    return buffer.getvalue().replace(b"</svg>", style.encode())

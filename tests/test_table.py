@@ -105,8 +105,9 @@ def sha256(path):
 
 
 def markdown_cells(report):
-    """The cells of the first table of report.md, without the intervals and the marks of best and second."""
-    table = [line for line in report.split("\n\n")[1].splitlines() if re.match(r"\| \S", line)]
+    """The cells of the first table of report.md, without the marks."""
+    block = next(block for block in report.split("\n\n") if block.startswith("| model"))
+    table = [line for line in block.splitlines() if re.match(r"\| \S", line)]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
     return [[re.sub(r"\*\*|</?u>", "", cell) for cell in line] for line in (cells[0], *cells[2:])]
 
@@ -142,7 +143,8 @@ def test_the_table_holds_means_over_samples_then_pictures(whole):
 def test_the_report_prints_the_table(whole):
     header, *body = markdown_cells((whole / "report.md").read_text())
     metrics = [load_metric(name) for name in METRICS]
-    assert header == ["model", *(f"{m.title} {'↑' if m.higher_is_better else '↓'}" for m in metrics), "n"]
+    arrows = {"sigma": ""} | {m.name: " ↑" if m.higher_is_better else " ↓" for m in metrics if m.name != "sigma"}
+    assert header == ["model", *(f"{m.title}{arrows[m.name]}" for m in metrics), "n"]
     assert [cells[0] for cells in body] == ["bicubic", "rrdb", "esrgan", "srflow τ=0.8"]
     for line, cells in zip(lines(whole), body, strict=True):
         assert cells[1:-1] == [f"{float(line[m.name]):.{m.digits}f}" for m in metrics]
@@ -151,10 +153,10 @@ def test_the_report_prints_the_table(whole):
 def test_the_report_says_how_data_weights_and_seed(whole):
     report = (whole / "report.md").read_text()
     assert all(escape(load_metric(name).protocol) in report for name in METRICS)
-    assert "Data: `photos`, 2 pictures, **the first of 22**, **the central 128 x 128 of each**" in report
+    assert "Data: `photos`, 2 images, **the first of 22**, **the central 128 x 128 of each**" in report
     assert "LR: made from HR by MATLAB-exact bicubic" in report
     assert "Seed: 0" in report
-    assert "Samples of a model that draws: 3 an image\n" in report
+    assert "Samples per image, of a model that samples: 3\n" in report
     for path in WEIGHTS.values():
         line = next(line for line in report.splitlines() if sha256(path) in line)
         metadata = load_weights(path)[1]
@@ -258,7 +260,7 @@ def test_the_report_is_made_again_from_the_folder_alone(whole, srbench, tmp_path
     names = ("pairs.jsonl", "samples.jsonl", "rows.jsonl", "manifest.json", "SHA256SUMS", ".lock")
     measured = [moved / name for name in names]
     made = [path for path in moved.rglob("*") if path.is_file() and path not in measured and "images" not in path.parts]
-    faces, plots, strip, sheet, grid, maps = 5, 5, 1, 1, 1, 4 + 4 + 1
+    faces, plots, strip, sheet, grid, maps = 6, 5, 1, 1, 1, 4 + 4 + 1
     assert len(made) == faces + 1 + plots + 2 * (strip + sheet + grid + maps), "and the list of them"
     for path in made:
         path.unlink()

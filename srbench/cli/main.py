@@ -80,14 +80,18 @@ main.add_command(explore)
 @main.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
 @click.option("--format", "formats", callback=names, metavar="md,html,tex,csv", help="[default: all]")
-@click.option("--single-file", is_flag=True, help="Let report.html carry the pictures, to be sent to others.")
+@click.option("--single-file", is_flag=True, help="Let report.html carry the images, to be sent to others.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the report; needed for several runs.")
-def report(runs: tuple[Path, ...], formats: tuple[str, ...] | None, out: Path | None, single_file: bool) -> None:
+@click.option("--baseline", metavar="MODEL", help="Plot differences from this row, such as bicubic or srflow-t0.8. "
+              "[default: the first]")  # fmt: skip
+def report(
+    runs: tuple[Path, ...], formats: tuple[str, ...] | None, out: Path | None, single_file: bool, baseline: str | None
+) -> None:
     """Write the report of a finished or unfinished RUN again, from its folder alone.
 
     Several runs are put into one table where their protocols agree.
     """
-    show_report(runs, formats, out, single_file)
+    show_report(runs, formats, out, single_file, baseline)
 
 
 @main.command()
@@ -95,18 +99,25 @@ def report(runs: tuple[Path, ...], formats: tuple[str, ...] | None, out: Path | 
 @click.argument("b")
 @click.option("--run", type=click.Path(path_type=Path), help="Run whose models A and B are; else A and B are runs.")
 def compare(a: str, b: str, run: Path | None) -> None:
-    """Compare two models A and B of one run, or the models of two runs A and B, picture by picture.
+    """Compare two models A and B of one run, or the models of two runs A and B, image by image.
 
     A model that was run at several temperatures is named with one: srflow-t0.8.
     """
     from srbench.console import show
-    from srbench.reporting.compare import compare_models, compare_runs, terminal_table, write_comparison
+    from srbench.reporting.compare import (
+        compare_models,
+        compare_runs,
+        terminal_table,
+        verdict_sentences,
+        write_comparison,
+    )
 
     measurements, comparisons = compare_models(run, a, b) if run else compare_runs(Path(a), Path(b))
     for comparison in comparisons:
         path = write_comparison(measurements, comparison)
         show(f"A = {comparison.labels[0]}, B = {comparison.labels[1]}")
         show(terminal_table(comparison))
+        show(verdict_sentences(comparison))
         show(str(path))
 
 

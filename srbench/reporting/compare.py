@@ -1,10 +1,10 @@
-"""Two models on the same pictures: paired differences, how sure they are, and the pictures where they are largest."""
+"""Two models on the same images: paired differences, how sure they are, and the images where they are largest."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
@@ -18,15 +18,17 @@ from srbench.names import unknown
 from srbench.reporting import markdown
 from srbench.reporting.examples import example_png, open_example
 from srbench.reporting.files import ReportFolder
+from srbench.reporting.groups import direction
 from srbench.reporting.merge import Measurements, Run, read_runs
-from srbench.reporting.scores import header, printed
+from srbench.reporting.ranking import UNDECIDED, Ranking, rank
+from srbench.reporting.scores import header, joined, p_text, printed
 from srbench.results import Row
 from srbench.run_folder import writing
-from srbench.statistics import LEVEL, holm, mean_interval, paired_p_value
+from srbench.statistics import mean_interval, smallest_difference
 from srbench.types import SRBenchError
 
 SHOWN = 4
-"""How many pictures are shown, those with the largest difference in LPIPS, or in the first metric without it."""
+"""How many images are shown, those with the largest difference in LPIPS, or in the first metric without it."""
 
 
 class CompareError(SRBenchError):
@@ -40,41 +42,45 @@ class Difference:
     metric: MetricFacts
     mean_a: float
     mean_b: float
-    by_picture: dict[str, float]
-    """Pictures where both values are finite; means and tests are over these."""
+    by_image: dict[str, float]
+    """Images where both values are finite; means and tests are over these."""
     left_out: int
-    """Pictures where a value is not finite."""
+    """Images where a value is not finite."""
     low: float
     """Lower end of the 95 % interval of the mean difference."""
     high: float
     p: float
     """Of the paired permutation test."""
     p_holm: float
-    """Corrected for the number of metrics."""
+    """Corrected for all pairs of rows of the table."""
+    better: int
+    """1 where A is better, -1 where B is, 0 where the images support neither, or the metric has no direction."""
+    smallest: float
+    """The smallest mean difference that so many images could have shown; NaN where they could show none."""
+    fewest: int
+    """The least number of images with which a verdict is possible."""
 
     @property
     def mean(self) -> float:
-        """Over pictures."""
-        return fmean(self.by_picture.values()) if self.by_picture else math.nan
+        """Over images."""
+        return fmean(self.by_image.values()) if self.by_image else math.nan
+
+    @property
+    def effect(self) -> float:
+        """Mean difference over the standard deviation of the differences (Cohen's d of pairs); NaN where that is 0."""
+        spread = float(np.std(list(self.by_image.values()), ddof=1)) if len(self.by_image) > 1 else 0.0
+        return self.mean / spread if spread > 1e-12 * abs(self.mean) else math.nan
 
     @property
     def gains(self) -> dict[str, float]:
-        """The differences, turned so that more is better for A."""
-        sign = 1 if self.metric.higher_is_better else -1
-        return {name: sign * value for name, value in self.by_picture.items()}
+        """The differences, turned so that more is better for A; as they are where the metric has no direction."""
+        return {name: (direction(self.metric) or 1) * value for name, value in self.by_image.items()}
 
     @property
     def outcomes(self) -> tuple[int, int, int]:
-        """Pictures on which A is better, equal, worse."""
+        """Images on which A is better, equal, worse."""
         gains = list(self.gains.values())
         return sum(gain > 0 for gain in gains), gains.count(0), sum(gain < 0 for gain in gains)
-
-    @property
-    def better(self) -> int:
-        """1 where A is better, -1 where B is, 0 where the pictures support neither."""
-        if not self.p_holm < 1 - LEVEL:
-            return 0
-        return 1 if fmean(self.gains.values()) > 0 else -1
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,12 @@ class Comparison:
         """The metric whose largest differences are shown."""
         return next((found for found in self.differences if found.metric.name == "lpips"), self.differences[0])
 
+    def verdict(self, found: Difference) -> str:
+        """The better one, "undecided", or nothing where the metric has no direction."""
+        if not direction(found.metric):
+            return ""
+        return (UNDECIDED, *self.labels)[found.better]
+
 
 def compare_models(run: Path, a: str, b: str) -> tuple[Measurements, list[Comparison]]:
     """Compare two models of one run, named ``srflow``, or ``srflow-t0.8`` where there are several temperatures.
@@ -113,7 +125,7 @@ def compare_models(run: Path, a: str, b: str) -> tuple[Measurements, list[Compar
     ours, theirs = _chosen(rows, a, run), _chosen(rows, b, run)
     if ours == theirs:
         raise CompareError(f"{a} and {b} are the same rows of {run}; name two models")
-    return measurements, [_compare(ours, theirs, measurements.manifest.metrics)]
+    return measurements, [_compare(measurements, ours, theirs)]
 
 
 def compare_runs(a: Path, b: Path) -> tuple[Measurements, list[Comparison]]:
@@ -134,7 +146,7 @@ def compare_runs(a: Path, b: Path) -> tuple[Measurements, list[Comparison]]:
         pairs = list(zip(ours.values(), theirs.values(), strict=True))
     if not pairs:
         raise CompareError(f"no model is in both runs: {', '.join(ours)} against {', '.join(theirs)}")
-    return measurements, [_compare(*pair, measurements.manifest.metrics) for pair in pairs]
+    return measurements, [_compare(measurements, *pair) for pair in pairs]
 
 
 def write_comparison(measurements: Measurements, comparison: Comparison) -> Path:
@@ -153,28 +165,31 @@ def _examples(measurements: Measurements, comparison: Comparison, out: ReportFol
     gains = comparison.shown.gains
     names = sorted(gains, key=lambda name: -abs(gains[name]))[:SHOWN]
     rows = {name: [row for row in (*comparison.a, *comparison.b) if row.image == name] for name in names}
-    pictures = []
+    strips = []
     for name in names:
         if measurements.pair(name) and all(map(measurements.outputs, rows[name])):
             example = open_example(measurements, name, rows[name])
             out.write(f"{name}.png", example_png(example, example.answers, comparison.shown.metric))
-            difference = printed(comparison.shown.by_picture[name], comparison.shown.metric)
-            pictures.append(f"{markdown.escape(name)}: {difference}\n\n{markdown.picture(name, f'{name}.png')}\n")
-    return pictures
+            difference = printed(comparison.shown.by_image[name], comparison.shown.metric)
+            strips.append(f"{markdown.escape(name)}: {difference}\n\n{markdown.picture(name, f'{name}.png')}\n")
+    return strips
 
 
 def terminal_table(comparison: Comparison) -> Table:
-    """The differences for the terminal; what is supported is bold."""
+    """The differences for the terminal; what is decided is bold."""
     table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, header_style="")
     for title in _HEADERS:
-        lines = title.replace("% ", "%\n").replace("p (", "p\n(")
-        table.add_column(lines, justify="left" if title in ("metric", "better") else "right", no_wrap=True)
+        lines = title.replace("% ", "%\n").replace("p (", "p\n(").replace("shown ", "shown\n")
+        table.add_column(lines, justify="left" if title in ("metric", "verdict") else "right", no_wrap=True)
     for cells, difference in zip(_cells(comparison), comparison.differences, strict=True):
         table.add_row(*(Text(cell, "bold" if difference.better else "") for cell in cells))
     return table
 
 
-_HEADERS = ("metric", "A", "B", "A - B", "95 % interval", "p", "p (Holm)", "wins", "ties", "losses", "n", "better")
+_HEADERS = (
+    "metric", "A", "B", "A - B", "95 % interval", "effect", "shown from", "p (Holm)", "wins", "ties", "losses", "n",
+    "verdict",
+)  # fmt: skip
 
 
 def _cells(comparison: Comparison) -> list[list[str]]:
@@ -187,23 +202,43 @@ def _cells(comparison: Comparison) -> list[list[str]]:
                 header(metric),
                 *(printed(value, metric) for value in (found.mean_a, found.mean_b, found.mean)),
                 interval,
-                _p(found.p),
-                _p(found.p_holm),
-                *map(str, found.outcomes),
-                str(len(found.by_picture)),
-                ("", comparison.labels[0], comparison.labels[1])[found.better],
+                "–" if math.isnan(found.effect) else f"{found.effect:.2f}",
+                printed(found.smallest, metric),
+                p_text(found.p_holm),
+                *(map(str, found.outcomes) if direction(metric) else "–––"),
+                str(len(found.by_image)),
+                comparison.verdict(found),
             ]
         )
     return lines
 
 
-def _markdown(measurements: Measurements, comparison: Comparison, pictures: Sequence[str]) -> str:
+def verdict_sentences(comparison: Comparison) -> str:
+    """What the images say about A and B: ``srflow is better in LPIPS; SSIM is undecided.``"""
+    directed = [found for found in comparison.differences if direction(found.metric)]
+    titles = {sign: [found.metric.title for found in directed if found.better == sign] for sign in (1, -1, 0)}
+    parts = [
+        f"{label} is better in {joined(titles[sign])}"
+        for sign, label in zip((1, -1), comparison.labels, strict=True)
+        if titles[sign]
+    ]
+    if titles[0]:
+        parts.append(f"{joined(titles[0])} {'is' if len(titles[0]) == 1 else 'are'} {UNDECIDED}")
+    sentence = f"{'; '.join(parts)}." if parts else "No metric of the two has a direction."
+    few = [found for found in directed if len(found.by_image) < found.fewest]
+    if few:
+        sentence += f" A verdict needs at least {max(found.fewest for found in few)} images."
+    return sentence
+
+
+def _markdown(measurements: Measurements, comparison: Comparison, strips: Sequence[str]) -> str:
     a, b = map(markdown.escape, comparison.labels)
     lines = [[markdown.escape(cell) for cell in cells] for cells in _cells(comparison)]
     left_out = [f"{found.metric.title} {found.left_out}" for found in comparison.differences if found.left_out]
     protocol, folders = measurements.protocol, [run.path.name for run in measurements.runs]
     parts = [
         f"# {a} against {b}\n",
+        f"**{markdown.escape(verdict_sentences(comparison))}**\n",
         f"A is {a}, B is {b}; {len(measurements.images)} images of {markdown.code(protocol.dataset)}, "
         f"{protocol.scale}x, protocol {markdown.code(protocol.suite)}, "
         f"from {' and '.join(map(markdown.code, folders))}.\n",
@@ -211,28 +246,37 @@ def _markdown(measurements: Measurements, comparison: Comparison, pictures: Sequ
         _EXPLANATION,
     ]
     if left_out:
-        parts.append(f"> Pictures left out, because a value is not finite: {markdown.escape(', '.join(left_out))}.\n")
+        parts.append(f"> Images left out, because a value is not finite: {markdown.escape(', '.join(left_out))}.\n")
     parts += [
         "## Where they differ most\n",
         markdown.table(("metric", "A better by", "B better by"), _extremes(comparison), 3),
     ]
-    if pictures:
-        title = markdown.escape(header(comparison.shown.metric))
-        parts += [f"\nThe largest differences A - B in {title}, zoomed where the two differ most.\n", *pictures]
+    title = markdown.escape(header(comparison.shown.metric))
+    if strips:
+        parts += [f"\nThe largest differences A - B in {title}, zoomed where the two differ most.\n", *strips]
+    parts += [f"\n## Image by image\n\nIn {title}; the images on which A is better by most come first.\n",
+              markdown.table(("image", "A - B"), _by_gain(comparison))]  # fmt: skip
     return "\n".join(parts).rstrip("\n") + "\n"
 
 
 _EXPLANATION = """\
-↑ higher is better, ↓ lower is better. A and B are means over the n pictures for which both have a value, A - B is the
-mean of the paired differences with its 95 % interval (BCa bootstrap over pictures). p is that of a paired permutation
-test, two-sided: all sign changes up to 13 pictures, 9999 random ones above. p (Holm) is corrected for the number of
-metrics; where it is below 0.05, the last column names the better one. Wins, ties and losses count pictures for A. A
-model with one answer has no spread that could be compared.
+↑ higher is better, ↓ lower is better. A and B are means over the n images for which both have a value, A - B is the
+mean of the paired differences with its 95 % interval (BCa bootstrap over images). Effect is the mean difference over
+the standard deviation of the differences; "shown from" is the smallest mean difference that so many images could have
+shown. p is that of a paired permutation test, two-sided, with Holm's correction for all pairs of rows of the report's
+table, so that this verdict and its marks agree. Where p < 0.05 the last column names the better model, else it says
+undecided. Wins, ties and losses count images for A.
 """
 
 
+def _by_gain(comparison: Comparison) -> list[list[str]]:
+    shown = comparison.shown
+    names = sorted(shown.gains, key=lambda name: -shown.gains[name])
+    return [[markdown.escape(name), printed(shown.by_image[name], shown.metric)] for name in names]
+
+
 def _extremes(comparison: Comparison) -> list[list[str]]:
-    """For every metric the picture on which each is better by most."""
+    """For every metric the image on which each is better by most."""
     lines = []
     for found in comparison.differences:
         line = [markdown.escape(header(found.metric))]
@@ -243,10 +287,6 @@ def _extremes(comparison: Comparison) -> list[list[str]]:
             line.append(f"{printed(gain, found.metric)} ({markdown.escape(name)})" if gain > 0 else "–")
         lines.append(line)
     return lines
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _by_setting(run: Run) -> dict[str, tuple[Row, ...]]:
@@ -268,32 +308,37 @@ def _chosen(rows: dict[str, tuple[Row, ...]], name: str, run: Path) -> tuple[Row
     return rows[of_model[0]]
 
 
-def _compare(a: Sequence[Row], b: Sequence[Row], metrics: Sequence[MetricFacts]) -> Comparison:
-    differences = [_difference(a, b, metric) for metric in metrics if _has_spread(a, metric) and _has_spread(b, metric)]
-    if not differences:
+def _compare(measurements: Measurements, a: Sequence[Row], b: Sequence[Row]) -> Comparison:
+    metrics = [m for m in measurements.manifest.metrics if _can_compare(a, m) and _can_compare(b, m)]
+    if not metrics:
         raise CompareError(f"{a[0].model} and {b[0].model} have no metric that could be compared; measure one more")
-    corrected = holm([found.p for found in differences]).tolist()
-    differences = [replace(found, p_holm=p) for found, p in zip(differences, corrected, strict=True)]
+    table = measurements.table()
+    rows = list(dict.fromkeys((row.model, row.temperature) for row in measurements.rows))
+    places = [rows.index((side[0].model, side[0].temperature)) for side in (a, b)]
+    differences = [_difference(a, b, metric, rank(table.columns(metric.name), metric), places) for metric in metrics]
     return Comparison(tuple(a), tuple(b), tuple(differences))
 
 
-def _has_spread(rows: Sequence[Row], metric: MetricFacts) -> bool:
-    """Not so where only zeros could win: the spread of a model with one answer."""
-    return not metric.higher_is_better or any(np.any(row.values.get(metric.name, 0.0)) for row in rows)
+def _can_compare(rows: Sequence[Row], metric: MetricFacts) -> bool:
+    """A model with one output has no diversity to compare."""
+    return direction(metric) != 0 or any(np.any(row.values.get(metric.name, 0.0)) for row in rows)
 
 
-def _difference(a: Sequence[Row], b: Sequence[Row], metric: MetricFacts) -> Difference:
-    ours, theirs = (
-        {row.image: float(np.mean(row.values.get(metric.name, math.nan))) for row in rows} for rows in (a, b)
-    )
+def _difference(
+    a: Sequence[Row], b: Sequence[Row], metric: MetricFacts, ranking: Ranking, places: Sequence[int]
+) -> Difference:
+    ours, theirs = ({row.image: _mean(row, metric) for row in rows} for rows in (a, b))
     common = [name for name in ours if name in theirs]
     finite = [name for name in common if math.isfinite(ours[name]) and math.isfinite(theirs[name])]
-    by_picture = {name: ours[name] - theirs[name] for name in finite}
-    values = list(by_picture.values())
+    by_image = {name: ours[name] - theirs[name] for name in finite}
+    values = list(by_image.values())
     mean_a, mean_b = (fmean(side[name] for name in finite) if finite else math.nan for side in (ours, theirs))
-    low, high = mean_interval(values)
-    p = paired_p_value(values)
-    return Difference(metric, mean_a, mean_b, by_picture, len(common) - len(finite), low, high, p, p)
+    where = tuple(places)
+    return Difference(
+        metric, mean_a, mean_b, by_image, len(common) - len(finite), *mean_interval(values),
+        float(ranking.p[where]), float(ranking.p_holm[where]), int(ranking.better[where]),
+        smallest_difference(values, ranking.tests), ranking.fewest,
+    )  # fmt: skip
 
 
 def _mean(row: Row, metric: MetricFacts) -> float:

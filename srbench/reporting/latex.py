@@ -5,12 +5,22 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from srbench.facts import Manifest
-from srbench.reporting.ranking import Mark
+from srbench.facts import Manifest, MetricFacts
+from srbench.reporting.groups import direction
+from srbench.reporting.ranking import RULE, Mark
 from srbench.reporting.scores import Scores
 
-WIDEST = 4
-"""Of how many metrics a table may be to stand in one column of a paper with two; with more it takes both."""
+COLUMN = 232.0
+"""Points: how wide a table may be to stand in one column of a paper with two."""
+_LETTER = 4.4
+"""Points: width of a letter of 8 points."""
+LONGEST = 20
+"""Letters of a name; a longer one is broken into lines."""
+NAMES = {
+    "bicubic": "Bicubic", "edsr": "EDSR", "esrgan": "ESRGAN", "hat": "HAT", "rcan": "RCAN",
+    "real-esrgan": "Real-ESRGAN", "rrdb": "RRDB", "srflow": "SRFlow", "srgan": "SRGAN", "swinir": "SwinIR",
+}  # fmt: skip
+"""Models as the literature writes their names."""
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -42,54 +52,92 @@ def escape(text: str) -> str:
     return re.sub("-(?=-)", "-{}", escaped)
 
 
-def latex_table(scores: Scores, manifest: Manifest) -> str:
-    """A table with a line of means and a line of intervals for every row, and a caption with the protocol.
+def latex_table(scores: Scores, manifest: Manifest, *, intervals: bool) -> str:
+    """A table with a line of means for every row, where ``intervals`` a line of these beneath it, and the protocol.
 
-    What the document has to load, and how every metric is defined, stands above it as comments.
+    What the document has to load, and how every metric is defined, stands above it as comments. It takes one column of
+    a paper with two where it fits there, else both.
     """
-    arrows = ["$\\uparrow$" if metric.higher_is_better else "$\\downarrow$" for metric in scores.metrics]
-    titles = [f"{escape(metric.title)} {arrow}" for metric, arrow in zip(scores.metrics, arrows, strict=True)]
+    header = ["model", *map(_title, scores.metrics), "$n$"]
+    is_broken = _longest(scores) > LONGEST
     lines = []
     for line in scores.lines:
+        name = escape(_display_name(line.label))
         means = [_MARK[cell.mark].format(cell.text) for cell in line.cells]
-        intervals = [rf"{{\scriptsize {escape(cell.interval)}}}" if cell.interval else "" for cell in line.cells]
-        lines.append(_row([escape(line.label), *means, str(line.pictures)]))
-        lines.append(_row(["", *intervals, ""]))
-        lines.append("\\addlinespace[2pt]")
-    lines.pop()
-    environment = "table*" if len(scores.metrics) > WIDEST else "table"
+        lines.append(_row([rf"\raggedright {name}" if is_broken else name, *means, str(line.images)]))
+        if intervals:
+            ends = [rf"{{\scriptsize {escape(cell.interval)}}}" if cell.interval else "" for cell in line.cells]
+            lines += [_row(["", *ends, ""]), "\\addlinespace[2pt]"]
+    if intervals:
+        lines.pop()
+    names = f"p{{{LONGEST * _LETTER:g}pt}}" if is_broken else "l"
+    environment = "table" if _width(scores, intervals=intervals) <= COLUMN else "table*"
     return "\n".join(
         [
-            "% Needs \\usepackage{booktabs}, \\usepackage{graphicx} and \\usepackage[T1]{fontenc}.",
+            "% Needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}.",
             *(f"% {_one_line(metric.signature)}: {_one_line(metric.protocol)}" for metric in scores.metrics),
             f"\\begin{{{environment}}}",
             "\\centering",
+            "\\footnotesize",
             "\\setlength{\\tabcolsep}{3pt}",
             "\\setlength{\\belowcaptionskip}{6pt}",
-            f"\\caption{{{_caption(manifest)}}}",
-            "\\resizebox{\\linewidth}{!}{%",
-            f"\\begin{{tabular}}{{l{'r' * (len(scores.metrics) + 1)}}}",
+            f"\\caption{{{_caption(manifest, intervals=intervals)}}}",
+            f"\\label{{{_label(manifest, intervals=intervals)}}}",
+            f"\\begin{{tabular}}{{{names}{'r' * (len(scores.metrics) + 1)}}}",
             "\\toprule",
-            _row(["model", *titles, "$n$"]),
+            _row(header),
             "\\midrule",
             *lines,
             "\\bottomrule",
-            "\\end{tabular}}",
+            "\\end{tabular}",
             f"\\end{{{environment}}}",
             "",
         ]
     )
 
 
-def _caption(manifest: Manifest) -> str:
+def _title(metric: MetricFacts) -> str:
+    """Title and arrow, a word a line."""
+    words = [escape(word) for word in metric.title.split()]
+    words[-1] += ("", " $\\uparrow$", " $\\downarrow$")[direction(metric)]
+    return words[0] if len(words) == 1 else rf"\shortstack[r]{{{(chr(92) * 2).join(words)}}}"
+
+
+def _display_name(label: str) -> str:
+    """A label with its model as papers write it: ``SRFlow τ=0.8``; a user's own label as it is."""
+    return re.sub(r"^[a-z-]+(?=$| |\+)", lambda found: NAMES.get(found[0], found[0]), label)
+
+
+def _longest(scores: Scores) -> int:
+    return max(len(line.label) for line in scores.lines)
+
+
+def _width(scores: Scores, *, intervals: bool) -> float:
+    """About how wide the table is, in points: letters of 8 points, intervals of 7."""
+    columns = [min(_longest(scores), LONGEST) * _LETTER, 2 * _LETTER]
+    for place, metric in enumerate(scores.metrics):
+        words = [*metric.title.split()[:-1], f"{metric.title.split()[-1]} ↑"]
+        widest = max([*map(len, words), *(len(line.cells[place].text) for line in scores.lines)])
+        beneath = max(len(line.cells[place].interval) for line in scores.lines) if intervals else 0
+        columns.append(max(widest, 0.88 * beneath) * _LETTER)
+    return sum(columns) + 6 * (len(columns) - 1)
+
+
+def _caption(manifest: Manifest, *, intervals: bool) -> str:
     protocol = manifest.protocol
     crop = f", the central {protocol.crop} $\\times$ {protocol.crop} of each" if protocol.crop else ""
+    beneath = "; beneath them their 95\\,\\% intervals (BCa bootstrap over images)" if intervals else ""
+    rule = RULE.format(best="\\textbf{Bold}", second="\\underline{underlined}", less="$<$")
     return (
         f"Super-resolution ${protocol.scale}\\times$ on {escape(protocol.dataset)}, {len(manifest.scope)} images"
-        f"{crop}, LR {escape(protocol.lr)}; protocol {escape(protocol.suite)}. Means over $n$ images; beneath them "
-        "their 95\\,\\% intervals (BCa bootstrap over images). \\textbf{Bold}: better than every other row; "
-        "\\underline{underlined}: better than every row but one (paired permutation test, $p < 0.05$)."
+        f"{crop}, LR {escape(protocol.lr)}; protocol {escape(protocol.suite)}. Means over $n$ images{beneath}. "
+        f"{rule}"
     )
+
+
+def _label(manifest: Manifest, *, intervals: bool) -> str:
+    name = re.sub("[^a-z0-9]+", "-", f"{manifest.protocol.dataset}-x{manifest.protocol.scale}".lower()).strip("-")
+    return f"tab:{name}{'-intervals' if intervals else ''}"
 
 
 def _row(cells: list[str]) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from srbench.facts import setting_label
 from srbench.reporting.merge import Measurements, Run
 from srbench.reporting.scores import Scores
-from srbench.statistics import FEWEST_PICTURES
 
 
 def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
@@ -110,5 +109,6 @@ def _hardware(measurements: Measurements) -> Iterator[str]:
 
 
 def _too_few(scores: Scores) -> Iterator[str]:
-    if max(line.pictures for line in scores.lines) < FEWEST_PICTURES:
-        yield f"Fewer than {FEWEST_PICTURES} images cannot support any rank: nothing is marked."
+    fewest = max((ranking.fewest for ranking in scores.rankings), default=0)
+    if len(scores.lines) > 1 and max(line.images for line in scores.lines) < fewest:
+        yield f"{len(scores.lines)} rows need at least {fewest} images for a verdict: nothing is marked."

@@ -14,6 +14,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
+from itertools import groupby
 from pathlib import Path
 from urllib.parse import quote
 
@@ -22,17 +23,22 @@ from markupsafe import Markup
 from PIL import Image
 
 from srbench.facts import Manifest, MetricFacts, setting_folder, setting_label
+from srbench.reporting.groups import direction, group_of, place_of
 from srbench.reporting.maps import KINDS
 from srbench.reporting.merge import Measurements
+from srbench.reporting.opening import opening
 from srbench.reporting.plots import FOLDER, Plot
+from srbench.reporting.ranking import RULE
 from srbench.reporting.scores import Scores, header
 from srbench.results import Row
 
 MAPS = "maps"
+FILES = ("report.md", "table.tex", "table_intervals.tex", "table.csv", "rows.csv")
+"""The other files of a report, to which the page links."""
 THUMBNAIL = 96
 """Longest side of a picture in the list, in pixels."""
 
-_SCRIPTS = ("tables.js", "viewer.js", "report.js")
+_SCRIPTS = ("tables.js", "viewer.js", "copying.js", "address.js", "report.js")
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,7 @@ def page(
     scores: Scores,
     out: Path,
     *,
+    answer: Sequence[str],
     notes: Sequence[str],
     costs: Sequence[Sequence[str]],
     plots: Sequence[Plot],
@@ -67,9 +74,10 @@ def page(
 ) -> str:
     """The text of report.html in the folder ``out``.
 
-    ``notes`` are sentences above the table, ``costs`` the lines of time and memory after their headers, ``plots`` those
-    written into ``out``. Pictures are shown from where the run keeps them, below ``out``; ``embedded``, and where they
-    lie elsewhere, the page carries them itself, as lossless WebP and without the maps.
+    ``answer`` is what the table says and ``notes`` what has to be known of it, in sentences; ``costs`` the lines of
+    time and memory after their headers; ``plots`` those written into ``out``. Images are shown from where the run keeps
+    them, below ``out``; ``embedded``, and where they lie elsewhere, the page carries them itself, as lossless WebP and
+    without the maps.
     """
     style, script = _source("report.css"), "\n".join(map(_source, _SCRIPTS))
     environment = jinja2.Environment(
@@ -79,21 +87,30 @@ def page(
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    metrics = measurements.manifest.metrics
+    by_group = sorted(range(len(metrics)), key=lambda place: place_of(metrics[place]))
     labels = ", ".join(model.label for model in measurements.models)
     return environment.get_template("report.html.jinja").render(
         title=f"Super-resolution {measurements.protocol.scale}×: {labels}",
         policy=_policy(style, script),
         style=Markup(style),
         script=Markup(script),
-        pictures=_json(_contents(measurements, out, embedded)),
+        pictures=_json(_contents(measurements, scores, out, embedded)),
         measurements=measurements,
         protocol=measurements.protocol,
         metrics=measurements.manifest.metrics,
         manifest_texts=[_manifest_text(run.manifest) for run in measurements.runs],
         measured=len({row.image for row in measurements.rows}),
+        answer=answer,
+        rule=Markup(RULE).format(best=Markup("<b>Bold</b>"), second=Markup("<u>underlined</u>"), less="<"),
         notes=notes,
         scores=scores,
         header=header,
+        direction=direction,
+        by_group=by_group,
+        groups=[(name, len(list(found))) for name, found in groupby(group_of(metrics[place]) for place in by_group)],
+        same_n=len({line.images for line in scores.lines}) == 1,
+        others=[name for name in FILES if not embedded and (out / name).exists()],
         plots=[(plot, _plot_address(out / FOLDER / plot.file, out, embedded)) for plot in plots],
         costs=costs,
     )
@@ -125,7 +142,7 @@ def _manifest_text(manifest: Manifest) -> str:
     return json.dumps(asdict(manifest), indent=1, ensure_ascii=False)
 
 
-def _contents(measurements: Measurements, out: Path, embedded: bool) -> dict[str, object]:
+def _contents(measurements: Measurements, scores: Scores, out: Path, embedded: bool) -> dict[str, object]:
     """All that the scripts show: columns, and for every picture its files, size, thumbnail and values."""
     rows, metrics = measurements.rows, measurements.manifest.metrics
     settings = list(dict.fromkeys((row.model, row.temperature) for row in rows))
@@ -149,12 +166,24 @@ def _contents(measurements: Measurements, out: Path, embedded: bool) -> dict[str
         )
     return {
         "scale": measurements.protocol.scale,
-        "metrics": [asdict(metric) for metric in metrics],
+        "metrics": [
+            asdict(metric) | {"direction": direction(metric), "group_place": place_of(metric)} for metric in metrics
+        ],
+        "opening": _opening(measurements, scores, columns),
         "settings": [setting_label(*setting) for setting in settings],
         "maps": [asdict(kind) for kind in KINDS],
         "columns": [asdict(column) for column in columns],
         "pictures": pictures,
     }
+
+
+def _opening(measurements: Measurements, scores: Scores, columns: Sequence[Column]) -> dict[str, object] | None:
+    """What is compared at first, by columns."""
+    found = opening(measurements, scores)
+    if found is None:
+        return None
+    first = {column.setting: place for place, column in enumerate(columns) if not column.sample}
+    return asdict(found) | {"a": first[found.a], "b": first[found.b]}
 
 
 def _saved(measurements: Measurements, name: str, measured: dict[int, Row]) -> dict[Column, Path]:

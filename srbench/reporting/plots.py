@@ -1,20 +1,26 @@
-"""The plots of a report: SVG that is the same for the same values, readable in print and without colour vision."""
+"""The plots of a report: SVG that is the same for the same values, readable in print and without colour vision.
+
+A panel in which nothing differs is not drawn, and no text is smaller than 11 pixels.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
-from srbench.facts import MetricFacts, ModelFacts, setting_label
+from srbench.facts import MetricFacts, ModelFacts
 from srbench.reporting.files import ReportFolder
+from srbench.reporting.groups import direction
 from srbench.reporting.scores import Cell, Line, Scores, header
-from srbench.results import ResultTable, Row
-from srbench.svg import COLOURS, new_figure, plot_style, svg
+from srbench.results import ResultTable
+from srbench.statistics import mean_interval
+from srbench.svg import COLOURS, INK, PALE, SOFT, new_figure, plot_style, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,10 +29,9 @@ if TYPE_CHECKING:
 FOLDER = "plots"
 _MARKERS = "osD^vPX*<>"
 _DOTS = 100
-"""How many dots show a distribution; of more pictures, as many quantiles."""
-
-_SHORTEST = 1e-4
-"""Seconds are kept with four decimals: less is drawn as this."""
+"""How many strokes show a distribution; of more images, as many quantiles."""
+_SMALL = 8.5
+"""Points of the smallest text: 11.3 pixels."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +42,63 @@ class Plot:
     file: str
     """Its name in the folder of plots."""
     caption: str
+    is_folded: bool = False
+    """Of interest to few: shown on request."""
 
 
 def write_plots(
-    scores: Scores, table: ResultTable, rows: Sequence[Row], models: Sequence[ModelFacts], out: ReportFolder
+    scores: Scores, table: ResultTable, models: Sequence[ModelFacts], out: ReportFolder, baseline: int = 0
 ) -> list[Plot]:
-    """Write all plots for which there are values into the folder ``plots`` of a report."""
+    """Write all plots for which there are values into the folder ``plots`` of a report.
+
+    ``baseline`` is the line of the table from which the differences are taken.
+    """
     with plot_style():
-        made = [*_planes(scores), *_temperatures(scores), *_distributions(scores, table)]
-        made += [*_speed(scores, rows), *_losses(models)]
+        made = [*_differences(scores, table, baseline), *_planes(scores), *_temperatures(scores)]
+        made += [*_distributions(scores, table), *_losses(models)]
         for plot, figure in made:
             out.write(f"{FOLDER}/{plot.file}", svg(figure))
     return [plot for plot, _ in made]
+
+
+def _differences(scores: Scores, table: ResultTable, baseline: int) -> Iterator[tuple[Plot, Figure]]:
+    """A forest plot: every row minus the baseline, image by image."""
+    others = [row for row in range(len(scores.lines)) if row != baseline]
+    columns = {metric.name: table.columns(metric.name) for metric in scores.metrics if direction(metric)}
+    differences = {
+        name: {row: values for row in others if len(values := _finite_values(rows[row] - rows[baseline]))}
+        for name, rows in columns.items()
+    }
+    shown = [
+        place
+        for place, metric in enumerate(scores.metrics)
+        if any(map(np.any, differences.get(metric.name, {}).values()))
+    ]
+    if not shown:
+        return
+    figure, panels = _panels(len(shown), 0.75 + 0.24 * len(others))
+    for panel, place in enumerate(shown):
+        axes, metric, ranking = panels[panel], scores.metrics[place], scores.rankings[place]
+        axes.axvline(0, color=SOFT, linewidth=0.8)
+        for row, values in differences[metric.name].items():
+            colour, marker = _look(scores.lines, scores.lines[row].model)
+            mean, (low, high) = float(values.mean()), mean_interval(values)
+            reach = [[0.0], [0.0]] if math.isnan(low) else [[max(mean - low, 0)], [max(high - mean, 0)]]
+            fill = colour if ranking.better[row, baseline] else "none"
+            axes.errorbar([mean], [others.index(row)], xerr=reach, color=colour, marker=marker, markersize=6,
+                          markerfacecolor=fill, elinewidth=1.2)  # fmt: skip
+        _name_rows(axes, [scores.lines[row].label for row in others], is_named=panel % _COLUMNS == 0)
+        axes.set(title=header(metric), xlabel="better \u2192")
+        axes.margins(x=0.12)
+        axes.locator_params(axis="x", nbins=4)
+        if not metric.higher_is_better:
+            axes.invert_xaxis()
+    name = scores.lines[baseline].label
+    caption = (
+        f"Mean of the paired differences from {name}, with its 95 % interval; to the right is better. Filled: "
+        f"distinguishable from {name} by the rule of the table; hollow: undecided."
+    )
+    yield Plot(f"Differences from {name}", "differences.svg", caption), figure
 
 
 def _planes(scores: Scores) -> Iterator[tuple[Plot, Figure]]:
@@ -56,35 +106,69 @@ def _planes(scores: Scores) -> Iterator[tuple[Plot, Figure]]:
     measured = {metric.name: metric for metric in scores.metrics}
     planes = (
         ("psnr", "plane.svg", "Perception and distortion",
-         "The plane of Blau and Michaeli (2018): distortion against perception. A model that is better in both than "
-         "another lies nearer to the marked corner. Bars are 95 % intervals; lines join the temperatures of a model."),
+         "Distortion against perception (Blau and Michaeli, 2018). A model that is better in both than another lies "
+         "nearer to the marked corner. Bars are 95 % intervals of the means over images, not of differences; lines "
+         "join the temperatures of a model."),
         ("lr_psnr", "consistency.svg", "Consistency and perception",
-         "Does the answer fit the LR picture it was made from? LR-PSNR against LPIPS."),
+         "Does the output downscale to the LR image it was made from? LR-PSNR against LPIPS."),
     )  # fmt: skip
     for name, file, title, caption in planes:
         if name in measured and "lpips" in measured and len(scores.lines) > 1:
             figure = new_figure(6.4, 3.8)
             axes = figure.subplots()
-            _plane(axes, scores, measured[name], measured["lpips"])
-            figure.legend(loc="outside right upper")
+            _plane(figure, axes, scores, measured[name], measured["lpips"])
             yield Plot(title, file, caption), figure
 
 
-def _plane(axes: Axes, scores: Scores, across: MetricFacts, up: MetricFacts) -> None:
+def _plane(figure: Figure, axes: Axes, scores: Scores, across: MetricFacts, up: MetricFacts) -> None:
     xs, ys = scores.column(across.name), scores.column(up.name)
     for model, places in _by_model(scores.lines).items():
         points = [(xs[place], ys[place]) for place in sorted(places, key=lambda place: scores.lines[place].temperature)]
         points = [(x, y) for x, y in points if math.isfinite(x.mean) and math.isfinite(y.mean)]
         if points:
             _errorbar(axes, scores, model, [x for x, _ in points], [y for _, y in points])
-    for place, line in enumerate(scores.lines):
-        if not math.isnan(line.temperature) and math.isfinite(xs[place].mean) and math.isfinite(ys[place].mean):
-            spot = xs[place].mean, ys[place].mean
-            axes.annotate(f"{line.temperature:g}", spot, (5, 4), textcoords="offset points", fontsize=7)
+    axes.margins(0.12)
     axes.set(xlabel=_axis(across), ylabel=_axis(up))
     corner = 0.97 if across.higher_is_better else 0.03, 0.95 if up.higher_is_better else 0.05
     axes.text(*corner, "better", transform=axes.transAxes, ha="right" if corner[0] > 0.5 else "left", va="center",
-              color="#555555", style="italic", bbox={"boxstyle": "round", "fc": "#eeeeee", "ec": "none"})  # fmt: skip
+              color=SOFT, style="italic", bbox={"boxstyle": "round", "fc": PALE, "ec": "none"})  # fmt: skip
+    finite = [p for p in range(len(xs)) if math.isfinite(xs[p].mean) and math.isfinite(ys[p].mean)]
+    _label(figure, axes, [(xs[place].mean, ys[place].mean, _short(scores.lines, place)) for place in finite])
+
+
+def _short(lines: Sequence[Line], place: int) -> str:
+    """The label of a line; of a model's further temperatures, only these."""
+    line = lines[place]
+    is_first = place == _by_model(lines)[line.model][0]
+    return line.label if is_first or math.isnan(line.temperature) else f"{line.temperature:g}"
+
+
+def _label(figure: Figure, axes: Axes, spots: Sequence[tuple[float, float, str]]) -> None:
+    """Name points where the names cover neither each other nor the points, as far as there is room."""
+    figure.draw_without_rendering()  # the layout decides where the points are
+    points = [axes.transData.transform(spot[:2]) * 72 / figure.dpi for spot in spots]
+    frame = [side * 72 / figure.dpi for side in axes.bbox.extents]
+    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in points]
+    for (x, y), spot in zip(points, spots, strict=True):
+        width, height = 0.58 * _SMALL * len(spot[2]), 1.1 * _SMALL
+        offsets = [
+            (across * (6 + far) - width * (1 - across) / 2, up * (6 + far) - height * (1 - up) / 2)
+            for far in (0, 10, 20)
+            for across, up in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
+        ]
+        boxes = [(x + right, y + up, x + right + width, y + up + height) for right, up in offsets]
+        faults = [sum(_overlap(box, other) for other in taken) + 2 * (not _inside(box, frame)) for box in boxes]
+        best = faults.index(min(faults))
+        taken.append(boxes[best])
+        axes.annotate(spot[2], spot[:2], offsets[best], textcoords="offset points", fontsize=_SMALL, va="bottom")
+
+
+def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _inside(box: Sequence[float], frame: Sequence[float]) -> bool:
+    return box[0] >= frame[0] and box[1] >= frame[1] and box[2] <= frame[2] and box[3] <= frame[3]
 
 
 def _errorbar(axes: Axes, scores: Scores, model: str, xs: Sequence[Cell], ys: Sequence[Cell]) -> None:
@@ -99,8 +183,17 @@ def _temperatures(scores: Scores) -> Iterator[tuple[Plot, Figure]]:
     models = {model: places for model, places in _by_model(scores.lines).items() if len(places) > 1}
     if not models:
         return
-    figure, panels = _panels(len(scores.metrics), 2.0)
-    for axes, metric in zip(panels, scores.metrics, strict=True):
+    metrics = [
+        metric
+        for metric in scores.metrics
+        for means in [np.array([cell.mean for cell in scores.column(metric.name)])]
+        if any(np.ptp(found) > 0 for found in (means[places][np.isfinite(means[places])] for places in models.values())
+               if len(found))
+    ]  # fmt: skip
+    if not metrics:
+        return
+    figure, panels = _panels(len(metrics), 2.0)
+    for axes, metric in zip(panels, metrics, strict=True):
         for model, places in models.items():
             places = sorted(places, key=lambda place: scores.lines[place].temperature)
             cells = [scores.column(metric.name)[place] for place in places]
@@ -110,7 +203,7 @@ def _temperatures(scores: Scores) -> Iterator[tuple[Plot, Figure]]:
                       linewidth=1, label=model)  # fmt: skip
             axes.fill_between(temperatures, [cell.low for cell in cells], [cell.high for cell in cells], color=colour,
                               alpha=0.15, linewidth=0)  # fmt: skip
-        axes.set_title(header(metric), fontsize=9)
+        axes.set_title(header(metric))
         axes.set_xlabel("temperature")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     caption = "What the temperature trades: means, and their 95 % intervals as bands."
@@ -118,56 +211,29 @@ def _temperatures(scores: Scores) -> Iterator[tuple[Plot, Figure]]:
 
 
 def _distributions(scores: Scores, table: ResultTable) -> Iterator[tuple[Plot, Figure]]:
-    """The values of all pictures, a line a setting."""
-    count = len(scores.lines)
-    figure, panels = _panels(len(scores.metrics), 0.7 + 0.22 * count)
-    for axes, metric in zip(panels, scores.metrics, strict=True):
+    """The values of all images, a line a setting."""
+    columns = {
+        metric.name: [_finite_values(values) for values in table.columns(metric.name)] for metric in scores.metrics
+    }
+    metrics = [metric for metric in scores.metrics if any(len(v) > 1 and np.ptp(v) for v in columns[metric.name])]
+    if not metrics:
+        return
+    figure, panels = _panels(len(metrics), 0.7 + 0.22 * len(scores.lines))
+    for panel, (axes, metric) in enumerate(zip(panels, metrics, strict=True)):
         cells = scores.column(metric.name)
-        for place, values in enumerate(table.columns(metric.name)):
-            finite = values[np.isfinite(values)].to_numpy()
+        for place, finite in enumerate(columns[metric.name]):
             colour, marker = _look(scores.lines, scores.lines[place].model)
             if len(finite):
                 dots = np.quantile(finite, np.linspace(0, 1, min(len(finite), _DOTS)))
                 axes.plot(dots, np.full(len(dots), place), "|", color=colour, alpha=0.55, markersize=7)
-                axes.errorbar([cells[place].mean], [place], xerr=_reach([cells[place]]), color="black", marker=marker,
+                axes.errorbar([cells[place].mean], [place], xerr=_reach([cells[place]]), color=INK, marker=marker,
                               markersize=4, markerfacecolor=colour, elinewidth=1.2)  # fmt: skip
-        labels = [line.label for line in scores.lines] if axes in panels[::_COLUMNS] else []
-        axes.set_yticks(range(count), labels or [""] * count, fontsize=8)
-        axes.set_ylim(count - 0.5, -0.5)
-        axes.set_title(header(metric), fontsize=9)
-    caption = "A stroke is a picture; the marker is the mean with its 95 % interval."
-    if max(line.pictures for line in scores.lines) > _DOTS:
-        caption = f"{_DOTS} strokes are quantiles of the pictures; the marker is the mean with its 95 % interval."
-    yield Plot("All pictures", "distributions.svg", caption), figure
-
-
-def _speed(scores: Scores, rows: Sequence[Row]) -> Iterator[tuple[Plot, Figure]]:
-    """Seconds an answer against PSNR and LPIPS."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    seconds: dict[str, list[float]] = {}
-    for row in rows:
-        seconds.setdefault(setting_label(row.model, row.temperature), []).append(row.sample.seconds / row.samples)
-    times = [max(fmean(seconds[line.label]), _SHORTEST) for line in scores.lines]
-    metrics = [metric for metric in scores.metrics if metric.name in ("psnr", "lpips")]
-    if not metrics or len(times) < 2:
-        return
-    figure = new_figure(7.2, 3.2)
-    panels = figure.subplots(1, len(metrics), squeeze=False)[0]
-    for axes, metric in zip(panels, metrics, strict=True):
-        cells = scores.column(metric.name)
-        for model, places in _by_model(scores.lines).items():
-            colour, marker = _look(scores.lines, model)
-            axes.errorbar([times[place] for place in places], [_finite(cells[place].mean) for place in places],
-                          yerr=_reach([cells[place] for place in places]), linestyle="none", label=model, color=colour,
-                          marker=marker, markersize=6, elinewidth=0.9)  # fmt: skip
-        axes.set(xscale="log", xlabel="seconds an answer (lower is better)", ylabel=_axis(metric))
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds:g}"))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    caption = "Time of the model for one answer or sample, mean over pictures, on the machine named below."
-    yield Plot("Speed and quality", "speed.svg", caption), figure
+        _name_rows(axes, [line.label for line in scores.lines], is_named=panel % _COLUMNS == 0)
+        axes.set_title(header(metric))
+    caption = "A stroke is an image; the marker is the mean with its 95 % interval."
+    if max(line.images for line in scores.lines) > _DOTS:
+        caption = f"{_DOTS} strokes are quantiles of the images; the marker is the mean with its 95 % interval."
+    yield Plot("All images", "distributions.svg", caption), figure
 
 
 def _losses(models: Sequence[ModelFacts]) -> Iterator[tuple[Plot, Figure]]:
@@ -183,10 +249,10 @@ def _losses(models: Sequence[ModelFacts]) -> Iterator[tuple[Plot, Figure]]:
     figure, panels = _panels(len(curves), 1.9)
     for axes, (label, name, values) in zip(panels, curves, strict=True):
         axes.plot(np.linspace(0, 100, len(values)), values, color=COLOURS[0], linewidth=1.2)
-        axes.set_title(f"{label}: {name}", fontsize=9)
+        axes.set_title(f"{label}: {name}")
         axes.set_xlabel("% of the training")
     caption = "Losses while the models were trained, as their weights carry them; a point is the mean over some steps."
-    yield Plot("Training", "training.svg", caption), figure
+    yield Plot("Training", "training.svg", caption, is_folded=True), figure
 
 
 _COLUMNS = 4
@@ -201,6 +267,12 @@ def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
     for axes in panels[count:]:
         axes.remove()
     return figure, panels[:count]
+
+
+def _name_rows(axes: Axes, labels: Sequence[str], *, is_named: bool) -> None:
+    """Rows from top to bottom, named in the first panel of a line."""
+    axes.set_yticks(range(len(labels)), labels if is_named else [""] * len(labels), fontsize=_SMALL)
+    axes.set_ylim(len(labels) - 0.5, -0.5)
 
 
 def _by_model(lines: Sequence[Line]) -> dict[str, list[int]]:
@@ -227,6 +299,10 @@ def _reach(cells: Sequence[Cell]) -> list[list[float]]:
 def _axis(metric: MetricFacts) -> str:
     unit = f" in {metric.unit}" if metric.unit else ""
     return f"{metric.title}{unit} ({'higher' if metric.higher_is_better else 'lower'} is better)"
+
+
+def _finite_values(values: pd.Series[float]) -> NDArray[np.float64]:
+    return np.array([value for value in values if math.isfinite(value)], dtype=np.float64)
 
 
 def _finite(value: float) -> float:

@@ -1,45 +1,107 @@
-"""Which rows of a column are better than the others, as far as the pictures support it."""
+"""The one rule of significance: what the images say about the rows of a column. Every mark and verdict follows it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
 from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from srbench.facts import MetricFacts
-from srbench.statistics import LEVEL, paired_p_value
+from srbench.reporting.groups import direction
+from srbench.statistics import LEVEL, fewest_images, holm, paired_p_values
 
 Mark = Literal["", "best", "second"]
+UNDECIDED = "undecided"
+"""What is said where the images support neither of two rows."""
+RULE = (
+    "{best}: the best mean, and every row not distinguishable from it; {second}: the same among the other rows. A "
+    "column without marks is undecided. Two rows are distinguishable if a paired permutation test over the images says "
+    "p {less} 0.05 after Holm's correction for all pairs of rows; whether intervals overlap does not tell."
+)
+"""The rule as a reader is told it; to be formatted with words for the two marks and a sign for "less"."""
 
 
-def marks(columns: Sequence[pd.Series[float]], metric: MetricFacts) -> list[Mark]:
-    """The mark of every row of one column of the table; a row is given by its values, indexed by picture.
+@dataclass(frozen=True)
+class Ranking:
+    """Every row of a column against every other."""
 
-    "best" is better than all other rows, "second" better than all but one. A row is better than another if its mean
-    is, over the pictures that both have, and the paired permutation test says p < 0.05. There is no correction for
-    several tests within a column, because all of them have to succeed (Berger, "Multiparameter hypothesis testing
-    and acceptance sampling", 1982). Rows with a value that is not finite take no part, nor do rows of zeros
-    where higher is better: the spread of a model with one answer.
+    marks: tuple[Mark, ...]
+    """"best": the row with the best mean, and all that are not distinguishable from it; "second": the same among the
+    others. All empty where no row is distinguishable from the best one."""
+    taking_part: tuple[int, ...]
+    """The rows that may have a mark: those with a finite value for every image."""
+    leader: int | None
+    """The row with the best mean; None where no row takes part, or the metric has no direction."""
+    p: NDArray[np.float64]
+    """(rows, rows): of the paired permutation test, two-sided; 1 where two rows have no image in common."""
+    p_holm: NDArray[np.float64]
+    """The same, corrected for all pairs of rows."""
+    better: NDArray[np.int64]
+    """(rows, rows): 1 where the row is better than the column, -1 where it is worse, 0 where that is undecided."""
+    tests: int
+    """How many pairs of rows were tested."""
+
+    @property
+    def fewest(self) -> int:
+        """The least number of images with which a verdict is possible."""
+        return fewest_images(self.tests)
+
+    @property
+    def is_decided(self) -> bool:
+        """Is some row distinguishable from the best one?"""
+        return any(self.marks)
+
+
+def rank(columns: Sequence[pd.Series[float]], metric: MetricFacts) -> Ranking:
+    """What the images say about the rows of one column of the table; a row is its values, indexed by image.
+
+    Two rows are distinguishable if the paired permutation test over the images for which both have a finite value says
+    p < 0.05 after Holm's correction for all pairs of rows: under no difference at all, at most one column in twenty
+    has any verdict. A row with a value that is not finite has no mark, as its mean is over other images.
     """
-    better = 1 if metric.higher_is_better else -1
-    scores = [better * column for column in columns]
-    taking_part = [
-        row
-        for row, column in enumerate(columns)
-        if len(column) and np.isfinite(column).all() and (better < 0 or column.any())
-    ]
-    found: list[Mark] = [""] * len(columns)
-    # Who is better than all but one is first or second by its mean.
-    for row in sorted(taking_part, key=lambda row: -float(scores[row].mean()))[:2]:
-        others = [other for other in taking_part if other != row]
-        beaten = sum(_is_above(scores[row], scores[other]) for other in others)
-        if beaten and beaten >= len(others) - 1:
-            found[row] = "best" if beaten == len(others) else "second"
-    return found
+    rows, turn = len(columns), direction(metric)
+    values = pd.concat(columns, axis=1, keys=range(rows)) if rows else pd.DataFrame()
+    values = values.where(np.isfinite(values))
+    pairs = [pair for pair in combinations(range(rows), 2) if values[list(pair)].notna().all(axis=1).any()]
+    p, p_holm, better = np.ones((rows, rows)), np.ones((rows, rows)), np.zeros((rows, rows), dtype=np.int64)
+    if pairs:
+        firsts, seconds = np.array(pairs).T
+        table = values.to_numpy()
+        differences = table[:, firsts] - table[:, seconds]
+        found = paired_p_values(differences)
+        corrected = holm(found)
+        verdicts = np.where(corrected < 1 - LEVEL, turn * np.sign(np.nanmean(differences, axis=0)), 0).astype(np.int64)
+        p[firsts, seconds] = p[seconds, firsts] = found
+        p_holm[firsts, seconds] = p_holm[seconds, firsts] = corrected
+        better[firsts, seconds], better[seconds, firsts] = verdicts, -verdicts
+    taking_part = [row for row, column in enumerate(columns) if len(column) and np.isfinite(column).all()]
+    scores = [turn * float(column.mean()) for column in columns]
+    leader, marks = _marked(taking_part if turn else [], scores, better)
+    return Ranking(marks, tuple(taking_part), leader, p, p_holm, better, max(len(pairs), 1))
 
 
-def _is_above(these: pd.Series[float], those: pd.Series[float]) -> bool:
-    differences = (these - those).dropna().to_numpy()
-    return len(differences) > 0 and differences.mean() > 0 and paired_p_value(differences) < 1 - LEVEL
+def _marked(
+    taking_part: Sequence[int], scores: Sequence[float], better: NDArray[np.int64]
+) -> tuple[int | None, tuple[Mark, ...]]:
+    """The leader and the marks. Between rows of unlike images the better mean may lose on the common ones."""
+    marks: list[Mark] = [""] * len(scores)
+    left, leader = list(taking_part), None
+    for mark in ("best", "second"):
+        unbeaten = [row for row in left if not (better[row, left] < 0).any()]
+        if not unbeaten:
+            break
+        first = max(unbeaten, key=lambda row: scores[row])
+        group = [row for row in left if better[first, row] == 0]
+        if mark == "best":
+            leader = first
+            if len(group) == len(left):
+                break  # nothing is decided
+        for row in group:
+            marks[row] = mark
+        left = [row for row in left if row not in group]
+    return leader, tuple(marks)

@@ -5,6 +5,7 @@ A pure function of the folders: the same rows, manifests and pictures give the s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from statistics import fmean
 
 import jinja2
 
-from srbench.facts import ModelFacts, setting_label
+from srbench.facts import ModelFacts, setting_folder, setting_label
+from srbench.names import unknown
 from srbench.reporting import markdown
+from srbench.reporting.answer import answer
 from srbench.reporting.files import ReportFolder
 from srbench.reporting.latex import latex_table
 from srbench.reporting.merge import Measurements, read_runs
@@ -22,7 +25,7 @@ from srbench.reporting.notes import notes_of
 from srbench.reporting.page import page
 from srbench.reporting.pictures import evenly, write_pictures
 from srbench.reporting.plots import FOLDER, Plot, write_plots
-from srbench.reporting.ranking import Mark
+from srbench.reporting.ranking import RULE, Mark
 from srbench.reporting.scores import Scores, header, score
 from srbench.results import Row, csv_texts
 from srbench.run_folder import writing
@@ -48,17 +51,26 @@ class Report:
     files: tuple[Path, ...]
     """The files to open, one a format at most, in the order of the formats."""
     scores: Scores
+    answer: tuple[str, ...]
+    """What the table says, in two or three sentences."""
     moved: tuple[tuple[Path, Path], ...]
     """Files of somebody else that were in the way: where they were, where they are now."""
 
 
 def write_report(
-    folders: Sequence[Path], formats: Sequence[str] = FORMATS, out: Path | None = None, *, single_file: bool = False
+    folders: Sequence[Path],
+    formats: Sequence[str] = FORMATS,
+    out: Path | None = None,
+    *,
+    single_file: bool = False,
+    baseline: str | None = None,
 ) -> Report:
     """Write the report of the runs in ``folders`` into the folder ``out``; of one run, into its own folder.
 
     ``md`` is report.md with plots and pictures, ``html`` report.html, which shows the pictures where they are or, as
-    ``single_file``, carries them; ``tex`` is table.tex, ``csv`` table.csv and rows.csv; each file is written whole.
+    ``single_file``, carries them; ``tex`` is table.tex and, with intervals,
+    table_intervals.tex; ``csv`` is table.csv and rows.csv; each file is written whole.
+    Differences are plotted from ``baseline``, named ``bicubic`` or ``srflow-t0.8``; by default the first row.
     Raises ReportError for an unknown format and for several runs without ``out``, MergeError where their protocols
     disagree, SRBenchError where a folder is no run, or has no measured rows yet.
     """
@@ -71,43 +83,59 @@ def write_report(
     own = measurements.runs[0].path
     # Into its own folder only while nobody writes there.
     with writing(own, WAIT) if out is None or out.resolve() == own.resolve() else nullcontext():
-        return _write(measurements, formats, ReportFolder(out or own), single_file=single_file)
+        return _write(measurements, formats, ReportFolder(out or own), baseline, single_file=single_file)
 
 
 _PARTS = {
     "md": ("report.md", "strips/", "grids/", "maps/", "sheets/"),
     "html": ("report.html",),
-    "tex": ("table.tex",),
+    "tex": ("table.tex", "table_intervals.tex"),
     "csv": ("table.csv", "rows.csv"),
 }
 """What belongs to a format, by the beginnings of names."""
 
 
-def _write(measurements: Measurements, formats: Sequence[str], out: ReportFolder, *, single_file: bool) -> Report:
+def _baseline(scores: Scores, name: str | None) -> int:
+    """The line of the table that a user means; the first where none is named."""
+    names = [
+        setting_folder(line.model, None if math.isnan(line.temperature) else line.temperature) for line in scores.lines
+    ]
+    if name is not None and name not in names:
+        raise ReportError(unknown("baseline", name, names))
+    return names.index(name) if name else 0
+
+
+def _write(
+    measurements: Measurements, formats: Sequence[str], out: ReportFolder, baseline: str | None, *, single_file: bool
+) -> Report:
     table = measurements.table()
     summary = table.summary()
     scores = score(table, summary, measurements.manifest.metrics)
     notes = notes_of(measurements, scores)
-    files: list[Path] = []
+    written: dict[str, Path] = {}
     plots: list[Plot] = []
     if {"md", "html"} & set(formats):
-        plots = write_plots(scores, table, measurements.rows, measurements.models, out)
+        plots = write_plots(scores, table, measurements.models, out, _baseline(scores, baseline))
     if "md" in formats:
         text = _report(measurements, scores, notes, plots, write_pictures(measurements, out))
-        files.append(out.write("report.md", text.encode()))
-    if "html" in formats:
-        costs = _costs(measurements.rows)
-        text = page(measurements, scores, out.path, notes=notes, costs=costs, plots=plots, embedded=single_file)
-        files.append(out.write("report.html", text.encode()))
+        written["md"] = out.write("report.md", text.encode())
     if "tex" in formats:
-        files.append(out.write("table.tex", latex_table(scores, measurements.manifest).encode()))
+        written["tex"] = out.write("table.tex", latex_table(scores, measurements.manifest, intervals=False).encode())
+        out.write("table_intervals.tex", latex_table(scores, measurements.manifest, intervals=True).encode())
     if "csv" in formats:
         texts = csv_texts(table, summary, measurements.manifest.metrics)
-        written = [out.write(name, text.encode()) for name, text in texts.items()]
-        files.append(written[0])
+        written["csv"], _ = [out.write(name, text.encode()) for name, text in texts.items()]
+    if "html" in formats:  # last, as it links to the others
+        costs = _costs(measurements.rows)
+        text = page(
+            measurements, scores, out.path, answer=answer(scores), notes=notes, costs=costs, plots=plots,
+            embedded=single_file,
+        )  # fmt: skip
+        written["html"] = out.write("report.html", text.encode())
     others = [part for name, parts in _PARTS.items() if name not in formats for part in parts]
     out.finish(kept=tuple(others if plots else [*others, f"{FOLDER}/"]))
-    return Report(tuple(files), scores, tuple(out.moved))
+    files = tuple(written[name] for name in FORMATS if name in written)
+    return Report(files, scores, tuple(answer(scores)), tuple(out.moved))
 
 
 def _report(
@@ -128,7 +156,10 @@ def _report(
         metrics=measurements.manifest.metrics,
         header=header,
         picture=markdown.picture,
+        answer=answer(scores),
+        rule=RULE.format(best="**Bold**", second="<u>underlined</u>", less="<"),
         score_table=_score_table(scores),
+        interval_table=_interval_table(scores),
         notes=notes,
         plots=plots,
         pictured=pictured,
@@ -139,13 +170,20 @@ def _report(
 
 
 def _score_table(scores: Scores) -> str:
-    """A line of means and, beneath it, a line of their intervals for every row."""
+    """A line of means for every row."""
     lines = []
     for line in scores.lines:
         means = [_MARKDOWN[cell.mark].format(cell.text) for cell in line.cells]
-        lines.append([markdown.escape(line.label), *means, str(line.pictures)])
-        lines.append(["", *(cell.interval for cell in line.cells), ""])
+        lines.append([markdown.escape(line.label), *means, str(line.images)])
     return markdown.table(["model", *map(header, scores.metrics), "n"], lines)
+
+
+def _interval_table(scores: Scores) -> str:
+    """The 95 % intervals of the means; empty where there is none."""
+    if not any(cell.interval for line in scores.lines for cell in line.cells):
+        return ""
+    lines = [[markdown.escape(line.label), *(cell.interval for cell in line.cells)] for line in scores.lines]
+    return markdown.table(["model", *map(header, scores.metrics)], lines)
 
 
 def _weights_table(models: Sequence[ModelFacts]) -> str:
@@ -166,14 +204,14 @@ def _costs(rows: Sequence[Row]) -> list[list[str]]:
     settings: dict[str, list[Row]] = {}
     for row in rows:
         settings.setdefault(setting_label(row.model, row.temperature), []).append(row)
-    lines = [["model", "samples", "model, s per image", "metrics, s per image", "peak memory, MB"]]
+    lines = [["model", "samples", "seconds per image", "metrics, seconds", "peak memory, MB"]]
     for label, group in settings.items():
         memory = [row.sample.peak_memory_mb for row in group if row.sample.peak_memory_mb is not None]
         lines.append(
             [
                 label,
                 str(max(row.samples for row in group)),
-                f"{fmean(row.sample.seconds for row in group):.2f}",
+                f"{fmean(row.sample.seconds / row.samples for row in group):.2f}",
                 f"{fmean(row.metric_seconds for row in group):.2f}",
                 f"{max(memory):.0f}" if memory else "–",
             ]

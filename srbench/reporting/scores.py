@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from srbench.facts import MetricFacts, setting_label
-from srbench.reporting.ranking import Mark, marks
+from srbench.reporting.groups import direction
+from srbench.reporting.ranking import Mark, Ranking, rank
 from srbench.results import ResultTable
 
 _TERMINAL: dict[Mark, str] = {"": "", "best": "bold", "second": "underline"}
@@ -42,9 +43,9 @@ class Line:
     """NaN for a model with one answer."""
     cells: tuple[Cell, ...]
     """One a metric."""
-    pictures: int
+    images: int
     not_finite: int
-    """Pictures with a value that is not finite, which is in no mean."""
+    """Images with a value that is not finite, which is in no mean."""
 
     @property
     def label(self) -> str:
@@ -58,6 +59,8 @@ class Scores:
 
     metrics: tuple[MetricFacts, ...]
     lines: tuple[Line, ...]
+    rankings: tuple[Ranking, ...]
+    """One a metric: what the images say about its column."""
 
     def column(self, metric: str) -> list[Cell]:
         """The cells of a metric, one a line. Raises KeyError where it was not measured."""
@@ -71,18 +74,18 @@ def score(table: ResultTable, summary: pd.DataFrame, metrics: Sequence[MetricFac
     """Means, intervals and marks: of a table, its summary, and the facts of its metrics from the manifest."""
     settings = [(str(model), float(temperature)) for model, temperature in summary.index.tolist()]
     columns = []
-    for metric in metrics:
+    rankings = [rank(table.columns(metric.name), metric) for metric in metrics]
+    for metric, ranking in zip(metrics, rankings, strict=True):
         name = metric.name
-        found = marks(table.columns(name), metric)
         numbers = summary[[name, f"{name}_low", f"{name}_high"]].to_numpy(dtype=float).tolist()
-        cells = zip(numbers, found, strict=True)
+        cells = zip(numbers, ranking.marks, strict=True)
         columns.append([_cell(mean, low, high, mark, metric) for (mean, low, high), mark in cells])
     counts = zip(summary["n"].tolist(), summary["not_finite"].tolist(), strict=True)
     lines = [
         Line(*setting, tuple(cells), int(n), int(not_finite))
         for setting, cells, (n, not_finite) in zip(settings, zip(*columns, strict=True), counts, strict=True)
     ]
-    return Scores(tuple(metrics), tuple(lines))
+    return Scores(tuple(metrics), tuple(lines), tuple(rankings))
 
 
 def printed(value: float, metric: MetricFacts) -> str:
@@ -91,12 +94,22 @@ def printed(value: float, metric: MetricFacts) -> str:
 
 
 def header(metric: MetricFacts) -> str:
-    """Title and direction: ``LPIPS ↓``."""
-    return f"{metric.title} {'↑' if metric.higher_is_better else '↓'}"
+    """Title and direction: ``LPIPS ↓``; ``sigma``, which has none."""
+    return f"{metric.title} {('', '↑', '↓')[direction(metric)]}".rstrip()
+
+
+def p_text(value: float) -> str:
+    """A p value: ``0.031``, ``< 0.001``."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def joined(names: Sequence[str]) -> str:
+    """Names in a sentence: ``a, b and c``; nothing of none."""
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
 def terminal_table(scores: Scores) -> Table:
-    """The table for the terminal: best bold, second underlined, without the intervals."""
+    """The table for the terminal: the best bold, the next underlined, without the intervals."""
     table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, header_style="")
     table.add_column("model", no_wrap=True)
     for metric in scores.metrics:
@@ -105,7 +118,7 @@ def terminal_table(scores: Scores) -> Table:
     table.add_column("n", justify="right", no_wrap=True)
     for line in scores.lines:
         cells = [Text(cell.text, _TERMINAL[cell.mark]) for cell in line.cells]
-        table.add_row(Text(line.label), *cells, str(line.pictures))
+        table.add_row(Text(line.label), *cells, str(line.images))
     return table
 
 

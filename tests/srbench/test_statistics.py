@@ -8,8 +8,9 @@ from statistics import NormalDist, fmean
 
 import numpy as np
 import pytest
+from scipy.stats import permutation_test, ttest_1samp
 
-from srbench.statistics import FEWEST_PICTURES, holm, mean_interval, paired_p_value
+from srbench.statistics import fewest_images, holm, mean_interval, paired_p_value, paired_p_values, smallest_difference
 
 DARWIN = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
 """Heights of cross-fertilised minus self-fertilised maize in eighths of an inch: Fisher 1935, section 17 and 21."""
@@ -83,14 +84,43 @@ def test_exact_test_by_enumeration(differences):
 def test_fishers_own_example():
     """Of the 32768 sums of Darwin's 15 differences 1726 are as large: p = 0.0527 (Fisher 1935, section 21)."""
     assert exact_p_value(DARWIN) == 1726 / 32768
-    assert paired_p_value(DARWIN) == pytest.approx(1726 / 32768, abs=0.006)
+    assert paired_p_value(DARWIN) == pytest.approx(1726 / 32768, abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [5, 9, 17, 18, 40])
+def test_many_columns_at_once_are_those_of_scipy_one_by_one(n):
+    random = np.random.default_rng(n)
+    differences = random.normal(0.3, 1, (n, 3))
+    holes = np.where(random.random((n, 3)) < 0.1, np.nan, differences)
+    for table in (differences, holes):
+        for column, p in zip(table.T, paired_p_values(table), strict=True):
+            column = column[np.isfinite(column)]
+            found = permutation_test((column,), np.mean, permutation_type="samples", n_resamples=99_999, rng=1)
+            exact = len(column) <= 16 and n <= 17
+            assert p == pytest.approx(found.pvalue, abs=1e-12 if exact else 0.006)
+
+
+def test_the_smallest_difference_is_where_the_verdict_turns():
+    """Differences of that mean, scattered alike, have p about 0.05 / tests; by the t test exactly that."""
+    scattered = np.random.default_rng(4).normal(0, 1, 30)
+    scattered -= scattered.mean()
+    for tests in (1, 10):
+        smallest = smallest_difference(scattered, tests)
+        assert ttest_1samp(scattered + smallest, 0).pvalue == pytest.approx(0.05 / tests)
+        assert (
+            paired_p_value(scattered + 1.1 * smallest) * tests
+            < 0.05
+            < paired_p_value(scattered + 0.9 * smallest) * tests
+        )
+    assert math.isnan(smallest_difference(scattered[:5], 1))
 
 
 def test_no_difference_and_too_few():
     assert paired_p_value([0.0] * 20) == 1
     assert paired_p_value([]) == paired_p_value([3.0]) == paired_p_value([3.0, math.inf]) == 1
-    smallest = [paired_p_value([1.0] * n) < 0.05 for n in range(2, 10)]
-    assert smallest.index(True) + 2 == FEWEST_PICTURES
+    for tests in (1, 3, 36):
+        smallest = [tests * paired_p_value([1.0] * n) < 0.05 for n in range(1, 17)]
+        assert smallest.index(True) + 1 == fewest_images(tests)
 
 
 def test_p_is_the_rate_of_false_findings():

@@ -1,43 +1,17 @@
 // The page: what is chosen, and everything that shows it. The address carries the choice, so it can be sent to others.
 
-const { metrics, settings, maps, columns, pictures } = JSON.parse(document.getElementById("data").textContent);
+const { metrics, settings, maps, columns, pictures, opening } = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const FLICKER_MS = 500; // two changes a second stay below what may cause seizures
 const root = document.querySelector(".viewer");
 const SHOWN_TEMPERATURE = 0.8; // at first, or the nearest to it: what the SRFlow paper reports
 const slots = makeSlots();
 const chosen = { picture: 0, a: 0, b: slots.findLast((slot) => !columns[slot[0]].sample)[0], metric: 0, map: "" };
+const byGroup = [...metrics.keys()].sort((left, right) => metrics[left].group_place - metrics[right].group_place);
 const metricSelects = document.querySelectorAll("select.metric");
 let flickering = 0;
 
 const viewer = new Viewer(root, $("stage"), $("divider"), () => writeAddress());
-
-// --- the address: #image=NAME&a=COLUMN&b=COLUMN, and the window where it is zoomed
-
-let writing = 0;
-
-function writeAddress() {
-  clearTimeout(writing);
-  writing = setTimeout(() => {
-    const parts = { image: pictures[chosen.picture].name, a: columns[chosen.a].id, b: columns[chosen.b].id };
-    if (chosen.map) parts.map = chosen.map;
-    if (viewer.zoom > 1) Object.assign(parts, { x: viewer.x.toFixed(4), y: viewer.y.toFixed(4), zoom: viewer.zoom.toFixed(3) });
-    history.replaceState(null, "", `#${new URLSearchParams(parts)}`);
-  }, 150);
-}
-
-/** Follows the address; says whether it names a picture. */
-function readAddress() {
-  const parts = new URLSearchParams(location.hash.slice(1));
-  if (!parts.has("image")) return false;
-  const place = (list, name, value) => list.findIndex((item) => item[name] === value);
-  const found = { picture: place(pictures, "name", parts.get("image")), a: place(columns, "id", parts.get("a")), b: place(columns, "id", parts.get("b")) };
-  choose(Object.fromEntries(Object.entries(found).filter(([, index]) => index >= 0)));
-  if (parts.has("map")) chooseMap(parts.get("map"));
-  const [x, y, zoom] = ["x", "y", "zoom"].map((name) => Number(parts.get(name)));
-  if (zoom > 1) viewer.look(x, y, zoom);
-  return true;
-}
 
 // --- slots: places among the tiles. One holds a sample of a model at all temperatures; the shown one comes first
 
@@ -75,6 +49,15 @@ function chooseMetric(metric) {
   for (const select of metricSelects) select.value = metric;
   renderPictures();
   renderTiles(pictures[chosen.picture]);
+  writeAddress();
+}
+
+/** What the page shows at first: the image and the window in which the two leading models differ most. */
+function open() {
+  const { image, a, b, x, y, zoom } = opening;
+  choose({ picture: pictures.findIndex((picture) => picture.name === image), a, b });
+  viewer.look(x, y, zoom);
+  clearTimeout(writing); // nobody chose it
 }
 
 /** Shows maps of a kind instead of pictures, where there are any. */
@@ -195,19 +178,20 @@ function renderScores(picture) {
   const measured = [...settings.keys()].filter((setting) => picture.values[setting]);
   const means = metrics.map((_, place) => measured.map((setting) => mean(picture.values[setting][place])));
   const marks = means.map((values, place) => bestMarks(values, metrics[place]));
+  const cellsOf = (make) => byGroup.map((place) => make(metrics[place], place));
   const rows = [];
   for (const [line, setting] of measured.entries()) {
     const values = picture.values[setting];
     const samples = Math.max(...values.map((value) => (Array.isArray(value) ? value.length : 1)));
-    const cells = metrics.map((metric, place) => scoreCell(means[place][line], metric, marks[place][line]));
+    const cells = cellsOf((metric, place) => scoreCell(means[place][line], metric, marks[place][line]));
     rows.push(scoreRow(setting, samples > 1 ? `mean of ${samples}` : "", samples > 1 ? null : 0, cells));
     const open = samples > 1 && ["a", "b"].some((side) => columns[chosen[side]].setting === setting);
     for (let sample = 0; open && sample < samples; sample += 1) {
-      const own = metrics.map((metric, place) => scoreCell(Array.isArray(values[place]) ? values[place][sample] : null, metric));
+      const own = cellsOf((metric, place) => scoreCell(Array.isArray(values[place]) ? values[place][sample] : null, metric));
       rows.push(scoreRow(setting, `sample ${sample + 1}`, sample, own));
     }
   }
-  fillTable($("scores"), [["model"], ...metrics.map((metric) => [titleOf(metric), metric.higher_is_better ? 1 : -1])], rows);
+  fillTable($("scores"), [["model"], ...cellsOf((metric) => [titleOf(metric), metric.direction])], rows);
 }
 
 function scoreRow(setting, detail, sample, cells) {
@@ -227,8 +211,7 @@ function renderPictures() {
     const link = element("a", { href: `#${new URLSearchParams({ image: picture.name })}` }, picture.name);
     return element("tr", {}, element("th", { scope: "row" }, link), ...values.map((value, at) => scoreCell(value, metric, marks[at])));
   });
-  const better = metric.higher_is_better ? 1 : -1;
-  fillTable($("per-picture"), [["picture"], ...settings.map((label) => [label, better])], rows);
+  fillTable($("per-picture"), [["image"], ...settings.map((label) => [label, metric.direction])], rows);
   filterPictures();
 }
 
@@ -266,7 +249,7 @@ function filterPictures() {
   const shown = new Set(pictures.filter(matches).map((picture) => picture.name));
   pictures.forEach((picture, index) => { $("list").children[index].hidden = !shown.has(picture.name); });
   for (const row of $("per-picture").tBodies[0].rows) row.hidden = !shown.has(row.cells[0].textContent);
-  $("found").textContent = shown.size === pictures.length ? `${pictures.length} pictures` : `${shown.size} of ${pictures.length}`;
+  $("found").textContent = shown.size === pictures.length ? `${pictures.length} images` : `${shown.size} of ${pictures.length}`;
 }
 
 /** The next picture that the filter lets through, after the last the first again; null where there is none. */
@@ -295,11 +278,34 @@ function flicker() {
   flickering = flickering ? 0 : setInterval(() => { root.classList.toggle("shows-a"); root.classList.toggle("shows-b"); }, FLICKER_MS);
   if (flickering) root.classList.add("flicker", "shows-a");
   $("flicker").setAttribute("aria-pressed", flickering !== 0);
+  writeAddress();
+}
+
+/** Shows |A - B| four times as bright instead of the two, or these again. */
+function setDifference(shown) {
+  root.classList.toggle("difference", shown);
+  $("difference").setAttribute("aria-pressed", shown);
+  writeAddress();
+}
+
+function differ() {
+  setDifference(!root.classList.contains("difference"));
+}
+
+function explainKeys() {
+  const keys = root.querySelector(".keys");
+  keys.open = !keys.open;
+  if (keys.open) keys.querySelector("summary").focus();
+}
+
+async function copyLink() {
+  await copyText(location.href.replace(/#.*$/, "") + addressPart());
+  say("Link copied.");
 }
 
 const PAN = 0.1; // of the window, a key press
 const KEYS = {
-  ArrowLeft: () => turn(-1), ArrowRight: () => turn(1), x: swap, f: flicker, m: nextMap,
+  ArrowLeft: () => turn(-1), ArrowRight: () => turn(1), x: swap, f: flicker, m: nextMap, d: differ, "?": explainKeys,
   "+": () => viewer.step(true), "=": () => viewer.step(true), "-": () => viewer.step(false), 0: () => viewer.look(0.5, 0.5, 1),
 };
 const SHIFTED_KEYS = {
@@ -328,6 +334,9 @@ function wire() {
   $("next").addEventListener("click", () => turn(1));
   $("swap").addEventListener("click", swap);
   $("flicker").addEventListener("click", flicker);
+  $("difference").addEventListener("click", differ);
+  $("copy-link").addEventListener("click", copyLink);
+  $("save-figure").addEventListener("click", saveFigure);
   $("map").addEventListener("change", () => chooseMap($("map").value));
   $("zoom-in").addEventListener("click", () => viewer.step(true));
   $("zoom-out").addEventListener("click", () => viewer.step(false));
@@ -365,4 +374,6 @@ makeList();
 wire();
 renderPictures();
 render();
-readAddress();
+for (const table of document.querySelectorAll("table.sortable")) table.closest(".scroll").after(copyButtons(table));
+if (readAddress()) $("compare").scrollIntoView();
+else if (opening) open();

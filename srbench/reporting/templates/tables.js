@@ -27,6 +27,11 @@ function compareKeys(left, right) {
   return left === right ? 0 : left - right;
 }
 
+/** The headers of the columns: the last row of the head, beneath that of their groups. */
+function headersOf(table) {
+  return [...(table.tHead?.rows[table.tHead.rows.length - 1].cells ?? [])];
+}
+
 /** Sorts the rows of a table by one column, upwards or downwards; equal rows keep their order, empty cells end last. */
 function sortRows(table, column, upwards) {
   const body = table.tBodies[0];
@@ -35,14 +40,14 @@ function sortRows(table, column, upwards) {
   const empty = keyed.filter(([key]) => Number.isNaN(key));
   filled.sort(([left], [right]) => (upwards ? compareKeys(left, right) : compareKeys(right, left)));
   body.append(...[...filled, ...empty].map(([, row]) => row));
-  for (const [place, header] of [...table.tHead.rows[0].cells].entries()) {
+  for (const [place, header] of headersOf(table).entries()) {
     header.setAttribute("aria-sort", place !== column ? "none" : upwards ? "ascending" : "descending");
   }
 }
 
 /** Lets every header of a table sort it: the best first, the other way with the next click. */
 function makeSortable(table) {
-  for (const header of table.tHead.rows[0].cells) header.setAttribute("aria-sort", "none");
+  for (const header of headersOf(table)) header.setAttribute("aria-sort", "none");
   table.addEventListener("click", (event) => {
     const header = event.target.closest("thead button")?.parentElement;
     if (!header) return;
@@ -53,7 +58,7 @@ function makeSortable(table) {
 
 /** Replaces the content of a table and keeps the order that its reader chose. Headers: [text, better] pairs. */
 function fillTable(table, headers, rows) {
-  const sorted = [...(table.tHead?.rows[0].cells ?? [])].find((cell) => cell.ariaSort && cell.ariaSort !== "none");
+  const sorted = headersOf(table).find((cell) => cell.ariaSort && cell.ariaSort !== "none");
   const cells = headers.map(([text, better]) =>
     element("th", { scope: "col", "data-better": better ?? null, "aria-sort": "none" }, element("button", { type: "button" }, text)));
   table.replaceChildren(element("thead", {}, element("tr", {}, ...cells)), element("tbody", {}, ...rows));
@@ -79,14 +84,14 @@ function scoreCell(value, metric, mark = null) {
 }
 
 function titleOf(metric) {
-  return `${metric.title} ${metric.higher_is_better ? "↑" : "↓"}`;
+  return `${metric.title} ${["↓", "", "↑"][metric.direction + 1]}`.trimEnd();
 }
 
 /** The tag of the best of some values ("b"), as printed; none where all are equal. What is not finite never wins. */
 function bestMarks(values, metric) {
-  const better = metric.higher_is_better ? 1 : -1;
-  const numbers = values.map((value) => (typeof value === "number" ? better * Number(printed(value, metric)) : NaN));
-  const ranked = numbers.filter((number) => !Number.isNaN(number) && !(better > 0 && number === 0));
+  const better = metric.direction;
+  const numbers = values.map((value) => (better && typeof value === "number" ? better * Number(printed(value, metric)) : NaN));
+  const ranked = numbers.filter((number) => !Number.isNaN(number));
   const best = Math.max(...ranked);
   const differ = ranked.length > 1 && ranked.some((number) => number !== best);
   return numbers.map((number) => (differ && number === best ? "b" : null));

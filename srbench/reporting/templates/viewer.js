@@ -68,6 +68,7 @@ class Viewer {
     this.root.style.setProperty("--split", `${this.split * 100}%`);
     this.divider.setAttribute("aria-valuenow", percent);
     this.divider.setAttribute("aria-valuetext", `${percent} % A, ${100 - percent} % B`);
+    this.changed();
   }
 
   dividerKey(event) {

@@ -43,7 +43,14 @@ def test_differences_by_hand(run):
     assert (lpips.low, lpips.high) == pytest.approx(mean_interval(differences), abs=1e-4)
     assert lpips.p == pytest.approx(paired_p_value(differences))
     assert lpips.outcomes == (sum(d < 0 for d in differences), 0, sum(d > 0 for d in differences)), "lower is better"
-    assert (psnr.p_holm, lpips.p_holm) == pytest.approx((2 * psnr.p, max(2 * psnr.p, lpips.p)))
+    assert psnr.p_holm == pytest.approx(3 * psnr.p), "three rows are three pairs"
+    assert (psnr.fewest, lpips.smallest > abs(lpips.mean)) == (7, True)
+    assert lpips.effect == pytest.approx(np.mean(differences) / np.std(differences, ddof=1))
+    assert (math.isnan(psnr.effect), comparison.verdict(psnr), comparison.verdict(lpips)) == (
+        True,
+        "flow τ=0.5",
+        "undecided",
+    )
     assert (psnr.better, lpips.better) == (1, 0)
 
 
@@ -69,11 +76,11 @@ def test_values_that_are_not_finite_are_left_out_and_said(make_run, srbench):
     run = make_run("run", {("m", None): values(), ("n", None): odd})
     _, (comparison,) = compare_models(run, "n", "m")
     psnr, lpips = comparison.differences
-    assert (psnr.left_out, len(psnr.by_picture), sum(psnr.outcomes)) == (1, 11, 11)
-    assert (lpips.left_out, len(lpips.by_picture)) == (1, 11)
+    assert (psnr.left_out, len(psnr.by_image), sum(psnr.outcomes)) == (1, 11, 11)
+    assert (lpips.left_out, len(lpips.by_image)) == (1, 11)
     assert srbench("compare", "n", "m", "--run", run).exit_code == 0
     text = (run / "compare" / "n-m" / "compare.md").read_text()
-    assert "> Pictures left out, because a value is not finite: PSNR 1, LPIPS 1.\n" in text
+    assert "> Images left out, because a value is not finite: PSNR 1, LPIPS 1.\n" in text
 
 
 def test_what_is_written_and_shown(run, srbench):
@@ -81,9 +88,11 @@ def test_what_is_written_and_shown(run, srbench):
     assert found.exit_code == 0, found.output
     folder = run / "compare" / "flow-t0.5-m"
     assert found.output.splitlines()[-1] == str(folder / "compare.md")
-    assert re.search(r"PSNR ↑ .*2\.00 .*<.*0\.001 .*12 +0 +0 +12 +flow τ=0\.5", found.output)
+    assert re.search(r"PSNR ↑ .*2\.00 .* 0\.001 .*12 +0 +0 +12 +flow τ=0\.5", found.output)
+    said = "flow τ=0.5 is better in PSNR; LPIPS is undecided."
+    assert said in found.output.splitlines()
     text = (folder / "compare.md").read_text()
-    assert "# flow τ=0.5 against m\n" in text
+    assert text.startswith(f"# flow τ=0.5 against m\n\n**{said}**\n")
     largest = sorted(range(12), key=lambda k: -abs(0.01 + NOISE[k]))[:4]
     assert re.findall(r"!\[(.*)\]", text) == [NAMES[k] for k in largest], "largest in LPIPS"
     assert sorted(path.stem for path in folder.glob("*.png")) == sorted(NAMES[k] for k in largest)
@@ -91,7 +100,10 @@ def test_what_is_written_and_shown(run, srbench):
         columns = np.asarray(strip)[16 + 46 + 246 + 120, 16 + 120 :: 252][:, 0].tolist()
     assert columns == [20, 70, 71], "LR, two samples of A; B and HR in the next row"
     html = MarkdownIt("commonmark").enable("table").render(text)
-    assert html.count("<table>") == 2
+    assert html.count("<table>") == 3
+    by_image = text[text.index("## Image by image") :]
+    order = sorted(range(12), key=lambda k: 0.01 + NOISE[k])
+    assert re.findall(r"\| (picture \d\d) ", by_image) == [NAMES[k] for k in order], "where A is better first"
     assert html.count("<img ") == 4
 
 

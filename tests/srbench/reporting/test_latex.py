@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -7,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from srbench.facts import FORMAT, Manifest, MetricFacts, Protocol, Setting
-from srbench.reporting.latex import escape, latex_table
+from srbench.reporting.latex import _display_name, escape, latex_table
 from srbench.reporting.scores import score
 from srbench.results import ResultTable
 
@@ -23,7 +24,7 @@ MANIFEST = Manifest(FORMAT, PROTOCOL, IMAGES, tuple(METRICS), (), (Setting("m", 
 
 @pytest.fixture
 def made(make_row):
-    def call(metrics):
+    def call(metrics, intervals=False):
         rows = [
             make_row(name, 0.5 if k else None, str(image), {
                 m.name: [20.0 + k + image**2 / 9] if m.higher_is_better else [0.5 + k / 10 + image**2 / 90]
@@ -33,7 +34,7 @@ def made(make_row):
             for image in range(8)
         ]  # fmt: skip
         results = ResultTable.from_rows(rows, tuple(metric.name for metric in metrics))
-        return latex_table(score(results, results.summary(), metrics), MANIFEST)
+        return latex_table(score(results, results.summary(), metrics), MANIFEST, intervals=intervals)
 
     return call
 
@@ -43,17 +44,41 @@ def table(made):
     return made(METRICS)
 
 
-def test_marks_arrows_intervals_and_protocol(table):
+def test_marks_arrows_intervals_and_protocol(made):
+    table = made(METRICS, intervals=True)
     lines = table.splitlines()
     assert r"model & PSNR $\uparrow$ & LPIPS\_x $\downarrow$ & $n$ \\" in lines
-    assert r"plain $\tau$=0.5 & \textbf{24.94} & 0.994 & 8 \\" in lines, "higher is better"
-    first = lines.index(next(line for line in lines if line.startswith(r"50\% of\_it")))
+    assert r"\raggedright plain $\tau$=0.5 & \textbf{24.94} & 0.994 & 8 \\" in lines, "higher is better"
+    first = lines.index(next(line for line in lines if line.startswith(r"\raggedright 50\% of\_it")))
     assert lines[first].endswith(r" & 21.94 & \textbf{0.694} & 8 \\"), "lower is better"
     assert lines[first + 1].count("textendash") == 2
     assert "% LPIPS-X|v1: a b" in lines
+    assert r"\label{tab:my-photos-more-x8-intervals}" in lines
     assert (
         r"my\_photos \& more, 8 images, the central 64 $\times$ 64 of each, LR made from HR; protocol srflow@1" in table
     )
+
+
+def test_without_intervals_a_row_is_a_line(table, made):
+    lines = table.splitlines()
+    rows = lines[lines.index(r"\midrule") + 1 : lines.index(r"\bottomrule")]
+    assert len(rows) == len(NAMES)
+    assert r"\label{tab:my-photos-more-x8}" in lines
+    assert "scriptsize" not in table
+    for text in (table, made(METRICS, intervals=True)):
+        assert "resizebox" not in text
+        assert r"\textbf{Bold}: the best mean, and every row not distinguishable from it; \underline{und" in text
+
+
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [
+        ("srflow τ=0.8", "SRFlow τ=0.8"), ("esrgan+consistent", "ESRGAN+consistent"), ("bicubic", "Bicubic"),
+        ("real-esrgan", "Real-ESRGAN"), ("srflow-mine", "srflow-mine"), ("hats", "hats"), ("My srflow", "My srflow"),
+    ],
+)  # fmt: skip
+def test_models_are_named_as_papers_do(label, shown):
+    assert _display_name(label) == shown
 
 
 def test_a_wide_table_takes_both_columns_of_a_paper(table, made):
@@ -64,19 +89,23 @@ def test_a_wide_table_takes_both_columns_of_a_paper(table, made):
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
+@pytest.mark.parametrize("intervals", [False, True])
 @pytest.mark.parametrize("copies", [1, 4])
-def test_it_compiles(copies, tmp_path, made):
+def test_it_compiles_in_a_paper_of_two_columns(copies, intervals, tmp_path, made):
     metrics = [replace(metric, name=f"{metric.name}{k}") for metric in METRICS for k in range(copies)]
-    (tmp_path / "table.tex").write_text(made(metrics))
+    (tmp_path / "table.tex").write_text(made(metrics, intervals))
     document = (
-        r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{booktabs,graphicx}"
-        r"\begin{document}\input{table}\end{document}"
-    )
+        r"\documentclass[10pt,twocolumn,letterpaper]{article}\usepackage[T1]{fontenc}\usepackage{booktabs}"
+        r"\setlength{\textwidth}{6.875in}\setlength{\columnsep}{0.3125in}\setlength{\oddsidemargin}{-0.1875in}"
+        r"\begin{document}Table~\ref{LABEL}.\input{table}\end{document}"
+    ).replace("LABEL", re.search(r"label{(.*)}", made(metrics, intervals))[1])
     (tmp_path / "paper.tex").write_text(document)
     command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "paper.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=60)
+    for _ in range(2):  # the second time it knows the number of the table
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=60)
     assert done.returncode == 0, done.stdout[-2000:]
     assert "Overfull" not in done.stdout
+    assert "Warning" not in done.stdout, done.stdout
     assert "Missing character" not in done.stdout
 
 

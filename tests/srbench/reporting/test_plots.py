@@ -45,10 +45,10 @@ def rows(make_row):
 
 @pytest.fixture
 def written(tmp_path):
-    def call(rows, metrics=METRICS, models=(), folder="run"):
+    def call(rows, metrics=METRICS, models=(), folder="run", baseline=0):
         table = ResultTable.from_rows(rows, tuple(metric.name for metric in metrics))
         out = ReportFolder(tmp_path / folder)
-        plots = write_plots(score(table, table.summary(), metrics), table, rows, models, out)
+        plots = write_plots(score(table, table.summary(), metrics), table, models, out, baseline)
         out.finish()
         files = {path.name: path.read_text() for path in (tmp_path / folder / "plots").iterdir()}
         assert sorted(files) == sorted(plot.file for plot in plots)
@@ -60,11 +60,55 @@ def written(tmp_path):
 
 
 def test_what_is_plotted(written, rows):
-    every = {"plane.svg", "consistency.svg", "distributions.svg", "speed.svg", "temperature.svg"}
+    every = {"differences.svg", "plane.svg", "consistency.svg", "distributions.svg", "temperature.svg"}
     assert set(written(rows(("m", None), ("flow", 0.0), ("flow", 0.8)))) == every
     assert set(written(rows(("m", None), ("flow", 0.8)))) == every - {"temperature.svg"}, "the old one is removed"
     assert set(written(rows(("m", None)))) == {"distributions.svg"}, "one model has nothing to be compared with"
-    assert set(written(rows(("m", None), ("n", None)), METRICS[2:])) == {"distributions.svg"}
+    assert set(written(rows(("m", None), ("n", None)), METRICS[2:])) == {"distributions.svg"}, "no difference to show"
+    assert set(written(rows(("m", None), ("flow", 0.8), pictures=1))) == every - {
+        "temperature.svg",
+        "distributions.svg",
+    }
+
+
+def axes_of(text):
+    return len(re.findall(r'<g id="axes_\d+">', text))
+
+
+def test_panels_in_which_nothing_differs_are_dropped(written, rows):
+    files = written(rows(("m", None), ("flow", 0.0), ("flow", 0.8)))
+    assert axes_of(files["differences.svg"]) == 2, "LR-PSNR is the same of all"
+    assert axes_of(files["temperature.svg"]) == 2
+    assert axes_of(files["distributions.svg"]) == 3
+
+
+def test_differences_are_filled_where_the_images_decide(written, rows):
+    def filled(pictures):
+        metrics = METRICS[:1]
+        text = written(rows(("m", None), ("n", None), pictures=pictures), metrics)["differences.svg"]
+        return "fill: #d55e00" in text
+
+    assert filled(6)
+    assert not filled(5), "hollow: five images decide nothing"
+
+
+def test_the_baseline_is_chosen(written, rows):
+    measured = rows(("m", None), ("n", None), ("flow", 0.8))
+    first, last = written(measured), written(measured, baseline=2)
+    assert first["differences.svg"] != last["differences.svg"]
+    assert first["plane.svg"] == last["plane.svg"]
+
+
+def test_plots_are_transparent_themed_and_legible(written, rows):
+    for text in written(
+        rows(("m", None), ("flow", 0.0), ("flow", 0.8)), models=[model("m", {"l1": [2.0, 1.0]})]
+    ).values():
+        assert "fill: #ffffff" not in text
+        assert "@media (prefers-color-scheme: dark)" in text
+        scales = [float(scale) for scale in re.findall(r"scale\((0\.\d+) -", text)]
+        sizes = {round(scale * 100 * 4 / 3, 1) for scale in scales}  # glyphs are drawn at 100 points
+        assert sizes
+        assert min(sizes) >= 11, "pixels"
 
 
 def test_the_same_bytes_whatever_the_users_settings(written, rows):

@@ -1,23 +1,35 @@
+"""The one rule of significance, as every table and comparison applies it."""
+
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binom
 
-from srbench.facts import MetricFacts
-from srbench.reporting.ranking import marks
+from srbench.facts import MetricFacts, setting_folder
+from srbench.reporting.compare import compare_models
+from srbench.reporting.merge import read_runs
+from srbench.reporting.ranking import rank
+from srbench.reporting.scores import header, score
 
 UP, DOWN = (MetricFacts("m", "m", "M", up, "", 2, "", "M", "0") for up in (True, False))
-PICTURES = np.random.default_rng(0).normal(0, 3, 20)
-"""How much easier than the mean every picture is: far more than the models differ."""
+SIGMA = MetricFacts("sigma", "sigma", "sigma", True, "grey levels", 2, "", "SIGMA", "0")
+EASE = np.random.default_rng(0).normal(0, 3, 20)
+"""How much easier than the mean every image is: far more than the models differ."""
 NOISE = np.random.default_rng(1).normal(0, 0.5, 20)
 
 
 def rows(*means):
-    """Rows whose values differ from picture to picture, but from each other by the same everywhere."""
-    return [pd.Series(mean + PICTURES, index=range(20)) for mean in means]
+    """Rows whose values differ from image to image, but from each other by the same everywhere."""
+    return [pd.Series(mean + EASE, index=range(20)) for mean in means]
+
+
+def marks(columns, metric):
+    return list(rank(columns, metric).marks)
 
 
 @pytest.mark.parametrize(
@@ -26,11 +38,11 @@ def rows(*means):
         ([1, 3, 2], UP, ["", "best", "second"]),
         ([1, 3, 2], DOWN, ["best", "", "second"]),
         ([-2, 1, 3], DOWN, ["best", "second", ""]),
-        ([1, 3], UP, ["", "best"]),
-        ([1, 3, 3], UP, ["", "second", "second"]),
+        ([1, 3], UP, ["second", "best"]),
+        ([1, 3, 3], UP, ["second", "best", "best"]),
         ([2, 2], UP, ["", ""]),
-        ([3, 2, 2, 1], UP, ["best", "", "", ""]),
-        ([3, 3, 3, 1], UP, ["", "", "", ""]),
+        ([3, 2, 2, 1], UP, ["best", "second", "second", ""]),
+        ([3, 3, 3, 1], UP, ["best", "best", "best", "second"]),
         ([5], UP, [""]),
     ],
 )
@@ -38,19 +50,22 @@ def test_marks(means, metric, expected):
     assert marks(rows(*means), metric) == expected
 
 
-def test_a_difference_that_is_noise_is_no_rank():
-    base = pd.Series(PICTURES)
+def test_a_difference_that_is_noise_is_undecided():
+    base = pd.Series(EASE)
     noisy = base + NOISE - NOISE.mean() + 0.1
     assert noisy.mean() > base.mean()
-    assert marks([base, noisy], UP) == ["", ""]
-    assert marks([base, noisy, base - 1], UP) == ["second", "second", ""]
-    assert marks([base, noisy + 0.4], UP) == ["", "best"]
+    assert not rank([base, noisy], UP).is_decided
+    assert marks([base, noisy, base - 1], UP) == ["best", "best", "second"]
+    assert marks([base, noisy + 0.4], UP) == ["second", "best"]
 
 
-def test_five_pictures_support_nothing():
-    few = [row[:5] for row in rows(1, 9)]
-    assert marks(few, UP) == ["", ""]
-    assert marks([row[:6] for row in rows(1, 9)], UP) == ["", "best"]
+@pytest.mark.parametrize("models", [2, 3, 4, 9])
+def test_the_least_number_of_images_at_which_a_verdict_is_possible(models):
+    """By Holm's correction for all pairs: 2 / 2^n times the number of pairs has to be below 0.05."""
+    fewest = rank(rows(*range(models)), UP).fewest
+    assert fewest == {2: 6, 3: 7, 4: 8, 9: 11}[models]
+    assert not rank([row[: fewest - 1] for row in rows(*range(models))], UP).better.any()
+    assert rank([row[:fewest] for row in rows(*range(models))], UP).is_decided
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
@@ -58,21 +73,107 @@ def test_five_pictures_support_nothing():
 def test_values_that_are_not_finite_never_win(value, metric):
     one, two, three = rows(1, 2, 3)
     best = one if metric is DOWN else three
-    assert marks([best.where(best.index != 4, value), two], metric) == ["", ""]
+    partly = best.where(best.index != 4, value)
+    assert marks([partly, two], metric) == ["", ""]
+    assert rank([partly, two], metric).better[0, 1] == 1, "on the other images it is better, as compare says"
     all_of_them = pd.Series(value, index=range(20))
-    expected = ["", "best", ""] if metric is DOWN else ["", "", "best"]
+    expected = ["", "best", "second"] if metric is DOWN else ["", "second", "best"]
     assert marks([all_of_them, one, two], metric) == expected
 
 
-def test_one_answer_has_no_spread_to_be_ranked_by():
-    zero, four, five = rows(0, 4, 5)
-    zero = zero * 0
-    assert marks([zero, zero, four.abs() + 1], UP) == ["", "", ""], "a single row has nothing to beat"
-    assert marks([zero, four, five], UP) == ["", "", "best"]
-    assert marks([zero, four + 20, five + 20], DOWN) == ["best", "second", ""], "an error of zero is the best there is"
+def test_diversity_has_no_direction():
+    found = rank(rows(1, 3), SIGMA)
+    assert (found.marks, found.leader, found.better.any()) == (("", ""), None, False)
+    assert found.p[0, 1] < 0.001
+    assert (header(SIGMA), header(UP), header(DOWN)) == ("sigma", "M ↑", "M ↓")
 
 
-def test_rows_are_compared_on_the_pictures_both_have():
+def test_rows_are_compared_on_the_images_both_have():
     hard, easy = rows(5, 4)
-    assert marks([hard[:12], easy], UP) == ["best", ""]
+    assert marks([hard[:12], easy], UP) == ["best", "second"]
     assert marks([hard[:12], easy[12:]], UP) == ["", ""]
+    worst = [EASE.argmin()]
+    found = rank([hard[worst * 1].reindex(range(20)[:12]).fillna(hard), easy], UP)
+    assert found.leader == 0, "who is beaten on common images does not lead, whatever the means are"
+
+
+VALUES = [-1.0, 0.0, 0.25, 1.0, 3.0, 3.0, 3.0, math.nan, math.inf]
+"""Few, so that there are many ties."""
+
+
+@pytest.mark.parametrize("odd", [7, 9], ids=["finite", "with holes"])
+@pytest.mark.parametrize("n", range(1, 31))
+def test_what_holds_for_any_column(n, odd):
+    """Ties, holes and any number of images from 1 to 30."""
+    random = np.random.default_rng(n)
+    for models in range(1, 6):
+        shifts = random.choice([0.0, 0.0, 4.0], (models, 1))
+        _holds_for((random.choice(VALUES[:odd], (models, n)) + shifts).tolist())
+
+
+def _holds_for(values):
+    columns = [pd.Series(column) for column in values]
+    up = rank(columns, UP)
+    assert (up.better == -up.better.T).all()
+    assert (up.p_holm >= up.p - 1e-12).all()
+    assert ((up.better != 0) <= (up.p_holm < 0.05)).all()
+    down = rank([-column for column in columns], DOWN)
+    assert down.marks == up.marks, "lower is better is higher is better of the opposite"
+    assert (down.better == up.better).all()
+    turned = rank(columns[::-1], UP)
+    assert (turned.better == up.better[::-1, ::-1]).all(), "the order of rows decides nothing"
+    if len(values[0]) < up.fewest:
+        assert not up.better.any()
+    finite = [place for place, column in enumerate(values) if np.isfinite(column).all()]
+    for place, mark in enumerate(up.marks):
+        assert not mark or place in finite
+    if up.is_decided:
+        for place in finite:
+            assert (up.marks[place] == "best") == (up.better[up.leader, place] == 0)
+        assert up.marks[up.leader] == "best"
+        assert "second" in up.marks
+
+
+def test_false_verdicts_are_at_most_one_in_twenty_columns_under_no_difference():
+    random, found, tried = np.random.default_rng(7), 0, 0
+    for n in range(1, 31):
+        for models in (2, 3, 4, 6) * 4:
+            ease = random.normal(0, 3, n)
+            columns = [pd.Series(ease + random.standard_t(3, n)) for _ in range(models)]
+            found += bool(rank(columns, UP).better.any())
+            tried += 1
+    assert 0 < found <= binom.ppf(0.99, tried, 0.05)
+
+
+def test_report_and_compare_never_disagree(make_run):
+    """200 random runs: every mark against the verdict of compare for the leader and that row."""
+    random, decided, undecided = np.random.default_rng(3), 0, 0
+    for number in range(200):
+        n, models = int(random.integers(1, 13)), int(random.integers(2, 5))
+        ease, gaps = random.normal(25, 4, n), random.normal(0, 0.6, models)
+        run = make_run(f"run{number}", {
+            (f"m{k}", None): {str(i): (ease[i] + gaps[k] + random.normal(0, 0.4), _odd(random)) for i in range(n)}
+            for k in range(models)
+        })  # fmt: skip
+        measurements = read_runs([run])
+        table = measurements.table()
+        scores = score(table, table.summary(), measurements.manifest.metrics)
+        names = [setting_folder(line.model, None) for line in scores.lines]
+        for a, b in combinations(range(models), 2):
+            _, [comparison] = compare_models(run, names[a], names[b])
+            for place, (found, ranking) in enumerate(zip(comparison.differences, scores.rankings, strict=True)):
+                assert found.better == ranking.better[a, b]
+                if ranking.is_decided and ranking.leader in (a, b):
+                    other = b if ranking.leader == a else a
+                    if not np.isfinite(table.columns(found.metric.name)[other]).all():
+                        continue
+                    marked = scores.lines[other].cells[place].mark == "best"
+                    assert marked == (comparison.verdict(found) == "undecided")
+                    decided, undecided = decided + (not marked), undecided + marked
+    assert decided > 50
+    assert undecided > 20
+
+
+def _odd(random):
+    """An LPIPS, now and then none."""
+    return math.nan if random.random() < 0.02 else float(random.uniform(0.1, 0.5))

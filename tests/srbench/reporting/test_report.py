@@ -31,15 +31,19 @@ WEIGHTS = WeightsInfo("c0ffee" * 10, "CC0-1.0", "90 pictures | CPU", 1234567)
 SETTINGS = [("bicubic", None), ("flow", 0.5), ("flow", 0.9)]
 
 
+MANY = [*NAMES, "ginkgo", "hazel"]
+"""Enough for a verdict on three rows."""
+
+
 def values(temperature, place):
     if temperature is None:
         return {"psnr": [20.0 + place], "lpips": [0.4], "sigma": 0.0}
     return {"psnr": [19.0 + place, 21.0 + place], "lpips": [0.1 + temperature, 0.2 + temperature], "sigma": temperature}
 
 
-def all_rows():
+def all_rows(names=NAMES):
     """By setting and image."""
-    return {(model, t): {name: values(t, place) for place, name in enumerate(NAMES)} for model, t in SETTINGS}
+    return {(model, t): {name: values(t, place) for place, name in enumerate(names)} for model, t in SETTINGS}
 
 
 def of_images(names):
@@ -110,20 +114,35 @@ def test_a_model_made_consistent_is_marked(write_run):
     assert [note in text for text in texts] == [False, True]
 
 
-def test_the_table(run):
-    table = table_lines(report(run))
-    assert table["model"] == ["PSNR ↑", "LPIPS ↓", "sigma ↑", "n"]
-    assert table["bicubic"] == ["22.50", "**0.400**", "0.00", "6"], "all PSNR are equal: no mark"
-    assert table["flow τ=0.5"] == ["22.50", "<u>0.650</u>", "0.50", "6"]
-    assert table["flow τ=0.9"] == ["22.50", "1.050", "**0.90**", "6"]
+def test_the_table(write_run):
+    table = table_lines(report(write_run(all_rows(MANY), images=MANY)))
+    assert table["model"] == ["PSNR ↑", "LPIPS ↓", "sigma", "n"]
+    assert table["bicubic"] == ["23.50", "**0.400**", "0.00", "8"], "all PSNR are equal: undecided"
+    assert table["flow τ=0.5"] == ["23.50", "<u>0.650</u>", "0.50", "8"]
+    assert table["flow τ=0.9"] == ["23.50", "1.050", "0.90", "8"], "more temperature is no merit"
 
 
-def test_intervals_stand_beneath_their_means(run):
+def test_fewer_images_than_a_verdict_needs_are_said(run):
+    assert "> 3 rows need at least 7 images for a verdict: nothing is marked.\n" in report(run)
+
+
+def test_the_answer_comes_first(write_run):
+    text = report(write_run(all_rows(MANY), images=MANY))
+    assert text.splitlines()[2:5] == [
+        "Lowest LPIPS: bicubic at 0.400, ahead of flow τ=0.5 (0.650, p = 0.023).",
+        "Highest PSNR: bicubic at 23.50 dB, not distinguishable from flow τ=0.5 (23.50 dB, p = 1.000) and "
+        "flow τ=0.9 (23.50 dB, p = 1.000).",
+        "Only flow is diverse.",
+    ]
+
+
+def test_intervals_have_a_table_of_their_own(run):
     lines = report(run).splitlines()
-    place = next(number for number, line in enumerate(lines) if line.startswith("| bicubic"))
-    cells = [cell.strip() for cell in lines[place + 1].strip("|").split("|")]
+    assert sum(line.startswith("| bicubic") for line in lines[: lines.index("</details>")]) == 2
+    place = [number for number, line in enumerate(lines) if line.startswith("| bicubic")][1]
+    cells = [cell.strip() for cell in lines[place].strip("|").split("|")]
     low, high = mean_interval([20.0, 21, 22, 23, 24, 25])
-    assert cells == ["", f"{low:.2f}–{high:.2f}", "", "", ""], "what is the same for every picture has no width"
+    assert cells == ["bicubic", f"{low:.2f}–{high:.2f}", "", ""], "what is the same for every image has no width"
 
 
 def test_values_and_labels_as_printed():
@@ -142,20 +161,20 @@ def test_everything_needed_to_repeat_it_is_said(run):
     for said in (
         "# Super-resolution 4x: bicubic, flow",
         "- **PSNR ↑** in dB: uint8 RGB. `PSNR|RGB`\n- **LPIPS ↓**: AlexNet. `LPIPS|alex`\n",
-        "- Data: `trees`, 6 pictures\n- LR: made from HR\n- Seed: 7\n- Samples of a model that draws: 2 an image\n",
+        "- Data: `trees`, 6 images\n- LR: made from HR\n- Seed: 7\n- Samples per image, of a model that samples: 2\n",
         "| flow    | CC0-1.0 | 90 pictures \\| CPU | `" + WEIGHTS.sha256 + "` |  1,234,567 |",
-        "| flow τ=0.9 |       2 |               0.50 |                 0.25 |             100 |",
+        "| flow τ=0.9 |       2 |              0.25 |             0.25 |             100 |",
         "- Machine: cpu abacus, threads 1\n- Software: torch 2.9\n- Measured: 2026-01-31T12:00:00+00:00 to ",
         "```sh\nsrbench run --models bicubic,flow --scale 4\n```\n",
     ):
         assert said in text
-    assert "\n> " not in text, "nothing is missing, so nothing is warned of"
+    assert text.count("\n> ") == 1, "nothing is missing, so nothing is warned of but the number of images"
 
 
 def test_part_of_a_data_set_is_said(write_run):
     images = [*NAMES, "ginkgo"]
     text = report(write_run(all_rows(), images=images, limit=6, protocol={"crop": 96}))
-    assert "- Data: `trees`, 6 pictures, **the first of 7**, **the central 96 x 96 of each**\n" in text
+    assert "- Data: `trees`, 6 images, **the first of 7**, **the central 96 x 96 of each**\n" in text
 
 
 def test_missing_rows_are_said(write_run):
@@ -242,7 +261,7 @@ def test_a_picture_that_was_not_saved_leaves_no_panel(run):
     assert sheet[16 + 46 + 246 + 120, 16 + 120 :: 252][:, 0].tolist() == [10, 60, 90], "the other temperature instead"
     for path in (run / "images" / "hr").iterdir():
         path.unlink()
-    assert "## Pictures" not in report(run)
+    assert "## Images" not in report(run)
 
 
 def test_images_that_are_not_those_that_were_measured_are_not_shown_and_named(run):
@@ -270,8 +289,20 @@ def test_the_same_run_gives_the_same_bytes(run, with_plots):
 def test_plots_are_embedded(run, with_plots):
     text = report(run)
     embedded = re.findall(r"\]\(plots/(.*)\)\n\n\*\*", text)
-    assert embedded == ["plane.svg", "temperature.svg", "distributions.svg", "speed.svg"]
+    assert embedded == ["differences.svg", "plane.svg", "temperature.svg", "distributions.svg"], "what differs leads"
     assert all((run / "plots" / name).exists() for name in embedded)
+
+
+def test_the_baseline_of_the_differences(run, srbench, with_plots):
+    done = srbench("report", run, "--format", "md", "--baseline", "flow-t0.5")
+    assert done.exit_code == 0, done.output
+    assert (
+        "**Differences from flow τ=0.5.** Mean of the paired differences from flow τ=0.5"
+        in (run / "report.md").read_text()
+    )
+    done = srbench("report", run, "--baseline", "flow-t0.55")
+    assert done.exit_code == 1
+    assert done.output.startswith("srbench: unknown baseline 'flow-t0.55'; did you mean flow-t0.5")
 
 
 def test_maps_and_sample_grids(run):
@@ -298,7 +329,7 @@ def test_names_of_users_stay_text(make_run):
         first: ([20.0] * 2, [0.1] * 2), third: ([21.0] * 2, [0.2] * 2)}})  # fmt: skip
     write_report([run])
     html = MarkdownIt("commonmark", {"html": True}).enable("table").render((run / "report.md").read_text())
-    known = set("h1 h2 p em strong u ul li table thead tbody tr th td img pre code blockquote".split())  # noqa: SIM905
+    known = set("h1 h2 p em strong u ul li table thead tbody tr th td img pre code blockquote details summary".split())  # noqa: SIM905
     assert set(re.findall(r"<(\w+)", html)) <= known
     shown = unescape(re.sub("<[^>]*>", "", html))
     assert second in shown
@@ -315,7 +346,8 @@ def test_only_planned_rows_count(run):
     assert "flow τ=0.9" not in table_lines(report(run))
 
 
-def test_the_terminal_shows_the_same_table(run):
+def test_the_terminal_shows_the_same_table(write_run):
+    run = write_run(all_rows(MANY), images=MANY)
     console = Console(width=80, force_terminal=True, color_system="standard", _environ={})
     with console.capture() as capture:
         console.print(terminal_table(write_report([run], []).scores))
@@ -324,6 +356,16 @@ def test_the_terminal_shows_the_same_table(run):
     assert "\x1b[4m0.650\x1b[0m" in text, "second is underlined"
     assert "flow τ=0.9" in text
     assert all(word in text for word in ("PSNR", "LPIPS", "sigma", "↑", "↓"))
+
+
+def test_the_answer_is_told_in_the_terminal_too(run, srbench):
+    done = srbench("report", run, "--format", "md")
+    assert done.output.splitlines()[-4:] == [
+        "Lowest LPIPS: bicubic at 0.400, undecided with 6 images: 3 rows need at least 7.",
+        "Highest PSNR: bicubic at 22.50 dB, undecided with 6 images: 3 rows need at least 7.",
+        "Only flow is diverse.",
+        str(run / "report.md"),
+    ]
 
 
 def test_a_folder_without_a_run_or_rows_is_named(tmp_path, write_run):

@@ -109,7 +109,13 @@ def test_a_report_goes_into_an_empty_folder_or_its_own(finished, tmp_path, image
     out = tmp_path / "report"
     write_report([finished], ["csv"], out)
     write_report([finished], ["csv", "tex"], out)
-    assert sorted(path.name for path in out.iterdir()) == ["report.json", "rows.csv", "table.csv", "table.tex"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "report.json",
+        "rows.csv",
+        "table.csv",
+        "table.tex",
+        "table_intervals.tex",
+    ]
     write_png(tmp_path / "mine" / "a.png", image)
     with pytest.raises(ReportFolderError, match=r"not empty, and no report in it \(a.png is\); choose another --out"):
         write_report([finished], ["csv"], tmp_path / "mine")

@@ -1,0 +1,111 @@
+"""What a table says, in two or three sentences: the first thing in every report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from srbench.facts import MetricFacts
+from srbench.reporting.groups import direction, group_of
+from srbench.reporting.ranking import UNDECIDED, Ranking
+from srbench.reporting.scores import Scores, joined, p_text, printed
+
+ASKED = ("lpips", "psnr")
+"""The metrics that are answered first: how good it looks, how close it is to HR."""
+KEEPS_LR = 45.0
+"""LR-PSNR in dB from which on an output keeps the LR image: Lugmayr et al., "NTIRE 2021 learning the super-resolution
+space challenge", section 3."""
+_NAMED = 2
+"""How many rows that are not distinguishable from the best are named."""
+
+
+def answer(scores: Scores) -> list[str]:
+    """Who is best in LPIPS and PSNR, as far as the images say, and who is diverse.
+
+    Without these two metrics, the first of the table that has a direction.
+    """
+    directed = [metric for metric in scores.metrics if direction(metric)]
+    asked = [metric for name in ASKED for metric in directed if metric.name == name] or directed[:1]
+    if len(scores.lines) == 1:
+        values = [f"{metric.title} {_value(scores, 0, metric)}" for metric in asked]
+        return [f"{scores.lines[0].label}: {joined(values)}; no other row to compare it with."] if values else []
+    return [*(_best(scores, metric) for metric in asked), *_diversity(scores)]
+
+
+def _best(scores: Scores, metric: MetricFacts) -> str:
+    ranking = scores.rankings[scores.metrics.index(metric)]
+    what = f"{'Highest' if direction(metric) > 0 else 'Lowest'} {metric.title}"
+    if ranking.leader is None:
+        return f"{what}: {UNDECIDED}, as no row has a finite value for every image."
+    return f"{what}: {scores.lines[ranking.leader].label} at {_value(scores, ranking.leader, metric)}, " + "".join(
+        _tail(scores, metric, ranking, ranking.leader)
+    )
+
+
+def _tail(scores: Scores, metric: MetricFacts, ranking: Ranking, leader: int) -> Iterator[str]:
+    """What the images say about the leader and the others, best first."""
+    cells = scores.column(metric.name)
+    others = [row for row in ranking.taking_part if row != leader]
+    others.sort(key=lambda row: -direction(metric) * cells[row].mean)
+    images = max(line.images for line in scores.lines)
+    if images < ranking.fewest:
+        counted = f"{images} image{'s' if images > 1 else ''}"
+        yield f"{UNDECIDED} with {counted}: {len(scores.lines)} rows need at least {ranking.fewest}."
+        return
+    alike = [row for row in others if ranking.better[leader, row] == 0]
+    named = alike[:_NAMED] or others[:1]
+    shown = [
+        f"{scores.lines[row].label} ({_value(scores, row, metric)}, {_p(ranking.p_holm[leader, row])})" for row in named
+    ]
+    if not shown:
+        yield "the only row with a finite value for every image."
+    elif not alike:
+        yield f"ahead of {shown[0]}."
+    else:
+        more = [f"{len(alike) - len(named)} more"] if len(alike) > len(named) else []
+        yield f"not distinguishable from {joined([*shown, *more])}."
+
+
+def _diversity(scores: Scores) -> Iterator[str]:
+    """Which models are diverse, and whether all their samples keep the LR image."""
+    sigma = next((metric for metric in scores.metrics if group_of(metric) == "Diversity"), None)
+    if sigma is None:
+        return
+    rows: dict[str, list[int]] = {}
+    for row, cell in enumerate(scores.column(sigma.name)):
+        if cell.mean > 0:
+            rows.setdefault(scores.lines[row].model, []).append(row)
+    if not rows:
+        return
+    models = list(rows)
+    everybody = {line.model for line in scores.lines}
+    only = "Only " if len(everybody) > len(models) else ""
+    consistency = next((metric for metric in scores.metrics if metric.name == "lr_psnr"), None)
+    kept = [] if consistency is None else [_kept(scores, consistency, rows[model]) for model in models]
+    subjects = ["it"] if len(models) == 1 else models
+    clauses = [f"{subject} {text}" for subject, text in zip(subjects, kept, strict=False) if text]
+    are = "is" if len(models) == 1 else "are"
+    yield f"{only}{joined(models)} {are} diverse{'; ' if clauses else ''}{joined(clauses)}."
+
+
+def _kept(scores: Scores, metric: MetricFacts, rows: list[int]) -> str:
+    means = [(scores.column(metric.name)[row].mean, row) for row in rows]
+    finite = [(mean, row) for mean, row in means if math.isfinite(mean)]
+    if not finite:
+        return ""
+    lowest, row = min(finite)
+    least = "at least " if len(finite) > 1 else ""
+    if lowest >= KEEPS_LR:
+        return f"keeps the LR image ({metric.title} {least}{_value(scores, row, metric)})"
+    down = "down to " if len(finite) > 1 else ""
+    return f"does not keep the LR image ({metric.title} {down}{_value(scores, row, metric)}, below {KEEPS_LR:g} dB)"
+
+
+def _value(scores: Scores, row: int, metric: MetricFacts) -> str:
+    text = printed(scores.column(metric.name)[row].mean, metric)
+    return f"{text} {metric.unit}" if metric.unit == "dB" else text
+
+
+def _p(value: float) -> str:
+    text = p_text(value)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"

@@ -1,0 +1,87 @@
+"""What a page shows at first: the two leading models, on the image and in the window where they differ most."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from srbench.facts import MetricFacts
+from srbench.reporting.examples import ExampleError, open_example
+from srbench.reporting.groups import direction
+from srbench.reporting.merge import Measurements
+from srbench.reporting.scores import Scores
+from srbench.reporting.strips import difference_window
+from srbench.results import Row
+
+
+@dataclass(frozen=True)
+class Opening:
+    """An image, two lines of the table, and a window of the image."""
+
+    image: str
+    a: int
+    """Line of the runner-up."""
+    b: int
+    """Line of the leader."""
+    x: float
+    """Centre of the window, as a share of the width."""
+    y: float
+    zoom: float
+    """How much smaller the window is than the image."""
+
+
+def opening(measurements: Measurements, scores: Scores) -> Opening | None:
+    """The opening of a page; None where no two models have kept images.
+
+    They lead in LPIPS, or in the first metric that has a direction.
+    """
+    directed = [metric for metric in scores.metrics if direction(metric)]
+    metric = next((one for one in directed if one.name == "lpips"), directed[0] if directed else None)
+    kept = _kept_rows(measurements)
+    if metric is None or len(found := _leading(scores, metric, kept)) < 2:
+        return None
+    b, a = found[:2]
+    gaps = {
+        image: abs(_mean(kept[a][image], metric) - _mean(kept[b][image], metric))
+        for image in kept[a]
+        if image in kept[b]
+    }
+    gaps = {image: gap for image, gap in gaps.items() if math.isfinite(gap)}
+    if not gaps:
+        return None
+    image = max(gaps, key=lambda image: gaps[image])
+    try:
+        example = open_example(measurements, image, [kept[a][image], kept[b][image]])
+    except ExampleError:
+        return None  # the page shows what there is
+    window = difference_window([answer.pictures[0] for answer in example.answers], example.scale)
+    height, width = example.hr.shape[:2]
+    x, y = (window.left + window.side / 2) / width, (window.top + window.side / 2) / height
+    return Opening(image, a, b, x, y, min(width, height) / window.side)
+
+
+def _kept_rows(measurements: Measurements) -> list[dict[str, Row]]:
+    """For every line of the table the rows whose images are kept, by image."""
+    lines: dict[tuple[str, float | None], dict[str, Row]] = {}
+    for row in measurements.rows:
+        line = lines.setdefault((row.model, row.temperature), {})
+        if measurements.pair(row.image) and measurements.outputs(row):
+            line[row.image] = row
+    return list(lines.values())
+
+
+def _leading(scores: Scores, metric: MetricFacts, kept: list[dict[str, Row]]) -> list[int]:
+    """The best line of every model that has kept images, best first."""
+    cells = scores.column(metric.name)
+    there = [line for line, cell in enumerate(cells) if math.isfinite(cell.mean) and kept[line]]
+    there.sort(key=lambda line: -direction(metric) * cells[line].mean)
+    best: dict[str, int] = {}
+    for line in there:
+        best.setdefault(scores.lines[line].model, line)
+    return list(best.values())
+
+
+def _mean(row: Row, metric: MetricFacts) -> float:
+    return float(np.mean(row.values.get(metric.name, math.nan)))

@@ -1,0 +1,39 @@
+// The address of the page: #image=NAME&a=COLUMN&b=COLUMN, and all else that is not as at first
+
+let writing = 0;
+
+function writeAddress() {
+  clearTimeout(writing);
+  writing = setTimeout(() => history.replaceState(null, "", addressPart()), 150);
+}
+
+function addressPart() {
+  const parts = { image: pictures[chosen.picture].name, a: columns[chosen.a].id, b: columns[chosen.b].id };
+  if (chosen.map) parts.map = chosen.map;
+  if (viewer.zoom > 1) Object.assign(parts, { x: viewer.x.toFixed(4), y: viewer.y.toFixed(4), zoom: viewer.zoom.toFixed(3) });
+  if (viewer.split !== 0.5) parts.split = viewer.split.toFixed(3);
+  if (chosen.metric) parts.metric = metrics[chosen.metric].name;
+  if (flickering) parts.flicker = 1;
+  if (root.classList.contains("difference")) parts.difference = 1;
+  return `#${new URLSearchParams(parts)}`;
+}
+
+/** Follows the address; says whether it names a picture. */
+function readAddress() {
+  const parts = new URLSearchParams(location.hash.slice(1));
+  if (!parts.has("image")) return false;
+  const place = (list, name, value) => list.findIndex((item) => item[name] === value);
+  const found = { picture: place(pictures, "name", parts.get("image")), a: place(columns, "id", parts.get("a")), b: place(columns, "id", parts.get("b")) };
+  choose(Object.fromEntries(Object.entries(found).filter(([, index]) => index >= 0)));
+  if (parts.has("map")) chooseMap(parts.get("map"));
+  const [x, y, zoom] = ["x", "y", "zoom"].map((name) => Number(parts.get(name)));
+  if (zoom > 1) viewer.look(x, y, zoom);
+  if (parts.has("split")) viewer.setSplit(Number(parts.get("split")));
+  const metric = place(metrics, "name", parts.get("metric"));
+  if (metric >= 0) chooseMetric(metric);
+  if (parts.has("a")) { // else only an image is named
+    if (parts.has("flicker") !== (flickering !== 0)) flicker();
+    setDifference(parts.has("difference"));
+  }
+  return true;
+}

@@ -1,0 +1,121 @@
+// What can be taken from the page: a link, a table as text, the shown window of all models as a figure.
+
+const PANEL = 480; // pixels of a panel of a figure: 4 cm at 300 dpi
+const MARGIN = 24;
+const LINE = 34;
+const ACROSS = 4; // panels side by side
+
+function say(text) {
+  $("said").textContent = text;
+}
+
+/** Into the clipboard; where the browser keeps that from pages, by way of a field. */
+async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const field = element("textarea", {});
+    field.value = text;
+    document.body.append(field);
+    field.select();
+    document.execCommand("copy");
+    field.remove();
+  }
+}
+
+// --- tables
+
+const FORMATS = { LaTeX: asLatex, Markdown: asMarkdown, CSV: asCsv };
+
+function copyButtons(table) {
+  const buttons = Object.entries(FORMATS).map(([name, format]) =>
+    element("button", { type: "button", click: async () => { await copyText(format(cellsOf(table))); done.value = `${name} copied`; } }, name));
+  const done = element("output", {});
+  return element("p", { class: "caption copy" }, "Copy as ", ...buttons, " ", done);
+}
+
+/** Headers and the rows that are shown: text and mark ("b", "u" or nothing) of every cell, without intervals. */
+function cellsOf(table) {
+  const cell = (from) => {
+    const copy = from.cloneNode(true);
+    for (const part of copy.querySelectorAll("small, .badge")) part.remove();
+    return [copy.textContent.trim().replace(/\s+/g, " "), from.querySelector("td > b") ? "b" : from.querySelector("td > u") ? "u" : ""];
+  };
+  const rows = [...table.tBodies[0].rows].filter((row) => !row.hidden).map((row) => [...row.cells]);
+  return [headersOf(table), ...rows].map((row) => row.map(cell));
+}
+
+function asCsv(rows) {
+  const field = ([text]) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  return rows.map((row) => row.map(field).join(",")).join("\n") + "\n";
+}
+
+function asMarkdown([headers, ...rows]) {
+  const marks = { b: (text) => `**${text}**`, u: (text) => `<u>${text}</u>`, "": (text) => text };
+  const line = (row) => `| ${row.map(([text, mark]) => marks[mark](text.replace(/[\\`*\[\]<>#|~$&!]/g, "\\$&"))).join(" | ")} |`;
+  return [line(headers), `| --- |${" --: |".repeat(headers.length - 1)}`, ...rows.map(line)].join("\n") + "\n";
+}
+
+const LATEX = {
+  "\\": "\\textbackslash{}", "{": "\\{", "}": "\\}", $: "\\$", "&": "\\&", "#": "\\#", "%": "\\%", _: "\\_", "^": "\\textasciicircum{}",
+  "~": "\\textasciitilde{}", "<": "\\textless{}", ">": "\\textgreater{}", "|": "\\textbar{}", "↑": "$\\uparrow$", "↓": "$\\downarrow$", "τ": "$\\tau$", "–": "--",
+};
+
+function asLatex([headers, ...rows]) {
+  const marks = { b: (text) => `\\textbf{${text}}`, u: (text) => `\\underline{${text}}`, "": (text) => text };
+  const line = (row) => `${row.map(([text, mark]) => marks[mark]([...text].map((letter) => LATEX[letter] ?? letter).join(""))).join(" & ")} \\\\`;
+  const columns = `l${"r".repeat(headers.length - 1)}`;
+  return [`\\begin{tabular}{${columns}}`, "\\toprule", line(headers), "\\midrule", ...rows.map(line), "\\bottomrule", "\\end{tabular}", ""].join("\n");
+}
+
+// --- the figure
+
+/** Saves the shown window of everything that the tiles show, with PSNR and LPIPS beneath, as a PNG. */
+async function saveFigure() {
+  const image = pictures[chosen.picture];
+  const shown = [...columns.keys()].filter((index) => !$("tiles").children[index].hidden);
+  try {
+    const blob = await figure(image, shown);
+    const link = element("a", { href: URL.createObjectURL(blob), download: `${image.name}.png` });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // the browser may still be reading it
+    say("Figure saved.");
+  } catch {
+    say("A browser lets no page that was opened as a file save its images. Open it with: srbench view RUN");
+  }
+}
+
+async function figure(image, shown) {
+  const across = Math.min(ACROSS, shown.length);
+  const height = Math.round((PANEL * image.height) / image.width);
+  const step = height + 2 * LINE + MARGIN;
+  const canvas = element("canvas", { width: MARGIN + across * (PANEL + MARGIN), height: MARGIN + Math.ceil(shown.length / across) * step });
+  const context = canvas.getContext("2d");
+  context.fillStyle = "white";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.fillStyle = "black";
+  context.imageSmoothingEnabled = viewer.pixel < 1;
+  for (const [place, index] of shown.entries()) {
+    const [left, top] = [MARGIN + (place % across) * (PANEL + MARGIN), MARGIN + Math.floor(place / across) * step];
+    const file = new Image();
+    file.src = source(index);
+    await file.decode();
+    const [width, tall] = [file.naturalWidth / viewer.zoom, file.naturalHeight / viewer.zoom];
+    context.drawImage(file, viewer.x * file.naturalWidth - width / 2, viewer.y * file.naturalHeight - tall / 2, width, tall, left, top, PANEL, height);
+    context.font = "600 24px sans-serif";
+    context.fillText(columns[index].title, left, top + height + LINE - 6, PANEL);
+    context.font = "22px sans-serif";
+    context.fillText(valuesBeneath(image, columns[index]), left, top + height + 2 * LINE - 8, PANEL);
+  }
+  return new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("no figure"))), "image/png"));
+}
+
+/** PSNR and LPIPS of what a panel shows, as far as they are measured: "PSNR 23.10, LPIPS 0.432". */
+function valuesBeneath(image, column) {
+  if (column.setting === null) return "";
+  const texts = [...metrics.entries()].filter(([, metric]) => ["psnr", "lpips"].includes(metric.name)).map(([place, metric]) => {
+    const values = image.values[column.setting]?.[place];
+    return `${metric.title} ${printed(Array.isArray(values) ? values[column.sample ?? 0] : values, metric)}`;
+  });
+  return texts.join(", ");
+}

@@ -1,0 +1,136 @@
+"""Pages of runs in a real browser, from the file system."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from urllib.parse import urlencode
+
+import pytest
+
+from srbench.images import write_png
+from srbench.reporting.report import write_report
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+
+EVIL_PICTURE = "<img src=x onerror=alert(1)>"
+EVIL_MODEL = "<script><b onmouseover=alert(2)>&"
+START = f"#{urlencode({'image': EVIL_PICTURE, 'a': 'lr', 'b': 'Noisy-t0.8_1'})}"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, srbench, small_models, draw_picture):
+    """A run of three pictures, a model with one answer and one that draws two samples at three temperatures."""
+    base = tmp_path_factory.mktemp("page")
+    for seed, name in enumerate(["apple", "birch", EVIL_PICTURE]):
+        write_png(base / "photos" / f"{name}.png", draw_picture(seed, 64, 96))
+    run = base / "run"
+    models = f"{small_models}:Nearest,{small_models}:Noisy"
+    measured = ("--metrics", "psnr,ssim,sigma", "--temperature", "0,0.5,0.8", "--samples", 2)
+    done = srbench("run", "--models", models, "--scale", 4, "--data", base / "photos", *measured, "--out", run)
+    assert done.exit_code == 0, done.output
+    _rename_model(run, "Nearest", EVIL_MODEL)
+    write_report([run], ["html"])
+    return run
+
+
+def _rename_model(run, old, new):
+    """As no command line would do it, but an edited or foreign manifest may."""
+    for path in (run / "manifest.json", run / "samples.jsonl", run / "rows.jsonl"):
+        path.write_text(path.read_text().replace(json.dumps(old), json.dumps(new)))
+    assert json.dumps(new) in (run / "manifest.json").read_text()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium here")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+CORNER = """
+import torch
+import torch.nn.functional as F
+
+
+class Nearest(torch.nn.Module):
+    scale = 4
+
+    def forward(self, lr):
+        return F.interpolate(lr, scale_factor=4)
+
+
+class Corner(Nearest):
+    def forward(self, lr):
+        upscaled = super().forward(lr)
+        upscaled[..., -24:, -24:] = 1 - upscaled[..., -24:, -24:]
+        return upscaled
+"""
+
+
+@pytest.fixture(scope="module")
+def corner(tmp_path_factory, srbench, draw_picture):
+    """A run of two models that differ in the lower right corner alone, as a page that carries its images."""
+    base = tmp_path_factory.mktemp("corner")
+    for seed, name in enumerate(["one", "two"]):
+        write_png(base / "photos" / f"{name}.png", draw_picture(seed, 160, 240))
+    (base / "corner.py").write_text(CORNER)
+    models = f"{base / 'corner.py'}:Nearest,{base / 'corner.py'}:Corner"
+    measured = ("--metrics", "lpips,psnr", "--out", base / "run")
+    done = srbench("run", "--models", models, "--scale", 4, "--data", base / "photos", *measured)
+    assert done.exit_code == 0, done.output
+    write_report([base / "run"], ["html"], base / "sent", single_file=True)
+    return base
+
+
+@pytest.fixture
+def open_page(folder, browser):
+    """Opens the page with an address behind ``#``; whatever is done there, nothing may complain or leave the folder."""
+    complaints, requests, contexts = [], [], []
+
+    def call(address=START, file=folder / "report.html", **options):
+        context = browser.new_context(
+            **{"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"} | options
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
+        page.on("requestfailed", lambda request: complaints.append(request.url))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(file.as_uri() + address)
+        return page
+
+    yield call
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    assert requests
+    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+def _shown_windows(page):
+    """Of every visible frame: the part of its pictures that it shows, as shares of the picture."""
+    images = page.locator("#stage .layer img:visible, #tiles img:visible")
+    return images.evaluate_all("""(images) => images.map((image) => {
+        const [frame, box] = [image.parentElement.getBoundingClientRect(), image.getBoundingClientRect()];
+        return [(frame.left - box.left) / box.width, (frame.top - box.top) / box.height, frame.width / box.width];
+    })""")
+
+
+@pytest.fixture(scope="session")
+def shown_windows():
+    return _shown_windows
+
+
+@pytest.fixture(scope="session")
+def evil_names():
+    """An image and a model of the page, whose names are markup."""
+    return EVIL_PICTURE, EVIL_MODEL

@@ -1,0 +1,121 @@
+"""The sentences at the head of a report, for tables as they come."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from srbench.facts import MetricFacts
+from srbench.reporting.answer import answer
+from srbench.reporting.scores import score
+from srbench.results import ResultTable
+
+FACTS = {
+    "psnr": MetricFacts("psnr", "psnr", "PSNR", True, "dB", 2, "", "PSNR", "0"),
+    "ssim": MetricFacts("ssim", "ssim", "SSIM", True, "", 3, "", "SSIM", "0"),
+    "lpips": MetricFacts("lpips", "lpips", "LPIPS", False, "", 3, "", "LPIPS", "0"),
+    "lr_psnr": MetricFacts("lr_psnr", "lr_psnr", "LR-PSNR", True, "dB", 2, "", "LR-PSNR", "0"),
+    "sigma": MetricFacts("sigma", "sigma", "sigma", True, "", 2, "", "SIGMA", "0"),
+}
+EASE = np.random.default_rng(0).normal(0, 0.02, 12)
+NOISE = np.random.default_rng(1).normal(0, 0.02, 12)
+
+
+@pytest.fixture
+def say(make_row):
+    """The answer to a table of {(model, temperature): {metric: mean, or a function of the image's place}}."""
+
+    def call(settings, images=12):
+        names = list(next(iter(settings.values())))
+        rows = [
+            make_row(*setting, str(k), {
+                name: value(k) if callable(value) else value + (EASE[k] - EASE[:images].mean()) * (name != "sigma")
+                for name, value in means.items()
+            })
+            for setting, means in settings.items()
+            for k in range(images)
+        ]  # fmt: skip
+        table = ResultTable.from_rows(rows, tuple(names))
+        return answer(score(table, table.summary(), [FACTS[name] for name in names]))
+
+    return call
+
+
+M, N, FLOW, HOT = ("m", None), ("n", None), ("flow", 0.5), ("flow", 0.9)
+
+
+def test_decided(say):
+    assert say({M: {"psnr": 24, "lpips": 0.2}, N: {"psnr": 23, "lpips": 0.3}}) == [
+        "Lowest LPIPS: m at 0.200, ahead of n (0.300, p < 0.001).",
+        "Highest PSNR: m at 24.00 dB, ahead of n (23.00 dB, p < 0.001).",
+    ]
+
+
+def test_not_distinguishable(say):
+    def noisy(k):
+        return 0.2 + EASE[k] - EASE.mean() + NOISE[k] - NOISE.mean() + 0.001
+
+    [sentence] = say({M: {"lpips": 0.2}, N: {"lpips": noisy}, FLOW: {"lpips": 0.5}})
+    assert sentence.startswith("Lowest LPIPS: m at 0.200, not distinguishable from n (0.201, p = 0.")
+    assert "flow" not in sentence
+
+
+def test_ties_name_two_and_count_the_others(say):
+    [sentence] = say({(f"m{k}", None): {"psnr": 24} for k in range(5)})
+    assert sentence == (
+        "Highest PSNR: m0 at 24.00 dB, not distinguishable from m1 (24.00 dB, p = 1.000), m2 (24.00 dB, p = 1.000) and "
+        "2 more."
+    )
+
+
+@pytest.mark.parametrize(("images", "counted"), [(1, "1 image"), (2, "2 images"), (5, "5 images")])
+def test_too_few_images(say, images, counted):
+    [sentence] = say({M: {"lpips": 0.2}, N: {"lpips": 0.3}}, images)
+    assert sentence == f"Lowest LPIPS: m at 0.200, undecided with {counted}: 2 rows need at least 6."
+
+
+def test_values_that_are_not_finite(say):
+    def hole(k):
+        return math.nan if k == 3 else 0.1 + EASE[k]
+
+    one, two = {"lpips": 0.2}, {"lpips": hole}
+    alone = "Lowest LPIPS: m at 0.200, the only row with a finite value for every image."
+    assert say({M: one, N: two}) == [alone], "n is better, but its mean is over other images"
+    assert say({M: two, N: two}) == ["Lowest LPIPS: undecided, as no row has a finite value for every image."]
+    nothing = {"lpips": lambda k: math.nan}
+    assert say({M: one, N: nothing}) == [alone]
+
+
+def test_one_row(say):
+    assert say({M: {"psnr": 24, "lpips": 0.2}}) == [
+        "m: LPIPS 0.200 and PSNR 24.00 dB; no other row to compare it with."
+    ]
+    assert say({M: {"sigma": 0.0}}) == []
+
+
+def test_other_metrics_where_neither_lpips_nor_psnr_is_measured(say):
+    assert say({M: {"sigma": 0.0, "ssim": 0.9}, N: {"sigma": 0.0, "ssim": 0.8}}) == [
+        "Highest SSIM: m at 0.900, ahead of n (0.800, p < 0.001)."
+    ]
+
+
+def test_diversity_and_consistency(say):
+    def last(*rows):
+        settings = [M, FLOW, HOT, N]
+        return say({settings[k]: {"psnr": 24 - k, "sigma": s, "lr_psnr": c} for k, (s, c) in enumerate(rows)})[-1]
+
+    assert last((0, 30), (3, 50.5)) == "Only flow is diverse; it keeps the LR image (LR-PSNR 50.50 dB)."
+    assert last((0, 30), (3, 50.5), (6, 47.25)) == (
+        "Only flow is diverse; it keeps the LR image (LR-PSNR at least 47.25 dB)."
+    )
+    assert last((0, 30), (3, 50), (6, 40)) == (
+        "Only flow is diverse; it does not keep the LR image (LR-PSNR down to 40.00 dB, below 45 dB)."
+    )
+    assert last((2, 30), (3, 50)) == (
+        "m and flow are diverse; m does not keep the LR image (LR-PSNR 30.00 dB, below 45 dB) and "
+        "flow keeps the LR image (LR-PSNR 50.00 dB)."
+    )
+    assert last((0, 30), (0, 50)).startswith("Highest PSNR"), "nobody is diverse"
+    assert last((0, 30), (3, math.nan)) == "Only flow is diverse."

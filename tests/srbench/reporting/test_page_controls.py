@@ -1,0 +1,169 @@
+"""What can be taken from the page of a run, and what it shows at first, in a real browser."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import numpy as np
+import pytest
+from markdown_it import MarkdownIt
+from PIL import Image
+
+
+def test_it_opens_where_the_two_leading_models_differ_most(open_page, corner, shown_windows):
+    page = open_page("", corner / "run" / "report.html")
+    assert page.locator(".tag.a").inner_text() == "Corner"
+    assert page.locator(".tag.b").inner_text() == "Nearest", "the leader"
+    left, top, width = shown_windows(page)[0]
+    assert width == pytest.approx(0.5, abs=0.01), "80 of 160 pixels"
+    assert left + width == pytest.approx(1, abs=0.02)
+    assert top == pytest.approx(0.5, abs=0.02)
+    assert page.evaluate("location.hash") == "", "nobody chose it"
+    assert page.evaluate("scrollY") == 0
+
+
+def test_a_link_carries_all_that_is_shown_and_leads_there(open_page, corner, shown_windows):
+    page = open_page("", corner / "run" / "report.html", permissions=["clipboard-read", "clipboard-write"])
+    page.locator("select.metric").first.select_option(label="LPIPS ↓")
+    page.locator("#divider").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("d")
+    page.locator("#copy-link").click()
+    page.wait_for_function("() => document.getElementById('said').value === 'Link copied.'")
+    link = page.evaluate("navigator.clipboard.readText()")
+    name = page.locator("#name").inner_text()
+    assert re.fullmatch(
+        rf"file://.*/report.html#image={name}&a=Corner&b=Nearest&x=[\d.]+&y=[\d.]+&zoom=2.000&split=0.000&metric=lpips"
+        "&difference=1",
+        link,
+    )
+    windows = shown_windows(page)
+    other = open_page(f"#{link.partition('#')[2]}", corner / "run" / "report.html")
+    assert shown_windows(other)[0] == pytest.approx(windows[0], abs=2e-3)
+    assert other.locator("#divider").get_attribute("aria-valuenow") == "0"
+    assert other.locator("#difference").get_attribute("aria-pressed") == "true"
+    assert other.locator("select.metric option:checked").first.inner_text() == "LPIPS ↓"
+    other.wait_for_function("() => Math.abs(document.getElementById('compare').getBoundingClientRect().top) < 40")
+    flickering = open_page(f"#{link.partition('#')[2]}&flicker=1", corner / "run" / "report.html")
+    assert flickering.locator("#flicker").get_attribute("aria-pressed") == "true"
+
+
+def test_a_link_to_an_image_alone_leaves_the_rest_as_it_is(open_page):
+    page = open_page()
+    page.keyboard.press("d")
+    page.locator("#per-picture a:text-is('birch')").click()
+    page.wait_for_function("() => document.getElementById('name').textContent === 'birch'")
+    assert page.locator("#difference").get_attribute("aria-pressed") == "true"
+
+
+def test_the_difference_is_what_two_images_do_not_share(open_page, corner):
+    page = open_page("#image=one&a=Nearest&b=Corner", corner / "run" / "report.html")
+    page.keyboard.press("d")
+    page.wait_for_function(
+        "() => document.getElementById('image-a').complete && document.getElementById('image-b').complete"
+    )
+    assert page.locator("#divider").is_hidden()
+    assert page.locator(".tag:visible").all_inner_texts() == ["|A − B| × 4"]
+    with Image.open(io.BytesIO(page.locator("#stage").screenshot())) as shot:
+        seen = np.asarray(shot.convert("L"), dtype=float)
+    height, width = seen.shape
+    assert seen[4 : height // 2, 4 : width // 2].max() < 8, "equal: black"
+    assert seen[-height // 10 : -2, -width // 20 : -2].mean() > 60, "the corner"
+    page.locator("#difference").click()
+    assert page.locator("#divider").is_visible()
+
+
+def test_a_question_mark_opens_the_list_of_keys(open_page):
+    page = open_page()
+    page.keyboard.press("?")
+    assert page.locator(".keys dl").is_visible()
+    assert page.evaluate("document.activeElement.textContent").startswith("Keys")
+    page.keyboard.press("?")
+    assert page.locator(".keys dl").is_hidden()
+
+
+def test_tables_are_copied_as_latex_markdown_and_csv(open_page, evil_names):
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    assert page.locator("table.sortable").count() == page.locator(".copy").count() == 4
+
+    def copied(section, name):
+        buttons = page.locator(f"{section} .scroll + .copy")
+        buttons.locator(f"button:text-is('{name}')").click()
+        page.wait_for_function(
+            "(name) => [...document.querySelectorAll('.copy output')].some((o) => o.value === `${name} copied`)",
+            arg=name,
+        )
+        return page.evaluate("navigator.clipboard.readText()")
+
+    lines = copied("#results", "CSV").splitlines()
+    assert lines[0] == "model,PSNR ↑,SSIM ↑,sigma"
+    assert lines[1].split(",")[0] == evil_names[1]
+    means = page.locator("#results tbody tr").first.locator("td").first.inner_text().split()
+    assert float(lines[1].split(",")[1]) == float(means[0]), "without the interval"
+    html = MarkdownIt("commonmark").enable("table").render(copied("#results", "Markdown"))
+    assert html.count("<tr>") == 5
+    assert "<script" not in html
+    latex = copied("#results", "LaTeX")
+    assert r"\textless{}script\textgreater{}\textless{}b onmouseover=alert(2)\textgreater{}\&" in latex
+    assert r"model & PSNR $\uparrow$ & SSIM $\uparrow$ & sigma \\" in latex
+    assert r"Noisy $\tau$=0.5 &" in latex
+    page.locator("#filter").fill("apple")
+    assert [line.split(",")[0] for line in copied("#pictures", "CSV").splitlines()] == ["image", "apple"]
+    best = copied("#pictures", "Markdown").splitlines()[2]
+    assert best.count("**") >= 2, "the best of an image"
+
+
+def test_the_window_of_all_models_is_saved_as_a_figure(open_page, corner, tmp_path):
+    page = open_page(
+        "#image=one&a=Nearest&b=Corner&x=0.75&y=0.75&zoom=2", corner / "sent" / "report.html", accept_downloads=True
+    )
+    with page.expect_download() as download:
+        page.locator("#save-figure").click()
+    download.value.save_as(tmp_path / "figure.png")
+    assert download.value.suggested_filename == "one.png"
+    with Image.open(tmp_path / "figure.png") as figure:
+        assert figure.size == (24 + 4 * (480 + 24), 24 + 320 + 2 * 34 + 24), "LR, HR and two models in a row"
+        seen = np.asarray(figure.convert("L"), dtype=float)
+    nearest, corner_panel = (seen[24:344, 24 + place * 504 :][:, :480] for place in (2, 3))
+    assert np.abs(nearest - corner_panel)[:160, :240].max() < 1
+    assert np.abs(nearest - corner_panel)[-64:, -64:].mean() > 10, "their lower right corner"
+    assert (seen[350:412, 24 + 2 * 504 :] < 128).sum() > 100, "captions"
+    assert (seen[350:412, 24 + 2 * 504 :] < 128)[34:].sum() > 100, "PSNR and LPIPS"
+
+
+def test_a_page_that_was_opened_as_a_file_says_how_figures_are_saved(open_page):
+    page = open_page()
+    page.locator("#save-figure").click()
+    page.wait_for_function("() => document.getElementById('said').value.includes('srbench view RUN')")
+
+
+def test_columns_are_grouped_and_the_model_stays_in_sight(open_page):
+    page = open_page(viewport={"width": 320, "height": 850})
+    assert page.locator(".groups th").all_inner_texts() == ["", "Distortion", "Diversity"]
+    assert page.locator("#results thead tr:last-child th").all_inner_texts() == ["model", "PSNR ↑", "SSIM ↑", "sigma"]
+    box = page.locator("#results .scroll")
+    name = page.locator("#results tbody th").last
+    before = name.bounding_box()["x"]
+    assert box.evaluate("(box) => { box.scrollLeft = 1000; return box.scrollLeft; }") > 20
+    assert name.bounding_box()["x"] == before
+    last = page.locator("#results tbody tr").last.locator("td").last.bounding_box()
+    assert last["x"] + last["width"] <= 320
+
+
+def test_plots_are_as_large_as_drawn_and_follow_the_colours_of_the_page(open_page):
+    for width in (1280, 400):
+        page = open_page(viewport={"width": width, "height": 850}, color_scheme="light")
+        sizes = page.locator("#plots img").evaluate_all("(all) => all.map((one) => [one.width, one.naturalWidth])")
+        assert len(sizes) >= 2
+        assert all(shown >= drawn for shown, drawn in sizes), "smaller, their text would be below 11 pixels"
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        plot = page.locator("#plots img").first
+        inks = []
+        for _ in range(2):
+            with Image.open(io.BytesIO(plot.screenshot())) as shot:
+                inks.append(np.asarray(shot.convert("L"), dtype=float))
+            page.locator("#theme").click()
+        assert inks[0].mean() > 200, "light paper"
+        assert inks[1].mean() < 60, "dark paper: nothing is behind the plot"
+        assert (inks[1] > 180).sum() > 200, "and its text is light"
