@@ -32,7 +32,8 @@ temperature = [0.8]
 samples = 5
 seed = 0
 
-# metrics = ["psnr", "lpips"]  # default: the eight of the suite
+# suite = "classic-y"          # whose protocol (srbench list suites), or a TOML file; default: srflow
+# metrics = ["psnr", "lpips"]  # default: those of the suite
 # device = "cpu"               # default: auto
 # tile = 128                   # upscale in tiles of this size in LR pixels, to save memory
 # out = "runs/mine"            # default: runs/DATE-MODELS-xSCALE
@@ -58,6 +59,7 @@ class BenchFile:
     lr: str | None = None
     limit: int | None = None
     crop: int | None = None
+    suite: str | None = None
     metrics: tuple[str, ...] | None = None
     temperature: tuple[float, ...] | None = None
     samples: int | None = None

@@ -14,12 +14,10 @@ from srbench.inference import choose_device, is_stochastic
 from srbench.models import LoadedModel, load_model
 from srbench.names import is_file_name, unknown
 from srbench.records import digest
-from srbench.registry import LoadedMetric, default_metrics, load_dataset, open_metric, registered, source_digest
+from srbench.registry import LoadedMetric, load_dataset, registered, source_digest
 from srbench.source import package_digest
+from srbench.suite import DEFAULT, Suite, open_metrics, read_suite
 from srbench.types import Dataset, SRBenchError
-
-SUITE = "srflow@1"
-"""Name and version of the protocol. The version rises when any of its numbers would change."""
 
 
 class PlanError(SRBenchError):
@@ -38,8 +36,10 @@ class RunSpec:
     lr: str | None = None
     limit: int | None = None
     crop: int | None = None
+    suite: str = DEFAULT
+    """A suite by its name, or a TOML file."""
     metrics: tuple[str, ...] | None = None
-    """None: those of the default table."""
+    """None: those of the suite."""
     temperatures: tuple[float, ...] = (0.8,)
     samples: int = 5
     seed: int = 0
@@ -66,6 +66,7 @@ class Bench:
     spec: RunSpec
     device: str
     dataset: Dataset
+    suite: Suite
     models: dict[str, LoadedModel]
     """By label."""
     metrics: tuple[LoadedMetric, ...]
@@ -85,7 +86,7 @@ class Bench:
         """What a fresh folder of this run would say."""
         spec = self.spec
         protocol = Protocol(
-            suite=SUITE,
+            suite=self.suite.label,
             dataset=self.dataset.name,
             lr=lr_origin(self.dataset),
             scale=spec.scale,
@@ -93,6 +94,8 @@ class Bench:
             samples=spec.samples,
             seed=spec.seed,
             tile=spec.tile,
+            quantize=self.suite.quantize,
+            columns=self.suite.metrics,
         )
         models = tuple(ModelFacts(m.label, m.spec, m.digest, m.projected, m.weights) for m in self.models.values())
         settings = tuple(
@@ -105,15 +108,16 @@ class Bench:
 
 
 def open_bench(spec: RunSpec) -> Bench:
-    """Open data set, metrics and models, in this order. Raises SRBenchError for the first that fails."""
+    """Open suite, data set, metrics and models, in this order. Raises SRBenchError for the first that fails."""
     device = choose_device(spec.device)
+    suite = read_suite(spec.suite)
     dataset = open_dataset(spec)
-    metrics = open_metrics(spec.metrics)
+    metrics = open_metrics(spec.metrics, suite.metrics, suite.quantize)
     models: dict[str, LoadedModel] = {}
     for text in spec.models:
         loaded = load_model(text, spec.scale, device)
         add_model(models, loaded)
-    return Bench(spec, device, dataset, models, metrics)
+    return Bench(spec, device, dataset, suite, models, metrics)
 
 
 def add_model(models: dict[str, LoadedModel], loaded: LoadedModel) -> None:
@@ -123,18 +127,6 @@ def add_model(models: dict[str, LoadedModel], loaded: LoadedModel) -> None:
         reason = f"also that of {models[loaded.label].spec}" if taken else "reserved"
         raise PlanError(f"{loaded.spec}: the label {loaded.label} is {reason}; choose another: LABEL={loaded.spec}")
     models[loaded.label] = loaded
-
-
-def open_metrics(names: tuple[str, ...] | None) -> tuple[LoadedMetric, ...]:
-    """The metrics of some names, or of the default table. Raises RegistryError, PlanError where two have one name."""
-    metrics: dict[str, LoadedMetric] = {}
-    for text in default_metrics() if names is None else names:
-        metric = open_metric(text)
-        if metric.facts.name in metrics:
-            other = metrics[metric.facts.name].facts.spec
-            raise PlanError(f"{text}: a metric named {metric.facts.name}, as {other} is; leave one of them out")
-        metrics[metric.facts.name] = metric
-    return tuple(metrics.values())
 
 
 def checked(spec: RunSpec, where: str) -> RunSpec:

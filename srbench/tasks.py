@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from srbench.facts import Setting, setting_folder
-from srbench.images import quantize_floor
+from srbench.images import quantize
 from srbench.inference import Output
 from srbench.models import LoadedModel, load_model
 from srbench.records import PairRecord, SampleRecord, digest
@@ -245,7 +245,8 @@ class Session:
             source=source, invocation=self.invocation, tries=tries,
         )  # fmt: skip
         self.sampled += 1
-        self._score_images(record, pair, self.metrics, quantize_floor(output.images), output.images)
+        images = quantize(output.images, self.folder.manifest.protocol.quantize)
+        self._score_images(record, pair, self.metrics, images, output.images)
 
     def _score(self, record: SampleRecord, pair: ImagePair) -> None:
         """Measure what is lacking of a record, from its files where they were kept."""
@@ -256,7 +257,7 @@ class Session:
             return
         loaded = self._model(record.model)
         output = sample(self.folder, loaded.model, pair, record.temperature, self.device)
-        again = quantize_floor(output.images)
+        again = quantize(output.images, self.folder.manifest.protocol.quantize)
         if same_outputs(record, again):
             self._score_images(record, pair, lacking, again, output.images)
         else:  # on another machine the last bit may differ: then all values are measured of what is there now

@@ -164,8 +164,8 @@ class Metric(Protocol):
         Does it see the samples as the model returned them, and not the 8-bit images that are written to disk?
     ``needs_lr: bool`` (False)
         Does it compare with the LR image?
-    ``column: int`` (none)
-        Its place in the default table; only metrics that srbench itself registers have one there.
+    Its class or function may take ``quantize``, how the 8-bit images came about (``floor`` or ``round``), and other
+    parameters with defaults, which a suite can set: ``psnr+channels=Y``.
     """
 
     name: str

@@ -186,12 +186,17 @@ def add_weights(name: str, source: str, sha256: str | None) -> None:
 
 
 @main.command("list")
-@click.argument("kind", type=click.Choice(["models", "metrics", "datasets", "trainers", "converters"]))
+@click.argument("kind", type=click.Choice(["models", "metrics", "datasets", "suites", "trainers", "converters"]))
 def list_command(kind: str) -> None:
     """List what is installed."""
     from srbench.console import show
     from srbench.registry import describe, registered
+    from srbench.suite import read_suite, suite_names
 
+    if kind == "suites":
+        for name in suite_names():
+            show(f"{read_suite(name).label:16}  {read_suite(name).about}")
+        return
     width = max(map(len, registered(kind)), default=0)
     for name in registered(kind):
         try:
@@ -204,16 +209,19 @@ def list_command(kind: str) -> None:
 @main.command("show")
 @click.argument("name")
 def show_command(name: str) -> None:
-    """Tell what is known of a model, metric or data set."""
+    """Tell what is known of a model, metric, data set or suite."""
     from srbench.console import show
     from srbench.models import SCALES, ready_models
     from srbench.names import unknown
     from srbench.registry import KINDS, describe, load_dataset, load_metric, registered
+    from srbench.suite import suite_names
 
     kinds = [kind for kind in KINDS if name in registered(kind)]
-    if not kinds:
+    if not kinds and name not in suite_names():
         every = {known for kind in KINDS for known in registered(kind)}
-        raise SRBenchError(unknown("name", name, every))
+        raise SRBenchError(unknown("name", name, every | set(suite_names())))
+    if name in suite_names():
+        _show_suite(name)
     for kind in kinds:
         point = registered(kind)[name]
         show(f"{kind.removesuffix('s')} {name} ({point.value})\n\n{describe(kind, name)}\n")
@@ -224,6 +232,16 @@ def show_command(name: str) -> None:
         if kind == "models":
             for scale, model in ready_models(name).items():
                 show(f"x{scale}: {_weights_sentence(model.weights)}")
+
+
+def _show_suite(name: str) -> None:
+    from srbench.console import show
+    from srbench.suite import open_metrics, read_suite
+
+    suite = read_suite(name)
+    show(f"suite {suite.label}: {suite.about}\n")
+    for metric in open_metrics(None, suite.metrics, suite.quantize):
+        show(f"{metric.facts.signature}\n{_metric_sentence(metric.metric)}\n")
 
 
 def _metric_sentence(metric: Metric) -> str:

@@ -102,7 +102,7 @@ def _write(measurements: Measurements, formats: Sequence[str], out: ReportFolder
     if "tex" in formats:
         files.append(out.write("table.tex", latex_table(scores, measurements.manifest).encode()))
     if "csv" in formats:
-        texts = csv_texts(table, summary, measurements.manifest.metrics)
+        texts = csv_texts(table, summary, measurements.manifest.metrics, measurements.protocol)
         written = [out.write(name, text.encode()) for name, text in texts.items()]
         files.append(written[0])
     others = [part for name, parts in _PARTS.items() if name not in formats for part in parts]
