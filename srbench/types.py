@@ -62,8 +62,8 @@ class WeightsInfo:
     """SPDX identifier, or a sentence where there is none."""
     trained_on: str
     """Data, number of steps and hardware."""
-    parameters: int
-    """How many numbers were trained."""
+    parameters: int | None
+    """How many numbers were trained; None where that is unknown."""
     losses: dict[str, list[float]] = field(default_factory=dict)
     """By name: the curve of a loss over the training, means of equal parts of its steps; empty where it is unknown."""
 

@@ -253,7 +253,8 @@ def _metric_sentence(metric: Metric) -> str:
 def _weights_sentence(weights: WeightsInfo | None) -> str:
     if weights is None:
         return "no weights needed"
-    facts = f"{weights.parameters:,} parameters, {weights.licence}, trained on {weights.trained_on}"
+    count = "unknown" if weights.parameters is None else f"{weights.parameters:,}"
+    facts = f"{count} parameters, {weights.licence}, trained on {weights.trained_on}"
     return f"{facts}, sha256 {weights.sha256}"
 
 

@@ -21,7 +21,8 @@ _PATH = click.Path(path_type=Path)
 @click.command()
 @click.argument("bench", required=False, type=_PATH, metavar="[BENCH.TOML]")
 @click.option("--models", callback=names, metavar="A,B", help="Names, name:WEIGHTS, label=FOLDER of results, "
-              "file.py:Name, package.module:Name; with +consistent, outputs projected onto LR.")  # fmt: skip
+              "any.pth, any.onnx, file.py:Name, package.module:Name; with +consistent, outputs projected onto "
+              "LR.")  # fmt: skip
 @click.option("--scale", type=click.IntRange(min=2), help="Upscaling factor. [default: that of "
               "the weights file]")  # fmt: skip
 @click.option("--data", metavar="NAME|DIR", help="A data set or a folder of HR images. [default: photos]")

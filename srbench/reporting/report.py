@@ -157,8 +157,12 @@ def _weights_table(models: Sequence[ModelFacts]) -> str:
             lines.append([markdown.escape(model.label), "–", "no weights", "–", "–"])
         else:
             facts = [markdown.escape(text) for text in (model.label, weights.licence, weights.trained_on)]
-            lines.append([*facts, markdown.code(weights.sha256), f"{weights.parameters:,}"])
+            lines.append([*facts, markdown.code(weights.sha256), _count(weights.parameters)])
     return markdown.table(headers, lines, texts=4)
+
+
+def _count(parameters: int | None) -> str:
+    return "unknown" if parameters is None else f"{parameters:,}"
 
 
 def _costs(rows: Sequence[Row]) -> list[list[str]]:
