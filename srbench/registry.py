@@ -3,6 +3,7 @@
     psnr                        what is registered under that name, by an entry point
     package.module:Name         a class or function of an installed package
     path/to/file.py:Name        the same, in a file
+    pyiqa:dists                 of metrics: one of a registered family
 
 Models, metrics, data sets, trainers and converters come through it. Only what is asked for is imported, so a broken
 plug-in harms nobody else. ``srbench.models`` says what else a model may be.
@@ -32,6 +33,8 @@ from srbench.weights.files import sha256_file
 
 KINDS = ("models", "metrics", "datasets", "trainers", "converters")
 """Entry point groups are ``srbench.`` and one of these."""
+FAMILIES = "metric_families"
+"""One more group: of classes that are many metrics, by an argument ``variant``: ``pyiqa:dists``."""
 
 _METRIC_FACTS = ("name", "title", "higher_is_better", "unit", "digits", "protocol")
 
@@ -60,10 +63,10 @@ class Plugin:
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """The name of a metric, taken apart: ``psnr+channels=Y+border=4``."""
+    """The name of a metric, taken apart: ``psnr+channels=Y+border=4``, ``pyiqa:dists``."""
 
     name: str
-    """Registered name, file.py:Name or package.module:Name."""
+    """Registered name, family:VARIANT, file.py:Name or package.module:Name."""
     parameters: dict[str, str | int]
     """What its class is called with."""
 
@@ -117,11 +120,14 @@ def open_metric(text: str, quantize: str = "floor") -> LoadedMetric:
     raises for parameters that mean nothing.
     """
     spec = MetricSpec.parse(text)
-    plugin = find_plugin("metrics", spec.name)
+    family, colon, variant = spec.name.partition(":")
+    is_variant = bool(colon) and family in registered(FAMILIES)
+    plugin = find_plugin(FAMILIES, family) if is_variant else find_plugin("metrics", spec.name)
     refused = [name for name in spec.parameters if not plugin.takes(name) or name == "quantize"]
     if refused:
         raise RegistryError(f"metric {text}: {plugin.name} takes no parameter {refused[0]}; leave it out")
     arguments = spec.parameters | ({"quantize": quantize} if plugin.takes("quantize") else {})
+    arguments |= {"variant": variant} if is_variant else {}
     metric: Metric = call(f"metric {text}", plugin.factory, **arguments)
     missing = [fact for fact in _METRIC_FACTS if not hasattr(metric, fact)]
     if missing or not callable(metric):
@@ -129,7 +135,14 @@ def open_metric(text: str, quantize: str = "floor") -> LoadedMetric:
     if not re.fullmatch(r"[A-Za-z0-9_]+", metric.name):
         raise RegistryError(f"metric {text}: its name {metric.name!r} may have letters, digits and _ only")
     parameters = [sha256_file(Path(path)) for path in getattr(metric, "parameters", ())]
-    digest = _sha256(plugin.digest, *parameters, repr(sorted(spec.parameters.items())), quantize)
+    digest = _sha256(
+        plugin.digest,
+        *parameters,
+        repr(sorted(spec.parameters.items())),
+        quantize,
+        variant,
+        getattr(metric, "fingerprint", ""),
+    )
     signature = getattr(metric, "signature", None)
     if signature is None:
         own = f"+{text.partition('+')[2]}" if spec.parameters else ""

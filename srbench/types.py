@@ -160,6 +160,8 @@ class Metric(Protocol):
         The protocol in a few words, without the name: ``RGB|floor|crop0|v1``; docs/protocols.md has the scheme.
     ``parameters: tuple[Path, ...]`` (empty)
         The files whose bytes determine the values.
+    ``fingerprint: str`` (empty)
+        Digest of what else does, such as weights that another package has loaded.
     ``unquantised: bool`` (False)
         Does it see the samples as the model returned them, and not the 8-bit images that are written to disk?
     ``needs_lr: bool`` (False)

@@ -190,7 +190,7 @@ def add_weights(name: str, source: str, sha256: str | None) -> None:
 def list_command(kind: str) -> None:
     """List what is installed."""
     from srbench.console import show
-    from srbench.registry import describe, registered
+    from srbench.registry import FAMILIES, describe, registered
     from srbench.suite import read_suite, suite_names
 
     if kind == "suites":
@@ -204,6 +204,8 @@ def list_command(kind: str) -> None:
         except SRBenchError as error:  # a broken plugin must not hide the others
             line = f"broken: {error}"
         show(f"{name:{width}}  {line}")
+    for name in registered(FAMILIES) if kind == "metrics" else ():
+        show(f"{name}:NAME  {describe(FAMILIES, name).splitlines()[0]}")
 
 
 @main.command("show")

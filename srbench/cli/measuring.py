@@ -31,7 +31,8 @@ _PATH = click.Path(path_type=Path)
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first images.")
 @click.option("--crop", type=click.IntRange(min=1), help="Only the central crop of every image, in HR pixels.")
 @click.option("--suite", metavar="NAME|FILE", help="Whose protocol: see srbench list suites. [default: srflow]")
-@click.option("--metrics", callback=names, metavar="A,B", help="Names, or file.py:Name. [default: those of the suite]")
+@click.option("--metrics", callback=names, metavar="A,B", help="Names, pyiqa:NAME, file.py:Name. [default: those of "
+              "the suite]")  # fmt: skip
 @click.option("--temperature", "temperatures", callback=temperatures, metavar="T,T", help="Sampling temperatures. "
               "[default: 0.8]")  # fmt: skip
 @click.option("--samples", type=click.IntRange(min=1), help="Samples per image. [default: 5]")
