@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import warnings
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from srbench.facts import FORMAT, RESERVED, Manifest, ModelFacts, Protocol, Sett
 from srbench.inference import choose_device, is_stochastic
 from srbench.models import LoadedModel, load_model
 from srbench.names import is_file_name, unknown
+from srbench.precomputed import ResultFolder
 from srbench.records import digest
 from srbench.registry import LoadedMetric, load_dataset, registered, source_digest
 from srbench.source import package_digest
@@ -117,7 +119,18 @@ def open_bench(spec: RunSpec) -> Bench:
     for text in spec.models:
         loaded = load_model(text, spec.scale, device)
         add_model(models, loaded)
+        _name_others(loaded, dataset)
     return Bench(spec, device, dataset, suite, models, metrics)
+
+
+def _name_others(loaded: LoadedModel, dataset: Dataset) -> None:
+    """Warn of results that belong to no image: they were perhaps meant for one of another name."""
+    others = loaded.model.others(list(dataset)) if isinstance(loaded.model, ResultFolder) else []
+    if others:
+        shown = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+        warnings.warn(
+            f"{loaded.spec}: {shown} in it belong to no image of {dataset.name}, and are not measured", stacklevel=3
+        )
 
 
 def add_model(models: dict[str, LoadedModel], loaded: LoadedModel) -> None:
