@@ -11,6 +11,7 @@ from srbench.config import load_toml
 from srbench.images import write_whole
 from srbench.models import scale_of
 from srbench.plan import RunSpec, checked
+from srbench.suite import DEFAULT, read_suite
 from srbench.types import SRBenchError
 
 TEMPLATE = """\
@@ -95,6 +96,8 @@ def read_spec(path: Path | None, given: Mapping[str, Any]) -> RunSpec:
         raise BenchFileError(f"{where}: models is empty; name at least one")
     if "scale" not in asked:
         asked["scale"] = _scale_of(asked["models"], where)
+    if "samples" not in asked and (samples := read_suite(asked.get("suite", DEFAULT)).samples) is not None:
+        asked["samples"] = samples
     return checked(RunSpec(**asked), where)
 
 

@@ -150,7 +150,7 @@ class Results:
 
 def evaluate(
     models: object, data: str | Path | Dataset = "photos", *, scale: int,
-    temperature: float | Iterable[float] = 0.8, samples: int = 5, seed: int = 0,
+    temperature: float | Iterable[float] = 0.8, samples: int | None = None, seed: int = 0,
     suite: str = DEFAULT, metrics: str | Iterable[str] | None = None,
     limit: int | None = None, crop: int | None = None, tile: int | None = None, device: str = "auto",
     out: str | Path | None = None, progress: Progress = silent,
@@ -161,8 +161,8 @@ def evaluate(
     labels. An object is any callable or ``nn.Module`` that maps (n, 3, h, w) in [0, 1] to (n, 3, s*h, s*w), or one
     with ``sample`` that draws (``srbench.types``). ``data`` is the name of a data set, a folder of HR images, or an
     object (``srbench.types.Dataset``); ``suite`` is the name of a protocol, or a TOML file; ``metrics`` are names.
-    ``limit`` takes the first images only, ``crop`` their centres (in HR pixels), ``tile`` upscales in tiles of this
-    side (in LR pixels).
+    ``samples`` are those of the suite, else 5. ``limit`` takes the first images only, ``crop`` their centres (in HR
+    pixels), ``tile`` upscales in tiles of this side (in LR pixels).
     Without ``out`` the run folder is temporary and goes with the results; with it, a folder that is there is resumed.
     Images or values that fail are named in ``results.failures``; raises SRBenchError where nothing can be measured.
 
@@ -180,7 +180,7 @@ def evaluate(
         scale=scale, data=str(data) if isinstance(data, str | Path) else None, limit=limit, crop=crop, suite=suite,
         metrics=(metrics,) if isinstance(metrics, str) else None if metrics is None else tuple(metrics),
         temperatures=tuple(map(float, temperature if isinstance(temperature, Iterable) else (temperature,))),
-        samples=samples, seed=seed, device=device, tile=tile,
+        samples=read_suite(suite).samples or 5 if samples is None else samples, seed=seed, device=device, tile=tile,
         out=str(Path(temporary.name) / "run" if temporary else out),
     )  # fmt: skip
     bench = _opened(checked(spec, "evaluate"), named, data)

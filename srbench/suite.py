@@ -35,6 +35,8 @@ class Suite:
     """The columns of the table, with their parameters: ``psnr+channels=Y``."""
     quantize: Literal["floor", "round"] = "round"
     """How outputs become 8-bit images."""
+    samples: int | None = None
+    """How many a model that samples draws where nothing else is asked for."""
     about: str = ""
     """Whose numbers these are, in a line."""
 

@@ -187,5 +187,7 @@ def test_results_that_belong_to_no_image_are_named(photos, tmp_path):
     for name in ("a", "B", "b_sample0", "c_x4", "d", "e"):
         (results / f"{name}.png").write_bytes((photos / "a.png").read_bytes())
     spec = RunSpec(models=(f"theirs={results}",), scale=4, data=str(photos), metrics=("psnr",))
-    with pytest.warns(UserWarning, match=r"results: B, c_x4, e in it belong to no image of photos, and are not measured"):
+    with pytest.warns(
+        UserWarning, match=r"results: B, c_x4, e in it belong to no image of photos, and are not measured"
+    ):
         open_bench(spec)

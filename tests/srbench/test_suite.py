@@ -16,6 +16,7 @@ from scipy.signal import convolve2d
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio
 
+from srbench.bench_file import read_spec
 from srbench.evaluation import evaluate
 from srbench.facts import COLUMNS
 from srbench.images import quantize_floor, quantize_round, read_image
@@ -217,6 +218,7 @@ def test_the_suites_are_what_their_version_says():
     found = {name: asdict(read_suite(name)) for name in suite_names()}
     assert {name: (one["version"], one["quantize"], one["metrics"]) for name, one in found.items()} == {
         "classic-y": (1, "round", ("psnr+channels=Y+border=scale", "ssim+channels=Y+border=scale+window=gaussian11")),
+        "ntire21": (1, "round", ("lpips_spatial", "lr_psnr_worst", "diversity")),
         "srflow": (1, "floor", COLUMNS),
         "srflow-round": (1, "round", COLUMNS),
     }
@@ -248,3 +250,9 @@ def test_from_the_command_line(photos, tmp_path):
     (invocation,) = read_manifest(tmp_path / "run").invocations
     assert "--suite classic-y" in invocation.command
     assert Path(tmp_path / "run" / "table.csv").is_file()
+
+
+def test_ntire21_draws_ten_samples_unless_told_otherwise():
+    assert read_spec(None, {"models": ("srflow",), "scale": 4, "suite": "ntire21"}).samples == 10
+    assert read_spec(None, {"models": ("srflow",), "scale": 4, "suite": "ntire21", "samples": 3}).samples == 3
+    assert read_spec(None, {"models": ("srflow",), "scale": 4}).samples == 5
