@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Results", "SRBenchError", "__version__", "evaluate", "load_model", "metrics"]
 
-if "torch" not in sys.modules:
-    # Threads of OpenMP that spin while they wait take the processor from those that work. This is read when torch is
-    # loaded, so srbench is best imported first. What the user has set stays.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+if "torch" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
+    # Threads of OpenMP that spin for long while they wait take the processor from those that work, and those that go to
+    # sleep at once are late for the next small operation: so a tenth of a millisecond, where GNU's OpenMP is used. This
+    # is read when torch is loaded, so srbench is best imported first. What the user has set stays.
+    os.environ["OMP_WAIT_POLICY"] = "passive"
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 _HOMES = {
     "Results": "srbench.evaluation",
