@@ -20,15 +20,15 @@ from pathlib import Path
 import torch
 
 from srbench.datasets import packaged_photos
-from srbench.facts import FORMAT, Invocation, Manifest, MetricFacts, ModelFacts, Protocol, Setting
+from srbench.facts import COLUMNS, FORMAT, Invocation, Manifest, MetricFacts, ModelFacts, Protocol, Setting
 from srbench.inference import Output
 from srbench.manifest import hardware, now, software
-from srbench.plan import SUITE, open_metrics
 from srbench.records import SampleRecord, ScoreRecord
 from srbench.reporting.report import write_report
 from srbench.resize import upscale
 from srbench.run_folder import RunFolder, sample_key, score_key
 from srbench.sampling import keep_pair, keep_sample
+from srbench.suite import open_metrics
 
 SCALE = 8
 TEMPERATURE = 0.8
@@ -55,9 +55,9 @@ def write_run(path: Path, images: int, models: int, samples: int) -> None:
 
 def _manifest(names: list[str], labels: list[str], samples: int) -> Manifest:
     protocol = Protocol(
-        SUITE, "photos", "made from HR", scale=SCALE, crop=None, samples=samples, seed=0, tile=None
+        "srflow@1", "photos", "made from HR", scale=SCALE, crop=None, samples=samples, seed=0, tile=None
     )  # fmt: skip
-    metrics = tuple(metric.facts for metric in open_metrics(None))
+    metrics = tuple(metric.facts for metric in open_metrics(None, COLUMNS, "floor"))
     facts = tuple(ModelFacts(label, label, label, projected=False, weights=None) for label in labels)
     settings = tuple(Setting(label, TEMPERATURE, None) for label in labels)
     measured = tuple(metric.name for metric in metrics)

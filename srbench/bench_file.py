@@ -11,6 +11,7 @@ from srbench.config import load_toml
 from srbench.images import write_whole
 from srbench.models import scale_of
 from srbench.plan import RunSpec, checked
+from srbench.suite import DEFAULT, read_suite
 from srbench.types import SRBenchError
 
 TEMPLATE = """\
@@ -32,7 +33,8 @@ temperature = [0.8]
 samples = 5
 seed = 0
 
-# metrics = ["psnr", "lpips"]  # default: the eight of the suite
+# suite = "classic-y"          # whose protocol (srbench list suites), or a TOML file; default: srflow
+# metrics = ["psnr", "lpips"]  # default: those of the suite
 # device = "cpu"               # default: auto
 # tile = 128                   # upscale in tiles of this size in LR pixels, to save memory
 # out = "runs/mine"            # default: runs/DATE-MODELS-xSCALE
@@ -58,6 +60,7 @@ class BenchFile:
     lr: str | None = None
     limit: int | None = None
     crop: int | None = None
+    suite: str | None = None
     metrics: tuple[str, ...] | None = None
     temperature: tuple[float, ...] | None = None
     samples: int | None = None
@@ -93,6 +96,8 @@ def read_spec(path: Path | None, given: Mapping[str, Any]) -> RunSpec:
         raise BenchFileError(f"{where}: models is empty; name at least one")
     if "scale" not in asked:
         asked["scale"] = _scale_of(asked["models"], where)
+    if "samples" not in asked and (samples := read_suite(asked.get("suite", DEFAULT)).samples) is not None:
+        asked["samples"] = samples
     return checked(RunSpec(**asked), where)
 
 

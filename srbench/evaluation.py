@@ -14,10 +14,11 @@ from srbench.facts import Manifest, setting_label
 from srbench.inference import choose_device
 from srbench.models import LoadedModel, wrap_model
 from srbench.models import load_model as load_by_name
-from srbench.plan import Bench, RunSpec, add_model, checked, open_dataset, open_metrics
+from srbench.plan import Bench, RunSpec, add_model, checked, open_dataset
 from srbench.results import ResultTable, rows_of
 from srbench.run import run_bench, score_run
 from srbench.run_folder import RunFolder
+from srbench.suite import DEFAULT, open_metrics, read_suite
 from srbench.tasks import Progress, silent
 from srbench.types import Dataset, SRBenchError
 from srbench.verify import Findings
@@ -153,8 +154,8 @@ class Results:
 
 def evaluate(
     models: object, data: str | Path | Dataset = "photos", *, scale: int,
-    temperature: float | Iterable[float] = 0.8, samples: int = 5, seed: int = 0,
-    metrics: str | Iterable[str] | None = None,
+    temperature: float | Iterable[float] = 0.8, samples: int | None = None, seed: int = 0,
+    suite: str = DEFAULT, metrics: str | Iterable[str] | None = None,
     limit: int | None = None, crop: int | None = None, tile: int | None = None, device: str = "auto",
     out: str | Path | None = None, progress: Progress = silent, workers: int = 1,
 ) -> Results:  # fmt: skip
@@ -163,8 +164,9 @@ def evaluate(
     ``models`` is a list of names as on the command line and of objects of your own, or a dictionary that gives them
     labels. An object is any callable or ``nn.Module`` that maps (n, 3, h, w) in [0, 1] to (n, 3, s*h, s*w), or one
     with ``sample`` that draws (``srbench.types``). ``data`` is the name of a data set, a folder of HR images, or an
-    object (``srbench.types.Dataset``); ``metrics`` are names. ``limit`` takes the first images only, ``crop`` their
-    centres (in HR pixels), ``tile`` upscales in tiles of this side (in LR pixels).
+    object (``srbench.types.Dataset``); ``suite`` is the name of a protocol, or a TOML file; ``metrics`` are names.
+    ``samples`` are those of the suite, else 5. ``limit`` takes the first images only, ``crop`` their centres (in HR
+    pixels), ``tile`` upscales in tiles of this side (in LR pixels).
     ``workers`` processes of one thread each share the work, which changes no value: models and data sets of your own
     have to be importable by them then, and a script calls this under ``if __name__ == "__main__"``.
     Without ``out`` the run folder is temporary and goes with the results; with it, a folder that is there is resumed.
@@ -181,10 +183,10 @@ def evaluate(
     named = _named(models)
     spec = RunSpec(
         models=tuple(_text(label, thing) for label, thing in named),
-        scale=scale, data=str(data) if isinstance(data, str | Path) else None, limit=limit, crop=crop,
+        scale=scale, data=str(data) if isinstance(data, str | Path) else None, limit=limit, crop=crop, suite=suite,
         metrics=(metrics,) if isinstance(metrics, str) else None if metrics is None else tuple(metrics),
         temperatures=tuple(map(float, temperature if isinstance(temperature, Iterable) else (temperature,))),
-        samples=samples, seed=seed, device=device, tile=tile,
+        samples=read_suite(suite).samples or 5 if samples is None else samples, seed=seed, device=device, tile=tile,
         out=str(Path(temporary.name) / "run" if temporary else out),
     )  # fmt: skip
     bench = _opened(checked(spec, "evaluate"), named, data)
@@ -232,7 +234,8 @@ def _text(label: str | None, thing: object) -> str:
 def _opened(spec: RunSpec, named: Sequence[tuple[str | None, object]], data: str | Path | Dataset) -> Bench:
     device = choose_device(spec.device)
     dataset = open_dataset(spec) if isinstance(data, str | Path) else open_dataset(spec, data)
-    bench = Bench(spec, device, dataset, {}, open_metrics(spec.metrics))
+    suite = read_suite(spec.suite)
+    bench = Bench(spec, device, dataset, suite, {}, open_metrics(spec.metrics, suite.metrics, suite.quantize))
     for label, thing in named:
         if isinstance(thing, str):
             loaded = load_by_name(thing if label is None else f"{label}={thing}", spec.scale, device)
@@ -247,7 +250,8 @@ def _call(spec: RunSpec, data: str | Path | Dataset) -> str:
     metrics = None if spec.metrics is None else list(spec.metrics)
     given = {
         "scale": spec.scale, "temperature": list(spec.temperatures), "samples": spec.samples, "seed": spec.seed,
-        "metrics": metrics, "limit": spec.limit, "crop": spec.crop, "tile": spec.tile, "out": spec.out,
+        "suite": None if spec.suite == DEFAULT else spec.suite, "metrics": metrics, "limit": spec.limit,
+        "crop": spec.crop, "tile": spec.tile, "out": spec.out,
     }  # fmt: skip
     named = str(data) if isinstance(data, str | Path) else f"<{type(data).__qualname__} {data.name}>"
     options = ", ".join(f"{name}={value!r}" for name, value in given.items() if value is not None)

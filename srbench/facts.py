@@ -17,6 +17,10 @@ RESERVED = ("hr", "lr")
 """Labels that no model may have: the folders of the pairs."""
 
 
+COLUMNS = ("psnr", "ssim", "lpips", "lr_psnr", "niqe", "brisque", "pique", "sigma")
+"""Of the suite ``srflow``, which a folder that names no columns was measured by."""
+
+
 @dataclass(frozen=True)
 class Protocol:
     """What a run folder holds exactly one of. Results of another protocol need another folder."""
@@ -35,6 +39,14 @@ class Protocol:
     seed: int
     tile: int | None
     """Side of the tiles that images were upscaled in, in LR pixels; None: at once."""
+    quantize: str = "floor"
+    """How outputs became 8-bit images: ``floor`` or ``round``."""
+    columns: tuple[str, ...] = COLUMNS
+    """The metrics of the suite, with their parameters, whether or not they are measured."""
+
+    def place(self, spec: str) -> int:
+        """By which metrics are sorted: those of the suite first, others after them in the order of their coming."""
+        return self.columns.index(spec) if spec in self.columns else len(self.columns)
 
 
 @dataclass(frozen=True)

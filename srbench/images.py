@@ -23,7 +23,7 @@ from srbench.types import SRBenchError
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 """Lower-case endings of the formats that are read."""
 
-_LUMA = torch.tensor([65.481, 128.553, 24.966], dtype=torch.float64)
+_LUMA = (65481, 128553, 24966)
 
 
 class ImageError(SRBenchError):
@@ -160,10 +160,19 @@ def quantize_round(pictures: Tensor) -> Tensor:
     return pictures.clamp(0, 1).mul(255).add(0.5).floor().to(torch.uint8)
 
 
+def quantize(pictures: Tensor, how: str) -> Tensor:
+    """By ``floor`` or by ``round``, as a suite says."""
+    return {"floor": quantize_floor, "round": quantize_round}[how](pictures)
+
+
 def luma(pictures: Tensor) -> Tensor:
-    """BT.601 luma of uint8 RGB (..., 3, h, w) -> (..., h, w) uint8 in 16..235: MATLAB's rgb2ycbcr, rounded."""
-    weighted = torch.einsum("...chw,c->...hw", pictures.to(torch.float64), _LUMA.to(pictures.device))
-    return (weighted / 255 + 16.5).floor().to(torch.uint8)
+    """BT.601 luma of uint8 RGB (..., 3, h, w) -> (..., h, w) uint8 in 16..235: MATLAB's rgb2ycbcr, rounded.
+
+    16 + (65.481 R + 128.553 G + 24.966 B) / 255 in whole numbers, so that halves are rounded up and nothing else is.
+    """
+    red, green, blue = pictures.to(torch.int32).unbind(dim=-3)
+    weighted = _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
+    return ((weighted + 16_500 * 255) // 255_000).to(torch.uint8)
 
 
 def crop_to_multiple(picture: Tensor, multiple: int) -> Tensor:

@@ -18,12 +18,12 @@ from torch import Tensor
 
 from srbench.facts import MetricFacts
 from srbench.folders import pictures_in
-from srbench.images import quantize_floor, read_uint8
-from srbench.plan import open_metrics
+from srbench.images import quantize, read_uint8
 from srbench.precomputed import ResultFolder
 from srbench.records import Value
 from srbench.registry import LoadedMetric
 from srbench.scoring import measure
+from srbench.suite import DEFAULT, Suite, open_metrics, read_suite
 from srbench.tasks import Progress, Step, silent
 from srbench.types import ImagePair, SRBenchError
 
@@ -36,6 +36,8 @@ class MeasureError(SRBenchError):
 class Measured:
     """Values of every image, and their means."""
 
+    suite: str
+    """``name@version``."""
     metrics: tuple[MetricFacts, ...]
     values: dict[str, dict[str, Value]]
     """By image and metric."""
@@ -59,7 +61,15 @@ class Measured:
 
     def table(self) -> Table:
         """For the terminal."""
-        table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, header_style="")
+        table = Table(
+            title=f"protocol {self.suite}",
+            title_justify="left",
+            title_style="",
+            box=SIMPLE_HEAD,
+            collapse_padding=True,
+            pad_edge=False,
+            header_style="",
+        )
         table.add_column("image", no_wrap=True)
         for metric in self.metrics:
             table.add_column(f"{metric.title}\n{'↑' if metric.higher_is_better else '↓'}", justify="right")
@@ -92,6 +102,7 @@ class Measured:
     def json(self) -> str:
         """Signatures, means and over how many images, the values of every image; such as are not finite are texts."""
         facts = {
+            "suite": self.suite,
             "signatures": {metric.name: metric.signature for metric in self.metrics},
             "mean": {metric.name: self.mean(metric.name) for metric in self.metrics},
             "finite": {metric.name: self.count(metric.name) for metric in self.metrics},
@@ -102,14 +113,16 @@ class Measured:
 
 
 def measure_folder(
-    images: Path, ref: Path, lr: Path | None = None, names: Sequence[str] | None = None, progress: Progress = silent
-) -> Measured:
+    images: Path, ref: Path, lr: Path | None = None, names: Sequence[str] | None = None, progress: Progress = silent,
+    suite: str = DEFAULT,
+) -> Measured:  # fmt: skip
     """Measure the images of one folder against those of another, paired by name; several samples are NAME_sampleK.
 
     Without ``names`` the metrics of the suite are measured, but for those that need an LR image where ``lr`` is not
     given. Raises MeasureError that names every image without a partner, and SRBenchError for an unknown metric.
     """
-    metrics = _chosen(names, lr)
+    protocol = read_suite(suite)
+    metrics = _chosen(names, lr, protocol)
     references = pictures_in(ref)
     low = None if lr is None else pictures_in(lr)
     results = ResultFolder(images, 1)
@@ -126,7 +139,7 @@ def measure_folder(
             faults.append(str(error))
         else:
             for metric in metrics:
-                seen = outputs if metric.unquantised else quantize_floor(outputs)
+                seen = outputs if metric.unquantised else quantize(outputs, protocol.quantize)
                 try:
                     values[name][metric.facts.name] = measure(metric.metric, seen, pair)
                 except SRBenchError as error:
@@ -135,7 +148,7 @@ def measure_folder(
             progress(Step(done, len(references), "", fault))
         failures += faults
     progress(Step(len(references), len(references), ""))
-    return Measured(tuple(metric.facts for metric in metrics), values, tuple(failures))
+    return Measured(protocol.label, tuple(metric.facts for metric in metrics), values, tuple(failures))
 
 
 def _read(results: ResultFolder, name: str, hr: Path, lr: Path | None) -> tuple[ImagePair, Tensor]:
@@ -150,12 +163,15 @@ def _read(results: ResultFolder, name: str, hr: Path, lr: Path | None) -> tuple[
     return pair, outputs
 
 
-def _chosen(names: Sequence[str] | None, lr: Path | None) -> tuple[LoadedMetric, ...]:
-    metrics = open_metrics(tuple(names) if names else None)
+def _chosen(names: Sequence[str] | None, lr: Path | None, suite: Suite) -> tuple[LoadedMetric, ...]:
+    metrics = open_metrics(tuple(names) if names else None, suite.metrics, suite.quantize)
     in_need = [metric for metric in metrics if metric.needs_lr]
     if lr is None and names is not None and in_need:
-        raise MeasureError(f"{in_need[0].facts.title} compares with LR images; name their folder with --lr")
-    return tuple(metric for metric in metrics if lr is not None or metric not in in_need)
+        raise MeasureError(f"{in_need[0].facts.title} needs LR images; name their folder with --lr")
+    chosen = tuple(metric for metric in metrics if lr is not None or metric not in in_need)
+    if not chosen:
+        raise MeasureError(f"all metrics of {suite.label} need the scale or LR images; name their folder with --lr")
+    return chosen
 
 
 def _check_partners(

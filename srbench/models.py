@@ -8,6 +8,7 @@
                                 with a colon and any of the above
     package.module:Name         a class or function that makes a model
     path/to/file.py:Name        the same, in a file
+    path/to/4x-any.pth          weights of an architecture that spandrel knows; an ONNX file (``srbench.foreign``)
     label=FOLDER                results made elsewhere, paired by name
     label=ANY OF THE OTHERS     under another label
     ANY MODEL+consistent        with a transform of its outputs; a folder of results takes none
@@ -32,6 +33,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
+from srbench import foreign
 from srbench.consistent import Consistent, ConsistentSamples
 from srbench.names import unknown
 from srbench.precomputed import ResultFolder
@@ -70,7 +72,7 @@ class ModelSpec:
     label: str
     """Empty where none was given."""
     name: str
-    """Registered name, file.py:Name, package.module:Name, or a folder of results."""
+    """Registered name, file.py:Name, package.module:Name, a file that is a network, or a folder of results."""
     weights: str
     """File, folder or name of weights; empty for those of the model itself."""
     strength: float | None
@@ -89,6 +91,8 @@ class ModelSpec:
         while (before := rest.rpartition("+"))[2] in TRANSFORMS and before[1]:
             rest = before[0]
             transforms.insert(0, before[2])
+        if _is_network(rest):
+            return cls(text, label, rest, "", None, tuple(transforms))
         name, colon, weights = rest.partition(":")
         strength = None
         if found := _STRENGTH.fullmatch(name):
@@ -105,6 +109,17 @@ class ModelSpec:
     def is_folder(self) -> bool:
         """Does it name a folder of results made elsewhere?"""
         return self.name not in registered("models") and Path(self.name).is_dir()
+
+    @property
+    def is_network(self) -> bool:
+        """Does it name a file that is a network by itself?"""
+        return _is_network(self.name)
+
+
+def _is_network(text: str) -> bool:
+    """A colon parts a registered model from its weights, unless a file is named so."""
+    path = Path(text)
+    return path.suffix.lower() in foreign.ENDINGS and (":" not in text or path.is_file()) and not path.is_dir()
 
 
 @dataclass(frozen=True)
@@ -134,6 +149,8 @@ def load_model(text: str, scale: int, device: str) -> LoadedModel:
     spec = ModelSpec.parse(text)
     if spec.is_folder:
         return _results(spec, scale)
+    if spec.is_network:
+        return _network(spec, scale, device)
     if "/" in spec.name and ":" not in spec.name:
         raise RegistryError(f"{spec.name}: no such folder of results; check the path in {text!r}")
     plugin = find_plugin("models", spec.name)
@@ -152,6 +169,8 @@ def scale_of(text: str) -> int | None:
     spec = ModelSpec.parse(text)
     if spec.is_folder:
         return None
+    if spec.is_network:
+        return foreign.load_file(Path(spec.name)).scale
     if not spec.weights:
         scale = getattr(find_plugin("models", spec.name).factory, "scale", None)
         return scale if type(scale) is int else None
@@ -288,6 +307,17 @@ def _results(spec: ModelSpec, scale: int) -> LoadedModel:
         raise RegistryError(f"{spec.text}: a folder of results takes no +{spec.transforms[0]}; leave it out")
     digest = hashlib.sha256(f"results x{scale} {package_digest('srbench.precomputed')}".encode()).hexdigest()
     return LoadedModel(spec.label, spec.text, ResultFolder(Path(spec.name), scale), digest, False, None)
+
+
+def _network(spec: ModelSpec, scale: int, device: str) -> LoadedModel:
+    path = Path(spec.name)
+    model = foreign.load_file(path)
+    if model.scale != scale:
+        raise RegistryError(f"{path}: made for scale {model.scale}, not {scale}; use --scale {model.scale}")
+    label = spec.label or re.sub("[^A-Za-z0-9._+-]", "-", path.stem).lstrip("._+-") or "network"
+    code = f"{package_digest('srbench.foreign')} {model.weights.sha256}"
+    return _ready("+".join([label, *spec.transforms]) if not spec.label else label,
+                  spec.text, model, code, scale, device, spec.transforms)  # fmt: skip
 
 
 def _parameters_sha256(network: nn.Module) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import warnings
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,13 +14,12 @@ from srbench.facts import FORMAT, RESERVED, Manifest, ModelFacts, Protocol, Sett
 from srbench.inference import choose_device, is_stochastic
 from srbench.models import LoadedModel, load_model
 from srbench.names import is_file_name, unknown
+from srbench.precomputed import ResultFolder
 from srbench.records import digest
-from srbench.registry import LoadedMetric, default_metrics, load_dataset, open_metric, registered, source_digest
+from srbench.registry import LoadedMetric, load_dataset, registered, source_digest
 from srbench.source import package_digest
+from srbench.suite import DEFAULT, Suite, open_metrics, read_suite
 from srbench.types import Dataset, SRBenchError
-
-SUITE = "srflow@1"
-"""Name and version of the protocol. The version rises when any of its numbers would change."""
 
 
 class PlanError(SRBenchError):
@@ -38,8 +38,10 @@ class RunSpec:
     lr: str | None = None
     limit: int | None = None
     crop: int | None = None
+    suite: str = DEFAULT
+    """A suite by its name, or a TOML file."""
     metrics: tuple[str, ...] | None = None
-    """None: those of the default table."""
+    """None: those of the suite."""
     temperatures: tuple[float, ...] = (0.8,)
     samples: int = 5
     seed: int = 0
@@ -68,6 +70,7 @@ class Bench:
     spec: RunSpec
     device: str
     dataset: Dataset
+    suite: Suite
     models: dict[str, LoadedModel]
     """By label."""
     metrics: tuple[LoadedMetric, ...]
@@ -98,7 +101,7 @@ class Bench:
         """What a fresh folder of this run would say."""
         spec = self.spec
         protocol = Protocol(
-            suite=SUITE,
+            suite=self.suite.label,
             dataset=self.dataset.name,
             lr=lr_origin(self.dataset),
             scale=spec.scale,
@@ -106,6 +109,8 @@ class Bench:
             samples=spec.samples,
             seed=spec.seed,
             tile=spec.tile,
+            quantize=self.suite.quantize,
+            columns=self.suite.metrics,
         )
         models = tuple(ModelFacts(m.label, m.spec, m.digest, m.projected, m.weights) for m in self.models.values())
         settings = tuple(
@@ -118,15 +123,27 @@ class Bench:
 
 
 def open_bench(spec: RunSpec) -> Bench:
-    """Open data set, metrics and models, in this order. Raises SRBenchError for the first that fails."""
+    """Open suite, data set, metrics and models, in this order. Raises SRBenchError for the first that fails."""
     device = choose_device(spec.device)
+    suite = read_suite(spec.suite)
     dataset = open_dataset(spec)
-    metrics = open_metrics(spec.metrics)
+    metrics = open_metrics(spec.metrics, suite.metrics, suite.quantize)
     models: dict[str, LoadedModel] = {}
     for text in spec.models:
         loaded = load_model(text, spec.scale, device)
         add_model(models, loaded)
-    return Bench(spec, device, dataset, models, metrics)
+        _name_others(loaded, dataset)
+    return Bench(spec, device, dataset, suite, models, metrics)
+
+
+def _name_others(loaded: LoadedModel, dataset: Dataset) -> None:
+    """Warn of results that belong to no image: they were perhaps meant for one of another name."""
+    others = loaded.model.others(list(dataset)) if isinstance(loaded.model, ResultFolder) else []
+    if others:
+        shown = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+        warnings.warn(
+            f"{loaded.spec}: {shown} in it belong to no image of {dataset.name}, and are not measured", stacklevel=3
+        )
 
 
 def add_model(models: dict[str, LoadedModel], loaded: LoadedModel) -> None:
@@ -136,18 +153,6 @@ def add_model(models: dict[str, LoadedModel], loaded: LoadedModel) -> None:
         reason = f"also that of {models[loaded.label].spec}" if taken else "reserved"
         raise PlanError(f"{loaded.spec}: the label {loaded.label} is {reason}; choose another: LABEL={loaded.spec}")
     models[loaded.label] = loaded
-
-
-def open_metrics(names: tuple[str, ...] | None) -> tuple[LoadedMetric, ...]:
-    """The metrics of some names, or of the default table. Raises RegistryError, PlanError where two have one name."""
-    metrics: dict[str, LoadedMetric] = {}
-    for text in default_metrics() if names is None else names:
-        metric = open_metric(text)
-        if metric.facts.name in metrics:
-            other = metrics[metric.facts.name].facts.spec
-            raise PlanError(f"{text}: a metric named {metric.facts.name}, as {other} is; leave one of them out")
-        metrics[metric.facts.name] = metric
-    return tuple(metrics.values())
 
 
 def checked(spec: RunSpec, where: str) -> RunSpec:

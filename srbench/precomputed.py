@@ -20,7 +20,8 @@ _SAMPLE = re.compile(r"(.+)_sample(\d+)", re.DOTALL)
 class ResultFolder:
     """One picture per benchmark picture, ``NAME.png``, or several samples: ``NAME_sample0.png`` and so on.
 
-    Raises FolderError for a folder without pictures.
+    Raises FolderError for a folder without pictures, SRBenchError that names two files of one sample: ``a_sample0``,
+    ``a_sample00``.
     """
 
     def __init__(self, folder: Path, scale: int) -> None:
@@ -29,7 +30,12 @@ class ResultFolder:
         self._samples: dict[str, dict[int, Path]] = {}
         for stem, path in self.files.items():
             if match := _SAMPLE.fullmatch(stem):
-                self._samples.setdefault(match[1], {})[int(match[2])] = path
+                numbered = self._samples.setdefault(match[1], {})
+                other = numbered.setdefault(int(match[2]), path)
+                if other is not path:
+                    raise SRBenchError(
+                        f"{folder}: {other.name} and {path.name} are one sample of {match[1]}; move one of them away"
+                    )
 
     def __contains__(self, name: str) -> bool:
         """Is there a result of that name?"""

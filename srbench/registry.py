@@ -3,6 +3,7 @@
     psnr                        what is registered under that name, by an entry point
     package.module:Name         a class or function of an installed package
     path/to/file.py:Name        the same, in a file
+    pyiqa:dists                 of metrics: one of a registered family
 
 Models, metrics, data sets, trainers and converters come through it. Only what is asked for is imported, so a broken
 plug-in harms nobody else. ``srbench.models`` says what else a model may be.
@@ -19,7 +20,6 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -33,8 +33,8 @@ from srbench.weights.files import sha256_file
 
 KINDS = ("models", "metrics", "datasets", "trainers", "converters")
 """Entry point groups are ``srbench.`` and one of these."""
-DISTRIBUTION = "sr-bench"
-"""What this package is installed as."""
+FAMILIES = "metric_families"
+"""One more group: of classes that are many metrics, by an argument ``variant``: ``pyiqa:dists``."""
 
 _METRIC_FACTS = ("name", "title", "higher_is_better", "unit", "digits", "protocol")
 
@@ -62,6 +62,24 @@ class Plugin:
 
 
 @dataclass(frozen=True)
+class MetricSpec:
+    """The name of a metric, taken apart: ``psnr+channels=Y+border=4``, ``pyiqa:dists``."""
+
+    name: str
+    """Registered name, family:VARIANT, file.py:Name or package.module:Name."""
+    parameters: dict[str, str | int]
+    """What its class is called with."""
+
+    @classmethod
+    def parse(cls, text: str) -> MetricSpec:
+        """Whole numbers are numbers, all else is text."""
+        found = re.fullmatch(r"(.+?)((?:\+\w+=[^+]+)*)", text)
+        name, rest = (found[1], found[2]) if found else (text, "")
+        pairs = (part.split("=", 1) for part in rest.split("+")[1:])
+        return cls(name, {key: int(value) if value.isdecimal() else value for key, value in pairs})
+
+
+@dataclass(frozen=True)
 class LoadedMetric:
     """A metric that is ready to measure."""
 
@@ -76,23 +94,6 @@ class LoadedMetric:
 def registered(kind: str) -> dict[str, EntryPoint]:
     """The entry points of a kind (one of KINDS) by name, sorted; nothing is imported."""
     return {point.name: point for point in sorted(entry_points(group=f"srbench.{kind}"), key=lambda p: p.name)}
-
-
-@cache
-def default_metrics() -> tuple[str, ...]:
-    """The metrics of the default table, in its order: those that srbench itself registers with a ``column``.
-
-    A plug-in that is installed adds a metric to choose from, never a column to everybody's table.
-    """
-    ours = [point for point in registered("metrics").values() if point.dist and point.dist.name == DISTRIBUTION]
-    columns = [(getattr(call(f"metric {one.name}", one.load), "column", None), one.name) for one in ours]
-    return tuple(name for _, name in sorted((column, name) for column, name in columns if column is not None))
-
-
-def column_order(name: str) -> int:
-    """By which metrics are sorted: the default table's first, the others after them in the order of their coming."""
-    suite = default_metrics()
-    return suite.index(name) if name in suite else len(suite)
 
 
 def find_plugin(kind: str, text: str) -> Plugin:
@@ -112,17 +113,42 @@ def find_plugin(kind: str, text: str) -> Plugin:
     raise RegistryError(unknown(kind.removesuffix("s"), text if text.isidentifier() else before or text, ways))
 
 
-def open_metric(text: str) -> LoadedMetric:
-    """Make the metric that ``text`` names, with its facts. Raises RegistryError."""
-    plugin = find_plugin("metrics", text)
-    metric: Metric = call(f"metric {text}", plugin.factory)
+def open_metric(text: str, quantize: str = "floor") -> LoadedMetric:
+    """Make the metric that ``text`` names, with its facts.
+
+    ``quantize`` is how the outputs that it will see became 8-bit images. Raises RegistryError, or what the metric
+    raises for parameters that mean nothing.
+    """
+    spec = MetricSpec.parse(text)
+    family, colon, variant = spec.name.partition(":")
+    is_variant = bool(colon) and family in registered(FAMILIES)
+    plugin = find_plugin(FAMILIES, family) if is_variant else find_plugin("metrics", spec.name)
+    refused = [name for name in spec.parameters if not plugin.takes(name) or name == "quantize"]
+    if refused:
+        raise RegistryError(f"metric {text}: {plugin.name} takes no parameter {refused[0]}; leave it out")
+    arguments = spec.parameters | ({"quantize": quantize} if plugin.takes("quantize") else {})
+    arguments |= {"variant": variant} if is_variant else {}
+    metric: Metric = call(f"metric {text}", plugin.factory, **arguments)
     missing = [fact for fact in _METRIC_FACTS if not hasattr(metric, fact)]
     if missing or not callable(metric):
         raise RegistryError(f"metric {text} does not say its {', '.join(missing) or 'values: it is not callable'}")
     if not re.fullmatch(r"[A-Za-z0-9_]+", metric.name):
         raise RegistryError(f"metric {text}: its name {metric.name!r} may have letters, digits and _ only")
     parameters = [sha256_file(Path(path)) for path in getattr(metric, "parameters", ())]
-    digest = _sha256(plugin.digest, *parameters)
+    digest = _sha256(
+        plugin.digest,
+        *parameters,
+        repr(sorted(spec.parameters.items())),
+        quantize,
+        variant,
+        getattr(metric, "fingerprint", ""),
+    )
+    signature = getattr(metric, "signature", None)
+    if signature is None:
+        own = f"+{text.partition('+')[2]}" if spec.parameters else ""
+        signature = f"code {digest[:8]}{own}"
+    if quantize != "floor" and not plugin.takes("quantize") and not getattr(metric, "unquantised", False):
+        signature += f"|{quantize}"  # the metric does not know; its images are others all the same
     facts = MetricFacts(
         name=metric.name,
         spec=text,
@@ -131,7 +157,7 @@ def open_metric(text: str) -> LoadedMetric:
         unit=metric.unit,
         digits=metric.digits,
         protocol=metric.protocol,
-        signature=f"{metric.name.upper().replace('_', '-')}|{getattr(metric, 'signature', f'code {digest[:8]}')}",
+        signature=f"{metric.name.upper().replace('_', '-')}|{signature}",
         digest=digest,
     )
     unquantised, needs_lr = (bool(getattr(metric, fact, False)) for fact in ("unquantised", "needs_lr"))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from srbench.facts import MetricFacts, setting_folder
+from srbench.facts import MetricFacts, Protocol, setting_folder
 from srbench.records import SampleRecord, ScoreRecord, Value
-from srbench.registry import default_metrics
+from srbench.registry import MetricSpec
 from srbench.run_folder import RunFolder
 from srbench.statistics import mean_interval
 from srbench.types import SRBenchError
@@ -150,24 +150,28 @@ class ResultTable:
         return summary
 
 
-def csv_texts(table: ResultTable, summary: pd.DataFrame, metrics: Sequence[MetricFacts]) -> dict[str, str]:
+def csv_texts(
+    table: ResultTable, summary: pd.DataFrame, metrics: Sequence[MetricFacts], protocol: Protocol
+) -> dict[str, str]:
     """table.csv, the summary of a table, and rows.csv, all its values, by name.
 
-    table.csv has one line per model and temperature: the eight columns of the suite first, measured or not, the
-    intervals after all means. rows.csv has one line a number, with the signature of its protocol; ``sample`` is empty
-    for a value of the whole set.
+    table.csv has one line per model and temperature: the columns of the suite first, measured or not, the intervals
+    after all means. rows.csv has one line a number, with the signature of its protocol; ``sample`` is empty for a value
+    of the whole set. Both end with the suite.
     """
     lines = summary.reset_index()
-    suite = default_metrics()
+    suite = [MetricSpec.parse(column).name for column in protocol.columns]
     others = [name for name in table.metrics if name not in suite]
     signatures = {metric.name: metric.signature for metric in metrics}
     lines = lines.assign(**{f"{name}_signature": signature for name, signature in signatures.items()})
+    lines["suite"] = protocol.suite
     intervals = [f"{name}_{end}" for name in table.metrics for end in ("low", "high")]
     columns = ["model", "temperature", *suite, "n", *others, *intervals, "not_finite"]
-    columns += [f"{name}_signature" for name in table.metrics]
+    columns += [*(f"{name}_signature" for name in table.metrics), "suite"]
     rows = table.values.assign(
         sample=table.values["sample"].replace(-1, pd.NA).astype("Int64"),
         signature=table.values["metric"].map(signatures),
+        suite=protocol.suite,
     )
     return {
         "table.csv": lines.reindex(columns=columns).to_csv(index=False),

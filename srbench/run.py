@@ -16,9 +16,10 @@ from srbench.facts import Invocation, Manifest, Setting
 from srbench.inference import choose_device
 from srbench.manifest import FILE, ManifestError, hardware, is_written, now, read_manifest, software
 from srbench.models import LoadedModel
-from srbench.plan import Bench, RunSpec, open_bench, open_metrics
+from srbench.plan import Bench, RunSpec, open_bench
 from srbench.registry import LoadedMetric, open_metric
 from srbench.run_folder import RunFolder, joined, writing
+from srbench.suite import open_metrics
 from srbench.sums import write_sums
 from srbench.tasks import Progress, Session, Step, Task, plan_tasks, silent
 from srbench.types import SRBenchError
@@ -91,8 +92,8 @@ def score_run(
     where they are needed.
     Raises SRBenchError for a folder that holds no run or is in use, and for unknown metrics.
     """
-    added = open_metrics(tuple(names))
-    read_manifest(path)
+    protocol = read_manifest(path).protocol
+    added = open_metrics(tuple(names), protocol.columns, protocol.quantize)
     with writing(path):
         folder = RunFolder.read(path)
         known = folder.manifest
@@ -163,7 +164,7 @@ def _with_others(metrics: Sequence[LoadedMetric], manifest: Manifest) -> tuple[L
     for facts in manifest.metrics:
         if facts.name not in found:
             try:
-                metric = open_metric(facts.spec)
+                metric = open_metric(facts.spec, manifest.protocol.quantize)
             except SRBenchError:
                 continue  # a plug-in that is not here: its values stay, others are not added
             if metric.facts.digest == facts.digest:

@@ -22,7 +22,6 @@ from srbench.facts import Manifest, MetricFacts, Protocol, Setting, setting_fold
 from srbench.images import write_whole
 from srbench.manifest import FILE, now, read_manifest, write_manifest
 from srbench.records import ImageDigest, PairRecord, SampleRecord, ScoreRecord, digest
-from srbench.registry import column_order
 from srbench.types import SRBenchError
 from srbench.weights.files import sha256_file
 
@@ -40,7 +39,9 @@ class RunFolderError(SRBenchError):
 def sample_key(protocol: Protocol, model: str, source: str, pair: str, temperature: float | None) -> str:
     """The key of what a model (by its digest) makes of a pair (by its key): all that determines the images."""
     determined_by = [protocol.scale, protocol.samples, protocol.seed, protocol.tile]
-    return digest("sample", model, source, pair, temperature, *determined_by)
+    # Keys from before there were suites, when all was floored, stay what they are.
+    rounded = [] if protocol.quantize == "floor" else [protocol.quantize]
+    return digest("sample", model, source, pair, temperature, *determined_by, *rounded)
 
 
 def score_key(sample: SampleRecord, metric: MetricFacts) -> str:
@@ -256,7 +257,14 @@ def joined(path: Path, known: Manifest, asked: Manifest) -> Manifest:
             limit = None if setting.limit is None else max(setting.limit, before_limit)
             settings[place] = replace(setting, limit=limit)
     _check_folders(path, settings.values())
-    metrics = {metric.name: metric for metric in (*known.metrics, *asked.metrics)}
+    metrics = {metric.name: metric for metric in known.metrics}
+    for metric in asked.metrics:
+        there = metrics.get(metric.name)
+        if there is not None and there.spec != metric.spec and there.digest != metric.digest:
+            raise RunFolderError(
+                f"{path}: {metric.name} stands for {there.spec} there, not for {metric.spec}; choose another --out"
+            )
+        metrics[metric.name] = metric
     order = list(models)
     in_order = sorted(settings.values(), key=lambda one: (order.index(one.model), one.temperature or 0.0))
     return replace(
@@ -264,7 +272,7 @@ def joined(path: Path, known: Manifest, asked: Manifest) -> Manifest:
         images=images,
         models=tuple(models.values()),
         settings=tuple(in_order),
-        metrics=tuple(sorted(metrics.values(), key=lambda metric: column_order(metric.name))),
+        metrics=tuple(sorted(metrics.values(), key=lambda metric: known.protocol.place(metric.spec))),
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from srbench.images import ImageError, encode_png, pixels_sha256, quantize_floor, read_uint8
+from srbench.images import ImageError, encode_png, pixels_sha256, quantize, quantize_floor, read_uint8
 from srbench.inference import Draw, Model, Output, is_stochastic, upscale
 from srbench.records import ImageDigest, PairRecord, SampleRecord, digest
 from srbench.run_folder import RunFolder, sample_key
@@ -69,11 +69,11 @@ def keep_sample(
     *, source: str, invocation: int, tries: int,
 ) -> SampleRecord:  # fmt: skip
     """Keep the outputs of a model in a run folder, with their record: the first KEPT_SAMPLES as files."""
-    pair = folder.pairs[image]
-    key = sample_key(folder.manifest.protocol, folder.manifest.model(label).digest, source, pair.key, temperature)
+    pair, protocol = folder.pairs[image], folder.manifest.protocol
+    key = sample_key(protocol, folder.manifest.model(label).digest, source, pair.key, temperature)
     if (label, temperature, image) in folder.samples:
         folder.append(failed_sample(label, image, temperature, key, SAMPLED_ANEW, invocation, 0))
-    images = quantize_floor(output.images)
+    images = quantize(output.images, protocol.quantize)
     digests = [ImageDigest(pixels_sha256(one), None) for one in images]
     record = SampleRecord(
         key=key,

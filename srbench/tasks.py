@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from srbench.facts import Setting, Shard, setting_folder
-from srbench.images import quantize_floor
+from srbench.images import quantize
 from srbench.inference import Output
 from srbench.models import LoadedModel, load_model
 from srbench.records import PairRecord, SampleRecord, digest
@@ -272,7 +272,8 @@ class Session:
             source=source, invocation=self.invocation, tries=tries,
         )  # fmt: skip
         self.sampled += 1
-        self.score_images(record, pair, self.metrics, quantize_floor(output.images), output.images)
+        images = quantize(output.images, self.folder.manifest.protocol.quantize)
+        self.score_images(record, pair, self.metrics, images, output.images)
 
     def _score(self, record: SampleRecord, pair: ImagePair) -> None:
         """Measure what is lacking of a record, from its files where they were kept."""
@@ -283,7 +284,7 @@ class Session:
             return
         loaded = self.model(record.model)
         output = sample(self.folder, loaded.model, pair, record.temperature, self.device)
-        again = quantize_floor(output.images)
+        again = quantize(output.images, self.folder.manifest.protocol.quantize)
         if same_outputs(record, again):
             self.score_images(record, pair, lacking, again, output.images)
         else:  # on another machine the last bit may differ: then all values are measured of what is there now

@@ -62,8 +62,8 @@ class WeightsInfo:
     """SPDX identifier, or a sentence where there is none."""
     trained_on: str
     """Data, number of steps and hardware."""
-    parameters: int
-    """How many numbers were trained."""
+    parameters: int | None
+    """How many numbers were trained; None where that is unknown."""
     losses: dict[str, list[float]] = field(default_factory=dict)
     """By name: the curve of a loss over the training, means of equal parts of its steps; empty where it is unknown."""
 
@@ -160,12 +160,14 @@ class Metric(Protocol):
         The protocol in a few words, without the name: ``RGB|floor|crop0|v1``; docs/protocols.md has the scheme.
     ``parameters: tuple[Path, ...]`` (empty)
         The files whose bytes determine the values.
+    ``fingerprint: str`` (empty)
+        Digest of what else does, such as weights that another package has loaded.
     ``unquantised: bool`` (False)
         Does it see the samples as the model returned them, and not the 8-bit images that are written to disk?
     ``needs_lr: bool`` (False)
         Does it compare with the LR image?
-    ``column: int`` (none)
-        Its place in the default table; only metrics that srbench itself registers have one there.
+    Its class or function may take ``quantize``, how the 8-bit images came about (``floor`` or ``round``), and other
+    parameters with defaults, which a suite can set: ``psnr+channels=Y``.
     """
 
     name: str

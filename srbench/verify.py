@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from srbench.facts import MetricFacts, setting_folder
-from srbench.images import quantize_floor
+from srbench.images import quantize
 from srbench.inference import choose_device
 from srbench.models import LoadedModel, load_model
 from srbench.records import SampleRecord, ScoreRecord, Value
@@ -224,7 +224,7 @@ def _metrics(folder: RunFolder, found: Findings) -> list[tuple[MetricFacts, Load
     metrics = []
     for facts in folder.manifest.metrics:
         try:
-            metric = open_metric(facts.spec)
+            metric = open_metric(facts.spec, folder.manifest.protocol.quantize)
         except SRBenchError as error:
             found.faults.append(f"{facts.title} cannot be measured again: {error}")
             continue
@@ -275,7 +275,7 @@ def _sample_again(
     except SRBenchError as error:
         found.faults.append(f"{where}: could not be sampled again: {error}")
         return None
-    images, kept = quantize_floor(output.images), kept_outputs(folder, record)
+    images, kept = quantize(output.images, folder.manifest.protocol.quantize), kept_outputs(folder, record)
     if same_outputs(record, images):
         found.sampled += 1
         return output.images
@@ -298,7 +298,7 @@ def _measure_again(
 ) -> None:  # fmt: skip
     images: Tensor | None = kept_outputs(folder, record)
     if images is None and exact is not None:
-        images = quantize_floor(exact)
+        images = quantize(exact, folder.manifest.protocol.quantize)
     if images is None:
         where = f"{setting_folder(record.model, record.temperature)} {record.image}"
         if record.kept == len(record.outputs):

@@ -197,12 +197,17 @@ def add_weights(name: str, source: str, sha256: str | None) -> None:
 
 
 @main.command("list")
-@click.argument("kind", type=click.Choice(["models", "metrics", "datasets", "trainers", "converters"]))
+@click.argument("kind", type=click.Choice(["models", "metrics", "datasets", "suites", "trainers", "converters"]))
 def list_command(kind: str) -> None:
     """List what is installed."""
     from srbench.console import show
-    from srbench.registry import describe, registered
+    from srbench.registry import FAMILIES, describe, registered
+    from srbench.suite import read_suite, suite_names
 
+    if kind == "suites":
+        for name in suite_names():
+            show(f"{read_suite(name).label:16}  {read_suite(name).about}")
+        return
     width = max(map(len, registered(kind)), default=0)
     for name in registered(kind):
         try:
@@ -210,21 +215,26 @@ def list_command(kind: str) -> None:
         except SRBenchError as error:  # a broken plugin must not hide the others
             line = f"broken: {error}"
         show(f"{name:{width}}  {line}")
+    for name in registered(FAMILIES) if kind == "metrics" else ():
+        show(f"{name}:NAME  {describe(FAMILIES, name).splitlines()[0]}")
 
 
 @main.command("show")
 @click.argument("name")
 def show_command(name: str) -> None:
-    """Tell what is known of a model, metric or data set."""
+    """Tell what is known of a model, metric, data set or suite."""
     from srbench.console import show
     from srbench.models import SCALES, ready_models
     from srbench.names import unknown
     from srbench.registry import KINDS, describe, load_dataset, load_metric, registered
+    from srbench.suite import suite_names
 
     kinds = [kind for kind in KINDS if name in registered(kind)]
-    if not kinds:
+    if not kinds and name not in suite_names():
         every = {known for kind in KINDS for known in registered(kind)}
-        raise SRBenchError(unknown("name", name, every))
+        raise SRBenchError(unknown("name", name, every | set(suite_names())))
+    if name in suite_names():
+        _show_suite(name)
     for kind in kinds:
         point = registered(kind)[name]
         show(f"{kind.removesuffix('s')} {name} ({point.value})\n\n{describe(kind, name)}\n")
@@ -237,6 +247,16 @@ def show_command(name: str) -> None:
                 show(f"x{scale}: {_weights_sentence(model.weights)}")
 
 
+def _show_suite(name: str) -> None:
+    from srbench.console import show
+    from srbench.suite import open_metrics, read_suite
+
+    suite = read_suite(name)
+    show(f"suite {suite.label}: {suite.about}\n")
+    for metric in open_metrics(None, suite.metrics, suite.quantize):
+        show(f"{metric.facts.signature}\n{_metric_sentence(metric.metric)}\n")
+
+
 def _metric_sentence(metric: Metric) -> str:
     direction = "higher" if metric.higher_is_better else "lower"
     unit = f", in {metric.unit}" if metric.unit else ""
@@ -246,7 +266,8 @@ def _metric_sentence(metric: Metric) -> str:
 def _weights_sentence(weights: WeightsInfo | None) -> str:
     if weights is None:
         return "no weights needed"
-    facts = f"{weights.parameters:,} parameters, {weights.licence}, trained on {weights.trained_on}"
+    count = "unknown" if weights.parameters is None else f"{weights.parameters:,}"
+    facts = f"{count} parameters, {weights.licence}, trained on {weights.trained_on}"
     return f"{facts}, sha256 {weights.sha256}"
 
 

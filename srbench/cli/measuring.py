@@ -21,7 +21,8 @@ _PATH = click.Path(path_type=Path)
 @click.command()
 @click.argument("bench", required=False, type=_PATH, metavar="[BENCH.TOML]")
 @click.option("--models", callback=names, metavar="A,B", help="Names, name:WEIGHTS, label=FOLDER of results, "
-              "file.py:Name, package.module:Name; with +consistent, outputs projected onto LR.")  # fmt: skip
+              "any.pth, any.onnx, file.py:Name, package.module:Name; with +consistent, outputs projected onto "
+              "LR.")  # fmt: skip
 @click.option("--scale", type=click.IntRange(min=2), help="Upscaling factor. [default: that of "
               "the weights file]")  # fmt: skip
 @click.option("--data", metavar="NAME|DIR", help="A data set or a folder of HR images. [default: photos]")
@@ -29,9 +30,9 @@ _PATH = click.Path(path_type=Path)
 @click.option("--lr", metavar="DIR", help="LR images.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first images.")
 @click.option("--crop", type=click.IntRange(min=1), help="Only the central crop of every image, in HR pixels.")
-@click.option(
-    "--metrics", callback=names, metavar="A,B", help="Names, or file.py:Name. [default: the eight of the suite]"
-)
+@click.option("--suite", metavar="NAME|FILE", help="Whose protocol: see srbench list suites. [default: srflow]")
+@click.option("--metrics", callback=names, metavar="A,B", help="Names, pyiqa:NAME, file.py:Name. [default: those of "
+              "the suite]")  # fmt: skip
 @click.option("--temperature", "temperatures", callback=temperatures, metavar="T,T", help="Sampling temperatures. "
               "[default: 0.8]")  # fmt: skip
 @click.option("--samples", type=click.IntRange(min=1), help="Samples per image. [default: 5]")
@@ -133,12 +134,14 @@ def merge(folders: tuple[Path, ...], out: Path) -> None:
 @click.argument("images", metavar="DIR", type=_PATH)
 @click.option("--ref", required=True, type=_PATH, metavar="DIR", help="HR images, paired by name.")
 @click.option("--lr", type=_PATH, metavar="DIR", help="LR images, paired by name, for metrics that compare with them.")
+@click.option("--suite", default="srflow", show_default=True, metavar="NAME|FILE", help="Whose protocol.")
 @click.option("--metrics", callback=names, metavar="A,B", help="[default: those of the suite that the folders allow]")
 @click.option("--format", "form", default="table", show_default=True, type=click.Choice(["table", "csv", "json"]))
 @click.pass_context
 def measure(
-    context: click.Context, images: Path, ref: Path, lr: Path | None, metrics: tuple[str, ...] | None, form: str
-) -> None:
+    context: click.Context, images: Path, ref: Path, lr: Path | None, suite: str, metrics: tuple[str, ...] | None,
+    form: str,
+) -> None:  # fmt: skip
     """Measure the images in DIR against reference images: per image, and the mean.
 
     Several samples of an image are NAME_sample0.png, NAME_sample1.png and so on.
@@ -147,7 +150,7 @@ def measure(
     from srbench.measure import measure_folder
 
     with _progress() as progress:
-        found = measure_folder(images, ref, lr, metrics, progress)
+        found = measure_folder(images, ref, lr, metrics, progress, suite)
     show(found.table() if form == "table" else found.csv() if form == "csv" else found.json())
     if found.failures:
         context.exit(1)

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from srbench.facts import Manifest, Setting
-from srbench.images import quantize_floor
+from srbench.images import quantize
 from srbench.models import LoadedModel
 from srbench.plan import RunSpec, open_dataset
 from srbench.records import PairRecord, SampleRecord, ScoreRecord
@@ -201,7 +201,7 @@ class RemoteSession(Session):
         pair = kept_pair(self.folder, job.record.image)
         if job.outputs is not None:
             exact = torch.from_numpy(np.load(job.outputs))
-            images: Tensor | None = quantize_floor(exact)
+            images: Tensor | None = quantize(exact, self.folder.manifest.protocol.quantize)
         else:
             images = kept_outputs(self.folder, job.record)
         if pair is None or images is None:
@@ -216,7 +216,7 @@ def open_session(opening: Opening, send: Send, scratch: Path | None = None) -> R
     metrics = []
     for name in opening.metrics:
         facts = opening.manifest.metric(name)
-        metrics.append(metric := open_metric(facts.spec))
+        metrics.append(metric := open_metric(facts.spec, opening.manifest.protocol.quantize))
         if metric.facts.digest != facts.digest:
             raise EngineError(f"{facts.title}: its code changed meanwhile; run the same command again")
     data = open_dataset(opening.data) if isinstance(opening.data, RunSpec) else opening.data

@@ -58,15 +58,16 @@ class LRPSNR:
     higher_is_better = True
     unit = "dB"
     digits = 2
-    column = 4
-    protocol = (
-        "uint8 RGB by floor, shrunk by MATLAB's antialiased bicubic, rounded to uint8 after each of its "
-        "two passes, PSNR to the uint8 LR picture"
-    )
-    signature = "RGB|floor|matlab-bicubic|v1"
     parameters: tuple[Path, ...] = ()
     unquantised = False
     needs_lr = True
+
+    def __init__(self, quantize: str = "floor") -> None:
+        self.protocol = (
+            f"uint8 RGB by {quantize}, shrunk by MATLAB's antialiased bicubic, rounded to uint8 after each of its "
+            "two passes, PSNR to the uint8 LR picture"
+        )
+        self.signature = f"RGB|{quantize}|matlab-bicubic|v1"
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> (n,) float64 in dB; inf where the LR picture is met exactly.

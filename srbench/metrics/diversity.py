@@ -48,7 +48,6 @@ class Sigma:
     higher_is_better = True
     unit = "grey levels"
     digits = 2
-    column = 8
     protocol = (
         "standard deviation (ddof 1) over the samples of a picture as returned (not clamped, not rounded) "
         "times 255, mean over pixels and channels; 0 for one sample"

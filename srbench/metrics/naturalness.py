@@ -114,16 +114,17 @@ class NIQE:
     higher_is_better = False
     unit = ""
     digits = 2
-    column = 5
-    protocol = (
-        "LIVE release model, uint8 RGB by floor, MATLAB rgb2gray rounded, 96x96 blocks from the top left "
-        "at 2 scales, a picture with fewer than 2 complete blocks mirrored to 2x2 first, "
-        "|MSCN| < 1e-9 set to 0, float64"
-    )
-    signature = "grey|floor|LIVE|block96|mirror|snap|v1"
     parameters: tuple[Path, ...] = (parameter_file("niqe_live_fp64"),)
     unquantised = False
     needs_lr = False
+
+    def __init__(self, quantize: str = "floor") -> None:
+        self.protocol = (
+            f"LIVE release model, uint8 RGB by {quantize}, MATLAB rgb2gray rounded, 96x96 blocks from the top left "
+            "at 2 scales, a picture with fewer than 2 complete blocks mirrored to 2x2 first, "
+            "|MSCN| < 1e-9 set to 0, float64"
+        )
+        self.signature = f"grey|{quantize}|LIVE|block96|mirror|snap|v1"
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> (n,) float64, 0 or more.
@@ -193,16 +194,17 @@ class BRISQUE:
     higher_is_better = False
     unit = ""
     digits = 1
-    column = 6
-    protocol = (
-        "LIVE release support vectors and feature ranges, uint8 RGB by floor, MATLAB rgb2gray rounded, "
-        "whole picture at 2 scales, zeros outside it, |MSCN| < 1e-9 set to 0, float64; "
-        "nominally 0..100, not clipped"
-    )
-    signature = "grey|floor|LIVE|pad0|snap|v1"
     parameters: tuple[Path, ...] = (parameter_file("brisque_live_fp64"),)
     unquantised = False
     needs_lr = False
+
+    def __init__(self, quantize: str = "floor") -> None:
+        self.protocol = (
+            f"LIVE release support vectors and feature ranges, uint8 RGB by {quantize}, MATLAB rgb2gray rounded, "
+            "whole picture at 2 scales, zeros outside it, |MSCN| < 1e-9 set to 0, float64; "
+            "nominally 0..100, not clipped"
+        )
+        self.signature = f"grey|{quantize}|LIVE|pad0|snap|v1"
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> (n,) float64.
@@ -252,15 +254,16 @@ class PIQUE:
     higher_is_better = False
     unit = ""
     digits = 1
-    column = 7
-    protocol = (
-        "uint8 RGB by floor, MATLAB rgb2gray rounded, scaled to maximum 255 and rounded, mirrored to whole "
-        "16x16 blocks, thresholds 0.1, float64; 0..100, 100 where no block is active"
-    )
-    signature = "grey|floor|block16|mirror|snap|v1"
     parameters: tuple[Path, ...] = ()
     unquantised = False
     needs_lr = False
+
+    def __init__(self, quantize: str = "floor") -> None:
+        self.protocol = (
+            f"uint8 RGB by {quantize}, MATLAB rgb2gray rounded, scaled to maximum 255 and rounded, mirrored to whole "
+            "16x16 blocks, thresholds 0.1, float64; 0..100, 100 where no block is active"
+        )
+        self.signature = f"grey|{quantize}|block16|mirror|snap|v1"
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> (n,) float64. Raises SampleError below 16 pixels a side."""

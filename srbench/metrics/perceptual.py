@@ -120,14 +120,13 @@ class LPIPS:
     higher_is_better = False
     unit = ""
     digits = 3
-    column = 3
-    protocol = "version 0.1, AlexNet, uint8 RGB by floor, scaled to -1..1, whole picture, spatial mean"
-    signature = "RGB|floor|alex0.1|v1"
     parameters: tuple[Path, ...] = (parameter_file(_FEATURES), parameter_file(_HEADS))
     unquantised = False
     needs_lr = False
 
-    def __init__(self) -> None:
+    def __init__(self, quantize: str = "floor") -> None:
+        self.protocol = f"version 0.1, AlexNet, uint8 RGB by {quantize}, scaled to -1..1, whole picture, spatial mean"
+        self.signature = f"RGB|{quantize}|alex0.1|v1"
         self._last: tuple[Tensor, torch.device, list[Tensor]] | None = None
 
     @torch.inference_mode()

@@ -16,6 +16,8 @@ from srbench.types import SRBenchError
 
 _PROTOCOL = {
     "suite": "protocol",
+    "quantize": "8-bit images by",
+    "columns": "metrics of the suite",
     "scale": "scale",
     "dataset": "data set",
     "crop": "crop",

@@ -123,7 +123,7 @@ def _write(
         written["tex"] = out.write("table.tex", latex_table(scores, measurements.manifest, intervals=False).encode())
         out.write("table_intervals.tex", latex_table(scores, measurements.manifest, intervals=True).encode())
     if "csv" in formats:
-        texts = csv_texts(table, summary, measurements.manifest.metrics)
+        texts = csv_texts(table, summary, measurements.manifest.metrics, measurements.protocol)
         written["csv"], _ = [out.write(name, text.encode()) for name, text in texts.items()]
     if "html" in formats:  # last, as it links to the others
         costs = _costs(measurements.rows)
@@ -195,8 +195,12 @@ def _weights_table(models: Sequence[ModelFacts]) -> str:
             lines.append([markdown.escape(model.label), "–", "no weights", "–", "–"])
         else:
             facts = [markdown.escape(text) for text in (model.label, weights.licence, weights.trained_on)]
-            lines.append([*facts, markdown.code(weights.sha256), f"{weights.parameters:,}"])
+            lines.append([*facts, markdown.code(weights.sha256), _count(weights.parameters)])
     return markdown.table(headers, lines, texts=4)
+
+
+def _count(parameters: int | None) -> str:
+    return "unknown" if parameters is None else f"{parameters:,}"
 
 
 def _costs(rows: Sequence[Row]) -> list[list[str]]:

@@ -14,9 +14,9 @@ from srbench.run_folder import RunFolder, sample_key, score_key
 from srbench.types import ImagePair
 
 PROTOCOL = Protocol("srflow@1", "d", "made from HR", scale=4, crop=None, samples=5, seed=0, tile=None)
-OF_PROTOCOL = {"scale": 8, "samples": 6, "seed": 1, "tile": 64}
+OF_PROTOCOL = {"scale": 8, "samples": 6, "seed": 1, "tile": 64, "quantize": "round"}
 """What of a protocol determines a sample, changed."""
-OTHERS = {"suite": "other@1", "dataset": "e", "lr": "read from files", "crop": 96}
+OTHERS = {"suite": "other@1", "dataset": "e", "lr": "read from files", "crop": 96, "columns": ("psnr",)}
 """What tells of the pair, whose key stands for it, or only of the table."""
 
 
@@ -179,3 +179,15 @@ def test_a_registered_data_set_comes_before_a_folder(tmp_path, monkeypatch):
     write_png(tmp_path / "photos" / "a.png", torch.zeros(3, 8, 8, dtype=torch.uint8))
     assert len(open_bench(RunSpec(models=("bicubic",), scale=4, data="photos", metrics=("psnr",))).dataset) == 22
     assert len(open_bench(RunSpec(models=("bicubic",), scale=4, data="./photos", metrics=("psnr",))).dataset) == 1
+
+
+def test_results_that_belong_to_no_image_are_named(photos, tmp_path):
+    results = tmp_path / "results"
+    results.mkdir()
+    for name in ("a", "B", "b_sample0", "c_x4", "d", "e"):
+        (results / f"{name}.png").write_bytes((photos / "a.png").read_bytes())
+    spec = RunSpec(models=(f"theirs={results}",), scale=4, data=str(photos), metrics=("psnr",))
+    with pytest.warns(
+        UserWarning, match=r"results: B, c_x4, e in it belong to no image of photos, and are not measured"
+    ):
+        open_bench(spec)

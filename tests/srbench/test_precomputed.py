@@ -53,6 +53,16 @@ def test_a_folder_is_searched_once_however_many_names_are_asked_for(tmp_path):
     assert Counted.searches == 0
 
 
+def test_numbers_may_have_zeros_before_them(tmp_path):
+    """Those of the NTIRE challenge: 000001_sample00010.png. Two files of one sample are named."""
+    for number in (10, 9):
+        write_png(tmp_path / f"000001_sample{number:05d}.png", flat(number))
+    assert ResultFolder(tmp_path, 4).read("000001")[:, 0, 0, 0].mul(255).tolist() == [9, 10]
+    write_png(tmp_path / "000001_sample9.png", flat(9))
+    with pytest.raises(SRBenchError, match=r"000001_sample00009\.png and 000001_sample9\.png are one sample of 000001"):
+        ResultFolder(tmp_path, 4)
+
+
 def test_the_last_number_is_that_of_the_sample(tmp_path):
     for name in ("a_sample0_sample1", "a_sample0_sample0", "_sample5", "a_sampleb"):
         write_png(tmp_path / f"{name}.png", flat(len(name)))

@@ -1,7 +1,5 @@
 import hashlib
-import sys
-from importlib.metadata import EntryPoint, entry_points
-from types import SimpleNamespace
+from importlib.metadata import EntryPoint
 
 import pytest
 import torch
@@ -11,11 +9,9 @@ from srbench.consistent import make_consistent
 from srbench.images import write_png
 from srbench.inference import is_stochastic
 from srbench.models import load_model, ready_models
-from srbench.plan import RunSpec, open_bench
 from srbench.precomputed import ResultFolder
 from srbench.registry import RegistryError, load_dataset, load_metric, load_trainer, registered
 from srbench.resize import downscale
-from srbench.source import code_digest
 from srbench.types import SRBenchError
 from srbench.weights.files import WeightsError, save_weights, sha256_file
 
@@ -247,45 +243,3 @@ def test_a_file_with_a_fault(tmp_path):
 def test_near_misses(load, fault):
     with pytest.raises(RegistryError, match=fault):
         load()
-
-
-METRIC = """
-class Mine:
-    name, title, higher_is_better, unit, digits, protocol = "mine", "mine", True, "", 2, "a test"
-    column = {column}
-
-    def __call__(self, samples, pair):
-        return samples.mean(dim=(1, 2, 3))
-"""
-
-
-@pytest.mark.parametrize(
-    ("distribution", "column", "place"),
-    [("sr-bench", 9, 8), ("sr-bench", 2.5, 2), ("sr-bench", None, None), ("others", 9, None)],
-)
-def test_one_file_and_one_entry_point_add_a_metric_to_the_default_table(
-    tmp_path, monkeypatch, photos, distribution, column, place
-):
-    """Of srbench's own; a plug-in of others adds a name to choose from."""
-    (tmp_path / "mine_metric.py").write_text(METRIC.format(column=column))
-    monkeypatch.syspath_prepend(tmp_path)
-    before, installed = registry.default_metrics(), entry_points(group="srbench.metrics")
-    dist = SimpleNamespace(name=distribution, entry_points=())
-    added = EntryPoint("mine", "mine_metric:Mine", "srbench.metrics")._for(dist)
-
-    def with_one_more(group):
-        return [*installed, added] if group == "srbench.metrics" else entry_points(group=group)
-
-    monkeypatch.setattr(registry, "entry_points", with_one_more)
-    monkeypatch.delitem(sys.modules, "mine_metric", raising=False)
-    registry.default_metrics.cache_clear()
-    code_digest.cache_clear()
-    try:
-        names = list(registry.default_metrics())
-        assert (names.index("mine") if "mine" in names else None) == place
-        assert tuple(name for name in names if name != "mine") == before
-        assert load_metric("mine").name == "mine"
-        facts = open_bench(RunSpec(models=("bicubic",), scale=4, data=str(photos))).manifest().metrics
-        assert [metric.name for metric in facts] == names
-    finally:
-        registry.default_metrics.cache_clear()

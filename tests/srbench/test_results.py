@@ -5,7 +5,7 @@ from io import StringIO
 import pandas as pd
 import pytest
 
-from srbench.facts import MetricFacts
+from srbench.facts import MetricFacts, Protocol
 from srbench.manifest import read_manifest, write_manifest
 from srbench.records import (
     ImageDigest,
@@ -25,6 +25,7 @@ from srbench.run_folder import RunFolder
 INF = math.inf
 PSNR = MetricFacts("psnr", "psnr", "PSNR", True, "dB", 2, "uint8 RGB", "PSNR|RGB", "0")
 SIGMA = MetricFacts("sigma", "sigma", "sigma", True, "grey levels", 2, "ddof 1", "SIGMA|ddof1", "1")
+PROTOCOL = Protocol("srflow@1", "photos", "made from HR", 4, None, 2, 0, None)
 
 
 @pytest.fixture
@@ -125,12 +126,12 @@ def test_a_value_that_is_missing_is_counted_and_left_out(make_row):
 
 
 def test_csv_has_the_columns_of_the_suite(table):
-    assert csv_texts(table, table.summary(), (PSNR, SIGMA))["table.csv"].splitlines() == [
+    assert csv_texts(table, table.summary(), (PSNR, SIGMA), PROTOCOL)["table.csv"].splitlines() == [
         "model,temperature,psnr,ssim,lpips,lr_psnr,niqe,brisque,pique,sigma,n,"
-        "psnr_low,psnr_high,sigma_low,sigma_high,not_finite,psnr_signature,sigma_signature",
-        "zebra,,30.0,,,,,,,0.0,2,,,0.0,0.0,1,PSNR|RGB,SIGMA|ddof1",
-        "ape,0.8,17.5,,,,,,,3.0,2,15.0,20.0,2.0,4.0,0,PSNR|RGB,SIGMA|ddof1",
-        "ape,0.0,inf,,,,,,,0.0,1,,,,,1,PSNR|RGB,SIGMA|ddof1",
+        "psnr_low,psnr_high,sigma_low,sigma_high,not_finite,psnr_signature,sigma_signature,suite",
+        "zebra,,30.0,,,,,,,0.0,2,,,0.0,0.0,1,PSNR|RGB,SIGMA|ddof1,srflow@1",
+        "ape,0.8,17.5,,,,,,,3.0,2,15.0,20.0,2.0,4.0,0,PSNR|RGB,SIGMA|ddof1,srflow@1",
+        "ape,0.0,inf,,,,,,,0.0,1,,,,,1,PSNR|RGB,SIGMA|ddof1,srflow@1",
     ]
 
 
@@ -142,11 +143,12 @@ def test_csv_holds_the_same_numbers(make_row):
     names = ["a,b", 'c"d', "e\nf", "=1+1", "ü 漢"]
     rows = [make_row("m", 0.1, name, {"psnr": [k / 3, k / 7], "sigma": k / 9}) for k, name in enumerate(names)]
     table = ResultTable.from_rows(rows, ("psnr", "sigma"))
-    texts = csv_texts(table, table.summary(), (PSNR, SIGMA))
+    texts = csv_texts(table, table.summary(), (PSNR, SIGMA), PROTOCOL)
     back = pd.read_csv(StringIO(texts["rows.csv"]), converters={"value": float}, dtype={"sample": "Int64"})
     expected = table.values.assign(
         sample=pd.array([0, 1, pd.NA] * 5, dtype="Int64"),
         signature=["PSNR|RGB", "PSNR|RGB", "SIGMA|ddof1"] * 5,
+        suite="srflow@1",
     )
     pd.testing.assert_frame_equal(back, expected, check_dtype=False, check_exact=True)
     summary = table.summary()
@@ -159,7 +161,7 @@ def test_metrics_of_others_follow(make_row):
     rows = [make_row("m", None, "a", {"psnr": [1.0], "dists": [0.5]})]
     table = ResultTable.from_rows(rows, ("dists", "psnr"))
     dists = MetricFacts("dists", "dists.py:DISTS", "DISTS", False, "", 3, "VGG", "DISTS|code", "2")
-    text = csv_texts(table, table.summary(), (dists, PSNR))["table.csv"]
+    text = csv_texts(table, table.summary(), (dists, PSNR), PROTOCOL)["table.csv"]
     assert ",pique,sigma,n,dists,dists_low,dists_high,psnr_low," in text
 
 

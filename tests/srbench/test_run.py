@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from srbench.datasets import Folder
+from srbench.facts import COLUMNS
 from srbench.images import quantize_floor, read_image, write_png
 from srbench.manifest import read_manifest
 from srbench.plan import RunSpec
@@ -376,7 +377,7 @@ def test_the_manifest_says_what_was_run(spec):
     manifest = read_manifest(run(spec).folder)
     assert asdict(manifest.protocol) == {
         "suite": "srflow@1", "dataset": "photos", "lr": "made from HR by MATLAB-exact bicubic", "scale": 4,
-        "crop": None, "samples": 3, "seed": 0, "tile": None,
+        "crop": None, "samples": 3, "seed": 0, "tile": None, "quantize": "floor", "columns": COLUMNS,
     }  # fmt: skip
     assert manifest.images == ("a", "b", "c", "d")
     assert [metric.name for metric in manifest.metrics] == ["psnr", "sigma"]

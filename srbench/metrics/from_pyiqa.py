@@ -1,0 +1,126 @@
+"""Every metric of pyiqa that measures one image: ``pyiqa:dists``, ``pyiqa:musiq``. Imported only when asked for.
+
+pyiqa's licence, PolyForm Noncommercial 1.0.0, is not that of srbench; many of its metrics load weights with licences of
+their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import logging
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from importlib.metadata import metadata
+from traceback import walk_tb
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor
+
+from srbench.names import unknown
+from srbench.types import ImagePair, SRBenchError
+from srbench.weights.download import OFFLINE
+
+_OF_SETS = ("fid", "inception_score", "msswd")
+"""Beginnings and endings of names that compare sets of images."""
+_PACKAGES = {"pkg_resources": "setuptools<81"}
+"""Modules that are installed by another name."""
+
+
+class PyIQAError(SRBenchError):
+    """A metric of pyiqa that does not exist, or that cannot be loaded here."""
+
+
+class PyIQA:
+    """A metric of pyiqa with its defaults: pyiqa:NAME. Direction and range are those that pyiqa states."""
+
+    unit = ""
+    digits = 4
+    unquantised = False
+    needs_lr = False
+
+    def __init__(self, variant: str, quantize: str = "floor") -> None:
+        with _quiet():
+            self._metric = _created(variant)
+        found = metadata("pyiqa")
+        version, licence = found["Version"], found["License-Expression"] or found["License"] or "unknown"
+        self.name = "pyiqa_" + re.sub(r"\W", "_", variant.replace("+", "_plus"))
+        self.title = f"{variant} (pyiqa)"
+        self.higher_is_better = not self._metric.lower_better
+        compared = "compared with HR" if self._metric.metric_mode == "FR" else "of the output alone"
+        self.protocol = (
+            f"{variant} of pyiqa {version} with its defaults, 8-bit RGB by {quantize} over 255, {compared}, range "
+            f"{self._metric.score_range} by pyiqa; licence of pyiqa: {licence}"
+        )
+        self.signature = f"RGB|{quantize}|pyiqa{version}|v1"
+        self.fingerprint = _weights_sha256(self._metric)
+
+    def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
+        """(n, 3, H, W) and the pair -> (n,) float64. Every sample is measured by itself."""
+        references = (pair.hr[None],) if self._metric.metric_mode == "FR" else ()
+        with _quiet():
+            values = [self._metric(sample[None], *references).double().cpu() for sample in samples]
+        return torch.stack([value.reshape(()) for value in values])
+
+
+def _created(variant: str) -> Any:  # noqa: ANN401 - of a package without types
+    import pyiqa
+
+    if variant not in pyiqa.list_models():
+        raise PyIQAError(unknown("metric of pyiqa", variant, pyiqa.list_models()))
+    if any(variant.startswith(name) or variant.endswith(name) for name in _OF_SETS):
+        raise PyIQAError(f"pyiqa:{variant} compares sets of images, and a column is of single ones; leave it out")
+    try:
+        return pyiqa.create_metric(variant, device="cpu")
+    except Exception as error:  # each of a hundred metrics has its own way to fail
+        raise PyIQAError(f"pyiqa:{variant} cannot be loaded: {_remedy(error)}") from error
+
+
+def _remedy(error: BaseException) -> str:
+    """What was missing and where it belongs: what the downloading functions on the way down were called with."""
+    cause: BaseException | None = error
+    while cause is not None:
+        for frame, _ in reversed(list(walk_tb(cause.__traceback__))):
+            known = frame.f_locals
+            address, place = known.get("url"), known.get("cached_file") or known.get("download_target")
+            if isinstance(address, str) and isinstance(place, str):
+                return f"it needs {address}; put that file at {place}"
+            repository = known.get("repo_id") or known.get("pretrained_model_name_or_path")
+            if isinstance(repository, str):
+                return f"it needs huggingface.co/{repository}; fetch that into its cache: hf download {repository}"
+        if isinstance(cause, ModuleNotFoundError) and cause.name:
+            package = _PACKAGES.get(cause.name, cause.name)
+            return f"it needs the Python module {cause.name}; install it: pip install '{package}'"
+        cause = cause.__cause__ or cause.__context__
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def _weights_sha256(network: torch.nn.Module) -> str:
+    """Of all numbers that it has loaded: another file under the same name is another metric."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        found.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What pyiqa says of its loading stays out of the tables; and nothing is fetched where that is not allowed."""
+    for logger in ("pyiqa", "huggingface_hub"):  # the latter tells of every attempt to reach its server
+        logging.getLogger(logger).setLevel(logging.ERROR)
+    offline = os.environ.get(OFFLINE, "0") not in ("", "0")
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        patch("socket.getaddrinfo", side_effect=OSError(f"{OFFLINE} is set")) if offline else contextlib.nullcontext(),
+        patch("huggingface_hub.constants.HF_HUB_OFFLINE", True) if offline else contextlib.nullcontext(),
+    ):
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,113 @@
+"""What the NTIRE challenges on learning the SR space (2021, 2022) measured: spatial LPIPS, diversity, worst LR-PSNR.
+
+Lugmayr, Danelljan and Timofte, "NTIRE 2021 learning the super-resolution space challenge", 2021; where the report
+leaves something open, the organisers' evaluation code decides. It crops output and HR to multiples of 8 first.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from srbench.images import crop_to_multiple
+from srbench.metrics.perceptual import LPIPS, lpips_maps
+from srbench.metrics.pixel import decibels
+from srbench.metrics.samples import SampleError, as_uint8, quantised, require_side
+from srbench.resize import downscale_uint8
+from srbench.types import ImagePair
+
+_GRID = 8
+
+
+def _cropped(samples: Tensor, pair: ImagePair) -> tuple[Tensor, Tensor]:
+    """Outputs (n, 3, h, w) and HR (3, h, w), uint8, at multiples of 8 pixels."""
+    return crop_to_multiple(quantised(samples, pair), _GRID).contiguous(), crop_to_multiple(as_uint8(pair.hr), _GRID)
+
+
+def _maps(samples: Tensor, pair: ImagePair) -> Tensor:
+    """(n, h, w) float32: LPIPS at every pixel. Raises SampleError below 64 pixels a side."""
+    images, hr = _cropped(samples, pair)
+    require_side(images, 64, "LPIPS", pair.name)
+    return torch.stack(lpips_maps(list(images.cpu()), hr.contiguous().cpu()))
+
+
+class SpatialLPIPS:
+    """Mean over the pixels of the LPIPS map: near LPIPS, but not equal to it."""
+
+    name = "lpips_spatial"
+    title = "LPIPS (spatial)"
+    higher_is_better = False
+    unit = ""
+    digits = 3
+    parameters: tuple[Path, ...] = LPIPS.parameters
+    unquantised = False
+    needs_lr = False
+
+    def __init__(self, quantize: str = "round") -> None:
+        self.protocol = (
+            f"version 0.1, AlexNet, uint8 RGB by {quantize}, cropped to multiples of 8, map at every pixel, its mean"
+        )
+        self.signature = f"RGB|{quantize}|alex0.1|spatial|grid8|v1"
+
+    def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
+        """(n, 3, H, W) and the pair -> (n,) float64."""
+        return _maps(samples, pair).mean(dim=(1, 2)).double()
+
+
+class Diversity:
+    """How much better the best sample at every pixel is than the best of all samples, in percent; 0 for one sample."""
+
+    name = "diversity"
+    title = "diversity"
+    higher_is_better = True
+    unit = "%"
+    digits = 2
+    parameters: tuple[Path, ...] = LPIPS.parameters
+    unquantised = False
+    needs_lr = False
+
+    def __init__(self, quantize: str = "round") -> None:
+        self.protocol = (
+            f"uint8 RGB by {quantize}, cropped to multiples of 8, LPIPS maps (0.1, AlexNet) of all samples: (least "
+            "mean of a map - mean of the least at every pixel) over the least mean; S10 of NTIRE 2021 with 10 samples"
+        )
+        self.signature = f"RGB|{quantize}|alex0.1|spatial|grid8|v1"
+
+    def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
+        """(n, 3, H, W) and the pair -> () float64. Raises SampleError where a sample is HR itself."""
+        maps = _maps(samples, pair)
+        best = maps.mean(dim=(1, 2)).min().double()
+        if best == 0:
+            raise SampleError(f"{pair.name}: a sample is equal to HR, so its diversity is not defined; leave it out")
+        return 100 * (best - maps.amin(dim=0).mean().double()) / best
+
+
+class WorstLRPSNR:
+    """LR-PSNR of the sample that fits its LR image least. The challenge asked for 45 dB."""
+
+    name = "lr_psnr_worst"
+    title = "LR-PSNR worst"
+    higher_is_better = True
+    unit = "dB"
+    digits = 2
+    parameters: tuple[Path, ...] = ()
+    unquantised = False
+    needs_lr = True
+
+    def __init__(self, quantize: str = "round") -> None:
+        self.protocol = (
+            f"uint8 RGB by {quantize}, output and HR cropped to multiples of 8 and downscaled by MATLAB's antialiased "
+            "bicubic, rounded to uint8 after each of its two passes, PSNR, least of all samples; the goal was 45"
+        )
+        self.signature = f"RGB|{quantize}|matlab-bicubic|grid8|worst|v1"
+
+    def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
+        """(n, 3, H, W) and the pair -> () float64 in dB. Raises SampleError for a scale that does not divide 8."""
+        scale = pair.hr.shape[-2] // pair.lr.shape[-2]
+        if _GRID % scale:
+            raise SampleError(f"{pair.name}: scale {scale} does not divide {_GRID}; {self.title} is for 2, 4 and 8")
+        images, hr = _cropped(samples, pair)
+        lr = downscale_uint8(hr[None].contiguous().cpu(), scale)
+        return decibels(downscale_uint8(images.cpu(), scale), lr).min()

@@ -1,0 +1,86 @@
+"""Suites: a protocol that people quote, as a TOML file: how images become 8-bit, and what the table has.
+
+srflow                      one that comes with srbench (``srbench list suites``)
+path/to/mine.toml           one of your own
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from srbench.config import load_toml, preset_names
+from srbench.names import unknown
+from srbench.registry import LoadedMetric, MetricSpec, open_metric
+from srbench.types import SRBenchError
+
+DEFAULT = "srflow"
+_FOLDER = files("srbench") / "suites"
+
+
+class SuiteError(SRBenchError):
+    """A suite that does not exist, or that nothing can be measured with."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What a suite file says."""
+
+    name: str
+    version: int
+    """Rises when any number of the suite would change."""
+    metrics: tuple[str, ...]
+    """The columns of the table, with their parameters: ``psnr+channels=Y``."""
+    quantize: Literal["floor", "round"] = "round"
+    """How outputs become 8-bit images."""
+    samples: int | None = None
+    """How many a model that samples draws where nothing else is asked for."""
+    about: str = ""
+    """Whose numbers these are, in a line."""
+
+    @property
+    def label(self) -> str:
+        """``name@version``, as it stands in every table."""
+        return f"{self.name}@{self.version}"
+
+
+def suite_names() -> list[str]:
+    """Those that come with srbench, sorted."""
+    return preset_names(_FOLDER)
+
+
+def read_suite(text: str) -> Suite:
+    """The suite of a name, or of a TOML file.
+
+    Raises SuiteError where there is none, where it has no metric, and where a file takes the name of one that comes
+    with srbench; ConfigError for what is no suite.
+    """
+    if not text.endswith(".toml"):
+        if text not in suite_names():
+            raise SuiteError(f"{unknown('suite', text, suite_names())}; or name a TOML file")
+        return load_toml(_FOLDER / f"{text}.toml", Suite)
+    suite = load_toml(Path(text), Suite)
+    if suite.name in suite_names():
+        raise SuiteError(f"{text}: {suite.name} is a suite of srbench; give yours another name")
+    if not suite.name or not suite.metrics or set(suite.name) & set("@+/\\\n"):
+        raise SuiteError(f"{text}: a suite needs a name without @, + and /, and at least one metric")
+    return suite
+
+
+def open_metrics(names: tuple[str, ...] | None, columns: tuple[str, ...], quantize: str) -> tuple[LoadedMetric, ...]:
+    """The metrics of some names, or the columns of a suite; outputs are seen ``quantize``d.
+
+    A name without parameters means what it means in the suite. Raises RegistryError, SuiteError where two metrics have
+    one name.
+    """
+    known = {MetricSpec.parse(column).name: column for column in columns}
+    metrics: dict[str, LoadedMetric] = {}
+    for text in columns if names is None else [known.get(name, name) for name in names]:
+        metric = open_metric(text, quantize)
+        if metric.facts.name in metrics:
+            other = metrics[metric.facts.name].facts.spec
+            raise SuiteError(f"{text}: a metric named {metric.facts.name}, as {other} is; leave one of them out")
+        metrics[metric.facts.name] = metric
+    return tuple(metrics.values())

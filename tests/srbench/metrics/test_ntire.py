@@ -1,0 +1,68 @@
+"""The challenge's numbers, from its formulas on maps of the lpips package."""
+
+import lpips
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio
+
+from srbench.images import quantize_round
+from srbench.metrics.ntire import Diversity, SpatialLPIPS, WorstLRPSNR
+from srbench.metrics.parameters import packaged
+from srbench.metrics.samples import SampleError
+from srbench.resize import downscale_uint8
+from srbench.types import ImagePair
+
+
+@pytest.fixture(scope="module")
+def odd(coffee, samples):
+    """A pair whose width is a multiple of 4 and not of 8, and three 8-bit outputs."""
+    pair = ImagePair("odd", coffee.lr[:, :, :71], coffee.hr[:, :, :284])
+    return pair, quantize_round(samples[..., :284]).float() / 255
+
+
+@pytest.fixture(scope="module")
+def maps(odd):
+    """(3, 192, 280): spatial LPIPS by the package, of what is cropped to multiples of 8."""
+    package = lpips.LPIPS(net="alex", pnet_rand=True, spatial=True, verbose=False).eval()
+    convolutions = packaged("alex_features_fp32")
+    state = package.net.state_dict()
+    for key in state:
+        state[key] = convolutions[f"features.{key.split('.', 1)[1]}"]
+    package.net.load_state_dict(state)
+    pair, outputs = odd
+    with torch.no_grad():
+        return package(2 * outputs[..., :280] - 1, (2 * pair.hr[..., :280] - 1).expand(3, -1, -1, -1))[:, 0]
+
+
+def test_diversity(odd, maps):
+    pair, outputs = odd
+    least = min(one.mean().item() for one in maps)
+    wanted = (least - torch.stack(list(maps), dim=2).min(dim=2).values.mean().item()) / least * 100
+    assert Diversity()(outputs, pair).item() == pytest.approx(wanted, abs=1e-3)
+    assert wanted > 0.1, "these samples are each better somewhere"
+
+
+def test_spatial_lpips(odd, maps):
+    pair, outputs = odd
+    wanted = [one.mean().item() for one in maps]
+    assert SpatialLPIPS()(outputs, pair).tolist() == pytest.approx(wanted, abs=1e-5)
+
+
+def test_one_sample_and_equal_samples_have_no_diversity(odd):
+    pair, outputs = odd
+    assert Diversity()(outputs[:1], pair).item() == pytest.approx(0, abs=1e-4)
+    assert Diversity()(outputs[:1].expand(4, -1, -1, -1), pair).item() == pytest.approx(0, abs=1e-4)
+    with pytest.raises(SampleError, match="equal to HR"):
+        Diversity()(pair.hr[None], pair)
+
+
+def test_worst_lr_psnr(odd):
+    pair, outputs = odd
+    low = [
+        downscale_uint8((image * 255).round().to(torch.uint8)[None, ..., :280], 4)[0] for image in (*outputs, pair.hr)
+    ]
+    wanted = [peak_signal_noise_ratio(low[3].numpy(), one.numpy(), data_range=255) for one in low[:3]]
+    assert WorstLRPSNR()(outputs, pair).item() == pytest.approx(min(wanted), abs=1e-9)
+    third = ImagePair("third", pair.hr[:, ::3, ::3], pair.hr[:, :, :282])
+    with pytest.raises(SampleError, match="scale 3 does not divide 8"):
+        WorstLRPSNR()(outputs[..., :282], third)

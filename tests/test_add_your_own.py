@@ -1,0 +1,82 @@
+"""docs/add-your-own.md from top to bottom: its files are written, its commands run, in one folder."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+from srbench.manifest import read_manifest
+from srbench.results import rows_of
+from srbench.run_folder import RunFolder
+
+PAGE = Path(__file__).parents[1] / "docs" / "add-your-own.md"
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+
+pytestmark = pytest.mark.skipif(
+    not entry_points(group="srbench.metric_families"), reason="srbench has to be installed again: pip install -e ."
+)
+
+
+@pytest.fixture(scope="module")
+def worked(tmp_path_factory):
+    """The folder in which a reader has done all that the page says, and what the commands said."""
+    folder, said = tmp_path_factory.mktemp("reader"), []
+    for kind, text in BLOCKS:
+        if kind == "sh":
+            for line in text.splitlines():
+                command = [sys.executable, "-m", *shlex.split(line)]
+                done = subprocess.run(command, capture_output=True, text=True, timeout=500, cwd=folder)
+                assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+                said.append(done.stdout)
+        elif named := re.match(r"# (\S+\.(?:py|toml))\n", text):
+            (folder / named[1]).write_text(text)
+    return folder, said
+
+
+def values(folder: Path) -> dict[str, dict[str, float | list[float]]]:
+    return {f"{row.model} {row.image}": row.values for row in rows_of(RunFolder.read(folder))}
+
+
+def test_blocks():
+    assert [kind for kind, _ in BLOCKS].count("sh") == 5
+    assert sum(text.startswith("# my_") for _, text in BLOCKS) == 5
+    assert all(len(text.strip().splitlines()) <= 26 for _, text in BLOCKS)
+
+
+def test_models_and_metric(worked):
+    folder, _ = worked
+    found = values(folder / "runs/model")
+    assert len(found) == 6, "three models on two images; one of them at its last temperature"
+    settings = read_manifest(folder / "runs/model").settings
+    assert [(one.model, one.temperature) for one in settings] == [
+        ("bicubic", None), ("Bilinear", None), ("Noisy", 0.5), ("Noisy", 1.0),
+    ]  # fmt: skip
+    assert all(set(by_metric) == {"psnr", "sigma", "mae"} for by_metric in found.values())
+    for name, by_metric in found.items():
+        assert (by_metric["sigma"] > 0) == name.startswith("Noisy")
+
+
+def test_it_proves_itself(worked):
+    assert any("2 of 2 samples: equal" in text for text in worked[1])
+
+
+def test_data_set(worked):
+    found = values(worked[0] / "runs/stripes")
+    assert set(found) == {"bicubic thin", "bicubic wide"}
+    assert found["bicubic wide"]["psnr"] > found["bicubic thin"]["psnr"]
+
+
+def test_suite(worked):
+    manifest = read_manifest(worked[0] / "runs/suite")
+    assert manifest.protocol.suite == "mine@1"
+    signatures = [one.signature for one in manifest.metrics]
+    assert [one for one in signatures if not one.startswith("PYIQA")] == [
+        "PSNR|Y|round|crop4|v1", "SSIM|RGB|round|gaussian11|crop5|v1", "MAE|RGB|crop4|v1|round",
+    ]  # fmt: skip
+    assert len(values(worked[0] / "runs/suite")) == 4
