@@ -272,7 +272,7 @@ def test_measure_without_lr(command, folders):
     """Metrics that need LR are left out, unless they are asked for."""
     found = command("measure", *folders, "--format", "json")
     assert "lr_psnr" not in json.loads(found.out)["signatures"]
-    assert "LR-PSNR compares with LR images; name their folder with --lr" in one_line(
+    assert "LR-PSNR needs LR images; name their folder with --lr" in one_line(
         command("measure", *folders, "--metrics", "lr_psnr")
     )
 
