@@ -85,9 +85,9 @@ class RRDB(nn.Sequential):
 
 
 class RRDBTrunk(nn.Module):
-    """The part that both networks share: features at LR size, and enlargements of them by two.
+    """The part that both networks share: features at LR size, and upscalings of them by two.
 
-    ``doublings`` is how many enlargements there are.
+    ``doublings`` is how many upscalings there are.
     """
 
     def __init__(self, config: RRDBConfig, doublings: int) -> None:
@@ -110,14 +110,14 @@ class RRDBTrunk(nn.Module):
         skip = first if self.config.long_skip == "first" else x
         return skip + self.conv_body(x), outputs
 
-    def enlarge(self, features: Tensor, step: int) -> Tensor:
+    def upscale(self, features: Tensor, step: int) -> Tensor:
         """Double the size: (b, features, h, w) -> (b, features, 2h, 2w); ``step`` counts from 0."""
         larger = F.interpolate(features, scale_factor=2)
         return F.leaky_relu(self.conv_up[step](larger), SLOPE)
 
 
 class RRDBNet(RRDBTrunk):
-    """Dense residual trunk at LR size, then nearest-neighbour enlargements by two with a convolution each."""
+    """Dense residual trunk at LR size, then nearest-neighbour upscalings by two with a convolution each."""
 
     weights: WeightsInfo
     """Set where the network was filled from a file."""
@@ -136,6 +136,6 @@ class RRDBNet(RRDBTrunk):
         """
         x, _ = self.trunk(lr.contiguous(memory_format=torch.channels_last))
         for step in range(len(self.conv_up)):
-            x = self.enlarge(x, step)
+            x = self.upscale(x, step)
         out: Tensor = self.conv_last(F.leaky_relu(self.conv_hr(x), SLOPE))
         return out

@@ -26,7 +26,6 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from srbench.consistent import make_consistent
 from srbench.datasets import cropped, packaged_photos
 from srbench.editing.edit import Editor, box_mask, lr_psnr
 from srbench.editing.figures import TARGET, FigurePanel, write_figure
@@ -37,8 +36,7 @@ from srbench.metrics.pixel import PSNR, decibels
 from srbench.resize import downscale_uint8
 from srbench.types import Box, Dataset, ImagePair
 from srflow import SRFlow
-from srflow.latents import blend, masks, normalize_locations
-from srflow.model import SEAM
+from srflow.editing import transfer_content
 
 SIDE = 64
 """Of a box, in HR pixels: LPIPS takes no smaller picture."""
@@ -150,12 +148,8 @@ def content(trial: Trial) -> None:
 @torch.no_grad()
 def given_kept_lr(model: SRFlow, pasted: Tensor, pair: ImagePair, mask: Tensor, seed: int) -> Tensor:
     """``SRFlow.transfer_content``, but that the paste is encoded given the LR it has to fit in the end."""
-    lr = pair.lr[None]
-    latents, content = (model.encode(picture[None], lr)[0] for picture in (pair.hr, pasted))
-    weights = masks(mask, [CROP // z.shape[-1] for z in latents], SEAM)
-    generator = torch.Generator().manual_seed(seed)
-    made = model.decode(blend(latents, normalize_locations(content, EDIT_TEMPERATURE, generator), weights), lr)[0]
-    return made if model.config.consistency == "none" else make_consistent(made, pair.lr, model.scale)
+    given, generator = model.given(pair.lr), torch.Generator().manual_seed(seed)
+    return transfer_content(given, pair.hr, given, pasted, mask, temperature=EDIT_TEMPERATURE, generator=generator)
 
 
 def restore(trial: Trial) -> None:

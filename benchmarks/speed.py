@@ -4,7 +4,7 @@ Every case runs in a process of its own, so that peak memory is its own. Printed
 counts it, GFLOP/s, the share of this machine's best convolution measured in the same process, and the memory that the
 case took beyond the loaded network. Networks have random weights; time does not depend on them.
 
-Measure on a quiet machine, and set OMP_WAIT_POLICY=passive where anything else might run.
+Measure on a quiet machine.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ import sys
 import time
 from collections.abc import Callable
 
+import srbench  # noqa: F401 - before torch, so that its threads wait as srbench has it
+
+# isort: split
 import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
@@ -28,20 +31,20 @@ Work = Callable[[], object]
 
 
 def sample(preset: str, side: int, n: int) -> Work:
-    """Pictures of one LR picture of side x side."""
+    """Samples of one LR image of side x side."""
     model, generator = SRFlow.from_preset(preset).eval(), torch.Generator().manual_seed(0)
-    # A new picture every time: what the model computes of the last one it keeps.
-    return lambda: model.sample(torch.rand(3, side, side), n, temperature=0.0, generator=generator)
+    lr = torch.rand(3, side, side)
+    return lambda: model.sample(lr, n, temperature=0.0, generator=generator)
 
 
 def encode(preset: str, side: int) -> Work:
-    """Latents of one HR picture."""
+    """Latents of one HR image."""
     model = SRFlow.from_preset(preset).eval()
-    hr = torch.rand(1, 3, side * model.scale, side * model.scale)
+    hr, lr = torch.rand(1, 3, side * model.scale, side * model.scale), torch.rand(1, 3, side, side)
 
     def work() -> object:
         with torch.no_grad():
-            return model.encode(hr, torch.rand(1, 3, side, side))
+            return model.encode(hr, lr)
 
     return work
 
@@ -63,7 +66,7 @@ def training_step(preset: str, batch: int, *, reversible: bool) -> Work:
 
 
 def rrdb(side: int) -> Work:
-    """ESRGAN's generator on one LR picture."""
+    """ESRGAN's generator on one LR image."""
     model, lr = RRDBNet(RRDBConfig(4, 64, 32, 23)).eval(), torch.rand(1, 3, side, side)
 
     def work() -> object:

@@ -9,7 +9,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,27 +21,32 @@ LARGE = 1e6
 """Numbers that no working network makes: pictures are below 1, latents and features are of the order of 1."""
 _OUTSIDE = "the network"
 
+Result = TypeVar("Result")
+
 
 class NumericsError(SRBenchError):
     """Weights or a picture from which no finite numbers follow."""
 
 
-def finite(network: nn.Module, compute: Callable[[], list[Tensor]], **inputs: Tensor | list[Tensor]) -> list[Tensor]:
-    """``compute()``, a computation with ``network`` that can be repeated, from ``inputs``, which are only named.
+def finite(
+    network: nn.Module, compute: Callable[[], Result], again: Callable[[], object], **inputs: Tensor | list[Tensor]
+) -> Result:
+    """``compute()``, tensors or lists of them made with ``network`` from ``inputs``, which are only named.
 
-    Raises NumericsError where its results are not finite or a matrix is singular.
+    ``again`` computes the same with nothing kept from before; it is called where the results are not finite.
+    Raises NumericsError where they are not, or where a matrix is singular.
     """
     try:
-        results = compute()
+        result = compute()
     except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
         layer = _layer(network, _frames(error.__traceback__))
         raise NumericsError(f"{layer} holds a singular matrix, which has no inverse; use other weights") from error
-    if _finite(results):
-        return results
-    raise NumericsError(_cause(network, compute, inputs))
+    if _finite(_tensors(result)):
+        return result
+    raise NumericsError(_cause(network, again, inputs))
 
 
-def _cause(network: nn.Module, compute: Callable[[], list[Tensor]], inputs: dict[str, Tensor | list[Tensor]]) -> str:
+def _cause(network: nn.Module, compute: Callable[[], object], inputs: dict[str, Tensor | list[Tensor]]) -> str:
     for name, given in inputs.items():
         if not _finite(_tensors(given)):
             return f"{name} has values that are not finite; correct what is given"

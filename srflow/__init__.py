@@ -1,5 +1,6 @@
-"""SRFlow: the space of high-resolution pictures behind a low-resolution one, as a conditional normalizing flow."""
+"""SRFlow: the space of high-resolution images behind a low-resolution one, as a conditional normalizing flow."""
 
+import srbench  # noqa: F401 - before torch, so that its threads wait as srbench has it
 from srflow.config import SRFlowConfig
 from srflow.model import SRFlow
 from srflow.zoo import load_official

@@ -9,7 +9,7 @@ from typing import Literal
 
 from baselines.rrdb import RRDBConfig
 from srbench.config import load_network
-from srflow.layers import SCALE_FLOOR
+from srflow.affine import SCALE_FLOOR
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class SRFlowConfig:
     """Bound of the logarithm of a split's deviation; none in the released networks, where such samples overflow."""
     transitions: int = 2
     """Steps without a coupling at the start of every level."""
-    consistency: Literal["none", "samples", "residual"] = "none"
-    """What is done about what LR says of a picture: nothing, as in the released networks, which learn it in a long
-    training; ``samples``: what is drawn or edited is made to shrink back to LR (see ``srbench.consistent``);
-    ``residual``: that, and the flow models the residual of a picture to the consistent enlargement D+ lr."""
+    consistency: Literal["none", "residual"] = "none"
+    """What is done about what LR says of an image: nothing, as in the released networks, which learn it in a long
+    training; or the flow models the residual of an image to the consistent upscaling D+ lr, and samples and edited
+    images are made to downscale to LR (see ``srbench.consistent``)."""
     relative_temperatures: tuple[float, ...] = ()
     """Of samples: factors of the temperature, a latent each, finest first; none (the paper) is 1 for all. In the
     small 8x network cooler finest latents measured a lower LPIPS at the same PSNR (``docs/zoo.md``)."""

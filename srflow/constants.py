@@ -11,11 +11,12 @@ from torch import Tensor, nn
 Value = TypeVar("Value")
 
 
-class Constants(nn.Module):
+class CachedConstants(nn.Module):
     """A module that keeps what it computes of its parameters: inverses, folded weights.
 
     Kept values are dropped when a parameter is changed in place or moved, and by ``train`` and ``eval``. Whoever writes
-    through ``parameter.data``, which torch does not count as a change, has to call ``eval`` afterwards.
+    through ``parameter.data``, which torch does not count as a change, has to call ``eval`` afterwards. Nothing is kept
+    of parameters made in inference mode, whose changes torch does not count either.
     """
 
     def __init__(self) -> None:
@@ -24,7 +25,7 @@ class Constants(nn.Module):
 
     def constant(self, name: str, compute: Callable[[], Value], *sources: Tensor) -> Value:
         """``compute()``, a function of ``sources``; kept in eval mode without gradients until a source changes."""
-        if torch.is_grad_enabled() or self.training:
+        if torch.is_grad_enabled() or self.training or any(source.is_inference() for source in sources):
             return compute()
         state = [(source.data_ptr(), source._version) for source in sources]
         kept_state, value = self._kept.get(name, (None, None))

@@ -1,7 +1,7 @@
 """Official SRFlow checkpoints <-> ours: names, channel orders, and the tensors that do nothing.
 
 The released networks keep every layer of the flow in one flat list and interleave shift and scale channels; ours keep
-levels and steps, and shift before scale. The first convolutions that see the LR picture are kept apart from those that
+levels and steps, and shift before scale. The first convolutions that see the LR image are kept apart from those that
 see the flow's own channels.
 """
 
@@ -50,7 +50,7 @@ def convert_srflow(tensors: Mapping[str, Tensor], preset: str | None) -> Weights
 
 
 def converted(source: Mapping[str, Tensor], config: SRFlowConfig) -> dict[str, Tensor]:
-    """Official tensors -> ours, strictly but for the tensors that serve no picture. Raises WeightsError."""
+    """Official tensors -> ours, strictly but for the tensors that serve no image. Raises WeightsError."""
     useful = {name: tensor for name, tensor in source.items() if not name.startswith(_dead(config))}
     require_shapes(useful, _shapes(config))
     encoder = {name.removeprefix("RRDB."): tensor for name, tensor in useful.items() if name.startswith("RRDB.")}
@@ -154,28 +154,38 @@ def _level(
     config: SRFlowConfig,
 ) -> dict[str, Tensor]:
     prefix, features = f"flow.levels.{level}.", config.encoder.features
+    stacked = features * len(config.stacked)
     out: dict[str, Tensor] = {}
     for i, index in enumerate(indices["transitions"]):
         out |= _normalise_and_mix(source, f"{FLOW}{index}.", f"{prefix}transitions.{i}.")
     for i, index in enumerate(indices["steps"]):
         step, layer = f"{prefix}steps.{i}.", f"{FLOW}{index}."
-        out |= _normalise_and_mix(source, layer, step)
-        out |= _network(source, f"{layer}affine.fFeatures.", f"{step}injector.network.")
-        out |= _network(source, f"{layer}affine.fAffine.", f"{step}coupling.network.")
-        injector, coupling = (source[f"{layer}affine.{name}.0.weight"] for name in ("fFeatures", "fAffine"))
-        kept = coupling.shape[1] - injector.shape[1]
-        out[f"{step}coupling.first.weight"] = coupling[:, :kept]
-        together = torch.cat([injector, coupling[:, kept:]])
-        out[f"{step}first.own"], out[f"{step}first.stacked"] = together[:, :features], together[:, features:]
+        out |= _normalise_and_mix(source, layer, f"{step}mixing.")
+        out |= _network(source, f"{layer}affine.fFeatures.", f"{step}injector.network.", features, stacked)
+        out |= _network(source, f"{layer}affine.fAffine.", f"{step}coupling.network.", features, stacked)
     for index in indices["split"]:
         out |= _zero_conv(source, f"{FLOW}{index}.conv.", f"{prefix}split.prior.")
     return out
 
 
+def renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of a file that had the first convolutions of a step's injector and coupling as one."""
+    out: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        name = re.sub(r"(transitions\.\d+\.)mix\.", r"\1", name)
+        name = re.sub(r"(steps\.\d+\.)(norm\.|mix\.)", lambda found: f"{found[1]}mixing.{found[2]}", name)
+        name = name.replace("mixing.mix.", "mixing.").replace("coupling.first.weight", "coupling.network.first")
+        joined = re.fullmatch(r"(.*steps\.\d+\.)first\.(own|stacked)", name)
+        if joined:
+            for network, half in zip(("injector", "coupling"), tensor.chunk(2), strict=True):
+                out[f"{joined[1]}{network}.network.features.{joined[2]}"] = half
+        else:
+            out[name] = tensor
+    return out
+
+
 def _normalise_and_mix(source: Mapping[str, Tensor], theirs: str, ours: str) -> dict[str, Tensor]:
-    return _act_norm(source, f"{theirs}actnorm.", f"{ours}norm.") | {
-        f"{ours}mix.weight": source[f"{theirs}invconv.weight"]
-    }
+    return _act_norm(source, f"{theirs}actnorm.", f"{ours}norm.") | {f"{ours}weight": source[f"{theirs}invconv.weight"]}
 
 
 def _act_norm(source: Mapping[str, Tensor], theirs: str, ours: str) -> dict[str, Tensor]:
@@ -185,8 +195,13 @@ def _act_norm(source: Mapping[str, Tensor], theirs: str, ours: str) -> dict[str,
     }
 
 
-def _network(source: Mapping[str, Tensor], theirs: str, ours: str) -> dict[str, Tensor]:
+def _network(source: Mapping[str, Tensor], theirs: str, ours: str, own: int, stacked: int) -> dict[str, Tensor]:
+    first = source[f"{theirs}0.weight"]
+    kept = first.shape[1] - own - stacked
     return {
+        **({f"{ours}first": first[:, :kept]} if kept else {}),
+        f"{ours}features.own": first[:, kept : kept + own],
+        f"{ours}features.stacked": first[:, kept + own :],
         **_act_norm(source, f"{theirs}0.actnorm.", f"{ours}norm_first."),
         f"{ours}mix.weight": source[f"{theirs}2.weight"],
         **_act_norm(source, f"{theirs}2.actnorm.", f"{ours}norm_mix."),

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.rrdb import RRDBConfig, RRDBTrunk
-from srflow.conditions import Features
 from srflow.convolution import channels_last
+from srflow.features import Features
 from srflow.precision import products
 
 
@@ -18,7 +18,7 @@ class Encoder(RRDBTrunk):
     """Features for every level, finest (half the HR size) first, deepest (half the LR size) last."""
 
     def __init__(self, config: RRDBConfig, stacked: tuple[int, ...]) -> None:
-        # The enlargement to full HR size, and what follows it in an RRDBNet, serves no level.
+        # The upscaling to full HR size, and what follows it in an RRDBNet, serves no level.
         super().__init__(config, int(math.log2(config.scale)) - 1)
         self.stacked = stacked
 
@@ -32,5 +32,5 @@ class Encoder(RRDBTrunk):
         stacked = torch.cat([outputs[block] for block in self.stacked], 1)
         sizes = [F.avg_pool2d(trunk, 2), trunk]
         for step in range(len(self.conv_up)):
-            sizes.append(self.enlarge(sizes[-1], step))
+            sizes.append(self.upscale(sizes[-1], step))
         return [Features(own, stacked) for own in reversed(sizes)]

@@ -1,10 +1,12 @@
 """What can be done with latents: normalise, move, blend, interpolate, mix. Pure functions.
 
-Given its LR picture, a picture is its latents: a list of tensors (b, c, h, w) as ``SRFlow.encode`` gives them, finest
+Given its LR image, an image is its latents: a list of tensors (n, c, h, w) as ``Given.encode`` gives them, finest
 first, the deepest last. A location of a level with stride t stands for t x t pixels of HR.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -20,8 +22,10 @@ class LatentError(SRBenchError):
     """Latents that cannot be used in this way."""
 
 
-def normalize_locations(latents: list[Tensor], temperature: float, generator: torch.Generator) -> list[Tensor]:
-    """Give the channels at every location of every level the mean and variance of a sample's.
+def normalize_locations(
+    latents: list[Tensor], temperatures: Sequence[float], generator: torch.Generator
+) -> list[Tensor]:
+    """Give the channels at every location of every level the mean and variance of a sample's at its temperature.
 
     SRFlow, section 3.5, latent space normalization, the local collections: with N the number of channels and m, s the
     empirical mean and standard deviation of a location,
@@ -31,18 +35,20 @@ def normalize_locations(latents: list[Tensor], temperature: float, generator: to
     Here t is a standard deviation, as everywhere in this package; the paper writes a variance there. m* and s* are
     drawn as what they are: mean and standard deviation of N fresh normal numbers. The generator lives on the CPU.
     """
-    return [_normalized(z, (1,), temperature, generator) for z in latents]
+    return [_normalized(z, (1,), t, generator) for z, t in zip(latents, temperatures, strict=True)]
 
 
-def normalize_channels(latents: list[Tensor], temperature: float, generator: torch.Generator) -> list[Tensor]:
+def normalize_channels(
+    latents: list[Tensor], temperatures: Sequence[float], generator: torch.Generator
+) -> list[Tensor]:
     """As ``normalize_locations``, but a collection is one channel of one level at all locations.
 
-    The paper's spatial collections: they take out what the whole picture has too much of, such as noise or a tint.
+    The paper's spatial collections: they take out what the whole image has too much of, such as noise or a tint.
     Raises LatentError where a level has one location: one number has no variance.
     """
     if latents[-1][0, 0].numel() < 2:
-        raise LatentError("a level of one location has no statistics over locations; use a larger picture")
-    return [_normalized(z, (2, 3), temperature, generator) for z in latents]
+        raise LatentError("a level of one location has no statistics over locations; use a larger image")
+    return [_normalized(z, (2, 3), t, generator) for z, t in zip(latents, temperatures, strict=True)]
 
 
 def _normalized(z: Tensor, collected: tuple[int, ...], temperature: float, generator: torch.Generator) -> Tensor:
@@ -57,7 +63,7 @@ def move_patch(latents: list[Tensor], strides: list[int], source: Box, target: B
     """The latents at ``source`` written over those at ``target``, at every level.
 
     Where the target is larger, the patch is repeated: moved latents stay what they were, mirrored ones would not.
-    Raises LatentError where a box is not on the grid of a level, or leaves the picture.
+    Raises LatentError where a box is not on the grid of a level, or leaves the image.
     """
     moved = []
     for z, stride in zip(latents, strides, strict=True):
@@ -78,7 +84,7 @@ def _on_level(box: Box, z: Tensor, stride: int) -> tuple[int, int, int, int]:
         raise LatentError(f"box {box} is not on a grid of {stride} pixels; align it first")
     top, left, height, width = (edge // stride for edge in edges)
     if top + height > z.shape[-2] or left + width > z.shape[-1] or min(top, left) < 0:
-        raise LatentError(f"box {box} leaves the picture of {z.shape[-1] * stride}x{z.shape[-2] * stride}")
+        raise LatentError(f"box {box} leaves the image of {z.shape[-1] * stride}x{z.shape[-2] * stride}")
     return top, left, height, width
 
 
@@ -119,5 +125,5 @@ def _slerp(this: Tensor, that: Tensor, weight: Tensor) -> Tensor:
 
 
 def mix_levels(fine: list[Tensor], coarse: list[Tensor], fine_levels: int) -> list[Tensor]:
-    """The finest ``fine_levels`` latents of one picture, the deeper ones of another with the same LR size."""
+    """The finest ``fine_levels`` latents of one image, the deeper ones of another with the same LR size."""
     return [*fine[:fine_levels], *coarse[fine_levels:]]

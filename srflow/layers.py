@@ -1,117 +1,109 @@
-"""The invertible layers of SRFlow, each with its own log-determinant and nothing else.
+"""The contract of a flow layer, and the layers of SRFlow.
 
 Lugmayr et al., "SRFlow: Learning the Super-Resolution Space with Normalizing Flow", ECCV 2020, section 3.3; ActNorm and
 the invertible 1x1 convolution are those of Kingma and Dhariwal, "Glow", NeurIPS 2018.
 
-A condition enters a layer in the form the layer uses it: whatever depends on the LR picture alone is computed once
-by ``conditions.py`` and serves every sample, every temperature, and both directions.
+Whoever adds a layer writes one class. Sampling, likelihood, training, reversible training and tiled decoding know
+layers by the contract of ``FlowLayer`` alone.
 """
 
 from __future__ import annotations
 
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srflow.constants import Constants
-from srflow.convolution import channels_last, convolve
+from srflow.affine import SCALE_FLOOR, ActNorm, Affine, AffineNetwork, ZeroConv
+from srflow.constants import CachedConstants
+from srflow.features import Features, FeatureSize
 from srflow.precision import products
 
-Condition = TypeVar("Condition")
+Condition = Sequence[Any]
+"""What a layer takes from the LR image: tensors of a batch of 1, which serves any batch, or of that of x. Of a chain:
+the conditions of its layers."""
 
-SCALE_FLOOR = 1e-4
-"""Added to every sigmoid scale of the released networks, so that the inverse cannot divide by zero."""
 
+class FlowLayer(CachedConstants):
+    """An invertible map of feature maps, given the features of an LR image.
 
-class FlowLayer(Constants, Generic[Condition]):
-    """An invertible map of feature maps given a condition.
-
-    forward: x (b, c, h, w), cond -> z, and log|det dz/dx| of shape (b,), this layer's own share only.
-    inverse: z, cond -> x. Exact up to rounding; its log-determinant is minus the forward one.
-    A condition whose batch is 1 serves any batch.
+    ``forward`` and ``inverse`` are what every layer has. One that looks at the LR image has a ``condition`` too, one
+    that looks at neighbouring pixels a ``halo``, one that starts from data an ``initialize``. What depends on the LR
+    image alone belongs in the condition: it is computed once for all samples, all temperatures and both directions.
     """
 
-    def forward(self, x: Tensor, cond: Condition) -> tuple[Tensor, Tensor]:
-        """x, cond -> z, and log|det dz/dx| of shape (b,)."""
+    halo: int = 0
+    """How far, in pixels of its own size, ``condition`` and ``inverse`` look around them."""
+
+    def condition(self, features: Features) -> Condition:
+        """What the layer takes from the LR image."""
+        return ()
+
+    def forward(self, x: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
+        """From x (b, c, h, w) to z, and log|det dz/dx| of shape (b,), this layer's own share only."""
         raise NotImplementedError
 
-    def inverse(self, z: Tensor, cond: Condition) -> Tensor:
+    def inverse(self, z: Tensor, condition: Condition) -> Tensor:
+        """Undo ``forward``, exactly up to rounding."""
+        raise NotImplementedError
+
+    def initialize(self, x: Tensor, features: Features) -> None:
+        """Set parameters from a first batch x (b, c, h, w), the input of the layer."""
+
+    def retrace(self, z: Tensor, condition: Condition) -> tuple[Tensor, Tensor, Tensor]:
+        """The input x of an output z, then z and the log-determinant again, with a graph that begins at x.
+
+        A layer that needs the same network in both directions can evaluate it once here.
+        """
+        with torch.no_grad():
+            x = self.inverse(z, condition)
+        x = x.detach().requires_grad_()
+        with torch.enable_grad():
+            return x, *self(x, condition)
+
+
+class Chain(nn.Sequential, FlowLayer):
+    """Layers one after the other, as one. Chains inside it are flattened: its condition has an entry for every leaf."""
+
+    def leaves(self) -> list[FlowLayer]:
+        """The layers that are no chains, in encoding order."""
+        found: list[FlowLayer] = []
+        for layer in self:
+            assert isinstance(layer, FlowLayer)
+            found += layer.leaves() if isinstance(layer, Chain) else [layer]
+        return found
+
+    def condition(self, features: Features) -> Condition:
+        """The conditions of all leaves."""
+        return [layer.condition(features) for layer in self.leaves()]
+
+    def forward(self, x: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """(b, c, h, w) -> the last layer's output, and the sum of the log-determinants (b,)."""
+        log_det = x.new_zeros(x.shape[0])
+        for layer, own in zip(self.leaves(), condition, strict=True):
+            x, share = layer(x, own)
+            log_det = log_det + share
+        return x, log_det
+
+    def inverse(self, z: Tensor, condition: Condition) -> Tensor:
         """Undo ``forward``."""
-        raise NotImplementedError
+        for layer, own in zip(reversed(self.leaves()), reversed(condition), strict=True):
+            z = layer.inverse(z, own)
+        return z
 
 
-class Squeeze(FlowLayer[None]):
+class Squeeze(FlowLayer):
     """Every 2x2 patch becomes four channels: (b, c, h, w) <-> (b, 4c, h/2, w/2). A permutation."""
 
-    def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, condition: Condition = ()) -> tuple[Tensor, Tensor]:
         """(b, c, h, w) -> (b, 4c, h/2, w/2), and zeros."""
         return F.pixel_unshuffle(x, 2), x.new_zeros(x.shape[0])
 
-    def inverse(self, z: Tensor, cond: None = None) -> Tensor:
+    def inverse(self, z: Tensor, condition: Condition = ()) -> Tensor:
         """(b, 4c, h/2, w/2) -> (b, c, h, w)."""
         return F.pixel_shuffle(z, 2)
-
-
-class Folded(NamedTuple):
-    """An ActNorm as part of the convolution before it: normalised conv(x, weight) = conv(x, weight * scale) + bias.
-
-    Equal up to rounding, and two passes over the widest maps of the network less.
-    """
-
-    scale: Tensor
-    bias: Tensor
-
-
-class ActNorm(nn.Module):
-    """Shift and scale of every channel (Glow, section 3.1): (x + bias) * exp(log_scale).
-
-    ``initialize`` sets them from a first batch, by an explicit call, so that every process starts from equal values.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
-        self.log_scale = nn.Parameter(torch.zeros(channels, 1, 1))
-
-    @torch.no_grad()
-    def initialize(self, x: Tensor) -> None:
-        """Give every channel of x (b, c, h, w) mean 0 and variance 1; a constant one is multiplied by 1000 at most."""
-        mean = x.mean((0, 2, 3)).view(-1, 1, 1)
-        deviation = (x - mean).square().mean((0, 2, 3)).sqrt().view(-1, 1, 1)
-        self.bias.copy_(-mean)
-        self.log_scale.copy_(-(deviation.clamp_min(1e-3) + 1e-6).log())
-
-    def folded(self) -> Folded:
-        """Scale and bias that a convolution before this layer takes into its weights, (c, 1, 1) and (c,)."""
-        scale = self.log_scale.exp()
-        return Folded(scale, (self.bias * scale).flatten())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, c, h, w) -> the same shape."""
-        return (x + self.bias) * self.log_scale.exp()
-
-
-class InvertibleConv1x1(nn.Module):
-    """One full matrix that mixes the channels of every pixel (Glow, section 3.2), at first a random rotation.
-
-    Inverse and log-determinant are computed in float64: the couplings after them multiply what they lose.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(nn.init.orthogonal_(torch.empty(channels, channels)))
-
-    def log_abs_det(self) -> Tensor:
-        """log|det weight|, float64: what every pixel adds to the log-determinant."""
-        found: Tensor = torch.linalg.slogdet(self.weight.double()).logabsdet
-        return found
-
-    def inverted(self) -> Tensor:
-        """The inverse matrix (c, c), float64. Raises torch.linalg.LinAlgError for a singular one."""
-        found: Tensor = torch.linalg.inv(self.weight.double())
-        return found
 
 
 class Mixing(NamedTuple):
@@ -126,212 +118,144 @@ class Mixing(NamedTuple):
         return torch.baddbmm(self.bias, weight, x.flatten(2)).view(x.shape)
 
 
-class ChannelMixing(Constants):
-    """An ActNorm and an invertible 1x1 convolution, computed as one convolution in either direction."""
+class ChannelMixing(FlowLayer):
+    """An ActNorm, then one full matrix that mixes the channels of every pixel, at first a random rotation.
+
+    Glow, sections 3.1 and 3.2. Computed as one convolution in either direction; inverse and log-determinant of the
+    matrix in float64, because the couplings after it multiply what they lose. Without a coupling behind it, it is the
+    paper's transition step (SRFlow, section 3.4).
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.norm, self.mix = ActNorm(channels), InvertibleConv1x1(channels)
+        self.norm = ActNorm(channels)
+        self.weight = nn.Parameter(nn.init.orthogonal_(torch.empty(channels, channels)))
 
-    def normalize_and_mix(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def initialize(self, x: Tensor, features: Features) -> None:
+        """Set the ActNorm."""
+        self.norm.initialize(x)
+
+    def forward(self, x: Tensor, condition: Condition = ()) -> tuple[Tensor, Tensor]:
         """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
         with products(x.device, tf32=False):
-            mixing, log_det = self.constant("forward", self._forward, *self._sources())
+            mixing, log_det = self.constant("forward", self._forward, *self.parameters())
             log_det = log_det.to(x.dtype) * (x.shape[-2] * x.shape[-1])
             return mixing(x), log_det.expand(x.shape[0])
 
-    def unmix(self, z: Tensor) -> Tensor:
-        """Undo ``normalize_and_mix``. Raises torch.linalg.LinAlgError for a singular matrix."""
+    def inverse(self, z: Tensor, condition: Condition = ()) -> Tensor:
+        """Undo ``forward``. Raises torch.linalg.LinAlgError for a singular matrix."""
         with products(z.device, tf32=False):
-            return self.constant("inverse", self._inverse, *self._sources())(z)
-
-    def _sources(self) -> tuple[Tensor, ...]:
-        return self.norm.bias, self.norm.log_scale, self.mix.weight
+            return self.constant("inverse", self._inverse, *self.parameters())(z)
 
     def _forward(self) -> tuple[Mixing, Tensor]:
-        weight = self.mix.weight * self.norm.log_scale.exp().flatten()
-        return Mixing(weight, weight @ self.norm.bias.flatten(1)), self.norm.log_scale.sum() + self.mix.log_abs_det()
+        weight = self.weight * self.norm.log_scale.exp().flatten()
+        log_det = self.norm.log_scale.sum() + torch.linalg.slogdet(self.weight.double()).logabsdet
+        return Mixing(weight, weight @ self.norm.bias.flatten(1)), log_det
 
     def _inverse(self) -> Mixing:
-        weight = (-self.norm.log_scale.double()).exp().flatten(1) * self.mix.inverted()
-        return Mixing(weight.to(self.mix.weight.dtype), -self.norm.bias.flatten(1))
+        scale = (-self.norm.log_scale.double()).exp().flatten(1)
+        weight = scale * torch.linalg.inv(self.weight.double())
+        return Mixing(weight.to(self.weight.dtype), -self.norm.bias.flatten(1))
 
 
-class ZeroConv(Constants):
-    """A 3x3 convolution that starts at zero, scaled by exp(3 * log_scale) (Glow's code)."""
+class AffineInjector(FlowLayer):
+    """Shift and scale of every element by the LR image alone (SRFlow, equation 6)."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    halo = 2
+
+    def __init__(self, channels: int, features: FeatureSize, width: int, floor: float = SCALE_FLOOR) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(outputs, inputs, 3, 3))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        self.log_scale = nn.Parameter(torch.zeros(outputs))
+        self.network = AffineNetwork(features, 0, width, channels, floor)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, i, h, w) -> (b, o, h, w)."""
-        weight, bias = self.constant("scaled", self.scaled, *self.parameters())
-        return convolve(x, weight, bias)
+    def condition(self, features: Features) -> Condition:
+        """The affine map."""
+        with products(features.own.device, tf32=True):
+            return self.network.affine(self.network.share(features))
 
-    def scaled(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias, the scale folded in."""
-        factor = (3 * self.log_scale).exp()
-        return self.weight * factor[:, None, None, None], self.bias * factor
+    def initialize(self, x: Tensor, features: Features) -> None:
+        """Set the ActNorms of the network."""
+        self.network.initialize(features)
 
-
-class Affine(NamedTuple):
-    """z = (x - centre) * scale, elementwise, with scale between a floor and one above it."""
-
-    centre: Tensor
-    scale: Tensor
-
-    def forward(self, x: Tensor) -> Tensor:
-        """From x to z; a batch of 1 serves any batch."""
-        return (x - self.centre) * self.scale
-
-    def inverse(self, z: Tensor) -> Tensor:
-        """From z to x."""
-        return torch.addcdiv(self.centre, z, self.scale)
-
-    def log_det(self) -> Tensor:
-        """log|det dz/dx|, (b,)."""
-        return self.scale.log().flatten(1).sum(1)
-
-
-class NetworkWeights(NamedTuple):
-    """Weights and biases of an AffineNetwork's two convolutions, with all that is constant folded in."""
-
-    mix: Tensor
-    mix_bias: Tensor
-    last: Tensor
-    last_bias: Tensor
-
-
-class AffineNetwork(nn.Module):
-    """From the first convolution's output (b, width, h, w) to a shift and a scale of ``channels`` each.
-
-    ActNorm, ReLU, 1x1 convolution, ActNorm, ReLU, 3x3 convolution that starts at zero. The first ActNorm is folded
-    into the first convolution, which is elsewhere, since it sees both the LR picture and the flow's channels; the
-    second into the 1x1 convolution.
-    """
-
-    def __init__(self, width: int, channels: int) -> None:
-        super().__init__()
-        self.norm_first = ActNorm(width)
-        self.mix = nn.Conv2d(width, width, 1, bias=False)
-        nn.init.normal_(self.mix.weight, std=0.05)
-        self.norm_mix = ActNorm(width)
-        self.last = ZeroConv(width, 2 * channels)
-
-    def initialize(self, hidden: Tensor) -> None:
-        """Set the inner ActNorms from a first batch, before any normalisation."""
-        self.norm_first.initialize(hidden)
-        self.norm_mix.initialize(self.mix(F.relu(self.norm_first(hidden))))
-
-    def folded(self) -> NetworkWeights:
-        """The weights that ``apply_network`` takes."""
-        norm = self.norm_mix.folded()
-        (shift, scale), (shift_bias, scale_bias) = (part.chunk(2) for part in self.last.scaled())
-        # The released networks predict minus the centre, and the scale before sigmoid(scale + 2).
-        last, last_bias = torch.cat([-shift, scale]), torch.cat([-shift_bias, scale_bias + 2])
-        return NetworkWeights(self.mix.weight * norm.scale[..., None], norm.bias, channels_last(last), last_bias)
-
-
-def apply_network(hidden: Tensor, weights: NetworkWeights) -> Tensor:
-    """An AffineNetwork from its first convolution's output, rectified: (b, width, h, w) -> (b, 2*channels, h, w).
-
-    Wide maps are channels last, the result is not.
-    """
-    # In place only without gradients: autograd copies whole maps where it has to follow a change through a view.
-    mixed = F.relu(convolve(hidden, weights.mix, weights.mix_bias), inplace=not torch.is_grad_enabled())
-    return convolve(mixed, weights.last, weights.last_bias).contiguous()
-
-
-def to_affine(output: Tensor, floor: float) -> Affine:
-    """Of a network's output (b, 2*channels, h, w) the first half is the centre, the sigmoid of the second the scale.
-
-    ``floor`` is the least scale: the inverse divides by it.
-    """
-    centre, scale = output.chunk(2, 1)
-    return Affine(centre, torch.sigmoid(scale) + floor)
-
-
-class AffineInjector(FlowLayer[Affine]):
-    """Shift and scale of every element by the LR picture alone (SRFlow, equation 6)."""
-
-    def __init__(self, channels: int, width: int) -> None:
-        super().__init__()
-        self.network = AffineNetwork(width, channels)
-
-    def forward(self, x: Tensor, cond: Affine) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
         """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
-        return cond.forward(x), cond.log_det().expand(x.shape[0])
+        affine = Affine(*condition)
+        return affine.forward(x), affine.log_det().expand(x.shape[0])
 
-    def inverse(self, z: Tensor, cond: Affine) -> Tensor:
+    def inverse(self, z: Tensor, condition: Condition) -> Tensor:
         """(b, c, h, w) -> the same shape."""
-        return cond.inverse(z)
+        return Affine(*condition).inverse(z)
 
 
-class AffineCoupling(FlowLayer[Tensor]):
-    """The first half of the channels and the LR picture shift and scale the second half (SRFlow, equation 5).
+class AffineCoupling(FlowLayer):
+    """The first half of the channels and the LR image shift and scale the second half (SRFlow, equation 5)."""
 
-    ``cond`` (b, width, h, w) is the LR picture's share of the first convolution, normalised: a convolution is linear in
-    its input channels, so that share is computed beforehand and the first half's share is added here.
-    """
+    halo = 2
 
-    def __init__(self, channels: int, width: int, floor: float = SCALE_FLOOR) -> None:
+    def __init__(self, channels: int, features: FeatureSize, width: int, floor: float = SCALE_FLOOR) -> None:
         super().__init__()
-        self.kept, self.floor = channels // 2, floor
-        self.first = nn.Conv2d(self.kept, width, 3, padding=1, bias=False)
-        nn.init.normal_(self.first.weight, std=0.05)
-        self.network = AffineNetwork(width, channels - self.kept)
+        self.kept = channels // 2
+        self.network = AffineNetwork(features, self.kept, width, channels - self.kept, floor)
 
-    def initialize(self, x: Tensor, cond: Tensor) -> None:
-        """Set the inner ActNorms from a first batch; ``cond`` is the LR picture's share before normalisation."""
-        self.network.initialize(self.first(x[:, : self.kept]) + cond)
+    def condition(self, features: Features) -> Condition:
+        """The LR image's share of the network's first convolution."""
+        with products(features.own.device, tf32=True):
+            return (self.network.share(features),)
 
-    def forward(self, x: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
+    def initialize(self, x: Tensor, features: Features) -> None:
+        """Set the ActNorms of the network."""
+        self.network.initialize(features, x[:, : self.kept])
+
+    def forward(self, x: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
         """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
         kept, changed = x[:, : self.kept], x[:, self.kept :]
-        affine = self.affine(kept, cond)
+        affine = self._affine(kept, *condition)
         return torch.cat([kept, affine.forward(changed)], 1), affine.log_det()
 
-    def inverse(self, z: Tensor, cond: Tensor) -> Tensor:
+    def inverse(self, z: Tensor, condition: Condition) -> Tensor:
         """(b, c, h, w) -> the same shape."""
         kept, changed = z[:, : self.kept], z[:, self.kept :]
-        return torch.cat([kept, self.affine(kept, cond).inverse(changed)], 1)
+        return torch.cat([kept, self._affine(kept, *condition).inverse(changed)], 1)
 
-    def affine(self, kept: Tensor, cond: Tensor) -> Affine:
-        """The map of the second half of the channels, from the first half (b, kept, h, w)."""
-        first, weights = self.constant("folded", self._folded, *self.parameters())
-        # The first half's share has the batch of the samples, ``cond`` may have one of 1.
+    def retrace(self, z: Tensor, condition: Condition) -> tuple[Tensor, Tensor, Tensor]:
+        """As inverse and forward, but the network is evaluated once: its input is the same in both directions."""
+        x = z.detach().clone().requires_grad_()
+        with torch.enable_grad():
+            kept = x[:, : self.kept].clone()  # of its own, because the rest of x is written below
+            affine = self._affine(kept, *condition)
+        with torch.no_grad():
+            x[:, self.kept :] = affine.inverse(z[:, self.kept :])
+        with torch.enable_grad():
+            changed = affine.forward(x[:, self.kept :])
+            return x, torch.cat([kept, changed], 1), affine.log_det()
+
+    def _affine(self, kept: Tensor, share: Tensor) -> Affine:
         with products(kept.device, tf32=False):
-            return to_affine(apply_network(convolve(kept, first).add_(cond).relu_(), weights), self.floor)
-
-    def _folded(self) -> tuple[Tensor, NetworkWeights]:
-        first = self.first.weight * self.network.norm_first.folded().scale[..., None]
-        return channels_last(first), self.network.folded()
+            return self.network.affine(share, kept)
 
 
-class Split(FlowLayer[None]):
+class Split(FlowLayer):
     """The first half of the channels predicts mean and deviation of the second, which becomes standard normal.
 
-    An affine map like any other; the level then lets the second half leave as a latent. (SRFlow, section 3.3; Glow's
-    multi-scale architecture.) ``bound``, where there is one, keeps the logarithm of the deviation between -bound and
+    An affine map like any other; the flow then lets the second half leave as a latent (SRFlow, section 3.3; Glow's
+    multi-scale architecture). ``bound``, where there is one, keeps the logarithm of the deviation between -bound and
     bound, smoothly: the inverse takes its exponential.
     """
+
+    halo = 1
 
     def __init__(self, channels: int, bound: float | None = None) -> None:
         super().__init__()
         self.kept, self.bound = channels // 2, bound
         self.prior = ZeroConv(self.kept, 2 * (channels - self.kept))
 
-    def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, condition: Condition = ()) -> tuple[Tensor, Tensor]:
         """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
         kept, leaving = x[:, : self.kept], x[:, self.kept :]
         mean, log_deviation = self._normal(kept)
         latent = (leaving - mean) * (-log_deviation).exp()
         return torch.cat([kept, latent], 1), -log_deviation.flatten(1).sum(1)
 
-    def inverse(self, z: Tensor, cond: None = None) -> Tensor:
+    def inverse(self, z: Tensor, condition: Condition = ()) -> Tensor:
         """(b, c, h, w) -> the same shape."""
         kept, latent = z[:, : self.kept], z[:, self.kept :]
         mean, log_deviation = self._normal(kept)

@@ -1,4 +1,4 @@
-"""How exactly a GPU multiplies: in TF32 what follows from the LR picture alone, in float32 the flow itself.
+"""How exactly a GPU multiplies: in TF32 what follows from the LR image alone, in float32 the flow itself.
 
 TF32 rounds the factors of a product to 10 bits of mantissa, on the tensor cores of an NVIDIA GPU. torch allows it to
 convolutions unless told otherwise. Conditions may be rounded: the flow is invertible whatever they are, as long as both

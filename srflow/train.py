@@ -29,7 +29,7 @@ def train_srflow(request: TrainingRequest) -> Path:
     """Train SRFlow by its negative log-likelihood alone; returns the weights file.
 
     ``start`` is an RRDB weights file of the encoder's size; without it the packaged one of the scale is taken if it is
-    of that size. The loss printed is the bits per dimension of the picture in 1/32 steps: nll of the noisy picture plus
+    of that size. The loss printed is the bits per dimension of the image in 1/32 steps: nll of the noisy image plus
     log2(32).
     Raises PresetError, TrainingError, WeightsError.
     """

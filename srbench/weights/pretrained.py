@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -35,6 +35,8 @@ class Family(Generic[Network]):
     """Reads official checkpoints."""
     package: str
     """Where the packaged weights are."""
+    renamed: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict
+    """Tensors of an older file by the names of today."""
 
 
 def load_pretrained(family: Family[Network], scale: int, path: Path | None) -> Network:
@@ -56,7 +58,7 @@ def load_pretrained(family: Family[Network], scale: int, path: Path | None) -> N
     if metadata.config is None:
         raise WeightsError(f"{path}: its metadata has no config that says how large the network is; convert it again")
     built = family.network(structure(metadata.config, family.config, f"{path}: config"))
-    fill(built, tensors, path)
+    fill(built, family.renamed(tensors), path)
     built.weights = WeightsInfo(  # type: ignore[assignment]
         sha256=sha256_file(path),
         licence=metadata.licence or "unknown",

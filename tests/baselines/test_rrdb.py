@@ -51,7 +51,7 @@ def test_long_skip(long_skip):
 def test_enlarging_repeats_pixels_before_the_convolution():
     net, x = network(), torch.randn(1, 8, 3, 3)
     repeated = x.repeat_interleave(2, -1).repeat_interleave(2, -2)
-    torch.testing.assert_close(net.enlarge(x, 1), F.leaky_relu(net.conv_up[1](repeated), 0.2))
+    torch.testing.assert_close(net.upscale(x, 1), F.leaky_relu(net.conv_up[1](repeated), 0.2))
 
 
 def test_official_names_cover_the_network():

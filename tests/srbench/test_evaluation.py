@@ -259,7 +259,13 @@ def test_the_examples_in_docstrings():
 
 @pytest.mark.parametrize(
     ("first", "given", "found"),
-    [("", None, "passive"), ("", "active", "active"), ("import torch; ", None, "None")],
+    [
+        ("", None, "passive"),
+        ("import srflow; ", None, "passive"),
+        ("import baselines.rrdb; ", None, "passive"),
+        ("", "active", "active"),
+        ("import torch; ", None, "None"),
+    ],
 )
 def test_threads_that_wait_do_not_spin_unless_asked_to(first, given, found):
     code = f"{first}import os, srbench; print(os.environ.get('OMP_WAIT_POLICY'))"

@@ -22,7 +22,7 @@ def model():
 
 def ways(model, lr=LR):
     """All that a model can be asked for."""
-    latents = model._latents(lr[0], 2, 0.8, torch.Generator().manual_seed(0))
+    latents = model.given(lr[0]).latents(2, 0.8, torch.Generator().manual_seed(0))
     return {
         "encode": lambda: [*(found := model.encode(HR, lr))[0], found[1]],
         "log_prob": lambda: [model.log_prob(HR, lr)],
@@ -86,22 +86,22 @@ def test_what_is_given_is_named_before_any_layer(model, value):
     lr = LR.clone()
     lr[0, 0, 0, 0] = value
     assert all("lr has values that are not finite" in fault for fault in faults(model, FORWARD + INVERSE, lr))
-    set_values(model.flow.levels[1].steps[0].norm.bias, value)
-    assert all("first in flow.levels.1.steps.0.norm.bias" in fault for fault in faults(model, FORWARD + INVERSE))
+    set_values(model.flow.levels[1].steps[0].mixing.norm.bias, value)
+    assert all("first in flow.levels.1.steps.0.mixing.norm.bias" in fault for fault in faults(model, FORWARD + INVERSE))
 
 
 def test_a_singular_matrix(model):
     with torch.no_grad():
-        model.flow.levels[1].steps[2].mix.weight[0] = 0
-    assert all("first in flow.levels.1.steps.2.mix (" in fault for fault in faults(model, FORWARD))
+        model.flow.levels[1].steps[2].mixing.weight[0] = 0
+    assert all("first in flow.levels.1.steps.2.mixing (" in fault for fault in faults(model, FORWARD))
     for fault in faults(model, INVERSE):
-        assert fault.startswith("flow.levels.1.steps.2.mix holds a singular matrix")
+        assert fault.startswith("flow.levels.1.steps.2.mixing holds a singular matrix")
 
 
 @pytest.mark.parametrize("least", [1e-3, 1e-6, 1e-12, 1e-30, 1e-37, 1e-44])
 def test_a_nearly_singular_matrix(model, least):
     """Finite numbers, or an error that names it."""
-    mix = model.flow.levels[2].steps[0].mix
+    mix = model.flow.levels[2].steps[0].mixing
     with torch.no_grad():
         left, values, right = torch.linalg.svd(mix.weight.double())
         values[-1] = least
@@ -137,11 +137,11 @@ def test_a_fine_result_is_computed_once(model):
         calls.append(model.sample(LR[0], 1, temperature=0.8, generator=torch.Generator()))
         return calls[-1:]
 
-    assert finite(model, compute) == calls
+    assert finite(model, compute, compute) == calls
     assert len(calls) == 1
 
 
 def test_training_passes_over_a_loss_that_is_not_finite(model):
     """It skips such a step (``fit`` counts them) instead of ending."""
-    set_values(model.flow.levels[0].steps[0].norm.log_scale, 100.0)
+    set_values(model.flow.levels[0].steps[0].mixing.norm.log_scale, 100.0)
     assert not model(HR, LR).isfinite().any()

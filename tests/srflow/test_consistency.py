@@ -1,4 +1,4 @@
-"""SRFlow of the residual to the consistent enlargement: an exact flow still, whose samples shrink back to LR."""
+"""SRFlow of the residual to the consistent upscaling: an exact flow still, whose samples downscale to LR."""
 
 from dataclasses import replace
 
@@ -79,16 +79,11 @@ def test_the_actnorms_are_set_from_the_residual():
     torch.testing.assert_close(bias.flatten(), -rest.mean((0, 2, 3)))
 
 
-@pytest.mark.parametrize("consistency", ["samples", "residual"])
 @pytest.mark.parametrize("scale", [4, 8])
 @pytest.mark.parametrize("size", [(4, 6), (5, 3)])
-def test_samples_shrink_back(scale, size, consistency):
+def test_samples_downscale_to_lr(scale, size):
     """At any temperature, from a network that has learned nothing; without the setting they do not."""
-    model, plain, (_, lr) = (
-        build(scale, consistency=consistency),
-        build(scale, consistency="none"),
-        pair(scale, *size, batch=1),
-    )
+    model, plain, (_, lr) = build(scale), build(scale, consistency="none"), pair(scale, *size, batch=1)
     for temperature in (0.0, 0.8, 1.2):
         drawn, other = (m.sample(lr[0], 2, temperature=temperature, generator=seeded()) for m in (model, plain))
         assert lr_error(drawn, lr, scale) < 2
@@ -96,23 +91,14 @@ def test_samples_shrink_back(scale, size, consistency):
     assert (drawn[0] - drawn[1]).abs().mean() > 0.01, "and they still differ"
 
 
-def test_a_flow_of_whole_pictures_is_left_alone():
-    """Where samples only are made consistent, encoding and decoding are those of the released networks."""
-    model, plain, (hr, lr) = build(consistency="samples"), build(consistency="none"), pair(4, 5, 6)
-    latents, _ = model.encode(hr, lr)
-    torch.testing.assert_close(latents, plain.encode(hr, lr)[0], rtol=0, atol=0)
-    assert torch.equal(model.decode(latents, lr), plain.decode(latents, lr))
-
-
-@pytest.mark.parametrize("consistency", ["samples", "residual"])
-def test_samples_in_tiles_are_the_same(consistency):
-    model, (_, lr) = build(consistency=consistency), pair(4, 12, 5, batch=1)
+def test_samples_in_tiles_are_the_same():
+    model, (_, lr) = build(), pair(4, 12, 5, batch=1)
     whole = model.sample(lr[0], 2, temperature=0.8, generator=seeded())
     tiled = model.sample_in_tiles(lr[0], 2, temperature=0.8, generator=seeded(), tile=4)
     torch.testing.assert_close(tiled, whole)
 
 
-def test_edited_pictures_shrink_back():
+def test_edited_images_downscale_to_lr():
     model, (hr, lr) = build(), pair(4, 8, 8, batch=1)
     box, other = Box(0, 0, 8, 8), Box(16, 16, 8, 8)
     styled = model.transfer_style(hr[0], lr[0], box, other, temperature=0.8)
@@ -125,6 +111,6 @@ def test_edited_pictures_shrink_back():
         assert (edited - hr[0])[:, 16:24, 16:24].abs().mean() > 0.01
 
 
-@pytest.mark.parametrize(("consistency", "projected"), [("none", False), ("samples", True), ("residual", True)])
+@pytest.mark.parametrize(("consistency", "projected"), [("none", False), ("residual", True)])
 def test_a_model_says_whether_its_samples_are_projected(consistency, projected):
     assert build(consistency=consistency).projected is projected

@@ -18,7 +18,7 @@ def build(scale, stacked=(0, 2), long_skip="first"):
     return encoder
 
 
-def picture(height, width, batch=2):
+def image(height, width, batch=2):
     return torch.rand((batch, 3, height, width), generator=torch.Generator().manual_seed(3), dtype=torch.float64)
 
 
@@ -48,7 +48,7 @@ class Written:
             known.append(torch.where(out < 0, 0.2 * out, out))
         return x + 0.2 * self.conv(f"{name}.convs.4", torch.cat(known, 1))
 
-    def enlarged(self, x, step):
+    def upscaled(self, x, step):
         out = self.conv(f"conv_up.{step}", x.repeat_interleave(2, -1).repeat_interleave(2, -2))
         return torch.where(out < 0, 0.2 * out, out)
 
@@ -57,7 +57,7 @@ class Written:
 @pytest.mark.parametrize("size", [(2, 4), (6, 4)])
 def test_a_set_of_features_for_every_level(scale, size):
     """Finest at half the HR size, deepest at half the LR size, each half of the one before."""
-    features = build(scale)(picture(*size))
+    features = build(scale)(image(*size))
     levels = scale.bit_length()
     assert len(features) == levels
     for level, own in enumerate(features, 1):
@@ -70,7 +70,7 @@ def test_a_set_of_features_for_every_level(scale, size):
 @pytest.mark.parametrize("long_skip", ["first", "trunk"])
 @pytest.mark.parametrize("scale", [2, 4, 8])
 def test_every_feature_against_its_definition(scale, long_skip):
-    encoder, lr = build(scale, long_skip=long_skip), picture(4, 6)
+    encoder, lr = build(scale, long_skip=long_skip), image(4, 6)
     *larger, at_lr, deepest = encoder(lr)
     written = Written(encoder, lr)
     torch.testing.assert_close(at_lr.own, written.at_lr)
@@ -78,13 +78,13 @@ def test_every_feature_against_its_definition(scale, long_skip):
     torch.testing.assert_close(deepest.own, patches.mean((-1, -3)))
     expected = written.at_lr
     for step, own in enumerate(reversed(larger)):
-        expected = written.enlarged(expected, step)
+        expected = written.upscaled(expected, step)
         torch.testing.assert_close(own.own, expected)
 
 
 def test_what_is_activated_and_what_is_not():
-    """Enlargements have passed a LeakyReLU: undone, they are the convolution's output. LR features have not."""
-    encoder, lr = build(4), picture(6, 6)
+    """Upscalings have passed a LeakyReLU: undone, they are the convolution's output. LR features have not."""
+    encoder, lr = build(4), image(6, 6)
     finest, at_lr, _ = encoder(lr)
     written = Written(encoder, lr)
     raw = written.conv("conv_up.0", written.at_lr.repeat_interleave(2, -1).repeat_interleave(2, -2))
@@ -97,7 +97,7 @@ def test_what_is_activated_and_what_is_not():
 
 @pytest.mark.parametrize("stacked", [(0,), (0, 2), (2, 0), (0, 1, 2)])
 def test_stacked_blocks_in_the_order_of_the_configuration(stacked):
-    encoder, lr = build(4, stacked), picture(4, 4)
+    encoder, lr = build(4, stacked), image(4, 4)
     written = Written(encoder, lr)
     for own in encoder(lr):
         assert own.stacked.shape[1] == FEATURES * len(stacked)
@@ -107,26 +107,26 @@ def test_stacked_blocks_in_the_order_of_the_configuration(stacked):
 
 
 def test_every_level_shares_one_stack():
-    features = build(8)(picture(2, 2))
+    features = build(8)(image(2, 2))
     assert all(own.stacked is features[0].stacked for own in features)
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
 def test_weights_are_those_of_an_rrdb_network(scale):
-    """All but the last enlargement, which would be as large as HR, and what follows it."""
+    """All but the last upscaling, which would be as large as HR, and what follows it."""
     encoder = build(scale)
     network = RRDBNet(encoder.config)
     ours, theirs = encoder.state_dict(), network.state_dict()
     assert ours.keys() < theirs.keys()
     assert len(encoder.conv_up) == len(network.conv_up) - 1
     encoder.load_state_dict({name: tensor.double() for name, tensor in theirs.items() if name in ours})
-    lr = picture(4, 4)
+    lr = image(4, 4)
     trunk, _ = network.double().trunk(lr)
     torch.testing.assert_close(encoder(lr)[-2].own, trunk)
 
 
-def test_pictures_of_a_batch_do_not_meet():
-    encoder, lr = build(8), picture(4, 2, batch=3)
+def test_images_of_a_batch_do_not_meet():
+    encoder, lr = build(8), image(4, 2, batch=3)
     together = encoder(lr)
     for i in range(3):
         for whole, alone in zip(together, encoder(lr[i : i + 1]), strict=True):
@@ -135,7 +135,7 @@ def test_pictures_of_a_batch_do_not_meet():
 
 
 def test_the_layout_in_memory_does_not_matter():
-    encoder, lr = build(4), picture(4, 6)
+    encoder, lr = build(4), image(4, 6)
     other = encoder(lr.contiguous(memory_format=torch.channels_last))
     turned = encoder(lr.transpose(-1, -2).contiguous().transpose(-1, -2))
     for plain, last, view in zip(encoder(lr), other, turned, strict=True):
@@ -145,6 +145,6 @@ def test_the_layout_in_memory_does_not_matter():
 
 def test_gradients_reach_every_weight():
     encoder = build(8)
-    loss = sum(own.own.square().sum() for own in encoder(picture(4, 4)))
+    loss = sum(own.own.square().sum() for own in encoder(image(4, 4)))
     loss.backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in encoder.parameters())

@@ -11,10 +11,9 @@ from torch.autograd.functional import jacobian
 from baselines.rrdb import RRDBConfig
 from srbench.types import StochasticSRModel
 from srflow import SRFlow, SRFlowConfig
-from srflow.conditions import Features, FirstConvolution, convolve_features
 from srflow.convolution import channels_last
-from srflow.layers import Folded
-from srflow.model import PictureError
+from srflow.features import FeatureConvolution, Features, FeatureSize
+from srflow.frame import ImageSizeError
 
 
 def build(scale, seed=0):
@@ -54,10 +53,10 @@ def test_all_levels_but_the_last_two_split(scale, number):
 def test_log_determinant_is_the_jacobians():
     model = build(4).double()
     hr, lr = pair(4, 2, 2, batch=1)
-    conditions = model.conditions(lr)
+    given = model.given(lr)
 
     def flat_latents(flat):
-        return torch.cat([z.flatten() for z in model.flow.encode(flat.view_as(hr), conditions)[0]])
+        return torch.cat([z.flatten() for z in given.encode(flat.view_as(hr))[0]])
 
     matrix = jacobian(flat_latents, hr.flatten(), vectorize=True)
     torch.testing.assert_close(model.encode(hr, lr)[1][0], torch.linalg.slogdet(matrix).logabsdet, rtol=1e-8, atol=1e-8)
@@ -74,7 +73,7 @@ def test_log_prob_is_the_change_of_variables():
     torch.testing.assert_close(model(hr, lr), model.nll(hr, lr))
 
 
-def test_pictures_of_a_batch_do_not_meet():
+def test_images_of_a_batch_do_not_meet():
     model = build(4).double()
     hr, lr = pair(4, 4, 2)
     together = model.nll(hr, lr)
@@ -118,7 +117,7 @@ def test_odd_sizes(size):
 
 
 def test_sizes_that_do_not_belong_together_are_refused():
-    with pytest.raises(PictureError, match=r"HR 16x16 does not belong to LR 4x6.*16x24"):
+    with pytest.raises(ImageSizeError, match=r"HR 16x16 does not belong to LR 4x6.*16x24"):
         build(4).encode(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 4, 6))
 
 
@@ -131,30 +130,31 @@ def test_initialise_normalises_every_step():
     torch.testing.assert_close(model.decode(latents, lr), hr, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("enlargement", ["1/2", "1", "2", "4"])
-def test_first_convolutions_equal_one_convolution_of_everything(enlargement):
+@pytest.mark.parametrize("upscaling", ["1/2", "1", "2", "4"])
+def test_a_feature_convolution_equals_one_of_everything(upscaling):
     """Own features and nearest-resized stack side by side, as the paper's figure has it."""
-    factor = Fraction(enlargement)
-    first = FirstConvolution(3, 4, width=2, enlargement=factor).double()
-    norms = [Folded(torch.rand(2, 1, 1, dtype=torch.float64) + 0.5, torch.randn(2, dtype=torch.float64)) for _ in "ic"]
+    factor = Fraction(upscaling)
+    convolution = FeatureConvolution(FeatureSize(3, 4, factor), width=2).double()
+    scale, bias = torch.rand(2, 1, 1, 1, dtype=torch.float64) + 0.5, torch.randn(2, dtype=torch.float64)
     stacked = channels_last(torch.randn(2, 4, 4, 6, dtype=torch.float64))
     own = channels_last(torch.randn(2, 3, int(4 * factor), int(6 * factor), dtype=torch.float64))
     everything = torch.cat([own, F.interpolate(stacked, own.shape[-2:])], 1)
-    weights = torch.cat([first.own, first.stacked], 1).chunk(2)
-    for weight, norm, folded in zip(weights, norms, first.folded(norms), strict=True):
-        expected = F.conv2d(everything, weight, padding=1) * norm.scale + norm.bias[:, None, None]
-        torch.testing.assert_close(convolve_features(Features(own, stacked), folded, factor), expected)
+    weight = torch.cat([convolution.own, convolution.stacked], 1)
+    expected = F.conv2d(everything, weight, padding=1) * scale.view(-1, 1, 1) + bias[:, None, None]
+    found = convolution.convolve(Features(own, stacked), convolution.folded(scale, bias))
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("samples", [1, 2, 5])
-@pytest.mark.parametrize("limit", ["cores.CACHE_BYTES", "model.SMALL", None])
-def test_a_decoded_picture_does_not_depend_on_the_cores(monkeypatch, samples, limit):
+@pytest.mark.parametrize("limit", ["CACHE_BYTES", "SMALL", None])
+def test_a_decoded_image_does_not_depend_on_the_cores(monkeypatch, samples, limit):
     model = build(4).double().eval()
     _, lr = pair(4, 4, 6, batch=1)
-    latents = model._latents(lr[0], samples, 0.8, torch.Generator().manual_seed(0))
-    expected = model.decode(latents, lr).detach()
+    given = model.given(lr[0])
+    latents = given.latents(samples, 0.8, torch.Generator().manual_seed(0))
+    expected = given.decode(latents).detach()
     if limit:
-        monkeypatch.setattr(f"srflow.{limit}", 1)
+        monkeypatch.setattr(f"srflow.parallel.{limit}", 1)
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     with torch.no_grad():

@@ -60,7 +60,7 @@ def test_normalised_moments_have_the_distributions_of_the_paper(normalize, colle
     """Means N(0, t^2/N), variances Gamma((N-1)/2, 2t^2/(N-1)), whatever came in: Kolmogorov-Smirnov."""
     temperature, channels = 0.7, 40
     wild = [7 * z.exp() + 3 for z in random_latents(1, channels=(channels,) * 3, dtype=torch.float64)[:1]]
-    (given,) = normalize([*wild], temperature, seeded(5))
+    (given,) = normalize([*wild], [temperature], seeded(5))
     variance, mean = torch.var_mean(given, collected)
     n = math.prod(given.shape[axis] for axis in collected)
     moments = [
@@ -73,20 +73,20 @@ def test_normalised_moments_have_the_distributions_of_the_paper(normalize, colle
 
 def test_normalising_keeps_the_pattern_and_is_repeatable():
     latents = [2 * z + 1 for z in random_latents(2)]
-    first, again, other = (normalize_locations(latents, 0.8, seeded(seed)) for seed in (1, 1, 2))
+    first, again, other = (normalize_locations(latents, [0.8] * 3, seeded(seed)) for seed in (1, 1, 2))
     for before, z, same, different in zip(latents, first, again, other, strict=True):
         assert torch.equal(z, same)
         assert not torch.equal(z, different)
         centred = [part - part.mean(1, keepdim=True) for part in (before, z)]
         assert torch.cosine_similarity(*centred, dim=1).min() > 0.999
-    assert all(z.abs().max() == 0 for z in normalize_locations(latents, 0.0, seeded()))
-    constant = normalize_locations([torch.ones((1, 6, 2, 2))], 1.0, seeded())[0]
+    assert all(z.abs().max() == 0 for z in normalize_locations(latents, [0.0] * 3, seeded()))
+    constant = normalize_locations([torch.ones((1, 6, 2, 2))], [1.0], seeded())[0]
     assert constant.isfinite().all()
 
 
 def test_channels_of_a_level_with_one_location_have_no_statistics():
     with pytest.raises(LatentError, match="one location"):
-        normalize_channels(random_latents(side=16), 1.0, seeded())
+        normalize_channels(random_latents(side=16), [1.0] * 3, seeded())
 
 
 def test_a_patch_is_moved_at_every_level_and_repeated_where_it_is_too_small():
@@ -103,8 +103,8 @@ def test_a_patch_is_moved_at_every_level_and_repeated_where_it_is_too_small():
     ("box", "fault"),
     [
         (Box(8, 0, 16, 16), "box 8,0,16,16 is not on a grid of 16 pixels"),
-        (Box(48, 0, 32, 16), "box 48,0,32,16 leaves the picture of 64x64"),
-        (Box(-16, 0, 16, 16), "leaves the picture"),
+        (Box(48, 0, 32, 16), "box 48,0,32,16 leaves the image of 64x64"),
+        (Box(-16, 0, 16, 16), "leaves the image"),
     ],
 )
 def test_boxes_that_do_not_fit_the_levels(box, fault):
@@ -212,7 +212,7 @@ def test_a_box_may_reach_to_the_end_of_an_odd_picture():
         hr, lr, Box(0, 0, 16, 16), Box(40, 24, 16, 16).aligned(model.edit_grid), temperature=1
     )
     assert edited.shape == hr.shape
-    with pytest.raises(LatentError, match="leaves the picture"):
+    with pytest.raises(LatentError, match="leaves the image"):
         model.transfer_style(hr, lr, Box(0, 0, 16, 16), Box(64, 0, 16, 16), temperature=1)
 
 

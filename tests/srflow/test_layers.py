@@ -7,20 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.functional import jacobian
 
-from srflow.conditions import FirstConvolution
-from srflow.flow import FlowStep, StepCondition, TransitionStep
-from srflow.layers import (
-    ActNorm,
-    Affine,
-    AffineCoupling,
-    AffineInjector,
-    Split,
-    Squeeze,
-    apply_network,
-    to_affine,
-)
+from srflow.affine import ActNorm, AffineNetwork
+from srflow.features import Features, FeatureSize
+from srflow.flow import FlowStep
+from srflow.layers import AffineCoupling, AffineInjector, Chain, ChannelMixing, Split, Squeeze
 
 CHANNELS, WIDTH, SIDE = 6, 5, 4
+SIZE = FeatureSize(2, 3, Fraction(1))
 
 
 def randomised(layer):
@@ -32,51 +25,42 @@ def randomised(layer):
     return layer.double()
 
 
-def random_affine(batch, seed=1):
+def features(batch, seed=2):
     generator = torch.Generator().manual_seed(seed)
-    shape = (batch, CHANNELS, SIDE, SIDE)
-    shift = torch.randn(shape, generator=generator, dtype=torch.float64)
-    return Affine(shift, torch.rand(shape, generator=generator, dtype=torch.float64) + 0.1)
-
-
-def hidden(batch, seed=2):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn((batch, WIDTH, SIDE, SIDE), generator=generator, dtype=torch.float64)
-
-
-def nothing(batch):
-    return None
-
-
-def both(batch):
-    return StepCondition(random_affine(batch), hidden(batch))
+    return Features(
+        *(
+            torch.randn((batch, c, SIDE, SIDE), generator=generator, dtype=torch.float64)
+            for c in (SIZE.own, SIZE.stacked)
+        )
+    )
 
 
 LAYERS = {
-    "squeeze": (Squeeze, nothing),
-    "injector": (lambda: AffineInjector(CHANNELS, WIDTH), random_affine),
-    "coupling": (lambda: AffineCoupling(CHANNELS, WIDTH), hidden),
-    "split": (lambda: Split(CHANNELS), nothing),
-    "bounded split": (lambda: Split(CHANNELS, 0.3), nothing),
-    "transition": (lambda: TransitionStep(CHANNELS), nothing),
-    "step": (lambda: FlowStep(CHANNELS, WIDTH, FirstConvolution(2, 2, WIDTH, Fraction(1))), both),
+    "squeeze": Squeeze,
+    "mixing": lambda: ChannelMixing(CHANNELS),
+    "injector": lambda: AffineInjector(CHANNELS, SIZE, WIDTH),
+    "coupling": lambda: AffineCoupling(CHANNELS, SIZE, WIDTH),
+    "split": lambda: Split(CHANNELS),
+    "bounded split": lambda: Split(CHANNELS, 0.3),
+    "step": lambda: FlowStep(CHANNELS, SIZE, WIDTH),
+    "chain": lambda: Chain(Split(CHANNELS), Chain(Squeeze(), Split(4 * CHANNELS, 0.3))),
 }
 
 
 @pytest.fixture(params=LAYERS)
 def layer(request):
-    build, condition = LAYERS[request.param]
     torch.manual_seed(3)
-    return randomised(build()), condition
+    layer = randomised(LAYERS[request.param]())
+    return layer, lambda batch: layer.condition(features(batch))
 
 
-def picture(batch):
+def image(batch):
     return torch.randn((batch, CHANNELS, SIDE, SIDE), generator=torch.Generator().manual_seed(5), dtype=torch.float64)
 
 
 def test_inverse(layer):
     layer, condition = layer
-    x = picture(3)
+    x = image(3)
     z, _ = layer(x, condition(3))
     assert not torch.equal(z, x)
     torch.testing.assert_close(layer.inverse(z, condition(3)), x, rtol=0, atol=1e-10)
@@ -87,16 +71,16 @@ def test_inverse(layer):
 
 def test_log_determinant_is_the_jacobians(layer):
     layer, condition = layer
-    x = picture(1)
+    x = image(1)
     _, log_det = layer(x, condition(1))
     matrix = jacobian(lambda flat: layer(flat.view_as(x), condition(1))[0].flatten(), x.flatten())
     assert log_det.shape == (1,)
     torch.testing.assert_close(log_det[0], torch.linalg.slogdet(matrix).logabsdet, rtol=1e-9, atol=1e-9)
 
 
-def test_pictures_of_a_batch_do_not_meet(layer):
+def test_images_of_a_batch_do_not_meet(layer):
     layer, condition = layer
-    x = picture(3)
+    x = image(3)
     changed = x.clone()
     changed[1] += 1
     (z, log_det), (other, other_log_det) = layer(x, condition(3)), layer(changed, condition(3))
@@ -108,7 +92,7 @@ def test_pictures_of_a_batch_do_not_meet(layer):
 
 def test_one_condition_serves_a_batch(layer):
     layer, condition = layer
-    x = picture(3)
+    x = image(3)
     together, log_det = layer(x, condition(1))
     assert log_det.shape == (3,)
     for i in range(3):
@@ -128,7 +112,7 @@ def test_squeeze_order():
 
 
 def test_actnorm_initialisation_normalises():
-    layer, x = ActNorm(CHANNELS).double(), 3 * picture(4) + 2
+    layer, x = ActNorm(CHANNELS).double(), 3 * image(4) + 2
     layer.initialize(x)
     z = layer(x)
     torch.testing.assert_close(z.mean((0, 2, 3)), torch.zeros(CHANNELS, dtype=torch.float64), rtol=0, atol=1e-9)
@@ -138,36 +122,102 @@ def test_actnorm_initialisation_normalises():
 
 
 def test_actnorm_initialisation_survives_a_constant_channel():
-    layer, x = TransitionStep(CHANNELS), picture(2).float()
+    layer, x = ChannelMixing(CHANNELS), image(2).float()
     x[:, 0] = 0.5
-    layer.norm.initialize(x)
+    layer.initialize(x, features(2))
     assert all(parameter.isfinite().all() for parameter in layer.parameters())
     torch.testing.assert_close(layer.inverse(layer(x)[0]), x, rtol=1e-4, atol=1e-4)
 
 
 def test_networks_start_as_a_fixed_contraction():
     """Zero-initialised last convolutions: no shift, and the scale sigmoid(2) + 0.0001 everywhere."""
-    weights = AffineInjector(CHANNELS, WIDTH).network.folded()
-    centre, scale = to_affine(apply_network(torch.randn(2, WIDTH, SIDE, SIDE), weights), 1e-4)
+    network = AffineNetwork(SIZE, 0, WIDTH, CHANNELS, 1e-4).double()
+    centre, scale = network.affine(network.share(features(2)))
     assert torch.equal(centre, torch.zeros_like(centre))
-    torch.testing.assert_close(scale, torch.full_like(scale, 0.880897))
+    torch.testing.assert_close(scale, torch.full_like(scale, 0.880897), rtol=1e-6, atol=0)
 
 
-def test_a_transition_is_an_actnorm_and_a_convolution():
-    layer, x = randomised(TransitionStep(CHANNELS)), picture(2)
-    torch.testing.assert_close(layer(x)[0], F.conv2d(layer.norm(x), layer.mix.weight[:, :, None, None]))
+def test_a_network_is_the_papers_stack_of_layers():
+    """One convolution of kept channels and both kinds of features, written out without any folding."""
+    torch.manual_seed(1)
+    network, given = randomised(AffineNetwork(SIZE, 3, WIDTH, CHANNELS, 0.1)), features(2)
+    kept = image(2)[:, :3]
+    first = torch.cat([network.first, network.features.own, network.features.stacked], 1)
+    hidden = F.relu(network.norm_first(F.conv2d(torch.cat([kept, *given], 1), first, padding=1)))
+    shift, scale = network.last(F.relu(network.norm_mix(network.mix(hidden)))).chunk(2, 1)
+    found = network.affine(network.share(given), kept)
+    torch.testing.assert_close(found.centre, -shift)
+    torch.testing.assert_close(found.scale, torch.sigmoid(scale + 2) + 0.1)
+
+
+def test_a_chain_is_its_leaves_one_after_the_other():
+    step, x = randomised(FlowStep(CHANNELS, SIZE, WIDTH)), image(2)
+    chain = Chain(Squeeze(), Chain(ChannelMixing(4 * CHANNELS).double()))
+    assert step.leaves() == [step.mixing, step.injector, step.coupling]
+    assert Chain(step, chain).leaves() == [*step.leaves(), *chain.leaves()]
+    expected, total = x, 0
+    for layer in step.leaves():
+        expected, log_det = layer(expected, layer.condition(features(2)))
+        total = total + log_det
+    found, log_det = step(x, step.condition(features(2)))
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(log_det, total)
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if name not in ("step", "chain")])
+def test_retracing_gives_the_input_and_the_gradients_of_the_layer(name):
+    torch.manual_seed(3)
+    layer, x = randomised(LAYERS[name]()), image(2)
+    condition = layer.condition(features(2))
+    z, log_det = layer(x, condition)
+    found, again, log_det_again = layer.retrace(z.detach(), condition)
+    for ours, theirs in ((found, x), (again, z), (log_det_again, log_det)):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
+    leaf = x.clone().requires_grad_()
+    weights = torch.randn(z.shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    sources = list(layer.parameters())
+    gradients = [
+        torch.autograd.grad((weights * outputs[0]).sum() + outputs[1].sum(), [start, *sources], retain_graph=True)
+        for start, outputs in ((leaf, layer(leaf, condition)), (found, (again, log_det_again)))
+    ]
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-9)
+
+
+def test_a_halo_is_as_far_as_a_layer_looks():
+    """A pixel changed further away than the halo changes nothing, in the input as in the features."""
+    torch.manual_seed(3)
+    for build in LAYERS.values():
+        layer = randomised(build())
+        if not layer.halo:
+            continue
+        side = 2 * layer.halo + 3
+
+        def inverse(changed, layer=layer, side=side):
+            generator = torch.Generator().manual_seed(1)
+            maps = [torch.randn((1, c, side, side), generator=generator, dtype=torch.float64) for c in (CHANNELS, 2, 3)]
+            for part in maps:
+                part[..., 0] += changed
+            return layer.inverse(maps[0], layer.condition(Features(*maps[1:])))[..., layer.halo + 1 :]
+
+        assert torch.equal(inverse(0.0), inverse(1.0)), type(layer)
+
+
+def test_a_mixing_is_an_actnorm_and_a_convolution():
+    layer, x = randomised(ChannelMixing(CHANNELS)), image(2)
+    torch.testing.assert_close(layer(x)[0], F.conv2d(layer.norm(x), layer.weight[:, :, None, None]))
 
 
 def test_kept_constants_follow_the_parameters():
     """Without gradients inverses are computed once; a change in place, a load or a cast must not go unnoticed."""
-    layer, x = TransitionStep(CHANNELS).double().eval(), picture(1)
+    layer, x = ChannelMixing(CHANNELS).double().eval(), image(1)
 
     def inverse():
         with torch.no_grad():
             return layer.inverse(x)
 
     def expected():
-        matrix = torch.linalg.inv(layer.mix.weight.detach())
+        matrix = torch.linalg.inv(layer.weight.detach())
         mixed = torch.einsum("ij,bjhw->bihw", matrix, x.to(matrix.dtype))
         return (mixed * (-layer.norm.log_scale).exp() - layer.norm.bias).detach()
 
@@ -176,10 +226,10 @@ def test_kept_constants_follow_the_parameters():
     inverse()
     assert layer._kept["inverse"][1] is kept
     with torch.no_grad():
-        layer.mix.weight.mul_(2)
+        layer.weight.mul_(2)
         layer.norm.log_scale.add_(0.1)
     torch.testing.assert_close(inverse(), expected())
-    layer.load_state_dict(TransitionStep(CHANNELS).state_dict())
+    layer.load_state_dict(ChannelMixing(CHANNELS).state_dict())
     torch.testing.assert_close(inverse(), expected())
     layer.norm.bias.data += 0.1
     layer.eval()
@@ -191,24 +241,25 @@ def test_kept_constants_follow_the_parameters():
 
 
 def test_constants_carry_gradients_in_training():
-    layer = TransitionStep(CHANNELS).double()
+    layer = ChannelMixing(CHANNELS).double()
     with torch.no_grad():
-        layer.inverse(picture(1))
-    layer.inverse(picture(1)).sum().backward()
-    assert layer.mix.weight.grad.abs().sum() > 0
+        layer.inverse(image(1))
+    layer.inverse(image(1)).sum().backward()
+    assert layer.weight.grad.abs().sum() > 0
 
 
 def test_the_scale_floor_bounds_the_inverse():
     """However negative the network's output, the inverse multiplies by 1/floor at most."""
-    layer, x = AffineCoupling(CHANNELS, WIDTH, 0.2).double(), picture(1)
+    layer, x = AffineCoupling(CHANNELS, SIZE, WIDTH, 0.2).double(), image(1)
     torch.nn.init.constant_(layer.network.last.bias, -100.0)
-    back = layer.inverse(x, hidden(1))[:, CHANNELS // 2 :]
+    condition = layer.condition(features(1))
+    back = layer.inverse(x, condition)[:, CHANNELS // 2 :]
     torch.testing.assert_close(back, x[:, CHANNELS // 2 :] / 0.2 + 100)
-    torch.testing.assert_close(layer(layer.inverse(x, hidden(1)), hidden(1))[0], x)
+    torch.testing.assert_close(layer(layer.inverse(x, condition), condition)[0], x)
 
 
 def test_the_deviation_of_a_bounded_split_is_bounded():
-    layer, x = Split(CHANNELS, 2.0).double(), picture(1)
+    layer, x = Split(CHANNELS, 2.0).double(), image(1)
     torch.nn.init.constant_(layer.prior.bias, 50.0)
     grown = layer.inverse(x)[:, CHANNELS // 2 :] - 50
     torch.testing.assert_close(grown, x[:, CHANNELS // 2 :] * torch.exp(torch.tensor(2.0, dtype=torch.float64)))

@@ -275,7 +275,7 @@ def test_from_preset(name):
     written = tomllib.loads((files("srflow") / "presets" / f"{name}.toml").read_text())["network"]
     assert model.scale == written["encoder"]["scale"] == int(name[-1])
     assert (model.config.steps, model.config.width) == (written["steps"], written["width"])
-    assert model.config.scale_floor == model.flow.levels[0].steps[0].coupling.floor == written["scale_floor"]
+    assert model.config.scale_floor == model.flow.levels[0].steps[0].coupling.network.floor == written["scale_floor"]
     assert not isinstance(model, Weighted), "no weights, no claim of any"
     zeros = [parameter for key, parameter in model.flow.named_parameters() if key.endswith("network.last.weight")]
     assert len(zeros) == 2 * model.config.steps * model.config.levels

@@ -94,20 +94,21 @@ def test_encoder_features(case):
 def test_every_layer(case):
     """Each layer's output, and the log-determinant up to it, in the flat order of the official list."""
     total = torch.zeros(2)
-    conditions = case.model.conditions(case.io["lr"])
+    features = case.model.encoder(case.io["lr"])
     x, index = case.io["gt"], 0
-    for level, own in zip(case.model.flow.each(), conditions, strict=True):
-        layers = [(layer, None) for layer in level.unconditional()]
-        layers += [(step, done.result()) for step, done in zip(level.flow_steps(), own, strict=True)]
-        for layer, condition in layers:
-            x, log_det = layer(x, condition)
+    for level, own in zip(case.model.flow.levels, features, strict=True):
+        transitions = [[layer] for layer in level.transitions]
+        steps = [step.leaves() for step in level.steps]
+        for layers in [[level.squeeze], *transitions, *steps]:
+            for layer in layers:
+                x, log_det = layer(x, layer.condition(own))
+                total = total + log_det
             assert close(x[:1], case.trace[f"layer.{index:02}.out"], 2e-5), index
-            total = total + log_det
             assert torch.allclose(total, case.trace[f"layer.{index:02}.logdet"], rtol=1e-5, atol=2e-3), index
             index += 1
-        if level.split is not None:
-            x, log_det = level.split(x)
-            x, leaving = x[:, : level.split.kept], x[:, level.split.kept :]
+        if level.exit is not None:
+            x, log_det = level.exit(x)
+            x, leaving = x[:, : level.exit.kept], x[:, level.exit.kept :]
             total = total + log_det - 0.5 * (leaving.square() + math.log(2 * math.pi)).flatten(1).sum(1)
             assert torch.allclose(total, case.trace[f"layer.{index:02}.logdet"], rtol=1e-5, atol=2e-3), index
             assert close(x[:1], case.trace[f"layer.{index:02}.out"], 2e-5)
@@ -123,7 +124,7 @@ def test_gradients(case):
         (case.model.encoder.conv_first.weight, "RRDB.conv_first.weight"),
         (case.model.encoder.conv_up[0].bias, "RRDB.upconv1.bias"),
         (flow.transitions[0].norm.log_scale, "flowUpsamplerNet.layers.1.actnorm.logs"),
-        (flow.transitions[0].mix.weight, "flowUpsamplerNet.layers.1.invconv.weight"),
+        (flow.transitions[0].weight, "flowUpsamplerNet.layers.1.invconv.weight"),
         (flow.steps[0].injector.network.mix.weight, "flowUpsamplerNet.layers.3.affine.fFeatures.2.weight"),
         (
             flow.steps[0].injector.network.norm_first.bias,

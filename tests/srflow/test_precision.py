@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch.overrides import TorchFunctionMode
 
-from srflow import encoder, flow, layers, load_official, stripes
+from srflow import encoder, layers, load_official, tiled_decode
 from srflow.precision import products
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "srflow"
@@ -47,7 +47,7 @@ class TF32(TorchFunctionMode):
     def __init__(self, monkeypatch, everywhere=False):
         super().__init__()
         self.rounding, self.everywhere, self.counts = everywhere, everywhere, {True: 0, False: 0}
-        for module in (encoder, flow, layers, stripes):
+        for module in (encoder, layers, tiled_decode):
             monkeypatch.setattr(module, "products", self.products)
 
     @contextmanager

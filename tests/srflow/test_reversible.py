@@ -44,7 +44,7 @@ def test_loss_and_gradients_are_those_of_ordinary_training(scale):
 def test_a_frozen_encoder_stays_without_gradients():
     model = build(4, steps=2)
     model.encoder.requires_grad_(False)
-    model.flow.levels[0].steps[0].mix.requires_grad_(False)
+    model.flow.levels[0].steps[0].mixing.weight.requires_grad_(False)
     _, expected = gradients(model, reversible=False)
     _, found = gradients(model, reversible=True)
     for name, gradient in expected.items():

@@ -1,11 +1,11 @@
-"""Decoding in stripes gives the picture that decoding at once gives."""
+"""Decoding in stripes gives the image that decoding at once gives."""
 
 import pytest
 import torch
 
 from baselines.rrdb import RRDBConfig
 from srflow import SRFlow, SRFlowConfig
-from srflow.stripes import Stripe, stripes
+from srflow.tiled_decode import Stripe, stripes
 
 
 def build(scale, long_skip="first"):
@@ -46,7 +46,7 @@ def test_odd_sizes(size):
     torch.testing.assert_close(found, draw(model, lr, None), rtol=0, atol=1e-10)
 
 
-def test_every_pixel_of_the_lr_picture_counts_on_both_sides_of_a_seam():
+def test_every_pixel_of_the_lr_image_counts_on_both_sides_of_a_seam():
     """A changed LR pixel beside a seam changes the other side too, exactly as without a seam."""
     model, lr = build(4), torch.rand(3, 32, 8, dtype=torch.float64)
     changed = lr.clone()

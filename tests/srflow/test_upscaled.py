@@ -1,10 +1,10 @@
-"""Convolution before enlargement against the convolution after it."""
+"""Convolution before upscaling against the convolution after it."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from srflow import enlarge
+from srflow import upscaled
 from srflow.convolution import channels_last
 
 
@@ -21,23 +21,23 @@ def taps(weight):
 
 @pytest.mark.parametrize("band_bytes", [1, 2**20], ids=["row by row", "at once"])
 @pytest.mark.parametrize("scale", [2, 3, 4, 8])
-def test_equals_the_convolution_of_the_enlarged(monkeypatch, scale, band_bytes):
-    monkeypatch.setattr(enlarge, "BAND_BYTES", band_bytes)
+def test_equals_the_convolution_of_the_upscaled(monkeypatch, scale, band_bytes):
+    monkeypatch.setattr(upscaled, "BAND_BYTES", band_bytes)
     x, weight, out = operands(scale)
-    enlarged = x.repeat_interleave(scale, -1).repeat_interleave(scale, -2)
-    expected = out + F.conv2d(enlarged, weight, padding=1)
-    found = enlarge.add_convolved_enlarged(out, x, taps(weight), scale)
+    large = x.repeat_interleave(scale, -1).repeat_interleave(scale, -2)
+    expected = out + F.conv2d(large, weight, padding=1)
+    found = upscaled.add_convolved_upscaled(out, x, taps(weight), scale)
     assert found.data_ptr() == out.data_ptr()
     torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("scale", [2, 4])
 def test_gradients(monkeypatch, scale):
-    monkeypatch.setattr(enlarge, "BAND_BYTES", 1)
+    monkeypatch.setattr(upscaled, "BAND_BYTES", 1)
     x, weight, out = (part.requires_grad_() for part in operands(scale))
 
     def function(out, x, weight):
-        return enlarge.add_convolved_enlarged(out.clone(), x, taps(weight), scale)
+        return upscaled.add_convolved_upscaled(out.clone(), x, taps(weight), scale)
 
     assert torch.autograd.gradcheck(function, (out, x, weight))
 
@@ -45,6 +45,6 @@ def test_gradients(monkeypatch, scale):
 def test_gradients_that_nobody_wants_are_not_computed():
     x, weight, out = operands(4)
     weight.requires_grad_()
-    enlarge.add_convolved_enlarged(out, x, taps(weight), 4).sum().backward()
+    upscaled.add_convolved_upscaled(out, x, taps(weight), 4).sum().backward()
     assert x.grad is None
     assert weight.grad is not None

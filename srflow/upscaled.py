@@ -1,7 +1,7 @@
-"""Convolve before you enlarge: a 3x3 convolution of a nearest-neighbour enlargement, at the small picture's cost.
+"""Convolve before upscaling: a 3x3 convolution of a nearest-neighbour upscaled map, at the cost of the small map.
 
-Enlarged s times, every pixel stands for an s x s patch of equal values. A 3x3 convolution of that is nine 1x1
-convolutions of the small picture, one per tap, of which every output pixel adds up those that its window meets.
+Upscaled s times, every pixel stands for an s x s patch of equal values. A 3x3 convolution of that is nine 1x1
+convolutions of the small map, one per tap, of which every output pixel adds up those that its window meets.
 Along one axis just three kinds of window exist: at the patch's first pixel one tap falls on the neighbour before, at
 its last pixel one tap falls on the neighbour after, in between all three fall on the patch itself. Equal to the
 direct computation up to rounding, zero padding included, and differentiable.
@@ -23,16 +23,16 @@ BAND_BYTES = 2 * 2**20
 """Products of the taps are computed for so many rows at a time that they stay in the processor's caches."""
 
 
-def add_convolved_enlarged(out: Tensor, x: Tensor, taps: Tensor, scale: int) -> Tensor:
-    """Out + conv2d(nearest-enlarged x, weight, padding=1), for a weight given tap by tap; overwrites ``out``.
+def add_convolved_upscaled(out: Tensor, x: Tensor, taps: Tensor, scale: int) -> Tensor:
+    """Out + conv2d(nearest-upscaled x, weight, padding=1), for a weight given tap by tap; overwrites ``out``.
 
     x (b, c, h, w), out (b, o, scale*h, scale*w), both channels last, scale >= 2, and
     taps (9*o, c) = weight.permute(2, 3, 0, 1).flatten(0, 2) of a weight (o, c, 3, 3).
     """
-    return _AddConvolvedEnlarged.apply(out, x, taps, scale)  # type: ignore[no-any-return, no-untyped-call]
+    return _AddConvolvedUpscaled.apply(out, x, taps, scale)  # type: ignore[no-any-return, no-untyped-call]
 
 
-class _AddConvolvedEnlarged(torch.autograd.Function):
+class _AddConvolvedUpscaled(torch.autograd.Function):
     """out, x, taps, scale -> out. Nothing as large as the taps' products is kept for the backward pass."""
 
     @staticmethod
@@ -83,7 +83,7 @@ def _lines_by_kind(scale: int) -> list[slice]:
 def _windows(taps: Tensor, space: int, tap: int, number: int) -> Tensor:
     """From the three taps along dimension ``tap`` the windows of ``number`` pixels: the first, those inside, the last.
 
-    A window at a patch's edge meets the neighbour along dimension ``space``; beyond the picture's border are zeros.
+    A window at a patch's edge meets the neighbour along dimension ``space``; beyond the border are zeros.
     """
     before, centre, after = taps.unbind(tap)
     windows = taps.new_empty([*taps.shape[:tap], number, *taps.shape[tap + 1 :]])

@@ -1,34 +1,36 @@
-"""Decode a large picture in horizontal stripes: the same picture as at once, in a fraction of the memory.
+"""Decode a large image in horizontal stripes: the same image as at once, in a fraction of the memory.
 
 Nothing is approximated and nothing blended. Every layer is local, so a stripe that carries a few rows of its
-neighbours gives exactly the rows it is asked for; layers are finished one after the other over the whole picture, so
+neighbours gives exactly the rows it is asked for; layers are finished one after the other over the whole image, so
 no error reaches further than one layer. What is held at full size are the latents and the encoder's features; what is
-large, the maps inside the conditions' and couplings' networks, exists for one stripe at a time.
+large, the maps inside the networks of the layers, exists for one stripe at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from srflow.conditions import Features
 from srflow.convolution import channels_last
 from srflow.encoder import Encoder
-from srflow.flow import ConditionalFlow, FlowStep
+from srflow.features import Features
+from srflow.flow import ConditionalFlow
+from srflow.layers import FlowLayer
 from srflow.precision import products
 
 BLOCK_HALO = 16
 """LR rows of its neighbours that a stripe needs for one encoder block: 15 convolutions, made even."""
-STEP_HALO = 4
-"""The same for one flow step: two 3x3 convolutions, at the deepest level of half the LR size."""
+UPSCALE_HALO = 2
+"""The same for one upscaling by two."""
 
 
 class Stripe(NamedTuple):
-    """Rows of a picture, in LR pixels; all numbers are even but for the last row of a picture."""
+    """Rows of an image, in LR pixels; all numbers are even but for the last row of an image."""
 
     start: int
     stop: int
@@ -45,25 +47,23 @@ def stripes(height: int, rows: int, halo: int) -> Iterator[Stripe]:
         yield Stripe(start, stop, max(start - halo, 0), min(stop + halo, height))
 
 
-def decode_in_stripes(flow: ConditionalFlow, latents: list[Tensor], encoder: Encoder, lr: Tensor, tile: int) -> Tensor:
-    """``flow.decode`` of latents (n, ...) for one LR picture (1, 3, h, w) of even sides, without gradients.
+@torch.no_grad()
+def tiled_decode(flow: ConditionalFlow, latents: Sequence[Tensor], encoder: Encoder, lr: Tensor, tile: int) -> Tensor:
+    """``flow.decode`` of latents (n, ...) for one LR image (1, 3, h, w) of even sides, without gradients.
 
     A stripe has the area of a square of ``tile`` LR pixels (but two rows at least).
     """
     rows = max(2, tile * tile // lr.shape[-1] // 2 * 2)
-    with torch.no_grad():
+    with products(lr.device, tf32=True):
+        trunk, stacked = _encode(encoder, lr, rows)
+    *leaving, x = latents
+    for depth, level in reversed(list(enumerate(flow.levels, 1))):
         with products(lr.device, tf32=True):
-            trunk, stacked = _encode(encoder, lr, rows)
-        *leaving, x = latents
-        for depth, level in reversed(list(enumerate(flow.each(), 1))):
-            with products(lr.device, tf32=True):
-                features = Features(_own(encoder, trunk, len(flow.levels) - depth, rows), stacked)
-            if level.split is not None:
-                x = level.split.inverse(torch.cat([x, leaving.pop()], 1))
-            for step in reversed(level.flow_steps()):
-                x = _invert_step(step, x, features, rows)
-            for layer in reversed(level.unconditional()):
-                x = layer.inverse(x, None)
+            features = Features(_own(encoder, trunk, len(flow.levels) - depth, rows), stacked)
+        if level.exit is not None:
+            x = torch.cat([x, leaving.pop()], 1)
+        for layer in reversed(level.leaves()):
+            x = _invert(layer, x, features, rows) if layer.halo else layer.inverse(x, layer.condition(features))
     return x
 
 
@@ -85,10 +85,10 @@ def _encode(encoder: Encoder, lr: Tensor, rows: int) -> tuple[Tensor, Tensor]:
 def _own(encoder: Encoder, trunk: Tensor, index: int, rows: int) -> Tensor:
     """The level's own features; index 0 is the deepest level."""
     if index == 0:
-        return torch.nn.functional.avg_pool2d(trunk, 2)
+        return F.avg_pool2d(trunk, 2)
     features = trunk
     for step in range(index - 1):
-        features = _by_stripes(partial(encoder.enlarge, step=step), features, 2**step, rows, STEP_HALO)
+        features = _by_stripes(partial(encoder.upscale, step=step), features, 2**step, rows, UPSCALE_HALO)
     return features
 
 
@@ -105,14 +105,13 @@ def _by_stripes(function: Callable[[Tensor], Tensor], x: Tensor, scale: int, row
     return out
 
 
-def _invert_step(step: FlowStep, x: Tensor, features: Features, rows: int) -> Tensor:
-    out = torch.empty_like(x)
-    height = features.stacked.shape[-2]
-    for stripe in stripes(height, rows, STEP_HALO):
-        at_level = slice(stripe.first * x.shape[-2] // height, stripe.last * x.shape[-2] // height)
-        part = Features(features.own[..., at_level, :], features.stacked[..., stripe.first : stripe.last, :])
-        inverse = step.inverse(x[..., at_level, :], step.condition(part))
-        _place(out, inverse, stripe, x.shape[-2] / height)
+def _invert(layer: FlowLayer, z: Tensor, features: Features, rows: int) -> Tensor:
+    out, height = torch.empty_like(z), features.stacked.shape[-2]
+    halo = -(-layer.halo * height // z.shape[-2] // 2) * 2  # rows of the layer, in LR rows, rounded up to even ones
+    for stripe in stripes(height, rows, halo):
+        own = slice(stripe.first * z.shape[-2] // height, stripe.last * z.shape[-2] // height)
+        part = Features(features.own[..., own, :], features.stacked[..., stripe.first : stripe.last, :])
+        _place(out, layer.inverse(z[..., own, :], layer.condition(part)), stripe, z.shape[-2] / height)
     return out
 
 

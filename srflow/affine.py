@@ -1,0 +1,158 @@
+"""What predicts the affine maps of injectors and couplings: one small network from LR features and kept channels."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srflow.constants import CachedConstants
+from srflow.convolution import channels_last, convolve
+from srflow.features import FeatureConvolution, Features, FeatureSize, FeatureWeights
+
+SCALE_FLOOR = 1e-4
+"""Added to every sigmoid scale of the released networks, so that the inverse cannot divide by zero."""
+
+
+class ActNorm(nn.Module):
+    """Shift and scale of every channel (Glow, section 3.1): (x + bias) * exp(log_scale).
+
+    ``initialize`` sets them from a first batch, by an explicit call, so that every process starts from equal values.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+        self.log_scale = nn.Parameter(torch.zeros(channels, 1, 1))
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor) -> None:
+        """Give every channel of x (b, c, h, w) mean 0 and variance 1; a constant one is multiplied by 1000 at most."""
+        mean = x.mean((0, 2, 3)).view(-1, 1, 1)
+        deviation = (x - mean).square().mean((0, 2, 3)).sqrt().view(-1, 1, 1)
+        self.bias.copy_(-mean)
+        self.log_scale.copy_(-(deviation.clamp_min(1e-3) + 1e-6).log())
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Scale (c, 1, 1, 1) of the weights and bias (c,) of a convolution that has this layer folded in."""
+        scale = self.log_scale.exp()
+        return scale[..., None], (self.bias * scale).flatten()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, c, h, w) -> the same shape."""
+        return (x + self.bias) * self.log_scale.exp()
+
+
+class ZeroConv(CachedConstants):
+    """A 3x3 convolution that starts at zero, scaled by exp(3 * log_scale) (Glow's code)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(outputs, inputs, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.log_scale = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, i, h, w) -> (b, o, h, w)."""
+        weight, bias = self.constant("scaled", self.scaled, *self.parameters())
+        return convolve(x, weight, bias)
+
+    def scaled(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias, the scale folded in."""
+        factor = (3 * self.log_scale).exp()
+        return self.weight * factor[:, None, None, None], self.bias * factor
+
+
+class Affine(NamedTuple):
+    """z = (x - centre) * scale, elementwise, with scale between a floor and one above it."""
+
+    centre: Tensor
+    scale: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From x to z; a batch of 1 serves any batch."""
+        return (x - self.centre) * self.scale
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """From z to x."""
+        return torch.addcdiv(self.centre, z, self.scale)
+
+    def log_det(self) -> Tensor:
+        """log|det dz/dx|, (b,)."""
+        return self.scale.log().flatten(1).sum(1)
+
+
+class NetworkWeights(NamedTuple):
+    """Weights and biases behind the features' share, with all that is constant folded in."""
+
+    first: Tensor | None
+    """(width, kept, 3, 3); None where no channels are kept."""
+    mix: Tensor
+    mix_bias: Tensor
+    last: Tensor
+    last_bias: Tensor
+
+
+class AffineNetwork(CachedConstants):
+    """Predicts an affine map of ``channels`` from the LR features, and from ``kept`` channels where there are any.
+
+    3x3 convolution, ActNorm, ReLU, 1x1 convolution, ActNorm, ReLU, 3x3 convolution that starts at zero (SRFlow, section
+    3.3). A convolution is linear in its input channels, so the features' share of the first one is computed apart, by
+    ``share``: once for all samples and both directions. Both ActNorms are folded into the convolutions before them.
+    ``floor`` is the least scale of the map: its inverse divides by it.
+    """
+
+    def __init__(self, features: FeatureSize, kept: int, width: int, channels: int, floor: float) -> None:
+        super().__init__()
+        self.floor = floor
+        self.features = FeatureConvolution(features, width)
+        self.first = nn.Parameter(nn.init.normal_(torch.empty(width, kept, 3, 3), std=0.05)) if kept else None
+        self.norm_first = ActNorm(width)
+        self.mix = nn.Conv2d(width, width, 1, bias=False)
+        nn.init.normal_(self.mix.weight, std=0.05)
+        self.norm_mix = ActNorm(width)
+        self.last = ZeroConv(width, 2 * channels)
+
+    @torch.no_grad()
+    def initialize(self, features: Features, kept: Tensor | None = None) -> None:
+        """Set both ActNorms from a first batch."""
+        width = len(self.mix.weight)
+        plain = self.features.folded(self.mix.weight.new_ones(width, 1, 1, 1), self.mix.weight.new_zeros(width))
+        hidden = self.features.convolve(features, plain)
+        if kept is not None and self.first is not None:
+            hidden = hidden + convolve(kept, self.first)
+        self.norm_first.initialize(hidden)
+        self.norm_mix.initialize(self.mix(F.relu(self.norm_first(hidden))))
+
+    def share(self, features: Features) -> Tensor:
+        """The LR image's share of the first convolution, normalised: (b, width, h, w), channels last."""
+        sources = *self.features.parameters(), *self.norm_first.parameters()
+        return self.features.convolve(features, self.constant("features", self._feature_weights, *sources))
+
+    def affine(self, share: Tensor, kept: Tensor | None = None) -> Affine:
+        """The map, from the share, which has the batch of the samples or one of 1, and from kept (b, kept, h, w).
+
+        Without ``kept`` it overwrites the share.
+        """
+        weights = self.constant("network", self._network_weights, *self.parameters())
+        hidden = share if kept is None or weights.first is None else convolve(kept, weights.first).add_(share)
+        hidden = hidden.relu_()
+        # In place only without gradients: autograd copies whole maps where it has to follow a change through a view.
+        mixed = convolve(hidden, weights.mix, weights.mix_bias)
+        mixed = F.relu(mixed, inplace=not torch.is_grad_enabled())
+        output = convolve(mixed, weights.last, weights.last_bias).contiguous()
+        centre, scale = output.chunk(2, 1)
+        return Affine(centre, torch.sigmoid(scale) + self.floor)
+
+    def _feature_weights(self) -> FeatureWeights:
+        return self.features.folded(*self.norm_first.folded())
+
+    def _network_weights(self) -> NetworkWeights:
+        first = None if self.first is None else channels_last(self.first * self.norm_first.folded()[0])
+        scale, bias = self.norm_mix.folded()
+        (shift, factor), (shift_bias, factor_bias) = (part.chunk(2) for part in self.last.scaled())
+        # The released networks predict minus the centre, and the scale before sigmoid(scale + 2).
+        last, last_bias = torch.cat([-shift, factor]), torch.cat([-shift_bias, factor_bias + 2])
+        return NetworkWeights(first, self.mix.weight * scale, bias, channels_last(last), last_bias)
