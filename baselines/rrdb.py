@@ -6,6 +6,7 @@ Wang et al., "ESRGAN: Enhanced Super-Resolution Generative Adversarial Networks"
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Literal
@@ -61,13 +62,13 @@ class DenseBlock(nn.Module):
             assert conv.bias is not None
             nn.init.zeros_(conv.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, features, h, w) -> the same shape."""
-        known = x
+    def forward(self, x: Tensor, room: Tensor | None = None) -> Tensor:
+        """(b, features, h, w) -> the same shape; ``room`` is memory to use meanwhile (``_room_for_joined``)."""
+        known, joined = [x], x
         for conv in self.convs[:-1]:
-            known = torch.cat([known, F.leaky_relu(conv(known), SLOPE)], 1)
-        out: Tensor = self.convs[-1](known)
-        return x + RESIDUAL * out
+            known.append(F.leaky_relu(conv(joined), SLOPE, inplace=True))
+            joined = _joined(known, room)
+        return _residual(x, self.convs[-1](joined))
 
 
 class RRDB(nn.Sequential):
@@ -76,12 +77,38 @@ class RRDB(nn.Sequential):
     def __init__(self, features: int, growth: int) -> None:
         super().__init__(*(DenseBlock(features, growth) for _ in range(3)))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, features, h, w) -> the same shape."""
+    def forward(self, x: Tensor, room: Tensor | None = None) -> Tensor:
+        """(b, features, h, w) -> the same shape; ``room`` as for a dense block."""
         out = x
         for block in self:
-            out = block(out)
-        return x + RESIDUAL * out
+            out = block(out, room)
+        return _residual(x, out)
+
+
+def _room_for_joined(x: Tensor, growth: int) -> Tensor | None:
+    """Memory in which every dense block, one after the other, can join its maps: for maps like x (b, features, h, w).
+
+    None on a GPU, and where gradients are wanted, for which the joined maps are kept. The C library gives memory of
+    this size back to the system when it is free, and new memory costs a page fault every 4 kB: 3 to 8 % of the time for
+    an LR picture of 128x128. What is written again and again also stays in the processor's caches.
+    """
+    if x.device.type != "cpu" or torch.is_grad_enabled():
+        return None
+    return x.new_empty(x.numel() // x.shape[1] * (x.shape[1] + 4 * growth))
+
+
+def _joined(maps: list[Tensor], room: Tensor | None) -> Tensor:
+    """Maps (b, *, h, w) one behind the other in their channels; with ``room`` there, and channels last."""
+    if room is None:
+        return torch.cat(maps, 1)
+    (batch, _, height, width), channels = maps[0].shape, sum(known.shape[1] for known in maps)
+    last = room[: batch * height * width * channels].view(batch, height, width, channels)
+    return torch.cat(maps, 1, out=last.permute(0, 3, 1, 2))
+
+
+def _residual(x: Tensor, out: Tensor) -> Tensor:
+    """X and a part of what a block made of it, which is overwritten: no gradient needs it."""
+    return out.mul_(RESIDUAL).add_(x)
 
 
 class RRDBTrunk(nn.Module):
@@ -100,20 +127,24 @@ class RRDBTrunk(nn.Module):
         self.conv_up = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(doublings))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def trunk(self, lr: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """(b, 3, h, w) in [0, 1] -> trunk features (b, features, h, w) and every block's output, same shape."""
+    def trunk(self, lr: Tensor, kept: Collection[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
+        """(b, 3, h, w) in [0, 1] -> trunk features (b, features, h, w), and outputs of the same shape by their block.
+
+        The outputs of the blocks ``kept``, counted from 0, and no others, which would take memory.
+        """
         first = self.conv_first(lr)
-        x, outputs = first, []
-        for block in self.body:
-            x = block(x)
-            outputs.append(x)
+        x, outputs, room = first, {}, _room_for_joined(first, self.config.growth)
+        for index, block in enumerate(self.body):
+            x = block(x, room)
+            if index in kept:
+                outputs[index] = x
         skip = first if self.config.long_skip == "first" else x
         return skip + self.conv_body(x), outputs
 
     def upscale(self, features: Tensor, step: int) -> Tensor:
         """Double the size: (b, features, h, w) -> (b, features, 2h, 2w); ``step`` counts from 0."""
         larger = F.interpolate(features, scale_factor=2)
-        return F.leaky_relu(self.conv_up[step](larger), SLOPE)
+        return F.leaky_relu(self.conv_up[step](larger), SLOPE, inplace=True)
 
 
 class RRDBNet(RRDBTrunk):
@@ -137,5 +168,5 @@ class RRDBNet(RRDBTrunk):
         x, _ = self.trunk(lr.contiguous(memory_format=torch.channels_last))
         for step in range(len(self.conv_up)):
             x = self.upscale(x, step)
-        out: Tensor = self.conv_last(F.leaky_relu(self.conv_hr(x), SLOPE))
+        out: Tensor = self.conv_last(F.leaky_relu(self.conv_hr(x), SLOPE, inplace=True))
         return out

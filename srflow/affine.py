@@ -56,7 +56,7 @@ class ZeroConv(CachedConstants):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, i, h, w) -> (b, o, h, w)."""
-        weight, bias = self.constant("scaled", self.scaled, *self.parameters())
+        weight, bias = self.constant("scaled", self.scaled)
         return convolve(x, weight, bias)
 
     def scaled(self) -> tuple[Tensor, Tensor]:
@@ -128,15 +128,14 @@ class AffineNetwork(CachedConstants):
 
     def share(self, features: Features) -> Tensor:
         """The LR image's share of the first convolution, normalised: (b, width, h, w), channels last."""
-        sources = *self.features.parameters(), *self.norm_first.parameters()
-        return self.features.convolve(features, self.constant("features", self._feature_weights, *sources))
+        return self.features.convolve(features, self.constant("features", self._feature_weights))
 
     def affine(self, share: Tensor, kept: Tensor | None = None) -> Affine:
         """The map, from the share, which has the batch of the samples or one of 1, and from kept (b, kept, h, w).
 
         Without ``kept`` it overwrites the share.
         """
-        weights = self.constant("network", self._network_weights, *self.parameters())
+        weights = self.constant("network", self._network_weights)
         hidden = share if kept is None or weights.first is None else convolve(kept, weights.first).add_(share)
         hidden = hidden.relu_()
         # In place only without gradients: autograd copies whole maps where it has to follow a change through a view.

@@ -8,7 +8,7 @@ see the flow's own channels.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib.resources import files
 from typing import Literal
@@ -28,6 +28,7 @@ from srbench.config import preset_names
 from srbench.weights.files import WeightsError
 from srbench.weights.pretrained import require_shapes
 from srflow.config import SRFlowConfig
+from srflow.flow import ConditionalFlow
 
 FLOW = "flowUpsamplerNet.layers."
 
@@ -52,12 +53,41 @@ def convert_srflow(tensors: Mapping[str, Tensor], preset: str | None) -> Weights
 def converted(source: Mapping[str, Tensor], config: SRFlowConfig) -> dict[str, Tensor]:
     """Official tensors -> ours, strictly but for the tensors that serve no image. Raises WeightsError."""
     useful = {name: tensor for name, tensor in source.items() if not name.startswith(_dead(config))}
-    require_shapes(useful, _shapes(config))
+    require_shapes(useful, official_shapes(config))
     encoder = {name.removeprefix("RRDB."): tensor for name, tensor in useful.items() if name.startswith("RRDB.")}
     ours = {f"encoder.{name}": tensor for name, tensor in rrdb_from_official(encoder).items()}
-    for level, indices in enumerate(_plan(config)):
-        ours |= _level(useful, level, indices, config)
+    shapes = _flow_shapes(config)
+    for theirs, names in _names(config):
+        tensor = useful[theirs]
+        if re.search(r"\.(affine\.\w+\.4|conv)\.\w+$", theirs):
+            # Shift and scale, or mean and log-deviation: the even channels, then the odd ones.
+            tensor = torch.cat([tensor[0::2], tensor[1::2]])
+        parts = [tensor] if len(names) == 1 else torch.split(tensor, [shapes[name][1] for name in names], 1)
+        ours |= {f"flow.{name}": part.reshape(shapes[name]) for name, part in zip(names, parts, strict=True)}
     return ours
+
+
+def official_shapes(config: SRFlowConfig) -> dict[str, torch.Size]:
+    """Official names and shapes of all tensors that are of use."""
+    encoder = {f"RRDB.{name}": shape for name, shape in rrdb_shapes(config.encoder).items()}
+    shapes = {name: shape for name, shape in encoder.items() if not name.startswith(_dead(config))}
+    ours = _flow_shapes(config)
+    for theirs, names in _names(config):
+        first = ours[names[0]]
+        if ".actnorm." in theirs:
+            first = torch.Size([1, *first])
+        elif theirs.endswith(".logs"):
+            first = torch.Size([*first, 1, 1])
+        elif len(names) > 1:
+            first = torch.Size([first[0], sum(ours[name][1] for name in names), *first[2:]])
+        shapes[theirs] = first
+    return shapes
+
+
+def _flow_shapes(config: SRFlowConfig) -> dict[str, torch.Size]:
+    with torch.device("meta"):
+        flow = ConditionalFlow.from_config(config)
+    return {name: tensor.shape for name, tensor in flow.state_dict().items()}
 
 
 def _dead(config: SRFlowConfig) -> tuple[str, ...]:
@@ -77,43 +107,42 @@ def _plan(config: SRFlowConfig) -> list[LevelPlan]:
     return plan
 
 
-def _shapes(config: SRFlowConfig) -> dict[str, torch.Size]:
-    """Official names and shapes of all tensors that are of use."""
-    encoder = {f"RRDB.{name}": tuple(shape) for name, shape in rrdb_shapes(config.encoder).items()}
-    shapes: dict[str, tuple[int, ...]] = {k: v for k, v in encoder.items() if not k.startswith(_dead(config))}
-    condition = config.encoder.features * (1 + len(config.stacked))
-    channels = 3
-    for indices in _plan(config):
-        channels *= 4
-        for index in [*indices["transitions"], *indices["steps"]]:
-            shapes |= _act_norm_shapes(f"{FLOW}{index}.actnorm.", channels)
-            shapes[f"{FLOW}{index}.invconv.weight"] = (channels, channels)
-        for index in indices["steps"]:
-            kept, affine = channels // 2, f"{FLOW}{index}.affine."
-            shapes |= _network_shapes(f"{affine}fFeatures.", condition, config.width, 2 * channels)
-            shapes |= _network_shapes(f"{affine}fAffine.", kept + condition, config.width, 2 * (channels - kept))
+def _names(config: SRFlowConfig) -> Iterator[tuple[str, list[str]]]:
+    """The official name of every tensor of the flow, and our names of it or of its parts."""
+    for level, indices in enumerate(_plan(config)):
+        ours = f"levels.{level}."
+        for i, index in enumerate(indices["transitions"]):
+            yield from _mixing_names(f"{FLOW}{index}.", f"{ours}transitions.{i}.")
+        for i, index in enumerate(indices["steps"]):
+            yield from _mixing_names(f"{FLOW}{index}.", f"{ours}steps.{i}.mixing.")
+            for theirs, layer in (("fFeatures", "injector"), ("fAffine", "coupling")):
+                yield from _network_names(f"{FLOW}{index}.affine.{theirs}.", f"{ours}steps.{i}.{layer}.network.")
         for index in indices["split"]:
-            shapes |= _zero_conv_shapes(f"{FLOW}{index}.conv.", channels // 2, channels)
-            channels //= 2
-    return {name: torch.Size(shape) for name, shape in shapes.items()}
+            yield from _zero_conv_names(f"{FLOW}{index}.conv.", f"{ours}split.prior.")
 
 
-def _network_shapes(prefix: str, inputs: int, width: int, outputs: int) -> dict[str, tuple[int, ...]]:
-    return {
-        f"{prefix}0.weight": (width, inputs, 3, 3),
-        **_act_norm_shapes(f"{prefix}0.actnorm.", width),
-        f"{prefix}2.weight": (width, width, 1, 1),
-        **_act_norm_shapes(f"{prefix}2.actnorm.", width),
-        **_zero_conv_shapes(f"{prefix}4.", width, outputs),
-    }
+def _mixing_names(theirs: str, ours: str) -> Iterator[tuple[str, list[str]]]:
+    yield from _act_norm_names(f"{theirs}actnorm.", f"{ours}norm.")
+    yield f"{theirs}invconv.weight", [f"{ours}weight"]
 
 
-def _act_norm_shapes(prefix: str, channels: int) -> dict[str, tuple[int, ...]]:
-    return {f"{prefix}{name}": (1, channels, 1, 1) for name in ("bias", "logs")}
+def _network_names(theirs: str, ours: str) -> Iterator[tuple[str, list[str]]]:
+    kept = [f"{ours}first"] if "coupling" in ours else []
+    yield f"{theirs}0.weight", [*kept, f"{ours}features.own", f"{ours}features.stacked"]
+    yield from _act_norm_names(f"{theirs}0.actnorm.", f"{ours}norm_first.")
+    yield f"{theirs}2.weight", [f"{ours}mix.weight"]
+    yield from _act_norm_names(f"{theirs}2.actnorm.", f"{ours}norm_mix.")
+    yield from _zero_conv_names(f"{theirs}4.", f"{ours}last.")
 
 
-def _zero_conv_shapes(prefix: str, inputs: int, outputs: int) -> dict[str, tuple[int, ...]]:
-    return {f"{prefix}weight": (outputs, inputs, 3, 3), f"{prefix}bias": (outputs,), f"{prefix}logs": (outputs, 1, 1)}
+def _act_norm_names(theirs: str, ours: str) -> Iterator[tuple[str, list[str]]]:
+    yield f"{theirs}bias", [f"{ours}bias"]
+    yield f"{theirs}logs", [f"{ours}log_scale"]
+
+
+def _zero_conv_names(theirs: str, ours: str) -> Iterator[tuple[str, list[str]]]:
+    yield f"{theirs}weight", [f"{ours}weight"]
+    yield from _act_norm_names(theirs, ours)
 
 
 def size_of(source: Mapping[str, Tensor], blocks: tuple[int, ...]) -> SRFlowConfig:
@@ -147,27 +176,6 @@ def _preset_of(found: SRFlowConfig) -> str:
     )
 
 
-def _level(
-    source: Mapping[str, Tensor],
-    level: int,
-    indices: LevelPlan,
-    config: SRFlowConfig,
-) -> dict[str, Tensor]:
-    prefix, features = f"flow.levels.{level}.", config.encoder.features
-    stacked = features * len(config.stacked)
-    out: dict[str, Tensor] = {}
-    for i, index in enumerate(indices["transitions"]):
-        out |= _normalise_and_mix(source, f"{FLOW}{index}.", f"{prefix}transitions.{i}.")
-    for i, index in enumerate(indices["steps"]):
-        step, layer = f"{prefix}steps.{i}.", f"{FLOW}{index}."
-        out |= _normalise_and_mix(source, layer, f"{step}mixing.")
-        out |= _network(source, f"{layer}affine.fFeatures.", f"{step}injector.network.", features, stacked)
-        out |= _network(source, f"{layer}affine.fAffine.", f"{step}coupling.network.", features, stacked)
-    for index in indices["split"]:
-        out |= _zero_conv(source, f"{FLOW}{index}.conv.", f"{prefix}split.prior.")
-    return out
-
-
 def renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors of a file that had the first convolutions of a step's injector and coupling as one."""
     out: dict[str, Tensor] = {}
@@ -182,35 +190,3 @@ def renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         else:
             out[name] = tensor
     return out
-
-
-def _normalise_and_mix(source: Mapping[str, Tensor], theirs: str, ours: str) -> dict[str, Tensor]:
-    return _act_norm(source, f"{theirs}actnorm.", f"{ours}norm.") | {f"{ours}weight": source[f"{theirs}invconv.weight"]}
-
-
-def _act_norm(source: Mapping[str, Tensor], theirs: str, ours: str) -> dict[str, Tensor]:
-    return {
-        f"{ours}bias": source[f"{theirs}bias"].view(-1, 1, 1),
-        f"{ours}log_scale": source[f"{theirs}logs"].view(-1, 1, 1),
-    }
-
-
-def _network(source: Mapping[str, Tensor], theirs: str, ours: str, own: int, stacked: int) -> dict[str, Tensor]:
-    first = source[f"{theirs}0.weight"]
-    kept = first.shape[1] - own - stacked
-    return {
-        **({f"{ours}first": first[:, :kept]} if kept else {}),
-        f"{ours}features.own": first[:, kept : kept + own],
-        f"{ours}features.stacked": first[:, kept + own :],
-        **_act_norm(source, f"{theirs}0.actnorm.", f"{ours}norm_first."),
-        f"{ours}mix.weight": source[f"{theirs}2.weight"],
-        **_act_norm(source, f"{theirs}2.actnorm.", f"{ours}norm_mix."),
-        **_zero_conv(source, f"{theirs}4.", f"{ours}last."),
-    }
-
-
-def _zero_conv(source: Mapping[str, Tensor], theirs: str, ours: str) -> dict[str, Tensor]:
-    """Even channels first, then the odd ones: shift and scale, or mean and log-deviation."""
-    tensors = {"weight": source[f"{theirs}weight"], "bias": source[f"{theirs}bias"]}
-    tensors["log_scale"] = source[f"{theirs}logs"].flatten()
-    return {f"{ours}{name}": torch.cat([tensor[0::2], tensor[1::2]]) for name, tensor in tensors.items()}

@@ -16,6 +16,9 @@ from srflow.latents import blend, masks, move_patch, normalize_channels, normali
 SEAM = 8
 """HR pixels to either side of an edge over which edited latents pass into those around them."""
 
+PROJECTIONS = 8
+"""Of an edited image onto [0, 1] and onto the images that downscale to LR, in turn."""
+
 
 @torch.no_grad()
 def transfer_style(given: Given, hr: Tensor, source: Box, target: Box, *, temperature: float) -> Tensor:
@@ -72,4 +75,13 @@ def restore(given: Given, hr: Tensor, *, temperature: float, generator: torch.Ge
 
 
 def _decoded(given: Given, latents: list[Tensor]) -> Tensor:
-    return given.project(given.decode(latents))[0]
+    """HR (3, H, W), and where samples are projected onto LR, one that is kept within [0, 1] too.
+
+    Texture moved to a bright or dark place leaves [0, 1], and what is cut off there is missing from LR. Projections in
+    turn onto both convex sets lead to their intersection (Youla and Webb, "Image Restoration by the Method of Convex
+    Projections", IEEE Transactions on Medical Imaging, 1982).
+    """
+    hr = given.project(given.decode(latents))
+    for _ in range(PROJECTIONS if given.projected else 0):
+        hr = given.project(hr.clamp(0, 1))
+    return hr[0]

@@ -28,7 +28,7 @@ class Encoder(RRDBTrunk):
             return self._features(lr)
 
     def _features(self, lr: Tensor) -> list[Features]:
-        trunk, outputs = self.trunk(channels_last(lr))
+        trunk, outputs = self.trunk(channels_last(lr), self.stacked)
         stacked = torch.cat([outputs[block] for block in self.stacked], 1)
         sizes = [F.avg_pool2d(trunk, 2), trunk]
         for step in range(len(self.conv_up)):

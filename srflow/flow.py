@@ -40,6 +40,10 @@ class FlowStep(Chain):
 class Level(Chain):
     """A squeeze, any layers, and a split at the end where half of the channels leave as a latent."""
 
+    def condition(self, features: Features) -> Condition:
+        """The conditions of all layers, the last one first: there decoding begins, and need not wait for the rest."""
+        return [layer.condition(features) for layer in reversed(self.layers())][::-1]
+
     @property
     def exit(self) -> Split | None:
         """The split, where half of the channels leave; none in the two deepest levels of the released networks."""
@@ -79,15 +83,9 @@ class ConditionalFlow(nn.Module):
         return cls(levels)
 
     def conditions(self, features: Sequence[Features]) -> list[Condition]:
-        """The conditions of every level, from its features; perhaps still being computed, and waited for when used.
-
-        The deepest level's last layer comes first: there decoding begins, and need not wait for the rest.
-        """
-        found = [
-            parallel.start([partial(layer.condition, own) for layer in level.leaves()], own.own.device)
-            for level, own in zip(reversed(self.levels), reversed(features), strict=True)
-        ]
-        return found[::-1]
+        """The conditions of every level, from its features, begun with the deepest level as decoding does."""
+        levels = zip(reversed(self.levels), reversed(features), strict=True)
+        return [level.condition(own) for level, own in levels][::-1]
 
     def latent_shapes(self, height: int, width: int) -> list[tuple[int, int, int]]:
         """Shapes (c, h, w) of the latents of an image of height x width, finest first, the deepest last."""

@@ -133,9 +133,14 @@ class Given:
         """Latents of n samples, as ``sample`` draws them."""
         return self._model.draw(self.frame, n, temperature, generator)
 
+    @property
+    def projected(self) -> bool:
+        """Are samples projected onto the images that downscale to LR?"""
+        return self._model.projected
+
     def project(self, hr: Tensor) -> Tensor:
         """HR (n, 3, H, W) made to downscale to LR, where the model's samples are; else as it is."""
-        return make_consistent(hr, self.lr, self._model.scale) if self._model.projected else hr
+        return make_consistent(hr, self.lr, self._model.scale) if self.projected else hr
 
     @property
     def strides(self) -> list[int]:

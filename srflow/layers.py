@@ -10,12 +10,14 @@ layers by the contract of ``FlowLayer`` alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srflow import parallel
 from srflow.affine import SCALE_FLOOR, ActNorm, Affine, AffineNetwork, ZeroConv
 from srflow.constants import CachedConstants
 from srflow.features import Features, FeatureSize
@@ -65,31 +67,34 @@ class FlowLayer(CachedConstants):
 
 
 class Chain(nn.Sequential, FlowLayer):
-    """Layers one after the other, as one. Chains inside it are flattened: its condition has an entry for every leaf."""
+    """Layers one after the other, as one; its condition holds those of its layers."""
+
+    def layers(self) -> list[FlowLayer]:
+        """The layers, in encoding order; some may be chains."""
+        return cast(list[FlowLayer], list(self))
 
     def leaves(self) -> list[FlowLayer]:
-        """The layers that are no chains, in encoding order."""
+        """The layers that are no chains, of all chains inside it too, in encoding order."""
         found: list[FlowLayer] = []
-        for layer in self:
-            assert isinstance(layer, FlowLayer)
+        for layer in self.layers():
             found += layer.leaves() if isinstance(layer, Chain) else [layer]
         return found
 
     def condition(self, features: Features) -> Condition:
-        """The conditions of all leaves."""
-        return [layer.condition(features) for layer in self.leaves()]
+        """The conditions of all layers, perhaps still being computed, and waited for when used."""
+        return parallel.start([partial(layer.condition, features) for layer in self.layers()], features.own.device)
 
     def forward(self, x: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """(b, c, h, w) -> the last layer's output, and the sum of the log-determinants (b,)."""
         log_det = x.new_zeros(x.shape[0])
-        for layer, own in zip(self.leaves(), condition, strict=True):
+        for layer, own in zip(self.layers(), condition, strict=True):
             x, share = layer(x, own)
             log_det = log_det + share
         return x, log_det
 
     def inverse(self, z: Tensor, condition: Condition) -> Tensor:
         """Undo ``forward``."""
-        for layer, own in zip(reversed(self.leaves()), reversed(condition), strict=True):
+        for layer, own in zip(reversed(self.layers()), reversed(condition), strict=True):
             z = layer.inverse(z, own)
         return z
 
@@ -138,14 +143,14 @@ class ChannelMixing(FlowLayer):
     def forward(self, x: Tensor, condition: Condition = ()) -> tuple[Tensor, Tensor]:
         """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
         with products(x.device, tf32=False):
-            mixing, log_det = self.constant("forward", self._forward, *self.parameters())
+            mixing, log_det = self.constant("forward", self._forward)
             log_det = log_det.to(x.dtype) * (x.shape[-2] * x.shape[-1])
             return mixing(x), log_det.expand(x.shape[0])
 
     def inverse(self, z: Tensor, condition: Condition = ()) -> Tensor:
         """Undo ``forward``. Raises torch.linalg.LinAlgError for a singular matrix."""
         with products(z.device, tf32=False):
-            return self.constant("inverse", self._inverse, *self.parameters())(z)
+            return self.constant("inverse", self._inverse)(z)
 
     def _forward(self) -> tuple[Mixing, Tensor]:
         weight = self.weight * self.norm.log_scale.exp().flatten()

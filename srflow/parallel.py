@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache, partial
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
 import torch
 from torch import Tensor
@@ -71,14 +71,22 @@ def over_samples(decode: Callable[[Sequence[Tensor]], Tensor], latents: Sequence
         return decode(latents)
 
 
-def in_cache(function: Callable[[Tensor], Tensor], x: Tensor, condition: Sequence[Sequence[Tensor]]) -> Tensor:
+def in_cache(function: Callable[[Tensor], Tensor], x: Tensor, condition: Sequence[Any]) -> Tensor:
     """``function`` of samples x (n, ...) that share a condition, as many at a time as the caches hold."""
-    tensors = next((tensors for tensors in reversed(condition) if len(tensors)), [x])
-    widest = max(tensors, key=lambda tensor: tensor.nbytes)
+    widest = max(_last_tensors(condition) or [x], key=lambda tensor: tensor.nbytes)
     if len(x) == 1 or len(widest) > 1 or x.device.type != "cpu":
         return function(x)
     together = max(1, CACHE_BYTES // widest.nbytes)
     return torch.cat([function(samples) for samples in torch.split(x, together)])
+
+
+def _last_tensors(condition: Sequence[Any]) -> list[Tensor]:
+    """The last tensors of nested sequences: of the layer that decoding begins with, so that no other is waited for."""
+    for part in reversed(condition):
+        found = [*condition] if isinstance(part, Tensor) else _last_tensors(part)
+        if found:
+            return found
+    return []
 
 
 @contextmanager

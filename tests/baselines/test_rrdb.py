@@ -43,9 +43,24 @@ def test_long_skip(long_skip):
     net, lr = network(long_skip=long_skip), torch.rand(1, 3, 4, 4)
     torch.nn.init.zeros_(net.conv_body.weight)
     torch.nn.init.zeros_(net.conv_body.bias)
-    features, outputs = net.trunk(lr)
-    assert len(outputs) == 2
-    torch.testing.assert_close(features, net.conv_first(lr) if long_skip == "first" else outputs[-1])
+    features, outputs = net.trunk(lr, kept=[1])
+    assert outputs.keys() == {1}
+    torch.testing.assert_close(features, net.conv_first(lr) if long_skip == "first" else outputs[1])
+
+
+def test_blocks_share_memory_only_where_no_gradient_needs_it():
+    """Pictures and kept outputs are the same; a later block does not overwrite what an earlier one returned."""
+    net, lr = network(), torch.rand(2, 3, 5, 7).contiguous(memory_format=torch.channels_last)
+    expected, outputs = net.trunk(lr, kept=[0, 1])
+    expected.square().mean().backward()
+    assert all(parameter.grad is not None for parameter in net.body.parameters())
+    with torch.no_grad():
+        features, kept = net.trunk(lr, kept=[0, 1])
+        assert torch.equal(features, expected)
+        assert all(torch.equal(kept[block], outputs[block]) for block in (0, 1))
+        assert net(lr).is_contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        assert torch.equal(net(lr), net(lr))
 
 
 def test_enlarging_repeats_pixels_before_the_convolution():

@@ -13,7 +13,7 @@ from srbench.conversion import convert
 from srbench.weights.files import WeightsError, load_weights, sha256_file
 from srflow import SRFlow, load_official
 from srflow.config import SRFlowConfig
-from srflow.convert import _shapes, convert_srflow
+from srflow.convert import convert_srflow, official_shapes
 from srflow.zoo import load_srflow
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "srflow"
@@ -119,7 +119,7 @@ def test_an_unknown_preset(x4):
 @pytest.mark.parametrize("preset", OFFICIAL_TENSORS)
 def test_the_size_tells_the_preset(preset):
     config = SRFlowConfig.from_preset(preset)
-    shapes = _shapes(config)
+    shapes = official_shapes(config)
     # Two tensors of the unused prior, two each of the topmost enlargement, HRconv and conv_last.
     assert len(shapes) + 8 == OFFICIAL_TENSORS[preset]
     official = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}

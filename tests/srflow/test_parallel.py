@@ -112,7 +112,7 @@ def test_as_many_samples_at_a_time_as_the_caches_hold(monkeypatch):
         sizes.append(len(samples))
         return -samples
 
-    shared = [[torch.zeros(1, 12)], [], [torch.zeros(1, 3), torch.zeros(1, 10)], []]
+    shared = [[[torch.zeros(1, 12)], []], [[torch.zeros(1, 3), torch.zeros(1, 10)], [()]], []]
     assert torch.equal(parallel.in_cache(function, x, shared), -x)
     assert sizes == [2, 2, 1], "of the last condition that has tensors the widest has 40 bytes"
     sizes.clear()
