@@ -1,7 +1,7 @@
 """Everything stays on the device it is given: the programs in ``placement/`` run on a GPU that does not exist.
 
-In a process of their own, since they change torch for good: a process that has imagined a GPU can, for one thing, no
-longer be forked by a training.
+In a process of their own, since they change torch for good: once torch has gone backwards on such a GPU, for one thing,
+the process can no longer be forked by a training.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def test_placement(device):
         pytest.skip("needs PyTorch's build for CUDA, and no GPU")
     command = [sys.executable, "-m", "pytest", *PROGRAMS, "--device", device, "-p", "no:cacheprovider"]
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}  # a GPU that is there is not asked
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=1800
+    )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert " passed" in done.stdout

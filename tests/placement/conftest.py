@@ -1,8 +1,8 @@
 """A GPU that does not exist: whole programs run on it, of shapes and devices alone, and no two devices mix.
 
-torch's FakeTensorMode does all that torch does before it computes, and refuses what lies on different devices. As GPU
-serves a device ``imaginary``, which any recent PyTorch can be given, or ``cuda``, which takes PyTorch's build for CUDA,
-and no GPU. There are no numbers: a program that asks for some is told that all is well.
+torch's FakeTensorMode does all that torch does before it computes, and refuses what lies on different devices. As the
+GPU serves a device ``imaginary``, which any recent PyTorch can be given, or ``cuda``, which takes PyTorch's build for
+CUDA, and no GPU. There are no numbers: a program that asks for some is told that all is well.
 
 All of this changes torch for good, so these files run in a process of their own: see ``tests/test_placement.py``.
 """
@@ -43,7 +43,7 @@ class Imagination(FakeTensorMode):
             return True
         if func is ATEN._local_scalar_dense.default:
             return ANSWERS.get(tensors[0].dtype, 1.0)
-        if func in self.lift_fns:  # of torch.tensor: what it knows of the numbers would be computed with
+        if func in self.lift_fns:  # for torch.tensor; torch would keep the numbers and compute with them
             made = super().__torch_dispatch__(func, types, args, kwargs)
             made.constant = None
             return made
@@ -52,13 +52,14 @@ class Imagination(FakeTensorMode):
         return super().__torch_dispatch__(func, types, args, kwargs)
 
     def imagined(self, tensor):
-        """A tensor with numbers, which is older than the mode or from a file, without them."""
+        """Without its numbers: a tensor that is older than the mode, or read from a file."""
         return tensor if isinstance(tensor, FakeTensor) else self.from_tensor(tensor)
 
     def __deepcopy__(self, memo):
-        """Every tensor knows its mode, which is one.
+        """The mode itself. Whoever copies a network copies what its tensors refer to, and that is the mode too.
 
-        A copy of it holds weak references to memory that are not counted: both free it, and the process dies later.
+        A real copy would have copies of its weak references to memory. Both are freed in the end, although torch has
+        counted one, and the process dies of it some time later.
         """
         return self
 
