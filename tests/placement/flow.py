@@ -1,0 +1,111 @@
+"""SRFlow on a GPU. All that is known of its interface stands in PROGRAMS."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from baselines.rrdb import RRDBConfig
+from srbench.consistent import ConsistentSamples
+from srbench.inference import Draw, upscale
+from srbench.types import Box
+from srflow import SRFlow, SRFlowConfig
+
+CONFIGS = {
+    "x4": SRFlowConfig(
+        RRDBConfig(4, 8, 4, 1), stacked=(0,), steps=1, width=8, log_deviation_bound=3.0, consistency="residual"
+    ),
+    "x8": SRFlowConfig(
+        RRDBConfig(8, 8, 4, 2, "trunk"),
+        stacked=(0, 1),
+        steps=1,
+        transitions=1,
+        width=8,
+        relative_temperatures=(0.7, 1.0, 1.0),
+    ),
+}
+
+
+def both_directions(flow, lr, hr, generator):
+    latents, log_det = flow.encode(hr[None], lr[None])
+    return latents, log_det, flow.decode(latents, lr[None])
+
+
+def style(flow, lr, hr, generator):
+    grid = flow.edit_grid
+    return flow.transfer_style(hr, lr, Box(0, 0, grid, grid), Box(grid, grid, 2 * grid, grid), temperature=0.8)
+
+
+def content(flow, lr, hr, generator):
+    mask = torch.ones(hr.shape[-2:], device=hr.device)
+    return flow.transfer_content(hr, lr, hr, mask, temperature=0.8, generator=generator)
+
+
+def initialized(flow, lr, hr, generator):
+    flow.initialize(hr[None], lr[None])
+    return [*flow.parameters()]
+
+
+PROGRAMS = {
+    "sample": lambda flow, lr, hr, generator: flow.sample(lr, 2, temperature=0.8, generator=generator),
+    "tiles": lambda flow, lr, hr, generator: flow.sample_in_tiles(lr, 2, temperature=0.8, generator=generator, tile=4),
+    "batch": lambda flow, lr, hr, generator: flow.given(lr[None]).sample(2, temperature=0.8, generator=generator),
+    "consistent": lambda flow, lr, hr, generator: ConsistentSamples(flow).sample(
+        lr, 2, temperature=0.8, generator=generator
+    ),
+    "both directions": both_directions,
+    "log_prob": lambda flow, lr, hr, generator: flow.log_prob(hr[None], lr[None]),
+    "nll": lambda flow, lr, hr, generator: flow.nll(hr[None], lr[None]),
+    "initialize": initialized,
+    "restore": lambda flow, lr, hr, generator: flow.restore(hr, lr, temperature=0.8, generator=generator),
+    "style": style,
+    "content": content,
+}
+"""From a network, an LR image (3, h, w), its HR image, and a generator on the CPU."""
+
+
+@pytest.fixture(scope="module", params=CONFIGS)
+def flow(request, imagination):
+    with imagination:
+        return SRFlow(CONFIGS[request.param]).to(request.config.getoption("--device")).eval()
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_program(name, flow, gpu, generator):
+    lr, hr = gpu.pair(flow.scale)
+    for gradients in (True, False):
+        with torch.set_grad_enabled(gradients):
+            assert gpu.holds(PROGRAMS[name](flow, lr, hr, generator))
+
+
+@pytest.mark.parametrize("reversible", [False, True], ids=["stored", "reversible"])
+def test_learns(reversible, flow, gpu, backward):
+    learner = SRFlow(flow.config).to(gpu.device)
+    learner.reversible = reversible
+    lr, hr = gpu.pair(flow.scale, 2)
+    loss = learner(hr, lr)
+    loss.mean().backward()
+    assert gpu.holds(loss, [parameter.grad for parameter in learner.parameters()])
+
+
+@pytest.mark.parametrize("tile", [None, 4])
+def test_run(tile, flow, gpu):
+    """An image comes from the CPU, and what is made of it goes back there."""
+    found = upscale(flow, "a", torch.rand(3, 6, 5), Draw(0.8, 2, 0, tile), gpu.device.type)
+    assert (found.images.device.type, found.images.dtype) == ("cpu", torch.float32)
+
+
+def test_a_parameter_left_behind_is_found(flow, gpu, generator, left_behind):
+    """One of every kind."""
+    lr, hr = gpu.pair(flow.scale)
+    kinds = {tuple(name.split(".")[-2:]): name for name, _ in flow.named_parameters()}
+    for name in kinds.values():
+        with left_behind(flow, name) as broken, pytest.raises(RuntimeError, match="same device"):
+            PROGRAMS["sample"](broken, lr, hr, generator)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_an_image_left_behind_is_found(name, flow, gpu, generator):
+    lr, hr = gpu.pair(flow.scale)
+    with pytest.raises(RuntimeError, match="same device"):
+        PROGRAMS[name](flow, lr.cpu(), hr, generator)
