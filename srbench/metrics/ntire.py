@@ -79,7 +79,7 @@ class Diversity:
         """(n, 3, H, W) and the pair -> () float64. Raises SampleError where a sample is HR itself."""
         maps = _maps(samples, pair)
         best = maps.mean(dim=(1, 2)).min().double()
-        if best == 0:
+        if not best > 0:
             raise SampleError(f"{pair.name}: a sample is equal to HR, so its diversity is not defined; leave it out")
         return 100 * (best - maps.amin(dim=0).mean().double()) / best
 
