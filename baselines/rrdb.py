@@ -23,6 +23,10 @@ SLOPE = 0.2
 RESIDUAL = 0.2
 """Weight of a block's output beside its input."""
 
+Rooms = tuple[Tensor | None, ...]
+"""Where a dense block's convolutions but the last leave their outputs joined to what was before; None: anywhere."""
+NO_ROOMS: Rooms = (None,) * 4
+
 
 @dataclass(frozen=True)
 class RRDBConfig:
@@ -62,13 +66,14 @@ class DenseBlock(nn.Module):
             assert conv.bias is not None
             nn.init.zeros_(conv.bias)
 
-    def forward(self, x: Tensor, room: Tensor | None = None) -> Tensor:
-        """(b, features, h, w) -> the same shape; ``room`` is memory to use meanwhile (``_room_for_joined``)."""
+    def forward(self, x: Tensor, rooms: Rooms = NO_ROOMS) -> Tensor:
+        """(b, features, h, w) -> the same shape; ``rooms`` is memory to use meanwhile."""
+        *growing, last = self.convs
         known, joined = [x], x
-        for conv in self.convs[:-1]:
+        for conv, room in zip(growing, rooms, strict=True):
             known.append(F.leaky_relu(conv(joined), SLOPE, inplace=True))
-            joined = _joined(known, room)
-        return _residual(x, self.convs[-1](joined))
+            joined = torch.cat(known, 1, out=room)
+        return _residual(x, last(joined))
 
 
 class RRDB(nn.Sequential):
@@ -77,15 +82,15 @@ class RRDB(nn.Sequential):
     def __init__(self, features: int, growth: int) -> None:
         super().__init__(*(DenseBlock(features, growth) for _ in range(3)))
 
-    def forward(self, x: Tensor, room: Tensor | None = None) -> Tensor:
-        """(b, features, h, w) -> the same shape; ``room`` as for a dense block."""
+    def forward(self, x: Tensor, rooms: Rooms = NO_ROOMS) -> Tensor:
+        """(b, features, h, w) -> the same shape; ``rooms`` as for a dense block."""
         out = x
         for block in self:
-            out = block(out, room)
+            out = block(out, rooms)
         return _residual(x, out)
 
 
-def _room_for_joined(x: Tensor, growth: int) -> Tensor | None:
+def _rooms(x: Tensor, growth: int) -> Rooms:
     """Memory in which every dense block, one after the other, can join its maps: for maps like x (b, features, h, w).
 
     None on a GPU, and where gradients are wanted, for which the joined maps are kept. The C library gives memory of
@@ -93,17 +98,11 @@ def _room_for_joined(x: Tensor, growth: int) -> Tensor | None:
     an LR picture of 128x128. What is written again and again also stays in the processor's caches.
     """
     if x.device.type != "cpu" or torch.is_grad_enabled():
-        return None
-    return x.new_empty(x.numel() // x.shape[1] * (x.shape[1] + 4 * growth))
-
-
-def _joined(maps: list[Tensor], room: Tensor | None) -> Tensor:
-    """Maps (b, *, h, w) one behind the other in their channels; with ``room`` there, and channels last."""
-    if room is None:
-        return torch.cat(maps, 1)
-    (batch, _, height, width), channels = maps[0].shape, sum(known.shape[1] for known in maps)
-    last = room[: batch * height * width * channels].view(batch, height, width, channels)
-    return torch.cat(maps, 1, out=last.permute(0, 3, 1, 2))
+        return NO_ROOMS
+    batch, features, height, width = x.shape
+    pixels, widths = batch * height * width, [features + i * growth for i in range(1, 5)]
+    memory = x.new_empty(pixels * widths[-1])  # of all four: a block needs them one at a time
+    return tuple(memory[: pixels * c].view(batch, height, width, c).permute(0, 3, 1, 2) for c in widths)
 
 
 def _residual(x: Tensor, out: Tensor) -> Tensor:
@@ -133,9 +132,9 @@ class RRDBTrunk(nn.Module):
         The outputs of the blocks ``kept``, counted from 0, and no others, which would take memory.
         """
         first = self.conv_first(lr)
-        x, outputs, room = first, {}, _room_for_joined(first, self.config.growth)
+        x, outputs, rooms = first, {}, _rooms(first, self.config.growth)
         for index, block in enumerate(self.body):
-            x = block(x, room)
+            x = block(x, rooms)
             if index in kept:
                 outputs[index] = x
         skip = first if self.config.long_skip == "first" else x
