@@ -101,7 +101,7 @@ def test_the_command_makes_the_same_spec(command, monkeypatch):
 
     specs = []
 
-    def record(spec, progress):
+    def record(spec, *_):
         specs.append(spec)
         raise KeyboardInterrupt
 

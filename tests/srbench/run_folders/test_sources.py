@@ -216,10 +216,9 @@ def test_two_classes_of_one_file_are_two_models(edit, changed, tmp_path):
 
 def test_two_functions_that_make_metrics_of_one_class_are_two(edit, mine, tmp_path):
     edit(metrics=METRICS)
-    folder = run(replace(mine, metrics=(f"{tmp_path / 'metrics.py'}:once",))).folder
-    before = value(folder, "mine")
-    assert run(replace(mine, metrics=(f"{tmp_path / 'metrics.py'}:twice",))).scored == 3
-    assert value(folder, "mine") == [2 * number for number in before]
+    run(replace(mine, metrics=(f"{tmp_path / 'metrics.py'}:once",)))
+    with pytest.raises(RunFolderError, match=r"mine stands for .*:once there, not for .*:twice"):
+        run(replace(mine, metrics=(f"{tmp_path / 'metrics.py'}:twice",)))
 
 
 def test_a_weights_file_counts_whatever_the_model_says_of_it(edit, changed, tmp_path, monkeypatch):
