@@ -167,8 +167,9 @@ def evaluate(
     object (``srbench.types.Dataset``); ``suite`` is the name of a protocol, or a TOML file; ``metrics`` are names.
     ``samples`` are those of the suite, else 5. ``limit`` takes the first images only, ``crop`` their centres (in HR
     pixels), ``tile`` upscales in tiles of this side (in LR pixels).
-    ``workers`` processes of one thread each share the work, which changes no value: models and data sets of your own
-    have to be importable by them then, and a script calls this under ``if __name__ == "__main__"``.
+    ``workers`` processes of one thread each share the work (of more threads the last bit of an output may be another):
+    models and data sets of your own have to be importable by them then, and a script calls this under
+    ``if __name__ == "__main__"``.
     Without ``out`` the run folder is temporary and goes with the results; with it, a folder that is there is resumed.
     Images or values that fail are named in ``results.failures``; raises SRBenchError where nothing can be measured.
 

@@ -45,7 +45,8 @@ class Outcome:
 def run(spec: RunSpec, progress: Progress = silent, workers: int | None = 1) -> Outcome:
     """Sample and measure all that a command asks for and the folder of the run lacks.
 
-    ``workers`` processes do it, this one alone if that is 1; None: as many as suit the machine. They change no value.
+    ``workers`` processes do it, this one alone if that is 1; None: as many as suit the machine. Each
+    has one thread: the last bit of an output may depend on that, and on nothing else.
     Models, temperatures, metrics and images are added to what the folder holds; what fails is recorded, named and
     passed over, and tried again the next time. Raises SRBenchError where the run cannot start: unknown names, unusable
     weights or folders, a folder that holds another protocol or is in use.

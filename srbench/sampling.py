@@ -67,8 +67,8 @@ def sample(folder: RunFolder, model: Model, pair: ImagePair, temperature: float 
 def keep_sample(
     folder: RunFolder, label: str, output: Output, image: str, temperature: float | None,
     *, source: str, invocation: int, tries: int,
-) -> SampleRecord:  # fmt: skip
-    """Keep the outputs of a model in a run folder, with their record: the first KEPT_SAMPLES as files."""
+) -> tuple[SampleRecord, Tensor]:  # fmt: skip
+    """Keep the outputs of a model in a run folder, the first KEPT_SAMPLES as files; returns their record and uint8."""
     pair, protocol = folder.pairs[image], folder.manifest.protocol
     key = sample_key(protocol, folder.manifest.model(label).digest, source, pair.key, temperature)
     if (label, temperature, image) in folder.samples:
@@ -91,7 +91,7 @@ def keep_sample(
     kept = [_keep(folder, path, one) for path, one in zip(folder.output_files(record), images, strict=False)]
     record = replace(record, outputs=(*kept, *digests[KEPT_SAMPLES:]))
     folder.append(record)
-    return record
+    return record, images
 
 
 def failed_sample(

@@ -267,12 +267,11 @@ class Session:
         return key, before.tries if before is not None and before.failed and before.key == key else 0
 
     def _keep_and_score(self, setting: Setting, output: Output, pair: ImagePair, source: str, tries: int) -> None:
-        record = keep_sample(
+        record, images = keep_sample(
             self.folder, setting.model, output, pair.name, setting.temperature,
             source=source, invocation=self.invocation, tries=tries,
         )  # fmt: skip
         self.sampled += 1
-        images = quantize(output.images, self.folder.manifest.protocol.quantize)
         self.score_images(record, pair, self.metrics, images, output.images)
 
     def _score(self, record: SampleRecord, pair: ImagePair) -> None:

@@ -261,7 +261,7 @@ def _write_row(folder, model, temperature, image, found, grey, step):
         found = {name: value if isinstance(value, list) else [value] for name, value in in_order}
     count = max((len(value) for value in found.values() if isinstance(value, list)), default=1)
     images = torch.stack([torch.full((3, 24, 24), (grey + step * sample) / 255) for sample in range(count)])
-    record = keep_sample(
+    record, _ = keep_sample(
         folder, model, Output(images, 0.5, 100.0), image, temperature, source="", invocation=0, tries=1
     )  # fmt: skip
     folder.append(*(
