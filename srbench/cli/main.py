@@ -80,18 +80,23 @@ main.add_command(explore)
 @main.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
 @click.option("--format", "formats", callback=names, metavar="md,html,tex,csv", help="[default: all]")
-@click.option("--single-file", is_flag=True, help="Let report.html carry the images, to be sent to others.")
+@click.option("--single-file", is_flag=True, help="Let report.html carry the images: one file below 8 MB, to mail.")
+@click.option("--images", type=click.IntRange(min=1), metavar="N", help="With --single-file, carry N images: those on "
+              "which the leading models differ most. [default: all that fit]")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the report; needed for several runs.")
 @click.option("--baseline", metavar="MODEL", help="Plot differences from this row, such as bicubic or srflow-t0.8. "
               "[default: the first]")  # fmt: skip
 def report(
-    runs: tuple[Path, ...], formats: tuple[str, ...] | None, out: Path | None, single_file: bool, baseline: str | None
-) -> None:
+    runs: tuple[Path, ...], formats: tuple[str, ...] | None, single_file: bool, images: int | None, out: Path | None,
+    baseline: str | None,
+) -> None:  # fmt: skip
     """Write the report of a finished or unfinished RUN again, from its folder alone.
 
     Several runs are put into one table where their protocols agree.
     """
-    show_report(runs, formats, out, single_file, baseline)
+    if images is not None and not single_file:
+        raise click.UsageError("--images goes with --single-file.")
+    show_report(runs, formats, out, single_file, images, baseline)
 
 
 @main.command()

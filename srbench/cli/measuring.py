@@ -172,6 +172,7 @@ def show_report(
     formats: Sequence[str] | None = None,
     out: Path | None = None,
     single_file: bool = False,
+    images: int | None = None,
     baseline: str | None = None,
 ) -> None:
     """Write the report of some runs, and print its table, what it says, and the path of its first file."""
@@ -179,7 +180,7 @@ def show_report(
     from srbench.reporting.report import FORMATS, write_report
     from srbench.reporting.scores import terminal_table
 
-    report = write_report(runs, formats or FORMATS, out, single_file=single_file, baseline=baseline)
+    report = write_report(runs, formats or FORMATS, out, single_file=single_file, most=images, baseline=baseline)
     for before, now in report.moved:
         say(f"{before}: was not written by srbench, or changed since; kept as {now.name}")
     show(terminal_table(report.scores))

@@ -37,6 +37,37 @@ def opening(measurements: Measurements, scores: Scores) -> Opening | None:
 
     They lead in LPIPS, or in the first metric that has a direction.
     """
+    leaders = _leaders(measurements, scores)
+    if leaders is None or not leaders.gaps:
+        return None
+    image = next(iter(leaders.gaps))
+    try:
+        example = open_example(measurements, image, [leaders.kept[line][image] for line in (leaders.a, leaders.b)])
+    except ExampleError:
+        return None  # the page shows what there is
+    window = difference_window([answer.pictures[0] for answer in example.answers], example.scale)
+    height, width = example.hr.shape[:2]
+    x, y = (window.left + window.side / 2) / width, (window.top + window.side / 2) / height
+    return Opening(image, leaders.a, leaders.b, x, y, min(width, height) / window.side)
+
+
+def most_different(measurements: Measurements, scores: Scores) -> list[str]:
+    """The images that both leading models have, where they differ most first."""
+    leaders = _leaders(measurements, scores)
+    return [] if leaders is None else list(leaders.gaps)
+
+
+@dataclass(frozen=True)
+class _Leaders:
+    a: int
+    """Line of the runner-up."""
+    b: int
+    kept: list[dict[str, Row]]
+    gaps: dict[str, float]
+    """By image how much their values differ, the largest first."""
+
+
+def _leaders(measurements: Measurements, scores: Scores) -> _Leaders | None:
     directed = [metric for metric in scores.metrics if direction(metric)]
     metric = next((one for one in directed if one.name == "lpips"), directed[0] if directed else None)
     kept = _kept_rows(measurements)
@@ -48,18 +79,8 @@ def opening(measurements: Measurements, scores: Scores) -> Opening | None:
         for image in kept[a]
         if image in kept[b]
     }
-    gaps = {image: gap for image, gap in gaps.items() if math.isfinite(gap)}
-    if not gaps:
-        return None
-    image = max(gaps, key=lambda image: gaps[image])
-    try:
-        example = open_example(measurements, image, [kept[a][image], kept[b][image]])
-    except ExampleError:
-        return None  # the page shows what there is
-    window = difference_window([answer.pictures[0] for answer in example.answers], example.scale)
-    height, width = example.hr.shape[:2]
-    x, y = (window.left + window.side / 2) / width, (window.top + window.side / 2) / height
-    return Opening(image, a, b, x, y, min(width, height) / window.side)
+    order = sorted((image for image in gaps if math.isfinite(gaps[image])), key=lambda image: -gaps[image])
+    return _Leaders(a, b, kept, {image: gaps[image] for image in order})
 
 
 def _kept_rows(measurements: Measurements) -> list[dict[str, Row]]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import jinja2
@@ -23,10 +23,12 @@ from markupsafe import Markup
 from PIL import Image
 
 from srbench.facts import Manifest, MetricFacts, setting_folder, setting_label
+from srbench.reporting.columns import HR, LR, Column, columns_of, kept_files
 from srbench.reporting.groups import direction, group_of, place_of
+from srbench.reporting.inside import MAILABLE, Carried, carry, exact, small
 from srbench.reporting.maps import KINDS
 from srbench.reporting.merge import Measurements
-from srbench.reporting.opening import opening
+from srbench.reporting.opening import Opening, most_different, opening
 from srbench.reporting.plots import FOLDER, Plot
 from srbench.reporting.ranking import RULE
 from srbench.reporting.scores import Scores, header
@@ -36,29 +38,11 @@ MAPS = "maps"
 FILES = ("report.md", "table.tex", "table_intervals.tex", "table.csv", "rows.csv")
 """The other files of a report, to which the page links."""
 THUMBNAIL = 96
-"""Longest side of a picture in the list, in pixels."""
+"""Longest side of an image in the list, in pixels."""
+_SLACK = 2_000
+"""Bytes for what a page says of the images that it carries."""
 
 _SCRIPTS = ("tables.js", "viewer.js", "copying.js", "address.js", "report.js")
-
-
-@dataclass(frozen=True)
-class Column:
-    """What can be looked at for every picture: LR, HR, the answer of a model or one of its samples."""
-
-    id: str
-    """In the address of the page, and unique."""
-    title: str
-    model: str
-    """Empty for LR and HR."""
-    temperature: float | None
-    sample: int | None
-    """From 0; None for a model with one answer."""
-    setting: int | None
-    """Place of its model and temperature in the table; None for LR and HR."""
-
-
-LR = Column("lr", "LR", "", None, None, None)
-HR = Column("hr", "HR", "", None, None, None)
 
 
 def page(
@@ -71,14 +55,21 @@ def page(
     costs: Sequence[Sequence[str]],
     plots: Sequence[Plot],
     embedded: bool,
+    most: int | None = None,
 ) -> str:
     """The text of report.html in the folder ``out``.
 
     ``answer`` is what the table says and ``notes`` what has to be known of it, in sentences; ``costs`` the lines of
     time and memory after their headers; ``plots`` those written into ``out``. Images are shown from where the run keeps
-    them, below ``out``; ``embedded``, and where they lie elsewhere, the page carries them itself, as lossless WebP and
-    without the maps.
+    them, below ``out``. ``embedded``, the page carries the images itself and is below 8 MB: those of ``most`` images
+    at most, the ones on which the leading models differ most.
     """
+    files = _files(measurements)
+    kept = {name: found for name, found in files.items() if found}
+    order = [name for name in most_different(measurements, scores) if name in kept]
+    order += [name for name in kept if name not in order]
+    start = opening(measurements, scores)
+    contents = _contents(measurements, files, start, out, embedded)
     style, script = _source("report.css"), "\n".join(map(_source, _SCRIPTS))
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("srbench.reporting"),
@@ -90,30 +81,37 @@ def page(
     metrics = measurements.manifest.metrics
     by_group = sorted(range(len(metrics)), key=lambda place: place_of(metrics[place]))
     labels = ", ".join(model.label for model in measurements.models)
-    return environment.get_template("report.html.jinja").render(
-        title=f"Super-resolution {measurements.protocol.scale}×: {labels}",
-        policy=_policy(style, script),
-        style=Markup(style),
-        script=Markup(script),
-        pictures=_json(_contents(measurements, scores, out, embedded)),
-        measurements=measurements,
-        protocol=measurements.protocol,
-        metrics=measurements.manifest.metrics,
-        manifest_texts=[_manifest_text(run.manifest) for run in measurements.runs],
-        measured=len({row.image for row in measurements.rows}),
-        answer=answer,
-        rule=Markup(RULE).format(best=Markup("<b>Bold</b>"), second=Markup("<u>underlined</u>"), less="<"),
-        notes=notes,
-        scores=scores,
-        header=header,
-        direction=direction,
-        by_group=by_group,
-        groups=[(name, len(list(found))) for name, found in groupby(group_of(metrics[place]) for place in by_group)],
-        same_n=len({line.images for line in scores.lines}) == 1,
-        others=[name for name in FILES if not embedded and (out / name).exists()],
-        plots=[(plot, _plot_address(out / FOLDER / plot.file, out, embedded)) for plot in plots],
-        costs=costs,
-    )
+    facts = {
+        "title": f"Super-resolution {measurements.protocol.scale}×: {labels}",
+        "policy": _policy(style, script),
+        "style": Markup(style),
+        "script": Markup(script),
+        "measurements": measurements,
+        "protocol": measurements.protocol,
+        "metrics": metrics,
+        "manifest_texts": [_manifest_text(run.manifest) for run in measurements.runs],
+        "measured": len({row.image for row in measurements.rows}),
+        "answer": answer,
+        "rule": Markup(RULE).format(best=Markup("<b>Bold</b>"), second=Markup("<u>underlined</u>"), less="<"),
+        "notes": notes,
+        "scores": scores,
+        "header": header,
+        "direction": direction,
+        "by_group": by_group,
+        "groups": [(name, len(list(found))) for name, found in groupby(group_of(metrics[place]) for place in by_group)],
+        "same_n": len({line.images for line in scores.lines}) == 1,
+        "others": [name for name in FILES if not embedded and (out / name).exists()],
+        "plots": [(plot, _plot_address(out / FOLDER / plot.file, out, embedded)) for plot in plots],
+        "costs": costs,
+    }
+    template = environment.get_template("report.html.jinja")
+    if not embedded:
+        return template.render(facts | {"shown": len(kept), "carried": "", "contents": _json(contents)})
+    shell = template.render(facts | {"shown": 0, "carried": "", "contents": _json(contents)})
+    carried = carry({name: kept[name] for name in order[:most]}, MAILABLE - _SLACK - len(shell.encode()))
+    _fill(contents, carried, start)
+    text = _said(carried, len(kept))
+    return template.render(facts | {"shown": len(carried.addresses), "carried": text, "contents": _json(contents)})
 
 
 def _source(name: str) -> str:
@@ -142,65 +140,84 @@ def _manifest_text(manifest: Manifest) -> str:
     return json.dumps(asdict(manifest), indent=1, ensure_ascii=False)
 
 
-def _contents(measurements: Measurements, scores: Scores, out: Path, embedded: bool) -> dict[str, object]:
-    """All that the scripts show: columns, and for every picture its files, size, thumbnail and values."""
-    rows, metrics = measurements.rows, measurements.manifest.metrics
-    settings = list(dict.fromkeys((row.model, row.temperature) for row in rows))
+def _files(measurements: Measurements) -> dict[str, dict[Column, Path]]:
+    """The kept files of every measured image, in the order of the run."""
+    by_image = _by_image(measurements)
+    names = sorted(by_image, key=measurements.images.index)
+    return {name: kept_files(measurements, name, by_image[name]) for name in names}
+
+
+def _by_image(measurements: Measurements) -> dict[str, dict[int, Row]]:
+    """The rows of every image, by their place in the table."""
+    settings = list(dict.fromkeys((row.model, row.temperature) for row in measurements.rows))
     by_image: dict[str, dict[int, Row]] = {}
-    for row in rows:
+    for row in measurements.rows:
         by_image.setdefault(row.image, {})[settings.index((row.model, row.temperature))] = row
-    saved = {name: _saved(measurements, name, measured) for name, measured in by_image.items()}
-    drawn = {column for found in saved.values() for column in found} - {LR, HR}
-    columns = [LR, HR, *sorted(drawn, key=lambda column: (column.setting, column.sample))]
-    pictures = []
-    for name in sorted(by_image, key=measurements.images.index):
-        found, measured = saved[name], by_image[name]
-        pictures.append(
-            {
-                "name": name,
-                **_size_and_thumbnail([found[column] for column in (LR, HR) if column in found]),
-                "files": [_address(found[c], out, embedded) if c in found else None for c in columns],
-                "maps": {} if embedded else _maps(out, name, columns),
-                "values": [_values(measured.get(place), metrics) for place in range(len(settings))],
-            }
-        )
+    return by_image
+
+
+def _contents(
+    measurements: Measurements, files: dict[str, dict[Column, Path]], start: Opening | None, out: Path, embedded: bool
+) -> dict[str, Any]:
+    """All that the scripts show: columns, and for every image its files, size, thumbnail and values.
+
+    ``embedded``, the files are left out.
+    """
+    rows, metrics = _by_image(measurements), measurements.manifest.metrics
+    settings = list(dict.fromkeys((row.model, row.temperature) for row in measurements.rows))
+    columns = columns_of(files)
     return {
         "scale": measurements.protocol.scale,
         "metrics": [
             asdict(metric) | {"direction": direction(metric), "group_place": place_of(metric)} for metric in metrics
         ],
-        "opening": _opening(measurements, scores, columns),
+        "opening": _opening(start, columns),
         "settings": [setting_label(*setting) for setting in settings],
         "maps": [asdict(kind) for kind in KINDS],
         "columns": [asdict(column) for column in columns],
-        "pictures": pictures,
+        "pictures": [
+            {
+                "name": name,
+                **_size_and_thumbnail([found[column] for column in (LR, HR) if column in found]),
+                "files": [None if embedded or c not in found else _address(found[c], out) for c in columns],
+                "maps": {} if embedded else _maps(out, name, columns),
+                "values": [_values(rows[name].get(place), metrics) for place in range(len(settings))],
+            }
+            for name, found in files.items()
+        ],
     }
 
 
-def _opening(measurements: Measurements, scores: Scores, columns: Sequence[Column]) -> dict[str, object] | None:
+def _fill(contents: dict[str, Any], carried: Carried, start: Opening | None) -> None:
+    """Put the carried images into the contents of a page; it opens with none that it does not carry."""
+    for picture in contents["pictures"]:
+        addresses = {column.id: address for column, address in carried.addresses.get(picture["name"], {}).items()}
+        picture["files"] = [addresses.get(column["id"]) for column in contents["columns"]]
+    if start is not None and start.image not in carried.addresses:
+        contents["opening"] = None
+
+
+def _said(carried: Carried, kept: int) -> str:
+    """What a reader has to know of carried images."""
+    sentences = []
+    if len(carried.addresses) < kept:
+        sentences.append(f"This file carries the images of {len(carried.addresses)} of {kept}; the values of all.")
+    if not carried.all_samples:
+        sentences.append("Of a model that samples it carries the first sample.")
+    if carried.quality is not None:
+        sentences.append(
+            f"Images are compressed here (WebP, quality {carried.quality}; {carried.psnr:.1f} dB or more against the "
+            "measured ones). All values are those of the exact images in the run folder."
+        )
+    return " ".join(sentences)
+
+
+def _opening(found: Opening | None, columns: Sequence[Column]) -> dict[str, object] | None:
     """What is compared at first, by columns."""
-    found = opening(measurements, scores)
     if found is None:
         return None
     first = {column.setting: place for place, column in enumerate(columns) if not column.sample}
     return asdict(found) | {"a": first[found.a], "b": first[found.b]}
-
-
-def _saved(measurements: Measurements, name: str, measured: dict[int, Row]) -> dict[Column, Path]:
-    """The files of a picture that are still there."""
-    found = dict(zip((LR, HR), measurements.pair(name) or (), strict=False))
-    for place, row in measured.items():
-        for number, path in enumerate(measurements.outputs(row)):
-            found[_column(row, place, number if row.sample.drawn else None)] = path
-    return found
-
-
-def _column(row: Row, place: int, sample: int | None) -> Column:
-    name, label = setting_folder(row.model, row.temperature), setting_label(row.model, row.temperature)
-    if sample is not None:
-        name = f"{name}_{sample + 1}"
-        label = f"{label} #{sample + 1}" if row.samples > 1 else label
-    return Column(name, label, row.model, row.temperature, sample, place)
 
 
 def _maps(out: Path, name: str, columns: Sequence[Column]) -> dict[str, list[str | None]]:
@@ -211,42 +228,34 @@ def _maps(out: Path, name: str, columns: Sequence[Column]) -> dict[str, list[str
         shown = [c.model != "" and not c.sample and path.exists() for c, path in zip(columns, paths, strict=True)]
         if any(shown):
             found[kind.name] = [
-                _address(path, out, embedded=False) if there else None for path, there in zip(paths, shown, strict=True)
+                _address(path, out) if there else None for path, there in zip(paths, shown, strict=True)
             ]
     return found
 
 
 def _size_and_thumbnail(pair: Sequence[Path]) -> dict[str, object]:
-    """Width and height of HR, and a small picture: of LR where that is large enough, which is quicker."""
+    """Width and height of HR, and a small image: of LR where that is large enough, which is quicker."""
     facts: dict[str, object] = {"width": 1, "height": 1, "thumbnail": "data:,"}
     for path in pair:
         with Image.open(path) as file:
             facts |= {"width": file.width, "height": file.height}
             if facts["thumbnail"] == "data:," and (path is pair[-1] or max(file.size) >= THUMBNAIL):
-                small = file.convert("RGB")
-                small.thumbnail((THUMBNAIL, THUMBNAIL))
-                facts["thumbnail"] = _data_address(small, quality=70)
+                facts["thumbnail"] = small(file, THUMBNAIL)
     return facts
 
 
-def _address(path: Path, out: Path, embedded: bool) -> str:
-    """Of a picture file, relative to the page; or its pixels, exactly."""
-    if not embedded and path.is_relative_to(out):
+def _address(path: Path, out: Path) -> str:
+    """Of an image file below the page, relative to it; of another one its pixels, exactly."""
+    if path.is_relative_to(out):
         return quote(path.relative_to(out).as_posix())
     with Image.open(path) as file:
-        return _data_address(file.convert("RGB"), lossless=True, method=1)
+        return exact(file.convert("RGB"))
 
 
 def _plot_address(path: Path, out: Path, embedded: bool) -> str:
     if not embedded:
         return quote(path.relative_to(out).as_posix())
     return f"data:image/svg+xml;base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
-def _data_address(picture: Image.Image, **options: object) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, format="WEBP", **options)
-    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def _values(row: Row | None, metrics: Sequence[MetricFacts]) -> list[object] | None:

@@ -63,12 +63,13 @@ def write_report(
     out: Path | None = None,
     *,
     single_file: bool = False,
+    most: int | None = None,
     baseline: str | None = None,
 ) -> Report:
     """Write the report of the runs in ``folders`` into the folder ``out``; of one run, into its own folder.
 
-    ``md`` is report.md with plots and pictures, ``html`` report.html, which shows the pictures where they are or, as
-    ``single_file``, carries them; ``tex`` is table.tex and, with intervals,
+    ``md`` is report.md with plots and images, ``html`` report.html, which shows the images where they are or, as
+    ``single_file``, carries them, of ``most`` at most, and is below 8 MB; ``tex`` is table.tex and, with intervals,
     table_intervals.tex; ``csv`` is table.csv and rows.csv; each file is written whole.
     Differences are plotted from ``baseline``, named ``bicubic`` or ``srflow-t0.8``; by default the first row.
     Raises ReportError for an unknown format and for several runs without ``out``, MergeError where their protocols
@@ -83,7 +84,7 @@ def write_report(
     own = measurements.runs[0].path
     # Into its own folder only while nobody writes there.
     with writing(own, WAIT) if out is None or out.resolve() == own.resolve() else nullcontext():
-        return _write(measurements, formats, ReportFolder(out or own), baseline, single_file=single_file)
+        return _write(measurements, formats, ReportFolder(out or own), baseline, single_file=single_file, most=most)
 
 
 _PARTS = {
@@ -106,8 +107,9 @@ def _baseline(scores: Scores, name: str | None) -> int:
 
 
 def _write(
-    measurements: Measurements, formats: Sequence[str], out: ReportFolder, baseline: str | None, *, single_file: bool
-) -> Report:
+    measurements: Measurements, formats: Sequence[str], out: ReportFolder, baseline: str | None, *, single_file: bool,
+    most: int | None,
+) -> Report:  # fmt: skip
     table = measurements.table()
     summary = table.summary()
     scores = score(table, summary, measurements.manifest.metrics)
@@ -129,7 +131,7 @@ def _write(
         costs = _costs(measurements.rows)
         text = page(
             measurements, scores, out.path, answer=answer(scores), notes=notes, costs=costs, plots=plots,
-            embedded=single_file,
+            embedded=single_file, most=most,
         )  # fmt: skip
         written["html"] = out.write("report.html", text.encode())
     others = [part for name, parts in _PARTS.items() if name not in formats for part in parts]

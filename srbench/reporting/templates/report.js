@@ -101,6 +101,8 @@ function show(image, column) {
 function render() {
   const picture = pictures[chosen.picture];
   viewer.setPicture(picture.width, picture.height);
+  $("absent").hidden = picture.files.some((file) => file !== null);
+  root.classList.toggle("bare", !$("absent").hidden);
   $("name").textContent = picture.name;
   $("place").textContent = `${chosen.picture + 1} of ${pictures.length}, ${picture.width} × ${picture.height}`;
   for (const side of ["a", "b"]) renderSide(side);

@@ -7,6 +7,7 @@ import http.client
 import io
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -85,6 +86,35 @@ def test_a_single_file_carries_every_picture_exactly(run):
             carried = np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
             stored = np.asarray(Image.open(run / urllib.request.url2pathname(file)))
             assert np.array_equal(carried, stored)
+
+
+def test_a_single_file_may_carry_fewer_images_and_says_so(run):
+    text = write_page(run, single_file=True, most=1).read_text()
+    carried = [picture["name"] for picture in data_of(text)["pictures"] if any(picture["files"])]
+    assert len(carried) == 1
+    assert "This file carries the images of 1 of 3; the values of all." in text
+    assert all(picture["values"][0] for picture in data_of(text)["pictures"])
+    opened = data_of(text)["opening"]
+    assert opened is None or opened["image"] == carried[0]
+
+
+def test_a_single_file_that_would_be_too_large_to_mail_compresses_its_images_and_says_so(run, monkeypatch):
+    exact = write_page(run, single_file=True)
+    size = exact.stat().st_size
+    assert "compressed" not in exact.read_text()
+    monkeypatch.setattr("srbench.reporting.page.MAILABLE", size - 3000)
+    smaller = write_page(run, single_file=True)
+    assert smaller.stat().st_size < size - 3000
+    assert "Images are compressed here (WebP, quality 95;" in smaller.read_text()
+
+
+def test_a_page_without_images_says_so(run, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("images"))
+    text = write_page(copy).read_text()
+    assert "The run folder holds no images, so this page compares values only." in text
+    assert [name for picture in data_of(text)["pictures"] for name in picture["files"] if name] == []
+    assert data_of(text)["opening"] is None
 
 
 def test_the_same_run_gives_the_same_bytes(run):

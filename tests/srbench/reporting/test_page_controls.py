@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 
 import numpy as np
 import pytest
 from markdown_it import MarkdownIt
 from PIL import Image
+
+from srbench.reporting.report import write_report
 
 
 def test_it_opens_where_the_two_leading_models_differ_most(open_page, corner, shown_windows):
@@ -167,3 +170,15 @@ def test_plots_are_as_large_as_drawn_and_follow_the_colours_of_the_page(open_pag
         assert inks[0].mean() > 200, "light paper"
         assert inks[1].mean() < 60, "dark paper: nothing is behind the plot"
         assert (inks[1] > 180).sum() > 200, "and its text is light"
+
+
+def test_a_page_without_images_still_shows_values(open_page, folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "run", ignore=shutil.ignore_patterns("images", "maps"))
+    write_report([tmp_path / "run"], ["html"])
+    page = open_page("", tmp_path / "run" / "report.html")
+    assert page.locator("#absent").is_visible()
+    assert page.locator("#stage, #tiles, #select-a").locator("visible=true").count() == 0
+    assert page.locator("#scores tbody tr").count() == 4
+    for key in ("ArrowRight", "f", "f", "d", "m", "1", "x", "0"):
+        page.keyboard.press(key)
+    assert page.locator("#place").inner_text().startswith("2 of 3")

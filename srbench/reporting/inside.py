@@ -1,0 +1,121 @@
+"""Images as text within a page, so that the page is one file; exactly where that is small enough to mail."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from srbench.reporting.columns import LR, Column
+
+MAILABLE = 8_000_000
+"""Bytes that a page of one file may have."""
+_ATTEMPTS = ((None, True), (95, True), (90, True), (90, False), (85, False), (80, False))
+"""What is tried: the quality of WebP (None: lossless), and whether all samples are carried or a model's first alone."""
+_PROBES = 24
+"""From how many files the size of all is estimated, so that hopeless attempts cost little."""
+Files = Mapping[str, Mapping[Column, Path]]
+"""By image and column."""
+
+
+@dataclass(frozen=True)
+class Carried:
+    """The images that a page carries."""
+
+    addresses: dict[str, dict[Column, str]]
+    """By image and column, as ``data:`` addresses."""
+    quality: int | None
+    """Of WebP; None where every pixel is exact."""
+    psnr: float
+    """The lowest PSNR in dB of an image as it is carried against its file; infinite where every pixel is exact."""
+    all_samples: bool
+    """Or the first of a model alone."""
+
+
+def carry(files: Files, room: int) -> Carried:
+    """The images as exactly as fits into ``room`` bytes of text.
+
+    Lossless, else compressed, else compressed without further samples; if even that is too much, as many images as fit,
+    in their order, the first one always. LR is exact always: its pixels are seen one by one.
+    """
+    for quality, all_samples in _ATTEMPTS:
+        wanted = files if all_samples else {name: _first_samples(found) for name, found in files.items()}
+        is_last = (quality, all_samples) == _ATTEMPTS[-1]
+        if not is_last and _estimate(wanted, quality) > 1.1 * room:
+            continue
+        carried = _carry(wanted, quality, room, all_samples=all_samples, is_last=is_last)
+        if is_last or len(carried.addresses) == len(files):
+            break
+    return carried
+
+
+def _carry(files: Files, quality: int | None, room: int, *, all_samples: bool, is_last: bool) -> Carried:
+    """The images until there is no more room."""
+    taken: dict[str, dict[Column, str]] = {}
+    worst = math.inf
+    with ThreadPoolExecutor() as pool:
+        for name, found in files.items():
+            qualities = [_quality(column, quality) for column in found]
+            encoded = list(pool.map(_encode, found.values(), qualities))
+            room -= sum(len(address) for address, _ in encoded)
+            if room < 0 and (taken or not is_last):
+                break
+            taken[name] = {column: address for column, (address, _) in zip(found, encoded, strict=True)}
+            worst = min([worst, *(psnr for _, psnr in encoded)])
+    return Carried(taken, quality, worst, all_samples)
+
+
+def _first_samples(found: Mapping[Column, Path]) -> dict[Column, Path]:
+    return {column: path for column, path in found.items() if not column.sample}
+
+
+def _estimate(files: Files, quality: int | None) -> float:
+    """Bytes of all, from some."""
+    flat = [(path, _quality(column, quality)) for found in files.values() for column, path in found.items()]
+    probes = flat[:: -(-len(flat) // _PROBES) or 1]
+    return sum(len(_encode(*probe)[0]) for probe in probes) * len(flat) / max(len(probes), 1)
+
+
+def _quality(column: Column, quality: int | None) -> int | None:
+    return None if column == LR else quality
+
+
+def _encode(path: Path, quality: int | None) -> tuple[str, float]:
+    """The address of an image, and its PSNR against the file."""
+    with Image.open(path) as file:
+        image = file.convert("RGB")
+    if quality is None:
+        return exact(image), math.inf
+    data = _webp(image, quality=quality, method=4)
+    with Image.open(io.BytesIO(data)) as carried:
+        error = np.mean((np.asarray(carried.convert("RGB"), np.float32) - np.asarray(image, np.float32)) ** 2)
+    return _address(data), 10 * math.log10(255**2 / error) if error else math.inf
+
+
+def exact(image: Image.Image) -> str:
+    """An image as an address; every pixel as it is."""
+    return _address(_webp(image, lossless=True, method=1))
+
+
+def small(image: Image.Image, side: int) -> str:
+    """An image within side x side as an address, compressed: for a list."""
+    image = image.convert("RGB")
+    image.thumbnail((side, side))
+    return _address(_webp(image, quality=70))
+
+
+def _webp(image: Image.Image, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format="WEBP", **options)
+    return buffer.getvalue()
+
+
+def _address(webp: bytes) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(webp).decode()}"
