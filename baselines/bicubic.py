@@ -9,7 +9,7 @@ from srbench.resize import upscale_uint8
 
 
 class Bicubic:
-    """MATLAB's ``imresize`` of the 8-bit LR picture, with its rounding to 8 bits after each of the two passes."""
+    """MATLAB's ``imresize`` of the 8-bit LR image, rounded to 8 bits after each of its two passes."""
 
     def __init__(self, scale: int) -> None:
         self.scale = scale

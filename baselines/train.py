@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 
 import torch
@@ -10,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.esrgan import Discriminator, discriminator_loss, generator_loss
-from baselines.presets import ESRGANPreset, RRDBPreset
+from baselines.presets import ESRGAN, RRDB, ESRGANPreset, RRDBPreset
 from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.vgg import PerceptualLoss
 from baselines.vgg_weights import load_vgg
@@ -32,7 +31,7 @@ def train_rrdb(request: TrainingRequest) -> Path:
     ``start`` is an RRDB weights file of the same size and any scale, whose weights are taken where there are equally
     named ones; without it they are random. Raises PresetError, TrainingError, WeightsError.
     """
-    settings = load_preset(files("baselines") / "presets" / "rrdb", request.preset, RRDBPreset, request.changes)
+    settings = load_preset(RRDB, request.preset, RRDBPreset, request.changes)
     training = Training("rrdb", settings.network.scale, settings, request)
     torch.manual_seed(settings.training.seed)
     network, digest = channels_last(RRDBNet(settings.network)), ""
@@ -64,7 +63,7 @@ def train_esrgan(request: TrainingRequest) -> Path:
     is taken if it is of that size. Losses as in section 3 of the ESRGAN paper.
     Raises PresetError, TrainingError, WeightsError.
     """
-    settings = load_preset(files("baselines") / "presets" / "esrgan", request.preset, ESRGANPreset, request.changes)
+    settings = load_preset(ESRGAN, request.preset, ESRGANPreset, request.changes)
     training = Training("esrgan", settings.network.scale, settings, request)
     network = channels_last(_generator(settings.network, request.start).train()).to(training.device)
     torch.manual_seed(settings.training.seed)

@@ -19,7 +19,7 @@ _ESRGAN = Family("esrgan", RRDBNet, RRDBConfig, convert_esrgan, "baselines")
 
 
 def load_rrdb(scale: int, weights: Path | None = None) -> RRDBNet:
-    """The RRDB network trained with an L1 loss: the packaged one of this scale, or the one in a weights file.
+    """RRDB trained with an L1 loss: packaged weights, or a weights file.
 
     Raises WeightsError where the file is damaged or of another scale, or where none is packaged for the scale.
     """
@@ -27,7 +27,7 @@ def load_rrdb(scale: int, weights: Path | None = None) -> RRDBNet:
 
 
 def load_esrgan(scale: int, weights: Path | None = None, strength: float = 1.0) -> RRDBNet:
-    """The ESRGAN generator (an RRDBNet): the packaged one of this scale, or the one in a weights file.
+    """ESRGAN (an RRDB generator): packaged weights, or a weights file.
 
     With a strength below 1, its weights times that plus those of the RRDB network that it was trained from times the
     rest: between the sharp and the faithful picture (ESRGAN, section 3.4, equation 4).

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from importlib.resources import files
 from pathlib import Path
 
 import torch
@@ -19,7 +18,7 @@ from srbench.training.loop import Training
 from srbench.types import TrainingRequest
 from srbench.weights.files import WeightsError
 from srflow.model import SRFlow
-from srflow.presets import SRFlowPreset
+from srflow.presets import FOLDER, SRFlowPreset
 
 LEVELS = 32
 """Dequantisation noise is uniform over a 1/32 of the range."""
@@ -33,7 +32,7 @@ def train_srflow(request: TrainingRequest) -> Path:
     log2(32).
     Raises PresetError, TrainingError, WeightsError.
     """
-    settings = load_preset(files("srflow") / "presets", request.preset, SRFlowPreset, request.changes)
+    settings = load_preset(FOLDER, request.preset, SRFlowPreset, request.changes)
     training = Training("srflow", settings.network.encoder.scale, settings, request)
     pretrained = _pretrained(settings.network.encoder, request.start)
     torch.manual_seed(settings.training.seed)

@@ -12,7 +12,7 @@ from srflow.model import SRFlow
 
 
 def load_srflow(scale: int, weights: Path | None = None) -> SRFlow:
-    """The packaged SRFlow of this scale, or the one in a weights file: what ``srbench run --models srflow`` measures.
+    """SRFlow: packaged weights, or a weights file.
 
     Raises what ``SRFlow.from_pretrained`` raises.
     """

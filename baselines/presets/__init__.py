@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Literal
 
 from baselines.rrdb import RRDBConfig
 from srbench.training.config import TrainingConfig
+
+RRDB = files("baselines") / "presets" / "rrdb"
+ESRGAN = files("baselines") / "presets" / "esrgan"
 
 
 @dataclass(frozen=True)

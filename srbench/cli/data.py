@@ -1,4 +1,4 @@
-"""The commands that make folders to train on. Whatever loads torch is imported inside them."""
+"""Commands that prepare training data. Imports that load torch are inside them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ _OUT = click.argument("out", type=click.Path(path_type=Path))
 
 @click.group()
 def data() -> None:
-    """Pictures to train on."""
+    """Prepare training data."""
 
 
 @data.group()
 def prepare() -> None:
-    """Turn what is published into folders of pictures; SOURCE is the folder that you downloaded to."""
+    """Convert published datasets to folders of HR images. SOURCE is the folder with the downloaded files."""
 
 
 @prepare.command()
 @_SOURCE
 @_OUT
 def celeba(source: Path, out: Path) -> None:
-    """CelebA as SRFlow's authors cropped it: faces upright, 160x160, the official splits."""
+    """CelebA as cropped by the SRFlow authors: upright faces, 160x160, official splits."""
     from srbench.prepare.celeba import prepare_celeba
 
     prepare_celeba(source, out)
@@ -34,7 +34,7 @@ def celeba(source: Path, out: Path) -> None:
 @_SOURCE
 @_OUT
 def celeba_aligned(source: Path, out: Path) -> None:
-    """CelebA from its aligned pictures: the central 160x160, the official splits."""
+    """CelebA from the aligned images: central 160x160 crops, official splits."""
     from srbench.prepare.celeba import prepare_celeba_aligned
 
     prepare_celeba_aligned(source, out)
@@ -44,7 +44,7 @@ def celeba_aligned(source: Path, out: Path) -> None:
 @_SOURCE
 @_OUT
 def div2k(source: Path, out: Path) -> None:
-    """DIV2K: 800 training and 100 validation pictures."""
+    """DIV2K: 800 training and 100 validation images."""
     from srbench.prepare.archives import prepare_div2k
 
     prepare_div2k(source, out)
@@ -54,7 +54,7 @@ def div2k(source: Path, out: Path) -> None:
 @_SOURCE
 @_OUT
 def flickr2k(source: Path, out: Path) -> None:
-    """Flickr2K: 2650 training pictures."""
+    """Flickr2K: 2650 training images."""
     from srbench.prepare.archives import prepare_flickr2k
 
     prepare_flickr2k(source, out)
@@ -63,7 +63,7 @@ def flickr2k(source: Path, out: Path) -> None:
 @prepare.command()
 @_OUT
 def debian_photos(out: Path) -> None:
-    """The photographs of the packaged models: 246 to train on and 12 to validate with, from Debian packages."""
+    """The training photographs of the packaged models: 246 for training, 12 for validation (Debian packages)."""
     from srbench.prepare.debian import prepare_debian_photos
 
     prepare_debian_photos(out)

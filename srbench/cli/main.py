@@ -1,22 +1,20 @@
-"""The command line. Whatever loads torch is imported inside the commands, so that help comes at once."""
+"""The command line. Imports that load torch are inside the commands, so that --help is instant."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from srbench.cli.data import data
+from srbench.cli.listing import list_command, list_weights, show_command
 from srbench.cli.measuring import init, measure, merge, run, score, show_report, verify
 from srbench.cli.options import names
 from srbench.cli.pictures import edit, explore, upscale
 from srbench.cli.training import export, train
 from srbench.types import SRBenchError
-
-if TYPE_CHECKING:
-    from srbench.types import Metric, WeightsInfo
 
 
 class OneLineErrors(click.Group):
@@ -37,7 +35,7 @@ class OneLineErrors(click.Group):
             _fault(str(error))
             sys.exit(1)
         except (KeyboardInterrupt, click.Abort):
-            _fault("interrupted; finished work is kept, and the same command goes on from there")
+            _fault("interrupted; finished work is kept. Rerun the same command to resume.")
             sys.exit(130)
         except BrokenPipeError:
             sys.exit(1)
@@ -65,7 +63,7 @@ def _fault(text: str) -> None:
 @click.version_option(package_name="sr-bench", prog_name="srbench")
 @click.pass_context
 def main(context: click.Context) -> None:
-    """Super-resolution tables that can be checked."""
+    """Reproducible super-resolution benchmarks."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -79,20 +77,20 @@ main.add_command(explore)
 
 @main.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
-@click.option("--format", "formats", callback=names, metavar="md,html,tex,csv", help="[default: all]")
-@click.option("--single-file", is_flag=True, help="Let report.html carry the images: one file below 8 MB, to mail.")
-@click.option("--images", type=click.IntRange(min=1), metavar="N", help="With --single-file, carry N images: those on "
-              "which the leading models differ most. [default: all that fit]")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the report; needed for several runs.")
-@click.option("--baseline", metavar="MODEL", help="Plot differences from this row, such as bicubic or srflow-t0.8. "
-              "[default: the first]")  # fmt: skip
+@click.option("--format", "formats", callback=names, metavar="md,html,tex,csv", help="Formats to write. [default: all]")
+@click.option("--single-file", is_flag=True, help="Embed the images in report.html: one file below 8 MB, to mail.")
+@click.option("--images", type=click.IntRange(min=1), metavar="N", help="With --single-file, embed only the N images "
+              "on which the leading models differ most. [default: all that fit]")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), help="Output folder. Required for several runs.")
+@click.option("--baseline", metavar="MODEL", help="Baseline of the difference plots, such as bicubic or srflow-t0.8. "
+              "[default: first row]")  # fmt: skip
 def report(
     runs: tuple[Path, ...], formats: tuple[str, ...] | None, single_file: bool, images: int | None, out: Path | None,
     baseline: str | None,
 ) -> None:  # fmt: skip
-    """Write the report of a finished or unfinished RUN again, from its folder alone.
+    """Write the report of RUN again. The run need not be finished.
 
-    Several runs are put into one table where their protocols agree.
+    Several runs are merged into one table if they share a protocol.
     """
     if images is not None and not single_file:
         raise click.UsageError("--images goes with --single-file.")
@@ -102,11 +100,11 @@ def report(
 @main.command()
 @click.argument("a")
 @click.argument("b")
-@click.option("--run", type=click.Path(path_type=Path), help="Run whose models A and B are; else A and B are runs.")
+@click.option("--run", type=click.Path(path_type=Path), help="Run of models A and B. Without it, A and B are runs.")
 def compare(a: str, b: str, run: Path | None) -> None:
-    """Compare two models A and B of one run, or the models of two runs A and B, image by image.
+    """Compare two models of one run, or two runs, image by image.
 
-    A model that was run at several temperatures is named with one: srflow-t0.8.
+    Add the temperature to the name of a model that was sampled at several: srflow-t0.8.
     """
     from srbench.console import show
     from srbench.reporting.compare import (
@@ -128,10 +126,10 @@ def compare(a: str, b: str, run: Path | None) -> None:
 
 @main.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--port", default=0, type=click.IntRange(0, 65535), help="[default: a free one]")
-@click.option("--no-browser", is_flag=True, help="Only serve; open the address yourself.")
+@click.option("--port", default=0, type=click.IntRange(0, 65535), help="Port to listen on. [default: any free port]")
+@click.option("--no-browser", is_flag=True, help="Do not open a browser; only print the address.")
 def view(run: Path, port: int, no_browser: bool) -> None:
-    """Open the page of RUN in the browser, with its pictures. Served to this machine only; Ctrl-C ends it."""
+    """Open the report of RUN in a browser. Served on localhost only; press Ctrl-C to stop."""
     from srbench.reporting.view import view as view_run
 
     view_run(run, port=port, browser=not no_browser)
@@ -143,12 +141,12 @@ main.add_command(export)
 
 @main.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option("--preset", required=True, metavar="celeba-x8|df2k-x4|df2k-x8", help="Size of the network, or a TOML "
-              "file; psnr-x4 for the RRDB that ESRGAN starts from.")  # fmt: skip
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Weights file to write, .safetensors.")
-@click.option("--as", "model", metavar="rrdb|esrgan", help="Model, where several could have made the checkpoint.")
+@click.option("--preset", required=True, metavar="celeba-x8|df2k-x4|df2k-x8", help="Network size, or a TOML "
+              "file. psnr-x4 is the RRDB that ESRGAN starts from.")  # fmt: skip
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Weights file to write (.safetensors).")
+@click.option("--as", "model", metavar="rrdb|esrgan", help="Model, if the checkpoint fits more than one.")
 def convert(checkpoint: Path, preset: str, out: Path, model: str | None) -> None:
-    """Turn an official CHECKPOINT of SRFlow, RRDB or ESRGAN into a weights file."""
+    """Convert an official SRFlow, RRDB or ESRGAN CHECKPOINT to a weights file."""
     from srbench.console import say, show
     from srbench.conversion import convert as convert_checkpoint
 
@@ -162,27 +160,17 @@ main.add_command(data)
 
 @main.group()
 def weights() -> None:
-    """The released weights of SRFlow and ESRGAN: list, fetch, add."""
+    """List, download or add the released weights of SRFlow and ESRGAN."""
 
 
-@weights.command("list")
-def list_weights() -> None:
-    """List the released weights, and which of them are here."""
-    from srbench.console import show
-    from srbench.weights.table import cached_path, released_weights
-
-    for name, entry in released_weights().items():
-        here = "here" if cached_path(name).is_file() else "not here"
-        known = f"sha256 {entry.sha256[:12]}" if entry.sha256 else "sha256 unknown"
-        facts = f"{entry.file}, addresses: {len(entry.addresses)}, {known}, {entry.licence}"
-        show(f"{name:18}  {here:8}  {facts}, trained on {entry.trained_on}")
+weights.add_command(list_weights)
 
 
 @weights.command("fetch")
 @click.argument("name")
-@click.option("--sha256", help="What the file has to have, where you know better than the table.")
+@click.option("--sha256", help="Expected SHA-256; overrides the built-in value.")
 def fetch_weights(name: str, sha256: str | None) -> None:
-    """Download the released weights NAME, for use as MODEL:NAME."""
+    """Download the released weights NAME. Use them as MODEL:NAME."""
     from srbench.console import show
     from srbench.fetch import fetch
 
@@ -192,94 +180,23 @@ def fetch_weights(name: str, sha256: str | None) -> None:
 @weights.command("add")
 @click.argument("name")
 @click.argument("source", metavar="FILE_OR_URL")
-@click.option("--sha256", help="What the file has to have, where you know better than the table.")
+@click.option("--sha256", help="Expected SHA-256; overrides the built-in value.")
 def add_weights(name: str, source: str, sha256: str | None) -> None:
-    """Take the released weights NAME from a file or an address that you know."""
+    """Add the released weights NAME from a file or URL of your own."""
     from srbench.console import show
     from srbench.fetch import add
 
     show(f"{add(name, source, sha256)}")
 
 
-@main.command("list")
-@click.argument("kind", type=click.Choice(["models", "metrics", "datasets", "suites", "trainers", "converters"]))
-def list_command(kind: str) -> None:
-    """List what is installed."""
-    from srbench.console import show
-    from srbench.registry import FAMILIES, describe, registered
-    from srbench.suite import read_suite, suite_names
-
-    if kind == "suites":
-        for name in suite_names():
-            show(f"{read_suite(name).label:16}  {read_suite(name).about}")
-        return
-    width = max(map(len, registered(kind)), default=0)
-    for name in registered(kind):
-        try:
-            line = describe(kind, name).splitlines()[0]
-        except SRBenchError as error:  # a broken plugin must not hide the others
-            line = f"broken: {error}"
-        show(f"{name:{width}}  {line}")
-    for name in registered(FAMILIES) if kind == "metrics" else ():
-        show(f"{name}:NAME  {describe(FAMILIES, name).splitlines()[0]}")
-
-
-@main.command("show")
-@click.argument("name")
-def show_command(name: str) -> None:
-    """Tell what is known of a model, metric, data set or suite."""
-    from srbench.console import show
-    from srbench.models import SCALES, ready_models
-    from srbench.names import unknown
-    from srbench.registry import KINDS, describe, load_dataset, load_metric, registered
-    from srbench.suite import suite_names
-
-    kinds = [kind for kind in KINDS if name in registered(kind)]
-    if not kinds and name not in suite_names():
-        every = {known for kind in KINDS for known in registered(kind)}
-        raise SRBenchError(unknown("name", name, every | set(suite_names())))
-    if name in suite_names():
-        _show_suite(name)
-    for kind in kinds:
-        point = registered(kind)[name]
-        show(f"{kind.removesuffix('s')} {name} ({point.value})\n\n{describe(kind, name)}\n")
-        if kind == "metrics":
-            show(_metric_sentence(load_metric(name)))
-        if kind == "datasets":
-            show(f"{len(load_dataset(name, SCALES[0]))} pictures")
-        if kind == "models":
-            for scale, model in ready_models(name).items():
-                show(f"x{scale}: {_weights_sentence(model.weights)}")
-
-
-def _show_suite(name: str) -> None:
-    from srbench.console import show
-    from srbench.suite import open_metrics, read_suite
-
-    suite = read_suite(name)
-    show(f"suite {suite.label}: {suite.about}\n")
-    for metric in open_metrics(None, suite.metrics, suite.quantize):
-        show(f"{metric.facts.signature}\n{_metric_sentence(metric.metric)}\n")
-
-
-def _metric_sentence(metric: Metric) -> str:
-    direction = "higher" if metric.higher_is_better else "lower"
-    unit = f", in {metric.unit}" if metric.unit else ""
-    return f"{metric.title}: {direction} is better{unit}. Protocol: {metric.protocol}."
-
-
-def _weights_sentence(weights: WeightsInfo | None) -> str:
-    if weights is None:
-        return "no weights needed"
-    count = "unknown" if weights.parameters is None else f"{weights.parameters:,}"
-    facts = f"{count} parameters, {weights.licence}, trained on {weights.trained_on}"
-    return f"{facts}, sha256 {weights.sha256}"
+main.add_command(list_command)
+main.add_command(show_command)
 
 
 @main.command()
 @click.pass_context
 def doctor(context: click.Context) -> None:
-    """Check the installation; exit 1 where something is missing."""
+    """Check the installation. Exit code 1 if something is missing."""
     from srbench.console import show
     from srbench.doctor import findings
 

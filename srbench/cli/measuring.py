@@ -1,4 +1,4 @@
-"""The commands that make tables and prove them. Whatever loads torch is imported inside them."""
+"""Commands that run, score and verify benchmarks. Imports that load torch are inside them."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ _PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("bench", required=False, type=_PATH, metavar="[BENCH.TOML]")
-@click.option("--models", callback=names, metavar="A,B", help="Names, name:WEIGHTS, label=FOLDER of results, "
-              "any.pth, any.onnx, file.py:Name, package.module:Name; with +consistent, outputs projected onto "
-              "LR.")  # fmt: skip
+@click.option("--models", callback=names, metavar="A,B", help="Models: NAME, NAME:WEIGHTS, LABEL=FOLDER of "
+              "results, any.pth, any.onnx, file.py:Name or package.module:Name. Append +consistent to project outputs "
+              "onto the LR constraint.")  # fmt: skip
 @click.option("--scale", type=click.IntRange(min=2), help="Upscaling factor. [default: that of "
-              "the weights file]")  # fmt: skip
-@click.option("--data", metavar="NAME|DIR", help="A data set or a folder of HR images. [default: photos]")
-@click.option("--hr", metavar="DIR", help="HR images, paired with --lr by name.")
-@click.option("--lr", metavar="DIR", help="LR images.")
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first images.")
-@click.option("--crop", type=click.IntRange(min=1), help="Only the central crop of every image, in HR pixels.")
-@click.option("--suite", metavar="NAME|FILE", help="Whose protocol: see srbench list suites. [default: srflow]")
-@click.option("--metrics", callback=names, metavar="A,B", help="Names, pyiqa:NAME, file.py:Name. [default: those of "
-              "the suite]")  # fmt: skip
+              "the weights]")  # fmt: skip
+@click.option("--data", metavar="NAME|DIR", help="Dataset, or folder of HR images. [default: photos]")
+@click.option("--hr", metavar="DIR", help="Folder of HR images, paired with --lr by file name.")
+@click.option("--lr", metavar="DIR", help="Folder of LR images.")
+@click.option("--limit", type=click.IntRange(min=1), help="Use only the first N images.", metavar="N")
+@click.option("--crop", type=click.IntRange(min=1), help="Use only the central crop of this size, in HR pixels.")
+@click.option("--suite", metavar="NAME|FILE", help="Protocol; see srbench list suites. [default: srflow]")
+@click.option("--metrics", callback=names, metavar="A,B", help="Metrics: NAME, pyiqa:NAME or file.py:Name. [default: "
+              "those of the suite]")  # fmt: skip
 @click.option("--temperature", "temperatures", callback=temperatures, metavar="T,T", help="Sampling temperatures. "
               "[default: 0.8]")  # fmt: skip
 @click.option("--samples", type=click.IntRange(min=1), help="Samples per image. [default: 5]")
 @click.option("--seed", type=click.IntRange(min=0), help="Random seed for sampling. [default: 0]")
-@click.option("--device", type=DEVICES, help="[default: auto]")
-@click.option("--tile", type=click.IntRange(min=16), help="Upscale in tiles of this size in LR pixels, to save memory.")
+@click.option("--device", type=DEVICES, help="Device to run on. [default: auto]")
+@click.option("--tile", type=click.IntRange(min=16), help="Upscale in tiles of this size (LR pixels) to save memory.")
 @click.option("--out", metavar="DIR", help="Run folder. [default: runs/DATE-MODELS-xSCALE]")
 @WORKERS
-@click.option("--shard", metavar="I/N", help="Only every N-th image, from the I-th on, into a folder of its own "
-              "(--out); see srbench merge.")  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Show what would be done, and estimate time and disk space.")
+@click.option("--shard", metavar="I/N", help="Process shard I of N, into its own --out folder. Combine the shards "
+              "with srbench merge.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Print what would be done, with estimated time and disk space.")
 @click.pass_context
 def run(
     context: click.Context, /, bench: Path | None, workers: int | None, dry_run: bool,
@@ -52,7 +52,7 @@ def run(
     """Measure models and write a report.
 
     Options come from BENCH.TOML (see srbench init), the command line, or both. If interrupted, rerun the same command
-    to resume; models, temperatures, metrics and images are added to what the run folder holds.
+    to resume. More models, temperatures, metrics or images are added to the same run folder.
     """
     given = {name: value for name, value in options.items() if value is not None}
     if ("hr" in given) != ("lr" in given):
@@ -84,13 +84,13 @@ def run(
 @click.command()
 @click.argument("folder", metavar="RUN", type=_PATH)
 @click.option("--metrics", required=True, callback=names, metavar="A,B", help="Metrics to add.")
-@click.option("--device", default="auto", show_default=True, type=DEVICES, help="For what has to be sampled again.")
+@click.option("--device", default="auto", show_default=True, type=DEVICES, help="Device for outputs not saved.")
 @WORKERS
 @click.pass_context
 def score(context: click.Context, folder: Path, metrics: tuple[str, ...], device: str, workers: int | None) -> None:
-    """Add metrics to RUN from its kept images.
+    """Add metrics to RUN, computed from its saved images.
 
-    Models run only where images were not kept.
+    Models run again only for outputs that were not saved.
     """
     from srbench.run import score_run
 
@@ -102,12 +102,12 @@ def score(context: click.Context, folder: Path, metrics: tuple[str, ...], device
 @click.command()
 @click.argument("folder", metavar="RUN", type=_PATH)
 @click.option("--resample", default=0, show_default=True, type=click.IntRange(min=0), metavar="K",
-              help="Also sample K of its items again.")  # fmt: skip
+              help="Also sample K outputs again and compare them.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-@click.option("--device", default="auto", show_default=True, type=DEVICES)
+@click.option("--device", default="auto", show_default=True, type=DEVICES, help="Device for --resample.")
 @click.pass_context
 def verify(context: click.Context, folder: Path, resample: int, as_json: bool, device: str) -> None:
-    """Prove the table of RUN: every file is hashed, every kept image measured again. Exit code 1 if it differs."""
+    """Verify RUN: hash every file and measure every saved image again. Exit code 1 if anything differs."""
     import json
 
     from srbench.console import show
@@ -122,9 +122,9 @@ def verify(context: click.Context, folder: Path, resample: int, as_json: bool, d
 
 @click.command()
 @click.argument("folders", metavar="DIR...", type=_PATH, nargs=-1, required=True)
-@click.option("--out", required=True, type=_PATH, metavar="DIR", help="Run folder to make.")
+@click.option("--out", required=True, type=_PATH, metavar="DIR", help="Run folder to write.")
 def merge(folders: tuple[Path, ...], out: Path) -> None:
-    """Make one run folder of several DIR of one protocol, such as the shards of a run, and write its report."""
+    """Merge runs of the same protocol, such as shards, into one run folder, and write its report."""
     from srbench.merging import merge as merge_runs
 
     show_report([merge_runs(folders, out)])
@@ -132,19 +132,20 @@ def merge(folders: tuple[Path, ...], out: Path) -> None:
 
 @click.command()
 @click.argument("images", metavar="DIR", type=_PATH)
-@click.option("--ref", required=True, type=_PATH, metavar="DIR", help="HR images, paired by name.")
-@click.option("--lr", type=_PATH, metavar="DIR", help="LR images, paired by name, for metrics that compare with them.")
-@click.option("--suite", default="srflow", show_default=True, metavar="NAME|FILE", help="Whose protocol.")
-@click.option("--metrics", callback=names, metavar="A,B", help="[default: those of the suite that the folders allow]")
-@click.option("--format", "form", default="table", show_default=True, type=click.Choice(["table", "csv", "json"]))
+@click.option("--ref", required=True, type=_PATH, metavar="DIR", help="Folder of HR images, paired by file name.")
+@click.option("--lr", type=_PATH, metavar="DIR", help="Folder of LR images, for metrics that need them.")
+@click.option("--suite", default="srflow", show_default=True, metavar="NAME|FILE", help="Protocol.")
+@click.option("--metrics", callback=names, metavar="A,B", help="Metrics. [default: those of the suite that apply]")
+@click.option("--format", "form", default="table", show_default=True, type=click.Choice(["table", "csv", "json"]),
+              help="Output format.")  # fmt: skip
 @click.pass_context
 def measure(
     context: click.Context, images: Path, ref: Path, lr: Path | None, suite: str, metrics: tuple[str, ...] | None,
     form: str,
 ) -> None:  # fmt: skip
-    """Measure the images in DIR against reference images: per image, and the mean.
+    """Measure the images in DIR against HR images. Prints one row per image, and the mean.
 
-    Several samples of an image are NAME_sample0.png, NAME_sample1.png and so on.
+    Name several samples of an image NAME_sample0.png, NAME_sample1.png and so on.
     """
     from srbench.console import show
     from srbench.measure import measure_folder
@@ -159,7 +160,7 @@ def measure(
 @click.command()
 @click.argument("file", default="bench.toml", type=_PATH)
 def init(file: Path) -> None:
-    """Write a commented bench.toml to FILE, for srbench run."""
+    """Write a commented bench.toml to edit, for srbench run."""
     from srbench.bench_file import write_template
     from srbench.console import show
 

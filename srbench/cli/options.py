@@ -10,8 +10,8 @@ from srbench.types import Box
 
 DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
 WORKERS = click.option(
-    "--workers", type=click.IntRange(min=1), metavar="N", help="Processes that share the work, with one thread "
-    "each; on a GPU one samples and N measure. [default: one per core, at most 8 and one per 4 images; 1 on a GPU]",
+    "--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes, one thread each. On a GPU, "
+    "one samples and N measure. [default: one per core, at most 8 and one per 4 images; 1 on a GPU]",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Commands for a person's own pictures: enlarge, edit, explore."""
+"""Commands for your own images: upscale, edit, explore."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ PATH = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=PATH)
-@click.option("--model", required=True, help="A name, name:WEIGHTS, file.py:Name or package.module:Name.")
-@click.option("--scale", required=True, type=click.IntRange(min=2), help="Enlargement.")
+@click.option("--model", required=True, help="Model: NAME, NAME:WEIGHTS, file.py:Name or package.module:Name.")
+@click.option("--scale", required=True, type=click.IntRange(min=2), help="Upscaling factor.")
 @click.option("--temperature", default=0.8, show_default=True, callback=temperature, metavar="T",
-              help="Of a model that draws samples.")  # fmt: skip
-@click.option("--samples", default=1, show_default=True, type=click.IntRange(min=1), help="Drawn per picture.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of the samples.")
-@click.option("--device", default="auto", show_default=True, type=DEVICES)
-@click.option("--tile", type=click.IntRange(min=16), help="Enlarge in tiles of this side in LR pixels, to save memory.")
-@click.option("--out", required=True, type=PATH, help="Folder of the results.")
+              help="Sampling temperature.")  # fmt: skip
+@click.option("--samples", default=1, show_default=True, type=click.IntRange(min=1), help="Samples per image.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Random seed for sampling.")
+@click.option("--device", default="auto", show_default=True, type=DEVICES, help="Device to run on.")
+@click.option("--tile", type=click.IntRange(min=16), help="Upscale in tiles of this size (LR pixels) to save memory.")
+@click.option("--out", required=True, type=PATH, help="Output folder.")
 @click.pass_context
 def upscale(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - click's own signature
-    """Enlarge pictures and folders of pictures.
+    """Upscale images and folders of images, including sub-folders.
 
-    What is there already is kept. Prints how well every result, shrunk again, gives the picture it was made of.
+    Existing outputs are kept. The LR-PSNR printed for every output tells how well it downscales to its input.
     """
     from srbench.console import say, show, warn_in_one_line
     from srbench.editing.upscale import UpscaleSpec, upscale
@@ -46,22 +46,22 @@ def upscale(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 
         for path, lr_psnr in zip(result.files, result.lr_psnr, strict=True):
             show(f"{path}  LR-PSNR {lr_psnr:.2f} dB{'  (kept)' if result.kept else ''}")
     if failures:
-        say(f"srbench: {failures} could not be enlarged, see above")
+        say(f"srbench: {failures} could not be upscaled, see above")
         context.exit(1)
 
 
 @click.group()
 def edit() -> None:
-    """Edit a picture so that it still fits its LR picture, by a model that has latents."""
+    """Edit an image in latent space, so that it still downscales to the same LR image."""
 
 
 def _editing(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that all edits have."""
+    """The options of every edit."""
     options = [
-        click.option("--model", required=True, help="A name or name:WEIGHTS."),
-        click.option("--scale", required=True, type=click.IntRange(min=2), help="Of the LR picture that is kept."),
-        click.option("--device", default="auto", show_default=True, type=DEVICES),
-        click.option("--out", required=True, type=PATH, help="Folder of the results."),
+        click.option("--model", required=True, help="Model: NAME or NAME:WEIGHTS."),
+        click.option("--scale", required=True, type=click.IntRange(min=2), help="Scale of the LR image that is kept."),
+        click.option("--device", default="auto", show_default=True, type=DEVICES, help="Device to run on."),
+        click.option("--out", required=True, type=PATH, help="Output folder."),
     ]
     for option in reversed(options):
         command = option(command)
@@ -73,15 +73,15 @@ _BOX = "X,Y,W,H"
 
 @edit.command("style-transfer")
 @click.argument("image", type=PATH)
-@click.option("--from", "source", required=True, callback=box, metavar=_BOX, help="Box whose texture is taken.")
-@click.option("--to", "target", required=True, callback=box, metavar=_BOX, help="Box that gets it.")
+@click.option("--from", "source", required=True, callback=box, metavar=_BOX, help="Box to take the texture from.")
+@click.option("--to", "target", required=True, callback=box, metavar=_BOX, help="Box to put the texture into.")
 @click.option("--temperature", default=0.9, show_default=True, callback=temperature, metavar="T",
-              help="Factor of the texture: 1 as strong as it was.")  # fmt: skip
+              help="Strength of the transferred texture; 1 keeps it.")  # fmt: skip
 @_editing
 def style_transfer(
     image: Path, source: Box, target: Box, temperature: float, model: str, scale: int, device: str, out: Path
 ) -> None:
-    """Give one part of IMAGE the texture of another."""
+    """Transfer the texture of one part of IMAGE to another."""
     from srbench.editing.edit import transfer_style
 
     editor = _opened(model, scale, device)
@@ -91,17 +91,17 @@ def style_transfer(
 @edit.command("content-transfer")
 @click.argument("target", type=PATH)
 @click.argument("source", type=PATH)
-@click.option("--box", "where", callback=box, metavar=_BOX, help="Where content is pasted.")
-@click.option("--mask", type=PATH, help="A picture as large as TARGET, white where content is pasted.")
+@click.option("--box", "where", callback=box, metavar=_BOX, help="Box to paste into.")
+@click.option("--mask", type=PATH, help="Mask image of the size of TARGET: white where to paste.")
 @click.option("--temperature", default=0.9, show_default=True, callback=temperature, metavar="T",
-              help="Of the latents inside.")  # fmt: skip
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+              help="Temperature of the pasted latents.")  # fmt: skip
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Random seed for sampling.")
 @_editing
 def content_transfer(
     target: Path, source: Path, where: Box | None, mask: Path | None, temperature: float, seed: int,
     model: str, scale: int, device: str, out: Path,
 ) -> None:  # fmt: skip
-    """Paste content of SOURCE into TARGET and harmonise it. SOURCE is as large as TARGET, or as the box."""
+    """Paste SOURCE into TARGET and harmonise it. SOURCE must have the size of TARGET or of the box."""
     place = where if mask is None else mask
     if place is None or (where is not None and mask is not None):
         raise click.UsageError("Give either --box or --mask.")
@@ -112,13 +112,14 @@ def content_transfer(
 
 @edit.command("temperature")
 @click.argument("image", type=PATH)
-@click.option("--temperatures", default="0,0.3,0.6,0.8,1", show_default=True, callback=temperatures, metavar="T,T")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option("--temperatures", default="0,0.3,0.6,0.8,1", show_default=True, callback=temperatures, metavar="T,T",
+              help="Sampling temperatures.")  # fmt: skip
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Random seed for sampling.")
 @_editing
 def temperature_command(
     image: Path, temperatures: tuple[float, ...], seed: int, model: str, scale: int, device: str, out: Path
 ) -> None:
-    """Shrink IMAGE and draw it again at several temperatures, from one seed."""
+    """Downscale IMAGE and sample it at several temperatures from the same seed."""
     from srbench.editing.edit import compare_temperatures
 
     for made in compare_temperatures(_opened(model, scale, device), image, temperatures, seed, out):
@@ -128,11 +129,11 @@ def temperature_command(
 @edit.command("restore")
 @click.argument("image", type=PATH)
 @click.option("--temperature", default=0.8, show_default=True, callback=temperature, metavar="T",
-              help="Of the texture that stays: less is smoother.")  # fmt: skip
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+              help="Temperature of the remaining texture; lower is smoother.")  # fmt: skip
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Random seed for sampling.")
 @_editing
 def restore(image: Path, temperature: float, seed: int, model: str, scale: int, device: str, out: Path) -> None:
-    """Take the noise out of IMAGE: what LR does not explain and no sample would have."""
+    """Denoise IMAGE: remove what neither its LR image nor the model explains."""
     from srbench.editing.edit import restore_picture
 
     _tell(restore_picture(_opened(model, scale, device), image, temperature, seed, out))
@@ -140,16 +141,16 @@ def restore(image: Path, temperature: float, seed: int, model: str, scale: int, 
 
 @click.command()
 @click.argument("image", required=False, type=PATH)
-@click.option("--model", default="srflow", show_default=True, help="A name or name:WEIGHTS.")
-@click.option("--scale", default=8, show_default=True, type=click.IntRange(min=2), help="Of the LR picture.")
-@click.option("--device", default="auto", show_default=True, type=DEVICES)
-@click.option("--out", default=Path("explored"), show_default=True, type=PATH, help="Folder of what is saved.")
-@click.option("--port", default=0, type=click.IntRange(0, 65535), help="[default: a free one]")
-@click.option("--no-browser", is_flag=True, help="Only serve; open the address yourself.")
+@click.option("--model", default="srflow", show_default=True, help="Model: NAME or NAME:WEIGHTS.")
+@click.option("--scale", default=8, show_default=True, type=click.IntRange(min=2), help="Upscaling factor.")
+@click.option("--device", default="auto", show_default=True, type=DEVICES, help="Device to run on.")
+@click.option("--out", default=Path("explored"), show_default=True, type=PATH, help="Folder for saved images.")
+@click.option("--port", default=0, type=click.IntRange(0, 65535), help="Port to listen on. [default: any free port]")
+@click.option("--no-browser", is_flag=True, help="Do not open a browser; only print the address.")
 def explore(image: Path | None, model: str, scale: int, device: str, out: Path, port: int, no_browser: bool) -> None:
-    """Open a page on which to explore what could be behind a picture: samples, moved texture, spread.
+    """Explore the possible HR versions of an image in a browser: samples, texture edits, spread.
 
-    Served to this machine only; Ctrl-C ends it.
+    Served on localhost only; press Ctrl-C to stop.
     """
     from srbench.editing.explore import Explorer
     from srbench.editing.explore_server import explore as serve

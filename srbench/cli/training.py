@@ -1,4 +1,4 @@
-"""The commands that train models. Whatever loads torch is imported inside them."""
+"""Commands that train models. Imports that load torch are inside them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import click
 from srbench.cli.options import DEVICES
 
 METRICS = ("psnr", "lr_psnr", "lpips")
-"""What validation measures."""
+"""The metrics of validation."""
 _EXAMPLES = """\b
-srbench train srflow --preset mini-x8 --data photographs
+srbench train srflow --preset mini-x8 --data photographs/train
 srbench train --resume runs/srflow-mini-x8
 torchrun --nproc-per-node 4 -m srbench train srflow --preset celeba-x8 --data celeba
 """
@@ -21,28 +21,28 @@ _PATH = click.Path(path_type=Path)
 
 @click.command(epilog=_EXAMPLES)
 @click.argument("name", required=False)
-@click.option("--preset", help="Size of the network and length of the training: a name, or a TOML file.")
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a value of the preset: "
-              "training.learning_rate=1e-4. As often as you like.")  # fmt: skip
-@click.option("--data", multiple=True, type=_PATH, metavar="DIR", help="Folder of HR pictures; several are joined.")
-@click.option("--lr", multiple=True, type=_PATH, metavar="DIR", help="LR pictures, paired with --data by name. "
-              "[default: made from HR]")  # fmt: skip
-@click.option("--validation", type=_PATH, metavar="DIR", help="HR pictures to validate on. [default: some of --data, "
-              "which are then not trained on where there are ten or more]")  # fmt: skip
-@click.option("--start", type=_PATH, help="Weights to start from: a file, or the folder of a training.")
-@click.option("--out", type=_PATH, help="Folder of the training. [default: runs/NAME-PRESET]")
-@click.option("--tensorboard", is_flag=True, help="Write for TensorBoard too, into the folder of the training.")
-@click.option("--device", default="auto", show_default=True, type=DEVICES)
-@click.option("--resume", type=_PATH, metavar="RUN", help="Go on with the training in this folder, as it was begun.")
+@click.option("--preset", help="Network size and training schedule: a name (srbench list presets) or a TOML file.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Override a value of the preset, such "
+              "as training.learning_rate=1e-4. Repeatable.")  # fmt: skip
+@click.option("--data", multiple=True, type=_PATH, metavar="DIR", help="Folder of HR images. Repeatable.")
+@click.option("--lr", multiple=True, type=_PATH, metavar="DIR", help="Folder of LR images, paired with --data by name. "
+              "[default: downscaled from HR]")  # fmt: skip
+@click.option("--validation", type=_PATH, metavar="DIR", help="Folder of HR images for validation. [default: a few of "
+              "--data, held out if there are ten or more]")  # fmt: skip
+@click.option("--start", type=_PATH, help="Initial weights: a file, or a training folder.")
+@click.option("--out", type=_PATH, help="Training folder. [default: runs/NAME-PRESET]")
+@click.option("--tensorboard", is_flag=True, help="Also write TensorBoard logs to the training folder.")
+@click.option("--device", default="auto", show_default=True, type=DEVICES, help="Device to run on.")
+@click.option("--resume", type=_PATH, metavar="RUN", help="Resume the training in this folder.")
 def train(name: str | None, device: str, resume: Path | None, **given: object) -> None:
-    """Train the model NAME. Killed, the same command goes on from its last checkpoint."""
+    """Train the model NAME. If interrupted, rerun the same command to resume."""
     asked = {option: value for option, value in given.items() if value}
     if resume is not None and (name or asked):
-        raise click.UsageError("--resume takes all else from the folder of the training; leave it out.")
+        raise click.UsageError("--resume takes everything else from the training folder; leave the other options out.")
     if resume is None and not (name and "preset" in asked and "data" in asked):
-        raise click.UsageError("Name a model, --preset and --data; or a training to go on with: --resume RUN.")
+        raise click.UsageError("Give a model, --preset and --data; or --resume RUN.")
     if "lr" in asked and "validation" in asked:
-        raise click.UsageError("With --lr some pairs are held out to validate on; leave --validation out.")
+        raise click.UsageError("--lr and --validation exclude each other: with --lr, some pairs are held out.")
 
     import warnings
 
@@ -55,7 +55,7 @@ def train(name: str | None, device: str, resume: Path | None, **given: object) -
 
     warn_in_one_line()
     if os.environ.get("RANK", "0") != "0":
-        warnings.simplefilter("ignore")  # process 0 has said it
+        warnings.simplefilter("ignore")  # process 0 has shown it
     if "start" in asked:
         asked["start"] = weights_in(Path(str(asked["start"])))
     metrics = tuple(map(load_metric, METRICS))
@@ -71,11 +71,11 @@ def train(name: str | None, device: str, resume: Path | None, **given: object) -
 
 @click.command()
 @click.argument("run", type=_PATH)
-@click.option("--out", type=_PATH, metavar="FILE", help="[default: MODEL-PRESET.safetensors in this folder]")
-@click.option("--best", is_flag=True, help="The weights with the best validation, not those at the end.")
-@click.option("--licence", help="Of the weights: what you allow others. [default: not stated]")
+@click.option("--out", type=_PATH, metavar="FILE", help="Weights file to write. [default: MODEL-PRESET.safetensors]")
+@click.option("--best", is_flag=True, help="Export the weights with the best validation instead of the last.")
+@click.option("--licence", help="Licence of the weights. [default: not stated]")
 def export(run: Path, out: Path | None, best: bool, licence: str | None) -> None:
-    """Make one weights file of the finished training RUN, to give to others, and its model card (.md) beside it."""
+    """Export the finished training RUN as one weights file with a model card (.md)."""
     from srbench.console import show
     from srbench.reporting.model_card import write_model_card
     from srbench.training.export import default_name

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Literal
 
 from srbench.training.config import TrainingConfig
 from srflow.config import SRFlowConfig
+
+FOLDER = files("srflow") / "presets"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import torch
 from baselines.convert import rrdb_shapes
 from baselines.rrdb import RRDBConfig
 from srbench.weights.files import load_weights
+from srbench.weights.table import released_weights
 
 
 def saved(path, **changes):
@@ -55,7 +56,8 @@ def test_weights(command, tmp_path, monkeypatch):
     monkeypatch.setenv("SRBENCH_OFFLINE", "1")
     found = command("weights", "list")
     assert found.code == 0
-    assert all("not here" in line for line in found.out.splitlines())
+    assert found.out.count("(not downloaded)") == len(released_weights())
+    assert all(address in found.out for one in released_weights().values() for address in one.addresses)
     assert "srflow-celeba-x8" in found.out
     assert "CC-BY-NC-SA-4.0" in found.out
     assert "SRBENCH_OFFLINE is set" in one_line(command("weights", "fetch", "esrgan-x4"))
@@ -64,4 +66,4 @@ def test_weights(command, tmp_path, monkeypatch):
     options = ("--models", "esrgan:esrgan-x4", "--scale", "4")
     assert "esrgan-x4: not fetched yet; run srbench weights fetch esrgan-x4" in one_line(command("run", *options))
     (tmp_path / "srbench" / "weights" / "esrgan-x4.safetensors").write_bytes(b"")
-    assert "here      RRDB_ESRGAN_x4.pth" in command("weights", "list").out
+    assert "esrgan-x4  (downloaded)" in command("weights", "list").out

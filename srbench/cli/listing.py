@@ -1,0 +1,153 @@
+"""Commands that list and describe what is installed. Imports that load torch are inside them."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from srbench.types import SRBenchError
+
+if TYPE_CHECKING:
+    from srbench.types import Metric, WeightsInfo
+
+_KINDS = ("models", "metrics", "datasets", "suites", "presets", "trainers", "converters")
+
+
+@click.command("list")
+@click.argument("kind", type=click.Choice(_KINDS))
+def list_command(kind: str) -> None:
+    """List the installed models, metrics, datasets, suites, presets, trainers or converters."""
+    from srbench.console import show
+
+    rows = {"suites": _suites, "presets": _presets, "models": _models}.get(kind, lambda: _others(kind))()
+    for line in _aligned([*rows]):
+        show(line)
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    """Columns as wide as their widest cell, apart from the last."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    return ["  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[-1]]) for row in rows]
+
+
+def _suites() -> Iterator[tuple[str, ...]]:
+    from srbench.suite import read_suite, suite_names
+
+    for name in suite_names():
+        yield read_suite(name).label, read_suite(name).about
+
+
+def _presets() -> Iterator[tuple[str, ...]]:
+    """Model, name, length and first comment line of every preset that can be trained."""
+    from srbench.config import preset_names
+    from srbench.registry import registered
+
+    for model, point in registered("presets").items():
+        folder = point.load()
+        for name in preset_names(folder):
+            text = (folder / f"{name}.toml").read_text(encoding="utf-8")
+            steps = tomllib.loads(text)["training"]["steps"]
+            yield model, name, f"{steps:,} steps", text.splitlines()[0].removeprefix("# ")
+
+
+def _models() -> Iterator[tuple[str, ...]]:
+    """Name, scales, parameters, licence and a sentence of every model that is registered."""
+    from srbench.models import ready_models
+
+    for name, about in _others("models"):
+        try:
+            ready = ready_models(name)
+        except SRBenchError as error:
+            yield name, "", "", "", about if about.startswith("broken: ") else f"{about} Needs weights: {error}"
+            continue
+        weights = [model.weights for model in ready.values() if model.weights is not None]
+        sizes = [f"{one.parameters / 1e6:.1f} M" for one in weights if one.parameters is not None]
+        licences = ", ".join(sorted({one.licence for one in weights}))
+        parameters = f"{', '.join(sizes)} parameters" if sizes else "no weights"
+        yield name, ", ".join(f"{scale}x" for scale in ready), parameters, licences, about
+
+
+def _others(kind: str) -> Iterator[tuple[str, str]]:
+    from srbench.registry import FAMILIES, describe, registered
+
+    for name in registered(kind):
+        try:
+            yield name, _first_line(describe(kind, name))
+        except SRBenchError as error:  # a broken plug-in must not hide the others
+            yield name, f"broken: {error}"
+    for name in registered(FAMILIES) if kind == "metrics" else ():
+        yield f"{name}:NAME", _first_line(describe(FAMILIES, name))
+
+
+def _first_line(docstring: str) -> str:
+    return docstring.splitlines()[0].replace("``", "")
+
+
+@click.command("show")
+@click.argument("name")
+def show_command(name: str) -> None:
+    """Show details of a model, metric, dataset or suite."""
+    from srbench.console import show
+    from srbench.models import SCALES, ready_models
+    from srbench.names import unknown
+    from srbench.registry import KINDS, describe, load_dataset, load_metric, registered
+    from srbench.suite import suite_names
+
+    kinds = [kind for kind in KINDS if name in registered(kind)]
+    if not kinds and name not in suite_names():
+        every = {known for kind in KINDS for known in registered(kind)}
+        raise SRBenchError(unknown("name", name, every | set(suite_names())))
+    if name in suite_names():
+        _show_suite(name)
+    for kind in kinds:
+        point = registered(kind)[name]
+        show(f"{kind.removesuffix('s')} {name} ({point.value})\n\n{describe(kind, name)}\n")
+        if kind == "metrics":
+            show(_metric_sentence(load_metric(name)))
+        if kind == "datasets":
+            show(f"{len(load_dataset(name, SCALES[0]))} images")
+        if kind == "models":
+            for scale, model in ready_models(name).items():
+                show(f"{scale}x: {_weights_sentence(model.weights)}")
+
+
+def _show_suite(name: str) -> None:
+    from srbench.console import show
+    from srbench.suite import open_metrics, read_suite
+
+    suite = read_suite(name)
+    show(f"suite {suite.label}: {suite.about}\n")
+    for metric in open_metrics(None, suite.metrics, suite.quantize):
+        show(f"{metric.facts.signature}\n{_metric_sentence(metric.metric)}\n")
+
+
+def _metric_sentence(metric: Metric) -> str:
+    direction = "higher" if metric.higher_is_better else "lower"
+    unit = f", in {metric.unit}" if metric.unit else ""
+    return f"{metric.title}: {direction} is better{unit}. Protocol: {metric.protocol}."
+
+
+def _weights_sentence(weights: WeightsInfo | None) -> str:
+    if weights is None:
+        return "no weights needed"
+    count = "unknown" if weights.parameters is None else f"{weights.parameters:,}"
+    facts = f"{count} parameters, licence {weights.licence}, trained on {weights.trained_on}"
+    return f"{facts}, sha256 {weights.sha256}"
+
+
+@click.command("list")
+def list_weights() -> None:
+    """List the released weights with their addresses, and which are downloaded."""
+    from srbench.console import show
+    from srbench.weights.table import cached_path, released_weights
+
+    for name, entry in released_weights().items():
+        state = "downloaded" if cached_path(name).is_file() else "not downloaded"
+        show(f"{name}  ({state})")
+        show(f"  {entry.file}, licence {entry.licence}, trained on {entry.trained_on}")
+        show(f"  sha256 {entry.sha256 or 'unknown'}")
+        for address in entry.addresses:
+            show(f"  {address}")
