@@ -31,7 +31,7 @@ class MapKind:
 
 
 ERROR = MapKind("error", "error", "absolute, in grey levels", 64)
-LPIPS = MapKind("lpips", "LPIPS", "distance to HR at every pixel", 1)
+LPIPS = MapKind("lpips", "LPIPS", "distance to HR at every pixel", 0.6)
 DEVIATION = MapKind("deviation", "spread of samples", "deviation in grey levels", 32)
 KINDS = (ERROR, LPIPS, DEVIATION)
 _LPIPS_SIDE = 64

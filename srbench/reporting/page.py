@@ -42,7 +42,10 @@ THUMBNAIL = 96
 _SLACK = 2_000
 """Bytes for what a page says of the images that it carries."""
 
-_SCRIPTS = ("tables.js", "viewer.js", "copying.js", "address.js", "report.js")
+_SCRIPTS = (
+    "tables.js", "viewer.js", "copying.js", "address.js", "report.js", "sides.js", "pictures.js", "controls.js",
+)  # fmt: skip
+"""In this order; the last starts the page."""
 
 
 def page(
@@ -172,6 +175,7 @@ def _contents(
             asdict(metric) | {"direction": direction(metric), "group_place": place_of(metric)} for metric in metrics
         ],
         "opening": _opening(start, columns),
+        "compressed": False,
         "settings": [setting_label(*setting) for setting in settings],
         "maps": [asdict(kind) for kind in KINDS],
         "columns": [asdict(column) for column in columns],
@@ -190,6 +194,7 @@ def _contents(
 
 def _fill(contents: dict[str, Any], carried: Carried, start: Opening | None) -> None:
     """Put the carried images into the contents of a page; it opens with none that it does not carry."""
+    contents["compressed"] = carried.quality is not None
     for picture in contents["pictures"]:
         addresses = {column.id: address for column, address in carried.addresses.get(picture["name"], {}).items()}
         picture["files"] = [addresses.get(column["id"]) for column in contents["columns"]]

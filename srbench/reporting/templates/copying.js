@@ -4,6 +4,9 @@ const PANEL = 480; // pixels of a panel of a figure: 4 cm at 300 dpi
 const MARGIN = 24;
 const LINE = 34;
 const ACROSS = 4; // panels side by side
+const PNG_HEAD = 33; // bytes of a PNG's signature and first chunk
+// The chunk pHYs with its checksum (PNG, third edition, 11.3.4.3): 11811 pixels a metre, which is 300 dpi.
+const DPI_300 = new Uint8Array([0, 0, 0, 9, 112, 72, 89, 115, 0, 0, 46, 35, 0, 0, 46, 35, 1, 120, 165, 63, 118]);
 
 function say(text) {
   $("said").textContent = text;
@@ -70,16 +73,16 @@ function asLatex([headers, ...rows]) {
 
 // --- the figure
 
-/** Saves the shown window of everything that the tiles show, with PSNR and LPIPS beneath, as a PNG. */
+/** Saves the shown window of everything that the tiles show, with PSNR and LPIPS beneath, as a PNG of 300 dpi. */
 async function saveFigure() {
   const image = pictures[chosen.picture];
-  const shown = [...columns.keys()].filter((index) => !$("tiles").children[index].hidden);
+  const shown = [...columns.keys()].filter((index) => !$("tiles").children[index].hidden && !lacksMap(index));
   try {
     const blob = await figure(image, shown);
     const link = element("a", { href: URL.createObjectURL(blob), download: `${image.name}.png` });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // the browser may still be reading it
-    say("Figure saved.");
+    say(compressed ? "Figure saved, of compressed images: for print, save it from the page of the run folder." : "Figure saved.");
   } catch {
     say("A browser lets no page that was opened as a file save its images. Open it with: srbench view RUN");
   }
@@ -103,11 +106,12 @@ async function figure(image, shown) {
     const [width, tall] = [file.naturalWidth / viewer.zoom, file.naturalHeight / viewer.zoom];
     context.drawImage(file, viewer.x * file.naturalWidth - width / 2, viewer.y * file.naturalHeight - tall / 2, width, tall, left, top, PANEL, height);
     context.font = "600 24px sans-serif";
-    context.fillText(columns[index].title, left, top + height + LINE - 6, PANEL);
+    context.fillText(nameOf(index), left, top + height + LINE - 6, PANEL);
     context.font = "22px sans-serif";
     context.fillText(valuesBeneath(image, columns[index]), left, top + height + 2 * LINE - 8, PANEL);
   }
-  return new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("no figure"))), "image/png"));
+  const png = await new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("no figure"))), "image/png"));
+  return new Blob([png.slice(0, PNG_HEAD), DPI_300, png.slice(PNG_HEAD)], { type: "image/png" });
 }
 
 /** PSNR and LPIPS of what a panel shows, as far as they are measured: "PSNR 23.10, LPIPS 0.432". */

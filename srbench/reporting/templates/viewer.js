@@ -6,10 +6,32 @@ const MAX_PIXEL = 64; // screen pixels a picture's pixel may become
 class Viewer {
   /** root: the element that carries the variables. stage: the large frame. changed: called after every move. */
   constructor(root, stage, divider, changed) {
-    Object.assign(this, { root, stage, divider, changed, x: 0.5, y: 0.5, zoom: 1, split: 0.5, width: 1, scale: 1 });
+    Object.assign(this, { root, stage, divider, changed, shown: stage, entered: null, x: 0.5, y: 0.5, zoom: 1, split: 0.5, width: 1 });
     this.gestures(stage);
     divider.addEventListener("keydown", (event) => this.dividerKey(event));
-    new ResizeObserver(() => this.place()).observe(stage);
+    this.observer = new ResizeObserver(() => this.place());
+    this.observer.observe(stage);
+    document.addEventListener("pointerdown", (event) => this.entered?.contains(event.target) || this.leave());
+  }
+
+  /** The frame that is looked at now: zoom is counted in its pixels. */
+  showOn(frame) {
+    this.observer.disconnect();
+    this.shown = frame;
+    this.observer.observe(frame);
+    this.look(this.x, this.y, this.zoom);
+  }
+
+  /** From a click on, the wheel zooms in this frame without a key; a click elsewhere or Escape ends that. */
+  enter(frame) {
+    if (this.entered !== frame) this.leave();
+    this.entered = frame;
+    frame.classList.add("entered");
+  }
+
+  leave() {
+    this.entered?.classList.remove("entered");
+    this.entered = null;
   }
 
   /** Size of the pictures in pixels, and how many of theirs one LR pixel covers. */
@@ -21,14 +43,24 @@ class Viewer {
 
   /** Screen pixels that a picture's pixel covers on the stage. */
   get pixel() {
-    return (this.stage.clientWidth / this.width) * this.zoom * devicePixelRatio;
+    return (this.shown.getBoundingClientRect().width / this.width) * this.zoom * devicePixelRatio;
+  }
+
+  /** The zoom, within its limits: from the whole image, or from its pixels where the frame is larger, to 64 a pixel. */
+  within(zoom) {
+    const whole = this.pixel / this.zoom;
+    return Math.min(Math.max(zoom, Math.min(1, 1 / whole)), Math.max(1, MAX_PIXEL / whole));
+  }
+
+  /** Shows an image's pixel on so many of the screen, about the middle of the window. */
+  setPixel(count) {
+    if (this.pixel) this.look(this.x, this.y, (count / this.pixel) * this.zoom);
   }
 
   /** Shows the window around (x, y), shares of the picture, kept inside it. */
   look(x, y, zoom) {
-    const most = Math.max(1, MAX_PIXEL / (this.pixel / this.zoom));
-    this.zoom = Math.min(Math.max(zoom, 1), most);
-    const margin = 0.5 / this.zoom;
+    this.zoom = this.within(zoom);
+    const margin = Math.min(0.5 / this.zoom, 0.5);
     this.x = Math.min(Math.max(x, margin), 1 - margin);
     this.y = Math.min(Math.max(y, margin), 1 - margin);
     this.place();
@@ -46,13 +78,13 @@ class Viewer {
   /** Zooms by a factor about a point given as shares of the frame. */
   zoomAbout(u, v, factor) {
     const [x, y] = [this.x + (u - 0.5) / this.zoom, this.y + (v - 0.5) / this.zoom];
-    const most = Math.max(1, MAX_PIXEL / (this.pixel / this.zoom));
-    const zoom = Math.min(Math.max(this.zoom * factor, 1), most);
+    const zoom = this.within(this.zoom * factor);
     this.look(x - (u - 0.5) / zoom, y - (v - 0.5) / zoom, zoom);
   }
 
   /** To the next power of two of screen pixels a pixel, up or down, about a point of the frame. */
   step(up, u = 0.5, v = 0.5) {
+    if (!this.pixel) return; // nothing is shown
     const power = Math.log2(this.pixel);
     const next = up ? Math.floor(power + 1.001) : Math.ceil(power - 1.001);
     this.zoomAbout(u, v, 2 ** (next - power));
@@ -88,9 +120,10 @@ class Viewer {
       const box = frame.getBoundingClientRect();
       return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
     };
-    const movesDivider = () => frame === this.stage && (onDivider || this.zoom === 1);
+    const movesDivider = () => frame === this.stage && (onDivider || this.zoom <= 1);
     frame.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
+      this.enter(frame);
       pointers.set(event.pointerId, shares(event));
       frame.setPointerCapture(event.pointerId);
       onDivider = pointers.size === 1 && event.target === this.divider;
@@ -110,9 +143,10 @@ class Viewer {
     frame.addEventListener("pointerup", release);
     frame.addEventListener("pointercancel", release);
     frame.addEventListener("wheel", (event) => {
-      if (!event.ctrlKey && !event.metaKey) return; // without a key the wheel scrolls the page
+      const hasKey = event.ctrlKey || event.metaKey;
+      if (!hasKey && this.entered !== frame) return; // it scrolls the page
       event.preventDefault();
-      this.zoomAbout(...shares(event), Math.exp(-event.deltaY * 0.005));
+      this.zoomAbout(...shares(event), Math.exp(-event.deltaY * (hasKey ? 0.005 : 0.002)));
     }, { passive: false });
     frame.addEventListener("dblclick", (event) => {
       if (this.zoom > 1) this.look(0.5, 0.5, 1);

@@ -126,6 +126,7 @@ def test_the_window_of_all_models_is_saved_as_a_figure(open_page, corner, tmp_pa
     download.value.save_as(tmp_path / "figure.png")
     assert download.value.suggested_filename == "one.png"
     with Image.open(tmp_path / "figure.png") as figure:
+        assert figure.info["dpi"] == pytest.approx((300, 300), abs=0.1)
         assert figure.size == (24 + 4 * (480 + 24), 24 + 320 + 2 * 34 + 24), "LR, HR and two models in a row"
         seen = np.asarray(figure.convert("L"), dtype=float)
     nearest, corner_panel = (seen[24:344, 24 + place * 504 :][:, :480] for place in (2, 3))

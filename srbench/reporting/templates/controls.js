@@ -1,0 +1,153 @@
+// Buttons, fields and keys; at the end the page begins.
+
+function swap() {
+  choose({ a: chosen.b, b: chosen.a });
+}
+
+function stopFlicker() {
+  clearInterval(flickering);
+  flickering = 0;
+  root.classList.remove("flicker", "shows-a", "shows-b");
+  $("flicker").setAttribute("aria-pressed", false);
+}
+
+function flicker() {
+  const starts = !flickering;
+  stopFlicker();
+  if (starts) {
+    if (isBeside()) setBeside(false);
+    flickering = setInterval(() => { root.classList.toggle("shows-a"); root.classList.toggle("shows-b"); }, FLICKER_MS);
+    root.classList.add("flicker", "shows-a");
+    $("flicker").setAttribute("aria-pressed", true);
+  }
+  writeAddress();
+}
+
+/** Shows |A - B| four times as bright instead of the two, or these again. */
+function setDifference(shown) {
+  if (shown && isBeside()) setBeside(false);
+  root.classList.toggle("difference", shown);
+  $("difference").setAttribute("aria-pressed", shown);
+  writeAddress();
+}
+
+function differ() {
+  setDifference(!root.classList.contains("difference"));
+}
+
+/** Gives the whole screen to the comparison, or takes it back. */
+async function toggleFullScreen() {
+  if (document.fullscreenElement) await document.exitFullscreen();
+  else await root.requestFullscreen();
+}
+
+/** On paper nothing can be unfolded: what is folded is opened before, and folded again after. */
+function unfold(opened) {
+  for (const part of document.querySelectorAll(opened ? "details:not([open]):not(.keys)" : "details[data-unfolded]")) {
+    part.open = opened;
+    part.toggleAttribute("data-unfolded", opened);
+  }
+}
+
+function explainKeys() {
+  const keys = root.querySelector(".keys");
+  keys.open = !keys.open;
+  if (keys.open) keys.querySelector("summary").focus();
+}
+
+async function copyLink() {
+  await copyText(location.href.replace(/#.*$/, "") + addressPart());
+  say("Link copied.");
+}
+
+const PAN = 0.1; // of the window, a key press
+const KEYS = {
+  ArrowLeft: () => turn(-1), ArrowRight: () => turn(1), x: swap, f: flicker, m: nextMap, d: differ, s: toggleBeside, "?": explainKeys,
+  "+": () => viewer.step(true), "=": () => viewer.step(true), "-": () => viewer.step(false), 0: () => viewer.look(0.5, 0.5, 1),
+};
+const SHIFTED_KEYS = {
+  F: toggleFullScreen,
+  ArrowLeft: () => viewer.pan(-PAN, 0), ArrowRight: () => viewer.pan(PAN, 0), ArrowUp: () => viewer.pan(0, -PAN), ArrowDown: () => viewer.pan(0, PAN),
+};
+
+function onKey(event) {
+  if (event.key === "Escape") viewer.leave();
+  if (event.ctrlKey || event.metaKey || event.altKey || !$("keys").checked) return;
+  if (event.target.closest("input, select, textarea, .scroll, pre")) return;
+  const digit = /^(?:Digit|Numpad)([1-9])$/.exec(event.code)?.[1];
+  const shifted = event.shiftKey && event.key in SHIFTED_KEYS;
+  const action = shifted ? SHIFTED_KEYS[event.key] : KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+  if (digit) chooseSlot(Number(digit) - 1, event.shiftKey ? "a" : "b");
+  else if (action) action();
+  else return;
+  event.preventDefault();
+}
+
+function chooseSlot(place, side) {
+  const index = slots[place]?.[0];
+  if (index !== undefined && source(index) !== null) choose({ [side]: index });
+}
+
+function wire() {
+  $("previous").addEventListener("click", () => turn(-1));
+  $("next").addEventListener("click", () => turn(1));
+  $("swap").addEventListener("click", swap);
+  $("flicker").addEventListener("click", flicker);
+  $("difference").addEventListener("click", differ);
+  $("side-by-side").addEventListener("click", toggleBeside);
+  $("full-screen").addEventListener("click", toggleFullScreen);
+  $("full-screen").hidden = !document.fullscreenEnabled;
+  document.addEventListener("fullscreenchange", () => $("full-screen").setAttribute("aria-pressed", document.fullscreenElement !== null));
+  $("copy-link").addEventListener("click", copyLink);
+  $("save-figure").addEventListener("click", saveFigure);
+  $("map").addEventListener("change", () => chooseMap($("map").value));
+  $("zoom-in").addEventListener("click", () => viewer.step(true));
+  $("zoom-out").addEventListener("click", () => viewer.step(false));
+  $("fit").addEventListener("click", () => viewer.look(0.5, 0.5, 1));
+  for (const button of root.querySelectorAll("[data-pixel]")) button.addEventListener("click", () => viewer.setPixel(Number(button.dataset.pixel)));
+  for (const id of ["worst", "worst-of"]) $(id).addEventListener("change", renderWorst);
+  $("filter").addEventListener("input", filterPictures);
+  for (const select of metricSelects) select.addEventListener("change", () => chooseMetric(Number(select.value)));
+  for (const side of ["a", "b"]) {
+    $(`select-${side}`).addEventListener("change", (event) => choose({ [side]: Number(event.target.value) }));
+    $(`temperature-${side}`).addEventListener("input", (event) =>
+      choose({ [side]: atOtherTemperatures(columns[chosen[side]])[Number(event.target.value)] }));
+  }
+  for (const side of ["c", "d"]) {
+    $(`select-${side}`).addEventListener("change", (event) => choose({ [side]: event.target.value === "" ? null : Number(event.target.value) }));
+  }
+  document.addEventListener("keydown", onKey);
+  addEventListener("beforeprint", () => unfold(true));
+  addEventListener("afterprint", () => unfold(false));
+  addEventListener("hashchange", () => readAddress() && $("compare").scrollIntoView());
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const mark = () => $("theme").setAttribute("aria-pressed", document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : dark.matches);
+  $("theme").addEventListener("click", () => {
+    document.documentElement.dataset.theme = $("theme").getAttribute("aria-pressed") === "true" ? "light" : "dark";
+    mark();
+  });
+  dark.addEventListener("change", mark);
+  mark();
+}
+
+for (const side of SIDES) {
+  $(`select-${side}`).append(...columns.map((column, index) => element("option", { value: index }, column.title)));
+}
+$("worst-of").append(...settings.map((label, setting) => element("option", { value: setting }, label)));
+$("worst-of").value = opening ? columns[opening.b].setting : settings.length - 1;
+for (const select of metricSelects) select.append(...metrics.map((metric, index) => element("option", { value: index }, titleOf(metric))));
+for (const table of document.querySelectorAll("table.sortable")) if (table.tHead) makeSortable(table);
+for (const id of ["scores", "per-picture"]) fillTable($(id), [["model"]], []), makeSortable($(id));
+const known = maps.filter((map) => pictures.some((picture) => map.name in picture.maps));
+$("map").append(...known.map((map) => element("option", { value: map.name }, `Maps: ${map.title}`)));
+$("map").hidden = known.length === 0;
+for (const table of document.querySelectorAll("table.tinted")) tintColumns(table);
+makeTiles();
+makeBeside();
+makeList();
+wire();
+renderPictures();
+render();
+for (const table of document.querySelectorAll("table.sortable")) table.closest(".scroll").after(copyButtons(table));
+if (readAddress()) $("compare").scrollIntoView();
+else if (opening) open();

@@ -1,0 +1,80 @@
+// Two to four columns side by side. They show the same window, so a move in one of them is a move in all.
+
+const SIDES = ["a", "b", "c", "d"];
+
+function makeBeside() {
+  for (const side of SIDES) {
+    const frame = element("div", { class: "frame" }, element("div", { class: "layer" }, element("img", { alt: "", draggable: "false" })));
+    viewer.gestures(frame);
+    $("beside").append(element("figure", { class: side }, frame, element("figcaption", { class: "caption" })));
+  }
+}
+
+function isBeside() {
+  return !$("beside").hidden;
+}
+
+/** The columns that are shown side by side, of A to D those that are there. */
+function besideColumns() {
+  return SIDES.map((side) => [side, chosen[side]]).filter(([, column]) => column !== null && source(column) !== null);
+}
+
+function setBeside(shown) {
+  if (shown) {
+    stopFlicker();
+    setDifference(false);
+  }
+  $("beside").hidden = !shown;
+  $("stage").hidden = shown;
+  $("side-by-side").setAttribute("aria-pressed", shown);
+  root.classList.toggle("beside", shown);
+  renderBeside();
+  if (!shown) viewer.showOn($("stage"));
+  writeAddress();
+}
+
+function toggleBeside() {
+  if (!isBeside() && chosen.c === null && chosen.d === null) Object.assign(chosen, freeColumns());
+  setBeside(!isBeside());
+}
+
+/** What stands beside A and B at first: HR, and of the models that neither of them is the best in the chosen metric. */
+function freeColumns() {
+  const models = [chosen.a, chosen.b].map((column) => columns[column].model);
+  const there = slots.map((slot) => slot[0]).filter((column) => source(column) !== null);
+  const hr = there.find((column) => columns[column].id === "hr" && ![chosen.a, chosen.b].includes(column));
+  const others = there.filter((column) => columns[column].setting !== null && !models.includes(columns[column].model));
+  const worth = (column) => metrics[chosen.metric].direction * Number(valueOf(columns[column], pictures[chosen.picture]));
+  const [best] = others.sort((left, right) => worth(right) - worth(left));
+  return { c: hr ?? null, d: best ?? null };
+}
+
+/** What is chosen as C and D. */
+function renderFurtherSides() {
+  for (const side of ["c", "d"]) {
+    const select = $(`select-${side}`);
+    select.value = chosen[side] ?? "";
+    select.closest(".side").hidden = !isBeside();
+    for (const option of select.options) option.disabled = option.value !== "" && source(Number(option.value)) === null;
+  }
+}
+
+function renderBeside() {
+  renderFurtherSides();
+  if (!isBeside()) return;
+  const shown = new Map(besideColumns());
+  const metric = metrics[chosen.metric];
+  for (const side of SIDES) {
+    const figure = $("beside").querySelector(`.${side}`);
+    figure.hidden = !shown.has(side);
+    if (figure.hidden) continue;
+    const column = shown.get(side);
+    show(figure.querySelector("img"), column);
+    const value = valueOf(columns[column], pictures[chosen.picture]);
+    const badge = element("span", { class: `badge ${side}` }, side.toUpperCase());
+    figure.lastElementChild.replaceChildren(badge, ` ${nameOf(column)}`, value === null ? "" : `, ${metric.title} ${printed(value, metric)}`);
+  }
+  $("beside").style.setProperty("--across", shown.size === 3 ? 3 : 2);
+  const first = $("beside").querySelector("figure:not([hidden]) .frame");
+  if (first && viewer.shown !== first) viewer.showOn(first);
+}
