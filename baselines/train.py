@@ -18,7 +18,6 @@ from srbench.config import load_preset
 from srbench.training.config import TrainingError
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
-from srbench.training.patches import generator_at
 from srbench.types import TrainingRequest
 from srbench.weights.files import WeightsError, load_weights, sha256_file
 from srbench.weights.pretrained import fill
@@ -127,7 +126,7 @@ class Adversaries:
         fake, weights = self.generator(batch.lr), self.settings.losses
         self._fakes[batch.first] = fake.detach()
         pixel = F.l1_loss(fake, batch.hr)
-        real, fake = (_rolled(pictures, batch, weights.shift) for pictures in (batch.hr, fake))
+        real, fake = (batch.rolled(images, weights.shift) for images in (batch.hr, fake))
         seen = self.perceptual(fake, real)
         adversarial = generator_loss(self.critic(real), self.critic(fake))
         total = (
@@ -139,18 +138,6 @@ class Adversaries:
         """Equation 1 of the ESRGAN paper, of the pictures that the generator made before it stepped."""
         self.critic.requires_grad_(True)
         shift = self.settings.losses.shift
-        real, fake = (_rolled(pictures, batch, shift) for pictures in (batch.hr, self._fakes[batch.first]))
+        real, fake = (batch.rolled(images, shift) for images in (batch.hr, self._fakes[batch.first]))
         loss = discriminator_loss(self.critic(real), self.critic(fake))
         return loss, {"critic": loss}
-
-
-def _rolled(pictures: Tensor, batch: Batch, shift: int) -> Tensor:
-    """(b, 3, p, p), every patch rolled both ways by less than ``shift`` pixels: how far depends on its place alone."""
-    if not shift:
-        return pictures
-    rolled = []
-    for at, picture in enumerate(pictures):
-        generator = generator_at(batch.seed, batch.step, batch.first + at, 2)
-        down, right = torch.randint(shift, (2,), generator=generator).tolist()
-        rolled.append(picture.roll((down, right), (1, 2)))
-    return torch.stack(rolled)

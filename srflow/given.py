@@ -92,9 +92,10 @@ class Given:
 
         Raises NumericsError where HR is not finite.
         """
-        return self._checked(lambda given: given._decode(latents), latents=list(latents))
+        return self._checked(lambda given: given.decode_unchecked(latents), latents=list(latents))
 
-    def _decode(self, latents: Sequence[Tensor]) -> Tensor:
+    def decode_unchecked(self, latents: Sequence[Tensor]) -> Tensor:
+        """As ``decode``, but the result may have any numbers."""
         decode = partial(self._model.flow.decode, conditions=self._conditions)
         one = self.frame.lr.shape[0] == 1
         return self.frame.leave(parallel.over_samples(decode, latents, self._pixels) if one else decode(latents))

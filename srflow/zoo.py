@@ -7,7 +7,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from srflow.convert import converted, size_of
+from srbench.weights.pretrained import Family, load_pretrained
+from srflow.config import SRFlowConfig
+from srflow.convert import convert_srflow, converted, size_of
 from srflow.model import SRFlow
 
 
@@ -17,6 +19,15 @@ def load_srflow(scale: int, weights: Path | None = None) -> SRFlow:
     Raises what ``SRFlow.from_pretrained`` raises.
     """
     return SRFlow.from_pretrained(scale, weights)
+
+
+def load_srflow_perceptual(scale: int, weights: Path | None = None) -> SRFlow:
+    """SRFlow after the second stage (``srflow.second_stage``): the packaged one of this scale, or a file's.
+
+    Raises WeightsError where the file is damaged or of another scale, or where none is packaged for the scale.
+    """
+    family = Family("srflow-perceptual", SRFlow, SRFlowConfig, convert_srflow, "srflow")
+    return load_pretrained(family, scale, weights)
 
 
 def load_official(state_dict: Mapping[str, Tensor], *, blocks: tuple[int, ...]) -> SRFlow:

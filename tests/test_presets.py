@@ -14,31 +14,33 @@ from baselines.vgg import LAYERS
 from srbench.config import ConfigError, load_toml, to_toml
 from srbench.training.config import LOWEST_RATE
 from srflow import SRFlow
-from srflow.presets import SRFlowPreset
+from srflow.config import SRFlowConfig
+from srflow.presets import SecondStagePreset, SRFlowPreset
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = {
     ROOT / "srflow" / "presets": SRFlowPreset,
+    ROOT / "srflow" / "presets" / "perceptual": SecondStagePreset,
     ROOT / "baselines" / "presets" / "rrdb": RRDBPreset,
     ROOT / "baselines" / "presets" / "esrgan": ESRGANPreset,
 }
 PRESETS = [(path, kind) for folder, kind in FOLDERS.items() for path in sorted(folder.glob("*.toml"))]
 NAMES = [f"{kind.__name__}-{path.stem}" for path, kind in PRESETS]
 EVERY = pytest.mark.parametrize(("path", "kind"), PRESETS, ids=NAMES)
-SRFLOW, RRDB, ESRGAN = (
+SRFLOW, SECOND, RRDB, ESRGAN = (
     {path.stem: load_toml(path, kind) for path, kind in PRESETS if kind is wanted}
-    for wanted in (SRFlowPreset, RRDBPreset, ESRGANPreset)
+    for wanted in (SRFlowPreset, SecondStagePreset, RRDBPreset, ESRGANPreset)
 )
 
 
 def scale_of(preset):
-    return preset.network.encoder.scale if isinstance(preset, SRFlowPreset) else preset.network.scale
+    return preset.network.encoder.scale if isinstance(preset.network, SRFlowConfig) else preset.network.scale
 
 
 def built(preset):
     """The network without its numbers."""
     with torch.device("meta"):
-        return SRFlow(preset.network) if isinstance(preset, SRFlowPreset) else RRDBNet(preset.network)
+        return SRFlow(preset.network) if isinstance(preset.network, SRFlowConfig) else RRDBNet(preset.network)
 
 
 def size(network):
@@ -101,7 +103,7 @@ def test_patches_fit_the_network(path, kind):
     """LR patches have whole and even sides, the flow's deepest level has whole pixels, the critic's stages halve."""
     preset = load_toml(path, kind)
     assert preset.training.patch % (2 * scale_of(preset)) == 0
-    if kind is SRFlowPreset:
+    if isinstance(preset.network, SRFlowConfig):
         assert preset.training.patch % 2**preset.network.levels == 0
     if kind is ESRGANPreset:
         with torch.device("meta"):
@@ -131,6 +133,12 @@ def test_srflow_networks_run(name):
     assert [own.own.shape[-1] for own in features] == [patch >> level for level in range(1, preset.network.levels + 1)]
     latents = network.flow.latent_shapes(patch, patch)
     assert sum(torch.Size(shape).numel() for shape in latents) == 3 * patch**2
+
+
+@pytest.mark.parametrize("name", SECOND)
+def test_the_second_stage_goes_on_from_the_first_of_the_same_name(name):
+    assert SECOND[name].network == SRFLOW[name].network
+    assert SECOND[name].losses.perceptual_layer in LAYERS[SECOND[name].losses.perceptual_network]
 
 
 @pytest.mark.parametrize("name", SRFLOW)

@@ -28,16 +28,25 @@ class Batch:
     """Number of the first of these patches among all of the step."""
     seed: int
 
-    def uniform(self) -> Tensor:
-        """As large as HR, in [0, 1): what patch j gets depends on seed, step and j alone.
+    def generators(self, purpose: int) -> list[torch.Generator]:
+        """One for each patch: what patch j draws depends on seed, step, j and the purpose alone.
 
-        So the noise is the same on any number of processes, and however a step is taken apart.
+        So all that is random is the same on any number of processes, and however a step is taken apart.
         """
         patches = range(self.first, self.first + len(self.hr))
-        noise = [
-            torch.rand(self.hr.shape[1:], generator=generator_at(self.seed, self.step, patch, 1)) for patch in patches
-        ]
+        return [generator_at(self.seed, self.step, patch, purpose) for patch in patches]
+
+    def uniform(self) -> Tensor:
+        """As large as HR, in [0, 1)."""
+        noise = [torch.rand(self.hr.shape[1:], generator=generator) for generator in self.generators(1)]
         return torch.stack(noise).to(self.hr.device)
+
+    def rolled(self, images: Tensor, shift: int) -> Tensor:
+        """Images (b, 3, p, p), each rolled down and right by less than ``shift`` pixels, its own number each way."""
+        if not shift:
+            return images
+        shifts = [torch.randint(shift, (2,), generator=generator).tolist() for generator in self.generators(2)]
+        return torch.stack([image.roll(shift, (1, 2)) for image, shift in zip(images, shifts, strict=True)])
 
     def parts(self, number: int) -> list[Batch]:
         """Equal parts in order; ``number`` has to divide the length."""

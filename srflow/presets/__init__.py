@@ -24,3 +24,36 @@ class SRFlowPreset:
     """Store no activations: a third of the memory or less, for more time a step."""
     storage: Literal["float16", "float32"] = "float32"
     """Type of the numbers in the weights file."""
+
+
+@dataclass(frozen=True)
+class SecondStageConfig:
+    """The part of a second stage's preset that concerns its three losses."""
+
+    nll_weight: float
+    """Of the negative log-likelihood in bits per dimension."""
+    pixel_weight: float
+    """Of the absolute error of the image at temperature 0."""
+    perceptual_weight: float
+    """Of the difference of features of a sample and of HR."""
+    temperature: float
+    """Of that sample."""
+    perceptual_network: Literal["vgg16", "vgg19"]
+    perceptual_layer: str
+    """One of its convolutions, compared before its ReLU."""
+    perceptual_precision: Literal["float32", "bfloat16"]
+    """Of its convolutions. bfloat16 takes 0.76 of a step's time on processors that have it (AVX-512 BF16)."""
+    shift: int
+    """The perceptual network sees sample and HR rolled by 0 to ``shift`` - 1 pixels each way, so that nothing can hide
+    on the grid of its strides."""
+
+
+@dataclass(frozen=True)
+class SecondStagePreset:
+    """A network trained by likelihood, and how it is trained on."""
+
+    network: SRFlowConfig
+    losses: SecondStageConfig
+    training: TrainingConfig
+    storage: Literal["float16", "float32"] = "float32"
+    """Type of the numbers in the weights file."""

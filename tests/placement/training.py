@@ -14,6 +14,7 @@ from srbench.training.breakdown import Breakdowns
 from srbench.training.loop import Training
 from srbench.training.validation import Validation
 from srbench.types import ImagePair, TrainingRequest, WeightsInfo
+from srflow import SRFlow
 
 TRAINING = """
 [training]
@@ -45,11 +46,23 @@ discriminator_width = 2
 discriminator_rate = 0.5
 shift = 4
 """
+SECOND = """
+[losses]
+nll_weight = 0.2
+pixel_weight = 2.0
+perceptual_weight = 0.1
+temperature = 0.8
+perceptual_network = "vgg16"
+perceptual_layer = "conv1_1"
+perceptual_precision = "float32"
+shift = 4
+"""
 PRESETS = {
     "rrdb": ("rrdb", f"[network]\nscale = 4\n{SIZE}"),
     "esrgan": ("esrgan", f"[network]\nscale = 4\n{SIZE}{LOSSES}"),
     "srflow": ("srflow", f"frozen = 0\n{FLOW}"),
     "srflow, reversible": ("srflow", f"frozen = 0\nreversible = true\n{FLOW}"),
+    "srflow, second stage": ("srflow-perceptual", FLOW + SECOND),
 }
 """Trainers and their presets, but for TRAINING. No RRDB weights of a scale of 2 are there to start from."""
 
@@ -83,6 +96,13 @@ def fit(self, learners, start="", before_step=lambda step: None):
     return learners, average.network
 
 
+def first_stage(config, path):
+    """The SRFlow network that the second stage goes on from."""
+    network = SRFlow(config)
+    network.weights = WeightsInfo("", "", "", 0, {})
+    return network
+
+
 def start(scale, weights):
     """The RRDB network that ESRGAN goes on from."""
     network = RRDBNet(RRDBConfig(scale, 8, 4, 1))
@@ -97,7 +117,9 @@ def test_training(name, gpu, backward, tmp_path, monkeypatch):
         monkeypatch.setattr(Training, method, replaced)
     monkeypatch.setattr("baselines.train.load_rrdb", start)
     vgg = {"conv1_1.weight": torch.rand(8, 3, 3, 3), "conv1_1.bias": torch.zeros(8)}
-    monkeypatch.setattr("baselines.train.load_vgg", lambda network: vgg)
+    monkeypatch.setattr("srflow.second_stage.trained", first_stage)
+    for module in ("baselines.train", "srflow.second_stage"):
+        monkeypatch.setattr(f"{module}.load_vgg", lambda network: vgg)
     trainer, preset = PRESETS[name]
     path = tmp_path / "preset.toml"
     path.write_text(preset + TRAINING)

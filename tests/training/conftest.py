@@ -13,6 +13,7 @@ import torch
 from accelerate.state import AcceleratorState, PartialState
 
 import baselines.train
+import srflow.second_stage
 import srflow.train
 from srbench.images import write_png
 from srbench.registry import load_metric
@@ -42,15 +43,22 @@ PRESETS = {
     "rrdb": f"[network]\n{ENCODER}{TRAINING.format(average=0.9)}",
     "srflow": f"[network]\nstacked = [0]\nsteps = 1\nwidth = 8\n[network.encoder]\n{ENCODER}"
     f"{TRAINING.format(average=0.0)}",
+    "srflow-perceptual": f"[network]\nstacked = [0]\nsteps = 1\nwidth = 8\n[network.encoder]\n{ENCODER}[losses]\n"
+    "nll_weight = 0.2\npixel_weight = 2.0\nperceptual_weight = 0.5\ntemperature = 0.8\n"
+    'perceptual_network = "vgg16"\nperceptual_layer = "conv1_1"\nperceptual_precision = "float32"\nshift = 4\n'
+    f"{TRAINING.format(average=0.0)}",
     "esrgan": f"[network]\n{ENCODER}[losses]\npixel_weight = 1.0\nperceptual_weight = 1.0\nadversarial_weight = 0.1\n"
     'perceptual_network = "vgg16"\nperceptual_layer = "conv1_1"\ndiscriminator_width = 2\ndiscriminator_rate = 0.5\n'
     "shift = 4\n"
     f"{TRAINING.format(average=0.5)}",
 }
+FIRST = {"esrgan": "start", "srflow": "start", "srflow-perceptual": "first-stage"}
+"""The training that the others start from."""
 TRAINERS = {
     "rrdb": baselines.train.train_rrdb,
     "esrgan": baselines.train.train_esrgan,
     "srflow": srflow.train.train_srflow,
+    "srflow-perceptual": srflow.second_stage.train_srflow_perceptual,
 }
 
 
@@ -81,7 +89,7 @@ class Trainings:
             "data": (self.path / "data",),
             "out": self.path / out,
             "changes": changes,
-            "start": None if model == "rrdb" else self.path / "start" / "weights.safetensors",
+            "start": self.path / first / "weights.safetensors" if (first := FIRST.get(model)) else None,
             "metrics": self.metrics,
         }
         return TrainingRequest(**fields | others)
@@ -171,9 +179,11 @@ def trainings(tmp_path_factory, own_cache):
         (path / f"{name}.toml").write_text(text)
     trainings = Trainings(path)
     trainings.train("rrdb", "start", "training.steps=60")
+    trainings.train("srflow", "first-stage", "training.steps=40")
     return trainings
 
 
 @pytest.fixture(autouse=True)
 def vgg(monkeypatch):
-    monkeypatch.setattr("baselines.train.load_vgg", small_vgg)
+    for trainer in ("baselines.train", "srflow.second_stage"):
+        monkeypatch.setattr(f"{trainer}.load_vgg", small_vgg)

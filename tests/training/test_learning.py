@@ -12,7 +12,7 @@ from srbench.training.folder import TrainingFolder
 from srbench.training.journal import Journal
 from srbench.weights.files import WeightsError, load_weights, sha256_file
 from srflow.presets import SRFlowPreset
-from srflow.zoo import load_srflow
+from srflow.zoo import load_srflow, load_srflow_perceptual
 
 MODELS = ("rrdb", "esrgan", "srflow")
 
@@ -59,6 +59,39 @@ def test_srflow_learns_and_samples(trainings):
     lr = torch.rand(3, 5, 6)
     assert model.sample(lr, 2, temperature=0.8, generator=torch.Generator().manual_seed(0)).isfinite().all()
     assert load_toml(trainings.path / "srflow" / "preset.toml", SRFlowPreset).training.steps == 60
+
+
+def test_srflow_is_trained_on_from_its_own_weights(trainings):
+    """The first loss of one is near the last of the other, and the encoder learns from the first step."""
+    first_stage = trainings.path / "first-stage" / "weights.safetensors"
+    path = trainings.train("srflow", "on", "training.steps=4", "training.learning_rate=1e-5", start=first_stage)
+    before, after = (trainings.losses(out, "bits_per_dim") for out in ("first-stage", "on"))
+    assert abs(after[0] - before[-1]) < abs(after[0] - before[0])
+    start, weights = load_weights(first_stage)[0], load_weights(path)[0]
+    assert all(not torch.equal(start[name], value) for name, value in weights.items())
+    assert load_weights(path)[1]["start"] == sha256_file(first_stage)
+
+
+def test_the_second_stage_brings_samples_nearer(trainings):
+    path = trainings.train("srflow-perceptual", "second", "training.steps=60")
+    assert trainings.losses("second")[0].keys() == {
+        "step", "bits_per_dim", "l1", "perceptual", "gradient", "learning_rate",
+    }  # fmt: skip
+    for name in ("l1", "perceptual"):
+        values = trainings.losses("second", name)
+        assert sum(values[-10:]) < 0.9 * sum(values[:10])
+    model = load_srflow_perceptual(4, path)
+    lr = torch.rand(3, 5, 6)
+    assert model.sample(lr, 2, temperature=0.8, generator=torch.Generator().manual_seed(0)).isfinite().all()
+    with pytest.raises(WeightsError, match="weights of the model srflow-perceptual, not of srflow"):
+        load_srflow(4, path)
+
+
+def test_the_second_stage_goes_on_from_srflow_of_its_size(trainings):
+    with pytest.raises(WeightsError, match="weights of the model rrdb, not of srflow"):
+        trainings.train("srflow-perceptual", "no", start=trainings.path / "start" / "weights.safetensors")
+    with pytest.raises(TrainingError, match=r"width=6.*width=8.*--start"):
+        trainings.train("srflow-perceptual", "no", "network.width=6")
 
 
 @pytest.mark.parametrize(("frozen", "moves"), [("1.0", False), ("0.5", True)])

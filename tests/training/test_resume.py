@@ -18,7 +18,9 @@ def same_files(trainings, one, other):
     ]
 
 
-@pytest.mark.parametrize(("model", "ranks"), [("rrdb", 1), ("esrgan", 1), ("srflow", 1), ("srflow", 2)])
+@pytest.mark.parametrize(
+    ("model", "ranks"), [("rrdb", 1), ("esrgan", 1), ("srflow", 1), ("srflow", 2), ("srflow-perceptual", 1)]
+)
 def test_a_killed_training_resumes_exactly(trainings, model, ranks):
     """SIGKILL at a random step, then the same again: every file has the bytes of the uninterrupted training."""
     whole, killed = f"{model}-{ranks}-whole", f"{model}-{ranks}-killed"

@@ -1,0 +1,82 @@
+"""Train SRFlow on after its likelihood: a second stage that looks at samples with a perceptual network.
+
+The likelihood asks that no HR image is unlikely; it does not ask that every sample looks like one. Losses on samples do
+(HCFlow++: Liang et al., ICCV 2021, section 3.4; FxSR: Park et al., 2022). The result is a model of its own,
+``srflow-perceptual``: ``srflow`` stays what its paper says, one loss.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import nullcontext
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from baselines.vgg import PerceptualLoss
+from baselines.vgg_weights import load_vgg
+from srbench.config import load_preset
+from srbench.training.config import TrainingError
+from srbench.training.learner import Batch, Learner, adam, channels_last
+from srbench.training.loop import Training
+from srbench.types import TrainingRequest
+from srflow.given import Given, bits_per_dimension, log_density
+from srflow.model import SRFlow
+from srflow.presets import SecondStagePreset
+from srflow.train import LEVELS, noisy, trained
+
+
+def train_srflow_perceptual(request: TrainingRequest) -> Path:
+    """Train SRFlow weights on by likelihood, L1 and perceptual loss; returns the weights file.
+
+    ``start`` is an SRFlow weights file of the preset's size; without it the packaged one of the scale is taken.
+    Raises PresetError, TrainingError, WeightsError.
+    """
+    folder = files("srflow") / "presets" / "perceptual"
+    settings = load_preset(folder, request.preset, SecondStagePreset, request.changes)
+    training = Training("srflow-perceptual", settings.network.encoder.scale, settings, request)
+    network = trained(settings.network, request.start).train().to(training.device)
+    losses = Losses(network, settings, training.device)
+    learner = Learner("network", network, adam([network.parameters()], settings.training), losses)
+    return training.fit([learner], network.weights.sha256)
+
+
+class Losses:
+    """What the second stage minimises, of one batch: three losses that share the work on LR."""
+
+    def __init__(self, network: SRFlow, settings: SecondStagePreset, device: torch.device) -> None:
+        self.network, self.weights = network, settings.losses
+        name, layer = self.weights.perceptual_network, self.weights.perceptual_layer
+        try:
+            perceptual = PerceptualLoss(load_vgg(name), name, layer)
+        except ValueError as error:
+            raise TrainingError(f"losses.{error}; correct the preset") from None
+        self.perceptual = channels_last(perceptual).to(device)
+
+    def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted sum, and its parts: bits per dimension as in the first stage, L1, perceptual."""
+        given, weights = self.network.given(batch.lr), self.weights
+        hr = noisy(batch)
+        nll = bits_per_dimension(log_density(*given.encode_unchecked(hr)), hr).mean()
+        latents = _latents(given, batch, weights.temperature)
+        pixel = F.l1_loss(_image(given, [torch.zeros_like(z) for z in latents]), batch.hr)
+        sample, real = (batch.rolled(images, weights.shift) for images in (_image(given, latents), batch.hr))
+        half = weights.perceptual_precision == "bfloat16"
+        with torch.autocast(sample.device.type, torch.bfloat16) if half else nullcontext():
+            seen = self.perceptual(sample, real)
+        total = weights.nll_weight * nll + weights.pixel_weight * pixel + weights.perceptual_weight * seen
+        return total, {"bits_per_dim": nll + math.log2(LEVELS), "l1": pixel, "perceptual": seen}
+
+
+def _latents(given: Given, batch: Batch, temperature: float) -> list[Tensor]:
+    """One sample for each LR image, which hangs on its patch alone."""
+    drawn = [given.latents(1, temperature, generator) for generator in batch.generators(3)]
+    return [torch.cat(latents) for latents in zip(*drawn, strict=True)]
+
+
+def _image(given: Given, latents: list[Tensor]) -> Tensor:
+    """As a sample is made, with gradients."""
+    return given.project(given.decode_unchecked(latents))
