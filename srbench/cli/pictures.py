@@ -168,5 +168,6 @@ def _opened(model: str, scale: int, device: str) -> Editor:
 
 def _tell(made: Edited) -> None:
     from srbench.console import show
+    from srbench.editing.measures import fit_to_lr
 
-    show(f"{made.file}  LR-PSNR {made.lr_psnr:.2f} dB{f'  ({made.remark})' if made.remark else ''}")
+    show(f"{made.file}  {fit_to_lr(made.lr_psnr)}{f'  ({made.remark})' if made.remark else ''}")

@@ -5,6 +5,8 @@ The picture is HR; the LR picture that every edit has to keep is made from it as
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from srbench.images import quantize_floor, read_image, write_png
 from srbench.inference import Draw, choose_device, upscale
 from srbench.metrics import lr_psnr as measured_lr_psnr
 from srbench.models import load_model
+from srbench.reporting.strips import difference_window
 from srbench.types import Box, EditableSRModel, ImagePair, SRBenchError
 
 
@@ -94,9 +97,9 @@ def transfer_style(editor: Editor, image: Path, source: Box, target: Box, temper
     fit = lr_psnr(after, pair)
     panels = [
         FigurePanel("before", f"texture from {boxes[SOURCE]}", pair.hr, boxes),
-        FigurePanel("after", f"to {boxes[TARGET]}, LR-PSNR {fit:.1f} dB", after, {TARGET: boxes[TARGET]}),
+        FigurePanel("after", f"to {boxes[TARGET]}, LR-PSNR ↑ {fit:.1f} dB", after, boxes),
     ]
-    file = _write(out / f"{image.stem}_style.png", after, panels)
+    file = _write(out / f"{image.stem}_style.png", after, panels, boxes[TARGET])
     return Edited(file, fit, f"from {boxes[SOURCE]} to {boxes[TARGET]}")
 
 
@@ -118,12 +121,15 @@ def transfer_content(
     kept = kept_detail(after, pasted, mask, editor.scale)
     frame = {TARGET: _bounds(mask)}
     panels = [FigurePanel("target", "", pair.hr, frame)] + [
-        FigurePanel(title, f"LR-PSNR {fit:.1f} dB, seam {seam:.0f}", picture, frame)
+        FigurePanel(title, f"LR-PSNR ↑ {fit:.1f} dB, seam ↓ {math.sqrt(seam):.0f} grey levels", picture, frame)
         for title, picture, fit, seam in zip(("pasted", "harmonised"), (pasted, after), fits, seams, strict=True)
     ]
-    file = _write(out / f"{target.stem}_content.png", after, panels)
-    naive = f"pasted naively {fits[0]:.2f} dB; seam energy {seams[1]:.0f}, naively {seams[0]:.0f}"
-    return Edited(file, fits[1], f"{naive}; kept detail {kept:.2f}")
+    file = _write(out / f"{target.stem}_content.png", after, panels, frame[TARGET])
+    steps = [math.sqrt(seam) for seam in seams]
+    naive = (
+        f"pasted naively {fits[0]:.2f} dB; step across the border {steps[1]:.1f} grey levels, naively {steps[0]:.1f}"
+    )
+    return Edited(file, fits[1], f"{naive}, lower is better; kept detail {kept:.2f} of 1")
 
 
 def compare_temperatures(
@@ -138,8 +144,9 @@ def compare_temperatures(
         file = out / f"{image.stem}_t{temperature:g}.png"
         write_png(file, quantize_floor(picture))
         made.append(Edited(file, fit))
-        panels.append(FigurePanel(f"temperature {temperature:g}", f"LR-PSNR {fit:.1f} dB", picture))
-    write_figure(out / f"{image.stem}_temperatures_figure.png", panels)
+        panels.append(FigurePanel(f"temperature {temperature:g}", f"LR-PSNR ↑ {fit:.1f} dB", picture))
+    zoomed = _most_different([panel.picture for panel in panels[1:]], editor.scale)
+    write_figure(out / f"{image.stem}_temperatures_figure.png", panels, zoomed)
     return made
 
 
@@ -151,15 +158,22 @@ def restore_picture(editor: Editor, image: Path, temperature: float, seed: int, 
     panels = [
         FigurePanel("given", "", pair.hr),
         FigurePanel("sample", "of its LR alone", editor.sample(pair, temperature, 1, seed)[0]),
-        FigurePanel("restored", f"LR-PSNR {fit:.1f} dB", after),
+        FigurePanel("restored", f"LR-PSNR ↑ {fit:.1f} dB", after),
     ]
-    return Edited(_write(out / f"{image.stem}_restored.png", after, panels), fit)
+    zoomed = _most_different([pair.hr, after], editor.scale)
+    return Edited(_write(out / f"{image.stem}_restored.png", after, panels, zoomed), fit)
 
 
-def _write(file: Path, picture: Tensor, panels: list[FigurePanel]) -> Path:
+def _write(file: Path, picture: Tensor, panels: list[FigurePanel], zoomed: Box) -> Path:
     write_png(file, quantize_floor(picture))
-    write_figure(file.with_name(f"{file.stem}_figure.png"), panels)
+    write_figure(file.with_name(f"{file.stem}_figure.png"), panels, zoomed)
     return file
+
+
+def _most_different(pictures: Sequence[Tensor], scale: int) -> Box:
+    """The window in which images (3, H, W) differ most; of one, its upper left corner."""
+    window = difference_window([quantize_floor(picture).permute(1, 2, 0).numpy() for picture in pictures], scale)
+    return Box(window.left, window.top, window.side, window.side)
 
 
 def box_mask(box: Box, pair: ImagePair) -> Tensor:

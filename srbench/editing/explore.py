@@ -22,6 +22,7 @@ from torch import Tensor
 from srbench.config import structure
 from srbench.datasets import pair_of_hr
 from srbench.editing.edit import Editor, lr_psnr
+from srbench.editing.measures import fit_to_lr
 from srbench.images import encode_png, quantize_floor, read_recipe, write_whole
 from srbench.reporting.maps import DEVIATION, coloured, deviation_map
 from srbench.resize import upscale
@@ -129,7 +130,7 @@ class Explorer:
                 picture = self.editor.sample(pair, wish.temperature, 1, wish.seed)[0]
         aligned = tuple(astuple(self.editor.aligned(box, pair)) for box in boxes)
         png = encode_png(quantize_floor(picture), recipe)
-        return Made(png, f"LR-PSNR {lr_psnr(picture, pair):.1f} dB", aligned, recipe)
+        return Made(png, fit_to_lr(lr_psnr(picture, pair)), aligned, recipe)
 
     def save(self, asked: Mapping[str, Any]) -> Path:
         """Make it again, which gives the same, and write it into the folder of the page.

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from srbench.editing.explore import MOST_BYTES, ExploreError, Explorer, Opened
-from srbench.reporting.view import HOST, serve
+from srbench.reporting.view import HOST, LocalServer, serve
 from srbench.types import SRBenchError
 
 _FILES = {
@@ -53,7 +53,7 @@ def open_explorer(explorer: Explorer, image: Path | None, port: int) -> Threadin
         first = explorer.open(image.name, content)
     handler = type("Handler", (_Handler,), {"explorer": explorer, "first": first})
     try:
-        return ThreadingHTTPServer((HOST, port), handler)
+        return LocalServer((HOST, port), handler)
     except OSError as error:
         raise ExploreError(f"port {port} cannot be used ({error.strerror}); choose another --port, or none") from None
 
@@ -127,6 +127,8 @@ class _Handler(BaseHTTPRequestHandler):
             action()
         except SRBenchError as error:
             self._send_json(HTTPStatus.BAD_REQUEST, {"error": str(error)})
+        except ConnectionError:  # the tab was closed
+            raise
         except OSError as error:  # a folder that cannot be written
             self._send_json(HTTPStatus.BAD_REQUEST, {"error": f"{error.filename}: {error.strerror}"})
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from srbench.images import quantize_floor, write_whole
 from srbench.types import Box
 
-SOURCE, TARGET = (40, 130, 255), (255, 60, 40)
-"""Colours of boxes: where something comes from, where it goes."""
+SOURCE, TARGET, ZOOMED = (40, 130, 255), (255, 60, 40), (255, 200, 0)
+"""Colours of boxes: where something comes from, where it goes, what is zoomed beneath."""
 
 _SIDE = 320
 _COLUMNS = 4
@@ -33,12 +33,12 @@ class FigurePanel:
     """By colour."""
 
 
-def write_figure(path: Path, panels: list[FigurePanel]) -> None:
-    """Write the panels as one PNG, whole, in rows of up to four.
+def write_figure(path: Path, panels: list[FigurePanel], zoomed: Box | None = None) -> None:
+    """Write the panels as one PNG, whole, in rows of up to four; beneath each image the same box of it, zoomed.
 
-    A picture below 320 pixels is enlarged by a whole number and keeps its pixels, one above 640 is shrunk.
+    An image below 320 pixels is enlarged by a whole number and keeps its pixels, one above 640 is shrunk.
     """
-    tiles = [_tile(panel) for panel in panels]
+    tiles = [_tile(panel, zoomed) for panel in panels]
     columns = min(len(tiles), _COLUMNS)
     width, height = (max(side) + _GAP for side in zip(*(tile.size for tile in tiles), strict=True))
     rows = -(-len(tiles) // columns)
@@ -51,20 +51,34 @@ def write_figure(path: Path, panels: list[FigurePanel]) -> None:
     write_whole(path, buffer.getvalue())
 
 
-def _tile(panel: FigurePanel) -> Image.Image:
+def _tile(panel: FigurePanel, zoomed: Box | None) -> Image.Image:
     array = quantize_floor(panel.picture).permute(1, 2, 0).cpu().numpy()
-    picture, factor = _fitted(Image.fromarray(array))
-    tile = Image.new("RGB", (picture.width, _LABEL + picture.height), "white")
+    whole = Image.fromarray(array)
+    picture, factor = _fitted(whole)
+    detail = None if zoomed is None else _detail(whole, zoomed, picture.width)
+    height = _LABEL + picture.height + (0 if detail is None else _GAP // 2 + detail.height)
+    tile = Image.new("RGB", (picture.width, height), "white")
     draw = ImageDraw.Draw(tile)
     draw.text((0, 0), panel.title, fill=_INK, font=ImageFont.load_default(18))
     draw.text((0, 24), panel.note, fill=_GREY, font=ImageFont.load_default(13))
     tile.paste(picture, (0, _LABEL))
-    for colour, box in panel.boxes.items():
+    boxes = panel.boxes if zoomed is None or zoomed in panel.boxes.values() else panel.boxes | {ZOOMED: zoomed}
+    for colour, box in boxes.items():
         left, top = round(box.x * factor), round(box.y * factor)
         right, bottom = (min(left + round(box.width * factor), picture.width),
                          min(top + round(box.height * factor), picture.height))  # fmt: skip
         draw.rectangle((left, _LABEL + top, right - 1, _LABEL + bottom - 1), outline=colour, width=2)
+    if detail is not None:
+        tile.paste(detail, ((picture.width - detail.width) // 2, height - detail.height))
     return tile
+
+
+def _detail(whole: Image.Image, box: Box, width: int) -> Image.Image:
+    """A box of an image, enlarged by a whole number as far as it fits the width and half as much again in height."""
+    part = whole.crop((box.x, box.y, min(box.x + box.width, whole.width), min(box.y + box.height, whole.height)))
+    factor = max(1, min(width // part.width, width * 3 // 2 // part.height))
+    part = part.resize((part.width * factor, part.height * factor), Image.Resampling.NEAREST)
+    return part.crop((0, 0, min(part.width, width), part.height))
 
 
 def _fitted(picture: Image.Image) -> tuple[Image.Image, float]:

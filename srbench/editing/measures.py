@@ -11,6 +11,9 @@ from srbench.images import luma, quantize_floor
 from srbench.resize import downscale, upscale
 from srbench.types import Box
 
+LR_FIT_LIMIT = 51
+"""LR-PSNR in dB of an image that fits LR perfectly, once it is 8-bit: rounding down takes half a grey level of it on
+average, so that half of the LR pixels come out one level lower, 10 log10(255^2 / 0.5) = 51.1."""
 _BANDS = 6
 _DARK = 1e-3
 """Squared grey levels added to every band's power, so that a flat region has a finite logarithm."""
@@ -19,6 +22,11 @@ _DARK = 1e-3
 def cut(picture: Tensor, box: Box) -> Tensor:
     """The part of (..., H, W) in a box; what lies beyond the picture is not there."""
     return picture[..., box.y : box.y + box.height, box.x : box.x + box.width]
+
+
+def fit_to_lr(psnr: float) -> str:
+    """LR-PSNR for a reader: ``LR-PSNR 50.92 dB (fit to LR, higher is better, 8 bits allow about 51)``."""
+    return f"LR-PSNR {psnr:.2f} dB (fit to LR, higher is better, 8 bits allow about {LR_FIT_LIMIT})"
 
 
 def texture_distance(these: Tensor, those: Tensor, scale: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import webbrowser
 from functools import partial
 from http import HTTPStatus
@@ -49,10 +50,19 @@ def serve(server: ThreadingHTTPServer, message: str, opened: str | None) -> None
         show("")
 
 
+class LocalServer(ThreadingHTTPServer):
+    """A server for this machine. A reader who leaves before an answer is sent is no error."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - of the base class
+        """Tell of what went wrong, but not of a closed tab."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 def open_server(run: Path, port: int) -> ThreadingHTTPServer:
     """A server of the files of a folder, for this machine only. Raises ViewError where the port is taken."""
     try:
-        return ThreadingHTTPServer((HOST, port), partial(_ReadOnly, directory=str(run.resolve())))
+        return LocalServer((HOST, port), partial(_ReadOnly, directory=str(run.resolve())))
     except OSError as error:
         raise ViewError(f"port {port} cannot be used ({error.strerror}); choose another --port, or none") from None
 

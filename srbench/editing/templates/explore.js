@@ -31,13 +31,24 @@ async function open(file) {
 
 function show(opened) {
   state.picture = opened;
-  state.wish = state.made = null;
   tell("");
   clear();
+  clearResult();
   element("work").hidden = false;
   element("about").textContent = `${opened.name}, ${opened.width} × ${opened.height}; the model is shown ${opened.width / state.scale} × ${opened.height / state.scale}`;
   original("hr");
   sample();
+}
+
+// Of another image nothing may be left beside the new one.
+function clearResult() {
+  state.wish = state.made = null;
+  element("result").removeAttribute("src");
+  element("result").hidden = true;
+  element("title").textContent = titles.sample;
+  element("caption").textContent = element("saved").textContent = "";
+  for (const id of ["pin", "save"]) element(id).disabled = true;
+  for (const name of ["source", "target"]) element(`result-${name}`).hidden = true;
 }
 
 function original(kind) {
@@ -59,6 +70,7 @@ async function make(wish) {
   }
   underWay = true;
   document.body.classList.add("waiting");
+  const stopCounting = countSeconds(wish);
   try {
     const answer = await ask("make", JSON.stringify(wish), "make");
     if (wish.picture === state.picture.id) display(wish, JSON.parse(decodeURIComponent(answer.headers.get("X-Made"))), await answer.blob());
@@ -66,12 +78,30 @@ async function make(wish) {
     tell(error.message);
   }
   underWay = false;
+  stopCounting();
   document.body.classList.remove("waiting");
   if (waiting) {
     const next = waiting;
     waiting = null;
     make(next);
   }
+}
+
+const doing = { sample: "sampling", style: "moving texture", spread: "sampling" };
+
+// Says what is under way, and for how many seconds. Returns what ends it.
+function countSeconds(wish) {
+  const started = performance.now();
+  const say = () => {
+    const seconds = Math.floor((performance.now() - started) / 1000);
+    element("progress").textContent = `${doing[wish.kind]}...${seconds ? ` ${seconds} s` : ""}`;
+  };
+  const timer = setInterval(say, 250);
+  say();
+  return () => {
+    clearInterval(timer);
+    element("progress").textContent = "";
+  };
 }
 
 const titles = { sample: "Sample", style: "Texture moved", spread: "Where samples differ" };
@@ -89,8 +119,14 @@ function display(wish, facts, blob) {
   element("title").textContent = titles[wish.kind];
   element("caption").textContent = state.made.caption;
   element("result").src = url;
+  element("result").hidden = false;
   element("saved").textContent = "";
-  if (wish.kind === "style") ["source", "target"].forEach((name, place) => setBox(name, facts.boxes[place]));
+  for (const id of ["pin", "save"]) element(id).disabled = false;
+  ["source", "target"].forEach((name, place) => {
+    const box = wish.kind === "style" ? facts.boxes[place] : null;
+    if (box) setBox(name, box);
+    frameAt(element(`result-${name}`), box);
+  });
 }
 
 function common(kind, temperature) {
@@ -130,7 +166,10 @@ const fields = { source: "from", target: "to" };
 function setBox(name, box) {
   state.boxes[name] = box;
   element(fields[name]).value = box ? box.join(",") : "";
-  const frame = element(name);
+  frameAt(element(name), box);
+}
+
+function frameAt(frame, box) {
   frame.hidden = !box;
   if (!box) return;
   const [x, y, width, height] = box;

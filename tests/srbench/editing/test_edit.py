@@ -1,16 +1,19 @@
 """Edits from the command line, by the packaged SRFlow: what is written, what is measured, what is refused."""
 
+import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from srbench.consistent import make_consistent
 from srbench.datasets import packaged_photos, pair_of_hr
 from srbench.editing.edit import Editor, lr_psnr
-from srbench.editing.figures import SOURCE, TARGET
-from srbench.editing.measures import cut
+from srbench.editing.figures import SOURCE, TARGET, ZOOMED, FigurePanel, write_figure
+from srbench.editing.measures import LR_FIT_LIMIT, cut, fit_to_lr
 from srbench.images import quantize_floor, quantize_round, read_image, write_png
 from srbench.types import Box
 
@@ -78,10 +81,11 @@ def test_content_transfer_lowers_seams_and_raises_lr_psnr(command, chameleon, tm
         found = edit(command, "content-transfer", chameleon, tmp_path / source, box="40,30,64,64")
         assert found.code == 0, found.err
         fit = told(found.out)[1]
-        numbers = re.search(r"naively (\S+) dB; seam energy (\d+), naively (\d+); kept detail (\S+)\)", found.out)
+        words = r"naively (\S+) dB; step across the border (\S+) grey levels, naively (\S+), lower is better; kept"
+        numbers = re.search(words + r" detail (\S+) of 1\)", found.out)
         naive_fit, seam, naive_seam, kept = map(float, numbers.groups())
         assert fit > naive_fit + 10
-        assert seam < naive_seam / 3
+        assert seam < naive_seam / 1.7
         assert 0.1 < kept < 1
         assert Path("out/chameleon_content_figure.png").is_file()
         outputs.append(Path("out/chameleon_content.png").read_bytes())
@@ -110,6 +114,29 @@ def test_restoring_takes_noise_out(command, chameleon, editor, tmp_path):
     again = edit(command, "restore", tmp_path / "noisy.png", seed=4, out="again")
     assert again.code == 0
     assert not torch.equal(read_image(told(again.out)[0]), restored)
+
+
+def test_a_perfect_fit_has_about_the_lr_psnr_that_is_named_as_the_limit():
+    assert 10 * math.log10(255**2 / 0.5) == pytest.approx(LR_FIT_LIMIT, abs=0.2)
+    for name in ("chameleon", "dog", "books"):
+        pair = packaged_photos(8).read(name)
+        assert lr_psnr(make_consistent(pair.hr, pair.lr, 8), pair) == pytest.approx(LR_FIT_LIMIT, abs=1.5)
+    assert fit_to_lr(50.918) == "LR-PSNR 50.92 dB (fit to LR, higher is better, 8 bits allow about 51)"
+
+
+def test_figures_have_a_row_that_is_zoomed(tmp_path):
+    images = [torch.rand((3, 160, 240), generator=torch.Generator().manual_seed(seed)) for seed in range(2)]
+    panels = [FigurePanel(f"image {k}", "", image, {TARGET: Box(0, 0, 8, 8)}) for k, image in enumerate(images)]
+    write_figure(tmp_path / "figure.png", panels, Box(80, 40, 64, 48))
+    sheet = torch.from_numpy(np.array(Image.open(tmp_path / "figure.png").convert("RGB"))).permute(2, 0, 1)
+    width, height, factor = 480, 320, 480 // 64
+    for place, image in enumerate(images):
+        left = 12 + place * (width + 12) + (width - 64 * factor) // 2
+        top = 12 + 44 + height + 6
+        wanted = quantize_floor(image)[:, 40:88, 80:144].repeat_interleave(factor, 1).repeat_interleave(factor, 2)
+        assert torch.equal(sheet[:, top : top + 48 * factor, left : left + 64 * factor], wanted)
+    colours = {colour for _, colour in Image.open(tmp_path / "figure.png").convert("RGB").getcolors(maxcolors=1 << 24)}
+    assert {TARGET, ZOOMED} <= colours
 
 
 def test_temperatures_from_one_seed_are_those_of_upscale(command, chameleon):
