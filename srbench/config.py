@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import cattrs
 from cattrs.v import transform_error
 
-from srbench.names import unknown
+from srbench.names import no_file, unknown
 from srbench.types import SRBenchError
 
 T = TypeVar("T")
@@ -99,10 +99,12 @@ def structure(table: Mapping[str, Any], cls: type[T], source: str) -> T:
 
 def _read_toml(path: Path | Traversable) -> dict[str, Any]:
     try:
+        if isinstance(path, Path) and (kind := no_file(path)):
+            raise ConfigError(f"{path}: {kind}, not a file; name a TOML file")
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: not TOML ({error}); correct the file") from None
 
 
@@ -129,7 +131,7 @@ def _typed(text: str, change: str) -> Any:  # noqa: ANN401 - any value of TOML
         return text
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         raise ConfigError(f"{change!r}: {text!r} is no value of TOML; write 3, 1e-4, true, [1, 2] or a word") from None
 
 

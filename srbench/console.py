@@ -17,20 +17,22 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from srbench.names import printable
+
 _STDERR = Console(stderr=True)
 _STDOUT = Console()
 _NO_LIMIT = 10_000
 
 
 def say(text: str) -> None:
-    """One line on stderr, above a progress bar that may be there; never wrapped."""
-    _STDERR.print(text, soft_wrap=True, markup=False, highlight=False)
+    """One line on stderr, above a progress bar that may be there; never wrapped, and nothing in it is a command."""
+    _STDERR.print(printable(text), soft_wrap=True, markup=False, highlight=False)
 
 
 def show(result: str | Table) -> None:
     """A line or a table on stdout. Into a pipe or a file a table is as wide as it needs to be."""
     if isinstance(result, str):
-        _STDOUT.print(result, soft_wrap=True, markup=False, highlight=False)
+        _STDOUT.print(printable(result, but="\n"), soft_wrap=True, markup=False, highlight=False)
     elif _STDOUT.is_terminal:
         _STDOUT.print(result)
     else:

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from srbench.folders import pictures_in
-from srbench.images import crop_centre, crop_to_multiple, quantize_round, read_image
+from srbench.images import crop_centre, crop_to_multiple, read_uint8
 from srbench.resize import downscale_uint8
 from srbench.types import Dataset, ImagePair, SRBenchError
 
@@ -85,7 +85,7 @@ class PairedFolders:
 
     def read(self, name: str) -> ImagePair:
         """Raises ImageError for a damaged file, DatasetError for sizes that do not fit."""
-        hr, lr = (quantize_round(read_image(files[name])) for files in (self.hr, self.lr))
+        hr, lr = (read_uint8(files[name]) for files in (self.hr, self.lr))
         if [side * self.scale for side in lr.shape[-2:]] != list(hr.shape[-2:]):
             raise DatasetError(
                 f"{name}: HR of {_size(hr)} is not {self.scale} times LR of {_size(lr)}; "
@@ -133,10 +133,10 @@ def pair_of_hr(path: Path, scale: int, crop: int | None = None) -> ImagePair:
 
     Raises ImageError for a damaged file, DatasetError for a picture smaller than the scale.
     """
-    whole = quantize_round(read_image(path))
-    hr = crop_to_multiple(whole if crop is None else crop_centre(whole, crop), scale)
+    image = read_uint8(path, crop)
+    hr = crop_to_multiple(image, scale)
     if hr.numel() == 0:
-        raise DatasetError(f"{path}: {_size(whole)} is smaller than the scale {scale}; use a larger picture")
+        raise DatasetError(f"{path}: {_size(image)} is smaller than the scale {scale}; use a larger picture")
     return ImagePair(path.stem, _unit(downscale_uint8(hr, scale)), _unit(hr))
 
 

@@ -13,6 +13,8 @@ FORMAT = 2
 """Of a run folder. A folder of another format is not read."""
 
 
+MOST_DIGITS = 12
+"""Decimals that a metric is printed with."""
 RESERVED = ("hr", "lr")
 """Labels that no model may have: the folders of the pairs."""
 

@@ -13,7 +13,7 @@ from srbench.caches import cache_folder
 from srbench.console import say, transfer
 from srbench.conversion import convert
 from srbench.types import SRBenchError
-from srbench.weights.download import DownloadError, download
+from srbench.weights.download import MOST_BYTES, DownloadError, download
 from srbench.weights.files import sha256_file
 from srbench.weights.table import ReleasedWeights, WeightsTableError, cached_path, find_released
 
@@ -105,6 +105,8 @@ def _unpacked(source: Path, target: Path) -> Path:
             members = [member for member in archive.infolist() if PurePosixPath(member.filename).name == target.name]
             if not members:
                 return source
+            if members[0].file_size > MOST_BYTES:
+                raise WeightsTableError(f"unpacks to {members[0].file_size} bytes, and {MOST_BYTES} are the most")
             with archive.open(members[0]) as packed, target.open("wb") as file:
                 shutil.copyfileobj(packed, file)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from srbench.images import ENDINGS
+from srbench.names import no_file
 from srbench.types import SRBenchError
 
 
@@ -15,8 +16,8 @@ class FolderError(SRBenchError):
 def pictures_in(folder: Path) -> dict[str, Path]:
     """The pictures of a folder by name, sorted; hidden files and other endings are passed over.
 
-    Raises FolderError where there is no such folder, no picture in it, or two of one name (``a.png``,
-    ``a.jpg``).
+    Raises FolderError where there is no such folder, no picture in it, two of one name (``a.png``, ``a.jpg``), or
+    something of such a name that is no file: passed over, it would be missed by nobody.
     """
     if not folder.is_dir():
         kind = "a file" if folder.exists() else "missing"
@@ -27,8 +28,10 @@ def pictures_in(folder: Path) -> dict[str, Path]:
     except OSError as error:
         raise FolderError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from None
     for path in paths:
-        if path.name.startswith(".") or not path.is_file():
+        if path.name.startswith("."):
             continue
+        if kind := no_file(path):
+            raise FolderError(f"{path}: {kind}, not a file; put a picture in its place, or move it away")
         if path.stem in found:
             raise FolderError(
                 f"{folder}: {found[path.stem].name} and {path.name} have one name; "

@@ -18,6 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from srbench.decoding import FAULTS, decoded
+from srbench.names import no_file
 from srbench.types import SRBenchError
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
@@ -43,13 +44,21 @@ def read_image(path: Path) -> Tensor:
     return _rgb(picture, path).to(torch.float32).div_(255)
 
 
-def read_uint8(path: Path) -> Tensor:
-    """``quantize_round(read_image(path))``, (3, h, w) uint8, in a fraction of its time and memory."""
+def read_uint8(path: Path, crop: int | None = None) -> Tensor:
+    """``quantize_round(read_image(path))``, (3, h, w) uint8, in a fraction of its time and memory.
+
+    With ``crop`` it is cut as ``crop_centre`` does, before a large picture of one bit becomes 24 times as large.
+    """
     picture = _open(path)
+    if crop is not None:
+        (left, top), (width, height) = (max(side - crop, 0) // 2 for side in picture.size), picture.size
+        picture = picture.crop((left, top, min(left + crop, width), min(top + crop, height)))
     return quantize_round(_grey_from_wide(picture, path)) if _is_wide(picture) else _rgb(picture, path)
 
 
 def _open(path: Path) -> Image.Image:
+    if kind := no_file(path):  # opening a pipe would wait for ever, reading a device never end
+        raise ImageError(f"{path}: {kind}, not a file; name a picture")
     try:
         return ImageOps.exif_transpose(decoded(path.read_bytes()))
     except FileNotFoundError:

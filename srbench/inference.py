@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ def upscale(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Out
         raise
     except SRBenchError as error:
         raise InferenceError(f"{name}: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = " ".join(str(error).split())
         raise InferenceError(f"{name}: the model failed: {type(error).__name__}: {reason}") from error
     seconds = time.perf_counter() - start
@@ -90,6 +91,7 @@ def _outputs(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Te
         return model.read(name)
     lr = lr.to(device)
     if isinstance(model, StochasticSRModel):
+        _require_memory(name, draw.samples, [model.scale * side for side in lr.shape[-2:]])
         generator = torch.Generator().manual_seed(draw.seed)
         images = _sample(model, lr, draw, generator)
         if len(images) != draw.samples:
@@ -107,6 +109,24 @@ def _sample(model: StochasticSRModel, lr: Tensor, draw: Draw, generator: torch.G
     if not isinstance(model, TiledSRModel):
         raise InferenceError(f"{type(model).__name__} cannot sample in tiles; leave --tile out")
     return model.sample_in_tiles(lr, draw.samples, temperature=draw.temperature, generator=generator, tile=draw.tile)
+
+
+def _require_memory(name: str, samples: int, size: list[int]) -> None:
+    """Raises InferenceError where the samples alone need more memory than this machine has: it would be killed."""
+    needed, there = samples * 3 * size[0] * size[1] * 4, memory_bytes()
+    if there is not None and needed > there:
+        raise InferenceError(
+            f"{name}: {samples} samples of {size[0]}x{size[1]} take {needed / 2**30:.0f} GB, and this machine has "
+            f"{there / 2**30:.0f} GB; draw fewer (--samples)"
+        )
+
+
+def memory_bytes() -> int | None:
+    """Of this machine; None where that cannot be told."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
 
 
 def _check(images: Tensor, name: str, size: list[int]) -> None:

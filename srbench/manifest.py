@@ -17,13 +17,12 @@ import cattrs
 import torch
 
 from srbench.config import ConfigError, structure
-from srbench.facts import FORMAT, RESERVED, Manifest, setting_folder
+from srbench.facts import FORMAT, MOST_DIGITS, RESERVED, Manifest, setting_folder
 from srbench.images import write_whole
 from srbench.names import is_file_name
 from srbench.types import SRBenchError
 
 FILE = "manifest.json"
-_MOST_DIGITS = 12
 
 _PACKAGES = (
     "sr-bench",
@@ -107,8 +106,8 @@ def _contradiction(manifest: Manifest) -> str:
         return "no metric or no model"
     if manifest.protocol.scale < 1 or manifest.protocol.samples < 1:
         return "scale and samples have to be 1 or more"
-    if any(not 0 <= metric.digits <= _MOST_DIGITS for metric in manifest.metrics):
-        return f"a metric is printed with 0 to {_MOST_DIGITS} decimals"
+    if any(not 0 <= metric.digits <= MOST_DIGITS for metric in manifest.metrics):
+        return f"a metric is printed with 0 to {MOST_DIGITS} decimals"
     return _unusable_names(manifest) or _unusable_settings(manifest)
 
 

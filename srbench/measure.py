@@ -19,6 +19,7 @@ from torch import Tensor
 from srbench.facts import MetricFacts
 from srbench.folders import pictures_in
 from srbench.images import quantize, read_uint8
+from srbench.names import printable
 from srbench.precomputed import ResultFolder
 from srbench.records import Value
 from srbench.registry import LoadedMetric
@@ -72,10 +73,10 @@ class Measured:
         )
         table.add_column("image", no_wrap=True)
         for metric in self.metrics:
-            table.add_column(f"{metric.title}\n{'↑' if metric.higher_is_better else '↓'}", justify="right")
+            table.add_column(Text(f"{metric.title}\n{'↑' if metric.higher_is_better else '↓'}"), justify="right")
         for image, by_metric in self.values.items():
             cells = [f"{_one(by_metric[m.name]):.{m.digits}f}" if m.name in by_metric else "–" for m in self.metrics]
-            table.add_row(Text(image), *cells)
+            table.add_row(Text(printable(image)), *cells)
         table.add_section()
         means = [self.mean(metric.name) for metric in self.metrics]
         shown = [f"{mean:.{m.digits}f}" if mean == mean else "–" for mean, m in zip(means, self.metrics, strict=True)]

@@ -13,13 +13,13 @@ from srbench.datasets import Folder, PairedFolders, cropped, lr_origin
 from srbench.facts import FORMAT, RESERVED, Manifest, ModelFacts, Protocol, Setting, Shard
 from srbench.inference import choose_device, is_stochastic
 from srbench.models import LoadedModel, load_model
-from srbench.names import is_file_name, unknown
+from srbench.names import FILE_NAME, is_file_name, unknown
 from srbench.precomputed import ResultFolder
 from srbench.records import digest
 from srbench.registry import LoadedMetric, load_dataset, registered, source_digest
 from srbench.source import package_digest
 from srbench.suite import DEFAULT, Suite, open_metrics, read_suite
-from srbench.types import Dataset, SRBenchError
+from srbench.types import LARGEST_SEED, Dataset, SRBenchError
 
 
 class PlanError(SRBenchError):
@@ -147,10 +147,15 @@ def _name_others(loaded: LoadedModel, dataset: Dataset) -> None:
 
 
 def add_model(models: dict[str, LoadedModel], loaded: LoadedModel) -> None:
-    """Put a model among others by its label. Raises PlanError where the label is taken or reserved."""
-    if loaded.label in models or loaded.label.casefold() in RESERVED:
-        taken = loaded.label in models
-        reason = f"also that of {models[loaded.label].spec}" if taken else "reserved"
+    """Put a model among others by its label. Raises PlanError where the label is taken, reserved or too long."""
+    reason = ""
+    if loaded.label in models:
+        reason = f"also that of {models[loaded.label].spec}"
+    elif loaded.label.casefold() in RESERVED:
+        reason = "reserved"
+    elif not is_file_name(loaded.label):
+        reason = "too long"
+    if reason:
         raise PlanError(f"{loaded.spec}: the label {loaded.label} is {reason}; choose another: LABEL={loaded.spec}")
     models[loaded.label] = loaded
 
@@ -159,8 +164,8 @@ def checked(spec: RunSpec, where: str) -> RunSpec:
     """The spec itself. Raises PlanError, beginning with ``where``, for a value with which nothing can be run."""
     for name, smallest in {"scale": 2, "limit": 1, "crop": 1, "samples": 1, "seed": 0, "tile": 16}.items():
         value = getattr(spec, name)
-        if value is not None and value < smallest:
-            raise PlanError(f"{where}: {name} is {value}; it has to be {smallest} or more")
+        if value is not None and not smallest <= value <= LARGEST_SEED:
+            raise PlanError(f"{where}: {name} is {value}; it has to be {smallest} to {LARGEST_SEED}")
     for temperature in spec.temperatures:
         if not 0 <= temperature < math.inf:
             raise PlanError(f"{where}: {temperature} is no temperature; it has to be 0 or more")
@@ -210,7 +215,7 @@ def _check_names(dataset: Dataset) -> None:
     names = list(dataset)
     unusable = [name for name in names if not is_file_name(name)]
     if unusable or len(set(names)) < len(names):
-        fault = f"{unusable[0]!r} cannot be a file name" if unusable else "two images have one name"
+        fault = f"{unusable[0]!r} cannot be {FILE_NAME}" if unusable else "two images have one name"
         raise PlanError(f"data set {dataset.name}: {fault}; rename the image")
 
 

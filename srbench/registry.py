@@ -25,7 +25,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from srbench.facts import MetricFacts
+from srbench.facts import MOST_DIGITS, MetricFacts
 from srbench.names import unknown
 from srbench.source import code_digest, code_digest_now
 from srbench.types import Converter, Dataset, Metric, SRBenchError, Trainer
@@ -76,7 +76,7 @@ class MetricSpec:
         found = re.fullmatch(r"(.+?)((?:\+\w+=[^+]+)*)", text)
         name, rest = (found[1], found[2]) if found else (text, "")
         pairs = (part.split("=", 1) for part in rest.split("+")[1:])
-        return cls(name, {key: int(value) if value.isdecimal() else value for key, value in pairs})
+        return cls(name, {key: int(value) if value.isdecimal() and len(value) < 19 else value for key, value in pairs})
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,10 @@ def open_metric(text: str, quantize: str = "floor") -> LoadedMetric:
     missing = [fact for fact in _METRIC_FACTS if not hasattr(metric, fact)]
     if missing or not callable(metric):
         raise RegistryError(f"metric {text} does not say its {', '.join(missing) or 'values: it is not callable'}")
-    if not re.fullmatch(r"[A-Za-z0-9_]+", metric.name):
+    if not re.fullmatch(r"[A-Za-z0-9_]{1,100}", metric.name):
         raise RegistryError(f"metric {text}: its name {metric.name!r} may have letters, digits and _ only")
+    if not (str(metric.title).strip() and type(metric.digits) is int and 0 <= metric.digits <= MOST_DIGITS):
+        raise RegistryError(f"metric {text}: needs a title, and 0 to {MOST_DIGITS} digits after the point")
     parameters = [sha256_file(Path(path)) for path in getattr(metric, "parameters", ())]
     digest = _sha256(
         plugin.digest,
@@ -212,7 +214,7 @@ def call(what: str, function: Callable[..., Any], *arguments: Any, **named: Any)
         return function(*arguments, **named)
     except SRBenchError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(frame.filename).name} line {frame.lineno}"
         reason = " ".join(str(error).split())

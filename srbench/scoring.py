@@ -28,7 +28,7 @@ def measure(metric: Metric, images: Tensor, pair: ImagePair) -> Value:
         found = metric(samples, pair).double().tolist()
     except SRBenchError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = " ".join(str(error).split())
         raise ScoringError(f"{pair.name}: {metric.name} failed: {type(error).__name__}: {reason}") from error
     value: Value = found

@@ -15,6 +15,9 @@ if TYPE_CHECKING:  # the command line reads this module before it may load torch
     import torch
     from torch import Tensor
 
+LARGEST_SEED = 2**63 - 1
+"""Of every random generator of torch."""
+
 
 class SRBenchError(Exception):
     """A fault of the input. Its text is one line: what was given, what is allowed, what to do."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Literal
 
-from baselines.rrdb import RRDBConfig
+from baselines.rrdb import MOST, RRDBConfig
 from srbench.config import load_network
 from srflow.affine import SCALE_FLOOR
 
@@ -40,6 +40,18 @@ class SRFlowConfig:
     small 8x network cooler finest latents measured a lower LPIPS at the same PSNR (``docs/zoo.md``)."""
 
     def __post_init__(self) -> None:
+        counts = (("steps", self.steps, 1), ("width", self.width, 1), ("transitions", self.transitions, 0))
+        for name, value, least in counts:
+            if not least <= value <= MOST:
+                raise ValueError(f"{name} is {value}; it has to be {least} to {MOST}")
+        if not all(0 <= block < self.encoder.blocks for block in self.stacked):
+            raise ValueError(f"stacked is {list(self.stacked)}; of the encoder's {self.encoder.blocks} blocks, from 0")
+        if not 0 < self.scale_floor < 1:
+            raise ValueError(f"scale_floor is {self.scale_floor}; it has to be between 0 and 1")
+        if self.log_deviation_bound is not None and not 0 < self.log_deviation_bound < math.inf:
+            raise ValueError(f"log_deviation_bound is {self.log_deviation_bound}; it has to be above 0")
+        if not all(0 <= factor < math.inf for factor in self.relative_temperatures):
+            raise ValueError(f"relative_temperatures are {list(self.relative_temperatures)}; they have to be 0 or more")
         if self.relative_temperatures and len(self.relative_temperatures) != self.levels - 1:
             raise ValueError(f"relative_temperatures have to be {self.levels - 1}, one a latent, or none")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Literal
@@ -42,6 +43,14 @@ class AdversarialConfig:
     """Critic and perceptual network see every patch, real or made, rolled by 0 to ``shift`` - 1 pixels each way (not at
     all in the paper). Meant against a mesh on the grid that their strides share with the generator's enlargement,
     which it did not remove (``docs/zoo.md``); ``mini-x4`` has it because the packaged weights were trained so."""
+
+    def __post_init__(self) -> None:
+        for name in ("pixel_weight", "perceptual_weight", "adversarial_weight", "discriminator_width", "shift"):
+            least = int(name == "discriminator_width")
+            if not least <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is {getattr(self, name)}; it has to be {least} or more")
+        if not 0 < self.discriminator_rate < math.inf:
+            raise ValueError(f"discriminator_rate is {self.discriminator_rate}; it has to be above 0")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from srbench.cli.measuring import init, measure, merge, run, score, show_report,
 from srbench.cli.options import names
 from srbench.cli.pictures import edit, explore, upscale
 from srbench.cli.training import export, train
+from srbench.names import printable
 from srbench.types import SRBenchError
 
 
@@ -25,11 +27,14 @@ class OneLineErrors(click.Group):
 
     def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - click's own signature
         """Run the command that the arguments name, and exit."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):  # what a terminal of another encoding lacks is written out
+                stream.reconfigure(errors="backslashreplace")
         try:
             code = super().main(*args, **extra | {"standalone_mode": False})
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "srbench"
-            _fault(f"{error.format_message()} See {command} --help.")
+            _fault(f"{' '.join(error.format_message().split())} See {command} --help.")
             sys.exit(2)
         except (SRBenchError, click.ClickException) as error:
             _fault(str(error))
@@ -38,6 +43,9 @@ class OneLineErrors(click.Group):
             _fault("interrupted; finished work is kept. Rerun the same command to resume.")
             sys.exit(130)
         except BrokenPipeError:
+            sys.exit(1)
+        except MemoryError as error:
+            _fault(f"too little memory ({error or 'none was left'}); ask for fewer or smaller images")
             sys.exit(1)
         except OSError as error:
             _fault(f"{_sentence(error)}; finished work is kept")
@@ -52,7 +60,7 @@ def _sentence(error: OSError) -> str:
 
 
 def _fault(text: str) -> None:
-    click.echo(f"srbench: {text}", err=True)
+    click.echo(f"srbench: {printable(text)}", err=True)
 
 
 @click.group(

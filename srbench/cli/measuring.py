@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srbench.cli.options import DEVICES, WORKERS, names, temperatures
+from srbench.cli.options import DEVICES, SEEDS, WORKERS, names, temperatures
+from srbench.names import printable
 
 if TYPE_CHECKING:
     from srbench.run import Outcome
@@ -36,7 +37,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--temperature", "temperatures", callback=temperatures, metavar="T,T", help="Sampling temperatures. "
               "[default: 0.8]")  # fmt: skip
 @click.option("--samples", type=click.IntRange(min=1), help="Samples per image. [default: 5]")
-@click.option("--seed", type=click.IntRange(min=0), help="Random seed for sampling. [default: 0]")
+@click.option("--seed", type=SEEDS, help="Random seed for sampling. [default: 0]")
 @click.option("--device", type=DEVICES, help="Device to run on. [default: auto]")
 @click.option("--tile", type=click.IntRange(min=16), help="Upscale in tiles of this size (LR pixels) to save memory.")
 @click.option("--out", metavar="DIR", help="Run folder. [default: runs/DATE-MODELS-xSCALE]")
@@ -154,6 +155,7 @@ def measure(
         found = measure_folder(images, ref, lr, metrics, progress, suite)
     show(found.table() if form == "table" else found.csv() if form == "csv" else found.json())
     if found.failures:
+        click.echo(f"srbench: {len(found.failures)} could not be measured, see above", err=True)
         context.exit(1)
 
 
@@ -203,7 +205,7 @@ def _progress() -> Iterator[Progress]:
         if step.fault:
             say(f"failed: {step.fault}")
         if step.total > 0:
-            description = {"description": step.what} if step.what else {}
+            description: dict[str, Any] = {"description": printable(step.what)} if step.what else {}
             bar.update(task, completed=step.done, total=step.total, **description)
             bar.start()  # does nothing where it has begun
 

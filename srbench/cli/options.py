@@ -6,9 +6,10 @@ import math
 
 import click
 
-from srbench.types import Box
+from srbench.types import LARGEST_SEED, Box
 
 DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
+SEEDS = click.IntRange(0, LARGEST_SEED)
 WORKERS = click.option(
     "--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes, one thread each. On a GPU, "
     "one samples and N measure. [default: one per core, at most 8 and one per 4 images; 1 on a GPU]",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srbench.cli.options import DEVICES, box, temperature, temperatures
+from srbench.cli.options import DEVICES, SEEDS, box, temperature, temperatures
 
 if TYPE_CHECKING:
     from srbench.editing.edit import Edited, Editor
@@ -24,7 +24,7 @@ PATH = click.Path(path_type=Path)
 @click.option("--temperature", default=0.8, show_default=True, callback=temperature, metavar="T",
               help="Sampling temperature.")  # fmt: skip
 @click.option("--samples", default=1, show_default=True, type=click.IntRange(min=1), help="Samples per image.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Random seed for sampling.")
+@click.option("--seed", default=0, show_default=True, type=SEEDS, help="Random seed for sampling.")
 @click.option("--device", default="auto", show_default=True, type=DEVICES, help="Device to run on.")
 @click.option("--tile", type=click.IntRange(min=16), help="Upscale in tiles of this size (LR pixels) to save memory.")
 @click.option("--out", required=True, type=PATH, help="Output folder.")
@@ -95,7 +95,7 @@ def style_transfer(
 @click.option("--mask", type=PATH, help="Mask image of the size of TARGET: white where to paste.")
 @click.option("--temperature", default=0.9, show_default=True, callback=temperature, metavar="T",
               help="Temperature of the pasted latents.")  # fmt: skip
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Random seed for sampling.")
+@click.option("--seed", default=0, show_default=True, type=SEEDS, help="Random seed for sampling.")
 @_editing
 def content_transfer(
     target: Path, source: Path, where: Box | None, mask: Path | None, temperature: float, seed: int,
@@ -114,7 +114,7 @@ def content_transfer(
 @click.argument("image", type=PATH)
 @click.option("--temperatures", default="0,0.3,0.6,0.8,1", show_default=True, callback=temperatures, metavar="T,T",
               help="Sampling temperatures.")  # fmt: skip
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Random seed for sampling.")
+@click.option("--seed", default=0, show_default=True, type=SEEDS, help="Random seed for sampling.")
 @_editing
 def temperature_command(
     image: Path, temperatures: tuple[float, ...], seed: int, model: str, scale: int, device: str, out: Path
@@ -130,7 +130,7 @@ def temperature_command(
 @click.argument("image", type=PATH)
 @click.option("--temperature", default=0.8, show_default=True, callback=temperature, metavar="T",
               help="Temperature of the remaining texture; lower is smoother.")  # fmt: skip
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Random seed for sampling.")
+@click.option("--seed", default=0, show_default=True, type=SEEDS, help="Random seed for sampling.")
 @_editing
 def restore(image: Path, temperature: float, seed: int, model: str, scale: int, device: str, out: Path) -> None:
     """Denoise IMAGE: remove what neither its LR image nor the model explains."""

@@ -24,6 +24,7 @@ from srbench.datasets import pair_of_hr
 from srbench.editing.edit import Editor, lr_psnr
 from srbench.editing.measures import fit_to_lr
 from srbench.images import encode_png, quantize_floor, read_recipe, write_whole
+from srbench.names import FILE_NAME, is_file_name, printable
 from srbench.reporting.maps import DEVIATION, coloured, deviation_map
 from srbench.resize import upscale
 from srbench.types import Box, ImagePair, SRBenchError
@@ -88,6 +89,8 @@ class Explorer:
     def open(self, name: str, content: bytes) -> Opened:
         """Take the bytes of a picture's file. Raises SRBenchError where they are no picture, or one too large."""
         name = PurePosixPath(name.replace("\\", "/")).name or "picture"
+        if not is_file_name(name):
+            raise ExploreError(f"{printable(name)[:100]} cannot be {FILE_NAME}; rename it")
         _check_size(name, content)
         with TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
             path = Path(folder) / name

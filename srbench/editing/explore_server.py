@@ -6,14 +6,14 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from srbench.editing.explore import MOST_BYTES, ExploreError, Explorer, Opened
-from srbench.reporting.view import HOST, LocalServer, serve
+from srbench.reporting.view import HOST, PROTECTION, SECONDS, LocalServer, is_from_here, serve
 from srbench.types import SRBenchError
 
 _FILES = {
@@ -39,7 +39,7 @@ def explore(explorer: Explorer, image: Path | None, *, port: int = 0, browser: b
         serve(server, message, address if browser else None)
 
 
-def open_explorer(explorer: Explorer, image: Path | None, port: int) -> ThreadingHTTPServer:
+def open_explorer(explorer: Explorer, image: Path | None, port: int) -> LocalServer:
     """A server of the page, for this machine only.
 
     Raises SRBenchError where the picture cannot be opened, or the port is taken.
@@ -59,6 +59,7 @@ def open_explorer(explorer: Explorer, image: Path | None, port: int) -> Threadin
 
 
 class _Handler(BaseHTTPRequestHandler):
+    timeout = SECONDS
     explorer: Explorer
     first: Opened | None
 
@@ -108,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _wish(self) -> dict[str, Any]:
         try:
             wish = json.loads(self._body())
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ExploreError("the page sent something that is not JSON; load it again") from None
         return wish if isinstance(wish, dict) else {}
 
@@ -127,16 +128,14 @@ class _Handler(BaseHTTPRequestHandler):
             action()
         except SRBenchError as error:
             self._send_json(HTTPStatus.BAD_REQUEST, {"error": str(error)})
-        except ConnectionError:  # the tab was closed
+        except (ConnectionError, TimeoutError):  # the tab was closed
             raise
         except OSError as error:  # a folder that cannot be written
             self._send_json(HTTPStatus.BAD_REQUEST, {"error": f"{error.filename}: {error.strerror}"})
 
     def _from_here(self) -> bool:
-        port = self.connection.getsockname()[1]
-        if self.headers.get("Host") in (f"{HOST}:{port}", f"localhost:{port}"):
+        if is_from_here(self):
             return True
-        # A page elsewhere whose name resolves to this machine must not ask.
         self.send_error(HTTPStatus.FORBIDDEN)
         return False
 
@@ -152,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
             "Content-Type": kind,
             "Content-Length": str(len(content)),
             "Content-Security-Policy": _POLICY,
-            "X-Content-Type-Options": "nosniff",
+            **PROTECTION,
             "Cache-Control": "no-store",
             **(headers or {}),
         }.items():

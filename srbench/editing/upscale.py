@@ -16,6 +16,7 @@ from srbench.inference import Draw, choose_device, is_stochastic
 from srbench.inference import upscale as upscale_image
 from srbench.metrics import lr_psnr
 from srbench.models import LoadedModel, load_model
+from srbench.names import FILE_NAME, is_file_name
 from srbench.types import PrecomputedResults, SRBenchError
 from srbench.weights.files import sha256_file
 
@@ -83,6 +84,8 @@ def shown_lr(path: Path) -> Tensor:
 
 def _one(spec: UpscaleSpec, loaded: LoadedModel, device: str, path: Path, names: dict[str, Path]) -> Enlarged:
     lr = shown_lr(path)
+    if not is_file_name(path.stem):
+        raise UpscaleError(f"{path}: its name cannot be {FILE_NAME}; rename it")
     if path.stem in names:
         raise UpscaleError(f"{path}: {names[path.stem]} has the same name; enlarge it into another --out")
     names[path.stem] = path

@@ -14,7 +14,7 @@ from statistics import fmean
 
 import jinja2
 
-from srbench.facts import ModelFacts, setting_folder, setting_label
+from srbench.facts import MetricFacts, ModelFacts, setting_folder, setting_label
 from srbench.names import unknown
 from srbench.reporting import markdown
 from srbench.reporting.answer import answer
@@ -171,13 +171,17 @@ def _report(
     )
 
 
+def _header(metric: MetricFacts) -> str:
+    return markdown.escape(header(metric))
+
+
 def _score_table(scores: Scores) -> str:
     """A line of means for every row."""
     lines = []
     for line in scores.lines:
         means = [_MARKDOWN[cell.mark].format(cell.text) for cell in line.cells]
         lines.append([markdown.escape(line.label), *means, str(line.images)])
-    return markdown.table(["model", *map(header, scores.metrics), "n"], lines)
+    return markdown.table(["model", *map(_header, scores.metrics), "n"], lines)
 
 
 def _interval_table(scores: Scores) -> str:
@@ -185,7 +189,7 @@ def _interval_table(scores: Scores) -> str:
     if not any(cell.interval for line in scores.lines for cell in line.cells):
         return ""
     lines = [[markdown.escape(line.label), *(cell.interval for cell in line.cells)] for line in scores.lines]
-    return markdown.table(["model", *map(header, scores.metrics)], lines)
+    return markdown.table(["model", *map(_header, scores.metrics)], lines)
 
 
 def _weights_table(models: Sequence[ModelFacts]) -> str:

@@ -114,7 +114,7 @@ def terminal_table(scores: Scores) -> Table:
     table.add_column("model", no_wrap=True)
     for metric in scores.metrics:
         # one word a line, so that eight metrics fit 80 columns
-        table.add_column(header(metric).replace(" ", "\n"), justify="right")
+        table.add_column(Text(header(metric).replace(" ", "\n")), justify="right")
     table.add_column("n", justify="right", no_wrap=True)
     for line in scores.lines:
         cells = [Text(cell.text, _TERMINAL[cell.mark]) for cell in line.cells]

@@ -6,7 +6,7 @@ import sys
 import webbrowser
 from functools import partial
 from http import HTTPStatus
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,10 +19,38 @@ from srbench.types import SRBenchError
 
 HOST = "127.0.0.1"
 FILE = "report.html"
+SECONDS = 60
+"""That a connection may be silent."""
+PROTECTION = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+"""Headers of every answer: a page of another origin can neither show nor read what is served."""
 
 
 class ViewError(SRBenchError):
     """A page that cannot be served."""
+
+
+class LocalServer(ThreadingHTTPServer):
+    """Serves this machine; what its visitors do, such as closing a page, is not shown on the terminal."""
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of a connection that broke; all else is a fault of ours."""
+        if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
+            show(f"a request failed: {type(sys.exception()).__name__}: {' '.join(str(sys.exception()).split())}")
+
+
+def is_from_here(request: BaseHTTPRequestHandler) -> bool:
+    """Does a request name this server, and come from a page of it or from no page?
+
+    A page elsewhere whose name resolves to this machine sends its own Host, one that asks across origins its Origin.
+    """
+    port = request.connection.getsockname()[1]
+    hosts = (f"{HOST}:{port}", f"localhost:{port}")
+    origin = request.headers.get("Origin")
+    return request.headers.get("Host") in hosts and origin in (None, *(f"http://{host}" for host in hosts))
 
 
 def view(run: Path, *, port: int = 0, browser: bool = True) -> None:
@@ -39,7 +67,7 @@ def view(run: Path, *, port: int = 0, browser: bool = True) -> None:
         serve(server, f"{run} at {address} (Ctrl-C ends)", address if browser else None)
 
 
-def serve(server: ThreadingHTTPServer, message: str, opened: str | None) -> None:
+def serve(server: LocalServer, message: str, opened: str | None) -> None:
     """Say what is served, open an address in the browser if one is given, and serve until Ctrl-C."""
     show(message)
     if opened is not None:
@@ -50,16 +78,7 @@ def serve(server: ThreadingHTTPServer, message: str, opened: str | None) -> None
         show("")
 
 
-class LocalServer(ThreadingHTTPServer):
-    """A server for this machine. A reader who leaves before an answer is sent is no error."""
-
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - of the base class
-        """Tell of what went wrong, but not of a closed tab."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
-
-
-def open_server(run: Path, port: int) -> ThreadingHTTPServer:
+def open_server(run: Path, port: int) -> LocalServer:
     """A server of the files of a folder, for this machine only. Raises ViewError where the port is taken."""
     try:
         return LocalServer((HOST, port), partial(_ReadOnly, directory=str(run.resolve())))
@@ -70,10 +89,10 @@ def open_server(run: Path, port: int) -> ThreadingHTTPServer:
 class _ReadOnly(SimpleHTTPRequestHandler):
     """GET and HEAD of the files in one folder. No listing, and no way out of it, by dots or by links."""
 
+    timeout = SECONDS
+
     def send_head(self) -> BytesIO | BinaryIO | None:
-        port = self.connection.getsockname()[1]
-        if self.headers.get("Host") not in (f"{HOST}:{port}", f"localhost:{port}"):
-            # A page elsewhere whose name resolves to this machine must not read the run.
+        if not is_from_here(self):
             self.send_error(HTTPStatus.FORBIDDEN)
             return None
         if self.path.partition("?")[0] == "/":
@@ -86,7 +105,8 @@ class _ReadOnly(SimpleHTTPRequestHandler):
 
     def end_headers(self) -> None:
         self.send_header("Cache-Control", "no-cache")
-        self.send_header("X-Content-Type-Options", "nosniff")
+        for name, value in PROTECTION.items():
+            self.send_header(name, value)
         super().end_headers()
 
     def log_message(self, *_: Any) -> None:  # noqa: ANN401 - of the base class

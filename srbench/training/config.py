@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, Protocol
 
-from srbench.types import SRBenchError
+from srbench.types import LARGEST_SEED, SRBenchError
 
 LOWEST_RATE = 1e-7
 """Where a cosine ends; as in the released configurations of RRDB."""
@@ -70,8 +70,12 @@ class TrainingConfig:
                 f"training.batch {self.batch} cannot be shared by {processes} processes in {self.accumulate} parts "
                 "each; make it a multiple, or change training.accumulate"
             )
-        if not (self.learning_rate > 0 and self.max_grad_norm > 0):
+        if not (0 < self.learning_rate < math.inf and self.max_grad_norm > 0):
             raise TrainingError("training.learning_rate and training.max_grad_norm have to be above 0")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise TrainingError(f"training.betas are {list(self.betas)}; they have to be in [0, 1)")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise TrainingError(f"training.seed is {self.seed}; it has to be 0 to {LARGEST_SEED}")
         if not 0 <= self.average < 1:
             raise TrainingError(f"training.average is {self.average}; it has to be in [0, 1), 0 for no average")
         if not all(0 <= before < after < 1 for before, after in pairwise((0.0, *self.milestones))):

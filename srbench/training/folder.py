@@ -9,6 +9,7 @@
     checkpoint.pt         where the training goes on: networks, optimisers, averages, counts
     best.safetensors      the weights with the best validation so far
     weights.safetensors   the weights at the end
+    training.lock         held by the process that trains; the lock ends with its process
 
 All files but the two that grow line by line are written whole.
 """
@@ -18,8 +19,8 @@ from __future__ import annotations
 import json
 import math
 import os
-import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -27,6 +28,7 @@ from typing import Any, Protocol
 
 import cattrs
 import torch
+from filelock import FileLock, Timeout
 
 from srbench.config import to_toml
 from srbench.images import replaced_whole, write_whole
@@ -37,7 +39,7 @@ from srbench.weights.files import WeightsError, save_weights
 from srbench.weights.metadata import WeightsMetadata, read_metadata
 
 PRESET, DESCRIPTION, CHECKPOINT = "preset.toml", "training.json", "checkpoint.pt"
-BEST = "best.safetensors"
+BEST, LOCK = "best.safetensors", "training.lock"
 LOSSES, METRICS = "train.csv", "validation.csv"
 CURVE_POINTS = 40
 """Of how many points at most the curve of a loss consists that weights carry."""
@@ -90,6 +92,33 @@ class TrainingFolder:
                 f"with that one: srbench train --resume {self.path}"
             )
 
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Be the only one who trains in the folder, which is made.
+
+        Raises TrainingError where another process does, where it cannot be written, and where it holds other things.
+        """
+        lock = FileLock(self.path / LOCK)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            known = {PRESET, LOCK}  # left by a training that was killed at once
+            others = [entry.name for entry in self.path.iterdir() if entry.name not in known and entry.name[0] != "."]
+            if others and not (self.path / DESCRIPTION).exists():
+                raise TrainingError(
+                    f"{self.path}: not empty, and no training in it ({min(others)} is); choose another --out"
+                )
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise TrainingError(
+                f"{self.path}: another process trains in it; wait for it, or choose another --out"
+            ) from None
+        except OSError as error:
+            raise TrainingError(f"{self.path}: cannot be written ({error.strerror}); choose another --out") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
     def save(self, state: Mapping[str, Stateful], step: int) -> None:
         """Write the checkpoint: ``step`` steps are done."""
         with replaced_whole(self.path / CHECKPOINT) as temporary, temporary.open("wb") as file:
@@ -97,22 +126,25 @@ class TrainingFolder:
             file.flush()
             os.fsync(file.fileno())
 
-    def restore(self, state: Mapping[str, Stateful]) -> int:
+    def restore(self, state: Mapping[str, Stateful], steps: int) -> int:
         """Read the checkpoint into ``state``; returns the steps done, 0 without a checkpoint.
 
-        Raises TrainingError where it is of something else.
+        Raises TrainingError where it is of something else, or of a step that is none of the training's ``steps``.
         """
         path = self.path / CHECKPOINT
         if not path.exists():
             return 0
         try:
             saved = torch.load(path, map_location="cpu", weights_only=True)
+            step = saved["step"]
+            if type(step) is not int or not 1 <= step <= steps:
+                raise ValueError(f"step {step!r} of {steps}")
             for name, part in state.items():
                 part.load_state_dict(saved[name])
-        except (RuntimeError, KeyError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
-            reason = type(error).__name__
+        except Exception as error:  # what the bytes of a damaged file make torch raise is not to be foreseen
+            reason = " ".join(str(error).split())[:100] or type(error).__name__
             raise TrainingError(f"{path}: not a checkpoint of this training ({reason}); choose another --out") from None
-        return int(saved["step"])
+        return step
 
     def forget_after(self, step: int) -> None:
         """Drop the losses and metrics of steps that will be taken again."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from itertools import islice
 from pathlib import Path
 
@@ -64,8 +64,13 @@ class Training:
 
         ``start`` is the sha256 of the weights that the networks began with. ``before_step`` is told every step.
         Killed at any moment, the same call goes on from the last checkpoint.
-        Raises TrainingError that names the layer after a few broken steps in a row.
+        Raises TrainingError that names the layer after a few broken steps in a row, and where another process trains in
+        the folder.
         """
+        with self._folder.writing() if self._accelerator.is_main_process else nullcontext():
+            return self._fit(learners, start, before_step)
+
+    def _fit(self, learners: Sequence[Learner], start: str, before_step: Callable[[int], None]) -> Path:
         main = self._accelerator.is_main_process
         with self._accelerator.main_process_first():
             self._folder.open(self._metadata(start), self._preset, self._request)
@@ -73,7 +78,7 @@ class Training:
         state: dict[str, Stateful] = {"average": average, "breakdowns": breakdowns, "best": best}
         for learner in learners:
             state |= {learner.name: learner.network, f"{learner.name} optimizer": learner.optimizer}
-        kept = self._folder.restore(state)
+        kept = self._folder.restore(state, self.config.steps)
         self._accelerator.wait_for_everyone()
         if main:
             self._folder.forget_after(kept)

@@ -84,7 +84,8 @@ def decoded(folders: Sequence[Path], cache: Path | None = None) -> PictureStore:
         for number, folder in enumerate(folders)
         for name, path in _pictures_below(folder).items()
     }
-    state = [(name, path.stat().st_size, path.stat().st_mtime_ns) for name, path in files.items()]
+    facts = {name: path.stat() if path.exists() else path.lstat() for name, path in files.items()}
+    state = [(name, fact.st_size, fact.st_mtime_ns) for name, fact in facts.items()]
     source = _short_hash([str(folder.resolve()) for folder in folders])
     target = (cache or cache_folder("pictures")) / source / _short_hash([_FORMAT, state])
     store = _open_or_build(target, list(files), lambda name: read_uint8(files[name]), "decoding pictures")
@@ -135,8 +136,8 @@ def _pictures_below(folder: Path) -> dict[str, Path]:
     for path in folder.rglob("*"):
         name = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in name.parts)
-        if path.suffix.lower() in ENDINGS and not hidden and path.is_file():
-            found[name.as_posix()] = path
+        if path.suffix.lower() in ENDINGS and not hidden:
+            found[name.as_posix()] = path  # what is no file is named when it is read
     if not found:
         raise PictureStoreError(f"{folder}: no pictures in it or below; {', '.join(ENDINGS)} are read")
     return dict(sorted(found.items()))

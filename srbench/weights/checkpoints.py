@@ -33,9 +33,23 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
             break
     if not isinstance(content, dict) or not content or not all(isinstance(t, Tensor) for t in content.values()):
         raise WeightsError(f"{path}: holds no tensors by name; name a file of a network's weights")
+    for name, tensor in content.items():
+        if fault := _unusable(tensor):
+            raise WeightsError(f"{path}: {name} is {fault}; only plain tensors are read, save it as one")
     tensors = {str(name).removeprefix("module."): tensor.float() for name, tensor in content.items()}
     require_finite(tensors, path)
     return tensors
+
+
+def _unusable(tensor: Tensor) -> str:
+    """What kind of tensor holds no numbers that could be weights; empty for one that does."""
+    if tensor.is_meta:
+        return "a meta tensor, without numbers"
+    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.is_nested:
+        return f"a tensor of layout {tensor.layout} and type {tensor.dtype}"
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        return f"larger ({tuple(tensor.shape)}) than what the file holds of it"
+    return ""
 
 
 def _unpickled(path: Path) -> object:

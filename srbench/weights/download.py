@@ -21,6 +21,10 @@ _SECONDS = 30
 """Without an answer."""
 
 
+MOST_BYTES = 16 << 30
+"""Of a file: no released weights are nearly as large, and a disk should not be filled by a server that has no end."""
+
+
 class DownloadError(SRBenchError):
     """An address that gave no file; the text is what to say after the address."""
 
@@ -64,7 +68,7 @@ def _attempt(address: str, part: Path, there: int, advance: Callable[[int, int |
         if error.code == 416 and there:
             part.unlink()  # the file has changed since the download began
             return _attempt(address, part, 0, advance)
-        return f"answered {error.code} {error.reason}"
+        return f"answered {error.code} {' '.join(str(error.reason).split())}"
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = str(getattr(error, "reason", error)) or type(error).__name__
         return f"failed ({' '.join(reason.split())})"
@@ -80,6 +84,8 @@ def _receive(
         return "answered with another part of the file than was asked for"
     length = answer.headers.get("Content-Length")
     total = start + int(length) if length else None
+    if total is not None and not 0 <= total <= MOST_BYTES:
+        return f"wants to send {total} bytes, and {MOST_BYTES} are the most that are taken"
     with part.open("ab" if start else "wb") as file:
         size = _copy(answer, file, start, total, advance)
     if total is not None and size < total:
@@ -98,5 +104,7 @@ def _copy(
     while block := source.read(_BLOCK):
         target.write(block)
         size += len(block)
+        if size > MOST_BYTES:
+            raise DownloadError(f"sends more than {MOST_BYTES} bytes, the most that are taken")
         advance(size, total)
     return size

@@ -12,6 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from srbench.images import write_whole
+from srbench.names import no_file
 from srbench.types import SRBenchError
 
 TRAINED = "weights.safetensors"
@@ -28,6 +29,7 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises WeightsError, naming the file, where it is missing, damaged or no safetensors file, or holds a number that is
     not finite.
     """
+    _require_file(path)
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
@@ -40,6 +42,7 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def load_metadata(path: Path) -> dict[str, str]:
     """The metadata alone. Raises WeightsError, naming the file, where it is missing, damaged or no safetensors file."""
+    _require_file(path)
     try:
         with safe_open(path, framework="pt") as file:
             return file.metadata() or {}
@@ -97,9 +100,12 @@ def _with_sorted_header(content: bytes) -> bytes:
     return len(header).to_bytes(8, "little") + header + content[end:]
 
 
-def _unreadable(path: Path, error: Exception) -> WeightsError:
+def _require_file(path: Path) -> None:
+    if kind := no_file(path):
+        raise WeightsError(f"{path}: {kind}, not a weights file; name the .safetensors file")
     if not path.exists():
-        return WeightsError(f"{path}: no such weights file; check the path")
-    if path.is_dir():
-        return WeightsError(f"{path}: a folder, not a weights file; name the .safetensors file in it")
+        raise WeightsError(f"{path}: no such weights file; check the path")
+
+
+def _unreadable(path: Path, error: Exception) -> WeightsError:
     return WeightsError(f"{path}: damaged, or no safetensors file ({error}); replace it")

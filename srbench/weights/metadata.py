@@ -62,7 +62,7 @@ def read_metadata(text: Mapping[str, str], path: Path) -> WeightsMetadata:
     for name, value in text.items():
         try:
             table[name] = json.loads(value) if name in _JSON else value
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             raise WeightsError(f"{path}: {name} in its metadata is no JSON; get another copy of the file") from None
     try:
         return structure(table, WeightsMetadata, f"{path}: its metadata do not fit")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import cattrs
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +20,8 @@ from srbench.weights.metadata import WeightsMetadata, read_metadata
 from srbench.weights.table import origin
 
 Network = TypeVar("Network", bound=nn.Module)
+REPEATED = ("blocks", "steps", "transitions")
+"""Fields of a config that say how many layers there are."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,10 @@ def load_pretrained(family: Family[Network], scale: int, path: Path | None) -> N
         raise WeightsError(f"{path}: weights for scale {metadata.scale}, not {scale}; use --scale {metadata.scale}")
     if metadata.config is None:
         raise WeightsError(f"{path}: its metadata has no config that says how large the network is; convert it again")
-    built = family.network(structure(metadata.config, family.config, f"{path}: config"))
-    fill(built, family.renamed(tensors), path)
+    config, named = structure(metadata.config, family.config, f"{path}: config"), family.renamed(tensors)
+    _check_size(family, config, named, path)
+    built = family.network(config)
+    fill(built, named, path)
     built.weights = WeightsInfo(  # type: ignore[assignment]
         sha256=sha256_file(path),
         licence=metadata.licence or "unknown",
@@ -67,6 +72,32 @@ def load_pretrained(family: Family[Network], scale: int, path: Path | None) -> N
         losses=metadata.losses or {},
     )
     return built.eval()
+
+
+def _check_size(family: Family[Network], config: object, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Is a network of this size that of these tensors? It is found out before any memory is taken for it.
+
+    Every repeated layer has a tensor, so a count that is larger than their number is wrong, and is not even tried.
+    """
+    for name, value in _numbers(cattrs.unstructure(config)):
+        if name in REPEATED and value > len(tensors):
+            raise WeightsError(
+                f"{path}: its metadata ask for {name} {value}, but it holds {len(tensors)} tensors; replace it"
+            )
+    with torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in family.network(config).state_dict().items()}
+    try:
+        require_shapes(tensors, shapes)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
+
+
+def _numbers(table: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _numbers(value)
+        elif isinstance(value, int):
+            yield name, value
 
 
 def fill(network: nn.Module, tensors: dict[str, Any], path: Path) -> None:

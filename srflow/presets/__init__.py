@@ -25,6 +25,10 @@ class SRFlowPreset:
     storage: Literal["float16", "float32"] = "float32"
     """Type of the numbers in the weights file."""
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.frozen <= 1:
+            raise ValueError(f"frozen is {self.frozen}; it has to be a share of the training, 0 to 1")
+
 
 @dataclass(frozen=True)
 class SecondStageConfig:
