@@ -165,7 +165,8 @@ def checked(spec: RunSpec, where: str) -> RunSpec:
     for name, smallest in {"scale": 2, "limit": 1, "crop": 1, "samples": 1, "seed": 0, "tile": 16}.items():
         value = getattr(spec, name)
         if value is not None and not smallest <= value <= LARGEST_SEED:
-            raise PlanError(f"{where}: {name} is {value}; it has to be {smallest} to {LARGEST_SEED}")
+            allowed = f"{smallest} or more" if value < smallest else f"at most {LARGEST_SEED}"
+            raise PlanError(f"{where}: {name} is {value}; it has to be {allowed}")
     for temperature in spec.temperatures:
         if not 0 <= temperature < math.inf:
             raise PlanError(f"{where}: {temperature} is no temperature; it has to be 0 or more")

@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from srbench.console import show
+from srbench.console import say, show
 from srbench.manifest import FILE as MANIFEST
 from srbench.reporting.report import write_report
 from srbench.run_folder import RunFolder
@@ -39,7 +39,7 @@ class LocalServer(ThreadingHTTPServer):
     def handle_error(self, *_: object) -> None:
         """Say nothing of a connection that broke; all else is a fault of ours."""
         if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
-            show(f"a request failed: {type(sys.exception()).__name__}: {' '.join(str(sys.exception()).split())}")
+            say(f"a request failed: {type(sys.exception()).__name__}: {' '.join(str(sys.exception()).split())}")
 
 
 def is_from_here(request: BaseHTTPRequestHandler) -> bool:
