@@ -12,7 +12,7 @@ import click
 from srbench.cli.data import data
 from srbench.cli.listing import list_command, list_weights, show_command
 from srbench.cli.measuring import init, measure, merge, run, score, show_report, verify
-from srbench.cli.options import names
+from srbench.cli.options import PUBLISHED, names
 from srbench.cli.pictures import edit, explore, upscale
 from srbench.cli.training import export, train
 from srbench.names import printable
@@ -90,11 +90,12 @@ main.add_command(explore)
 @click.option("--images", type=click.IntRange(min=1), metavar="N", help="With --single-file, embed only the N images "
               "on which the leading models differ most. [default: all that fit]")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Output folder. Required for several runs.")
+@PUBLISHED
 @click.option("--baseline", metavar="MODEL", help="Baseline of the difference plots, such as bicubic or srflow-t0.8. "
               "[default: first row]")  # fmt: skip
 def report(
     runs: tuple[Path, ...], formats: tuple[str, ...] | None, single_file: bool, images: int | None, out: Path | None,
-    baseline: str | None,
+    published: bool, baseline: str | None,
 ) -> None:  # fmt: skip
     """Write the report of RUN again. The run need not be finished.
 
@@ -102,7 +103,7 @@ def report(
     """
     if images is not None and not single_file:
         raise click.UsageError("--images goes with --single-file.")
-    show_report(runs, formats, out, single_file, images, baseline)
+    show_report(runs, formats, out, single_file, images, baseline, published=published)
 
 
 @main.command()

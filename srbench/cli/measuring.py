@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srbench.cli.options import DEVICES, SEEDS, WORKERS, names, temperatures
+from srbench.cli.options import DEVICES, PUBLISHED, SEEDS, WORKERS, names, temperatures
 from srbench.names import printable
 
 if TYPE_CHECKING:
@@ -44,10 +44,11 @@ _PATH = click.Path(path_type=Path)
 @WORKERS
 @click.option("--shard", metavar="I/N", help="Process shard I of N, into its own --out folder. Combine the shards "
               "with srbench merge.")  # fmt: skip
+@PUBLISHED
 @click.option("--dry-run", is_flag=True, help="Print what would be done, with estimated time and disk space.")
 @click.pass_context
 def run(
-    context: click.Context, /, bench: Path | None, workers: int | None, dry_run: bool,
+    context: click.Context, /, bench: Path | None, workers: int | None, published: bool, dry_run: bool,
     **options: Any,  # noqa: ANN401 - click's values
 ) -> None:  # fmt: skip
     """Measure models and write a report.
@@ -79,7 +80,7 @@ def run(
         return
     with _progress() as progress:
         outcome = run_spec(spec, progress, workers)
-    _tell(context, outcome, spec.shard)
+    _tell(context, outcome, spec.shard, published=published)
 
 
 @click.command()
@@ -177,17 +178,23 @@ def show_report(
     single_file: bool = False,
     images: int | None = None,
     baseline: str | None = None,
+    *,
+    published: bool = False,
 ) -> None:
     """Write the report of some runs, and print its table, what it says, and the path of its first file."""
     from srbench.console import say, show
+    from srbench.reporting.published import read_tables
     from srbench.reporting.report import FORMATS, write_report
     from srbench.reporting.scores import terminal_table
 
-    report = write_report(runs, formats or FORMATS, out, single_file=single_file, most=images, baseline=baseline)
+    report = write_report(
+        runs, formats or FORMATS, out, single_file=single_file, most=images, baseline=baseline,
+        published=read_tables() if published else None,
+    )  # fmt: skip
     for before, now in report.moved:
         say(f"{before}: was not written by srbench, or changed since; kept as {now.name}")
     show(terminal_table(report.scores))
-    for sentence in report.answer:
+    for sentence in (*report.scores.published.notes, *report.answer):
         show(sentence)
     show(str(report.files[0]))
 
@@ -216,7 +223,7 @@ def _progress() -> Iterator[Progress]:
             bar.stop()
 
 
-def _tell(context: click.Context, outcome: Outcome, shard: str | None = None) -> None:
+def _tell(context: click.Context, outcome: Outcome, shard: str | None = None, *, published: bool = False) -> None:
     """Say what was done, write the report (not of a shard), and exit 1 where something failed."""
     from srbench.console import say, show
 
@@ -225,7 +232,7 @@ def _tell(context: click.Context, outcome: Outcome, shard: str | None = None) ->
     if shard is not None:
         show(f"{outcome.folder}: shard {shard}; srbench merge makes one run of all")
     elif outcome.usable:
-        show_report([outcome.folder])
+        show_report([outcome.folder], published=published)
     if outcome.failures:
         listed = "; ".join(outcome.failures)
         others = "all others were" if outcome.usable else "nothing else was there"

@@ -14,6 +14,9 @@ WORKERS = click.option(
     "--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes, one thread each. On a GPU, "
     "one samples and N measure. [default: one per core, at most 8 and one per 4 images; 1 on a GPU]",
 )  # fmt: skip
+PUBLISHED = click.option(
+    "--published", is_flag=True, help="Add published rows of the same data, scale and protocol below the table.",
+)  # fmt: skip
 
 
 def names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:

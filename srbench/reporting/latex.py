@@ -7,6 +7,7 @@ import unicodedata
 
 from srbench.facts import Manifest, MetricFacts
 from srbench.reporting.groups import direction
+from srbench.reporting.published import DIFFERS
 from srbench.reporting.ranking import RULE, Mark
 from srbench.reporting.scores import Scores
 
@@ -43,6 +44,7 @@ _SPECIAL = {
     "τ": r"$\tau$",
     "²": r"\texttwosuperior{}",
 }
+_PUBLISHED = {DIFFERS: "$\\neq$", "–": r"\textendash{}"}
 _MARK: dict[Mark, str] = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
 
 
@@ -70,11 +72,18 @@ def latex_table(scores: Scores, manifest: Manifest, *, intervals: bool) -> str:
             lines += [_row(["", *ends, ""]), "\\addlinespace[2pt]"]
     if intervals:
         lines.pop()
+    lines += _published(scores)
     names = f"p{{{LONGEST * _LETTER:g}pt}}" if is_broken else "l"
     environment = "table" if _width(scores, intervals=intervals) <= COLUMN else "table*"
     return "\n".join(
         [
             "% Needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}.",
+            *(
+                ["% And \\usepackage{xcolor}, for the rows that are published and were not measured here."]
+                if scores.published.lines
+                else []
+            ),
+            *(f"% {_one_line(note)}" for note in scores.published.notes),
             *(f"% {_one_line(metric.signature)}: {_one_line(metric.protocol)}" for metric in scores.metrics),
             f"\\begin{{{environment}}}",
             "\\centering",
@@ -94,6 +103,15 @@ def latex_table(scores: Scores, manifest: Manifest, *, intervals: bool) -> str:
             "",
         ]
     )
+
+
+def _published(scores: Scores) -> list[str]:
+    """The rows that were not measured here, grey, beneath a rule."""
+    lines = []
+    for line in scores.published.lines:
+        texts = [escape(_display_name(line.label)), *(_PUBLISHED.get(cell.text, cell.text) for cell in line.cells)]
+        lines.append(_row([rf"\textcolor{{gray}}{{{text}}}" for text in [*texts, str(line.images)]]))
+    return ["\\midrule", *lines] if lines else []
 
 
 def _title(metric: MetricFacts) -> str:

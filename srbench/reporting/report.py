@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
@@ -25,6 +25,7 @@ from srbench.reporting.notes import notes_of
 from srbench.reporting.page import page
 from srbench.reporting.pictures import evenly, write_pictures
 from srbench.reporting.plots import FOLDER, Plot, write_plots
+from srbench.reporting.published import PublishedTable, published_rows
 from srbench.reporting.ranking import RULE, Mark
 from srbench.reporting.scores import Scores, header, score
 from srbench.results import Row, csv_texts
@@ -65,12 +66,14 @@ def write_report(
     single_file: bool = False,
     most: int | None = None,
     baseline: str | None = None,
+    published: Sequence[PublishedTable] | None = None,
 ) -> Report:
     """Write the report of the runs in ``folders`` into the folder ``out``; of one run, into its own folder.
 
     ``md`` is report.md with plots and images, ``html`` report.html, which shows the images where they are or, as
     ``single_file``, carries them, of ``most`` at most, and is below 8 MB; ``tex`` is table.tex and, with intervals,
     table_intervals.tex; ``csv`` is table.csv and rows.csv; each file is written whole.
+    Rows of ``published`` tables stand beneath those measured, where data, scale and protocol agree.
     Differences are plotted from ``baseline``, named ``bicubic`` or ``srflow-t0.8``; by default the first row.
     Raises ReportError for an unknown format and for several runs without ``out``, MergeError where their protocols
     disagree, SRBenchError where a folder is no run, or has no measured rows yet.
@@ -84,7 +87,9 @@ def write_report(
     own = measurements.runs[0].path
     # Into its own folder only while nobody writes there.
     with writing(own, WAIT) if out is None or out.resolve() == own.resolve() else nullcontext():
-        return _write(measurements, formats, ReportFolder(out or own), baseline, single_file=single_file, most=most)
+        return _write(
+            measurements, formats, ReportFolder(out or own), baseline, published, single_file=single_file, most=most
+        )
 
 
 _PARTS = {
@@ -107,12 +112,14 @@ def _baseline(scores: Scores, name: str | None) -> int:
 
 
 def _write(
-    measurements: Measurements, formats: Sequence[str], out: ReportFolder, baseline: str | None, *, single_file: bool,
-    most: int | None,
+    measurements: Measurements, formats: Sequence[str], out: ReportFolder, baseline: str | None,
+    published: Sequence[PublishedTable] | None, *, single_file: bool, most: int | None,
 ) -> Report:  # fmt: skip
     table = measurements.table()
     summary = table.summary()
     scores = score(table, summary, measurements.manifest.metrics)
+    if published is not None:
+        scores = replace(scores, published=published_rows(measurements.manifest, scores.metrics, published))
     notes = notes_of(measurements, scores)
     written: dict[str, Path] = {}
     plots: list[Plot] = []
@@ -159,6 +166,7 @@ def _report(
         header=header,
         picture=markdown.picture,
         answer=answer(scores),
+        published=scores.published,
         rule=RULE.format(best="**Bold**", second="<u>underlined</u>", less="<"),
         score_table=_score_table(scores),
         interval_table=_interval_table(scores),
@@ -181,6 +189,9 @@ def _score_table(scores: Scores) -> str:
     for line in scores.lines:
         means = [_MARKDOWN[cell.mark].format(cell.text) for cell in line.cells]
         lines.append([markdown.escape(line.label), *means, str(line.images)])
+    for row in scores.published.lines:
+        texts = (row.label, *(cell.text for cell in row.cells), str(row.images))
+        lines.append([f"*{markdown.escape(text)}*" for text in texts])
     return markdown.table(["model", *map(_header, scores.metrics), "n"], lines)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
@@ -13,6 +13,7 @@ from rich.text import Text
 
 from srbench.facts import MetricFacts, setting_label
 from srbench.reporting.groups import direction
+from srbench.reporting.published import Published
 from srbench.reporting.ranking import Mark, Ranking, rank
 from srbench.results import ResultTable
 
@@ -61,6 +62,8 @@ class Scores:
     lines: tuple[Line, ...]
     rankings: tuple[Ranking, ...]
     """One a metric: what the images say about its column."""
+    published: Published = field(default_factory=Published)
+    """Rows beneath the table that were not measured here."""
 
     def column(self, metric: str) -> list[Cell]:
         """The cells of a metric, one a line. Raises KeyError where it was not measured."""
@@ -119,6 +122,11 @@ def terminal_table(scores: Scores) -> Table:
     for line in scores.lines:
         cells = [Text(cell.text, _TERMINAL[cell.mark]) for cell in line.cells]
         table.add_row(Text(line.label), *cells, str(line.images))
+    if scores.published.lines:
+        table.add_section()
+    for row in scores.published.lines:
+        texts = [row.label, *(cell.text for cell in row.cells), str(row.images)]
+        table.add_row(*texts, style="dim italic")
     return table
 
 

@@ -1,0 +1,162 @@
+"""Which published rows may stand beneath a measured table: a test for each rule."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from srbench.datasets import MATLAB_BICUBIC
+from srbench.facts import MetricFacts
+from srbench.manifest import read_manifest
+from srbench.reporting import published
+from srbench.reporting.published import PublishedTable, difference, published_rows, read_tables
+from srbench.reporting.report import write_report
+from srbench.reporting.scores import terminal_table
+
+PSNR = MetricFacts("psnr", "psnr", "PSNR", True, "dB", 2, "", "PSNR|RGB|floor|crop0|v1", "digest")
+NIQE = MetricFacts("niqe", "niqe", "NIQE", False, "", 2, "", "NIQE|grey|floor|LIVE|v1", "digest")
+TABLE = PublishedTable(
+    data="faces", images=2, scale=4, source="A paper", reprinted="the row of Flow",
+    protocol={"psnr": "RGB|floor|crop0", "niqe": "another model"},
+    rows={"Flow τ=0.8": {"psnr": "25.24", "niqe": "4.20"}, "Net": {"psnr": "26.5"}},
+)  # fmt: skip
+FACES = {"dataset": "faces", "scale": 4, "lr": MATLAB_BICUBIC}
+
+
+@pytest.fixture
+def faces(make_run):
+    """A run that stands in for the data of TABLE, with some facts of it changed."""
+
+    def call(metrics=(PSNR, NIQE), images=("a", "b"), limit=None, **protocol):
+        values = {("m", None): {"a": (24.0, 5.0), "b": (26.0, 6.0)}}
+        return make_run("run", values, images=images, metrics=metrics, limit=limit, protocol=FACES | protocol)
+
+    return call
+
+
+def rows(run, table=TABLE):
+    manifest = read_manifest(run)
+    return published_rows(manifest, manifest.metrics, [table])
+
+
+def test_same_data_scale_and_protocol(faces):
+    found = rows(faces())
+    assert [line.label for line in found.lines] == ["Flow τ=0.8", "Net"]
+    assert [cell.text for cell in found.lines[0].cells] == ["25.24", "≠"]
+    assert [cell.text for cell in found.lines[1].cells] == ["26.5", "–"], "what was not published is no difference"
+    assert found.lines[0].cells[1].why == "published another model, here grey|floor|LIVE"
+    assert found.notes == (
+        "Published, not measured here: A paper (reprinted: the row of Flow).",
+        "≠ NIQE of A paper: published another model, here grey|floor|LIVE.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"dataset": "photos"}, "No published table is of photos at scale 4."),
+        ({"scale": 8}, "No published table is of faces at scale 8."),
+        ({"crop": 64}, "whole images, here the central 64 x 64"),
+        ({"limit": 1}, "all 2 images, here 1 are measured"),
+        ({"images": ("a", "b", "c")}, "all 2 images, here 3 are measured"),
+        ({"lr": "a folder of its own, paired by name"}, "here a folder of its own, paired by name"),
+        ({"metrics": (replace(PSNR, signature="PSNR|RGB|round|crop0|v1"), NIQE)},
+         "PSNR: published RGB|floor|crop0, here RGB|round|crop0; NIQE: published another model"),
+        ({"metrics": (replace(PSNR, name="mae", signature="MAE|RGB|floor|crop0|v1"),)}, "none of the metrics"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_compared_is_not_shown(faces, changes, reason):
+    found = rows(faces(**changes))
+    assert found.lines == ()
+    assert len(found.notes) == 1
+    assert reason in found.notes[0]
+
+
+def test_metrics_of_one_name(faces):
+    assert difference(PSNR, TABLE) == ""
+    assert difference(replace(PSNR, signature="PSNR|RGB|floor|crop0|v2"), TABLE) == "", "our version is not theirs"
+    assert difference(replace(PSNR, signature="PSNR|code 1234"), TABLE) == "published RGB|floor|crop0, here code 1234"
+    unstated = replace(TABLE, protocol={})
+    assert difference(PSNR, unstated) == "published without a stated protocol, here RGB|floor|crop0"
+
+
+def test_they_stand_beneath_and_are_never_ranked(faces):
+    run = faces()
+    plain, shown = write_report([run]), write_report([run], published=[TABLE])
+    assert plain.scores.published.lines == ()
+    assert shown.scores.rankings == plain.scores.rankings
+    assert repr(shown.scores.lines) == repr(plain.scores.lines), "NaN is no equal of itself"
+    assert shown.answer == plain.answer
+    text = (run / "report.md").read_text().splitlines()
+    measured, first = (next(place for place, line in enumerate(text) if start in line) for start in ("| m ", "*Flow"))
+    assert first == measured + 1
+    assert text[first].replace(" ", "").split("|")[1:4] == ["*Flowτ=0.8*", "*25.24*", "*≠*"]
+    assert "Rows in *italics* are published and take part in no ranking." in "\n".join(text)
+    tex = (run / "table.tex").read_text()
+    assert r"\textcolor{gray}{Flow $\tau$=0.8} & \textcolor{gray}{25.24} & \textcolor{gray}{$\neq$}" in tex
+    assert "xcolor" in tex
+    html = (run / "report.html").read_text()
+    body = html.partition('<tbody class="published">')[2].partition("</tbody>")[0]
+    assert "25.24" in body
+    assert 'title="published another model, here grey|floor|LIVE"' in body
+    assert "25.24" not in (run / "table.csv").read_text()
+    console = Console(width=100, record=True)
+    console.print(terminal_table(shown.scores))
+    assert "Flow τ=0.8" in console.export_text()
+
+
+def test_on_the_command_line(command, faces, monkeypatch, tmp_path):
+    run = faces()
+    done = command("report", run, "--published", "--format", "md")
+    assert done.code == 0
+    assert "No published table is of faces at scale 4." in done.out
+    (tmp_path / "mine.toml").write_text(
+        '[[table]]\ndata = "faces"\nimages = 2\nscale = 4\nsource = "P"\n[table.protocol]\npsnr = "RGB|floor|crop0"\n'
+        '[table.rows]\n"Flow" = { psnr = "25.24" }\n'
+    )
+    monkeypatch.setattr(published, "TABLES", tmp_path / "mine.toml")
+    assert "25.24" in command("report", run, "--published", "--format", "md").out
+    assert "25.24" not in command("report", run, "--format", "md").out
+
+
+@pytest.mark.parametrize("name", ["photos-x4", "photos-x8"])
+def test_never_beneath_the_photographs(name):
+    run = Path(__file__).parents[3] / "reports" / name
+    if not run.exists():
+        pytest.skip("the committed reports are not here")
+    manifest = read_manifest(run)
+    found = published_rows(manifest, manifest.metrics, read_tables())
+    assert found.lines == ()
+    assert found.notes == (f"No published table is of photos at scale {manifest.protocol.scale}.",)
+
+
+def test_a_stand_in_for_celeba(make_run):
+    """5000 names under which nothing was measured: the facts alone decide."""
+    metrics = tuple(
+        MetricFacts(name, name, name.upper(), True, "", 2, "", f"{name.upper().replace('_', '-')}|{signature}|v1", "")
+        for name, signature in {
+            "psnr": "RGB|floor|crop0", "ssim": "RGB|floor|uniform7|crop3", "lpips": "RGB|floor|alex0.1",
+            "lr_psnr": "RGB|floor|matlab-bicubic", "sigma": "RGB|float|ddof1",
+        }.items()
+    )  # fmt: skip
+    names = [f"{number:06d}" for number in range(5000)]
+    run = make_run("run", {("m", None): {}}, images=["000000"], metrics=metrics, protocol=FACES)
+    manifest = replace(read_manifest(run), images=tuple(names))
+    manifest = replace(manifest, protocol=replace(manifest.protocol, dataset="celeba-5000", scale=8))
+    found = published_rows(manifest, metrics, read_tables())
+    assert [line.label for line in found.lines] == ["Bicubic", "RRDB", "ESRGAN", "SRFlow τ=0.8"]
+    assert [cell.text for cell in found.lines[-1].cells] == ["25.24", ".71", ".110", "50.85", "≠"]
+    assert "Not shown, as no number of it can be compared: SRDiff" in found.notes[-1]
+
+
+def test_the_packaged_tables():
+    for table in read_tables():
+        assert table.source
+        assert table.images > 0
+        for values in table.rows.values():
+            assert set(values) <= set(table.protocol), "every number has its protocol"
+            for text in values.values():
+                float(text)
