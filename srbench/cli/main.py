@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from srbench.cli.data import data
+from srbench.cli.interruption import INTERRUPTED, twice_at_once
 from srbench.cli.listing import list_command, list_weights, show_command
 from srbench.cli.measuring import init, measure, merge, run, score, show_report, verify
 from srbench.cli.options import PUBLISHED, names
@@ -31,7 +32,8 @@ class OneLineErrors(click.Group):
             if isinstance(stream, TextIOWrapper):  # what a terminal of another encoding lacks is written out
                 stream.reconfigure(errors="backslashreplace")
         try:
-            code = super().main(*args, **extra | {"standalone_mode": False})
+            with twice_at_once():
+                code = super().main(*args, **extra | {"standalone_mode": False})
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "srbench"
             _fault(f"{' '.join(error.format_message().split())} See {command} --help.")
@@ -41,7 +43,7 @@ class OneLineErrors(click.Group):
             sys.exit(1)
         except (KeyboardInterrupt, click.Abort):
             _fault("interrupted; finished work is kept. Rerun the same command to resume.")
-            sys.exit(130)
+            sys.exit(INTERRUPTED)
         except BrokenPipeError:
             sys.exit(1)
         except MemoryError as error:

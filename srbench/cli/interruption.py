@@ -1,0 +1,44 @@
+"""Ctrl-C: once ends a command in order, twice at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+INTERRUPTED = 130
+"""Exit code of a command that was interrupted, as of a shell."""
+
+
+@contextmanager
+def twice_at_once() -> Iterator[None]:
+    """Inside, the first Ctrl-C raises KeyboardInterrupt; from then on the next one ends this process and its workers.
+
+    Nothing changes where Ctrl-C is ignored, as in background jobs, or somebody else's affair.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, _first)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is _first:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _first(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGINT, _again)
+    raise KeyboardInterrupt
+
+
+def _again(number: int, frame: FrameType | None) -> None:
+    for worker in multiprocessing.active_children():
+        worker.kill()
+    if sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), b"\x1b[?25h\n")  # the progress bar had hidden the cursor
+    os._exit(INTERRUPTED)

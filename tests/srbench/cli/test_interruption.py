@@ -1,0 +1,63 @@
+"""Ctrl-C once, and once more while the first is dealt with."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from srbench.cli.interruption import twice_at_once
+
+SLOW_TO_END = """
+import multiprocessing
+import signal
+import time
+
+from srbench.cli.interruption import twice_at_once
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,), daemon=True)
+    worker.start()
+    with twice_at_once():
+        try:
+            print(worker.pid, flush=True)
+            time.sleep(60)
+        finally:
+            print("ending", flush=True)
+            time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_the_second_ends_at_once_and_takes_the_workers_along(tmp_path):
+    script = tmp_path / "slow_to_end.py"
+    script.write_text(SLOW_TO_END)
+    process = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    worker = Path("/proc") / process.stdout.readline().strip()
+    assert worker.exists()
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "ending\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, "")
+    assert not (worker / "environ").exists() or (worker / "status").read_text().split("State:")[1].split()[0] == "Z"
+
+
+def test_where_it_is_ignored_it_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with twice_at_once():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with twice_at_once(), pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with twice_at_once():
+            pass
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
