@@ -138,7 +138,7 @@ def replaced_whole(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with full_disk_named(path):
+        with disk_faults_named(path):
             yield temporary
         temporary.replace(path)
     finally:
@@ -146,12 +146,12 @@ def replaced_whole(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def full_disk_named(path: Path) -> Iterator[None]:
-    """Where a disk is full, say so of ``path``: a file that is open does not tell its name."""
+def disk_faults_named(path: Path) -> Iterator[None]:
+    """Where a disk is full or gone, say so of ``path``: a file that is open does not tell its name."""
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno is not None and (error.filename is None or error.errno in (errno.ENOSPC, errno.EDQUOT)):
             error.filename = str(path)
         raise
 

@@ -50,8 +50,16 @@ def write_manifest(run: Path, manifest: Manifest) -> None:
 
 def is_written(run: Path, manifest: Manifest) -> bool:
     """Does the file in the folder ``run`` say the same?"""
-    path = run / FILE
-    return path.exists() and path.read_bytes() == content_of(manifest)
+    return is_run(run) and (run / FILE).read_bytes() == content_of(manifest)
+
+
+def is_run(run: Path) -> bool:
+    """Is there a manifest in the folder ``run``? Raises OSError where a disk does not say."""
+    try:
+        (run / FILE).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def content_of(manifest: Manifest) -> bytes:
@@ -68,8 +76,10 @@ def read_manifest(run: Path) -> Manifest:
     path = run / FILE
     try:
         facts = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ManifestError(f"{run}: no run in it ({FILE} is missing); name the folder that srbench run made") from None
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read ({error.strerror}); check disk and permissions") from None
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"{path}: damaged ({error}); restore it, or run again with another --out") from None
     if not isinstance(facts, dict):

@@ -16,16 +16,22 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from srbench.config import ConfigError, register, structure
+from srbench.images import disk_faults_named
 from srbench.names import is_file_name
 from srbench.types import SRBenchError
 
 Value = list[float] | float
 """One number a sample, or one of the whole set."""
+
+
+AGAIN = "run the same command again, which does what is missing"
 
 
 class RecordsError(SRBenchError):
@@ -170,21 +176,44 @@ def from_line(line: str, cls: type[Record]) -> Record:
         raise ValueError(str(error).removeprefix(": ")) from None
 
 
-def append(folder: Path, records: Iterable[PairRecord | SampleRecord | ScoreRecord]) -> None:
-    """Add lines to the files of a run folder; they are on the disk when this returns. Raises RecordsError."""
+def append(folder: Path, records: Iterable[PairRecord | SampleRecord | ScoreRecord], ends: dict[str, int]) -> None:
+    """Add lines to the files of a run folder; they are on the disk when this returns.
+
+    ``ends`` are the sizes of the files by name as this process has left them. Raises RecordsError where one has
+    another, and OSError where a line cannot be written: nothing of it is left then, if the disk lets it be cut off.
+    """
     by_file: dict[str, list[str]] = {}
     for record in records:
         by_file.setdefault(record.FILE, []).append(to_line(record))
     for name, lines in by_file.items():
-        try:
-            with (folder / name).open("ab") as file:
-                file.write("".join(f"{line}\n" for line in lines).encode())
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise RecordsError(
-                f"{folder / name}: cannot be written ({error.strerror}); finished work is kept"
-            ) from None
+        path, content = folder / name, "".join(f"{line}\n" for line in lines).encode()
+        with disk_faults_named(path), path.open("ab", buffering=0) as file:
+            end = file.tell()
+            if end != ends.get(name, end):
+                raise RecordsError(f"{path}: was deleted or changed meanwhile; {AGAIN}")
+            try:
+                _write(file, content)
+            except OSError:
+                with suppress(OSError):
+                    file.truncate(end)
+                raise
+            ends[name] = end + len(content)
+
+
+def check(folder: Path, ends: dict[str, int]) -> None:
+    """Raise RecordsError where files of a run folder, or all of it, are no longer as this process has left them."""
+    for name, end in ends.items():
+        path = folder / name
+        if not path.exists() or path.stat().st_size != end:
+            raise RecordsError(f"{path}: was deleted or changed meanwhile; {AGAIN}")
+    if not folder.is_dir():
+        raise RecordsError(f"{folder}: was deleted meanwhile; {AGAIN}")
+
+
+def _write(file: FileIO, content: bytes) -> None:
+    while content:  # a disk that is nearly full takes a part
+        content = content[file.write(content) :]
+    os.fsync(file.fileno())
 
 
 def read(folder: Path, cls: type[Record]) -> Iterator[Record]:

@@ -14,7 +14,7 @@ from srbench.engines.serial import serial
 from srbench.engines.worker import Opening
 from srbench.facts import Invocation, Manifest, Setting
 from srbench.inference import choose_device
-from srbench.manifest import FILE, ManifestError, hardware, is_written, now, read_manifest, software
+from srbench.manifest import ManifestError, hardware, is_run, is_written, now, read_manifest, software
 from srbench.models import LoadedModel
 from srbench.plan import Bench, RunSpec, open_bench
 from srbench.registry import LoadedMetric, open_metric
@@ -69,7 +69,7 @@ def run_bench(
 def planned(bench: Bench, path: Path) -> tuple[RunFolder, list[Task], tuple[LoadedMetric, ...]]:
     """The folder of a run with a command added, of which nothing is written yet; what is left to do; its metrics."""
     asked = bench.manifest()
-    if (path / FILE).exists():
+    if is_run(path):
         folder = RunFolder.read(path)
         folder.manifest = joined(path, folder.manifest, asked)
     else:

@@ -11,7 +11,7 @@ import os
 import re
 import socket
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -61,6 +61,8 @@ class RunFolder:
     """The last record of every place, of this or other code and weights."""
     scores: dict[tuple[str, str, str, str], ScoreRecord] = field(default_factory=dict)
     """By key, model, image and metric: equal images, and labels of one model, have equal keys."""
+    ends: dict[str, int] = field(default_factory=dict)
+    """Sizes of the files of lines, as this process has left them."""
 
     @classmethod
     def read(cls, path: Path) -> RunFolder:
@@ -72,16 +74,18 @@ class RunFolder:
         return folder
 
     def append(self, *lines: PairRecord | SampleRecord | ScoreRecord) -> None:
-        """Add lines to the files. Raises RecordsError."""
-        records.append(self.path, lines)
+        """Add lines to the files. Raises OSError, and RecordsError where somebody else has changed the files."""
+        records.append(self.path, lines, self.ends)
         self.take(lines)
 
     def write(self, path: Path, content: bytes) -> None:
-        """Write a file of the folder, whole. Raises OSError."""
+        """Write a file of the folder, whole. Raises OSError, and RecordsError where the folder was deleted."""
+        records.check(self.path, self.ends)
         write_whole(path, content)
 
     def extend(self, manifest: Manifest) -> None:
-        """Write another manifest; one that says the same as the file leaves that as it is."""
+        """Write another manifest; one that says the same as the file leaves that as it is. Raises as ``write``."""
+        records.check(self.path, self.ends)
         write_manifest(self.path, manifest)
         self.manifest = manifest
 
@@ -206,8 +210,9 @@ def writing(path: Path, wait: float = 0) -> Iterator[None]:
     except OSError as error:
         raise RunFolderError(f"{error.filename or path}: {error.strerror or error}; finished work is kept") from None
     finally:
-        (path / _OWNER).unlink(missing_ok=True)
-        lock.release()
+        with suppress(OSError):  # of a disk that is gone
+            (path / _OWNER).unlink(missing_ok=True)
+            lock.release()
 
 
 def check_folder(path: Path) -> None:

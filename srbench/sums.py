@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from srbench.facts import Manifest
-from srbench.images import write_whole
 from srbench.manifest import FILE as MANIFEST
 from srbench.manifest import content_of
 from srbench.records import PairRecord, SampleRecord, ScoreRecord
@@ -25,7 +24,7 @@ def write_sums(folder: RunFolder, manifest: Manifest) -> None:
     text = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())).encode()
     path = folder.path / FILE
     if not (path.exists() and path.read_bytes() == text):
-        write_whole(path, text)
+        folder.write(path, text)
 
 
 def read_sums(path: Path) -> dict[str, str] | None:

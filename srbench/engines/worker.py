@@ -194,7 +194,10 @@ class RemoteSession(Session):
         file = None
         if exact.is_floating_point():
             file = self.scratch / f"{uuid4().hex}.npy"
-            np.save(file, exact.numpy())
+            try:
+                np.save(file, exact.numpy())
+            except OSError as error:
+                raise EngineError(f"{file}: {error.strerror}; set TMPDIR to a folder of another disk") from None
         self.send(Scoring(record, tuple(one.facts.name for one in metrics), file))
 
     def _measure(self, job: Scoring) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from io import StringIO
 from pathlib import Path
 
-from srbench.images import full_disk_named, write_whole
+from srbench.images import disk_faults_named, write_whole
 
 
 class Journal:
@@ -31,7 +31,7 @@ class Journal:
                 writer.writerow(self._columns)
         row = {"step": step, **values}
         writer.writerow([row[name] for name in self._columns])
-        with full_disk_named(self.path), self.path.open("a") as file:
+        with disk_faults_named(self.path), self.path.open("a") as file:
             file.write(text.getvalue())
 
     def read(self) -> list[dict[str, float]]:

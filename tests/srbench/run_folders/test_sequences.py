@@ -81,14 +81,14 @@ def killed(command, at):
         count = 0
         append, write = srbench.records.append, srbench.images.write_whole
 
-        def die(folder, lines):
+        def die(folder, lines, ends):
             nonlocal count
             count += 1
             if count == at:
                 with (folder / srbench.records.ScoreRecord.FILE).open("ab") as file:
                     file.write(b'{"key": "torn')
                 os.kill(os.getpid(), signal.SIGKILL)
-            append(folder, lines)
+            append(folder, lines, ends)
 
         def die_before(path, content):
             nonlocal count
@@ -99,7 +99,7 @@ def killed(command, at):
             write(path, content)
 
         srbench.records.append = die
-        for module in (srbench.sampling, srbench.manifest, srbench.sums):
+        for module in (srbench.run_folder, srbench.manifest):
             module.write_whole = die_before
         code = 1
         try:
