@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 
 from rich.console import Console
@@ -10,12 +11,14 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from srbench.names import printable
 
@@ -39,17 +42,57 @@ def show(result: str | Table) -> None:
         Console(width=_NO_LIMIT).print(result)
 
 
+def duration(seconds: float) -> str:
+    """``45 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if minutes < 10 and rest else f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+class _Durations(ProgressColumn):
+    """Time elapsed, and time left once the pace is known."""
+
+    def render(self, task: Task) -> Text:
+        """``1 min 5 s elapsed, about 3 min left``."""
+        text = f"{duration(task.elapsed or 0)} elapsed"
+        ends = task.fields.get("ends")
+        if ends is not None and not task.finished:
+            text += f", about {duration(max(ends - time.monotonic(), 0))} left"
+        return Text(text, style="dim")
+
+
 def progress() -> Progress:
-    """A bar on stderr with the number done, the time taken and the time left."""
+    """A bar on stderr with the number done, the time elapsed, and the time left if a task has a field ``ends``.
+
+    ``ends`` is when a task will be done, by ``time.monotonic``; see ``Pace``.
+    """
     return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left", style="dim"),
-        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), _Durations(),
         console=_STDERR,
-    )
+        redirect_stdout=_STDOUT.is_terminal,  # lines for a pipe or a file must not land on stderr
+    )  # fmt: skip
+
+
+class Pace:
+    """When a job will be done, from the share of it that is done."""
+
+    def __init__(self) -> None:
+        self._began: float | None = None
+        self._share = 0.0
+        self.ends: float | None = None
+        """By ``time.monotonic``; None until a share is done."""
+
+    def see(self, share: float) -> None:
+        """Estimate again if the share, in [0, 1], has grown. The first call starts the clock."""
+        now = time.monotonic()
+        if self._began is None:
+            self._began = now
+        if share > self._share:
+            self._share, self.ends = share, now + (now - self._began) * (1 / share - 1)
 
 
 def transfer() -> Progress:

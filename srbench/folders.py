@@ -1,7 +1,8 @@
-"""Folders of pictures: every picture has a name, its file name without the ending."""
+"""Folders of images: every image has a name, its file name without the ending."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from srbench.images import ENDINGS
@@ -41,3 +42,21 @@ def pictures_in(folder: Path) -> dict[str, Path]:
     if not found:
         raise FolderError(f"{folder}: no pictures in it; {', '.join(ENDINGS)} are read")
     return dict(sorted(found.items()))
+
+
+def images_below(folder: Path) -> list[Path]:
+    """The images of a folder and its sub-folders, sorted; hidden files and folders are skipped, links not followed.
+
+    Raises FolderError where there is none, or a folder cannot be listed.
+    """
+
+    def fail(error: OSError) -> None:
+        raise FolderError(f"{error.filename}: cannot be listed ({error.strerror}); check its permissions")
+
+    found = []
+    for here, below, names in os.walk(folder, onerror=fail):
+        below[:] = [name for name in below if not name.startswith(".")]
+        found += [Path(here, one) for one in names if not one.startswith(".") and Path(one).suffix.lower() in ENDINGS]
+    if not found:
+        raise FolderError(f"{folder}: no images in it; {', '.join(ENDINGS)} are read")
+    return sorted(found)

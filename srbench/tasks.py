@@ -80,6 +80,8 @@ class Step:
     """Setting and image that come next; empty at the end."""
     fault: str = ""
     """What has just failed, in one line."""
+    share: float | None = None
+    """Share of the work that is done, where it tells the pace (see ``Session.image_done``); None: ``done / total``."""
 
 
 Progress = Callable[[Step], None]
@@ -168,6 +170,8 @@ class Session:
     """Its place in the manifest."""
     total: int = 0
     done: int = 0
+    share: float = 0.0
+    """Share of the items that were done when the last image was."""
     sampled: int = 0
     """Items that were sampled."""
     scored: int = 0
@@ -319,15 +323,22 @@ class Session:
             )
         return self.models[label]
 
+    def image_done(self) -> None:
+        """Note that one more image is done at all its settings.
+
+        Only then the share of the items done tells the pace: an image may begin with settings that cost little.
+        """
+        self.share = self.done / self.total
+
     def begin(self, setting: Setting, image: str) -> None:
         """Tell which setting and image come next."""
         what = f"{setting_folder(setting.model, setting.temperature)} {image}"
-        self.progress(Step(self.done, self.total, what))
+        self.progress(Step(self.done, self.total, what, share=self.share))
 
     def fail(self, fault: str) -> None:
         """Tell what has failed, in one line."""
         self.failures.append(fault)
-        self.progress(Step(self.done, self.total, "", fault))
+        self.progress(Step(self.done, self.total, "", fault, self.share))
 
 
 @contextmanager

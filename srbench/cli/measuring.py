@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from srbench.cli.options import DEVICES, PUBLISHED, SEEDS, WORKERS, names, temperatures
-from srbench.names import printable
+from srbench.cli.progress import shown_progress
 
 if TYPE_CHECKING:
     from srbench.run import Outcome
-    from srbench.tasks import Progress
 
 _PATH = click.Path(path_type=Path)
 
@@ -78,7 +77,7 @@ def run(
         for line in estimate(spec):
             show(line)
         return
-    with _progress() as progress:
+    with shown_progress() as progress:
         outcome = run_spec(spec, progress, workers)
     _tell(context, outcome, spec.shard, published=published)
 
@@ -96,7 +95,7 @@ def score(context: click.Context, folder: Path, metrics: tuple[str, ...], device
     """
     from srbench.run import score_run
 
-    with _progress() as progress:
+    with shown_progress() as progress:
         outcome = score_run(folder, metrics, device, progress, workers=workers)
     _tell(context, outcome)
 
@@ -115,7 +114,7 @@ def verify(context: click.Context, folder: Path, resample: int, as_json: bool, d
     from srbench.console import show
     from srbench.verify import verify as verify_run
 
-    with _progress() as progress:
+    with shown_progress() as progress:
         findings = verify_run(folder, resample=resample, device=device, progress=progress)
     show(json.dumps(findings.facts(), indent=1) if as_json else findings.text())
     if not findings.proven:
@@ -152,7 +151,7 @@ def measure(
     from srbench.console import show
     from srbench.measure import measure_folder
 
-    with _progress() as progress:
+    with shown_progress() as progress:
         found = measure_folder(images, ref, lr, metrics, progress, suite)
     show(found.table() if form == "table" else found.csv() if form == "csv" else found.json())
     if found.failures:
@@ -181,46 +180,25 @@ def show_report(
     *,
     published: bool = False,
 ) -> None:
-    """Write the report of some runs, and print its table, what it says, and the path of its first file."""
+    """Write the report of some runs; print its table, what it says, and how to open it."""
     from srbench.console import say, show
     from srbench.reporting.published import read_tables
     from srbench.reporting.report import FORMATS, write_report
     from srbench.reporting.scores import terminal_table
 
-    report = write_report(
-        runs, formats or FORMATS, out, single_file=single_file, most=images, baseline=baseline,
-        published=read_tables() if published else None,
-    )  # fmt: skip
+    with shown_progress() as progress:
+        report = write_report(
+            runs, formats or FORMATS, out, single_file=single_file, most=images, baseline=baseline,
+            published=read_tables() if published else None, progress=progress,
+        )  # fmt: skip
     for before, now in report.moved:
         say(f"{before}: was not written by srbench, or changed since; kept as {now.name}")
     show(terminal_table(report.scores))
     for sentence in (*report.scores.published.notes, *report.answer):
         show(sentence)
-    show(str(report.files[0]))
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """A bar on stderr as soon as there is something to do, and a line above it for everything that fails."""
-    from srbench.console import progress, say, warn_in_one_line
-
-    warn_in_one_line()
-    bar = progress()
-    task = bar.add_task("", total=None)
-
-    def show(step: Any) -> None:  # noqa: ANN401 - srbench.tasks.Step, which loads torch
-        if step.fault:
-            say(f"failed: {step.fault}")
-        if step.total > 0:
-            description: dict[str, Any] = {"description": printable(step.what)} if step.what else {}
-            bar.update(task, completed=step.done, total=step.total, **description)
-            bar.start()  # does nothing where it has begun
-
-    try:
-        yield show
-    finally:
-        if bar.live.is_started:
-            bar.stop()
+    show(f"Report: {report.files[0]}")
+    if out is None and "html" in (formats or FORMATS):
+        show(f"Open it: srbench view {shlex.quote(str(runs[0]))}")
 
 
 def _tell(context: click.Context, outcome: Outcome, shard: str | None = None, *, published: bool = False) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srbench.cli.options import DEVICES, SEEDS, box, temperature, temperatures
+from srbench.cli.progress import shown_progress
 
 if TYPE_CHECKING:
     from srbench.editing.edit import Edited, Editor
@@ -34,17 +35,16 @@ def upscale(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 
 
     Existing outputs are kept. The LR-PSNR printed for every output tells how well it downscales to its input.
     """
-    from srbench.console import say, show, warn_in_one_line
+    from srbench.console import say, show
     from srbench.editing.upscale import UpscaleSpec, upscale
 
-    warn_in_one_line()
     failures = 0
-    for result in upscale(UpscaleSpec(**options)):
-        if result.fault:
-            say(f"failed: {result.fault}")
-            failures += 1
-        for path, lr_psnr in zip(result.files, result.lr_psnr, strict=True):
-            show(f"{path}  LR-PSNR {lr_psnr:.2f} dB{'  (kept)' if result.kept else ''}")
+    with shown_progress() as progress:
+        for result in upscale(UpscaleSpec(**options), progress):
+            if result.fault:
+                failures += 1
+            for path, lr_psnr in zip(result.files, result.lr_psnr, strict=True):
+                show(f"{path}  LR-PSNR {lr_psnr:.2f} dB{'  (kept)' if result.kept else ''}")
     if failures:
         say(f"srbench: {failures} could not be upscaled, see above")
         context.exit(1)

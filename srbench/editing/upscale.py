@@ -1,33 +1,37 @@
-"""Enlarge a person's own pictures: files and folders in, PNG files out. What is there is kept."""
+"""Upscale your own images: files and folders in, PNG files out. Existing outputs are kept."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
-from srbench.folders import pictures_in
+from srbench.decoding import FAULTS
+from srbench.folders import images_below
 from srbench.images import quantize_floor, quantize_round, read_image, read_recipe, write_png
 from srbench.inference import Draw, choose_device, is_stochastic
 from srbench.inference import upscale as upscale_image
 from srbench.metrics import lr_psnr
 from srbench.models import LoadedModel, load_model
 from srbench.names import FILE_NAME, is_file_name
+from srbench.tasks import Progress, Step, silent
 from srbench.types import PrecomputedResults, SRBenchError
 from srbench.weights.files import sha256_file
 
 
 class UpscaleError(SRBenchError):
-    """Pictures or a model that cannot be used for enlarging."""
+    """Images or a model that cannot be used for upscaling."""
 
 
 @dataclass(frozen=True)
 class UpscaleSpec:
-    """What to enlarge and how: the command line, as a value."""
+    """What to upscale and how: the command line, as a value."""
 
     paths: tuple[Path, ...]
     model: str
@@ -36,80 +40,126 @@ class UpscaleSpec:
     temperature: float
     samples: int
     seed: int
-    """All pictures are drawn from it: ``model.sample`` with a generator of this seed gives the same."""
+    """Every image is sampled from it: ``model.sample`` with a generator of this seed gives the same."""
     device: str
     tile: int | None
 
 
 @dataclass(frozen=True)
-class Enlarged:
-    """What became of one picture."""
+class Upscaled:
+    """The result for one image."""
 
     files: tuple[Path, ...] = ()
-    """One a sample; none where the picture could not be enlarged."""
+    """One per sample; none if the image could not be upscaled."""
     lr_psnr: tuple[float, ...] = ()
-    """In dB, one a file."""
+    """In dB, one per file."""
     kept: bool = False
-    """The files were there, made in the same way."""
+    """Did the files exist, made in the same way?"""
     fault: str = ""
 
 
-def upscale(spec: UpscaleSpec) -> Iterator[Enlarged]:
-    """Enlarge one picture after the other; one that cannot be is named and passed over.
+@dataclass(frozen=True)
+class _Source:
+    """An image to upscale."""
 
-    Raises SRBenchError where nothing can be enlarged: the model is unknown, or of another scale.
+    path: Path
+    name: Path
+    """Of its output in the output folder, without an ending: sub-folders are kept."""
+
+
+def upscale(spec: UpscaleSpec, progress: Progress = silent) -> Iterator[Upscaled]:
+    """Upscale one image after the other; one that cannot be is named and passed over.
+
+    ``a.jpg`` becomes ``a.png``; ``a.jpg`` beside ``a.png`` becomes ``a_jpg.png``, and that ``a_png.png``.
+    ``progress`` is told of every image, with the share of the pixels that is done.
+    Raises SRBenchError if nothing can be upscaled: the model is unknown, or of another scale.
     """
     device = choose_device(spec.device)
     loaded = load_model(spec.model, spec.scale, device)
     if isinstance(loaded.model, PrecomputedResults):
-        raise UpscaleError(f"{spec.model}: a folder of results enlarges nothing; name a model")
-    names: dict[str, Path] = {}
-    for path in spec.paths:
+        raise UpscaleError(f"{spec.model}: a folder of results cannot upscale; name a model")
+    sources, faults = _sources(spec)
+    total = len(sources)
+    for fault in faults:
+        progress(Step(0, total, "", fault))
+        yield Upscaled(fault=fault)
+    pixels = [_pixels(source.path) for source in sources]
+    for done, source in enumerate(sources):
+        share = sum(pixels[:done]) / max(sum(pixels), 1)
+        progress(Step(done, total, str(source.path), share=share))
         try:
-            found = [*pictures_in(path).values()] if path.is_dir() else [path]
+            yield _one(spec, loaded, device, source)
         except SRBenchError as error:
-            yield Enlarged(fault=str(error))
-            continue
-        for picture in found:
-            try:
-                yield _one(spec, loaded, device, picture, names)
-            except SRBenchError as error:
-                yield Enlarged(fault=str(error))
+            progress(Step(done, total, "", str(error), share))
+            yield Upscaled(fault=str(error))
+    progress(Step(total, total, ""))
 
 
 def shown_lr(path: Path) -> Tensor:
-    """A picture as a model is shown it: (3, h, w) in [0, 1], a multiple of 1/255. Raises ImageError."""
+    """An image as a model sees it: (3, h, w) in [0, 1], multiples of 1/255. Raises ImageError."""
     return quantize_round(read_image(path)).float() / 255
 
 
-def _one(spec: UpscaleSpec, loaded: LoadedModel, device: str, path: Path, names: dict[str, Path]) -> Enlarged:
-    lr = shown_lr(path)
-    if not is_file_name(path.stem):
-        raise UpscaleError(f"{path}: its name cannot be {FILE_NAME}; rename it")
-    if path.stem in names:
-        raise UpscaleError(f"{path}: {names[path.stem]} has the same name; enlarge it into another --out")
-    names[path.stem] = path
-    recipe = _recipe(spec, loaded, path)
-    files = _files(spec, loaded, path.stem)
+def _sources(spec: UpscaleSpec) -> tuple[list[_Source], list[str]]:
+    """The images below the paths, each once, with names for their outputs; and what is wrong with the others."""
+    found: dict[Path, Path] = {}
+    faults = []
+    for path in spec.paths:
+        try:
+            if not path.is_dir():
+                found.setdefault(path, Path(path.name))
+                continue
+            images = [one for one in images_below(path) if not one.is_relative_to(spec.out) or path == spec.out]
+            found.update({one: one.relative_to(path) for one in images if one not in found})
+        except SRBenchError as error:
+            faults.append(str(error))
+    stems = Counter(relative.with_suffix("") for relative in set(found.values()))
+    sources: dict[Path, _Source] = {}
+    for path, relative in found.items():
+        name = relative.with_suffix("")
+        if stems[name] > 1:
+            name = name.with_name(f"{relative.stem}_{relative.suffix[1:].lower()}")
+        if name in sources:
+            faults.append(f"{path}: {sources[name].path} has the same name; upscale it into another --out")
+        else:
+            sources[name] = _Source(path, name)
+    return list(sources.values()), faults
+
+
+def _pixels(path: Path) -> int:
+    """Of an image, from its header; 0 where it cannot be told, which reading it will tell."""
+    try:
+        with Image.open(path) as image:
+            return image.width * image.height
+    except FAULTS:
+        return 0
+
+
+def _one(spec: UpscaleSpec, loaded: LoadedModel, device: str, source: _Source) -> Upscaled:
+    lr = shown_lr(source.path)
+    if not is_file_name(source.name.name):
+        raise UpscaleError(f"{source.path}: its name cannot be {FILE_NAME}; rename it")
+    recipe = _recipe(spec, loaded, source.path)
+    files = _files(spec, loaded, source.name)
     there = [file for file in files if file.exists()]
     for file in there:
         if read_recipe(file) != recipe:
-            raise UpscaleError(f"{file}: is there and was made in another way; choose another --out")
+            raise UpscaleError(f"{file}: exists and was made in another way; choose another --out")
     kept = len(there) == len(files)
     if kept:
         samples = torch.stack([read_image(file) for file in files])
     else:
         draw = Draw(spec.temperature, spec.samples, spec.seed, spec.tile)
-        samples = upscale_image(loaded.model, path.stem, lr, draw, device).images
-        for file, picture in zip(files, samples, strict=True):
-            write_png(file, quantize_floor(picture), recipe)
-    return Enlarged(tuple(files), tuple(float(lr_psnr(one, lr)) for one in samples), kept)
+        samples = upscale_image(loaded.model, source.path.stem, lr, draw, device).images
+        for file, image in zip(files, samples, strict=True):
+            write_png(file, quantize_floor(image), recipe)
+    return Upscaled(tuple(files), tuple(float(lr_psnr(one, lr)) for one in samples), kept)
 
 
-def _files(spec: UpscaleSpec, loaded: LoadedModel, name: str) -> list[Path]:
-    if not is_stochastic(loaded.model) or spec.samples == 1:
-        return [spec.out / f"{name}.png"]
-    return [spec.out / f"{name}_sample{sample}.png" for sample in range(spec.samples)]
+def _files(spec: UpscaleSpec, loaded: LoadedModel, name: Path) -> list[Path]:
+    one = not is_stochastic(loaded.model) or spec.samples == 1
+    endings = [".png"] if one else [f"_sample{sample}.png" for sample in range(spec.samples)]
+    return [spec.out / name.with_name(name.name + ending) for ending in endings]
 
 
 def _recipe(spec: UpscaleSpec, loaded: LoadedModel, path: Path) -> str:

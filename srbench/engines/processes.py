@@ -34,10 +34,10 @@ from srbench.engines.worker import (
     Written,
     serve,
 )
-from srbench.facts import Setting, setting_folder
+from srbench.facts import Setting
 from srbench.records import SampleRecord, ScoreRecord
 from srbench.run_folder import RunFolder
-from srbench.tasks import Session, Step, Task
+from srbench.tasks import Session, Task
 
 TRIES = 3
 """How often something may end the process that is at it."""
@@ -173,6 +173,7 @@ class _Crew:
             case Finished():
                 if isinstance(worker.job, Sampling):
                     self._count(worker, worker.job.task.items - worker.counted)
+                    self.session.image_done()
                 self._close(worker.job)
                 worker.job = None
             case Unusable(reason):
@@ -182,8 +183,7 @@ class _Crew:
         assert isinstance(worker.job, Sampling)
         self._count(worker, 0 if worker.begun is None else 1)
         worker.begun = setting
-        what = f"{setting_folder(setting.model, setting.temperature)} {worker.job.task.image}"
-        self.session.progress(Step(self.session.done, self.session.total, what))
+        self.session.begin(setting, worker.job.task.image)
 
     def _append(self, lines: Lines) -> None:
         self.folder.append(*lines)

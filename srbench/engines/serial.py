@@ -13,3 +13,4 @@ def serial(session: Session, tasks: Sequence[Task]) -> None:
         before = session.done
         session.do(task)
         session.done = before + task.items
+        session.image_done()

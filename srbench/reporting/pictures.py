@@ -14,13 +14,14 @@ from srbench.reporting.files import ReportFolder
 from srbench.reporting.maps import KINDS, MapKind, colour_scale, coloured, maps_of
 from srbench.reporting.merge import Measurements
 from srbench.reporting.strips import PANEL, Panel, difference_window, sheet_png, strip_png
+from srbench.tasks import Progress, Step
 
 PICTURED = 30
 """Of how many pictures of a run strips, grids and maps are made, spread evenly over the list."""
 Pictures = dict[tuple[MapKind, str], Image.Image]
 
 
-def write_pictures(measurements: Measurements, out: ReportFolder) -> list[str]:
+def write_pictures(measurements: Measurements, out: ReportFolder, progress: Progress) -> list[str]:
     """Write strips/, grids/, maps/ and sheets/ into the folder of a report.
 
     Returns the names of the pictures they are made of: those whose pair and answers are saved, at most 30.
@@ -28,7 +29,9 @@ def write_pictures(measurements: Measurements, out: ReportFolder) -> list[str]:
     answered = {row.image for row in measurements.rows if measurements.outputs(row)}
     names = evenly([name for name in measurements.images if name in answered and measurements.pair(name)], PICTURED)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for files in pool.map(lambda name: dict(_all_files(measurements, name)), names):
+        made = pool.map(lambda name: dict(_all_files(measurements, name)), names)
+        for done, (name, files) in enumerate(zip(names, made, strict=True)):
+            progress(Step(done + 1, len(names), f"report: {name}"))
             for file, content in files.items():
                 out.write(file, content)
     return names

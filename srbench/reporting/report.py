@@ -30,6 +30,7 @@ from srbench.reporting.ranking import RULE, Mark
 from srbench.reporting.scores import Scores, header, score
 from srbench.results import Row, csv_texts
 from srbench.run_folder import writing
+from srbench.tasks import Progress, silent
 from srbench.types import SRBenchError
 
 FORMATS = ("md", "html", "tex", "csv")
@@ -67,6 +68,7 @@ def write_report(
     most: int | None = None,
     baseline: str | None = None,
     published: Sequence[PublishedTable] | None = None,
+    progress: Progress = silent,
 ) -> Report:
     """Write the report of the runs in ``folders`` into the folder ``out``; of one run, into its own folder.
 
@@ -74,6 +76,7 @@ def write_report(
     ``single_file``, carries them, of ``most`` at most, and is below 8 MB; ``tex`` is table.tex and, with intervals,
     table_intervals.tex; ``csv`` is table.csv and rows.csv; each file is written whole.
     Rows of ``published`` tables stand beneath those measured, where data, scale and protocol agree.
+    ``progress`` is told of every image whose strips, grids and maps are made.
     Differences are plotted from ``baseline``, named ``bicubic`` or ``srflow-t0.8``; by default the first row.
     Raises ReportError for an unknown format and for several runs without ``out``, MergeError where their protocols
     disagree, SRBenchError where a folder is no run, or has no measured rows yet.
@@ -88,7 +91,14 @@ def write_report(
     # Into its own folder only while nobody writes there.
     with writing(own, WAIT) if out is None or out.resolve() == own.resolve() else nullcontext():
         return _write(
-            measurements, formats, ReportFolder(out or own), baseline, published, single_file=single_file, most=most
+            measurements,
+            formats,
+            ReportFolder(out or own),
+            baseline,
+            published,
+            progress,
+            single_file=single_file,
+            most=most,
         )
 
 
@@ -113,7 +123,7 @@ def _baseline(scores: Scores, name: str | None) -> int:
 
 def _write(
     measurements: Measurements, formats: Sequence[str], out: ReportFolder, baseline: str | None,
-    published: Sequence[PublishedTable] | None, *, single_file: bool, most: int | None,
+    published: Sequence[PublishedTable] | None, progress: Progress, *, single_file: bool, most: int | None,
 ) -> Report:  # fmt: skip
     table = measurements.table()
     summary = table.summary()
@@ -126,7 +136,7 @@ def _write(
     if {"md", "html"} & set(formats):
         plots = write_plots(scores, table, measurements.models, out, _baseline(scores, baseline))
     if "md" in formats:
-        text = _report(measurements, scores, notes, plots, write_pictures(measurements, out))
+        text = _report(measurements, scores, notes, plots, write_pictures(measurements, out, progress))
         written["md"] = out.write("report.md", text.encode())
     if "tex" in formats:
         written["tex"] = out.write("table.tex", latex_table(scores, measurements.manifest, intervals=False).encode())

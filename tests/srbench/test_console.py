@@ -1,4 +1,5 @@
 import io
+import re
 import warnings
 
 from rich.table import Table
@@ -41,3 +42,30 @@ def test_progress_counts_on_stderr(capsys, monkeypatch):
     assert out == ""
     assert "[work]" in err
     assert "2/3" in err
+    assert "0 s elapsed" in err
+
+
+def test_durations_have_units():
+    named = {0: "0 s", 59.4: "59 s", 60: "1 min", 200: "3 min 20 s", 3599: "59 min", 7500: "2 h 5 min"}
+    assert {seconds: console.duration(seconds) for seconds in named} == named
+
+
+def test_the_time_left_is_told_from_whole_parts(monkeypatch):
+    now = iter([100, 110, 111, 120])
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(now))
+    pace = console.Pace()
+    pace.see(0)
+    assert pace.ends is None
+    pace.see(0.25)
+    assert pace.ends == 140
+    pace.see(0.25)
+    assert pace.ends == 140
+    pace.see(0.5)
+    assert pace.ends == 140
+
+
+def test_the_time_left_is_shown(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with console.progress() as bar:
+        bar.add_task("work", total=3, completed=1, ends=console.time.monotonic() + 130.2)
+    assert re.search(r"0 s elapsed, about 2 min (10|9) s left", capsys.readouterr().err)

@@ -86,7 +86,7 @@ def test_every_key_of_the_template_is_read(command):
 def test_run_reads_the_file_and_the_command_line_comes_before_it(command, bench, models):
     found = command("run", bench, "--temperature", "0.5", "--limit", "1")
     assert found.code == 0, found.err
-    assert found.out.splitlines()[-1] == "run/report.md"
+    assert found.out.splitlines()[-2:] == ["Report: run/report.md", "Open it: srbench view run"]
     manifest = RunFolder.read(Path("run")).manifest
     assert [(one.model, one.temperature, one.limit) for one in manifest.settings] == [
         ("Nearest", None, 1),
@@ -313,7 +313,7 @@ def test_score_adds_metrics_without_models(command, run, models, photos):
     found = command("score", run, "--metrics", "ssim")
     assert found.code == 0, found.err
     assert "SSIM" in found.out
-    assert found.out.splitlines()[-1] == "run/report.md"
+    assert found.out.splitlines()[-2:] == ["Report: run/report.md", "Open it: srbench view run"]
     after = RunFolder.read(run)
     assert after.samples == before.samples
     assert len(after.scores) == 2 * len(before.scores)

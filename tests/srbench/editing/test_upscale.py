@@ -1,11 +1,12 @@
-"""Enlarging a person's own pictures: what is written, kept, refused, and that the numbers are those of the model."""
+"""Upscaling your own images: what is written, kept, refused, and that the numbers are those of the model."""
 
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
-from srbench.images import quantize_floor, read_image, read_recipe, write_png
+from srbench.images import quantize_floor, read_image, read_recipe, read_uint8, write_png
 from srbench.metrics.consistency import LRPSNR
 from srbench.types import ImagePair
 
@@ -26,7 +27,7 @@ def test_files_are_what_the_model_draws_from_that_seed(up, photos, models):
     from srbench.models import load_model
 
     found = up(samples=2, temperature=0.5)
-    assert (found.code, found.err) == (0, "")
+    assert (found.code, "4/4" in found.err) == (0, True)
     assert [Path(line.split()[0]).name for line in found.out.splitlines()] == [
         f"{name}_sample{sample}.png" for name in "abcd" for sample in (0, 1)
     ]
@@ -52,26 +53,67 @@ def test_finished_work_is_kept_and_other_work_is_not_overwritten(up, photos):
     assert all(path.stat().st_mtime_ns == before[path] for path in before if path.name != "c.png")
     other = up(seed=4)
     assert (other.code, other.out) == (1, "")
-    assert "out/a.png: is there and was made in another way; choose another --out" in other.err
+    assert "out/a.png: exists and was made in another way; choose another --out" in other.err
     assert all(path.stat().st_mtime_ns == before[path] for path in before if path.name != "c.png")
     write_png(photos / "a.png", torch.zeros((3, 8, 8), dtype=torch.uint8))
-    assert "a.png: is there and was made in another way" in up().err
+    assert "a.png: exists and was made in another way" in up().err
 
 
 def test_a_broken_picture_is_named_and_the_others_are_made(up, photos):
     (photos / "b.png").write_text("text")
+    (photos / "empty").mkdir()
     (photos / "other").mkdir()
-    found = up(photos / "absent.png", photos, photos / "other", photos / "a.png", "nowhere")
+    write_png(photos / "other" / "c.png", read_uint8(photos / "c.png"))
+    found = up(photos / "absent.png", photos, photos / "empty", photos / "a.png", photos / "other" / "c.png", "nowhere")
     assert found.code == 1
-    assert sorted(path.name for path in Path("out").iterdir()) == ["a.png", "c.png", "d.png"]
-    assert [line.split(": ")[:2] for line in found.err.splitlines()] == [
+    assert pngs("out") == ["a.png", "c.png", "d.png", "other/c.png"]
+    faults = [line.split(": ")[:2] for line in found.err.splitlines() if ": " in line]
+    assert faults == [
+        ["failed", f"{photos}/empty"],
         ["failed", f"{photos}/absent.png"],
         ["failed", f"{photos}/b.png"],
-        ["failed", f"{photos}/other"],
-        ["failed", f"{photos}/a.png"],
         ["failed", "nowhere"],
-        ["srbench", "5 could not be enlarged, see above"],
+        ["srbench", "4 could not be upscaled, see above"],
     ]
+
+
+def pngs(folder):
+    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*.png"))
+
+
+def test_sub_folders_and_names_that_differ_by_their_ending(up, photos, monkeypatch):
+    for name in ("2024/b.png", "2024/.hidden.png", ".cache/b.png"):
+        write_png(photos / name, read_uint8(photos / "b.png"))
+    Image.open(photos / "a.png").convert("RGB").save(photos / "a.jpg")
+    assert up(model="bicubic").code == 0
+    expected = ["2024/b.png", "a_jpg.png", "a_png.png", "b.png", "c.png", "d.png"]
+    assert pngs("out") == expected
+    assert not torch.equal(read_image(Path("out/a_jpg.png")), read_image(Path("out/a_png.png")))
+    monkeypatch.chdir(photos)
+    assert up(".", model="bicubic", out="up").code == 0
+    again = up(".", model="bicubic", out="up")
+    assert (again.code, again.out.count("(kept)")) == (0, 6), "outputs below the input folder are no inputs"
+    assert pngs("up") == expected
+
+
+def test_two_folders_with_images_of_one_name(up, photos):
+    write_png(Path("more/a.png"), read_uint8(photos / "b.png"))
+    found = up(photos, "more", model="bicubic")
+    assert found.code == 1
+    assert f"failed: more/a.png: {photos}/a.png has the same name; upscale it into another --out" in found.err
+    assert pngs("out") == ["a.png", "b.png", "c.png", "d.png"]
+
+
+def test_the_time_left_is_weighed_by_pixels(photos, tmp_path):
+    from srbench.editing.upscale import UpscaleSpec, upscale
+
+    write_png(photos / "z.png", torch.zeros((3, 64, 64), dtype=torch.uint8))
+    spec = UpscaleSpec((photos,), "bicubic", 4, tmp_path / "out", 0.8, 1, 0, "cpu", None)
+    steps = []
+    assert len([*upscale(spec, steps.append)]) == 5
+    areas = [Image.open(path).width * Image.open(path).height for path in sorted(photos.iterdir())]
+    assert [step.share for step in steps[:5]] == pytest.approx([sum(areas[:n]) / sum(areas) for n in range(5)])
+    assert (steps[-1].done, steps[-1].total) == (5, 5)
 
 
 def test_models_with_one_answer_and_tiles(up, models):
@@ -83,9 +125,9 @@ def test_models_with_one_answer_and_tiles(up, models):
     assert "cannot sample in tiles" in up(tile=16, out="noisy").err
 
 
-def test_nothing_can_be_enlarged(up, photos):
+def test_nothing_can_be_upscaled(up, photos):
     for changes, fault in (
-        ({"model": f"mine={photos}"}, "a folder of results enlarges nothing"),
+        ({"model": f"mine={photos}"}, "a folder of results cannot upscale"),
         ({"model": "bicubik"}, "did you mean bicubic?"),
         ({"model": "rrdb", "scale": 3}, "scale 3"),
     ):

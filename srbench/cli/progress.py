@@ -1,0 +1,37 @@
+"""The progress bar of the commands. Imports that load torch are inside the function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from srbench.names import printable
+
+if TYPE_CHECKING:
+    from srbench.tasks import Progress
+
+
+@contextmanager
+def shown_progress() -> Iterator[Progress]:
+    """A bar on stderr as soon as there is something to do, and a line above it for everything that fails."""
+    from srbench.console import Pace, progress, say, warn_in_one_line
+
+    warn_in_one_line()
+    bar, pace = progress(), Pace()
+    task = bar.add_task("", total=None)
+
+    def show(step: Any) -> None:  # noqa: ANN401 - srbench.tasks.Step, which loads torch
+        if step.fault:
+            say(f"failed: {step.fault}")
+        if step.total > 0:
+            pace.see(step.done / step.total if step.share is None else step.share)
+            description: dict[str, Any] = {"description": printable(step.what)} if step.what else {}
+            bar.update(task, completed=step.done, total=step.total, ends=pace.ends, **description)
+            bar.start()  # does nothing where it has begun
+
+    try:
+        yield show
+    finally:
+        if bar.live.is_started:
+            bar.stop()
