@@ -1,7 +1,8 @@
-"""Pictures for docs/zoo.md: sixteen samples of one detail, four by four, and the loss curves of the packaged models.
+"""Figures for docs/zoo.md: sixteen samples of one detail, four by four; the packaged models' losses; meshes in samples.
 
-    python benchmarks/samples.py grid 8 o4 96,112,128,128 0.84 docs/zoo/text-x8.jpg
+    python benchmarks/samples.py grid srflow 8 o4 96,112,128,128 0.84 docs/zoo/text-x8.jpg
     python benchmarks/samples.py losses docs/zoo/losses.svg
+    python benchmarks/samples.py mesh srflow-perceptual 8 oakland-zoo-otters 128,160,192,192 0.8
 
 A grid is of a packaged photograph and a box of HR pixels; above the samples stand LR, RRDB, ESRGAN and HR.
 """
@@ -20,23 +21,29 @@ from srbench.datasets import packaged_photos
 from srbench.images import write_whole
 from srbench.models import load_model
 from srbench.svg import COLOURS, new_figure, plot_style, svg
+from srbench.types import ImagePair
 
 SAMPLES, COLUMNS, GAP, LARGER = 16, 4, 4, 2
-SHOWN = ("rrdb", "esrgan", "srflow")
+SHOWN = ("rrdb", "esrgan", "srflow", "srflow-perceptual")
 LOSSES = ("bits_per_dim", "perceptual", "l1")
 """The one of a model that is plotted is the first of these that it has."""
 
 
-def grid(scale: int, name: str, box: tuple[int, int, int, int], temperature: float, out: Path) -> None:
-    """Write the grid of one detail, x, y, width, height in HR pixels; every picture is enlarged twice, pixel by pixel.
+Box = tuple[int, int, int, int]
+"""x, y, width, height in HR pixels."""
+WINDOW = 64
+"""Side of the windows whose spectra are averaged, in pixels."""
+
+
+def grid(model: str, scale: int, name: str, box: Box, temperature: float, out: Path) -> None:
+    """Write the grid of one detail; every image is shown at twice its size, pixel by pixel.
 
     The whole photograph is sampled, then cut: a detail of its own would miss its surroundings.
     """
-    pair = packaged_photos(scale).read(name)
-    rrdb, esrgan, srflow = (load_model(model, scale, "cpu").model for model in SHOWN)
+    pair, drawn = _drawn(model, scale, name, temperature)
+    rrdb, esrgan = (load_model(other, scale, "cpu").model for other in ("rrdb", "esrgan"))
     x, y, width, height = box
     with torch.no_grad():
-        drawn = srflow.sample(pair.lr, SAMPLES, temperature=temperature, generator=torch.Generator().manual_seed(0))
         repeated = pair.lr.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
         pictures = [repeated, rrdb(pair.lr[None])[0], esrgan(pair.lr[None])[0], pair.hr, *drawn]
     tiles = [_tile(picture[:, y : y + height, x : x + width]) for picture in pictures]
@@ -48,6 +55,48 @@ def grid(scale: int, name: str, box: tuple[int, int, int, int], temperature: flo
         sheet.paste(tile, (column * right, row * down + (2 * GAP if row else 0)))
     out.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(out, quality=90)
+
+
+def mesh(model: str, scale: int, name: str, box: Box, temperature: float) -> None:
+    """Print the spectral peak of HR, of every other model's output and of the samples in a box."""
+    pair, drawn = _drawn(model, scale, name, temperature)
+    with torch.no_grad():
+        others = {name: load_model(name, scale, "cpu").model(pair.lr[None]) for name in ("rrdb", "esrgan")}
+    x, y, width, height = box
+    for label, images in {"HR": pair.hr[None], **others, f"{model} at {temperature:g}": drawn}.items():
+        height_of_peak, period = spectral_peak(images[..., y : y + height, x : x + width])
+        print(f"{label}: 10^{height_of_peak:.2f} at a period of {period:.1f} pixels")
+
+
+def spectral_peak(images: Tensor) -> tuple[float, float]:
+    """How far the power of luma (n, 3, h, w) at one frequency stands above that at others of its magnitude.
+
+    The greatest log10 of power over the median power of frequencies as high (within 0.03 cycles a pixel), among periods
+    of 2 to 8 pixels; and that period. Periodograms of half overlapping Hann windows are averaged (Welch, 1967).
+    """
+    luma = (images.clamp(0, 1) * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1).double()
+    windows = luma.unfold(1, WINDOW, WINDOW // 2).unfold(2, WINDOW, WINDOW // 2).flatten(0, 2)
+    hann = torch.hann_window(WINDOW, dtype=torch.float64)
+    tapered = (windows - windows.mean((1, 2), keepdim=True)) * hann[:, None] * hann
+    power = torch.fft.fft2(tapered).abs().square().mean(0).flatten()
+    steps = torch.fft.fftfreq(WINDOW, dtype=torch.float64)
+    magnitude = torch.hypot(*torch.meshgrid(steps, steps, indexing="ij")).flatten()
+    peaks = [
+        (
+            float((power[at] / power[(magnitude - magnitude[at]).abs() < 0.03].median()).log10()),
+            1 / float(magnitude[at]),
+        )
+        for at in ((magnitude >= 1 / 8) & (magnitude <= 1 / 2)).nonzero().flatten()
+    ]
+    return max(peaks)
+
+
+def _drawn(model: str, scale: int, name: str, temperature: float) -> tuple[ImagePair, Tensor]:
+    """A packaged photograph and samples of it."""
+    pair, sampler = packaged_photos(scale).read(name), load_model(model, scale, "cpu").model
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        return pair, sampler.sample(pair.lr, SAMPLES, temperature=temperature, generator=generator)
 
 
 def losses(out: Path) -> None:
@@ -72,9 +121,10 @@ def _tile(picture: Tensor) -> Image.Image:
 
 if __name__ == "__main__":
     what, *words = sys.argv[1:]
-    if what == "grid":
-        scale, name, box, temperature, out = words
-        x, y, width, height = map(int, box.split(","))
-        grid(int(scale), name, (x, y, width, height), float(temperature), Path(out))
-    else:
+    if what == "losses":
         losses(Path(words[0]))
+    else:
+        model, scale, name, numbers, temperature, *out = words
+        x, y, width, height = map(int, numbers.split(","))
+        detail = model, int(scale), name, (x, y, width, height), float(temperature)
+        grid(*detail, Path(out[0])) if out else mesh(*detail)
