@@ -15,7 +15,7 @@ from torch import Tensor
 
 from srbench.datasets import pair_of_hr
 from srbench.editing.figures import SOURCE, TARGET, FigurePanel, write_figure
-from srbench.editing.measures import kept_detail, seam_energy
+from srbench.editing.measures import LR_FIT_LIMIT, kept_detail, seam_energy
 from srbench.images import quantize_floor, read_image, write_png
 from srbench.inference import Draw, choose_device, upscale
 from srbench.metrics import lr_psnr as measured_lr_psnr
@@ -97,7 +97,7 @@ def transfer_style(editor: Editor, image: Path, source: Box, target: Box, temper
     fit = lr_psnr(after, pair)
     panels = [
         FigurePanel("before", f"texture from {boxes[SOURCE]}", pair.hr, boxes),
-        FigurePanel("after", f"to {boxes[TARGET]}, LR-PSNR ↑ {fit:.1f} dB", after, boxes),
+        FigurePanel("after", f"to {boxes[TARGET]}, LR-PSNR {fit:.1f} dB (8 bits allow {LR_FIT_LIMIT})", after, boxes),
     ]
     file = _write(out / f"{image.stem}_style.png", after, panels, boxes[TARGET])
     return Edited(file, fit, f"from {boxes[SOURCE]} to {boxes[TARGET]}")
@@ -121,7 +121,9 @@ def transfer_content(
     kept = kept_detail(after, pasted, mask, editor.scale)
     frame = {TARGET: _bounds(mask)}
     panels = [FigurePanel("target", "", pair.hr, frame)] + [
-        FigurePanel(title, f"LR-PSNR ↑ {fit:.1f} dB, seam ↓ {math.sqrt(seam):.0f} grey levels", picture, frame)
+        FigurePanel(
+            title, f"LR-PSNR {fit:.1f} dB, step at the border {math.sqrt(seam):.0f} grey levels", picture, frame
+        )
         for title, picture, fit, seam in zip(("pasted", "harmonised"), (pasted, after), fits, seams, strict=True)
     ]
     file = _write(out / f"{target.stem}_content.png", after, panels, frame[TARGET])
@@ -144,7 +146,9 @@ def compare_temperatures(
         file = out / f"{image.stem}_t{temperature:g}.png"
         write_png(file, quantize_floor(picture))
         made.append(Edited(file, fit))
-        panels.append(FigurePanel(f"temperature {temperature:g}", f"LR-PSNR ↑ {fit:.1f} dB", picture))
+        panels.append(
+            FigurePanel(f"temperature {temperature:g}", f"LR-PSNR {fit:.1f} dB (8 bits allow {LR_FIT_LIMIT})", picture)
+        )
     zoomed = _most_different([panel.picture for panel in panels[1:]], editor.scale)
     write_figure(out / f"{image.stem}_temperatures_figure.png", panels, zoomed)
     return made
@@ -158,7 +162,7 @@ def restore_picture(editor: Editor, image: Path, temperature: float, seed: int, 
     panels = [
         FigurePanel("given", "", pair.hr),
         FigurePanel("sample", "of its LR alone", editor.sample(pair, temperature, 1, seed)[0]),
-        FigurePanel("restored", f"LR-PSNR ↑ {fit:.1f} dB", after),
+        FigurePanel("restored", f"LR-PSNR {fit:.1f} dB (8 bits allow {LR_FIT_LIMIT})", after),
     ]
     zoomed = _most_different([pair.hr, after], editor.scale)
     return Edited(_write(out / f"{image.stem}_restored.png", after, panels, zoomed), fit)

@@ -34,12 +34,12 @@ class FigurePanel:
 
 
 def write_figure(path: Path, panels: list[FigurePanel], zoomed: Box | None = None) -> None:
-    """Write the panels as one PNG, whole, in rows of up to four; beneath each image the same box of it, zoomed.
+    """Write the panels as one PNG, whole, in even rows of up to four; beneath each image the same box of it, zoomed.
 
     An image below 320 pixels is enlarged by a whole number and keeps its pixels, one above 640 is shrunk.
     """
     tiles = [_tile(panel, zoomed) for panel in panels]
-    columns = min(len(tiles), _COLUMNS)
+    columns = -(-len(tiles) // -(-len(tiles) // _COLUMNS))
     width, height = (max(side) + _GAP for side in zip(*(tile.size for tile in tiles), strict=True))
     rows = -(-len(tiles) // columns)
     sheet = Image.new("RGB", (2 * _MARGIN - _GAP + columns * width, 2 * _MARGIN - _GAP + rows * height), "white")

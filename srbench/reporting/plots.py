@@ -237,19 +237,17 @@ def _distributions(scores: Scores, table: ResultTable) -> Iterator[tuple[Plot, F
 
 
 def _losses(models: Sequence[ModelFacts]) -> Iterator[tuple[Plot, Figure]]:
-    """How the losses of every model fell, where its weights carry them."""
+    """How the losses of every model fell, where its weights carry them; of weights that two models share, once."""
+    weights = {model.weights.sha256: (model.label, model.weights) for model in reversed(models) if model.weights}
     curves = [
-        (model.label, name, values)
-        for model in models
-        if model.weights is not None
-        for name, values in model.weights.losses.items()
+        (label, name, values) for label, found in reversed(weights.values()) for name, values in found.losses.items()
     ]
     if not curves:
         return
-    figure, panels = _panels(len(curves), 1.9)
+    figure, panels = _panels(len(curves), 2.0)
     for axes, (label, name, values) in zip(panels, curves, strict=True):
         axes.plot(np.linspace(0, 100, len(values)), values, color=COLOURS[0], linewidth=1.2)
-        axes.set_title(f"{label}: {name}")
+        axes.set_title(f"{label}\n{name}")
         axes.set_xlabel("% of the training")
     caption = "Losses while the models were trained, as their weights carry them; a point is the mean over some steps."
     yield Plot("Training", "training.svg", caption, is_folded=True), figure

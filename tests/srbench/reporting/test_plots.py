@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import matplotlib
 import pytest
@@ -23,7 +24,7 @@ HOSTILE = r"</svg><script>alert(1)</script> $\frac{-- >]]> & é 漢"
 
 
 def model(label, losses):
-    weights = None if losses is None else WeightsInfo("0", "CC0-1.0", "flowers", 3, losses)
+    weights = None if losses is None else WeightsInfo(label, "CC0-1.0", "flowers", 3, losses)
     return ModelFacts(label, label, "0", projected=False, weights=weights)
 
 
@@ -136,6 +137,8 @@ def test_losses_are_plotted_where_weights_carry_them(written, rows):
     with_curve = written(measured, models=[bare, old, trained])["training.svg"]
     other = model("flow", {"nll": [3.0, 1.5, 0.5], "gradient": [9.0]})
     assert with_curve != written(measured, models=[other])["training.svg"]
+    projected = replace(trained, label="flow+consistent", projected=True)
+    assert with_curve == written(measured, models=[bare, old, trained, projected])["training.svg"], "the same weights"
 
 
 def test_names_of_users_stay_text(written, rows):
