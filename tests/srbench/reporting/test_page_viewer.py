@@ -197,3 +197,34 @@ def test_paper_shows_all_of_it_in_light_colours(compare, tmp_path):
     )
     with Image.open(io.BytesIO(next(tmp_path.glob("p-*.png")).read_bytes())) as sheet:
         assert np.asarray(sheet.convert("L")).mean() > 200
+
+
+def test_every_control_of_the_comparison_is_reached_and_worked_by_keys_alone(compare):
+    page = compare("")
+    page.keyboard.press("s")
+
+    def tab_to(selector):
+        for _ in range(120):
+            page.keyboard.press("Tab")
+            if page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
+                return
+        raise AssertionError(f"Tab never reached {selector}")
+
+    tab_to("#worst")
+    page.keyboard.press("End")
+    tab_to("#worst-of")
+    tab_to("#select-c")
+    tab_to("#select-d")
+    page.keyboard.press("ArrowDown")
+    tab_to("#side-by-side")
+    for count in (1, 2, 4):
+        tab_to(f"[data-pixel='{count}']")
+        page.keyboard.press("Enter")
+        assert scale(page) == f"{count}×"
+    tab_to("#full-screen")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.fullscreenElement !== null")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.fullscreenElement === null")
+    assert page.locator("#found").inner_text() == "1 of 2"
+    assert page.locator("#beside figure:visible").count() == 4
