@@ -105,7 +105,7 @@ function wire() {
   $("zoom-out").addEventListener("click", () => viewer.step(false));
   $("fit").addEventListener("click", () => viewer.look(0.5, 0.5, 1));
   for (const button of root.querySelectorAll("[data-pixel]")) button.addEventListener("click", () => viewer.setPixel(Number(button.dataset.pixel)));
-  for (const id of ["worst", "worst-of"]) $(id).addEventListener("change", renderWorst);
+  for (const id of ["worst", "worst-of"]) $(id).addEventListener("change", chooseWorst);
   $("filter").addEventListener("input", filterPictures);
   for (const select of metricSelects) select.addEventListener("change", () => chooseMetric(Number(select.value)));
   for (const side of ["a", "b"]) {

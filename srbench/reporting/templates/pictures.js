@@ -27,8 +27,10 @@ function renderPictures() {
 
 /** Places of the images: as in the run, or the worst first where only these are asked for. */
 function inOrder() {
-  const order = [...pictures.keys()];
-  return worstOf() === null ? order : order.sort((left, right) => worstOf().indexOf(left) - worstOf().indexOf(right));
+  const worst = worstOf() ?? [];
+  const rank = new Map(worst.map((index, place) => [index, place]));
+  const last = worst.length; // of what has no value
+  return [...pictures.keys()].sort((left, right) => (rank.get(left) ?? last) - (rank.get(right) ?? last));
 }
 
 // --- the worst N of a model by the chosen metric
@@ -39,6 +41,13 @@ function worstOf() {
   if (!$("worst").value || better === 0) return null;
   const value = (index) => mean(pictures[index].values[Number($("worst-of").value)]?.[chosen.metric]);
   return [...pictures.keys()].filter((index) => typeof value(index) === "number").sort((left, right) => better * (value(left) - value(right)));
+}
+
+/** Shows the worst alone, and the very worst where another image was shown. */
+function chooseWorst() {
+  renderWorst();
+  const shown = matching();
+  if (!shown.has(chosen.picture) && shown.size) choose({ picture: inOrder().find((index) => shown.has(index)) });
 }
 
 function renderWorst() {

@@ -148,6 +148,7 @@ def test_the_worst_images_of_a_model(open_page):
     assert page.locator("#list li:visible").all_inner_texts() == names[:1]
     assert page.locator("#per-picture tbody tr:visible").count() == 1
     assert page.locator("#found").inner_text() == "1 of 3"
+    assert page.locator("#name").inner_text() == names[0], "it is shown"
     page.wait_for_timeout(250)
     link = unquote(page.evaluate("location.hash"))
     assert link.endswith("&worst=1&of=Noisy+τ=0.8")
