@@ -69,12 +69,17 @@ class Example:
     @property
     def shown(self) -> list[Answer]:
         """One answer a model: the one whose temperature is nearest to the shown one."""
-        nearest: dict[str, Answer] = {}
-        for answer in self.answers:
-            other = nearest.setdefault(answer.row.model, answer)
-            if _distance(answer.row) < _distance(other.row):
-                nearest[answer.row.model] = answer
-        return list(nearest.values())
+        rows = nearest([answer.row for answer in self.answers])
+        return [answer for row in rows for answer in self.answers if answer.row is row]
+
+
+def nearest(rows: Sequence[Row]) -> list[Row]:
+    """Of rows of one image one a model: the one whose temperature is nearest to the shown one."""
+    found: dict[str, Row] = {}
+    for row in rows:
+        if _distance(row) < _distance(found.setdefault(row.model, row)):
+            found[row.model] = row
+    return list(found.values())
 
 
 def open_example(measurements: Measurements, name: str, rows: Sequence[Row]) -> Example:

@@ -1,5 +1,8 @@
 """The files that a report consists of: written whole, remembered, and removed when a later report has no use for them.
 
+An image or a plot has a key, the digest of all that it shows and of the code that draws it: where the last report made
+one of the same key, it is kept as it is.
+
 Nothing else is ever removed or overwritten. What is not in the list or was changed since is not ours: it is moved aside
 where its name is needed, and links are not followed.
 """
@@ -15,7 +18,7 @@ from srbench.types import SRBenchError
 from srbench.weights.files import sha256_bytes, sha256_file
 
 FILE = "report.json"
-"""The list: names and sha256 of the files that the last report wrote, and whether it came to its end."""
+"""The list: names, sha256 and keys of the files that the last report wrote, and whether it came to its end."""
 
 
 class ReportFolderError(SRBenchError):
@@ -35,23 +38,48 @@ class ReportFolder:
         is_ours = (root / MANIFEST).exists() or (root / FILE).exists()
         if not is_ours and root.is_dir() and (others := sorted(entry.name for entry in root.iterdir())):
             raise ReportFolderError(f"{root}: not empty, and no report in it ({others[0]} is); choose another --out")
-        self._before, self._finished = self._listed()
+        self._before, self._keys_before, self._finished = self._listed()
         self._written: dict[str, str] = {}
+        self._keys: dict[str, str] = {}
         self.moved: list[tuple[Path, Path]] = []
         """Files of somebody else that were in the way: where they were, where they are now."""
-        self._write_list(self._before, finished=False)
+        self._write_list(self._before, self._keys_before, finished=False)
 
-    def write(self, name: str, content: bytes) -> Path:
-        """Write a file such as ``strips/a.png``, whole; returns its path.
+    def write(self, name: str, content: bytes, key: str = "") -> Path:
+        """Write a file such as ``strips/a.png``, whole, unless it is there; returns its path.
 
-        Raises ReportFolderError for a link in the way.
+        ``key`` is that of an image or a plot. Raises ReportFolderError for a link in the way.
         """
         path, digest = self.path / name, sha256_bytes(content)
         self._require_no_link(path)
-        self._move_aside(path, {digest, self._before.get(name), self._written.get(name)})
+        if _is_there(path, digest):
+            self._know(name, digest, key)
+            return path
+        self._move_aside(path, {self._before.get(name), self._written.get(name)})
         write_whole(path, content)
-        self._written[name] = digest
+        self._know(name, digest, key)
         return path
+
+    def keep(self, name: str, key: str) -> bool:
+        """Keep a file of the last report that has this key. False where there is none: it has to be made.
+
+        Raises ReportFolderError for a link in the way.
+        """
+        digest = self._before.get(name)
+        self._require_no_link(self.path / name)
+        if digest is None or self._keys_before.get(name) != key or not _is_there(self.path / name, digest):
+            return False
+        self._know(name, digest, key)
+        return True
+
+    def __contains__(self, name: str) -> bool:
+        """Is a file of that name written or kept by now?"""
+        return name in self._written
+
+    def _know(self, name: str, digest: str, key: str) -> None:
+        self._written[name] = digest
+        if key:
+            self._keys[name] = key
 
     def _move_aside(self, path: Path, ours: set[str | None]) -> None:
         """Give a file another name that is neither the last report's nor one that a killed report left."""
@@ -72,7 +100,8 @@ class ReportFolder:
                     left[name] = digest
                 else:
                     self._remove(name, digest)
-        self._write_list(left | self._written, finished=True)
+        keys = {name: key for name, key in self._keys_before.items() if name in left}
+        self._write_list(left | self._written, keys | self._keys, finished=True)
 
     def _remove(self, name: str, digest: str) -> None:
         path = self.path / name
@@ -94,22 +123,30 @@ class ReportFolder:
             if part.is_symlink():
                 raise ReportFolderError(f"{part}: a link, and a report is only written into real folders; remove it")
 
-    def _listed(self) -> tuple[dict[str, str], bool]:
-        """What the list says, and whether its report was finished; a file that is no such list lists nothing."""
+    def _listed(self) -> tuple[dict[str, str], dict[str, str], bool]:
+        """Files and keys of the list, and whether its report was finished; what is no such list lists nothing."""
         try:
             facts = json.loads((self.path / FILE).read_text(encoding="utf-8"))
-            listed = {str(name): str(digest) for name, digest in facts["files"].items()}
+            listed = {str(name): str(digest) for name, digest in facts["files"].items() if _is_inside(str(name))}
+            keys = {str(name): str(key) for name, key in facts.get("keys", {}).items() if name in listed}
             finished = facts["finished"] is True
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return {}, True
-        return {name: digest for name, digest in listed.items() if _is_inside(name)}, finished
+            return {}, {}, True
+        return listed, keys, finished
 
-    def _write_list(self, files: dict[str, str], *, finished: bool) -> None:
+    def _write_list(self, files: dict[str, str], keys: dict[str, str], *, finished: bool) -> None:
         self._require_no_link(self.path / FILE)
-        facts = {"finished": finished, "files": dict(sorted(files.items()))}
+        facts = {"finished": finished, "files": dict(sorted(files.items())), "keys": dict(sorted(keys.items()))}
         write_whole(self.path / FILE, (json.dumps(facts, indent=1) + "\n").encode())
 
 
 def _is_inside(name: str) -> bool:
     path = PurePosixPath(name)
     return not path.is_absolute() and ".." not in path.parts and "\0" not in name and len(path.parts) > 0
+
+
+def _is_there(path: Path, digest: str) -> bool:
+    try:
+        return sha256_file(path) == digest
+    except OSError:
+        return False

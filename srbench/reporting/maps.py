@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-
-from srbench.metrics.perceptual import lpips_maps
 
 Pixels = NDArray[np.uint8]
 """(H, W, 3)."""
@@ -34,7 +32,7 @@ ERROR = MapKind("error", "error", "absolute, in grey levels", 64)
 LPIPS = MapKind("lpips", "LPIPS", "distance to HR at every pixel", 0.6)
 DEVIATION = MapKind("deviation", "spread of samples", "deviation in grey levels", 32)
 KINDS = (ERROR, LPIPS, DEVIATION)
-_LPIPS_SIDE = 64
+LPIPS_SIDE = 64
 """Smallest side for which LPIPS is defined."""
 
 
@@ -51,23 +49,32 @@ def deviation_map(pictures: list[Pixels]) -> Values:
 
 
 def perceptual_maps(pictures: list[Pixels], hr: Pixels) -> list[Values]:
-    """LPIPS distance from HR at every pixel of each picture; none for pictures below 64 pixels a side."""
-    if min(hr.shape[:2]) < _LPIPS_SIDE:
-        return []
+    """LPIPS distance from HR at every pixel of each picture, all of at least 64 pixels a side."""
+    import torch
+
+    from srbench.metrics.perceptual import lpips_maps
+
     as_tensors = [torch.from_numpy(picture.copy()).permute(2, 0, 1) for picture in (hr, *pictures)]
     return [values.numpy() for values in lpips_maps(as_tensors[1:], as_tensors[0])]
 
 
-def maps_of(answers: dict[str, list[Pixels]], hr: Pixels) -> dict[tuple[MapKind, str], Values]:
-    """All maps of what several models made of one picture: by kind and name of the model.
+def maps_of(
+    answers: Mapping[str, list[Pixels]], hr: Pixels, wanted: Collection[tuple[MapKind, str]]
+) -> dict[tuple[MapKind, str], Values]:
+    """The wanted maps, by kind and name of the model, of what several models made of one picture.
 
-    Error and LPIPS are those of the first sample. A single answer has no deviation; a picture below 64 pixels a
-    side no LPIPS.
+    Error and LPIPS are those of the first sample; LPIPS needs 64 pixels a side, a deviation two samples.
     """
-    found = {(ERROR, name): error_map(pictures[0], hr) for name, pictures in answers.items()}
-    perceptual = perceptual_maps([pictures[0] for pictures in answers.values()], hr)
-    found |= {(LPIPS, name): values for name, values in zip(answers, perceptual, strict=False)}
-    found |= {(DEVIATION, name): deviation_map(pictures) for name, pictures in answers.items() if len(pictures) > 1}
+    found: dict[tuple[MapKind, str], Values] = {}
+    perceptual = [name for name in answers if (LPIPS, name) in wanted]
+    if perceptual:
+        values = perceptual_maps([answers[name][0] for name in perceptual], hr)
+        found |= {(LPIPS, name): one for name, one in zip(perceptual, values, strict=True)}
+    for name, pictures in answers.items():
+        if (ERROR, name) in wanted:
+            found[ERROR, name] = error_map(pictures[0], hr)
+        if (DEVIATION, name) in wanted:
+            found[DEVIATION, name] = deviation_map(pictures)
     return found
 
 

@@ -110,7 +110,29 @@ class Measurements:
 
     def pair(self, image: str) -> tuple[Path, Path] | None:
         """The kept LR and HR image of a name, or None where they are no longer there, or are other images."""
-        return next((pair for run in self.runs if (pair := run.folder.pair(image)) is not None), None)
+        found = self._pair(image)
+        return None if found is None else found[1]
+
+    def pair_pixels(self, image: str) -> tuple[str, str]:
+        """sha256 of the pixels of ``pair``. Raises KeyError where that is None."""
+        found = self._pair(image)
+        if found is None:
+            raise KeyError(image)
+        record = found[0].pairs[image]
+        assert record.lr is not None
+        assert record.hr is not None
+        return record.lr.pixels, record.hr.pixels
+
+    def _pair(self, image: str) -> tuple[RunFolder, tuple[Path, Path]] | None:
+        if image not in self._pairs:
+            found = ((run.folder, pair) for run in self.runs if (pair := run.folder.pair(image)) is not None)
+            self._pairs[image] = next(found, None)
+        return self._pairs[image]
+
+    @cached_property
+    def _pairs(self) -> dict[str, tuple[RunFolder, tuple[Path, Path]] | None]:
+        """What ``pair`` has found."""
+        return {}
 
     def outputs(self, row: Row) -> list[Path]:
         """The kept outputs behind a row, in order; none where one of them is missing or another image."""

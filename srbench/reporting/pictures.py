@@ -1,39 +1,44 @@
-"""The pictures of a report: a strip, sample grids and maps for every picture of a run."""
+"""The images of a report: a strip, sample grids and maps for every image of a run. What shows nothing new is kept.
+
+The key of a file is the digest of all that it shows (pixels, labels, values) and of the code that draws it.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
 from io import BytesIO
 
 from PIL import Image
 
-from srbench.reporting.examples import Answer, Example, example_png, framed, open_example
+from srbench.facts import setting_folder
+from srbench.records import digest
+from srbench.reporting.examples import Example, example_png, framed, nearest, open_example
 from srbench.reporting.files import ReportFolder
-from srbench.reporting.maps import KINDS, MapKind, colour_scale, coloured, maps_of
+from srbench.reporting.maps import DEVIATION, ERROR, KINDS, LPIPS, LPIPS_SIDE, MapKind, colour_scale, coloured, maps_of
 from srbench.reporting.merge import Measurements
 from srbench.reporting.strips import PANEL, Panel, difference_window, sheet_png, strip_png
+from srbench.results import Row
+from srbench.source import package_digest
 from srbench.tasks import Progress, Step
 
 PICTURED = 30
-"""Of how many pictures of a run strips, grids and maps are made, spread evenly over the list."""
-Pictures = dict[tuple[MapKind, str], Image.Image]
+"""Of how many images of a run strips, grids and maps are made, spread evenly over the list."""
 
 
 def write_pictures(measurements: Measurements, out: ReportFolder, progress: Progress) -> list[str]:
     """Write strips/, grids/, maps/ and sheets/ into the folder of a report.
 
-    Returns the names of the pictures they are made of: those whose pair and answers are saved, at most 30.
+    Returns the names of the images they are made of: those whose pair and outputs are saved, at most 30.
     """
     answered = {row.image for row in measurements.rows if measurements.outputs(row)}
     names = evenly([name for name in measurements.images if name in answered and measurements.pair(name)], PICTURED)
+    images = [_Pictured(measurements, name, out) for name in names]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        made = pool.map(lambda name: dict(_all_files(measurements, name)), names)
-        for done, (name, files) in enumerate(zip(names, made, strict=True)):
-            progress(Step(done + 1, len(names), f"report: {name}"))
-            for file, content in files.items():
-                out.write(file, content)
+        for done, _ in enumerate(pool.map(_Pictured.write, images)):
+            progress(Step(done + 1, len(names), f"report: {names[done]}"))
     return names
 
 
@@ -43,37 +48,111 @@ def evenly(names: Sequence[str], count: int) -> list[str]:
     return [names[(2 * place + 1) * len(names) // (2 * count)] for place in range(count)]
 
 
-def _all_files(measurements: Measurements, name: str) -> Iterator[tuple[str, bytes]]:
-    """Strip, grids and maps of one image, by their file names."""
-    example = open_example(measurements, name, [row for row in measurements.rows if row.image == name])
-    metric = measurements.manifest.metrics[0]
-    yield f"strips/{name}.png", example_png(example, example.shown, metric)
-    for answer in example.answers:
-        if len(answer.pictures) > 1:
-            panels = framed(example, answer.panels(metric))
-            window = difference_window(answer.pictures, example.scale)
-            yield f"grids/{answer.setting}/{name}.png", strip_png(panels, window)
-    yield from _maps(example)
+class _Pictured:
+    """Strip, grids, maps and sheet of one image, which is opened where one of them has to be made."""
+
+    def __init__(self, measurements: Measurements, name: str, out: ReportFolder) -> None:
+        self.measurements, self.name, self.out = measurements, name, out
+        self.metric = measurements.manifest.metrics[0]
+        pair = measurements.pair(name)
+        assert pair is not None
+        self._hr = pair[1]
+        self.rows = [row for row in measurements.rows if row.image == name and measurements.outputs(row)]
+        self._drawn_by = [package_digest(__name__), *measurements.pair_pixels(name)]
+        self._made: dict[str, Image.Image] = {}
+        """Maps by their file names."""
+
+    @cached_property
+    def example(self) -> Example:
+        """The image, opened."""
+        return open_example(self.measurements, self.name, self.rows)
+
+    def write(self) -> None:
+        """Write or keep all files."""
+        shown = nearest(self.rows)
+        self._write(
+            f"strips/{self.name}.png",
+            self._key("strip", *map(self._facts, shown)),
+            lambda: example_png(self.example, self.example.shown, self.metric),
+        )
+        for place, row in enumerate(self.rows):
+            if row.sample.kept > 1:
+                file = f"grids/{setting_folder(row.model, row.temperature)}/{self.name}.png"
+                self._write(file, self._key("grid", self._facts(row)), partial(self._grid, place))
+        keys = self._write_maps()
+        labels = [[row.model, row.temperature, keys.get((kind, _setting(row)))] for kind in KINDS for row in shown]
+        self._write(f"sheets/{self.name}.png", self._key("sheet", labels), self._sheet)
+
+    def _write(self, file: str, key: str, draw: Callable[[], bytes]) -> None:
+        if not self.out.keep(file, key):
+            self.out.write(file, draw(), key)
+
+    def _key(self, kind: str, *shown: object) -> str:
+        return digest(kind, self._drawn_by, *shown)
+
+    def _facts(self, row: Row) -> list[object]:
+        """All that a panel of a row shows."""
+        value = row.values.get(self.metric.name)
+        text = [self.metric.title, self.metric.digits, str(value)]
+        return [row.model, row.temperature, row.sample.drawn, _pixels(row), *text]
+
+    def _grid(self, place: int) -> bytes:
+        """The samples of a row."""
+        answer = self.example.answers[place]
+        window = difference_window(answer.pictures, self.example.scale)
+        return strip_png(framed(self.example, answer.panels(self.metric)), window)
+
+    def _write_maps(self) -> dict[tuple[MapKind, str], str]:
+        """Write or keep the maps of all rows; returns their keys."""
+        with Image.open(self._hr) as hr:
+            is_large = min(hr.size) >= LPIPS_SIDE
+        keys = {}
+        for row in self.rows:
+            pixels, setting = _pixels(row), _setting(row)
+            keys[ERROR, setting] = self._key("error", pixels[0])
+            if is_large:
+                keys[LPIPS, setting] = self._key("lpips", pixels[0])
+            if len(pixels) > 1:
+                keys[DEVIATION, setting] = self._key("deviation", pixels)
+        lacking = [place for place, key in keys.items() if not self.out.keep(self._map_file(*place), key)]
+        if lacking:
+            pictures = {answer.setting: answer.pictures for answer in self.example.answers}
+            for place, values in maps_of(pictures, self.example.hr, lacking).items():
+                picture, buffer = coloured(values, place[0]), BytesIO()
+                picture.save(buffer, format="PNG", compress_level=4)
+                self._made[self._map_file(*place)] = picture
+                self.out.write(self._map_file(*place), buffer.getvalue(), keys[place])
+        return keys
+
+    def _map_file(self, kind: MapKind, setting: str) -> str:
+        return f"maps/{setting}/{self.name}_{kind.name}.png"
+
+    def _sheet(self) -> bytes:
+        """The maps of the rows that are shown, a kind a line."""
+        lines = [self._sheet_line(kind) for kind in KINDS]
+        return sheet_png([line for line in lines if len(line) > 1])
+
+    def _sheet_line(self, kind: MapKind) -> list[Panel]:
+        """The maps of one kind side by side, after their colours."""
+        line = [Panel(kind.title, kind.unit, colour_scale(kind, PANEL))]
+        for row in nearest(self.rows):
+            file = self._map_file(kind, _setting(row))
+            if file in self.out:
+                note = "" if row.temperature is None else f"temperature {row.temperature:g}"
+                line.append(Panel(row.model, note, self._map(file)))
+        return line
+
+    def _map(self, file: str) -> Image.Image:
+        if file in self._made:
+            return self._made[file].convert("RGB")
+        with Image.open(self.out.path / file) as picture:
+            return picture.convert("RGB")
 
 
-def _maps(example: Example) -> Iterator[tuple[str, bytes]]:
-    """The maps of all answers, and a sheet of those that are shown."""
-    values = maps_of({answer.setting: answer.pictures for answer in example.answers}, example.hr)
-    pictures: Pictures = {}
-    for (kind, setting), found in values.items():
-        pictures[kind, setting] = coloured(found, kind)
-        buffer = BytesIO()
-        pictures[kind, setting].save(buffer, format="PNG", compress_level=4)
-        yield f"maps/{setting}/{example.name}_{kind.name}.png", buffer.getvalue()
-    rows = [_sheet_row(kind, example.shown, pictures) for kind in KINDS]
-    yield f"sheets/{example.name}.png", sheet_png([row for row in rows if len(row) > 1])
+def _setting(row: Row) -> str:
+    return setting_folder(row.model, row.temperature)
 
 
-def _sheet_row(kind: MapKind, answers: Sequence[Answer], pictures: Pictures) -> list[Panel]:
-    """The maps of one kind side by side, after their colours."""
-    row = [Panel(kind.title, kind.unit, colour_scale(kind, PANEL))]
-    for answer in answers:
-        if (kind, answer.setting) in pictures:
-            note = "" if answer.row.temperature is None else f"temperature {answer.row.temperature:g}"
-            row.append(Panel(answer.row.model, note, pictures[kind, answer.setting].convert("RGB")))
-    return row
+def _pixels(row: Row) -> list[str]:
+    """Digests of the outputs of a row that are kept."""
+    return [output.pixels for output in row.sample.outputs[: row.sample.kept]]

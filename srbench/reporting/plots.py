@@ -5,9 +5,11 @@ A panel in which nothing differs is not drawn, and no text is smaller than 11 pi
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,10 +17,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from srbench.facts import MetricFacts, ModelFacts
+from srbench.records import digest
 from srbench.reporting.files import ReportFolder
 from srbench.reporting.groups import direction
 from srbench.reporting.scores import Cell, Line, Scores, header
 from srbench.results import ResultTable
+from srbench.source import package_digest
 from srbench.statistics import mean_interval
 from srbench.svg import COLOURS, INK, PALE, SOFT, new_figure, plot_style, svg
 
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FOLDER = "plots"
+Draw = Callable[[], "Figure"]
 _MARKERS = "osD^vPX*<>"
 _DOTS = 100
 """How many strokes show a distribution; of more images, as many quantiles."""
@@ -49,19 +54,29 @@ class Plot:
 def write_plots(
     scores: Scores, table: ResultTable, models: Sequence[ModelFacts], out: ReportFolder, baseline: int = 0
 ) -> list[Plot]:
-    """Write all plots for which there are values into the folder ``plots`` of a report.
+    """Write all plots for which there are values into the folder ``plots`` of a report; those of the same values stay.
 
     ``baseline`` is the line of the table from which the differences are taken.
     """
-    with plot_style():
-        made = [*_differences(scores, table, baseline), *_planes(scores), *_temperatures(scores)]
-        made += [*_distributions(scores, table), *_losses(models)]
-        for plot, figure in made:
-            out.write(f"{FOLDER}/{plot.file}", svg(figure))
-    return [plot for plot, _ in made]
+    plots = [*_differences(scores, table, baseline), *_planes(scores), *_temperatures(scores)]
+    plots += [*_distributions(scores, table), *_losses(models)]
+    key = _key(scores, table, models, baseline)
+    lacking = [(plot, draw) for plot, draw in plots if not out.keep(f"{FOLDER}/{plot.file}", key)]
+    if lacking:
+        with plot_style():
+            for plot, draw in lacking:
+                out.write(f"{FOLDER}/{plot.file}", svg(draw()), key)
+    return [plot for plot, _ in plots]
 
 
-def _differences(scores: Scores, table: ResultTable, baseline: int) -> Iterator[tuple[Plot, Figure]]:
+def _key(scores: Scores, table: ResultTable, models: Sequence[ModelFacts], baseline: int) -> str:
+    """Digest of all that any plot shows, and of the code that draws it."""
+    values = hashlib.sha256(pd.util.hash_pandas_object(table.values, index=False).to_numpy().tobytes()).hexdigest()
+    losses = [[model.label, model.weights.sha256, model.weights.losses] for model in models if model.weights is not None]
+    return digest("plots", package_digest(__name__), values, [asdict(one) for one in scores.metrics], losses, baseline)
+
+
+def _differences(scores: Scores, table: ResultTable, baseline: int) -> Iterator[tuple[Plot, Draw]]:
     """A forest plot: every row minus the baseline, image by image."""
     others = [row for row in range(len(scores.lines)) if row != baseline]
     columns = {metric.name: table.columns(metric.name) for metric in scores.metrics if direction(metric)}
@@ -76,32 +91,36 @@ def _differences(scores: Scores, table: ResultTable, baseline: int) -> Iterator[
     ]
     if not shown:
         return
-    figure, panels = _panels(len(shown), 0.75 + 0.24 * len(others))
-    for panel, place in enumerate(shown):
-        axes, metric, ranking = panels[panel], scores.metrics[place], scores.rankings[place]
-        axes.axvline(0, color=SOFT, linewidth=0.8)
-        for row, values in differences[metric.name].items():
-            colour, marker = _look(scores.lines, scores.lines[row].model)
-            mean, (low, high) = float(values.mean()), mean_interval(values)
-            reach = [[0.0], [0.0]] if math.isnan(low) else [[max(mean - low, 0)], [max(high - mean, 0)]]
-            fill = colour if ranking.better[row, baseline] else "none"
-            axes.errorbar([mean], [others.index(row)], xerr=reach, color=colour, marker=marker, markersize=6,
-                          markerfacecolor=fill, elinewidth=1.2)  # fmt: skip
-        _name_rows(axes, [scores.lines[row].label for row in others], is_named=panel % _COLUMNS == 0)
-        axes.set(title=header(metric), xlabel="better \u2192")
-        axes.margins(x=0.12)
-        axes.locator_params(axis="x", nbins=4)
-        if not metric.higher_is_better:
-            axes.invert_xaxis()
+
+    def draw() -> Figure:
+        figure, panels = _panels(len(shown), 0.75 + 0.24 * len(others))
+        for panel, place in enumerate(shown):
+            axes, metric, ranking = panels[panel], scores.metrics[place], scores.rankings[place]
+            axes.axvline(0, color=SOFT, linewidth=0.8)
+            for row, values in differences[metric.name].items():
+                colour, marker = _look(scores.lines, scores.lines[row].model)
+                mean, (low, high) = float(values.mean()), mean_interval(values)
+                reach = [[0.0], [0.0]] if math.isnan(low) else [[max(mean - low, 0)], [max(high - mean, 0)]]
+                fill = colour if ranking.better[row, baseline] else "none"
+                axes.errorbar([mean], [others.index(row)], xerr=reach, color=colour, marker=marker, markersize=6,
+                              markerfacecolor=fill, elinewidth=1.2)  # fmt: skip
+            _name_rows(axes, [scores.lines[row].label for row in others], is_named=panel % _COLUMNS == 0)
+            axes.set(title=header(metric), xlabel="better \u2192")
+            axes.margins(x=0.12)
+            axes.locator_params(axis="x", nbins=4)
+            if not metric.higher_is_better:
+                axes.invert_xaxis()
+        return figure
+
     name = scores.lines[baseline].label
     caption = (
         f"Mean of the paired differences from {name}, with its 95 % interval; to the right is better. Filled: "
         f"distinguishable from {name} by the rule of the table; hollow: undecided."
     )
-    yield Plot(f"Differences from {name}", "differences.svg", caption), figure
+    yield Plot(f"Differences from {name}", "differences.svg", caption), draw
 
 
-def _planes(scores: Scores) -> Iterator[tuple[Plot, Figure]]:
+def _planes(scores: Scores) -> Iterator[tuple[Plot, Draw]]:
     """PSNR and LR-PSNR against LPIPS."""
     measured = {metric.name: metric for metric in scores.metrics}
     planes = (
@@ -114,13 +133,12 @@ def _planes(scores: Scores) -> Iterator[tuple[Plot, Figure]]:
     )  # fmt: skip
     for name, file, title, caption in planes:
         if name in measured and "lpips" in measured and len(scores.lines) > 1:
-            figure = new_figure(6.4, 3.8)
-            axes = figure.subplots()
-            _plane(figure, axes, scores, measured[name], measured["lpips"])
-            yield Plot(title, file, caption), figure
+            yield Plot(title, file, caption), partial(_plane, scores, measured[name], measured["lpips"])
 
 
-def _plane(figure: Figure, axes: Axes, scores: Scores, across: MetricFacts, up: MetricFacts) -> None:
+def _plane(scores: Scores, across: MetricFacts, up: MetricFacts) -> Figure:
+    figure = new_figure(6.4, 3.8)
+    axes = figure.subplots()
     xs, ys = scores.column(across.name), scores.column(up.name)
     for model, places in _by_model(scores.lines).items():
         points = [(xs[place], ys[place]) for place in sorted(places, key=lambda place: scores.lines[place].temperature)]
@@ -134,6 +152,7 @@ def _plane(figure: Figure, axes: Axes, scores: Scores, across: MetricFacts, up: 
               color=SOFT, style="italic", bbox={"boxstyle": "round", "fc": PALE, "ec": "none"})  # fmt: skip
     finite = [p for p in range(len(xs)) if math.isfinite(xs[p].mean) and math.isfinite(ys[p].mean)]
     _label(figure, axes, [(xs[place].mean, ys[place].mean, _short(scores.lines, place)) for place in finite])
+    return figure
 
 
 def _short(lines: Sequence[Line], place: int) -> str:
@@ -178,7 +197,7 @@ def _errorbar(axes: Axes, scores: Scores, model: str, xs: Sequence[Cell], ys: Se
     axes.plot(*means, label=model, color=colour, marker=marker, markersize=7, linewidth=1)
 
 
-def _temperatures(scores: Scores) -> Iterator[tuple[Plot, Figure]]:
+def _temperatures(scores: Scores) -> Iterator[tuple[Plot, Draw]]:
     """Every metric against temperature, for the models that have several."""
     models = {model: places for model, places in _by_model(scores.lines).items() if len(places) > 1}
     if not models:
@@ -192,25 +211,29 @@ def _temperatures(scores: Scores) -> Iterator[tuple[Plot, Figure]]:
     ]  # fmt: skip
     if not metrics:
         return
-    figure, panels = _panels(len(metrics), 2.0)
-    for axes, metric in zip(panels, metrics, strict=True):
-        for model, places in models.items():
-            places = sorted(places, key=lambda place: scores.lines[place].temperature)
-            cells = [scores.column(metric.name)[place] for place in places]
-            colour, marker = _look(scores.lines, model)
-            temperatures = [scores.lines[place].temperature for place in places]
-            axes.plot(temperatures, [_finite(cell.mean) for cell in cells], color=colour, marker=marker, markersize=4,
-                      linewidth=1, label=model)  # fmt: skip
-            axes.fill_between(temperatures, [cell.low for cell in cells], [cell.high for cell in cells], color=colour,
-                              alpha=0.15, linewidth=0)  # fmt: skip
-        axes.set_title(header(metric))
-        axes.set_xlabel("temperature")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+
+    def draw() -> Figure:
+        figure, panels = _panels(len(metrics), 2.0)
+        for axes, metric in zip(panels, metrics, strict=True):
+            for model, places in models.items():
+                places = sorted(places, key=lambda place: scores.lines[place].temperature)
+                cells = [scores.column(metric.name)[place] for place in places]
+                colour, marker = _look(scores.lines, model)
+                temperatures = [scores.lines[place].temperature for place in places]
+                axes.plot(temperatures, [_finite(cell.mean) for cell in cells], color=colour, marker=marker,
+                          markersize=4, linewidth=1, label=model)  # fmt: skip
+                axes.fill_between(temperatures, [cell.low for cell in cells], [cell.high for cell in cells],
+                                  color=colour, alpha=0.15, linewidth=0)  # fmt: skip
+            axes.set_title(header(metric))
+            axes.set_xlabel("temperature")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        return figure
+
     caption = "What the temperature trades: means, and their 95 % intervals as bands."
-    yield Plot("Temperature", "temperature.svg", caption), figure
+    yield Plot("Temperature", "temperature.svg", caption), draw
 
 
-def _distributions(scores: Scores, table: ResultTable) -> Iterator[tuple[Plot, Figure]]:
+def _distributions(scores: Scores, table: ResultTable) -> Iterator[tuple[Plot, Draw]]:
     """The values of all images, a line a setting."""
     columns = {
         metric.name: [_finite_values(values) for values in table.columns(metric.name)] for metric in scores.metrics
@@ -218,25 +241,29 @@ def _distributions(scores: Scores, table: ResultTable) -> Iterator[tuple[Plot, F
     metrics = [metric for metric in scores.metrics if any(len(v) > 1 and np.ptp(v) for v in columns[metric.name])]
     if not metrics:
         return
-    figure, panels = _panels(len(metrics), 0.7 + 0.22 * len(scores.lines))
-    for panel, (axes, metric) in enumerate(zip(panels, metrics, strict=True)):
-        cells = scores.column(metric.name)
-        for place, finite in enumerate(columns[metric.name]):
-            colour, marker = _look(scores.lines, scores.lines[place].model)
-            if len(finite):
-                dots = np.quantile(finite, np.linspace(0, 1, min(len(finite), _DOTS)))
-                axes.plot(dots, np.full(len(dots), place), "|", color=colour, alpha=0.55, markersize=7)
-                axes.errorbar([cells[place].mean], [place], xerr=_reach([cells[place]]), color=INK, marker=marker,
-                              markersize=4, markerfacecolor=colour, elinewidth=1.2)  # fmt: skip
-        _name_rows(axes, [line.label for line in scores.lines], is_named=panel % _COLUMNS == 0)
-        axes.set_title(header(metric))
+
+    def draw() -> Figure:
+        figure, panels = _panels(len(metrics), 0.7 + 0.22 * len(scores.lines))
+        for panel, (axes, metric) in enumerate(zip(panels, metrics, strict=True)):
+            cells = scores.column(metric.name)
+            for place, finite in enumerate(columns[metric.name]):
+                colour, marker = _look(scores.lines, scores.lines[place].model)
+                if len(finite):
+                    dots = np.quantile(finite, np.linspace(0, 1, min(len(finite), _DOTS)))
+                    axes.plot(dots, np.full(len(dots), place), "|", color=colour, alpha=0.55, markersize=7)
+                    axes.errorbar([cells[place].mean], [place], xerr=_reach([cells[place]]), color=INK, marker=marker,
+                                  markersize=4, markerfacecolor=colour, elinewidth=1.2)  # fmt: skip
+            _name_rows(axes, [line.label for line in scores.lines], is_named=panel % _COLUMNS == 0)
+            axes.set_title(header(metric))
+        return figure
+
     caption = "A stroke is an image; the marker is the mean with its 95 % interval."
     if max(line.images for line in scores.lines) > _DOTS:
         caption = f"{_DOTS} strokes are quantiles of the images; the marker is the mean with its 95 % interval."
-    yield Plot("All images", "distributions.svg", caption), figure
+    yield Plot("All images", "distributions.svg", caption), draw
 
 
-def _losses(models: Sequence[ModelFacts]) -> Iterator[tuple[Plot, Figure]]:
+def _losses(models: Sequence[ModelFacts]) -> Iterator[tuple[Plot, Draw]]:
     """How the losses of every model fell, where its weights carry them; of weights that two models share, once."""
     weights = {model.weights.sha256: (model.label, model.weights) for model in reversed(models) if model.weights}
     curves = [
@@ -244,13 +271,17 @@ def _losses(models: Sequence[ModelFacts]) -> Iterator[tuple[Plot, Figure]]:
     ]
     if not curves:
         return
-    figure, panels = _panels(len(curves), 2.0)
-    for axes, (label, name, values) in zip(panels, curves, strict=True):
-        axes.plot(np.linspace(0, 100, len(values)), values, color=COLOURS[0], linewidth=1.2)
-        axes.set_title(f"{label}\n{name}")
-        axes.set_xlabel("% of the training")
+
+    def draw() -> Figure:
+        figure, panels = _panels(len(curves), 2.0)
+        for axes, (label, name, values) in zip(panels, curves, strict=True):
+            axes.plot(np.linspace(0, 100, len(values)), values, color=COLOURS[0], linewidth=1.2)
+            axes.set_title(f"{label}\n{name}")
+            axes.set_xlabel("% of the training")
+        return figure
+
     caption = "Losses while the models were trained, as their weights carry them; a point is the mean over some steps."
-    yield Plot("Training", "training.svg", caption, is_folded=True), figure
+    yield Plot("Training", "training.svg", caption, is_folded=True), draw
 
 
 _COLUMNS = 4

@@ -154,7 +154,7 @@ def _write(
     others = [part for name, parts in _PARTS.items() if name not in formats for part in parts]
     out.finish(kept=tuple(others if plots else [*others, f"{FOLDER}/"]))
     files = tuple(written[name] for name in FORMATS if name in written)
-    return Report(files, scores, tuple(answer(scores)), tuple(out.moved))
+    return Report(files, scores, tuple(answer(scores)), tuple(sorted(out.moved)))
 
 
 def _report(

@@ -74,6 +74,19 @@ def test_files_in_the_way_of_a_report_are_kept(finished, command, image):
     assert everything(finished) == before
 
 
+def test_a_report_makes_only_what_shows_something_new(finished, command, monkeypatch):
+    command("report", finished)
+    made = {path: path.stat().st_mtime_ns for path in finished.rglob("*.png")}
+    before = everything(finished)
+    (finished / "strips" / "a.png").unlink()
+    drawn = []
+    monkeypatch.setattr("srbench.reporting.pictures.maps_of", lambda *_: drawn.append("maps"))
+    assert command("report", finished).code == 0
+    assert everything(finished) == before
+    assert not drawn
+    assert [path for path in made if path.stat().st_mtime_ns != made[path]] == [finished / "strips" / "a.png"]
+
+
 def test_what_a_killed_report_has_left_is_ours(finished, command):
     command("report", finished)
     listed = json.loads((finished / "report.json").read_text())
