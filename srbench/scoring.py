@@ -23,7 +23,8 @@ def measure(metric: Metric, images: Tensor, pair: ImagePair) -> Value:
 
     Raises ScoringError, naming the image, where the metric fails or the value is NaN, or the metric's own SRBenchError.
     """
-    samples = images if images.is_floating_point() else images.float() / 255
+    is_ready = images.is_floating_point() or getattr(metric, "sees_uint8", False)
+    samples = images if is_ready else images.float().div_(255)
     try:
         found = metric(samples, pair).double().tolist()
     except SRBenchError:

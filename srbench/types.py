@@ -167,6 +167,8 @@ class Metric(Protocol):
         Digest of what else does, such as weights that another package has loaded.
     ``unquantised: bool`` (False)
         Does it see the samples as the model returned them, and not the 8-bit images that are written to disk?
+    ``sees_uint8: bool`` (False)
+        Are the 8-bit images that it sees uint8, and not float32 in [0, 1]?
     ``needs_lr: bool`` (False)
         Does it compare with the LR image?
     Its class or function may take ``quantize``, how the 8-bit images came about (``floor`` or ``round``), and other

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from srbench.metrics.arguments import Images, Values, as_given, require_partners, size, written
 from srbench.metrics.pixel import decibels
-from srbench.metrics.samples import SampleError, as_uint8, quantised
+from srbench.metrics.samples import OfLast, SampleError, as_uint8, quantised
 from srbench.resize import downscale_uint8
 from srbench.types import ImagePair
 
@@ -47,7 +48,15 @@ def _scale_between(large: Tensor, small: Tensor, complaint: str, advice: str) ->
 
 def _consistency(images: Tensor, references: Tensor, scale: int) -> Tensor:
     """(n, 3, H, W) and (1 or n, 3, h, w), both uint8 -> (n,) float64 in dB."""
-    return decibels(downscale_uint8(images.cpu(), scale), references)
+    return decibels(downscaled(images, scale), references)
+
+
+def downscaled(images: Tensor, scale: int) -> Tensor:
+    """(n, 3, H, W) uint8 -> (n, 3, H / scale, W / scale) uint8 on the CPU, one by one: float64 takes memory."""
+    return torch.stack([downscale_uint8(image, scale) for image in images.cpu()])
+
+
+_lr = OfLast(as_uint8)
 
 
 class LRPSNR:
@@ -60,6 +69,7 @@ class LRPSNR:
     digits = 2
     parameters: tuple[Path, ...] = ()
     unquantised = False
+    sees_uint8 = True
     needs_lr = True
 
     def __init__(self, quantize: str = "floor") -> None:
@@ -77,4 +87,4 @@ class LRPSNR:
         """
         complaint = f"{pair.name}: HR {size(pair.hr)} is no whole multiple of LR"
         scale = _scale_between(pair.hr, pair.lr, complaint, "crop the HR picture")
-        return _consistency(quantised(samples, pair), as_uint8(pair.lr[None]), scale)
+        return _consistency(quantised(samples, pair), _lr(pair.lr)[None], scale)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,9 +36,16 @@ def _deviation(samples: Tensor) -> Tensor:
     """(n, 3, H, W) floating point -> () float64 in grey levels."""
     if len(samples) == 1:
         return torch.zeros((), dtype=torch.float64)
-    single = samples.detach().cpu().to(torch.float32).contiguous()
-    levels = 255 * single.to(torch.float64).numpy()
-    return torch.tensor(levels.std(axis=0, ddof=1).mean())  # numpy: torch's std over samples is three times slower
+    single = samples.detach().cpu().to(torch.float32)
+    spread = np.empty(single.shape[1:])
+    for row in range(0, single.shape[2], _ROWS):  # float64 of all samples at once would take memory
+        levels = 255 * single[:, :, row : row + _ROWS].contiguous().to(torch.float64).numpy()
+        spread[:, row : row + _ROWS] = levels.std(axis=0, ddof=1)  # torch's std over samples is three times slower
+    return torch.tensor(spread.mean())
+
+
+_ROWS = 16
+"""Rows of the images that are taken together."""
 
 
 class Sigma:

@@ -116,6 +116,7 @@ class NIQE:
     digits = 2
     parameters: tuple[Path, ...] = (parameter_file("niqe_live_fp64"),)
     unquantised = False
+    sees_uint8 = True
     needs_lr = False
 
     def __init__(self, quantize: str = "floor") -> None:
@@ -196,6 +197,7 @@ class BRISQUE:
     digits = 1
     parameters: tuple[Path, ...] = (parameter_file("brisque_live_fp64"),)
     unquantised = False
+    sees_uint8 = True
     needs_lr = False
 
     def __init__(self, quantize: str = "floor") -> None:
@@ -256,6 +258,7 @@ class PIQUE:
     digits = 1
     parameters: tuple[Path, ...] = ()
     unquantised = False
+    sees_uint8 = True
     needs_lr = False
 
     def __init__(self, quantize: str = "floor") -> None:

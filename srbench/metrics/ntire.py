@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from srbench.images import crop_to_multiple
+from srbench.metrics.consistency import downscaled
 from srbench.metrics.perceptual import LPIPS, lpips_maps
 from srbench.metrics.pixel import decibels
-from srbench.metrics.samples import SampleError, as_uint8, quantised, require_side
-from srbench.resize import downscale_uint8
+from srbench.metrics.samples import SampleError, quantised, reference, require_side
 from srbench.types import ImagePair
 
 _GRID = 8
@@ -23,7 +23,7 @@ _GRID = 8
 
 def _cropped(samples: Tensor, pair: ImagePair) -> tuple[Tensor, Tensor]:
     """Outputs (n, 3, h, w) and HR (3, h, w), uint8, at multiples of 8 pixels."""
-    return crop_to_multiple(quantised(samples, pair), _GRID).contiguous(), crop_to_multiple(as_uint8(pair.hr), _GRID)
+    return crop_to_multiple(quantised(samples, pair), _GRID).contiguous(), crop_to_multiple(reference(pair.hr), _GRID)
 
 
 def _maps(samples: Tensor, pair: ImagePair) -> Tensor:
@@ -31,6 +31,22 @@ def _maps(samples: Tensor, pair: ImagePair) -> Tensor:
     images, hr = _cropped(samples, pair)
     require_side(images, 64, "LPIPS", pair.name)
     return torch.stack(lpips_maps(list(images.cpu()), hr.contiguous().cpu()))
+
+
+class _LastMaps:
+    """The maps of the last samples and pair, which both metrics of them share."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Tensor, ImagePair, Tensor] | None = None
+
+    def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
+        last = self._last
+        if last is None or last[0] is not samples or last[1] is not pair:
+            self._last = last = samples, pair, _maps(samples, pair)
+        return last[2]
+
+
+_last_maps = _LastMaps()
 
 
 class SpatialLPIPS:
@@ -43,6 +59,7 @@ class SpatialLPIPS:
     digits = 3
     parameters: tuple[Path, ...] = LPIPS.parameters
     unquantised = False
+    sees_uint8 = True
     needs_lr = False
 
     def __init__(self, quantize: str = "round") -> None:
@@ -53,7 +70,7 @@ class SpatialLPIPS:
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> (n,) float64."""
-        return _maps(samples, pair).mean(dim=(1, 2)).double()
+        return _last_maps(samples, pair).mean(dim=(1, 2)).double()
 
 
 class Diversity:
@@ -66,6 +83,7 @@ class Diversity:
     digits = 2
     parameters: tuple[Path, ...] = LPIPS.parameters
     unquantised = False
+    sees_uint8 = True
     needs_lr = False
 
     def __init__(self, quantize: str = "round") -> None:
@@ -77,7 +95,7 @@ class Diversity:
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> () float64. Raises SampleError where a sample is HR itself."""
-        maps = _maps(samples, pair)
+        maps = _last_maps(samples, pair)
         best = maps.mean(dim=(1, 2)).min().double()
         if not best > 0:
             raise SampleError(f"{pair.name}: a sample is equal to HR, so its diversity is not defined; leave it out")
@@ -94,6 +112,7 @@ class WorstLRPSNR:
     digits = 2
     parameters: tuple[Path, ...] = ()
     unquantised = False
+    sees_uint8 = True
     needs_lr = True
 
     def __init__(self, quantize: str = "round") -> None:
@@ -109,5 +128,4 @@ class WorstLRPSNR:
         if _GRID % scale:
             raise SampleError(f"{pair.name}: scale {scale} does not divide {_GRID}; {self.title} is for 2, 4 and 8")
         images, hr = _cropped(samples, pair)
-        lr = downscale_uint8(hr[None].contiguous().cpu(), scale)
-        return decibels(downscale_uint8(images.cpu(), scale), lr).min()
+        return decibels(downscaled(images, scale), downscaled(hr[None].contiguous(), scale)).min()

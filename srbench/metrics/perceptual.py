@@ -14,7 +14,7 @@ from torch import Tensor
 
 from srbench.metrics.arguments import Images, Values, as_given, written_pair
 from srbench.metrics.parameters import packaged, parameter_file
-from srbench.metrics.samples import as_uint8, quantised, require_side
+from srbench.metrics.samples import quantised, reference, require_side
 from srbench.types import ImagePair
 
 _MEAN = torch.tensor([-0.030, -0.088, -0.188]).view(3, 1, 1)
@@ -66,13 +66,14 @@ class _AlexNet:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self.convolutions = {key: value.to(device) for key, value in packaged(_FEATURES).items()}
+        self.convolutions = {key: _placed(value, device) for key, value in packaged(_FEATURES).items()}
         self.heads = {key: value.to(device) for key, value in packaged(_HEADS).items()}
         self.mean, self.scale = _MEAN.to(device), _SCALE.to(device)
 
     def features(self, picture: Tensor) -> list[Tensor]:
         """(3, H, W) uint8 -> five feature maps (1, c, h, w), every pixel's channels scaled to length one."""
         signal = ((picture.to(self.mean) / 127.5 - 1 - self.mean) / self.scale).unsqueeze(0)
+        signal = signal.contiguous(memory_format=torch.channels_last)
         maps = []
         for key, stride, padding, pooled in _LAYERS:
             weight, bias = (
@@ -81,7 +82,7 @@ class _AlexNet:
             )
             if pooled:
                 signal = F.max_pool2d(signal, kernel_size=3, stride=2)
-            signal = F.relu(F.conv2d(signal, weight, bias, stride, padding))
+            signal = _convolved(signal, weight, bias, stride, padding).relu_()
             maps.append(signal / (signal.square().sum(dim=1, keepdim=True).sqrt() + 1e-10))
         return maps
 
@@ -96,10 +97,25 @@ class _AlexNet:
 
     def differences(self, these: list[Tensor], those: list[Tensor]) -> list[Tensor]:
         """Two lists of maps -> the weighted squared difference at every pixel of each, (1, 1, h, w)."""
+        # a product of matrices, as torch is slow in convolutions with one output channel
         return [
-            F.conv2d((this - that).square(), self.heads[f"lin{index}"].view(1, -1, 1, 1))
+            torch.matmul((this - that).square().movedim(1, -1), self.heads[f"lin{index}"].flatten()).unsqueeze(1)
             for index, (this, that) in enumerate(zip(these, those, strict=True))
         ]
+
+
+def _convolved(signal: Tensor, weight: Tensor, bias: Tensor, stride: int, padding: int) -> Tensor:
+    """conv2d, by oneDNN on a CPU: for small maps torch does not choose it by itself."""
+    if signal.device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        steps = (padding, padding), (stride, stride), (1, 1)
+        return torch.mkldnn_convolution(signal, weight, bias, *steps, 1)
+    return F.conv2d(signal, weight, bias, stride, padding)
+
+
+def _placed(numbers: Tensor, device: torch.device) -> Tensor:
+    """Weights on a device, channels last where they are those of a convolution: a sixth faster on a CPU."""
+    layout = torch.channels_last if numbers.ndim == 4 else torch.contiguous_format
+    return numbers.to(device).contiguous(memory_format=layout)
 
 
 @cache
@@ -122,6 +138,7 @@ class LPIPS:
     digits = 3
     parameters: tuple[Path, ...] = (parameter_file(_FEATURES), parameter_file(_HEADS))
     unquantised = False
+    sees_uint8 = True
     needs_lr = False
 
     def __init__(self, quantize: str = "floor") -> None:
@@ -145,7 +162,7 @@ class LPIPS:
 
     def _features_of_hr(self, hr: Tensor, device: torch.device) -> list[Tensor]:
         if self._last is None or self._last[0] is not hr or self._last[1] != device:
-            self._last = hr, device, _network(device).features(as_uint8(hr).to(device))
+            self._last = hr, device, _network(device).features(reference(hr).to(device))
         return self._last[2]
 
 

@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
 import torch
 from torch import Tensor
 
 from srbench.images import quantize_floor
 from srbench.types import ImagePair, SRBenchError
 
+Found = TypeVar("Found")
+
 
 class SampleError(SRBenchError):
     """An image that a metric cannot measure."""
 
 
+class OfLast(Generic[Found]):
+    """What a function makes of an image, kept until it is asked of another one.
+
+    All samples and models that are measured one after the other on one HR image share it. An image is known by its
+    tensor object, which must not be changed in place in between, and which is kept, so that its identity is not given
+    away.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Found]) -> None:
+        self._function = function
+        self._last: tuple[Tensor, Found] | None = None
+
+    def __call__(self, image: Tensor) -> Found:
+        """The function of the image."""
+        last = self._last
+        if last is None or last[0] is not image:
+            self._last = last = image, self._function(image)
+        return last[1]
+
+
 def checked(samples: Tensor, pair: ImagePair) -> Tensor:
-    """Return ``samples`` as they are: (n, 3, H, W) with n > 0, as large as the HR picture, and finite.
+    """Return ``samples`` as they are: (n, 3, H, W) with n > 0, as large as the HR picture, and finite or uint8.
 
     Raises SampleError, naming the picture, where they are not.
     """
@@ -24,8 +49,10 @@ def checked(samples: Tensor, pair: ImagePair) -> Tensor:
             f"{pair.name}: the model returned {tuple(samples.shape)}; "
             f"it must return (n, 3, {height}, {width}), the size of the HR picture"
         )
-    finite = samples.isfinite()
-    if not finite.all():
+    if samples.dtype == torch.uint8:
+        return samples
+    # the sum of finite numbers may overflow, which costs a second look
+    if not samples.sum().isfinite() and not (finite := samples.isfinite()).all():
         share = 1 - finite.double().mean().item()
         raise SampleError(
             f"{pair.name}: {share:.2%} of the model's output is NaN or infinite; "
@@ -45,8 +72,16 @@ def as_uint8(images: Tensor) -> Tensor:
 
 
 def quantised(samples: Tensor, pair: ImagePair) -> Tensor:
-    """Checked samples as uint8, by ``as_uint8``. Raises SampleError as ``checked`` does."""
-    return as_uint8(checked(samples, pair))
+    """Checked samples as uint8, by ``as_uint8``; such as are uint8 already as they are.
+
+    Raises SampleError as ``checked`` does.
+    """
+    found = checked(samples, pair)
+    return found.contiguous() if found.dtype == torch.uint8 else as_uint8(found)
+
+
+reference = OfLast(as_uint8)
+"""HR (3, H, W) as uint8."""
 
 
 def require_side(images: Tensor, minimum: int, title: str, name: str) -> None:

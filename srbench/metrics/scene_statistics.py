@@ -13,7 +13,6 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import correlate1d
 from scipy.special import gamma
 from torch import Tensor
 
@@ -63,8 +62,10 @@ def contrast_normalised(picture: Array, border: Literal["nearest", "constant"]) 
 
 
 def _smooth(picture: Array, border: Literal["nearest", "constant"]) -> Array:
-    along_columns: Array = correlate1d(picture, _WINDOW, axis=0, mode=border)
-    smooth: Array = correlate1d(along_columns, _WINDOW, axis=1, mode=border)
+    import cv2
+
+    outside = {"nearest": cv2.BORDER_REPLICATE, "constant": cv2.BORDER_CONSTANT}[border]
+    smooth: Array = cv2.sepFilter2D(picture, cv2.CV_64F, _WINDOW, _WINDOW, borderType=outside)
     return smooth
 
 
@@ -106,14 +107,17 @@ def fit_asymmetric(values: Array) -> AsymmetricGaussian:
     """
     flat = values.reshape(*values.shape[:-2], -1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        left = np.sqrt(np.square(np.minimum(flat, 0)).sum(axis=-1) / (flat < 0).sum(axis=-1))
-        right = np.sqrt(np.square(np.maximum(flat, 0)).sum(axis=-1) / (flat > 0).sum(axis=-1))
-        ratio = np.square(np.abs(flat).mean(axis=-1)) / np.square(flat).mean(axis=-1)
+        negative, positive = np.minimum(flat, 0), np.maximum(flat, 0)
+        below, above = np.vecdot(negative, negative), np.vecdot(positive, positive)
+        left = np.sqrt(below / np.count_nonzero(negative, axis=-1))
+        right = np.sqrt(above / np.count_nonzero(positive, axis=-1))
+        absolute = positive.sum(axis=-1) - negative.sum(axis=-1)
+        ratio = np.square(absolute / flat.shape[-1]) / ((below + above) / flat.shape[-1])
         skew = left / right
         wanted = ratio * (skew**3 + 1) * (skew + 1) / np.square(skew**2 + 1)
-    above = np.searchsorted(_ABSOLUTE_TO_SQUARE, wanted).clip(1, len(_SHAPES) - 1)
-    is_nearer_below = wanted - _ABSOLUTE_TO_SQUARE[above - 1] <= _ABSOLUTE_TO_SQUARE[above] - wanted
-    shape = _SHAPES[above - is_nearer_below]
+    next_above = np.searchsorted(_ABSOLUTE_TO_SQUARE, wanted).clip(1, len(_SHAPES) - 1)
+    is_nearer_below = wanted - _ABSOLUTE_TO_SQUARE[next_above - 1] <= _ABSOLUTE_TO_SQUARE[next_above] - wanted
+    shape = _SHAPES[next_above - is_nearer_below]
     return AsymmetricGaussian(np.where(np.isnan(wanted), np.nan, shape), left, right)
 
 

@@ -87,7 +87,7 @@ def _tiles_png(rows: list[list[Image.Image]]) -> bytes:
         for column, tile in enumerate(tiles):
             sheet.paste(tile, (_MARGIN + column * right, _MARGIN + row * down))
     buffer = BytesIO()
-    sheet.save(buffer, format="PNG", compress_level=7)
+    sheet.save(buffer, format="PNG", compress_level=4)  # 7 takes twice the time for 2 % of the size
     return buffer.getvalue()
 
 
