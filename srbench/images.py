@@ -10,16 +10,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
-from torch import Tensor
 
 from srbench.decoding import FAULTS, decoded
 from srbench.names import no_file
 from srbench.types import SRBenchError
+
+if TYPE_CHECKING:  # a report is made of files that are there, and torch takes a second to import
+    from torch import Tensor
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 """Lower-case endings of the formats that are read."""
@@ -41,7 +43,7 @@ def read_image(path: Path) -> Tensor:
     picture = _open(path)
     if _is_wide(picture):
         return _grey_from_wide(picture, path)
-    return _rgb(picture, path).to(torch.float32).div_(255)
+    return _rgb(picture, path).float().div_(255)
 
 
 def read_uint8(path: Path, crop: int | None = None) -> Tensor:
@@ -74,6 +76,8 @@ def _is_wide(picture: Image.Image) -> bool:
 
 
 def _rgb(picture: Image.Image, path: Path) -> Tensor:
+    import torch
+
     if picture.has_transparency_data:
         warnings.warn(f"{path}: alpha channel dropped", stacklevel=3)
     array = np.array(picture.convert("RGB"))
@@ -84,7 +88,9 @@ def _grey_from_wide(picture: Image.Image, path: Path) -> Tensor:
     array = np.asarray(picture).astype(np.float64)
     if picture.mode == "F" or array.max(initial=0) > 65535 or array.min(initial=0) < 0:
         raise ImageError(f"{path}: values outside 16 bits (mode {picture.mode}); save it with 8 or 16 bits a channel")
-    grey = torch.from_numpy(array / 65535).to(torch.float32)
+    import torch
+
+    grey = torch.from_numpy(array / 65535).float()
     return grey.expand(3, *grey.shape).contiguous()
 
 
@@ -161,12 +167,12 @@ def quantize_floor(pictures: Tensor) -> Tensor:
 
     A picture that was read from 8-bit values keeps them: float32 k/255*255 is k for every k in 0..255.
     """
-    return pictures.clamp(0, 1).mul(255).to(torch.uint8)
+    return pictures.clamp(0, 1).mul(255).byte()
 
 
 def quantize_round(pictures: Tensor) -> Tensor:
     """Clamp to [0, 1], scale to 255 and round halves up -> uint8: MATLAB's im2uint8."""
-    return pictures.clamp(0, 1).mul(255).add(0.5).floor().to(torch.uint8)
+    return pictures.clamp(0, 1).mul(255).add(0.5).floor().byte()
 
 
 def quantize(pictures: Tensor, how: str) -> Tensor:
@@ -174,6 +180,8 @@ def quantize(pictures: Tensor, how: str) -> Tensor:
     single = {"floor": quantize_floor, "round": quantize_round}[how]
     if pictures.ndim != 4:
         return single(pictures)
+    import torch
+
     found = torch.empty(pictures.shape, dtype=torch.uint8, device=pictures.device)
     for place, picture in enumerate(pictures):
         found[place] = single(picture)
@@ -185,9 +193,9 @@ def luma(pictures: Tensor) -> Tensor:
 
     16 + (65.481 R + 128.553 G + 24.966 B) / 255 in whole numbers, so that halves are rounded up and nothing else is.
     """
-    red, green, blue = pictures.to(torch.int32).unbind(dim=-3)
+    red, green, blue = pictures.int().unbind(dim=-3)
     weighted = _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
-    return ((weighted + 16_500 * 255) // 255_000).to(torch.uint8)
+    return ((weighted + 16_500 * 255) // 255_000).byte()
 
 
 def crop_to_multiple(picture: Tensor, multiple: int) -> Tensor:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import cattrs
-import torch
 
 from srbench.config import ConfigError, structure
 from srbench.facts import FORMAT, MOST_DIGITS, RESERVED, Manifest, setting_folder
@@ -149,6 +148,8 @@ def _unusable_settings(manifest: Manifest) -> str:
 
 def software() -> dict[str, str]:
     """Versions of what the numbers depend on; ``srbench source`` where it runs from a git checkout."""
+    import torch
+
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -162,6 +163,8 @@ def software() -> dict[str, str]:
 
 def hardware(device: str) -> dict[str, str]:
     """The machine, and the device that the models ran on (``cpu``, ``cuda``, ``mps``)."""
+    import torch
+
     facts = {
         "platform": platform.platform(),
         "cpu": _cpu(),

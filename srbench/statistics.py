@@ -7,6 +7,7 @@ with a fixed seed is made for every call, so that a number does not depend on wh
 from __future__ import annotations
 
 from collections.abc import Iterator
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,28 +25,39 @@ _BATCH = 1000
 
 
 def mean_interval(values: ArrayLike) -> tuple[float, float]:
-    """The 95 % interval of the mean of (n,) values: bias-corrected and accelerated bootstrap.
+    """The 95 % interval of the mean of (n,) values: bias-corrected and accelerated bootstrap (BCa).
 
-    Efron, "Better bootstrap confidence intervals", 1987, as SciPy computes it. Values that are not finite are
-    left out. Two NaN for fewer than two values; equal values have an interval without width.
+    Efron, "Better bootstrap confidence intervals", 1987, sections 3, 4 and 6; the numbers are those of
+    ``scipy.stats.bootstrap``, which takes a second to import. Values that are not finite are left out. Two NaN for
+    fewer than two values; equal values have an interval without width.
     """
-    from scipy.stats import bootstrap
-
     numbers = _finite(values)
     if len(numbers) < 2:
         return np.nan, np.nan
     if np.ptp(numbers) == 0:
         return float(numbers[0]), float(numbers[0])
-    found = bootstrap(
-        (numbers,),
-        np.mean,
-        n_resamples=RESAMPLES,
-        batch=_BATCH,
-        confidence_level=LEVEL,
-        method="BCa",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return float(found.low), float(found.high)
+    means, mean = _resampled_means(numbers), numbers.mean()
+    normal = NormalDist()
+    share = (np.mean(means < mean) + np.mean(means <= mean)) / 2
+    if not 0 < share < 1:
+        return np.nan, np.nan
+    bias = normal.inv_cdf(share)
+    without_each = (numbers.sum() - numbers) / (len(numbers) - 1)
+    influence = (len(numbers) - 1) * (without_each.mean() - without_each)
+    acceleration = (influence**3).sum() / (6 * (influence**2).sum() ** 1.5)
+    ends = []
+    for level in ((1 - LEVEL) / 2, (1 + LEVEL) / 2):
+        shifted = bias + normal.inv_cdf(level)
+        ends.append(float(np.quantile(means, normal.cdf(bias + shifted / (1 - acceleration * shifted)))))
+    return ends[0], ends[1]
+
+
+def _resampled_means(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n,) -> (RESAMPLES,): the means of so many draws of n with replacement."""
+    generator = np.random.default_rng(0)
+    sizes = [min(_BATCH, RESAMPLES - first) for first in range(0, RESAMPLES, _BATCH)]
+    batches = [numbers[generator.integers(0, len(numbers), (size, len(numbers)))].mean(axis=1) for size in sizes]
+    return np.concatenate(batches)
 
 
 def paired_p_value(differences: ArrayLike) -> float:

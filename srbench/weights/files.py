@@ -6,14 +6,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
 
 from srbench.images import write_whole
 from srbench.names import no_file
 from srbench.types import SRBenchError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TRAINED = "weights.safetensors"
 """What a finished training leaves in its folder."""
@@ -73,6 +75,8 @@ def require_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
 
 def save_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write a safetensors file whole; its folder is made. Equal input gives equal bytes."""
+    from safetensors.torch import save
+
     content = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
     write_whole(path, _with_sorted_header(content))
 
