@@ -5,8 +5,13 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Sequence
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 
@@ -16,16 +21,17 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
+from srbench.engines.processes import for_workers, suitable_workers
 from srbench.facts import MetricFacts
 from srbench.folders import pictures_in
 from srbench.images import quantize, read_uint8
 from srbench.names import printable
 from srbench.precomputed import ResultFolder
 from srbench.records import Value
-from srbench.registry import LoadedMetric
+from srbench.registry import LoadedMetric, open_metric
 from srbench.scoring import measure
 from srbench.suite import DEFAULT, Suite, open_metrics, read_suite
-from srbench.tasks import Progress, Step, silent
+from srbench.tasks import Progress, Step, one_thread, silent
 from srbench.types import ImagePair, SRBenchError
 
 
@@ -115,12 +121,13 @@ class Measured:
 
 def measure_folder(
     images: Path, ref: Path, lr: Path | None = None, names: Sequence[str] | None = None, progress: Progress = silent,
-    suite: str = DEFAULT,
+    suite: str = DEFAULT, workers: int | None = 1,
 ) -> Measured:  # fmt: skip
     """Measure the images of one folder against those of another, paired by name; several samples are NAME_sampleK.
 
     Without ``names`` the metrics of the suite are measured, but for those that need an LR image where ``lr`` is not
-    given. Raises MeasureError that names every image without a partner, and SRBenchError for an unknown metric.
+    given. ``workers`` processes share the images, with the same values; None: as many as suit this machine. Raises
+    MeasureError that names every image without a partner, and SRBenchError for an unknown metric.
     """
     protocol = read_suite(suite)
     metrics = _chosen(names, lr, protocol)
@@ -128,28 +135,91 @@ def measure_folder(
     low = None if lr is None else pictures_in(lr)
     results = ResultFolder(images, 1)
     _check_partners(results, references, low, images, ref, lr)
+    jobs = [(name, path, None if low is None else low[name]) for name, path in references.items()]
+    workers = suitable_workers("cpu", len(jobs) // IMAGES_EACH) if workers is None else min(workers, len(jobs))
+    opened = _Opened(results, tuple(metric.facts.spec for metric in metrics), protocol.quantize)
     values: dict[str, dict[str, Value]] = {}
     failures: list[str] = []
-    for done, (name, path) in enumerate(references.items()):
-        progress(Step(done, len(references), name))
-        values[name] = {}
+    with _done(opened, jobs, workers) as done:
+        for place, (name, _, _) in enumerate(jobs):
+            progress(Step(place, len(jobs), name))
+            values[name], faults = next(done)
+            for fault in faults:
+                progress(Step(place, len(jobs), "", fault))
+            failures += faults
+    progress(Step(len(jobs), len(jobs), ""))
+    return Measured(protocol.label, tuple(metric.facts for metric in metrics), values, tuple(failures))
+
+
+IMAGES_EACH = 8
+"""For how many images that ``srbench run`` shares out one is shared out here: no model makes them first."""
+Job = tuple[str, Path, Path | None]
+"""Name, HR file, LR file."""
+Found = tuple[dict[str, Value], list[str]]
+"""Values by metric, and what failed."""
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """What measures, as it can be sent to other processes."""
+
+    results: ResultFolder
+    metrics: tuple[str, ...]
+    quantize: str
+
+    @cached_property
+    def loaded(self) -> tuple[LoadedMetric, ...]:
+        """The metrics, loaded once a process."""
+        return tuple(open_metric(spec, self.quantize) for spec in self.metrics)
+
+    def measure(self, job: Job) -> Found:
+        """All metrics of one image, in one thread: sums of float32 depend on how many there are."""
+        name, hr, lr = job
+        values: dict[str, Value] = {}
         faults: list[str] = []
-        try:
-            pair, outputs = _read(results, name, path, None if low is None else low[name])
-        except SRBenchError as error:
-            faults.append(str(error))
-        else:
-            for metric in metrics:
-                seen = outputs if metric.unquantised else quantize(outputs, protocol.quantize)
+        with one_thread():
+            try:
+                pair, outputs = _read(self.results, name, hr, lr)
+            except SRBenchError as error:
+                return values, [str(error)]
+            images = quantize(outputs, self.quantize)
+            for metric in self.loaded:
                 try:
-                    values[name][metric.facts.name] = measure(metric.metric, seen, pair)
+                    seen = outputs if metric.unquantised else images
+                    values[metric.facts.name] = measure(metric.metric, seen, pair)
                 except SRBenchError as error:
                     faults.append(str(error))
-        for fault in faults:
-            progress(Step(done, len(references), "", fault))
-        failures += faults
-    progress(Step(len(references), len(references), ""))
-    return Measured(protocol.label, tuple(metric.facts for metric in metrics), values, tuple(failures))
+        return values, faults
+
+
+_opened: _Opened
+"""Of a process that works for another one."""
+
+
+def _open(opened: _Opened) -> None:
+    global _opened
+    _opened = opened
+
+
+def _measure(job: Job) -> Found:
+    return _opened.measure(job)
+
+
+@contextmanager
+def _done(opened: _Opened, jobs: Sequence[Job], workers: int) -> Iterator[Iterator[Found]]:
+    """What is found of every job, in order."""
+    if workers == 1:
+        yield map(opened.measure, jobs)
+        return
+    with for_workers():
+        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _open, (opened,))
+        found = pool.map(_measure, jobs, chunksize=max(min(len(jobs) // (4 * workers), 16), 1))
+    try:
+        yield found
+    except BrokenProcessPool:
+        raise MeasureError("a process ended before it was done; if memory is short, use fewer --workers") from None
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _read(results: ResultFolder, name: str, hr: Path, lr: Path | None) -> tuple[ImagePair, Tensor]:

@@ -6,7 +6,7 @@ A task is one image with all its settings, so that whatever a metric computes of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -303,7 +303,7 @@ class Session:
             before = self.folder.score(record, metric.facts)
             tries = 1 if before is None else before.tries + 1
             seen = exact if metric.unquantised else images
-            with _threads(1 if self.device == "cpu" else torch.get_num_threads()):
+            with one_thread() if self.device == "cpu" else nullcontext():
                 line = score(metric, seen, pair, record, self.invocation, tries)
             lines.append(line)
             if line.failed:
@@ -342,10 +342,10 @@ class Session:
 
 
 @contextmanager
-def _threads(number: int) -> Iterator[None]:
-    """Let torch use so many threads: sums of float32 depend on their number, which engines may have otherwise."""
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread: sums of float32 depend on their number, which engines may have otherwise."""
     before = torch.get_num_threads()
-    torch.set_num_threads(number)
+    torch.set_num_threads(1)
     try:
         yield
     finally:

@@ -139,10 +139,12 @@ def merge(folders: tuple[Path, ...], out: Path) -> None:
 @click.option("--metrics", callback=names, metavar="A,B", help="Metrics. [default: those of the suite that apply]")
 @click.option("--format", "form", default="table", show_default=True, type=click.Choice(["table", "csv", "json"]),
               help="Output format.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes, one thread each. [default: "
+              "one per core, at most 8 and one per 32 images]")  # fmt: skip
 @click.pass_context
 def measure(
     context: click.Context, images: Path, ref: Path, lr: Path | None, suite: str, metrics: tuple[str, ...] | None,
-    form: str,
+    form: str, workers: int | None,
 ) -> None:  # fmt: skip
     """Measure the images in DIR against HR images. Prints one row per image, and the mean.
 
@@ -152,7 +154,7 @@ def measure(
     from srbench.measure import measure_folder
 
     with shown_progress() as progress:
-        found = measure_folder(images, ref, lr, metrics, progress, suite)
+        found = measure_folder(images, ref, lr, metrics, progress, suite, workers)
     show(found.table() if form == "table" else found.csv() if form == "csv" else found.json())
     if found.failures:
         click.echo(f"srbench: {len(found.failures)} could not be measured, see above", err=True)

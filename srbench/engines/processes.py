@@ -122,7 +122,7 @@ class _Crew:
         process = multiprocessing.get_context("spawn").Process(
             target=serve, args=(theirs, self._packed, self._scratch, leaves_scoring), daemon=True
         )
-        with _for_workers():
+        with for_workers():
             process.start()
         theirs.close()  # the worker's end alone stays open, so that its death is seen
         self._workers.append(_Worker(process, ours, samples))
@@ -280,7 +280,7 @@ def _given_up(image: str, end: str) -> str:
 
 
 @contextmanager
-def _for_workers() -> Iterator[None]:
+def for_workers() -> Iterator[None]:
     """What processes inherit that start here: one thread each, and Ctrl-C, which reaches all, is left to this one."""
     before = {name: os.environ.get(name) for name in _THREADS}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
