@@ -1,12 +1,13 @@
-"""How fast the harness is: python benchmarks/harness.py metrics|stages|workers [--side 160] [--images 64] [--repeats 5].
+"""How fast the harness is: python benchmarks/harness.py metrics|stages|workers|memory [--side 160] [--images 64] ...
 
-metrics   eight metrics on folders of PNGs, whole processes: ``srbench measure`` against the plain script below, which a
-          user would write with scikit-image, lpips and pyiqa; and how far their values are apart
-stages    images per second of every stage of a run, one thread
-workers   ``srbench run`` of results made elsewhere, with 1, 2 ... workers
+metrics   eight metrics on folders of PNGs, whole processes: ``srbench measure`` with 1, 2 ... workers against the plain
+          script below, which one would write with scikit-image, lpips and pyiqa; and how far their values are apart
+stages    milliseconds and images per second of every stage of a run, in one thread
+workers   items per second of ``srbench run`` with 1, 2 ... workers
+memory    peak of ``srbench run`` for --images items, in one process
 
-``python benchmarks/harness.py plain HR LR SR`` is the plain script by itself. Images are crops of the packaged
-photographs at 8x, upscaled bicubically. Measure on a quiet machine; compare ratios.
+``python benchmarks/harness.py plain HR LR SR`` is the plain script by itself: it prints its values as JSON. Images are
+crops of the packaged photographs, upscaled 8 times bicubically. Measure on a quiet machine; compare ratios.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -22,16 +22,21 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 SCALE = 8
-PLAIN = {"psnr": 1e-9, "ssim": 1e-9, "lpips": 1e-5, "lr_psnr": 1e-9, "niqe": None, "brisque": None, "pique": None}
-"""Metrics of the plain script, and how near its values have to be; those of pyiqa follow other protocols."""
+TOLERANCE = {"psnr": 1e-9, "ssim": 1e-9, "lpips": 1e-5, "lr_psnr": 1e-9}
+"""How near the values of the plain script have to be, where it computes the same."""
 
 
 def plain(hr_folder: Path, lr_folder: Path, sr_folder: Path) -> dict[str, dict[str, float]]:
-    """The metrics by image and name, as a user would compute them; LPIPS with the packaged weights of AlexNet."""
+    """The metrics by image and name, as a user would compute them with the defaults of the libraries.
+
+    Their parameters are the packaged ones, as they would download theirs. pyiqa's NIQE, BRISQUE and PIQE follow other
+    protocols than ours (docs/protocols.md), so their values differ.
+    """
     import lpips
     import pyiqa
     import torch
@@ -40,43 +45,205 @@ def plain(hr_folder: Path, lr_folder: Path, sr_folder: Path) -> dict[str, dict[s
     from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
     network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
-    _load_convolutions(network)
-    blind = {name: pyiqa.create_metric(theirs) for name, theirs in _available_blind().items()}
+    with tempfile.TemporaryDirectory() as name:
+        niqe, brisque = _parameters(Path(name), network)
+        blind = {
+            "niqe": pyiqa.create_metric("niqe", pretrained_model_path=str(niqe), device="cpu"),
+            "brisque": pyiqa.create_metric("brisque", pretrained_model_path=str(brisque), device="cpu"),
+            "pique": pyiqa.create_metric("piqe", device="cpu"),
+        }
     found = {}
     with torch.no_grad():
         for path in sorted(sr_folder.iterdir()):
             sr, hr, lr = (np.array(Image.open(folder / path.name)) for folder in (sr_folder, hr_folder, lr_folder))
             x, y = (torch.from_numpy(image).permute(2, 0, 1)[None].float() for image in (sr, hr))
-            shrunk = imresize(x.double(), scale=1 / SCALE).round().clamp(0, 255)[0].permute(1, 2, 0).numpy()
+            (height, _), (lr_height, lr_width) = hr.shape[:2], lr.shape[:2]
+            assert height == SCALE * lr_height
+            rows = imresize(x.double(), sizes=(lr_height, hr.shape[1])).round().clamp(0, 255)
+            shrunk = imresize(rows, sizes=(lr_height, lr_width)).round().clamp(0, 255)
             found[path.stem] = {
                 "psnr": float(peak_signal_noise_ratio(hr, sr)),
                 "ssim": float(structural_similarity(hr, sr, channel_axis=2)),
                 "lpips": network(x / 127.5 - 1, y / 127.5 - 1).item(),
-                "lr_psnr": float(peak_signal_noise_ratio(lr, shrunk.astype(np.uint8))),
+                "lr_psnr": float(peak_signal_noise_ratio(lr, shrunk[0].permute(1, 2, 0).byte().numpy())),
                 **{name: metric(x / 255).item() for name, metric in blind.items()},
-                "sigma": 0.0,  # of one output
+                "sigma": float(np.std(sr[None].astype(np.float64), axis=0).mean()),
             }
     return found
 
 
-def _load_convolutions(network: object) -> None:
-    """The package would download them."""
+def _parameters(folder: Path, network: Any) -> tuple[Path, Path]:  # noqa: ANN401 - of a package without types
+    """Give the packaged numbers to the libraries, in their formats, in place of downloads."""
+    import torch
+    from scipy.io import savemat
+
     from srbench.metrics.parameters import packaged
 
-    net = network.net  # type: ignore[attr-defined]
-    net.load_state_dict({name: packaged("alex_features_fp32")[f"features.{name.split('.', 1)[1]}"] for name in net.state_dict()})
+    names = {name: f"features.{name.split('.', 1)[1]}" for name in network.net.state_dict()}
+    network.net.load_state_dict({name: packaged("alex_features_fp32")[key] for name, key in names.items()})
+    niqe, brisque = folder / "niqe.mat", folder / "brisque.pth"
+    savemat(niqe, {name: value.numpy() for name, value in packaged("niqe_live_fp64").items()})
+    machine = packaged("brisque_live_fp64")
+    torch.save((machine["sv_coef"].float(), machine["sv"].float()), brisque)
+    return niqe, brisque
 
 
-def _available_blind() -> dict[str, str]:
-    """NIQE and BRISQUE of pyiqa need files that it downloads: they are left out of the plain script without them."""
-    import pyiqa
+def write_images(root: Path, side: int, images: int) -> tuple[Path, Path, Path]:
+    """Folders of HR, LR and upscaled images, all different."""
+    import torch
 
-    found = {}
-    for name, theirs in {"niqe": "niqe", "brisque": "brisque", "pique": "piqe"}.items():
-        try:
-            pyiqa.create_metric(theirs)
-        except Exception:  # whatever a download raises
-            print(f"plain script without {name}: pyiqa cannot load it here", file=sys.stderr)
-        else:
-            found[name] = theirs
-    return found
+    from srbench.datasets import packaged_photos
+    from srbench.images import write_png
+    from srbench.resize import downscale_uint8, upscale_uint8
+
+    photos = packaged_photos(SCALE)
+    names = list(photos)
+    cuts = np.random.default_rng(0)
+    for number in range(images):
+        whole = (photos.read(names[number % len(names)]).hr * 255).round().to(torch.uint8)
+        if min(whole.shape[1:]) < side:
+            whole = whole.repeat(1, 2, 2)
+        top, left = (int(cuts.integers(0, length - side + 1)) for length in whole.shape[1:])
+        hr = whole[:, top : top + side, left : left + side].contiguous()
+        lr = downscale_uint8(hr, SCALE)
+        for folder, image in (("hr", hr), ("lr", lr), ("sr", upscale_uint8(lr, SCALE))):
+            write_png(root / folder / f"{number:05}.png", image)
+    return root / "hr", root / "lr", root / "sr"
+
+
+def _timed(command: list[str], repeats: int) -> tuple[float, str]:
+    """Median of wall seconds, and the last output."""
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds), done.stdout
+
+
+def metrics(root: Path, side: int, images: int, repeats: int) -> None:
+    """Plain script and ``srbench measure``, in turn."""
+    hr, lr, sr = write_images(root, side, images)
+    theirs, text = _timed([sys.executable, __file__, "plain", str(hr), str(lr), str(sr)], repeats)
+    wanted = json.loads(text)
+    print(f"{images} images of {side}x{side}, seconds of whole processes, medians of {repeats}")
+    print(f"plain script           {theirs:7.2f}  {images / theirs:7.1f} images/s")
+    for workers in _powers():
+        command = [sys.executable, "-m", "srbench", "measure", str(sr), "--ref", str(hr), "--lr", str(lr)]
+        seconds, text = _timed([*command, "--format", "json", "--workers", str(workers)], repeats)
+        ratio = theirs / seconds
+        print(f"srbench, {workers} worker(s)   {seconds:7.2f}  {images / seconds:7.1f} images/s  {ratio:.2f} times")
+    found = json.loads(text)["images"]
+    for name in ("psnr", "ssim", "lpips", "lr_psnr", "niqe", "brisque", "pique"):
+        ours = {image: np.mean(values[name]) for image, values in found.items()}
+        apart = max(abs(ours[image] - wanted[image][name]) for image in wanted)
+        verdict = "" if name not in TOLERANCE else "equal" if apart <= TOLERANCE[name] else "NOT EQUAL"
+        print(f"{name:8} largest difference {apart:.2e} {verdict}")
+
+
+def stages(root: Path, side: int, images: int, repeats: int) -> None:
+    """Every stage for itself, over all images; metrics as in a run, with HR's share where it is the first model."""
+    import torch
+
+    from srbench.datasets import Folder
+    from srbench.images import encode_png, pixels_sha256, quantize, read_uint8
+    from srbench.registry import open_metric
+    from srbench.resize import upscale
+    from srbench.scoring import measure
+
+    torch.set_num_threads(1)
+    hr, _, sr = write_images(root, side, images)
+    data = Folder(hr, SCALE)
+    names = list(data)
+    pairs = [data.read(name) for name in names]
+    floats = [upscale(pair.lr, SCALE)[None] for pair in pairs]
+    outputs = [quantize(image, "floor") for image in floats]
+    work: dict[str, Callable[[int], object]] = {
+        "read HR, make LR": lambda k: data.read(names[k]),
+        "key of a pair": lambda k: data.digest(names[k]),
+        "read a kept image": lambda k: read_uint8(sr / f"{names[k]}.png"),
+        "to 8 bits": lambda k: quantize(floats[k], "floor"),
+        "encode PNG": lambda k: encode_png(outputs[k][0]),
+        "hash pixels": lambda k: pixels_sha256(outputs[k][0]),
+    }
+    names_of = ("psnr", "ssim", "lpips", "lr_psnr", "niqe", "brisque", "pique", "sigma")
+    opened = {name: open_metric(name) for name in names_of}
+    for name, one in opened.items():
+        seen = floats if one.unquantised else outputs
+        work[name] = lambda k, one=one, seen=seen: measure(one.metric, seen[k], pairs[k])
+        work[f"{name}, again on one HR"] = lambda k, one=one, seen=seen: measure(one.metric, seen[0], pairs[0])
+    print(f"{images} images of {side}x{side}, one thread, medians of {repeats}")
+    for name, do in work.items():
+        seconds = []
+        for _ in range(repeats):
+            start = time.perf_counter()
+            for k in range(images):
+                do(k)
+            seconds.append((time.perf_counter() - start) / images)
+        median = statistics.median(seconds)
+        print(f"{name:28} {1000 * median:8.2f} ms  {1 / median:8.1f} images/s")
+
+
+def workers(root: Path, side: int, images: int, repeats: int) -> None:
+    """``srbench run`` of results made elsewhere: reading, writing and metrics, no model; and its start by itself."""
+    hr, _, sr = write_images(root, side, images)
+    seconds = {}
+    for count in _powers():
+        times = []
+        for number in range(repeats):
+            times.append([_run_once(root / f"{count}-{number}-{limit}", hr, sr, count, limit) for limit in (1, images)])
+        start, whole = (statistics.median(column) for column in zip(*times, strict=True))
+        seconds[count] = whole - start
+        print(
+            f"{count} worker(s): {whole:.2f} s, without the start ({start:.2f} s) {(images - 1) / seconds[count]:.1f} "
+            f"images/s, {seconds[1] / seconds[count]:.2f} times one worker"
+        )
+
+
+def _run_once(out: Path, hr: Path, sr: Path, count: int, limit: int) -> float:
+    """Seconds until all rows are there; no report."""
+    code = (
+        "import sys; from srbench.run import run; from srbench.plan import RunSpec\n"
+        f"run(RunSpec(models=('sr={sr}',), scale={SCALE}, data='{hr}', limit={limit}, out='{out}'), workers={count})"
+    )
+    return _timed([sys.executable, "-c", f"if __name__ == '__main__':\n {code.replace(chr(10), chr(10) + ' ')}"], 1)[0]
+
+
+def memory(root: Path, side: int, images: int, repeats: int) -> None:
+    """Peak of the resident memory as the number of items grows."""
+    hr, _, sr = write_images(root, side, images)
+    for limit in sorted({max(images // 10, 1), images // 2 or 1, images}):
+        code = (
+            "import resource, time; from srbench.run import run; from srbench.plan import RunSpec; s = time.time()\n"
+            f"run(RunSpec(models=('sr={sr}',), scale={SCALE}, data='{hr}', limit={limit}, out='{root / str(limit)}', "
+            f"metrics={('psnr', 'ssim') if side < 96 else None}))\n"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, time.time() - s)"
+        )
+        peak, seconds = map(float, _timed([sys.executable, "-c", code], 1)[1].split())
+        print(f"{limit:6} items of {side}x{side}: peak {peak:.0f} MB, {seconds:.1f} s", flush=True)
+
+
+def _powers() -> list[int]:
+    """1, 2, 4 ... up to the number of cores."""
+    cores = os.cpu_count() or 1
+    return [2**k for k in range(cores.bit_length()) if 2**k <= cores]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    kinds = {one.__name__: one for one in (metrics, stages, workers, memory)}
+    parser.add_argument("what", choices=[*kinds, "plain"])
+    parser.add_argument("folders", nargs="*", type=Path)
+    for name, default in (("side", 160), ("images", 64), ("repeats", 5)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    arguments = parser.parse_args()
+    if arguments.what == "plain":
+        print(json.dumps(plain(*arguments.folders)))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        kinds[arguments.what](Path(name), arguments.side, arguments.images, arguments.repeats)
+
+
+if __name__ == "__main__":
+    main()
