@@ -97,10 +97,10 @@ def write_images(root: Path, side: int, images: int) -> tuple[Path, Path, Path]:
     from srbench.resize import downscale_uint8, upscale_uint8
 
     photos = packaged_photos(SCALE)
-    names = list(photos)
+    originals = [(photos.read(name).hr * 255).round().to(torch.uint8) for name in list(photos)[:images]]
     cuts = np.random.default_rng(0)
     for number in range(images):
-        whole = (photos.read(names[number % len(names)]).hr * 255).round().to(torch.uint8)
+        whole = originals[number % len(originals)]
         if min(whole.shape[1:]) < side:
             whole = whole.repeat(1, 2, 2)
         top, left = (int(cuts.integers(0, length - side + 1)) for length in whole.shape[1:])

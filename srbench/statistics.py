@@ -39,12 +39,13 @@ def mean_interval(values: ArrayLike) -> tuple[float, float]:
     means, mean = _resampled_means(numbers), numbers.mean()
     normal = NormalDist()
     share = (np.mean(means < mean) + np.mean(means <= mean)) / 2
-    if not 0 < share < 1:
-        return np.nan, np.nan
-    bias = normal.inv_cdf(share)
     without_each = (numbers.sum() - numbers) / (len(numbers) - 1)
     influence = (len(numbers) - 1) * (without_each.mean() - without_each)
-    acceleration = (influence**3).sum() / (6 * (influence**2).sum() ** 1.5)
+    spread = (influence**2).sum() ** 1.5
+    if not 0 < share < 1 or spread == 0:  # values that differ in their last bits alone
+        return np.nan, np.nan
+    bias = normal.inv_cdf(share)
+    acceleration = (influence**3).sum() / (6 * spread)
     ends = []
     for level in ((1 - LEVEL) / 2, (1 + LEVEL) / 2):
         shifted = bias + normal.inv_cdf(level)

@@ -47,7 +47,7 @@ class EncoderAndFlow(nn.Module):
         """Latents of n samples, finest first, drawn on the CPU."""
         shapes = self.flow.latent_shapes(*(self.scale * side for side in frame.lr.shape[-2:]))
         return [
-            torch.randn((n, *shape), generator=generator).to(frame.lr) * deviation
+            torch.randn((n, *shape), generator=generator).to(frame.lr).mul_(deviation)
             for shape, deviation in zip(shapes, self.temperatures(temperature), strict=True)
         ]
 
@@ -55,6 +55,10 @@ class EncoderAndFlow(nn.Module):
         """The standard deviation of each latent of a sample at this temperature."""
         factors = self.config.relative_temperatures or (1.0,) * (self.config.levels - 1)
         return [temperature * factor for factor in factors]
+
+
+TOGETHER = 10
+"""Samples of one LR image that are decoded together at most."""
 
 
 class Given:
@@ -126,9 +130,18 @@ class Given:
         latents than were drawn.
         """
         if self.lr.dim() == 3:
-            return self.project(self.decode(self.latents(n, temperature, generator)))
+            return self._in_groups(self.latents(n, temperature, generator))
         batch = len(self.lr)
         return torch.stack([self.project(self.decode(self.latents(batch, temperature, generator))) for _ in range(n)])
+
+    def _in_groups(self, latents: list[Tensor]) -> Tensor:
+        """Latents of n samples -> (n, 3, H, W), a few at a time: what lies between is larger than both."""
+        if len(latents[0]) <= TOGETHER:
+            return self.project(self.decode(latents))
+        images = self.lr.new_empty((len(latents[0]), 3, *(self._model.scale * side for side in self.lr.shape[-2:])))
+        for place in range(0, len(images), TOGETHER):
+            images[place : place + TOGETHER] = self._in_groups([z[place : place + TOGETHER] for z in latents])
+        return images
 
     def latents(self, n: int, temperature: float, generator: torch.Generator) -> list[Tensor]:
         """Latents of n samples, as ``sample`` draws them."""
