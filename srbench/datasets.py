@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from srbench.facts import MATLAB_BICUBIC
 from srbench.folders import pictures_in
 from srbench.images import crop_centre, crop_to_multiple, read_uint8
 from srbench.resize import downscale_uint8
@@ -16,10 +17,6 @@ from srbench.types import Dataset, ImagePair, SRBenchError
 
 class DatasetError(SRBenchError):
     """Pictures that make no benchmark pair."""
-
-
-MATLAB_BICUBIC = "made from HR by MATLAB-exact bicubic"
-"""Where LR comes from, in the words of the reports."""
 
 
 class Folder:

@@ -19,8 +19,7 @@ from srbench.results import ResultTable, rows_of
 from srbench.run import run_bench, score_run
 from srbench.run_folder import RunFolder
 from srbench.suite import DEFAULT, open_metrics, read_suite
-from srbench.tasks import Progress, silent
-from srbench.types import Dataset, SRBenchError
+from srbench.types import Dataset, Progress, SRBenchError, silent
 from srbench.verify import Findings
 from srbench.verify import verify as verify_run
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from srbench.types import WeightsInfo
 
+MATLAB_BICUBIC = "made from HR by MATLAB-exact bicubic"
+"""Where LR comes from, in the words of the reports."""
 FORMAT = 2
 """Of a run folder. A folder of another format is not read."""
 

@@ -31,8 +31,8 @@ from srbench.records import Value
 from srbench.registry import LoadedMetric, open_metric
 from srbench.scoring import measure
 from srbench.suite import DEFAULT, Suite, open_metrics, read_suite
-from srbench.tasks import Progress, Step, one_thread, silent
-from srbench.types import ImagePair, SRBenchError
+from srbench.tasks import one_thread
+from srbench.types import ImagePair, Progress, SRBenchError, Step, silent
 
 
 class MeasureError(SRBenchError):

@@ -21,8 +21,8 @@ from srbench.registry import LoadedMetric, open_metric
 from srbench.run_folder import RunFolder, joined, writing
 from srbench.suite import open_metrics
 from srbench.sums import write_sums
-from srbench.tasks import Progress, Session, Step, Task, plan_tasks, silent
-from srbench.types import SRBenchError
+from srbench.tasks import Session, Task, plan_tasks
+from srbench.types import Progress, SRBenchError, Step, silent
 
 
 @dataclass(frozen=True)

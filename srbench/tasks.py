@@ -30,7 +30,7 @@ from srbench.sampling import (
     source_of,
 )
 from srbench.scoring import failed_score, score
-from srbench.types import Dataset, ImagePair, SRBenchError
+from srbench.types import Dataset, ImagePair, Progress, SRBenchError, Step, silent
 
 
 class TaskError(SRBenchError):
@@ -67,28 +67,6 @@ class Task:
     def items(self) -> int:
         """Settings of it."""
         return max(len(self.samplings) + len(self.scorings), 1)
-
-
-@dataclass(frozen=True)
-class Step:
-    """Progress: what callers of the library and the terminal are told."""
-
-    done: int
-    """Items, of ``total``."""
-    total: int
-    what: str
-    """Setting and image that come next; empty at the end."""
-    fault: str = ""
-    """What has just failed, in one line."""
-    share: float | None = None
-    """Share of the work that is done, where it tells the pace (see ``Session.image_done``); None: ``done / total``."""
-
-
-Progress = Callable[[Step], None]
-
-
-def silent(step: Step) -> None:
-    """Say nothing."""
 
 
 def plan_tasks(

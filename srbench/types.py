@@ -6,7 +6,7 @@ size of the low-resolution (LR) picture and ``H, W = s*h, s*w`` that of the high
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -69,6 +69,28 @@ class WeightsInfo:
     """How many numbers were trained; None where that is unknown."""
     losses: dict[str, list[float]] = field(default_factory=dict)
     """By name: the curve of a loss over the training, means of equal parts of its steps; empty where it is unknown."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Progress: what callers of the library and the terminal are told."""
+
+    done: int
+    """Items, of ``total``."""
+    total: int
+    what: str
+    """Setting and image that come next; empty at the end."""
+    fault: str = ""
+    """What has just failed, in one line."""
+    share: float | None = None
+    """Share of the work that is done, where it tells the pace (see ``Session.image_done``); None: ``done / total``."""
+
+
+Progress = Callable[[Step], None]
+
+
+def silent(step: Step) -> None:
+    """Say nothing."""
 
 
 class SRModel(Protocol):

@@ -23,8 +23,7 @@ from srbench.sampling import kept_outputs, kept_pair, same_outputs, sample, sour
 from srbench.scoring import measure
 from srbench.sums import FILE as SUMS
 from srbench.sums import read_sums
-from srbench.tasks import Progress, Step, silent
-from srbench.types import ImagePair, SRBenchError
+from srbench.types import ImagePair, Progress, SRBenchError, Step, silent
 from srbench.weights.files import sha256_file
 
 TOLERANCE = 1e-5

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from srbench.names import printable
 
 if TYPE_CHECKING:
-    from srbench.tasks import Progress
+    from srbench.types import Progress
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def shown_progress() -> Iterator[Progress]:
     bar, pace = progress(), Pace()
     task = bar.add_task("", total=None)
 
-    def show(step: Any) -> None:  # noqa: ANN401 - srbench.tasks.Step, which loads torch
+    def show(step: Any) -> None:  # noqa: ANN401 - srbench.types.Step
         if step.fault:
             say(f"failed: {step.fault}")
         if step.total > 0:

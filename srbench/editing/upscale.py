@@ -20,8 +20,7 @@ from srbench.inference import upscale as upscale_image
 from srbench.metrics import lr_psnr
 from srbench.models import LoadedModel, load_model
 from srbench.names import FILE_NAME, is_file_name
-from srbench.tasks import Progress, Step, silent
-from srbench.types import PrecomputedResults, SRBenchError
+from srbench.types import PrecomputedResults, Progress, SRBenchError, Step, silent
 from srbench.weights.files import sha256_file
 
 

@@ -22,7 +22,7 @@ from srbench.reporting.merge import Measurements
 from srbench.reporting.strips import PANEL, Panel, difference_window, sheet_png, strip_png
 from srbench.results import Row
 from srbench.source import package_digest
-from srbench.tasks import Progress, Step
+from srbench.types import Progress, Step
 
 PICTURED = 30
 """Of how many images of a run strips, grids and maps are made, spread evenly over the list."""

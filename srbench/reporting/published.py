@@ -10,8 +10,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from srbench.config import load_toml
-from srbench.datasets import MATLAB_BICUBIC
-from srbench.facts import Manifest, MetricFacts
+from srbench.facts import MATLAB_BICUBIC, Manifest, MetricFacts
 
 TABLES = files("srbench") / "published.toml"
 DIFFERS = "≠"

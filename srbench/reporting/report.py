@@ -30,8 +30,7 @@ from srbench.reporting.ranking import RULE, Mark
 from srbench.reporting.scores import Scores, header, score
 from srbench.results import Row, csv_texts
 from srbench.run_folder import writing
-from srbench.tasks import Progress, silent
-from srbench.types import SRBenchError
+from srbench.types import Progress, SRBenchError, silent
 
 FORMATS = ("md", "html", "tex", "csv")
 WAIT = 10

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from srbench.datasets import MATLAB_BICUBIC
-from srbench.facts import MetricFacts
+from srbench.facts import MATLAB_BICUBIC, MetricFacts
 from srbench.manifest import read_manifest
 from srbench.reporting import published
 from srbench.reporting.published import PublishedTable, difference, published_rows, read_tables

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -85,6 +87,18 @@ def test_a_report_makes_only_what_shows_something_new(finished, command, monkeyp
     assert everything(finished) == before
     assert not drawn
     assert [path for path in made if path.stat().st_mtime_ns != made[path]] == [finished / "strips" / "a.png"]
+
+
+def test_a_report_of_what_is_there_needs_no_heavy_library(finished, command):
+    """They take most of the time of a command that has nothing to do."""
+    command("report", finished)
+    script = (
+        "import sys; sys.modules.update(dict.fromkeys(['torch', 'matplotlib', 'scipy'])); from pathlib import Path; "
+        "from srbench.reporting.report import write_report; write_report([Path(sys.argv[1])])"
+    )
+    before = everything(finished)
+    subprocess.run([sys.executable, "-c", script, str(finished)], check=True)
+    assert everything(finished) == before
 
 
 def test_what_a_killed_report_has_left_is_ours(finished, command):
