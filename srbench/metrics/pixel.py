@@ -172,7 +172,7 @@ def _structural_similarity(image: Array, hr: _Moments, window: Window) -> float:
             below *= spread + c2
             above /= below
             found += float(above.sum())
-    return found / (len(image) * rows * columns)
+    return found / float(len(image) * rows * columns)
 
 
 class PSNR:

@@ -65,8 +65,8 @@ def _smooth(picture: Array, border: Literal["nearest", "constant"]) -> Array:
     import cv2
 
     outside = {"nearest": cv2.BORDER_REPLICATE, "constant": cv2.BORDER_CONSTANT}[border]
-    smooth: Array = cv2.sepFilter2D(picture, cv2.CV_64F, _WINDOW, _WINDOW, borderType=outside)
-    return smooth
+    smooth = cv2.sepFilter2D(picture, cv2.CV_64F, _WINDOW, _WINDOW, borderType=outside)
+    return np.asarray(smooth, dtype=np.float64)
 
 
 def half(picture: Array) -> Array:

@@ -72,7 +72,9 @@ def write_plots(
 def _key(scores: Scores, table: ResultTable, models: Sequence[ModelFacts], baseline: int) -> str:
     """Digest of all that any plot shows, and of the code that draws it."""
     values = hashlib.sha256(pd.util.hash_pandas_object(table.values, index=False).to_numpy().tobytes()).hexdigest()
-    losses = [[model.label, model.weights.sha256, model.weights.losses] for model in models if model.weights is not None]
+    losses = [
+        [model.label, model.weights.sha256, model.weights.losses] for model in models if model.weights is not None
+    ]
     return digest("plots", package_digest(__name__), values, [asdict(one) for one in scores.metrics], losses, baseline)
 
 
