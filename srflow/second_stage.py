@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import warnings
 from contextlib import nullcontext
-from importlib.resources import files
 from pathlib import Path
 
 import lpips
@@ -26,7 +25,7 @@ from srbench.training.loop import Training
 from srbench.types import TrainingRequest
 from srflow.given import Given, bits_per_dimension, log_density
 from srflow.model import SRFlow
-from srflow.presets import SecondStagePreset
+from srflow.presets import PERCEPTUAL, SecondStagePreset
 from srflow.train import LEVELS, noisy, trained
 
 
@@ -36,8 +35,7 @@ def train_srflow_perceptual(request: TrainingRequest) -> Path:
     ``start`` is an SRFlow weights file of the preset's size; without it the packaged one of the scale is taken.
     Raises PresetError, TrainingError, WeightsError.
     """
-    folder = files("srflow") / "presets" / "perceptual"
-    settings = load_preset(folder, request.preset, SecondStagePreset, request.changes)
+    settings = load_preset(PERCEPTUAL, request.preset, SecondStagePreset, request.changes)
     training = Training("srflow-perceptual", settings.network.encoder.scale, settings, request)
     network = trained(settings.network, request.start).train().to(training.device)
     losses = Losses(network, settings, training.device)

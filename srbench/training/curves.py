@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _POINTS = 400
 """Of a curve; of more steps, each is the mean of several."""
 _NO_LOSS = ("learning_rate", "gradient")
+_UNITS = {"bits_per_dim": "bits per dimension", "psnr": "dB", "lr_psnr": "dB", "lpips": "distance"}
+"""Of losses and validation metrics; the other losses are weighted terms without a unit."""
 
 
 def write_curves(run: Path, out: Path) -> None:
@@ -63,3 +65,4 @@ def _draw(axis: Axes, name: str, points: Sequence[tuple[float, float]], colour: 
     axis.plot(steps, values, color=colour, linewidth=1.0, marker="." if len(points) < 30 else "")
     axis.set_title(name, fontsize=9)
     axis.set_xlabel("step")
+    axis.set_ylabel(_UNITS.get(name.removeprefix("validation "), "loss"), fontsize=8)

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from srbench.images import quantize_round
@@ -22,6 +24,8 @@ TEMPERATURE = 0.8
 """Of the samples that are measured: that of ``srbench run``."""
 SHOWN_TEMPERATURES = (0.5, 0.8, 1.0)
 _SHOWN = 4
+LABEL = 18
+"""Height in pixels of the labels above the validation images."""
 
 
 class Validation:
@@ -52,21 +56,24 @@ class Validation:
         return self.metrics[name]
 
     def grid(self, network: torch.nn.Module, device: torch.device) -> Tensor:
-        """(3, H, W) uint8: a row a picture, with LR, the answer at temperature 0, samples, HR side by side.
+        """(3, H, W) uint8: a row per image with LR, output at temperature 0, samples and HR, under a line of labels.
 
-        A network that does not draw has one answer.
+        A network that does not sample has one output.
         """
+        samples = isinstance(network, StochasticSRModel)
+        temperatures = (0.0, *SHOWN_TEMPERATURES) if samples else (0.0,)
+        titles = ["LR", *(f"temperature {one:g}" if samples else "output" for one in temperatures), "HR"]
         side = min(min(pair.hr.shape[-2:]) for pair in self.pairs[:_SHOWN])
         rows = []
         for pair in self.pairs[:_SHOWN]:
             shown = [F.interpolate(pair.lr[None], size=pair.hr.shape[-2:])[0]]
-            for temperature in (0.0, *SHOWN_TEMPERATURES) if isinstance(network, StochasticSRModel) else (0.0,):
+            for temperature in temperatures:
                 try:
                     shown.append(enlarged(network, pair, temperature, device))
                 except SRBenchError:
                     shown.append(torch.zeros_like(pair.hr))
             rows.append(torch.cat([picture[:, :side, :side] for picture in (*shown, pair.hr)], 2))
-        return quantize_round(torch.cat(rows, 1))
+        return torch.cat([_labels(titles, side), quantize_round(torch.cat(rows, 1))], 1)
 
 
 class Best:
@@ -116,6 +123,16 @@ def enlarged(network: torch.nn.Module, pair: ImagePair, temperature: float, devi
     if not answer.isfinite().all():
         raise SRBenchError(f"{pair.name}: numbers that are not finite")
     return torch.as_tensor(answer).to("cpu", torch.float32)
+
+
+def _labels(titles: Sequence[str], width: int) -> Tensor:
+    """(3, LABEL, len(titles) * width) uint8: each title over its column, black on white, cut to fit."""
+    columns = []
+    for title in titles:
+        column = Image.new("RGB", (width, LABEL), "white")
+        ImageDraw.Draw(column).text((2, 2), title, fill="black", font=ImageFont.load_default(12))
+        columns.append(np.asarray(column))
+    return torch.from_numpy(np.concatenate(columns, 1)).permute(2, 0, 1)
 
 
 def _value(metric: Metric, answer: Tensor, pair: ImagePair) -> float:

@@ -31,13 +31,20 @@ class View:
         self._metrics: dict[str, float] = {}
         self._console = Console(file=sys.stderr, soft_wrap=True)
         self._began = self._said = time.monotonic()
-        columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+        columns = (
+            *(BarColumn(), MofNCompleteColumn()),
+            *(TextColumn("elapsed"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()),
+        )
         self._progress = Progress(TextColumn("training"), *columns, console=self._console)
         self._task = self._progress.add_task("training", total=config.steps, completed=start)
         live = shown and self._console.is_terminal
         self._live = Live(get_renderable=self._render, console=self._console, refresh_per_second=2) if live else None
 
     def __enter__(self) -> View:
+        if self._shown:
+            config = self._config
+            size = f"{config.steps} steps of {config.batch} patches, {config.patch}x{config.patch} pixels"
+            self._console.print(f"{size}. What to expect of so many steps: docs/training.md", highlight=False)
         if self._live:
             self._live.start()
         return self

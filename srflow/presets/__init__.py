@@ -10,6 +10,7 @@ from srbench.training.config import TrainingConfig
 from srflow.config import SRFlowConfig
 
 FOLDER = files("srflow") / "presets"
+PERCEPTUAL = FOLDER / "perceptual"
 
 
 @dataclass(frozen=True)

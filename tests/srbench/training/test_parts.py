@@ -14,7 +14,7 @@ from srbench.training.curves import write_curves
 from srbench.training.journal import Journal
 from srbench.training.learner import Batch, Learner
 from srbench.training.patches import Patches
-from srbench.training.validation import Best, Validation
+from srbench.training.validation import LABEL, Best, Validation
 from srbench.types import ImagePair
 
 
@@ -137,7 +137,7 @@ def test_validation_means_over_the_pictures():
     validation = Validation(pairs, [Named("a", True, (1.0, 2.0)), Named("b", False, (0.0, 4.0))])
     network = torch.nn.Upsample(scale_factor=2)
     assert validation.measure(network, torch.device("cpu")) == {"a": 1.5, "b": 2.0}
-    assert validation.grid(network, torch.device("cpu")).shape == (3, 16, 24)
+    assert validation.grid(network, torch.device("cpu")).shape == (3, 16 + LABEL, 24)
     with pytest.raises(TrainingError, match="unknown metric 'lpips'"):
         validation.metric("lpips")
     broken = torch.nn.Sequential(network, torch.nn.Threshold(2.0, math.nan))
@@ -237,6 +237,7 @@ def test_curves_of_a_training(tmp_path):
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
     text = (tmp_path / "one.svg").read_text()
     titles = ("l1", "critic", "validation psnr", "validation lpips")
+    assert all(f"<!-- {unit} -->" in text for unit in ("loss", "dB", "step"))
     assert [f"<!-- {title} -->" in text for title in titles] == [True, True, True, False]
     (tmp_path / "empty").mkdir()
     with pytest.raises(TrainingError, match="holds no losses"):
