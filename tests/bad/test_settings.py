@@ -121,7 +121,7 @@ CASES = [
     ("upscale {bad}/long --model bicubic --scale 2 --out {here}/up", r"could not be"),
     ("upscale {bad}/bytes --model bicubic --scale 2 --out {here}/up", r"could not be"),
     ("upscale {bad}/fine/a.png --model bicubic --scale 4 --out {bad}/key.toml", r"key\.toml"),
-    ("upscale {bad}/fine/a.png --model results={bad}/fine --scale 4 --out {here}/up", r"enlarges nothing"),
+    ("upscale {bad}/fine/a.png --model results={bad}/fine --scale 4 --out {here}/up", r"cannot upscale"),
     (f"upscale {{bad}}/fine/a.png --model srflow --scale 8 --seed {10**23} --out {{here}}/up", r"--seed", 2),
     (f"{RUN} --models srflow --scale 8 --data {{bad}}/fine --samples 1 --seed {10**23}", r"--seed", 2),
     ("edit style-transfer {bad}/cut/b.png --model srflow --scale 8 --from 0,0,8,8 --to 8,8,8,8 --out {here}/edits",

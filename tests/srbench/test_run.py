@@ -157,7 +157,7 @@ def test_interrupted_it_says_so_in_one_line(spec, models, tmp_path):
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert err.strip().splitlines()[-1] == (
-        "srbench: interrupted; finished work is kept, and the same command goes on from there"
+        "srbench: interrupted; finished work is kept. Rerun the same command to resume."
     )
     assert "Traceback" not in err
     assert out == ""

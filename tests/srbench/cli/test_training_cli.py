@@ -50,11 +50,11 @@ def test_the_folder_is_named_after_model_and_preset(srbench, requests):
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [
-        (("--resume", "r", "--set", "training.steps=3"), "--resume takes all else from the folder"),
-        (("rrdb", "--resume", "r"), "--resume takes all else from the folder"),
-        (("rrdb", "--data", "d"), "Name a model, --preset and --data"),
-        (("--preset", "mini-x8", "--data", "d"), "Name a model, --preset and --data"),
-        (("rrdb", "--preset", "p", "--data", "d", "--lr", "l", "--validation", "v"), "leave --validation out"),
+        (("--resume", "r", "--set", "training.steps=3"), "--resume takes everything else from the training folder"),
+        (("rrdb", "--resume", "r"), "--resume takes everything else from the training folder"),
+        (("rrdb", "--data", "d"), "Give a model, --preset and --data"),
+        (("--preset", "mini-x8", "--data", "d"), "Give a model, --preset and --data"),
+        (("rrdb", "--preset", "p", "--data", "d", "--lr", "l", "--validation", "v"), "--lr and --validation exclude each other"),
     ],
 )
 def test_what_does_not_go_together(srbench, arguments, fault):

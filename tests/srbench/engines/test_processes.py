@@ -206,7 +206,7 @@ def test_interrupted_it_ends_its_processes(spec, models):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert err.strip().splitlines()[-1] == (
-        "srbench: interrupted; finished work is kept, and the same command goes on from there"
+        "srbench: interrupted; finished work is kept. Rerun the same command to resume."
     )
     assert "Traceback" not in err
     assert len(workers) == 2
