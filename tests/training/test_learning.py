@@ -31,7 +31,7 @@ def test_what_a_training_leaves(trainings):
     out = trainings.path / "start"
     assert {path.name for path in out.iterdir()} == {
         "preset.toml", "training.json", "train.csv", "validation.csv", "checkpoint.pt", "loss.svg", "validation.png",
-        "best.safetensors", "weights.safetensors",
+        "best.safetensors", "weights.safetensors", "training.lock",
     }  # fmt: skip
     rows = Journal(out / "validation.csv").read()
     assert [row["step"] for row in rows] == [10, 20, 30, 40, 50, 60]
@@ -205,4 +205,4 @@ def test_the_folder_of_another_training_is_refused(trainings):
 def test_a_strange_checkpoint_is_refused(tmp_path):
     (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
     with pytest.raises(TrainingError, match="not a checkpoint of this training"):
-        TrainingFolder(tmp_path).restore({})
+        TrainingFolder(tmp_path).restore({}, 1)
