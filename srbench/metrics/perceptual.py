@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from srbench.metrics.arguments import Images, Values, as_given, written_pair
+from srbench.metrics.lpips_network import NETS, Network, load_network, parts_of
 from srbench.metrics.parameters import packaged, parameter_file
 from srbench.metrics.samples import quantised, reference, require_side
 from srbench.types import ImagePair
@@ -124,9 +125,11 @@ def _network(device: torch.device) -> _AlexNet:
 
 
 class LPIPS:
-    """Learned perceptual image patch similarity to the HR picture, version 0.1 on AlexNet.
+    """Learned perceptual image patch similarity to the HR picture, version 0.1.
 
-    Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric", 2018. The features
+    Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric", 2018. On AlexNet, whose
+    weights come with srbench; ``net=vgg`` and ``net=squeeze`` are the networks of the lpips package on torchvision's
+    files, or on the file ``trunk``. The features
     of the last HR picture are kept, so that all samples and models measured one after the other on it share
     them; a picture is known by its tensor object, which must not be changed in place in between.
     """
@@ -141,9 +144,15 @@ class LPIPS:
     sees_uint8 = True
     needs_lr = False
 
-    def __init__(self, quantize: str = "floor") -> None:
-        self.protocol = f"version 0.1, AlexNet, uint8 RGB by {quantize}, scaled to -1..1, whole picture, spatial mean"
-        self.signature = f"RGB|{quantize}|alex0.1|v1"
+    def __init__(self, net: str = "alex", trunk: str = "", quantize: str = "floor") -> None:
+        self._parts = None if (net, trunk) == ("alex", "") else parts_of(net, trunk)
+        if self._parts is not None:
+            self.parameters = (self._parts.trunk, self._parts.heads)
+            self.name, self.title = f"lpips_{net}", f"LPIPS {net.upper()}"
+        self.protocol = (
+            f"version 0.1, {NETS[net]}, uint8 RGB by {quantize}, scaled to -1..1, whole picture, spatial mean"
+        )
+        self.signature = f"RGB|{quantize}|{net}0.1|v1"
         self._last: tuple[Tensor, torch.device, list[Tensor]] | None = None
 
     @torch.inference_mode()
@@ -158,12 +167,15 @@ class LPIPS:
         images = quantised(samples, pair)
         require_side(images, _SMALLEST, self.title, pair.name)
         with _exact_convolutions():
-            return _network(images.device).distances(images, repeat(self._features_of_hr(pair.hr, images.device)))
+            return self._network(images.device).distances(images, repeat(self._features_of_hr(pair.hr, images.device)))
 
     def _features_of_hr(self, hr: Tensor, device: torch.device) -> list[Tensor]:
         if self._last is None or self._last[0] is not hr or self._last[1] != device:
-            self._last = hr, device, _network(device).features(reference(hr).to(device))
+            self._last = hr, device, self._network(device).features(reference(hr).to(device))
         return self._last[2]
+
+    def _network(self, device: torch.device) -> _AlexNet | Network:
+        return _network(device) if self._parts is None else load_network(self._parts, device)
 
 
 @torch.inference_mode()

@@ -6,6 +6,7 @@ import torch
 
 from srbench.images import quantize_floor
 from srbench.metrics import perceptual
+from srbench.metrics.lpips_network import LPIPSError
 from srbench.metrics.parameters import packaged
 from srbench.metrics.perceptual import LPIPS
 from srbench.types import ImagePair
@@ -105,3 +106,34 @@ def test_settings_of_the_process_are_left_alone(coffee, samples):
     before = torch.backends.cudnn.allow_tf32, torch.backends.cudnn.enabled
     LPIPS()(samples[:1], coffee)
     assert (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.enabled) == before
+
+
+@pytest.mark.parametrize("net", ["alex", "squeeze"])
+def test_other_networks_are_those_of_the_lpips_package(coffee, samples, tmp_path, net):
+    """On numbers of torchvision's shapes; the heads are the package's own."""
+    torch.manual_seed(0)
+    theirs = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
+    trunk = {f"features.{name.partition('.')[2]}": value for name, value in theirs.net.state_dict().items()}
+    torch.save(trunk | {"classifier.0.weight": torch.ones(1)}, tmp_path / "trunk.pth")
+    metric = LPIPS(net=net, trunk=str(tmp_path / "trunk.pth"))
+    with torch.no_grad():
+        wanted = theirs(as_input(samples), as_input(coffee.hr[None]).expand(3, -1, -1, -1)).flatten()
+    torch.testing.assert_close(metric(samples, coffee), wanted.to(torch.float64), atol=1e-6, rtol=1e-5)
+    assert (metric.name, metric.signature) == (f"lpips_{net}", f"RGB|floor|{net}0.1|v1")
+    assert metric.parameters[0] == tmp_path / "trunk.pth"
+    assert metric.parameters[1].is_file()
+
+
+def test_weights_that_are_not_here_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(LPIPSError, match=r"LPIPS on VGG16 needs https://download\.pytorch\.org/models/vgg16-397923af"
+                       rf"\.pth; put that file at {tmp_path}/hub/checkpoints/vgg16-397923af\.pth, or name it"):  # fmt: skip
+        LPIPS(net="vgg")
+    with pytest.raises(LPIPSError, match="LPIPS has no net 'vgg19'; choose alex, vgg, squeeze"):
+        LPIPS(net="vgg19")
+    torch.save({"features.0.weight": torch.ones(1)}, tmp_path / "trunk.pth")
+    with pytest.raises(LPIPSError, match=r"no weights of SqueezeNet \(it lacks features\.0\.weight\)"):
+        LPIPS(net="squeeze", trunk=str(tmp_path / "trunk.pth"))(torch.rand(1, 3, 64, 64), IMAGE)
+
+
+IMAGE = ImagePair("a", torch.rand(3, 16, 16), torch.rand(3, 64, 64))
