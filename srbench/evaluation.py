@@ -235,7 +235,9 @@ def _opened(spec: RunSpec, named: Sequence[tuple[str | None, object]], data: str
     device = choose_device(spec.device)
     dataset = open_dataset(spec) if isinstance(data, str | Path) else open_dataset(spec, data)
     suite = read_suite(spec.suite)
-    bench = Bench(spec, device, dataset, suite, {}, open_metrics(spec.metrics, suite.metrics, suite.quantize))
+    bench = Bench(
+        spec, device, dataset, suite, {}, open_metrics(spec.metrics, suite.columns, suite.quantize, suite.optional)
+    )
     for label, thing in named:
         if isinstance(thing, str):
             loaded = load_by_name(thing if label is None else f"{label}={thing}", spec.scale, device)

@@ -235,7 +235,7 @@ def _read(results: ResultFolder, name: str, hr: Path, lr: Path | None) -> tuple[
 
 
 def _chosen(names: Sequence[str] | None, lr: Path | None, suite: Suite) -> tuple[LoadedMetric, ...]:
-    metrics = open_metrics(tuple(names) if names else None, suite.metrics, suite.quantize)
+    metrics = open_metrics(tuple(names) if names else None, suite.columns, suite.quantize, suite.optional)
     in_need = [metric for metric in metrics if metric.needs_lr]
     if lr is None and names is not None and in_need:
         raise MeasureError(f"{in_need[0].facts.title} needs LR images; name their folder with --lr")

@@ -6,6 +6,7 @@ path/to/mine.toml           one of your own
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +18,8 @@ from srbench.registry import LoadedMetric, MetricSpec, open_metric
 from srbench.types import SRBenchError
 
 DEFAULT = "srflow"
+BUNDLES = {"cost": ("parameters", "gflops", "memory", "seconds")}
+"""Several metrics under one name."""
 _FOLDER = files("srbench") / "suites"
 
 
@@ -35,6 +38,8 @@ class Suite:
     """The columns of the table, with their parameters: ``psnr+channels=Y``."""
     quantize: Literal["floor", "round"] = "round"
     """How outputs become 8-bit images."""
+    optional: tuple[str, ...] = ()
+    """More columns, measured where their weights are here; what they lack is said where they are not."""
     samples: int | None = None
     """How many a model that samples draws where nothing else is asked for."""
     about: str = ""
@@ -44,6 +49,11 @@ class Suite:
     def label(self) -> str:
         """``name@version``, as it stands in every table."""
         return f"{self.name}@{self.version}"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of its table, measured or not."""
+        return self.metrics + self.optional
 
 
 def suite_names() -> list[str]:
@@ -69,16 +79,27 @@ def read_suite(text: str) -> Suite:
     return suite
 
 
-def open_metrics(names: tuple[str, ...] | None, columns: tuple[str, ...], quantize: str) -> tuple[LoadedMetric, ...]:
+def open_metrics(
+    names: tuple[str, ...] | None, columns: tuple[str, ...], quantize: str, optional: tuple[str, ...] = ()
+) -> tuple[LoadedMetric, ...]:
     """The metrics of some names, or the columns of a suite; outputs are seen ``quantize``d.
 
-    A name without parameters means what it means in the suite. Raises RegistryError, SuiteError where two metrics have
-    one name.
+    Of the columns those that are ``optional`` are left out, with a warning, where they cannot be loaded.
+
+    A name without parameters means what it means in the suite; one of BUNDLES stands for several. Raises RegistryError,
+    SuiteError where two metrics have one name.
     """
     known = {MetricSpec.parse(column).name: column for column in columns}
     metrics: dict[str, LoadedMetric] = {}
-    for text in columns if names is None else [known.get(name, name) for name in names]:
-        metric = open_metric(text, quantize)
+    chosen = columns if names is None else [known.get(name, name) for name in names]
+    for text in (one for name in chosen for one in BUNDLES.get(name, (name,))):
+        try:
+            metric = open_metric(text, quantize)
+        except SRBenchError as error:
+            if names is not None or text not in optional:
+                raise
+            warnings.warn(f"left out of the table: {error}", stacklevel=2)
+            continue
         if metric.facts.name in metrics:
             other = metrics[metric.facts.name].facts.spec
             raise SuiteError(f"{text}: a metric named {metric.facts.name}, as {other} is; leave one of them out")

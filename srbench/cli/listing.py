@@ -122,6 +122,8 @@ def _show_suite(name: str) -> None:
     show(f"suite {suite.label}: {suite.about}\n")
     for metric in open_metrics(None, suite.metrics, suite.quantize):
         show(f"{metric.facts.signature}\n{_metric_sentence(metric.metric)}\n")
+    if suite.optional:
+        show(f"and, where their weights are here: {', '.join(suite.optional)}")
 
 
 def _metric_sentence(metric: Metric) -> str:

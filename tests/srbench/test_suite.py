@@ -216,15 +216,69 @@ def test_an_unknown_suite():
 def test_the_suites_are_what_their_version_says():
     """Whoever changes a line here raises its version."""
     found = {name: asdict(read_suite(name)) for name in suite_names()}
+    optional = ("pyiqa:dists", "pyiqa:musiq", "pyiqa:maniqa", "pyiqa:clipiqa")
+    assert {name: one["optional"] for name, one in found.items() if one["optional"]} == {"perceptual": optional}
     assert {name: (one["version"], one["quantize"], one["metrics"]) for name, one in found.items()} == {
         "classic-y": (1, "round", ("psnr+channels=Y+border=scale", "ssim+channels=Y+border=scale+window=gaussian11")),
         "ntire21": (1, "round", ("lpips_spatial", "lr_psnr_worst", "diversity")),
+        "ntire25": (
+            1,
+            "round",
+            (
+                "srbench.metrics.ntire25:NTIRE25Score",
+                "lpips",
+                "pyiqa:dists",
+                "pyiqa:clipiqa",
+                "pyiqa:maniqa",
+                "pyiqa:musiq",
+                "pyiqa:niqe",
+            ),
+        ),
+        "perceptual": (
+            1,
+            "round",
+            ("psnr+channels=Y+border=scale", "ssim+channels=Y+border=scale+window=gaussian11", "lpips", "niqe"),
+        ),
         "srflow": (1, "floor", COLUMNS),
         "srflow-round": (1, "round", COLUMNS),
     }
     assert all(one["about"] and one["name"] == name for name, one in found.items())
     assert all(isinstance(read_suite(name), Suite) for name in suite_names())
     assert {entry.name for entry in (files("srbench") / "suites").iterdir()} == {f"{name}.toml" for name in found}
+
+
+OPTIONAL = """name = "mine"
+version = 1
+metrics = ["psnr"]
+optional = ["here.py:Here", "ssim"]
+"""
+HERE = """
+class Here:
+    name, title, higher_is_better, unit, digits, protocol = "here", "here", True, "", 1, "nothing"
+
+    def __call__(self, samples, pair):
+        return samples.mean(dim=(1, 2, 3))
+"""
+
+
+def test_optional_columns_are_those_that_can_be_loaded(command, photos, tmp_path):
+    """What is missing is said; the protocol is the same, so that the column can come later."""
+    (tmp_path / "mine.toml").write_text(OPTIONAL)
+    request = ("run", "--models", "bicubic", "--data", photos, "--scale", 4, "--limit", 1, "--suite", "mine.toml",
+               "--workers", 1, "--out", "run")  # fmt: skip
+    found = command(*request)
+    assert found.code == 0, found.err
+    assert "warning: left out of the table: here.py: no such file" in found.err
+    manifest = RunFolder.read(tmp_path / "run").manifest
+    assert [metric.name for metric in manifest.metrics] == ["psnr", "ssim"]
+    (tmp_path / "here.py").write_text(HERE)
+    assert command(*request).code == 0
+    later = RunFolder.read(tmp_path / "run").manifest
+    assert [metric.name for metric in later.metrics] == ["psnr", "here", "ssim"]
+    assert later.protocol == manifest.protocol
+    (tmp_path / "here.py").unlink()
+    found = command(*request[:-2], "--metrics", "here.py:Here", "--out", "other")
+    assert (found.code, len(found.err.splitlines())) == (1, 1), "what is asked for by name has to be there"
 
 
 def test_measure_by_a_suite(photos, tmp_path):

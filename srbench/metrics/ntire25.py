@@ -1,0 +1,53 @@
+"""The score of the perceptual track of NTIRE 2025, image super-resolution x4.
+
+Chen et al., "NTIRE 2025 challenge on image super-resolution (x4): methods and results", 2025, and the organisers'
+repository (github.com/zhengchen1999/NTIRE2025_ImageSR_x4): (1 - LPIPS) + (1 - DISTS) + CLIPIQA + MANIQA + MUSIQ / 100 +
+max(0, (10 - NIQE) / 10), each by pyiqa with its defaults.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from torch import Tensor
+
+from srbench.metrics.from_pyiqa import PyIQA
+from srbench.metrics.perceptual import LPIPS
+from srbench.types import ImagePair
+
+TERMS = ("dists", "clipiqa", "maniqa", "musiq", "niqe")
+"""By pyiqa. LPIPS is that of the lpips package, as pyiqa's is."""
+
+
+class NTIRE25Score:
+    """What the perceptual track ranked by; a higher score is better, and 6 the highest that is possible."""
+
+    name = "ntire25_score"
+    title = "score"
+    higher_is_better = True
+    unit = ""
+    digits = 3
+    parameters: tuple[Path, ...] = LPIPS.parameters
+    unquantised = False
+    needs_lr = False
+
+    def __init__(self, quantize: str = "round") -> None:
+        self._lpips = LPIPS(quantize=quantize)
+        self._terms = {name: PyIQA(name, quantize=quantize) for name in TERMS}
+        self.protocol = (
+            f"uint8 RGB by {quantize}, (1 - LPIPS) + (1 - DISTS) + CLIPIQA + MANIQA + MUSIQ / 100 + max(0, (10 - NIQE) "
+            "/ 10), by pyiqa with its defaults; of every image, where the challenge took the mean of each term first, "
+            "which is the same unless the NIQE of an image is above 10"
+        )
+        self.signature = f"RGB|{quantize}|{self._terms['niqe'].signature.split('|')[2]}|v1"
+        self.fingerprint = hashlib.sha256(
+            "\n".join(term.fingerprint for term in self._terms.values()).encode()
+        ).hexdigest()
+
+    def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
+        """(n, 3, H, W) and the pair -> (n,) float64."""
+        found = {name: metric(samples, pair) for name, metric in self._terms.items()}
+        naturalness = ((10 - found["niqe"]) / 10).clamp(min=0)
+        fidelity = 2 - self._lpips(samples, pair) - found["dists"]
+        return fidelity + found["clipiqa"] + found["maniqa"] + found["musiq"] / 100 + naturalness
