@@ -89,6 +89,8 @@ class LoadedMetric:
     """Does it see samples as the model returned them, rather than 8-bit images?"""
     needs_lr: bool
     """Does it compare with the LR image?"""
+    of_model: bool = False
+    """Is it of the model, and not of its images?"""
 
 
 def registered(kind: str) -> dict[str, EntryPoint]:
@@ -149,7 +151,10 @@ def open_metric(text: str, quantize: str = "floor") -> LoadedMetric:
     if signature is None:
         own = f"+{text.partition('+')[2]}" if spec.parameters else ""
         signature = f"code {digest[:8]}{own}"
-    if quantize != "floor" and not plugin.takes("quantize") and not getattr(metric, "unquantised", False):
+    unquantised, needs_lr, of_model = (
+        bool(getattr(metric, fact, False)) for fact in ("unquantised", "needs_lr", "of_model")
+    )
+    if quantize != "floor" and not (plugin.takes("quantize") or unquantised or of_model):
         signature += f"|{quantize}"  # the metric does not know; its images are others all the same
     facts = MetricFacts(
         name=metric.name,
@@ -162,8 +167,7 @@ def open_metric(text: str, quantize: str = "floor") -> LoadedMetric:
         signature=f"{metric.name.upper().replace('_', '-')}|{signature}",
         digest=digest,
     )
-    unquantised, needs_lr = (bool(getattr(metric, fact, False)) for fact in ("unquantised", "needs_lr"))
-    return LoadedMetric(metric, facts, unquantised, needs_lr)
+    return LoadedMetric(metric, facts, unquantised, needs_lr, of_model)
 
 
 def load_metric(text: str) -> Metric:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 
 from torch import Tensor
 
 from srbench.facts import MetricFacts
+from srbench.inference import Model
+from srbench.metrics.cost import Making
 from srbench.records import SampleRecord, ScoreRecord, Value
 from srbench.registry import LoadedMetric
 from srbench.run_folder import score_key
@@ -45,10 +48,36 @@ def score(
     loaded: LoadedMetric, images: Tensor, pair: ImagePair, record: SampleRecord, invocation: int, tries: int
 ) -> ScoreRecord:
     """The record of one metric of the outputs behind a sample record; an error becomes a record too."""
+    return _scored(loaded, lambda: measure(loaded.metric, images, pair), record, invocation, tries)
+
+
+def score_model(
+    loaded: LoadedMetric, model: Callable[[], Model], device: str, record: SampleRecord, invocation: int, tries: int
+) -> ScoreRecord:
+    """The same of a metric that is of the model behind the outputs; NaN where it cannot be known."""
+
+    def measured() -> Value:
+        making = Making(model(), record.temperature, device, record.seconds / len(record.outputs))
+        try:
+            return float(loaded.metric.of(making))  # type: ignore[attr-defined] - of those with of_model
+        except SRBenchError:
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split())
+            raise ScoringError(
+                f"{record.image}: {loaded.facts.name} failed: {type(error).__name__}: {reason}"
+            ) from error
+
+    return _scored(loaded, measured, record, invocation, tries)
+
+
+def _scored(
+    loaded: LoadedMetric, measured: Callable[[], Value], record: SampleRecord, invocation: int, tries: int
+) -> ScoreRecord:
     start = time.perf_counter()
     value, error = None, ""
     try:
-        value = measure(loaded.metric, images, pair)
+        value = measured()
     except SRBenchError as fault:
         error = str(fault)
     seconds = round(time.perf_counter() - start, 4)

@@ -29,7 +29,7 @@ from srbench.sampling import (
     sample,
     source_of,
 )
-from srbench.scoring import failed_score, score
+from srbench.scoring import failed_score, score, score_model
 from srbench.types import Dataset, ImagePair, Progress, SRBenchError, Step, silent
 
 
@@ -282,7 +282,12 @@ class Session:
             tries = 1 if before is None else before.tries + 1
             seen = exact if metric.unquantised else images
             with one_thread() if self.device == "cpu" else nullcontext():
-                line = score(metric, seen, pair, record, self.invocation, tries)
+                if metric.of_model:
+                    line = score_model(
+                        metric, lambda: self.model(record.model).model, self.device, record, self.invocation, tries
+                    )
+                else:
+                    line = score(metric, seen, pair, record, self.invocation, tries)
             lines.append(line)
             if line.failed:
                 self.fail(f"{setting_folder(record.model, record.temperature)}: {line.error}")

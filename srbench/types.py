@@ -193,6 +193,8 @@ class Metric(Protocol):
         Are the 8-bit images that it sees uint8, and not float32 in [0, 1]?
     ``needs_lr: bool`` (False)
         Does it compare with the LR image?
+    ``of_model: bool`` (False)
+        Is it of the model, and not of its images? Then it has ``of`` too: see ``srbench.metrics.cost``.
     Its class or function may take ``quantize``, how the 8-bit images came about (``floor`` or ``round``), and other
     parameters with defaults, which a suite can set: ``psnr+channels=Y``.
     """

@@ -306,8 +306,8 @@ def _measure_again(
             found.remarks.append(f"{where}: {record.kept} of {len(record.outputs)} samples were kept; see --resample")
     for facts, metric in metrics:
         score = folder.score(record, facts)
-        if score is None or score.failed or score.value is None:
-            continue
+        if score is None or score.failed or score.value is None or metric.of_model:
+            continue  # what a model costs, its images do not tell
         found.scores_all += 1
         seen = exact if metric.unquantised else images
         if seen is None:

@@ -9,10 +9,11 @@ GROUPS = {
     "Perception": ("lpips", "niqe", "brisque", "pique"),
     "Consistency": ("lr_psnr",),
     "Diversity": ("sigma",),
+    "Cost": ("parameters", "gflops", "memory", "seconds"),
 }
-"""Groups of the suite's metrics, by name, in the order of the table."""
+"""Groups of metrics, by name, in the order of the table."""
 OTHER = "Other"
-"""The group of every metric that is not the suite's."""
+"""The group of every other metric."""
 
 
 def group_of(metric: MetricFacts) -> str:
@@ -26,7 +27,10 @@ def place_of(metric: MetricFacts) -> int:
 
 
 def direction(metric: MetricFacts) -> int:
-    """1 where higher is better, -1 where lower is, 0 where neither: a higher temperature always adds diversity."""
-    if group_of(metric) == "Diversity":
+    """1 where higher is better, -1 where lower is, 0 where neither.
+
+    A higher temperature always adds diversity, and what a model costs is no merit of its images.
+    """
+    if group_of(metric) in ("Diversity", "Cost"):
         return 0
     return 1 if metric.higher_is_better else -1

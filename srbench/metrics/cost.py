@@ -1,0 +1,205 @@
+"""What a model costs: parameters, operations, memory and time, as columns of the table. ``cost`` names all four.
+
+They are of a model, not of its images: operations and memory are counted once, while it upscales a probe, so that they
+do not depend on the machine; time is that of the run.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from srbench.metrics.samples import SampleError
+from srbench.types import ImagePair, PrecomputedResults, SRModel, StochasticSRModel, Weighted, WeightsInfo
+
+PROBE = 256
+"""Side of the output of the probe, in pixels, or as near to it as the scale allows."""
+
+Model = SRModel | StochasticSRModel | PrecomputedResults
+
+
+@dataclass(frozen=True)
+class Making:
+    """How an output was made."""
+
+    model: Model
+    temperature: float | None
+    device: str
+    seconds: float
+    """Of the model for one output."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one output of a model took."""
+
+    operations: float
+    """Floating point operations, a multiplication and an addition being two; NaN where torch does not see them."""
+    tensors: float
+    """Bytes of all tensors alive at once that it made, at most; NaN where torch does not see them."""
+    pixels: int
+    """Of the output."""
+
+
+class _Alive(TorchDispatchMode):
+    """Counts the bytes of the tensors that operations make, as long as these live."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now, self.most, self.made = 0, 0, False
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+        result = func(*args, **(kwargs or {}))
+        given = {one.untyped_storage()._cdata for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)}
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor):
+                self._add(tensor.untyped_storage(), given)
+        return result
+
+    def _add(self, storage: torch.UntypedStorage, given: set[int]) -> None:
+        place = storage._cdata
+        if place in self._known or place in given:  # a view, or what an operation has written into
+            return
+        self._known.add(place)
+        self.made = True
+        self.now += (size := storage.nbytes())
+        self.most = max(self.most, self.now)
+        weakref.finalize(storage, self._remove, place, size)
+
+    def _remove(self, place: int, size: int) -> None:
+        self._known.discard(place)
+        self.now -= size
+
+
+def _convolution(x: Any, weight: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:  # noqa: ANN401
+    """Of oneDNN's own convolution, which torch's counter does not know: shapes in, operations out."""
+    return 2 * math.prod(out_shape) * math.prod(weight[1:])
+
+
+_PROBES: WeakKeyDictionary[Any, dict[float | None, Probe]] = WeakKeyDictionary()
+
+
+def probe(model: SRModel | StochasticSRModel, temperature: float | None, device: str) -> Probe:
+    """Let a model make one output of about PROBE pixels a side, and count; a model is asked once a temperature."""
+    known = _PROBES.setdefault(model, {}) if type(model).__hash__ is not None else {}
+    if temperature not in known:
+        known[temperature] = _probe(model, temperature, device)
+    return known[temperature]
+
+
+def _probe(model: SRModel | StochasticSRModel, temperature: float | None, device: str) -> Probe:
+    side = max(PROBE // model.scale, 8)
+    lr = torch.rand((3, side, side), generator=torch.Generator().manual_seed(0)).to(device)
+    counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.mkldnn_convolution: _convolution})
+    alive, generator = _Alive(), torch.Generator().manual_seed(0)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the counters see what this thread does
+    try:
+        with torch.no_grad(), alive, counter:
+            if isinstance(model, StochasticSRModel):
+                model.sample(lr, 1, temperature=temperature or 0.0, generator=generator)
+            else:
+                model(lr[None])
+    finally:
+        torch.set_num_threads(threads)
+    pixels = (side * model.scale) ** 2
+    if not alive.made:
+        return Probe(math.nan, math.nan, pixels)
+    return Probe(float(counter.get_total_flops()), float(alive.most), pixels)
+
+
+def parameters_of(model: object) -> float:
+    """How many numbers a model has learned; NaN where it does not tell and is no network of torch."""
+    if isinstance(model, Weighted) and isinstance(model.weights, WeightsInfo):
+        return math.nan if model.weights.parameters is None else float(model.weights.parameters)
+    if isinstance(model, nn.Module):
+        return float(sum(one.numel() for one in model.parameters()))
+    inner = vars(model).values() if hasattr(model, "__dict__") else ()
+    return sum(parameters_of(one) for one in inner if isinstance(one, nn.Module | Weighted))
+
+
+class _Cost:
+    """What all four have."""
+
+    name = title = unit = protocol = signature = ""
+    higher_is_better = False
+    digits = 2
+    parameters: tuple[Path, ...] = ()
+    unquantised = False
+    needs_lr = False
+    of_model = True
+
+    def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
+        """Raises SampleError: images do not tell what it took to make them."""
+        raise SampleError(f"{pair.name}: {self.title} is of a model, not of images; measure it with srbench run")
+
+    def of(self, making: Making) -> float:
+        """The cost; NaN where it cannot be known, as of results made elsewhere."""
+        return math.nan if isinstance(making.model, PrecomputedResults) else self._of(making, making.model)
+
+    def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
+        raise NotImplementedError
+
+
+class Parameters(_Cost):
+    """How many numbers a model has learned, in millions."""
+
+    name, title, unit = "parameters", "params, M", "millions"
+    protocol = "numbers that the model has learned, as its weights say or as its networks have them"
+    signature = "v1"
+
+    def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
+        return parameters_of(model) / 1e6
+
+
+class Operations(_Cost):
+    """Floating point operations for a million pixels of output, in thousands of millions."""
+
+    name, title, unit, digits = "gflops", "GFLOP/MP", "10^9 operations per 10^6 pixels", 0
+    protocol = (
+        f"operations that torch's counter (torch.utils.flop_counter) sees while the model makes one output of {PROBE} "
+        "pixels a side, over its pixels: matrix products, convolutions and attention, a multiplication and an addition "
+        "being two"
+    )
+    signature = f"probe{PROBE}|v1"
+
+    def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
+        found = probe(model, making.temperature, making.device)
+        return found.operations / found.pixels / 1e3
+
+
+class Memory(_Cost):
+    """What a model has to hold at once, in megabytes, besides its parameters."""
+
+    name, title, unit, digits = "memory", "memory, MB/MP", "10^6 bytes per 10^6 pixels", 0
+    protocol = (
+        f"bytes of the tensors alive at once, at most, that torch makes while the model makes one output of {PROBE} "
+        "pixels a side, over its pixels; parameters and what libraries hold inside an operation are not counted"
+    )
+    signature = f"probe{PROBE}|v1"
+
+    def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
+        found = probe(model, making.temperature, making.device)
+        return found.tensors / found.pixels
+
+
+class Seconds(_Cost):
+    """Time of a model for one output of an image."""
+
+    name, title, unit, digits = "seconds", "seconds", "s", 2
+    protocol = "wall clock of the model for one output, on the machine of the run, all samples' time over their number"
+    signature = "v1"
+
+    def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
+        return making.seconds

@@ -1,0 +1,136 @@
+"""Parameters, operations, memory and time of models."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from srbench.metrics.cost import Making, Memory, Operations, Parameters, Seconds, parameters_of, probe
+from srbench.precomputed import ResultFolder
+from srbench.registry import load_metric
+from srbench.results import rows_of
+from srbench.run_folder import RunFolder
+from srbench.types import ImagePair, SRBenchError
+
+NETWORK = '''
+import torch
+from torch import nn
+
+
+class Network(nn.Module):
+    """One convolution of 3 to 48 channels, and their pixels sorted."""
+
+    scale = 4
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.convolution = nn.Conv2d(3, 48, 3, padding=1)
+
+    def forward(self, lr):
+        return nn.functional.pixel_shuffle(self.convolution(lr), 4)
+'''
+
+
+class Network(nn.Module):
+    """The same, with two convolutions and the first result no longer held when the second is made."""
+
+    scale = 4
+
+    def __init__(self, convolution=nn.functional.conv2d):
+        super().__init__()
+        self.first, self.second = (nn.Parameter(torch.ones(c, 3, 3, 3)) for c in (3, 48))
+        self.convolution = convolution
+
+    def forward(self, lr):
+        hidden = self.convolution(lr, self.first, padding=1)
+        del lr
+        return nn.functional.pixel_shuffle(self.convolution(hidden, self.second, padding=1), 4)
+
+
+def one_dnn(x, weight, padding):
+    return torch.mkldnn_convolution(x, weight, None, (padding,) * 2, (1, 1), (1, 1), 1)
+
+
+def test_operations_are_those_of_the_convolutions():
+    found = probe(Network(), None, "cpu")
+    assert found.pixels == 256 * 256
+    assert found.operations == 2 * 64 * 64 * 27 * (3 + 48)
+    assert Operations().of(Making(Network(), None, "cpu", 1.0)) == pytest.approx(2 * 27 * 51 / 16 / 1e3)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="needs oneDNN")
+def test_operations_of_one_dnn_count_alike():
+    assert probe(Network(one_dnn), None, "cpu").operations == probe(Network(), None, "cpu").operations
+
+
+def test_memory_is_what_lives_at_once():
+    """The input is the caller's; what the first convolution makes lives as long as the second works."""
+    floats = 64 * 64 * (3 + 48) + 64 * 64 * 48  # both results, and the sorted pixels
+    assert probe(Network(), None, "cpu").tensors == 4 * floats
+    assert Memory().of(Making(Network(), None, "cpu", 1.0)) == pytest.approx(4 * floats / 256**2)
+
+
+class Sampler:
+    scale = 8
+
+    def __init__(self):
+        self.network = Network()
+        self.asked = []
+
+    def sample(self, lr, n, *, temperature, generator):
+        self.asked.append((n, temperature))
+        return torch.randn((n, 3, 8 * lr.shape[-2], 8 * lr.shape[-1]), generator=generator)
+
+
+def test_a_model_that_samples_is_asked_once_a_temperature():
+    sampler = Sampler()
+    for temperature in (0.5, 0.8, 0.5):
+        assert probe(sampler, temperature, "cpu").operations == 0
+    assert sampler.asked == [(1, 0.5), (1, 0.8)]
+
+
+def test_parameters():
+    assert parameters_of(Network()) == 27 * 51
+    assert parameters_of(Sampler()) == 27 * 51, "of a network that is an attribute"
+    assert parameters_of(lambda lr: lr) == 0
+    assert Parameters().of(Making(Network(), None, "cpu", 1.0)) == 27 * 51 / 1e6
+
+
+def test_results_made_elsewhere_cost_nothing_that_is_known(photos):
+    making = Making(ResultFolder(photos, 4), None, "cpu", 1.0)
+    assert all(math.isnan(metric().of(making)) for metric in (Parameters, Operations, Memory, Seconds))
+
+
+def test_images_do_not_tell():
+    image = torch.zeros(3, 8, 8)
+    for name in ("parameters", "gflops", "memory", "seconds"):
+        with pytest.raises(SRBenchError, match="is of a model, not of images; measure it with srbench run"):
+            load_metric(name)(image[None], ImagePair("a", image, image))
+
+
+def test_cost_in_a_run(command, photos, models, tmp_path):
+    """All four columns, for a network, a model that samples and results made elsewhere; later too, and proven."""
+    (tmp_path / "network.py").write_text(NETWORK)
+    named = f"network.py:Network,{models}:Noisy,theirs={photos}"
+    common = ("run", "--models", named, "--data", photos, "--scale", 4, "--limit", 1, "--samples", 2, "--workers", 1)
+    found = command(*common, "--metrics", "psnr,cost", "--out", "run")
+    assert found.code == 0, found.err
+    rows = {row.model: row.values for row in rows_of(RunFolder.read(Path("run")))}
+    assert rows["Network"]["parameters"] == pytest.approx(1344 / 1e6)
+    assert rows["Network"]["gflops"] == pytest.approx(2 * 27 * 48 / 16 / 1e3)
+    assert rows["Noisy"]["gflops"] == 0
+    assert rows["Noisy"]["seconds"] > 0
+    assert all(math.isnan(rows["theirs"][name]) for name in ("parameters", "gflops", "memory", "seconds"))
+    assert "GFLOP/MP" in Path("run/report.md").read_text()
+    assert "nothing to do" in command(*common, "--metrics", "psnr,cost", "--out", "run").err
+    assert command("verify", "run", "--resample", 3).code == 0
+    assert command(*common, "--metrics", "psnr", "--out", "later").code == 0
+    found = command("score", "later", "--metrics", "cost", "--workers", 1)
+    assert found.code == 0, found.err
+    later = {row.model: row.values for row in rows_of(RunFolder.read(Path("later")))}
+    assert later["Network"]["memory"] == rows["Network"]["memory"]
