@@ -70,19 +70,34 @@ def train(name: str | None, device: str, resume: Path | None, **given: object) -
 
 
 @click.command()
-@click.argument("run", type=_PATH)
+@click.argument("run", metavar="RUN|MODEL")
 @click.option("--out", type=_PATH, metavar="FILE", help="Weights file to write. [default: MODEL-PRESET.safetensors]")
 @click.option("--best", is_flag=True, help="Export the weights with the best validation instead of the last.")
 @click.option("--licence", help="Licence of the weights. [default: not stated]")
-def export(run: Path, out: Path | None, best: bool, licence: str | None) -> None:
+@click.option("--onnx", type=_PATH, metavar="FILE", help="Export MODEL, such as rrdb or rrdb:RUN, as an ONNX file "
+              "instead.")  # fmt: skip
+@click.option("--scale", type=click.IntRange(min=2), help="Scale of MODEL. [default: that of the weights file]")
+def export(run: str, out: Path | None, best: bool, licence: str | None, onnx: Path | None, scale: int | None) -> None:
     """Export the finished training RUN as one weights file with a model card (.md)."""
     from srbench.console import show
+
+    if onnx is not None:
+        if out or best or licence:
+            raise click.UsageError("--onnx takes no --out, --best and --licence; they are of weights files.")
+        from srbench.onnx_export import export_onnx
+
+        export_onnx(run, onnx, scale)
+        show(f"{onnx}")
+        return
+    if scale is not None:
+        raise click.UsageError("--scale goes with --onnx; a training has its own.")
     from srbench.reporting.model_card import write_model_card
     from srbench.training.export import default_name
     from srbench.training.export import export as write_weights
 
-    path = out or Path(default_name(run))
-    metadata = write_weights(run, path, best=best, licence=licence)
+    folder = Path(run)
+    path = out or Path(default_name(folder))
+    metadata = write_weights(folder, path, best=best, licence=licence)
     card = write_model_card(path, metadata)
     show(f"{path}")
     show(f"{card}")
