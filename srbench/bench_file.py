@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from srbench.config import load_toml
+from srbench.config import load_toml, register
 from srbench.images import write_whole
 from srbench.models import scale_of
 from srbench.plan import RunSpec, checked
+from srbench.spans import SPANNED, MatrixSpec, span
 from srbench.suite import DEFAULT, read_suite
 from srbench.types import SRBenchError
 
@@ -20,11 +22,11 @@ TEMPLATE = """\
 
 # Names (srbench list models), name:WEIGHTS, label=FOLDER of results, file.py:Name; +consistent projects them onto LR.
 models = ["bicubic", "rrdb", "esrgan", "srflow"]
-scale = 8                      # may be left out where a weights file says it
+scale = 8                      # may be left out where a weights file says it; [4, 8] measures both
 
 # A data set (srbench list datasets) or a folder of HR images, of which LR is made by MATLAB-exact bicubic; or give
 # both as folders: hr = "DIR", lr = "DIR" instead of data.
-data = "photos"
+data = "photos"                # ["photos", "DIR"]: several data sets, one table
 # limit = 10                   # only the first images
 # crop = 256                   # only the central crop, in HR pixels
 
@@ -33,7 +35,7 @@ temperature = [0.8]
 samples = 5
 seed = 0
 
-# suite = "classic-y"          # whose protocol (srbench list suites), or a TOML file; default: srflow
+# suite = "classic-y"          # whose protocol (srbench list suites), or a TOML file, or several; default: srflow
 # metrics = ["psnr", "lpips"]  # default: those of the suite
 # device = "cpu"               # default: auto
 # tile = 128                   # upscale in tiles of this size in LR pixels, to save memory
@@ -49,18 +51,33 @@ class MissingError(BenchFileError):
     """A request that does not say what it has to."""
 
 
+def _one_or_more(kind: type) -> Callable[[object], object]:
+    def read(value: object) -> object:
+        values = tuple(value) if isinstance(value, list) else (value,)
+        if not values or any(type(one) is not kind for one in values):
+            raise ValueError(f"{value!r} is neither {kind.__name__} nor a list of such")
+        return values
+
+    return read
+
+
+register(str | tuple[str, ...] | None, _one_or_more(str))
+register(int | tuple[int, ...] | None, _one_or_more(int))
+
+
 @dataclass(frozen=True)
 class BenchFile:
     """What a bench.toml may say."""
 
     models: tuple[str, ...] | None = None
-    scale: int | None = None
-    data: str | None = None
+    scale: int | tuple[int, ...] | None = None
+    """One, or several to be spanned, as of ``data`` and ``suite``."""
+    data: str | tuple[str, ...] | None = None
     hr: str | None = None
     lr: str | None = None
     limit: int | None = None
     crop: int | None = None
-    suite: str | None = None
+    suite: str | tuple[str, ...] | None = None
     metrics: tuple[str, ...] | None = None
     temperature: tuple[float, ...] | None = None
     samples: int | None = None
@@ -70,11 +87,11 @@ class BenchFile:
     out: str | None = None
 
 
-def read_spec(path: Path | None, given: Mapping[str, Any]) -> RunSpec:
-    """The run that a file and the options of a command line ask for.
+def read_spec(path: Path | None, given: Mapping[str, Any]) -> RunSpec | MatrixSpec:
+    """The run, or the matrix of runs, that a file and the options of a command line ask for.
 
-    Raises ConfigError for an unknown key or a value of the wrong type, BenchFileError for what is missing or
-    contradicts itself.
+    ``given`` are options by the names of RunSpec; those of SPANNED may be tuples. Raises ConfigError for an unknown key
+    or a value of the wrong type, BenchFileError for what is missing or contradicts itself.
     """
     file = BenchFile() if path is None else load_toml(path, BenchFile)
     asked = {field.name: getattr(file, field.name) for field in fields(file) if getattr(file, field.name) is not None}
@@ -91,11 +108,23 @@ def read_spec(path: Path | None, given: Mapping[str, Any]) -> RunSpec:
     if "hr" in asked or "lr" in asked:
         if "data" in asked or not ("hr" in asked and "lr" in asked):
             raise BenchFileError(f"{where}: give data, or hr and lr together")
-        asked["data"] = None
+        asked["data"] = (None,)
     if not asked["models"]:
         raise BenchFileError(f"{where}: models is empty; name at least one")
     if "scale" not in asked:
-        asked["scale"] = _scale_of(asked["models"], where)
+        asked["scale"] = (_scale_of(asked["models"], where),)
+    values = {name: asked.pop(name) for name in SPANNED if name in asked}
+    spanned = {name: one if isinstance(one, tuple) else (one,) for name, one in values.items()}
+    runs = [
+        _run(asked | dict(zip(spanned, chosen, strict=True)), where) for chosen in itertools.product(*spanned.values())
+    ]
+    if len(runs) == 1:
+        return runs[0]
+    return span(runs, runs[0].command({name: one for name, one in spanned.items() if len(one) > 1}), asked.get("out"))
+
+
+def _run(asked: dict[str, Any], where: str) -> RunSpec:
+    """Of values of which there is one each."""
     if "samples" not in asked and (samples := read_suite(asked.get("suite", DEFAULT)).samples) is not None:
         asked["samples"] = samples
     return checked(RunSpec(**asked), where)
@@ -108,7 +137,10 @@ def _scale_of(models: Sequence[str], where: str) -> int:
         raise MissingError(f"{where}: scale is missing, and no model says its own; write it there or give --scale")
     if len(set(said.values())) > 1:
         listed = ", ".join(f"{model} {scale}" for model, scale in said.items())
-        raise BenchFileError(f"{where}: the models are made for several scales ({listed}); run them one by one")
+        raise BenchFileError(
+            f"{where}: the models are made for several scales ({listed}); say which, or give all: "
+            f"--scale {','.join(map(str, sorted(set(said.values()))))}"
+        )
     return next(iter(said.values()))
 
 

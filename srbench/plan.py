@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -51,11 +52,14 @@ class RunSpec:
     shard: str | None = None
     """``2/8``: the second of eight parts of the images; None: all."""
 
-    def command(self) -> str:
-        """The command that makes this run; options that have their defaults are left out."""
+    def command(self, spans: Mapping[str, tuple[object, ...]] | None = None) -> str:
+        """The command that makes this run; options that have their defaults are left out.
+
+        With ``spans``, several values of some options, that of the matrix of all.
+        """
         words = ["srbench", "run"]
         default = RunSpec(models=(), scale=0)
-        for name, value in asdict(self).items():
+        for name, value in (asdict(self) | dict(spans or {})).items():
             if value == getattr(default, name) or value is None:
                 continue
             option = "temperature" if name == "temperatures" else name
@@ -110,7 +114,7 @@ class Bench:
             seed=spec.seed,
             tile=spec.tile,
             quantize=self.suite.quantize,
-            columns=self.suite.metrics,
+            columns=self.suite.columns,
         )
         models = tuple(ModelFacts(m.label, m.spec, m.digest, m.projected, m.weights) for m in self.models.values())
         settings = tuple(
@@ -127,7 +131,7 @@ def open_bench(spec: RunSpec) -> Bench:
     device = choose_device(spec.device)
     suite = read_suite(spec.suite)
     dataset = open_dataset(spec)
-    metrics = open_metrics(spec.metrics, suite.metrics, suite.quantize)
+    metrics = open_metrics(spec.metrics, suite.columns, suite.quantize, suite.optional)
     models: dict[str, LoadedModel] = {}
     for text in spec.models:
         loaded = load_model(text, spec.scale, device)

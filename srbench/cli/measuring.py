@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srbench.cli.options import DEVICES, PUBLISHED, SEEDS, WORKERS, names, temperatures
+from srbench.cli.options import DEVICES, PUBLISHED, SEEDS, WORKERS, data_sets, names, scales, temperatures
 from srbench.cli.progress import shown_progress
 
 if TYPE_CHECKING:
     from srbench.run import Outcome
+    from srbench.spans import MatrixSpec
 
 _PATH = click.Path(path_type=Path)
 
@@ -23,14 +24,15 @@ _PATH = click.Path(path_type=Path)
 @click.option("--models", callback=names, metavar="A,B", help="Models: NAME, NAME:WEIGHTS, LABEL=FOLDER of "
               "results, any.pth, any.onnx, file.py:Name or package.module:Name. Append +consistent to project outputs "
               "onto the LR constraint.")  # fmt: skip
-@click.option("--scale", type=click.IntRange(min=2), help="Upscaling factor. [default: that of "
-              "the weights]")  # fmt: skip
-@click.option("--data", metavar="NAME|DIR", help="Dataset, or folder of HR images. [default: photos]")
+@click.option("--scale", callback=scales, metavar="S,S", help="Upscaling factors. [default: that of the weights]")
+@click.option("--data", callback=data_sets, metavar="NAME|DIR,...", help="Datasets, or folders of HR images. "
+              "[default: photos]")  # fmt: skip
 @click.option("--hr", metavar="DIR", help="Folder of HR images, paired with --lr by file name.")
 @click.option("--lr", metavar="DIR", help="Folder of LR images.")
 @click.option("--limit", type=click.IntRange(min=1), help="Use only the first N images.", metavar="N")
 @click.option("--crop", type=click.IntRange(min=1), help="Use only the central crop of this size, in HR pixels.")
-@click.option("--suite", metavar="NAME|FILE", help="Protocol; see srbench list suites. [default: srflow]")
+@click.option("--suite", callback=names, metavar="NAME|FILE,...", help="Protocols; see srbench list suites. "
+              "[default: srflow]")  # fmt: skip
 @click.option("--metrics", callback=names, metavar="A,B", help="Metrics: NAME, pyiqa:NAME or file.py:Name. [default: "
               "those of the suite]")  # fmt: skip
 @click.option("--temperature", "temperatures", callback=temperatures, metavar="T,T", help="Sampling temperatures. "
@@ -39,7 +41,8 @@ _PATH = click.Path(path_type=Path)
 @click.option("--seed", type=SEEDS, help="Random seed for sampling. [default: 0]")
 @click.option("--device", type=DEVICES, help="Device to run on. [default: auto]")
 @click.option("--tile", type=click.IntRange(min=16), help="Upscale in tiles of this size (LR pixels) to save memory.")
-@click.option("--out", metavar="DIR", help="Run folder. [default: runs/DATE-MODELS-xSCALE]")
+@click.option("--out", metavar="DIR", help="Run folder. [default: runs/DATE-MODELS-xSCALE; runs/DATE-matrix for "
+              "several]")  # fmt: skip
 @WORKERS
 @click.option("--shard", metavar="I/N", help="Process shard I of N, into its own --out folder. Combine the shards "
               "with srbench merge.")  # fmt: skip
@@ -54,6 +57,8 @@ def run(
 
     Options come from BENCH.TOML (see srbench init), the command line, or both. If interrupted, rerun the same command
     to resume. More models, temperatures, metrics or images are added to the same run folder.
+
+    Several datasets, scales or suites make a matrix: a run folder for every combination, and one table of all.
     """
     given = {name: value for name, value in options.items() if value is not None}
     if ("hr" in given) != ("lr" in given):
@@ -63,23 +68,30 @@ def run(
     if bench is None and "models" not in given:
         raise click.UsageError("Give --models, or a bench.toml.")
     from srbench.bench_file import MissingError, read_spec
+    from srbench.console import warn_in_one_line
     from srbench.run import run as run_spec
+    from srbench.spans import MatrixSpec
+
+    warn_in_one_line()
 
     try:
         spec = read_spec(bench, given)
     except MissingError as error:
         raise click.UsageError(f"{error}.") from None
     if dry_run:
-        from srbench.console import show, warn_in_one_line
+        from srbench.console import show
         from srbench.estimate import estimate
+        from srbench.matrix import estimate_matrix
 
-        warn_in_one_line()
-        for line in estimate(spec):
+        for line in estimate_matrix(spec) if isinstance(spec, MatrixSpec) else estimate(spec):
             show(line)
+        return
+    if isinstance(spec, MatrixSpec):
+        _run_matrix(context, spec, workers)
         return
     with shown_progress() as progress:
         outcome = run_spec(spec, progress, workers)
-    _tell(context, outcome, spec.shard, published=published)
+    _tell_outcome(context, outcome, spec.shard, published=published)
 
 
 @click.command()
@@ -93,11 +105,22 @@ def score(context: click.Context, folder: Path, metrics: tuple[str, ...], device
 
     Models run again only for outputs that were not saved.
     """
+    from srbench.console import say
     from srbench.run import score_run
+    from srbench.spans import is_matrix, runs_in
 
-    with shown_progress() as progress:
-        outcome = score_run(folder, metrics, device, progress, workers=workers)
-    _tell(context, outcome)
+    outcomes = []
+    for run_folder in runs_in(folder):
+        with shown_progress() as progress:
+            outcomes.append(score_run(run_folder, metrics, device, progress, workers=workers))
+    if not is_matrix(folder):
+        _tell_outcome(context, outcomes[0])
+        return
+    for outcome in outcomes:
+        say(f"{outcome.folder}: {outcome.scored} values measured now")
+        _write_report(outcome)
+    faults = [f"{outcome.folder.name}: {fault}" for outcome in outcomes for fault in outcome.failures]
+    _tell(context, folder, faults, any(outcome.usable for outcome in outcomes))
 
 
 @click.command()
@@ -112,12 +135,19 @@ def verify(context: click.Context, folder: Path, resample: int, as_json: bool, d
     import json
 
     from srbench.console import show
+    from srbench.spans import is_matrix, runs_in
     from srbench.verify import verify as verify_run
 
-    with shown_progress() as progress:
-        findings = verify_run(folder, resample=resample, device=device, progress=progress)
-    show(json.dumps(findings.facts(), indent=1) if as_json else findings.text())
-    if not findings.proven:
+    found = []
+    for run_folder in runs_in(folder):
+        with shown_progress() as progress:
+            found.append(verify_run(run_folder, resample=resample, device=device, progress=progress))
+        if not as_json:
+            show(found[-1].text())
+    if as_json:
+        facts = [findings.facts() for findings in found]
+        show(json.dumps(facts if is_matrix(folder) else facts[0], indent=1))
+    if not all(findings.proven for findings in found):
         context.exit(1)
 
 
@@ -127,8 +157,17 @@ def verify(context: click.Context, folder: Path, resample: int, as_json: bool, d
 def merge(folders: tuple[Path, ...], out: Path) -> None:
     """Merge runs of the same protocol, such as shards, into one run folder, and write its report."""
     from srbench.merging import merge as merge_runs
+    from srbench.spans import is_matrix
 
-    show_report([merge_runs(folders, out)])
+    if not all(map(is_matrix, folders)):
+        show_report([merge_runs(folders, out)])
+        return
+    from srbench.matrix import merge_matrices
+    from srbench.reporting.report import write_report
+
+    for run_folder in merge_matrices(folders, out):
+        write_report([run_folder])
+    show_report([out])
 
 
 @click.command()
@@ -172,6 +211,22 @@ def init(file: Path) -> None:
     show(f"{file}: edit it, then srbench run {file}")
 
 
+def _run_matrix(context: click.Context, spec: MatrixSpec, workers: int | None) -> None:
+    """Run all cells, write the report of each as soon as it is done, and that of all."""
+    from srbench.console import say
+    from srbench.matrix import run_matrix
+
+    def finished(outcome: Outcome) -> None:
+        say(f"{outcome.folder}: {outcome.sampled} items sampled now, {outcome.scored} values measured now")
+        if sharded is None:
+            _write_report(outcome)
+
+    sharded = next(iter(spec.runs.values())).shard
+    with shown_progress() as progress:
+        faults = run_matrix(spec, progress, workers, finished)
+    _tell(context, faults.path, faults.lines, faults.usable, sharded)
+
+
 def show_report(
     runs: Sequence[Path],
     formats: Sequence[str] | None = None,
@@ -182,12 +237,16 @@ def show_report(
     *,
     published: bool = False,
 ) -> None:
-    """Write the report of some runs; print its table, what it says, and how to open it."""
+    """Write the report of some runs, or of a matrix; print its table, what it says, and how to open it."""
     from srbench.console import say, show
     from srbench.reporting.published import read_tables
     from srbench.reporting.report import FORMATS, write_report
     from srbench.reporting.scores import terminal_table
+    from srbench.spans import is_matrix
 
+    if len(runs) == 1 and is_matrix(runs[0]):
+        _show_matrix(runs[0], formats or FORMATS, out)
+        return
     with shown_progress() as progress:
         report = write_report(
             runs, formats or FORMATS, out, single_file=single_file, most=images, baseline=baseline,
@@ -203,18 +262,53 @@ def show_report(
         show(f"Open it: srbench view {shlex.quote(str(runs[0]))}")
 
 
-def _tell(context: click.Context, outcome: Outcome, shard: str | None = None, *, published: bool = False) -> None:
-    """Say what was done, write the report (not of a shard), and exit 1 where something failed."""
+def _show_matrix(path: Path, formats: Sequence[str], out: Path | None) -> None:
     from srbench.console import say, show
+    from srbench.reporting.matrix import terminal_tables, write_matrix_report
+
+    report = write_matrix_report(path, formats, out)
+    for before, now in report.moved:
+        say(f"{before}: was not written by srbench, or changed since; kept as {now.name}")
+    for table in terminal_tables(report.parts):
+        show(table)
+    for note in report.notes:
+        show(note)
+    show(f"Report: {report.files[0]}")
+    if out is None and "html" in formats:
+        show(f"Open it: srbench view {shlex.quote(str(path))}")
+
+
+def _tell_outcome(
+    context: click.Context, outcome: Outcome, shard: str | None = None, *, published: bool = False
+) -> None:
+    """Say what was done in a run folder, write the report (not of a shard), and exit 1 where something failed."""
+    from srbench.console import say
 
     if not outcome.sampled and not outcome.scored and not outcome.failures:
         say(f"nothing to do: all {outcome.items} items are measured in {outcome.folder}")
+    _tell(context, outcome.folder, outcome.failures, outcome.usable, shard, published=published)
+
+
+def _tell(
+    context: click.Context, folder: Path, failures: Sequence[str], usable: bool, shard: str | None = None,
+    *, published: bool = False,
+) -> None:  # fmt: skip
+    from srbench.console import show
+
     if shard is not None:
-        show(f"{outcome.folder}: shard {shard}; srbench merge makes one run of all")
-    elif outcome.usable:
-        show_report([outcome.folder], published=published)
-    if outcome.failures:
-        listed = "; ".join(outcome.failures)
-        others = "all others were" if outcome.usable else "nothing else was there"
-        click.echo(f"srbench: {len(outcome.failures)} could not be measured, {others}: {listed}", err=True)
+        show(f"{folder}: shard {shard}; srbench merge makes one run of all")
+    elif usable:
+        show_report([folder], published=published)
+    if failures:
+        listed = "; ".join(failures)
+        others = "all others were" if usable else "nothing else was there"
+        click.echo(f"srbench: {len(failures)} could not be measured, {others}: {listed}", err=True)
         context.exit(1)
+
+
+def _write_report(outcome: Outcome) -> None:
+    """Of a cell; that of the matrix is what is shown."""
+    from srbench.reporting.report import write_report
+
+    if outcome.usable:
+        write_report([outcome.folder])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import click
 
@@ -27,6 +28,24 @@ def names(context: click.Context, parameter: click.Parameter, value: str | None)
     if not all(parts):
         raise click.BadParameter(f"{value!r} has an empty part; separate names by single commas.")
     return parts
+
+
+def data_sets(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """The same of names and folders; a folder that is there may have a comma in its name."""
+    return (value,) if value is not None and Path(value).exists() else names(context, parameter, value)
+
+
+def scales(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """``4,8`` -> the numbers, each once. Raises BadParameter for anything else, and for less than 2."""
+    if value is None:
+        return None
+    try:
+        numbers = tuple(dict.fromkeys(int(part) for part in value.split(",")))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a scale such as 4, or a list such as 4,8.") from None
+    if min(numbers) < 2:
+        raise click.BadParameter(f"{min(numbers)} is not a scale; it must be 2 or more.")
+    return numbers
 
 
 def temperatures(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:

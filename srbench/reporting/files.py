@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from srbench.images import write_whole
 from srbench.manifest import FILE as MANIFEST
+from srbench.spans import FILE as MATRIX
 from srbench.types import SRBenchError
 from srbench.weights.files import sha256_bytes, sha256_file
 
@@ -35,7 +36,7 @@ class ReportFolder:
         self.root, self.path = root, root / part
         if root.exists() and not root.is_dir():
             raise ReportFolderError(f"{root}: a file, not a folder; choose another --out")
-        is_ours = (root / MANIFEST).exists() or (root / FILE).exists()
+        is_ours = any((root / name).exists() for name in (MANIFEST, MATRIX, FILE))
         if not is_ours and root.is_dir() and (others := sorted(entry.name for entry in root.iterdir())):
             raise ReportFolderError(f"{root}: not empty, and no report in it ({others[0]} is); choose another --out")
         self._before, self._keys_before, self._finished = self._listed()

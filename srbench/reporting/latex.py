@@ -13,7 +13,7 @@ from srbench.reporting.scores import Scores
 
 COLUMN = 232.0
 """Points: how wide a table may be to stand in one column of a paper with two."""
-_LETTER = 4.4
+LETTER = 4.4
 """Points: width of a letter of 8 points."""
 LONGEST = 20
 """Letters of a name; a longer one is broken into lines."""
@@ -45,12 +45,12 @@ _SPECIAL = {
     "²": r"\texttwosuperior{}",
 }
 _PUBLISHED = {DIFFERS: "$\\neq$", "–": r"\textendash{}"}
-_MARK: dict[Mark, str] = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
+MARK: dict[Mark, str] = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
 
 
 def escape(text: str) -> str:
     """Text that prints as it is with pdflatex; of a character it has not, the code point is printed."""
-    escaped = "".join(map(_escape, unicodedata.normalize("NFC", _one_line(text))))
+    escaped = "".join(map(_escape, unicodedata.normalize("NFC", one_line(text))))
     return re.sub("-(?=-)", "-{}", escaped)
 
 
@@ -60,20 +60,20 @@ def latex_table(scores: Scores, manifest: Manifest, *, intervals: bool) -> str:
     What the document has to load, and how every metric is defined, stands above it as comments. It takes one column of
     a paper with two where it fits there, else both.
     """
-    header = ["model", *map(_title, scores.metrics), "$n$"]
+    header = ["model", *map(title, scores.metrics), "$n$"]
     is_broken = _longest(scores) > LONGEST
     lines = []
     for line in scores.lines:
-        name = escape(_display_name(line.label))
-        means = [_MARK[cell.mark].format(cell.text) for cell in line.cells]
-        lines.append(_row([rf"\raggedright {name}" if is_broken else name, *means, str(line.images)]))
+        name = escape(display_name(line.label))
+        means = [MARK[cell.mark].format(cell.text) for cell in line.cells]
+        lines.append(row([rf"\raggedright {name}" if is_broken else name, *means, str(line.images)]))
         if intervals:
             ends = [rf"{{\scriptsize {escape(cell.interval)}}}" if cell.interval else "" for cell in line.cells]
-            lines += [_row(["", *ends, ""]), "\\addlinespace[2pt]"]
+            lines += [row(["", *ends, ""]), "\\addlinespace[2pt]"]
     if intervals:
         lines.pop()
     lines += _published(scores)
-    names = f"p{{{LONGEST * _LETTER:g}pt}}" if is_broken else "l"
+    names = f"p{{{LONGEST * LETTER:g}pt}}" if is_broken else "l"
     environment = "table" if _width(scores, intervals=intervals) <= COLUMN else "table*"
     return "\n".join(
         [
@@ -83,8 +83,8 @@ def latex_table(scores: Scores, manifest: Manifest, *, intervals: bool) -> str:
                 if scores.published.lines
                 else []
             ),
-            *(f"% {_one_line(note)}" for note in scores.published.notes),
-            *(f"% {_one_line(metric.signature)}: {_one_line(metric.protocol)}" for metric in scores.metrics),
+            *(f"% {one_line(note)}" for note in scores.published.notes),
+            *(f"% {one_line(metric.signature)}: {one_line(metric.protocol)}" for metric in scores.metrics),
             f"\\begin{{{environment}}}",
             "\\centering",
             "\\footnotesize",
@@ -94,7 +94,7 @@ def latex_table(scores: Scores, manifest: Manifest, *, intervals: bool) -> str:
             f"\\label{{{_label(manifest, intervals=intervals)}}}",
             f"\\begin{{tabular}}{{{names}{'r' * (len(scores.metrics) + 1)}}}",
             "\\toprule",
-            _row(header),
+            row(header),
             "\\midrule",
             *lines,
             "\\bottomrule",
@@ -109,19 +109,19 @@ def _published(scores: Scores) -> list[str]:
     """The rows that were not measured here, grey, beneath a rule."""
     lines = []
     for line in scores.published.lines:
-        texts = [escape(_display_name(line.label)), *(_PUBLISHED.get(cell.text, cell.text) for cell in line.cells)]
-        lines.append(_row([rf"\textcolor{{gray}}{{{text}}}" for text in [*texts, str(line.images)]]))
+        texts = [escape(display_name(line.label)), *(_PUBLISHED.get(cell.text, cell.text) for cell in line.cells)]
+        lines.append(row([rf"\textcolor{{gray}}{{{text}}}" for text in [*texts, str(line.images)]]))
     return ["\\midrule", *lines] if lines else []
 
 
-def _title(metric: MetricFacts) -> str:
+def title(metric: MetricFacts) -> str:
     """Title and arrow, a word a line."""
     words = [escape(word) for word in metric.title.split()]
     words[-1] += ("", " $\\uparrow$", " $\\downarrow$")[direction(metric)]
     return words[0] if len(words) == 1 else rf"\shortstack[r]{{{(chr(92) * 2).join(words)}}}"
 
 
-def _display_name(label: str) -> str:
+def display_name(label: str) -> str:
     """A label with its model as papers write it: ``SRFlow τ=0.8``; a user's own label as it is."""
     return re.sub(r"^[a-z-]+(?=$| |\+)", lambda found: NAMES.get(found[0], found[0]), label)
 
@@ -132,12 +132,12 @@ def _longest(scores: Scores) -> int:
 
 def _width(scores: Scores, *, intervals: bool) -> float:
     """About how wide the table is, in points: letters of 8 points, intervals of 7."""
-    columns = [min(_longest(scores), LONGEST) * _LETTER, 2 * _LETTER]
+    columns = [min(_longest(scores), LONGEST) * LETTER, 2 * LETTER]
     for place, metric in enumerate(scores.metrics):
         words = [*metric.title.split()[:-1], f"{metric.title.split()[-1]} ↑"]
         widest = max([*map(len, words), *(len(line.cells[place].text) for line in scores.lines)])
         beneath = max(len(line.cells[place].interval) for line in scores.lines) if intervals else 0
-        columns.append(max(widest, 0.88 * beneath) * _LETTER)
+        columns.append(max(widest, 0.88 * beneath) * LETTER)
     return sum(columns) + 6 * (len(columns) - 1)
 
 
@@ -158,11 +158,13 @@ def _label(manifest: Manifest, *, intervals: bool) -> str:
     return f"tab:{name}{'-intervals' if intervals else ''}"
 
 
-def _row(cells: list[str]) -> str:
+def row(cells: list[str]) -> str:
+    """A line of a tabular, of cells that are LaTeX already."""
     return " & ".join(cells) + r" \\"
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """The text with single spaces, and nothing else that breaks a line."""
     return " ".join(text.split())
 
 

@@ -17,7 +17,7 @@ from srbench.reporting.published import Published
 from srbench.reporting.ranking import Mark, Ranking, rank
 from srbench.results import ResultTable
 
-_TERMINAL: dict[Mark, str] = {"": "", "best": "bold", "second": "underline"}
+TERMINAL: dict[Mark, str] = {"": "", "best": "bold", "second": "underline"}
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def terminal_table(scores: Scores) -> Table:
         table.add_column(Text(header(metric).replace(" ", "\n")), justify="right")
     table.add_column("n", justify="right", no_wrap=True)
     for line in scores.lines:
-        cells = [Text(cell.text, _TERMINAL[cell.mark]) for cell in line.cells]
+        cells = [Text(cell.text, TERMINAL[cell.mark]) for cell in line.cells]
         table.add_row(Text(line.label), *cells, str(line.images))
     if scores.published.lines:
         table.add_section()

@@ -13,8 +13,10 @@ from typing import Any, BinaryIO
 
 from srbench.console import say, show
 from srbench.manifest import FILE as MANIFEST
+from srbench.reporting.matrix import write_matrix_report
 from srbench.reporting.report import write_report
 from srbench.run_folder import RunFolder
+from srbench.spans import is_matrix
 from srbench.types import SRBenchError
 
 HOST = "127.0.0.1"
@@ -60,7 +62,9 @@ def view(run: Path, *, port: int = 0, browser: bool = True) -> None:
 
     Raises SRBenchError where the folder holds no measured run, or the port is taken.
     """
-    if not (run / FILE).is_file() or ((run / MANIFEST).is_file() and RunFolder.read(run).foreign_images()):
+    if is_matrix(run):
+        write_matrix_report(run, ["html"])
+    elif not (run / FILE).is_file() or ((run / MANIFEST).is_file() and RunFolder.read(run).foreign_images()):
         write_report([run], ["html"])
     with open_server(run, port) as server:
         address = f"http://{HOST}:{server.server_port}/"

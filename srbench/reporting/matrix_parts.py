@@ -1,0 +1,69 @@
+"""The tables of a matrix, as they are printed in every format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from srbench.facts import MetricFacts
+from srbench.reporting.merge import Measurements
+from srbench.reporting.ranking import Mark
+from srbench.reporting.scores import Scores
+from srbench.spans import Cell
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A cell of the matrix that has been measured."""
+
+    cell: Cell
+    measurements: Measurements
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class Value:
+    """One number of a table."""
+
+    text: str
+    mark: Mark
+    partial: bool
+    """Is it the mean of fewer images than were asked for?"""
+
+    @property
+    def shown(self) -> str:
+        """With a dagger where it is partial."""
+        return f"{self.text}†" if self.partial else self.text
+
+
+MISSING = Value("–", "", partial=False)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The table of one suite."""
+
+    suite: str
+    """Name and version."""
+    metrics: tuple[MetricFacts, ...]
+    """Columns of every group. What depends on the scale in their signatures is that of the first cell."""
+    groups: tuple[str, ...]
+    """Data sets."""
+    blocks: tuple[tuple[int, tuple[tuple[str, tuple[Value, ...]], ...]], ...]
+    """A scale and its rows: label, and the values of all metrics of the first group, then of the second."""
+    entries: tuple[Entry, ...]
+
+    @property
+    def signatures(self) -> tuple[str, ...]:
+        """Of all cells, each once."""
+        return tuple(dict.fromkeys(m.signature for entry in self.entries for m in entry.scores.metrics))
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """``set5: 5 images, LR made from HR``, each once."""
+        return tuple(dict.fromkeys(map(_images, self.entries)))
+
+
+def _images(entry: Entry) -> str:
+    protocol = entry.measurements.protocol
+    crop = "" if protocol.crop is None else f", the central {protocol.crop} x {protocol.crop} of each"
+    return f"{entry.cell.group}: {len(entry.measurements.images)} images{crop}, LR {protocol.lr}"
