@@ -95,3 +95,34 @@ def test_faults_are_named(tmp_path):
         results.read("a")
     with pytest.raises(ImageError, match=r"b\.png: not a picture"):
         results.read("b")
+
+
+@pytest.mark.parametrize("place", ["{name}/{number}.png", "{name}/{name}_out_{number:05d}.png", "{number}/{name}.png",
+                                   "seed{number}/{name}.png"])  # fmt: skip
+@pytest.mark.parametrize("names", [("a", "b"), ("0801", "0802")])
+def test_samples_in_folders(tmp_path, place, names):
+    """A folder an image, or a folder a sample; also where both have numbers for names."""
+    for level, name in enumerate(names):
+        for number in (10, 2):
+            write_png(tmp_path / place.format(name=name, number=number), flat(100 * level + number))
+    results = ResultFolder(tmp_path, 4)
+    for level, name in enumerate(names):
+        assert results.read(name)[:, 0, 0, 0].mul(255).round().tolist() == [100 * level + 2, 100 * level + 10]
+        assert name in results
+    assert results.others(names) == []
+    assert len(results.others(names[:1])) == 2
+    with pytest.raises(SRBenchError, match=r"no result named c; add c\.png"):
+        results.read("c")
+
+
+def test_folders_beside_images_are_passed_over(tmp_path):
+    write_png(tmp_path / "a.png", flat(51))
+    write_png(tmp_path / "a" / "0.png", flat(0))
+    assert len(ResultFolder(tmp_path, 4).read("a")) == 1
+
+
+def test_two_files_of_one_sample_in_a_folder_are_named(tmp_path):
+    for name in "0", "00":
+        write_png(tmp_path / "a" / f"{name}.png", flat(0))
+    with pytest.raises(SRBenchError, match=r"a/0.png and a/00.png are one sample of a"):
+        ResultFolder(tmp_path, 4)
