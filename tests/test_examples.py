@@ -7,12 +7,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import srbench
 from srbench.datasets import packaged_photos
+from srbench.inference import Draw, upscale
+from srbench.models import load_model
 from srbench.types import ImagePair
 
 ROOT = Path(__file__).parents[1]
@@ -75,3 +78,37 @@ def test_the_tour(tmp_path):
     done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "1 of 1 samples: equal" in done.stdout
     assert done.stdout.rstrip().endswith("report.md")
+
+
+def test_the_example_diffusion_upscaler(monkeypatch, tmp_path):
+    """On a pipeline that stands in for the one that it would download; the samples follow from the seed."""
+
+    class Pipeline:
+        @classmethod
+        def from_pretrained(cls, name):
+            assert name == "stabilityai/stable-diffusion-x4-upscaler"
+            return cls()
+
+        def set_progress_bar_config(self, disable):
+            assert disable
+
+        def to(self, device):
+            assert device.type == "cpu"
+
+        def __call__(self, prompt, image, generator, output_type):
+            assert (prompt, output_type) == ("", "pt")
+            assert image.min() < 0
+            noise = 0.1 * torch.randn((1, 3, 4 * image.shape[-2], 4 * image.shape[-1]), generator=generator)
+            images = torch.nn.functional.interpolate(image, scale_factor=4) / 2 + 0.5 + noise
+            return SimpleNamespace(images=images)
+
+    monkeypatch.setitem(sys.modules, "diffusers", SimpleNamespace(StableDiffusionUpscalePipeline=Pipeline))
+    assert len((EXAMPLES / "diffusers_upscaler.py").read_text().splitlines()) <= 30
+    loaded = load_model(f"{EXAMPLES / 'diffusers_upscaler.py'}:Upscaler", 4, "cpu")
+    lr = torch.rand(3, 8, 8)
+    one, two, other = (
+        upscale(loaded.model, "a", lr, Draw(0.8, 2, seed), "cpu").images for seed in (1, 1, 2)
+    )  # fmt: skip
+    assert torch.equal(one, two)
+    assert not torch.equal(one, other)
+    assert not torch.equal(one[0], one[1])
