@@ -261,6 +261,7 @@ class Here:
 """
 
 
+@pytest.mark.filterwarnings("default::UserWarning")
 def test_optional_columns_are_those_that_can_be_loaded(command, photos, tmp_path):
     """What is missing is said; the protocol is the same, so that the column can come later."""
     (tmp_path / "mine.toml").write_text(OPTIONAL)
