@@ -87,7 +87,7 @@ def run(
             show(line)
         return
     if isinstance(spec, MatrixSpec):
-        _run_matrix(context, spec, workers)
+        _run_matrix(context, spec, workers, published=published)
         return
     with shown_progress() as progress:
         outcome = run_spec(spec, progress, workers)
@@ -211,7 +211,7 @@ def init(file: Path) -> None:
     show(f"{file}: edit it, then srbench run {file}")
 
 
-def _run_matrix(context: click.Context, spec: MatrixSpec, workers: int | None) -> None:
+def _run_matrix(context: click.Context, spec: MatrixSpec, workers: int | None, *, published: bool) -> None:
     """Run all cells, write the report of each as soon as it is done, and that of all."""
     from srbench.console import say
     from srbench.matrix import run_matrix
@@ -219,7 +219,7 @@ def _run_matrix(context: click.Context, spec: MatrixSpec, workers: int | None) -
     def finished(outcome: Outcome) -> None:
         say(f"{outcome.folder}: {outcome.sampled} items sampled now, {outcome.scored} values measured now")
         if sharded is None:
-            _write_report(outcome)
+            _write_report(outcome, published=published)
 
     sharded = next(iter(spec.runs.values())).shard
     with shown_progress() as progress:
@@ -306,9 +306,10 @@ def _tell(
         context.exit(1)
 
 
-def _write_report(outcome: Outcome) -> None:
+def _write_report(outcome: Outcome, *, published: bool = False) -> None:
     """Of a cell; that of the matrix is what is shown."""
+    from srbench.reporting.published import read_tables
     from srbench.reporting.report import write_report
 
     if outcome.usable:
-        write_report([outcome.folder])
+        write_report([outcome.folder], published=read_tables() if published else None)

@@ -70,7 +70,9 @@ def bench(tmp_path, draw_picture, monkeypatch):
     (tmp_path / "models.py").write_text(MODELS)
     (tmp_path / "own.toml").write_text(SUITE)
     (tmp_path / "short.toml").write_text(SUITE.replace("own", "short").replace("+channels=Y", ""))
-    monkeypatch.setattr(report, "write_report", lambda folders: None)  # of the cells: others test it, and it takes long
+    monkeypatch.setattr(
+        report, "write_report", lambda folders, published=None: None
+    )  # of the cells: others test it, and it takes long
     path = tmp_path / "bench.toml"
     path.write_text(
         'models = ["models.py:Nearest", "models.py:Smooth", "models.py:Noisy"]\n'
