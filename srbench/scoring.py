@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor
 
@@ -58,8 +59,9 @@ def score_model(
 
     def measured() -> Value:
         making = Making(model(), record.temperature, device, record.seconds / len(record.outputs))
+        metric: Any = loaded.metric
         try:
-            return float(loaded.metric.of(making))  # type: ignore[attr-defined] - of those with of_model
+            return float(metric.of(making))
         except SRBenchError:
             raise
         except Exception as error:

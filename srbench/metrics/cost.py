@@ -51,11 +51,11 @@ class Probe:
     """Of the output."""
 
 
-class _Alive(TorchDispatchMode):
+class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of the tensors that operations make, as long as these live."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now, self.most, self.made = 0, 0, False
         self._known: set[int] = set()
 
@@ -84,7 +84,8 @@ class _Alive(TorchDispatchMode):
 
 def _convolution(x: Any, weight: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:  # noqa: ANN401
     """Of oneDNN's own convolution, which torch's counter does not know: shapes in, operations out."""
-    return 2 * math.prod(out_shape) * math.prod(weight[1:])
+    operations: int = 2 * math.prod(out_shape) * math.prod(weight[1:])
+    return operations
 
 
 _PROBES: WeakKeyDictionary[Any, dict[float | None, Probe]] = WeakKeyDictionary()

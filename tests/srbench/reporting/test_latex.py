@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from srbench.facts import FORMAT, Manifest, MetricFacts, Protocol, Setting
-from srbench.reporting.latex import _display_name, escape, latex_table
+from srbench.reporting.latex import display_name, escape, latex_table
 from srbench.reporting.scores import score
 from srbench.results import ResultTable
 
@@ -78,7 +78,7 @@ def test_without_intervals_a_row_is_a_line(table, made):
     ],
 )  # fmt: skip
 def test_models_are_named_as_papers_do(label, shown):
-    assert _display_name(label) == shown
+    assert display_name(label) == shown
 
 
 def test_a_wide_table_takes_both_columns_of_a_paper(table, made):
