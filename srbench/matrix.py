@@ -13,8 +13,7 @@ from srbench.merging import MergeError, merge
 from srbench.plan import RunSpec
 from srbench.run import Outcome, run
 from srbench.spans import Cell, Matrix, MatrixError, MatrixSpec, begin, read_matrix, write_matrix
-from srbench.tasks import Progress, silent
-from srbench.types import SRBenchError
+from srbench.types import Progress, SRBenchError, silent
 
 
 @dataclass(frozen=True)
