@@ -29,6 +29,7 @@ scale = 8                      # may be left out where a weights file says it; [
 data = "photos"                # ["photos", "DIR"]: several data sets, one table
 # limit = 10                   # only the first images
 # crop = 256                   # only the central crop, in HR pixels
+# degrade = "blur-noise-jpeg"  # make LR otherwise (srbench list degradations), or by a TOML file
 
 # Of models that sample.
 temperature = [0.8]
@@ -77,6 +78,7 @@ class BenchFile:
     lr: str | None = None
     limit: int | None = None
     crop: int | None = None
+    degrade: str | None = None
     suite: str | tuple[str, ...] | None = None
     metrics: tuple[str, ...] | None = None
     temperature: tuple[float, ...] | None = None

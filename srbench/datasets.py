@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from srbench.facts import MATLAB_BICUBIC
 from srbench.folders import pictures_in
 from srbench.images import crop_centre, crop_to_multiple, read_uint8
+from srbench.layouts import Layout, find_layout
 from srbench.resize import downscale_uint8
 from srbench.types import Dataset, ImagePair, SRBenchError
 
@@ -23,14 +25,18 @@ class Folder:
     """HR pictures, cropped to a multiple of the scale; LR is what MATLAB's ``imresize`` makes of them.
 
     With ``crop``, the central crop x crop of HR is taken first (rounded down to a multiple of the scale).
+    ``files`` are the pictures by name; by default all of the folder.
     Raises FolderError for a folder without pictures, DatasetError for a crop below the scale.
     """
 
-    def __init__(self, folder: Path, scale: int, *, crop: int | None = None, name: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, scale: int, *, crop: int | None = None, name: str | None = None,
+        files: Mapping[str, Path] | None = None,
+    ) -> None:  # fmt: skip
         self.name = name or folder.resolve().name
         self.lr_origin = MATLAB_BICUBIC
         self.folder, self.scale, self.crop = folder, scale, crop
-        self.files = pictures_in(folder)
+        self.files = pictures_in(folder) if files is None else dict(files)
         _check_crop(crop, scale)
 
     def __len__(self) -> int:
@@ -43,7 +49,7 @@ class Folder:
 
     def read(self, name: str) -> ImagePair:
         """Raises ImageError for a damaged file, DatasetError for a picture smaller than the scale."""
-        return pair_of_hr(self.files[name], self.scale, self.crop)
+        return replace(pair_of_hr(self.files[name], self.scale, self.crop), name=name)
 
     def digest(self, name: str) -> str:
         """Of the file's bytes, scale and crop. Raises DatasetError where the file cannot be read."""
@@ -56,21 +62,15 @@ class PairedFolders:
     Raises FolderError for a folder without pictures, DatasetError that names every picture without a partner.
     """
 
+    trimmed = False
+    """May HR be larger than LR by less than a pixel of it? Then that is cut off at the bottom and right."""
+
     def __init__(self, hr: Path, lr: Path, scale: int) -> None:
         self.name = hr.resolve().name
         self.lr_origin = "a folder of its own, paired by name"
         self.scale = scale
         self.hr, self.lr = pictures_in(hr), pictures_in(lr)
-        faults = [
-            f"{folder} lacks {', '.join(missing)}"
-            for folder, missing in (
-                (lr, [name for name in self.hr if name not in self.lr]),
-                (hr, [name for name in self.lr if name not in self.hr]),
-            )
-            if missing
-        ]
-        if faults:
-            raise DatasetError(f"HR and LR are paired by name, but {'; '.join(faults)}; add or remove pictures")
+        _check_pairs(hr, self.hr, lr, self.lr)
 
     def __len__(self) -> int:
         """How many pairs."""
@@ -83,6 +83,8 @@ class PairedFolders:
     def read(self, name: str) -> ImagePair:
         """Raises ImageError for a damaged file, DatasetError for sizes that do not fit."""
         hr, lr = (read_uint8(files[name]) for files in (self.hr, self.lr))
+        if self.trimmed:
+            hr = crop_to_multiple(hr, self.scale)
         if [side * self.scale for side in lr.shape[-2:]] != list(hr.shape[-2:]):
             raise DatasetError(
                 f"{name}: HR of {_size(hr)} is not {self.scale} times LR of {_size(lr)}; "
@@ -93,6 +95,36 @@ class PairedFolders:
     def digest(self, name: str) -> str:
         """Of both files' bytes and the scale. Raises DatasetError where a file cannot be read."""
         return _digest([self.hr[name], self.lr[name]], f"paired x{self.scale}")
+
+
+class LaidOut(PairedFolders):
+    """HR and LR of a folder as another toolkit lays it out, paired by name; HR is cropped as that toolkit crops it.
+
+    Raises DatasetError that names every picture without a partner.
+    """
+
+    trimmed = True
+
+    def __init__(self, folder: Path, layout: Layout, scale: int) -> None:
+        assert layout.lr is not None
+        self.name = f"{folder.resolve().name} ({layout.name})"
+        self.lr_origin = f"those in {layout.lr_folder}, paired by name"
+        self.scale, self.hr, self.lr = scale, layout.hr, layout.lr
+        _check_pairs(folder / layout.name, self.hr, folder / layout.lr_folder, self.lr)
+
+
+def open_folder(folder: Path, scale: int, *, own_lr: bool = True, name: str | None = None) -> Dataset:
+    """The pictures in a folder, or in what another toolkit has laid out there.
+
+    LR is made of HR where the folder has none, or ``own_lr`` does not want it. ``name`` is that of a plain folder where
+    its own does not do. Raises FolderError, DatasetError.
+    """
+    layout = find_layout(folder, scale)
+    if layout is None:
+        return Folder(folder, scale, name=name)
+    if layout.lr is None or not own_lr:
+        return Folder(folder, scale, name=f"{folder.resolve().name} ({layout.name})", files=layout.hr)
+    return LaidOut(folder, layout, scale)
 
 
 class Cropped:
@@ -153,8 +185,22 @@ def cropped(dataset: Dataset, scale: int, crop: int) -> Dataset:
     Raises DatasetError for a crop below the scale.
     """
     if isinstance(dataset, Folder):
-        return Folder(dataset.folder, scale, crop=crop, name=dataset.name)
+        return Folder(dataset.folder, scale, crop=crop, name=dataset.name, files=dataset.files)
     return Cropped(dataset, scale, crop)
+
+
+def _check_pairs(hr: Path, hr_files: Mapping[str, Path], lr: Path, lr_files: Mapping[str, Path]) -> None:
+    """Raise DatasetError that names every picture without a partner."""
+    faults = [
+        f"{folder} lacks {', '.join(missing)}"
+        for folder, missing in (
+            (lr, [name for name in hr_files if name not in lr_files]),
+            (hr, [name for name in lr_files if name not in hr_files]),
+        )
+        if missing
+    ]
+    if faults:
+        raise DatasetError(f"HR and LR are paired by name, but {'; '.join(faults)}; add or remove pictures")
 
 
 def _check_crop(crop: int | None, scale: int) -> None:

@@ -155,7 +155,8 @@ def evaluate(
     models: object, data: str | Path | Dataset = "photos", *, scale: int,
     temperature: float | Iterable[float] = 0.8, samples: int | None = None, seed: int = 0,
     suite: str = DEFAULT, metrics: str | Iterable[str] | None = None,
-    limit: int | None = None, crop: int | None = None, tile: int | None = None, device: str = "auto",
+    limit: int | None = None, crop: int | None = None, degrade: str | None = None, tile: int | None = None,
+    device: str = "auto",
     out: str | Path | None = None, progress: Progress = silent, workers: int = 1,
 ) -> Results:  # fmt: skip
     """Measure models on a data set: what ``srbench run`` does, without printing anything.
@@ -165,7 +166,7 @@ def evaluate(
     with ``sample`` that draws (``srbench.types``). ``data`` is the name of a data set, a folder of HR images, or an
     object (``srbench.types.Dataset``); ``suite`` is the name of a protocol, or a TOML file; ``metrics`` are names.
     ``samples`` are those of the suite, else 5. ``limit`` takes the first images only, ``crop`` their centres (in HR
-    pixels), ``tile`` upscales in tiles of this side (in LR pixels).
+    pixels), ``degrade`` names how LR is made from HR, ``tile`` upscales in tiles of this side (in LR pixels).
     ``workers`` processes of one thread each share the work (of more threads the last bit of an output may be another):
     models and data sets of your own have to be importable by them then, and a script calls this under
     ``if __name__ == "__main__"``.
@@ -183,7 +184,8 @@ def evaluate(
     named = _named(models)
     spec = RunSpec(
         models=tuple(_text(label, thing) for label, thing in named),
-        scale=scale, data=str(data) if isinstance(data, str | Path) else None, limit=limit, crop=crop, suite=suite,
+        scale=scale, data=str(data) if isinstance(data, str | Path) else None, limit=limit, crop=crop,
+        degrade=degrade, suite=suite,
         metrics=(metrics,) if isinstance(metrics, str) else None if metrics is None else tuple(metrics),
         temperatures=tuple(map(float, temperature if isinstance(temperature, Iterable) else (temperature,))),
         samples=read_suite(suite).samples or 5 if samples is None else samples, seed=seed, device=device, tile=tile,
@@ -253,7 +255,7 @@ def _call(spec: RunSpec, data: str | Path | Dataset) -> str:
     given = {
         "scale": spec.scale, "temperature": list(spec.temperatures), "samples": spec.samples, "seed": spec.seed,
         "suite": None if spec.suite == DEFAULT else spec.suite, "metrics": metrics, "limit": spec.limit,
-        "crop": spec.crop, "tile": spec.tile, "out": spec.out,
+        "crop": spec.crop, "degrade": spec.degrade, "tile": spec.tile, "out": spec.out,
     }  # fmt: skip
     named = str(data) if isinstance(data, str | Path) else f"<{type(data).__qualname__} {data.name}>"
     options = ", ".join(f"{name}={value!r}" for name, value in given.items() if value is not None)

@@ -60,3 +60,11 @@ def images_below(folder: Path) -> list[Path]:
     if not found:
         raise FolderError(f"{folder}: no images in it; {', '.join(ENDINGS)} are read")
     return sorted(found)
+
+
+def holds_pictures(folder: Path) -> bool:
+    """Is there any in a folder, not below it? Raises FolderError where it cannot be listed."""
+    try:
+        return any(path.suffix.lower() in ENDINGS and not path.name.startswith(".") for path in folder.iterdir())
+    except OSError as error:
+        raise FolderError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from None

@@ -10,7 +10,9 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-from srbench.datasets import Folder, PairedFolders, cropped, lr_origin
+from srbench.datasets import PairedFolders, cropped, lr_origin, open_folder
+from srbench.degradation import DEFAULT as BICUBIC
+from srbench.degradation import Degraded, read_degradation
 from srbench.facts import FORMAT, RESERVED, Manifest, ModelFacts, Protocol, Setting, Shard
 from srbench.inference import choose_device, is_stochastic
 from srbench.models import LoadedModel, load_model
@@ -18,6 +20,8 @@ from srbench.names import FILE_NAME, is_file_name, unknown
 from srbench.precomputed import ResultFolder
 from srbench.records import digest
 from srbench.registry import LoadedMetric, load_dataset, registered, source_digest
+from srbench.sets.fetch import fetched_set
+from srbench.sets.table import benchmark_sets
 from srbench.source import package_digest
 from srbench.suite import DEFAULT, Suite, open_metrics, read_suite
 from srbench.types import LARGEST_SEED, Dataset, SRBenchError
@@ -34,11 +38,13 @@ class RunSpec:
     models: tuple[str, ...]
     scale: int
     data: str | None = "photos"
-    """A registered data set or a folder of HR pictures; None where ``hr`` and ``lr`` are given."""
+    """A registered data set, a benchmark set or a folder of HR images; None where ``hr`` and ``lr`` are given."""
     hr: str | None = None
     lr: str | None = None
     limit: int | None = None
     crop: int | None = None
+    degrade: str | None = None
+    """How LR is made from HR: a degradation by its name, or a TOML file; None: as the data set says."""
     suite: str = DEFAULT
     """A suite by its name, or a TOML file."""
     metrics: tuple[str, ...] | None = None
@@ -195,25 +201,39 @@ def _check_shard(spec: RunSpec, where: str) -> None:
 
 
 def open_dataset(spec: RunSpec, given: Dataset | None = None) -> Dataset:
-    """The data set of a run, or the ``given`` one, cropped as the run says.
+    """The data set of a run, or the ``given`` one, cropped and degraded as the run says.
 
-    Raises SRBenchError where there is none, or its names cannot be names of files.
+    A benchmark set that is not here is fetched. Raises SRBenchError where there is none, or its names cannot be names
+    of files, or LR images that are there would have to be made.
     """
-    dataset: Dataset
-    if given is not None:
-        dataset = given
-    elif spec.hr is not None and spec.lr is not None:
-        dataset = PairedFolders(Path(spec.hr), Path(spec.lr), spec.scale)
-    elif spec.data is None:
-        raise PlanError("no data: name a data set or a folder of HR images, or a folder each of HR and LR")
-    elif spec.data in registered("datasets") or (":" in spec.data and not Path(spec.data).exists()):
-        dataset = load_dataset(spec.data, spec.scale)
-    elif Path(spec.data).exists():
-        dataset = Folder(Path(spec.data), spec.scale)
-    else:
-        raise PlanError(f"{unknown('dataset', str(spec.data), registered('datasets'))}; or name a folder of images")
+    degradation = None if spec.degrade in (None, BICUBIC) else read_degradation(str(spec.degrade))
+    dataset = _named_dataset(spec) if given is None else given
+    if spec.degrade is not None and isinstance(dataset, PairedFolders):
+        raise PlanError(f"degrade makes LR from HR, and {dataset.name} has LR images; name its HR folder alone as data")
     _check_names(dataset)
-    return dataset if spec.crop is None else cropped(dataset, spec.scale, spec.crop)
+    if spec.crop is not None:
+        dataset = cropped(dataset, spec.scale, spec.crop)
+    return dataset if degradation is None else Degraded(dataset, spec.scale, degradation)
+
+
+def _named_dataset(spec: RunSpec) -> Dataset:
+    """The data set that a run names, whole."""
+    if spec.hr is not None and spec.lr is not None:
+        return PairedFolders(Path(spec.hr), Path(spec.lr), spec.scale)
+    if spec.data is None:
+        raise PlanError("no data: name a data set or a folder of HR images, or a folder each of HR and LR")
+    if spec.data in registered("datasets") or (":" in spec.data and not Path(spec.data).exists()):
+        return load_dataset(spec.data, spec.scale)
+    sets = benchmark_sets()
+    if spec.data in sets:
+        return fetched_set(spec.data, spec.scale)
+    path = Path(spec.data)
+    if not path.exists():
+        known = [*registered("datasets"), *sets]
+        raise PlanError(f"{unknown('dataset', str(spec.data), known)}; or name a folder of images")
+    # A folder that happens to be called like a set is not that set, whose images are checked.
+    name = f"{path.resolve().name} (folder)" if path.resolve().name in sets else None
+    return open_folder(path, spec.scale, own_lr=spec.degrade is None, name=name)
 
 
 def _check_names(dataset: Dataset) -> None:

@@ -44,8 +44,8 @@ def values(folder: Path) -> dict[str, dict[str, float | list[float]]]:
 
 
 def test_blocks():
-    assert [kind for kind, _ in BLOCKS].count("sh") == 5
-    assert sum(text.startswith("# my_") for _, text in BLOCKS) == 5
+    assert [kind for kind, _ in BLOCKS].count("sh") == 6
+    assert sum(text.startswith("# my_") for _, text in BLOCKS) == 6
     assert all(len(text.strip().splitlines()) <= 26 for _, text in BLOCKS)
 
 
@@ -70,6 +70,15 @@ def test_data_set(worked):
     found = values(worked[0] / "runs/stripes")
     assert set(found) == {"bicubic thin", "bicubic wide"}
     assert found["bicubic wide"]["psnr"] > found["bicubic thin"]["psnr"]
+
+
+def test_degradation(worked):
+    manifest = read_manifest(worked[0] / "runs/camera")
+    assert manifest.protocol.lr == (
+        "made from HR by camera@1: blur sigma 0.5..1.5 | downscale by area | noise sigma 0..5 grey False | "
+        "jpeg quality 90 (seed 0)"
+    )
+    assert len(values(worked[0] / "runs/camera")) == 2
 
 
 def test_suite(worked):

@@ -1,4 +1,4 @@
-"""Commands that prepare training data. Imports that load torch are inside them."""
+"""Commands that fetch benchmark sets and prepare training data. Imports that load torch are inside them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,31 @@ _OUT = click.argument("out", type=click.Path(path_type=Path))
 
 @click.group()
 def data() -> None:
-    """Prepare training data."""
+    """Benchmark sets and training data."""
+
+
+@data.command("list")
+def list_sets() -> None:
+    """List the benchmark sets that --data knows: size, licence, whether they are here, and how they are checked."""
+    from srbench.console import show
+    from srbench.sets.table import benchmark_sets, is_here
+
+    for name, entry in benchmark_sets().items():
+        here = "here    " if is_here(name) else "not here"
+        known = "pixels known" if entry.pixels else "pixels not confirmed"
+        source = f"{len(entry.addresses)} addresses" if entry.addresses else f"by hand from {entry.page}"
+        show(f"{name:12}  {here}  {entry.images:4} images  {known:20}  {source}; licence: {entry.licence}")
+
+
+@data.command("fetch")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+def fetch_sets(names: tuple[str, ...]) -> None:
+    """Download the HR images of benchmark sets, for use as --data NAME. LR is made from them."""
+    from srbench.console import show
+    from srbench.sets.fetch import fetch_set
+
+    for name in names:
+        show(f"{fetch_set(name)}")
 
 
 @data.group()

@@ -13,16 +13,20 @@ from srbench.types import SRBenchError
 if TYPE_CHECKING:
     from srbench.types import Metric, WeightsInfo
 
-_KINDS = ("models", "metrics", "datasets", "suites", "presets", "trainers", "converters")
+_KINDS = ("models", "metrics", "datasets", "suites", "degradations", "presets", "trainers", "converters")
 
 
 @click.command("list")
 @click.argument("kind", type=click.Choice(_KINDS))
 def list_command(kind: str) -> None:
-    """List the installed models, metrics, datasets, suites, presets, trainers or converters."""
+    """List the installed models, metrics, datasets, suites, degradations, presets, trainers or converters."""
     from srbench.console import show
 
-    rows = {"suites": _suites, "presets": _presets, "models": _models}.get(kind, lambda: _others(kind))()
+    kinds = {
+        "suites": _suites, "presets": _presets, "models": _models, "degradations": _degradations,
+        "datasets": _datasets,
+    }  # fmt: skip
+    rows = kinds.get(kind, lambda: _others(kind))()
     for line in _aligned([*rows]):
         show(line)
 
@@ -38,6 +42,22 @@ def _suites() -> Iterator[tuple[str, ...]]:
 
     for name in suite_names():
         yield read_suite(name).label, read_suite(name).about
+
+
+def _degradations() -> Iterator[tuple[str, ...]]:
+    from srbench.degradation import degradation_names, read_degradation
+
+    for name in degradation_names():
+        found = read_degradation(name)
+        yield name, found.about, found.words
+
+
+def _datasets() -> Iterator[tuple[str, ...]]:
+    from srbench.sets.table import benchmark_sets
+
+    yield from _others("datasets")
+    for name, entry in benchmark_sets().items():
+        yield name, f"{entry.title}; see srbench data list."
 
 
 def _presets() -> Iterator[tuple[str, ...]]:

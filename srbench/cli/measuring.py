@@ -31,6 +31,8 @@ _PATH = click.Path(path_type=Path)
 @click.option("--lr", metavar="DIR", help="Folder of LR images.")
 @click.option("--limit", type=click.IntRange(min=1), help="Use only the first N images.", metavar="N")
 @click.option("--crop", type=click.IntRange(min=1), help="Use only the central crop of this size, in HR pixels.")
+@click.option("--degrade", metavar="NAME|FILE", help="How LR is made from HR; see srbench list degradations. "
+              "[default: bicubic]")  # fmt: skip
 @click.option("--suite", callback=names, metavar="NAME|FILE,...", help="Protocols; see srbench list suites. "
               "[default: srflow]")  # fmt: skip
 @click.option("--metrics", callback=names, metavar="A,B", help="Metrics: NAME, pyiqa:NAME or file.py:Name. [default: "
