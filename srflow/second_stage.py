@@ -8,18 +8,17 @@ The likelihood asks that no HR image is unlikely; it does not ask that every sam
 from __future__ import annotations
 
 import math
-import warnings
 from contextlib import nullcontext
 from pathlib import Path
 
-import lpips
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from baselines.vgg import LAYERS
+from baselines.vgg import PerceptualLoss
 from baselines.vgg_weights import load_vgg
 from srbench.config import load_preset
+from srbench.training.config import TrainingError
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
 from srbench.types import TrainingRequest
@@ -43,27 +42,17 @@ def train_srflow_perceptual(request: TrainingRequest) -> Path:
     return training.fit([learner], network.weights.sha256)
 
 
-def vgg_distance() -> nn.Module:
-    """LPIPS of VGG16 without learned weights: two batches (b, 3, h, w) in [0, 1] -> (b, 1, 1, 1).
-
-    Raises TrainingError where VGG16's weights are not to be had.
-    """
-    tensors = load_vgg("vgg16")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # lpips calls torchvision by arguments of the past
-        distance: nn.Module = lpips.LPIPS(net="vgg", lpips=False, pnet_rand=True, verbose=False)
-    convolutions = [module for module in distance.modules() if isinstance(module, nn.Conv2d)]
-    for name, convolution in zip(LAYERS["vgg16"], convolutions, strict=True):
-        convolution.load_state_dict({part: tensors[f"{name}.{part}"] for part in ("weight", "bias")})
-    return distance.requires_grad_(False)
-
-
 class Losses:
     """What the second stage minimises, of one batch: three losses that share the work on LR."""
 
     def __init__(self, network: SRFlow, settings: SecondStagePreset, device: torch.device) -> None:
         self.network, self.weights = network, settings.losses
-        self.perceptual = channels_last(vgg_distance()).to(device)
+        name, layer = self.weights.perceptual_network, self.weights.perceptual_layer
+        try:
+            perceptual = PerceptualLoss(load_vgg(name), name, layer)
+        except ValueError as error:
+            raise TrainingError(f"losses.{error}; correct the preset") from None
+        self.perceptual = channels_last(perceptual).to(device)
 
     def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum, and its parts: bits per dimension as in the first stage, L1, perceptual."""
@@ -75,7 +64,7 @@ class Losses:
         sample, real = (batch.rolled(images, weights.shift) for images in (_image(given, latents), batch.hr))
         half = weights.perceptual_precision == "bfloat16"
         with torch.autocast(sample.device.type, torch.bfloat16) if half else nullcontext():
-            seen = self.perceptual(sample, real, normalize=True).mean()
+            seen = self.perceptual(sample, real)
         total = weights.nll_weight * nll + weights.pixel_weight * pixel + weights.perceptual_weight * seen
         return total, {"bits_per_dim": nll + math.log2(LEVELS), "l1": pixel, "perceptual": seen}
 

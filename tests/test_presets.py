@@ -49,7 +49,8 @@ def size(network):
 
 def test_no_preset_lies_elsewhere():
     found = {path for package in ("srbench", "srflow", "baselines") for path in (ROOT / package).rglob("*.toml")}
-    others = {ROOT / "srbench" / "weights" / "table.toml", *(ROOT / "srbench" / "suites").glob("*.toml")}
+    tables = {ROOT / "srbench" / "published.toml", ROOT / "srbench" / "weights" / "table.toml"}
+    others = tables | {*(ROOT / "srbench" / "suites").glob("*.toml")}
     assert found - {path for path, _ in PRESETS} == others
     assert len(SRFLOW) >= 5
     assert len(RRDB) >= 6
@@ -138,6 +139,7 @@ def test_srflow_networks_run(name):
 @pytest.mark.parametrize("name", SECOND)
 def test_the_second_stage_goes_on_from_the_first_of_the_same_name(name):
     assert SECOND[name].network == SRFLOW[name].network
+    assert SECOND[name].losses.perceptual_layer in LAYERS[SECOND[name].losses.perceptual_network]
 
 
 @pytest.mark.parametrize("name", SRFLOW)

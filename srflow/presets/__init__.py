@@ -40,14 +40,16 @@ class SecondStageConfig:
     pixel_weight: float
     """Of the absolute error of the image at temperature 0."""
     perceptual_weight: float
-    """Of the distance between a sample and HR in the features of VGG16: LPIPS (Zhang et al., 2018, equation 1) without
-    learned weights. The LPIPS that srbench measures is of another network, AlexNet."""
-    perceptual_precision: Literal["float32", "bfloat16"]
-    """Of its convolutions. bfloat16 is faster on processors that have it (AVX-512 BF16) and on GPUs."""
+    """Of the difference of features of a sample and of HR."""
     temperature: float
-    """Of the sample."""
+    """Of that sample."""
+    perceptual_network: Literal["vgg16", "vgg19"]
+    perceptual_layer: str
+    """One of its convolutions, compared before its ReLU."""
+    perceptual_precision: Literal["float32", "bfloat16"]
+    """Of its convolutions. bfloat16 takes 0.76 of a step's time on processors that have it (AVX-512 BF16)."""
     shift: int
-    """VGG16 sees sample and HR rolled by 0 to ``shift`` - 1 pixels each way, so that nothing can hide
+    """The perceptual network sees sample and HR rolled by 0 to ``shift`` - 1 pixels each way, so that nothing can hide
     on the grid of its strides."""
 
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from baselines.rrdb import RRDBConfig, RRDBNet
-from baselines.vgg import LAYERS
 from srbench.registry import find_plugin, load_metric
 from srbench.training.averages import Average
 from srbench.training.breakdown import Breakdowns
@@ -53,6 +52,8 @@ nll_weight = 0.2
 pixel_weight = 2.0
 perceptual_weight = 0.1
 temperature = 0.8
+perceptual_network = "vgg16"
+perceptual_layer = "conv1_1"
 perceptual_precision = "float32"
 shift = 4
 """
@@ -95,14 +96,6 @@ def fit(self, learners, start="", before_step=lambda step: None):
     return learners, average.network
 
 
-NUMBERS = [3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
-VGG16 = {
-    f"{name}.{part}": torch.rand(tail, *([head, 3, 3] if part == "weight" else []))
-    for name, head, tail in zip(LAYERS["vgg16"], NUMBERS, NUMBERS[1:], strict=False)
-    for part in ("weight", "bias")
-}
-
-
 def first_stage(config, path):
     """The SRFlow network that the second stage goes on from."""
     network = SRFlow(config)
@@ -125,8 +118,8 @@ def test_training(name, gpu, backward, tmp_path, monkeypatch):
     monkeypatch.setattr("baselines.train.load_rrdb", start)
     vgg = {"conv1_1.weight": torch.rand(8, 3, 3, 3), "conv1_1.bias": torch.zeros(8)}
     monkeypatch.setattr("srflow.second_stage.trained", first_stage)
-    monkeypatch.setattr("baselines.train.load_vgg", lambda network: vgg)
-    monkeypatch.setattr("srflow.second_stage.load_vgg", lambda network: VGG16)
+    for module in ("baselines.train", "srflow.second_stage"):
+        monkeypatch.setattr(f"{module}.load_vgg", lambda network: vgg)
     trainer, preset = PRESETS[name]
     path = tmp_path / "preset.toml"
     path.write_text(preset + TRAINING)

@@ -45,7 +45,7 @@ PRESETS = {
     f"{TRAINING.format(average=0.0)}",
     "srflow-perceptual": f"[network]\nstacked = [0]\nsteps = 1\nwidth = 8\n[network.encoder]\n{ENCODER}[losses]\n"
     "nll_weight = 0.2\npixel_weight = 2.0\nperceptual_weight = 0.5\ntemperature = 0.8\n"
-    'perceptual_precision = "float32"\nshift = 4\n'
+    'perceptual_network = "vgg16"\nperceptual_layer = "conv1_1"\nperceptual_precision = "float32"\nshift = 4\n'
     f"{TRAINING.format(average=0.0)}",
     "esrgan": f"[network]\n{ENCODER}[losses]\npixel_weight = 1.0\nperceptual_weight = 1.0\nadversarial_weight = 0.1\n"
     'perceptual_network = "vgg16"\nperceptual_layer = "conv1_1"\ndiscriminator_width = 2\ndiscriminator_rate = 0.5\n'
@@ -65,14 +65,6 @@ TRAINERS = {
 def small_vgg(network="vgg16"):
     generator = torch.Generator().manual_seed(0)
     return {"conv1_1.weight": torch.randn(8, 3, 3, 3, generator=generator), "conv1_1.bias": torch.zeros(8)}
-
-
-class SmallDistance(torch.nn.Module):
-    """In place of a perceptual distance: of differences between neighbouring pixels."""
-
-    def forward(self, images, others, normalize):
-        assert normalize
-        return (images.diff(dim=-1) - others.diff(dim=-1)).square().mean((1, 2, 3), keepdim=True)
 
 
 class Trainings:
@@ -193,5 +185,5 @@ def trainings(tmp_path_factory, own_cache):
 
 @pytest.fixture(autouse=True)
 def vgg(monkeypatch):
-    monkeypatch.setattr("baselines.train.load_vgg", small_vgg)
-    monkeypatch.setattr("srflow.second_stage.vgg_distance", SmallDistance)
+    for trainer in ("baselines.train", "srflow.second_stage"):
+        monkeypatch.setattr(f"{trainer}.load_vgg", small_vgg)
