@@ -41,7 +41,7 @@ _OTHER_GENERATIONS = (
 def convert_rrdb(tensors: Mapping[str, Tensor], preset: str | None) -> Weights | None:
     """RRDB networks trained with an L1 loss: the encoders of SRFlow, or the start of ESRGAN (preset ``psnr-x4``).
 
-    Both releases use the same names and shapes and make different pictures of them (``RRDBConfig.long_skip``), so a
+    Both releases use the same names and shapes and make different images of them (``RRDBConfig.long_skip``), so a
     preset has to tell them apart wherever its size does not. Raises WeightsError, PresetError.
     """
     official = official_names(tensors)
@@ -80,7 +80,7 @@ def convert_esrgan(tensors: Mapping[str, Tensor], preset: str | None) -> Weights
 def official_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Any generation's names -> those of the ESRGAN repository; names that belong to none are kept as they are."""
     old = sorted({int(found[1]) for name in tensors if (found := re.fullmatch(r"model\.(\d+)\.weight", name))})
-    # The oldest networks are one flat list: first, (trunk,) enlargements, and two convolutions at the end.
+    # The oldest networks are one flat list: first, (trunk,) upscalings, and two convolutions at the end.
     layers = ["conv_first", *(f"upconv{step}" for step in range(1, len(old) - 2)), "HRconv", "conv_last"]
     flat = {f"model.{index}": layer for index, layer in zip(old, layers, strict=False)} if len(old) > 2 else {}
     renamed = {}
@@ -125,7 +125,7 @@ def found_config(official: Mapping[str, Tensor]) -> RRDBConfig:
 
 
 def found_scale(official: Iterable[str]) -> int:
-    """2 to the number of enlargements that a network has, by official names."""
+    """2 to the number of upscalings that a network has, by official names."""
     return int(2 ** sum(re.fullmatch(r"upconv\d\.weight", name) is not None for name in official))
 
 
@@ -165,7 +165,7 @@ def _preset_of(found: RRDBConfig, *, only_first: bool) -> str:
             "write one and use srbench convert --preset FILE.toml"
         )
     raise WeightsError(
-        f"fits the presets {' and '.join(fitting)}, which make different pictures of the same numbers; "
+        f"fits the presets {' and '.join(fitting)}, which make different images of the same numbers; "
         "say which with srbench convert --preset"
     )
 

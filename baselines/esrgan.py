@@ -15,7 +15,7 @@ from baselines.rrdb import SLOPE
 
 
 class Discriminator(nn.Module):
-    """VGG-style critic of patches of one size: (b, 3, patch, patch) in [0, 1] -> (b, 1) logits.
+    """VGG-style discriminator of patches of one size: (b, 3, patch, patch) in [0, 1] -> (b, 1) logits.
 
     Five stages, each a 3x3 convolution and a 4x4 one of stride two, then two linear layers.
     """
@@ -37,14 +37,14 @@ class Discriminator(nn.Module):
             nn.Linear(widths[-1] * (patch // 32) ** 2, 100), nn.LeakyReLU(SLOPE), nn.Linear(100, 1)
         )
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """(b, 3, patch, patch) in [0, 1] -> (b, 1) logits."""
-        logits: Tensor = self.judge(self.features(pictures).flatten(1))
+        logits: Tensor = self.judge(self.features(images).flatten(1))
         return logits
 
 
 def generator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Relativistic average loss of the generator from the critic's logits (b, 1); ESRGAN, equation 2.
+    """Relativistic average loss of the generator from the discriminator's logits (b, 1); ESRGAN, equation 2.
 
     The mean of both directions rather than their sum, as in the authors' training code.
     """
@@ -53,7 +53,7 @@ def generator_loss(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Relativistic average loss of the critic from its logits (b, 1); ESRGAN, equation 1, as a mean."""
+    """Relativistic average loss of the discriminator from its logits (b, 1); ESRGAN, equation 1, as a mean."""
     return (_against(real - fake.mean(), 1.0) + _against(fake - real.mean(), 0.0)) / 2
 
 

@@ -35,7 +35,7 @@ class RRDBConfig:
     """Size of an RRDBNet."""
 
     scale: Literal[2, 4, 8]
-    """Enlargement."""
+    """Upscalement."""
     features: int
     """Channels of the trunk (64 in the papers)."""
     growth: int
@@ -44,7 +44,7 @@ class RRDBConfig:
     """Number of residual-in-residual dense blocks (23 in ESRGAN)."""
     long_skip: Literal["first", "trunk"] = "first"
     """What is added to the trunk convolution's output: the first convolution's output (ESRGAN) or its own input, the
-    trunk's output (as the released SRFlow networks do). The same weights give different pictures."""
+    trunk's output (as the released SRFlow networks do). The same weights give different images."""
 
     def __post_init__(self) -> None:
         for name in ("features", "growth", "blocks"):
@@ -102,7 +102,7 @@ def _rooms(x: Tensor, growth: int) -> Rooms:
 
     None on a GPU, and where gradients are wanted, for which the joined maps are kept. The C library gives memory of
     this size back to the system when it is free, and new memory costs a page fault every 4 kB: 3 to 8 % of the time for
-    an LR picture of 128x128. What is written again and again also stays in the processor's caches.
+    an LR image of 128x128. What is written again and again also stays in the processor's caches.
     """
     if x.device.type != "cpu" or torch.is_grad_enabled():
         return NO_ROOMS

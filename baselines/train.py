@@ -47,7 +47,7 @@ def train_rrdb(request: TrainingRequest) -> Path:
 
 
 def _warm_start(network: RRDBNet, known: dict[str, Tensor], path: Path) -> None:
-    """Fill a network with the weights of one of another scale, which has more or fewer convolutions that enlarge."""
+    """Fill a network with the weights of one of another scale, which has more or fewer convolutions that upscale."""
     own = network.state_dict()
     shared = {
         name: known.get(name, value) if name.startswith("conv_up.") else known.get(name) for name, value in own.items()
@@ -94,12 +94,12 @@ def _generator(config: RRDBConfig, start: Path | None) -> RRDBNet:
 
 
 class Adversaries:
-    """Generator and critic of ESRGAN, and the losses by which they take turns."""
+    """Generator and discriminator of ESRGAN, and the losses by which they take turns."""
 
     def __init__(self, generator: RRDBNet, settings: ESRGANPreset, device: torch.device) -> None:
         self.generator, self.settings, losses = generator, settings, settings.losses
         try:
-            critic = Discriminator(settings.training.patch, losses.discriminator_width)
+            discriminator = Discriminator(settings.training.patch, losses.discriminator_width)
         except ValueError as error:
             raise TrainingError(f"training.{error}; choose another with --set training.patch=...") from None
         tensors = load_vgg(losses.perceptual_network)
@@ -107,37 +107,43 @@ class Adversaries:
             perceptual = PerceptualLoss(tensors, losses.perceptual_network, losses.perceptual_layer)
         except ValueError as error:
             raise TrainingError(f"losses.{error}; correct the preset") from None
-        self.critic = channels_last(critic).to(device)
+        self.discriminator = channels_last(discriminator).to(device)
         self.perceptual = channels_last(perceptual).to(device)
         self._fakes: dict[int, Tensor] = {}
-        """What the generator made of the step's patches, by the number of the first: the critic sees the same."""
+        """The generator's outputs for the patches of a step, by number of the first; the discriminator sees them."""
 
     def learners(self) -> list[Learner]:
         """The generator learns first in every step."""
         config, rate = self.settings.training, self.settings.losses.discriminator_rate
         return [
             Learner("generator", self.generator, adam([self.generator.parameters()], config), self.generator_loss),
-            Learner("critic", self.critic, adam([self.critic.parameters()], config), self.critic_loss, rate),
+            Learner(
+                "discriminator",
+                self.discriminator,
+                adam([self.discriminator.parameters()], config),
+                self.discriminator_loss,
+                rate,
+            ),
         ]
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Equation 3 of the ESRGAN paper."""
-        self.critic.requires_grad_(False)
+        self.discriminator.requires_grad_(False)
         fake, weights = self.generator(batch.lr), self.settings.losses
         self._fakes[batch.first] = fake.detach()
         pixel = F.l1_loss(fake, batch.hr)
         real, fake = (batch.rolled(images, weights.shift) for images in (batch.hr, fake))
         seen = self.perceptual(fake, real)
-        adversarial = generator_loss(self.critic(real), self.critic(fake))
+        adversarial = generator_loss(self.discriminator(real), self.discriminator(fake))
         total = (
             weights.pixel_weight * pixel + weights.perceptual_weight * seen + weights.adversarial_weight * adversarial
         )
         return total, {"l1": pixel, "perceptual": seen, "adversarial": adversarial}
 
-    def critic_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Equation 1 of the ESRGAN paper, of the pictures that the generator made before it stepped."""
-        self.critic.requires_grad_(True)
+    def discriminator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Equation 1 of the ESRGAN paper, of the images that the generator made before it stepped."""
+        self.discriminator.requires_grad_(True)
         shift = self.settings.losses.shift
         real, fake = (batch.rolled(images, shift) for images in (batch.hr, self._fakes[batch.first]))
-        loss = discriminator_loss(self.critic(real), self.critic(fake))
-        return loss, {"critic": loss}
+        loss = discriminator_loss(self.discriminator(real), self.discriminator(fake))
+        return loss, {"discriminator": loss}

@@ -39,11 +39,11 @@ class PerceptualLoss(nn.Module):
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), persistent=False)
 
-    def forward(self, pictures: Tensor, target: Tensor) -> Tensor:
+    def forward(self, images: Tensor, target: Tensor) -> Tensor:
         """(b, 3, h, w) in [0, 1], twice -> a scalar. No gradient reaches the target."""
         with torch.no_grad():
             wanted = self.features((target - self.mean) / self.deviation)
-        return nn.functional.l1_loss(self.features((pictures - self.mean) / self.deviation), wanted)
+        return nn.functional.l1_loss(self.features((images - self.mean) / self.deviation), wanted)
 
 
 def convert_vgg19(tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:

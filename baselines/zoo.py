@@ -30,14 +30,14 @@ def load_esrgan(scale: int, weights: Path | None = None, strength: float = 1.0) 
     """ESRGAN (an RRDB generator): packaged weights, or a weights file.
 
     With a strength below 1, its weights times that plus those of the RRDB network that it was trained from times the
-    rest: between the sharp and the faithful picture (ESRGAN, section 3.4, equation 4).
+    rest: between the sharp and the faithful image (ESRGAN, section 3.4, equation 4).
     Raises WeightsError where the file is damaged or of another scale, where none is packaged for the scale, or where
     the RRDB network is not to be found.
     """
     network = load_pretrained(_ESRGAN, scale, weights)
     if strength == 1:
         return network
-    start = _before_the_critic(network, scale, weights)
+    start = _before_the_discriminator(network, scale, weights)
     merged = start.state_dict()
     network.load_state_dict({name: merged[name].lerp(value, strength) for name, value in network.state_dict().items()})
     known = network.weights
@@ -50,7 +50,7 @@ def load_esrgan(scale: int, weights: Path | None = None, strength: float = 1.0) 
     return network
 
 
-def _before_the_critic(network: RRDBNet, scale: int, weights: Path | None) -> RRDBNet:
+def _before_the_discriminator(network: RRDBNet, scale: int, weights: Path | None) -> RRDBNet:
     """The RRDB network whose weights an ESRGAN generator began with.
 
     A weights file says which by its hash, and the folder of a training where; released ones began with the released.

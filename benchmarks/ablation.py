@@ -2,9 +2,9 @@
 
     python benchmarks/ablation.py photographs/val runs/residual runs/plain
 
-On the central 256x256 of every picture of the folder: bits per dimension of the noisy picture, as in training, and of
-SAMPLES samples at TEMPERATURE the PSNR, LPIPS and LR-PSNR, the share of pictures with a sample that ran away, and the
-greatest value. A picture has run away where a number is not finite or beyond RUNAWAY; it is left out of the means.
+On the central 256x256 of every image of the folder: bits per dimension of the noisy image, as in training, and of
+SAMPLES samples at TEMPERATURE the PSNR, LPIPS and LR-PSNR, the share of images with a sample that ran away, and the
+greatest value. An image has run away where a number is not finite or beyond RUNAWAY; it is left out of the means.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def row(run: Path, photographs: Path) -> list[str]:
     """The cells of one training."""
     scale = int(json.loads((run / "training.json").read_text())["facts"]["scale"])
     model = load_srflow(scale, weights_in(run))
-    pictures: Dataset = cropped(Folder(photographs, scale), scale, SIDE)
-    pairs = [pictures.read(name) for name in pictures]
+    images: Dataset = cropped(Folder(photographs, scale), scale, SIDE)
+    pairs = [images.read(name) for name in images]
     bits = fmean(model.nll(_noisy(pair)[None], pair.lr[None]).item() for pair in pairs) + math.log2(LEVELS)
     answers = [(_samples(model, pair), pair) for pair in pairs]
     greatest = max(samples.nan_to_num(math.inf, math.inf, -math.inf).abs().max().item() for samples, _ in answers)

@@ -6,8 +6,8 @@ how far the texture of the target box is from that of the source box before, aft
 content: a box of one photograph pasted into another. LR-PSNR and energy across the border of the naive paste and of
 the harmonised one, and the detail that is kept; beside it what comes out where the paste is encoded given the LR that
 is kept, as the paper does, and not its own.
-restore: noise of 20 grey levels, and JPEG at quality 20. PSNR and LPIPS of the damaged picture, of a sample of its LR,
-and of the restored picture.
+restore: noise of 20 grey levels, and JPEG at quality 20. PSNR and LPIPS of the damaged image, of a sample of its LR,
+and of the restored image.
 spread: the deviation of five samples in the flattest and the steepest quarter of every photograph's LR pixels.
 """
 
@@ -39,10 +39,10 @@ from srflow import SRFlow
 from srflow.editing import transfer_content
 
 SIDE = 64
-"""Of a box, in HR pixels: LPIPS takes no smaller picture."""
+"""Of a box, in HR pixels: LPIPS takes no smaller image."""
 CROP = 320
 AROUND = 160
-"""Side of the part of a picture that a figure shows."""
+"""Side of the part of an image that a figure shows."""
 EDIT_TEMPERATURE, SAMPLE_TEMPERATURE = 0.9, 0.8
 SAMPLES = 5
 NOISE, JPEG_QUALITY = 20, 20
@@ -86,11 +86,11 @@ def style(trial: Trial) -> None:
             target = trial.box(pair, trial.model.edit_grid)
         moved = trial.editor.move_style(pair, source, target, EDIT_TEMPERATURE)
         sample = trial.editor.sample(pair, SAMPLE_TEMPERATURE, 1, 0)[0]
-        wanted, *found = (cut(pair.hr, source), *(cut(picture, target) for picture in (pair.hr, moved, sample)))
+        wanted, *found = (cut(pair.hr, source), *(cut(image, target) for image in (pair.hr, moved, sample)))
         spectra = [float(texture_distance(region, wanted, trial.editor.scale)) for region in found]
         features = [lpips(region, wanted) for region in found]
-        fits = [lr_psnr_in(target, picture, pair) for picture in (moved, sample)]
-        fits += [lr_psnr(picture, pair) for picture in (moved, sample)]
+        fits = [lr_psnr_in(target, image, pair) for image in (moved, sample)]
+        fits += [lr_psnr(image, pair) for image in (moved, sample)]
         rows.append((pair.name, source, target, *fits, *spectra, *features))
     print_table(
         "photograph | from | to | LR-PSNR in the box | of a sample | LR-PSNR | of a sample"
@@ -119,19 +119,19 @@ def content(trial: Trial) -> None:
         mask, pasted = box_mask(place, pair), pair.hr.clone()
         pasted[:, mask.bool()] = cut(other.hr, taken).flatten(1)
         after = trial.editor.harmonise(pasted, pair, mask, EDIT_TEMPERATURE, case)
-        fits = [lr_psnr(picture, pair) for picture in (pasted, after)]
-        seams = [seam_energy(picture, mask) for picture in (pair.hr, pasted, after)]
+        fits = [lr_psnr(image, pair) for image in (pasted, after)]
+        seams = [seam_energy(image, mask) for image in (pair.hr, pasted, after)]
         paper = given_kept_lr(trial.model, pasted, pair, mask, case)
-        kept, paper_kept = (kept_detail(picture, pasted, mask, trial.editor.scale) for picture in (after, paper))
+        kept, paper_kept = (kept_detail(image, pasted, mask, trial.editor.scale) for image in (after, paper))
         theirs = lr_psnr(paper, pair), seam_energy(paper, mask), paper_kept
         rows.append((other.name, pair.name, place, *fits, *seams, kept, *theirs))
         if case < 4:
             titles = pair.name, f"from {other.name}", "pasted", "harmonised"
             notes = "", "", f"LR-PSNR {fits[0]:.1f} dB", f"LR-PSNR {fits[1]:.1f} dB"
-            shown = [around(place, pair, picture) for picture in (pair.hr, pasted, after)]
+            shown = [around(place, pair, image) for image in (pair.hr, pasted, after)]
             shown.insert(1, around(taken, other, other.hr))
-            panels += [FigurePanel(title, note, picture, {TARGET: box})
-                       for title, note, (picture, box) in zip(titles, notes, shown, strict=True)]  # fmt: skip
+            panels += [FigurePanel(title, note, image, {TARGET: box})
+                       for title, note, (image, box) in zip(titles, notes, shown, strict=True)]  # fmt: skip
     heads = "from | into | box | LR-PSNR pasted | harmonised | seam before | pasted | harmonised | kept detail"
     print_table(f"{heads} | given the kept LR: LR-PSNR | seam | kept detail", rows)
     naive, fit, _, pasted_seam, seam, details, _, other_seam, other_details = list(zip(*rows, strict=True))[3:]
@@ -153,7 +153,7 @@ def given_kept_lr(model: SRFlow, pasted: Tensor, pair: ImagePair, mask: Tensor, 
 
 
 def restore(trial: Trial) -> None:
-    """Take noise, and the traces of JPEG, out of a picture."""
+    """Take noise, and the traces of JPEG, out of an image."""
     for title, damage in (("noise", noisy), ("JPEG", compressed)):
         rows = []
         for name in trial.photographs:
@@ -161,10 +161,10 @@ def restore(trial: Trial) -> None:
             given = damage(hr, trial.generator)
             pair = ImagePair(name, lr_of(given, trial.editor.scale), given)
             sample = trial.editor.sample(pair, SAMPLE_TEMPERATURE, 1, 0)[0]
-            pictures = given, sample, trial.editor.restore(pair, SAMPLE_TEMPERATURE, 0)
+            images = given, sample, trial.editor.restore(pair, SAMPLE_TEMPERATURE, 0)
             truth = ImagePair(name, pair.lr, hr)
-            ratios = [float(PSNR()(picture[None], truth)) for picture in pictures]
-            rows.append((name, *ratios, *(lpips(picture, hr) for picture in pictures)))
+            ratios = [float(PSNR()(image[None], truth)) for image in images]
+            rows.append((name, *ratios, *(lpips(image, hr) for image in images)))
         print_table(f"{title} | PSNR given | of a sample | restored | LPIPS given | of a sample | restored", rows)
         psnr_given, psnr_sample, psnr, lpips_given, lpips_sample, distance = list(zip(*rows, strict=True))[1:]
         print(rises(f"{title}: PSNR, given to restored,", psnr_given, psnr))
@@ -211,10 +211,10 @@ def steepness(lr: Tensor) -> Tensor:
     return (F.max_pool2d(grey, 3, 1, 1) + F.max_pool2d(-grey, 3, 1, 1))[0]
 
 
-def lr_psnr_in(box: Box, picture: Tensor, pair: ImagePair) -> float:
-    """``lr_psnr`` of the LR pixels in a box of HR alone: beside the box an edited picture is the photograph."""
+def lr_psnr_in(box: Box, image: Tensor, pair: ImagePair) -> float:
+    """``lr_psnr`` of the LR pixels in a box of HR alone: beside the box an edited image is the photograph."""
     scale = pair.hr.shape[-1] // pair.lr.shape[-1]
-    found, wanted = downscale_uint8(quantize_floor(picture)[None], scale), quantize_floor(pair.lr)
+    found, wanted = downscale_uint8(quantize_floor(image)[None], scale), quantize_floor(pair.lr)
     small = Box(box.x // scale, box.y // scale, box.width // scale, box.height // scale)
     return float(decibels(cut(found, small), cut(wanted, small)))
 
@@ -224,11 +224,11 @@ def lpips(region: Tensor, wanted: Tensor) -> float:
     return float(LPIPS()(region[None], ImagePair("region", wanted, wanted)))
 
 
-def around(box: Box, pair: ImagePair, picture: Tensor) -> tuple[Tensor, Box]:
-    """The part of a picture with a box in its middle, and the box there."""
+def around(box: Box, pair: ImagePair, image: Tensor) -> tuple[Tensor, Box]:
+    """The part of an image with a box in its middle, and the box there."""
     x, y = (min(max(start - (AROUND - SIDE) // 2, 0), side - AROUND)
             for start, side in zip((box.x, box.y), pair.hr.shape[:0:-1], strict=True))  # fmt: skip
-    return cut(picture, Box(x, y, AROUND, AROUND)), Box(box.x - x, box.y - y, SIDE, SIDE)
+    return cut(image, Box(x, y, AROUND, AROUND)), Box(box.x - x, box.y - y, SIDE, SIDE)
 
 
 def gaps(these: Iterable[float], those: Iterable[float]) -> list[float]:

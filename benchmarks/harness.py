@@ -60,12 +60,12 @@ def plain(hr_folder: Path, lr_folder: Path, sr_folder: Path) -> dict[str, dict[s
             (height, _), (lr_height, lr_width) = hr.shape[:2], lr.shape[:2]
             assert height == SCALE * lr_height
             rows = imresize(x.double(), sizes=(lr_height, hr.shape[1])).round().clamp(0, 255)
-            shrunk = imresize(rows, sizes=(lr_height, lr_width)).round().clamp(0, 255)
+            downscaled = imresize(rows, sizes=(lr_height, lr_width)).round().clamp(0, 255)
             found[path.stem] = {
                 "psnr": float(peak_signal_noise_ratio(hr, sr)),
                 "ssim": float(structural_similarity(hr, sr, channel_axis=2)),
                 "lpips": network(x / 127.5 - 1, y / 127.5 - 1).item(),
-                "lr_psnr": float(peak_signal_noise_ratio(lr, shrunk[0].permute(1, 2, 0).byte().numpy())),
+                "lr_psnr": float(peak_signal_noise_ratio(lr, downscaled[0].permute(1, 2, 0).byte().numpy())),
                 **{name: metric(x / 255).item() for name, metric in blind.items()},
                 "sigma": float(np.std(sr[None].astype(np.float64), axis=0).mean()),
             }

@@ -1,9 +1,9 @@
 """What it costs to have patches, beside a training step: python benchmarks/loading.py FOLDER [--threads N] [--step N].
 
-FOLDER holds pictures of at least 160x160. Printed for the preset celeba-x8 (16 patches of 160 pixels): seconds to
-decode the folder and shrink it, in a cache of its own that is deleted; milliseconds to draw a batch, with the cache in
-memory and with none of it there; milliseconds to shrink the patches of a step instead of keeping LR; and, with --step,
-how long SRFlow's step with N patches takes and waits for them. Measure on a quiet machine.
+FOLDER holds images of at least 160x160. Printed for the preset celeba-x8 (16 patches of 160 pixels): seconds to
+decode the folder and downscale it, in a cache of its own that is deleted; milliseconds to draw a batch, with the cache
+in memory and with none of it there; milliseconds to downscale the patches of a step instead of keeping LR; and, with
+--step, how long SRFlow's step with N patches takes and waits for them. Measure on a quiet machine.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def main() -> None:
 
         start = time.perf_counter()
         patches = opened(16)
-        print(f"decoding and shrinking {len(patches.files)} pictures: {time.perf_counter() - start:.1f} s")
+        print(f"decoding and downscaling {len(patches.files)} images: {time.perf_counter() - start:.1f} s")
         steps = iter(range(10**6))
         print(f"a batch, in memory: {1000 * seconds(lambda: patches.batch(next(steps))):.1f} ms")
 
@@ -76,7 +76,7 @@ def main() -> None:
         print(f"a batch, from the disk: {1000 * seconds(lambda: patches.batch(next(steps)), reopen):.1f} ms")
         margin = preset.training.patch + 4 * SCALE
         larger = torch.randint(0, 256, (16, 3, margin, margin), dtype=torch.uint8)
-        print(f"shrinking the patches instead: {1000 * seconds(lambda: downscale_uint8(larger, SCALE)):.1f} ms")
+        print(f"downscaling the patches instead: {1000 * seconds(lambda: downscale_uint8(larger, SCALE)):.1f} ms")
         if arguments.step:
             measure_step(preset, opened(arguments.step))
 

@@ -1,9 +1,9 @@
-"""What a report costs to make and to open: python benchmarks/report.py [--pictures N] [--models N] [--samples N].
+"""What a report costs to make and to open: python benchmarks/report.py [--images N] [--models N] [--samples N].
 
 A run is written into a folder that is deleted afterwards: the packaged photographs at 8x, linked under other names
 where more are asked for, and models that all draw samples, which are the upscaled LR image with noise; their values
 are random numbers. Printed are the time that ``srbench report`` takes for it, the size of the page, and what a headless
-Chromium needs to open it and to scroll its list of pictures. Measure on a quiet machine.
+Chromium needs to open it and to scroll its list of images. Measure on a quiet machine.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def measure_report(folder: Path) -> None:
 
 
 def measure_page(folder: Path) -> None:
-    """Time until the page shows its first two pictures, files it asked for, and how evenly its list scrolls."""
+    """Time until the page shows its first two images, files it asked for, and how evenly its list scrolls."""
     from playwright.sync_api import sync_playwright
 
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
@@ -149,12 +149,12 @@ SCROLL = """async (frames) => {
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("pictures", 22), ("models", 6), ("samples", 5)):
+    for name, default in (("images", 22), ("models", 6), ("samples", 5)):
         parser.add_argument(f"--{name}", type=int, default=default)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_run(folder, arguments.pictures, arguments.models, arguments.samples)
+        write_run(folder, arguments.images, arguments.models, arguments.samples)
         measure_report(folder)
         measure_page(folder)
 

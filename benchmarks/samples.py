@@ -45,8 +45,8 @@ def grid(model: str, scale: int, name: str, box: Box, temperature: float, out: P
     x, y, width, height = box
     with torch.no_grad():
         repeated = pair.lr.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
-        pictures = [repeated, rrdb(pair.lr[None])[0], esrgan(pair.lr[None])[0], pair.hr, *drawn]
-    tiles = [_tile(picture[:, y : y + height, x : x + width]) for picture in pictures]
+        images = [repeated, rrdb(pair.lr[None])[0], esrgan(pair.lr[None])[0], pair.hr, *drawn]
+    tiles = [_tile(image[:, y : y + height, x : x + width]) for image in images]
     right, down = tiles[0].width + GAP, tiles[0].height + GAP
     rows = len(tiles) // COLUMNS
     sheet = Image.new("RGB", (COLUMNS * right - GAP, rows * down + GAP), "white")
@@ -113,8 +113,8 @@ def losses(out: Path) -> None:
         write_whole(out, svg(figure))
 
 
-def _tile(picture: Tensor) -> Image.Image:
-    levels = (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+def _tile(image: Tensor) -> Image.Image:
+    levels = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
     tile = Image.fromarray(levels)
     return tile.resize((LARGER * tile.width, LARGER * tile.height), Image.Resampling.NEAREST)
 

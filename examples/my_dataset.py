@@ -1,4 +1,4 @@
-"""Your own data set in srbench: srbench run --models bicubic --scale 4 --data examples/my_dataset.py:MyDataset."""
+"""Your own dataset in srbench: srbench run --models bicubic --scale 4 --data examples/my_dataset.py:MyDataset."""
 
 from collections.abc import Iterator
 

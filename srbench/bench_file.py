@@ -24,9 +24,9 @@ TEMPLATE = """\
 models = ["bicubic", "rrdb", "esrgan", "srflow"]
 scale = 8                      # may be left out where a weights file says it; [4, 8] measures both
 
-# A data set (srbench list datasets) or a folder of HR images, of which LR is made by MATLAB-exact bicubic; or give
+# A dataset (srbench list datasets) or a folder of HR images, of which LR is made by MATLAB-exact bicubic; or give
 # both as folders: hr = "DIR", lr = "DIR" instead of data.
-data = "photos"                # ["photos", "DIR"]: several data sets, one table
+data = "photos"                # ["photos", "DIR"]: several datasets, one table
 # limit = 10                   # only the first images
 # crop = 256                   # only the central crop, in HR pixels
 # degrade = "blur-noise-jpeg"  # make LR otherwise (srbench list degradations), or by a TOML file

@@ -31,7 +31,7 @@ SMALL = 256
 """The longest LR side that a CPU resizes by matrix products: measured cheaper than torch's resizing up to about it."""
 
 
-def enlarge_consistently(lr: Tensor, scale: int) -> Tensor:
+def upscale_consistently(lr: Tensor, scale: int) -> Tensor:
     """D+ lr: (..., h, w) -> (..., scale*h, scale*w), which downscales to ``lr``; linear in it, not clamped."""
     exact = lr.to(torch.promote_types(lr.dtype, torch.float32))
     return _upscale(_filter(exact, scale), scale).to(lr.dtype)
@@ -43,7 +43,7 @@ def make_consistent(hr: Tensor, lr: Tensor, scale: int) -> Tensor:
     One LR image serves any number of HR images. Raises ResizeError where ``scale`` does not divide the sides of HR.
     """
     exact = hr.to(torch.promote_types(hr.dtype, torch.float32))
-    return (exact + enlarge_consistently(lr - _downscale(exact, scale), scale)).to(hr.dtype)
+    return (exact + upscale_consistently(lr - _downscale(exact, scale), scale)).to(hr.dtype)
 
 
 class Consistent:
@@ -58,7 +58,7 @@ class Consistent:
 
 
 class ConsistentSamples:
-    """A model that draws, whose samples are made consistent."""
+    """A model that samples; its samples are made consistent."""
 
     def __init__(self, model: StochasticSRModel) -> None:
         self.scale, self._model = model.scale, model

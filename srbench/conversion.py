@@ -34,7 +34,7 @@ def convert(checkpoint: Path, preset: str, out: Path, model: str | None = None, 
         )
     if len(fitting) > 1:
         raise WeightsError(
-            f"{checkpoint}: could be of {' or '.join(fitting)}, which make different pictures of the same numbers; "
+            f"{checkpoint}: could be of {' or '.join(fitting)}, which make different images of the same numbers; "
             f"say which with --as {' or --as '.join(fitting)}"
         )
     [(found, (weights, text))] = fitting.items()

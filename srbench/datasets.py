@@ -1,4 +1,4 @@
-"""Sets of benchmark pictures: the packaged photographs, a folder of HR pictures, an HR and an LR folder."""
+"""Sets of benchmark images: the packaged photographs, a folder of HR images, an HR and an LR folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from srbench.facts import MATLAB_BICUBIC
-from srbench.folders import pictures_in
+from srbench.folders import images_in
 from srbench.images import crop_centre, crop_to_multiple, read_uint8
 from srbench.layouts import Layout, find_layout
 from srbench.resize import downscale_uint8
@@ -18,15 +18,15 @@ from srbench.types import Dataset, ImagePair, SRBenchError
 
 
 class DatasetError(SRBenchError):
-    """Pictures that make no benchmark pair."""
+    """Images that make no benchmark pair."""
 
 
 class Folder:
-    """HR pictures, cropped to a multiple of the scale; LR is what MATLAB's ``imresize`` makes of them.
+    """HR images, cropped to a multiple of the scale; LR is what MATLAB's ``imresize`` makes of them.
 
     With ``crop``, the central crop x crop of HR is taken first (rounded down to a multiple of the scale).
-    ``files`` are the pictures by name; by default all of the folder.
-    Raises FolderError for a folder without pictures, DatasetError for a crop below the scale.
+    ``files`` are the images by name; by default all of the folder.
+    Raises FolderError for a folder without images, DatasetError for a crop below the scale.
     """
 
     def __init__(
@@ -36,11 +36,11 @@ class Folder:
         self.name = name or folder.resolve().name
         self.lr_origin = MATLAB_BICUBIC
         self.folder, self.scale, self.crop = folder, scale, crop
-        self.files = pictures_in(folder) if files is None else dict(files)
+        self.files = images_in(folder) if files is None else dict(files)
         _check_crop(crop, scale)
 
     def __len__(self) -> int:
-        """How many pictures."""
+        """How many images."""
         return len(self.files)
 
     def __iter__(self) -> Iterator[str]:
@@ -48,7 +48,7 @@ class Folder:
         return iter(self.files)
 
     def read(self, name: str) -> ImagePair:
-        """Raises ImageError for a damaged file, DatasetError for a picture smaller than the scale."""
+        """Raises ImageError for a damaged file, DatasetError for an image smaller than the scale."""
         return replace(pair_of_hr(self.files[name], self.scale, self.crop), name=name)
 
     def digest(self, name: str) -> str:
@@ -57,9 +57,9 @@ class Folder:
 
 
 class PairedFolders:
-    """HR and LR pictures, paired by name.
+    """HR and LR images, paired by name.
 
-    Raises FolderError for a folder without pictures, DatasetError that names every picture without a partner.
+    Raises FolderError for a folder without images, DatasetError that names every image without a partner.
     """
 
     trimmed = False
@@ -69,7 +69,7 @@ class PairedFolders:
         self.name = hr.resolve().name
         self.lr_origin = "a folder of its own, paired by name"
         self.scale = scale
-        self.hr, self.lr = pictures_in(hr), pictures_in(lr)
+        self.hr, self.lr = images_in(hr), images_in(lr)
         _check_pairs(hr, self.hr, lr, self.lr)
 
     def __len__(self) -> int:
@@ -100,7 +100,7 @@ class PairedFolders:
 class LaidOut(PairedFolders):
     """HR and LR of a folder as another toolkit lays it out, paired by name; HR is cropped as that toolkit crops it.
 
-    Raises DatasetError that names every picture without a partner.
+    Raises DatasetError that names every image without a partner.
     """
 
     trimmed = True
@@ -114,7 +114,7 @@ class LaidOut(PairedFolders):
 
 
 def open_folder(folder: Path, scale: int, *, own_lr: bool = True, name: str | None = None) -> Dataset:
-    """The pictures in a folder, or in what another toolkit has laid out there.
+    """The images in a folder, or in what another toolkit has laid out there.
 
     LR is made of HR where the folder has none, or ``own_lr`` does not want it. ``name`` is that of a plain folder where
     its own does not do. Raises FolderError, DatasetError.
@@ -128,7 +128,7 @@ def open_folder(folder: Path, scale: int, *, own_lr: bool = True, name: str | No
 
 
 class Cropped:
-    """The centre of every pair of a data set: HR crop x crop, LR the same part of the picture."""
+    """The centre of every pair of a dataset: HR crop x crop, LR the same part of the image."""
 
     def __init__(self, whole: Dataset, scale: int, crop: int) -> None:
         _check_crop(crop, scale)
@@ -136,7 +136,7 @@ class Cropped:
         self.lr_origin = lr_origin(whole)
 
     def __len__(self) -> int:
-        """How many pictures."""
+        """How many images."""
         return len(self.whole)
 
     def __iter__(self) -> Iterator[str]:
@@ -144,7 +144,7 @@ class Cropped:
         return iter(self.whole)
 
     def read(self, name: str) -> ImagePair:
-        """Raises what the whole data set raises."""
+        """Raises what the whole dataset raises."""
         pair, side = self.whole.read(name), self.crop // self.scale
         height, width = pair.lr.shape[-2:]
         # Cut in LR pixels: then HR and LR show the same part, whatever the parity of the sizes.
@@ -158,14 +158,14 @@ class Cropped:
 
 
 def pair_of_hr(path: Path, scale: int, crop: int | None = None) -> ImagePair:
-    """An HR picture, cropped to a multiple of the scale, and the LR picture that MATLAB's ``imresize`` makes of it.
+    """An HR image, cropped to a multiple of the scale, and the LR image that MATLAB's ``imresize`` makes of it.
 
-    Raises ImageError for a damaged file, DatasetError for a picture smaller than the scale.
+    Raises ImageError for a damaged file, DatasetError for an image smaller than the scale.
     """
     image = read_uint8(path, crop)
     hr = crop_to_multiple(image, scale)
     if hr.numel() == 0:
-        raise DatasetError(f"{path}: {_size(image)} is smaller than the scale {scale}; use a larger picture")
+        raise DatasetError(f"{path}: {_size(image)} is smaller than the scale {scale}; use a larger image")
     return ImagePair(path.stem, _unit(downscale_uint8(hr, scale)), _unit(hr))
 
 
@@ -175,12 +175,12 @@ def packaged_photos(scale: int) -> Folder:
 
 
 def lr_origin(dataset: Dataset) -> str:
-    """Where the LR images of a data set come from, in words; it says so itself in ``lr_origin``."""
-    return str(getattr(dataset, "lr_origin", "as the data set gives it"))
+    """Where the LR images of a dataset come from, in words; it says so itself in ``lr_origin``."""
+    return str(getattr(dataset, "lr_origin", "as the dataset gives it"))
 
 
 def cropped(dataset: Dataset, scale: int, crop: int) -> Dataset:
-    """The centre of every picture. Where LR is made from HR, it is made from the cropped HR.
+    """The centre of every image. Where LR is made from HR, it is made from the cropped HR.
 
     Raises DatasetError for a crop below the scale.
     """
@@ -190,7 +190,7 @@ def cropped(dataset: Dataset, scale: int, crop: int) -> Dataset:
 
 
 def _check_pairs(hr: Path, hr_files: Mapping[str, Path], lr: Path, lr_files: Mapping[str, Path]) -> None:
-    """Raise DatasetError that names every picture without a partner."""
+    """Raise DatasetError that names every image without a partner."""
     faults = [
         f"{folder} lacks {', '.join(missing)}"
         for folder, missing in (
@@ -200,7 +200,7 @@ def _check_pairs(hr: Path, hr_files: Mapping[str, Path], lr: Path, lr_files: Map
         if missing
     ]
     if faults:
-        raise DatasetError(f"HR and LR are paired by name, but {'; '.join(faults)}; add or remove pictures")
+        raise DatasetError(f"HR and LR are paired by name, but {'; '.join(faults)}; add or remove images")
 
 
 def _check_crop(crop: int | None, scale: int) -> None:
@@ -218,9 +218,9 @@ def _digest(paths: list[Path], made: str) -> str:
     return digest.hexdigest()
 
 
-def _unit(picture: Tensor) -> Tensor:
-    return picture.float() / 255
+def _unit(image: Tensor) -> Tensor:
+    return image.float() / 255
 
 
-def _size(picture: Tensor) -> str:
-    return f"{picture.shape[-2]}x{picture.shape[-1]}"
+def _size(image: Tensor) -> str:
+    return f"{image.shape[-2]}x{image.shape[-1]}"

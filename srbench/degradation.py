@@ -103,7 +103,7 @@ def read_degradation(text: str) -> Degradation:
 
 
 class Degraded:
-    """A data set whose HR stays and whose LR is made by a degradation."""
+    """A dataset whose HR stays and whose LR is made by a degradation."""
 
     def __init__(self, whole: Dataset, scale: int, degradation: Degradation) -> None:
         self.name, self.whole, self.scale, self.degradation = whole.name, whole, scale, degradation
@@ -118,7 +118,7 @@ class Degraded:
         return iter(self.whole)
 
     def read(self, name: str) -> ImagePair:
-        """Raises what the whole data set raises, and StepError."""
+        """Raises what the whole dataset raises, and StepError."""
         hr = self.whole.read(name).hr
         return ImagePair(name, self.degradation(quantize_round(hr), self.scale).float() / 255, hr)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from srbench.folders import FolderError, pictures_in
+from srbench.folders import FolderError, images_in
 from srbench.manifest import hardware, software
 from srbench.models import SCALES, ready_models
 from srbench.registry import load_dataset, load_metric, load_trainer, registered
@@ -21,7 +21,7 @@ PHOTOS_SHA256 = "45fc0726757cf76771a3c97df9edcce2734fa510b9ce345f89a49aa7c526305
 def findings() -> list[tuple[bool, str, str]]:
     """Everything that is looked at: is it all right, what is it, what was found.
 
-    Models are made at every scale at which they need no file, metrics measure a picture: that finds missing
+    Models are made at every scale at which they need no file, metrics measure an image: that finds missing
     parameters too.
     """
     facts = [*software().items(), *((name, str(found)) for name, found in hardware("cpu").items() if name != "device")]
@@ -41,9 +41,9 @@ def findings() -> list[tuple[bool, str, str]]:
 
 
 def photos_sha256(folder: Path) -> str:
-    """sha256 of the names and bytes of the pictures in a folder. Raises FolderError where there are none."""
+    """sha256 of the names and bytes of the images in a folder. Raises FolderError where there are none."""
     digest = hashlib.sha256()
-    for name, path in pictures_in(folder).items():
+    for name, path in images_in(folder).items():
         digest.update(name.encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -81,7 +81,7 @@ def _metric(name: str) -> str:
 
 
 def _dataset(name: str) -> str:
-    return f"{len(load_dataset(name, SCALES[0]))} pictures"
+    return f"{len(load_dataset(name, SCALES[0]))} images"
 
 
 def _trainer(name: str) -> str:

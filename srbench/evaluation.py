@@ -159,16 +159,16 @@ def evaluate(
     device: str = "auto",
     out: str | Path | None = None, progress: Progress = silent, workers: int = 1,
 ) -> Results:  # fmt: skip
-    """Measure models on a data set: what ``srbench run`` does, without printing anything.
+    """Measure models on a dataset: what ``srbench run`` does, without printing anything.
 
     ``models`` is a list of names as on the command line and of objects of your own, or a dictionary that gives them
     labels. An object is any callable or ``nn.Module`` that maps (n, 3, h, w) in [0, 1] to (n, 3, s*h, s*w), or one
-    with ``sample`` that draws (``srbench.types``). ``data`` is the name of a data set, a folder of HR images, or an
+    with ``sample`` that draws (``srbench.types``). ``data`` is the name of a dataset, a folder of HR images, or an
     object (``srbench.types.Dataset``); ``suite`` is the name of a protocol, or a TOML file; ``metrics`` are names.
     ``samples`` are those of the suite, else 5. ``limit`` takes the first images only, ``crop`` their centres (in HR
     pixels), ``degrade`` names how LR is made from HR, ``tile`` upscales in tiles of this side (in LR pixels).
     ``workers`` processes of one thread each share the work (of more threads the last bit of an output may be another):
-    models and data sets of your own have to be importable by them then, and a script calls this under
+    models and datasets of your own have to be importable by them then, and a script calls this under
     ``if __name__ == "__main__"``.
     Without ``out`` the run folder is temporary and goes with the results; with it, a folder that is there is resumed.
     Images or values that fail are named in ``results.failures``; raises SRBenchError where nothing can be measured.

@@ -32,14 +32,14 @@ class Protocol:
     suite: str
     """Name and version: ``srflow@1``."""
     dataset: str
-    """Name of the data set."""
+    """Name of the dataset."""
     lr: str
     """Where its LR images come from, in words."""
     scale: int
     crop: int | None
     """Side of the central crop of HR in pixels; None: whole images."""
     samples: int
-    """Drawn per image by a model that samples."""
+    """Samples per image."""
     seed: int
     tile: int | None
     """Side of the tiles that images were upscaled in, in LR pixels; None: at once."""
@@ -94,7 +94,7 @@ class Setting:
     temperature: float | None
     """None for a model with one output."""
     limit: int | None
-    """The first images of the data set; None: all."""
+    """The first images of the dataset; None: all."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class Manifest:
     format: int
     protocol: Protocol
     images: tuple[str, ...]
-    """Names, in the order of the data set."""
+    """Names, in the order of the dataset."""
     metrics: tuple[MetricFacts, ...]
     models: tuple[ModelFacts, ...]
     settings: tuple[Setting, ...]

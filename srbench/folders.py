@@ -11,18 +11,18 @@ from srbench.types import SRBenchError
 
 
 class FolderError(SRBenchError):
-    """A folder that cannot serve as a set of named pictures."""
+    """A folder that cannot serve as a set of named images."""
 
 
-def pictures_in(folder: Path) -> dict[str, Path]:
-    """The pictures of a folder by name, sorted; hidden files and other endings are passed over.
+def images_in(folder: Path) -> dict[str, Path]:
+    """The images of a folder by name, sorted; hidden files and other endings are passed over.
 
-    Raises FolderError where there is no such folder, no picture in it, two of one name (``a.png``, ``a.jpg``), or
+    Raises FolderError where there is no such folder, no image in it, two of one name (``a.png``, ``a.jpg``), or
     something of such a name that is no file: passed over, it would be missed by nobody.
     """
     if not folder.is_dir():
         kind = "a file" if folder.exists() else "missing"
-        raise FolderError(f"{folder}: {kind}, not a folder of pictures; check the path")
+        raise FolderError(f"{folder}: {kind}, not a folder of images; check the path")
     found: dict[str, Path] = {}
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
@@ -32,15 +32,15 @@ def pictures_in(folder: Path) -> dict[str, Path]:
         if path.name.startswith("."):
             continue
         if kind := no_file(path):
-            raise FolderError(f"{path}: {kind}, not a file; put a picture in its place, or move it away")
+            raise FolderError(f"{path}: {kind}, not a file; put an image in its place, or move it away")
         if path.stem in found:
             raise FolderError(
                 f"{folder}: {found[path.stem].name} and {path.name} have one name; "
-                "pictures are paired by name, so move one of them away"
+                "images are paired by name, so move one of them away"
             )
         found[path.stem] = path
     if not found:
-        raise FolderError(f"{folder}: no pictures in it; {', '.join(ENDINGS)} are read")
+        raise FolderError(f"{folder}: no images in it; {', '.join(ENDINGS)} are read")
     return dict(sorted(found.items()))
 
 
@@ -62,7 +62,7 @@ def images_below(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def holds_pictures(folder: Path) -> bool:
+def holds_images(folder: Path) -> bool:
     """Is there any in a folder, not below it? Raises FolderError where it cannot be listed."""
     try:
         return any(path.suffix.lower() in ENDINGS and not path.name.startswith(".") for path in folder.iterdir())

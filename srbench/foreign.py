@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from srbench.tiles import enlarge_in_windows
+from srbench.tiles import upscale_in_windows
 from srbench.types import SRBenchError, WeightsInfo
 from srbench.weights.files import WeightsError, load_metadata, require_finite, sha256_file
 
@@ -119,7 +119,7 @@ class OnnxModel:
         height, width = (fixed or side for fixed, side in zip(self.window, lr.shape[-2:], strict=True))
         if (height, width) == tuple(lr.shape[-2:]):
             return torch.cat([self._run(image[None]) for image in lr])
-        return torch.cat([enlarge_in_windows(self._run, image, self.scale, (height, width)) for image in lr])
+        return torch.cat([upscale_in_windows(self._run, image, self.scale, (height, width)) for image in lr])
 
     def _run(self, lr: Tensor) -> Tensor:
         (output, *_) = self.session.run(None, {self.input: lr.cpu().to(self.dtype).numpy()})

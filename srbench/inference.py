@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from srbench.tiles import enlarge_in_tiles
+from srbench.tiles import upscale_in_tiles
 from srbench.types import PrecomputedResults, SRBenchError, SRModel, StochasticSRModel, TiledSRModel
 
 Model = SRModel | StochasticSRModel | PrecomputedResults
@@ -57,7 +57,7 @@ def choose_device(name: str) -> str:
 
 
 def is_stochastic(model: object) -> bool:
-    """Does it draw samples at a temperature?"""
+    """Does it sample at a temperature?"""
     return isinstance(model, StochasticSRModel)
 
 
@@ -97,7 +97,7 @@ def _outputs(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Te
         if len(images) != draw.samples:
             raise InferenceError(f"{name}: the model returned {len(images)} samples, not {draw.samples}; correct it")
     elif draw.tile is not None:
-        images = enlarge_in_tiles(model, lr, draw.tile)
+        images = upscale_in_tiles(model, lr, draw.tile)
     else:
         images = model(lr[None])
     return images.to("cpu", torch.float32)  # waits for the device

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from srbench.folders import FolderError, holds_pictures, pictures_in
+from srbench.folders import FolderError, holds_images, images_in
 
 _SRF = re.compile(r"(.+)_SRF_(\d+)_(HR|LR)")
 
@@ -36,14 +36,14 @@ def find_layout(folder: Path, scale: int) -> Layout | None:
         return None
     if re.fullmatch(r"image_SRF_\d+", folder.resolve().name):
         return _selfexsr(folder, scale)
-    if holds_pictures(folder):
+    if holds_images(folder):
         return None
     known = {path.name for path in folder.iterdir() if path.is_dir()}
     if "HR" in known:
         return _edsr(folder, scale)
     if "GTmod12" in known:
         lr = folder / f"LRbicx{scale}"
-        return Layout("GTmod12", pictures_in(folder / "GTmod12"), pictures_in(lr) if lr.is_dir() else None,
+        return Layout("GTmod12", images_in(folder / "GTmod12"), images_in(lr) if lr.is_dir() else None,
                       lr.name if lr.is_dir() else "")  # fmt: skip
     of_scales = sorted(name for name in known if re.fullmatch(r"image_SRF_\d+", name))
     if f"image_SRF_{scale}" in of_scales:
@@ -57,10 +57,10 @@ def find_layout(folder: Path, scale: int) -> Layout | None:
 
 
 def _edsr(folder: Path, scale: int) -> Layout:
-    hr, lr = pictures_in(folder / "HR"), folder / "LR_bicubic" / f"X{scale}"
+    hr, lr = images_in(folder / "HR"), folder / "LR_bicubic" / f"X{scale}"
     if not lr.is_dir():
         return Layout("HR", hr, None, "")
-    found = pictures_in(lr)
+    found = images_in(lr)
     named = {stem if stem in hr else stem.removesuffix(f"x{scale}"): path for stem, path in found.items()}
     if len(named) < len(found):
         twice = next(stem for stem in found if stem in hr and f"{stem}x{scale}" in found)
@@ -71,7 +71,7 @@ def _edsr(folder: Path, scale: int) -> Layout:
 def _selfexsr(folder: Path, scale: int) -> Layout:
     """Results that lie beside the pairs, such as NAME_SRF_4_bicubic.png, are no part of them."""
     kinds: dict[str, dict[str, Path]] = {"HR": {}, "LR": {}}
-    for stem, path in pictures_in(folder).items():
+    for stem, path in images_in(folder).items():
         if (match := _SRF.fullmatch(stem)) and folder.resolve().name == f"image_SRF_{match[2]}":
             kinds[match[3]][match[1]] = path
     if not kinds["HR"]:

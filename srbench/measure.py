@@ -23,7 +23,7 @@ from torch import Tensor
 
 from srbench.engines.processes import for_workers, suitable_workers
 from srbench.facts import MetricFacts
-from srbench.folders import pictures_in
+from srbench.folders import images_in
 from srbench.images import quantize, read_uint8
 from srbench.names import printable
 from srbench.precomputed import ResultFolder
@@ -131,8 +131,8 @@ def measure_folder(
     """
     protocol = read_suite(suite)
     metrics = _chosen(names, lr, protocol)
-    references = pictures_in(ref)
-    low = None if lr is None else pictures_in(lr)
+    references = images_in(ref)
+    low = None if lr is None else images_in(lr)
     results = ResultFolder(images, 1)
     _check_partners(results, references, low, images, ref, lr)
     jobs = [(name, path, None if low is None else low[name]) for name, path in references.items()]

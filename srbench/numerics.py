@@ -18,14 +18,14 @@ from torch.overrides import TorchFunctionMode
 from srbench.types import SRBenchError
 
 LARGE = 1e6
-"""Numbers that no working network makes: pictures are below 1, latents and features are of the order of 1."""
+"""Numbers that no working network makes: images are below 1, latents and features are of the order of 1."""
 _OUTSIDE = "the network"
 
 Result = TypeVar("Result")
 
 
 class NumericsError(SRBenchError):
-    """Weights or a picture from which no finite numbers follow."""
+    """Weights or an image from which no finite numbers follow."""
 
 
 def finite(
@@ -54,7 +54,7 @@ def _cause(network: nn.Module, compute: Callable[[], object], inputs: dict[str, 
         if not _finite([parameter]):
             return f"the weights have values that are not finite, first in {name}; use other weights"
     return (
-        f"numbers that are not finite, first in {first_fault(network, compute)}; lower the temperature, give a picture "
+        f"numbers that are not finite, first in {first_fault(network, compute)}; lower the temperature, give an image "
         "like those of the training, or use other weights"
     )
 

@@ -1,4 +1,4 @@
-"""A command line -> RunSpec -> everything it names, opened: data set, metrics, models."""
+"""A command line -> RunSpec -> everything it names, opened: dataset, metrics, models."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class RunSpec:
     models: tuple[str, ...]
     scale: int
     data: str | None = "photos"
-    """A registered data set, a benchmark set or a folder of HR images; None where ``hr`` and ``lr`` are given."""
+    """A registered dataset, a benchmark set or a folder of HR images; None where ``hr`` and ``lr`` are given."""
     hr: str | None = None
     lr: str | None = None
     limit: int | None = None
     crop: int | None = None
     degrade: str | None = None
-    """How LR is made from HR: a degradation by its name, or a TOML file; None: as the data set says."""
+    """How LR is made from HR: a degradation by its name, or a TOML file; None: as the dataset says."""
     suite: str = DEFAULT
     """A suite by its name, or a TOML file."""
     metrics: tuple[str, ...] | None = None
@@ -97,9 +97,9 @@ class Bench:
         return sum(len(asked.planned(setting, self.shard)) for setting in asked.settings)
 
     def pair_key(self, image: str) -> str:
-        """Of the pair of a name: the data set's digest of it and the code that reads it.
+        """Of the pair of a name: the dataset's digest of it and the code that reads it.
 
-        Raises what the data set raises.
+        Raises what the dataset raises.
         """
         return digest("pair", self.dataset.digest(image), *self._codes)
 
@@ -133,7 +133,7 @@ class Bench:
 
 
 def open_bench(spec: RunSpec) -> Bench:
-    """Open suite, data set, metrics and models, in this order. Raises SRBenchError for the first that fails."""
+    """Open suite, dataset, metrics and models, in this order. Raises SRBenchError for the first that fails."""
     device = choose_device(spec.device)
     suite = read_suite(spec.suite)
     dataset = open_dataset(spec)
@@ -201,7 +201,7 @@ def _check_shard(spec: RunSpec, where: str) -> None:
 
 
 def open_dataset(spec: RunSpec, given: Dataset | None = None) -> Dataset:
-    """The data set of a run, or the ``given`` one, cropped and degraded as the run says.
+    """The dataset of a run, or the ``given`` one, cropped and degraded as the run says.
 
     A benchmark set that is not here is fetched. Raises SRBenchError where there is none, or its names cannot be names
     of files, or LR images that are there would have to be made.
@@ -217,11 +217,11 @@ def open_dataset(spec: RunSpec, given: Dataset | None = None) -> Dataset:
 
 
 def _named_dataset(spec: RunSpec) -> Dataset:
-    """The data set that a run names, whole."""
+    """The dataset that a run names, whole."""
     if spec.hr is not None and spec.lr is not None:
         return PairedFolders(Path(spec.hr), Path(spec.lr), spec.scale)
     if spec.data is None:
-        raise PlanError("no data: name a data set or a folder of HR images, or a folder each of HR and LR")
+        raise PlanError("no data: name a dataset or a folder of HR images, or a folder each of HR and LR")
     if spec.data in registered("datasets") or (":" in spec.data and not Path(spec.data).exists()):
         return load_dataset(spec.data, spec.scale)
     sets = benchmark_sets()
@@ -241,11 +241,11 @@ def _check_names(dataset: Dataset) -> None:
     unusable = [name for name in names if not is_file_name(name)]
     if unusable or len(set(names)) < len(names):
         fault = f"{unusable[0]!r} cannot be {FILE_NAME}" if unusable else "two images have one name"
-        raise PlanError(f"data set {dataset.name}: {fault}; rename the image")
+        raise PlanError(f"dataset {dataset.name}: {fault}; rename the image")
 
 
 def _codes(dataset: Dataset) -> list[str]:
-    """Digests of the code that makes pairs: of the data set, of the one it crops, and of reading and downscaling."""
+    """Digests of the code that makes pairs: of the dataset, of the one it crops, and of reading and downscaling."""
     whole = getattr(dataset, "whole", None)
     inner = [] if whole is None else _codes(whole)
     return [source_digest(dataset) or "unknown", package_digest("srbench.datasets"), *inner]

@@ -1,4 +1,4 @@
-"""Results that were made elsewhere: a folder of pictures, paired with the benchmark by name."""
+"""Results that were made elsewhere: a folder of images, paired with the benchmark by name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from srbench.folders import pictures_in
+from srbench.folders import images_in
 from srbench.images import ENDINGS, read_image
 from srbench.types import SRBenchError
 
@@ -29,7 +29,7 @@ class ResultFolder:
     def __init__(self, folder: Path, scale: int) -> None:
         self.folder, self.scale = folder, scale
         inner = _inner(folder)
-        self.files = {} if inner else pictures_in(folder)
+        self.files = {} if inner else images_in(folder)
         self._paths = [*self.files.values(), *inner]
         self._samples: dict[str, dict[int, Path]] = {}
         for stem, path in self.files.items():
@@ -60,12 +60,12 @@ class ResultFolder:
     def read(self, name: str) -> Tensor:
         """(n, 3, s*h, s*w) in [0, 1], samples in order of their numbers.
 
-        Raises SRBenchError where the picture is missing or damaged, or samples differ in size.
+        Raises SRBenchError where the image is missing or damaged, or samples differ in size.
         """
-        pictures = [read_image(path) for path in self._of(name)]
-        if len({picture.shape for picture in pictures}) > 1:
+        images = [read_image(path) for path in self._of(name)]
+        if len({image.shape for image in images}) > 1:
             raise SRBenchError(f"{self.folder}: the samples of {name} differ in size; make them again")
-        return torch.stack(pictures)
+        return torch.stack(images)
 
     def digest(self, name: str) -> str:
         """sha256 of the files behind a name. Raises SRBenchError where there is none."""
@@ -89,7 +89,7 @@ def _inner(folder: Path) -> list[Path]:
         if any(path.suffix.lower() in ENDINGS for path in folder.iterdir()):
             return []
         folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-        found = [pictures_in(one) for one in folders if any(path.suffix.lower() in ENDINGS for path in one.iterdir())]
+        found = [images_in(one) for one in folders if any(path.suffix.lower() in ENDINGS for path in one.iterdir())]
     except OSError:
         return []  # what cannot be listed is named by those who read it
     return [path for images in found for path in images.values()]

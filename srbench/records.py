@@ -76,7 +76,7 @@ class _Record:
 
 @dataclass(frozen=True)
 class PairRecord(_Record):
-    """An LR and HR image of the data set."""
+    """An LR and HR image of the dataset."""
 
     FILE: ClassVar[str] = "pairs.jsonl"
 

@@ -5,7 +5,7 @@
     path/to/file.py:Name        the same, in a file
     pyiqa:dists                 of metrics: one of a registered family
 
-Models, metrics, data sets, trainers and converters come through it. Only what is asked for is imported, so a broken
+Models, metrics, datasets, trainers and converters come through it. Only what is asked for is imported, so a broken
 plug-in harms nobody else. ``srbench.models`` says what else a model may be.
 """
 
@@ -176,7 +176,7 @@ def load_metric(text: str) -> Metric:
 
 
 def load_dataset(text: str, scale: int) -> Dataset:
-    """Open the data set that ``text`` names. Raises RegistryError, or the data set's own SRBenchError."""
+    """Open the dataset that ``text`` names. Raises RegistryError, or the dataset's own SRBenchError."""
     dataset: Dataset = call(f"dataset {text}", find_plugin("datasets", text).factory, scale)
     return dataset
 

@@ -98,7 +98,7 @@ class ResultTable:
     """Tidy values: columns model, temperature, image, sample, metric, value; one row a number."""
 
     values: pd.DataFrame
-    """``temperature`` is NaN for a model with one answer, ``sample`` is -1 for a value of the whole set."""
+    """``temperature`` is NaN for a model with one output, ``sample`` is -1 for a value of the whole set."""
     metrics: tuple[str, ...]
     """In the order of the table."""
 
@@ -126,16 +126,16 @@ class ResultTable:
         return means.unstack("metric", sort=False)[list(self.metrics)]
 
     def columns(self, metric: str) -> list[pd.Series[float]]:
-        """The values of a metric by picture, means over samples; a series for every model and temperature."""
+        """The values of a metric by image, means over samples; a series for every model and temperature."""
         groups = self.per_image()[metric].groupby(level=["model", "temperature"], sort=False, dropna=False)
         return [values.droplevel(["model", "temperature"]) for _, values in groups]
 
     def summary(self) -> pd.DataFrame:
-        """One line per model and temperature (the index): the mean over pictures of every metric.
+        """One line per model and temperature (the index): the mean over images of every metric.
 
-        Columns ``psnr_low`` and ``psnr_high`` hold the 95 % interval of the mean. Pictures whose value is not finite
-        (PSNR of equal pictures) are left out of mean and interval; where all are, the mean is such a value.
-        Column ``n`` counts the pictures, ``not_finite`` those with such a value.
+        Columns ``psnr_low`` and ``psnr_high`` hold the 95 % interval of the mean. Images whose value is not finite
+        (PSNR of equal images) are left out of mean and interval; where all are, the mean is such a value.
+        Column ``n`` counts the images, ``not_finite`` those with such a value.
         """
         images = self.per_image()
         finite = images.map(math.isfinite)

@@ -240,7 +240,7 @@ def _owner(path: Path) -> str:
 def joined(path: Path, known: Manifest, asked: Manifest) -> Manifest:
     """The manifest of a folder with another request added: models, temperatures, metrics, images.
 
-    Raises RunFolderError that names the difference where the protocols differ, where the data sets have different
+    Raises RunFolderError that names the difference where the protocols differ, where the datasets have different
     images, and where a label or a folder would stand for two things.
     """
     _check_protocol(path, known.protocol, asked.protocol)
@@ -310,6 +310,6 @@ def _joined_images(path: Path, known: tuple[str, ...], asked: tuple[str, ...]) -
     missing = next(name for name in asked if name not in known)
     gone = next(name for name in known if name not in asked)
     raise RunFolderError(
-        f"{path}: holds results of other images ({gone}, which is not in the data set; {missing} is not in the "
+        f"{path}: holds results of other images ({gone}, which is not in the dataset; {missing} is not in the "
         "folder); choose another --out"
     )

@@ -1,4 +1,4 @@
-"""A request that spans data sets, scales or suites: a matrix of runs. Each cell is a run folder of its own."""
+"""A request that spans datasets, scales or suites: a matrix of runs. Each cell is a run folder of its own."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Cell:
     """Where a run stands in a matrix."""
 
     data: str
-    """The data set as the table names it."""
+    """The dataset as the table names it."""
     scale: int
     suite: str
     """Its name without the version."""
@@ -85,13 +85,13 @@ def span(runs: Sequence[RunSpec], command: str, out: str | None) -> MatrixSpec:
     for run, source in zip(runs, sources, strict=True):
         cell = Cell(titles[source], run.scale, read_suite(run.suite).name)
         if cell in cells:
-            raise MatrixError(f"two runs would be kept in {cell.name}; name no data set, scale or suite twice")
+            raise MatrixError(f"two runs would be kept in {cell.name}; name no dataset, scale or suite twice")
         cells[cell] = replace(run, out=None, models=_fitting(run.models, cell))
     return MatrixSpec(command, out, cells)
 
 
 def _titles(data: Sequence[str]) -> dict[str, str]:
-    """Names for data sets: as much from the end of a path as tells them apart: ``set5``, ``a-hr`` and ``b-hr``."""
+    """Names for datasets: as much from the end of a path as tells them apart: ``set5``, ``a-hr`` and ``b-hr``."""
     parts = {text: re.sub("[^A-Za-z0-9._/+-]", "-", text).removesuffix("/").split("/") for text in data}
     titles = {}
     for text, own in parts.items():

@@ -54,7 +54,7 @@ class Task:
 
     image: str
     pair_key: str
-    """Of the pair in the data set."""
+    """Of the pair in the dataset."""
     fresh: bool
     """Has the pair to be read, because it is not there, or another one is?"""
     samplings: tuple[Sampling, ...] = ()
@@ -73,7 +73,7 @@ def plan_tasks(
     folder: RunFolder, dataset: Iterable[str], pair_key: Callable[[str], str], models: dict[str, LoadedModel],
     settings: Sequence[Setting], metrics: Sequence[LoadedMetric], shard: Shard | None = None,
 ) -> list[Task]:  # fmt: skip
-    """What is left to do, so that the images of the data set are sampled in ``settings``, and all of the folder scored.
+    """What is left to do, so that the images of the dataset are sampled in ``settings``, and all of the folder scored.
 
     ``settings`` are of ``models``, and each tells of how many images; of a shard only the images that it has.
     """

@@ -1,4 +1,4 @@
-"""Enlarge a large picture in tiles, so that the model's memory does not grow with the picture."""
+"""Upscale a large image in tiles, so that the model's memory does not grow with the image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OVERLAP = 16
 """LR pixels that a tile sees of each neighbour. A network that looks further gives slightly other numbers at seams."""
 
 
-def enlarge_in_tiles(model: SRModel, lr: Tensor, tile: int) -> Tensor:
+def upscale_in_tiles(model: SRModel, lr: Tensor, tile: int) -> Tensor:
     """LR (3, h, w) -> (1, 3, s*h, s*w), in tiles of at most ``tile`` x ``tile`` LR pixels and their surroundings.
 
     Exact for a model that looks no further than OVERLAP pixels, such as bicubic interpolation.
@@ -38,7 +38,7 @@ def enlarge_in_tiles(model: SRModel, lr: Tensor, tile: int) -> Tensor:
     return out
 
 
-def enlarge_in_windows(run: Callable[[Tensor], Tensor], lr: Tensor, scale: int, window: tuple[int, int]) -> Tensor:
+def upscale_in_windows(run: Callable[[Tensor], Tensor], lr: Tensor, scale: int, window: tuple[int, int]) -> Tensor:
     """LR (3, h, w) -> (1, 3, s*h, s*w), by a network that takes images (1, 3, *window) and no others.
 
     Windows overlap by 2 * OVERLAP pixels, or by half of a small one, and each gives its middle. A smaller image is

@@ -1,7 +1,7 @@
-"""The vocabulary of srbench: pictures, models, metrics, data sets, and the error a user can cause.
+"""The vocabulary of srbench: images, models, metrics, datasets, and the error a user can cause.
 
-Every picture is RGB float32 in [0, 1], channels first. ``n`` counts samples, ``s`` is the scale, ``h, w`` is the
-size of the low-resolution (LR) picture and ``H, W = s*h, s*w`` that of the high-resolution (HR) one.
+Every image is RGB float32 in [0, 1], channels first. ``n`` counts samples, ``s`` is the scale, ``h, w`` is the
+size of the low-resolution (LR) image and ``H, W = s*h, s*w`` that of the high-resolution (HR) one.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class SRBenchError(Exception):
 
 @dataclass(frozen=True)
 class ImagePair:
-    """One benchmark picture: what a model is given and what it should have found."""
+    """One benchmark image: what a model is given and what it should have found."""
 
     name: str
-    """File name without its ending: the key by which results and pictures are paired."""
+    """File name without its ending: the key by which results and images are paired."""
     lr: Tensor
     """(3, h, w) in [0, 1], a multiple of 1/255."""
     hr: Tensor
@@ -37,7 +37,7 @@ class ImagePair:
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle of a picture, in pixels."""
+    """A rectangle of an image, in pixels."""
 
     x: int
     y: int
@@ -94,7 +94,7 @@ def silent(step: Step) -> None:
 
 
 class SRModel(Protocol):
-    """Maps an LR picture to one HR picture, always the same."""
+    """Maps an LR image to one HR image, always the same."""
 
     scale: int
 
@@ -105,7 +105,7 @@ class SRModel(Protocol):
 
 @runtime_checkable
 class StochasticSRModel(Protocol):
-    """Draws HR pictures that fit an LR picture."""
+    """Draws HR images that fit an LR image."""
 
     scale: int
 
@@ -116,18 +116,18 @@ class StochasticSRModel(Protocol):
 
 @runtime_checkable
 class TiledSRModel(StochasticSRModel, Protocol):
-    """Draws from one latent for the whole picture, but computes it piece by piece."""
+    """Draws from one latent for the whole image, but computes it piece by piece."""
 
     def sample_in_tiles(
         self, lr: Tensor, n: int, *, temperature: float, generator: torch.Generator, tile: int
     ) -> Tensor:
-        """As ``sample``, and the same pictures up to rounding, in memory for about ``tile`` x ``tile`` LR pixels."""
+        """As ``sample``, and the same images up to rounding, in memory for about ``tile`` x ``tile`` LR pixels."""
         ...
 
 
 @runtime_checkable
 class EditableSRModel(StochasticSRModel, Protocol):
-    """Can change an HR picture so that it still fits its LR picture."""
+    """Can change an HR image so that it still fits its LR image."""
 
     edit_grid: int
     """Boxes have to be aligned to so many HR pixels."""
@@ -135,8 +135,8 @@ class EditableSRModel(StochasticSRModel, Protocol):
     def transfer_style(self, hr: Tensor, lr: Tensor, source: Box, target: Box, *, temperature: float) -> Tensor:
         """HR (3, s*h, s*w) with the texture at ``source`` also at ``target``, to fit LR (3, h, w); not clamped.
 
-        The temperature multiplies the moved texture: 1 leaves it as strong as it was. Both boxes lie in the picture and
-        on the grid; a last column or row of the grid may reach beyond the picture.
+        The temperature multiplies the moved texture: 1 leaves it as strong as it was. Both boxes lie in the image and
+        on the grid; a last column or row of the grid may reach beyond the image.
         """
         ...
 
@@ -156,12 +156,12 @@ class EditableSRModel(StochasticSRModel, Protocol):
 
 @runtime_checkable
 class PrecomputedResults(Protocol):
-    """HR pictures made elsewhere and found by the name of the benchmark picture."""
+    """HR images made elsewhere and found by the name of the benchmark image."""
 
     scale: int
 
     def read(self, name: str) -> Tensor:
-        """Name of a picture -> (n, 3, s*h, s*w) in [0, 1]. Raises SRBenchError where it is missing or damaged."""
+        """Name of an image -> (n, 3, s*h, s*w) in [0, 1]. Raises SRBenchError where it is missing or damaged."""
         ...
 
     def digest(self, name: str) -> str:
@@ -220,12 +220,12 @@ class Metric(Protocol):
 
 
 class Dataset(Protocol):
-    """Named benchmark pictures. Reading one may fail without harm to the others."""
+    """Named benchmark images. Reading one may fail without harm to the others."""
 
     name: str
 
     def __len__(self) -> int:
-        """How many pictures."""
+        """How many images."""
         ...
 
     def __iter__(self) -> Iterator[str]:
@@ -248,22 +248,22 @@ class TrainingRequest:
     preset: str
     """Name of a preset of the model, or a TOML file."""
     data: tuple[Path, ...]
-    """Folders of HR pictures."""
+    """Folders of HR images."""
     out: Path
     """Folder of the training; one that is there already is gone on with."""
     changes: tuple[str, ...] = ()
     """Values in place of the preset's, as typed: ``training.learning_rate=1e-4``."""
     lr: tuple[Path, ...] = ()
-    """Folders of LR pictures, paired with HR by name; without, LR is made from HR."""
+    """Folders of LR images, paired with HR by name; without, LR is made from HR."""
     validation: Path | None = None
-    """Folder of HR pictures to validate on; without, some pictures of the data are held out."""
+    """Folder of HR images to validate on; without, some images of the data are held out."""
     start: Path | None = None
     """Weights to start from."""
     device: str = "cpu"
     metrics: tuple[Metric, ...] = ()
     """What validation measures; the preset names one of them that chooses the best weights."""
     tensorboard: bool = False
-    """Write losses, metrics and pictures for TensorBoard as well."""
+    """Write losses, metrics and images for TensorBoard as well."""
 
 
 class Trainer(Protocol):

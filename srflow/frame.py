@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from srbench.consistent import enlarge_consistently
+from srbench.consistent import upscale_consistently
 from srbench.types import SRBenchError
 
 
@@ -21,7 +21,7 @@ class Frame:
         self.scale = scale
         self.height, self.width = (scale * side for side in lr.shape[-2:])
         self.lr = _pad_to_even(lr, 1, *lr.shape[-2:])
-        self.base = enlarge_consistently(self.lr, scale) if residual else None
+        self.base = upscale_consistently(self.lr, scale) if residual else None
 
     def enter(self, hr: Tensor) -> Tensor:
         """HR (b, 3, H, W) -> what the flow encodes. Raises ImageSizeError."""

@@ -66,7 +66,7 @@ def test_it_proves_itself(worked):
     assert any("2 of 2 samples: equal" in text for text in worked[1])
 
 
-def test_data_set(worked):
+def test_dataset(worked):
     found = values(worked[0] / "runs/stripes")
     assert set(found) == {"bicubic thin", "bicubic wide"}
     assert found["bicubic wide"]["psnr"] > found["bicubic thin"]["psnr"]

@@ -1,4 +1,4 @@
-"""Bad files and odd pictures at the command line: one clear line and exit code 1, or the picture is measured."""
+"""Bad files and odd images at the command line: one clear line and exit code 1, or the image is measured."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def folder(tmp_path_factory, srbench):
 
 @pytest.fixture
 def measure(srbench, folder, monkeypatch, tmp_path):
-    """Run a model on one pair of random pictures; the LR picture has (channels, height, width)."""
+    """Run a model on one pair of random images; the LR image has (channels, height, width)."""
     monkeypatch.chdir(tmp_path)
 
     def call(name, shape, *options):
@@ -65,9 +65,9 @@ def measure(srbench, folder, monkeypatch, tmp_path):
         for kind, times in (("hr", SCALE), ("lr", 1)):
             channels, height, width = shape
             size = (height * times, width * times, channels)
-            picture = torch.randint(256, size, generator=generator, dtype=torch.uint8).squeeze(2)
+            image = torch.randint(256, size, generator=generator, dtype=torch.uint8).squeeze(2)
             (tmp_path / kind).mkdir()
-            Image.fromarray(picture.numpy()).save(tmp_path / kind / "p.png")
+            Image.fromarray(image.numpy()).save(tmp_path / kind / "p.png")
         arguments = ["--models", f"srflow:{folder / name}", "--scale", SCALE, "--hr", "hr", "--lr", "lr"]
         return srbench("run", *arguments, "--samples", 2, "--out", "run", *options)
 
@@ -115,7 +115,7 @@ def test_run(measure, name, fault):
 
 
 @pytest.mark.parametrize("shape", [(1, 6, 6), (3, 1, 8), (3, 7, 1)], ids=["grey", "one row", "one column"])
-def test_odd_pictures_are_measured(measure, shape):
+def test_odd_images_are_measured(measure, shape):
     found = measure("fine.safetensors", shape, "--metrics", "psnr,lr_psnr,sigma", "--tile", 16)
     assert found.exit_code == 0, found.stderr
     assert "srflow-fine" in found.stdout

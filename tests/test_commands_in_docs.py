@@ -35,7 +35,8 @@ SHORTENED = {
 """Options that follow those of a documented command."""
 LEFT_OUT = {
     r"pip |pytest": "installs, or runs the tests themselves",
-    r"srbench train esrgan": "its perceptual loss downloads VGG16",
+    r"srbench train (esrgan|srflow-perceptual)": "its perceptual loss downloads VGG16",
+    r"srbench run --models srflow-perceptual:runs": "is trained by the command before",
 }
 """By a pattern: commands that are not run, and why."""
 

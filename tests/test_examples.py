@@ -65,7 +65,7 @@ def test_the_commands_in_the_examples(name, srbench, tmp_path, monkeypatch):
     assert srbench("verify", tmp_path / "run").exit_code == 0
 
 
-def test_the_example_data_set():
+def test_the_example_dataset():
     assert len((EXAMPLES / "my_dataset.py").read_text().splitlines()) <= 25
     results = srbench.evaluate("bicubic", f"{EXAMPLES / 'my_dataset.py'}:MyDataset", scale=4, limit=1, metrics="psnr")
     assert results.manifest.protocol.dataset == "upside-down"

@@ -1,8 +1,8 @@
 """The command line against the official SRFlow test protocol, written out here once more with other means.
 
-That protocol (SRFlow's test.py and Measure.py): pictures are cut to uint8 by truncation; PSNR and SSIM are
+That protocol (SRFlow's test.py and Measure.py): images are cut to uint8 by truncation; PSNR and SSIM are
 scikit-image's, of RGB, without a crop; LPIPS is the lpips package's AlexNet of version 0.1 on -1..1; LR-PSNR is the
-PSNR of the result shrunk by the Python port of MATLAB's imresize, which rounds to uint8 after each of its two passes.
+PSNR of the result downscaled by the Python port of MATLAB's imresize, which rounds to uint8 after each of its passes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def cubic(x):
 
 
 def imresize_matrix(size, scale):
-    """MATLAB's weights and indices for shrinking ``size`` pixels ``scale`` times, as a matrix (size/scale, size)."""
+    """MATLAB's weights and indices for downscaling ``size`` pixels ``scale`` times, as a matrix (size/scale, size)."""
     matrix = np.zeros((size // scale, size))
     mirrored = np.concatenate([np.arange(size), np.arange(size)[::-1]])
     for i in range(size // scale):
@@ -48,16 +48,16 @@ def imresize_matrix(size, scale):
     return matrix
 
 
-def imresize(picture, scale):
+def imresize(image, scale):
     """(H, W, 3) uint8 -> (H/scale, W/scale, 3) uint8, rounded after rows and again after columns."""
-    down, right = (imresize_matrix(side, scale) for side in picture.shape[:2])
-    rows = np.round(np.einsum("ij,jwc->iwc", down, picture.astype(float))).clip(0, 255)
+    down, right = (imresize_matrix(side, scale) for side in image.shape[:2])
+    rows = np.round(np.einsum("ij,jwc->iwc", down, image.astype(float))).clip(0, 255)
     return np.round(np.einsum("ij,hjc->hic", right, rows)).clip(0, 255).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
 def distance():
-    """LPIPS of two (H, W, 3) uint8 pictures by the lpips package; its convolutions are loaded, not downloaded."""
+    """LPIPS of two (H, W, 3) uint8 images by the lpips package; its convolutions are loaded, not downloaded."""
     network = lpips.LPIPS(net="alex", version="0.1", pnet_rand=True, verbose=False)
     packaged = load_file(Path(str(files("srbench"))) / "metrics" / "parameters" / "alex_features_fp32.safetensors")
     names = {name: f"features.{name.partition('.')[2]}" for name in network.net.state_dict()}
@@ -71,7 +71,7 @@ def distance():
 
 
 def official(hr, lr, sr, scale, distance):
-    """Pictures (h, w, 3) uint8 -> the four numbers of the official test code."""
+    """Images (h, w, 3) uint8 -> the four numbers of the official test code."""
     return {
         "psnr": peak_signal_noise_ratio(hr, sr),
         "ssim": structural_similarity(hr, sr, channel_axis=2),
@@ -110,7 +110,7 @@ def table(run):
 
 
 class Bench:
-    """HR, LR and results of three pictures as PNGs in folders, and as arrays."""
+    """HR, LR and results of three images as PNGs in folders, and as arrays."""
 
     def __init__(self, base, scale):
         self.base, self.scale = base, scale
@@ -124,8 +124,8 @@ class Bench:
             save(base / "hr", name, hr)
             save(base / "lr", name, self.lr[name])
             save(base / "mine", name, worse[0])
-            for sample, picture in enumerate(worse):
-                save(base / "drawn", f"{name}_sample{sample}", picture)
+            for sample, image in enumerate(worse):
+                save(base / "drawn", f"{name}_sample{sample}", image)
 
 
 @pytest.fixture(scope="module", params=[4, 8])
@@ -135,7 +135,7 @@ def bench(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(bench, srbench):
-    """The run of a folder with one result a picture, and one with three."""
+    """The run of a folder with one result an image, and one with three."""
     folders = f"mine={bench.base / 'mine'},drawn={bench.base / 'drawn'}"
     found = srbench(
         "run", "--models", folders, "--scale", bench.scale, "--hr", bench.base / "hr", "--lr", bench.base / "lr",
@@ -145,7 +145,7 @@ def run(bench, srbench):
     return bench.base / "run"
 
 
-def test_every_picture(bench, run, distance):
+def test_every_image(bench, run, distance):
     found = {row["image"]: row["values"] for row in rows(run) if row["model"] == "mine"}
     assert sorted(found) == sorted(SIZES)
     for name, values in found.items():
@@ -157,8 +157,8 @@ def test_every_picture(bench, run, distance):
 def test_every_sample_and_their_spread(bench, run, distance):
     found = {row["image"]: row["values"] for row in rows(run) if row["model"] == "drawn"}
     for name, values in found.items():
-        for sample, picture in enumerate(bench.samples[name]):
-            expected = official(bench.hr[name], bench.lr[name], picture, bench.scale, distance)
+        for sample, image in enumerate(bench.samples[name]):
+            expected = official(bench.hr[name], bench.lr[name], image, bench.scale, distance)
             assert_official({metric: values[metric][sample] for metric in METRICS}, expected)
         spread = bench.samples[name].astype(float).std(axis=0, ddof=1).mean()
         assert values["sigma"] == pytest.approx(spread, abs=1e-5)
@@ -189,7 +189,7 @@ class Between:
 
 
 def test_numbers_between_and_beyond_the_levels_are_cut(bench, srbench, distance, tmp_path):
-    """(numpy.clip(sr, 0, 1) * 255).astype(uint8), as the official code writes its pictures: no rounding."""
+    """(numpy.clip(sr, 0, 1) * 255).astype(uint8), as the official code writes its images: no rounding."""
     (tmp_path / "model.py").write_text(MODEL.format(scale=bench.scale))
     found = srbench(
         "run", "--models", f"{tmp_path / 'model.py'}:Between", "--scale", bench.scale, "--hr", bench.base / "hr",
@@ -209,7 +209,7 @@ def test_numbers_between_and_beyond_the_levels_are_cut(bench, srbench, distance,
         assert_official({metric: row["values"][metric][0] for metric in METRICS}, expected)
 
 
-def golden_picture(key):
+def golden_image(key):
     """What a key of metrics.json names: ``coffee[:400,:600]_x4`` -> (400, 600, 3) uint8."""
     if key.startswith("coffee"):
         return skimage.data.coffee()[:400, :600]
@@ -219,16 +219,16 @@ def golden_picture(key):
 
 @pytest.fixture(scope="module", params=[4, 8])
 def golden_run(request, srbench, tmp_path_factory):
-    """Bicubic, and HR itself, on the golden pictures of a scale; the folder of the run, and its golden entries."""
+    """Bicubic, and HR itself, on the golden images of a scale; the folder of the run, and its golden entries."""
     base, scale = tmp_path_factory.mktemp("golden"), request.param
     entries = {}
     for key, values in GOLDEN.items():
         if key.endswith(f"_x{scale}"):
             name = "".join(letter if letter.isalnum() else "-" for letter in key)
-            save(base / "pictures", name, golden_picture(key))
+            save(base / "images", name, golden_image(key))
             entries[name] = values
     found = srbench(
-        "run", "--models", f"bicubic,true={base / 'pictures'}", "--scale", scale, "--data", base / "pictures",
+        "run", "--models", f"bicubic,true={base / 'images'}", "--scale", scale, "--data", base / "images",
         "--out", base / "run",
     )  # fmt: skip
     assert found.exit_code == 0, found.output
@@ -239,7 +239,7 @@ def first(values, *names):
     return next(values[name] for name in names if name in values)
 
 
-def test_golden_pictures_are_made_pixel_by_pixel(golden_run):
+def test_golden_images_are_made_pixel_by_pixel(golden_run):
     run, entries = golden_run
     for name, values in entries.items():
         for folder, key in (("hr", "sha1_hr"), ("lr", "sha1_lr"), ("bicubic", "sha1_sr")):

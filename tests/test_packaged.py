@@ -67,13 +67,13 @@ def test_nothing_else_lies_among_the_photographs():
 @pytest.mark.parametrize("row", attribution(), ids=lambda row: row["file"])
 def test_photographs_decode(row):
     """RGB without an alpha channel, as large as the table says, whole at 2x, 4x and 8x."""
-    with Image.open(PHOTOS / row["file"]) as picture:
-        picture.load()
-        assert (picture.format, picture.mode) == ("PNG", "RGB")
-        assert not picture.has_transparency_data
-        assert list(picture.size) == [int(number) for number in row["box"].split(", ")[2:]]
-        assert all(side % 8 == 0 and side >= 256 for side in picture.size)
-        assert len(picture.getcolors(2**24)) > 5000, "a photograph"
+    with Image.open(PHOTOS / row["file"]) as image:
+        image.load()
+        assert (image.format, image.mode) == ("PNG", "RGB")
+        assert not image.has_transparency_data
+        assert list(image.size) == [int(number) for number in row["box"].split(", ")[2:]]
+        assert all(side % 8 == 0 and side >= 256 for side in image.size)
+        assert len(image.getcolors(2**24)) > 5000, "a photograph"
 
 
 @pytest.mark.parametrize(("scale", "expected"), [(4, 27.24), (8, 24.40)])
@@ -83,7 +83,7 @@ def test_bicubic_on_the_photographs(scale, expected):
     values = []
     for name in photos:
         pair = photos.read(name)
-        result, truth = (luma(quantize_round(picture)).double() for picture in (bicubic(pair.lr[None])[0], pair.hr))
+        result, truth = (luma(quantize_round(image)).double() for image in (bicubic(pair.lr[None])[0], pair.hr))
         values.append(10 * math.log10(255**2 / (result - truth).square().mean().item()))
     assert len(values) == 22
     assert fmean(values) == pytest.approx(expected, abs=0.01)
@@ -103,9 +103,9 @@ def test_the_training_list_is_complete():
         assert re.fullmatch(r"[0-9a-f]{64} [0-9a-f]{16}", f"{row['sha256']} {row['perceptual_hash']}")
 
 
-def perceptual_hash(picture):
-    """64 bits: which of the 8 x 8 lowest DCT coefficients of the 32 x 32 grey picture lie above their median."""
-    grey = np.asarray(picture.convert("L").resize((32, 32), Image.Resampling.BOX), np.float64)
+def perceptual_hash(image):
+    """64 bits: which of the 8 x 8 lowest DCT coefficients of the 32 x 32 grey image lie above their median."""
+    grey = np.asarray(image.convert("L").resize((32, 32), Image.Resampling.BOX), np.float64)
     lowest = dctn(grey)[:8, :8].ravel()
     return sum(1 << (63 - i) for i in range(64) if lowest[i] > np.median(lowest))
 
@@ -115,20 +115,20 @@ def different_bits(one, other):
 
 
 SAME = 12
-"""Pictures that differ in so few of 64 bits are taken to be versions of one."""
+"""Images that differ in so few of 64 bits are taken to be versions of one."""
 
 
-def test_the_perceptual_hash_knows_a_picture_again():
-    """Halved, compressed hard, darkened, cut by two percent; and no two benchmark pictures are one."""
+def test_the_perceptual_hash_knows_a_image_again():
+    """Halved, compressed hard, darkened, cut by two percent; and no two benchmark images are one."""
     hashes = []
     for path in sorted(PHOTOS.glob("*.png")):
-        picture = Image.open(path)
-        side = picture.width
-        small = picture.reduce(2)
+        image = Image.open(path)
+        side = image.width
+        small = image.reduce(2)
         small.save(buffer := BytesIO(), "JPEG", quality=25)
-        cut = picture.crop((side // 50, side // 50, side, side))
-        hashes.append(perceptual_hash(picture))
-        for version in (small, Image.open(buffer), ImageEnhance.Brightness(picture).enhance(0.8), cut):
+        cut = image.crop((side // 50, side // 50, side, side))
+        hashes.append(perceptual_hash(image))
+        for version in (small, Image.open(buffer), ImageEnhance.Brightness(image).enhance(0.8), cut):
             assert different_bits(perceptual_hash(version), hashes[-1]) <= SAME, path.name
     assert min(different_bits(one, other) for one, other in combinations(hashes, 2)) > SAME
 
@@ -142,12 +142,12 @@ def test_no_benchmark_photograph_was_trained_on():
     assert not benchmark & trained
     names = {Path(path).name for _, path in benchmark}
     assert not names & {Path(path).name for _, path in trained}, "nor the same file of another package"
-    pictures = [Image.open(path) for path in sorted(PHOTOS.glob("*.png"))]
-    pixels = {pixels_sha256(torch.from_numpy(np.array(picture)).permute(2, 0, 1)) for picture in pictures}
+    images = [Image.open(path) for path in sorted(PHOTOS.glob("*.png"))]
+    pixels = {pixels_sha256(torch.from_numpy(np.array(image)).permute(2, 0, 1)) for image in images}
     assert not pixels & {row["sha256"] for row in photographs()}
     wholes = json.loads((ROOT / "tests" / "golden" / "uncut-photographs.json").read_text())
     assert set(wholes) == {row["file"] for row in attribution() if row["box"] != "0, 0, 512, 512"}
-    looks = [*map(perceptual_hash, pictures), *(int(whole, 16) for whole in wholes.values())]
+    looks = [*map(perceptual_hash, images), *(int(whole, 16) for whole in wholes.values())]
     for row in photographs():
         assert min(different_bits(int(row["perceptual_hash"], 16), look) for look in looks) > SAME, row["file"]
 
@@ -193,7 +193,7 @@ class TestWeights:
         for name, tensor in renamed(load_file(path)).items():
             assert torch.equal(loaded.model.state_dict()[name], tensor.float()), "float32, whatever is stored"
 
-    def test_takes_pictures_of_any_size(self, path):
+    def test_takes_images_of_any_size(self, path):
         """Flat ones too, in which nothing varies that the flow could divide by."""
         metadata = load_weights(path)[1]
         scale = int(metadata["scale"])
@@ -282,7 +282,7 @@ def test_samples_of_srflow_shrink_back(crops):
     assert crops("lr_psnr", "srflow") > crops("lr_psnr", "esrgan") + 8
 
 
-def test_srflow_draws_different_pictures(crops):
+def test_srflow_draws_different_images(crops):
     assert crops("sigma", "srflow") > 0.5
 
 

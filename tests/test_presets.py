@@ -101,15 +101,15 @@ def test_training(path, kind):
 
 @EVERY
 def test_patches_fit_the_network(path, kind):
-    """LR patches have whole and even sides, the flow's deepest level has whole pixels, the critic's stages halve."""
+    """LR patches have whole, even sides, the flow's deepest level whole pixels; the discriminator's stages halve."""
     preset = load_toml(path, kind)
     assert preset.training.patch % (2 * scale_of(preset)) == 0
     if isinstance(preset.network, SRFlowConfig):
         assert preset.training.patch % 2**preset.network.levels == 0
     if kind is ESRGANPreset:
         with torch.device("meta"):
-            critic = Discriminator(preset.training.patch, preset.losses.discriminator_width)
-            assert critic(torch.empty(2, 3, preset.training.patch, preset.training.patch)).shape == (2, 1)
+            discriminator = Discriminator(preset.training.patch, preset.losses.discriminator_width)
+            assert discriminator(torch.empty(2, 3, preset.training.patch, preset.training.patch)).shape == (2, 1)
 
 
 @pytest.mark.parametrize("name", RRDB)
@@ -150,7 +150,7 @@ def test_the_encoder_is_the_rrdb_network_of_the_same_name(name):
     assert all(ours[key].shape == theirs[key].shape for key in ours)
     unused = {key.rpartition(".")[0] for key in theirs.keys() - ours.keys()}
     top = f"conv_up.{SRFLOW[name].network.levels - 2}"
-    assert unused == {top, "conv_hr", "conv_last"}, "the enlargement to HR size and what follows it"
+    assert unused == {top, "conv_hr", "conv_last"}, "the upscaling to HR size and what follows it"
 
 
 @pytest.mark.parametrize("name", ESRGAN)
@@ -233,7 +233,7 @@ def test_esrgan_rrdb_as_published():
 
 
 def test_the_two_rrdb_networks_of_4x_differ_in_the_long_skip_alone():
-    """The same tensors, other pictures: nothing but the preset tells them apart."""
+    """The same tensors, other images: nothing but the preset tells them apart."""
     srflows, esrgans = RRDB["df2k-x4"].network, RRDB["psnr-x4"].network
     assert srflows != esrgans
     assert {k: v for k, v in vars(srflows).items() if k != "long_skip"} == {

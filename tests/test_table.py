@@ -92,7 +92,7 @@ def timeless(run):
 
 
 def values(run):
-    """All that was measured, by model, temperature and picture."""
+    """All that was measured, by model, temperature and image."""
     return {(row["model"], row["temperature"], row["image"]): row["values"] for row in rows(run)}
 
 
@@ -129,13 +129,13 @@ def test_only_a_model_that_draws_has_spread(whole):
     assert spread["srflow"] > 0.5
 
 
-def test_the_table_holds_means_over_samples_then_pictures(whole):
+def test_the_table_holds_means_over_samples_then_images(whole):
     for line in lines(whole):
         own = [row["values"] for row in rows(whole) if row["model"] == line["model"]]
         assert len(own) == 2
         for metric in METRICS:
-            pictures = [fmean(value[metric]) if metric != "sigma" else value[metric] for value in own]
-            assert float(line[metric]) == pytest.approx(fmean(pictures), abs=1e-9)
+            images = [fmean(value[metric]) if metric != "sigma" else value[metric] for value in own]
+            assert float(line[metric]) == pytest.approx(fmean(images), abs=1e-9)
     drawn = [row for row in rows(whole) if row["model"] == "srflow"]
     assert all(len(row["values"]["psnr"]) == len(set(row["values"]["psnr"])) == 3 for row in drawn)
 
@@ -167,7 +167,7 @@ def test_the_report_says_how_data_weights_and_seed(whole):
     assert f"torch {torch.__version__}" in report
 
 
-def test_pictures_and_strips(whole):
+def test_images_and_strips(whole):
     names = sorted({row["image"] for row in rows(whole)})
     assert names == ["abstract-geometric-art", "air-balloon"]
     report = (whole / "report.md").read_text()
@@ -177,8 +177,8 @@ def test_pictures_and_strips(whole):
             assert strip.width > 4 * 240, "LR, three models, two samples, HR: rows of four panels"
             assert len(strip.convert("RGB").getcolors(2**24)) > 1000
         for folder, size in {"hr": 128, "lr": 16, "bicubic": 128, "rrdb": 128, "esrgan": 128}.items():
-            with Image.open(whole / "images" / folder / f"{name}.png") as picture:
-                assert (picture.size, picture.mode) == ((size, size), "RGB")
+            with Image.open(whole / "images" / folder / f"{name}.png") as image:
+                assert (image.size, image.mode) == ((size, size), "RGB")
     saved = sorted(path.name for path in (whole / "images" / "srflow-t0.8").iterdir())
     assert saved == [f"{name}_sample{i}.png" for name in names for i in range(3)]
 
@@ -197,10 +197,10 @@ def test_one_seed_one_result(measured, whole):
     again = measured(folder="again")
     assert timeless(again) == timeless(whole)
     assert (again / "table.csv").read_bytes() == (whole / "table.csv").read_bytes()
-    pictures = sorted(path.relative_to(whole) for path in whole.rglob("*.png"))
+    images = sorted(path.relative_to(whole) for path in whole.rglob("*.png"))
     saved, made = 2 + 3 + 3, 1 + 1 + (4 + 4 + 1) + 1  # LR, HR, answers, samples; strip, grid, maps, sheet
-    assert len(pictures) == 2 * (saved + made)
-    assert all((again / path).read_bytes() == (whole / path).read_bytes() for path in pictures)
+    assert len(images) == 2 * (saved + made)
+    assert all((again / path).read_bytes() == (whole / path).read_bytes() for path in images)
 
 
 def test_another_seed_moves_the_drawn_alone(measured, whole):
@@ -242,7 +242,7 @@ def test_a_finished_run_has_nothing_to_do(whole, srbench):
     assert {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()} == before
 
 
-def test_more_pictures_add_to_a_run(whole, srbench, tmp_path):
+def test_more_images_add_to_a_run(whole, srbench, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(whole, run)
     few = records(run, "samples.jsonl", "rows.jsonl")
@@ -270,7 +270,7 @@ def test_the_report_is_made_again_from_the_folder_alone(whole, srbench, tmp_path
         assert path.read_bytes() == (whole / path.relative_to(moved)).read_bytes(), path.name
 
 
-def test_saved_pictures_measure_the_same_as_the_model(measured, whole):
+def test_saved_images_measure_the_same_as_the_model(measured, whole):
     """What is measured is what is saved: the floor to 8 bits is part of every metric."""
     folders = ",".join(f"{model}-png={whole / 'images' / model}" for model in DETERMINISTIC)
     back = values(measured(models=folders))
@@ -302,8 +302,8 @@ def test_lr_sides_may_be_odd(measured):
     """136 pixels are 17 LR pixels, which no level of the flow divides."""
     run = measured(models="rrdb,srflow", crop=136, limit=1, metrics="psnr,sigma")
     assert [row["model"] for row in rows(run)] == ["rrdb", "srflow"]
-    with Image.open(run / "images" / "srflow-t0.8" / "abstract-geometric-art_sample0.png") as picture:
-        assert picture.size == (136, 136)
+    with Image.open(run / "images" / "srflow-t0.8" / "abstract-geometric-art_sample0.png") as image:
+        assert image.size == (136, 136)
     assert abs(float(lines(run)[0]["psnr"]) - float(lines(run)[1]["psnr"])) < 5
 
 

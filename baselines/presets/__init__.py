@@ -40,9 +40,9 @@ class AdversarialConfig:
     discriminator_rate: float
     """Its learning rate over the generator's (1 in the paper). In a short training it wins at once unless slow."""
     shift: int = 0
-    """Critic and perceptual network see every patch, real or made, rolled by 0 to ``shift`` - 1 pixels each way (not at
-    all in the paper). Meant against a mesh on the grid that their strides share with the generator's enlargement,
-    which it did not remove (``docs/zoo.md``); ``mini-x4`` has it because the packaged weights were trained so."""
+    """The discriminator and the perceptual network see every patch, real or generated, rolled by 0 to ``shift`` - 1
+    pixels each way (not in the paper). It was meant to remove a mesh on the grid that their strides share with the
+    generator's upsampling, but did not (``docs/zoo.md``). ``mini-x4`` has it: its weights were trained so."""
 
     def __post_init__(self) -> None:
         for name in ("pixel_weight", "perceptual_weight", "adversarial_weight", "discriminator_width", "shift"):

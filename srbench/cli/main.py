@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 from srbench.cli.data import data
+from srbench.cli.editing import edit, explore, upscale
 from srbench.cli.interruption import INTERRUPTED, twice_at_once
 from srbench.cli.listing import list_command, list_weights, show_command
 from srbench.cli.measuring import init, measure, merge, run, score, show_report, verify
 from srbench.cli.options import PUBLISHED, names
-from srbench.cli.pictures import edit, explore, upscale
 from srbench.cli.training import export, train
 from srbench.names import printable
 from srbench.types import SRBenchError

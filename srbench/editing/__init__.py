@@ -1,1 +1,1 @@
-"""A person's own pictures: enlarged, edited by latents, explored on a page."""
+"""A person's own images: upscaled, edited by latents, explored on a page."""

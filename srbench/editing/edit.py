@@ -1,6 +1,6 @@
-"""Edits of a person's own picture by a model with latents: texture moved, content pasted, temperatures compared.
+"""Edits of a person's own image by a model with latents: texture moved, content pasted, temperatures compared.
 
-The picture is HR; the LR picture that every edit has to keep is made from it as in every benchmark.
+The image is HR; the LR image that every edit has to keep is made from it as in every benchmark.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from srbench.types import Box, EditableSRModel, ImagePair, SRBenchError
 
 
 class EditError(SRBenchError):
-    """An edit that cannot be made: a model without latents, a box outside the picture, sizes that differ."""
+    """An edit that cannot be made: a model without latents, a box outside the image, sizes that differ."""
 
 
 @dataclass(frozen=True)
 class Edited:
-    """A picture that was made, and how well it fits its LR picture."""
+    """An image that was made, and how well it fits its LR image."""
 
     file: Path
     lr_psnr: float
@@ -53,16 +53,16 @@ class Editor:
         self.scale, self.model = scale, loaded
 
     def sample(self, pair: ImagePair, temperature: float, samples: int, seed: int) -> Tensor:
-        """(n, 3, H, W), the same as ``srbench upscale`` makes of the LR picture with this seed."""
+        """(n, 3, H, W), the same as ``srbench upscale`` makes of the LR image with this seed."""
         return upscale(self.model, pair.name, pair.lr, Draw(temperature, samples, seed), self.device).images
 
     def aligned(self, box: Box, pair: ImagePair) -> Box:
-        """The box grown to the model's grid. Raises EditError where it is empty or leaves the picture."""
+        """The box grown to the model's grid. Raises EditError where it is empty or leaves the image."""
         height, width = pair.hr.shape[-2:]
         if min(box.width, box.height) < 1 or min(box.x, box.y) < 0:
             raise EditError(f"box {box} is empty or begins outside; give x,y,width,height, all in pixels of HR")
         if box.x + box.width > width or box.y + box.height > height:
-            raise EditError(f"box {box} leaves the picture, which is {width} wide and {height} high; make it smaller")
+            raise EditError(f"box {box} leaves the image, which is {width} wide and {height} high; make it smaller")
         return box.aligned(self.model.edit_grid)
 
     def move_style(self, pair: ImagePair, source: Box, target: Box, temperature: float) -> Tensor:
@@ -84,13 +84,13 @@ class Editor:
         return self.model.restore(hr, lr, temperature=temperature, generator=generator).cpu()
 
 
-def lr_psnr(picture: Tensor, pair: ImagePair) -> float:
-    """Of HR (3, H, W), in dB, against the LR picture that it must keep."""
-    return float(measured_lr_psnr(picture, pair.lr))
+def lr_psnr(image: Tensor, pair: ImagePair) -> float:
+    """Of HR (3, H, W), in dB, against the LR image that it must keep."""
+    return float(measured_lr_psnr(image, pair.lr))
 
 
 def transfer_style(editor: Editor, image: Path, source: Box, target: Box, temperature: float, out: Path) -> Edited:
-    """Write the picture with the texture of one box in another, and a figure of before and after."""
+    """Write the image with the texture of one box in another, and a figure of before and after."""
     pair = pair_of_hr(image, editor.scale)
     boxes = {SOURCE: editor.aligned(source, pair), TARGET: editor.aligned(target, pair)}
     after = editor.move_style(pair, source, target, temperature)
@@ -116,15 +116,13 @@ def transfer_content(
     mask = box_mask(where, pair) if isinstance(where, Box) else _read_mask(where, pair)
     pasted = torch.where(mask.bool(), _placed(source, where, pair), pair.hr)
     after = editor.harmonise(pasted, pair, mask, temperature, seed)
-    fits = [lr_psnr(picture, pair) for picture in (pasted, after)]
-    seams = [seam_energy(picture, mask) for picture in (pasted, after)]
+    fits = [lr_psnr(image, pair) for image in (pasted, after)]
+    seams = [seam_energy(image, mask) for image in (pasted, after)]
     kept = kept_detail(after, pasted, mask, editor.scale)
     frame = {TARGET: _bounds(mask)}
     panels = [FigurePanel("target", "", pair.hr, frame)] + [
-        FigurePanel(
-            title, f"LR-PSNR {fit:.1f} dB, step at the border {math.sqrt(seam):.0f} grey levels", picture, frame
-        )
-        for title, picture, fit, seam in zip(("pasted", "harmonised"), (pasted, after), fits, seams, strict=True)
+        FigurePanel(title, f"LR-PSNR {fit:.1f} dB, step at the border {math.sqrt(seam):.0f} grey levels", image, frame)
+        for title, image, fit, seam in zip(("pasted", "harmonised"), (pasted, after), fits, seams, strict=True)
     ]
     file = _write(out / f"{target.stem}_content.png", after, panels, frame[TARGET])
     steps = [math.sqrt(seam) for seam in seams]
@@ -137,25 +135,25 @@ def transfer_content(
 def compare_temperatures(
     editor: Editor, image: Path, temperatures: tuple[float, ...], seed: int, out: Path
 ) -> list[Edited]:
-    """Write a sample of the picture's LR at every temperature, from one seed, and a figure of all."""
+    """Write a sample of the image's LR at every temperature, from one seed, and a figure of all."""
     pair = pair_of_hr(image, editor.scale)
     made, panels = [], [FigurePanel("HR", "what LR was made of", pair.hr)]
     for temperature in temperatures:
-        picture = editor.sample(pair, temperature, 1, seed)[0]
-        fit = lr_psnr(picture, pair)
+        sample = editor.sample(pair, temperature, 1, seed)[0]
+        fit = lr_psnr(sample, pair)
         file = out / f"{image.stem}_t{temperature:g}.png"
-        write_png(file, quantize_floor(picture))
+        write_png(file, quantize_floor(sample))
         made.append(Edited(file, fit))
         panels.append(
-            FigurePanel(f"temperature {temperature:g}", f"LR-PSNR {fit:.1f} dB (8 bits allow {LR_FIT_LIMIT})", picture)
+            FigurePanel(f"temperature {temperature:g}", f"LR-PSNR {fit:.1f} dB (8 bits allow {LR_FIT_LIMIT})", sample)
         )
-    zoomed = _most_different([panel.picture for panel in panels[1:]], editor.scale)
+    zoomed = _most_different([panel.image for panel in panels[1:]], editor.scale)
     write_figure(out / f"{image.stem}_temperatures_figure.png", panels, zoomed)
     return made
 
 
-def restore_picture(editor: Editor, image: Path, temperature: float, seed: int, out: Path) -> Edited:
-    """Write the picture without its noise, and a figure of it beside the picture given and a sample of its LR."""
+def restore_image(editor: Editor, image: Path, temperature: float, seed: int, out: Path) -> Edited:
+    """Write the image without its noise, and a figure of it beside the image given and a sample of its LR."""
     pair = pair_of_hr(image, editor.scale)
     after = editor.restore(pair, temperature, seed)
     fit = lr_psnr(after, pair)
@@ -168,30 +166,30 @@ def restore_picture(editor: Editor, image: Path, temperature: float, seed: int, 
     return Edited(_write(out / f"{image.stem}_restored.png", after, panels, zoomed), fit)
 
 
-def _write(file: Path, picture: Tensor, panels: list[FigurePanel], zoomed: Box) -> Path:
-    write_png(file, quantize_floor(picture))
+def _write(file: Path, image: Tensor, panels: list[FigurePanel], zoomed: Box) -> Path:
+    write_png(file, quantize_floor(image))
     write_figure(file.with_name(f"{file.stem}_figure.png"), panels, zoomed)
     return file
 
 
-def _most_different(pictures: Sequence[Tensor], scale: int) -> Box:
+def _most_different(images: Sequence[Tensor], scale: int) -> Box:
     """The window in which images (3, H, W) differ most; of one, its upper left corner."""
-    window = difference_window([quantize_floor(picture).permute(1, 2, 0).numpy() for picture in pictures], scale)
+    window = difference_window([quantize_floor(image).permute(1, 2, 0).numpy() for image in images], scale)
     return Box(window.left, window.top, window.side, window.side)
 
 
 def box_mask(box: Box, pair: ImagePair) -> Tensor:
-    """A mask (H, W) of a picture's HR: 1 in the box, 0 elsewhere."""
+    """A mask (H, W) of an image's HR: 1 in the box, 0 elsewhere."""
     mask = torch.zeros(pair.hr.shape[-2:])
     mask[box.y : box.y + box.height, box.x : box.x + box.width] = 1
     return mask
 
 
 def _read_mask(path: Path, pair: ImagePair) -> Tensor:
-    picture = _cropped(read_image(path), pair)
-    if picture is None:
+    image = _cropped(read_image(path), pair)
+    if image is None:
         raise EditError(f"{path}: a mask has to be as large as the target; white is where content is pasted")
-    mask = (picture.mean(0) > 0.5).float()
+    mask = (image.mean(0) > 0.5).float()
     if not mask.any():
         raise EditError(f"{path}: nothing in the mask is white, so nothing would be pasted")
     return mask
@@ -206,16 +204,16 @@ def _placed(source: Path, where: Box | Path, pair: ImagePair) -> Tensor:
     whole = _cropped(content, pair)
     if whole is None:
         size = f"{content.shape[-1]}x{content.shape[-2]}"
-        raise EditError(f"{source}: {size} is the size of neither the target nor the box; crop or enlarge it")
+        raise EditError(f"{source}: {size} is the size of neither the target nor the box; crop or upscale it")
     return whole
 
 
-def _cropped(picture: Tensor, pair: ImagePair) -> Tensor | None:
-    """The picture with the target's own crop, where it was as large as the target; else None."""
+def _cropped(image: Tensor, pair: ImagePair) -> Tensor | None:
+    """The image with the target's own crop, where it was as large as the target; else None."""
     height, width = pair.hr.shape[-2:]
     scale = height // pair.lr.shape[-2]
-    down, right = picture.shape[-2] - height, picture.shape[-1] - width
-    return picture[:, :height, :width] if 0 <= down < scale and 0 <= right < scale else None
+    down, right = image.shape[-2] - height, image.shape[-1] - width
+    return image[:, :height, :width] if 0 <= down < scale and 0 <= right < scale else None
 
 
 def _bounds(mask: Tensor) -> Box:

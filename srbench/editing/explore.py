@@ -1,4 +1,4 @@
-"""What the page of ``srbench explore`` can do: open a picture, draw, move texture, show where samples differ, save."""
+"""The requests of ``srbench explore``: open an image, sample, move texture, show where samples differ, save."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ from srbench.resize import upscale
 from srbench.types import Box, ImagePair, SRBenchError
 
 MOST_PIXELS = 512 * 512
-"""Of HR. A larger picture would take seconds for each movement of the slider."""
+"""Of HR. A larger image would take seconds for each movement of the slider."""
 MOST_BYTES = 32 * 2**20
-"""Of a picture's file."""
+"""Of an image's file."""
 
 _KEPT = 4
 _SPREAD_SAMPLES = 5
 
 
 class ExploreError(SRBenchError):
-    """A wish that the page cannot fulfil; its text is shown there."""
+    """A request that cannot be fulfilled; its text is shown there."""
 
 
 @dataclass(frozen=True)
-class Wish:
+class Request:
     """What the page asks for: a sample, moved texture, or the spread of samples."""
 
-    picture: str
+    image: str
     """As ``Opened.id``."""
     kind: Literal["sample", "style", "spread"]
     temperature: float
@@ -59,7 +59,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Opened:
-    """A picture that the page can work on."""
+    """An image that the page can work on."""
 
     id: str
     name: str
@@ -69,7 +69,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Made:
-    """The answer to a wish."""
+    """The answer to a request."""
 
     png: bytes
     caption: str
@@ -79,7 +79,7 @@ class Made:
 
 
 class Explorer:
-    """Pictures that are open, and the model that works on them. One wish is fulfilled at a time."""
+    """The open images, and the model. One request is answered at a time."""
 
     def __init__(self, editor: Editor, out: Path) -> None:
         self.editor, self.out = editor, out
@@ -87,8 +87,8 @@ class Explorer:
         self._lock = threading.Lock()
 
     def open(self, name: str, content: bytes) -> Opened:
-        """Take the bytes of a picture's file. Raises SRBenchError where they are no picture, or one too large."""
-        name = PurePosixPath(name.replace("\\", "/")).name or "picture"
+        """Take the bytes of an image's file. Raises SRBenchError where they are no image, or one too large."""
+        name = PurePosixPath(name.replace("\\", "/")).name or "image"
         if not is_file_name(name):
             raise ExploreError(f"{printable(name)[:100]} cannot be {FILE_NAME}; rename it")
         _check_size(name, content)
@@ -110,56 +110,56 @@ class Explorer:
                 self._pairs.popitem(last=False)
         return opened
 
-    def original(self, picture: str, kind: str) -> bytes:
-        """PNG of what the model is given (``lr``, enlarged by bicubic interpolation), or else of HR."""
-        pair = self._pair(picture)
+    def original(self, image: str, kind: str) -> bytes:
+        """PNG of what the model is given (``lr``, upscaled by bicubic interpolation), or else of HR."""
+        pair = self._pair(image)
         shown = upscale(pair.lr, self.editor.scale) if kind == "lr" else pair.hr
         return encode_png(quantize_floor(shown))
 
     def make(self, asked: Mapping[str, Any]) -> Made:
-        """Fulfil a wish. Raises SRBenchError where it is none, or its boxes do not fit the picture."""
-        wish = _wish(asked)
-        pair = self._pair(wish.picture)
-        recipe = json.dumps(asdict(wish) | {"name": pair.name, "scale": self.editor.scale})
+        """Answer a request. Raises SRBenchError where it is none, or its boxes do not fit the image."""
+        request = _request(asked)
+        pair = self._pair(request.image)
+        recipe = json.dumps(asdict(request) | {"name": pair.name, "scale": self.editor.scale})
         boxes: list[Box] = []
         with self._lock:
-            if wish.kind == "spread":
-                pixels, caption = self._spread(wish, pair)
+            if request.kind == "spread":
+                pixels, caption = self._spread(request, pair)
                 return Made(encode_png(pixels, recipe), caption, (), recipe)
-            if wish.kind == "style":
-                boxes = [_box("from", wish.source), _box("to", wish.target)]
-                picture = self.editor.move_style(pair, boxes[0], boxes[1], wish.temperature)
+            if request.kind == "style":
+                boxes = [_box("from", request.source), _box("to", request.target)]
+                image = self.editor.move_style(pair, boxes[0], boxes[1], request.temperature)
             else:
-                picture = self.editor.sample(pair, wish.temperature, 1, wish.seed)[0]
+                image = self.editor.sample(pair, request.temperature, 1, request.seed)[0]
         aligned = tuple(astuple(self.editor.aligned(box, pair)) for box in boxes)
-        png = encode_png(quantize_floor(picture), recipe)
-        return Made(png, fit_to_lr(lr_psnr(picture, pair)), aligned, recipe)
+        png = encode_png(quantize_floor(image), recipe)
+        return Made(png, fit_to_lr(lr_psnr(image, pair)), aligned, recipe)
 
     def save(self, asked: Mapping[str, Any]) -> Path:
         """Make it again, which gives the same, and write it into the folder of the page.
 
-        Raises ExploreError where another picture of that name is there.
+        Raises ExploreError where another image of that name is there.
         """
-        made, wish = self.make(asked), _wish(asked)
-        path = self.out / f"{self._pair(wish.picture).name}_{_described(wish, made)}.png"
+        made, request = self.make(asked), _request(asked)
+        path = self.out / f"{self._pair(request.image).name}_{_described(request, made)}.png"
         if path.exists() and read_recipe(path) != made.recipe:
             raise ExploreError(f"{path} is there and was made of something else; move it away")
         write_whole(path, made.png)
         return path
 
-    def _pair(self, picture: str) -> ImagePair:
+    def _pair(self, image: str) -> ImagePair:
         try:
-            return self._pairs[picture]
+            return self._pairs[image]
         except KeyError:
-            raise ExploreError("this picture is no longer open; choose its file again") from None
+            raise ExploreError("this image is no longer open; choose its file again") from None
 
-    def _spread(self, wish: Wish, pair: ImagePair) -> tuple[Tensor, str]:
-        samples = self.editor.sample(pair, wish.temperature, _SPREAD_SAMPLES, wish.seed)
+    def _spread(self, request: Request, pair: ImagePair) -> tuple[Tensor, str]:
+        samples = self.editor.sample(pair, request.temperature, _SPREAD_SAMPLES, request.seed)
         values = deviation_map([sample.permute(1, 2, 0).numpy() for sample in quantize_floor(samples)])
-        picture = np.array(coloured(values, DEVIATION).convert("RGB"))
+        image = np.array(coloured(values, DEVIATION).convert("RGB"))
         differ = f"{_SPREAD_SAMPLES} samples differ by {values.mean():.1f} grey levels on average"
         legend = f"black 0, pale yellow {DEVIATION.upper:g} or more"
-        return torch.from_numpy(picture).permute(2, 0, 1), f"{differ} ({legend})"
+        return torch.from_numpy(image).permute(2, 0, 1), f"{differ} ({legend})"
 
 
 def _check_size(name: str, content: bytes) -> None:
@@ -174,13 +174,13 @@ def _check_size(name: str, content: bytes) -> None:
         )
 
 
-def _wish(asked: Mapping[str, Any]) -> Wish:
-    wish = structure(asked, Wish, "the page")
-    if not 0 <= wish.temperature <= 2:
-        raise ExploreError(f"{wish.temperature:g} is no temperature between 0 and 2")
-    if not 0 <= wish.seed < 2**31:
-        raise ExploreError(f"{wish.seed} is no seed; give a whole number from 0 to {2**31 - 1}")
-    return wish
+def _request(asked: Mapping[str, Any]) -> Request:
+    request = structure(asked, Request, "the page")
+    if not 0 <= request.temperature <= 2:
+        raise ExploreError(f"{request.temperature:g} is no temperature between 0 and 2")
+    if not 0 <= request.seed < 2**31:
+        raise ExploreError(f"{request.seed} is no seed; give a whole number from 0 to {2**31 - 1}")
+    return request
 
 
 def _box(name: str, numbers: tuple[int, ...] | None) -> Box:
@@ -189,8 +189,8 @@ def _box(name: str, numbers: tuple[int, ...] | None) -> Box:
     return Box(*numbers)
 
 
-def _described(wish: Wish, made: Made) -> str:
-    if wish.kind == "style":
+def _described(request: Request, made: Made) -> str:
+    if request.kind == "style":
         source, target = ("-".join(map(str, box)) for box in made.boxes)
-        return f"style_t{wish.temperature:g}_{source}_to_{target}"
-    return f"{'spread_' if wish.kind == 'spread' else ''}t{wish.temperature:g}_seed{wish.seed}"
+        return f"style_t{request.temperature:g}_{source}_to_{target}"
+    return f"{'spread_' if request.kind == 'spread' else ''}t{request.temperature:g}_seed{request.seed}"

@@ -1,4 +1,4 @@
-"""The page of ``srbench explore``: its files, and the wishes that it sends. Served to this machine alone."""
+"""The page of ``srbench explore``: its files, and the requestes that it sends. Served to this machine alone."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ _ASKED = "X-Srbench"
 
 
 def explore(explorer: Explorer, image: Path | None, *, port: int = 0, browser: bool = True) -> None:
-    """Serve the page until Ctrl-C, with a picture open where one is named. Port 0 takes a free one.
+    """Serve the page until Ctrl-C, with an image open where one is named. Port 0 takes a free one.
 
-    Raises SRBenchError where the picture cannot be opened, or the port is taken.
+    Raises SRBenchError where the image cannot be opened, or the port is taken.
     """
     with open_explorer(explorer, image, port) as server:
         address = f"http://{HOST}:{server.server_port}/"
-        message = f"exploring at {address} (Ctrl-C ends); saved pictures go to {explorer.out}"
+        message = f"exploring at {address} (Ctrl-C ends); saved images go to {explorer.out}"
         serve(server, message, address if browser else None)
 
 
 def open_explorer(explorer: Explorer, image: Path | None, port: int) -> LocalServer:
     """A server of the page, for this machine only.
 
-    Raises SRBenchError where the picture cannot be opened, or the port is taken.
+    Raises SRBenchError where the image cannot be opened, or the port is taken.
     """
     first: Opened | None = None
     if image is not None:
         try:
             content = image.read_bytes()
         except OSError as error:
-            raise ExploreError(f"{image}: cannot be read ({error.strerror}); name a picture") from None
+            raise ExploreError(f"{image}: cannot be read ({error.strerror}); name an image") from None
         first = explorer.open(image.name, content)
     handler = type("Handler", (_Handler,), {"explorer": explorer, "first": first})
     try:
@@ -64,7 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
     first: Opened | None
 
     def do_GET(self) -> None:
-        """The page and its files, the picture that was open from the start, HR and LR of an open picture."""
+        """The page and its files, the image that was open from the start, HR and LR of an open image."""
         if not self._from_here():
             return
         address = urlsplit(self.path)
@@ -76,13 +76,13 @@ class _Handler(BaseHTTPRequestHandler):
             opened = None if self.first is None else asdict(self.first)
             self._send_json(HTTPStatus.OK, {"opened": opened, "scale": self.explorer.editor.scale})
         elif address.path in ("/hr.png", "/lr.png"):
-            picture = parse_qs(address.query).get("picture", [""])[0]
-            self._answer(lambda: self._send_png(self.explorer.original(picture, address.path[1:3]), {}))
+            image = parse_qs(address.query).get("image", [""])[0]
+            self._answer(lambda: self._send_png(self.explorer.original(image, address.path[1:3]), {}))
         else:
             self._send_json(HTTPStatus.NOT_FOUND, {"error": "there is no such page"})
 
     def do_POST(self) -> None:
-        """``/open`` takes a picture's file, ``/make`` and ``/save`` a wish as JSON."""
+        """``/open`` takes an image's file, ``/make`` and ``/save`` a request as JSON."""
         if not self._from_here():
             return
         if self.headers.get(_ASKED) is None:
@@ -99,19 +99,19 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_json(HTTPStatus.OK, asdict(self.explorer.open(name, self._body())))
 
     def _make(self) -> None:
-        made = self.explorer.make(self._wish())
+        made = self.explorer.make(self._request())
         facts = {"caption": made.caption, "boxes": made.boxes}
         self._send_png(made.png, {"X-Made": quote(json.dumps(facts))})
 
     def _save(self) -> None:
-        self._send_json(HTTPStatus.OK, {"saved": str(self.explorer.save(self._wish()))})
+        self._send_json(HTTPStatus.OK, {"saved": str(self.explorer.save(self._request()))})
 
-    def _wish(self) -> dict[str, Any]:
+    def _request(self) -> dict[str, Any]:
         try:
-            wish = json.loads(self._body())
+            request = json.loads(self._body())
         except (ValueError, RecursionError):
             raise ExploreError("the page sent something that is not JSON; load it again") from None
-        return wish if isinstance(wish, dict) else {}
+        return request if isinstance(request, dict) else {}
 
     def _body(self) -> bytes:
         try:

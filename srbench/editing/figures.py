@@ -1,4 +1,4 @@
-"""A figure of an edit: pictures side by side, each with two lines above it and boxes drawn in."""
+"""A figure of an edit: images side by side, each with two lines above it and boxes drawn in."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _INK, _GREY = (20, 20, 20), (100, 100, 100)
 
 @dataclass(frozen=True)
 class FigurePanel:
-    """One picture of a figure."""
+    """One image of a figure."""
 
     title: str
     note: str
-    picture: Tensor
+    image: Tensor
     """(3, H, W) in [0, 1]."""
     boxes: dict[tuple[int, int, int], Box] = field(default_factory=dict)
     """By colour."""
@@ -36,7 +36,7 @@ class FigurePanel:
 def write_figure(path: Path, panels: list[FigurePanel], zoomed: Box | None = None) -> None:
     """Write the panels as one PNG, whole, in even rows of up to four; beneath each image the same box of it, zoomed.
 
-    An image below 320 pixels is enlarged by a whole number and keeps its pixels, one above 640 is shrunk.
+    An image below 320 pixels is upscaled by a whole number and keeps its pixels, one above 640 is downscaled.
     """
     tiles = [_tile(panel, zoomed) for panel in panels]
     columns = -(-len(tiles) // -(-len(tiles) // _COLUMNS))
@@ -52,40 +52,40 @@ def write_figure(path: Path, panels: list[FigurePanel], zoomed: Box | None = Non
 
 
 def _tile(panel: FigurePanel, zoomed: Box | None) -> Image.Image:
-    array = quantize_floor(panel.picture).permute(1, 2, 0).cpu().numpy()
+    array = quantize_floor(panel.image).permute(1, 2, 0).cpu().numpy()
     whole = Image.fromarray(array)
-    picture, factor = _fitted(whole)
-    detail = None if zoomed is None else _detail(whole, zoomed, picture.width)
-    height = _LABEL + picture.height + (0 if detail is None else _GAP // 2 + detail.height)
-    tile = Image.new("RGB", (picture.width, height), "white")
+    image, factor = _fitted(whole)
+    detail = None if zoomed is None else _detail(whole, zoomed, image.width)
+    height = _LABEL + image.height + (0 if detail is None else _GAP // 2 + detail.height)
+    tile = Image.new("RGB", (image.width, height), "white")
     draw = ImageDraw.Draw(tile)
     draw.text((0, 0), panel.title, fill=_INK, font=ImageFont.load_default(18))
     draw.text((0, 24), panel.note, fill=_GREY, font=ImageFont.load_default(13))
-    tile.paste(picture, (0, _LABEL))
+    tile.paste(image, (0, _LABEL))
     boxes = panel.boxes if zoomed is None or zoomed in panel.boxes.values() else panel.boxes | {ZOOMED: zoomed}
     for colour, box in boxes.items():
         left, top = round(box.x * factor), round(box.y * factor)
-        right, bottom = (min(left + round(box.width * factor), picture.width),
-                         min(top + round(box.height * factor), picture.height))  # fmt: skip
+        right, bottom = (min(left + round(box.width * factor), image.width),
+                         min(top + round(box.height * factor), image.height))  # fmt: skip
         draw.rectangle((left, _LABEL + top, right - 1, _LABEL + bottom - 1), outline=colour, width=2)
     if detail is not None:
-        tile.paste(detail, ((picture.width - detail.width) // 2, height - detail.height))
+        tile.paste(detail, ((image.width - detail.width) // 2, height - detail.height))
     return tile
 
 
 def _detail(whole: Image.Image, box: Box, width: int) -> Image.Image:
-    """A box of an image, enlarged by a whole number as far as it fits the width and half as much again in height."""
+    """A box of an image, upscaled by a whole number as far as it fits the width and half as much again in height."""
     part = whole.crop((box.x, box.y, min(box.x + box.width, whole.width), min(box.y + box.height, whole.height)))
     factor = max(1, min(width // part.width, width * 3 // 2 // part.height))
     part = part.resize((part.width * factor, part.height * factor), Image.Resampling.NEAREST)
     return part.crop((0, 0, min(part.width, width), part.height))
 
 
-def _fitted(picture: Image.Image) -> tuple[Image.Image, float]:
-    longest = max(picture.size)
+def _fitted(image: Image.Image) -> tuple[Image.Image, float]:
+    longest = max(image.size)
     if longest > 2 * _SIDE:
         factor = 2 * _SIDE / longest
-        size = round(picture.width * factor), round(picture.height * factor)
-        return picture.resize(size, Image.Resampling.LANCZOS), factor
+        size = round(image.width * factor), round(image.height * factor)
+        return image.resize(size, Image.Resampling.LANCZOS), factor
     whole = -(-_SIDE // longest)
-    return picture.resize((picture.width * whole, picture.height * whole), Image.Resampling.NEAREST), whole
+    return image.resize((image.width * whole, image.height * whole), Image.Resampling.NEAREST), whole

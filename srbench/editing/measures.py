@@ -1,4 +1,4 @@
-"""What an edit did to a picture: texture, seams, content that survived. All are measured on uint8 RGB by floor."""
+"""What an edit did to an image: texture, seams, content that survived. All are measured on uint8 RGB by floor."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _DARK = 1e-3
 """Squared grey levels added to every band's power, so that a flat region has a finite logarithm."""
 
 
-def cut(picture: Tensor, box: Box) -> Tensor:
-    """The part of (..., H, W) in a box; what lies beyond the picture is not there."""
-    return picture[..., box.y : box.y + box.height, box.x : box.x + box.width]
+def cut(image: Tensor, box: Box) -> Tensor:
+    """The part of (..., H, W) in a box; what lies beyond the image is not there."""
+    return image[..., box.y : box.y + box.height, box.x : box.x + box.width]
 
 
 def fit_to_lr(psnr: float) -> str:
@@ -33,7 +33,7 @@ def texture_distance(these: Tensor, those: Tensor, scale: int) -> Tensor:
     """How differently two regions (3, h, w) are textured, in decibels: a scalar, 0 for equal spectra.
 
     The mean absolute difference of their power spectra (luma, Hann window) in six bands of half an octave. The lowest
-    begins at 1/(2 scale) cycles a pixel, the highest frequency an LR picture holds: what it determines is not compared.
+    begins at 1/(2 scale) cycles a pixel, the highest frequency an LR image holds: what it determines is not compared.
     """
     return (_spectrum(these, scale) - _spectrum(those, scale)).abs().mean()
 
@@ -51,9 +51,9 @@ def _spectrum(region: Tensor, scale: int) -> Tensor:
     return torch.stack([10 * torch.log10(band.mean() + _DARK) for band in bands if band.numel()])
 
 
-def seam_energy(picture: Tensor, mask: Tensor) -> float:
+def seam_energy(image: Tensor, mask: Tensor) -> float:
     """Mean squared step of luma, in grey levels, between neighbours of which one is inside a mask (H, W) of 0 and 1."""
-    grey, inside = luma(quantize_floor(picture)).double(), mask > 0.5
+    grey, inside = luma(quantize_floor(image)).double(), mask > 0.5
     steps = []
     for axis in (0, 1):
         crossing = inside.diff(dim=axis)
@@ -62,17 +62,17 @@ def seam_energy(picture: Tensor, mask: Tensor) -> float:
     return float(crossed.mean()) if crossed.numel() else 0.0
 
 
-def kept_detail(picture: Tensor, content: Tensor, mask: Tensor, scale: int) -> float:
-    """How much of a content's detail a picture shows inside a mask (H, W): a correlation, 1 all of it, 0 nothing.
+def kept_detail(image: Tensor, content: Tensor, mask: Tensor, scale: int) -> float:
+    """How much of a content's detail an image shows inside a mask (H, W): a correlation, 1 all of it, 0 nothing.
 
-    Detail is what is lost when the picture is shrunk by the scale and enlarged again; brightness and colour, which
+    Detail is what is lost when the image is downscaled by the scale and upscaled again; brightness and colour, which
     belong to LR, do not count.
     """
-    shown, wanted = (_detail(p, scale)[:, mask > 0.5] for p in (picture, content))
+    shown, wanted = (_detail(p, scale)[:, mask > 0.5] for p in (image, content))
     norm = math.sqrt(float(shown.square().sum() * wanted.square().sum()))
     return float((shown * wanted).sum()) / norm if norm else 0.0
 
 
-def _detail(picture: Tensor, scale: int) -> Tensor:
-    exact = quantize_floor(picture).double()
+def _detail(image: Tensor, scale: int) -> Tensor:
+    exact = quantize_floor(image).double()
     return exact - upscale(downscale(exact, scale), scale)

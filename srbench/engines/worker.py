@@ -49,7 +49,7 @@ class Opening:
     metrics: tuple[str, ...]
     """Names of those of the manifest that are measured."""
     data: RunSpec | Dataset | None
-    """The request that names the data set, or an object; None where no image has to be read."""
+    """The request that names the dataset, or an object; None where no image has to be read."""
     models: dict[str, LoadedModel]
     """By label: those that are objects and have no name to load them by."""
     device: str
@@ -62,7 +62,7 @@ class Opening:
         except Exception as error:  # whatever an object raises
             reason = " ".join(str(error).split())
             raise EngineError(
-                f"a model or data set cannot be sent to other processes ({reason}); name it as file.py:Name, or leave "
+                f"a model or dataset cannot be sent to other processes ({reason}); name it as file.py:Name, or leave "
                 "workers out"
             ) from None
 

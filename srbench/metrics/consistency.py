@@ -1,4 +1,4 @@
-"""LR-PSNR: does the result, shrunk again, give the picture the model was shown?"""
+"""LR-PSNR: does the result, downscaled again, give the image the model was shown?"""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _lr = OfLast(as_uint8)
 
 
 class LRPSNR:
-    """Peak signal-to-noise ratio of the shrunk result to the LR picture."""
+    """Peak signal-to-noise ratio of the downscaled result to the LR image."""
 
     name = "lr_psnr"
     title = "LR-PSNR"
@@ -74,17 +74,17 @@ class LRPSNR:
 
     def __init__(self, quantize: str = "floor") -> None:
         self.protocol = (
-            f"uint8 RGB by {quantize}, shrunk by MATLAB's antialiased bicubic, rounded to uint8 after each of its "
-            "two passes, PSNR to the uint8 LR picture"
+            f"uint8 RGB by {quantize}, downscaled by MATLAB's antialiased bicubic, rounded to uint8 after each of its "
+            "two passes, PSNR to the uint8 LR image"
         )
         self.signature = f"RGB|{quantize}|matlab-bicubic|v1"
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """(n, 3, H, W) and the pair -> (n,) float64 in dB; inf where the LR picture is met exactly.
+        """(n, 3, H, W) and the pair -> (n,) float64 in dB; inf where the LR image is met exactly.
 
-        Raises SampleError for output that is no picture and for an HR size that is no whole multiple of the
+        Raises SampleError for output that is no image and for an HR size that is no whole multiple of the
         LR size.
         """
         complaint = f"{pair.name}: HR {size(pair.hr)} is no whole multiple of LR"
-        scale = _scale_between(pair.hr, pair.lr, complaint, "crop the HR picture")
+        scale = _scale_between(pair.hr, pair.lr, complaint, "crop the HR image")
         return _consistency(quantised(samples, pair), _lr(pair.lr)[None], scale)

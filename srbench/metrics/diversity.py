@@ -1,4 +1,4 @@
-"""Sigma: how much do the samples of one picture differ?"""
+"""Sigma: how much do the samples of one image differ?"""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Sigma:
     unit = "grey levels"
     digits = 2
     protocol = (
-        "standard deviation (ddof 1) over the samples of a picture as returned (not clamped, not rounded) "
+        "standard deviation (ddof 1) over the samples of an image as returned (not clamped, not rounded) "
         "times 255, mean over pixels and channels; 0 for one sample"
     )
     signature = "RGB|float|ddof1|v1"

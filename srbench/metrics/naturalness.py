@@ -1,4 +1,4 @@
-"""NIQE, BRISQUE and PIQUE: how natural a picture looks, judged without the true one."""
+"""NIQE, BRISQUE and PIQUE: how natural an image looks, judged without the true one."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class NIQE:
     def __init__(self, quantize: str = "floor") -> None:
         self.protocol = (
             f"LIVE release model, uint8 RGB by {quantize}, MATLAB rgb2gray rounded, 96x96 blocks from the top left "
-            "at 2 scales, a picture with fewer than 2 complete blocks mirrored to 2x2 first, "
+            "at 2 scales, an image with fewer than 2 complete blocks mirrored to 2x2 first, "
             "|MSCN| < 1e-9 set to 0, float64"
         )
         self.signature = f"grey|{quantize}|LIVE|block96|mirror|snap|v1"
@@ -135,9 +135,9 @@ class NIQE:
         return _niqe_values(quantised(samples, pair), pair.name)
 
 
-def _niqe(picture: Array, name: str) -> float:
+def _niqe(image: Array, name: str) -> float:
     """(H, W) whole numbers in 0..255 -> score."""
-    features = _niqe_features(_whole_blocks(picture))
+    features = _niqe_features(_whole_blocks(image))
     complete = features[~np.isnan(features).any(axis=1)]
     if len(complete) < 2:
         raise SampleError(
@@ -150,23 +150,23 @@ def _niqe(picture: Array, name: str) -> float:
     return float(np.sqrt(difference @ np.linalg.pinv(covariance) @ difference))
 
 
-def _whole_blocks(picture: Array) -> Array:
+def _whole_blocks(image: Array) -> Array:
     """Cut (H, W) to whole blocks; where that leaves fewer than two, mirror it first: right, below and both.
 
     The statistics of a single block have no covariance. The mirroring is that of the follow-up paper's script
-    (HCFlow) for pictures of 160x160.
+    (HCFlow) for images of 160x160.
     """
-    height, width = (side // _NIQE_BLOCK for side in picture.shape)
+    height, width = (side // _NIQE_BLOCK for side in image.shape)
     if height * width < 2:
-        picture = np.pad(picture, ((0, picture.shape[0]), (0, picture.shape[1])), mode="symmetric")
-        height, width = (side // _NIQE_BLOCK for side in picture.shape)
-    return picture[: height * _NIQE_BLOCK, : width * _NIQE_BLOCK]
+        image = np.pad(image, ((0, image.shape[0]), (0, image.shape[1])), mode="symmetric")
+        height, width = (side // _NIQE_BLOCK for side in image.shape)
+    return image[: height * _NIQE_BLOCK, : width * _NIQE_BLOCK]
 
 
-def _niqe_features(picture: Array) -> Array:
+def _niqe_features(image: Array) -> Array:
     """(H, W) in whole blocks -> (blocks, 36): 18 numbers of every block at full and at half size."""
     columns: list[Array] = []
-    for scaled, size in ((picture, _NIQE_BLOCK), (half(picture), _NIQE_BLOCK // 2)):
+    for scaled, size in ((image, _NIQE_BLOCK), (half(image), _NIQE_BLOCK // 2)):
         blocks = _blocks(contrast_normalised(scaled, "nearest"), size)
         fit = fit_asymmetric(blocks)
         columns += [fit.shape, np.mean(scale_of(fit), axis=0)]
@@ -203,7 +203,7 @@ class BRISQUE:
     def __init__(self, quantize: str = "floor") -> None:
         self.protocol = (
             f"LIVE release support vectors and feature ranges, uint8 RGB by {quantize}, MATLAB rgb2gray rounded, "
-            "whole picture at 2 scales, zeros outside it, |MSCN| < 1e-9 set to 0, float64; "
+            "whole image at 2 scales, zeros outside it, |MSCN| < 1e-9 set to 0, float64; "
             "nominally 0..100, not clipped"
         )
         self.signature = f"grey|{quantize}|LIVE|pad0|snap|v1"
@@ -211,14 +211,14 @@ class BRISQUE:
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> (n,) float64.
 
-        Raises SampleError below 64 pixels a side and for a picture of one colour.
+        Raises SampleError below 64 pixels a side and for an image of one colour.
         """
         return _brisque_values(quantised(samples, pair), pair.name)
 
 
-def _brisque(picture: Array, name: str) -> float:
+def _brisque(image: Array, name: str) -> float:
     """(H, W) whole numbers in 0..255 -> score."""
-    features = _brisque_features(picture)
+    features = _brisque_features(image)
     if np.isnan(features).any():
         raise SampleError(
             f"{name}: {BRISQUE.title} needs an image that varies and the output is flat; "
@@ -231,10 +231,10 @@ def _brisque(picture: Array, name: str) -> float:
     return float(model["sv_coef"] @ kernel - model["rho"].item())
 
 
-def _brisque_features(picture: Array) -> Array:
-    """(H, W) -> (36,): 18 numbers of the picture at full and at half size."""
+def _brisque_features(image: Array) -> Array:
+    """(H, W) -> (36,): 18 numbers of the image at full and at half size."""
     numbers: list[float | Array] = []
-    for scaled in (picture, half(picture)):
+    for scaled in (image, half(image)):
         field = contrast_normalised(scaled, "constant")
         shape, deviation = fit_symmetric(field)
         numbers += [shape, deviation**2]
@@ -273,10 +273,10 @@ class PIQUE:
         return _pique_values(quantised(samples, pair), pair.name)
 
 
-def _pique(picture: Array) -> float:
+def _pique(image: Array) -> float:
     """(H, W) whole numbers in 0..255 -> score."""
-    stretched = np.floor(255 * picture / max(picture.max(), 1) + 0.5)
-    missing = [-side % _PIQUE_BLOCK for side in picture.shape]
+    stretched = np.floor(255 * image / max(image.max(), 1) + 0.5)
+    missing = [-side % _PIQUE_BLOCK for side in image.shape]
     stretched = np.pad(stretched, [(0, count) for count in missing], mode="symmetric")
     blocks = _blocks(contrast_normalised(stretched, "nearest"), _PIQUE_BLOCK)
     variance = blocks.var(axis=(1, 2), ddof=1)

@@ -1,4 +1,4 @@
-"""LPIPS: distance between the features a classification network sees in two pictures."""
+"""LPIPS: distance between the features a classification network sees in two images."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class _AlexNet:
     """The five convolutions of AlexNet and the LPIPS weights of their channels, on one device.
 
     Not the ``lpips`` package's own class: that one builds torchvision's whole AlexNet first, 61 million
-    numbers of which LPIPS uses 2.5 million, and measures both pictures anew for every pair. The tests hold
+    numbers of which LPIPS uses 2.5 million, and measures both images anew for every pair. The tests hold
     the two equal.
     """
 
@@ -71,9 +71,9 @@ class _AlexNet:
         self.heads = {key: value.to(device) for key, value in packaged(_HEADS).items()}
         self.mean, self.scale = _MEAN.to(device), _SCALE.to(device)
 
-    def features(self, picture: Tensor) -> list[Tensor]:
+    def features(self, image: Tensor) -> list[Tensor]:
         """(3, H, W) uint8 -> five feature maps (1, c, h, w), every pixel's channels scaled to length one."""
-        signal = ((picture.to(self.mean) / 127.5 - 1 - self.mean) / self.scale).unsqueeze(0)
+        signal = ((image.to(self.mean) / 127.5 - 1 - self.mean) / self.scale).unsqueeze(0)
         signal = signal.contiguous(memory_format=torch.channels_last)
         maps = []
         for key, stride, padding, pooled in _LAYERS:
@@ -125,13 +125,13 @@ def _network(device: torch.device) -> _AlexNet:
 
 
 class LPIPS:
-    """Learned perceptual image patch similarity to the HR picture, version 0.1.
+    """Learned perceptual image patch similarity to the HR image, version 0.1.
 
     Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric", 2018. On AlexNet, whose
     weights come with srbench; ``net=vgg`` and ``net=squeeze`` are the networks of the lpips package on torchvision's
     files, or on the file ``trunk``. The features
-    of the last HR picture are kept, so that all samples and models measured one after the other on it share
-    them; a picture is known by its tensor object, which must not be changed in place in between.
+    of the last HR image are kept, so that all samples and models measured one after the other on it share
+    them; an image is known by its tensor object, which must not be changed in place in between.
     """
 
     name = "lpips"
@@ -149,19 +149,17 @@ class LPIPS:
         if self._parts is not None:
             self.parameters = (self._parts.trunk, self._parts.heads)
             self.name, self.title = f"lpips_{net}", f"LPIPS {net.upper()}"
-        self.protocol = (
-            f"version 0.1, {NETS[net]}, uint8 RGB by {quantize}, scaled to -1..1, whole picture, spatial mean"
-        )
+        self.protocol = f"version 0.1, {NETS[net]}, uint8 RGB by {quantize}, scaled to -1..1, whole image, spatial mean"
         self.signature = f"RGB|{quantize}|{net}0.1|v1"
         self._last: tuple[Tensor, torch.device, list[Tensor]] | None = None
 
     @torch.inference_mode()
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """(n, 3, H, W) and the pair -> (n,) float64, 0 for equal pictures.
+        """(n, 3, H, W) and the pair -> (n,) float64, 0 for equal images.
 
         Computed in float32 on the device of the samples.
 
-        Raises SampleError below 64 pixels a side: the deepest feature map of such a picture has fewer than
+        Raises SampleError below 64 pixels a side: the deepest feature map of such an image has fewer than
         3x3 values.
         """
         images = quantised(samples, pair)
@@ -179,17 +177,17 @@ class LPIPS:
 
 
 @torch.inference_mode()
-def lpips_maps(pictures: list[Tensor], hr: Tensor) -> list[Tensor]:
-    """Where the LPIPS of pictures comes from: uint8 (3, H, W), at least 64 a side, and HR -> (H, W) float32 each.
+def lpips_maps(images: list[Tensor], hr: Tensor) -> list[Tensor]:
+    """Where the LPIPS of images comes from: uint8 (3, H, W), at least 64 a side, and HR -> (H, W) float32 each.
 
-    The difference of every layer is enlarged bilinearly to the size of the picture and summed, as the ``lpips``
+    The difference of every layer is upscaled bilinearly to the size of the image and summed, as the ``lpips``
     package does with ``spatial=True``. The mean of a map is near the metric, but not equal to it.
     """
     network = _network(torch.device("cpu"))
     wanted = network.features(hr)
     maps = []
-    for picture in pictures:
-        layers = network.differences(network.features(picture), wanted)
-        enlarged = [F.interpolate(layer, hr.shape[-2:], mode="bilinear", align_corners=False) for layer in layers]
-        maps.append(torch.stack(enlarged).sum(dim=0)[0, 0])
+    for image in images:
+        layers = network.differences(network.features(image), wanted)
+        upscaled = [F.interpolate(layer, hr.shape[-2:], mode="bilinear", align_corners=False) for layer in layers]
+        maps.append(torch.stack(upscaled).sum(dim=0)[0, 0])
     return maps

@@ -176,7 +176,7 @@ def _structural_similarity(image: Array, hr: _Moments, window: Window) -> float:
 
 
 class PSNR:
-    """Peak signal-to-noise ratio to the HR picture."""
+    """Peak signal-to-noise ratio to the HR image."""
 
     name = "psnr"
     higher_is_better = True
@@ -192,7 +192,7 @@ class PSNR:
         self.title = f"PSNR{region.suffix}"
         self.protocol = (
             f"{region.sentence(quantize)}, one mean squared error over all pixels and channels, peak 255; "
-            "identical pictures: inf"
+            "identical images: inf"
         )
         self.signature = f"{channels}|{quantize}|{region.cropped()}|v1"
 
@@ -203,7 +203,7 @@ class PSNR:
 
 
 class SSIM:
-    """Structural similarity to the HR picture.
+    """Structural similarity to the HR image.
 
     Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004: with the window
     ``uniform7`` as in the official SRFlow test code, with ``gaussian11`` as in the paper and in most tables.

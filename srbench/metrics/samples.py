@@ -39,15 +39,15 @@ class OfLast(Generic[Found]):
 
 
 def checked(samples: Tensor, pair: ImagePair) -> Tensor:
-    """Return ``samples`` as they are: (n, 3, H, W) with n > 0, as large as the HR picture, and finite or uint8.
+    """Return ``samples`` as they are: (n, 3, H, W) with n > 0, as large as the HR image, and finite or uint8.
 
-    Raises SampleError, naming the picture, where they are not.
+    Raises SampleError, naming the image, where they are not.
     """
     height, width = pair.hr.shape[-2:]
     if samples.ndim != 4 or samples.shape[0] == 0 or samples.shape[1:] != (3, height, width):
         raise SampleError(
             f"{pair.name}: the model returned {tuple(samples.shape)}; "
-            f"it must return (n, 3, {height}, {width}), the size of the HR picture"
+            f"it must return (n, 3, {height}, {width}), the size of the HR image"
         )
     if samples.dtype == torch.uint8:
         return samples

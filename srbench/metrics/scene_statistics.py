@@ -1,4 +1,4 @@
-"""Statistics of natural pictures: what NIQE, BRISQUE and PIQUE share. Everything is float64.
+"""Statistics of natural images: what NIQE, BRISQUE and PIQUE share. Everything is float64.
 
 Ruderman, "The statistics of natural images", 1994; Mittal, Moorthy and Bovik, "No-reference image quality
 assessment in the spatial domain", 2012 (BRISQUE); Mittal, Soundararajan and Bovik, "Making a completely blind
@@ -40,40 +40,40 @@ class AsymmetricGaussian(NamedTuple):
     """Root mean square of the positive values."""
 
 
-def grey(picture: Tensor) -> Array:
+def grey(image: Tensor) -> Array:
     """(3, H, W) uint8 -> (H, W) whole numbers in 0..255, as MATLAB's rgb2gray gives them."""
-    weighted = torch.einsum("chw,c->hw", picture.cpu().to(torch.float64), _GREY)
+    weighted = torch.einsum("chw,c->hw", image.cpu().to(torch.float64), _GREY)
     rounded: Array = (weighted + 0.5).floor().numpy()
     return rounded
 
 
-def contrast_normalised(picture: Array, border: Literal["nearest", "constant"]) -> Array:
+def contrast_normalised(image: Array, border: Literal["nearest", "constant"]) -> Array:
     """(H, W) -> (H, W): less the local mean, over the local standard deviation plus 1.
 
     The window is a 7x7 Gaussian of standard deviation 7/6; ``border`` repeats the edge pixel or reads zeros
     outside. In a window of one colour the result is 0 but for the last bit of the arithmetic, and a fit that
     counts positive and negative values would take that noise for samples. Such values are set to 0.
     """
-    mean = _smooth(picture, border)
-    deviation = np.sqrt(np.abs(_smooth(np.square(picture), border) - np.square(mean)))
-    field: Array = (picture - mean) / (deviation + 1)
+    mean = _smooth(image, border)
+    deviation = np.sqrt(np.abs(_smooth(np.square(image), border) - np.square(mean)))
+    field: Array = (image - mean) / (deviation + 1)
     field[np.abs(field) < 1e-9] = 0
     return field
 
 
-def _smooth(picture: Array, border: Literal["nearest", "constant"]) -> Array:
+def _smooth(image: Array, border: Literal["nearest", "constant"]) -> Array:
     import cv2
 
     outside = {"nearest": cv2.BORDER_REPLICATE, "constant": cv2.BORDER_CONSTANT}[border]
-    smooth = cv2.sepFilter2D(picture, cv2.CV_64F, _WINDOW, _WINDOW, borderType=outside)
+    smooth = cv2.sepFilter2D(image, cv2.CV_64F, _WINDOW, _WINDOW, borderType=outside)
     return np.asarray(smooth, dtype=np.float64)
 
 
-def half(picture: Array) -> Array:
+def half(image: Array) -> Array:
     """(H, W) -> (ceil(H/2), ceil(W/2)): MATLAB's imresize by 0.5."""
-    height, width = picture.shape
+    height, width = image.shape
     # An odd side gets one row more; eight mirrored ones, as imresize has them, keep the kernel off that edge.
-    extended = np.pad(picture, ((0, 8 + height % 2), (0, 8 + width % 2)), mode="symmetric")
+    extended = np.pad(image, ((0, 8 + height % 2), (0, 8 + width % 2)), mode="symmetric")
     halved: Array = downscale(torch.from_numpy(extended), 2).numpy()
     return halved[: (height + 1) // 2, : (width + 1) // 2]
 

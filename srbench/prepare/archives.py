@@ -1,4 +1,4 @@
-"""DIV2K and Flickr2K: from the archives as they are published to folders of pictures."""
+"""DIV2K and Flickr2K: from the archives as they are published to folders of images."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ FLICKR2K = "https://cv.snu.ac.kr/research/EDSR/Flickr2K.tar"
 
 
 class PrepareError(SRBenchError):
-    """Archives that are missing, damaged or incomplete, or pictures that are not what they should be."""
+    """Archives that are missing, damaged or incomplete, or images that are not what they should be."""
 
 
 def prepare_div2k(source: Path, out: Path) -> None:
-    """DIV2K_train_HR.zip and DIV2K_valid_HR.zip in ``source`` -> 800 pictures in out/train, 100 in out/val.
+    """DIV2K_train_HR.zip and DIV2K_valid_HR.zip in ``source`` -> 800 images in out/train, 100 in out/val.
 
-    Agustsson and Timofte, "NTIRE 2017 challenge on single image super-resolution: dataset and study". Pictures that
+    Agustsson and Timofte, "NTIRE 2017 challenge on single image super-resolution: dataset and study". Images that
     are there already stay. Raises PrepareError for an archive that is missing, damaged or incomplete.
     """
     where = f"download it from {DIV2K} (for academic research only)"
@@ -35,9 +35,9 @@ def prepare_div2k(source: Path, out: Path) -> None:
 
 
 def prepare_flickr2k(source: Path, out: Path) -> None:
-    """Flickr2K.tar in ``source`` -> its 2650 HR pictures in out/train.
+    """Flickr2K.tar in ``source`` -> its 2650 HR images in out/train.
 
-    Lim et al., "Enhanced deep residual networks for single image super-resolution" (2017). Pictures that are there
+    Lim et al., "Enhanced deep residual networks for single image super-resolution" (2017). Images that are there
     already stay. Raises PrepareError where the archive is missing, damaged or incomplete.
     """
     archive = find(source, "Flickr2K.tar", f"download it from {FLICKR2K}")
@@ -71,7 +71,7 @@ def extract(archive: Path, pattern: str, count: int, folder: Path) -> None:
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
         raise PrepareError(f"{archive}: damaged, or not downloaded to the end ({error}); download it again") from None
     if found != count:
-        raise PrepareError(f"{archive}: holds {found} of {count} pictures; download it again")
+        raise PrepareError(f"{archive}: holds {found} of {count} images; download it again")
 
 
 def _members(archive: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:

@@ -1,6 +1,6 @@
-"""CelebA as SRFlow was trained on it: faces found by landmarks, turned upright, cropped, shrunk to 160x160.
+"""CelebA as SRFlow was trained on it: faces found by landmarks, turned upright, cropped, downscaled to 160x160.
 
-The chain is the one that SRFlow's README describes: HD-CelebA-Cropper on the original ("in the wild") pictures with
+The chain is the one that SRFlow's README describes: HD-CelebA-Cropper on the original ("in the wild") images with
 crops of 640, bicubic interpolation, face factor 0.6 and JPEG files (its default, quality 95); then MATLAB's bicubic
 to a quarter. The splits are CelebA's own (list_eval_partition.txt): three ranges of numbers.
 """
@@ -27,7 +27,7 @@ from srbench.resize import downscale_uint8
 WHERE = "http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (for noncommercial research only)"
 CROPPER = "https://github.com/LynnHo/HD-CelebA-Cropper"
 SPLITS = {"train": range(1, 162771), "val": range(162771, 182638), "test": range(182638, 202600)}
-"""Numbers of the pictures."""
+"""Numbers of the images."""
 
 _SIDE = 640
 _FACE_FACTOR = 0.6
@@ -37,10 +37,10 @@ _JPEG_QUALITY = 95
 
 
 def prepare_celeba(source: Path, out: Path) -> None:
-    """The original pictures and their landmarks -> out/train, out/val, out/test, PNG of 160x160.
+    """The original images and their landmarks -> out/train, out/val, out/test, PNG of 160x160.
 
     ``source`` holds the folder ``img_celeba`` (unpacked from img_celeba.7z.001 to .014) and HD-CelebA-Cropper's
-    annotations.zip. Pictures that are there already stay. Raises PrepareError for what is missing or damaged.
+    annotations.zip. Images that are there already stay. Raises PrepareError for what is missing or damaged.
     """
     folder = _unpacked(source / "img_celeba", f"get img_celeba.7z from {WHERE} and run 7z x img_celeba.7z.001 there")
     landmarks, standard = _landmarks(source / "annotations.zip")
@@ -48,9 +48,9 @@ def prepare_celeba(source: Path, out: Path) -> None:
 
 
 def prepare_celeba_aligned(source: Path, out: Path) -> None:
-    """The pictures that CelebA gives aligned, 178x218 -> out/train, out/val, out/test: their central 160x160.
+    """The images that CelebA gives aligned, 178x218 -> out/train, out/val, out/test: their central 160x160.
 
-    Simpler to have than ``prepare_celeba``, and not what SRFlow was trained on: faces are larger in the picture and
+    Simpler to have than ``prepare_celeba``, and not what SRFlow was trained on: faces are larger in the image and
     less sharp. ``source`` holds the folder ``img_align_celeba`` (from img_align_celeba.zip).
     """
     folder = _unpacked(source / "img_align_celeba", f"get img_align_celeba.zip from {WHERE} and unpack it there")
@@ -58,14 +58,14 @@ def prepare_celeba_aligned(source: Path, out: Path) -> None:
     _each(folder, names, out, lambda name: crop_centre(read_uint8(folder / name), 160))
 
 
-def aligned(picture: Tensor, landmarks: NDArray[np.float64], standard: NDArray[np.float64]) -> Tensor:
+def aligned(image: Tensor, landmarks: NDArray[np.float64], standard: NDArray[np.float64]) -> Tensor:
     """(3, h, w) uint8 -> (3, 160, 160) uint8: the similarity that takes the face's landmarks to the standard ones.
 
-    Both are (68, 2), x and y; the picture's in pixels, the standard ones in units of the face.
+    Both are (68, 2), x and y; the image's in pixels, the standard ones in units of the face.
     """
     target = (standard + _MOVED) * _SIDE * _FACE_FACTOR + _SIDE // 2
     turned = cv2.warpAffine(
-        picture.permute(1, 2, 0).numpy(),
+        image.permute(1, 2, 0).numpy(),
         similarity(target, landmarks),
         (_SIDE, _SIDE),
         flags=cv2.WARP_INVERSE_MAP | cv2.INTER_CUBIC,
@@ -94,7 +94,7 @@ def _unpacked(folder: Path, otherwise: str) -> Path:
 
 
 def _landmarks(archive: Path) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
-    """68 points of every picture by its name, and of the standard face."""
+    """68 points of every image by its name, and of the standard face."""
     try:
         with zipfile.ZipFile(archive) as zipped:
             texts = {Path(name).name: name for name in zipped.namelist()}
@@ -108,11 +108,11 @@ def _landmarks(archive: Path) -> tuple[dict[str, NDArray[np.float64]], NDArray[n
 
 
 def _each(folder: Path, names: list[str], out: Path, make: Callable[[str], Tensor]) -> None:
-    """Make every picture that is not there yet, on all cores."""
+    """Make every image that is not there yet, on all cores."""
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise PrepareError(
-            f"{folder}: lacks {len(missing)} of {len(names)} pictures, first {missing[0]}; unpack it again"
+            f"{folder}: lacks {len(missing)} of {len(names)} images, first {missing[0]}; unpack it again"
         )
     with progress() as bar, ThreadPoolExecutor() as pool:
         for _ in bar.track(pool.map(partial(_write, out, make), names), len(names), description="CelebA"):

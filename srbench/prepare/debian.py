@@ -20,7 +20,7 @@ from srbench.prepare.archives import PrepareError
 from srbench.prepare.qt_resources import read_resources
 
 LIST = files("srbench") / "prepare" / "training-photographs.csv"
-"""File, package, path in it, whole-number shrinking, licence, author, sha256 of the pixels, perceptual hash."""
+"""File, package, path in it, whole-number downscaling, licence, author, sha256 of the pixels, perceptual hash."""
 
 
 def photographs() -> list[dict[str, str]]:
@@ -33,7 +33,7 @@ def prepare_debian_photos(out: Path) -> None:
 
     Some of these packages also hold benchmark photographs: they are not in the list, and the packages are removed in
     the end. Needs ``apt-get`` and ``dpkg`` of Debian 13. Raises PrepareError without them, when a package cannot be
-    had, and, once all is written, when a picture is not the listed one.
+    had, and, once all is written, when an image is not the listed one.
     """
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
         raise PrepareError(
@@ -52,10 +52,10 @@ def prepare_debian_photos(out: Path) -> None:
     with progress() as bar:
         for row, content in bar.track(_contents(work, rows), len(rows), description="photographs"):
             with Image.open(BytesIO(content)) as file:
-                picture = ImageOps.exif_transpose(file).convert("RGB")
+                image = ImageOps.exif_transpose(file).convert("RGB")
             if int(row["downscale"]) > 1:
-                picture = picture.reduce(int(row["downscale"]))  # a box filter: removes the softness of compression
-            pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+                image = image.reduce(int(row["downscale"]))  # a box filter: removes the softness of compression
+            pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
             write_png(out / row["file"], pixels)
             if pixels_sha256(pixels) != row["sha256"]:
                 different.append(row["file"])

@@ -1,4 +1,4 @@
-"""Qt binary resource files (.rcc), in which some Debian packages keep their pictures."""
+"""Qt binary resource files (.rcc), in which some Debian packages keep their images."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is made of a run: tables, pictures, plots, pages, comparisons."""
+"""What is made of a run: tables, images, plots, pages, comparisons."""

@@ -37,7 +37,7 @@ class CompareError(SRBenchError):
 
 @dataclass(frozen=True)
 class Difference:
-    """Of one metric: A minus B on every picture that both have."""
+    """Of one metric: A minus B on every image that both have."""
 
     metric: MetricFacts
     mean_a: float
@@ -169,9 +169,9 @@ def _examples(measurements: Measurements, comparison: Comparison, out: ReportFol
     for name in names:
         if measurements.pair(name) and all(map(measurements.outputs, rows[name])):
             example = open_example(measurements, name, rows[name])
-            out.write(f"{name}.png", example_png(example, example.answers, comparison.shown.metric))
+            out.write(f"{name}.png", example_png(example, example.outputs, comparison.shown.metric))
             difference = printed(comparison.shown.by_image[name], comparison.shown.metric)
-            strips.append(f"{markdown.escape(name)}: {difference}\n\n{markdown.picture(name, f'{name}.png')}\n")
+            strips.append(f"{markdown.escape(name)}: {difference}\n\n{markdown.image(name, f'{name}.png')}\n")
     return strips
 
 

@@ -1,4 +1,4 @@
-"""One picture of a run, opened: LR, HR and what every model made of it; and the strip that shows them."""
+"""One image of a run, opened: LR, HR and what every model made of it; and the strip that shows them."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class ExampleError(SRBenchError):
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a model made of one picture at one temperature."""
+class ModelOutput:
+    """What a model made of one image at one temperature."""
 
     row: Row
-    pictures: list[Pixels]
-    """Its one answer, or its saved samples."""
+    images: list[Pixels]
+    """Its output, or its saved samples."""
 
     @property
     def setting(self) -> str:
@@ -41,25 +41,25 @@ class Answer:
         return setting_folder(self.row.model, self.row.temperature)
 
     def panels(self, metric: MetricFacts) -> list[Panel]:
-        """One a picture, with its value of a metric."""
+        """One an image, with its value of a metric."""
         values = self.row.values.get(metric.name)
         panels = []
-        for sample, picture in enumerate(self.pictures):
+        for sample, image in enumerate(self.images):
             notes = [] if self.row.temperature is None else [f"temperature {self.row.temperature:g}"]
             notes += [f"sample {sample + 1}"] if self.row.sample.drawn else []
             notes += [f"{metric.title} {printed(values[sample], metric)}"] if isinstance(values, list) else []
-            panels.append(Panel(self.row.model, ", ".join(notes), Image.fromarray(picture)))
+            panels.append(Panel(self.row.model, ", ".join(notes), Image.fromarray(image)))
         return panels
 
 
 @dataclass(frozen=True)
 class Example:
-    """The pair and the answers."""
+    """The pair and the outputs."""
 
     name: str
     lr: Pixels
     hr: Pixels
-    answers: list[Answer]
+    outputs: list[ModelOutput]
 
     @property
     def scale(self) -> int:
@@ -67,10 +67,10 @@ class Example:
         return len(self.hr) // len(self.lr)
 
     @property
-    def shown(self) -> list[Answer]:
-        """One answer a model: the one whose temperature is nearest to the shown one."""
-        rows = nearest([answer.row for answer in self.answers])
-        return [answer for row in rows for answer in self.answers if answer.row is row]
+    def shown(self) -> list[ModelOutput]:
+        """One output per model: at the temperature nearest to the one shown."""
+        rows = nearest([output.row for output in self.outputs])
+        return [output for row in rows for output in self.outputs if output.row is row]
 
 
 def nearest(rows: Sequence[Row]) -> list[Row]:
@@ -83,30 +83,30 @@ def nearest(rows: Sequence[Row]) -> list[Row]:
 
 
 def open_example(measurements: Measurements, name: str, rows: Sequence[Row]) -> Example:
-    """Open the saved pair of a picture, and the answers behind rows of it; answers that are not saved are left out.
+    """Open the saved pair of an image, and the outputs behind rows of it; outputs that are not saved are left out.
 
     Raises FileNotFoundError where the pair is not saved.
     """
     pair = measurements.pair(name)
     if pair is None:
         raise FileNotFoundError(name)
-    answers = [Answer(row, [_open(path) for path in measurements.outputs(row)]) for row in rows]
-    example = Example(name, _open(pair[0]), _open(pair[1]), [answer for answer in answers if answer.pictures])
-    sizes = {answer.pictures[0].shape for answer in example.answers} | {example.hr.shape}
+    outputs = [ModelOutput(row, [_open(path) for path in measurements.outputs(row)]) for row in rows]
+    example = Example(name, _open(pair[0]), _open(pair[1]), [output for output in outputs if output.images])
+    sizes = {output.images[0].shape for output in example.outputs} | {example.hr.shape}
     scale = measurements.protocol.scale
     if len(sizes) > 1 or example.hr.shape[:2] != tuple(scale * side for side in example.lr.shape[:2]):
         raise ExampleError(f"{name}: the sizes of its LR, HR and outputs do not fit together; run again, another --out")
     return example
 
 
-def example_png(example: Example, answers: Sequence[Answer], metric: MetricFacts) -> bytes:
-    """A strip of LR, two samples of each answer with their values of a metric, and HR.
+def example_png(example: Example, outputs: Sequence[ModelOutput], metric: MetricFacts) -> bytes:
+    """A strip of LR, two samples of each output with their values of a metric, and HR.
 
-    It is zoomed where the answers differ most; a single answer, where it differs most from HR.
+    It is zoomed where the outputs differ most; a single output, where it differs most from HR.
     """
-    first = [answer.pictures[0] for answer in answers]
+    first = [output.images[0] for output in outputs]
     window = difference_window(first if len(first) > 1 else [*first, example.hr], example.scale)
-    panels = [panel for answer in answers for panel in answer.panels(metric)[:STRIP_SAMPLES]]
+    panels = [panel for output in outputs for panel in output.panels(metric)[:STRIP_SAMPLES]]
     return strip_png(framed(example, panels), window)
 
 
@@ -114,7 +114,7 @@ def framed(example: Example, panels: Sequence[Panel]) -> list[Panel]:
     """The panels between LR and HR."""
     (height, width), (lr_height, lr_width) = example.hr.shape[:2], example.lr.shape[:2]
     lr = Image.fromarray(example.lr).resize((width, height), Image.Resampling.NEAREST)
-    note = f"{lr_width} x {lr_height}, enlarged {example.scale} times"
+    note = f"{lr_width} x {lr_height}, upscaled {example.scale} times"
     return [Panel("LR", note, lr), *panels, Panel("HR", f"{width} x {height}", Image.fromarray(example.hr))]
 
 

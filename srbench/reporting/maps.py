@@ -1,4 +1,4 @@
-"""Where a picture is wrong, and where samples differ: values per pixel, as coloured pictures."""
+"""Where an image is wrong, and where samples differ: values per pixel, as coloured images."""
 
 from __future__ import annotations
 
@@ -36,54 +36,54 @@ LPIPS_SIDE = 64
 """Smallest side for which LPIPS is defined."""
 
 
-def error_map(picture: Pixels, hr: Pixels) -> Values:
+def error_map(image: Pixels, hr: Pixels) -> Values:
     """Absolute difference from HR in grey levels, mean over the channels."""
-    difference: Values = np.abs(picture.astype(np.float32) - hr).mean(axis=2)
+    difference: Values = np.abs(image.astype(np.float32) - hr).mean(axis=2)
     return difference
 
 
-def deviation_map(pictures: list[Pixels]) -> Values:
-    """Standard deviation (ddof 1) over two or more pictures in grey levels, mean over the channels."""
-    deviation: Values = np.stack(pictures).astype(np.float32).std(axis=0, ddof=1).mean(axis=2)
+def deviation_map(images: list[Pixels]) -> Values:
+    """Standard deviation (ddof 1) over two or more images in grey levels, mean over the channels."""
+    deviation: Values = np.stack(images).astype(np.float32).std(axis=0, ddof=1).mean(axis=2)
     return deviation
 
 
-def perceptual_maps(pictures: list[Pixels], hr: Pixels) -> list[Values]:
-    """LPIPS distance from HR at every pixel of each picture, all of at least 64 pixels a side."""
+def perceptual_maps(images: list[Pixels], hr: Pixels) -> list[Values]:
+    """LPIPS distance from HR at every pixel of each image, all of at least 64 pixels a side."""
     import torch
 
     from srbench.metrics.perceptual import lpips_maps
 
-    as_tensors = [torch.from_numpy(picture.copy()).permute(2, 0, 1) for picture in (hr, *pictures)]
+    as_tensors = [torch.from_numpy(image.copy()).permute(2, 0, 1) for image in (hr, *images)]
     return [values.numpy() for values in lpips_maps(as_tensors[1:], as_tensors[0])]
 
 
 def maps_of(
-    answers: Mapping[str, list[Pixels]], hr: Pixels, wanted: Collection[tuple[MapKind, str]]
+    outputs: Mapping[str, list[Pixels]], hr: Pixels, wanted: Collection[tuple[MapKind, str]]
 ) -> dict[tuple[MapKind, str], Values]:
-    """The wanted maps, by kind and name of the model, of what several models made of one picture.
+    """The wanted maps, by kind and name of the model, of what several models made of one image.
 
     Error and LPIPS are those of the first sample; LPIPS needs 64 pixels a side, a deviation two samples.
     """
     found: dict[tuple[MapKind, str], Values] = {}
-    perceptual = [name for name in answers if (LPIPS, name) in wanted]
+    perceptual = [name for name in outputs if (LPIPS, name) in wanted]
     if perceptual:
-        values = perceptual_maps([answers[name][0] for name in perceptual], hr)
+        values = perceptual_maps([outputs[name][0] for name in perceptual], hr)
         found |= {(LPIPS, name): one for name, one in zip(perceptual, values, strict=True)}
-    for name, pictures in answers.items():
+    for name, images in outputs.items():
         if (ERROR, name) in wanted:
-            found[ERROR, name] = error_map(pictures[0], hr)
+            found[ERROR, name] = error_map(images[0], hr)
         if (DEVIATION, name) in wanted:
-            found[DEVIATION, name] = deviation_map(pictures)
+            found[DEVIATION, name] = deviation_map(images)
     return found
 
 
 def coloured(values: Values, kind: MapKind) -> Image.Image:
-    """A picture with a palette; the index of a pixel is its value / ``kind.upper`` * 255, rounded."""
+    """An image with a palette; the index of a pixel is its value / ``kind.upper`` * 255, rounded."""
     levels = np.clip(values / kind.upper * 255 + 0.5, 0, 255).astype(np.uint8)
-    picture = Image.fromarray(levels)
-    picture.putpalette(_palette())
-    return picture
+    image = Image.fromarray(levels)
+    image.putpalette(_palette())
+    return image
 
 
 def colour_scale(kind: MapKind, side: int) -> Image.Image:

@@ -27,8 +27,8 @@ def block(text: str, language: str) -> str:
     return f"{fence}{language}\n{text}\n{fence}"
 
 
-def picture(title: str, *folders_and_file: str) -> str:
-    """An embedded picture; every part of its path is quoted."""
+def image(title: str, *folders_and_file: str) -> str:
+    """An embedded image; every part of its path is quoted."""
     return f"![{escape(title)}]({'/'.join(quote(part, safe='') for part in folders_and_file)})"
 
 

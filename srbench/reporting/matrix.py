@@ -1,7 +1,7 @@
 """The report of a matrix: the table of a paper, with the reports of its cells behind it, in Markdown, HTML, TeX, CSV.
 
-A table for every suite: its metrics are its own. Rows are models, in a block a scale; groups of columns are data sets.
-Every cell keeps the marks of its own report, so nothing is compared across protocols, data sets or scales.
+A table for every suite: its metrics are its own. Rows are models, in a block a scale; groups of columns are datasets.
+Every cell keeps the marks of its own report, so nothing is compared across protocols, datasets or scales.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ def _csv(entries: Sequence[Entry]) -> str:
 
 
 def terminal_tables(parts: Sequence[Part]) -> list[Table]:
-    """A table a suite and data set for the terminal, as narrow as those of single runs."""
+    """A table a suite and dataset for the terminal, as narrow as those of single runs."""
     tables = []
     for part in parts:
         width = len(part.metrics)

@@ -1,4 +1,4 @@
-"""The tables of a matrix for a paper: LaTeX with booktabs, groups of columns under the names of their data sets."""
+"""The tables of a matrix for a paper: LaTeX with booktabs, groups of columns under the names of their datasets."""
 
 from __future__ import annotations
 
@@ -100,5 +100,5 @@ def _caption(part: Part) -> str:
     dagger = " $^\\dagger$: not all images are measured." if partial else ""
     return (
         f"Super-resolution, protocol {escape(part.suite)}. {'; '.join(map(escape, part.images))}. "
-        f"Means over images; every scale and data set is compared by itself. {rule}{dagger}"
+        f"Means over images; every scale and dataset is compared by itself. {rule}{dagger}"
     )

@@ -47,7 +47,7 @@ class Part:
     metrics: tuple[MetricFacts, ...]
     """Columns of every group. What depends on the scale in their signatures is that of the first cell."""
     groups: tuple[str, ...]
-    """Data sets."""
+    """Datasets."""
     blocks: tuple[tuple[int, tuple[tuple[str, tuple[Value, ...]], ...]], ...]
     """A scale and its rows: label, and the values of all metrics of the first group, then of the second."""
     entries: tuple[Entry, ...]

@@ -19,7 +19,7 @@ _PROTOCOL = {
     "quantize": "8-bit images by",
     "columns": "metrics of the suite",
     "scale": "scale",
-    "dataset": "data set",
+    "dataset": "dataset",
     "crop": "crop",
     "lr": "LR images",
 }

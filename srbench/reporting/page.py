@@ -1,6 +1,6 @@
-"""The page of a report: rows, pictures and manifests -> report.html, which opens offline and asks nobody for anything.
+"""The page of a report: rows, images and manifests -> report.html, which opens offline and asks nobody for anything.
 
-Text comes from users (names of pictures and models, licences) and is escaped by Jinja; values and file names reach the
+Text comes from users (names of images and models, licences) and is escaped by Jinja; values and file names reach the
 scripts as JSON. A Content Security Policy with the hashes of our style and scripts refuses everything else.
 """
 
@@ -43,7 +43,7 @@ _SLACK = 2_000
 """Bytes for what a page says of the images that it carries."""
 
 _SCRIPTS = (
-    "tables.js", "viewer.js", "copying.js", "address.js", "report.js", "sides.js", "pictures.js", "controls.js",
+    "tables.js", "viewer.js", "copying.js", "address.js", "report.js", "sides.js", "images.js", "controls.js",
 )  # fmt: skip
 """In this order; the last starts the page."""
 
@@ -122,7 +122,7 @@ def _source(name: str) -> str:
 
 
 def _policy(style: str, script: str) -> str:
-    """Nothing but this style, these scripts and pictures from beside the page or within it."""
+    """Nothing but this style, these scripts and images from beside the page or within it."""
 
     def source(text: str) -> str:
         return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
@@ -179,7 +179,7 @@ def _contents(
         "settings": [setting_label(*setting) for setting in settings],
         "maps": [asdict(kind) for kind in KINDS],
         "columns": [asdict(column) for column in columns],
-        "pictures": [
+        "images": [
             {
                 "name": name,
                 **_size_and_thumbnail([found[column] for column in (LR, HR) if column in found]),
@@ -195,9 +195,9 @@ def _contents(
 def _fill(contents: dict[str, Any], carried: Carried, start: Opening | None) -> None:
     """Put the carried images into the contents of a page; it opens with none that it does not carry."""
     contents["compressed"] = carried.quality is not None
-    for picture in contents["pictures"]:
-        addresses = {column.id: address for column, address in carried.addresses.get(picture["name"], {}).items()}
-        picture["files"] = [addresses.get(column["id"]) for column in contents["columns"]]
+    for image in contents["images"]:
+        addresses = {column.id: address for column, address in carried.addresses.get(image["name"], {}).items()}
+        image["files"] = [addresses.get(column["id"]) for column in contents["columns"]]
     if start is not None and start.image not in carried.addresses:
         contents["opening"] = None
 

@@ -22,7 +22,7 @@ class PublishedTable:
     """One table of a publication, as ``published.toml`` has it."""
 
     data: str
-    """Name of the data set, as ``srbench data list`` has it."""
+    """Name of the dataset, as ``srbench data list`` has it."""
     images: int
     """How many it has; a published mean is over all of them."""
     scale: int

@@ -1,6 +1,6 @@
-"""The report of one run, or of several in one table: rows, pictures, manifests -> Markdown, HTML, LaTeX, CSV.
+"""The report of one run, or of several in one table: rows, images, manifests -> Markdown, HTML, LaTeX, CSV.
 
-A pure function of the folders: the same rows, manifests and pictures give the same bytes.
+A pure function of the folders: the same rows, manifests and images give the same bytes.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from srbench.names import unknown
 from srbench.reporting import markdown
 from srbench.reporting.answer import answer
 from srbench.reporting.files import ReportFolder
+from srbench.reporting.image_files import evenly, write_images
 from srbench.reporting.latex import latex_table
 from srbench.reporting.merge import Measurements, read_runs
 from srbench.reporting.notes import notes_of
 from srbench.reporting.page import page
-from srbench.reporting.pictures import evenly, write_pictures
 from srbench.reporting.plots import FOLDER, Plot, write_plots
 from srbench.reporting.published import PublishedTable, published_rows
 from srbench.reporting.ranking import RULE, Mark
@@ -36,7 +36,7 @@ FORMATS = ("md", "html", "tex", "csv")
 WAIT = 10
 """Seconds that a report waits for somebody else who writes into the folder of the run."""
 EMBEDDED = 3
-"""How many pictures of the run report.md shows, spread evenly over the list."""
+"""How many images of the run report.md shows, spread evenly over the list."""
 
 _MARKDOWN: dict[Mark, str] = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}
 
@@ -135,7 +135,7 @@ def _write(
     if {"md", "html"} & set(formats):
         plots = write_plots(scores, table, measurements.models, out, _baseline(scores, baseline))
     if "md" in formats:
-        text = _report(measurements, scores, notes, plots, write_pictures(measurements, out, progress))
+        text = _report(measurements, scores, notes, plots, write_images(measurements, out, progress))
         written["md"] = out.write("report.md", text.encode())
     if "tex" in formats:
         written["tex"] = out.write("table.tex", latex_table(scores, measurements.manifest, intervals=False).encode())
@@ -157,7 +157,7 @@ def _write(
 
 
 def _report(
-    measurements: Measurements, scores: Scores, notes: Sequence[str], plots: Sequence[Plot], pictured: Sequence[str]
+    measurements: Measurements, scores: Scores, notes: Sequence[str], plots: Sequence[Plot], illustrated: Sequence[str]
 ) -> str:
     costs = _costs(measurements.rows)
     environment = jinja2.Environment(
@@ -173,7 +173,7 @@ def _report(
         protocol=measurements.protocol,
         metrics=measurements.manifest.metrics,
         header=header,
-        picture=markdown.picture,
+        image=markdown.image,
         answer=answer(scores),
         published=scores.published,
         rule=RULE.format(best="**Bold**", second="<u>underlined</u>", less="<"),
@@ -181,8 +181,8 @@ def _report(
         interval_table=_interval_table(scores),
         notes=notes,
         plots=plots,
-        pictured=pictured,
-        embedded=evenly(pictured, EMBEDDED),
+        illustrated=illustrated,
+        embedded=evenly(illustrated, EMBEDDED),
         weights_table=_weights_table(measurements.models),
         cost_table=markdown.table(costs[0], [[markdown.escape(label), *numbers] for label, *numbers in costs[1:]]),
     )

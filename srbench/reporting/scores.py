@@ -41,7 +41,7 @@ class Line:
 
     model: str
     temperature: float
-    """NaN for a model with one answer."""
+    """NaN for a model with one output."""
     cells: tuple[Cell, ...]
     """One a metric."""
     images: int

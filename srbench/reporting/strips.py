@@ -1,4 +1,4 @@
-"""Labelled pictures side by side on a white sheet: strips with a zoomed window, sheets in rows and columns."""
+"""Labelled images side by side on a white sheet: strips with a zoomed window, sheets in rows and columns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 PANEL = 240
 """Width of a panel in pixels: four fit the column of a web page."""
 WINDOW = 80
-"""Side of the zoomed window in HR pixels, where the picture is that large."""
+"""Side of the zoomed window in HR pixels, where the image is that large."""
 
 _COLUMNS = 4
 _MARGIN, _GAP, _LABEL = 16, 12, 46
@@ -21,16 +21,16 @@ _INK, _GREY, _BOX = (20, 20, 20), (110, 110, 110), (255, 45, 45)
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture of a strip, as large as HR, and the two lines above it."""
+    """One image of a strip, as large as HR, and the two lines above it."""
 
     title: str
     note: str
-    picture: Image.Image
+    image: Image.Image
 
 
 @dataclass(frozen=True)
 class Window:
-    """The square of a picture that is zoomed, in pixels."""
+    """The square of an image that is zoomed, in pixels."""
 
     left: int
     top: int
@@ -45,8 +45,8 @@ class Window:
 def strip_png(panels: list[Panel], window: Window) -> bytes:
     """The panels as one PNG; up to four stand in a row, more are wrapped into even rows.
 
-    Under its two lines a panel shows the picture shrunk to 240 pixels (a smaller one is enlarged by a whole
-    number and keeps its pixels), and beneath it the window, enlarged by a whole number.
+    Under its two lines a panel shows the image downscaled to 240 pixels (a smaller one is upscaled by a whole
+    number and keeps its pixels), and beneath it the window, upscaled by a whole number.
     """
     rows = -(-len(panels) // _COLUMNS)
     columns = -(-len(panels) // rows)
@@ -55,16 +55,16 @@ def strip_png(panels: list[Panel], window: Window) -> bytes:
 
 
 def sheet_png(rows: list[list[Panel]]) -> bytes:
-    """Rows of panels as one PNG; each shows its whole picture within 240 pixels."""
+    """Rows of panels as one PNG; each shows its whole image within 240 pixels."""
     return _tiles_png([[_tile(panel, None) for panel in row] for row in rows])
 
 
-def difference_window(pictures: list[NDArray[np.uint8]], step: int) -> Window:
-    """The window in which pictures (H, W, 3) differ most: their variance at every pixel, summed.
+def difference_window(images: list[NDArray[np.uint8]], step: int) -> Window:
+    """The window in which images (H, W, 3) differ most: their variance at every pixel, summed.
 
     Sides and corners are multiples of ``step`` (the scale): no LR pixel is cut. The first of equals wins.
     """
-    variance = np.stack(pictures).astype(np.float32).var(axis=0).sum(axis=2, dtype=np.float64)
+    variance = np.stack(images).astype(np.float32).var(axis=0).sum(axis=2, dtype=np.float64)
     side = min(WINDOW, *variance.shape)
     side = max(side - side % step, 1)
     scores = _box_sums(variance, side)[::step, ::step]
@@ -92,8 +92,8 @@ def _tiles_png(rows: list[list[Image.Image]]) -> bytes:
 
 
 def _tile(panel: Panel, window: Window | None) -> Image.Image:
-    """Label, whole picture with the window drawn in, window: one above the other, 240 wide."""
-    whole, factor = _fitted(panel.picture)
+    """Label, whole image with the window drawn in, window: one above the other, 240 wide."""
+    whole, factor = _fitted(panel.image)
     zoomed = 0 if window is None else _GAP // 2 + PANEL // window.side * window.side
     tile = Image.new("RGB", (PANEL, _LABEL + whole.height + zoomed), "white")
     draw = ImageDraw.Draw(tile)
@@ -106,21 +106,21 @@ def _tile(panel: Panel, window: Window | None) -> Image.Image:
         frame = (left + x0, _LABEL + y0, left + x1 - 1, _LABEL + y1 - 1)
         draw.rectangle(frame, outline=_BOX, width=2)
         side = PANEL // window.side * window.side
-        detail = panel.picture.crop(window.box).resize((side, side), Image.Resampling.NEAREST)
+        detail = panel.image.crop(window.box).resize((side, side), Image.Resampling.NEAREST)
         tile.paste(detail, ((PANEL - side) // 2, _LABEL + whole.height + _GAP // 2))
     return tile
 
 
-def _fitted(picture: Image.Image) -> tuple[Image.Image, float]:
-    """The picture within 240 x 240, and how much larger it became. Enlarging is by a whole number."""
-    longest = max(picture.size)
+def _fitted(image: Image.Image) -> tuple[Image.Image, float]:
+    """The image within 240 x 240, and how much larger it became. Upscaling is by a whole number."""
+    longest = max(image.size)
     if longest <= PANEL:
         factor = PANEL // longest
-        size = picture.width * factor, picture.height * factor
-        return picture.resize(size, Image.Resampling.NEAREST), factor
-    shrunk = picture.copy()
-    shrunk.thumbnail((PANEL, PANEL), Image.Resampling.LANCZOS)
-    return shrunk, shrunk.width / picture.width
+        size = image.width * factor, image.height * factor
+        return image.resize(size, Image.Resampling.NEAREST), factor
+    downscaled = image.copy()
+    downscaled.thumbnail((PANEL, PANEL), Image.Resampling.LANCZOS)
+    return downscaled, downscaled.width / image.width
 
 
 def _fitting(text: str, size: int) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from srbench.console import say, transfer
 from srbench.datasets import Folder
-from srbench.folders import pictures_in
+from srbench.folders import images_in
 from srbench.images import ENDINGS
 from srbench.sets.table import BenchmarkSet, SetError, check_files, find_set, is_here, open_set, set_folder
 from srbench.types import SRBenchError
@@ -32,7 +32,7 @@ def fetch_set(name: str) -> Path:
     """
     entry, folder = find_set(name), set_folder(name)
     if is_here(name):
-        check_files(name, entry, pictures_in(folder))
+        check_files(name, entry, images_in(folder))
         return folder
     say(f"{name}: {entry.licence}")
     tried = []
@@ -40,7 +40,7 @@ def fetch_set(name: str) -> Path:
         part = folder.with_name(f".{name}.{number}.part")
         try:
             _images(entry, address, part)
-            check_files(name, entry, pictures_in(part))
+            check_files(name, entry, images_in(part))
         except OfflineError:
             raise SetError(f"{name} is not here, and SRBENCH_OFFLINE is set; {entry.wanted(name)}") from None
         except DownloadError as error:

@@ -12,7 +12,7 @@ from srbench.caches import cache_folder
 from srbench.config import load_toml
 from srbench.console import say
 from srbench.datasets import Folder
-from srbench.folders import pictures_in
+from srbench.folders import images_in
 from srbench.images import pixels_sha256, read_uint8, write_whole
 from srbench.layouts import find_layout
 from srbench.names import unknown
@@ -83,7 +83,7 @@ def open_set(name: str, scale: int) -> Folder:
     """
     entry, folder = find_set(name), set_folder(name)
     layout = find_layout(folder, scale)
-    files = check_files(name, entry, pictures_in(folder) if layout is None else layout.hr)
+    files = check_files(name, entry, images_in(folder) if layout is None else layout.hr)
     return Folder(folder, scale, name=name, files=files)
 
 

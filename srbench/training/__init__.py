@@ -1,1 +1,1 @@
-"""What all trainings share: pictures, patches, the loop."""
+"""What all trainings share: images, patches, the loop."""

@@ -44,7 +44,7 @@ class TrainingConfig:
     validate_every: int
     """Steps."""
     best: Literal["psnr", "lr_psnr", "lpips"]
-    """The metric on the validation pictures by which the best weights are chosen."""
+    """The metric on the validation images by which the best weights are chosen."""
     checkpoint_every: int
     """Steps."""
     seed: int

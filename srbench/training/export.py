@@ -82,6 +82,8 @@ def _validation(metadata: WeightsMetadata) -> dict[str, int | float]:
 def _validated_on(run: Path) -> str:
     """In words; of folders the name alone, as their paths say much of the machine and nothing of the weights."""
     _, request = read_request(run)
-    held_out = "pictures of the data, which were not trained on where it has ten or more"
-    of = f"pictures of the folder {Path(request['validation']).name}" if request["validation"] else held_out
-    return f"at most {MOST} {of}, their centres of at most {SIDE} pixels; what draws, at temperature {TEMPERATURE}"
+    held_out = "images of the data, which were not trained on where it has ten or more"
+    of = f"images of the folder {Path(request['validation']).name}" if request["validation"] else held_out
+    return (
+        f"at most {MOST} {of}, their centres of at most {SIDE} pixels; models that sample at temperature {TEMPERATURE}"
+    )

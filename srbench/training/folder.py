@@ -5,7 +5,7 @@
     train.csv             one line a step
     validation.csv        one line a validation
     loss.svg              curves of both
-    validation.png        LR, answers and HR of some pictures
+    validation.png        LR, outputs and HR of some images
     checkpoint.pt         where the training goes on: networks, optimisers, averages, counts
     best.safetensors      the weights with the best validation so far
     weights.safetensors   the weights at the end

@@ -36,7 +36,7 @@ from srbench.weights.metadata import WeightsMetadata
 class Training:
     """What a trainer asks before it has its networks (``patches``, ``device``, ``first_batch``), then ``fit``.
 
-    Raises TrainingError, PatchError or PictureStoreError for settings or data that cannot be trained on.
+    Raises TrainingError, PatchError or ImageStoreError for settings or data that cannot be trained on.
     """
 
     def __init__(self, model: str, scale: int, preset: TrainingPreset, request: TrainingRequest) -> None:
@@ -45,7 +45,7 @@ class Training:
         self._accelerator = Accelerator(cpu=request.device == "cpu")
         self.config.check(self._accelerator.num_processes)
         self.device: torch.device = self._accelerator.device
-        # The main process decodes the pictures and warns, the others find them.
+        # The main process decodes the images and warns, the others find them.
         with self._accelerator.main_process_first(), warnings.catch_warnings():
             if not self._accelerator.is_main_process:
                 warnings.simplefilter("ignore")
@@ -160,7 +160,7 @@ class Training:
                 yield self._on_device(lr, hr, step=step, first=rank * len(hr))
 
     def _on_device(self, lr: Tensor, hr: Tensor, *, step: int, first: int) -> Batch:
-        lr, hr = (pictures.to(self.device, non_blocking=True) for pictures in (lr, hr))
+        lr, hr = (images.to(self.device, non_blocking=True) for images in (lr, hr))
         return Batch(lr, hr, step, first, self.config.seed)
 
     def _due(self, done: int, every: int) -> bool:
@@ -174,7 +174,7 @@ class Training:
         grid = self._validation.grid(network, self.device)
         write_png(self._folder.path / "validation.png", grid)
         board.numbers("validation", done, metrics)
-        board.picture(done, grid)
+        board.image(done, grid)
         if best.see(done, metrics, self._validation.metric(self.config.best)):
             self._folder.save_weights(BEST, network, self._preset.storage, best.metrics, best.step)
         write_curves(self._folder.path, self._folder.path / "loss.svg")

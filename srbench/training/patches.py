@@ -1,4 +1,4 @@
-"""Random aligned LR and HR patches of folders of pictures, the same whatever draws them."""
+"""Random aligned LR and HR patches of folders of images, the same whatever draws them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srbench.training.picture_store import PictureStore, decoded, listed, shrunk, warn_of_left_out
+from srbench.training.image_store import ImageStore, decoded, downscaled, listed, warn_of_left_out
 from srbench.types import ImagePair, SRBenchError
 
 _WORKERS = 2
@@ -23,7 +23,7 @@ _WORKERS = 2
 
 
 class PatchError(SRBenchError):
-    """Pictures that give no patches, or a batch that cannot be drawn."""
+    """Images that give no patches, or a batch that cannot be drawn."""
 
 
 class PatchConfig(Protocol):
@@ -52,16 +52,16 @@ def generator_at(seed: int, *where: int) -> torch.Generator:
 
 
 class Patches:
-    """Random patches of the pictures in and below some folders, flipped and turned.
+    """Random patches of the images in and below some folders, flipped and turned.
 
-    Patch j of a step is drawn from a generator seeded with seed, step and j, from a picture drawn first. So the
+    Patch j of a step is drawn from a generator seeded with seed, step and j, from an image drawn first. So the
     batches depend neither on the number of processes nor on how many steps were drawn before.
 
-    ``data`` is one folder of HR pictures or several. Without ``lr``, LR is the whole HR picture shrunk exactly
-    (``picture_store.shrunk``), so patches have no borders of their own. With ``lr``, as many folders, pictures are
+    ``data`` is one folder of HR images or several. Without ``lr``, LR is the whole HR image downscaled exactly
+    (``image_store.downscaled``), so patches have no borders of their own. With ``lr``, as many folders, images are
     paired by name; HR, cut to a multiple of the scale, has to be ``scale`` times as large. ``cache`` is where the
-    decoded pictures are kept. Pictures that are damaged or smaller than a patch are named in a warning and left out.
-    Raises PictureStoreError for unusable folders, PatchError for pairs or sizes that do not fit.
+    decoded images are kept. Images that are damaged or smaller than a patch are named in a warning and left out.
+    Raises ImageStoreError for unusable folders, PatchError for pairs or sizes that do not fit.
     """
 
     def __init__(
@@ -78,18 +78,18 @@ class Patches:
         self.scale, self.config = scale, config
         self._folders = _folders(data)
         self._hr = decoded(self._folders, cache)
-        self._lr = shrunk(self._hr, scale) if lr is None else decoded(_folders(lr), cache)
+        self._lr = downscaled(self._hr, scale) if lr is None else decoded(_folders(lr), cache)
         pairs = _same_names(self._hr, self._lr) if lr is None else _same_stems(self._hr, self._lr)
         self._pairs = self._usable(pairs)
         self.files = [self._hr.names[hr] for hr, _ in self._pairs]
-        """The pictures that are used, by their paths inside the folder."""
+        """The images that are used, by their paths inside the folder."""
 
     def centres(self, most: int, side: int) -> list[ImagePair]:
-        """Up to ``most`` whole pictures, evenly spread, their centres cut to at most ``side`` HR pixels."""
+        """Up to ``most`` whole images, evenly spread, their centres cut to at most ``side`` HR pixels."""
         return [self._centre(*self._pairs[at], side) for at in self._spread(min(most, len(self._pairs)))]
 
     def hold_out(self, most: int, side: int) -> list[ImagePair]:
-        """As ``centres``, but of one picture in ten at most, and no patch will come from these pictures any more."""
+        """As ``centres``, but of one image in ten at most, and no patch will come from these images any more."""
         chosen = self._spread(min(most, len(self._pairs) // 10))
         held_out = [self._centre(*self._pairs[at], side) for at in chosen]
         self._pairs = [pair for at, pair in enumerate(self._pairs) if at not in chosen]
@@ -104,22 +104,22 @@ class Patches:
         lengths = [2 * (min(length, side // self.scale) // 2) for length in small.shape[:2]]
         top, left = ((length - wanted) // 2 for length, wanted in zip(small.shape[:2], lengths, strict=True))
         cut = [
-            np.array(picture[factor * top : factor * (top + lengths[0]), factor * left : factor * (left + lengths[1])])[
+            np.array(image[factor * top : factor * (top + lengths[0]), factor * left : factor * (left + lengths[1])])[
                 None
             ]
-            for picture, factor in ((small, 1), (self._hr[hr], self.scale))
+            for image, factor in ((small, 1), (self._hr[hr], self.scale))
         ]
-        return ImagePair(_stem(self._hr.names[hr]), *(_unit(picture)[0].contiguous() for picture in cut))
+        return ImagePair(_stem(self._hr.names[hr]), *(_unit(image)[0].contiguous() for image in cut))
 
     @property
     def origin(self) -> str:
         """What the patches are taken from, in words."""
-        many = "picture" if len(self.files) == 1 else "pictures"
+        many = "image" if len(self.files) == 1 else "images"
         return f"{len(self.files)} {many} of the folder {', '.join(f.resolve().name for f in self._folders)}"
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of all that determines the pictures used: names, sizes and pixels of HR and LR."""
+        """sha256 of all that determines the images used: names, sizes and pixels of HR and LR."""
         used = [(self._hr.names[hr], self._hr.sha256[hr], self._lr.sha256[lr]) for hr, lr in self._pairs]
         return hashlib.sha256(repr(used).encode()).hexdigest()
 
@@ -158,8 +158,8 @@ class Patches:
         top, left = (_below(length - side + 1, generator) for length in lr.shape[:2])
         turns, flip = _below(4, generator), _below(2, generator)
         lr, hr = (
-            np.rot90(picture[y : y + size, x : x + size], turns)
-            for picture, y, x, size in (
+            np.rot90(image[y : y + size, x : x + size], turns)
+            for image, y, x, size in (
                 (lr, top, left, side),
                 (hr, top * self.scale, left * self.scale, self.config.patch),
             )
@@ -173,8 +173,8 @@ class Patches:
         named = [fault for fault in faults if fault is not None]
         if not usable:
             raise PatchError(
-                f"none of {len(pairs)} pictures gives patches of {self.config.patch}: {listed(named)}; "
-                "give larger pictures or choose a preset with smaller patches"
+                f"none of {len(pairs)} images gives patches of {self.config.patch}: {listed(named)}; "
+                "give larger images or choose a preset with smaller patches"
             )
         warn_of_left_out(named)
         return usable
@@ -192,19 +192,19 @@ def _folders(data: Path | Sequence[Path]) -> list[Path]:
     return [data] if isinstance(data, Path) else list(data)
 
 
-def _same_names(hr: PictureStore, lr: PictureStore) -> list[tuple[int, int]]:
-    """Numbers of the pictures that are in both, LR having been made from HR."""
+def _same_names(hr: ImageStore, lr: ImageStore) -> list[tuple[int, int]]:
+    """Numbers of the images that are in both, LR having been made from HR."""
     numbers = {name: number for number, name in enumerate(lr.names)}
     return [(number, numbers[name]) for number, name in enumerate(hr.names) if name in numbers]
 
 
-def _same_stems(hr: PictureStore, lr: PictureStore) -> list[tuple[int, int]]:
-    """Numbers of the pictures that have one name but for the ending; every file must have its partner."""
+def _same_stems(hr: ImageStore, lr: ImageStore) -> list[tuple[int, int]]:
+    """Numbers of the images that have one name but for the ending; every file must have its partner."""
     hr_files, lr_files = ({_stem(name): name for name in [*store.names, *store.faults]} for store in (hr, lr))
     if len(hr_files) + len(lr_files) < sum(len(store.names) + len(store.faults) for store in (hr, lr)):
-        raise PatchError("HR and LR are paired by name, but two pictures of one folder differ in the ending only")
+        raise PatchError("HR and LR are paired by name, but two images of one folder differ in the ending only")
     if alone := sorted(hr_files.keys() ^ lr_files.keys()):
-        raise PatchError(f"HR and LR are paired by name, but these are alone: {listed(alone)}; add or remove pictures")
+        raise PatchError(f"HR and LR are paired by name, but these are alone: {listed(alone)}; add or remove images")
     numbers = {_stem(name): number for number, name in enumerate(lr.names)}
     return [(number, numbers[_stem(name)]) for number, name in enumerate(hr.names) if _stem(name) in numbers]
 
@@ -213,8 +213,8 @@ def _stem(name: str) -> str:
     return PurePosixPath(name).with_suffix("").as_posix()
 
 
-def _unit(pictures: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).to(torch.float32).div_(255)
+def _unit(images: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(images).permute(0, 3, 1, 2).to(torch.float32).div_(255)
 
 
 def _below(limit: int, generator: torch.Generator) -> int:

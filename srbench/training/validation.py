@@ -1,4 +1,4 @@
-"""How good the network is at the moment: metrics on a few pictures, and a picture to look at."""
+"""How good the network is at the moment: metrics on a few images, and an image to look at."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from srbench.training.config import TrainingError
 from srbench.types import ImagePair, Metric, SRBenchError, StochasticSRModel
 
 MOST, SIDE = 8, 256
-"""Pictures that are validated on, and their side at most, in HR pixels."""
+"""Images that are validated on, and their side at most, in HR pixels."""
 TEMPERATURE = 0.8
 """Of the samples that are measured: that of ``srbench run``."""
 SHOWN_TEMPERATURES = (0.5, 0.8, 1.0)
@@ -29,24 +29,24 @@ LABEL = 18
 
 
 class Validation:
-    """Metrics on the same pictures, of the same latents, whenever it is called."""
+    """Metrics on the same images, of the same latents, whenever it is called."""
 
     def __init__(self, pairs: Sequence[ImagePair], metrics: Iterable[Metric]) -> None:
         self.pairs, self.metrics = pairs, {metric.name: metric for metric in metrics}
 
     def measure(self, network: torch.nn.Module, device: torch.device) -> dict[str, float]:
-        """The mean of every metric over the pictures; NaN where a picture gives none.
+        """The mean of every metric over the images; NaN where an image gives none.
 
-        Of a network that draws, one sample a picture is measured.
+        Of a network that samples, one sample per image is measured.
         """
         values: dict[str, list[float]] = {name: [] for name in self.metrics}
         for pair in self.pairs:
             try:
-                answer = enlarged(network, pair, TEMPERATURE, device)
+                output = upscaled(network, pair, TEMPERATURE, device)
             except SRBenchError:  # of a network that has not learnt yet
-                answer = torch.full_like(pair.hr, math.nan)
+                output = torch.full_like(pair.hr, math.nan)
             for name, metric in self.metrics.items():
-                values[name].append(_value(metric, answer, pair))
+                values[name].append(_value(metric, output, pair))
         return {name: fmean(each) for name, each in values.items() if each}
 
     def metric(self, name: str) -> Metric:
@@ -69,10 +69,10 @@ class Validation:
             shown = [F.interpolate(pair.lr[None], size=pair.hr.shape[-2:])[0]]
             for temperature in temperatures:
                 try:
-                    shown.append(enlarged(network, pair, temperature, device))
+                    shown.append(upscaled(network, pair, temperature, device))
                 except SRBenchError:
                     shown.append(torch.zeros_like(pair.hr))
-            rows.append(torch.cat([picture[:, :side, :side] for picture in (*shown, pair.hr)], 2))
+            rows.append(torch.cat([image[:, :side, :side] for image in (*shown, pair.hr)], 2))
         return torch.cat([_labels(titles, side), quantize_round(torch.cat(rows, 1))], 1)
 
 
@@ -104,8 +104,8 @@ class Best:
 
 
 @torch.no_grad()
-def enlarged(network: torch.nn.Module, pair: ImagePair, temperature: float, device: torch.device) -> Tensor:
-    """(3, H, W), on the CPU: the answer of a network, or a sample of one that draws.
+def upscaled(network: torch.nn.Module, pair: ImagePair, temperature: float, device: torch.device) -> Tensor:
+    """(3, H, W), on the CPU: the output of a network, or a sample of one that samples.
 
     Raises SRBenchError where it gives numbers that are not finite.
     """
@@ -115,14 +115,14 @@ def enlarged(network: torch.nn.Module, pair: ImagePair, temperature: float, devi
         lr = pair.lr.to(device)
         if isinstance(network, StochasticSRModel):
             generator = torch.Generator().manual_seed(0)
-            [answer] = network.sample(lr, 1, temperature=temperature, generator=generator)
+            [output] = network.sample(lr, 1, temperature=temperature, generator=generator)
         else:
-            [answer] = network(lr[None])
+            [output] = network(lr[None])
     finally:
         network.train(training)
-    if not answer.isfinite().all():
+    if not output.isfinite().all():
         raise SRBenchError(f"{pair.name}: numbers that are not finite")
-    return torch.as_tensor(answer).to("cpu", torch.float32)
+    return torch.as_tensor(output).to("cpu", torch.float32)
 
 
 def _labels(titles: Sequence[str], width: int) -> Tensor:
@@ -135,10 +135,10 @@ def _labels(titles: Sequence[str], width: int) -> Tensor:
     return torch.from_numpy(np.concatenate(columns, 1)).permute(2, 0, 1)
 
 
-def _value(metric: Metric, answer: Tensor, pair: ImagePair) -> float:
-    if not answer.isfinite().all():
+def _value(metric: Metric, output: Tensor, pair: ImagePair) -> float:
+    if not output.isfinite().all():
         return math.nan
     try:
-        return float(metric(answer[None], pair).mean())
-    except SRBenchError:  # a picture too small for this metric
+        return float(metric(output[None], pair).mean())
+    except SRBenchError:  # an image too small for this metric
         return math.nan

@@ -106,10 +106,10 @@ class Board:
             for name, value in values.items():
                 self._writer.add_scalar(f"{group}/{name}", value, step)
 
-    def picture(self, step: int, picture: Tensor) -> None:
+    def image(self, step: int, image: Tensor) -> None:
         """(3, H, W) uint8."""
         if self._writer is not None:
-            self._writer.add_image("validation", picture, step)
+            self._writer.add_image("validation", image, step)
             self._writer.flush()
 
     def close(self) -> None:

@@ -89,7 +89,7 @@ def _receive(
     with part.open("ab" if start else "wb") as file:
         size = _copy(answer, file, start, total, advance)
     if total is not None and size < total:
-        return f"broke off after {size} of {total} bytes; the same command goes on from there"
+        return f"broke off after {size} of {total} bytes; rerun the same command to resume"
     return None
 
 

@@ -11,9 +11,9 @@ DAMAGED = [
     ("exif", r"b\.jpg: damaged"),
     ("exif-value", r"b\.jpg: damaged"),
     ("cut", r"b\.png: damaged"),
-    ("text", r"b\.png: not an? (picture|image)"),
-    ("empty", r"b\.png: not an? (picture|image)"),
-    ("zeros", r"b\.jpg: not an? (picture|image)"),
+    ("text", r"b\.png: not an? (image|image)"),
+    ("empty", r"b\.png: not an? (image|image)"),
+    ("zeros", r"b\.jpg: not an? (image|image)"),
     ("promised", r"b\.png: .*(pixels|large)"),
     ("none", r"b\.png: "),
     ("rows", r"b\.png: damaged"),
@@ -22,7 +22,7 @@ DAMAGED = [
 ]
 """Folders in which one image is damaged: the other is measured all the same."""
 FOLDERS = [
-    ("nothing", r"nothing: no (pictures|images) in it"),
+    ("nothing", r"nothing: no (images|images) in it"),
     ("absent", r"absent"),
     ("raises.py", r"raises\.py: a file, not a folder"),
     ("twice", r"a\.jpg and a\.png have one name"),
@@ -75,7 +75,7 @@ def test_a_folder_that_is_no_set_of_images(refused, srbench, bad, tmp_path, comm
 def test_a_training_names_what_it_leaves_out(refused, folder):
     found = refused(
         f"train rrdb --preset mini-x8 --data {{bad}}/{folder} --out {{here}}/train",
-        r"none of 1 pictures gives patches of 128: a\.png: 32x32 is smaller",
+        r"none of 1 images gives patches of 128: a\.png: 32x32 is smaller",
     )
     assert f"{folder}/b.png: " in found.stderr
 

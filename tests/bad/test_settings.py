@@ -129,11 +129,11 @@ CASES = [
     ("edit style-transfer {bad}/fine/a.png --model srflow --scale 8 --from 0,0,8 --to 8,8,8,8 --out {here}/edits",
      r"is not a box", 2),
     ("edit style-transfer {bad}/fine/a.png --model srflow --scale 8 --from 0,0,99,8 --to 8,8,8,8 --out {here}/edits",
-     r"leaves the (picture|image)"),
+     r"leaves the (image|image)"),
     ("edit style-transfer {bad}/fine/a.png --model srflow --scale 8 --from 0,0,0,8 --to 8,8,8,8 --out {here}/edits",
      r"is empty"),
     (f"edit style-transfer {{bad}}/fine/a.png --model srflow --scale 8 --from 0,0,8,8 --to {10**20},8,8,8 "
-     "--out {here}/edits", r"leaves the (picture|image)"),
+     "--out {here}/edits", r"leaves the (image|image)"),
     ("edit content-transfer {bad}/fine/a.png {bad}/lr/a.png --model srflow --scale 8 --box 0,0,16,16 "
      "--out {here}/edits", r"8x8 is the size of neither"),
     ("edit content-transfer {bad}/fine/a.png {bad}/fine/b.png --model srflow --scale 8 --mask {bad}/lr/a.png "

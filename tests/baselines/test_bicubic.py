@@ -12,5 +12,5 @@ def test_bicubic_is_matlabs_resize_of_eight_bits():
     assert torch.equal(quantize_floor(out), upscale_uint8(lr, 4))
 
 
-def test_a_constant_picture_stays():
+def test_a_constant_image_stays():
     assert torch.equal(Bicubic(8)(torch.full((1, 3, 4, 4), 0.6)), torch.full((1, 3, 32, 32), 0.6))

@@ -32,31 +32,32 @@ def test_relativistic_losses_by_hand():
     """Equations 1 and 2 of the paper, written out for one batch of two."""
     real, fake = [1.5, -0.5], [0.25, 2.0]
     mean_real, mean_fake = sum(real) / 2, sum(fake) / 2
-    critic = -sum(log_sigmoid(r - mean_fake) for r in real) / 2 - sum(log_sigmoid(mean_real - f) for f in fake) / 2
+    discriminator = (
+        -sum(log_sigmoid(r - mean_fake) for r in real) / 2 - sum(log_sigmoid(mean_real - f) for f in fake) / 2
+    )
     generator = -sum(log_sigmoid(mean_fake - r) for r in real) / 2 - sum(log_sigmoid(f - mean_real) for f in fake) / 2
     tensors = torch.tensor(real)[:, None], torch.tensor(fake)[:, None]
-    assert discriminator_loss(*tensors).item() == pytest.approx(critic / 2, abs=1e-6)
+    assert discriminator_loss(*tensors).item() == pytest.approx(discriminator / 2, abs=1e-6)
     assert generator_loss(*tensors).item() == pytest.approx(generator / 2, abs=1e-6)
 
 
 def test_patches_are_rolled_in_their_own_ways():
     """By less than the shift, real and made alike, in parts of a step as in the whole, anew in every step."""
     numbers = torch.arange(8 * 8.0).view(8, 8)
-    pictures = torch.stack([torch.stack([patch + numbers] * 3) for patch in range(6)])
-    batch = Batch(lr=pictures, hr=pictures, step=5, first=0, seed=1)
-    rolled = _rolled(pictures, batch, 4)
+    images = torch.stack([torch.stack([patch + numbers] * 3) for patch in range(6)])
+    batch = Batch(lr=images, hr=images, step=5, first=0, seed=1)
+    rolled = _rolled(images, batch, 4)
     corners = [
-        divmod(int((picture == patch).nonzero()[0, 1:] @ torch.tensor([8, 1])), 8)
-        for patch, picture in enumerate(rolled)
+        divmod(int((image == patch).nonzero()[0, 1:] @ torch.tensor([8, 1])), 8) for patch, image in enumerate(rolled)
     ]
     assert len(set(corners)) > 1
     assert all(0 <= down < 4 and 0 <= right < 4 for down, right in corners)
-    for picture, before, corner in zip(rolled, pictures, corners, strict=True):
-        assert torch.equal(picture, before.roll(corner, (1, 2)))
+    for image, before, corner in zip(rolled, images, corners, strict=True):
+        assert torch.equal(image, before.roll(corner, (1, 2)))
     parts = [_rolled(part.hr, part, 4) for part in batch.parts(3)]
     assert torch.equal(torch.cat(parts), rolled)
-    assert not torch.equal(_rolled(pictures, replace(batch, step=6), 4), rolled)
-    assert _rolled(pictures, batch, 0) is pictures, "as published"
+    assert not torch.equal(_rolled(images, replace(batch, step=6), 4), rolled)
+    assert _rolled(images, batch, 0) is images, "as published"
 
 
 def test_generator_loss_sends_no_gradient_to_the_real_logits():
@@ -67,8 +68,8 @@ def test_generator_loss_sends_no_gradient_to_the_real_logits():
 
 
 def test_discriminator():
-    critic = Discriminator(64, 4)
-    assert critic(torch.rand(2, 3, 64, 64)).shape == (2, 1)
+    discriminator = Discriminator(64, 4)
+    assert discriminator(torch.rand(2, 3, 64, 64)).shape == (2, 1)
     with pytest.raises(ValueError, match="multiple of 32"):
         Discriminator(100, 4)
 

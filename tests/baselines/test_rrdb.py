@@ -49,7 +49,7 @@ def test_long_skip(long_skip):
 
 
 def test_blocks_share_memory_only_where_no_gradient_needs_it():
-    """Pictures and kept outputs are the same; a later block does not overwrite what an earlier one returned."""
+    """Images and kept outputs are the same; a later block does not overwrite what an earlier one returned."""
     net, lr = network(), torch.rand(2, 3, 5, 7).contiguous(memory_format=torch.channels_last)
     expected, outputs = net.trunk(lr, kept=[0, 1])
     expected.square().mean().backward()
@@ -63,7 +63,7 @@ def test_blocks_share_memory_only_where_no_gradient_needs_it():
         assert torch.equal(net(lr), net(lr))
 
 
-def test_enlarging_repeats_pixels_before_the_convolution():
+def test_upscaling_repeats_pixels_before_the_convolution():
     net, x = network(), torch.randn(1, 8, 3, 3)
     repeated = x.repeat_interleave(2, -1).repeat_interleave(2, -2)
     torch.testing.assert_close(net.upscale(x, 1), F.leaky_relu(net.conv_up[1](repeated), 0.2))

@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from baselines.bicubic import Bicubic
 from baselines.esrgan import Discriminator
 from baselines.rrdb import RRDBConfig, RRDBNet
-from srbench.consistent import Consistent, enlarge_consistently, make_consistent
+from srbench.consistent import Consistent, make_consistent, upscale_consistently
 from srbench.inference import Draw, upscale
 from srbench.resize import downscale, downscale_uint8, upscale_uint8
-from srbench.resize import upscale as enlarge
-from srbench.tiles import enlarge_in_tiles
+from srbench.resize import upscale as resized_up
+from srbench.tiles import upscale_in_tiles
 
 CONFIGS = {"x4": RRDBConfig(4, 8, 4, 1), "x8": RRDBConfig(8, 8, 4, 2, "trunk")}
 """Of RRDB networks, which ESRGAN's generators are too."""
@@ -58,7 +58,7 @@ def test_network(network, gpu):
     for model in (network, Consistent(network), Bicubic(network.scale)):
         for gradients in (True, False):
             with torch.set_grad_enabled(gradients):
-                assert gpu.holds(model(lr), enlarge_in_tiles(model, lr[0], 4))
+                assert gpu.holds(model(lr), upscale_in_tiles(model, lr[0], 4))
 
 
 @pytest.mark.parametrize("tile", [None, 4])
@@ -77,11 +77,11 @@ def test_every_parameter_left_behind_is_found(network, gpu, left_behind):
 
 
 def test_every_buffer_left_behind_is_found(gpu, left_behind):
-    critic, (hr, _) = Discriminator(32, 2), gpu.pair(1, 2, height=32, width=32)
-    assert gpu.holds(critic.to(gpu.device)(hr))
-    for name, buffer in critic.named_buffers():
+    discriminator, (hr, _) = Discriminator(32, 2), gpu.pair(1, 2, height=32, width=32)
+    assert gpu.holds(discriminator.to(gpu.device)(hr))
+    for name, buffer in discriminator.named_buffers():
         if buffer.dim():
-            with left_behind(critic, name) as broken, pytest.raises(RuntimeError, match="same device"):
+            with left_behind(discriminator, name) as broken, pytest.raises(RuntimeError, match="same device"):
                 broken(hr)
 
 
@@ -90,7 +90,7 @@ def test_every_buffer_left_behind_is_found(gpu, left_behind):
 def test_projection(scale, dtype, gpu):
     for lr, hr in (gpu.pair(scale, 2), gpu.pair(scale), gpu.pair(scale, height=1, width=260)):
         lr, hr = lr.to(dtype), hr.to(dtype)
-        assert gpu.holds(enlarge_consistently(lr, scale), make_consistent(hr, lr, scale))
+        assert gpu.holds(upscale_consistently(lr, scale), make_consistent(hr, lr, scale))
         with pytest.raises(RuntimeError, match="same device"):
             make_consistent(hr, lr.cpu(), scale)
 
@@ -98,13 +98,13 @@ def test_projection(scale, dtype, gpu):
 @pytest.mark.parametrize("scale", [2, 4, 8])
 def test_gradients_of_the_projection(scale, gpu, backward):
     lr, hr = (images.requires_grad_() for images in gpu.pair(scale, 2))
-    (enlarge_consistently(lr, scale).sum() + make_consistent(hr, lr, scale).sum()).backward()
+    (upscale_consistently(lr, scale).sum() + make_consistent(hr, lr, scale).sum()).backward()
     assert gpu.holds(lr.grad, hr.grad)
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
 def test_resizing(scale, gpu):
     lr, hr = gpu.pair(scale, 2)
-    assert gpu.holds(downscale(hr, scale), enlarge(lr, scale), enlarge(lr[..., :1], scale))
+    assert gpu.holds(downscale(hr, scale), resized_up(lr, scale), resized_up(lr[..., :1], scale))
     lr, hr = (images.mul(255).to(torch.uint8) for images in (lr, hr))
     assert gpu.holds(downscale_uint8(hr, scale), upscale_uint8(lr, scale))

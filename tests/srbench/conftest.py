@@ -1,4 +1,4 @@
-"""Small pictures, small models in a file, and the command line in this process."""
+"""Small images, small models in a file, and the command line in this process."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Slow(Noisy):
 
 
 class NotFinite(Nearest):
-    """Divides by zero where a picture is flat."""
+    """Divides by zero where an image is flat."""
 
     def forward(self, lr):
         return super().forward(lr) / lr.std()
@@ -81,7 +81,7 @@ class BrokenConstructor:
 '''
 
 
-def picture(seed: int, height: int, width: int) -> torch.Tensor:
+def image(seed: int, height: int, width: int) -> torch.Tensor:
     """(3, height, width) uint8 without flat regions, different for every seed."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand((1, 3, height // 4 + 2, width // 4 + 2), generator=generator)
@@ -91,9 +91,9 @@ def picture(seed: int, height: int, width: int) -> torch.Tensor:
 
 @pytest.fixture
 def photos(tmp_path):
-    """Four pictures: a, b, c, d; the sides of b do not divide by 4."""
+    """Four images: a, b, c, d; the sides of b do not divide by 4."""
     for seed, (name, size) in enumerate({"a": (32, 32), "b": (33, 42), "c": (40, 32), "d": (32, 36)}.items()):
-        write_png(tmp_path / "photos" / f"{name}.png", picture(seed, *size))
+        write_png(tmp_path / "photos" / f"{name}.png", image(seed, *size))
     return tmp_path / "photos"
 
 
@@ -114,8 +114,8 @@ def small_models(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def draw_picture():
-    return picture
+def draw_image():
+    return image
 
 
 @dataclass

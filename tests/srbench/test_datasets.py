@@ -9,10 +9,10 @@ from srbench.images import ImageError, quantize_floor, read_image, write_png
 from srbench.resize import downscale_uint8
 
 
-def levels(picture):
+def levels(image):
     """[0, 1] -> uint8, exactly: fails where a value is no multiple of 1/255."""
-    assert torch.equal(picture.mul(255).round().div(255), picture)
-    return picture.mul(255).round().to(torch.uint8)
+    assert torch.equal(image.mul(255).round().div(255), image)
+    return image.mul(255).round().to(torch.uint8)
 
 
 def test_packaged_photos():
@@ -41,7 +41,7 @@ def test_crop_takes_the_centre_of_hr_before_lr_is_made(photos):
     assert torch.equal(levels(pair.lr), downscale_uint8(hr, 4))
 
 
-def test_a_crop_larger_than_the_picture_leaves_it_whole(photos):
+def test_a_crop_larger_than_the_image_leaves_it_whole(photos):
     assert cropped(Folder(photos, 4), 4, 1000).read("b").hr.shape == (3, 32, 40)
 
 
@@ -89,8 +89,8 @@ def test_the_ending_may_differ(pairs):
     from PIL import Image
 
     hr, lr = pairs
-    with Image.open(lr / "a.png") as picture:
-        picture.save(lr / "a.bmp")
+    with Image.open(lr / "a.png") as image:
+        image.save(lr / "a.bmp")
     (lr / "a.png").unlink()
     assert len(PairedFolders(hr, lr, 4)) == 3
 
@@ -115,10 +115,10 @@ def test_digest_follows_bytes_scale_and_crop(photos, pairs):
     assert Folder(photos, 4).digest("a") == others[0], "the name does not matter"
 
 
-def test_damage_harms_one_picture_only(photos):
+def test_damage_harms_one_image_only(photos):
     (photos / "b.png").write_bytes((photos / "b.png").read_bytes()[:300])
     dataset = Folder(photos, 4)
-    with pytest.raises(ImageError, match=r"b\.png: damaged picture"):
+    with pytest.raises(ImageError, match=r"b\.png: damaged image"):
         dataset.read("b")
     assert dataset.digest("b")
     assert dataset.read("a").hr.shape == (3, 32, 32)
@@ -127,7 +127,7 @@ def test_damage_harms_one_picture_only(photos):
         dataset.digest("b")
 
 
-def test_pictures_below_the_scale(tmp_path):
+def test_images_below_the_scale(tmp_path):
     write_png(tmp_path / "dot.png", torch.zeros(3, 3, 9, dtype=torch.uint8))
     with pytest.raises(DatasetError, match=r"dot\.png: 3x9 is smaller than the scale 4"):
         Folder(tmp_path, 4).read("dot")
@@ -140,5 +140,5 @@ def test_crop_below_the_scale(photos, open_dataset):
 
 
 def test_empty_folder(tmp_path):
-    with pytest.raises(FolderError, match="no pictures in it"):
+    with pytest.raises(FolderError, match="no images in it"):
         Folder(tmp_path, 4)

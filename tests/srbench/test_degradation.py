@@ -22,8 +22,8 @@ MINE = 'name = "mine"\nversion = 1\n[[steps]]\nkind = "downscale"\nby = "area"\n
 
 
 @pytest.fixture
-def image(draw_picture):
-    return draw_picture(0, 32, 40)
+def image(draw_image):
+    return draw_image(0, 32, 40)
 
 
 def fixed(number):

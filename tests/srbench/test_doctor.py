@@ -15,7 +15,7 @@ def test_metrics_and_data_are_complete():
     complete = ["packaged photographs", "dataset photos", "model bicubic", "trainer srflow", "metric niqe", "torch"]
     assert all(found[name][0] for name in complete)
     assert found["model bicubic"][1] == "x2, x3, x4, x8"
-    assert found["dataset photos"][1] == "22 pictures"
+    assert found["dataset photos"][1] == "22 images"
 
 
 def test_changed_photographs_are_found(tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ from srbench.registry import RegistryError
 from srbench.results import rows_of
 from srbench.run import run
 from srbench.run_folder import RunFolder
-from srbench.tiles import OVERLAP, enlarge_in_windows
+from srbench.tiles import OVERLAP, upscale_in_windows
 from srbench.types import SRBenchError
 from srbench.verify import verify
 from srbench.weights.files import save_weights, sha256_file
@@ -291,7 +291,7 @@ def test_windows_make_the_whole(size, window):
         F.conv2d(F.pad(lr[None], (7, 7, 7, 7), mode="replicate"), kernel, groups=3), scale_factor=2, mode="nearest"
     )
     assert min(OVERLAP, *(side // 4 for side in window)) >= 7
-    torch.testing.assert_close(enlarge_in_windows(run_window, lr, 2, window), whole, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(upscale_in_windows(run_window, lr, 2, window), whole, atol=1e-5, rtol=1e-5)
 
 
 def test_neither_is_imported_before_it_is_needed():

@@ -30,11 +30,11 @@ def saved(path, array, mode=None, **options):
 
 def levels(path):
     """(h, w, 3) uint8, exactly."""
-    picture = read_image(path)
-    assert picture.dtype == torch.float32
-    assert picture.is_contiguous()
-    array = picture.permute(1, 2, 0).mul(255).round()
-    assert torch.equal(array.div(255), picture.permute(1, 2, 0))
+    image = read_image(path)
+    assert image.dtype == torch.float32
+    assert image.is_contiguous()
+    array = image.permute(1, 2, 0).mul(255).round()
+    assert torch.equal(array.div(255), image.permute(1, 2, 0))
     return array.to(torch.uint8).numpy()
 
 
@@ -63,9 +63,9 @@ def test_grey_and_palette_become_rgb(tmp_path):
 
 def test_16_bits_are_scaled_not_cut(tmp_path):
     wide = np.array([[0, 257, 65535, 1000]], dtype=np.uint16)
-    picture = read_image(saved(tmp_path / "wide.png", wide))
-    assert torch.equal(picture[0], picture[2])
-    assert torch.equal(picture[1], torch.tensor([[0, 257, 65535, 1000]], dtype=torch.float64).div(65535).float())
+    image = read_image(saved(tmp_path / "wide.png", wide))
+    assert torch.equal(image[0], image[2])
+    assert torch.equal(image[1], torch.tensor([[0, 257, 65535, 1000]], dtype=torch.float64).div(65535).float())
 
 
 def test_values_outside_16_bits_are_refused(tmp_path):
@@ -78,8 +78,8 @@ def test_alpha_is_dropped_with_a_warning(tmp_path):
     alpha = np.dstack([COLOURS, np.full((6, 9), 7, np.uint8)])
     path = saved(tmp_path / "alpha.png", alpha)
     with pytest.warns(UserWarning, match=r"alpha\.png: alpha channel dropped"):
-        picture = read_image(path)
-    assert np.array_equal(picture.permute(1, 2, 0).mul(255).round().numpy(), COLOURS)
+        image = read_image(path)
+    assert np.array_equal(image.permute(1, 2, 0).mul(255).round().numpy(), COLOURS)
 
 
 def test_without_alpha_there_is_no_warning(tmp_path):
@@ -97,9 +97,9 @@ def test_exif_orientation_is_applied(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "fault"),
-    [(b"hello", "not a picture"), (b"", "not a picture"), (None, "no such file")],
+    [(b"hello", "not an image"), (b"", "not an image"), (None, "no such file")],
 )
-def test_what_is_no_picture(tmp_path, content, fault):
+def test_what_is_no_image(tmp_path, content, fault):
     path = tmp_path / "a.png"
     if content is not None:
         path.write_bytes(content)
@@ -109,18 +109,18 @@ def test_what_is_no_picture(tmp_path, content, fault):
 
 @pytest.mark.parametrize("tolerant", [False, True])
 @pytest.mark.parametrize("ending", ["png", "jpg", "tif", "bmp", "webp"])
-def test_a_truncated_picture_is_named(tmp_path, monkeypatch, ending, tolerant):
+def test_a_truncated_image_is_named(tmp_path, monkeypatch, ending, tolerant):
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", tolerant)
     path = saved(tmp_path / f"a.{ending}", np.kron(COLOURS, np.ones((20, 20, 1), np.uint8)))
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(ImageError, match=rf"a\.{ending}: (damaged|not a) picture") as caught:
+    with pytest.raises(ImageError, match=rf"a\.{ending}: (damaged|not an) image") as caught:
         read_image(path)
     assert "\n" not in str(caught.value)
 
 
 def test_png_is_read_as_it_was_written(tmp_path):
-    picture = torch.from_numpy(COLOURS).permute(2, 0, 1)
-    write_png(tmp_path / "new" / "a.png", picture)
+    image = torch.from_numpy(COLOURS).permute(2, 0, 1)
+    write_png(tmp_path / "new" / "a.png", image)
     assert np.array_equal(levels(tmp_path / "new" / "a.png"), COLOURS)
 
 
@@ -155,9 +155,9 @@ def test_a_full_disk_is_named_by_the_file(tmp_path):
 
 
 def test_quantisation():
-    pictures = torch.tensor([-1.0, 0.0, 0.4999 / 255, 0.5 / 255, 1.5 / 255, 254.9 / 255, 1.0, 9.0])
-    assert quantize_floor(pictures).tolist() == [0, 0, 0, 0, 1, 254, 255, 255]
-    assert quantize_round(pictures).tolist() == [0, 0, 0, 1, 2, 255, 255, 255]
+    images = torch.tensor([-1.0, 0.0, 0.4999 / 255, 0.5 / 255, 1.5 / 255, 254.9 / 255, 1.0, 9.0])
+    assert quantize_floor(images).tolist() == [0, 0, 0, 0, 1, 254, 255, 255]
+    assert quantize_round(images).tolist() == [0, 0, 0, 1, 2, 255, 255, 255]
 
 
 def test_8_bit_values_survive_both_quantisations():
@@ -169,12 +169,12 @@ def test_8_bit_values_survive_both_quantisations():
 def test_luma_of_known_colours():
     """MATLAB's rgb2ycbcr of black, white, red, green, blue and a grey."""
     colours = [[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255], [128, 128, 128]]
-    pictures = torch.tensor(colours, dtype=torch.uint8).reshape(6, 3, 1, 1)
-    assert luma(pictures).flatten().tolist() == [16, 235, 81, 145, 41, 126]
+    images = torch.tensor(colours, dtype=torch.uint8).reshape(6, 3, 1, 1)
+    assert luma(images).flatten().tolist() == [16, 235, 81, 145, 41, 126]
 
 
 def test_crops():
-    picture = torch.arange(7 * 10).reshape(1, 7, 10)
-    assert torch.equal(crop_to_multiple(picture, 4), picture[:, :4, :8])
-    assert torch.equal(crop_centre(picture, 4), picture[:, 1:5, 3:7])
-    assert torch.equal(crop_centre(picture, 8), picture[:, :, 1:9]), "a shorter side stays whole"
+    image = torch.arange(7 * 10).reshape(1, 7, 10)
+    assert torch.equal(crop_to_multiple(image, 4), image[:, :4, :8])
+    assert torch.equal(crop_centre(image, 4), image[:, 1:5, 3:7])
+    assert torch.equal(crop_centre(image, 8), image[:, :, 1:9]), "a shorter side stays whole"

@@ -1,4 +1,4 @@
-"""Numbers that are not finite are an error that names the layer, never a picture."""
+"""Numbers that are not finite are an error that names the layer, never an image."""
 
 import pytest
 import torch
@@ -116,12 +116,12 @@ def test_a_nearly_singular_matrix(model, least):
     assert all("flow.levels.2.steps.0" in line for line in said)
 
 
-@pytest.mark.parametrize("constant", ["one channel", "one picture"])
+@pytest.mark.parametrize("constant", ["one channel", "one image"])
 def test_initialised_on_constant_channels(constant):
     torch.manual_seed(0)
     model = SRFlow(SRFlowConfig(RRDBConfig(4, 8, 4, 2), (0, 1), steps=8, width=8))
     flat = HR.clone()
-    flat[{"one channel": (slice(None), 2), "one picture": 0}[constant]] = 0.3
+    flat[{"one channel": (slice(None), 2), "one image": 0}[constant]] = 0.3
     model.initialize(flat, F.avg_pool2d(flat, 4))
     model.eval()
     assert all(parameter.isfinite().all() for parameter in model.parameters())

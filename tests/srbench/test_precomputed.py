@@ -13,7 +13,7 @@ def flat(level, side=8):
     return torch.full((3, side, side), level, dtype=torch.uint8)
 
 
-def test_one_picture_per_name(tmp_path):
+def test_one_image_per_name(tmp_path):
     write_png(tmp_path / "a.png", flat(51))
     write_png(tmp_path / "a_sample0.png", flat(0))
     results = ResultFolder(tmp_path, 4)
@@ -81,7 +81,7 @@ def test_digest_changes_with_the_file(tmp_path):
 
 
 def test_faults_are_named(tmp_path):
-    with pytest.raises(FolderError, match="no pictures in it"):
+    with pytest.raises(FolderError, match="no images in it"):
         ResultFolder(tmp_path, 4)
     write_png(tmp_path / "a_sample0.png", flat(1))
     write_png(tmp_path / "a_sample1.png", flat(1, side=9))
@@ -93,7 +93,7 @@ def test_faults_are_named(tmp_path):
         results.digest("c")
     with pytest.raises(SRBenchError, match="the samples of a differ in size"):
         results.read("a")
-    with pytest.raises(ImageError, match=r"b\.png: not a picture"):
+    with pytest.raises(ImageError, match=r"b\.png: not an image"):
         results.read("b")
 
 

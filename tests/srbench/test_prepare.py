@@ -23,7 +23,7 @@ from srbench.prepare.qt_resources import read_resources
 from srbench.resize import downscale_uint8
 
 
-def smooth_picture(height, width, seed=0):
+def smooth_image(height, width, seed=0):
     small = torch.rand(1, 3, height // 16 + 2, width // 16 + 2, generator=torch.Generator().manual_seed(seed))
     smooth = torch.nn.functional.interpolate(small, (height, width), mode="bicubic")[0]
     return smooth.clamp(0, 1).mul(255).byte()
@@ -47,7 +47,7 @@ def write_tar(path, members):
 def div2k(tmp_path):
     """Archives with the members of the real ones; their contents are not looked at."""
     for part, numbers in (("train", range(1, 801)), ("valid", range(801, 901))):
-        members = {f"DIV2K_{part}_HR/{number:04}.png": b"picture %d" % number for number in numbers}
+        members = {f"DIV2K_{part}_HR/{number:04}.png": b"image %d" % number for number in numbers}
         write_zip(tmp_path / f"DIV2K_{part}_HR.zip", {f"DIV2K_{part}_HR/": b"", **members})
     return tmp_path
 
@@ -59,7 +59,7 @@ def test_div2k(srbench, div2k):
     assert srbench("data", "prepare", "div2k", div2k, out).exit_code == 0
     assert [path.name for path in sorted((out / "train").iterdir())] == [f"{n:04}.png" for n in range(1, 801)]
     assert [path.name for path in sorted((out / "val").iterdir())] == [f"{n:04}.png" for n in range(801, 901)]
-    assert (out / "train" / "0800.png").read_text() == "picture 800"
+    assert (out / "train" / "0800.png").read_text() == "image 800"
     assert (out / "train" / "0007.png").read_text() == "made before"
 
 
@@ -75,14 +75,14 @@ def test_archives_that_are_missing_cut_off_or_damaged(srbench, div2k):
     assert f"{archive}: no such file; download it from https://data.vision.ee.ethz.ch/cvl/DIV2K/" in fault()
     archive.write_bytes(whole[: len(whole) // 2])
     assert f"{archive}: damaged, or not downloaded to the end" in fault()
-    archive.write_bytes(whole.replace(b"picture 400", b"picture 4x0"))
+    archive.write_bytes(whole.replace(b"image 400", b"image 4x0"))
     assert "Bad CRC-32 for file 'DIV2K_train_HR/0400.png'" in fault()
     write_zip(archive, {"DIV2K_train_HR/0001.png": b""})
-    assert f"{archive}: holds 1 of 800 pictures; download it again" in fault()
+    assert f"{archive}: holds 1 of 800 images; download it again" in fault()
 
 
 def test_flickr2k(srbench, tmp_path):
-    members = {f"Flickr2K/Flickr2K_HR/{number:06}.png": b"picture" for number in range(1, 2651)}
+    members = {f"Flickr2K/Flickr2K_HR/{number:06}.png": b"image" for number in range(1, 2651)}
     write_tar(tmp_path / "Flickr2K.tar", members | {"Flickr2K/Flickr2K_LR_bicubic/X2/000001x2.png": b"small"})
     assert srbench("data", "prepare", "flickr2k", tmp_path, tmp_path / "out").exit_code == 0
     assert len(list((tmp_path / "out" / "train").iterdir())) == 2650
@@ -104,13 +104,13 @@ def test_the_similarity_is_opencvs():
 
 @pytest.fixture
 def faces(tmp_path):
-    """Three pictures of CelebA, one of each split, and where their landmarks are, known by how they were made."""
+    """Three images of CelebA, one of each split, and where their landmarks are, known by how they were made."""
     standard = np.random.default_rng(1).uniform(-0.5, 0.5, (68, 2))
     upright = (standard + np.array([0, 0.25])) * 640 * 0.6 + 320
     turn = np.array([[0.8, -0.3, 150.0], [0.3, 0.8, 40.0]])
     lines = []
     for number in (1, 162771, 202599):
-        face = smooth_picture(640, 640, number)
+        face = smooth_image(640, 640, number)
         turned = cv2.warpAffine(face.permute(1, 2, 0).numpy(), turn, (900, 800), borderMode=cv2.BORDER_REPLICATE)
         write_png(tmp_path / "img_celeba" / f"{number:06}.png", torch.from_numpy(turned).permute(2, 0, 1))
         (tmp_path / "img_celeba" / f"{number:06}.png").rename(tmp_path / "img_celeba" / f"{number:06}.jpg")
@@ -132,7 +132,7 @@ def test_celeba(srbench, faces):
     for split, number in (("train", 1), ("val", 162771), ("test", 202599)):
         assert [path.name for path in (out / split).iterdir()] == [f"{number:06}.png"]
         made = read_uint8(out / split / f"{number:06}.png").double()
-        expected = downscale_uint8(smooth_picture(640, 640, number), 4).double()
+        expected = downscale_uint8(smooth_image(640, 640, number), 4).double()
         assert made.shape == (3, 160, 160)
         inside = (made - expected)[:, 8:-8, 8:-8]
         assert inside.square().mean().sqrt() < 1.5, "grey levels; JPEG and two interpolations apart"
@@ -148,7 +148,7 @@ def test_celeba_that_is_incomplete(srbench, faces):
         return result.stderr.splitlines()[-1]
 
     (faces / "img_celeba" / "162771.jpg").unlink()
-    assert "lacks 1 of 3 pictures, first 162771.jpg; unpack it again" in fault()
+    assert "lacks 1 of 3 images, first 162771.jpg; unpack it again" in fault()
     write_zip(faces / "annotations.zip", {"landmark.txt": "000001.jpg 1 2 3", "standard_landmark_68pts.txt": "0 0"})
     assert "annotations.zip: not what it should be" in fault()
     (faces / "annotations.zip").unlink()
@@ -161,7 +161,7 @@ def test_aligned_celeba(srbench, tmp_path, monkeypatch):
     monkeypatch.setattr(celeba, "SPLITS", {"train": range(1, 3), "val": range(3, 4), "test": range(4, 5)})
     (tmp_path / "img_align_celeba").mkdir()
     for number in range(1, 5):
-        pixels = smooth_picture(218, 178, number).permute(1, 2, 0).numpy()
+        pixels = smooth_image(218, 178, number).permute(1, 2, 0).numpy()
         Image.fromarray(pixels).save(tmp_path / "img_align_celeba" / f"{number:06}.jpg")
     assert srbench("data", "prepare", "celeba-aligned", tmp_path, tmp_path / "out").exit_code == 0
     assert len(list((tmp_path / "out").rglob("*.png"))) == 4
@@ -170,7 +170,7 @@ def test_aligned_celeba(srbench, tmp_path, monkeypatch):
 
 
 def resource_file(files):
-    """A Qt resource file of version 3 with one folder ``pictures``; every second file is compressed."""
+    """A Qt resource file of version 3 with one folder ``images``; every second file is compressed."""
     data, names, nodes = b"", b"", []
 
     def name(text):
@@ -179,7 +179,7 @@ def resource_file(files):
         return len(names) - 6 - 2 * len(text)
 
     nodes.append(struct.pack(">IHII", 0, 2, 1, 1) + bytes(8))
-    nodes.append(struct.pack(">IHII", name("pictures"), 2, len(files), 2) + bytes(8))
+    nodes.append(struct.pack(">IHII", name("images"), 2, len(files), 2) + bytes(8))
     for i, (text, content) in enumerate(files.items()):
         body = struct.pack(">I", len(content)) + zlib.compress(content) if i % 2 else content
         nodes.append(struct.pack(">IHHHI", name(text), i % 2, 0, 0, len(data)) + bytes(8))
@@ -191,7 +191,7 @@ def resource_file(files):
 
 def test_qt_resources():
     files = {"first.png": b"first" * 9, "zweites Bild.jpg": b"second" * 9}
-    assert read_resources(resource_file(files)) == {f"/pictures/{name}": content for name, content in files.items()}
+    assert read_resources(resource_file(files)) == {f"/images/{name}": content for name, content in files.items()}
 
 
 @pytest.fixture
@@ -199,8 +199,8 @@ def package(tmp_path, monkeypatch):
     """A Debian package with two photographs, one in a resource file, and an apt-get that has it."""
     if shutil.which("dpkg-deb") is None:
         pytest.skip("needs dpkg-deb")
-    share, picture = tmp_path / "tree" / "usr" / "share", smooth_picture(40, 60)
-    write_png(share / "a.png", picture)
+    share, image = tmp_path / "tree" / "usr" / "share", smooth_image(40, 60)
+    write_png(share / "a.png", image)
     (share / "b.rcc").write_bytes(resource_file({"c.png": (share / "a.png").read_bytes()}))
     control = tmp_path / "tree" / "DEBIAN" / "control"
     control.parent.mkdir()
@@ -215,12 +215,12 @@ def package(tmp_path, monkeypatch):
     )
     apt.chmod(0o755)
     monkeypatch.setenv("PATH", f"{apt.parent}:/usr/bin:/bin")
-    halved = torch.from_numpy(np.array(Image.fromarray(picture.permute(1, 2, 0).numpy()).reduce(2))).permute(2, 0, 1)
+    halved = torch.from_numpy(np.array(Image.fromarray(image.permute(1, 2, 0).numpy()).reduce(2))).permute(2, 0, 1)
     listed = tmp_path / "list.csv"
     listed.write_text(
         "file,package,path,downscale,sha256\n"
-        f"train/one.png,photos,/usr/share/a.png,1,{pixels_sha256(picture)}\n"
-        f"val/two.png,photos,/usr/share/b.rcc!/pictures/c.png,2,{pixels_sha256(halved)}\n"
+        f"train/one.png,photos,/usr/share/a.png,1,{pixels_sha256(image)}\n"
+        f"val/two.png,photos,/usr/share/b.rcc!/images/c.png,2,{pixels_sha256(halved)}\n"
     )
     monkeypatch.setattr(debian, "LIST", listed)
     return listed

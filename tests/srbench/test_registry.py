@@ -30,7 +30,7 @@ class Model:
             raise SRBenchError("these weights are for scale 8, not 3; use --scale 8")
         self.scale = scale
         if weights is not None:
-            self.weights = WeightsInfo(sha256_file(weights), "CC0-1.0", "one picture", 5)
+            self.weights = WeightsInfo(sha256_file(weights), "CC0-1.0", "one image", 5)
 
     def __call__(self, lr):
         return lr
@@ -144,7 +144,7 @@ def test_a_class_in_a_file(models):
 
 @pytest.mark.parametrize(("name", "temperature"), [("Nearest", None), ("Noisy", 0.8)])
 def test_a_model_made_consistent(models, name, temperature):
-    """Its own picture but for what shrinking shows; marked in its label, and of another digest."""
+    """Its own image but for what downscaling shows; marked in its label, and of another digest."""
     plain, made = (load_model(f"{models}:{name}{suffix}", 4, "cpu") for suffix in ("", "+consistent"))
     assert (made.label, plain.label) == (f"{name}+consistent", name)
     assert load_model(f"other={models}:{name}+consistent", 4, "cpu").label == "other"

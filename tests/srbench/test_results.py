@@ -93,7 +93,7 @@ def test_the_values_are_tidy(table):
     ]
 
 
-def test_summary_is_the_mean_over_pictures_of_the_mean_over_samples(table):
+def test_summary_is_the_mean_over_images_of_the_mean_over_samples(table):
     summary = table.summary()
     assert [model for model, _ in summary.index] == ["zebra", "ape", "ape"], "in the order of the rows"
     found = summary.loc[("ape", 0.8)].to_dict()
@@ -111,7 +111,7 @@ def test_values_that_are_not_finite_are_left_out_and_counted(table):
     assert (equal.psnr, equal.n, equal.not_finite) == (INF, 1, 1), "where all are, so is the mean"
 
 
-def test_one_undefined_sample_makes_its_picture_undefined(make_row):
+def test_one_undefined_sample_makes_its_image_undefined(make_row):
     values = {"a": [math.nan, 3.0], "b": [4.0, 6.0]}
     rows = [make_row("m", 1.0, name, {"psnr": found}) for name, found in values.items()]
     summary = ResultTable.from_rows(rows, ("psnr",)).summary().iloc[0]

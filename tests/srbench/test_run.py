@@ -1,4 +1,4 @@
-"""Whole runs, small: killed, repeated, resumed, with bad pictures among good ones."""
+"""Whole runs, small: killed, repeated, resumed, with bad images among good ones."""
 
 import shutil
 import signal
@@ -62,7 +62,7 @@ def test_rows_hold_what_the_metrics_say(spec, photos):
     assert all(row.metric_seconds > 0 for row in rows.values())
 
 
-def test_pictures_are_saved_as_they_were_measured(spec, photos):
+def test_images_are_saved_as_they_were_measured(spec, photos):
     images = run(spec).folder / "images"
     pair = Folder(photos, 4).read("b")
     assert torch.equal(read_image(images / "hr" / "b.png"), pair.hr)
@@ -166,10 +166,10 @@ def test_interrupted_it_says_so_in_one_line(spec, models, tmp_path):
     assert invocation.finished is None
 
 
-def test_bad_pictures_among_good_ones(spec, photos):
+def test_bad_images_among_good_ones(spec, photos):
     content = (photos / "b.png").read_bytes()
     (photos / "b.png").write_bytes(content[: len(content) // 2])
-    (photos / "text.png").write_text("this is no picture")
+    (photos / "text.png").write_text("this is no image")
     steps = []
     outcome = run(spec, steps.append)
     assert outcome.sampled == 9
@@ -177,8 +177,8 @@ def test_bad_pictures_among_good_ones(spec, photos):
         str(photos / "b.png"),
         str(photos / "text.png"),
     ], "each is named once, not once a model"
-    assert outcome.failures[0].startswith(f"{photos / 'b.png'}: damaged picture")
-    assert outcome.failures[1].startswith(f"{photos / 'text.png'}: not a picture")
+    assert outcome.failures[0].startswith(f"{photos / 'b.png'}: damaged image")
+    assert outcome.failures[1].startswith(f"{photos / 'text.png'}: not an image")
     assert [step.fault for step in steps if step.fault] == list(outcome.failures)
     assert failures_of(RunFolder.read(outcome.folder)) == list(outcome.failures)
     assert [step.done for step in steps] == sorted(step.done for step in steps)

@@ -5,12 +5,12 @@ import torch
 import torch.nn.functional as F
 
 from srbench.inference import Draw, InferenceError, upscale
-from srbench.tiles import OVERLAP, enlarge_in_tiles
+from srbench.tiles import OVERLAP, upscale_in_tiles
 from srbench.types import ImagePair
 
 
 class Blur:
-    """Nearest enlargement and a box blur that reaches ``reach`` LR pixels."""
+    """Nearest upscaling and a box blur that reaches ``reach`` LR pixels."""
 
     scale = 2
 
@@ -28,7 +28,7 @@ class Blur:
 def test_tiles_are_exact_within_the_overlap(tile):
     lr = torch.rand(3, 70, 45, dtype=torch.float64)
     model = Blur(OVERLAP)
-    tiled = enlarge_in_tiles(model, lr, tile)
+    tiled = upscale_in_tiles(model, lr, tile)
     assert model.largest <= (tile + 2 * OVERLAP) ** 2
     torch.testing.assert_close(tiled, model(lr[None]), rtol=0, atol=1e-12)
 
@@ -36,7 +36,7 @@ def test_tiles_are_exact_within_the_overlap(tile):
 def test_a_model_that_sees_further_differs_at_the_seams_only():
     lr = torch.rand(3, 64, 64, dtype=torch.float64)
     model = Blur(OVERLAP + 4)
-    difference = (enlarge_in_tiles(model, lr, 32) - model(lr[None])).abs()[0]
+    difference = (upscale_in_tiles(model, lr, 32) - model(lr[None])).abs()[0]
     assert difference[:, 62:66].max() > 0
     assert difference[:, :48, :48].max() < 1e-12
 

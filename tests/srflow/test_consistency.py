@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from baselines.rrdb import RRDBConfig
-from srbench.consistent import enlarge_consistently
+from srbench.consistent import upscale_consistently
 from srbench.resize import downscale
 from srbench.types import Box
 from srflow import SRFlow, SRFlowConfig
@@ -51,11 +51,11 @@ def test_decoding_undoes_encoding(scale, size):
 
 
 def test_the_flow_sees_the_residual():
-    """It is the flow of the whole picture, applied to what is left of it; a shift has no log-determinant."""
+    """It is the flow of the whole image, applied to what is left of it; a shift has no log-determinant."""
     residual, whole = build(), build(consistency="none")
     assert residual.state_dict().keys() == whole.state_dict().keys()
     hr, lr = pair(4, 4, 6)
-    rest = hr - enlarge_consistently(lr, 4)
+    rest = hr - upscale_consistently(lr, 4)
     (latents, log_det), (expected, expected_log_det) = residual.encode(hr, lr), whole.encode(rest, lr)
     torch.testing.assert_close(latents, expected)
     torch.testing.assert_close(log_det, expected_log_det)
@@ -71,10 +71,10 @@ def test_activations_rebuilt_or_stored():
 
 
 def test_the_actnorms_are_set_from_the_residual():
-    """The first one by the residual's mean, which is zero, not by the picture's."""
+    """The first one by the residual's mean, which is zero, not by the image's."""
     model, (hr, lr) = build(), pair(4, 6, 6)
     model.initialize(hr, lr)
-    rest = torch.nn.functional.pixel_unshuffle(hr - enlarge_consistently(lr, 4), 2)
+    rest = torch.nn.functional.pixel_unshuffle(hr - upscale_consistently(lr, 4), 2)
     bias = model.flow.levels[0].transitions[0].norm.bias
     torch.testing.assert_close(bias.flatten(), -rest.mean((0, 2, 3)))
 

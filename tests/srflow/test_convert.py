@@ -120,7 +120,7 @@ def test_an_unknown_preset(x4):
 def test_the_size_tells_the_preset(preset):
     config = SRFlowConfig.from_preset(preset)
     shapes = official_shapes(config)
-    # Two tensors of the unused prior, two each of the topmost enlargement, HRconv and conv_last.
+    # Two tensors of the unused prior, two each of the topmost upscaling, HRconv and conv_last.
     assert len(shapes) + 8 == OFFICIAL_TENSORS[preset]
     official = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
     official[f"RRDB.upconv{config.levels - 1}.weight"] = torch.empty(1, device="meta")

@@ -189,7 +189,7 @@ def test_style_moved_onto_itself_changes_nothing_and_elsewhere_only_the_surround
 
 @torch.no_grad()
 def test_restoring_gives_a_samples_statistics_and_is_repeatable():
-    """A picture whose latents are too large and not centred, as noise makes them."""
+    """An image whose latents are too large and not centred, as noise makes them."""
     model, (_, lr) = build(), photograph(96, 128)
     wild = [0.2 * torch.randn((1, *shape), generator=seeded(3), dtype=lr.dtype) + 0.1
             for shape in model.flow.latent_shapes(96, 128)]  # fmt: skip
@@ -206,7 +206,7 @@ def test_restoring_gives_a_samples_statistics_and_is_repeatable():
     torch.testing.assert_close(*still)
 
 
-def test_a_box_may_reach_to_the_end_of_an_odd_picture():
+def test_a_box_may_reach_to_the_end_of_an_odd_image():
     model, (hr, lr) = build(), photograph(40, 56)
     edited = model.transfer_style(
         hr, lr, Box(0, 0, 16, 16), Box(40, 24, 16, 16).aligned(model.edit_grid), temperature=1

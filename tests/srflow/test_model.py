@@ -32,7 +32,7 @@ def build(scale=4, seed=0, **changes):
 
 
 def pair(scale, height, width, batch=2, dtype=torch.float64):
-    """Smooth random pictures with a little noise, and their means."""
+    """Smooth random images with a little noise, and their means."""
     generator = torch.Generator().manual_seed(height * width)
     coarse = torch.rand((batch, 3, height, width), generator=generator, dtype=dtype)
     noise = torch.randn((batch, 3, scale * height, scale * width), generator=generator, dtype=dtype)
@@ -61,7 +61,7 @@ def test_shapes(scale, batch):
 
 
 def test_bits_per_dimension_and_nats():
-    """nll is -log_prob per value of the picture, in bits; another unit of the values shifts it by its log2."""
+    """nll is -log_prob per value of the image, in bits; another unit of the values shifts it by its log2."""
     model = build().double()
     hr, lr = pair(4, 4, 6)
     nats = model.log_prob(hr, lr)
@@ -128,7 +128,7 @@ def test_the_released_networks_have_no_bounds():
 
 
 @pytest.mark.parametrize("scale", [4, 8])
-def test_one_lr_picture_serves_many(scale):
+def test_one_lr_image_serves_many(scale):
     model = build(scale).double()
     hr, lr = pair(scale, 4, 4, batch=3)
     one, same = lr[:1], lr[:1].expand(3, -1, -1, -1)
@@ -179,15 +179,14 @@ def test_relative_temperatures():
 
 @pytest.mark.parametrize("height", [2, 3, 4, 5])
 @pytest.mark.parametrize("width", [2, 3, 4, 7])
-def test_lr_pictures_of_any_size(height, width):
+def test_lr_images_of_any_size(height, width):
     """An odd side is extended by the pixel before the last, in LR and in HR; of the result that part is cut off."""
     model = build().double()
     hr, lr = pair(4, height, width)
     down, right = height % 2, width % 2
     padding = lambda times: ((0, 0), (0, 0), (0, times * down), (0, times * right))  # noqa: E731
     larger_hr, larger_lr = (
-        torch.from_numpy(np.pad(pictures.numpy(), padding(times), mode="reflect"))
-        for pictures, times in ((hr, 4), (lr, 1))
+        torch.from_numpy(np.pad(images.numpy(), padding(times), mode="reflect")) for images, times in ((hr, 4), (lr, 1))
     )
     assert all(side % 2 == 0 for side in larger_lr.shape[-2:])
     latents, log_det = model.encode(hr, lr)
@@ -202,8 +201,8 @@ def test_lr_pictures_of_any_size(height, width):
 
 
 @pytest.mark.parametrize("size", [(1, 4), (3, 1), (1, 1)])
-def test_lr_pictures_of_one_row_or_column(size):
-    """Nothing is there to reflect, so the one row is repeated: as if the LR picture had two equal ones."""
+def test_lr_images_of_one_row_or_column(size):
+    """Nothing is there to reflect, so the one row is repeated: as if the LR image had two equal ones."""
     model = build().double()
     hr, lr = pair(4, *size)
     doubled = np.pad(lr.numpy(), ((0, 0), (0, 0), *((0, side % 2) for side in size)), mode="edge")
@@ -217,7 +216,7 @@ def test_lr_pictures_of_one_row_or_column(size):
 
 
 @pytest.mark.parametrize("scale", [4, 8])
-def test_an_initialised_flow_draws_finite_pictures(scale):
+def test_an_initialised_flow_draws_finite_images(scale):
     """Before any training, in float32, cold and hotter than anyone draws."""
     torch.manual_seed(scale)
     model = SRFlow(replace(CONFIG, encoder=replace(CONFIG.encoder, scale=scale), steps=8))
@@ -259,7 +258,7 @@ def test_gradients_reach_every_number_of_flow_and_encoder():
 
 
 def test_at_the_start_the_encoder_has_no_gradient_yet():
-    """The last convolutions are zero, so nothing depends on the LR picture until they have moved."""
+    """The last convolutions are zero, so nothing depends on the LR image until they have moved."""
     torch.manual_seed(0)
     model = SRFlow(CONFIG)
     hr, lr = pair(4, 4, 4, dtype=torch.float32)

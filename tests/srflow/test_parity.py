@@ -182,7 +182,7 @@ def test_another_network_is_refused():
     [("celeba-x8", 40_030_531), ("df2k-x4", 39_541_811), ("df2k-x8", 50_821_891)],
 )
 def test_full_size_presets_have_the_official_number_of_parameters(preset, official):
-    """Less what no official picture depends on: the unused top prior, the topmost upconv, HRconv and conv_last."""
+    """Less what no official image depends on: the unused top prior, the topmost upconv, HRconv and conv_last."""
     with torch.device("meta"):
         model = SRFlow.from_preset(preset)
     unused = 96 * 320 * 9 + 96 + 2 * (64 * 64 * 9 + 64) + 64 * 3 * 9 + 3

@@ -76,7 +76,7 @@ class Case:
 
     @torch.no_grad()
     def errors(self):
-        """Of the latents' picture, and of a picture encoded and decoded: largest differences."""
+        """Of the latents' image, and of an image encoded and decoded: largest differences."""
         made = self.model.decode(self.latents, self.lr)
         again = self.model.decode(self.model.encode(self.hr, self.lr)[0], self.lr)
         return (made - self.drawn).abs().max().item(), (again - self.hr).abs().max().item()

@@ -1,4 +1,4 @@
-"""Small trainings of every model: presets, pictures, RRDB weights to start from, and processes that can be killed."""
+"""Small trainings of every model: presets, images, RRDB weights to start from, and processes that can be killed."""
 
 import os
 import signal

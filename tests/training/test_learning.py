@@ -23,11 +23,11 @@ def test_rrdb_learns(trainings):
     assert sum(values[-10:]) < 0.5 * sum(values[:10])
     model = load_rrdb(4, trainings.path / "start" / "weights.safetensors")
     assert model(torch.rand(1, 3, 5, 5)).shape == (1, 3, 20, 20)
-    assert "3 pictures of the folder data, 60 steps of 2 patches of 32 pixels" in model.weights.trained_on
+    assert "3 images of the folder data, 60 steps of 2 patches of 32 pixels" in model.weights.trained_on
 
 
 def test_what_a_training_leaves(trainings):
-    """The resolved preset, metrics at every validation, the best weights with theirs, curves, a picture."""
+    """The resolved preset, metrics at every validation, the best weights with theirs, curves, an image."""
     out = trainings.path / "start"
     assert {path.name for path in out.iterdir()} == {
         "preset.toml", "training.json", "train.csv", "validation.csv", "checkpoint.pt", "loss.svg", "validation.png",
@@ -117,8 +117,8 @@ def test_esrgan_moves_away_from_rrdb(trainings):
     assert metadata["model"] == "esrgan"
     assert all(not torch.equal(trained[name], start[name]) for name in start)
     assert trainings.losses("esrgan")[0].keys() == {
-        "step", "l1", "perceptual", "adversarial", "critic", "gradient of generator", "gradient of critic",
-        "learning_rate",
+        "step", "l1", "perceptual", "adversarial", "discriminator", "gradient of generator",
+        "gradient of discriminator", "learning_rate",
     }  # fmt: skip
 
 
@@ -138,7 +138,7 @@ def test_without_weights_of_its_size_the_encoder_learns_from_the_start(trainings
 
 
 def test_rrdb_starts_from_one_of_another_scale(trainings):
-    """All that both have is taken; the convolution of one more enlargement is new."""
+    """All that both have is taken; the convolution of one more upscaling is new."""
     begin = trainings.path / "start" / "weights.safetensors"
     changes = ("network.scale=8", "training.learning_rate=1e-30", "training.steps=2", "storage=float32")
     trained, metadata = load_weights(trainings.train("rrdb", "larger", *changes, start=begin))
@@ -185,7 +185,7 @@ def test_settings_that_cannot_work_are_named(trainings, change, fault):
         trainings.train("rrdb", "faulty", "training.accumulate=2", change)
 
 
-def test_a_patch_the_critic_cannot_halve_is_named(trainings):
+def test_a_patch_the_discriminator_cannot_halve_is_named(trainings):
     with pytest.raises(TrainingError, match=r"training.patch 48 is no multiple of 32.*--set"):
         trainings.train("esrgan", "faulty", "training.patch=48")
 

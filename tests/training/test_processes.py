@@ -22,7 +22,7 @@ def test_two_halves_are_a_whole(trainings, model, loss):
 
 
 def test_adversaries_in_two_processes_stay_equal(trainings):
-    """Generator and critic have the same parameters on both (each normalises its own share of the batch)."""
+    """Generator and discriminator have the same parameters on both (each normalises its own share of the batch)."""
     assert trainings.ended(trainings.fork("esrgan", "esrgan-two", STEPS, "training.batch=4", ranks=2)) == [0, 0]
     ranks = [torch.load(trainings.path / f"esrgan-two-rank{rank}.pt", weights_only=True) for rank in (0, 1)]
     for ours, theirs in zip(*ranks, strict=True):

@@ -1,7 +1,7 @@
 "use strict";
 
 const element = (id) => document.getElementById(id);
-const state = { picture: null, wish: null, made: null, boxes: { source: null, target: null }, turn: "source" };
+const state = { image: null, request: null, made: null, boxes: { source: null, target: null }, turn: "source" };
 
 function tell(text) {
   element("message").textContent = text;
@@ -19,7 +19,7 @@ async function ask(path, body, about) {
   return answer;
 }
 
-// A picture: its file is opened there, and shown here.
+// An image: its file is opened there, and shown here.
 async function open(file) {
   try {
     show(await (await ask("open", file, file.name)).json());
@@ -30,7 +30,7 @@ async function open(file) {
 }
 
 function show(opened) {
-  state.picture = opened;
+  state.image = opened;
   tell("");
   clear();
   clearResult();
@@ -42,7 +42,7 @@ function show(opened) {
 
 // Of another image nothing may be left beside the new one.
 function clearResult() {
-  state.wish = state.made = null;
+  state.request = state.made = null;
   element("result").removeAttribute("src");
   element("result").hidden = true;
   element("title").textContent = titles.sample;
@@ -52,28 +52,28 @@ function clearResult() {
 }
 
 function original(kind) {
-  element("hr").src = `${kind}.png?picture=${state.picture.id}`;
+  element("hr").src = `${kind}.png?image=${state.image.id}`;
   element("hr").alt = kind === "lr" ? "What the model is shown" : "The photograph";
   element("lr").setAttribute("aria-pressed", kind === "lr");
 }
 
 element("lr").addEventListener("click", () => original(element("lr").getAttribute("aria-pressed") === "true" ? "hr" : "lr"));
 
-// What is asked for: only the latest wish counts, and one is under way at a time.
+// What is asked for: only the latest request counts, and one is under way at a time.
 let underWay = false;
 let waiting = null;
 
-async function make(wish) {
+async function make(request) {
   if (underWay) {
-    waiting = wish;
+    waiting = request;
     return;
   }
   underWay = true;
   document.body.classList.add("waiting");
-  const stopCounting = countSeconds(wish);
+  const stopCounting = countSeconds(request);
   try {
-    const answer = await ask("make", JSON.stringify(wish), "make");
-    if (wish.picture === state.picture.id) display(wish, JSON.parse(decodeURIComponent(answer.headers.get("X-Made"))), await answer.blob());
+    const answer = await ask("make", JSON.stringify(request), "make");
+    if (request.image === state.image.id) display(request, JSON.parse(decodeURIComponent(answer.headers.get("X-Made"))), await answer.blob());
   } catch (error) {
     tell(error.message);
   }
@@ -90,11 +90,11 @@ async function make(wish) {
 const doing = { sample: "sampling", style: "moving texture", spread: "sampling" };
 
 // Says what is under way, and for how many seconds. Returns what ends it.
-function countSeconds(wish) {
+function countSeconds(request) {
   const started = performance.now();
   const say = () => {
     const seconds = Math.floor((performance.now() - started) / 1000);
-    element("progress").textContent = `${doing[wish.kind]}...${seconds ? ` ${seconds} s` : ""}`;
+    element("progress").textContent = `${doing[request.kind]}...${seconds ? ` ${seconds} s` : ""}`;
   };
   const timer = setInterval(say, 250);
   say();
@@ -106,31 +106,31 @@ function countSeconds(wish) {
 
 const titles = { sample: "Sample", style: "Texture moved", spread: "Where samples differ" };
 
-function words(wish) {
-  if (wish.kind === "style") return `strength ${wish.temperature}`;
-  return `temperature ${wish.temperature.toFixed(2)}, seed ${wish.seed}`;
+function words(request) {
+  if (request.kind === "style") return `strength ${request.temperature}`;
+  return `temperature ${request.temperature.toFixed(2)}, seed ${request.seed}`;
 }
 
-function display(wish, facts, blob) {
+function display(request, facts, blob) {
   tell("");
   const url = URL.createObjectURL(blob);
-  state.wish = wish;
-  state.made = { url, caption: `${words(wish)}; ${facts.caption}` };
-  element("title").textContent = titles[wish.kind];
+  state.request = request;
+  state.made = { url, caption: `${words(request)}; ${facts.caption}` };
+  element("title").textContent = titles[request.kind];
   element("caption").textContent = state.made.caption;
   element("result").src = url;
   element("result").hidden = false;
   element("saved").textContent = "";
   for (const id of ["pin", "save"]) element(id).disabled = false;
   ["source", "target"].forEach((name, place) => {
-    const box = wish.kind === "style" ? facts.boxes[place] : null;
+    const box = request.kind === "style" ? facts.boxes[place] : null;
     if (box) setBox(name, box);
     frameAt(element(`result-${name}`), box);
   });
 }
 
 function common(kind, temperature) {
-  return { picture: state.picture.id, kind, temperature: Number(temperature) };
+  return { image: state.image.id, kind, temperature: Number(temperature) };
 }
 
 function sample(kind = "sample") {
@@ -174,10 +174,10 @@ function frameAt(frame, box) {
   if (!box) return;
   const [x, y, width, height] = box;
   const share = (part, whole) => `${(100 * part) / whole}%`;
-  frame.style.left = share(x, state.picture.width);
-  frame.style.top = share(y, state.picture.height);
-  frame.style.width = share(Math.min(width, state.picture.width - x), state.picture.width);
-  frame.style.height = share(Math.min(height, state.picture.height - y), state.picture.height);
+  frame.style.left = share(x, state.image.width);
+  frame.style.top = share(y, state.image.height);
+  frame.style.width = share(Math.min(width, state.image.width - x), state.image.width);
+  frame.style.height = share(Math.min(height, state.image.height - y), state.image.height);
 }
 
 function clear() {
@@ -200,8 +200,8 @@ function place(event) {
   const area = element("hr").getBoundingClientRect();
   const within = (part, whole) => Math.min(Math.max(Math.round(part), 0), whole);
   return [
-    within(((event.clientX - area.left) / area.width) * state.picture.width, state.picture.width),
-    within(((event.clientY - area.top) / area.height) * state.picture.height, state.picture.height),
+    within(((event.clientX - area.left) / area.width) * state.image.width, state.image.width),
+    within(((event.clientY - area.top) / area.height) * state.image.height, state.image.height),
   ];
 }
 
@@ -233,31 +233,31 @@ element("hr").addEventListener("pointercancel", () => {
 // What a person likes: kept side by side, or written to disk.
 element("pin").addEventListener("click", () => {
   if (!state.made) return;
-  const { wish, made } = state;
+  const { request, made } = state;
   const item = document.createElement("li");
-  const picture = document.createElement("img");
-  picture.src = made.url;
-  picture.alt = made.caption;
+  const image = document.createElement("img");
+  image.src = made.url;
+  image.alt = made.caption;
   const caption = document.createElement("p");
   caption.className = "caption";
   caption.textContent = made.caption;
   const saves = document.createElement("button");
   saves.textContent = "Save";
-  saves.addEventListener("click", () => save(wish));
+  saves.addEventListener("click", () => save(request));
   const remove = document.createElement("button");
   remove.textContent = "Remove";
   remove.addEventListener("click", () => {
     item.remove();
     element("pinned").hidden = !element("shelf").children.length;
   });
-  item.append(picture, caption, saves, remove);
+  item.append(image, caption, saves, remove);
   element("shelf").append(item);
   element("pinned").hidden = false;
 });
 
-async function save(wish) {
+async function save(request) {
   try {
-    const answer = await ask("save", JSON.stringify(wish), "save");
+    const answer = await ask("save", JSON.stringify(request), "save");
     element("saved").textContent = `saved as ${(await answer.json()).saved}`;
     tell("");
   } catch (error) {
@@ -265,7 +265,7 @@ async function save(wish) {
   }
 }
 
-element("save").addEventListener("click", () => state.wish && save(state.wish));
+element("save").addEventListener("click", () => state.request && save(state.request));
 element("file").addEventListener("change", () => element("file").files.length && open(element("file").files[0]));
 document.addEventListener("dragover", (event) => event.preventDefault());
 document.addEventListener("drop", (event) => {

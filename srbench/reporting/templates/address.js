@@ -8,7 +8,7 @@ function writeAddress() {
 }
 
 function addressPart() {
-  const parts = { image: pictures[chosen.picture].name, a: columns[chosen.a].id, b: columns[chosen.b].id };
+  const parts = { image: images[chosen.image].name, a: columns[chosen.a].id, b: columns[chosen.b].id };
   if (chosen.map) parts.map = chosen.map;
   if (viewer.zoom !== 1) Object.assign(parts, { x: viewer.x.toFixed(4), y: viewer.y.toFixed(4), zoom: viewer.zoom.toFixed(3) });
   if (viewer.split !== 0.5) parts.split = viewer.split.toFixed(3);
@@ -23,12 +23,12 @@ function addressPart() {
   return `#${new URLSearchParams(parts)}`;
 }
 
-/** Follows the address; says whether it names a picture. */
+/** Follows the address; says whether it names an image. */
 function readAddress() {
   const parts = new URLSearchParams(location.hash.slice(1));
   if (!parts.has("image")) return false;
   const place = (list, name, value) => list.findIndex((item) => item[name] === value);
-  const found = { picture: place(pictures, "name", parts.get("image")), a: place(columns, "id", parts.get("a")), b: place(columns, "id", parts.get("b")) };
+  const found = { image: place(images, "name", parts.get("image")), a: place(columns, "id", parts.get("a")), b: place(columns, "id", parts.get("b")) };
   choose(Object.fromEntries(Object.entries(found).filter(([, index]) => index >= 0)));
   if (parts.has("map")) chooseMap(parts.get("map"));
   const [x, y, zoom] = ["x", "y", "zoom"].map((name) => Number(parts.get(name)));

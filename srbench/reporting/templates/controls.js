@@ -106,7 +106,7 @@ function wire() {
   $("fit").addEventListener("click", () => viewer.look(0.5, 0.5, 1));
   for (const button of root.querySelectorAll("[data-pixel]")) button.addEventListener("click", () => viewer.setPixel(Number(button.dataset.pixel)));
   for (const id of ["worst", "worst-of"]) $(id).addEventListener("change", chooseWorst);
-  $("filter").addEventListener("input", filterPictures);
+  $("filter").addEventListener("input", filterImages);
   for (const select of metricSelects) select.addEventListener("change", () => chooseMetric(Number(select.value)));
   for (const side of ["a", "b"]) {
     $(`select-${side}`).addEventListener("change", (event) => choose({ [side]: Number(event.target.value) }));
@@ -137,8 +137,8 @@ $("worst-of").append(...settings.map((label, setting) => element("option", { val
 $("worst-of").value = opening ? columns[opening.b].setting : settings.length - 1;
 for (const select of metricSelects) select.append(...metrics.map((metric, index) => element("option", { value: index }, titleOf(metric))));
 for (const table of document.querySelectorAll("table.sortable")) if (table.tHead) makeSortable(table);
-for (const id of ["scores", "per-picture"]) fillTable($(id), [["model"]], []), makeSortable($(id));
-const known = maps.filter((map) => pictures.some((picture) => map.name in picture.maps));
+for (const id of ["scores", "per-image"]) fillTable($(id), [["model"]], []), makeSortable($(id));
+const known = maps.filter((map) => images.some((image) => map.name in image.maps));
 $("map").append(...known.map((map) => element("option", { value: map.name }, `Maps: ${map.title}`)));
 $("map").hidden = known.length === 0;
 for (const table of document.querySelectorAll("table.tinted")) tintColumns(table);
@@ -146,7 +146,7 @@ makeTiles();
 makeBeside();
 makeList();
 wire();
-renderPictures();
+renderImages();
 render();
 for (const table of document.querySelectorAll("table.sortable")) table.closest(".scroll").after(copyButtons(table));
 if (readAddress()) $("compare").scrollIntoView();

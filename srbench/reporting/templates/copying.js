@@ -75,7 +75,7 @@ function asLatex([headers, ...rows]) {
 
 /** Saves the shown window of everything that the tiles show, with PSNR and LPIPS beneath, as a PNG of 300 dpi. */
 async function saveFigure() {
-  const image = pictures[chosen.picture];
+  const image = images[chosen.image];
   const shown = [...columns.keys()].filter((index) => !$("tiles").children[index].hidden && !lacksMap(index));
   try {
     const blob = await figure(image, shown);

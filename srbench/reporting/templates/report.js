@@ -1,12 +1,12 @@
 // The page: what is chosen, and everything that shows it. The address carries the choice, so it can be sent to others.
 
-const { metrics, settings, maps, columns, pictures, opening, compressed } = JSON.parse(document.getElementById("data").textContent);
+const { metrics, settings, maps, columns, images, opening, compressed } = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const FLICKER_MS = 500; // two changes a second stay below what may cause seizures
 const root = document.querySelector(".viewer");
 const SHOWN_TEMPERATURE = 0.8; // at first, or the nearest to it: what the SRFlow paper reports
 const slots = makeSlots();
-const chosen = { picture: 0, a: 0, b: slots.findLast((slot) => !columns[slot[0]].sample)[0], c: null, d: null, metric: 0, map: "" };
+const chosen = { image: 0, a: 0, b: slots.findLast((slot) => !columns[slot[0]].sample)[0], c: null, d: null, metric: 0, map: "" };
 const byGroup = [...metrics.keys()].sort((left, right) => metrics[left].group_place - metrics[right].group_place);
 const metricSelects = document.querySelectorAll("select.metric");
 let flickering = 0;
@@ -36,10 +36,10 @@ function bringToFront(index) {
 // --- what is chosen
 
 function choose(changes) {
-  const before = chosen.picture;
+  const before = chosen.image;
   Object.assign(chosen, changes);
   for (const side of SIDES) if (changes[side] !== undefined && changes[side] !== null) bringToFront(changes[side]);
-  if (chosen.picture !== before) viewer.look(viewer.x, viewer.y, viewer.zoom);
+  if (chosen.image !== before) viewer.look(viewer.x, viewer.y, viewer.zoom);
   render();
   writeAddress();
 }
@@ -47,8 +47,8 @@ function choose(changes) {
 function chooseMetric(metric) {
   chosen.metric = metric;
   for (const select of metricSelects) select.value = metric;
-  renderPictures();
-  renderTiles(pictures[chosen.picture]);
+  renderImages();
+  renderTiles(images[chosen.image]);
   renderBeside();
   writeAddress();
 }
@@ -56,12 +56,12 @@ function chooseMetric(metric) {
 /** What the page shows at first: the image and the window in which the two leading models differ most. */
 function open() {
   const { image, a, b, x, y, zoom } = opening;
-  choose({ picture: pictures.findIndex((picture) => picture.name === image), a, b });
+  choose({ image: images.findIndex((one) => one.name === image), a, b });
   viewer.look(x, y, zoom);
   clearTimeout(writing); // nobody chose it
 }
 
-/** Shows maps of a kind instead of pictures, where there are any. */
+/** Shows maps of a kind instead of images, where there are any. */
 function chooseMap(name) {
   const map = maps.find((known) => known.name === name);
   chosen.map = map?.name ?? "";
@@ -77,12 +77,12 @@ function nextMap() {
   if (!$("map").hidden) chooseMap(options[(options.indexOf($("map").selectedOptions[0]) + 1) % options.length].value);
 }
 
-function source(column, picture = pictures[chosen.picture]) {
-  return mapOf(column, picture) ?? picture.files[column];
+function source(column, image = images[chosen.image]) {
+  return mapOf(column, image) ?? image.files[column];
 }
 
-function mapOf(column, picture = pictures[chosen.picture]) {
-  return picture.maps[chosen.map]?.[column] ?? null;
+function mapOf(column, image = images[chosen.image]) {
+  return image.maps[chosen.map]?.[column] ?? null;
 }
 
 /** Maps are shown, and there is none of this output. LR and HR are shown beside maps as they are. */
@@ -98,7 +98,7 @@ function nameOf(column) {
 
 function show(image, column) {
   const file = source(column);
-  const alternative = `${pictures[chosen.picture].name}, ${nameOf(column)}`;
+  const alternative = `${images[chosen.image].name}, ${nameOf(column)}`;
   image.classList.toggle("lr", columns[column].id === "lr");
   image.classList.toggle("no-map", lacksMap(column));
   image.alt = alternative;
@@ -107,17 +107,17 @@ function show(image, column) {
 }
 
 function render() {
-  const picture = pictures[chosen.picture];
-  viewer.setPicture(picture.width, picture.height);
-  $("absent").hidden = picture.files.some((file) => file !== null);
+  const image = images[chosen.image];
+  viewer.setImage(image.width, image.height);
+  $("absent").hidden = image.files.some((file) => file !== null);
   root.classList.toggle("bare", !$("absent").hidden);
-  $("name").textContent = picture.name;
-  $("place").textContent = `${chosen.picture + 1} of ${pictures.length}, ${picture.width} × ${picture.height}`;
+  $("name").textContent = image.name;
+  $("place").textContent = `${chosen.image + 1} of ${images.length}, ${image.width} × ${image.height}`;
   for (const side of ["a", "b"]) renderSide(side);
-  for (const option of $("map").options) option.disabled = option.value !== "" && !(option.value in picture.maps);
-  renderTiles(picture);
+  for (const option of $("map").options) option.disabled = option.value !== "" && !(option.value in image.maps);
+  renderTiles(image);
   renderBeside();
-  renderScores(picture);
+  renderScores(image);
   renderList();
   preload();
 }
@@ -148,7 +148,7 @@ function preload() {
   for (const step of [1, -1]) {
     const next = neighbour(step);
     for (const column of [chosen.a, chosen.b]) {
-      const file = next === null ? null : source(column, pictures[next]);
+      const file = next === null ? null : source(column, images[next]);
       if (file !== null) new Image().src = file;
     }
   }
@@ -169,12 +169,12 @@ function makeTiles() {
   }
 }
 
-function renderTiles(picture) {
+function renderTiles(image) {
   for (const [index, tile] of [...$("tiles").children].entries()) {
     const column = columns[index];
     tile.hidden = source(index) === null || !(index === chosen.a || index === chosen.b || slots.some((slot) => slot[0] === index));
     show(tile.querySelector("img"), index);
-    tile.querySelector("output").value = column.setting === null ? "" : printed(valueOf(column, picture), metrics[chosen.metric]);
+    tile.querySelector("output").value = column.setting === null ? "" : printed(valueOf(column, image), metrics[chosen.metric]);
     for (const side of ["a", "b"]) {
       tile.classList.toggle(`is-${side}`, chosen[side] === index);
       tile.querySelector(`button.${side}`).setAttribute("aria-pressed", chosen[side] === index);
@@ -183,21 +183,21 @@ function renderTiles(picture) {
 }
 
 /** The chosen metric of an output, or of LR and HR nothing. */
-function valueOf(column, picture) {
-  const values = column.setting === null ? null : picture.values[column.setting]?.[chosen.metric];
+function valueOf(column, image) {
+  const values = column.setting === null ? null : image.values[column.setting]?.[chosen.metric];
   return (Array.isArray(values) ? values[column.sample ?? 0] : values) ?? null;
 }
 
 // --- the values of one image
 
-function renderScores(picture) {
-  const measured = [...settings.keys()].filter((setting) => picture.values[setting]);
-  const means = metrics.map((_, place) => measured.map((setting) => mean(picture.values[setting][place])));
+function renderScores(image) {
+  const measured = [...settings.keys()].filter((setting) => image.values[setting]);
+  const means = metrics.map((_, place) => measured.map((setting) => mean(image.values[setting][place])));
   const marks = means.map((values, place) => bestMarks(values, metrics[place]));
   const cellsOf = (make) => byGroup.map((place) => make(metrics[place], place));
   const rows = [];
   for (const [line, setting] of measured.entries()) {
-    const values = picture.values[setting];
+    const values = image.values[setting];
     const samples = Math.max(...values.map((value) => (Array.isArray(value) ? value.length : 1)));
     const cells = cellsOf((metric, place) => scoreCell(means[place][line], metric, marks[place][line]));
     rows.push(scoreRow(setting, samples > 1 ? `mean of ${samples}` : "", samples > 1 ? null : 0, cells));

@@ -44,7 +44,7 @@ function freeColumns() {
   const there = slots.map((slot) => slot[0]).filter((column) => source(column) !== null);
   const hr = there.find((column) => columns[column].id === "hr" && ![chosen.a, chosen.b].includes(column));
   const others = there.filter((column) => columns[column].setting !== null && !models.includes(columns[column].model));
-  const worth = (column) => metrics[chosen.metric].direction * Number(valueOf(columns[column], pictures[chosen.picture]));
+  const worth = (column) => metrics[chosen.metric].direction * Number(valueOf(columns[column], images[chosen.image]));
   const [best] = others.sort((left, right) => worth(right) - worth(left));
   return { c: hr ?? null, d: best ?? null };
 }
@@ -70,7 +70,7 @@ function renderBeside() {
     if (figure.hidden) continue;
     const column = shown.get(side);
     show(figure.querySelector("img"), column);
-    const value = valueOf(columns[column], pictures[chosen.picture]);
+    const value = valueOf(columns[column], images[chosen.image]);
     const badge = element("span", { class: `badge ${side}` }, side.toUpperCase());
     figure.lastElementChild.replaceChildren(badge, ` ${nameOf(column)}`, value === null ? "" : `, ${metric.title} ${printed(value, metric)}`);
   }

@@ -1,7 +1,7 @@
-// The windows: every picture shows the same part of itself. Centre, zoom and divider are four CSS variables of the
+// The windows: every image shows the same part of itself. Centre, zoom and divider are four CSS variables of the
 // viewer, so nothing can get out of step.
 
-const MAX_PIXEL = 64; // screen pixels a picture's pixel may become
+const MAX_PIXEL = 64; // screen pixels an image's pixel may become
 
 class Viewer {
   /** root: the element that carries the variables. stage: the large frame. changed: called after every move. */
@@ -34,14 +34,14 @@ class Viewer {
     this.entered = null;
   }
 
-  /** Size of the pictures in pixels, and how many of theirs one LR pixel covers. */
-  setPicture(width, height) {
+  /** Size of the images in pixels, and how many of theirs one LR pixel covers. */
+  setImage(width, height) {
     this.width = width;
     this.root.style.setProperty("--aspect", width / height);
     this.place();
   }
 
-  /** Screen pixels that a picture's pixel covers on the stage. */
+  /** Screen pixels that an image's pixel covers on the stage. */
   get pixel() {
     return (this.shown.getBoundingClientRect().width / this.width) * this.zoom * devicePixelRatio;
   }
@@ -57,7 +57,7 @@ class Viewer {
     if (this.pixel) this.look(this.x, this.y, (count / this.pixel) * this.zoom);
   }
 
-  /** Shows the window around (x, y), shares of the picture, kept inside it. */
+  /** Shows the window around (x, y), shares of the image, kept inside it. */
   look(x, y, zoom) {
     this.zoom = this.within(zoom);
     const margin = Math.min(0.5 / this.zoom, 0.5);

@@ -71,7 +71,7 @@ def test_failures_are_named_again_at_the_end(command, photos):
     found = command(*run_options(photos, models="bicubic"))
     assert found.code == 1
     assert "run/report.md" in found.out
-    assert found.err.splitlines()[0].startswith(f"failed: {photos}/b.png: not a picture")
+    assert found.err.splitlines()[0].startswith(f"failed: {photos}/b.png: not an image")
     assert found.err.splitlines()[-1].startswith("srbench: 1 could not be measured, all others were: ")
 
 
@@ -107,12 +107,12 @@ def test_a_wrong_command_line(command, photos, changes, fault):
         ({"models": "bicubik"}, "unknown model 'bicubik'; did you mean bicubic?"),
         ({"metrics": "psnt"}, "unknown metric 'psnt'; did you mean psnr?"),
         ({"data": "photo"}, "unknown dataset 'photo'; did you mean photos?"),
-        ({"data": "empty"}, "empty: no pictures in it"),
+        ({"data": "empty"}, "empty: no images in it"),
         ({"models": "srflow", "scale": 3}, "scale 3"),
         ({"models": "rrdb:damaged.safetensors"}, "damaged.safetensors: damaged, or no safetensors file"),
         ({"models": "rrdb:other.safetensors"}, "weights for scale 8, not 4; use --scale 8"),
         ({"out": "damaged.safetensors/run"}, "cannot be written (Not a directory); choose another --out"),
-        ({"data": None, "hr": "empty", "lr": "empty"}, "empty: no pictures in it"),
+        ({"data": None, "hr": "empty", "lr": "empty"}, "empty: no images in it"),
     ],
 )
 def test_a_fault_of_the_input(command, photos, changes, fault):

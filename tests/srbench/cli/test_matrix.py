@@ -1,4 +1,4 @@
-"""A matrix of runs: several data sets, scales and suites in one request, killed and resumed, in one table."""
+"""A matrix of runs: several datasets, scales and suites in one request, killed and resumed, in one table."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ SUITE = 'name = "own"\nversion = 2\nquantize = "round"\nmetrics = ["psnr+channel
 
 
 @pytest.fixture
-def bench(tmp_path, draw_picture, monkeypatch):
+def bench(tmp_path, draw_image, monkeypatch):
     """A bench.toml of three models, two folders of one name, two scales and two suites."""
     for folder, names in {"one/hr": "ab", "two/hr": "abc"}.items():
         for seed, name in enumerate(names):
-            write_png(tmp_path / folder / f"{name}.png", draw_picture(seed + len(names), 36, 48))
+            write_png(tmp_path / folder / f"{name}.png", draw_image(seed + len(names), 36, 48))
     (tmp_path / "models.py").write_text(MODELS)
     (tmp_path / "own.toml").write_text(SUITE)
     (tmp_path / "short.toml").write_text(SUITE.replace("own", "short").replace("+channels=Y", ""))
@@ -211,7 +211,7 @@ def test_a_model_of_one_scale_is_left_out_of_the_others(command, bench):
 
 
 def test_names_of_cells_in_a_folder_of_results(command, bench, tmp_path):
-    """Placeholders stand for the cell: one folder of results a data set and scale."""
+    """Placeholders stand for the cell: one folder of results a dataset and scale."""
     for scale in 3, 4:
         shutil.copytree(tmp_path / "one/hr", tmp_path / f"theirs/one-hr/x{scale}")
         shutil.copytree(tmp_path / "two/hr", tmp_path / f"theirs/two-hr/x{scale}")

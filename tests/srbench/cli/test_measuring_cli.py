@@ -200,15 +200,15 @@ def test_a_dry_run_of_a_model_that_fails(command, bench, models, photos):
 
 
 @pytest.fixture
-def folders(photos, draw_picture):
+def folders(photos, draw_image):
     """HR, LR and results, of which c has two samples."""
     for seed, (name, size) in enumerate({"a": (32, 32), "c": (40, 32)}.items()):
-        hr = draw_picture(seed, *size)
+        hr = draw_image(seed, *size)
         write_png(Path("hr") / f"{name}.png", hr)
         write_png(Path("lr") / f"{name}.png", downscale_uint8(hr, 4))
-    write_png(Path("sr") / "a.png", draw_picture(10, 32, 32))
-    write_png(Path("sr") / "c_sample0.png", draw_picture(11, 40, 32))
-    write_png(Path("sr") / "c_sample1.png", draw_picture(12, 40, 32))
+    write_png(Path("sr") / "a.png", draw_image(10, 32, 32))
+    write_png(Path("sr") / "c_sample0.png", draw_image(11, 40, 32))
+    write_png(Path("sr") / "c_sample1.png", draw_image(12, 40, 32))
     return "sr", "--ref", "hr"
 
 
@@ -295,8 +295,8 @@ def test_measure_of_names_that_end_like_samples(command, folders):
     assert facts["images"]["a_sample0"] == facts["images"]["a"]
 
 
-def test_measure_goes_on_after_a_fault(command, folders, draw_picture):
-    write_png(Path("sr/a.png"), draw_picture(0, 28, 32))
+def test_measure_goes_on_after_a_fault(command, folders, draw_image):
+    write_png(Path("sr/a.png"), draw_image(0, 28, 32))
     found = command("measure", *folders, "--metrics", "psnr,niqe", "--format", "json")
     assert found.code == 1
     facts = json.loads(found.out)

@@ -68,7 +68,7 @@ def test_faults_are_one_line(srbench, tmp_path):
     for arguments, fault in (
         (["rrbd", "--preset", "mini-x8", *options], "unknown trainer 'rrbd'; did you mean rrdb?"),
         (["rrdb", "--preset", "mini-x9", *options], "did you mean mini-x8?"),
-        (["rrdb", "--preset", "mini-x8", *options], "absent: missing, not a folder of pictures"),
+        (["rrdb", "--preset", "mini-x8", *options], "absent: missing, not a folder of images"),
         (
             ["rrdb", "--preset", "mini-x8", "--set", "train.lr=1", *options],
             "unknown key 'train'; did you mean training?",

@@ -63,11 +63,11 @@ def test_style_fits_like_a_sample_and_stays_in_its_box(editor, chameleon):
     sample = editor.sample(pair, 0.8, 1, 0)[0]
     assert lr_psnr(made, pair) > lr_psnr(sample, pair) - 1
     change = (made - pair.hr).abs()
-    # Elsewhere only what makes the picture fit its rounded LR: less than half a grey level.
+    # Elsewhere only what makes the image fit its rounded LR: less than half a grey level.
     assert change[:, 96:].mean() < 0.5 / 255 < 0.5 * change[:, :48, :48].mean()
     rough, before, after = (
-        cut(picture, box).std()
-        for picture, box in ((pair.hr, Box(96, 96, 48, 48)), (pair.hr, Box(0, 0, 48, 48)), (made, Box(0, 0, 48, 48)))
+        cut(image, box).std()
+        for image, box in ((pair.hr, Box(96, 96, 48, 48)), (pair.hr, Box(0, 0, 48, 48)), (made, Box(0, 0, 48, 48)))
     )
     assert before < after < rough
 
@@ -108,7 +108,7 @@ def test_restoring_takes_noise_out(command, chameleon, editor, tmp_path):
     assert torch.equal(restored * 255, quantize_floor(editor.restore(pair, 0.8, 3)).float())
     assert fit == pytest.approx(lr_psnr(restored, pair), abs=0.006)
     sample = editor.sample(pair, 0.8, 1, 3)[0]
-    errors = [float((picture - hr).square().mean()) for picture in (restored, pair.hr, sample)]
+    errors = [float((image - hr).square().mean()) for image in (restored, pair.hr, sample)]
     assert errors[0] < 0.8 * min(errors[1:])
     assert path.with_name("noisy_restored_figure.png").is_file()
     again = edit(command, "restore", tmp_path / "noisy.png", seed=4, out="again")
@@ -188,7 +188,7 @@ def test_wrong_command_lines(command, chameleon, what, words, changes, fault):
 @pytest.mark.parametrize(
     ("what", "words", "changes", "fault"),
     [
-        ("style-transfer", ["IMAGE"], {"from": "150,0,16,16", "to": "0,0,16,16"}, "leaves the picture, which is 160"),
+        ("style-transfer", ["IMAGE"], {"from": "150,0,16,16", "to": "0,0,16,16"}, "leaves the image, which is 160"),
         ("style-transfer", ["IMAGE"], {"from": "0,0,16,16", "to": "0,-1,16,16"}, "is empty or begins outside"),
         ("style-transfer", ["IMAGE"], {"from": "0,0,0,16", "to": "0,0,16,16"}, "is empty or begins outside"),
         ("style-transfer", ["absent.png"], {"from": "0,0,9,9", "to": "0,0,9,9"}, "absent.png: no such file"),

@@ -1,4 +1,4 @@
-"""Measures of an edit: against a spectrum of SciPy, and on pictures whose answer is known."""
+"""Measures of an edit: against a spectrum of SciPy, and on images whose answer is known."""
 
 import numpy as np
 import pytest
@@ -39,13 +39,13 @@ def test_texture_distance_is_the_difference_of_periodograms():
 
 
 def test_seam_energy_is_the_mean_squared_step_across_the_edge():
-    picture, mask = torch.full((3, 8, 8), 0.2), torch.zeros(8, 8)
-    picture[:, 2:6, 2:6] = 0.6
+    image, mask = torch.full((3, 8, 8), 0.2), torch.zeros(8, 8)
+    image[:, 2:6, 2:6] = 0.6
     mask[2:6, 2:6] = 1
     step = (65.481 + 128.553 + 24.966) / 255 * (153 - 51)
-    assert seam_energy(picture, mask) == pytest.approx(step**2, rel=0.03)
+    assert seam_energy(image, mask) == pytest.approx(step**2, rel=0.03)
     assert seam_energy(torch.full((3, 8, 8), 0.2), mask) == 0
-    assert seam_energy(picture, torch.ones(8, 8)) == 0
+    assert seam_energy(image, torch.ones(8, 8)) == 0
 
 
 def test_kept_detail_is_a_correlation_of_what_lr_does_not_hold():
@@ -62,5 +62,5 @@ def test_kept_detail_is_a_correlation_of_what_lr_does_not_hold():
     assert kept_detail(smooth, content, mask, 8) < 0.2
 
 
-def test_a_cut_ends_with_the_picture():
+def test_a_cut_ends_with_the_image():
     assert cut(torch.zeros(3, 40, 40), Box(32, 8, 16, 16)).shape == (3, 16, 8)

@@ -54,7 +54,7 @@ def browser():
 
 @pytest.fixture
 def page(site, browser):
-    """The page, loaded; nothing may complain but for a refused wish, and nothing may leave the machine."""
+    """The page, loaded; nothing may complain but for a refused request, and nothing may leave the machine."""
     complaints, requests = [], []
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -69,7 +69,7 @@ def page(site, browser):
 
 
 def made(page, words):
-    """Waits until the caption begins with these words and the picture stands."""
+    """Waits until the caption begins with these words and the image stands."""
     page.wait_for_function(
         "words => document.getElementById('caption').textContent.startsWith(words)"
         " && document.getElementById('result').naturalWidth > 0 && !document.body.matches('.waiting')",
@@ -99,7 +99,7 @@ def drag(page, x, y, width, height):
     page.mouse.up()
 
 
-def test_the_same_seed_is_the_same_picture_here_in_python_and_on_the_command_line(page, site, srbench, tmp_path):
+def test_the_same_seed_is_the_same_image_here_in_python_and_on_the_command_line(page, site, srbench, tmp_path):
     explorer, folder = site[1:]
     pair = pair_of_hr(folder / "chameleon.png", 8)
     page.locator("#temperature").fill("0.5")
@@ -181,7 +181,7 @@ def test_beside_a_new_photograph_nothing_is_left_of_the_one_before(page, tmp_pat
 def test_a_closed_tab_leaves_no_traceback(site, capfd):
     """A reader that resets the connection before the answer, which is larger than any buffer."""
     host, port = re.search(r"//(.*):(\d+)/", site[0]).groups()
-    asked = f"GET /hr.png?picture={next(iter(site[1]._pairs))} HTTP/1.0\r\nHost: {host}:{port}\r\n\r\n"
+    asked = f"GET /hr.png?image={next(iter(site[1]._pairs))} HTTP/1.0\r\nHost: {host}:{port}\r\n\r\n"
     for _ in range(3):
         with socket.create_connection((host, int(port))) as reader:
             reader.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -229,7 +229,7 @@ def test_the_map_shows_where_samples_differ(page, site):
 @pytest.mark.parametrize(
     ("source", "target", "fault"),
     [
-        ("0,0,48,48", "150,0,48,48", "leaves the picture, which is 160 wide and 160 high"),
+        ("0,0,48,48", "150,0,48,48", "leaves the image, which is 160 wide and 160 high"),
         ("0,0,48", "0,0,48,48", "the box 'from' is missing; draw it, or type x,y,width,height"),
         ("0,0,48,48", "here", "the box 'to' is missing"),
         ("0,0,0,48", "0,0,48,48", "is empty or begins outside"),
@@ -246,13 +246,13 @@ def test_bad_boxes_get_a_message(page, source, target, fault):
     assert page.locator("#message").is_hidden()
 
 
-def test_wrong_files_get_a_message_and_the_open_picture_stays(page, tmp_path):
+def test_wrong_files_get_a_message_and_the_open_image_stays(page, tmp_path):
     (tmp_path / "notes.txt").write_text("text")
     write_png(tmp_path / "huge.png", torch.zeros((3, 600, 700), dtype=torch.uint8))
     write_png(tmp_path / "tiny.png", torch.zeros((3, 15, 40), dtype=torch.uint8))
     (tmp_path / "half.png").write_bytes((tmp_path / "huge.png").read_bytes()[:60])
     for name, fault in (
-        ("notes.txt", "notes.txt: not a picture; PNG, JPEG, WebP, TIFF and BMP are read"),
+        ("notes.txt", "notes.txt: not an image; PNG, JPEG, WebP, TIFF and BMP are read"),
         ("huge.png", "huge.png: 700x600 is too large to be explored, at most 512x512 pixels in all"),
         ("tiny.png", "tiny.png: 40x8 is too small; both sides need 16 pixels"),
         ("half.png", "half.png: 700x600 is too large"),
@@ -276,13 +276,13 @@ def request(site, method, path, body=None, **headers):
     return answer.status, answer.read()
 
 
-def wish(explorer, **changes):
-    return {"picture": next(iter(explorer._pairs)), "kind": "sample", "temperature": 0.8} | changes
+def request_of(explorer, **changes):
+    return {"image": next(iter(explorer._pairs)), "kind": "sample", "temperature": 0.8} | changes
 
 
 def test_what_the_server_refuses(site):
     explorer = site[1]
-    fine = json.dumps(wish(explorer))
+    fine = json.dumps(request_of(explorer))
     assert request(site, "POST", "/make", fine)[0] == 200
     assert request(site, "POST", "/make", fine, Host="evil.example")[0] == 403
     assert request(site, "GET", "/", Host="evil.example")[0] == 403
@@ -292,14 +292,14 @@ def test_what_the_server_refuses(site):
     assert connection.getresponse().status == 403
     assert request(site, "GET", "/../pyproject.toml")[0] == 404
     assert request(site, "POST", "/delete", fine)[0] == 404
-    assert request(site, "GET", "/hr.png?picture=0")[0] == 400
+    assert request(site, "GET", "/hr.png?image=0")[0] == 400
     for body, fault in (
         ("{", "not JSON"),
-        ("[]", "picture"),
-        (json.dumps(wish(explorer, kind="paint")), "kind"),
-        (json.dumps(wish(explorer, temperature=-1)), "no temperature between 0 and 2"),
-        (json.dumps(wish(explorer, seed=-1)), "no seed"),
-        (json.dumps(wish(explorer, picture="0")), "no longer open"),
+        ("[]", "image"),
+        (json.dumps(request_of(explorer, kind="paint")), "kind"),
+        (json.dumps(request_of(explorer, temperature=-1)), "no temperature between 0 and 2"),
+        (json.dumps(request_of(explorer, seed=-1)), "no seed"),
+        (json.dumps(request_of(explorer, image="0")), "no longer open"),
     ):
         status, answer = request(site, "POST", "/make", body)
         assert status == 400
@@ -316,14 +316,14 @@ def test_what_the_server_refuses(site):
 
 def test_what_was_saved_of_something_else_is_not_overwritten(site):
     explorer, folder = site[1:]
-    asked = wish(explorer, seed=99)
+    asked = request_of(explorer, seed=99)
     path = explorer.save(asked)
     before = path.read_bytes()
     assert explorer.save(asked).read_bytes() == before
     write_png(folder / "chameleon.bmp", torch.full((3, 160, 160), 9, dtype=torch.uint8))
     other = explorer.open("chameleon.bmp", (folder / "chameleon.bmp").read_bytes())
     with pytest.raises(ExploreError, match="was made of something else; move it away"):
-        explorer.save(asked | {"picture": other.id})
+        explorer.save(asked | {"image": other.id})
     assert path.read_bytes() == before
 
 

@@ -59,7 +59,7 @@ def test_finished_work_is_kept_and_other_work_is_not_overwritten(up, photos):
     assert "a.png: exists and was made in another way" in up().err
 
 
-def test_a_broken_picture_is_named_and_the_others_are_made(up, photos):
+def test_a_broken_image_is_named_and_the_others_are_made(up, photos):
     (photos / "b.png").write_text("text")
     (photos / "empty").mkdir()
     (photos / "other").mkdir()
@@ -138,7 +138,7 @@ def test_nothing_can_be_upscaled(up, photos):
     assert not Path("out").exists()
 
 
-def test_a_recipe_is_found_only_in_pictures_that_carry_one(tmp_path):
+def test_a_recipe_is_found_only_in_images_that_carry_one(tmp_path):
     write_png(tmp_path / "a.png", torch.zeros((3, 2, 2), dtype=torch.uint8), "made so — exactly")
     write_png(tmp_path / "b.png", torch.zeros((3, 2, 2), dtype=torch.uint8))
     (tmp_path / "c.png").write_text("text")

@@ -13,10 +13,10 @@ from srbench.plan import RunSpec
 
 
 @pytest.fixture
-def spec(draw_picture, models, tmp_path):
+def spec(draw_image, models, tmp_path):
     """Six images, three models, seven samples of which five are kept, two temperatures."""
     for seed, name in enumerate("abcdef"):
-        write_png(tmp_path / "images" / f"{name}.png", draw_picture(seed, 32, 32 + 4 * (seed % 2)))
+        write_png(tmp_path / "images" / f"{name}.png", draw_image(seed, 32, 32 + 4 * (seed % 2)))
     content = (tmp_path / "images" / "c.png").read_bytes()
     (tmp_path / "images" / "c.png").write_bytes(content[: len(content) // 2])
     return RunSpec(

@@ -167,9 +167,9 @@ def wait_for(process, spec, count):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-def test_killed_at_random_moments_and_resumed(spec, models, draw_picture, results, tmp_path):
+def test_killed_at_random_moments_and_resumed(spec, models, draw_image, results, tmp_path):
     for number in range(6, 12):
-        write_png(tmp_path / "images" / f"more{number}.png", draw_picture(number, 32, 32))
+        write_png(tmp_path / "images" / f"more{number}.png", draw_image(number, 32, 32))
     models.write_text(models.read_text().replace("up = F", "time.sleep(0.05)\n        up = F"))
     chance, killed = random.Random(0), Counter()
     spec = replace(spec, models=spec.models[:2], metrics=("psnr", "sigma"), out=str(tmp_path / "killed"))

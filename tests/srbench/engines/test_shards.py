@@ -97,10 +97,10 @@ def test_what_does_not_go_together_is_refused(spec, shards, tmp_path):
     refused("has other metrics than .* measure the same everywhere", shards[2], shards[1])
 
 
-def test_other_weights_and_other_images_are_refused(spec, models, draw_picture, tmp_path):
+def test_other_weights_and_other_images_are_refused(spec, models, draw_image, tmp_path):
     few = replace(spec, models=spec.models[:1], limit=1)
     run(replace(few, out=str(tmp_path / "before")))
-    write_png(tmp_path / "images" / "a.png", draw_picture(9, 32, 32))
+    write_png(tmp_path / "images" / "a.png", draw_image(9, 32, 32))
     run(replace(few, out=str(tmp_path / "other")))
     with pytest.raises(MergeError, match=r"a: HR or LR in .*other are others than in .*before"):
         merge([tmp_path / "before", tmp_path / "other"], tmp_path / "merged")

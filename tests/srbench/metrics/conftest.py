@@ -1,4 +1,4 @@
-"""Pictures the metrics are tested on: scikit-image's own photographs, and bicubic results made from them."""
+"""Images the metrics are tested on: scikit-image's own photographs, and bicubic results made from them."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ from srbench.types import ImagePair
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "metrics.json").read_text())
 
 
-def as_picture(array) -> torch.Tensor:
+def as_image(array) -> torch.Tensor:
     """(h, w, 3) uint8 array -> (3, h, w) uint8."""
     return torch.from_numpy(array.copy()).permute(2, 0, 1).contiguous()
 
 
 def as_pair(name: str, hr: torch.Tensor, scale: int) -> ImagePair:
-    """(3, H, W) uint8 -> pair with the LR picture that MATLAB would make of it."""
+    """(3, H, W) uint8 -> pair with the LR image that MATLAB would make of it."""
     lr = resize.downscale_uint8(hr, scale)
     return ImagePair(name, lr.to(torch.float32) / 255, hr.to(torch.float32) / 255)
 
 
 def bicubic(pair: ImagePair) -> torch.Tensor:
-    """The LR picture enlarged as MATLAB does, uint8 -> (1, 3, H, W) float."""
+    """The LR image upscaled as MATLAB does, uint8 -> (1, 3, H, W) float."""
     scale = pair.hr.shape[-1] // pair.lr.shape[-1]
     lr = (pair.lr * 255).round().to(torch.uint8)
     return resize.upscale_uint8(lr, scale).to(torch.float32)[None] / 255
 
 
-def golden_picture(key: str) -> torch.Tensor:
+def golden_image(key: str) -> torch.Tensor:
     if key.startswith("coffee"):
-        return as_picture(skimage.data.coffee()[:400, :600])
+        return as_image(skimage.data.coffee()[:400, :600])
     whole = skimage.data.astronaut()
-    return as_picture(whole if key.startswith("astronaut512") else whole[:160, 150:310])
+    return as_image(whole if key.startswith("astronaut512") else whole[:160, 150:310])
 
 
 @pytest.fixture(scope="session", params=GOLDEN)
 def golden(request):
     """(pair, bicubic result, values of the independent first implementation) of one golden case."""
     key = request.param
-    pair = as_pair(key, golden_picture(key), int(key[-1]))
+    pair = as_pair(key, golden_image(key), int(key[-1]))
     return pair, bicubic(pair), GOLDEN[key]
 
 
 @pytest.fixture(scope="session")
 def coffee():
     """A pair without a window of one colour, 4x, 192 x 288: two by three blocks of 96."""
-    return as_pair("coffee", as_picture(skimage.data.coffee()[100:292, 200:488]), 4)
+    return as_pair("coffee", as_image(skimage.data.coffee()[100:292, 200:488]), 4)
 
 
 @pytest.fixture(scope="session")

@@ -40,16 +40,16 @@ def test_against_a_dense_matrix_and_scikit_image(coffee, samples, scale):
     pair = ImagePair("coffee", resize.downscale_uint8(hr, scale).float() / 255, coffee.hr)
     wanted = []
     for sample in samples:
-        picture = (np.clip(sample.numpy(), 0, 1) * 255).astype(np.uint8).astype(np.float64)
-        rows = shrinking_matrix(picture.shape[1], scale) @ picture
+        image = (np.clip(sample.numpy(), 0, 1) * 255).astype(np.uint8).astype(np.float64)
+        rows = shrinking_matrix(image.shape[1], scale) @ image
         rows = rows.round().clip(0, 255)
-        both = (rows @ shrinking_matrix(picture.shape[2], scale).T).round().clip(0, 255)
+        both = (rows @ shrinking_matrix(image.shape[2], scale).T).round().clip(0, 255)
         lr = (pair.lr * 255).round().numpy()
         wanted.append(peak_signal_noise_ratio(lr.astype(np.uint8), both.astype(np.uint8)))
     assert LRPSNR()(samples, pair).tolist() == pytest.approx(wanted, abs=1e-3)
 
 
-def test_the_true_picture_is_consistent(coffee):
+def test_the_true_image_is_consistent(coffee):
     assert LRPSNR()(coffee.hr[None], coffee).item() == math.inf
 
 
@@ -62,7 +62,7 @@ def test_floor_costs_consistency(coffee):
 
 
 def test_only_the_lr_content_counts(coffee):
-    """Detail above the LR picture's resolution changes PSNR much and LR-PSNR little."""
+    """Detail above the LR image's resolution changes PSNR much and LR-PSNR little."""
     checkerboard = torch.ones(192, 288)
     checkerboard[::2, ::2] = checkerboard[1::2, 1::2] = -1
     textured = (coffee.hr * 0.6 + 0.2 + checkerboard * 0.08)[None]

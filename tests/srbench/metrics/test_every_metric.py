@@ -29,15 +29,15 @@ NO_REFERENCE = {"niqe": "niqe_snap", "brisque": "brisque_snap", "pique": "piqe"}
 
 
 def expected(values: dict[str, float], name: str, which: str) -> float:
-    """The golden file calls a NIQE of a mirrored picture so; it is ours where there are too few blocks."""
+    """The golden file calls a NIQE of a mirrored image so; it is ours where there are too few blocks."""
     key = f"{NO_REFERENCE[name]}_{which}"
     return values[f"{key}_mirror"] if f"{key}_mirror" in values else values[key]
 
 
-def test_golden_inputs_are_the_same_pictures(golden):
+def test_golden_inputs_are_the_same_images(golden):
     pair, result, values = golden
-    for picture, key in ((pair.hr, "sha1_hr"), (pair.lr, "sha1_lr"), (result[0], "sha1_sr")):
-        content = (picture * 255).round().to(torch.uint8).permute(1, 2, 0).numpy().tobytes()
+    for image, key in ((pair.hr, "sha1_hr"), (pair.lr, "sha1_lr"), (result[0], "sha1_sr")):
+        content = (image * 255).round().to(torch.uint8).permute(1, 2, 0).numpy().tobytes()
         assert hashlib.sha1(content).hexdigest().startswith(values[key])
 
 
@@ -110,7 +110,7 @@ def test_live_models_are_named_in_the_header():
 
 @pytest.mark.parametrize("metric", PER_SAMPLE)
 def test_direction(coffee, metric):
-    """The true picture is better than a bicubic one, by the direction the metric states."""
+    """The true image is better than a bicubic one, by the direction the metric states."""
     from_lr = torch.nn.functional.interpolate(coffee.lr[None], scale_factor=4, mode="bilinear")
     true, blurred = metric()(torch.cat([coffee.hr[None], from_lr]), coffee).tolist()
     assert (true > blurred) == metric.higher_is_better
@@ -131,7 +131,7 @@ def test_each_sample_is_measured_by_itself(coffee, samples, metric):
 
 
 @pytest.mark.parametrize("metric", PER_SAMPLE)
-def test_what_is_measured_is_the_floored_picture(coffee, samples, metric):
+def test_what_is_measured_is_the_floored_image(coffee, samples, metric):
     written = (samples.clamp(0, 1) * 255).floor() / 255
     within_the_level = written + 0.9 / 255
     measured = metric()(torch.cat([samples[1:2], within_the_level[1:2]]), coffee)
@@ -168,15 +168,15 @@ def test_wrong_shapes_are_refused(coffee, metric, shape):
 
 
 @pytest.mark.parametrize(("metric", "minimum"), [(SSIM, 7), (LPIPS, 64), (NIQE, 96), (BRISQUE, 64), (PIQUE, 16)])
-def test_smallest_picture(metric, minimum):
+def test_smallest_image(metric, minimum):
     """The stated minimum is measured; one pixel less, in either direction, is refused by name."""
     generator = torch.Generator().manual_seed(1)
     for height, width in ((minimum, minimum), (minimum - 1, minimum + 9), (minimum + 9, minimum - 1)):
-        picture = torch.randint(0, 256, (3, height, width), generator=generator) / 255
-        pair = ImagePair("tiny", picture, picture)
+        image = torch.randint(0, 256, (3, height, width), generator=generator) / 255
+        pair = ImagePair("tiny", image, image)
         if min(height, width) == minimum:
-            assert metric()(picture[None], pair).isfinite().all()
+            assert metric()(image[None], pair).isfinite().all()
             continue
         with pytest.raises(SampleError, match=rf"tiny: {height}x{width} .* at least {minimum}") as refused:
-            metric()(picture[None], pair)
+            metric()(image[None], pair)
         assert "\n" not in str(refused.value)

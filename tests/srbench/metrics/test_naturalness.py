@@ -17,28 +17,28 @@ from srbench.types import ImagePair
 RANDOM = np.random.default_rng(5)
 
 
-def measure(metric, picture: np.ndarray) -> float:
-    """(H, W) grey levels or (H, W, 3) -> the metric of that picture."""
-    if picture.ndim == 2:
-        picture = np.repeat(picture[..., None], 3, axis=2)
-    hr = torch.from_numpy(picture.astype(np.uint8)).permute(2, 0, 1).to(torch.float32) / 255
-    return metric()(hr[None], ImagePair("picture", hr, hr)).item()
+def measure(metric, image: np.ndarray) -> float:
+    """(H, W) grey levels or (H, W, 3) -> the metric of that image."""
+    if image.ndim == 2:
+        image = np.repeat(image[..., None], 3, axis=2)
+    hr = torch.from_numpy(image.astype(np.uint8)).permute(2, 0, 1).to(torch.float32) / 255
+    return metric()(hr[None], ImagePair("image", hr, hr)).item()
 
 
-def foreign_pictures() -> dict[str, np.ndarray]:
-    """Grey pictures without a flat window, where all implementations mean the same; some sides odd."""
+def foreign_images() -> dict[str, np.ndarray]:
+    """Grey images without a flat window, where all implementations mean the same; some sides odd."""
     colour = {"chelsea": skimage.data.chelsea(), "coffee": skimage.data.coffee()[:385, :289]}
-    pictures = {
+    images = {
         name: grey(torch.from_numpy(array.copy()).permute(2, 0, 1)).astype(np.uint8) for name, array in colour.items()
     }
-    return pictures | {"gravel": skimage.data.gravel()[:300, :301], "grass": skimage.data.grass()[:203, :401]}
+    return images | {"gravel": skimage.data.gravel()[:300, :301], "grass": skimage.data.grass()[:203, :401]}
 
 
-@pytest.fixture(scope="module", params=foreign_pictures())
+@pytest.fixture(scope="module", params=foreign_images())
 def plain(request):
-    picture = foreign_pictures()[request.param]
-    assert (contrast_normalised(picture.astype(np.float64), "nearest") != 0).all()
-    return picture
+    image = foreign_images()[request.param]
+    assert (contrast_normalised(image.astype(np.float64), "nearest") != 0).all()
+    return image
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +61,8 @@ def pyiqa_brisque(tmp_path_factory):
     return brisque_arch.BRISQUE(pretrained_model_path=str(path))
 
 
-def as_foreign_input(picture: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(picture / 255).expand(1, 3, *picture.shape)
+def as_foreign_input(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(image / 255).expand(1, 3, *image.shape)
 
 
 def test_niqe_against_pyiqa(plain, pyiqa_niqe):
@@ -82,9 +82,9 @@ def test_pique_against_pyiqa(plain):
     assert measure(PIQUE, plain) == pytest.approx(foreign, abs=1e-3)
 
 
-def pique_block_by_block(picture: np.ndarray) -> float:
+def pique_block_by_block(image: np.ndarray) -> float:
     """The algorithm once more, one block and one segment at a time, column numbers as in MATLAB."""
-    stretched = np.floor(255 * (picture / picture.max()) + 0.5)
+    stretched = np.floor(255 * (image / image.max()) + 0.5)
     field = contrast_normalised(stretched, "nearest")
     total, active = 0.0, 0
     for top in range(0, field.shape[0], 16):
@@ -108,22 +108,22 @@ def pique_block_by_block(picture: np.ndarray) -> float:
 
 @pytest.mark.parametrize("noise", [0, 12, 40])
 def test_pique_block_by_block(noise):
-    picture = skimage.data.camera()[100:260, 180:340].astype(np.float64)
-    picture = (picture + RANDOM.normal(0, 1, picture.shape) * noise).clip(0, 255).round()
-    assert measure(PIQUE, picture) == pytest.approx(pique_block_by_block(picture), abs=1e-9)
+    image = skimage.data.camera()[100:260, 180:340].astype(np.float64)
+    image = (image + RANDOM.normal(0, 1, image.shape) * noise).clip(0, 255).round()
+    assert measure(PIQUE, image) == pytest.approx(pique_block_by_block(image), abs=1e-9)
 
 
 def test_pique_mirrors_to_whole_blocks():
-    picture = skimage.data.camera()[100:250, 180:343]
-    padded = np.pad(picture, ((0, 10), (0, 13)), mode="symmetric")
-    assert measure(PIQUE, picture) == pytest.approx(measure(PIQUE, padded), abs=1e-9)
+    image = skimage.data.camera()[100:250, 180:343]
+    padded = np.pad(image, ((0, 10), (0, 13)), mode="symmetric")
+    assert measure(PIQUE, image) == pytest.approx(measure(PIQUE, padded), abs=1e-9)
 
 
 def test_pique_stretches_to_the_brightest_pixel():
-    picture = skimage.data.camera()[100:260, 180:340].astype(np.float64) // 4
-    stretched = np.floor(255 * picture / picture.max() + 0.5)
-    assert picture.max() < 64
-    assert measure(PIQUE, picture) == pytest.approx(measure(PIQUE, stretched), abs=1e-9)
+    image = skimage.data.camera()[100:260, 180:340].astype(np.float64) // 4
+    stretched = np.floor(255 * image / image.max() + 0.5)
+    assert image.max() < 64
+    assert measure(PIQUE, image) == pytest.approx(measure(PIQUE, stretched), abs=1e-9)
 
 
 @pytest.mark.parametrize("level", [0, 1, 128, 255])
@@ -134,34 +134,34 @@ def test_pique_of_one_colour_is_the_worst(level):
 @pytest.mark.parametrize("metric", [BRISQUE, NIQE])
 @pytest.mark.parametrize("level", [0, 1, 128, 255])
 def test_one_colour_has_no_statistics(metric, level):
-    with pytest.raises(SampleError, match=r"picture: (NIQE|BRISQUE) \(LIVE\) needs .*; leave the image or"):
+    with pytest.raises(SampleError, match=r"image: (NIQE|BRISQUE) \(LIVE\) needs .*; leave the image or"):
         measure(metric, np.full((192, 288), level))
 
 
 def test_niqe_counts_blocks_with_texture():
-    picture = np.full((192, 192), 90)
-    picture[:80, :80] = RANDOM.integers(0, 256, (80, 80))
+    image = np.full((192, 192), 90)
+    image[:80, :80] = RANDOM.integers(0, 256, (80, 80))
     with pytest.raises(SampleError, match="has 1 of 4"):
-        measure(NIQE, picture)
-    picture[112:, 112:] = RANDOM.integers(0, 256, (80, 80))
-    assert np.isfinite(measure(NIQE, picture))
+        measure(NIQE, image)
+    image[112:, 112:] = RANDOM.integers(0, 256, (80, 80))
+    assert np.isfinite(measure(NIQE, image))
 
 
 @pytest.mark.parametrize("size", [(96, 96), (160, 160), (191, 191), (100, 150)])
 def test_niqe_mirrors_what_has_fewer_than_two_blocks(size):
-    picture = skimage.data.camera()[100 : 100 + size[0], 180 : 180 + size[1]]
-    beside = np.concatenate([picture, picture[:, ::-1]], axis=1)
+    image = skimage.data.camera()[100 : 100 + size[0], 180 : 180 + size[1]]
+    beside = np.concatenate([image, image[:, ::-1]], axis=1)
     mirrored = np.concatenate([beside, beside[::-1]], axis=0)
-    assert measure(NIQE, picture) == measure(NIQE, mirrored)
+    assert measure(NIQE, image) == measure(NIQE, mirrored)
 
 
 @pytest.mark.parametrize("size", [(96, 192), (192, 96), (192, 192)])
 def test_niqe_takes_two_blocks_as_they_are(size):
     """What lies beyond the last whole block does not count."""
-    picture = skimage.data.camera()[100:300, 180:380]
-    exact = picture[: size[0], : size[1]]
+    image = skimage.data.camera()[100:300, 180:380]
+    exact = image[: size[0], : size[1]]
     assert naturalness._whole_blocks(exact).shape == size
-    larger = picture[: min(size[0] + 7, 200), : min(size[1] + 7, 200)]
+    larger = image[: min(size[0] + 7, 200), : min(size[1] + 7, 200)]
     assert measure(NIQE, larger) == measure(NIQE, exact)
 
 
@@ -170,9 +170,9 @@ def test_niqe_is_zero_for_the_model_itself(monkeypatch):
     mean = packaged("niqe_live_fp64")["mu_prisparam"].numpy()
     spread = RANDOM.standard_normal((20, 36))
     spread = np.concatenate([spread, -spread])
-    monkeypatch.setattr(naturalness, "_niqe_features", lambda picture: mean + spread)
+    monkeypatch.setattr(naturalness, "_niqe_features", lambda image: mean + spread)
     assert measure(NIQE, np.zeros((96, 192))) == pytest.approx(0, abs=1e-6)
-    monkeypatch.setattr(naturalness, "_niqe_features", lambda picture: mean + spread + 1)
+    monkeypatch.setattr(naturalness, "_niqe_features", lambda image: mean + spread + 1)
     covariance = (packaged("niqe_live_fp64")["cov_prisparam"].numpy() + np.cov(spread, rowvar=False)) / 2
     wanted = np.sqrt(np.ones(36) @ np.linalg.solve(covariance, np.ones(36)))
     assert measure(NIQE, np.zeros((96, 192))) == pytest.approx(wanted, rel=1e-6)
@@ -182,7 +182,7 @@ def test_niqe_blocks_without_a_fit_are_left_out(monkeypatch):
     """A feature that is missing in one block: the other features of it still enter the mean, as in LIVE's code."""
     features = RANDOM.standard_normal((6, 36))
     features[2, 5] = np.nan
-    monkeypatch.setattr(naturalness, "_niqe_features", lambda picture: features)
+    monkeypatch.setattr(naturalness, "_niqe_features", lambda image: features)
     model = packaged("niqe_live_fp64")
     complete = np.delete(features, 2, axis=0)
     mean = features.mean(axis=0)
@@ -199,12 +199,12 @@ def test_flat_regions_do_not_hang_on_the_order_of_a_sum(metric, monkeypatch):
 
     Without the rule for |MSCN| < 1e-9 those bits count as texture: here NIQE moves by 0.2 and BRISQUE by 5.
     """
-    picture = skimage.data.camera()[100:292, 100:388].copy()
-    picture[20:120, 30:200] = 143
-    once = measure(metric, picture)
+    image = skimage.data.camera()[100:292, 100:388].copy()
+    image[20:120, 30:200] = 143
+    once = measure(metric, image)
     window = np.outer(scene_statistics._WINDOW, scene_statistics._WINDOW)
     monkeypatch.setattr(scene_statistics, "_smooth", lambda values, border: correlate(values, window, mode=border))
-    assert measure(metric, picture) == pytest.approx(once, abs=1e-6)
+    assert measure(metric, image) == pytest.approx(once, abs=1e-6)
 
 
 def test_brisque_is_not_clipped():
@@ -219,7 +219,7 @@ def test_brisque_kernel_by_hand(monkeypatch):
     model = {key: value.numpy() for key, value in packaged("brisque_live_fp64").items()}
     vector = model["sv"][3]
     low, high = model["feature_minimum"], model["feature_maximum"]
-    monkeypatch.setattr(naturalness, "_brisque_features", lambda picture: low + (vector + 1) / 2 * (high - low))
+    monkeypatch.setattr(naturalness, "_brisque_features", lambda image: low + (vector + 1) / 2 * (high - low))
     wanted = 153.591
     for coefficient, support in zip(model["sv_coef"], model["sv"], strict=True):
         wanted += coefficient * np.exp(-0.05 * ((support - vector) ** 2).sum())
@@ -228,7 +228,7 @@ def test_brisque_kernel_by_hand(monkeypatch):
 
 @pytest.mark.parametrize("metric", [BRISQUE, PIQUE])
 def test_grey_is_all_that_counts(metric):
-    """Two colours of one grey level are one picture to these metrics."""
+    """Two colours of one grey level are one image to these metrics."""
     texture = RANDOM.integers(0, 2, (96, 96, 1)) * 60
     one, other = np.array([120, 60, 30]), np.array([60, 91, 28])
     levels = [grey(torch.tensor(colour, dtype=torch.uint8).view(3, 1, 1)).item() for colour in (one, other)]

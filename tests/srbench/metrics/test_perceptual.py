@@ -23,9 +23,9 @@ def package():
     return network
 
 
-def as_input(pictures: torch.Tensor) -> torch.Tensor:
+def as_input(images: torch.Tensor) -> torch.Tensor:
     """The range of the lpips package: uint8 / 127.5 - 1."""
-    return quantize_floor(pictures).to(torch.float32) / 127.5 - 1
+    return quantize_floor(images).to(torch.float32) / 127.5 - 1
 
 
 @pytest.mark.parametrize("size", [(64, 64), (75, 98), (192, 288)])
@@ -41,14 +41,14 @@ def test_against_the_lpips_package(coffee, samples, package, size):
 
 def test_maps_against_the_lpips_package(coffee, samples, package, monkeypatch):
     monkeypatch.setattr(package, "spatial", True)
-    pictures = quantize_floor(samples[:2, :, :75, :98])
+    images = quantize_floor(samples[:2, :, :75, :98])
     hr = quantize_floor(coffee.hr[:, :75, :98])
     with torch.no_grad():
-        wanted = package(pictures / 127.5 - 1, (hr / 127.5 - 1).expand(2, -1, -1, -1))[:, 0]
-    torch.testing.assert_close(torch.stack(perceptual.lpips_maps(list(pictures), hr)), wanted, atol=1e-5, rtol=0)
+        wanted = package(images / 127.5 - 1, (hr / 127.5 - 1).expand(2, -1, -1, -1))[:, 0]
+    torch.testing.assert_close(torch.stack(perceptual.lpips_maps(list(images), hr)), wanted, atol=1e-5, rtol=0)
 
 
-def test_equal_pictures_have_distance_zero(coffee):
+def test_equal_images_have_distance_zero(coffee):
     assert LPIPS()(coffee.hr[None], coffee).item() == 0
 
 
@@ -59,11 +59,11 @@ def test_symmetric(coffee, samples):
     torch.testing.assert_close(there, back, atol=1e-6, rtol=0)
 
 
-def test_features_of_the_hr_picture_are_computed_once(coffee, samples, monkeypatch):
+def test_features_of_the_hr_image_are_computed_once(coffee, samples, monkeypatch):
     seen = []
     original = perceptual._AlexNet.features
     monkeypatch.setattr(
-        perceptual._AlexNet, "features", lambda self, picture: seen.append(picture) or original(self, picture)
+        perceptual._AlexNet, "features", lambda self, image: seen.append(image) or original(self, image)
     )
     metric = LPIPS()
     metric(samples, coffee)
@@ -74,7 +74,7 @@ def test_features_of_the_hr_picture_are_computed_once(coffee, samples, monkeypat
     assert len(seen) == 6
 
 
-def test_another_hr_picture_has_its_own_features(coffee, samples):
+def test_another_hr_image_has_its_own_features(coffee, samples):
     """Also one of equal size and name: kept features are known by the tensor alone."""
     metric = LPIPS()
     darker = ImagePair(coffee.name, coffee.lr, coffee.hr / 2)

@@ -11,9 +11,9 @@ from srbench.metrics.pixel import PSNR, SSIM, decibels
 from srbench.types import ImagePair
 
 
-def as_array(picture: torch.Tensor) -> np.ndarray:
+def as_array(image: torch.Tensor) -> np.ndarray:
     """What the official test code hands to scikit-image: clip, times 255, astype(uint8)."""
-    return (np.clip(picture.numpy().transpose(1, 2, 0), 0, 1) * 255).astype(np.uint8)
+    return (np.clip(image.numpy().transpose(1, 2, 0), 0, 1) * 255).astype(np.uint8)
 
 
 def test_psnr_against_scikit_image(coffee, samples):
@@ -27,7 +27,7 @@ def test_ssim_against_scikit_image(coffee, samples):
 
 
 def test_ssim_against_its_formula():
-    """One window of 7x7 in a picture of 7x7: the mean of a single value, computed here by hand."""
+    """One window of 7x7 in an image of 7x7: the mean of a single value, computed here by hand."""
     generator = torch.Generator().manual_seed(3)
     hr, sr = (torch.randint(0, 256, (3, 7, 7), generator=generator).to(torch.float64) for _ in range(2))
     values = []
@@ -51,12 +51,12 @@ def test_decibels_of_a_constant_error(error):
 def test_one_error_over_all_channels():
     """An error in one channel of three costs a third: not the mean of three PSNRs, which would be infinite."""
     reference = torch.zeros(3, 4, 4, dtype=torch.uint8)
-    picture = reference.clone()
-    picture[0] = 10
-    assert decibels(picture[None], reference).item() == pytest.approx(10 * math.log10(3 * 255**2 / 100))
+    image = reference.clone()
+    image[0] = 10
+    assert decibels(image[None], reference).item() == pytest.approx(10 * math.log10(3 * 255**2 / 100))
 
 
-def test_identical_pictures(coffee):
+def test_identical_images(coffee):
     assert PSNR()(coffee.hr[None], coffee).item() == math.inf
     assert SSIM()(coffee.hr[None], coffee).item() == pytest.approx(1, abs=1e-12)
 

@@ -22,7 +22,7 @@ from srbench.metrics.scene_statistics import (
 RANDOM = np.random.default_rng(11)
 
 
-def test_grey_keeps_grey_pictures():
+def test_grey_keeps_grey_images():
     levels = torch.arange(256, dtype=torch.uint8).view(1, 1, 256)
     assert grey(levels.expand(3, 1, 256)).tolist() == [list(range(256))]
 
@@ -37,22 +37,22 @@ def test_grey_of_colours(colour, value):
 
 @pytest.mark.parametrize(("border", "padding"), [("nearest", "edge"), ("constant", "constant")])
 def test_contrast_normalisation_against_a_plain_convolution(border, padding):
-    picture = RANDOM.integers(0, 256, (23, 31)).astype(np.float64)
+    image = RANDOM.integers(0, 256, (23, 31)).astype(np.float64)
     y, x = np.mgrid[-3:4, -3:4]
     window = np.exp(-(x**2 + y**2) / (2 * (7 / 6) ** 2))
     window /= window.sum()
-    padded = np.pad(picture, 3, mode=padding)
+    padded = np.pad(image, 3, mode=padding)
     mean = convolve2d(padded, window, mode="valid")
     variance = convolve2d(padded**2, window, mode="valid") - mean**2
-    wanted = (picture - mean) / (np.sqrt(np.abs(variance)) + 1)
-    np.testing.assert_allclose(contrast_normalised(picture, border), wanted, atol=1e-10)
+    wanted = (image - mean) / (np.sqrt(np.abs(variance)) + 1)
+    np.testing.assert_allclose(contrast_normalised(image, border), wanted, atol=1e-10)
 
 
 @pytest.mark.parametrize("level", [1, 77, 254, 255])
 def test_flat_windows_are_exactly_zero(level):
-    picture = RANDOM.integers(0, 256, (40, 40)).astype(np.float64)
-    picture[10:30, 10:30] = level
-    field = contrast_normalised(picture, "nearest")
+    image = RANDOM.integers(0, 256, (40, 40)).astype(np.float64)
+    image[10:30, 10:30] = level
+    field = contrast_normalised(image, "nearest")
     assert (field[13:27, 13:27] == 0).all()
     assert (field[:7] != 0).mean() > 0.99
 
@@ -60,10 +60,10 @@ def test_flat_windows_are_exactly_zero(level):
 @pytest.mark.parametrize("size", [(96, 64), (97, 64), (64, 97), (33, 35)])
 def test_half_size_is_matlabs(size):
     """Even sides are resize's own; for odd ones MATLAB rounds the size up and keeps the step of two pixels."""
-    picture = RANDOM.integers(0, 256, size).astype(np.float64)
-    halved = half(picture)
+    image = RANDOM.integers(0, 256, size).astype(np.float64)
+    halved = half(image)
     assert halved.shape == ((size[0] + 1) // 2, (size[1] + 1) // 2)
-    even = np.pad(picture, ((16, 16 + size[0] % 2), (16, 16 + size[1] % 2)), mode="symmetric")
+    even = np.pad(image, ((16, 16 + size[0] % 2), (16, 16 + size[1] % 2)), mode="symmetric")
     wanted = resize.downscale(torch.from_numpy(even), 2).numpy()[8:-8, 8:-8]
     np.testing.assert_allclose(halved, wanted, atol=1e-10)
 
@@ -137,15 +137,15 @@ def test_shapes_stay_on_the_grid():
 
 def test_equal_windows_in_another_order(monkeypatch):
     """The same filter as one sum over 49 pixels moves nothing but the last bits, flat regions or not."""
-    picture = RANDOM.integers(0, 256, (96, 96)).astype(np.float64)
-    picture[:, 40:] = 131
-    separable = contrast_normalised(picture, "nearest")
+    image = RANDOM.integers(0, 256, (96, 96)).astype(np.float64)
+    image[:, 40:] = 131
+    separable = contrast_normalised(image, "nearest")
 
     def all_at_once(values, border):
         window = np.outer(scene_statistics._WINDOW, scene_statistics._WINDOW)
         return convolve2d(np.pad(values, 3, mode="edge"), window, mode="valid")
 
     monkeypatch.setattr(scene_statistics, "_smooth", all_at_once)
-    direct = contrast_normalised(picture, "nearest")
+    direct = contrast_normalised(image, "nearest")
     assert np.array_equal(separable == 0, direct == 0)
     np.testing.assert_allclose(separable, direct, atol=1e-10)

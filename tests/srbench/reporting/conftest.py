@@ -14,17 +14,17 @@ from srbench.reporting.report import write_report
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
-EVIL_PICTURE = "<img src=x onerror=alert(1)>"
+EVIL_IMAGE = "<img src=x onerror=alert(1)>"
 EVIL_MODEL = "<script><b onmouseover=alert(2)>&"
-START = f"#{urlencode({'image': EVIL_PICTURE, 'a': 'lr', 'b': 'Noisy-t0.8_1'})}"
+START = f"#{urlencode({'image': EVIL_IMAGE, 'a': 'lr', 'b': 'Noisy-t0.8_1'})}"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, srbench, small_models, draw_picture):
-    """A run of three pictures, a model with one answer and one that draws two samples at three temperatures."""
+def folder(tmp_path_factory, srbench, small_models, draw_image):
+    """A run of three images, a model with one output and one that samples twice at three temperatures."""
     base = tmp_path_factory.mktemp("page")
-    for seed, name in enumerate(["apple", "birch", EVIL_PICTURE]):
-        write_png(base / "photos" / f"{name}.png", draw_picture(seed, 64, 96))
+    for seed, name in enumerate(["apple", "birch", EVIL_IMAGE]):
+        write_png(base / "photos" / f"{name}.png", draw_image(seed, 64, 96))
     run = base / "run"
     models = f"{small_models}:Nearest,{small_models}:Noisy"
     measured = ("--metrics", "psnr,ssim,sigma", "--temperature", "0,0.5,0.8", "--samples", 2)
@@ -75,11 +75,11 @@ class Corner(Nearest):
 
 
 @pytest.fixture(scope="module")
-def corner(tmp_path_factory, srbench, draw_picture):
+def corner(tmp_path_factory, srbench, draw_image):
     """A run of two models that differ in the lower right corner alone, as a page that carries its images."""
     base = tmp_path_factory.mktemp("corner")
     for seed, name in enumerate(["one", "two"]):
-        write_png(base / "photos" / f"{name}.png", draw_picture(seed, 160, 240))
+        write_png(base / "photos" / f"{name}.png", draw_image(seed, 160, 240))
     (base / "corner.py").write_text(CORNER)
     models = f"{base / 'corner.py'}:Nearest,{base / 'corner.py'}:Corner"
     measured = ("--metrics", "lpips,psnr", "--out", base / "run")
@@ -117,7 +117,7 @@ def open_page(folder, browser):
 
 
 def _shown_windows(page):
-    """Of every visible frame: the part of its pictures that it shows, as shares of the picture."""
+    """Of every visible frame: the part of its images that it shows, as shares of the image."""
     images = page.locator("#stage .layer img:visible, #tiles img:visible")
     return images.evaluate_all("""(images) => images.map((image) => {
         const [frame, box] = [image.parentElement.getBoundingClientRect(), image.getBoundingClientRect()];
@@ -133,4 +133,4 @@ def shown_windows():
 @pytest.fixture(scope="session")
 def evil_names():
     """An image and a model of the page, whose names are markup."""
-    return EVIL_PICTURE, EVIL_MODEL
+    return EVIL_IMAGE, EVIL_MODEL

@@ -11,14 +11,14 @@ from PIL import Image
 from srbench.reporting.compare import CompareError, compare_models, compare_runs, write_comparison
 from srbench.statistics import mean_interval, paired_p_value
 
-NAMES = [f"picture {k:02}" for k in range(12)]
+NAMES = [f"image {k:02}" for k in range(12)]
 RANDOM = np.random.default_rng(0)
 EASE = RANDOM.normal(25, 4, 12)
 NOISE = RANDOM.normal(0, 0.05, 12)
 
 
 def values(psnr=0.0, lpips=0.0, samples=1):
-    """Better by so much on every picture; LPIPS with a noise of its own, larger than the difference."""
+    """Better by so much on every image; LPIPS with a noise of its own, larger than the difference."""
     found = {}
     for k, name in enumerate(NAMES):
         pair = float(EASE[k] + psnr), float(0.4 + lpips + NOISE[k] * (1 if psnr else 0))
@@ -103,7 +103,7 @@ def test_what_is_written_and_shown(run, srbench):
     assert html.count("<table>") == 3
     by_image = text[text.index("## Image by image") :]
     order = sorted(range(12), key=lambda k: 0.01 + NOISE[k])
-    assert re.findall(r"\| (picture \d\d) ", by_image) == [NAMES[k] for k in order], "where A is better first"
+    assert re.findall(r"\| (image \d\d) ", by_image) == [NAMES[k] for k in order], "where A is better first"
     assert html.count("<img ") == 4
 
 

@@ -46,7 +46,7 @@ def test_code_and_paths(text):
     line = " ".join(text.split())
     assert shown(rendered(markdown.code(text))) == line
     assert shown(rendered(markdown.block(f"run {text}\n```\nx", "sh"))) == f"run {text}\n```\nx"
-    html = rendered(markdown.picture(text, "strips", f"{line}.png"))
+    html = rendered(markdown.image(text, "strips", f"{line}.png"))
     assert set(re.findall(r"<(\w+)", html)) == {"p", "img"}
     assert re.search(r'src="(strips/[A-Za-z0-9_.~%-]+\.png)"', html)
 

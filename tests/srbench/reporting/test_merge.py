@@ -62,7 +62,7 @@ def test_folders_of_one_name_are_numbered(make_run):
     [
         ({"protocol": {"suite": "srflow@2"}}, "protocol: srflow@1 against srflow@2"),
         ({"protocol": {"scale": 8}}, "scale: 4 against 8"),
-        ({"protocol": {"dataset": "e"}}, "data set: d against e"),
+        ({"protocol": {"dataset": "e"}}, "dataset: d against e"),
         ({"protocol": {"crop": 96}}, "crop: None against 96"),
         ({"protocol": {"lr": "read from files"}}, "LR images: made from HR against read from files"),
         ({"images": ["a", "c"]}, "images: b against c"),
@@ -79,7 +79,7 @@ def test_a_refusal_names_the_difference(make_run, change, difference):
     assert str(runs[1]) in str(error.value)
 
 
-def test_pictures_of_one_name_have_to_be_the_same(make_run, greys):
+def test_images_of_one_name_have_to_be_the_same(make_run, greys):
     runs = [make_run("one", {("m", None): ONE}), make_run("two", {("m", None): ONE}, greys=greys(hr=0))]
     with pytest.raises(MergeError, match=r"one and .*two cannot stand in one table: the HR images named a differ"):
         read_runs(runs)

@@ -23,13 +23,13 @@ METADATA = WeightsMetadata(
     preset="small",
     licence="<b>mine</b>",
     config={"scale": 4},
-    trained_on="3 pictures of the folder a_b|c",
+    trained_on="3 images of the folder a_b|c",
     data="d1",
     start="",
     step=60,
     settings=SETTINGS,
     validation={"last": {"step": 60, "psnr": 24.125}},
-    validated_on="at most 8 pictures",
+    validated_on="at most 8 images",
 )
 
 
@@ -44,7 +44,7 @@ def card(tmp_path, **others):
 def test_what_users_named_stays_text(tmp_path):
     text = card(tmp_path)
     assert r"- Licence: \<b\>mine\</b\>" in text
-    assert r"- Trained on: 3 pictures of the folder a_b\|c" in text
+    assert r"- Trained on: 3 images of the folder a_b\|c" in text
     assert "srbench run --models 'rrdb:my weights.safetensors' --scale 4" in text
 
 

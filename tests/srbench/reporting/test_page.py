@@ -27,11 +27,11 @@ NAMES = ["50% #1 & 'half'", "<!--<script>?", "c"]
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, srbench, small_models, draw_picture):
-    """Three pictures, one of them black: its PSNR is infinite. One result is lost."""
+def run(tmp_path_factory, srbench, small_models, draw_image):
+    """Three images, one of them black: its PSNR is infinite. One result is lost."""
     base = tmp_path_factory.mktemp("page")
     for seed, name in enumerate(NAMES):
-        write_png(base / "photos" / f"{name}.png", draw_picture(seed, 32, 48) * (name != "c"))
+        write_png(base / "photos" / f"{name}.png", draw_image(seed, 32, 48) * (name != "c"))
     folder = base / "run"
     models = f"{small_models}:Nearest,{small_models}:Noisy"
     measured = ("--metrics", "psnr,ssim,sigma", "--temperature", "0.8", "--samples", 2)
@@ -51,34 +51,34 @@ def data_of(page):
 
 def test_the_data_of_the_page_are_the_rows(run):
     data = data_of(write_page(run).read_text())
-    assert [picture["name"] for picture in data["pictures"]] == NAMES
+    assert [image["name"] for image in data["images"]] == NAMES
     assert data["settings"] == ["Nearest", "Noisy τ=0.8"]
     lines = map(json.loads, (run / "rows.jsonl").read_text().splitlines())
     found = {(row["model"], row["image"], row["metric"]): row["value"] for row in lines}
-    for picture in data["pictures"]:
-        assert (picture["width"], picture["height"]) == (48, 32)
-        for model, values in zip(["Nearest", "Noisy"], picture["values"], strict=True):
+    for image in data["images"]:
+        assert (image["width"], image["height"]) == (48, 32)
+        for model, values in zip(["Nearest", "Noisy"], image["values"], strict=True):
             for metric, shown in zip(data["metrics"], values, strict=True):
-                own = found[model, picture["name"], metric["name"]]
+                own = found[model, image["name"], metric["name"]]
                 assert shown == (own if own == ["inf"] else pytest.approx(own, abs=10.0 ** -metric["digits"] / 100))
-    assert data["pictures"][2]["values"][0][0] == ["inf"]
+    assert data["images"][2]["values"][0][0] == ["inf"]
 
 
 def test_every_file_that_is_named_is_there_and_a_lost_one_is_not_named(run):
     data = data_of(write_page(run).read_text())
     assert [column["id"] for column in data["columns"]] == ["lr", "hr", "Nearest", "Noisy-t0.8_1", "Noisy-t0.8_2"]
-    files = [file for picture in data["pictures"] for file in picture["files"]]
+    files = [file for image in data["images"] for file in image["files"]]
     assert files.count(None) == 2, "samples of an image are shown together or not at all"
-    assert data["pictures"][2]["files"][3:] == [None, None]
+    assert data["images"][2]["files"][3:] == [None, None]
     for file in files:
         assert file is None or (run / urllib.request.url2pathname(file)).is_file()
         assert file is None or not set(file) & set("#?& '<")
 
 
-def test_a_single_file_carries_every_picture_exactly(run):
+def test_a_single_file_carries_every_image_exactly(run):
     beside = data_of(write_page(run).read_text())
     inside = data_of(write_page(run, single_file=True).read_text())
-    pairs = zip(beside["pictures"], inside["pictures"], strict=True)
+    pairs = zip(beside["images"], inside["images"], strict=True)
     for file, address in [pair for left, right in pairs for pair in zip(left["files"], right["files"], strict=True)]:
         if file is not None:
             kind, _, text = address.partition(";base64,")
@@ -90,10 +90,10 @@ def test_a_single_file_carries_every_picture_exactly(run):
 
 def test_a_single_file_may_carry_fewer_images_and_says_so(run):
     text = write_page(run, single_file=True, most=1).read_text()
-    carried = [picture["name"] for picture in data_of(text)["pictures"] if any(picture["files"])]
+    carried = [image["name"] for image in data_of(text)["images"] if any(image["files"])]
     assert len(carried) == 1
     assert "This file carries the images of 1 of 3; the values of all." in text
-    assert all(picture["values"][0] for picture in data_of(text)["pictures"])
+    assert all(image["values"][0] for image in data_of(text)["images"])
     opened = data_of(text)["opening"]
     assert opened is None or opened["image"] == carried[0]
 
@@ -115,7 +115,7 @@ def test_a_page_without_images_says_so(run, tmp_path):
     shutil.copytree(run, copy, ignore=shutil.ignore_patterns("images"))
     text = write_page(copy).read_text()
     assert "The run folder holds no images, so this page compares values only." in text
-    assert [name for picture in data_of(text)["pictures"] for name in picture["files"] if name] == []
+    assert [name for image in data_of(text)["images"] for name in image["files"] if name] == []
     assert data_of(text)["opening"] is None
 
 
@@ -150,9 +150,9 @@ def ask(run):
         server.shutdown()
 
 
-def test_the_server_gives_the_page_and_its_pictures(ask, run):
+def test_the_server_gives_the_page_and_its_images(ask, run):
     assert ask("GET", "/") == (200, (run / "report.html").read_bytes())
-    file = data_of((run / "report.html").read_text())["pictures"][0]["files"][0]
+    file = data_of((run / "report.html").read_text())["images"][0]["files"][0]
     assert ask("GET", f"/{file}") == (200, (run / urllib.request.url2pathname(file)).read_bytes())
     assert ask("HEAD", "/manifest.json") == (200, b"")
 

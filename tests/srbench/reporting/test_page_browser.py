@@ -70,7 +70,7 @@ def test_zoom_and_pan_stay_in_step_everywhere_down_to_single_pixels(open_page, s
     page.wait_for_function("() => document.getElementById('scale').value !== '16×'")
 
     windows = shown_windows(page)
-    assert len(windows) == 2 + 4, "A, B, LR, HR, two samples; a model without pictures is no column"
+    assert len(windows) == 2 + 4, "A, B, LR, HR, two samples; a model without images is no column"
     for window in windows[1:]:
         assert window == pytest.approx(windows[0], abs=2e-3)
     assert windows[0][2] < 0.6
@@ -105,7 +105,7 @@ def test_a_pinch_zooms_and_a_finger_moves_the_divider(open_page, shown_windows):
 
 def test_tables_sort_both_ways_and_say_so(open_page, evil_names):
     page = open_page()
-    for table, place in (("#results table", 1), ("#per-picture", 2), ("#scores", 1)):
+    for table, place in (("#results table", 1), ("#per-image", 2), ("#scores", 1)):
         head = page.locator(f"{table} thead tr:last-child th").nth(place)
         head.locator("button").click()
         assert head.get_attribute("aria-sort") == "descending", "PSNR: the best first"
@@ -192,7 +192,7 @@ def test_the_address_is_followed_on_load_and_when_it_changes(open_page, shown_wi
     page.evaluate("location.hash = '#image=birch&b=nonsense'")
     page.wait_for_function("() => document.getElementById('name').textContent === 'birch'")
     assert page.locator(".tag.b").inner_text() == "Noisy τ=0.5 #2", "an unknown column changes nothing"
-    page.locator(f"#per-picture a:text-is({json.dumps(evil_names[0])})").click()
+    page.locator(f"#per-image a:text-is({json.dumps(evil_names[0])})").click()
     page.wait_for_function("() => document.getElementById('place').textContent.startsWith('1 of 3')")
     assert address(page).startswith(f"#image={evil_names[0].replace(' ', '+')}&a=hr")
 
@@ -209,7 +209,7 @@ def test_the_temperature_slider_shows_the_samples_of_its_temperature(open_page):
     assert page.locator("#tiles p:visible").all_inner_texts()[-2:] == ["3 Noisy τ=0.5 #1", "4 Noisy τ=0.5 #2"]
 
 
-def test_maps_take_the_place_of_the_pictures_where_there_are_any(open_page):
+def test_maps_take_the_place_of_the_images_where_there_are_any(open_page):
     page = open_page("#image=apple&a=hr&b=Noisy-t0.8_1")
     assert page.locator("#map option").all_inner_texts() == [
         "Images", "Maps: error", "Maps: LPIPS", "Maps: spread of samples"]  # fmt: skip
@@ -229,13 +229,13 @@ def test_the_filter_holds_in_list_table_and_keys(open_page):
     page = open_page()
     page.locator("#filter").fill("IR")
     assert page.locator("#list li:visible").all_inner_texts() == ["birch"]
-    assert page.locator("#per-picture tbody tr:visible").count() == 1
+    assert page.locator("#per-image tbody tr:visible").count() == 1
     assert page.locator("#found").inner_text() == "1 of 3"
     page.locator("#next").click()
     assert page.locator("#name").inner_text() == "birch"
 
 
-def test_values_of_a_picture_are_those_of_its_rows(open_page, folder):
+def test_values_of_a_image_are_those_of_its_rows(open_page, folder):
     page = open_page("#image=birch")
     rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
     wanted = [

@@ -55,7 +55,7 @@ def test_a_link_carries_all_that_is_shown_and_leads_there(open_page, corner, sho
 def test_a_link_to_an_image_alone_leaves_the_rest_as_it_is(open_page):
     page = open_page()
     page.keyboard.press("d")
-    page.locator("#per-picture a:text-is('birch')").click()
+    page.locator("#per-image a:text-is('birch')").click()
     page.wait_for_function("() => document.getElementById('name').textContent === 'birch'")
     assert page.locator("#difference").get_attribute("aria-pressed") == "true"
 
@@ -112,8 +112,8 @@ def test_tables_are_copied_as_latex_markdown_and_csv(open_page, evil_names):
     assert r"model & PSNR $\uparrow$ & SSIM $\uparrow$ & sigma \\" in latex
     assert r"Noisy $\tau$=0.5 &" in latex
     page.locator("#filter").fill("apple")
-    assert [line.split(",")[0] for line in copied("#pictures", "CSV").splitlines()] == ["image", "apple"]
-    best = copied("#pictures", "Markdown").splitlines()[2]
+    assert [line.split(",")[0] for line in copied("#images", "CSV").splitlines()] == ["image", "apple"]
+    best = copied("#images", "Markdown").splitlines()[2]
     assert best.count("**") >= 2, "the best of an image"
 
 

@@ -142,11 +142,11 @@ def test_the_worst_images_of_a_model(open_page):
     page = open_page()
     page.locator("#worst-of").select_option(label="Noisy τ=0.8")
     page.locator("#worst").select_option("1")
-    names = page.locator("#per-picture tbody th").all_inner_texts()
-    values = [float(text) for text in page.locator("#per-picture tbody tr td:last-child").all_text_contents()]
+    names = page.locator("#per-image tbody th").all_inner_texts()
+    values = [float(text) for text in page.locator("#per-image tbody tr td:last-child").all_text_contents()]
     assert values == sorted(values), "PSNR: the worst first"
     assert page.locator("#list li:visible").all_inner_texts() == names[:1]
-    assert page.locator("#per-picture tbody tr:visible").count() == 1
+    assert page.locator("#per-image tbody tr:visible").count() == 1
     assert page.locator("#found").inner_text() == "1 of 3"
     assert page.locator("#name").inner_text() == names[0], "it is shown"
     page.wait_for_timeout(250)
@@ -167,7 +167,7 @@ def test_cells_are_tinted_from_worst_to_best_and_bars_show_values(open_page):
     means, tints = np.array(cells).T
     assert tints == pytest.approx((means - means.min()) / (means.max() - means.min()), abs=1e-6)
     assert page.locator("#results td:nth-child(4).tint").count() == 0, "sigma has no direction"
-    bars = page.locator("#per-picture td").evaluate_all(
+    bars = page.locator("#per-image td").evaluate_all(
         "(cells) => cells.map((cell) => [cell.dataset.value, cell.style.getPropertyValue('--bar')].map(Number))"
     )
     values, shares = np.array(bars).T

@@ -30,7 +30,7 @@ def model(label, losses):
 
 @pytest.fixture
 def rows(make_row):
-    def call(*settings, pictures=4, psnr=20.0):
+    def call(*settings, images=4, psnr=20.0):
         return [
             make_row(model, temperature, str(k), {
                 "psnr": [psnr + place + k] * 2,
@@ -38,7 +38,7 @@ def rows(make_row):
                 "lr_psnr": [40.0 + k] * 2,
             }, seconds=0.1 + place)
             for place, (model, temperature) in enumerate(settings)
-            for k in range(pictures)
+            for k in range(images)
         ]  # fmt: skip
 
     return call
@@ -66,7 +66,7 @@ def test_what_is_plotted(written, rows):
     assert set(written(rows(("m", None), ("flow", 0.8)))) == every - {"temperature.svg"}, "the old one is removed"
     assert set(written(rows(("m", None)))) == {"distributions.svg"}, "one model has nothing to be compared with"
     assert set(written(rows(("m", None), ("n", None)), METRICS[2:])) == {"distributions.svg"}, "no difference to show"
-    assert set(written(rows(("m", None), ("flow", 0.8), pictures=1))) == every - {
+    assert set(written(rows(("m", None), ("flow", 0.8), images=1))) == every - {
         "temperature.svg",
         "distributions.svg",
     }
@@ -84,9 +84,9 @@ def test_panels_in_which_nothing_differs_are_dropped(written, rows):
 
 
 def test_differences_are_filled_where_the_images_decide(written, rows):
-    def filled(pictures):
+    def filled(images):
         metrics = METRICS[:1]
-        text = written(rows(("m", None), ("n", None), pictures=pictures), metrics)["differences.svg"]
+        text = written(rows(("m", None), ("n", None), images=images), metrics)["differences.svg"]
         return "fill: #d55e00" in text
 
     assert filled(6)

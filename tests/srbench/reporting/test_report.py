@@ -27,7 +27,7 @@ METRICS = (
     MetricFacts("lpips", "lpips", "LPIPS", False, "", 3, "AlexNet", "LPIPS|alex", "1"),
     MetricFacts("sigma", "sigma", "sigma", True, "grey levels", 2, "ddof 1", "SIGMA|ddof1", "2"),
 )
-WEIGHTS = WeightsInfo("c0ffee" * 10, "CC0-1.0", "90 pictures | CPU", 1234567)
+WEIGHTS = WeightsInfo("c0ffee" * 10, "CC0-1.0", "90 images | CPU", 1234567)
 SETTINGS = [("bicubic", None), ("flow", 0.5), ("flow", 0.9)]
 
 
@@ -162,7 +162,7 @@ def test_everything_needed_to_repeat_it_is_said(run):
         "# Super-resolution 4x: bicubic, flow",
         "- **PSNR ↑** in dB: uint8 RGB. `PSNR|RGB`\n- **LPIPS ↓**: AlexNet. `LPIPS|alex`\n",
         "- Data: `trees`, 6 images\n- LR: made from HR\n- Seed: 7\n- Samples per image, of a model that samples: 2\n",
-        "| flow    | CC0-1.0 | 90 pictures \\| CPU | `" + WEIGHTS.sha256 + "` |  1,234,567 |",
+        "| flow    | CC0-1.0 | 90 images \\| CPU | `" + WEIGHTS.sha256 + "` |  1,234,567 |",
         "| flow τ=0.9 |       2 |              0.25 |             0.25 |             100 |",
         "- Machine: cpu abacus, threads 1\n- Software: torch 2.9\n- Measured: 2026-01-31T12:00:00+00:00 to ",
         "```sh\nsrbench run --models bicubic,flow --scale 4\n```\n",
@@ -187,7 +187,7 @@ def test_missing_rows_are_said(write_run):
     assert table_lines(text)["flow τ=0.5"][-1] == "5"
 
 
-def test_equal_counts_of_different_pictures_are_not_taken_for_the_same(write_run):
+def test_equal_counts_of_different_images_are_not_taken_for_the_same(write_run):
     one, other = of_images(["apple"]), of_images(["birch"])
     rows = {SETTINGS[0]: one[SETTINGS[0]], SETTINGS[1]: other[SETTINGS[1]], SETTINGS[2]: one[SETTINGS[2]]}
     assert "not over the same images" in report(write_run(rows))
@@ -236,7 +236,7 @@ def test_strips_show_every_model_at_one_temperature(run):
     assert (panels == np.array(expected)[..., None]).all()
 
 
-def test_strips_of_other_pictures_are_removed(run, write_run):
+def test_strips_of_other_images_are_removed(run, write_run):
     write_report([run])
     text = report(write_run(of_images(NAMES[:1])))
     assert [path.name for path in (run / "strips").iterdir()] == ["apple.png"]
@@ -246,7 +246,7 @@ def test_strips_of_other_pictures_are_removed(run, write_run):
 
 
 def test_samples_made_elsewhere_are_shown_too(write_run, greys):
-    """A folder of results has no temperature, and may hold several samples of a picture."""
+    """A folder of results has no temperature, and may hold several samples of an image."""
     several = {"psnr": [20.0, 21.0], "lpips": [0.4, 0.4], "sigma": 5.0}
     run = write_run({("bicubic", None): {"apple": several}}, greys=greys(10, 250, 70, 10))
     write_report([run])
@@ -254,7 +254,7 @@ def test_samples_made_elsewhere_are_shown_too(write_run, greys):
     assert sheet[16 + 46 + 246 + 120, 16 + 120 :: 252][:4, 0].tolist() == [10, 70, 80, 250]
 
 
-def test_a_picture_that_was_not_saved_leaves_no_panel(run):
+def test_a_image_that_was_not_saved_leaves_no_panel(run):
     (run / "images" / "flow-t0.9" / "daisy_sample1.png").unlink()
     write_report([run])
     sheet = np.asarray(Image.open(run / "strips" / "daisy.png"))
@@ -312,10 +312,10 @@ def test_maps_and_sample_grids(run):
     assert maps == {f"{setting}/daisy_error.png" for setting in settings} | {
         f"{setting}/daisy_deviation.png" for setting in settings[1:]
     }, "24 pixels are too few for LPIPS"
-    with Image.open(run / "maps" / "flow-t0.5" / "daisy_error.png") as picture:
-        assert (picture.mode, set(np.asarray(picture).flat)) == ("P", {255}), "160 grey levels off: saturated"
-    with Image.open(run / "maps" / "flow-t0.5" / "daisy_deviation.png") as picture:
-        assert set(np.asarray(picture).flat) == {round(30 / 2**0.5 / 32 * 255)}
+    with Image.open(run / "maps" / "flow-t0.5" / "daisy_error.png") as image:
+        assert (image.mode, set(np.asarray(image).flat)) == ("P", {255}), "160 grey levels off: saturated"
+    with Image.open(run / "maps" / "flow-t0.5" / "daisy_deviation.png") as image:
+        assert set(np.asarray(image).flat) == {round(30 / 2**0.5 / 32 * 255)}
     grid = np.asarray(Image.open(run / "grids" / "flow-t0.5" / "daisy.png"))
     assert grid[16 + 46 + 246 + 120, 16 + 120 :: 252][:, 0].tolist() == [10, 90, 120, 250]
 
@@ -333,9 +333,9 @@ def test_names_of_users_stay_text(make_run):
     assert set(re.findall(r"<(\w+)", html)) <= known
     shown = unescape(re.sub("<[^>]*>", "", html))
     assert second in shown
-    pictures = [unescape(source) for source in re.findall(r'src="([^"]*)"', html)]
-    assert len(pictures) == 4
-    assert all((run / unquote(source)).exists() for source in pictures)
+    images = [unescape(source) for source in re.findall(r'src="([^"]*)"', html)]
+    assert len(images) == 4
+    assert all((run / unquote(source)).exists() for source in images)
     assert set(map(unescape, re.findall(r'alt="([^"]*)"', html))) >= {first, third}
 
 

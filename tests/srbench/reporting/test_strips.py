@@ -10,7 +10,7 @@ from srbench.reporting import strips
 from srbench.reporting.strips import PANEL, Panel, Window, difference_window, sheet_png, strip_png
 
 TOP = 16 + 46
-"""Rows of the sheet above the first whole picture: margin and label."""
+"""Rows of the sheet above the first whole image: margin and label."""
 
 
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -22,35 +22,35 @@ def opened(png: bytes) -> np.ndarray:
     return np.asarray(Image.open(BytesIO(png)).convert("RGB"))
 
 
-def written(pictures, window) -> np.ndarray:
-    return opened(strip_png([Panel(f"model {k}", "note", picture) for k, picture in enumerate(pictures)], window))
+def written(images, window) -> np.ndarray:
+    return opened(strip_png([Panel(f"model {k}", "note", image) for k, image in enumerate(images)], window))
 
 
-def enlarged(picture: Image.Image, factor: int) -> np.ndarray:
-    return np.asarray(picture).repeat(factor, 0).repeat(factor, 1)
+def upscaled(image: Image.Image, factor: int) -> np.ndarray:
+    return np.asarray(image).repeat(factor, 0).repeat(factor, 1)
 
 
-def test_panels_show_the_pictures_and_their_windows():
-    pictures = [noise(40, 40, seed) for seed in range(3)]
+def test_panels_show_the_images_and_their_windows():
+    images = [noise(40, 40, seed) for seed in range(3)]
     window = Window(left=8, top=16, side=24)
-    sheet = written(pictures, window)
-    for place, picture in enumerate(pictures):
+    sheet = written(images, window)
+    for place, image in enumerate(images):
         left = 16 + place * (PANEL + 12)
         whole = sheet[TOP : TOP + PANEL, left : left + PANEL].copy()
-        expected = enlarged(picture, 6)
+        expected = upscaled(image, 6)
         inside = np.zeros((PANEL, PANEL), dtype=bool)
         inside[96:240, 48:192] = True
         inside[98:238, 50:190] = False
         assert (whole[inside] == (255, 45, 45)).all()
         assert (whole[~inside] == expected[~inside]).all()
         zoomed = sheet[TOP + PANEL + 6 : TOP + 2 * PANEL + 6, left : left + PANEL]
-        assert (zoomed == enlarged(picture.crop((8, 16, 32, 40)), 10)).all()
+        assert (zoomed == upscaled(image.crop((8, 16, 32, 40)), 10)).all()
 
 
-def test_a_large_picture_is_shrunk_into_its_panel():
+def test_a_large_image_is_shrunk_into_its_panel():
     sheet = written([Image.new("RGB", (480, 320), (10, 200, 30))], Window(0, 0, 80))
     assert (sheet[TOP + 60 : TOP + 160, 16 : 16 + PANEL] == (10, 200, 30)).all()
-    assert (sheet[TOP + 160 : TOP + 166, 16 : 16 + PANEL] == 255).all(), "white between picture and window"
+    assert (sheet[TOP + 160 : TOP + 166, 16 : 16 + PANEL] == 255).all(), "white between image and window"
     assert (sheet[TOP + 166 : TOP + 166 + PANEL, 16 : 16 + PANEL] == (10, 200, 30)).all()
 
 
@@ -82,16 +82,16 @@ def test_equal_input_gives_equal_bytes():
     assert one == other
 
 
-def test_sheets_show_whole_pictures_in_rows():
+def test_sheets_show_whole_images_in_rows():
     rows = [[Panel("a", "", noise(40, 40, k)) for k in range(3)], [Panel("b", "", noise(40, 40, 3))]]
     sheet = opened(sheet_png(rows))
     assert sheet.shape == (2 * 16 + 2 * (46 + PANEL) + 24, 2 * 16 + 3 * PANEL + 2 * 12, 3)
-    assert (sheet[TOP : TOP + PANEL, 16 : 16 + PANEL] == enlarged(noise(40, 40, 0), 6)).all()
+    assert (sheet[TOP : TOP + PANEL, 16 : 16 + PANEL] == upscaled(noise(40, 40, 0), 6)).all()
     below = TOP + PANEL + 24 + 46
-    assert (sheet[below : below + PANEL, 16 : 16 + PANEL] == enlarged(noise(40, 40, 3), 6)).all()
+    assert (sheet[below : below + PANEL, 16 : 16 + PANEL] == upscaled(noise(40, 40, 3), 6)).all()
 
 
-def test_the_window_lies_where_pictures_differ_most():
+def test_the_window_lies_where_images_differ_most():
     one = np.full((320, 400, 3), 90, dtype=np.uint8)
     one[:, 200:] = np.asarray(noise(200, 320))  # all have this detail: no difference
     other, third = one.copy(), one.copy()

@@ -99,7 +99,7 @@ def test_a_folder_of_an_earlier_srbench(tmp_path, command):
 
 @pytest.mark.parametrize("kind", ["hr", "lr", "near", "noisy-t0.8"])
 @pytest.mark.parametrize("damage", ["truncated", "another", "no image", "a folder", "another size"])
-def test_an_image_that_is_another_is_not_shown(finished, command, draw_picture, kind, damage):
+def test_an_image_that_is_another_is_not_shown(finished, command, draw_image, kind, damage):
     ending = "_sample0" if "noisy" in kind else ""
     path = finished / "images" / kind / f"a{ending}.png"
     content = path.read_bytes()
@@ -111,7 +111,7 @@ def test_an_image_that_is_another_is_not_shown(finished, command, draw_picture, 
     elif damage == "no image":
         path.write_bytes(b"text")
     else:
-        path.write_bytes(encode_png(draw_picture(9, 32, 32) if damage == "another" else draw_picture(9, 8, 8)))
+        path.write_bytes(encode_png(draw_image(9, 32, 32) if damage == "another" else draw_image(9, 8, 8)))
     done = command("report", finished)
     assert done.code == 0, done.err
     text = (finished / "report.md").read_text()

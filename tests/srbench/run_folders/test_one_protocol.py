@@ -91,9 +91,9 @@ def test_a_lower_limit_takes_nothing_away(finished, changed):
     assert len(rows_of(RunFolder.read(finished))) == 9
 
 
-def test_a_replaced_image(finished, spec, photos, draw_picture):
+def test_a_replaced_image(finished, spec, photos, draw_image):
     """Rows, HR and LR are those of the new image; what was not sampled again of it is left out."""
-    new = draw_picture(77, 32, 32)
+    new = draw_image(77, 32, 32)
     write_png(photos / "a.png", new)
     outcome = run(spec)
     assert outcome.sampled == 3
@@ -101,8 +101,8 @@ def test_a_replaced_image(finished, spec, photos, draw_picture):
     assert verify(finished, resample=9).proven
 
 
-def test_a_replaced_image_that_one_model_alone_has_seen(finished, changed, models, photos, draw_picture, command):
-    write_png(photos / "a.png", draw_picture(77, 32, 32))
+def test_a_replaced_image_that_one_model_alone_has_seen(finished, changed, models, photos, draw_image, command):
+    write_png(photos / "a.png", draw_image(77, 32, 32))
     run(changed(models=(f"near={models}:Nearest",)))
     rows = {(row.model, row.image) for row in rows_of(RunFolder.read(finished))}
     assert ("near", "a") in rows
@@ -194,7 +194,7 @@ class OwnLR:
 
 @pytest.mark.parametrize(
     ("says", "origin"),
-    [("", "as the data set gives it"), ("    lr_origin = 'a camera of its own'\n", "a camera of its own")],
+    [("", "as the dataset gives it"), ("    lr_origin = 'a camera of its own'\n", "a camera of its own")],
 )
 def test_a_data_set_says_where_its_lr_images_come_from(command, photos, tmp_path, says, origin):
     (tmp_path / "own.py").write_text(OWN_LR.replace('    name = "own"\n', f'    name = "own"\n{says}'))

@@ -18,8 +18,8 @@ FOLDERS = ("strips", "grids", "maps", "sheets", "plots", "compare")
 
 
 @pytest.fixture
-def image(draw_picture):
-    return draw_picture(5, 16, 16)
+def image(draw_image):
+    return draw_image(5, 16, 16)
 
 
 def everything(folder):
@@ -82,7 +82,7 @@ def test_a_report_makes_only_what_shows_something_new(finished, command, monkeyp
     before = everything(finished)
     (finished / "strips" / "a.png").unlink()
     drawn = []
-    monkeypatch.setattr("srbench.reporting.pictures.maps_of", lambda *_: drawn.append("maps"))
+    monkeypatch.setattr("srbench.reporting.image_files.maps_of", lambda *_: drawn.append("maps"))
     assert command("report", finished).code == 0
     assert everything(finished) == before
     assert not drawn

@@ -23,11 +23,11 @@ TEMPERATURES = (0.3, 0.8)
 
 
 @pytest.fixture(scope="module")
-def workshop(tmp_path_factory, small_models, draw_picture):
+def workshop(tmp_path_factory, small_models, draw_image):
     """Three images, and models by label."""
     folder = tmp_path_factory.mktemp("sequences")
     for seed in range(3):
-        srbench.images.write_png(folder / "photos" / f"{'abc'[seed]}.png", draw_picture(seed, 32, 36))
+        srbench.images.write_png(folder / "photos" / f"{'abc'[seed]}.png", draw_image(seed, 32, 36))
     return folder, {"near": f"near={small_models}:Nearest", "noisy": f"noisy={small_models}:Noisy"}
 
 

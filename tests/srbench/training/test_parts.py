@@ -132,7 +132,7 @@ def test_the_best_is_by_the_direction_of_the_metric(higher, expected):
     assert again.state_dict() == best.state_dict() != Best().state_dict()
 
 
-def test_validation_means_over_the_pictures():
+def test_validation_means_over_the_images():
     pairs = [ImagePair(str(i), torch.rand(3, 4, 4), torch.rand(3, 8, 8)) for i in range(2)]
     validation = Validation(pairs, [Named("a", True, (1.0, 2.0)), Named("b", False, (0.0, 4.0))])
     network = torch.nn.Upsample(scale_factor=2)
@@ -144,7 +144,7 @@ def test_validation_means_over_the_pictures():
     assert all(math.isnan(value) for value in validation.measure(broken, torch.device("cpu")).values())
 
 
-def test_pictures_held_out_are_not_trained_on(tmp_path):
+def test_images_held_out_are_not_trained_on(tmp_path):
     for i in range(30):
         write_png(tmp_path / "data" / f"{i:02}.png", torch.full((3, 20 + 4 * (i % 3), 24), i, dtype=torch.uint8))
     patches = Patches(tmp_path / "data", 4, config(batch=64, patch=16))
@@ -230,13 +230,13 @@ def test_broken_steps_are_counted():
 def test_curves_of_a_training(tmp_path):
     journal = Journal(tmp_path / "train.csv")
     for step in range(1000):
-        journal.append(step, {name: math.nan if step == 3 else 1 / (1 + step) for name in ("l1", "critic")})
+        journal.append(step, {name: math.nan if step == 3 else 1 / (1 + step) for name in ("l1", "discriminator")})
     Journal(tmp_path / "validation.csv").append(500, {"psnr": 20.0, "lpips": math.nan})
     write_curves(tmp_path, tmp_path / "one.svg")
     write_curves(tmp_path, tmp_path / "two.svg")
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
     text = (tmp_path / "one.svg").read_text()
-    titles = ("l1", "critic", "validation psnr", "validation lpips")
+    titles = ("l1", "discriminator", "validation psnr", "validation lpips")
     assert all(f"<!-- {unit} -->" in text for unit in ("loss", "dB", "step"))
     assert [f"<!-- {title} -->" in text for title in titles] == [True, True, True, False]
     (tmp_path / "empty").mkdir()

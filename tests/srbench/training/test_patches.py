@@ -1,4 +1,4 @@
-"""Pictures of a folder -> decoded store -> random patches."""
+"""Images of a folder -> decoded store -> random patches."""
 
 import multiprocessing
 import os
@@ -15,9 +15,9 @@ from PIL import Image
 
 from srbench.images import quantize_round, read_image, read_uint8, write_png
 from srbench.resize import downscale_uint8
-from srbench.training import picture_store
+from srbench.training import image_store
+from srbench.training.image_store import ImageStoreError, decoded, downscaled
 from srbench.training.patches import PatchError, Patches, generator_at
-from srbench.training.picture_store import PictureStoreError, decoded, shrunk
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Config:
     seed: int = 5
 
 
-def random_picture(height, width, seed):
+def random_image(height, width, seed):
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (3, height, width), generator=generator, dtype=torch.uint8)
 
@@ -37,20 +37,20 @@ def random_picture(height, width, seed):
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "srbench" / "pictures"
+    return tmp_path / "cache" / "srbench" / "images"
 
 
 @pytest.fixture
 def folder(tmp_path):
     for i, (height, width) in enumerate([(40, 33), (24, 50)]):
-        write_png(tmp_path / "data" / f"{i}.png", random_picture(height, width, i))
+        write_png(tmp_path / "data" / f"{i}.png", random_image(height, width, i))
     return tmp_path / "data"
 
 
 @pytest.fixture
 def mixed(folder):
     """What a folder of somebody's own looks like: 16-bit grey, grey, alpha, palette, turned, one cut off, one text."""
-    rgb = Image.fromarray(random_picture(20, 30, 9).permute(1, 2, 0).numpy())
+    rgb = Image.fromarray(random_image(20, 30, 9).permute(1, 2, 0).numpy())
     below = folder / "a folder" / "with spaces"
     below.mkdir(parents=True)
     rgb.convert("L").save(below / "grey one.png")
@@ -61,12 +61,12 @@ def mixed(folder):
     exif[0x0112] = 6
     rgb.save(folder / "turned.JPG", exif=exif)
     (folder / "cut off.png").write_bytes((folder / "0.png").read_bytes()[:700])
-    (folder / "text.jpg").write_text("no picture")
-    (folder / ".hidden.png").write_text("no picture")
+    (folder / "text.jpg").write_text("no image")
+    (folder / ".hidden.png").write_text("no image")
     return folder
 
 
-def test_every_kind_of_picture_is_read_and_the_broken_ones_are_named(mixed):
+def test_every_kind_of_image_is_read_and_the_broken_ones_are_named(mixed):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         store = decoded([mixed])
@@ -89,16 +89,16 @@ def test_every_kind_of_picture_is_read_and_the_broken_ones_are_named(mixed):
     messages = [str(warning.message) for warning in caught]
     assert len(messages) == 2, messages
     assert "alpha.png: alpha channel dropped" in messages[0]
-    assert messages[1].startswith("pictures left out: ")
-    assert "cut off.png: damaged picture" in messages[1]
-    assert "text.jpg: not a picture" in messages[1]
+    assert messages[1].startswith("images left out: ")
+    assert "cut off.png: damaged image" in messages[1]
+    assert "text.jpg: not an image" in messages[1]
 
 
-def test_lr_is_that_of_the_whole_picture(folder):
+def test_lr_is_that_of_the_whole_image(folder):
     store = decoded([folder])
-    smaller = shrunk(store, 4)
+    smaller = downscaled(store, 4)
     for i, (height, width) in enumerate([(40, 32), (24, 48)]):
-        expected = downscale_uint8(random_picture(*store.sizes[i], i)[:, :height, :width], 4)
+        expected = downscale_uint8(random_image(*store.sizes[i], i)[:, :height, :width], 4)
         assert np.array_equal(smaller[i], expected.permute(1, 2, 0))
 
 
@@ -106,25 +106,25 @@ def test_a_store_is_reused_until_the_folder_changes(folder, cache, monkeypatch):
     def refuse(path):
         raise AssertionError(path)
 
-    first = shrunk(decoded([folder]), 4)
-    monkeypatch.setattr(picture_store, "read_uint8", refuse)
-    assert shrunk(decoded([folder]), 4).sha256 == first.sha256
-    monkeypatch.setattr(picture_store, "read_uint8", read_uint8)
+    first = downscaled(decoded([folder]), 4)
+    monkeypatch.setattr(image_store, "read_uint8", refuse)
+    assert downscaled(decoded([folder]), 4).sha256 == first.sha256
+    monkeypatch.setattr(image_store, "read_uint8", read_uint8)
     for change in (
-        lambda: write_png(folder / "new.png", random_picture(20, 20, 7)),
+        lambda: write_png(folder / "new.png", random_image(20, 20, 7)),
         lambda: (folder / "new.png").rename(folder / "renamed.png"),
         lambda: os.utime(folder / "renamed.png", ns=(0, 0)),
         lambda: (folder / "renamed.png").unlink(),
     ):
         change()
-        monkeypatch.setattr(picture_store, "read_uint8", refuse)
+        monkeypatch.setattr(image_store, "read_uint8", refuse)
         with pytest.raises(AssertionError):
             decoded([folder])
-        monkeypatch.setattr(picture_store, "read_uint8", read_uint8)
+        monkeypatch.setattr(image_store, "read_uint8", read_uint8)
         decoded([folder])
     stores = [path for path in cache.glob("*/*") if path.is_dir()]
     assert len(stores) == 1, "earlier states are removed"
-    assert np.array_equal(first[0], shrunk(decoded([folder]), 4)[0]), "whoever reads one keeps it"
+    assert np.array_equal(first[0], downscaled(decoded([folder]), 4)[0]), "whoever reads one keeps it"
 
 
 def test_a_damaged_store_is_made_again(folder):
@@ -137,7 +137,7 @@ def test_a_damaged_store_is_made_again(folder):
 
 
 def decode_when_told(folder, reading, go, said):
-    """In a process of its own: tell when a picture is being read, go on when told, say what came of it."""
+    """In a process of its own: tell when an image is being read, go on when told, say what came of it."""
 
     def read(path):
         reading.set()
@@ -145,7 +145,7 @@ def decode_when_told(folder, reading, go, said):
             time.sleep(0.01)
         return read_uint8(path)
 
-    with patch.object(picture_store, "read_uint8", read), patch("warnings.warn", lambda text, **_: said.put(text)):
+    with patch.object(image_store, "read_uint8", read), patch("warnings.warn", lambda text, **_: said.put(text)):
         said.put(decoded([folder]).sha256)
 
 
@@ -167,7 +167,7 @@ def test_a_killed_build_leaves_no_store_and_a_second_training_waits(folder, cach
     first, reading = start()
     assert reading.wait(60)
     second, reading = start()
-    assert "another process is decoding pictures; waiting" in said.get(timeout=60)
+    assert "another process is decoding images; waiting" in said.get(timeout=60)
     go.touch()
     results = [said.get(timeout=60) for _ in (first, second)]
     assert results[0] == results[1]
@@ -178,17 +178,17 @@ def test_a_killed_build_leaves_no_store_and_a_second_training_waits(folder, cach
 
 
 def test_unusable_folders(tmp_path, folder):
-    with pytest.raises(PictureStoreError, match="missing, not a folder"):
+    with pytest.raises(ImageStoreError, match="missing, not a folder"):
         Patches(tmp_path / "absent", 4, Config())
     (tmp_path / "empty").mkdir()
-    with pytest.raises(PictureStoreError, match="no pictures in it or below"):
+    with pytest.raises(ImageStoreError, match="no images in it or below"):
         Patches(tmp_path / "empty", 4, Config())
     (tmp_path / "empty" / "bad.png").touch()
-    with pytest.raises(PictureStoreError, match=r"none of 1 pictures can be used: .*bad\.png: not a picture"):
+    with pytest.raises(ImageStoreError, match=r"none of 1 images can be used: .*bad\.png: not an image"):
         Patches(tmp_path / "empty", 4, Config())
     with pytest.raises(PatchError, match="no multiple of the scale"):
         Patches(folder, 4, Config(patch=18))
-    with pytest.raises(PatchError, match=r"none of 2 pictures gives patches of 44: 0\.png: 40x33 is smaller"):
+    with pytest.raises(PatchError, match=r"none of 2 images gives patches of 44: 0\.png: 40x33 is smaller"):
         Patches(folder, 4, Config(patch=44))
 
 
@@ -196,38 +196,38 @@ def test_a_full_disk_leaves_no_half_store(folder, cache, monkeypatch):
     def full(path):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(picture_store, "read_uint8", full)
-    with pytest.raises(PictureStoreError, match=r"cannot be kept there \(No space left on device\); .* XDG_CACHE_HOME"):
+    monkeypatch.setattr(image_store, "read_uint8", full)
+    with pytest.raises(ImageStoreError, match=r"cannot be kept there \(No space left on device\); .* XDG_CACHE_HOME"):
         decoded([folder])
     assert not [path for path in cache.glob("*/*") if path.is_dir()]
 
 
-def test_small_pictures_are_named_and_left_out(folder):
+def test_small_images_are_named_and_left_out(folder):
     whole = Patches(folder, 4, Config())
-    with pytest.warns(UserWarning, match=r"pictures left out: 1\.png: 24x50 is smaller than the patch of 32"):
+    with pytest.warns(UserWarning, match=r"images left out: 1\.png: 24x50 is smaller than the patch of 32"):
         patches = Patches(folder, 4, Config(patch=32))
     assert patches.files == ["0.png"]
-    assert patches.origin == "1 picture of the folder data"
+    assert patches.origin == "1 image of the folder data"
     assert patches.fingerprint != whole.fingerprint
-    write_png(folder / "tiny.png", random_picture(3, 9, 0))
+    write_png(folder / "tiny.png", random_image(3, 9, 0))
     with pytest.warns(UserWarning, match="tiny.png: 3x9 is smaller than the scale 4"):
         assert Patches(folder, 4, Config()).files == ["0.png", "1.png"]
 
 
 def test_patches_are_aligned_and_cover_all_there_is(folder):
-    """Every LR patch is a piece of a whole picture's LR, turned like its HR patch; every piece and turn occurs."""
-    whole = [(random_picture(40, 33, 0)[..., :32]), random_picture(24, 50, 1)[..., :48]]
+    """Every LR patch is a piece of a whole image's LR, turned like its HR patch; every piece and turn occurs."""
+    whole = [(random_image(40, 33, 0)[..., :32]), random_image(24, 50, 1)[..., :48]]
     pieces = {
         (small.numpy().tobytes(), large.numpy().tobytes()): False
         for hr in whole
         for small, large in _all_pieces(hr, downscale_uint8(hr, 4))
     }
     patches = Patches(folder, 4, Config(batch=3000))
-    lr, hr = ((pictures * 255).round().byte() for pictures in patches.batch(7))
+    lr, hr = ((images * 255).round().byte() for images in patches.batch(7))
     assert lr.shape == (3000, 3, 4, 4)
     assert hr.shape == (3000, 3, 16, 16)
     for pair in zip(lr, hr, strict=True):
-        key = tuple(picture.contiguous().numpy().tobytes() for picture in pair)
+        key = tuple(image.contiguous().numpy().tobytes() for image in pair)
         assert key in pieces
         pieces[key] = True
     assert sum(pieces.values()) > 0.99 * len(pieces)
@@ -273,16 +273,16 @@ def test_drawing_ahead_changes_nothing(folder):
 
 
 def test_several_folders(folder, tmp_path):
-    write_png(tmp_path / "more" / "0.png", random_picture(20, 20, 3))
+    write_png(tmp_path / "more" / "0.png", random_image(20, 20, 3))
     patches = Patches([folder, tmp_path / "more"], 4, Config())
     assert patches.files == ["0/0.png", "0/1.png", "1/0.png"]
-    assert patches.origin == "3 pictures of the folder data, more"
+    assert patches.origin == "3 images of the folder data, more"
 
 
 def test_pairs(folder, tmp_path, cache):
     """LR of one's own, another ending, HR larger than a multiple of the scale."""
     for i, (height, width) in enumerate([(10, 8), (6, 12)]):
-        write_png(tmp_path / "lr" / f"{i}.bmp", random_picture(height, width, 10 + i))
+        write_png(tmp_path / "lr" / f"{i}.bmp", random_image(height, width, 10 + i))
     given = tmp_path / "elsewhere"
     patches = Patches(folder, 4, Config(), lr=tmp_path / "lr", cache=given)
     assert given.is_dir()
@@ -294,19 +294,19 @@ def test_pairs(folder, tmp_path, cache):
     pieces = {
         small.numpy().tobytes()
         for i, size in enumerate([(10, 8), (6, 12)])
-        for small, _ in _all_pieces(random_picture(4 * size[0], 4 * size[1], 0), random_picture(*size, 10 + i))
+        for small, _ in _all_pieces(random_image(4 * size[0], 4 * size[1], 0), random_image(*size, 10 + i))
     }
-    assert all(picture.contiguous().numpy().tobytes() in pieces for picture in (lr * 255).round().byte())
+    assert all(image.contiguous().numpy().tobytes() in pieces for image in (lr * 255).round().byte())
 
 
 def test_pairs_that_are_none(folder, tmp_path):
-    write_png(tmp_path / "lr" / "0.png", random_picture(10, 8, 0))
+    write_png(tmp_path / "lr" / "0.png", random_image(10, 8, 0))
     with pytest.raises(PatchError, match="these are alone: 1; add or remove"):
         Patches(folder, 4, Config(), lr=tmp_path / "lr")
-    write_png(tmp_path / "lr" / "1.png", random_picture(5, 12, 0))
+    write_png(tmp_path / "lr" / "1.png", random_image(5, 12, 0))
     with pytest.warns(UserWarning, match=r"1\.png: HR of 24x50 is not 4 times LR of 5x12"):
         assert Patches(folder, 4, Config(), lr=tmp_path / "lr").files == ["0.png"]
-    write_png(tmp_path / "lr" / "1.jpg.png", random_picture(6, 12, 0))
+    write_png(tmp_path / "lr" / "1.jpg.png", random_image(6, 12, 0))
     (tmp_path / "lr" / "1.jpg.png").rename(tmp_path / "lr" / "1.bmp")
     with pytest.raises(PatchError, match="differ in the ending only"):
         Patches(folder, 4, Config(), lr=tmp_path / "lr")

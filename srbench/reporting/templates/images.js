@@ -2,15 +2,15 @@
 
 // --- one metric of all images
 
-function renderPictures() {
+function renderImages() {
   const metric = metrics[chosen.metric];
   for (const id of ["worst", "worst-of"]) $(id).disabled = metric.direction === 0;
-  const means = pictures.map((picture) => settings.map((_, setting) => mean(picture.values[setting]?.[chosen.metric])));
+  const means = images.map((image) => settings.map((_, setting) => mean(image.values[setting]?.[chosen.metric])));
   const finite = means.flat().filter((value) => typeof value === "number");
   const [low, high] = [Math.min(...finite), Math.max(...finite)];
   const rows = inOrder().map((index) => {
     const marks = bestMarks(means[index], metric);
-    const link = element("a", { href: `#${new URLSearchParams({ image: pictures[index].name })}` }, pictures[index].name);
+    const link = element("a", { href: `#${new URLSearchParams({ image: images[index].name })}` }, images[index].name);
     const cells = means[index].map((value, at) => {
       const cell = scoreCell(value, metric, marks[at]);
       if (typeof value === "number" && high > low) {
@@ -21,8 +21,8 @@ function renderPictures() {
     });
     return element("tr", {}, element("th", { scope: "row" }, link), ...cells);
   });
-  fillTable($("per-picture"), [["image"], ...settings.map((label) => [label, metric.direction])], rows);
-  filterPictures();
+  fillTable($("per-image"), [["image"], ...settings.map((label) => [label, metric.direction])], rows);
+  filterImages();
 }
 
 /** Places of the images: as in the run, or the worst first where only these are asked for. */
@@ -30,7 +30,7 @@ function inOrder() {
   const worst = worstOf() ?? [];
   const rank = new Map(worst.map((index, place) => [index, place]));
   const last = worst.length; // of what has no value
-  return [...pictures.keys()].sort((left, right) => (rank.get(left) ?? last) - (rank.get(right) ?? last));
+  return [...images.keys()].sort((left, right) => (rank.get(left) ?? last) - (rank.get(right) ?? last));
 }
 
 // --- the worst N of a model by the chosen metric
@@ -39,30 +39,30 @@ function inOrder() {
 function worstOf() {
   const better = metrics[chosen.metric].direction;
   if (!$("worst").value || better === 0) return null;
-  const value = (index) => mean(pictures[index].values[Number($("worst-of").value)]?.[chosen.metric]);
-  return [...pictures.keys()].filter((index) => typeof value(index) === "number").sort((left, right) => better * (value(left) - value(right)));
+  const value = (index) => mean(images[index].values[Number($("worst-of").value)]?.[chosen.metric]);
+  return [...images.keys()].filter((index) => typeof value(index) === "number").sort((left, right) => better * (value(left) - value(right)));
 }
 
 /** Shows the worst alone, and the very worst where another image was shown. */
 function chooseWorst() {
   renderWorst();
   const shown = matching();
-  if (!shown.has(chosen.picture) && shown.size) choose({ picture: inOrder().find((index) => shown.has(index)) });
+  if (!shown.has(chosen.image) && shown.size) choose({ image: inOrder().find((index) => shown.has(index)) });
 }
 
 function renderWorst() {
-  renderPictures();
+  renderImages();
   writeAddress();
 }
 
 // --- the list of images
 
 function makeList() {
-  for (const [index, picture] of pictures.entries()) {
-    const thumbnail = element("img", { src: picture.thumbnail, alt: "", loading: "lazy", decoding: "async", width: 48, height: 48 });
-    const link = element("a", { href: `#${new URLSearchParams({ image: picture.name })}`, tabindex: "-1", title: picture.name,
-      click: (event) => { if (!event.ctrlKey && !event.metaKey && !event.shiftKey) { event.preventDefault(); choose({ picture: index }); } } },
-      thumbnail, element("span", {}, picture.name));
+  for (const [index, image] of images.entries()) {
+    const thumbnail = element("img", { src: image.thumbnail, alt: "", loading: "lazy", decoding: "async", width: 48, height: 48 });
+    const link = element("a", { href: `#${new URLSearchParams({ image: image.name })}`, tabindex: "-1", title: image.name,
+      click: (event) => { if (!event.ctrlKey && !event.metaKey && !event.shiftKey) { event.preventDefault(); choose({ image: index }); } } },
+      thumbnail, element("span", {}, image.name));
     $("list").append(element("li", {}, link));
   }
 }
@@ -70,7 +70,7 @@ function makeList() {
 function renderList() {
   const list = $("list");
   const before = list.querySelector("[aria-current]");
-  const link = list.children[chosen.picture].firstChild;
+  const link = list.children[chosen.image].firstChild;
   if (before === link) return;
   before?.removeAttribute("aria-current");
   before?.setAttribute("tabindex", "-1");
@@ -85,22 +85,22 @@ function renderList() {
 function matching() {
   const words = $("filter").value.trim().toLowerCase();
   const worst = worstOf()?.slice(0, Number($("worst").value));
-  return new Set([...pictures.keys()].filter((index) => pictures[index].name.toLowerCase().includes(words) && (worst?.includes(index) ?? true)));
+  return new Set([...images.keys()].filter((index) => images[index].name.toLowerCase().includes(words) && (worst?.includes(index) ?? true)));
 }
 
-function filterPictures() {
+function filterImages() {
   const shown = matching();
-  const names = new Set([...shown].map((index) => pictures[index].name));
-  pictures.forEach((_, index) => { $("list").children[index].hidden = !shown.has(index); });
-  for (const row of $("per-picture").tBodies[0].rows) row.hidden = !names.has(row.cells[0].textContent);
-  $("found").textContent = shown.size === pictures.length ? `${pictures.length} images` : `${shown.size} of ${pictures.length}`;
+  const names = new Set([...shown].map((index) => images[index].name));
+  images.forEach((_, index) => { $("list").children[index].hidden = !shown.has(index); });
+  for (const row of $("per-image").tBodies[0].rows) row.hidden = !names.has(row.cells[0].textContent);
+  $("found").textContent = shown.size === images.length ? `${images.length} images` : `${shown.size} of ${images.length}`;
 }
 
-/** The next picture that the filter lets through, after the last the first again; null where there is none. */
+/** The next image that the filter lets through, after the last the first again; null where there is none. */
 function neighbour(step) {
   const shown = matching();
-  for (let away = 1; away < pictures.length; away += 1) {
-    const index = (chosen.picture + step * away + pictures.length * away) % pictures.length;
+  for (let away = 1; away < images.length; away += 1) {
+    const index = (chosen.image + step * away + images.length * away) % images.length;
     if (shown.has(index)) return index;
   }
   return null;
@@ -108,5 +108,5 @@ function neighbour(step) {
 
 function turn(step) {
   const index = neighbour(step);
-  if (index !== null) choose({ picture: index });
+  if (index !== null) choose({ image: index });
 }

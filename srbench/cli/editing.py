@@ -134,9 +134,9 @@ def temperature_command(
 @_editing
 def restore(image: Path, temperature: float, seed: int, model: str, scale: int, device: str, out: Path) -> None:
     """Denoise IMAGE: remove what neither its LR image nor the model explains."""
-    from srbench.editing.edit import restore_picture
+    from srbench.editing.edit import restore_image
 
-    _tell(restore_picture(_opened(model, scale, device), image, temperature, seed, out))
+    _tell(restore_image(_opened(model, scale, device), image, temperature, seed, out))
 
 
 @click.command()

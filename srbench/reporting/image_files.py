@@ -24,20 +24,22 @@ from srbench.results import Row
 from srbench.source import package_digest
 from srbench.types import Progress, Step
 
-PICTURED = 30
+ILLUSTRATED = 30
 """Of how many images of a run strips, grids and maps are made, spread evenly over the list."""
 
 
-def write_pictures(measurements: Measurements, out: ReportFolder, progress: Progress) -> list[str]:
+def write_images(measurements: Measurements, out: ReportFolder, progress: Progress) -> list[str]:
     """Write strips/, grids/, maps/ and sheets/ into the folder of a report.
 
     Returns the names of the images they are made of: those whose pair and outputs are saved, at most 30.
     """
-    answered = {row.image for row in measurements.rows if measurements.outputs(row)}
-    names = evenly([name for name in measurements.images if name in answered and measurements.pair(name)], PICTURED)
-    images = [_Pictured(measurements, name, out) for name in names]
+    with_outputs = {row.image for row in measurements.rows if measurements.outputs(row)}
+    names = evenly(
+        [name for name in measurements.images if name in with_outputs and measurements.pair(name)], ILLUSTRATED
+    )
+    images = [_Imaged(measurements, name, out) for name in names]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, _ in enumerate(pool.map(_Pictured.write, images)):
+        for done, _ in enumerate(pool.map(_Imaged.write, images)):
             progress(Step(done + 1, len(names), f"report: {names[done]}"))
     return names
 
@@ -48,7 +50,7 @@ def evenly(names: Sequence[str], count: int) -> list[str]:
     return [names[(2 * place + 1) * len(names) // (2 * count)] for place in range(count)]
 
 
-class _Pictured:
+class _Imaged:
     """Strip, grids, maps and sheet of one image, which is opened where one of them has to be made."""
 
     def __init__(self, measurements: Measurements, name: str, out: ReportFolder) -> None:
@@ -98,9 +100,9 @@ class _Pictured:
 
     def _grid(self, place: int) -> bytes:
         """The samples of a row."""
-        answer = self.example.answers[place]
-        window = difference_window(answer.pictures, self.example.scale)
-        return strip_png(framed(self.example, answer.panels(self.metric)), window)
+        output = self.example.outputs[place]
+        window = difference_window(output.images, self.example.scale)
+        return strip_png(framed(self.example, output.panels(self.metric)), window)
 
     def _write_maps(self) -> dict[tuple[MapKind, str], str]:
         """Write or keep the maps of all rows; returns their keys."""
@@ -116,11 +118,11 @@ class _Pictured:
                 keys[DEVIATION, setting] = self._key("deviation", pixels)
         lacking = [place for place, key in keys.items() if not self.out.keep(self._map_file(*place), key)]
         if lacking:
-            pictures = {answer.setting: answer.pictures for answer in self.example.answers}
-            for place, values in maps_of(pictures, self.example.hr, lacking).items():
-                picture, buffer = coloured(values, place[0]), BytesIO()
-                picture.save(buffer, format="PNG", compress_level=4)
-                self._made[self._map_file(*place)] = picture
+            images = {output.setting: output.images for output in self.example.outputs}
+            for place, values in maps_of(images, self.example.hr, lacking).items():
+                image, buffer = coloured(values, place[0]), BytesIO()
+                image.save(buffer, format="PNG", compress_level=4)
+                self._made[self._map_file(*place)] = image
                 self.out.write(self._map_file(*place), buffer.getvalue(), keys[place])
         return keys
 
@@ -145,8 +147,8 @@ class _Pictured:
     def _map(self, file: str) -> Image.Image:
         if file in self._made:
             return self._made[file].convert("RGB")
-        with Image.open(self.out.path / file) as picture:
-            return picture.convert("RGB")
+        with Image.open(self.out.path / file) as image:
+            return image.convert("RGB")
 
 
 def _setting(row: Row) -> str:

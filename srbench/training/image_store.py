@@ -1,6 +1,6 @@
-"""Pictures decoded once: the 8-bit pixels of a folder in one memory-mapped file, kept in the user's cache.
+"""Images decoded once: the 8-bit pixels of a folder in one memory-mapped file, kept in the user's cache.
 
-A store is a folder with two files: ``pixels`` holds all pictures one after another, each (h, w, 3) uint8, and
+A store is a folder with two files: ``pixels`` holds all images one after another, each (h, w, 3) uint8, and
 ``index.json`` says where each begins. It is made under a lock, in a folder of another name that is renamed when
 complete, so a store is absent or whole whatever is killed, and of two trainings that start at once one waits.
 Its name holds a hash of the names, sizes and times of the source files: a folder that changed is decoded anew.
@@ -35,17 +35,17 @@ from srbench.types import SRBenchError
 
 _FORMAT = 1
 _WORKERS = min(4, os.cpu_count() or 1)
-"""Threads that decode; each holds a whole picture several times over."""
+"""Threads that decode; each holds a whole image several times over."""
 _NAMED = 20
-"""Skipped pictures that are named before the rest is only counted."""
+"""Skipped images that are named before the rest is only counted."""
 
 
-class PictureStoreError(SRBenchError):
-    """Folders that hold no pictures, or none that can be used."""
+class ImageStoreError(SRBenchError):
+    """Folders that hold no images, or none that can be used."""
 
 
-class PictureStore:
-    """Decoded pictures by number: ``store[i]`` is (h, w, 3) uint8, a view of the memory-mapped file."""
+class ImageStore:
+    """Decoded images by number: ``store[i]`` is (h, w, 3) uint8, a view of the memory-mapped file."""
 
     def __init__(self, folder: Path) -> None:
         index = json.loads((folder / "index.json").read_text())
@@ -54,9 +54,9 @@ class PictureStore:
         """Paths inside the source folder, sorted."""
         self.sizes: list[tuple[int, int]] = [(height, width) for height, width in index["sizes"]]
         self.sha256: list[str] = index["sha256"]
-        """Of every picture's size and pixels."""
+        """Of every image's size and pixels."""
         self.faults: dict[str, str] = index["faults"]
-        """By name, what is wrong with every picture that could not be used."""
+        """By name, what is wrong with every image that could not be used."""
         ends = np.cumsum([3 * height * width for height, width in self.sizes])
         self._offsets = [0, *ends.tolist()]
         self._pixels = np.memmap(folder / "pixels", np.uint8, "r")
@@ -64,7 +64,7 @@ class PictureStore:
             raise ValueError("pixels cut off")
 
     def __len__(self) -> int:
-        """How many pictures."""
+        """How many images."""
         return len(self.names)
 
     def __getitem__(self, number: int) -> NDArray[np.uint8]:
@@ -72,46 +72,46 @@ class PictureStore:
         return self._pixels[start:end].reshape(*self.sizes[number], 3)
 
 
-def decoded(folders: Sequence[Path], cache: Path | None = None) -> PictureStore:
-    """All pictures in and below the folders, from the cache where they have not changed since.
+def decoded(folders: Sequence[Path], cache: Path | None = None) -> ImageStore:
+    """All images in and below the folders, from the cache where they have not changed since.
 
     Those that cannot be read are named in one warning and left out. ``cache`` is where stores are kept, by default
-    ``srbench/pictures`` in the user's cache. With several folders a name begins with the folder's number.
-    Raises PictureStoreError for a missing folder or when no picture is left.
+    ``srbench/images`` in the user's cache. With several folders a name begins with the folder's number.
+    Raises ImageStoreError for a missing folder or when no image is left.
     """
     files = {
         (f"{number}/{name}" if len(folders) > 1 else name): path
         for number, folder in enumerate(folders)
-        for name, path in _pictures_below(folder).items()
+        for name, path in _images_below(folder).items()
     }
     facts = {name: path.stat() if path.exists() else path.lstat() for name, path in files.items()}
     state = [(name, fact.st_size, fact.st_mtime_ns) for name, fact in facts.items()]
     source = _short_hash([str(folder.resolve()) for folder in folders])
-    target = (cache or cache_folder("pictures")) / source / _short_hash([_FORMAT, state])
-    store = _open_or_build(target, list(files), lambda name: read_uint8(files[name]), "decoding pictures")
+    target = (cache or cache_folder("images")) / source / _short_hash([_FORMAT, state])
+    store = _open_or_build(target, list(files), lambda name: read_uint8(files[name]), "decoding images")
     warn_of_left_out([*store.faults.values()])
     return store
 
 
-def shrunk(store: PictureStore, scale: int) -> PictureStore:
-    """The same pictures, cropped to a multiple of the scale and shrunk whole by ``resize.downscale_uint8``.
+def downscaled(store: ImageStore, scale: int) -> ImageStore:
+    """The same images, cropped to a multiple of the scale and downscaled whole by ``resize.downscale_uint8``.
 
     That is how the public LR sets are made. It is kept beside the store at 1/scale^2 of its size, since cutting LR
-    out of it costs a training nothing, whereas shrinking every HR patch (with the margin that the kernel reaches)
-    costs more than all the rest of the loading. Pictures smaller than the scale are left out.
-    Raises PictureStoreError when none is left.
+    out of it costs a training nothing, whereas downscaling every HR patch (with the margin that the kernel reaches)
+    costs more than all the rest of the loading. Images smaller than the scale are left out.
+    Raises ImageStoreError when none is left.
     """
     numbers = {name: number for number, name in enumerate(store.names)}
 
     def make(name: str) -> Tensor:
-        picture = torch.from_numpy(np.array(store[numbers[name]])).permute(2, 0, 1)
-        hr = crop_to_multiple(picture, scale)
+        image = torch.from_numpy(np.array(store[numbers[name]])).permute(2, 0, 1)
+        hr = crop_to_multiple(image, scale)
         if not hr.numel():
-            raise PictureStoreError(f"{name}: {picture.shape[1]}x{picture.shape[2]} is smaller than the scale {scale}")
+            raise ImageStoreError(f"{name}: {image.shape[1]}x{image.shape[2]} is smaller than the scale {scale}")
         return torch.stack([downscale_uint8(channel, scale) for channel in hr])  # one at a time, to save memory
 
     target = store.folder.with_name(f"{store.folder.name}-x{scale}")
-    smaller = _open_or_build(target, store.names, make, f"shrinking pictures {scale} times")
+    smaller = _open_or_build(target, store.names, make, f"downscaling images {scale} times")
     warn_of_left_out([*smaller.faults.values()])
     return smaller
 
@@ -123,15 +123,15 @@ def listed(faults: Sequence[str]) -> str:
 
 
 def warn_of_left_out(faults: Sequence[str]) -> None:
-    """One warning that names the pictures a training does without."""
+    """One warning that names the images a training does without."""
     if faults:
-        warnings.warn(f"pictures left out: {listed(faults)}", stacklevel=3)
+        warnings.warn(f"images left out: {listed(faults)}", stacklevel=3)
 
 
-def _pictures_below(folder: Path) -> dict[str, Path]:
+def _images_below(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         kind = "a file" if folder.exists() else "missing"
-        raise PictureStoreError(f"{folder}: {kind}, not a folder of pictures; check the path")
+        raise ImageStoreError(f"{folder}: {kind}, not a folder of images; check the path")
     found: dict[str, Path] = {}
     for path in folder.rglob("*"):
         name = path.relative_to(folder)
@@ -139,7 +139,7 @@ def _pictures_below(folder: Path) -> dict[str, Path]:
         if path.suffix.lower() in ENDINGS and not hidden:
             found[name.as_posix()] = path  # what is no file is named when it is read
     if not found:
-        raise PictureStoreError(f"{folder}: no pictures in it or below; {', '.join(ENDINGS)} are read")
+        raise ImageStoreError(f"{folder}: no images in it or below; {', '.join(ENDINGS)} are read")
     return dict(sorted(found.items()))
 
 
@@ -147,7 +147,7 @@ def _short_hash(value: object) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:24]
 
 
-def _open_or_build(target: Path, names: Sequence[str], make: Callable[[str], Tensor], title: str) -> PictureStore:
+def _open_or_build(target: Path, names: Sequence[str], make: Callable[[str], Tensor], title: str) -> ImageStore:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _locked(target.parent / "lock", title):
@@ -155,11 +155,11 @@ def _open_or_build(target: Path, names: Sequence[str], make: Callable[[str], Ten
             if store is None:
                 _build(target, names, make, title)
                 _remove_old(target)
-                store = PictureStore(target)
+                store = ImageStore(target)
             return store
     except OSError as error:
-        raise PictureStoreError(
-            f"{target.parent}: decoded pictures cannot be kept there ({error.strerror}); they take three bytes a "
+        raise ImageStoreError(
+            f"{target.parent}: decoded images cannot be kept there ({error.strerror}); they take three bytes a "
             "pixel; make room, or name another cache in XDG_CACHE_HOME"
         ) from None
 
@@ -178,9 +178,9 @@ def _locked(path: Path, title: str) -> Iterator[None]:
         lock.release()
 
 
-def _open(target: Path) -> PictureStore | None:
+def _open(target: Path) -> ImageStore | None:
     try:
-        return PictureStore(target)
+        return ImageStore(target)
     except (OSError, ValueError, KeyError):  # absent, or damaged by something else than us
         return None
 
@@ -193,16 +193,16 @@ def _build(target: Path, names: Sequence[str], make: Callable[[str], Tensor], ti
     kept, sizes, hashes, faults = [], [], [], {}
     try:
         with (part / "pixels").open("wb") as file:
-            for name, picture in zip(names, _with_progress(_made(names, make), len(names), title), strict=True):
-                if isinstance(picture, str):
-                    faults[name] = picture
+            for name, image in zip(names, _with_progress(_made(names, make), len(names), title), strict=True):
+                if isinstance(image, str):
+                    faults[name] = image
                     continue
                 kept.append(name)
-                sizes.append(picture.shape[1:])
-                hashes.append(pixels_sha256(picture))
-                file.write(picture.permute(1, 2, 0).contiguous().numpy().tobytes())
+                sizes.append(image.shape[1:])
+                hashes.append(pixels_sha256(image))
+                file.write(image.permute(1, 2, 0).contiguous().numpy().tobytes())
         if not kept:
-            raise PictureStoreError(f"none of {len(names)} pictures can be used: {listed([*faults.values()])}")
+            raise ImageStoreError(f"none of {len(names)} images can be used: {listed([*faults.values()])}")
         index = {"names": kept, "sizes": sizes, "sha256": hashes, "faults": faults}
         (part / "index.json").write_text(json.dumps(index))
         part.replace(target)
@@ -211,12 +211,12 @@ def _build(target: Path, names: Sequence[str], make: Callable[[str], Tensor], ti
 
 
 def _made(names: Sequence[str], make: Callable[[str], Tensor]) -> Iterator[Tensor | str]:
-    """Every picture in order, made by a few threads; a sentence in place of one that cannot be used."""
+    """Every image in order, made by a few threads; a sentence in place of one that cannot be used."""
 
     def attempt(name: str) -> Tensor | str:
         try:
             return make(name)
-        except (ImageError, PictureStoreError) as error:
+        except (ImageError, ImageStoreError) as error:
             return str(error)
 
     with ThreadPoolExecutor(_WORKERS) as pool:
@@ -229,10 +229,10 @@ def _made(names: Sequence[str], make: Callable[[str], Tensor]) -> Iterator[Tenso
             yield pending.popleft().result()
 
 
-def _with_progress(pictures: Iterator[Tensor | str], total: int, title: str) -> Iterator[Tensor | str]:
+def _with_progress(images: Iterator[Tensor | str], total: int, title: str) -> Iterator[Tensor | str]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(file=sys.stderr)) as progress:
-        yield from progress.track(pictures, total=total, description=title)
+        yield from progress.track(images, total=total, description=title)
 
 
 def _remove_old(target: Path) -> None:
