@@ -10,9 +10,10 @@ from typing import Any
 
 from srbench.config import load_toml, register
 from srbench.images import write_whole
+from srbench.matrix_folder import SPANNED
 from srbench.models import scale_of
 from srbench.plan import RunSpec, checked
-from srbench.spans import SPANNED, MatrixSpec, span
+from srbench.spans import MatrixSpec, span
 from srbench.suite import DEFAULT, read_suite
 from srbench.types import SRBenchError
 
@@ -78,7 +79,7 @@ class BenchFile:
     lr: str | None = None
     limit: int | None = None
     crop: int | None = None
-    degrade: str | None = None
+    degrade: str | tuple[str, ...] | None = None
     suite: str | tuple[str, ...] | None = None
     metrics: tuple[str, ...] | None = None
     temperature: tuple[float, ...] | None = None

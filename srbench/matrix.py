@@ -9,10 +9,11 @@ from datetime import date
 from pathlib import Path
 
 from srbench.estimate import estimate
+from srbench.matrix_folder import Cell, Matrix, MatrixError, read_matrix, write_matrix
 from srbench.merging import MergeError, merge
 from srbench.plan import RunSpec
 from srbench.run import Outcome, run
-from srbench.spans import Cell, Matrix, MatrixError, MatrixSpec, begin, read_matrix, write_matrix
+from srbench.spans import MatrixSpec, begin
 from srbench.types import Progress, SRBenchError, silent
 
 

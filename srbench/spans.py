@@ -1,66 +1,19 @@
-"""A request that spans datasets, scales or suites: a matrix of runs. Each cell is a run folder of its own."""
+"""A request that spans datasets, scales, suites or degradations, as the cells of a matrix: each is a run of its own."""
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from srbench.config import ConfigError, structure
-from srbench.images import write_whole
-from srbench.manifest import FILE as MANIFEST
+from srbench.degradation import DEFAULT as BICUBIC
+from srbench.degradation import read_degradation
+from srbench.matrix_folder import Cell, Matrix, MatrixError, is_matrix, read_matrix, write_matrix
 from srbench.models import scale_of
 from srbench.plan import RunSpec
 from srbench.suite import read_suite
-from srbench.types import SRBenchError
-
-FILE = "matrix.json"
-FORMAT = 1
-
-
-class MatrixError(SRBenchError):
-    """A matrix that cannot be laid out, or a folder that holds none."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """Where a run stands in a matrix."""
-
-    data: str
-    """The dataset as the table names it."""
-    scale: int
-    suite: str
-    """Its name without the version."""
-
-    @property
-    def name(self) -> str:
-        """Of its folder: ``set5-x4-classic-y``."""
-        return f"{self.data}-x{self.scale}-{self.suite}"
-
-    @property
-    def group(self) -> str:
-        """Of its columns in the table."""
-        return self.data
-
-
-SPANNED = tuple(field.name for field in fields(Cell))
-"""What may have several values in one request; names of RunSpec too."""
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """Some cells, and where they are."""
-
-    path: Path
-    command: str
-    cells: tuple[Cell, ...]
-
-    def folder(self, cell: Cell) -> Path:
-        """The run folder of a cell."""
-        return self.path / cell.name
 
 
 @dataclass(frozen=True)
@@ -83,9 +36,10 @@ def span(runs: Sequence[RunSpec], command: str, out: str | None) -> MatrixSpec:
     titles = _titles(list(dict.fromkeys(sources)))
     cells: dict[Cell, RunSpec] = {}
     for run, source in zip(runs, sources, strict=True):
-        cell = Cell(titles[source], run.scale, read_suite(run.suite).name)
+        degrade = None if run.degrade in (None, BICUBIC) else read_degradation(str(run.degrade)).name
+        cell = Cell(titles[source], run.scale, read_suite(run.suite).name, degrade)
         if cell in cells:
-            raise MatrixError(f"two runs would be kept in {cell.name}; name no dataset, scale or suite twice")
+            raise MatrixError(f"two runs would be kept in {cell.name}; name none of them twice")
         cells[cell] = replace(run, out=None, models=_fitting(run.models, cell))
     return MatrixSpec(command, out, cells)
 
@@ -114,38 +68,6 @@ def _fitting(models: Sequence[str], cell: Cell) -> tuple[str, ...]:
     return fitting
 
 
-def is_matrix(path: Path) -> bool:
-    """Does a folder hold a matrix?"""
-    return (path / FILE).is_file()
-
-
-def runs_in(path: Path) -> list[Path]:
-    """The run folders of a matrix that are there, or the folder itself. Raises MatrixError for a damaged matrix."""
-    if not is_matrix(path):
-        return [path]
-    matrix = read_matrix(path)
-    begun = [matrix.folder(cell) for cell in matrix.cells if (matrix.folder(cell) / MANIFEST).is_file()]
-    if not begun:
-        raise MatrixError(f"{path}: nothing of it has been run yet; run its command: {matrix.command}")
-    return begun
-
-
-def read_matrix(path: Path) -> Matrix:
-    """What the list in a folder says. Raises MatrixError."""
-    file = path / FILE
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        listed = structure(found, _List, str(file))
-    except (OSError, ValueError, ConfigError) as error:
-        raise MatrixError(f"{file}: cannot be read ({' '.join(str(error).split())}); run its command again") from None
-    if listed.format != FORMAT:
-        raise MatrixError(f"{file}: of format {listed.format}, not {FORMAT}; run again with another --out")
-    for cell in listed.cells:
-        if Path(cell.name).name != cell.name:
-            raise MatrixError(f"{file}: {cell.name!r} cannot be the name of a folder")
-    return Matrix(path, listed.command, listed.cells)
-
-
 def begin(path: Path, spec: MatrixSpec) -> Matrix:
     """The matrix of a request in a folder; cells that are there stay in the list.
 
@@ -159,23 +81,3 @@ def begin(path: Path, spec: MatrixSpec) -> Matrix:
     matrix = Matrix(path, spec.command, tuple(dict.fromkeys([*known, *spec.runs])))
     write_matrix(matrix)
     return matrix
-
-
-def write_matrix(matrix: Matrix) -> None:
-    """Write the list; its folder is made. Raises MatrixError where that cannot be written."""
-    listed = asdict(_List(FORMAT, matrix.command, matrix.cells))
-    content = (json.dumps(listed, indent=1, ensure_ascii=False) + "\n").encode()
-    try:
-        matrix.path.mkdir(parents=True, exist_ok=True)
-        write_whole(matrix.path / FILE, content)
-    except OSError as error:
-        raise MatrixError(f"{matrix.path}: cannot be written ({error.strerror}); choose another --out") from None
-
-
-@dataclass(frozen=True)
-class _List:
-    """``matrix.json``."""
-
-    format: int
-    command: str
-    cells: tuple[Cell, ...]

@@ -31,7 +31,8 @@ _PATH = click.Path(path_type=Path)
 @click.option("--lr", metavar="DIR", help="Folder of LR images.")
 @click.option("--limit", type=click.IntRange(min=1), help="Use only the first N images.", metavar="N")
 @click.option("--crop", type=click.IntRange(min=1), help="Use only the central crop of this size, in HR pixels.")
-@click.option("--degrade", metavar="NAME|FILE", help="How LR is made from HR; see srbench list degradations. "
+@click.option("--degrade", callback=names, metavar="NAME|FILE,...", help="How LR is made from HR; see srbench list "
+              "degradations. "
               "[default: bicubic]")  # fmt: skip
 @click.option("--suite", callback=names, metavar="NAME|FILE,...", help="Protocols; see srbench list suites. "
               "[default: srflow]")  # fmt: skip
@@ -60,7 +61,8 @@ def run(
     Options come from BENCH.TOML (see srbench init), the command line, or both. If interrupted, rerun the same command
     to resume. More models, temperatures, metrics or images are added to the same run folder.
 
-    Several datasets, scales or suites make a matrix: a run folder for every combination, and one table of all.
+    Several datasets, scales, suites or degradations make a matrix: a run folder for every combination, and one table
+    of all.
     """
     given = {name: value for name, value in options.items() if value is not None}
     if ("hr" in given) != ("lr" in given):
@@ -108,8 +110,8 @@ def score(context: click.Context, folder: Path, metrics: tuple[str, ...], device
     Models run again only for outputs that were not saved.
     """
     from srbench.console import say
+    from srbench.matrix_folder import is_matrix, runs_in
     from srbench.run import score_run
-    from srbench.spans import is_matrix, runs_in
 
     outcomes = []
     for run_folder in runs_in(folder):
@@ -137,7 +139,7 @@ def verify(context: click.Context, folder: Path, resample: int, as_json: bool, d
     import json
 
     from srbench.console import show
-    from srbench.spans import is_matrix, runs_in
+    from srbench.matrix_folder import is_matrix, runs_in
     from srbench.verify import verify as verify_run
 
     found = []
@@ -158,8 +160,8 @@ def verify(context: click.Context, folder: Path, resample: int, as_json: bool, d
 @click.option("--out", required=True, type=_PATH, metavar="DIR", help="Run folder to write.")
 def merge(folders: tuple[Path, ...], out: Path) -> None:
     """Merge runs of the same protocol, such as shards, into one run folder, and write its report."""
+    from srbench.matrix_folder import is_matrix
     from srbench.merging import merge as merge_runs
-    from srbench.spans import is_matrix
 
     if not all(map(is_matrix, folders)):
         show_report([merge_runs(folders, out)])
@@ -241,10 +243,10 @@ def show_report(
 ) -> None:
     """Write the report of some runs, or of a matrix; print its table, what it says, and how to open it."""
     from srbench.console import say, show
+    from srbench.matrix_folder import is_matrix
     from srbench.reporting.published import read_tables
     from srbench.reporting.report import FORMATS, write_report
     from srbench.reporting.scores import terminal_table
-    from srbench.spans import is_matrix
 
     if len(runs) == 1 and is_matrix(runs[0]):
         _show_matrix(runs[0], formats or FORMATS, out)

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from srbench.images import write_whole
 from srbench.manifest import FILE as MANIFEST
-from srbench.spans import FILE as MATRIX
+from srbench.matrix_folder import FILE as MATRIX
 from srbench.types import SRBenchError
 from srbench.weights.files import sha256_bytes, sha256_file
 

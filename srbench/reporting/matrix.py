@@ -20,6 +20,7 @@ from rich.text import Text
 
 from srbench.facts import MetricFacts
 from srbench.manifest import FILE as MANIFEST
+from srbench.matrix_folder import Cell, Matrix, MatrixError, read_matrix
 from srbench.reporting import markdown
 from srbench.reporting.files import ReportFolder
 from srbench.reporting.matrix_latex import latex_tables
@@ -28,7 +29,6 @@ from srbench.reporting.merge import read_runs
 from srbench.reporting.ranking import RULE
 from srbench.reporting.scores import TERMINAL, header, score
 from srbench.results import ResultsError
-from srbench.spans import Cell, Matrix, MatrixError, read_matrix
 
 _FILES = {"md": "report.md", "html": "report.html", "tex": "table.tex", "csv": "table.csv"}
 _MARKDOWN = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from srbench.facts import MetricFacts
+from srbench.matrix_folder import Cell
 from srbench.reporting.merge import Measurements
 from srbench.reporting.ranking import Mark
 from srbench.reporting.scores import Scores
-from srbench.spans import Cell
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,13 @@ class Part:
 
     @property
     def images(self) -> tuple[str, ...]:
-        """``set5: 5 images, LR made from HR``, each once."""
-        return tuple(dict.fromkeys(map(_images, self.entries)))
+        """``set5: 5 images``, each once, and where their LR comes from."""
+        counts = dict.fromkeys(map(_images, self.entries))
+        origins = dict.fromkeys(f"LR {entry.measurements.protocol.lr}" for entry in self.entries)
+        return (*counts, *origins)
 
 
 def _images(entry: Entry) -> str:
-    protocol = entry.measurements.protocol
-    crop = "" if protocol.crop is None else f", the central {protocol.crop} x {protocol.crop} of each"
-    return f"{entry.cell.group}: {len(entry.measurements.images)} images{crop}, LR {protocol.lr}"
+    crop = entry.measurements.protocol.crop
+    part = "" if crop is None else f", the central {crop} x {crop} of each"
+    return f"{entry.cell.group}: {len(entry.measurements.images)} images{part}"

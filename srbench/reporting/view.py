@@ -13,10 +13,10 @@ from typing import Any, BinaryIO
 
 from srbench.console import say, show
 from srbench.manifest import FILE as MANIFEST
+from srbench.matrix_folder import is_matrix
 from srbench.reporting.matrix import write_matrix_report
 from srbench.reporting.report import write_report
 from srbench.run_folder import RunFolder
-from srbench.spans import is_matrix
 from srbench.types import SRBenchError
 
 HOST = "127.0.0.1"

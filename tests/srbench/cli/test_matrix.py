@@ -14,12 +14,12 @@ import pytest
 
 from srbench.facts import setting_label
 from srbench.images import write_png
+from srbench.matrix_folder import FILE, Cell, MatrixError, is_matrix, read_matrix
 from srbench.reporting import report
 from srbench.reporting.matrix import write_matrix_report
 from srbench.reporting.merge import read_runs
 from srbench.results import rows_of
 from srbench.run_folder import RunFolder
-from srbench.spans import FILE, Cell, MatrixError, is_matrix, read_matrix
 
 MODELS = """
 import torch
@@ -208,6 +208,16 @@ def test_a_model_of_one_scale_is_left_out_of_the_others(command, bench):
     assert (found.code, found.err.splitlines()) == (
         1, ["srbench: x3: no model is made for this scale; leave it out of --scale"],
     )  # fmt: skip
+
+
+def test_degradations_are_columns(command, bench):
+    found = command("run", bench, "--data", "one/hr", "--scale", 4, "--suite", "own.toml", "--degrade",
+                    "bicubic,bicubic-opencv", "--models", "models.py:Smooth", "--workers", 1)  # fmt: skip
+    assert found.code == 0, found.err
+    assert [cell.name for cell in read_matrix(Path("m")).cells] == ["hr-x4-own", "hr-x4-own-bicubic-opencv"]
+    lines = list(csv.DictReader(io.StringIO(Path("m/table.csv").read_text())))
+    assert [line["data"] for line in lines] == ["hr", "hr, bicubic-opencv"]
+    assert lines[0]["mean"] != lines[1]["mean"]
 
 
 def test_names_of_cells_in_a_folder_of_results(command, bench, tmp_path):
