@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
+from srbench.engines.choice import Workers
 from srbench.estimate import estimate
 from srbench.matrix_folder import Cell, Matrix, MatrixError, read_matrix, write_matrix
 from srbench.merging import MergeError, merge
@@ -28,7 +29,7 @@ class Faults:
 
 
 def run_matrix(
-    spec: MatrixSpec, progress: Progress = silent, workers: int | None = 1,
+    spec: MatrixSpec, progress: Progress = silent, workers: Workers = 1, engine: str | None = None,
     finished: Callable[[Outcome], None] = lambda outcome: None,
 ) -> Faults:  # fmt: skip
     """Run the cells of a request that lack anything, one after the other; ``finished`` hears of each.
@@ -39,7 +40,7 @@ def run_matrix(
     faults, usable = [], False
     for cell, cell_spec in _placed(spec, matrix):
         try:
-            outcome = run(cell_spec, progress, workers)
+            outcome = run(cell_spec, progress, workers, engine)
         except SRBenchError as error:
             faults.append(_fault(matrix, cell, error))
             continue

@@ -21,7 +21,8 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
-from srbench.engines.processes import for_workers, suitable_workers
+from srbench.engines.choice import suitable_workers
+from srbench.engines.worker import for_workers
 from srbench.facts import MetricFacts
 from srbench.folders import images_in
 from srbench.images import quantize, read_uint8

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from srbench.engines.processes import processes, suitable_workers
-from srbench.engines.serial import serial
+from srbench.engines.choice import Workers, choose_engine
 from srbench.engines.worker import Opening
 from srbench.facts import Invocation, Manifest, Setting
 from srbench.inference import choose_device
@@ -42,27 +41,30 @@ class Outcome:
     """One line for everything that could not be read, sampled or measured now."""
 
 
-def run(spec: RunSpec, progress: Progress = silent, workers: int | None = 1) -> Outcome:
+def run(spec: RunSpec, progress: Progress = silent, workers: Workers = 1, engine: str | None = None) -> Outcome:
     """Sample and measure all that a command asks for and the folder of the run lacks.
 
-    ``workers`` processes do it, this one alone if that is 1; None: as many as suit the machine. Each
-    has one thread: the last bit of an output may depend on that, and on nothing else.
+    ``workers`` processes do it, this one alone if that is 1. Each has one thread: the last bit of an output may depend
+    on that, and on nothing else. ``engine`` is ``dask``, for a cluster of so many workers on this machine, or
+    ``dask:ADDRESS``, for that of a scheduler, where ``workers`` is None.
     Models, temperatures, metrics and images are added to what the folder holds; what fails is recorded, named and
     passed over, and tried again the next time. Raises SRBenchError where the run cannot start: unknown names, unusable
     weights or folders, a folder that holds another protocol or is in use.
     """
-    return run_bench(open_bench(spec), progress, workers=workers)
+    return run_bench(open_bench(spec), progress, workers=workers, engine=engine)
 
 
 def run_bench(
-    bench: Bench, progress: Progress = silent, command: str | None = None, workers: int | None = 1
-) -> Outcome:
+    bench: Bench, progress: Progress = silent, command: str | None = None, workers: Workers = 1,
+    engine: str | None = None,
+) -> Outcome:  # fmt: skip
     """The same of what is already open; ``command`` is noted in place of the command line of its spec."""
     path = folder_of(bench)
     with writing(path):
         folder, tasks, metrics = planned(bench, path)
         session = Session(folder, metrics, dict(bench.models), bench.dataset, bench.device, progress)
-        _work(session, tasks, command or bench.spec.command(), bench.manifest().settings, workers, bench)
+        request = _Request(command or bench.spec.command(), bench.manifest().settings, workers, engine, bench)
+        _work(session, tasks, request)
     return _outcome(session, bench.items)
 
 
@@ -85,12 +87,12 @@ def planned(bench: Bench, path: Path) -> tuple[RunFolder, list[Task], tuple[Load
 
 def score_run(
     path: Path, names: Sequence[str], device: str = "auto", progress: Progress = silent,
-    models: Mapping[str, LoadedModel] | None = None, workers: int | None = 1,
+    models: Mapping[str, LoadedModel] | None = None, workers: Workers = 1, engine: str | None = None,
 ) -> Outcome:  # fmt: skip
     """Add metrics to a run from the images it keeps; only what was not kept is sampled again, from its seed.
 
-    ``workers`` are as of ``run``; ``models`` are those by label that are open already; others are loaded by their names
-    where they are needed.
+    ``workers`` and ``engine`` are as of ``run``; ``models`` are those by label that are open already; others are loaded
+    by their names where they are needed.
     Raises SRBenchError for a folder that holds no run or is in use, and for unknown metrics.
     """
     protocol = read_manifest(path).protocol
@@ -102,36 +104,43 @@ def score_run(
         metrics = _with_others(added, folder.manifest)
         tasks = plan_tasks(folder, (), lambda image: folder.pairs[image].key, {}, (), metrics)
         session = Session(folder, metrics, dict(models or {}), None, choose_device(device), progress)
-        _work(session, tasks, shlex.join(["srbench", "score", str(path), "--metrics", ",".join(names)]), (), workers)
+        command = shlex.join(["srbench", "score", str(path), "--metrics", ",".join(names)])
+        _work(session, tasks, _Request(command, (), workers, engine, None))
     return _outcome(session, sum(task.items for task in tasks))
 
 
-def _work(
-    session: Session, tasks: Sequence[Task], command: str, settings: tuple[Setting, ...], workers: int | None,
-    bench: Bench | None = None,
-) -> None:  # fmt: skip
+@dataclass(frozen=True)
+class _Request:
+    """What an invocation was asked."""
+
+    command: str
+    settings: tuple[Setting, ...]
+    workers: Workers
+    engine: str | None
+    bench: Bench | None
+
+
+def _work(session: Session, tasks: Sequence[Task], request: _Request) -> None:
     """Do tasks, and all else that changes the manifest, as a new invocation; without any of these, none is noted.
 
     While it is not finished, the sums are not believed: they are written just before that is noted.
     """
-    folder, manifest = session.folder, session.folder.manifest
+    folder, manifest, device = session.folder, session.folder.manifest, session.device
+    engine = choose_engine(request.engine, request.workers, device, len(tasks))
     if not tasks and is_written(folder.path, manifest):
         write_sums(folder, manifest)
         return
     session.invocation = len(manifest.invocations)
     metrics = tuple(metric.facts.name for metric in session.metrics)
-    device = session.device
-    workers = suitable_workers(device, len(tasks)) if workers is None else workers
-    machine = hardware(device) | ({"processes": f"{workers}, one thread each"} if workers > 1 else {})
-    shard = None if bench is None else bench.shard
-    invocation = Invocation(command, settings, metrics, now(), None, device, software(), machine, shard)
+    machine = hardware(device) | engine.facts()
+    shard = None if request.bench is None else request.bench.shard
+    invocation = Invocation(
+        request.command, request.settings, metrics, now(), None, device, software(), machine, shard
+    )  # fmt: skip
     folder.extend(replace(manifest, invocations=(*manifest.invocations, invocation)))
     session.total = sum(task.items for task in tasks)
-    if workers > 1:
-        samplers, scorers = (workers, 0) if device == "cpu" else (1, workers)
-        processes(session, tasks, _opening(session, bench), samplers, scorers)
-    else:
-        serial(session, tasks)
+    if tasks:
+        engine.work(session, tasks, _opening(session, request.bench))
     session.progress(Step(session.done, session.total, ""))
     done = replace(manifest, invocations=(*manifest.invocations, replace(invocation, finished=now())))
     write_sums(folder, done)
@@ -143,7 +152,7 @@ def _opening(session: Session, bench: Bench | None) -> Opening:
     given = {label: model for label, model in session.models.items() if model.given}
     named = bench is not None and (bench.spec.data is not None or bench.spec.hr is not None)
     return Opening(
-        folder=session.folder.path,
+        folder=session.folder.path.resolve(),
         manifest=session.folder.manifest,
         metrics=tuple(metric.facts.name for metric in session.metrics),
         data=bench.spec if bench is not None and named else session.dataset,

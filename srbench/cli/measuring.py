@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srbench.cli.options import DEVICES, PUBLISHED, SEEDS, WORKERS, data_sets, names, scales, temperatures
+from srbench.cli.options import DEVICES, ENGINE, PUBLISHED, SEEDS, WORKERS, data_sets, names, scales, temperatures
 from srbench.cli.progress import shown_progress
 
 if TYPE_CHECKING:
+    from srbench.engines.choice import Workers
+    from srbench.plan import RunSpec
     from srbench.run import Outcome
     from srbench.spans import MatrixSpec
+    from srbench.types import Progress
 
 _PATH = click.Path(path_type=Path)
 
@@ -47,13 +50,15 @@ _PATH = click.Path(path_type=Path)
 @click.option("--out", metavar="DIR", help="Run folder. [default: runs/DATE-MODELS-xSCALE; runs/DATE-matrix for "
               "several]")  # fmt: skip
 @WORKERS
+@click.option("--engine", metavar="NAME", help="dask or dask:ADDRESS, as in srbench score; slurm or "
+              "slurm:KEY=VALUE,...: as many jobs as --workers, with settings of submitit.")  # fmt: skip
 @click.option("--shard", metavar="I/N", help="Process shard I of N, into its own --out folder. Combine the shards "
               "with srbench merge.")  # fmt: skip
 @PUBLISHED
 @click.option("--dry-run", is_flag=True, help="Print what would be done, with estimated time and disk space.")
 @click.pass_context
 def run(
-    context: click.Context, /, bench: Path | None, workers: int | None, published: bool, dry_run: bool,
+    context: click.Context, /, bench: Path | None, workers: Workers, engine: str | None, published: bool, dry_run: bool,
     **options: Any,  # noqa: ANN401 - click's values
 ) -> None:  # fmt: skip
     """Measure models and write a report.
@@ -91,11 +96,22 @@ def run(
             show(line)
         return
     if isinstance(spec, MatrixSpec):
-        _run_matrix(context, spec, workers, published=published)
+        _run_matrix(context, spec, workers, engine, published=published)
         return
     with shown_progress() as progress:
-        outcome = run_spec(spec, progress, workers)
+        if engine is not None and engine.partition(":")[0] == "slurm":
+            outcome = _on_slurm(spec, engine, workers, progress)
+        else:
+            outcome = run_spec(spec, progress, workers, engine)
     _tell_outcome(context, outcome, spec.shard, published=published)
+
+
+def _on_slurm(spec: RunSpec, engine: str, jobs: Workers, progress: Progress) -> Outcome:
+    from srbench.slurm import run_on_slurm
+
+    if not isinstance(jobs, int):
+        raise click.UsageError("--engine slurm needs --workers N: how many jobs.")
+    return run_on_slurm(spec, engine, jobs, progress)
 
 
 @click.command()
@@ -103,8 +119,11 @@ def run(
 @click.option("--metrics", required=True, callback=names, metavar="A,B", help="Metrics to add.")
 @click.option("--device", default="auto", show_default=True, type=DEVICES, help="Device for outputs not saved.")
 @WORKERS
+@ENGINE
 @click.pass_context
-def score(context: click.Context, folder: Path, metrics: tuple[str, ...], device: str, workers: int | None) -> None:
+def score(
+    context: click.Context, folder: Path, metrics: tuple[str, ...], device: str, workers: Workers, engine: str | None
+) -> None:  # fmt: skip
     """Add metrics to RUN, computed from its saved images.
 
     Models run again only for outputs that were not saved.
@@ -116,7 +135,7 @@ def score(context: click.Context, folder: Path, metrics: tuple[str, ...], device
     outcomes = []
     for run_folder in runs_in(folder):
         with shown_progress() as progress:
-            outcomes.append(score_run(run_folder, metrics, device, progress, workers=workers))
+            outcomes.append(score_run(run_folder, metrics, device, progress, workers=workers, engine=engine))
     if not is_matrix(folder):
         _tell_outcome(context, outcomes[0])
         return
@@ -215,7 +234,9 @@ def init(file: Path) -> None:
     show(f"{file}: edit it, then srbench run {file}")
 
 
-def _run_matrix(context: click.Context, spec: MatrixSpec, workers: int | None, *, published: bool) -> None:
+def _run_matrix(
+    context: click.Context, spec: MatrixSpec, workers: Workers, engine: str | None, *, published: bool
+) -> None:
     """Run all cells, write the report of each as soon as it is done, and that of all."""
     from srbench.console import say
     from srbench.matrix import run_matrix
@@ -227,7 +248,7 @@ def _run_matrix(context: click.Context, spec: MatrixSpec, workers: int | None, *
 
     sharded = next(iter(spec.runs.values())).shard
     with shown_progress() as progress:
-        faults = run_matrix(spec, progress, workers, finished)
+        faults = run_matrix(spec, progress, workers, engine, finished)
     _tell(context, faults.path, faults.lines, faults.usable, sharded)
 
 

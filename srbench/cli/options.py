@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -11,9 +12,26 @@ from srbench.types import LARGEST_SEED, Box
 
 DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
 SEEDS = click.IntRange(0, LARGEST_SEED)
+
+
+def _workers(context: click.Context, parameter: click.Parameter, value: str | None) -> int | Literal["gpus"] | None:
+    """``4`` -> the number, ``gpus`` as it is. Raises BadParameter for anything else."""
+    if value is None:
+        return None
+    if value == "gpus":
+        return "gpus"
+    if not value.isascii() or not value.isdigit() or int(value) < 1:
+        raise click.BadParameter(f"{value!r} is neither a number of processes, 1 or more, nor gpus.")
+    return int(value)
+
+
 WORKERS = click.option(
-    "--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes, one thread each. On a GPU, "
-    "one samples and N measure. [default: one per core, at most 8 and one per 4 images; 1 on a GPU]",
+    "--workers", callback=_workers, metavar="N|gpus", help="Worker processes, one thread each. On a GPU, one samples "
+    "and N measure; gpus: one samples on each GPU. [default: one per core, at most 8 and one per 4 images; 1 on a GPU]",
+)  # fmt: skip
+ENGINE = click.option(
+    "--engine", metavar="NAME", help="dask: a Dask cluster of --workers on this machine; dask:ADDRESS: a running "
+    "scheduler.",
 )  # fmt: skip
 PUBLISHED = click.option(
     "--published", is_flag=True, help="Add published rows of the same data, scale and protocol below the table.",

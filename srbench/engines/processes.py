@@ -7,24 +7,23 @@ again by another; what it was at for the third time is recorded as failed.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections import Counter, deque
-from collections.abc import Hashable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from srbench.engines.received import TRIES, Received, given_up, rest
 from srbench.engines.worker import (
     Begun,
     EngineError,
     Fault,
     File,
     Finished,
-    Lines,
     Message,
     Opening,
     Ready,
@@ -32,33 +31,22 @@ from srbench.engines.worker import (
     Scoring,
     Unusable,
     Written,
+    for_workers,
     serve,
 )
 from srbench.facts import Setting
-from srbench.records import SampleRecord, ScoreRecord
-from srbench.run_folder import RunFolder
 from srbench.tasks import Session, Task
 
-TRIES = 3
-"""How often something may end the process that is at it."""
-MOST = 8
-"""Of the processes that are started unasked."""
-IMAGES_EACH = 4
-"""For fewer images another process is not started unasked: it has to load everything first."""
 WAITING_EACH = 2
 """Outputs that may wait for each process that scores."""
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-def suitable_workers(device: str, tasks: int) -> int:
-    """How many processes suit this machine and so many tasks: one per core, 1 on a GPU and where work is short."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(min(cores, MOST, tasks // IMAGES_EACH), 1) if device == "cpu" else 1
+def processes(
+    session: Session, tasks: Sequence[Task], opening: Opening, samplers: Sequence[str | None], scorers: int = 0
+) -> None:
+    """Do all tasks of a session in ``samplers``; what fails is recorded and named, and the others go on.
 
-
-def processes(session: Session, tasks: Sequence[Task], opening: Opening, samplers: int, scorers: int = 0) -> None:
-    """Do all tasks of a session in ``samplers`` processes; what fails is recorded and named, and the others go on.
-
+    There is a process for each of these: the GPUs that it sees, as CUDA_VISIBLE_DEVICES names them; None: as this one.
     With ``scorers``, so many more processes measure what the others sample, so that sampling need not wait; a bounded
     number of outputs waits for them. Raises EngineError where no process can work; whatever ends this function ends
     the processes.
@@ -75,6 +63,7 @@ class _Worker:
     process: SpawnProcess
     connection: Connection
     samples: bool
+    gpu: str | None
     ready: bool = False
     job: Sampling | Scoring | None = None
     begun: Setting | None = None
@@ -91,19 +80,19 @@ class _Crew:
         self._tasks: deque[Task] = deque()
         self._unscored: deque[Scoring] = deque()
         self._lost: Counter[Hashable] = Counter()
-        self._sampled: set[Hashable] = set()
-        self._scored: set[Hashable] = set()
+        self._received = Received(session)
         self._scorers = 0
         self._failed_starts = 0
         """Processes that ended before they could work, since one could."""
 
-    def work(self, tasks: Sequence[Task], samplers: int, scorers: int) -> None:
+    def work(self, tasks: Sequence[Task], samplers: Sequence[str | None], scorers: int) -> None:
         self._tasks.extend(tasks)
         self._scorers = scorers
         try:
-            for samples, count in ((True, min(samplers, len(tasks))), (False, scorers)):
-                for _ in range(count):
-                    self._start(samples)
+            for gpu in samplers[: len(tasks)]:
+                self._start(True, gpu)
+            for _ in range(scorers):
+                self._start(False, None)
             while self._tasks or self._unscored or any(worker.job for worker in self._workers):
                 self._hand_out()
                 self._listen()
@@ -116,16 +105,16 @@ class _Crew:
             for worker in self._workers:
                 worker.process.join()
 
-    def _start(self, samples: bool) -> None:
+    def _start(self, samples: bool, gpu: str | None) -> None:
         ours, theirs = multiprocessing.Pipe()
         leaves_scoring = samples and self._scorers > 0
         process = multiprocessing.get_context("spawn").Process(
             target=serve, args=(theirs, self._packed, self._scratch, leaves_scoring), daemon=True
         )
-        with for_workers():
+        with for_workers(gpu):
             process.start()
         theirs.close()  # the worker's end alone stays open, so that its death is seen
-        self._workers.append(_Worker(process, ours, samples))
+        self._workers.append(_Worker(process, ours, samples, gpu))
 
     def _hand_out(self) -> None:
         for worker in self._workers:
@@ -162,12 +151,8 @@ class _Crew:
                 worker.ready, self._failed_starts = True, 0
             case Begun(setting):
                 self._begin(worker, setting)
-            case Written(lines):
-                self._append(lines)
-            case File(path, content):
-                self.folder.write(path, content)
-            case Fault(text):
-                self.session.fail(text)
+            case Written() | File() | Fault():
+                self._received.take(message)
             case Scoring():
                 self._enqueue(message)
             case Finished():
@@ -184,13 +169,6 @@ class _Crew:
         self._count(worker, 0 if worker.begun is None else 1)
         worker.begun = setting
         self.session.begin(setting, worker.job.task.image)
-
-    def _append(self, lines: Lines) -> None:
-        self.folder.append(*lines)
-        samples = [line for line in lines if isinstance(line, SampleRecord) and not line.failed]
-        self._sampled |= {(one.model, one.temperature, one.image) for one in samples}
-        self._scored |= {(one.key, one.model, one.metric) for one in lines if isinstance(one, ScoreRecord)}
-        self.session.sampled, self.session.scored = len(self._sampled), len(self._scored)
 
     def _enqueue(self, job: Scoring) -> None:
         """Have a record scored, unless it is: a sampler that was lost may have left it behind already."""
@@ -225,23 +203,23 @@ class _Crew:
         elif isinstance(worker.job, Scoring):
             self._score_again(worker.job, end)
         if self._tasks or self._unscored or not worker.samples:
-            self._start(worker.samples)
+            self._start(worker.samples, worker.gpu)
 
     def _again(self, worker: _Worker, task: Task, end: str) -> None:
-        rest = _rest(task, worker.begun, self.folder, self.session.invocation)
+        left = rest(task, worker.begun, self.folder, self.session.invocation)
         if self._is_hopeless((task.image, worker.begun)):
-            self.session.give_up(rest, worker.begun, _given_up(task.image, end), TRIES)
+            self.session.give_up(left, worker.begun, given_up(task.image, end), TRIES)
             if worker.begun is None:
                 self._count(worker, task.items)
                 return
             self._count(worker, 1)
-            rest = _without(rest, worker.begun)
-        if rest.fresh or rest.samplings or rest.scorings:
-            self._tasks.append(rest)
+            left = _without(left, worker.begun)
+        if left.fresh or left.samplings or left.scorings:
+            self._tasks.append(left)
 
     def _score_again(self, job: Scoring, end: str) -> None:
         if self._is_hopeless(job.record):
-            self.session.give_up_scores(job.record, _given_up(job.record.image, end), TRIES)
+            self.session.give_up_scores(job.record, given_up(job.record.image, end), TRIES)
             self._close(job)
         else:
             self._unscored.append(job)
@@ -249,19 +227,6 @@ class _Crew:
     def _is_hopeless(self, item: Hashable) -> bool:
         self._lost[item] += 1
         return self._lost[item] >= TRIES
-
-
-def _rest(task: Task, begun: Setting | None, folder: RunFolder, invocation: int) -> Task:
-    """What is left of a task from a setting on; what was kept by now is neither read nor sampled again."""
-    known = folder.pairs.get(task.image)
-    fresh = task.fresh and (known is None or known.failed or known.key != task.pair_key)
-    settings = [*(one.setting for one in task.samplings), *task.scorings]
-    done = 0 if begun is None else settings.index(begun)
-    samplings, scorings = task.samplings[done:], task.scorings[max(done - len(task.samplings), 0) :]
-    record = None if begun is None else folder.samples.get((begun.model, begun.temperature, task.image))
-    if samplings and begun is not None and record and not record.failed and record.invocation == invocation:
-        samplings, scorings = samplings[1:], (begun, *scorings)
-    return replace(task, fresh=fresh, samplings=samplings, scorings=scorings)
 
 
 def _without(task: Task, setting: Setting) -> Task:
@@ -273,25 +238,3 @@ def _end_of(code: int | None) -> str:
     if code is not None and code < 0:
         return f"signal {signal.Signals(-code).name}"
     return f"exit code {code}"
-
-
-def _given_up(image: str, end: str) -> str:
-    return f"{image}: ended its process {TRIES} times ({end}); if memory is short, use fewer --workers"
-
-
-@contextmanager
-def for_workers() -> Iterator[None]:
-    """What processes inherit that start here: one thread each, and Ctrl-C, which reaches all, is left to this one."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-        if mask is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)

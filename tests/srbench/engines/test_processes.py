@@ -16,16 +16,19 @@ from pathlib import Path
 import pytest
 import torch
 
-import srbench.run
-from srbench.engines.processes import processes, suitable_workers
+import srbench.engines.choice
+from srbench.engines.choice import choose_engine, gpus, suitable_workers
+from srbench.engines.processes import processes
 from srbench.engines.worker import EngineError
 from srbench.evaluation import evaluate
-from srbench.images import write_png
+from srbench.images import read_uint8, write_png
 from srbench.manifest import read_manifest
 from srbench.run import run, score_run
 from srbench.run_folder import RunFolder
 from srbench.verify import verify
 
+IMAGES = int(os.environ.get("KILLED_IMAGES", "12"))
+"""Of the run that is killed again and again; four settings of each."""
 KILLERS = '''
 import os
 import signal
@@ -65,33 +68,9 @@ def apart(monkeypatch):
     """One process samples and others measure, as on a GPU."""
 
     def call(session, tasks, opening, samplers, scorers):
-        processes(session, tasks, opening, 1, samplers)
+        processes(session, tasks, opening, [None], len(samplers))
 
-    monkeypatch.setattr(srbench.run, "processes", call)
-
-
-@pytest.mark.parametrize("workers", [2, 4])
-def test_the_same_rows_as_in_one_process(spec, results, tmp_path, workers):
-    steps = []
-    serial, shared = run(spec), run(replace(spec, out=str(tmp_path / "shared")), steps.append, workers)
-    assert results(shared.folder) == results(serial.folder)
-    assert sorted(shared.failures) == sorted(serial.failures)
-    assert (
-        (shared.items, shared.sampled, shared.scored) == (serial.items, serial.sampled, serial.scored) == (24, 15, 45)
-    )
-    assert [step.done for step in steps] == sorted(step.done for step in steps)
-    assert steps[-1].done == steps[-1].total == 24
-    assert verify(shared.folder, resample=3).proven
-    assert set(Counter(line["key"] for line in lines(shared.folder, "rows.jsonl")).values()) == {1}, "none twice"
-    again = run(replace(spec, models=spec.models[:2], out=str(tmp_path / "shared")), workers=workers)
-    assert (again.sampled, again.scored, len(again.failures)) == (0, 0, 1), "the damaged image is tried again"
-
-
-def test_the_same_rows_where_sampling_and_scoring_are_apart(spec, results, tmp_path, apart):
-    serial, shared = run(spec), run(replace(spec, out=str(tmp_path / "apart")), workers=2)
-    assert results(shared.folder) == results(serial.folder)
-    assert (shared.sampled, shared.scored) == (serial.sampled, serial.scored)
-    assert verify(shared.folder).proven
+    monkeypatch.setattr(srbench.engines.choice, "processes", call)
 
 
 def test_metrics_are_added_by_processes(spec, results, tmp_path):
@@ -168,7 +147,7 @@ def wait_for(process, spec, count):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_killed_at_random_moments_and_resumed(spec, models, draw_image, results, tmp_path):
-    for number in range(6, 12):
+    for number in range(6, IMAGES):
         write_png(tmp_path / "images" / f"more{number}.png", draw_image(number, 32, 32))
     models.write_text(models.read_text().replace("up = F", "time.sleep(0.05)\n        up = F"))
     chance, killed = random.Random(0), Counter()
@@ -208,6 +187,7 @@ def test_interrupted_it_ends_its_processes(spec, models):
     assert err.strip().splitlines()[-1] == (
         "srbench: interrupted; finished work is kept. Rerun the same command to resume."
     )
+    assert "Process Spawn" not in err, "workers are not interrupted themselves"
     assert "Traceback" not in err
     assert len(workers) == 2
     assert not [worker for worker in workers if Path(f"/proc/{worker}").exists()]
@@ -246,3 +226,45 @@ def test_as_many_as_suit_the_machine(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(64))
     assert [suitable_workers("cpu", tasks) for tasks in (1, 7, 8, 30, 1000)] == [1, 1, 2, 7, 8]
     assert suitable_workers("cuda", 1000) == 1
+
+
+def test_a_process_for_every_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert gpus("cuda") == ("0", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, 5")
+    assert choose_engine(None, "gpus", "cuda", 100).samplers == gpus("cuda") == ("3", "5")
+    assert choose_engine(None, "gpus", "cuda", 100).scorers > 0
+    with pytest.raises(EngineError, match=r"--workers gpus: no NVIDIA GPU is used here \(device cpu\); give a number"):
+        choose_engine(None, "gpus", "cpu", 100)
+
+
+SEES = """
+import os
+
+FOUND = os.environ.get("CUDA_VISIBLE_DEVICES", "none")
+
+import torch
+
+
+class Sees:
+    scale = 4
+
+    def __call__(self, lr):
+        if {"torch", "7", "9"} & {FOUND} != {os.environ["CUDA_VISIBLE_DEVICES"]}:
+            raise RuntimeError(FOUND)
+        return torch.full((*lr.shape[:2], 4 * lr.shape[2], 4 * lr.shape[3]), int(FOUND) / 255)
+"""
+
+
+def test_each_samples_on_its_own_gpu(spec, tmp_path, monkeypatch):
+    """On a stand-in for two GPUs: what a process sees, as grey levels of what its model makes."""
+    (tmp_path / "sees.py").write_text(SEES)
+    choice = srbench.engines.choice
+    monkeypatch.setattr(choice, "gpus", lambda device: ("7", "9"))
+    monkeypatch.setattr(choice, "suitable_workers", lambda device, tasks: 1)
+    outcome = run(replace(spec, models=(f"{tmp_path / 'sees.py'}:Sees",), metrics=("psnr",)), workers="gpus")
+    assert (outcome.sampled, outcome.scored) == (5, 5)
+    seen = {int(read_uint8(file).max()) for file in (outcome.folder / "images" / "Sees").glob("*.png")}
+    assert seen <= {7, 9}
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ
