@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import cattrs
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from srbench.config import structure
 from srbench.types import Converter, WeightsInfo
@@ -74,6 +75,15 @@ def load_pretrained(family: Family[Network], scale: int, path: Path | None) -> N
     return built.eval()
 
 
+class _Undrawn(TorchFunctionMode):
+    """Random numbers are not drawn: on the meta device torch imports its compiler first, which takes a second."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+        if getattr(func, "__name__", "") in ("normal_", "uniform_", "kaiming_normal_", "kaiming_uniform_"):
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
 def _check_size(family: Family[Network], config: object, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Is a network of this size that of these tensors? It is found out before any memory is taken for it.
 
@@ -84,7 +94,7 @@ def _check_size(family: Family[Network], config: object, tensors: Mapping[str, T
             raise WeightsError(
                 f"{path}: its metadata ask for {name} {value}, but it holds {len(tensors)} tensors; replace it"
             )
-    with torch.device("meta"):
+    with torch.device("meta"), _Undrawn():
         shapes = {name: tensor.shape for name, tensor in family.network(config).state_dict().items()}
     try:
         require_shapes(tensors, shapes)
