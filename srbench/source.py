@@ -13,7 +13,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from functools import cache
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 OURS = "srbench"
@@ -142,13 +142,19 @@ def _locations(package: str) -> tuple[str, ...]:
 @cache
 def _version(package: str) -> str:
     """Of the distribution that a top-level package comes from; builds of one version (``+cpu``) are one."""
-    names = _distributions().get(package, [])
-    return ", ".join(f"{name} {version(name).partition('+')[0]}" for name in sorted(set(names))) or "unknown"
+    names = {found.name: found.version for found in reversed(_distributions().get(package, []))}
+    return ", ".join(f"{name} {names[name].partition('+')[0]}" for name in sorted(names)) or "unknown"
 
 
 @cache
-def _distributions() -> dict[str, list[str]]:
-    return dict(packages_distributions())
+def _distributions() -> dict[str, list[Distribution]]:
+    """By top-level package; ``packages_distributions`` reads all metadata of every distribution, which takes longer."""
+    found: dict[str, list[Distribution]] = {}
+    for one in distributions():
+        names = set((one.read_text("top_level.txt") or "").split())
+        for name in names or {path.parts[0].partition(".")[0] for path in one.files or ()}:
+            found.setdefault(name, []).append(one)
+    return found
 
 
 def _text(path: Path) -> bytes:
