@@ -8,6 +8,7 @@ reports a fault, or that wants more when the file has no more, is an error of it
 from __future__ import annotations
 
 import struct
+import zlib
 from io import BytesIO
 from typing import Any
 
@@ -16,7 +17,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 FAULTS = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, AttributeError),
-    struct.error,
+    *(struct.error, zlib.error),
     Image.DecompressionBombError,
 )
 """What Pillow was seen to raise, or may raise, on damaged files; most of them where it is the EXIF that is damaged."""
@@ -35,7 +36,38 @@ def decoded(content: bytes) -> Image.Image:
     image.tile = [tile if tile[0] == "libtiff" else _strict(*tile) for tile in image.tile or ()]
     file.ends = isinstance(image, JpegImageFile)  # where it tolerates that, Pillow adds the end of a truncated JPEG
     image.load()
+    if image.format == "PNG":
+        _require_rows(content, image)
     return image
+
+
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_PASSES = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+"""First row and column, and steps, of the passes of an interlaced PNG (its specification, section 8.2)."""
+
+
+def _require_rows(content: bytes, image: Image.Image) -> None:
+    """A stream that was compressed whole may hold fewer rows than the PNG states: Pillow leaves the others black.
+
+    It is only counted where the last row is black. Raises OSError.
+    """
+    width, height = image.size
+    depth, colour, interlaced = content[24], content[25], content[28]
+    if not interlaced and any(image.crop((0, height - 1, width, height)).tobytes()):
+        return
+    lines = [
+        (len(range(row, height, down)), len(range(column, width, right)))
+        for row, column, down, right in (_PASSES if interlaced else ((0, 0, 1, 1),))
+    ]
+    wanted = sum(rows * (1 + (pixels * depth * _CHANNELS[colour] + 7) // 8) for rows, pixels in lines if pixels)
+    stream, found, place = zlib.decompressobj(), 0, 8
+    while place + 8 <= len(content) and found < wanted:
+        length, kind = struct.unpack(">I4s", content[place : place + 8])
+        if kind == b"IDAT":
+            found += len(stream.decompress(content[place + 8 : place + 8 + length], wanted))
+        place += length + 12
+    if found < wanted:
+        raise OSError("image file has fewer rows than it states")
 
 
 def _strict(codec: str, box: Any, offset: int, args: Any) -> Any:  # noqa: ANN401 - each codec has its own arguments

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import shutil
 import tempfile
@@ -109,6 +110,8 @@ def _unpacked(source: Path, target: Path) -> Path:
                 raise WeightsTableError(f"unpacks to {members[0].file_size} bytes, and {MOST_BYTES} are the most")
             with archive.open(members[0]) as packed, target.open("wb") as file:
                 shutil.copyfileobj(packed, file)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # a full disk, for one
+            raise
         raise WeightsTableError(f"is a damaged archive ({error})") from None
     return target

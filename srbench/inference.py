@@ -13,6 +13,8 @@ from torch import Tensor
 from srbench.tiles import upscale_in_tiles
 from srbench.types import PrecomputedResults, SRBenchError, SRModel, StochasticSRModel, TiledSRModel
 
+COPIES = 3
+"""Of all samples of an image: as numbers of 32 bits, and what the model, 8 bits and the metrics take besides."""
 Model = SRModel | StochasticSRModel | PrecomputedResults
 
 
@@ -113,7 +115,7 @@ def _sample(model: StochasticSRModel, lr: Tensor, draw: Draw, generator: torch.G
 
 def _require_memory(name: str, samples: int, size: list[int]) -> None:
     """Raises InferenceError where the samples alone need more memory than this machine has: it would be killed."""
-    needed, there = samples * 3 * size[0] * size[1] * 4, memory_bytes()
+    needed, there = COPIES * samples * 3 * size[0] * size[1] * 4, memory_bytes()
     if there is not None and needed > there:
         raise InferenceError(
             f"{name}: {samples} samples of {size[0]}x{size[1]} take {needed / 2**30:.0f} GB, and this machine has "

@@ -6,9 +6,20 @@ import ipaddress
 import os
 import socket
 import warnings
+from contextlib import suppress
 
 import pytest
 import torch
+
+with suppress(ImportError):  # tests/fuzz is skipped without it; --hypothesis-profile=long tries much more
+    from hypothesis import HealthCheck, settings
+
+    for profile, examples in {"short": 25, "long": 5000}.items():
+        settings.register_profile(
+            profile, max_examples=examples, deadline=None, database=None, derandomize=profile == "short",
+            suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+        )  # fmt: skip
+    settings.load_profile("short")
 
 # A pool of threads on a busy machine with few cores makes small tensors twenty times slower.
 torch.set_num_threads(1)

@@ -67,7 +67,11 @@ class _Handler(BaseHTTPRequestHandler):
         """The page and its files, the image that was open from the start, HR and LR of an open image."""
         if not self._from_here():
             return
-        address = urlsplit(self.path)
+        try:
+            address = urlsplit(self.path)
+        except ValueError:  # no address at all: http://[
+            self._send_json(HTTPStatus.NOT_FOUND, {"error": "there is no such page"})
+            return
         if address.path in _FILES:
             package, name, kind = _FILES[address.path]
             content = (files(package) / "templates" / name).read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import tarfile
 import zipfile
@@ -68,7 +69,9 @@ def extract(archive: Path, pattern: str, count: int, folder: Path) -> None:
                         write_whole(target, read())
                     found += 1
                     bar.advance(task)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # a full disk, for one
+            raise
         raise PrepareError(f"{archive}: damaged, or not downloaded to the end ({error}); download it again") from None
     if found != count:
         raise PrepareError(f"{archive}: holds {found} of {count} images; download it again")
@@ -81,7 +84,7 @@ def _members(archive: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
             for name in zipped.namelist():
                 yield name, partial(zipped.read, name)
     else:
-        with tarfile.open(archive) as tarred:
+        with tarfile.open(archive, "r:") as tarred:
             for member in tarred:
                 if member.isfile():
                     yield member.name, partial(_content, tarred, member)

@@ -55,10 +55,10 @@ def download(address: str, part: Path, advance: Callable[[int, int | None], None
 
 def _attempt(address: str, part: Path, there: int, advance: Callable[[int, int | None], None]) -> str | None:
     """One connection. Returns what went wrong, None where the file is complete."""
-    request = urllib.request.Request(address, headers={"User-Agent": "srbench"})
-    if there:
-        request.add_header("Range", f"bytes={there}-")
     try:
+        request = urllib.request.Request(address, headers={"User-Agent": "srbench"})
+        if there:
+            request.add_header("Range", f"bytes={there}-")
         with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
             return _receive(answer, part, there, advance)
     except urllib.error.HTTPError as error:

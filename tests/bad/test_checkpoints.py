@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from srbench.weights.files import load_weights, save_weights
 
-GOLDEN = Path(__file__).parent / "golden" / "srflow"
+GOLDEN = Path(__file__).parents[1] / "golden" / "srflow"
 SCALE = 4
 
 

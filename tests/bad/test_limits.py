@@ -1,0 +1,68 @@
+"""Inputs that would take more memory than there is, or print more than a terminal has letters for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+MEASURED = """
+import resource, sys
+from srbench.cli.main import main
+try:
+    main(sys.argv[1:])
+finally:
+    print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)
+"""
+
+
+def measured(*arguments, **environment):
+    """A command in a process of its own; returns exit code, what it printed, and its peak memory in MB."""
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, *map(str, arguments)], capture_output=True, env=os.environ | environment,
+        check=False, timeout=300,
+    )  # fmt: skip
+    lines = done.stderr.decode(errors="replace").splitlines()
+    [peak] = [int(line.split()[1]) for line in lines if line.startswith("peak ")]
+    return done.returncode, done.stdout, [line for line in lines if not line.startswith("peak ")], peak
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is told in other units there")
+def test_a_large_image_of_one_bit_is_cropped_before_it_is_coloured(tmp_path):
+    (tmp_path / "large").mkdir()
+    Image.new("1", (12_000, 12_000), 1).save(tmp_path / "large" / "a.png")
+    options = ["--metrics", "psnr", "--workers", 1, "--crop", 64, "--out", tmp_path / "run"]
+    code, _, lines, peak = measured("run", "--models", "bicubic", "--scale", 4, "--data", tmp_path / "large", *options)
+    assert code == 0, lines
+    assert peak < 1500
+
+
+@pytest.mark.parametrize("command", ["upscale", "run"])
+def test_more_samples_than_the_memory_holds(refused, command):
+    if command == "upscale":
+        refused("upscale {bad}/fine --model srflow --scale 8 --samples 1000000000 --out {here}/up", "2 could not be")
+    else:
+        refused(
+            "run --models srflow --scale 8 --data {bad}/fine --metrics psnr --samples 1000000000 --workers 1 "
+            "--out {here}/run",
+            r"1000000000 samples of 32x32 take .* draw fewer",
+        )
+
+
+def test_a_terminal_of_ascii_and_names_that_are_commands(bad, tmp_path):
+    """Nothing that is printed is a traceback, or a command to the terminal."""
+    (tmp_path / "red").mkdir()
+    (tmp_path / "red" / "\x1b[31mred.png").write_bytes((bad / "fine" / "a.png").read_bytes())
+    code, out, lines, _ = measured("list", "metrics", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert code == 0, lines
+    code, out, lines, _ = measured(
+        "measure", tmp_path / "red", "--ref", tmp_path / "red", "--metrics", "psnr", PYTHONIOENCODING="ascii"
+    )
+    assert code == 0, lines
+    assert rb"\x1b[31mred" in out
+    assert b"\x1b[31m" not in out
+    code, _, lines, _ = measured("run", "--models", "bicubic", "--scale", 4, "--data", tmp_path / "red")
+    assert (code, [rb"\x1b" in line.encode() for line in lines]) == (1, [True])

@@ -1,0 +1,83 @@
+"""Trainings: what a checkpoint may say, two in one folder, folders of somebody else, no network."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from baselines import vgg_weights
+from srbench.images import write_png
+from srbench.training.folder import LOCK, TrainingFolder
+from srbench.weights.download import OFFLINE
+
+TRAIN = (
+    "train rrdb --preset mini-x4 --data {here}/data --set training.steps=2 --set training.patch=32 "
+    "--set training.batch=2 --set network.features=8 --set network.growth=4 --set network.blocks=1 "
+    "--set training.validate_every=2 --set training.checkpoint_every=1 --device cpu --out {here}/train"
+)
+
+
+@pytest.fixture
+def begun(srbench, bad, tmp_path, monkeypatch):
+    """A training of two steps that is finished, and the command that made it."""
+    generator = torch.Generator().manual_seed(0)
+    for name in "ab":
+        write_png(tmp_path / "data" / f"{name}.png", torch.randint(256, (3, 40, 40), generator=generator).byte())
+    monkeypatch.chdir(tmp_path)
+    found = srbench(*TRAIN.format(here=tmp_path).split())
+    assert found.exit_code == 0, found.output
+    return tmp_path / "train"
+
+
+@pytest.mark.parametrize("step", [-1, 0, 3, 10**30, 1.5, "2", None, True, [2]])
+def test_a_checkpoint_of_no_step(refused, begun, step):
+    saved = torch.load(begun / "checkpoint.pt", weights_only=True)
+    torch.save(saved | {"step": step}, begun / "checkpoint.pt")
+    lines = (begun / "train.csv").read_bytes()
+    refused(TRAIN, r"checkpoint\.pt: not a checkpoint of this training \(step .* of 2\)")
+    refused("train --resume {here}/train", "not a checkpoint of this training")
+    assert (begun / "train.csv").read_bytes() == lines
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x80\x02]q\x00.", b"\x80\x02K\x01."])
+def test_a_checkpoint_that_is_none(refused, begun, content):
+    (begun / "checkpoint.pt").write_bytes(content)
+    refused(TRAIN, r"checkpoint\.pt: not a checkpoint of this training")
+
+
+def test_two_trainings_in_one_folder(refused, begun):
+    lines = (begun / "train.csv").read_bytes()
+    with TrainingFolder(begun).writing():
+        refused(TRAIN, "another process trains in it; wait for it, or choose another --out")
+    assert (begun / "train.csv").read_bytes() == lines
+
+
+def test_a_folder_of_somebody_else(refused, begun, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "train.csv").write_text("mine")
+    command = TRAIN.replace("{here}/train", "{here}/mine")
+    refused(command, r"mine: not empty, and no training in it \(train\.csv is\)", kept=["mine"])
+    assert not (tmp_path / "mine" / LOCK).exists()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"facts": 3}', "[" * 100_000, json.dumps({"facts": {"model": 3}})])
+def test_a_description_that_is_none(refused, begun, text):
+    (begun / "training.json").write_text(text)
+    refused("train --resume {here}/train", r"training\.json: not written by srbench train")
+    refused(TRAIN, r"training\.json: not written by srbench train")
+
+
+def test_offline_nothing_is_fetched_and_no_foreign_code_is_run(tmp_path, monkeypatch):
+    """VGG16 comes as one file by its sha256, and not at all where the user forbids downloads."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv(OFFLINE, "1")
+    with pytest.raises(vgg_weights.OfflineError, match="SRBENCH_OFFLINE is set, so https://files"):
+        vgg_weights.load_vgg("vgg16")
+    monkeypatch.delenv(OFFLINE)
+    monkeypatch.setattr(vgg_weights, "download", lambda address, part, advance: part.write_bytes(b"another file"))
+    (tmp_path / "srbench" / "weights").mkdir(parents=True)
+    with pytest.raises(vgg_weights.TrainingError, match=r"gave a file with sha256 .* instead of a286e44c"):
+        vgg_weights.load_vgg("vgg16")
+    assert [*(tmp_path / "srbench" / "weights").iterdir()] == []

@@ -1,0 +1,154 @@
+"""Weights files and checkpoints whose contents nobody would have written, wherever some are read."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zipfile
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from srbench.weights.files import load_weights
+
+PACKAGED = Path(str(files("srflow"))) / "weights" / "srflow-mini-x8.safetensors"
+CHANGES = {
+    "steps": {"steps": 10**9},
+    "many": {"steps": 9999},
+    "deep": {"encoder": {"scale": 8, "features": 32, "growth": 16, "blocks": 10**12}},
+    "wide": {"width": 10**9},
+    "wider": {"encoder": {"scale": 8, "features": 9999, "growth": 9999, "blocks": 6}},
+    "none": {"steps": 0},
+    "stacked": {"stacked": [99]},
+    "floor": {"scale_floor": -0.5},
+    "nan": {"scale_floor": float("nan")},
+    "bound": {"log_deviation_bound": -3.0},
+    "colder": {"relative_temperatures": [-1.0, 1.0, 1.0]},
+    "hotter": {"relative_temperatures": [float("inf"), 1.0, 1.0]},
+    "key": {"stepz": 3},
+    "text": {"steps": "16"},
+}
+TEXTS = {
+    "json": {"config": "{"},
+    "nested": {"config": "[" * 100_000},
+    "digits": {"scale": "9" * 5000},
+    "list": {"config": "[]"},
+    "nameless": {"model": None},
+    "sizeless": {"config": None},
+    "scale": {"scale": "-8"},
+}
+SAYS = {
+    "steps": "steps is 1000000000; it has to be 1 to 10000", "many": r"ask for steps 9999, but it holds \d+ tensors",
+    "deep": r"blocks is 10{12}; it has to be 1 to 10000", "wide": r"width is 10{9}; it has to be",
+    "wider": r"encoder\.conv_first\.weight has shape \(32, 3, 3, 3\) instead of \(9999, 3, 3, 3\)",
+    "none": "steps is 0", "stacked": r"stacked is \[99\]", "floor": "scale_floor is -0.5", "nan": "scale_floor is nan",
+    "bound": "log_deviation_bound is -3", "colder": r"relative_temperatures are \[-1.0", "hotter": "relative_temper",
+    "key": "unknown key 'stepz'; did you mean steps", "text": "steps: '16' is no int", "json": "config .* is no JSON",
+    "nested": "config .* is no JSON", "digits": "scale .* is no JSON", "list": "config: expected a table|config: ",
+    "nameless": "model: missing", "sizeless": "no config", "scale": "weights for scale -8, not 8",
+}  # fmt: skip
+HEADERS = {
+    "empty": b"",
+    "length": struct.pack("<Q", 2**63) + b"{}",
+    "longer": struct.pack("<Q", 10**6) + b"{}",
+    "no json": struct.pack("<Q", 8) + b"{{{{{{{{",
+    "bytes": struct.pack("<Q", 8) + b"\xff" * 8,
+    "shape": struct.pack("<Q", 73)
+    + b'{"a":{"dtype":"F32","shape":[999999999999,999999],"data_offsets":[0,4]}} '
+    + b"0000",
+    "offsets": struct.pack("<Q", 61) + b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}       ' + b"0000",
+}
+BIG = torch.zeros(1).expand(10**7, 10**7)
+CHECKPOINTS = {
+    "sparse": ({"a": torch.eye(3).to_sparse()}, r"a is a tensor of layout torch\.sparse_coo"),
+    "meta": ({"a": torch.empty(3, device="meta")}, r"a is a meta tensor"),
+    "complex": ({"a": torch.zeros(3, dtype=torch.complex64)}, r"a is a tensor of .* torch\.complex64"),
+    "expanded": ({"a": BIG}, r"a is larger \(\(10000000, 10000000\)\) than what the file holds"),
+    "list": ([torch.zeros(3)], "holds no tensors by name"),
+    "number": ({"a": 3}, "holds no tensors by name"),
+    "nothing": ({}, "holds no tensors by name"),
+    "other": ({"a": torch.zeros(3)}, "no checkpoint of|not a checkpoint of"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """All of them, by their names."""
+    folder = tmp_path_factory.mktemp("weights")
+    tensors, text = load_weights(PACKAGED)
+    for name, change in CHANGES.items():
+        save_file(
+            tensors, folder / f"{name}.safetensors", text | {"config": json.dumps(json.loads(text["config"]) | change)}
+        )
+    for name, change in TEXTS.items():
+        changed = {key: value for key, value in (text | change).items() if value is not None}
+        save_file(tensors, folder / f"{name}.safetensors", changed)
+    for name, content in HEADERS.items():
+        (folder / f"{name}-header.safetensors").write_bytes(content)
+    for name, (content, _) in CHECKPOINTS.items():
+        torch.save(content, folder / f"{name}.pth")
+    with zipfile.ZipFile(folder / "zip.pth", "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02.")
+    return folder
+
+
+@pytest.mark.parametrize("name", [*CHANGES, *TEXTS])
+def test_metadata(refused, weights, name):
+    """The network that a file asks for is not built before it is known to fit."""
+    command = f"run --models srflow:{weights}/{name}.safetensors --scale 8 --data {{bad}}/fine --out {{here}}/run"
+    refused(command, rf"{name}\.safetensors.*({SAYS[name]})")
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_header(refused, weights, name):
+    command = f"upscale {{bad}}/fine --model 'srflow:{weights}/{name}-header.safetensors' --scale 8 --out {{here}}/up"
+    refused(command, rf"{name}-header\.safetensors: damaged, or no safetensors file")
+
+
+@pytest.mark.parametrize("name", [*CHECKPOINTS, "zip"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "convert FILE --preset df2k-x4 --out {here}/out.safetensors",
+        "run --models srflow:FILE --scale 4 --data {bad}/fine --out {here}/run",
+        "weights add srflow-df2k-x4 FILE",
+    ],
+    ids=["convert", "run", "add"],
+)
+def test_checkpoint(refused, weights, command, name):
+    says = CHECKPOINTS[name][1] if name in CHECKPOINTS else "truncated, or no checkpoint"
+    refused(command.replace("FILE", f"{weights}/{name}.pth"), says if "weights" not in command else "")
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("convert {bad}/pipe.pth --preset df2k-x4 --out {here}/out.safetensors", r"pipe\.pth: "),
+        ("convert {bad} --preset df2k-x4 --out {here}/out.safetensors", r"a folder, not a checkpoint"),
+        (
+            "run --models srflow:{bad}/pipe.safetensors --scale 8 --data {bad}/fine --out {here}/run",
+            r"pipe\.safetensors: no such weights file",
+        ),
+        ("run --models {bad}/pipe.pth --scale 8 --data {bad}/fine --out {here}/run", r"pipe\.pth: "),
+        (
+            "train srflow --preset mini-x8 --data {bad}/fine --start {bad}/pipe.safetensors --out {here}/t",
+            r"a pipe|patch",
+        ),
+        ("weights add srflow-df2k-x4 {bad}/pipe.pth", r"is no file; check the path"),
+        ("weights add srflow-df2k-x4 {bad}/absent.pth", r"is no file; check the path"),
+        ("weights add nothing {bad}/absent.pth", r"unknown weights 'nothing'"),
+        ("weights fetch nothing", r"unknown weights 'nothing'"),
+        ("weights add srflow-df2k-x4 http://[::1", r"http://\[::1 "),
+        ("weights add srflow-df2k-x4 http://", r"http:// "),
+        ("weights add srflow-df2k-x4 http://127.0.0.1:port/file", r"failed"),
+        ("weights add srflow-df2k-x4 'http://127.0.0.1:1/a b'", r"failed"),
+        ("weights add srflow-df2k-x4 http://\u2603..example/a", r"failed"),
+        ("weights add srflow-df2k-x4 file:///etc/passwd", r"is no address"),
+        ("weights add srflow-df2k-x4 ftp://127.0.0.1/file", r"is no address"),
+    ],
+)
+def test_files_and_addresses(refused, command, says):
+    refused(command, says)

@@ -1,0 +1,101 @@
+"""Requests to the server of srbench explore that no browser would send: each is answered or dropped, none stops it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+
+import pytest
+import torch
+
+from srbench.editing.explore import Explorer
+from srbench.editing.explore_server import open_explorer
+from srbench.images import write_png
+
+hypothesis = pytest.importorskip("hypothesis")
+given, st = hypothesis.given, hypothesis.strategies
+
+
+class Editor:
+    """Answers every wish with HR itself."""
+
+    scale = 4
+
+    def sample(self, pair, temperature, samples, seed):
+        return pair.hr[None].repeat(samples, 1, 1, 1)
+
+    def move_style(self, pair, source, target, temperature):
+        self.aligned(source, pair), self.aligned(target, pair)
+        return pair.hr
+
+    def aligned(self, box, pair):
+        return box
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Port, folder of what is saved, and the name of the image that is open."""
+    folder = tmp_path_factory.mktemp("site")
+    write_png(folder / "a.png", torch.arange(3 * 16 * 16).remainder(251).byte().view(3, 16, 16))
+    explorer = Explorer(Editor(), folder / "saved")
+    with open_explorer(explorer, folder / "a.png", 0) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield server.server_port, folder, next(iter(explorer._pairs))
+        server.shutdown()
+
+
+def answered(port, request, *, whole=True):
+    """The first line of the answer to some bytes; empty where the connection was closed without one."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(request)
+        if not whole:
+            return ""
+        connection.shutdown(socket.SHUT_WR)
+        found = b""
+        while part := connection.recv(65536):
+            found += part
+    return found.partition(b"\r\n")[0].decode(errors="replace")
+
+
+LINES = st.sampled_from(
+    ["GET / HTTP/1.1", "POST /make HTTP/1.1", "POST /save HTTP/1.0", "POST /open HTTP/1.1",
+     "GET /hr.png?picture=1 HTTP/1.1",
+     "GET /../../etc/passwd HTTP/1.0", "GET http://[ HTTP/1.1", "DELETE / HTTP/1.1", "GET", "", "GET / HTTP/9.9"]
+) | st.text(max_size=20)  # fmt: skip
+HEADERS = st.dictionaries(
+    st.sampled_from(["X-Srbench", "Content-Length", "Transfer-Encoding", "Origin", "Expect", "Connection"]),
+    st.sampled_from(["a.png", "-1", "0", "9" * 30, "chunked", "null", "%00", "a%0Ab.png", "..%2F..", "100-continue"])
+    | st.text(max_size=9),
+)
+WISHES = st.fixed_dictionaries(
+    {"picture": st.just("ID") | st.text(max_size=3), "kind": st.sampled_from(["sample", "style", "spread", "x"]),
+     "temperature": st.floats() | st.just(0.5) | st.text(max_size=2)},
+    optional={
+        "seed": st.integers() | st.just(3),
+        "source": st.lists(st.integers(-(2**70), 2**70), max_size=5) | st.just([0, 0, 4, 4]),
+        "target": st.lists(st.integers(), max_size=5) | st.just([0, 0, 4, 4]),
+        "name": st.just("../x"),
+    },
+)  # fmt: skip
+
+
+@given(
+    line=LINES, headers=HEADERS, whole=st.sampled_from([True, True, True, False]), host=st.booleans(),
+    body=st.binary(max_size=30) | WISHES.map(json.dumps).map(str.encode) | st.just(b"[" * 50_000),
+)  # fmt: skip
+def test_requests(site, capfd, line, headers, whole, host, body):
+    port, folder, picture = site
+    body = body.replace(b"ID", picture.encode())
+    lines = [line, *([f"Host: 127.0.0.1:{port}"] if host else [])]
+    lines += [f"{name}: {value}" for name, value in {"Content-Length": len(body), **headers}.items()]
+    request = "\r\n".join([*lines, "", ""]).encode(errors="replace") + body
+    try:
+        answer = answered(port, request, whole=whole)
+    except ConnectionError:
+        answer = ""
+    assert " 500 " not in answer
+    assert "200" in answered(port, f"GET /first HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+    assert capfd.readouterr() == ("", ""), "the terminal belongs to its user"
+    assert {path.name for path in folder.iterdir()} <= {"a.png", "saved"}
+    assert {path.suffix for path in folder.glob("saved/**/*")} <= {".png"}

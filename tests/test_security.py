@@ -1,0 +1,168 @@
+"""SECURITY.md, statement by statement, where no other test holds it."""
+
+from __future__ import annotations
+
+import ast
+import http.client
+import os
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+from srbench.editing.explore import MOST_BYTES, MOST_PIXELS, Explorer
+from srbench.editing.explore_server import open_explorer
+from srbench.images import write_png
+from srbench.names import LONGEST
+from srbench.reporting.view import HOST, SECONDS, open_server
+from srbench.weights.download import MOST_BYTES as MOST_DOWNLOADED
+
+ROOT = Path(__file__).parents[1]
+SOURCES = [path for package in ("srbench", "srflow", "baselines") for path in (ROOT / package).rglob("*.py")]
+TEXT = " ".join((ROOT / "SECURITY.md").read_text().split())
+
+
+def calls(path):
+    """The dotted names of everything that a source calls, with the call."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
+def test_the_numbers_in_the_text():
+    assert f"at most {MOST_DOWNLOADED >> 30} GB" in TEXT
+    assert f"at most {LONGEST} bytes" in TEXT
+    assert f"{MOST_BYTES >> 20} MB and 512x512 pixels" in TEXT
+    assert MOST_PIXELS == 512 * 512
+    assert f"silent for {SECONDS} seconds" in TEXT
+    assert HOST == "127.0.0.1"
+
+
+def test_checkpoints_are_read_as_weights_alone():
+    loads = [(path, call) for path in SOURCES for name, call in calls(path) if name == "torch.load"]
+    assert loads
+    for path, call in loads:
+        assert ast.unparse(call).count("weights_only=True") == 1, path
+
+
+def test_where_pickles_are_read_and_processes_are_started():
+    """Pickles: VGG16's arrays, and what one process of a run sends another. Processes: git, and Debian's tools."""
+    unpickled = {
+        path.name for path in SOURCES for name, _ in calls(path) if name.endswith(("pickle.loads", "_ArraysOnly"))
+    }
+    assert unpickled <= {"vgg_weights.py", "worker.py"}
+    started = {
+        path.name for path in SOURCES for name, _ in calls(path) if name in ("subprocess.run", "subprocess.Popen")
+    }
+    assert started <= {"manifest.py", "debian.py", "doctor.py"}
+    shells = [
+        path
+        for path in SOURCES
+        for name, call in calls(path)
+        if name == "os.system" or "shell=True" in ast.unparse(call)
+    ]
+    assert not shells
+    evaluated = [path for path in SOURCES for name, _ in calls(path) if name in ("eval", "exec")]
+    assert not evaluated
+
+
+@pytest.mark.parametrize("command", ["report", "merge", "compare"])
+def test_what_reads_a_run_runs_no_code_of_it(srbench, tmp_path, command):
+    model = tmp_path / "model.py"
+    model.write_text("class Half:\n    scale = 4\n    def __call__(self, lr):\n        return lr.repeat(1, 1, 4, 4)\n")
+    write_png(tmp_path / "data" / "a.png", torch.arange(3 * 16 * 16).remainder(251).byte().view(3, 16, 16))
+    models, run = f"{model}:Half,bicubic", tmp_path / "run"
+    options = ["--data", tmp_path / "data", "--metrics", "psnr", "--workers", 1, "--out", run]
+    assert srbench("run", "--models", models, "--scale", 4, *options).exit_code == 0
+    model.write_text("raise SystemExit('code of a folder was run')\n")
+    arguments = {
+        "report": [run], "merge": [run, "--out", tmp_path / "merged"], "compare": ["Half", "bicubic", "--run", run],
+    }[command]  # fmt: skip
+    found = srbench(command, *arguments)
+    assert found.exit_code == 0, found.output
+
+
+class Editor:
+    scale = 4
+
+    def sample(self, pair, temperature, samples, seed):
+        return pair.hr[None].repeat(samples, 1, 1, 1)
+
+
+@pytest.fixture(params=["view", "explore"])
+def port(request, tmp_path):
+    """Of one of the two servers."""
+    write_png(tmp_path / "run" / "a.png", torch.arange(3 * 16 * 16).remainder(251).byte().view(3, 16, 16))
+    (tmp_path / "run" / "report.html").write_text("<p>report")
+    (tmp_path / "secret.txt").write_text("secret")
+    (tmp_path / "run" / "link.txt").symlink_to(tmp_path / "secret.txt")
+    explorer = Explorer(Editor(), tmp_path / "saved")
+    server = open_server(tmp_path / "run", 0) if request.param == "view" else open_explorer(explorer, None, 0)
+    with server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def status(port, path="/", method="GET", **headers):
+    connection = http.client.HTTPConnection(HOST, port, timeout=20)
+    connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status, answer.headers
+
+
+def test_a_server_answers_its_own_page_alone(port):
+    own = f"http://127.0.0.1:{port}"
+    assert status(port)[0] == 200
+    assert status(port, Origin=own)[0] == 200
+    assert status(port, Host=f"localhost:{port}", Origin=f"http://localhost:{port}")[0] == 200
+    for headers in (
+        {"Host": "evil.example"}, {"Host": f"evil.example:{port}"}, {"Host": "127.0.0.1"}, {"Host": ""},
+        {"Origin": "http://evil.example"}, {"Origin": "null"}, {"Origin": own.replace("http", "https")},
+    ):  # fmt: skip
+        assert status(port, **headers)[0] == 403, headers
+    headers = status(port)[1]
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_server_gives_its_folder_alone(port):
+    for path in (
+        "/../secret.txt",
+        "/%2e%2e/secret.txt",
+        "/link.txt",
+        "//etc/passwd",
+        "/%00",
+        "/a.png/",
+        "/.",
+        "/..%2fsecret.txt",
+    ):
+        assert status(port, path)[0] in (404, 400), path
+    for method in ("PUT", "DELETE", "OPTIONS", "PATCH"):
+        assert status(port, method=method)[0] == 501
+    assert status(port, "/save", "POST")[0] in (403, 501)
+
+
+def test_a_server_is_not_reached_from_elsewhere(port):
+    """It is bound to the loopback device: another address of this machine has nobody at that port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as other:
+        other.bind(("127.0.0.2", port))  # fails where the server listens on all addresses
+    assert os.environ.get("SRBENCH_HOST") is None
+
+
+def test_a_name_cannot_leave_the_folder_of_saved_files(tmp_path):
+    explorer = Explorer(Editor(), tmp_path / "saved")
+    write_png(tmp_path / "a.png", torch.arange(3 * 16 * 16).remainder(251).byte().view(3, 16, 16))
+    content = (tmp_path / "a.png").read_bytes()
+    for name in ("../../b.png", "..\\..\\b.png", "/etc/b.png", "C:\\b.png"):
+        opened = explorer.open(name, content)
+        path = explorer.save({"picture": opened.id, "kind": "sample", "temperature": 0.5})
+        assert path.parent == tmp_path / "saved"
+        path.unlink()
+    for name in ("a\0.png", "a\nb.png", "x" * 300 + ".png", ".."):
+        with pytest.raises(Exception, match="cannot be a file name"):
+            explorer.open(name, content)
