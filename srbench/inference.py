@@ -93,7 +93,7 @@ def _outputs(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Te
         return model.read(name)
     lr = lr.to(device)
     if isinstance(model, StochasticSRModel):
-        _require_memory(name, draw.samples, [model.scale * side for side in lr.shape[-2:]])
+        require_memory(name, draw.samples, [model.scale * side for side in lr.shape[-2:]])
         generator = torch.Generator().manual_seed(draw.seed)
         images = _sample(model, lr, draw, generator)
         if len(images) != draw.samples:
@@ -113,9 +113,9 @@ def _sample(model: StochasticSRModel, lr: Tensor, draw: Draw, generator: torch.G
     return model.sample_in_tiles(lr, draw.samples, temperature=draw.temperature, generator=generator, tile=draw.tile)
 
 
-def _require_memory(name: str, samples: int, size: list[int]) -> None:
+def require_memory(name: str, samples: int, size: list[int]) -> None:
     """Raises InferenceError where the samples alone need more memory than this machine has: it would be killed."""
-    needed, there = COPIES * samples * 3 * size[0] * size[1] * 4, memory_bytes()
+    needed, there = COPIES * samples * 3 * size[0] * size[1] * 4, _memory_bytes()
     if there is not None and needed > there:
         raise InferenceError(
             f"{name}: {samples} samples of {size[0]}x{size[1]} take {needed / 2**30:.0f} GB, and this machine has "
@@ -123,7 +123,7 @@ def _require_memory(name: str, samples: int, size: list[int]) -> None:
         )
 
 
-def memory_bytes() -> int | None:
+def _memory_bytes() -> int | None:
     """Of this machine; None where that cannot be told."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -15,11 +15,11 @@ from torch import Tensor
 from srbench.decoding import FAULTS
 from srbench.folders import images_below
 from srbench.images import quantize_floor, quantize_round, read_image, read_recipe, write_png
-from srbench.inference import Draw, choose_device, is_stochastic
+from srbench.inference import Draw, choose_device, is_stochastic, require_memory
 from srbench.inference import upscale as upscale_image
 from srbench.metrics import lr_psnr
 from srbench.models import LoadedModel, load_model
-from srbench.names import FILE_NAME, is_file_name
+from srbench.names import FILE_NAME, is_file_name, no_file
 from srbench.types import PrecomputedResults, Progress, SRBenchError, Step, silent
 from srbench.weights.files import sha256_file
 
@@ -127,6 +127,8 @@ def _sources(spec: UpscaleSpec) -> tuple[list[_Source], list[str]]:
 
 def _pixels(path: Path) -> int:
     """Of an image, from its header; 0 where it cannot be told, which reading it will tell."""
+    if no_file(path):
+        return 0
     try:
         with Image.open(path) as image:
             return image.width * image.height
@@ -138,6 +140,8 @@ def _one(spec: UpscaleSpec, loaded: LoadedModel, device: str, source: _Source) -
     lr = shown_lr(source.path)
     if not is_file_name(source.name.name):
         raise UpscaleError(f"{source.path}: its name cannot be {FILE_NAME}; rename it")
+    if is_stochastic(loaded.model):
+        require_memory(source.path.name, spec.samples, [spec.scale * side for side in lr.shape[-2:]])
     recipe = _recipe(spec, loaded, source.path)
     files = _files(spec, loaded, source.name)
     there = [file for file in files if file.exists()]
