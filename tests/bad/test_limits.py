@@ -23,7 +23,7 @@ def measured(*arguments, **environment):
     """A command in a process of its own; returns exit code, what it printed, and its peak memory in MB."""
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, *map(str, arguments)], capture_output=True, env=os.environ | environment,
-        check=False, timeout=300,
+        check=False, timeout=1200,
     )  # fmt: skip
     lines = done.stderr.decode(errors="replace").splitlines()
     [peak] = [int(line.split()[1]) for line in lines if line.startswith("peak ")]
