@@ -22,6 +22,7 @@ RUN = ("README.md", "docs/latents.md", "docs/training.md")
 PAGES_LEFT_OUT = {
     "docs/data.md": "downloads archives",
     "docs/index.md": "repeats the README",
+    "docs/matrix.md": "needs Set5; tests/srbench/cli/test_matrix.py runs the commands",
     "docs/performance.md": "measures speed for minutes",
     "docs/protocols.md": "needs the benchmark datasets",
     "docs/scale.md": "several machines; tests/srbench/engines runs the engines",

@@ -156,7 +156,7 @@ def test_the_report_says_how_data_weights_and_seed(whole):
     assert "Data: `photos`, 2 images, **the first of 22**, **the central 128 x 128 of each**" in report
     assert "LR: made from HR by MATLAB-exact bicubic" in report
     assert "Seed: 0" in report
-    assert "Samples per image, of a model that samples: 3\n" in report
+    assert "Samples per image, for models that sample: 3\n" in report
     for path in WEIGHTS.values():
         line = next(line for line in report.splitlines() if sha256(path) in line)
         metadata = load_weights(path)[1]

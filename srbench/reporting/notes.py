@@ -35,7 +35,7 @@ def _coverage(measurements: Measurements) -> Iterator[str]:
     planned = len(measurements.images)
     counts = ", ".join(f"{label} {len(names)}" for label, names in images.items())
     if len(set(map(frozenset, images.values()))) > 1:
-        yield f"The means are not over the same images and cannot be compared. Measured of {planned}: {counts}."
+        yield f"The means are over different images and cannot be compared. Measured of {planned}: {counts}."
     elif len(next(iter(images.values()))) < planned:
         yield f"Not all of the {planned} images are measured: {counts}."
 
@@ -56,10 +56,7 @@ def _stale(measurements: Measurements) -> Iterator[str]:
 def _projected(measurements: Measurements) -> Iterator[str]:
     projected = [model.label for model in measurements.models if model.projected]
     if projected:
-        yield (
-            "Outputs projected onto the images that downscale to LR, which fixes their LR-PSNR: "
-            f"{', '.join(projected)}."
-        )
+        yield (f"Outputs projected onto the LR constraint, which fixes their LR-PSNR: {', '.join(projected)}.")
 
 
 def _foreign(measurements: Measurements) -> Iterator[str]:
@@ -80,7 +77,7 @@ def _missing(measurements: Measurements) -> Iterator[str]:
                 counts[what] = counts.get(what, 0) + 1
     if counts:
         listed = ", ".join(f"{what} on {count}" for what, count in counts.items())
-        yield f"Values missing, which are in no mean; number of images: {listed}."
+        yield f"Missing values, left out of the means, with the number of images: {listed}."
 
 
 def _not_finite(measurements: Measurements, scores: Scores) -> Iterator[str]:
@@ -105,7 +102,7 @@ def _hardware(measurements: Measurements) -> Iterator[str]:
 
     machines = sorted(set().union(*map(machine, measurements.runs)))
     if len(machines) > 1:
-        yield f"Measured on unlike machines, so times and memory cannot be compared: {'; '.join(machines)}."
+        yield f"Measured on different machines: times and memory cannot be compared: {'; '.join(machines)}."
 
 
 def _too_few(scores: Scores) -> Iterator[str]:

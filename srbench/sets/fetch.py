@@ -27,7 +27,7 @@ def fetched_set(name: str, scale: int) -> Folder:
 def fetch_set(name: str) -> Path:
     """The folder of a set's HR images; downloaded unless something is in it.
 
-    What arrived of a download that broke off stays, and the next one goes on from there. Raises SetError that tells in
+    An interrupted download is resumed by the next call. Raises SetError that tells in
     one line what was tried, what to download and where to put it.
     """
     entry, folder = find_set(name), set_folder(name)

@@ -109,7 +109,7 @@ def run(write_run):
 def test_a_model_made_consistent_is_marked(write_run):
     rows = all_rows()
     runs = [write_run(rows, "plain"), write_run(rows, "marked", flow={"projected": True})]
-    note = "Outputs projected onto the images that downscale to LR, which fixes their LR-PSNR: flow."
+    note = "Outputs projected onto the LR constraint, which fixes their LR-PSNR: flow."
     texts = [report(run) for run in runs]
     assert [note in text for text in texts] == [False, True]
 
@@ -161,7 +161,7 @@ def test_everything_needed_to_repeat_it_is_said(run):
     for said in (
         "# Super-resolution 4x: bicubic, flow",
         "- **PSNR ↑** in dB: uint8 RGB. `PSNR|RGB`\n- **LPIPS ↓**: AlexNet. `LPIPS|alex`\n",
-        "- Data: `trees`, 6 images\n- LR: made from HR\n- Seed: 7\n- Samples per image, of a model that samples: 2\n",
+        "- Data: `trees`, 6 images\n- LR: made from HR\n- Seed: 7\n- Samples per image, for models that sample: 2\n",
         "| flow    | CC0-1.0 | 90 images \\| CPU | `" + WEIGHTS.sha256 + "` |  1,234,567 |",
         "| flow τ=0.9 |       2 |              0.25 |             0.25 |             100 |",
         "- Machine: cpu abacus, threads 1\n- Software: torch 2.9\n- Measured: 2026-01-31T12:00:00+00:00 to ",
@@ -181,7 +181,7 @@ def test_missing_rows_are_said(write_run):
     rows = all_rows()
     rows["flow", 0.5]["cedar"] = "cedar: too wild"
     text = report(write_run(rows))
-    assert "> The means are not over the same images and cannot be compared." in text
+    assert "> The means are over different images and cannot be compared." in text
     assert "Measured of 6: bicubic 6, flow τ=0.5 5, flow τ=0.9 6." in text
     assert "> Failed: flow-t0.5: cedar: too wild\n" in text
     assert table_lines(text)["flow τ=0.5"][-1] == "5"
@@ -190,7 +190,7 @@ def test_missing_rows_are_said(write_run):
 def test_equal_counts_of_different_images_are_not_taken_for_the_same(write_run):
     one, other = of_images(["apple"]), of_images(["birch"])
     rows = {SETTINGS[0]: one[SETTINGS[0]], SETTINGS[1]: other[SETTINGS[1]], SETTINGS[2]: one[SETTINGS[2]]}
-    assert "not over the same images" in report(write_run(rows))
+    assert "over different images" in report(write_run(rows))
 
 
 def test_a_model_without_any_row_is_said(write_run):
@@ -211,7 +211,7 @@ def test_infinite_values_are_counted(write_run):
     text = report(write_run(rows))
     assert "a value that is not finite (an image equal to HR has an infinite PSNR), which is in no mean" in text
     assert "keeps its row from being marked in that column: 1 of bicubic.\n" in text
-    assert "Values missing" not in text
+    assert "Missing values" not in text
     assert table_lines(text)["bicubic"][0] == "23.00"
 
 
@@ -220,9 +220,9 @@ def test_values_that_are_missing_are_named(write_run):
     rows = all_rows()
     del rows["flow", 0.5]["cedar"]["lpips"]
     text = report(write_run(rows))
-    assert "> Values missing, which are in no mean; number of images: LPIPS of flow τ=0.5 on 1.\n" in text
+    assert "> Missing values, left out of the means, with the number of images: LPIPS of flow τ=0.5 on 1.\n" in text
     assert table_lines(text)["flow τ=0.5"] == ["22.50", "0.650", "0.50", "6"], "not marked where one is missing"
-    assert "not over the same images" not in text
+    assert "over different images" not in text
 
 
 def test_strips_show_every_model_at_one_temperature(run):
@@ -364,7 +364,7 @@ def test_the_answer_is_told_in_the_terminal_too(run, srbench):
         "Lowest LPIPS: bicubic at 0.400, undecided with 6 images: 3 rows need at least 7.",
         "Highest PSNR: bicubic at 22.50 dB, undecided with 6 images: 3 rows need at least 7.",
         "Only flow is diverse.",
-        str(run / "report.md"),
+        f"Report: {run / 'report.md'}",
     ]
 
 

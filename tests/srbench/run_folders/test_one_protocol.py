@@ -153,7 +153,7 @@ def test_rows_of_unlike_machines_are_told_apart(finished, changed, models, monke
     assert machines[0] != "abacus"
     assert command("report", finished).code == 0
     text = (finished / "report.md").read_text()
-    assert "Measured on unlike machines, so times and memory cannot be compared" in text
+    assert "Measured on different machines: times and memory cannot be compared" in text
     assert "cpu abacus" in text
 
 

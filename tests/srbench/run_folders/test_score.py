@@ -105,4 +105,4 @@ def test_a_metric_that_fails_leaves_the_others(finished, command):
     assert {row["tries"] for row in rows if row["metric"] == "niqe"} == {1, 2}, "the next run tries again"
     assert verify(finished).proven
     text = (finished / "report.md").read_text()
-    assert "Values missing, which are in no mean; number of images: NIQE (LIVE) of near on 3" in text
+    assert "Missing values, left out of the means, with the number of images: NIQE (LIVE) of near on 3" in text
