@@ -35,6 +35,12 @@ class ResultFolder:
         for stem, path in self.files.items():
             if match := _SAMPLE.fullmatch(stem):
                 self._add(match[1], match[2], path)
+        for name in self._samples.keys() & self.files.keys():
+            number, path = next(iter(self._samples[name].items()))
+            raise SRBenchError(
+                f"{folder}: {self.files[name].name} and {path.name} are both results of {name}, one alone and sample "
+                f"{number} of several; move one of them away"
+            )
         for path in inner:
             if match := _NUMBERED.fullmatch(path.stem):
                 self._add(path.parent.name, match[1], path)

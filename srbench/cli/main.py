@@ -13,7 +13,7 @@ from srbench.cli.data import data
 from srbench.cli.editing import edit, explore, upscale
 from srbench.cli.interruption import INTERRUPTED, twice_at_once
 from srbench.cli.listing import list_command, list_weights, show_command
-from srbench.cli.measuring import init, measure, merge, run, score, show_report, verify
+from srbench.cli.measuring import init, measure, merge, reproduce, run, score, show_report, verify
 from srbench.cli.options import PUBLISHED, names
 from srbench.cli.training import export, train
 from srbench.names import printable
@@ -80,6 +80,7 @@ def main(context: click.Context) -> None:
 
 for _command in (init, run, merge, score, verify, measure):
     main.add_command(_command)
+main.add_command(reproduce)
 main.add_command(upscale)
 main.add_command(edit)
 main.add_command(explore)

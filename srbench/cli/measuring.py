@@ -224,6 +224,36 @@ def measure(
 
 
 @click.command()
+@click.argument("name", metavar="NAME")
+@click.option("--out", type=_PATH, metavar="DIR", help="Run folder. [default: runs/NAME]")
+@WORKERS
+@click.pass_context
+def reproduce(context: click.Context, name: str, out: Path | None, workers: int | None) -> None:
+    """Run a published table, such as srflow-celeba-x8: paper, measured and difference side by side.
+
+    Data and weights that are missing are listed, with where they go; then the exit code is 1.
+    """
+    from srbench.console import show
+    from srbench.reproduce import find_reproduction, side_by_side
+    from srbench.reproduce import reproduce as reproduce_run
+
+    asked = find_reproduction(name)
+    if missing := asked.missing():
+        for line in missing:
+            show(line)
+        click.echo(f"srbench: {name}: {len(missing)} of what it needs are missing; see above", err=True)
+        context.exit(1)
+    folder = out or Path("runs") / name
+    with shown_progress() as progress:
+        outcome = reproduce_run(asked, folder, progress, workers)
+    if outcome.usable:
+        show(side_by_side(asked, folder))
+    if outcome.failures:
+        click.echo(f"srbench: {len(outcome.failures)} could not be measured: {'; '.join(outcome.failures)}", err=True)
+        context.exit(1)
+
+
+@click.command()
 @click.argument("file", default="bench.toml", type=_PATH)
 def init(file: Path) -> None:
     """Write a commented bench.toml to edit, for srbench run."""

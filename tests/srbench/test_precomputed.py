@@ -15,10 +15,9 @@ def flat(level, side=8):
 
 def test_one_image_per_name(tmp_path):
     write_png(tmp_path / "a.png", flat(51))
-    write_png(tmp_path / "a_sample0.png", flat(0))
     results = ResultFolder(tmp_path, 4)
     assert isinstance(results, PrecomputedResults)
-    assert torch.equal(results.read("a"), torch.full((1, 3, 8, 8), 0.2)), "the plain name comes first"
+    assert torch.equal(results.read("a"), torch.full((1, 3, 8, 8), 0.2))
     assert results.digest("a") == hashlib.sha256(hashlib.sha256((tmp_path / "a.png").read_bytes()).digest()).hexdigest()
 
 
@@ -126,3 +125,49 @@ def test_two_files_of_one_sample_in_a_folder_are_named(tmp_path):
         write_png(tmp_path / "a" / f"{name}.png", flat(0))
     with pytest.raises(SRBenchError, match=r"a/0.png and a/00.png are one sample of a"):
         ResultFolder(tmp_path, 4)
+
+
+def test_one_alone_and_one_of_several_are_a_duplicate(tmp_path):
+    write_png(tmp_path / "a.png", flat(1))
+    write_png(tmp_path / "a_sample0.png", flat(2))
+    with pytest.raises(SRBenchError, match=r"a\.png and a_sample0\.png are both results of a"):
+        ResultFolder(tmp_path, 4)
+
+
+@pytest.fixture
+def measured(command, tmp_path):
+    """What a run says of a folder of results for the images a and b, after something was done to it."""
+
+    def call(change):
+        for level, name in enumerate("ab"):
+            write_png(tmp_path / "hr" / f"{name}.png", flat(9 * level, 16))
+            write_png(tmp_path / "results" / f"{name}.png", flat(9 * level + 1, 16))
+        change(tmp_path / "results")
+        return command("run", "--models", "mine=results", "--data", "hr", "--scale", 4, "--metrics", "psnr",
+                       "--out", "run", "--workers", 1)  # fmt: skip
+
+    return call
+
+
+@pytest.mark.filterwarnings("default::UserWarning")  # as a terminal shows them
+@pytest.mark.parametrize(
+    ("change", "code", "named"),
+    [
+        (lambda folder: (folder / "b.png").unlink(), 1, "no result named b; add b.png"),
+        (lambda folder: write_png(folder / "c.png", flat(0, 16)), 0, "c in it belong to no image of hr"),
+        (lambda folder: (folder / "b.png").rename(folder / "bb.png"), 1, "bb in it belong to no image of hr"),
+        (lambda folder: (folder / "b.bmp").write_bytes((folder / "b.png").read_bytes()), 1, "b.bmp and b.png have one"),
+        (
+            lambda folder: write_png(folder / "b_sample0.png", flat(0, 16)),
+            1,
+            "b.png and b_sample0.png are both results",
+        ),
+        (lambda folder: write_png(folder / "b.png", flat(0, 12)), 1, "mine: b: "),
+    ],
+    ids=["missing", "extra", "misnamed", "twice", "alone and of several", "mismatched"],
+)
+def test_what_is_wrong_in_a_folder_of_results_is_named(measured, change, code, named):
+    done = measured(change)
+    assert done.code == code, done.err
+    assert named in done.err
+    assert "in order" not in done.err
