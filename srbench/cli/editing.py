@@ -21,13 +21,20 @@ PATH = click.Path(path_type=Path)
 @click.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=PATH)
 @click.option("--model", required=True, help="Model: NAME, NAME:WEIGHTS, file.py:Name or package.module:Name.")
-@click.option("--scale", required=True, type=click.IntRange(min=2), help="Upscaling factor.")
+@click.option("--scale", required=True, metavar="S", type=click.IntRange(min=2), help="Upscaling factor.")
 @click.option("--temperature", default=0.8, show_default=True, callback=temperature, metavar="T",
               help="Sampling temperature.")  # fmt: skip
-@click.option("--samples", default=1, show_default=True, type=click.IntRange(min=1), help="Samples per image.")
+@click.option(
+    "--samples", default=1, show_default=True, metavar="N", type=click.IntRange(min=1), help="Samples per image."
+)
 @click.option("--seed", default=0, show_default=True, type=SEEDS, help="Random seed for sampling.")
 @click.option("--device", default="auto", show_default=True, type=DEVICES, help="Device to run on.")
-@click.option("--tile", type=click.IntRange(min=16), help="Upscale in tiles of this size (LR pixels) to save memory.")
+@click.option(
+    "--tile",
+    metavar="PX",
+    type=click.IntRange(min=16),
+    help="Upscale in tiles of this size (LR pixels) to save memory.",
+)
 @click.option("--out", required=True, type=PATH, help="Output folder.")
 @click.pass_context
 def upscale(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - click's own signature
@@ -52,14 +59,23 @@ def upscale(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 
 
 @click.group()
 def edit() -> None:
-    """Edit an image in latent space, so that it still downscales to the same LR image."""
+    """Edit an image in latent space.
+
+    The result still downscales to the same LR image.
+    """
 
 
 def _editing(command: Callable[..., None]) -> Callable[..., None]:
     """The options of every edit."""
     options = [
         click.option("--model", required=True, help="Model: NAME or NAME:WEIGHTS."),
-        click.option("--scale", required=True, type=click.IntRange(min=2), help="Scale of the LR image that is kept."),
+        click.option(
+            "--scale",
+            required=True,
+            metavar="S",
+            type=click.IntRange(min=2),
+            help="Scale of the LR image that is kept.",
+        ),
         click.option("--device", default="auto", show_default=True, type=DEVICES, help="Device to run on."),
         click.option("--out", required=True, type=PATH, help="Output folder."),
     ]
@@ -142,15 +158,17 @@ def restore(image: Path, temperature: float, seed: int, model: str, scale: int, 
 @click.command()
 @click.argument("image", required=False, type=PATH)
 @click.option("--model", default="srflow", show_default=True, help="Model: NAME or NAME:WEIGHTS.")
-@click.option("--scale", default=8, show_default=True, type=click.IntRange(min=2), help="Upscaling factor.")
+@click.option(
+    "--scale", default=8, show_default=True, metavar="S", type=click.IntRange(min=2), help="Upscaling factor."
+)
 @click.option("--device", default="auto", show_default=True, type=DEVICES, help="Device to run on.")
 @click.option("--out", default=Path("explored"), show_default=True, type=PATH, help="Folder for saved images.")
 @click.option("--port", default=0, type=click.IntRange(0, 65535), help="Port to listen on. [default: any free port]")
 @click.option("--no-browser", is_flag=True, help="Do not open a browser; only print the address.")
 def explore(image: Path | None, model: str, scale: int, device: str, out: Path, port: int, no_browser: bool) -> None:
-    """Explore the possible HR versions of an image in a browser: samples, texture edits, spread.
+    """Explore possible HR versions of an image in a browser.
 
-    Served on localhost only; press Ctrl-C to stop.
+    Shows samples, texture edits and the spread of samples. Served on localhost only; press Ctrl-C to stop.
     """
     from srbench.editing.explore import Explorer
     from srbench.editing.explore_server import explore as serve

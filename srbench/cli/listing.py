@@ -19,7 +19,7 @@ _KINDS = ("models", "metrics", "datasets", "suites", "degradations", "presets", 
 @click.command("list")
 @click.argument("kind", type=click.Choice(_KINDS))
 def list_command(kind: str) -> None:
-    """List the installed models, metrics, datasets, suites, degradations, presets, trainers or converters."""
+    """List what is installed: models, metrics, datasets and more."""
     from srbench.console import show
 
     kinds = {
@@ -162,7 +162,7 @@ def _weights_sentence(weights: WeightsInfo | None) -> str:
 
 @click.command("list")
 def list_weights() -> None:
-    """List the released weights with their addresses, and which are downloaded."""
+    """List the released weights and their addresses."""
     from srbench.console import show
     from srbench.weights.table import cached_path, released_weights
 

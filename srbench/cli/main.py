@@ -158,7 +158,10 @@ main.add_command(export)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Weights file to write (.safetensors).")
 @click.option("--as", "model", metavar="rrdb|esrgan", help="Model, if the checkpoint fits more than one.")
 def convert(checkpoint: Path, preset: str, out: Path, model: str | None) -> None:
-    """Convert an official SRFlow, RRDB or ESRGAN CHECKPOINT to a weights file."""
+    """Convert an official CHECKPOINT to a weights file.
+
+    Reads the released checkpoints of SRFlow, RRDB and ESRGAN.
+    """
     from srbench.console import say, show
     from srbench.conversion import convert as convert_checkpoint
 
@@ -172,7 +175,7 @@ main.add_command(data)
 
 @main.group()
 def weights() -> None:
-    """List, download or add the released weights of SRFlow and ESRGAN."""
+    """List, download or add released weights."""
 
 
 weights.add_command(list_weights)

@@ -33,7 +33,9 @@ _PATH = click.Path(path_type=Path)
 @click.option("--hr", metavar="DIR", help="Folder of HR images, paired with --lr by file name.")
 @click.option("--lr", metavar="DIR", help="Folder of LR images.")
 @click.option("--limit", type=click.IntRange(min=1), help="Use only the first N images.", metavar="N")
-@click.option("--crop", type=click.IntRange(min=1), help="Use only the central crop of this size, in HR pixels.")
+@click.option(
+    "--crop", metavar="PX", type=click.IntRange(min=1), help="Use only the central crop of this size, in HR pixels."
+)
 @click.option("--degrade", callback=names, metavar="NAME|FILE,...", help="How LR is made from HR; see srbench list "
               "degradations. "
               "[default: bicubic]")  # fmt: skip
@@ -43,10 +45,15 @@ _PATH = click.Path(path_type=Path)
               "those of the suite]")  # fmt: skip
 @click.option("--temperature", "temperatures", callback=temperatures, metavar="T,T", help="Sampling temperatures. "
               "[default: 0.8]")  # fmt: skip
-@click.option("--samples", type=click.IntRange(min=1), help="Samples per image. [default: 5]")
+@click.option("--samples", metavar="N", type=click.IntRange(min=1), help="Samples per image. [default: 5]")
 @click.option("--seed", type=SEEDS, help="Random seed for sampling. [default: 0]")
 @click.option("--device", type=DEVICES, help="Device to run on. [default: auto]")
-@click.option("--tile", type=click.IntRange(min=16), help="Upscale in tiles of this size (LR pixels) to save memory.")
+@click.option(
+    "--tile",
+    metavar="PX",
+    type=click.IntRange(min=16),
+    help="Upscale in tiles of this size (LR pixels) to save memory.",
+)
 @click.option("--out", metavar="DIR", help="Run folder. [default: runs/DATE-MODELS-xSCALE; runs/DATE-matrix for "
               "several]")  # fmt: skip
 @WORKERS
@@ -178,7 +185,10 @@ def verify(context: click.Context, folder: Path, resample: int, as_json: bool, d
 @click.argument("folders", metavar="DIR...", type=_PATH, nargs=-1, required=True)
 @click.option("--out", required=True, type=_PATH, metavar="DIR", help="Run folder to write.")
 def merge(folders: tuple[Path, ...], out: Path) -> None:
-    """Merge runs of the same protocol, such as shards, into one run folder, and write its report."""
+    """Merge runs of one protocol, such as shards.
+
+    Writes one run folder and its report.
+    """
     from srbench.matrix_folder import is_matrix
     from srbench.merging import merge as merge_runs
 

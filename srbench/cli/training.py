@@ -78,7 +78,10 @@ def train(name: str | None, device: str, resume: Path | None, **given: object) -
               "instead.")  # fmt: skip
 @click.option("--scale", type=click.IntRange(min=2), help="Scale of MODEL. [default: that of the weights file]")
 def export(run: str, out: Path | None, best: bool, licence: str | None, onnx: Path | None, scale: int | None) -> None:
-    """Export the finished training RUN as one weights file with a model card (.md)."""
+    """Export a finished training as one weights file.
+
+    Writes a model card (.md) beside it.
+    """
     from srbench.console import show
 
     if onnx is not None:
