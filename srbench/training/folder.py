@@ -177,7 +177,7 @@ def read_request(run: Path) -> tuple[str, dict[str, Any]]:
         return str(saved["facts"]["model"]), dict(saved["request"])
     except OSError:
         raise TrainingError(f"{run}: no folder of a training; name one that srbench train has made") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise TrainingError(f"{path}: not written by srbench train; name another folder") from None
 
 
@@ -186,7 +186,7 @@ def _known(path: Path) -> WeightsMetadata | None:
         return None
     try:
         return read_metadata(json.loads(path.read_text())["facts"], path)
-    except (ValueError, KeyError, TypeError, AttributeError, WeightsError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, WeightsError):
         raise TrainingError(f"{path}: not written by srbench train; choose another --out") from None
 
 

@@ -10,7 +10,7 @@ import torch
 from baselines import vgg_weights
 from srbench.images import write_png
 from srbench.training.folder import LOCK, TrainingFolder
-from srbench.weights.download import OFFLINE
+from srbench.weights.download import OFFLINE, OfflineError
 
 TRAIN = (
     "train rrdb --preset mini-x4 --data {here}/data --set training.steps=2 --set training.patch=32 "
@@ -73,7 +73,7 @@ def test_offline_nothing_is_fetched_and_no_foreign_code_is_run(tmp_path, monkeyp
     """VGG16 comes as one file by its sha256, and not at all where the user forbids downloads."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv(OFFLINE, "1")
-    with pytest.raises(vgg_weights.OfflineError, match="SRBENCH_OFFLINE is set, so https://files"):
+    with pytest.raises(OfflineError, match="SRBENCH_OFFLINE is set, so https://files"):
         vgg_weights.load_vgg("vgg16")
     monkeypatch.delenv(OFFLINE)
     monkeypatch.setattr(vgg_weights, "download", lambda address, part, advance: part.write_bytes(b"another file"))
