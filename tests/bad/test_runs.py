@@ -1,0 +1,114 @@
+"""Run folders that are damaged or hostile, at every command that reads one; names of metrics that are markup."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+RUN = "run --models bicubic --scale 4 --metrics psnr,{bad}/models.py:Metric --workers 1 --data {bad}/fine --out RUN"
+
+
+@pytest.fixture(scope="module")
+def finished(srbench, bad, tmp_path_factory):
+    """A finished run of two images and two metrics, one of them with a title that is markup in three languages."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    found = srbench(*[word.format(bad=bad).replace("RUN", str(folder)) for word in RUN.split()])
+    assert found.exit_code == 0, found.output
+    return folder
+
+
+def changed(facts, path, value):
+    *outer, last = path
+    inner = facts
+    for key in outer:
+        inner = inner[key]
+    inner[last] = value
+    return facts
+
+
+MANIFESTS = {
+    "image outside": (("images", 0), "../../../outside", "no name of an image"),
+    "image of bytes": (("images", 0), "a\udcff", "no name of an image"),
+    "image of lines": (("images", 0), "a\nb", "no name of an image"),
+    "image of 300": (("images", 0), "a" * 300, "no name of an image"),
+    "label outside": (("models", 0, "label"), "../x", "no name of a model"),
+    "label reserved": (("models", 0, "label"), "HR", "no name of a model"),
+    "scale": (("protocol", "scale"), 0, "scale and samples have to be 1 or more"),
+    "digits": (("metrics", 0, "digits"), 10**9, "decimals"),
+    "setting": (("settings", 0, "model"), "nothing", "no model of it"),
+    "temperature": (("settings", 0, "temperature"), -1.0, "no temperature"),
+    "format": (("format",), 99, "of format 99"),
+    "type": (("protocol",), [], "protocol: expected a table"),
+    "key": (("more",), 1, "unknown key 'more'"),
+}
+COMMANDS = ["report RUN", "verify RUN", "score RUN --metrics ssim --workers 1", "merge RUN --out {here}/merged",
+            "compare bicubic bicubic --run RUN", "view RUN --no-browser --port 0"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_manifest(refused, finished, tmp_path, name):
+    path, value, says = MANIFESTS[name]
+    run = shutil.copytree(finished, tmp_path / "run")
+    (run / "report.html").unlink()
+    facts = changed(json.loads((run / "manifest.json").read_text()), path, value)
+    (run / "manifest.json").write_text(json.dumps(facts))
+    for command in COMMANDS:
+        refused(command.replace("RUN", "{here}/run"), says, kept=["run"])
+    assert not (tmp_path / "merged").exists()
+
+
+LINES = {
+    "no json": "{",
+    "deep": "[" * 100_000,
+    "digits": '{"key": ' + "9" * 5000 + "}",
+    "nan": '{"key": NaN}',
+    "list": "[]",
+    "bytes": b"\xff\xfe",
+    "nul": "\0",
+}
+
+
+@pytest.mark.parametrize("file", ["pairs.jsonl", "samples.jsonl", "rows.jsonl"])
+@pytest.mark.parametrize("name", LINES)
+def test_line(refused, finished, tmp_path, name, file):
+    """A damaged line is named with its number, and no command makes a table of the others or drops one."""
+    run = shutil.copytree(finished, tmp_path / "run")
+    line = LINES[name] if isinstance(LINES[name], bytes) else LINES[name].encode()
+    (run / file).write_bytes((run / file).read_bytes() + line + b"\n")
+    for command in COMMANDS[:4]:
+        lines = (run / file).read_bytes()
+        refused(command.replace("RUN", "{here}/run"), rf"{file}: line \d is damaged")
+        assert (run / file).read_bytes() == lines
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("report {here}/absent", r"absent: no run in it"),
+        ("report {bad}/fine", r"fine: no run in it"),
+        ("report {bad}/key.toml", r"key\.toml: no run in it"),
+        ("report RUN --format pdf", r"pdf"),
+        ("report RUN --baseline nothing", r"nothing"),
+        ("report RUN --out {bad}/fine", r"fine: not empty"),
+        ("verify {bad}/fine", r"fine: no run in it"),
+        ("score {bad}/fine --metrics psnr", r"fine: no run in it"),
+        ("score RUN --metrics nothing", r"unknown metric 'nothing'"),
+        ("merge RUN {bad}/fine --out {here}/merged", r"fine: no run in it"),
+        ("merge RUN RUN --out {bad}/fine", r"fine: is there already"),
+        ("compare bicubic nothing --run RUN", r"nothing"),
+        ("compare RUN {bad}/fine", r"fine: no run in it"),
+    ],
+)
+def test_refused(refused, finished, command, says):
+    refused(command.replace("RUN", str(finished)), says)
+
+
+def test_the_title_of_a_metric_stays_text(finished):
+    """``A_b|$&`` and a tag are no column of their own, no formula and no HTML."""
+    [row] = [line for line in (finished / "report.md").read_text().splitlines() if line.startswith("| model")][:1]
+    assert r"A_b\|\$\& \<b\> ↑" in row
+    tex = (finished / "table.tex").read_text()
+    assert r"A\_b\textbar{}\$\&" in tex
+    assert r"\textless{}b\textgreater{}" in tex
