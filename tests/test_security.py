@@ -160,7 +160,7 @@ def test_a_name_cannot_leave_the_folder_of_saved_files(tmp_path):
     content = (tmp_path / "a.png").read_bytes()
     for name in ("../../b.png", "..\\..\\b.png", "/etc/b.png", "C:\\b.png"):
         opened = explorer.open(name, content)
-        path = explorer.save({"picture": opened.id, "kind": "sample", "temperature": 0.5})
+        path = explorer.save({"image": opened.id, "kind": "sample", "temperature": 0.5})
         assert path.parent == tmp_path / "saved"
         path.unlink()
     for name in ("a\0.png", "a\nb.png", "x" * 300 + ".png", ".."):

@@ -60,7 +60,7 @@ def answered(port, request, *, whole=True):
 
 LINES = st.sampled_from(
     ["GET / HTTP/1.1", "POST /make HTTP/1.1", "POST /save HTTP/1.0", "POST /open HTTP/1.1",
-     "GET /hr.png?picture=1 HTTP/1.1",
+     "GET /hr.png?image=1 HTTP/1.1",
      "GET /../../etc/passwd HTTP/1.0", "GET http://[ HTTP/1.1", "DELETE / HTTP/1.1", "GET", "", "GET / HTTP/9.9"]
 ) | st.text(max_size=20)  # fmt: skip
 HEADERS = st.dictionaries(
@@ -69,7 +69,7 @@ HEADERS = st.dictionaries(
     | st.text(max_size=9),
 )
 WISHES = st.fixed_dictionaries(
-    {"picture": st.just("ID") | st.text(max_size=3), "kind": st.sampled_from(["sample", "style", "spread", "x"]),
+    {"image": st.just("ID") | st.text(max_size=3), "kind": st.sampled_from(["sample", "style", "spread", "x"]),
      "temperature": st.floats() | st.just(0.5) | st.text(max_size=2)},
     optional={
         "seed": st.integers() | st.just(3),
