@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from baselines.esrgan import Discriminator, discriminator_loss, generator_loss
 from baselines.presets import ESRGANPreset
 from baselines.rrdb import RRDBConfig, RRDBNet
-from baselines.train import Adversaries, _rolled
+from baselines.train import Adversaries
 from baselines.vgg import LAYERS, PerceptualLoss
 from baselines.vgg_weights import _ArraysOnly, _convert, load_vgg
 from baselines.zoo import load_esrgan, load_rrdb
@@ -46,7 +46,7 @@ def test_patches_are_rolled_in_their_own_ways():
     numbers = torch.arange(8 * 8.0).view(8, 8)
     images = torch.stack([torch.stack([patch + numbers] * 3) for patch in range(6)])
     batch = Batch(lr=images, hr=images, step=5, first=0, seed=1)
-    rolled = _rolled(images, batch, 4)
+    rolled = batch.rolled(images, 4)
     corners = [
         divmod(int((image == patch).nonzero()[0, 1:] @ torch.tensor([8, 1])), 8) for patch, image in enumerate(rolled)
     ]
@@ -54,10 +54,10 @@ def test_patches_are_rolled_in_their_own_ways():
     assert all(0 <= down < 4 and 0 <= right < 4 for down, right in corners)
     for image, before, corner in zip(rolled, images, corners, strict=True):
         assert torch.equal(image, before.roll(corner, (1, 2)))
-    parts = [_rolled(part.hr, part, 4) for part in batch.parts(3)]
+    parts = [part.rolled(part.hr, 4) for part in batch.parts(3)]
     assert torch.equal(torch.cat(parts), rolled)
-    assert not torch.equal(_rolled(images, replace(batch, step=6), 4), rolled)
-    assert _rolled(images, batch, 0) is images, "as published"
+    assert not torch.equal(replace(batch, step=6).rolled(images, 4), rolled)
+    assert batch.rolled(images, 0) is images, "as published"
 
 
 def test_generator_loss_sends_no_gradient_to_the_real_logits():
