@@ -35,12 +35,6 @@ class ResultFolder:
         for stem, path in self.files.items():
             if match := _SAMPLE.fullmatch(stem):
                 self._add(match[1], match[2], path)
-        for name in self._samples.keys() & self.files.keys():
-            number, path = next(iter(self._samples[name].items()))
-            raise SRBenchError(
-                f"{folder}: {self.files[name].name} and {path.name} are both results of {name}, one alone and sample "
-                f"{number} of several; move one of them away"
-            )
         for path in inner:
             if match := _NUMBERED.fullmatch(path.stem):
                 self._add(path.parent.name, match[1], path)
@@ -58,7 +52,17 @@ class ResultFolder:
         return name in self.files or name in self._samples
 
     def others(self, names: Collection[str]) -> list[str]:
-        """Its files, without endings, that are a result of none of these names."""
+        """Its files, without endings, that are a result of none of these names.
+
+        Raises SRBenchError where one of them has a result alone and one of several, which no other of them claims.
+        """
+        for name in names:
+            samples = [path for path in self._samples.get(name, {}).values() if path.stem not in names]
+            if name in self.files and samples:
+                raise SRBenchError(
+                    f"{self.folder}: {self.files[name].name} and {samples[0].name} are both results of {name}, one "
+                    "alone and one of several; move one of them away"
+                )
         used = {path for name in names for path in self._samples.get(name, {}).values()}
         used |= {self.files[name] for name in names if name in self.files}
         return [str(path.relative_to(self.folder).with_suffix("")) for path in self._paths if path not in used]

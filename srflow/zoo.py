@@ -22,7 +22,7 @@ def load_srflow(scale: int, weights: Path | None = None) -> SRFlow:
 
 
 def load_srflow_perceptual(scale: int, weights: Path | None = None) -> SRFlow:
-    """SRFlow after the second stage (``srflow.second_stage``): the packaged one of this scale, or a file's.
+    """SRFlow trained on with a perceptual loss on its samples (``srflow.second_stage``): a weights file.
 
     Raises WeightsError where the file is damaged or of another scale, or where none is packaged for the scale.
     """

@@ -1,8 +1,9 @@
 """Tasks done by the workers of a Dask cluster, or of one that is started on this machine and ended again.
 
 A task of Dask is an image with all its settings. What a worker makes of it comes back when it is done; only this
-process writes. Dask itself does again what a lost worker was at. What has ended so many workers as the scheduler
-allows is done once more in parts; a part that ends them again is recorded as failed.
+process writes. Dask itself does again what a lost worker was at. It counts a lost worker against every task that the
+worker held: what is blamed for as many as the scheduler allows is done once more at the end, in parts, one part at a
+time with nothing beside it; a part that ends workers then is recorded as failed.
 """
 
 from __future__ import annotations
@@ -93,6 +94,8 @@ class _Image:
     task: Task
     later: deque[Task] = field(default_factory=deque)
     """Parts that come after the one that is at work."""
+    blamed: bool = False
+    """For the end of workers: its parts are done alone."""
 
 
 class _Work:
@@ -103,17 +106,21 @@ class _Work:
         self._received = Received(session)
         self._opening = client.submit(bytes, packed, pure=False)  # it is made again where it is lost
         self._at_work: dict[Future, tuple[_Image, Task]] = {}
+        self._blamed: deque[_Image] = deque()
         self._completed = as_completed(loop=client.loop)
 
     def do(self, tasks: Sequence[Task]) -> None:
         for task in tasks:
             self._submit(_Image(task), task)
-        while self._at_work:
+        while self._at_work or self._blamed:
+            if not self._at_work:
+                image = self._blamed.popleft()
+                self._submit(image, image.later.popleft())
             future = next(self._completed)
             image, part = self._at_work.pop(future)
             self._take(future, image, part)
             if image.later:
-                self._submit(image, image.later.popleft())
+                self._blamed.append(image)
             else:
                 self.session.done += image.task.items
                 self.session.image_done()
@@ -128,12 +135,15 @@ class _Work:
 
     def _take(self, future: Future, image: _Image, part: Task) -> None:
         """Write what a worker has made of a part of an image, or find out what ended the worker."""
-        from distributed import KilledWorker
+        from distributed import CancelledError, KilledWorker
+        from distributed.comm import CommClosedError
 
-        if future.status == "cancelled":
-            raise EngineError("the Dask scheduler is gone; finished work is kept. Rerun the same command to resume.")
         try:
             made = future.result()
+        except (CancelledError, CommClosedError):
+            raise EngineError(
+                "the Dask scheduler is gone; finished work is kept. Rerun the same command to resume."
+            ) from None
         except KilledWorker as error:
             self._lost(image, part, error.allowed_failures + 1)
         except Exception as error:  # whatever a worker raises where no line can say it
@@ -147,9 +157,9 @@ class _Work:
                 image.later.clear()
 
     def _lost(self, image: _Image, part: Task, times: int) -> None:
-        parts = _parts(part)
-        if len(parts) > 1:
-            image.later.extend(parts)
+        if not image.blamed:
+            image.blamed = True
+            image.later.extend(_parts(part))
             return
         setting = _only_setting(part)
         error = given_up(part.image, f"{times} workers of Dask")

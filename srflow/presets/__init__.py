@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Literal
@@ -51,6 +52,11 @@ class SecondStageConfig:
     shift: int
     """The perceptual network sees sample and HR rolled by 0 to ``shift`` - 1 pixels each way, so that nothing can hide
     on the grid of its strides."""
+
+    def __post_init__(self) -> None:
+        for name in ("nll_weight", "pixel_weight", "perceptual_weight", "temperature", "shift"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is {getattr(self, name)}; it has to be 0 or more")
 
 
 @dataclass(frozen=True)

@@ -202,7 +202,7 @@ def test_a_broken_connection_keeps_what_came(server, tmp_path, checkpoint):
     server.cut = 100
     server.ranges = False  # every connection begins anew and brings nothing more
     with pytest.raises(
-        DownloadError, match=f"broke off after 100 of {len(checkpoint)} bytes; the same command goes on"
+        DownloadError, match=f"broke off after 100 of {len(checkpoint)} bytes; rerun the same command to resume"
     ):
         download(f"{server.address}/net.pth", part, lambda *progress: seen.append(progress))
     assert part.read_bytes() == checkpoint[:100]

@@ -6,7 +6,7 @@ from srbench.folders import FolderError, images_in
 def test_names_are_sorted_and_other_files_passed_over(tmp_path):
     for name in ("b.PNG", "a.jpeg", "10.tif", "9.webp", "notes.txt", ".hidden.png"):
         (tmp_path / name).touch()
-    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "folder").mkdir()
     assert list(images_in(tmp_path)) == ["10", "9", "a", "b"]
     assert images_in(tmp_path)["b"] == tmp_path / "b.PNG"
 

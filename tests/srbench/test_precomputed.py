@@ -131,7 +131,8 @@ def test_one_alone_and_one_of_several_are_a_duplicate(tmp_path):
     write_png(tmp_path / "a.png", flat(1))
     write_png(tmp_path / "a_sample0.png", flat(2))
     with pytest.raises(SRBenchError, match=r"a\.png and a_sample0\.png are both results of a"):
-        ResultFolder(tmp_path, 4)
+        ResultFolder(tmp_path, 4).others(["a"])
+    assert ResultFolder(tmp_path, 4).others(["a", "a_sample0"]) == [], "each its own"
 
 
 @pytest.fixture

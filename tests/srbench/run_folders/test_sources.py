@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -152,7 +153,8 @@ def test_versions_of_libraries_count_but_not_their_builds(tmp_path, monkeypatch)
     (tmp_path / "m.py").write_text("import torch\n")
     found = []
     for version in ("2.13.0+cpu", "2.13.0", "2.14.0"):
-        monkeypatch.setattr(srbench.source, "version", lambda name, version=version: version)
+        torch = {"torch": [SimpleNamespace(name="torch", version=version)]}
+        monkeypatch.setattr(srbench.source, "_distributions", lambda torch=torch: torch)
         srbench.source._version.cache_clear()
         code_digest.cache_clear()
         found.append(code_digest("m", tmp_path / "m.py"))
