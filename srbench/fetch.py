@@ -75,11 +75,11 @@ def _keep_download(name: str, entry: ReleasedWeights, part: Path, sha256: str | 
 
 def _keep(name: str, entry: ReleasedWeights, source: Path, sha256: str | None, address: str | None = None) -> Path:
     """Unpack, check and convert a file into the cache. Raises WeightsTableError: what to say after the source."""
+    if not source.is_file():  # opening a pipe would wait for ever
+        raise WeightsTableError("is no file; check the path")
     cache_folder("weights").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache_folder("weights")) as folder:
         file = _unpacked(source, Path(folder) / entry.file)
-        if not file.is_file():
-            raise WeightsTableError("is no file; check the path")
         digest, wanted = sha256_file(file), sha256 or entry.sha256
         if wanted is None:
             say(f"{entry.file}: sha256 {digest}, which nobody has confirmed; pin it with --sha256")
