@@ -15,6 +15,7 @@ ASKED = ("lpips", "psnr")
 KEEPS_LR = 45.0
 """LR-PSNR in dB from which on an output keeps the LR image: Lugmayr et al., "NTIRE 2021 learning the super-resolution
 space challenge", section 3."""
+KEEPS = "keeps"
 _NAMED = 2
 """How many rows that are not distinguishable from the best are named."""
 
@@ -82,8 +83,14 @@ def _diversity(scores: Scores) -> Iterator[str]:
     only = "Only " if len(everybody) > len(models) else ""
     consistency = next((metric for metric in scores.metrics if metric.name == "lr_psnr"), None)
     kept = [] if consistency is None else [_kept(scores, consistency, rows[model]) for model in models]
-    subjects = ["it"] if len(models) == 1 else models
-    clauses = [f"{subject} {text}" for subject, text in zip(subjects, kept, strict=False) if text]
+    if consistency is not None and len(models) > 1 and all(text.startswith(KEEPS) for text in kept):
+        every = [row for model in models for row in rows[model]]
+        clauses = [
+            f"{'both' if len(models) == 2 else 'all'} {_kept(scores, consistency, every).replace(KEEPS, 'keep', 1)}"
+        ]
+    else:
+        subjects = ["it"] if len(models) == 1 else models
+        clauses = [f"{subject} {text}" for subject, text in zip(subjects, kept, strict=False) if text]
     are = "is" if len(models) == 1 else "are"
     yield f"{only}{joined(models)} {are} diverse{'; ' if clauses else ''}{joined(clauses)}."
 
@@ -96,7 +103,7 @@ def _kept(scores: Scores, metric: MetricFacts, rows: list[int]) -> str:
     lowest, row = min(finite)
     least = "at least " if len(finite) > 1 else ""
     if lowest >= KEEPS_LR:
-        return f"keeps the LR image ({metric.title} {least}{_value(scores, row, metric)})"
+        return f"{KEEPS} the LR image ({metric.title} {least}{_value(scores, row, metric)})"
     down = "down to " if len(finite) > 1 else ""
     return f"does not keep the LR image ({metric.title} {down}{_value(scores, row, metric)}, below {KEEPS_LR:g} dB)"
 

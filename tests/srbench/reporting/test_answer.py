@@ -117,5 +117,8 @@ def test_diversity_and_consistency(say):
         "m and flow are diverse; m does not keep the LR image (LR-PSNR 30.00 dB, below 45 dB) and "
         "flow keeps the LR image (LR-PSNR 50.00 dB)."
     )
+    assert last((2, 48), (3, 50), (6, 47.25)) == (
+        "m and flow are diverse; both keep the LR image (LR-PSNR at least 47.25 dB)."
+    )
     assert last((0, 30), (0, 50)).startswith("Highest PSNR"), "nobody is diverse"
     assert last((0, 30), (3, math.nan)) == "Only flow is diverse."
