@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from srbench.editing.explore import MOST_BYTES, ExploreError, Explorer, Opened
+from srbench.names import no_file
 from srbench.reporting.view import HOST, PROTECTION, SECONDS, LocalServer, is_from_here, serve
 from srbench.types import SRBenchError
 
@@ -46,6 +47,8 @@ def open_explorer(explorer: Explorer, image: Path | None, port: int) -> LocalSer
     """
     first: Opened | None = None
     if image is not None:
+        if kind := no_file(image):
+            raise ExploreError(f"{image}: {kind}, not a file; name an image")
         try:
             content = image.read_bytes()
         except OSError as error:

@@ -27,10 +27,10 @@ def _cropped(samples: Tensor, pair: ImagePair) -> tuple[Tensor, Tensor]:
 
 
 def _maps(samples: Tensor, pair: ImagePair) -> Tensor:
-    """(n, h, w) float32: LPIPS at every pixel. Raises SampleError below 64 pixels a side."""
+    """(n, h, w) float32 on the CPU, from the device of the samples. Raises SampleError below 64 pixels a side."""
     images, hr = _cropped(samples, pair)
     require_side(images, 64, "LPIPS", pair.name)
-    return torch.stack(lpips_maps(list(images.cpu()), hr.contiguous().cpu()))
+    return torch.stack(lpips_maps(list(images), hr.contiguous().to(images.device))).cpu()
 
 
 class _LastMaps:

@@ -180,14 +180,14 @@ class LPIPS:
 def lpips_maps(images: list[Tensor], hr: Tensor) -> list[Tensor]:
     """Where the LPIPS of images comes from: uint8 (3, H, W), at least 64 a side, and HR -> (H, W) float32 each.
 
-    The difference of every layer is upscaled bilinearly to the size of the image and summed, as the ``lpips``
-    package does with ``spatial=True``. The mean of a map is near the metric, but not equal to it.
+    The difference of every layer is upscaled bilinearly to the size of the image and summed, as the ``lpips`` package
+    does with ``spatial=True``; on the device of HR. The mean of a map is near the metric, but not equal to it.
     """
-    network = _network(torch.device("cpu"))
-    wanted = network.features(hr)
-    maps = []
-    for image in images:
-        layers = network.differences(network.features(image), wanted)
-        upscaled = [F.interpolate(layer, hr.shape[-2:], mode="bilinear", align_corners=False) for layer in layers]
-        maps.append(torch.stack(upscaled).sum(dim=0)[0, 0])
+    network, maps = _network(hr.device), []
+    with _exact_convolutions():
+        wanted = network.features(hr)
+        for image in images:
+            layers = network.differences(network.features(image), wanted)
+            upscaled = [F.interpolate(layer, hr.shape[-2:], mode="bilinear", align_corners=False) for layer in layers]
+            maps.append(torch.stack(upscaled).sum(dim=0)[0, 0])
     return maps
