@@ -14,7 +14,7 @@ CASES = [
     ("run {bad}", r"bad\d*: a folder, not a file; name a TOML file"),
     ("run {bad}/pipe.toml", r"pipe\.toml: a pipe"),
     ("run {bad}/key.toml", r"unknown key 'modles'; did you mean models"),
-    ("run {bad}/type.toml", r"scale: '4' is no int"),
+    ("run {bad}/type.toml", r"scale: '4' is neither int"),
     ("run {bad}/scale.toml", r"scale is 1e\+22|scale is 10{22}"),
     ("run {bad}/seed.toml", r"seed is -1"),
     ("run {bad}/temperature.toml", r"nan is no temperature"),
