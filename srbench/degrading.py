@@ -151,10 +151,8 @@ def _by_pillow(image: Tensor, size: Size) -> Tensor:
 
 
 def _by_opencv(image: Tensor, size: Size) -> Tensor:
-    try:
-        import cv2
-    except ImportError:
-        raise StepError("OpenCV is not installed; pip install opencv-python-headless") from None
+    import cv2
+
     array = cv2.resize(image.permute(1, 2, 0).numpy(), (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
     return torch.from_numpy(array).permute(2, 0, 1).contiguous()
 

@@ -136,11 +136,10 @@ class Given:
 
     def _in_groups(self, latents: list[Tensor]) -> Tensor:
         """Latents of n samples -> (n, 3, H, W), a few at a time: what lies between is larger than both."""
-        if len(latents[0]) <= TOGETHER:
-            return self.project(self.decode(latents))
-        images = self.lr.new_empty((len(latents[0]), 3, *(self._model.scale * side for side in self.lr.shape[-2:])))
-        for place in range(0, len(images), TOGETHER):
-            images[place : place + TOGETHER] = self._in_groups([z[place : place + TOGETHER] for z in latents])
+        height, width = (self._model.scale * side for side in self.lr.shape[-2:])
+        images = self.lr.new_empty((len(latents[0]), 3, height, width))
+        for group, *drawn in zip(*(torch.split(tensor, TOGETHER) for tensor in (images, *latents)), strict=True):
+            group.copy_(self.project(self.decode(drawn)))
         return images
 
     def latents(self, n: int, temperature: float, generator: torch.Generator) -> list[Tensor]:

@@ -47,9 +47,8 @@ class Losses:
 
     def __init__(self, network: SRFlow, settings: SecondStagePreset, device: torch.device) -> None:
         self.network, self.weights = network, settings.losses
-        name, layer = self.weights.perceptual_network, self.weights.perceptual_layer
         try:
-            perceptual = PerceptualLoss(load_vgg(name), name, layer)
+            perceptual = PerceptualLoss(load_vgg("vgg16"), "vgg16", self.weights.perceptual_layer)
         except ValueError as error:
             raise TrainingError(f"losses.{error}; correct the preset") from None
         self.perceptual = channels_last(perceptual).to(device)

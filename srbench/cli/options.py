@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import click
 
 from srbench.types import LARGEST_SEED, Box
+
+Number = TypeVar("Number", int, float)
 
 DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
 SEEDS = click.IntRange(0, LARGEST_SEED)
@@ -55,28 +58,29 @@ def data_sets(context: click.Context, parameter: click.Parameter, value: str | N
 
 def scales(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
     """``4,8`` -> the numbers, each once. Raises BadParameter for anything else, and for less than 2."""
-    if value is None:
-        return None
-    try:
-        numbers = tuple(dict.fromkeys(int(part) for part in value.split(",")))
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is not a scale such as 4, or a list such as 4,8.") from None
-    if min(numbers) < 2:
-        raise click.BadParameter(f"{min(numbers)} is not a scale; it must be 2 or more.")
+    numbers = _listed(value, int, "not a scale such as 4, or a list such as 4,8")
+    for number in numbers or ():
+        if number < 2:
+            raise click.BadParameter(f"{number} is not a scale; it must be 2 or more.")
     return numbers
 
 
 def temperatures(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
     """``0,0.5,0.8`` -> the numbers, each once. Raises BadParameter for anything else."""
+    numbers = _listed(value, float, "not a list of numbers such as 0,0.5,0.8")
+    for number in numbers or ():
+        check_temperature(number)
+    return numbers
+
+
+def _listed(value: str | None, kind: Callable[[str], Number], fault: str) -> tuple[Number, ...] | None:
+    """``a,b`` -> the numbers, each once; None for None. Raises BadParameter."""
     if value is None:
         return None
     try:
-        numbers = tuple(dict.fromkeys(float(part) for part in value.split(",")))
+        return tuple(dict.fromkeys(kind(part) for part in value.split(",")))
     except ValueError:
-        raise click.BadParameter(f"{value!r} is not a list of numbers such as 0,0.5,0.8.") from None
-    for number in numbers:
-        check_temperature(number)
-    return numbers
+        raise click.BadParameter(f"{value!r} is {fault}.") from None
 
 
 def temperature(context: click.Context, parameter: click.Parameter, value: float) -> float:

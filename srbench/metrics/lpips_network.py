@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -61,8 +62,29 @@ def parts_of(net: str, trunk: str = "") -> Parts:
     return Parts(net, path, heads)
 
 
-class Network:
+class Network(ABC):
     """A network on one device, and how far images are apart in its features."""
+
+    @abstractmethod
+    def features(self, image: Tensor) -> list[Tensor]:
+        """(3, H, W) uint8 -> feature maps (1, c, h, w), every pixel's channels scaled to length one."""
+
+    @abstractmethod
+    def differences(self, these: list[Tensor], those: list[Tensor]) -> list[Tensor]:
+        """Two lists of maps -> the weighted squared difference at every pixel of each, (1, 1, h, w)."""
+
+    def distances(self, images: Tensor, wanted: Iterable[list[Tensor]]) -> Tensor:
+        """(n, 3, H, W) uint8 and at least n lists of maps -> (n,) float64 on the CPU."""
+        pairs = zip(images, wanted, strict=False)
+        return torch.stack([self.distance(self.features(image), maps) for image, maps in pairs]).cpu().to(torch.float64)
+
+    def distance(self, these: list[Tensor], those: list[Tensor]) -> Tensor:
+        """Two lists of maps -> () by eq. 1 of the paper: weighted squared difference, mean over pixels."""
+        return torch.stack([layer.mean() for layer in self.differences(these, those)]).sum()
+
+
+class _PackageNetwork(Network):
+    """The network of the lpips package, on torchvision's weights."""
 
     def __init__(self, parts: Parts, device: torch.device) -> None:
         import lpips
@@ -80,15 +102,6 @@ class Network:
         """(3, H, W) uint8 -> feature maps (1, c, h, w), every pixel's channels scaled to length one."""
         signal = self._network.scaling_layer((image.to(self._network.scaling_layer.scale) / 127.5 - 1)[None])
         return [self._normalize(maps) for maps in self._network.net(signal)]
-
-    def distances(self, images: Tensor, wanted: Iterable[list[Tensor]]) -> Tensor:
-        """(n, 3, H, W) uint8 and at least n lists of maps -> (n,) float64 on the CPU."""
-        pairs = zip(images, wanted, strict=False)
-        return torch.stack([self.distance(self.features(image), maps) for image, maps in pairs]).cpu().to(torch.float64)
-
-    def distance(self, these: list[Tensor], those: list[Tensor]) -> Tensor:
-        """Two lists of maps -> () by eq. 1 of the paper: weighted squared difference, mean over pixels."""
-        return torch.stack([layer.mean() for layer in self.differences(these, those)]).sum()
 
     def differences(self, these: list[Tensor], those: list[Tensor]) -> list[Tensor]:
         """Two lists of maps -> the weighted squared difference at every pixel of each, (1, 1, h, w)."""
@@ -109,4 +122,4 @@ def _trunk(parts: Parts, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
 @cache
 def load_network(parts: Parts, device: torch.device) -> Network:
     """The network of some files on a device, loaded once. Raises LPIPSError, WeightsError."""
-    return Network(parts, device)
+    return _PackageNetwork(parts, device)

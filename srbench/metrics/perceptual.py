@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from functools import cache
 from itertools import repeat
@@ -58,7 +57,7 @@ def _exact_convolutions() -> AbstractContextManager[None]:
     return exact
 
 
-class _AlexNet:
+class _AlexNet(Network):
     """The five convolutions of AlexNet and the LPIPS weights of their channels, on one device.
 
     Not the ``lpips`` package's own class: that one builds torchvision's whole AlexNet first, 61 million
@@ -86,15 +85,6 @@ class _AlexNet:
             signal = _convolved(signal, weight, bias, stride, padding).relu_()
             maps.append(signal / (signal.square().sum(dim=1, keepdim=True).sqrt() + 1e-10))
         return maps
-
-    def distances(self, images: Tensor, wanted: Iterable[list[Tensor]]) -> Tensor:
-        """(n, 3, H, W) uint8 and at least n lists of maps -> (n,) float64 on the CPU."""
-        pairs = zip(images, wanted, strict=False)
-        return torch.stack([self.distance(self.features(image), maps) for image, maps in pairs]).cpu().to(torch.float64)
-
-    def distance(self, these: list[Tensor], those: list[Tensor]) -> Tensor:
-        """Two lists of maps -> () by eq. 1 of the paper: weighted squared difference, mean over pixels."""
-        return torch.stack([layer.mean() for layer in self.differences(these, those)]).sum()
 
     def differences(self, these: list[Tensor], those: list[Tensor]) -> list[Tensor]:
         """Two lists of maps -> the weighted squared difference at every pixel of each, (1, 1, h, w)."""
@@ -172,7 +162,7 @@ class LPIPS:
             self._last = hr, device, self._network(device).features(reference(hr).to(device))
         return self._last[2]
 
-    def _network(self, device: torch.device) -> _AlexNet | Network:
+    def _network(self, device: torch.device) -> Network:
         return _network(device) if self._parts is None else load_network(self._parts, device)
 
 

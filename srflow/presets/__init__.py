@@ -44,13 +44,12 @@ class SecondStageConfig:
     """Of the difference of features of a sample and of HR."""
     temperature: float
     """Of that sample."""
-    perceptual_network: Literal["vgg16", "vgg19"]
     perceptual_layer: str
-    """One of its convolutions, compared before its ReLU."""
+    """A convolution of VGG16, compared before its ReLU."""
     perceptual_precision: Literal["float32", "bfloat16"]
-    """Of its convolutions. bfloat16 takes 0.76 of a step's time on processors that have it (AVX-512 BF16)."""
+    """Of VGG16's convolutions. bfloat16 takes 0.76 of a step's time on processors that have it (AVX-512 BF16)."""
     shift: int
-    """The perceptual network sees sample and HR rolled by 0 to ``shift`` - 1 pixels each way, so that nothing can hide
+    """VGG16 sees sample and HR rolled by 0 to ``shift`` - 1 pixels each way, so that nothing can hide
     on the grid of its strides."""
 
     def __post_init__(self) -> None:

@@ -52,7 +52,6 @@ nll_weight = 0.2
 pixel_weight = 2.0
 perceptual_weight = 0.1
 temperature = 0.8
-perceptual_network = "vgg16"
 perceptual_layer = "conv1_1"
 perceptual_precision = "float32"
 shift = 4
