@@ -33,17 +33,27 @@ class PerceptualLoss(nn.Module):
             if name.endswith("_1") and name != "conv1_1":
                 layers.append(nn.MaxPool2d(2))
             layers += [conv, nn.ReLU()]
-        self.features = nn.Sequential(*layers[:-1]).requires_grad_(False)
+        self.layers = nn.Sequential(*layers[:-1]).requires_grad_(False)
         self.mean: Tensor
         self.deviation: Tensor
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), persistent=False)
 
+    def features(self, images: Tensor) -> list[Tensor]:
+        """(b, 3, h, w) in [0, 1] -> the last convolution of every stage before its ReLU; at the end, the layer's."""
+        maps = before = (images - self.mean) / self.deviation
+        found = []
+        for layer in self.layers:
+            if isinstance(layer, nn.MaxPool2d):
+                found.append(before)
+            before, maps = maps, layer(maps)
+        return [*found, maps]
+
     def forward(self, images: Tensor, target: Tensor) -> Tensor:
         """(b, 3, h, w) in [0, 1], twice -> a scalar. No gradient reaches the target."""
         with torch.no_grad():
-            wanted = self.features((target - self.mean) / self.deviation)
-        return nn.functional.l1_loss(self.features((images - self.mean) / self.deviation), wanted)
+            wanted = self.features(target)[-1]
+        return nn.functional.l1_loss(self.features(images)[-1], wanted)
 
 
 def convert_vgg19(tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:

@@ -4,7 +4,8 @@
     python benchmarks/samples.py losses docs/zoo/losses.svg
     python benchmarks/samples.py mesh srflow-perceptual 8 oakland-zoo-otters 128,160,192,192 0.8
 
-A grid is of a packaged photograph and a box of HR pixels; above the samples stand LR, RRDB, ESRGAN and HR.
+A grid is of a packaged photograph and a box of HR pixels; above the samples stand LR, RRDB, ESRGAN and HR. For a mesh,
+let the box begin at multiples of the scale.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from srbench.images import write_whole
 from srbench.models import load_model
 from srbench.svg import COLOURS, new_figure, plot_style, svg
 from srbench.types import ImagePair
+from srflow.sample_losses import edges_on_grid
 
 SAMPLES, COLUMNS, GAP, LARGER = 16, 4, 4, 2
 SHOWN = ("rrdb", "esrgan", "srflow", "srflow-perceptual")
@@ -58,14 +60,19 @@ def grid(model: str, scale: int, name: str, box: Box, temperature: float, out: P
 
 
 def mesh(model: str, scale: int, name: str, box: Box, temperature: float) -> None:
-    """Print the spectral peak of HR, of every other model's output and of the samples in a box."""
+    """Print the spectral peak and the edges on the LR grid of HR, of other models' outputs and of samples in a box."""
     pair, drawn = _drawn(model, scale, name, temperature)
     with torch.no_grad():
         others = {name: load_model(name, scale, "cpu").model(pair.lr[None]) for name in ("rrdb", "esrgan")}
     x, y, width, height = box
     for label, images in {"HR": pair.hr[None], **others, f"{model} at {temperature:g}": drawn}.items():
-        height_of_peak, period = spectral_peak(images[..., y : y + height, x : x + width])
-        print(f"{label}: 10^{height_of_peak:.2f} at a period of {period:.1f} pixels")
+        part = images[..., y : y + height, x : x + width].clamp(0, 1)
+        height_of_peak, period = spectral_peak(part)
+        places = edges_on_grid(part, scale)
+        print(
+            f"{label}: peak 10^{height_of_peak:.2f} at a period of {period:.1f} pixels, edges of {places.min():.2f} to "
+            f"{places.max():.2f} on the LR grid"
+        )
 
 
 def spectral_peak(images: Tensor) -> tuple[float, float]:

@@ -25,11 +25,12 @@ from srbench.types import TrainingRequest
 from srflow.given import Given, bits_per_dimension, log_density
 from srflow.model import SRFlow
 from srflow.presets import PERCEPTUAL, SecondStagePreset
+from srflow.sample_losses import grid_difference, texture_difference
 from srflow.train import LEVELS, noisy, trained
 
 
 def train_srflow_perceptual(request: TrainingRequest) -> Path:
-    """Train SRFlow weights on by likelihood, L1 and perceptual loss; returns the weights file.
+    """Train SRFlow weights on by likelihood, L1 and losses on samples; returns the weights file.
 
     ``start`` is an SRFlow weights file of the preset's size; without it the packaged one of the scale is taken.
     Raises PresetError, TrainingError, WeightsError.
@@ -43,7 +44,7 @@ def train_srflow_perceptual(request: TrainingRequest) -> Path:
 
 
 class Losses:
-    """What the second stage minimises, of one batch: three losses that share the work on LR."""
+    """What the second stage minimises, of one batch: losses that share the work on LR."""
 
     def __init__(self, network: SRFlow, settings: SecondStagePreset, device: torch.device) -> None:
         self.network, self.weights = network, settings.losses
@@ -54,18 +55,30 @@ class Losses:
         self.perceptual = channels_last(perceptual).to(device)
 
     def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted sum, and its parts: bits per dimension as in the first stage, L1, perceptual."""
+        """The weighted sum, and its parts by name: bits per dimension as in the first stage, then those of images."""
         given, weights = self.network.given(batch.lr), self.weights
         hr = noisy(batch)
         nll = bits_per_dimension(log_density(*given.encode_unchecked(hr)), hr).mean()
         latents = _latents(given, batch, weights.temperature)
         pixel = F.l1_loss(_image(given, [torch.zeros_like(z) for z in latents]), batch.hr)
-        sample, real = (batch.rolled(images, weights.shift) for images in (_image(given, latents), batch.hr))
-        half = weights.perceptual_precision == "bfloat16"
+        sample = _image(given, latents)
+        seen, known = self._features(batch, sample, batch.hr)
+        perceptual, texture = F.l1_loss(seen[-1].float(), known[-1].float()), texture_difference(seen, known)
+        grid = grid_difference(sample, batch.hr, self.network.scale)
+        total = weights.nll_weight * nll + weights.pixel_weight * pixel + weights.perceptual_weight * perceptual
+        total = total + weights.texture_weight * texture + weights.grid_weight * grid
+        parts = {"l1": pixel, "perceptual": perceptual, "texture": texture, "grid": grid}
+        return total, {"bits_per_dim": nll + math.log2(LEVELS), **parts}
+
+    def _features(self, batch: Batch, sample: Tensor, hr: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Of a sample and of HR, rolled alike."""
+        sample, hr = (batch.rolled(images, self.weights.shift) for images in (sample, hr))
+        half = self.weights.perceptual_precision == "bfloat16"
         with torch.autocast(sample.device.type, torch.bfloat16) if half else nullcontext():
-            seen = self.perceptual(sample, real)
-        total = weights.nll_weight * nll + weights.pixel_weight * pixel + weights.perceptual_weight * seen
-        return total, {"bits_per_dim": nll + math.log2(LEVELS), "l1": pixel, "perceptual": seen}
+            seen = self.perceptual.features(sample)
+            with torch.no_grad():
+                known = self.perceptual.features(hr)
+        return seen, known
 
 
 def _latents(given: Given, batch: Batch, temperature: float) -> list[Tensor]:

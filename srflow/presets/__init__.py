@@ -34,7 +34,7 @@ class SRFlowPreset:
 
 @dataclass(frozen=True)
 class SecondStageConfig:
-    """The part of a second stage's preset that concerns its three losses."""
+    """The part of a second stage's preset that concerns its losses."""
 
     nll_weight: float
     """Of the negative log-likelihood in bits per dimension."""
@@ -42,6 +42,10 @@ class SecondStageConfig:
     """Of the absolute error of the image at temperature 0."""
     perceptual_weight: float
     """Of the difference of features of a sample and of HR."""
+    texture_weight: float
+    """Of the difference between the statistics of those features in windows (``sample_losses.py``)."""
+    grid_weight: float
+    """Of the difference in how edges of that sample and of HR lie on the grid of LR pixels (``sample_losses.py``)."""
     temperature: float
     """Of that sample."""
     perceptual_layer: str
@@ -53,7 +57,15 @@ class SecondStageConfig:
     on the grid of its strides."""
 
     def __post_init__(self) -> None:
-        for name in ("nll_weight", "pixel_weight", "perceptual_weight", "temperature", "shift"):
+        for name in (
+            "nll_weight",
+            "pixel_weight",
+            "perceptual_weight",
+            "texture_weight",
+            "grid_weight",
+            "temperature",
+            "shift",
+        ):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}; it has to be 0 or more")
 
