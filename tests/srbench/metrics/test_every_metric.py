@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from srbench.metrics import lpips_network, naturalness, perceptual
+from srbench.metrics import lpips_network, naturalness
 from srbench.metrics.consistency import LRPSNR
 from srbench.metrics.diversity import Sigma
 from srbench.metrics.naturalness import BRISQUE, NIQE, PIQUE
@@ -81,13 +81,11 @@ def test_signatures(metric):
 @pytest.mark.parametrize("metric", ALL)
 def test_parameter_files_are_those_that_are_read(metric, coffee, samples, monkeypatch):
     opened = []
-    for module in (naturalness, perceptual):
-        monkeypatch.setattr(module, "packaged", lambda name: opened.append(parameter_file(name)) or packaged(name))
+    monkeypatch.setattr(naturalness, "packaged", lambda name: opened.append(parameter_file(name)) or packaged(name))
     for name in ("load_weights", "read_checkpoint"):
         load = getattr(lpips_network, name)
         monkeypatch.setattr(lpips_network, name, lambda path, load=load: opened.append(path) or load(path))
     lpips_network.load_network.cache_clear()
-    perceptual._network.cache_clear()
     metric()(samples[:1], coffee)
     assert sorted(set(opened)) == sorted(metric.parameters)
     assert all(path.is_file() for path in metric.parameters)

@@ -13,7 +13,7 @@ import torch
 
 from srbench import metrics
 from srbench.images import quantize_floor
-from srbench.metrics import consistency, diversity, naturalness, perceptual, pixel
+from srbench.metrics import consistency, diversity, lpips_network, naturalness, perceptual, pixel
 from srbench.types import ImagePair, SRBenchError
 
 CLASSES = {
@@ -151,9 +151,9 @@ def test_identical_images(coffee):
 
 def test_features_of_one_hr_image_are_computed_once(coffee, samples, monkeypatch):
     seen = []
-    original = perceptual._AlexNet.features
+    original = lpips_network.Network.features
     monkeypatch.setattr(
-        perceptual._AlexNet, "features", lambda self, image: seen.append(image) or original(self, image)
+        lpips_network.Network, "features", lambda self, image: seen.append(image) or original(self, image)
     )
     metrics.lpips(samples, coffee.hr)
     assert len(seen) == 4

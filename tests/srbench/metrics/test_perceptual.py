@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from srbench.images import quantize_floor
-from srbench.metrics import perceptual
+from srbench.metrics import lpips_network, perceptual
 from srbench.metrics.lpips_network import LPIPSError
 from srbench.metrics.parameters import packaged
 from srbench.metrics.perceptual import LPIPS
@@ -61,9 +61,9 @@ def test_symmetric(coffee, samples):
 
 def test_features_of_the_hr_image_are_computed_once(coffee, samples, monkeypatch):
     seen = []
-    original = perceptual._AlexNet.features
+    original = lpips_network.Network.features
     monkeypatch.setattr(
-        perceptual._AlexNet, "features", lambda self, image: seen.append(image) or original(self, image)
+        lpips_network.Network, "features", lambda self, image: seen.append(image) or original(self, image)
     )
     metric = LPIPS()
     metric(samples, coffee)
