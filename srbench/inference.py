@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from srbench.memory import out_of_memory
 from srbench.tiles import upscale_in_tiles
-from srbench.types import PrecomputedResults, SRBenchError, SRModel, StochasticSRModel, TiledSRModel
+from srbench.types import SMALLEST_TILE, PrecomputedResults, SRBenchError, SRModel, StochasticSRModel, TiledSRModel
 
 COPIES = 3
 """Of all samples of an image: as numbers of 32 bits, and what the model, 8 bits and the metrics take besides."""
@@ -81,6 +82,8 @@ def upscale(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Out
     except SRBenchError as error:
         raise InferenceError(f"{name}: {error}") from error
     except (Exception, SystemExit) as error:
+        if out_of_memory(error):
+            raise InferenceError(f"{name}: {_too_large(model, lr, draw, device)}") from error
         reason = " ".join(str(error).split())
         raise InferenceError(f"{name}: the model failed: {type(error).__name__}: {reason}") from error
     seconds = time.perf_counter() - start
@@ -103,6 +106,20 @@ def _outputs(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Te
     else:
         images = model(lr[None])
     return images.to("cpu", torch.float32)  # waits for the device
+
+
+def _too_large(model: Model, lr: Tensor, draw: Draw, device: str) -> str:
+    """That memory was short, and what to do: a tile is part of what is asked for, so none is chosen unasked."""
+    height, width = lr.shape[-2:]
+    advice = "use smaller images (--crop), or another --device"
+    if isinstance(model, TiledSRModel) or not isinstance(model, StochasticSRModel):
+        tile = min(draw.tile or max(height, width), max(height, width)) // 2
+        if tile >= SMALLEST_TILE:
+            advice = f"upscale in smaller tiles (--tile {tile})"
+    elif draw.samples > 1:
+        advice = "draw fewer samples (--samples), or use smaller images (--crop)"
+    tiles = "" if draw.tile is None else f" in tiles of {draw.tile}"
+    return f"the model ran out of memory ({device}, LR of {height}x{width}{tiles}); {advice}"
 
 
 def _sample(model: StochasticSRModel, lr: Tensor, draw: Draw, generator: torch.Generator) -> Tensor:

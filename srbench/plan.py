@@ -24,7 +24,7 @@ from srbench.sets.fetch import fetched_set
 from srbench.sets.table import benchmark_sets
 from srbench.source import package_digest
 from srbench.suite import DEFAULT, Suite, open_metrics, read_suite
-from srbench.types import LARGEST_SEED, Dataset, SRBenchError
+from srbench.types import LARGEST_SEED, SMALLEST_TILE, Dataset, SRBenchError
 
 
 class PlanError(SRBenchError):
@@ -172,7 +172,7 @@ def add_model(models: dict[str, LoadedModel], loaded: LoadedModel) -> None:
 
 def checked(spec: RunSpec, where: str) -> RunSpec:
     """The spec itself. Raises PlanError, beginning with ``where``, for a value with which nothing can be run."""
-    for name, smallest in {"scale": 2, "limit": 1, "crop": 1, "samples": 1, "seed": 0, "tile": 16}.items():
+    for name, smallest in {"scale": 2, "limit": 1, "crop": 1, "samples": 1, "seed": 0, "tile": SMALLEST_TILE}.items():
         value = getattr(spec, name)
         if value is not None and not smallest <= value <= LARGEST_SEED:
             allowed = f"{smallest} or more" if value < smallest else f"at most {LARGEST_SEED}"

@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # the command line reads this module before it may load torch
 
 LARGEST_SEED = 2**63 - 1
 """Of every random generator of torch."""
+SMALLEST_TILE = 16
+"""Side of the smallest tile that can be asked for, in LR pixels."""
 
 
 class SRBenchError(Exception):

@@ -17,6 +17,7 @@ from srflow.config import SRFlowConfig
 from srflow.encoder import Encoder
 from srflow.flow import ConditionalFlow
 from srflow.frame import Frame
+from srflow.groups import in_groups
 
 Value = TypeVar("Value")
 
@@ -130,17 +131,10 @@ class Given:
         latents than were drawn.
         """
         if self.lr.dim() == 3:
-            return self._in_groups(self.latents(n, temperature, generator))
+            latents = self.latents(n, temperature, generator)
+            return in_groups(lambda drawn: self.project(self.decode(drawn)), latents, TOGETHER)
         batch = len(self.lr)
         return torch.stack([self.project(self.decode(self.latents(batch, temperature, generator))) for _ in range(n)])
-
-    def _in_groups(self, latents: list[Tensor]) -> Tensor:
-        """Latents of n samples -> (n, 3, H, W), a few at a time: what lies between is larger than both."""
-        height, width = (self._model.scale * side for side in self.lr.shape[-2:])
-        images = self.lr.new_empty((len(latents[0]), 3, height, width))
-        for group, *drawn in zip(*(torch.split(tensor, TOGETHER) for tensor in (images, *latents)), strict=True):
-            group.copy_(self.project(self.decode(drawn)))
-        return images
 
     def latents(self, n: int, temperature: float, generator: torch.Generator) -> list[Tensor]:
         """Latents of n samples, as ``sample`` draws them."""

@@ -6,6 +6,7 @@ Lugmayr et al., "SRFlow: Learning the Super-Resolution Space with Normalizing Fl
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,6 +23,7 @@ from srflow.config import SRFlowConfig
 from srflow.convert import convert_srflow, renamed
 from srflow.flow import ConditionalFlow
 from srflow.given import EncoderAndFlow, Given, bits_per_dimension, log_density
+from srflow.groups import in_groups
 from srflow.reversible import encode_reversibly
 from srflow.tiled_decode import tiled_decode
 
@@ -119,11 +121,12 @@ class SRFlow(EncoderAndFlow):
         frame = self.frame(lr[None])
         latents = self.draw(frame, n, temperature, generator)
 
-        def decode() -> Tensor:
-            return frame.leave(tiled_decode(self.flow, latents, self.encoder, frame.lr, tile))
+        def decode(drawn: list[Tensor]) -> Tensor:
+            compute = partial(tiled_decode, self.flow, drawn, self.encoder, frame.lr, tile)
+            hr = frame.leave(finite(self, compute, compute, lr=lr, latents=drawn))
+            return make_consistent(hr, lr, self.scale) if self.projected else hr
 
-        hr = finite(self, decode, decode, lr=lr, latents=latents)
-        return make_consistent(hr, lr, self.scale) if self.projected else hr
+        return in_groups(decode, latents, n)
 
     @property
     def edit_grid(self) -> int:

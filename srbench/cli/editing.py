@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srbench.cli.options import DEVICES, SEEDS, box, temperature, temperatures
+from srbench.cli.options import DEVICES, SEEDS, TILES, box, temperature, temperatures
 from srbench.cli.progress import shown_progress
 
 if TYPE_CHECKING:
@@ -29,12 +29,7 @@ PATH = click.Path(path_type=Path)
 )
 @click.option("--seed", default=0, show_default=True, type=SEEDS, help="Random seed for sampling.")
 @click.option("--device", default="auto", show_default=True, type=DEVICES, help="Device to run on.")
-@click.option(
-    "--tile",
-    metavar="PX",
-    type=click.IntRange(min=16),
-    help="Upscale in tiles of this size (LR pixels) to save memory.",
-)
+@click.option("--tile", metavar="PX", type=TILES, help="Upscale in tiles of this size (LR pixels) to save memory.")
 @click.option("--out", required=True, type=PATH, help="Output folder.")
 @click.pass_context
 def upscale(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - click's own signature

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srbench.cli.options import DEVICES, ENGINE, PUBLISHED, SEEDS, WORKERS, data_sets, names, scales, temperatures
+from srbench.cli.options import (
+    DEVICES,
+    ENGINE,
+    PUBLISHED,
+    SEEDS,
+    TILES,
+    WORKERS,
+    data_sets,
+    names,
+    scales,
+    temperatures,
+)
 from srbench.cli.progress import shown_progress
 
 if TYPE_CHECKING:
@@ -48,12 +59,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--samples", metavar="N", type=click.IntRange(min=1), help="Samples per image. [default: 5]")
 @click.option("--seed", type=SEEDS, help="Random seed for sampling. [default: 0]")
 @click.option("--device", type=DEVICES, help="Device to run on. [default: auto]")
-@click.option(
-    "--tile",
-    metavar="PX",
-    type=click.IntRange(min=16),
-    help="Upscale in tiles of this size (LR pixels) to save memory.",
-)
+@click.option("--tile", metavar="PX", type=TILES, help="Upscale in tiles of this size (LR pixels) to save memory.")
 @click.option("--out", metavar="DIR", help="Run folder. [default: runs/DATE-MODELS-xSCALE; runs/DATE-matrix for "
               "several]")  # fmt: skip
 @WORKERS

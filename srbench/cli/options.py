@@ -9,12 +9,13 @@ from typing import Literal, TypeVar
 
 import click
 
-from srbench.types import LARGEST_SEED, Box
+from srbench.types import LARGEST_SEED, SMALLEST_TILE, Box
 
 Number = TypeVar("Number", int, float)
 
 DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
 SEEDS = click.IntRange(0, LARGEST_SEED)
+TILES = click.IntRange(SMALLEST_TILE)
 
 
 def _workers(context: click.Context, parameter: click.Parameter, value: str | None) -> int | Literal["gpus"] | None:

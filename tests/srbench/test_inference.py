@@ -48,6 +48,47 @@ def test_a_result_that_is_none(output, name, fault):
         output(name)
 
 
+def small(largest):
+    """A model that upscales LR images of at most so many pixels."""
+
+    class Small:
+        scale = 4
+
+        def __call__(self, lr):
+            if lr[0, 0].numel() > largest:
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nOf 8.")
+            return lr.repeat_interleave(4, -1).repeat_interleave(4, -2)
+
+    return Small()
+
+
+def test_too_little_memory_and_what_to_do():
+    lr = torch.rand(3, 100, 64)
+
+    def says(model, lr=lr, tile=None):
+        with pytest.raises(InferenceError) as caught:
+            upscale(model, "a", lr, Draw(0.5, 3, 11, tile), "cpu")
+        return str(caught.value)
+
+    said = "a: the model ran out of memory (cpu, LR of 100x64); upscale in smaller tiles (--tile 50)"
+    assert says(small(66 * 64 - 1)) == said
+    assert says(small(66 * 64 - 1), tile=50) == (
+        "a: the model ran out of memory (cpu, LR of 100x64 in tiles of 50); upscale in smaller tiles (--tile 25)"
+    )
+    found = upscale(small(66 * 64 - 1), "a", lr, Draw(0.5, 3, 11, 25), "cpu").images
+    assert torch.equal(found[0, :, ::4, ::4], lr)
+    assert says(small(0), tile=16).endswith("(cpu, LR of 100x64 in tiles of 16); use smaller images (--crop), or "
+                                            "another --device")  # fmt: skip
+
+    class Stochastic:
+        scale = 4
+
+        def sample(self, lr, n, *, temperature, generator):
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9")
+
+    assert says(Stochastic()).endswith("; draw fewer samples (--samples), or use smaller images (--crop)")
+
+
 def test_numbers_that_are_not_finite(output):
     flat = ImagePair("flat", torch.ones(3, 5, 7), PAIR.hr)
     with pytest.raises(InferenceError, match="flat: 1680 of 1680 numbers of the result are not finite"):

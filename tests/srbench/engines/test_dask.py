@@ -25,6 +25,8 @@ distributed = pytest.importorskip("distributed")
 
 IMAGES = int(os.environ.get("KILLED_IMAGES", "8"))
 """Of the run whose cluster is killed again and again; three settings of each."""
+SEED = int(os.environ.get("KILLED_SEED", "0"))
+"""Of the moments at which it is killed."""
 DEADLY = """
 import os
 import signal
@@ -115,7 +117,7 @@ def test_clients_workers_and_schedulers_killed(spec, models, draw_image, results
         write_png(tmp_path / "images" / f"more{number}.png", draw_image(number, 32, 32))
     models.write_text(models.read_text().replace("up = F", "time.sleep(0.05)\n        up = F"))
     spec = replace(spec, models=spec.models[:2], metrics=("psnr", "sigma"), out=str(tmp_path / "killed"))
-    chance, killed, errors = random.Random(0), Counter(), []
+    chance, killed, errors = random.Random(SEED), Counter(), []
     process, target, victims = command(spec, cluster.address), 1, ["worker", "scheduler", "client"]
     while True:
         target = max(target, sampled(spec)) + chance.randrange(1, 6)
@@ -142,6 +144,7 @@ def test_clients_workers_and_schedulers_killed(spec, models, draw_image, results
     assert process.returncode == 1, err
     assert "1 could not be measured" in err, "the damaged image alone"
     assert killed["worker"]
+    print(f"{IMAGES} images, seed {SEED}, killed: {dict(killed)}")
     gone = "srbench: the Dask scheduler is gone; finished work is kept. Rerun the same command to resume."
     done = "srbench: 1 could not be measured, all others were: "
     assert all(error == gone or error.startswith(done) for error in errors), "or it was ready at that moment"
