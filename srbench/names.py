@@ -49,3 +49,9 @@ def no_file(path: Path) -> str:
     if path.is_symlink():
         return "a link that leads nowhere"
     return "a pipe, a socket or a device" if path.exists() else ""
+
+
+def pipes_in(folder: Path) -> list[Path]:
+    """What is neither a file nor a folder, links being followed: whoever reads a pipe waits for its other end."""
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in found if path.exists() and not path.is_dir() and no_file(path)]

@@ -21,6 +21,7 @@ from srbench import records
 from srbench.facts import Manifest, MetricFacts, Protocol, Setting, setting_folder
 from srbench.images import write_whole
 from srbench.manifest import FILE, now, read_manifest, write_manifest
+from srbench.names import no_file, pipes_in
 from srbench.records import ImageDigest, PairRecord, SampleRecord, ScoreRecord, digest
 from srbench.types import SRBenchError
 from srbench.weights.files import sha256_file
@@ -66,7 +67,11 @@ class RunFolder:
 
     @classmethod
     def read(cls, path: Path) -> RunFolder:
-        """Raises ManifestError where the folder holds no run, RecordsError where a line of it is damaged."""
+        """Raises ManifestError where the folder holds no run, RecordsError where a line of it is damaged.
+
+        Raises RunFolderError where something else is in the place of a file.
+        """
+        check_files(path)
         folder = cls(path, read_manifest(path))
         folder.take(records.read(path, PairRecord))
         folder.take(records.read(path, SampleRecord))
@@ -218,6 +223,8 @@ def writing(path: Path, wait: float = 0) -> Iterator[None]:
 def check_folder(path: Path) -> None:
     """Raise RunFolderError for a folder with other things than a run in it, and for a file."""
     if path.is_dir():
+        check_files(path)
+        _refuse_links(path / IMAGES)
         known = re.compile(rf"{re.escape(_LOCK)}|\.?{re.escape(_OWNER)}(\.\d+)?|\.{re.escape(FILE)}\.\d+")
         names = sorted(entry.name for entry in path.iterdir())
         others = [name for name in names if not known.fullmatch(name)]
@@ -227,6 +234,24 @@ def check_folder(path: Path) -> None:
             )
     elif path.exists():
         raise RunFolderError(f"{path}: a file, not a folder; choose another --out")
+
+
+def check_files(path: Path) -> None:
+    """Raise RunFolderError for a pipe, and for a link or a folder in the place of a manifest, of lines or of a lock.
+
+    srbench makes none: whoever reads would wait for a pipe, and what is written go where a link leads.
+    """
+    own = (_LOCK, FILE, PairRecord.FILE, SampleRecord.FILE, ScoreRecord.FILE)
+    for file in [*(path / name for name in own), *pipes_in(path)]:
+        found = "a link" if file.is_symlink() else no_file(file)
+        if found:
+            raise RunFolderError(f"{file}: {found}, not a file of srbench; remove it")
+
+
+def _refuse_links(images: Path) -> None:
+    for folder in [images, *(images.iterdir() if images.is_dir() else ())]:
+        if folder.is_symlink():
+            raise RunFolderError(f"{folder}: a link, and a run is only written into real folders; remove it")
 
 
 def _owner(path: Path) -> str:

@@ -32,6 +32,7 @@ from filelock import FileLock, Timeout
 
 from srbench.config import to_toml
 from srbench.images import replaced_whole, write_whole
+from srbench.names import no_file, pipes_in
 from srbench.training.config import TrainingError, TrainingPreset
 from srbench.training.journal import Journal
 from srbench.types import TrainingRequest
@@ -107,6 +108,7 @@ class TrainingFolder:
                 raise TrainingError(
                     f"{self.path}: not empty, and no training in it ({min(others)} is); choose another --out"
                 )
+            _refuse_pipes(self.path)
             lock.acquire(timeout=0)
         except Timeout:
             raise TrainingError(
@@ -169,9 +171,10 @@ class TrainingFolder:
 def read_request(run: Path) -> tuple[str, dict[str, Any]]:
     """What the training in a folder is of (``srflow``), and what was asked for when it began.
 
-    Raises TrainingError where the folder holds no training.
+    Raises TrainingError where the folder holds no training, or a pipe.
     """
     path = run / DESCRIPTION
+    _refuse_pipes(run)
     try:
         saved = json.loads(path.read_text())
         return str(saved["facts"]["model"]), dict(saved["request"])
@@ -179,6 +182,11 @@ def read_request(run: Path) -> tuple[str, dict[str, Any]]:
         raise TrainingError(f"{run}: no folder of a training; name one that srbench train has made") from None
     except (ValueError, KeyError, TypeError, RecursionError):
         raise TrainingError(f"{path}: not written by srbench train; name another folder") from None
+
+
+def _refuse_pipes(folder: Path) -> None:
+    for path in pipes_in(folder):
+        raise TrainingError(f"{path}: {no_file(path)}, not a file of a training; remove it")
 
 
 def _known(path: Path) -> WeightsMetadata | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from collections.abc import Mapping
@@ -82,7 +83,9 @@ def save_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
 
 
 def sha256_file(path: Path) -> str:
-    """Hexadecimal sha256 of a file's bytes. Raises OSError where it cannot be read."""
+    """Hexadecimal sha256 of a file's bytes. Raises OSError where it cannot be read, and where it is no file."""
+    if found := no_file(path):  # a pipe would be waited for
+        raise OSError(errno.EINVAL, f"{found}, not a file", str(path))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

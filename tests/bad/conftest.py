@@ -191,10 +191,14 @@ def state(folder):
     return found
 
 
+class HangsError(BaseException):
+    """No Exception, and above all no OSError: those are caught on the way."""
+
+
 @contextmanager
 def no_hang(what):
     def late(*_):
-        raise TimeoutError(f"{what} hangs")
+        raise HangsError(f"{what} hangs")
 
     before = signal.signal(signal.SIGALRM, late)
     signal.alarm(SECONDS)
@@ -203,6 +207,12 @@ def no_hang(what):
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def in_time():
+    """``with in_time("verify"):`` something that would hang."""
+    return no_hang
 
 
 @pytest.fixture

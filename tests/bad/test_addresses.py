@@ -1,0 +1,54 @@
+"""Servers that send anything but the file: one line, and nothing is kept."""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+import srbench.weights.download
+
+ANSWERS = {
+    "loop": (b"HTTP/1.0 302 Found\r\nLocation: /loop\r\n\r\n", r"answered 302 .*redirect error"),
+    "chain": (b"HTTP/1.0 302 Found\r\nLocation: CHAIN\r\n\r\n", r"answered 302 .*redirect error"),
+    "out": (b"HTTP/1.0 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n", r"answered 302 .*file:///etc/passwd"),
+    "nowhere": (b"HTTP/1.0 302 Found\r\nLocation: http://[\r\n\r\n", r"failed \("),
+    "page": (b"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\n\r\n<html>", r"answered with a web page, not a file"),
+    "fault": (b"HTTP/1.0 500 all\x1b[31m is well\r\n\r\n", r"answered 500"),
+    "text": (b"220 ftp.example\r\n", r"failed \("),
+    "nothing": (b"", r"failed \("),
+    "negative": (b"HTTP/1.0 200 OK\r\nContent-Length: -5\r\n\r\nfive!", r"wants to send -5 bytes|failed \("),
+    "large": (b"HTTP/1.0 200 OK\r\nContent-Length: 99999999999999\r\n\r\n", r"wants to send 9{14} bytes, and \d+ are"),
+    "short": (b"HTTP/1.0 200 OK\r\nContent-Length: 90\r\n\r\nshort", r"broke off after 5 of 90 bytes; rerun"),
+    "endless": (b"HTTP/1.0 200 OK\r\n\r\n" + bytes(5000), r"sends more than 4096 bytes"),
+    "other": (b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nno tensor", r"truncated, or no checkpoint"),
+    "header": (b"HTTP/1.0 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n", r"failed \("),
+}
+
+
+class Answers(BaseHTTPRequestHandler):
+    def do_GET(self):
+        name = self.path.strip("/").rstrip("+")
+        self.wfile.write(ANSWERS[name][0].replace(b"CHAIN", f"{self.path}+".encode()))
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def port():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_answer_that_is_no_weights_file(refused, port, tmp_path, monkeypatch, name):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    if name == "endless":
+        monkeypatch.setattr(srbench.weights.download, "MOST_BYTES", 4096)
+    refused(f"weights add srflow-df2k-x4 http://127.0.0.1:{port}/{name}", ANSWERS[name][1])
+    kept = [path.name for path in (tmp_path / "srbench").rglob("*") if path.is_file()]
+    assert not [file for file in kept if file.endswith((".safetensors", ".pth"))]

@@ -1,0 +1,77 @@
+"""Pipes, folders and links in place of the files that a run or a training has: none is waited for, none followed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+RUN = "run --models bicubic --scale 4 --metrics psnr --workers 1 --data {bad}/fine --out RUN"
+KINDS = {
+    "pipe": (os.mkfifo, r"a pipe, a socket or a device, not a file of"),
+    "folder": (Path.mkdir, r"a folder, not a file of"),
+    "link": (lambda path: path.symlink_to("nowhere"), r"a link, not a file of"),
+}
+COMMANDS = ["verify RUN", RUN, "report RUN",
+            "score RUN --metrics ssim --workers 1", "compare bicubic bicubic --run RUN",
+            "merge RUN --out {here}/merged"]  # fmt: skip
+OWN = ["manifest.json", "pairs.jsonl", "samples.jsonl", "rows.jsonl", ".lock"]
+
+
+@pytest.fixture(scope="module")
+def finished(srbench, bad, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    found = srbench(*RUN.format(bad=bad).replace("RUN", str(folder)).split())
+    assert found.exit_code == 0, found.output
+    return folder
+
+
+def in_place_of(path, kind):
+    path.unlink(missing_ok=True)
+    KINDS[kind][0](path)
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"), [*((file, kind) for file in OWN for kind in KINDS), ("report.md", "pipe"), ("other", "pipe")]
+)
+def test_in_a_run(refused, finished, tmp_path, file, kind):
+    run = shutil.copytree(finished, tmp_path / "run")
+    in_place_of(run / file, kind)
+    for command in COMMANDS if (file, kind) == ("rows.jsonl", "pipe") else COMMANDS[:2]:
+        says = rf"run/{file}: {KINDS[kind][1]}" + ("|no run in it|no run of srbench" if file == "manifest.json" else "")
+        refused(command.replace("RUN", "{here}/run"), says, kept=["run"])
+    assert [path.name for path in tmp_path.iterdir()] == ["run"], "nothing was written where the link leads"
+
+
+@pytest.mark.parametrize("folder", ["images", "images/hr", "images/bicubic"])
+def test_a_folder_of_images_that_is_a_link(refused, finished, tmp_path, folder):
+    """What lies where it leads is not overwritten."""
+    run = shutil.copytree(finished, tmp_path / "run")
+    shutil.move(run / folder, tmp_path / "outside")
+    (run / folder).symlink_to(tmp_path / "outside")
+    (run / "samples.jsonl").write_bytes(b"")
+    for file in (tmp_path / "outside").rglob("*.png"):
+        file.write_bytes(b"mine")
+    refused(RUN.replace("RUN", "{here}/run"), rf"run/{folder}: a link, and a run is only", kept=["outside"])
+
+
+@pytest.mark.parametrize("file", ["images/hr/a.png", "images/bicubic/b.png"])
+def test_an_image_that_is_a_pipe(srbench, in_time, finished, tmp_path, file):
+    """It is missed, and not waited for."""
+    run = shutil.copytree(finished, tmp_path / "run")
+    in_place_of(run / file, "pipe")
+    with in_time("verify"):
+        assert srbench("verify", run).exit_code == 1
+        assert srbench("score", run, "--metrics", "ssim", "--workers", 1).exit_code == (1 if "hr" in file else 0)
+
+
+@pytest.mark.parametrize("file", ["training.json", "train.csv", "checkpoint.pt"])
+def test_in_a_training(refused, bad, tmp_path, file):
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "training.json").touch()
+    in_place_of(tmp_path / "train" / file, "pipe")
+    for command in ("train --resume {here}/train", "train rrdb --preset mini-x4 --data {bad}/fine --out {here}/train "
+                    "--set training.patch=32 --device cpu"):  # fmt: skip
+        refused(command, rf"train/{file}: {KINDS['pipe'][1]} a training", kept=["train"])
