@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import warnings
 from collections import Counter, deque
 from collections.abc import Hashable, Sequence
 from contextlib import suppress
@@ -30,6 +31,7 @@ from srbench.engines.worker import (
     Sampling,
     Scoring,
     Unusable,
+    Warned,
     Written,
     for_workers,
     serve,
@@ -153,6 +155,8 @@ class _Crew:
                 self._begin(worker, setting)
             case Written() | File() | Fault():
                 self._received.take(message)
+            case Warned(text):
+                warnings.warn(text, stacklevel=2)  # two workers may say the same: it is shown once
             case Scoring():
                 self._enqueue(message)
             case Finished():

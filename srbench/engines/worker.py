@@ -11,6 +11,7 @@ import pickle
 import shutil
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -130,6 +131,13 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class Warned:
+    """A message: a warning, in one line."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Finished:
     """A message: the job is done."""
 
@@ -141,7 +149,7 @@ class Unusable:
     reason: str
 
 
-Message = Ready | Begun | Written | File | Fault | Scoring | Finished | Unusable
+Message = Ready | Begun | Written | File | Fault | Warned | Scoring | Finished | Unusable
 Send = Callable[[Message], None]
 
 
@@ -243,6 +251,7 @@ def serve(connection: Connection, packed: bytes, scratch: Path, leaves_scoring: 
     """Work off jobs that come through a connection, until it is closed or the process at its other end is gone."""
     threading.Thread(target=_end_with_parent, args=(scratch,), daemon=True).start()
     torch.set_num_threads(1)
+    warnings.showwarning = lambda message, *_, **__: connection.send(Warned(str(message)))
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
             session = open_session(Opening.unpacked(packed), connection.send, scratch if leaves_scoring else None)

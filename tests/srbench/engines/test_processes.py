@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import srbench.engines.choice
 from srbench.engines.choice import choose_engine, gpus, suitable_workers
@@ -82,6 +83,15 @@ def test_metrics_are_added_by_processes(spec, results, tmp_path):
     whole = run(replace(spec, models=spec.models[:2]))
     assert results(tmp_path / "few")[0] == results(whole.folder)[0]
     assert verify(tmp_path / "few").proven
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_what_a_worker_warns_of_is_heard_here(spec, tmp_path):
+    clear = Image.open(tmp_path / "images" / "a.png").convert("RGBA")
+    clear.save(tmp_path / "images" / "a.png")
+    with pytest.warns(UserWarning, match="alpha") as heard:
+        run(replace(spec, models=("bicubic",), metrics=("psnr",), limit=2), workers=2)
+    assert [str(one.message) for one in heard] == [f"{tmp_path / 'images' / 'a.png'}: alpha channel dropped"]
 
 
 @pytest.fixture
