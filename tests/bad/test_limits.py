@@ -9,6 +9,8 @@ import sys
 import pytest
 from PIL import Image
 
+import srbench.inference
+
 MEASURED = """
 import re, sys
 from pathlib import Path
@@ -41,6 +43,16 @@ def test_a_large_image_of_one_bit_is_cropped_before_it_is_coloured(tmp_path):
     code, _, lines, peak = measured("run", "--models", "bicubic", "--scale", 4, "--data", tmp_path / "large", *options)
     assert code == 0, lines
     assert peak < 1500
+
+
+def test_a_hundred_thousand_samples(refused, monkeypatch):
+    """On a machine of 8 GB."""
+    monkeypatch.setattr(srbench.inference, "_memory_bytes", lambda: 8 << 30)
+    refused(
+        "run --models srflow --scale 8 --data photos --limit 1 --metrics psnr --samples 100000 --workers 1 "
+        "--out {here}/run",
+        r"100000 samples of \d+x\d+ take \d+ GB, and this machine has 8 GB; draw fewer \(--samples\)",
+    )
 
 
 @pytest.mark.parametrize("command", ["upscale", "run"])
