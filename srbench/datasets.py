@@ -36,7 +36,7 @@ class Folder:
         self.name = name or folder.resolve().name
         self.lr_origin = MATLAB_BICUBIC
         self.folder, self.scale, self.crop = folder, scale, crop
-        self.files = images_in(folder) if files is None else dict(files)
+        self.files: Mapping[str, Path] = images_in(folder) if files is None else files
         _check_crop(crop, scale)
 
     def __len__(self) -> int:
@@ -69,7 +69,8 @@ class PairedFolders:
         self.name = hr.resolve().name
         self.lr_origin = "a folder of its own, paired by name"
         self.scale = scale
-        self.hr, self.lr = images_in(hr), images_in(lr)
+        self.hr: Mapping[str, Path] = images_in(hr)
+        self.lr: Mapping[str, Path] = images_in(lr)
         _check_pairs(hr, self.hr, lr, self.lr)
 
     def __len__(self) -> int:

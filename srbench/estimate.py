@@ -70,6 +70,7 @@ class _Costs:
         """HR pixels of the mean image, over those of the image that is measured."""
         self._sampling: dict[Setting, float] = {}
         self._scoring: dict[str, float] = {}
+        self._seconds = _known_seconds(folder)
 
     def look_at(self, tasks: list[Task]) -> None:
         """Read some images. Raises SRBenchError where none can be read."""
@@ -88,10 +89,7 @@ class _Costs:
     def sampling(self, setting: Setting) -> float:
         """Seconds of a model for an image, all samples together. Raises SRBenchError where it fails."""
         if setting not in self._sampling:
-            place = setting.model, setting.temperature, False
-            known = [
-                one.seconds for one in self.folder.samples.values() if (one.model, one.temperature, one.failed) == place
-            ]
+            known = self._seconds.get((setting.model, setting.temperature))
             self._sampling[setting] = fmean(known) if known else self.area * self._model(setting)
         return self._sampling[setting]
 
@@ -124,13 +122,7 @@ class _Costs:
 
     def _metric(self, metric: LoadedMetric) -> float:
         """Of a metric for one output."""
-        outputs = {record.key: len(record.outputs) for record in self.folder.samples.values()}
-        known = [
-            score.seconds / outputs[score.sample]
-            for score in self.folder.scores.values()
-            if score.metric == metric.facts.name and not score.failed and outputs.get(score.sample)
-        ]
-        if known:
+        if known := self._seconds.get(metric.facts.name):
             return fmean(known)
         output = self.pair.hr.flip(-1)
         other = ImagePair(self.pair.name, self.pair.lr, output)
@@ -141,3 +133,17 @@ class _Costs:
         except SRBenchError:
             return 0.0
         return self.area * (time.perf_counter() - start)
+
+
+def _known_seconds(folder: RunFolder) -> dict[tuple[str, float | None] | str, list[float]]:
+    """What took how long in a run: by model and temperature, for all samples; by metric, for one output."""
+    seconds: dict[tuple[str, float | None] | str, list[float]] = {}
+    for _, known in folder.by_image():
+        outputs = {sample.key: len(sample.outputs) for sample in known.samples.values() if not sample.failed}
+        for place, sample in known.samples.items():
+            if not sample.failed:
+                seconds.setdefault(place, []).append(sample.seconds)
+        for score in known.scores.values():
+            if not score.failed and score.sample in outputs:
+                seconds.setdefault(score.metric, []).append(score.seconds / outputs[score.sample])
+    return seconds

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from srbench.images import ENDINGS
@@ -14,7 +16,27 @@ class FolderError(SRBenchError):
     """A folder that cannot serve as a set of named images."""
 
 
-def images_in(folder: Path) -> dict[str, Path]:
+class ImageFiles(Mapping[str, Path]):
+    """The images of a folder by name, sorted. A path is made where it is asked for: folders may be large."""
+
+    def __init__(self, folder: Path, endings: Mapping[str, str]) -> None:
+        self.folder = folder
+        self._endings = dict(sorted(endings.items()))
+
+    def __getitem__(self, name: str) -> Path:
+        """The file of a name. Raises KeyError."""
+        return self.folder / (name + self._endings[name])
+
+    def __iter__(self) -> Iterator[str]:
+        """The names."""
+        return iter(self._endings)
+
+    def __len__(self) -> int:
+        """How many images."""
+        return len(self._endings)
+
+
+def images_in(folder: Path) -> ImageFiles:
     """The images of a folder by name, sorted; hidden files and other endings are passed over.
 
     Raises FolderError where there is no such folder, no image in it, two of one name (``a.png``, ``a.jpg``), or
@@ -23,7 +45,7 @@ def images_in(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         kind = "a file" if folder.exists() else "missing"
         raise FolderError(f"{folder}: {kind}, not a folder of images; check the path")
-    found: dict[str, Path] = {}
+    endings: dict[str, str] = {}
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
     except OSError as error:
@@ -33,15 +55,15 @@ def images_in(folder: Path) -> dict[str, Path]:
             continue
         if kind := no_file(path):
             raise FolderError(f"{path}: {kind}, not a file; put an image in its place, or move it away")
-        if path.stem in found:
+        if path.stem in endings:
             raise FolderError(
-                f"{folder}: {found[path.stem].name} and {path.name} have one name; "
+                f"{folder}: {path.stem}{endings[path.stem]} and {path.name} have one name; "
                 "images are paired by name, so move one of them away"
             )
-        found[path.stem] = path
-    if not found:
+        endings[path.stem] = sys.intern(path.suffix)
+    if not endings:
         raise FolderError(f"{folder}: no images in it; {', '.join(ENDINGS)} are read")
-    return dict(sorted(found.items()))
+    return ImageFiles(folder, endings)
 
 
 def images_below(folder: Path) -> list[Path]:

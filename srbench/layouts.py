@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +18,8 @@ class Layout:
 
     name: str
     """What it is known by: the folder that tells it from others."""
-    hr: dict[str, Path]
-    lr: dict[str, Path] | None
+    hr: Mapping[str, Path]
+    lr: Mapping[str, Path] | None
     lr_folder: str
     """Where LR lies, below the folder; empty where there is none."""
 

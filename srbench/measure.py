@@ -6,7 +6,7 @@ import io
 import json
 import math
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -248,8 +248,8 @@ def _chosen(names: Sequence[str] | None, lr: Path | None, suite: Suite) -> tuple
 
 def _check_partners(
     results: ResultFolder,
-    references: dict[str, Path],
-    low: dict[str, Path] | None,
+    references: Mapping[str, Path],
+    low: Mapping[str, Path] | None,
     images: Path,
     ref: Path,
     lr: Path | None,

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from srbench.facts import Manifest, Setting
-from srbench.records import ImageDigest, PairRecord, SampleRecord, ScoreRecord
+from srbench.records import AnyRecord, ImageDigest, SampleRecord, ScoreRecord
 from srbench.run_folder import RunFolder, RunFolderError, is_kept, joined
 from srbench.sums import write_sums
 from srbench.types import SRBenchError
@@ -69,13 +69,11 @@ def _manifest(folders: Sequence[RunFolder]) -> Manifest:
     return replace(found, invocations=tuple(one for folder in folders for one in folder.manifest.invocations))
 
 
-def _lines(
-    folders: Sequence[RunFolder], merged: RunFolder, image: str
-) -> Iterator[PairRecord | SampleRecord | ScoreRecord]:
+def _lines(folders: Sequence[RunFolder], merged: RunFolder, image: str) -> Iterator[AnyRecord]:
     """The lines of an image as the merged folder has them; their files are copied."""
     earlier = [sum(len(one.manifest.invocations) for one in folders[:place]) for place in range(len(folders))]
-    pairs = [(folder.pairs[image], folder, before) for folder, before in zip(folders, earlier, strict=True)
-             if image in folder.pairs]  # fmt: skip
+    pairs = [(pair, folder, before) for folder, before in zip(folders, earlier, strict=True)
+             if (pair := folder.of(image).pair) is not None]  # fmt: skip
     read = [(pair, folder) for pair, folder, _ in pairs if not pair.failed]
     for pair, folder in read[1:]:
         if (pair.key, pair.lr, pair.hr) != (read[0][0].key, read[0][0].lr, read[0][0].hr):
@@ -93,12 +91,12 @@ def _lines(
 def _item(
     folders: Sequence[RunFolder], earlier: Sequence[int], merged: RunFolder, setting: Setting, image: str
 ) -> Iterator[SampleRecord | ScoreRecord]:
-    place = setting.model, setting.temperature, image
-    found = [(folder.samples[place], folder, before) for folder, before in zip(folders, earlier, strict=True)
-             if place in folder.samples]  # fmt: skip
+    place = setting.model, setting.temperature
+    found = [(sample, folder, before) for folder, before in zip(folders, earlier, strict=True)
+             if (sample := folder.of(image).samples.get(place)) is not None]  # fmt: skip
     if not found:
         return
-    sample, folder, before = min(found, key=lambda one: (one[1].sample(*place) is None, one[0].failed))
+    sample, folder, before = min(found, key=lambda one: (one[1].sample(*place, image) is None, one[0].failed))
     for file, target, known in zip(folder.output_files(sample), merged.output_files(sample), sample.outputs,
                                    strict=False):  # fmt: skip
         _copy(file, target, known)

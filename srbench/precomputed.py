@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -29,8 +30,8 @@ class ResultFolder:
     def __init__(self, folder: Path, scale: int) -> None:
         self.folder, self.scale = folder, scale
         inner = _inner(folder)
-        self.files = {} if inner else images_in(folder)
-        self._paths = [*self.files.values(), *inner]
+        self.files: Mapping[str, Path] = {} if inner else images_in(folder)
+        self._inner = inner
         self._samples: dict[str, dict[int, Path]] = {}
         for stem, path in self.files.items():
             if match := _SAMPLE.fullmatch(stem):
@@ -65,7 +66,8 @@ class ResultFolder:
                 )
         used = {path for name in names for path in self._samples.get(name, {}).values()}
         used |= {self.files[name] for name in names if name in self.files}
-        return [str(path.relative_to(self.folder).with_suffix("")) for path in self._paths if path not in used]
+        paths = chain(self.files.values(), self._inner)
+        return [str(path.relative_to(self.folder).with_suffix("")) for path in paths if path not in used]
 
     def read(self, name: str) -> Tensor:
         """(n, 3, s*h, s*w) in [0, 1], samples in order of their numbers.

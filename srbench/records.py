@@ -7,6 +7,8 @@
 A later line replaces an earlier one on the same thing. A failure is a line too. Images are named by the sha256 of their
 pixels, and those that were kept also by that of their file. Values that are not finite are the texts "inf", "-inf" and
 "nan", for JSON has none.
+
+What a run knows of its lines is where those of an image are: they are read again where they are needed.
 """
 
 from __future__ import annotations
@@ -15,12 +17,14 @@ import hashlib
 import json
 import math
 import os
+from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from io import FileIO
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
+from zlib import crc32
 
 from srbench.config import ConfigError, register, structure
 from srbench.images import disk_faults_named
@@ -149,7 +153,81 @@ class ScoreRecord(_Record):
             raise ValueError("neither a value nor an error")
 
 
-Record = TypeVar("Record", PairRecord, SampleRecord, ScoreRecord)
+AnyRecord = PairRecord | SampleRecord | ScoreRecord
+Record = TypeVar("Record", bound=AnyRecord)
+KINDS: tuple[type[AnyRecord], ...] = (PairRecord, SampleRecord, ScoreRecord)
+
+
+class Line(NamedTuple):
+    """A record, and the bytes of its file that say so."""
+
+    record: AnyRecord
+    start: int
+    content: bytes
+    """Its end included."""
+
+
+@dataclass
+class ImageRecords:
+    """The records of one image that count."""
+
+    pair: PairRecord | None = None
+    samples: dict[tuple[str, float | None], SampleRecord] = field(default_factory=dict)
+    """The last record of every model and temperature, of this or other code and weights."""
+    scores: dict[tuple[str, str, str], ScoreRecord] = field(default_factory=dict)
+    """By key, model and metric: equal images, and labels of one model, have equal keys."""
+
+    def take(self, record: AnyRecord) -> None:
+        """Let a record count from now on."""
+        if isinstance(record, PairRecord):
+            self.pair = record
+        elif isinstance(record, SampleRecord):
+            self.samples[record.model, record.temperature] = record
+        else:
+            self.scores[record.key, record.model, record.metric] = record
+
+
+class Index:
+    """Where in the files of a run folder the lines of every image are, so that none of them is kept in memory.
+
+    Lines of an image that follow each other are one span: kind, start, end, and a checksum.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._spans: dict[str, array[int]] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        """The images, in the order in which they came."""
+        return iter(self._spans)
+
+    def add(self, line: Line) -> None:
+        """Remember where a line is."""
+        kind, end = KINDS.index(type(line.record)), line.start + len(line.content)
+        spans = self._spans.setdefault(line.record.image, array("q"))
+        last = next((place for place in range(len(spans) - 4, -1, -4) if spans[place] == kind), None)
+        if last is not None and spans[last + 2] == line.start:
+            spans[last + 2], spans[last + 3] = end, crc32(line.content, spans[last + 3])
+        else:
+            spans.extend((kind, line.start, end, crc32(line.content)))
+
+    def read(self, image: str) -> ImageRecords:
+        """The records of an image. Raises RecordsError where they are no longer what they were, and OSError."""
+        records, spans = ImageRecords(), self._spans.get(image, ())
+        for place in range(0, len(spans), 4):
+            cls, (start, end, checksum) = KINDS[spans[place]], spans[place + 1 : place + 4]
+            path = self._folder / cls.FILE
+            try:
+                with disk_faults_named(path), path.open("rb") as file:
+                    file.seek(start)
+                    content = file.read(end - start)
+            except FileNotFoundError:
+                content = b""
+            if crc32(content) != checksum:
+                raise RecordsError(f"{path}: was deleted or changed meanwhile; {AGAIN}")
+            for line in content.split(b"\n")[:-1]:
+                records.take(from_line(line.decode(), cls))
+        return records
 
 
 def digest(*facts: object) -> str:
@@ -157,7 +235,7 @@ def digest(*facts: object) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def to_line(record: PairRecord | SampleRecord | ScoreRecord) -> str:
+def to_line(record: AnyRecord) -> str:
     """One line of strict JSON, without its end."""
     facts = asdict(record)
     if isinstance(record, ScoreRecord):
@@ -176,17 +254,19 @@ def from_line(line: str, cls: type[Record]) -> Record:
         raise ValueError(str(error).removeprefix(": ")) from None
 
 
-def append(folder: Path, records: Iterable[PairRecord | SampleRecord | ScoreRecord], ends: dict[str, int]) -> None:
-    """Add lines to the files of a run folder; they are on the disk when this returns.
+def append(folder: Path, records: Iterable[AnyRecord], ends: dict[str, int]) -> list[Line]:
+    """Add lines to the files of a run folder; they are on the disk when this returns them.
 
     ``ends`` are the sizes of the files by name as this process has left them. Raises RecordsError where one has
     another, and OSError where a line cannot be written: nothing of it is left then, if the disk lets it be cut off.
     """
-    by_file: dict[str, list[str]] = {}
+    by_file: dict[str, list[AnyRecord]] = {}
     for record in records:
-        by_file.setdefault(record.FILE, []).append(to_line(record))
-    for name, lines in by_file.items():
-        path, content = folder / name, "".join(f"{line}\n" for line in lines).encode()
+        by_file.setdefault(record.FILE, []).append(record)
+    written: list[Line] = []
+    for name, of_file in by_file.items():
+        path, lines = folder / name, [f"{to_line(record)}\n".encode() for record in of_file]
+        content = b"".join(lines)
         with disk_faults_named(path), path.open("ab", buffering=0) as file:
             end = file.tell()
             if end != ends.get(name, end):
@@ -198,6 +278,10 @@ def append(folder: Path, records: Iterable[PairRecord | SampleRecord | ScoreReco
                     file.truncate(end)
                 raise
             ends[name] = end + len(content)
+        for record, line in zip(of_file, lines, strict=True):
+            written.append(Line(record, end, line))
+            end += len(line)
+    return written
 
 
 def check(folder: Path, ends: dict[str, int]) -> None:
@@ -216,35 +300,41 @@ def _write(file: FileIO, content: bytes) -> None:
     os.fsync(file.fileno())
 
 
-def read(folder: Path, cls: type[Record]) -> Iterator[Record]:
-    """The records of one kind in a run folder, in order; none where there is no file.
+def read(folder: Path, cls: type[Record]) -> Iterator[Line]:
+    """The lines of one kind in a run folder, in order; none where there is no file.
 
     A last line without an end was torn by a kill and is left out. Raises RecordsError for any other damage.
     """
-    path = folder / cls.FILE
-    try:
-        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-    except OSError as error:
-        raise RecordsError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
-    for number, line in enumerate(lines, 1):
+    path, start = folder / cls.FILE, 0
+    for number, content in enumerate(_lines_of(path), 1):
         try:
-            yield from_line(line.decode(), cls)
+            yield Line(from_line(content[:-1].decode(), cls), start, content)
         except (ValueError, RecursionError) as error:
             reason = " ".join(str(error).split())
             raise RecordsError(
                 f"{path}: line {number} is damaged ({reason}); delete that line and run the command again"
             ) from None
+        start += len(content)
+
+
+def _lines_of(path: Path) -> Iterator[bytes]:
+    """The lines of a file, with their ends; the last one without is left out."""
+    try:
+        if path.exists():
+            with path.open("rb") as file:
+                yield from (line for line in file if line.endswith(b"\n"))
+    except OSError as error:
+        raise RecordsError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
 
 
 def drop_torn_lines(folder: Path) -> None:
     """Cut off last lines without an end, so that others can be appended. Raises OSError."""
-    for cls in (PairRecord, SampleRecord, ScoreRecord):
+    for cls in KINDS:
         path = folder / cls.FILE
         if path.exists():
             with path.open("rb+") as file:
-                content = file.read()
-                end = content.rfind(b"\n") + 1
-                if end < len(content):
+                end = sum(len(line) for line in file if line.endswith(b"\n"))
+                if end < file.seek(0, os.SEEK_END):
                     file.truncate(end)
 
 

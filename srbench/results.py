@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from srbench.facts import MetricFacts, Protocol, setting_folder
+from srbench.facts import MetricFacts, Protocol, Setting, setting_folder
 from srbench.records import SampleRecord, ScoreRecord, Value
 from srbench.registry import MetricSpec
 from srbench.run_folder import RunFolder
@@ -34,6 +34,8 @@ class Row:
     values: dict[str, Value]
     """By metric: one value a sample, or a number for the whole set."""
     metric_seconds: float
+    invocations: frozenset[int]
+    """Those that sampled and measured it."""
 
     @property
     def temperature(self) -> float | None:
@@ -56,15 +58,16 @@ def rows_of(folder: RunFolder) -> list[Row]:
 
     Values that are missing or failed are left out. Raises ResultsError where there is no row.
     """
-    rows = []
-    for setting in folder.manifest.settings:
-        for image in folder.manifest.planned(setting):
-            sample = folder.sample(setting.model, setting.temperature, image)
+    rows: dict[Setting, list[Row]] = {setting: [] for setting in folder.manifest.settings}
+    planned = {setting: set(folder.manifest.planned(setting)) for setting in rows}
+    for image in folder.manifest.images:
+        for setting, found in rows.items():
+            sample = folder.sample(setting.model, setting.temperature, image) if image in planned[setting] else None
             if sample is not None and not sample.failed:
-                rows.append(_row(folder, sample))
-    if not rows:
+                found.append(_row(folder, sample))
+    if not any(rows.values()):
         raise ResultsError(f"{folder.path}: nothing is measured yet; run its command again")
-    return rows
+    return [row for found in rows.values() for row in found]
 
 
 def _row(folder: RunFolder, sample: SampleRecord) -> Row:
@@ -77,19 +80,23 @@ def _row(folder: RunFolder, sample: SampleRecord) -> Row:
                 f"{folder.path / ScoreRecord.FILE}: {name} of {sample.model} on {sample.image} has {len(value)} values "
                 f"for {len(sample.outputs)} samples; run again with another --out"
             )
-    return Row(sample, sample.model, values, sum(score.seconds for score in there))
+    made_by = frozenset((sample.invocation, *(score.invocation for score in there)))
+    return Row(sample, sample.model, values, sum(score.seconds for score in there), made_by)
 
 
 def failures_of(folder: RunFolder) -> list[str]:
     """One line for everything that was asked for and failed the last time it was tried."""
-    faults = [pair.error for pair in folder.pairs.values() if pair.failed]
-    for sample in folder.samples.values():
-        where = setting_folder(sample.model, sample.temperature)
-        if sample.failed:
-            faults.append(f"{where}: {sample.error}")
-        elif folder.sample(sample.model, sample.temperature, sample.image) is sample:
-            scores = [folder.score(sample, metric) for metric in folder.manifest.metrics]
-            faults += [f"{where}: {score.error}" for score in scores if score is not None and score.failed]
+    faults = []
+    for image, known in folder.by_image():
+        if known.pair is not None and known.pair.failed:
+            faults.append(known.pair.error)
+        for sample in known.samples.values():
+            where = setting_folder(sample.model, sample.temperature)
+            if sample.failed:
+                faults.append(f"{where}: {sample.error}")
+            elif folder.sample(sample.model, sample.temperature, image) is sample:
+                scores = [folder.score(sample, metric) for metric in folder.manifest.metrics]
+                faults += [f"{where}: {score.error}" for score in scores if score is not None and score.failed]
     return list(dict.fromkeys(faults))
 
 

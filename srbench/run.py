@@ -102,7 +102,7 @@ def score_run(
         known = folder.manifest
         folder.manifest = joined(path, known, replace(known, settings=(), metrics=tuple(one.facts for one in added)))
         metrics = _with_others(added, folder.manifest)
-        tasks = plan_tasks(folder, (), lambda image: folder.pairs[image].key, {}, (), metrics)
+        tasks = plan_tasks(folder, (), lambda image: "", {}, (), metrics)
         session = Session(folder, metrics, dict(models or {}), None, choose_device(device), progress)
         command = shlex.join(["srbench", "score", str(path), "--metrics", ",".join(names)])
         _work(session, tasks, _Request(command, (), workers, engine, None))
@@ -164,7 +164,7 @@ def _opening(session: Session, bench: Bench | None) -> Opening:
 
 def _outcome(session: Session, items: int) -> Outcome:
     folder = session.folder
-    usable = any(not sample.failed for sample in folder.samples.values())
+    usable = any(not sample.failed for _, known in folder.by_image() for sample in known.samples.values())
     return Outcome(folder.path, items, session.sampled, session.scored, usable, tuple(session.failures))
 
 

@@ -1,7 +1,8 @@
 """The folder of a run: its manifest, its records, its images; who may write into it, and what may be added to it.
 
 Names of files follow from names of models and images, which are checked when they are read, so nothing outside the
-folder is ever touched. An image is believed only where its bytes have the sha256 that its record states.
+folder is ever touched. An image is believed only where its bytes have the sha256 that its record states. Of the lines
+only their places are kept in memory, and the records of the image that is at work.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from srbench.facts import Manifest, MetricFacts, Protocol, Setting, setting_fold
 from srbench.images import write_whole
 from srbench.manifest import FILE, now, read_manifest, write_manifest
 from srbench.names import no_file, pipes_in
-from srbench.records import ImageDigest, PairRecord, SampleRecord, ScoreRecord, digest
+from srbench.records import AnyRecord, ImageDigest, ImageRecords, Index, SampleRecord, ScoreRecord, digest
 from srbench.types import SRBenchError
 from srbench.weights.files import sha256_file
 
@@ -52,18 +53,19 @@ def score_key(sample: SampleRecord, metric: MetricFacts) -> str:
 
 @dataclass
 class RunFolder:
-    """A run folder that was read. ``extend``, ``append`` and ``write`` write; ``writing`` says who may."""
+    """A run folder that was read. ``extend``, ``append`` and ``write`` write; ``writing`` says who may.
+
+    Whatever asks for records raises RecordsError where somebody else has changed the files, and OSError.
+    """
 
     path: Path
     manifest: Manifest
-    pairs: dict[str, PairRecord] = field(default_factory=dict)
-    """By image."""
-    samples: dict[Place, SampleRecord] = field(default_factory=dict)
-    """The last record of every place, of this or other code and weights."""
-    scores: dict[tuple[str, str, str, str], ScoreRecord] = field(default_factory=dict)
-    """By key, model, image and metric: equal images, and labels of one model, have equal keys."""
     ends: dict[str, int] = field(default_factory=dict)
     """Sizes of the files of lines, as this process has left them."""
+
+    def __post_init__(self) -> None:
+        self._index = Index(self.path)
+        self._at_work: tuple[str, ImageRecords] | None = None
 
     @classmethod
     def read(cls, path: Path) -> RunFolder:
@@ -73,15 +75,17 @@ class RunFolder:
         """
         check_files(path)
         folder = cls(path, read_manifest(path))
-        folder.take(records.read(path, PairRecord))
-        folder.take(records.read(path, SampleRecord))
-        folder.take(records.read(path, ScoreRecord))
+        for kind in records.KINDS:
+            for line in records.read(path, kind):
+                folder._index.add(line)
         return folder
 
-    def append(self, *lines: PairRecord | SampleRecord | ScoreRecord) -> None:
+    def append(self, *lines: AnyRecord) -> None:
         """Add lines to the files. Raises OSError, and RecordsError where somebody else has changed the files."""
-        records.append(self.path, lines, self.ends)
-        self.take(lines)
+        for line in records.append(self.path, lines, self.ends):
+            self._index.add(line)
+            if self._at_work is not None and self._at_work[0] == line.record.image:
+                self._at_work[1].take(line.record)
 
     def write(self, path: Path, content: bytes) -> None:
         """Write a file of the folder, whole. Raises OSError, and RecordsError where the folder was deleted."""
@@ -94,15 +98,17 @@ class RunFolder:
         write_manifest(self.path, manifest)
         self.manifest = manifest
 
-    def take(self, lines: Iterable[PairRecord | SampleRecord | ScoreRecord]) -> None:
-        """Know lines that are in the files, or will be."""
-        for line in lines:
-            if isinstance(line, PairRecord):
-                self.pairs[line.image] = line
-            elif isinstance(line, SampleRecord):
-                self.samples[line.model, line.temperature, line.image] = line
-            else:
-                self.scores[line.key, line.model, line.image, line.metric] = line
+    def of(self, image: str) -> ImageRecords:
+        """The records of an image that count, of this or other code, weights and data."""
+        known = self._at_work  # one look at it: other threads may ask for other images
+        if known is None or known[0] != image:
+            known = self._at_work = image, self._index.read(image)
+        return known[1]
+
+    def by_image(self) -> Iterator[tuple[str, ImageRecords]]:
+        """All images that have records."""
+        for image in self._index:
+            yield image, self.of(image)
 
     def sample(
         self, model: str, temperature: float | None, image: str, pair_key: str | None = None
@@ -111,7 +117,8 @@ class RunFolder:
 
         ``pair_key`` is that of the pair that it will have.
         """
-        record, pair = self.samples.get((model, temperature, image)), self.pairs.get(image)
+        known = self.of(image)
+        record, pair = known.samples.get((model, temperature)), known.pair
         facts = next((one for one in self.manifest.models if one.label == model), None)
         if pair_key is None and pair is not None:
             pair_key = pair.key
@@ -122,15 +129,14 @@ class RunFolder:
 
     def score(self, sample: SampleRecord, metric: MetricFacts) -> ScoreRecord | None:
         """The record of a value, failed ones too."""
-        return self.scores.get((score_key(sample, metric), sample.model, sample.image, metric.name))
+        return self.of(sample.image).scores.get((score_key(sample, metric), sample.model, metric.name))
 
-    def lines_of(self, image: str) -> list[PairRecord | SampleRecord | ScoreRecord]:
-        """The records of one image that count now."""
-        lines: list[PairRecord | SampleRecord | ScoreRecord] = []
-        if image in self.pairs:
-            lines.append(self.pairs[image])
+    def lines_of(self, image: str) -> list[AnyRecord]:
+        """The records of one image that count and that the manifest asks for."""
+        known = self.of(image)
+        lines: list[AnyRecord] = [] if known.pair is None else [known.pair]
         for setting in self.manifest.settings:
-            sample = self.samples.get((setting.model, setting.temperature, image))
+            sample = known.samples.get((setting.model, setting.temperature))
             if sample is not None:
                 scores = (self.score(sample, metric) for metric in self.manifest.metrics)
                 lines += [sample, *(score for score in scores if score is not None)]
@@ -149,7 +155,7 @@ class RunFolder:
 
     def pair(self, image: str) -> tuple[Path, Path] | None:
         """LR and HR of a name, where both are there and are the ones that were read."""
-        record = self.pairs.get(image)
+        record = self.of(image).pair
         if record is None or record.lr is None or record.hr is None:
             return None
         lr, hr = self.pair_files(image)
@@ -168,12 +174,13 @@ class RunFolder:
 
     def kept_images(self) -> Iterator[tuple[Path, ImageDigest]]:
         """Every image that was kept: where it should be, and what it should be."""
-        for image, pair in self.pairs.items():
-            for file, known in zip(self.pair_files(image), (pair.lr, pair.hr), strict=True):
-                if known is not None and known.sha256 is not None:
-                    yield file, known
-        for sample in self.samples.values():
-            yield from zip(self.output_files(sample), sample.outputs, strict=False)
+        for image, known in self.by_image():
+            pair = (None, None) if known.pair is None else (known.pair.lr, known.pair.hr)
+            for file, one in zip(self.pair_files(image), pair, strict=True):
+                if one is not None and one.sha256 is not None:
+                    yield file, one
+            for sample in known.samples.values():
+                yield from zip(self.output_files(sample), sample.outputs, strict=False)
 
     def foreign_images(self) -> list[Path]:
         """Image files that are there and are not those of their records."""
@@ -241,7 +248,7 @@ def check_files(path: Path) -> None:
 
     srbench makes none: whoever reads would wait for a pipe, and what is written go where a link leads.
     """
-    own = (_LOCK, FILE, PairRecord.FILE, SampleRecord.FILE, ScoreRecord.FILE)
+    own = (_LOCK, FILE, *(kind.FILE for kind in records.KINDS))
     for file in [*(path / name for name in own), *pipes_in(path)]:
         found = "a link" if file.is_symlink() else no_file(file)
         if found:

@@ -23,7 +23,7 @@ SAMPLED_ANEW = "not finished: sampled anew"
 
 def keep_pair(folder: RunFolder, pair: ImagePair, key: str, invocation: int, tries: int) -> PairRecord:
     """Keep LR and HR of a pair in a run folder, with their record."""
-    before = folder.pairs.get(pair.name)
+    before = folder.of(pair.name).pair
     if before is not None and not before.failed and before.key != key:
         # Whoever stops now leaves files that are nobody's; without this line they would be taken for the earlier pair.
         folder.append(PairRecord(key, pair.name, invocation, 0, SAMPLED_ANEW, None, None))
@@ -57,7 +57,8 @@ def sample(folder: RunFolder, model: Model, pair: ImagePair, temperature: float 
     The random generator starts from the run's seed and the LR image alone, so neither order, company, label nor number
     of processes changes a sample.
     """
-    protocol, record = folder.manifest.protocol, folder.pairs[pair.name]
+    protocol, record = folder.manifest.protocol, folder.of(pair.name).pair
+    assert record is not None
     assert record.lr is not None
     seed = int(digest("seed", protocol.seed, protocol.scale, record.lr.pixels)[:15], 16)
     count = protocol.samples if is_stochastic(model) else 1
@@ -69,9 +70,10 @@ def keep_sample(
     *, source: str, invocation: int, tries: int,
 ) -> tuple[SampleRecord, Tensor]:  # fmt: skip
     """Keep the outputs of a model in a run folder, the first KEPT_SAMPLES as files; returns their record and uint8."""
-    pair, protocol = folder.pairs[image], folder.manifest.protocol
+    pair, protocol = folder.of(image).pair, folder.manifest.protocol
+    assert pair is not None
     key = sample_key(protocol, folder.manifest.model(label).digest, source, pair.key, temperature)
-    if (label, temperature, image) in folder.samples:
+    if (label, temperature) in folder.of(image).samples:
         folder.append(failed_sample(label, image, temperature, key, SAMPLED_ANEW, invocation, 0))
     images = quantize(output.images, protocol.quantize)
     digests = [ImageDigest(pixels_sha256(one), None) for one in images]

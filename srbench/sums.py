@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from srbench.facts import Manifest
 from srbench.manifest import FILE as MANIFEST
 from srbench.manifest import content_of
-from srbench.records import PairRecord, SampleRecord, ScoreRecord
+from srbench.records import KINDS
 from srbench.run_folder import RunFolder
 from srbench.weights.files import sha256_bytes, sha256_file
 
@@ -16,7 +16,7 @@ FILE = "SHA256SUMS"
 
 def write_sums(folder: RunFolder, manifest: Manifest) -> None:
     """Write the sums of records, kept images and the manifest as it will be, sorted by name. Raises OSError."""
-    names = [cls.FILE for cls in (PairRecord, SampleRecord, ScoreRecord)]
+    names = [kind.FILE for kind in KINDS]
     sums = {name: sha256_file(folder.path / name) for name in names if (folder.path / name).exists()}
     sums[MANIFEST] = sha256_bytes(content_of(manifest))
     for file, known in folder.kept_images():

@@ -37,7 +37,7 @@ class TaskError(SRBenchError):
     """Outputs that cannot be had again."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sampling:
     """One setting of a task that has to be sampled."""
 
@@ -48,7 +48,7 @@ class Sampling:
     """Why it cannot be: such a file is missing."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Task:
     """One image: what has to be read, sampled and scored."""
 
@@ -95,7 +95,7 @@ def _task(
     folder: RunFolder, image: str, pair_key: Callable[[str], str], models: dict[str, LoadedModel],
     wanted: Sequence[Setting], metrics: Sequence[LoadedMetric],
 ) -> Task:  # fmt: skip
-    known = folder.pairs.get(image)
+    known = folder.of(image).pair
     fresh, key = False, "" if known is None else known.key
     if wanted:
         try:
@@ -121,7 +121,7 @@ def _sampling(folder: RunFolder, loaded: LoadedModel, image: str, pair: str, set
     except SRBenchError as error:
         return Sampling(setting, "", str(error))
     key = sample_key(folder.manifest.protocol, loaded.digest, source, pair, setting.temperature)
-    record = folder.samples.get((setting.model, setting.temperature, image))
+    record = folder.of(image).samples.get((setting.model, setting.temperature))
     return None if record is not None and record.key == key and not record.failed else Sampling(setting, source)
 
 
@@ -195,7 +195,7 @@ class Session:
 
     def _pair(self, task: Task) -> ImagePair | None:
         """The pair of a task, read and kept where that is left to do; None where it cannot be had."""
-        known = self.folder.pairs.get(task.image)
+        known = self.folder.of(task.image).pair
         tries = known.tries if known is not None and known.failed else 0
         try:
             if task.fault:
@@ -215,7 +215,7 @@ class Session:
 
     def _not_read(self, task: Task, error: str, tries: int) -> None:
         if task.fresh:
-            known = self.folder.pairs.get(task.image)
+            known = self.folder.of(task.image).pair
             tries += known.tries if known is not None and known.failed else 0
             key = task.pair_key or digest("unreadable", task.image)
             self.folder.append(PairRecord(key, task.image, self.invocation, tries, error, None, None))
@@ -243,9 +243,12 @@ class Session:
     def _key_and_tries(self, sampling: Sampling, image: str) -> tuple[str, int]:
         """The key that a sampling will have, and how often it has failed."""
         manifest, (label, temperature) = self.folder.manifest, (sampling.setting.model, sampling.setting.temperature)
-        pair, model = self.folder.pairs[image].key, manifest.model(label).digest
-        key = sample_key(manifest.protocol, model, sampling.source, pair, temperature)
-        before = self.folder.samples.get((label, temperature, image))
+        known = self.folder.of(image)
+        assert known.pair is not None
+        key = sample_key(
+            manifest.protocol, manifest.model(label).digest, sampling.source, known.pair.key, temperature
+        )  # fmt: skip
+        before = known.samples.get((label, temperature))
         return key, before.tries if before is not None and before.failed and before.key == key else 0
 
     def _keep_and_score(self, setting: Setting, output: Output, pair: ImagePair, source: str, tries: int) -> None:

@@ -18,7 +18,7 @@ from srbench.inference import choose_device
 from srbench.models import LoadedModel, load_model
 from srbench.records import SampleRecord, ScoreRecord, Value
 from srbench.registry import LoadedMetric, open_metric
-from srbench.run_folder import RunFolder, is_kept
+from srbench.run_folder import Place, RunFolder, is_kept
 from srbench.sampling import kept_outputs, kept_pair, same_outputs, sample, source_of
 from srbench.scoring import measure
 from srbench.sums import FILE as SUMS
@@ -95,32 +95,37 @@ def verify(
     _check_sums(folder, found)
     _check_structure(folder, found)
     metrics = _metrics(folder, found)
-    places = [record for record in folder.samples.values() if not record.failed and _is_current(folder, record)]
+    places = _places(folder)
     found.items = len(places)
-    again = set(_chosen(places, resample))
+    again = set(random.Random(0).sample(places, min(resample, len(places))))
     found.sampled_all = len(again)
     device = choose_device(device)
-    opened = _models(folder, {record.model for record in again}, device, models or {}, found)
+    opened = _models(folder, {model for model, _, _ in again}, device, models or {}, found)
     pair: ImagePair | None = None
-    for done, record in enumerate(sorted(places, key=lambda one: one.image)):
-        progress(Step(done, len(places), f"{setting_folder(record.model, record.temperature)} {record.image}"))
-        if pair is None or pair.name != record.image:
-            pair = kept_pair(folder, record.image)
+    for done, (model, temperature, image) in enumerate(places):
+        progress(Step(done, len(places), f"{setting_folder(model, temperature)} {image}"))
+        if pair is None or pair.name != image:
+            pair = kept_pair(folder, image)
         if pair is None:
-            found.faults.append(f"{record.image}: LR or HR is missing or another image; nothing of it can be measured")
+            found.faults.append(f"{image}: LR or HR is missing or another image; nothing of it can be measured")
             continue
-        exact = _sample_again(folder, record, pair, opened, device, found) if record in again else None
+        record = folder.of(image).samples[model, temperature]
+        is_again = (model, temperature, image) in again
+        exact = _sample_again(folder, record, pair, opened, device, found) if is_again else None
         _measure_again(folder, record, pair, metrics, exact, found)
     progress(Step(len(places), len(places), ""))
     return found
 
 
-def _is_current(folder: RunFolder, record: SampleRecord) -> bool:
-    return folder.sample(record.model, record.temperature, record.image) is record
-
-
-def _chosen(places: Sequence[SampleRecord], count: int) -> list[SampleRecord]:
-    return random.Random(0).sample(list(places), min(count, len(places)))
+def _places(folder: RunFolder) -> list[Place]:
+    """All that is sampled and current, image by image."""
+    places = [
+        (*place, image)
+        for image, known in folder.by_image()
+        for place, record in known.samples.items()
+        if not record.failed and folder.sample(*place, image) is record
+    ]
+    return sorted(places, key=lambda place: place[2])
 
 
 def _check_sums(folder: RunFolder, found: Findings) -> None:
@@ -147,14 +152,14 @@ def _check_sums(folder: RunFolder, found: Findings) -> None:
 def _check_structure(folder: RunFolder, found: Findings) -> None:
     """No missing or foreign lines, and every kept image that of its record."""
     manifest = folder.manifest
-    done: dict[tuple[str, float | None, str], bool] = {}
+    done: dict[Place, bool] = {}
     """Asked for: has a command that asked for it come to its end?"""
     for invocation in manifest.invocations:
         for setting in invocation.settings:
             for image in manifest.planned(setting, invocation.shard):
                 place = setting.model, setting.temperature, image
                 done[place] = done.get(place, False) or invocation.finished is not None
-    for place, finished in done.items():
+    for place, finished in sorted(done.items(), key=lambda one: one[0][2]):
         _check_place(folder, *place, finished, found)
     found.faults += _foreign_lines(folder)
     for file, known in folder.kept_images():
@@ -171,11 +176,11 @@ def _check_place(
     folder: RunFolder, model: str, temperature: float | None, image: str, finished: bool, found: Findings
 ) -> None:
     """A setting and an image that were asked for have a line, and a value of every metric."""
-    record, pair = folder.sample(model, temperature, image), folder.pairs.get(image)
+    record, known = folder.sample(model, temperature, image), folder.of(image)
     where = f"{setting_folder(model, temperature)} {image}"
-    if record is None and pair is not None and pair.failed:
-        found.remarks.append(f"{where}: could not be read: {pair.error}")
-    elif record is None and (model, temperature, image) in folder.samples:
+    if record is None and known.pair is not None and known.pair.failed:
+        found.remarks.append(f"{where}: could not be read: {known.pair.error}")
+    elif record is None and (model, temperature) in known.samples:
         found.remarks.append(f"{where}: left out, as it is of other code, weights or images than the manifest names")
     elif record is None and finished:
         found.faults.append(f"{where}: its line in samples.jsonl is missing")
@@ -201,18 +206,21 @@ def _foreign_lines(folder: RunFolder) -> Iterator[str]:
     manifest = folder.manifest
     settings = {(setting.model, setting.temperature) for setting in manifest.settings}
     names, images = {metric.name for metric in manifest.metrics}, set(manifest.images)
-    for model, temperature, image in folder.samples:
-        if (model, temperature) not in settings or image not in images:
-            yield f"samples.jsonl: {setting_folder(model, temperature)} {image} is in no plan of the manifest"
-    for score in folder.scores.values():
-        if (score.model, score.temperature) not in settings or score.metric not in names:
-            where = f"{setting_folder(score.model, score.temperature)} {score.image}"
-            yield f"rows.jsonl: {score.metric} of {where} is in no plan of the manifest"
-    count = len(manifest.invocations)
-    for line in (*folder.pairs.values(), *folder.samples.values(), *folder.scores.values()):
-        if not 0 <= line.invocation < count:
-            yield f"{line.FILE}: {line.image} names command {line.invocation}, and the manifest has {count}"
-            return
+    count, foreign = len(manifest.invocations), ""
+    for image, known in folder.by_image():
+        for model, temperature in known.samples:
+            if (model, temperature) not in settings or image not in images:
+                yield f"samples.jsonl: {setting_folder(model, temperature)} {image} is in no plan of the manifest"
+        for score in known.scores.values():
+            if (score.model, score.temperature) not in settings or score.metric not in names:
+                where = f"{setting_folder(score.model, score.temperature)} {image}"
+                yield f"rows.jsonl: {score.metric} of {where} is in no plan of the manifest"
+        pair = [] if known.pair is None else [known.pair]
+        for line in (*pair, *known.samples.values(), *known.scores.values()):
+            if not foreign and not 0 <= line.invocation < count:
+                foreign = f"{line.FILE}: {image} names command {line.invocation}, and the manifest has {count}"
+    if foreign:
+        yield foreign
 
 
 def _metrics(folder: RunFolder, found: Findings) -> list[tuple[MetricFacts, LoadedMetric]]:

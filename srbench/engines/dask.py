@@ -152,7 +152,7 @@ class _Work:
         else:
             for message in made:
                 self._received.take(message)
-            known = self.session.folder.pairs.get(part.image)
+            known = self.session.folder.of(part.image).pair
             if known is None or known.failed:
                 image.later.clear()
 

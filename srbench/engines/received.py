@@ -43,12 +43,12 @@ class Received:
 
 def rest(task: Task, begun: Setting | None, folder: RunFolder, invocation: int) -> Task:
     """What is left of a task from a setting on; what was kept by now is neither read nor sampled again."""
-    known = folder.pairs.get(task.image)
-    fresh = task.fresh and (known is None or known.failed or known.key != task.pair_key)
+    known = folder.of(task.image)
+    fresh = task.fresh and (known.pair is None or known.pair.failed or known.pair.key != task.pair_key)
     settings = [*(one.setting for one in task.samplings), *task.scorings]
     done = 0 if begun is None else settings.index(begun)
     samplings, scorings = task.samplings[done:], task.scorings[max(done - len(task.samplings), 0) :]
-    record = None if begun is None else folder.samples.get((begun.model, begun.temperature, task.image))
+    record = None if begun is None else known.samples.get((begun.model, begun.temperature))
     if samplings and begun is not None and record and not record.failed and record.invocation == invocation:
         samplings, scorings = samplings[1:], (begun, *scorings)
     return replace(task, fresh=fresh, samplings=samplings, scorings=scorings)

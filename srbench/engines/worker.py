@@ -28,7 +28,7 @@ from srbench.facts import Manifest, Setting
 from srbench.images import quantize
 from srbench.models import LoadedModel
 from srbench.plan import RunSpec, open_dataset
-from srbench.records import PairRecord, SampleRecord, ScoreRecord
+from srbench.records import AnyRecord, ImageRecords, SampleRecord
 from srbench.registry import LoadedMetric, open_metric
 from srbench.run_folder import RunFolder
 from srbench.sampling import kept_outputs, kept_pair
@@ -37,7 +37,7 @@ from srbench.types import Dataset, ImagePair, SRBenchError
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
-Lines = tuple[PairRecord | SampleRecord | ScoreRecord, ...]
+Lines = tuple[AnyRecord, ...]
 
 
 class EngineError(SRBenchError):
@@ -155,14 +155,24 @@ Send = Callable[[Message], None]
 
 @dataclass
 class SentFolder(RunFolder):
-    """A run folder as a worker sees it: what is written into it is sent."""
+    """A run folder as a worker sees it, for one image: what is written into it is sent."""
 
     send: Send = field(kw_only=True)
+    known: ImageRecords = field(kw_only=True, default_factory=ImageRecords)
 
-    def append(self, *lines: PairRecord | SampleRecord | ScoreRecord) -> None:
+    def append(self, *lines: AnyRecord) -> None:
         """Send lines, and know them from now on."""
         self.send(Written(lines))
         self.take(lines)
+
+    def take(self, lines: Lines) -> None:
+        """Know lines that are in the files, or will be."""
+        for line in lines:
+            self.known.take(line)
+
+    def of(self, image: str) -> ImageRecords:
+        """The records of the image, which a worker is given and makes."""
+        return self.known
 
     def write(self, path: Path, content: bytes) -> None:
         """Send a file."""

@@ -53,8 +53,7 @@ class Run:
     @property
     def invocations(self) -> list[Invocation]:
         """Those that made what the table shows."""
-        scores = [self.folder.score(row.sample, metric) for row in self.rows for metric in self.manifest.metrics]
-        made_by = {row.sample.invocation for row in self.rows} | {score.invocation for score in scores if score}
+        made_by = {place for row in self.rows for place in row.invocations}
         known = self.manifest.invocations
         return [known[place] for place in sorted(made_by) if 0 <= place < len(known)]
 
@@ -118,7 +117,8 @@ class Measurements:
         found = self._pair(image)
         if found is None:
             raise KeyError(image)
-        record = found[0].pairs[image]
+        record = found[0].of(image).pair
+        assert record is not None
         assert record.lr is not None
         assert record.hr is not None
         return record.lr.pixels, record.hr.pixels
@@ -191,7 +191,7 @@ def _check_protocol(one: Run, other: Run) -> None:
     if ours != theirs:
         raise _refusal(one, other, f"metrics: {_difference(ours, theirs)}")
     for image in one.manifest.scope:
-        mine, others = one.folder.pairs.get(image), other.folder.pairs.get(image)
+        mine, others = one.folder.of(image).pair, other.folder.of(image).pair
         if mine is None or others is None or mine.failed or others.failed:
             continue
         for kind in ("lr", "hr"):

@@ -44,10 +44,11 @@ def _stale(measurements: Measurements) -> Iterator[str]:
     """Samples of other code, weights or data than the folder now stands for: they are in no mean."""
     for run in measurements.runs:
         counts: dict[str, int] = {}
-        for model, temperature, image in run.folder.samples:
-            if run.folder.sample(model, temperature, image) is None:
-                label = setting_label(model, temperature)
-                counts[label] = counts.get(label, 0) + 1
+        for image, known in run.folder.by_image():
+            for model, temperature in known.samples:
+                if run.folder.sample(model, temperature, image) is None:
+                    label = setting_label(model, temperature)
+                    counts[label] = counts.get(label, 0) + 1
         if counts:
             listed = ", ".join(f"{count} of {label}" for label, count in counts.items())
             yield f"Left out, sampled by other code or weights or from other images than now: {listed}. Run them again."

@@ -180,9 +180,9 @@ def test_faults(photos, changes, fault):
 def sampled_again(first, second, photos, out):
     """Is the second model taken for another one than the first was, in the same run folder?"""
     evaluated({"m": first}, photos, out=out)
-    before = RunFolder.read(out).samples
+    before = [known.samples for _, known in RunFolder.read(out).by_image()]
     evaluated({"m": second}, photos, out=out)
-    return RunFolder.read(out).samples != before
+    return [known.samples for _, known in RunFolder.read(out).by_image()] != before
 
 
 def test_what_makes_another_model(photos, tmp_path):

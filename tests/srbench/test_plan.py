@@ -67,7 +67,7 @@ def seed_of(tmp_path, monkeypatch):
         pair = ImagePair(image, lr, torch.full((3, 24, 24), hr_level / 255))
         folder = RunFolder(tmp_path, Manifest(FORMAT, protocol, (image,), (), (), (), ()))
         digests = (ImageDigest(pixels_sha256(quantize_floor(one)), None) for one in (pair.lr, pair.hr))
-        folder.pairs[image] = PairRecord("k", image, 0, 1, "", *digests)
+        folder.of(image).take(PairRecord("k", image, 0, 1, "", *digests))
         monkeypatch.setattr(srbench.sampling, "upscale", lambda model, name, lr, draw, device: draw)
         return srbench.sampling.sample(folder, Sampler(protocol.scale), pair, temperature, "cpu").seed
 

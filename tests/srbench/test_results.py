@@ -9,6 +9,8 @@ from srbench.facts import MetricFacts, Protocol
 from srbench.manifest import read_manifest, write_manifest
 from srbench.records import (
     ImageDigest,
+    ImageRecords,
+    Index,
     PairRecord,
     RecordsError,
     SampleRecord,
@@ -215,10 +217,10 @@ def write_lines(folder, lines, end="\n"):
 def test_a_torn_last_line_is_left_out(tmp_path):
     lines = [to_line(record) for record in RECORDS[:3]]
     write_lines(tmp_path, [*lines[:2], lines[2][:40]], end="")
-    assert list(read(tmp_path, ScoreRecord)) == RECORDS[:2]
+    assert [line.record for line in read(tmp_path, ScoreRecord)] == RECORDS[:2]
     drop_torn_lines(tmp_path)
     append(tmp_path, RECORDS[3:5], {})
-    assert list(read(tmp_path, ScoreRecord)) == [*RECORDS[:2], *RECORDS[3:5]]
+    assert [line.record for line in read(tmp_path, ScoreRecord)] == [*RECORDS[:2], *RECORDS[3:5]]
     assert list(read(tmp_path / "absent", ScoreRecord)) == []
 
 
@@ -226,3 +228,25 @@ def test_damage_elsewhere_is_named(tmp_path):
     write_lines(tmp_path, [to_line(RECORDS[0]), "no json", to_line(RECORDS[1])])
     with pytest.raises(RecordsError, match=r"rows\.jsonl: line 2 is damaged"):
         list(read(tmp_path, ScoreRecord))
+
+
+def test_records_of_an_image_are_read_again_from_its_lines(tmp_path):
+    records = [replace(RECORDS[0], image=image, key=str(number)) for number, image in enumerate("aabaabb")]
+    append(tmp_path, records[:3], {})
+    index = Index(tmp_path)
+    for line in (*read(tmp_path, ScoreRecord), *append(tmp_path, records[3:], {})):
+        index.add(line)
+    assert list(index) == ["a", "b"]
+    for image in "ab":
+        assert list(index.read(image).scores.values()) == [one for one in records if one.image == image]
+    assert index.read("absent") == ImageRecords()
+
+
+@pytest.mark.parametrize("change", [lambda text: text.replace("0.25", "0.35"), lambda text: text[:-9], None])
+def test_lines_that_changed_since_they_were_read_are_refused(tmp_path, change):
+    index, path = Index(tmp_path), tmp_path / "rows.jsonl"
+    for line in append(tmp_path, RECORDS[:2], {}):
+        index.add(line)
+    path.unlink() if change is None else path.write_text(change(path.read_text()))
+    with pytest.raises(RecordsError, match=r"rows\.jsonl: was deleted or changed meanwhile"):
+        index.read(RECORDS[0].image)

@@ -103,7 +103,7 @@ def test_srflow_round_is_srflow_on_rounded_images(photos, models, tmp_path):
     pair = ImagePair("a", *(read_image(rounded / f"images/{kind}/a.png") for kind in ("lr", "hr")))
     for folder in (floored, rounded):
         kept = RunFolder.read(folder)
-        (sample,) = kept.samples.values()
+        (sample,) = kept.of("a").samples.values()
         outputs = torch.stack([read_image(file) for file in kept.outputs(sample)])
         (psnr,) = open_metrics(("psnr",), COLUMNS, "floor")
         assert kept.score(sample, kept.manifest.metric("psnr")).value == psnr.metric(outputs, pair).tolist()

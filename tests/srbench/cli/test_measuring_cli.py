@@ -95,7 +95,7 @@ def test_run_reads_the_file_and_the_command_line_comes_before_it(command, bench,
     assert manifest.protocol.samples == 2
     assert command("run", bench).code == 0  # adds temperatures and images
     folder = RunFolder.read(Path("run"))
-    assert len(folder.samples) == 3 * 3 + 1
+    assert sum(len(known.samples) for _, known in folder.by_image()) == 3 * 3 + 1
     assert "nothing to do: all 9 items are measured in run" in command("run", bench).err
 
 
@@ -309,14 +309,15 @@ def test_measure_goes_on_after_a_fault(command, folders, draw_image):
 
 def test_score_adds_metrics_without_models(command, run, models, photos):
     models.unlink()
-    before = RunFolder.read(run)
+    before = dict(RunFolder.read(run).by_image())
     found = command("score", run, "--metrics", "ssim")
     assert found.code == 0, found.err
     assert "SSIM" in found.out
     assert found.out.splitlines()[-2:] == ["Report: run/report.md", "Open it: srbench view run"]
     after = RunFolder.read(run)
-    assert after.samples == before.samples
-    assert len(after.scores) == 2 * len(before.scores)
+    for image, known in after.by_image():
+        assert known.samples == before[image].samples
+        assert len(known.scores) == 2 * len(before[image].scores)
     assert after.manifest.invocations[-1].command == "srbench score run --metrics ssim"
     assert "nothing to do" in command("score", run, "--metrics", "ssim").err
     assert "unknown metric 'sim'; did you mean ssim?" in one_line(command("score", run, "--metrics", "sim"))

@@ -31,7 +31,7 @@ def test_merged_shards_are_the_run(spec, shards, results, tmp_path, command):
     for folder in shards:
         found = verify(folder, resample=2)
         assert found.proven, found.text()
-        assert len(RunFolder.read(folder).pairs) == 2
+        assert len(list(RunFolder.read(folder).by_image())) == 2
     merged = merge(shards, tmp_path / "merged")
     assert results(merged) == results(whole)
     assert verify(merged, resample=5).proven
