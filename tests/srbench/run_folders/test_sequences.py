@@ -88,7 +88,7 @@ def killed(command, at):
                 with (folder / srbench.records.ScoreRecord.FILE).open("ab") as file:
                     file.write(b'{"key": "torn')
                 os.kill(os.getpid(), signal.SIGKILL)
-            append(folder, lines, ends)
+            return append(folder, lines, ends)
 
         def die_before(path, content):
             nonlocal count
