@@ -10,8 +10,9 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
@@ -83,7 +84,7 @@ def _imports(name: str, is_package: bool, source: bytes) -> tuple[str, ...]:
         return ()
     package = name if is_package else name.rpartition(".")[0]
     found: list[str] = []
-    for node in _executed(tree):
+    for node in _executed(tree.body):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -92,13 +93,16 @@ def _imports(name: str, is_package: bool, source: bytes) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _executed(node: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those that only a type checker sees."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+def _executed(statements: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """These statements and all within them, but those that only a type checker sees."""
+    for one in statements:
+        if isinstance(one, ast.If) and "TYPE_CHECKING" in ast.unparse(one.test):
             continue
-        yield child
-        yield from _executed(child)
+        yield one
+        parts = [one, *getattr(one, "handlers", ()), *getattr(one, "cases", ())]
+        for part in parts:
+            for field in ("body", "orelse", "finalbody"):
+                yield from _executed(getattr(part, field, ()))
 
 
 def _absolute(node: ast.ImportFrom, package: str) -> str:
@@ -151,8 +155,8 @@ def _distributions() -> dict[str, list[Distribution]]:
     """By top-level package; ``packages_distributions`` reads all metadata of every distribution, which takes longer."""
     found: dict[str, list[Distribution]] = {}
     for one in distributions():
-        names = set((one.read_text("top_level.txt") or "").split())
-        for name in names or {path.parts[0].partition(".")[0] for path in one.files or ()}:
+        files = (one.read_text("top_level.txt") or "").split() or (one.read_text("RECORD") or "").splitlines()
+        for name in {re.split(r"[/.,]", file, maxsplit=1)[0] for file in files}:
             found.setdefault(name, []).append(one)
     return found
 
