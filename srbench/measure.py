@@ -1,4 +1,7 @@
-"""``srbench measure``: folders of images in, numbers out. No model, no run folder, nothing written."""
+"""``srbench measure``: folders of images in, numbers out. No model, no run folder, nothing written.
+
+Where other processes measure, they start before anything large is loaded here, and nothing of that is.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import io
 import json
 import math
 import multiprocessing
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -14,26 +18,25 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
-from torch import Tensor
 
-from srbench.engines.choice import suitable_workers
-from srbench.engines.worker import for_workers
 from srbench.facts import MetricFacts
 from srbench.folders import images_in
 from srbench.images import quantize, read_uint8
 from srbench.names import printable
 from srbench.precomputed import ResultFolder
 from srbench.records import Value
-from srbench.registry import LoadedMetric, open_metric
-from srbench.scoring import measure
+from srbench.registry import LoadedMetric
 from srbench.suite import DEFAULT, Suite, open_metrics, read_suite
-from srbench.tasks import one_thread
 from srbench.types import ImagePair, Progress, SRBenchError, Step, silent
+from srbench.workers import for_workers, suitable_workers
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class MeasureError(SRBenchError):
@@ -95,6 +98,8 @@ class Measured:
 
     def csv(self) -> str:
         """One line a number: image, sample (empty for a value of all samples), metric, value, signature."""
+        import pandas as pd
+
         signatures = {metric.name: metric.signature for metric in self.metrics}
         records = [
             (image, sample, metric, value, signatures[metric])
@@ -130,18 +135,18 @@ def measure_folder(
     given. ``workers`` processes share the images, with the same values; None: as many as suit this machine. Raises
     MeasureError that names every image without a partner, and SRBenchError for an unknown metric.
     """
-    protocol = read_suite(suite)
-    metrics = _chosen(names, lr, protocol)
     references = images_in(ref)
     low = None if lr is None else images_in(lr)
     results = ResultFolder(images, 1)
     _check_partners(results, references, low, images, ref, lr)
     jobs = [(name, path, None if low is None else low[name]) for name, path in references.items()]
     workers = suitable_workers("cpu", len(jobs) // IMAGES_EACH) if workers is None else min(workers, len(jobs))
-    opened = _Opened(results, tuple(metric.facts.spec for metric in metrics), protocol.quantize)
+    opened = _Opened(results, None if names is None else tuple(names), suite, lr)
     values: dict[str, dict[str, Value]] = {}
     failures: list[str] = []
-    with _done(opened, jobs, workers) as done:
+    with _done(opened, jobs, workers) as ((facts, said), done):
+        for warning in said:
+            warnings.warn(warning, stacklevel=2)
         for place, (name, _, _) in enumerate(jobs):
             progress(Step(place, len(jobs), name))
             values[name], faults = next(done)
@@ -149,7 +154,7 @@ def measure_folder(
                 progress(Step(place, len(jobs), "", fault))
             failures += faults
     progress(Step(len(jobs), len(jobs), ""))
-    return Measured(protocol.label, tuple(metric.facts for metric in metrics), values, tuple(failures))
+    return Measured(read_suite(suite).label, facts, values, tuple(failures))
 
 
 IMAGES_EACH = 8
@@ -158,6 +163,8 @@ Job = tuple[str, Path, Path | None]
 """Name, HR file, LR file."""
 Found = tuple[dict[str, Value], list[str]]
 """Values by metric, and what failed."""
+Facts = tuple[tuple[MetricFacts, ...], tuple[str, ...]]
+"""Of the metrics, and warnings."""
 
 
 @dataclass(frozen=True)
@@ -165,16 +172,26 @@ class _Opened:
     """What measures, as it can be sent to other processes."""
 
     results: ResultFolder
-    metrics: tuple[str, ...]
-    quantize: str
+    names: tuple[str, ...] | None
+    suite: str
+    lr: Path | None
 
     @cached_property
-    def loaded(self) -> tuple[LoadedMetric, ...]:
-        """The metrics, loaded once a process."""
-        return tuple(open_metric(spec, self.quantize) for spec in self.metrics)
+    def _loaded(self) -> tuple[tuple[LoadedMetric, ...], tuple[str, ...]]:
+        """The metrics, loaded once a process, and what was warned of meanwhile."""
+        with warnings.catch_warnings(record=True) as said:
+            metrics = _chosen(self.names, self.lr, read_suite(self.suite))
+        return metrics, tuple(str(one.message) for one in said)
+
+    def facts(self) -> Facts:
+        """Of the metrics. Raises MeasureError, and SRBenchError for an unknown metric."""
+        metrics, said = self._loaded
+        return tuple(metric.facts for metric in metrics), said
 
     def measure(self, job: Job) -> Found:
         """All metrics of one image, in one thread: sums of float32 depend on how many there are."""
+        from srbench.scoring import measure, one_thread
+
         name, hr, lr = job
         values: dict[str, Value] = {}
         faults: list[str] = []
@@ -183,8 +200,8 @@ class _Opened:
                 pair, outputs = _read(self.results, name, hr, lr)
             except SRBenchError as error:
                 return values, [str(error)]
-            images = quantize(outputs, self.quantize)
-            for metric in self.loaded:
+            images = quantize(outputs, read_suite(self.suite).quantize)
+            for metric in self._loaded[0]:
                 try:
                     seen = outputs if metric.unquantised else images
                     values[metric.facts.name] = measure(metric.metric, seen, pair)
@@ -202,21 +219,26 @@ def _open(opened: _Opened) -> None:
     _opened = opened
 
 
+def _facts() -> Facts:
+    return _opened.facts()
+
+
 def _measure(job: Job) -> Found:
     return _opened.measure(job)
 
 
 @contextmanager
-def _done(opened: _Opened, jobs: Sequence[Job], workers: int) -> Iterator[Iterator[Found]]:
-    """What is found of every job, in order."""
+def _done(opened: _Opened, jobs: Sequence[Job], workers: int) -> Iterator[tuple[Facts, Iterator[Found]]]:
+    """What is measured, and what is found of every job, in order."""
     if workers == 1:
-        yield map(opened.measure, jobs)
+        yield opened.facts(), map(opened.measure, jobs)
         return
     with for_workers():
         pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _open, (opened,))
+        facts = pool.submit(_facts)
         found = pool.map(_measure, jobs, chunksize=max(min(len(jobs) // (4 * workers), 16), 1))
     try:
-        yield found
+        yield facts.result(), found
     except BrokenProcessPool:
         raise MeasureError("a process ended before it was done; if memory is short, use fewer --workers") from None
     finally:

@@ -7,13 +7,14 @@ import re
 from collections.abc import Collection, Mapping
 from itertools import chain
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from srbench.folders import images_in
 from srbench.images import ENDINGS, read_image
 from srbench.types import SRBenchError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _SAMPLE = re.compile(r"(.+)_sample(\d+)", re.DOTALL)
 _NUMBERED = re.compile(r".*?(\d+)", re.DOTALL)
@@ -74,6 +75,8 @@ class ResultFolder:
 
         Raises SRBenchError where the image is missing or damaged, or samples differ in size.
         """
+        import torch
+
         images = [read_image(path) for path in self._of(name)]
         if len({image.shape for image in images}) > 1:
             raise SRBenchError(f"{self.folder}: the samples of {name} differ in size; make them again")

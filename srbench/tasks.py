@@ -5,11 +5,10 @@ A task is one image with all its settings, so that whatever a metric computes of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from srbench.facts import Setting, Shard, setting_folder
@@ -29,7 +28,7 @@ from srbench.sampling import (
     sample,
     source_of,
 )
-from srbench.scoring import failed_score, score, score_model
+from srbench.scoring import failed_score, one_thread, score, score_model
 from srbench.types import Dataset, ImagePair, Progress, SRBenchError, Step, silent
 
 
@@ -325,14 +324,3 @@ class Session:
         """Tell what has failed, in one line."""
         self.failures.append(fault)
         self.progress(Step(self.done, self.total, "", fault, self.share))
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch use one thread: sums of float32 depend on their number, which engines may have otherwise."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -13,11 +13,7 @@ from srbench.engines.processes import processes
 from srbench.engines.serial import serial
 from srbench.engines.worker import EngineError, Opening
 from srbench.tasks import Session, Task
-
-MOST = 8
-"""Of the processes that are started unasked."""
-IMAGES_EACH = 4
-"""For fewer images another process is not started unasked: it has to load everything first."""
+from srbench.workers import suitable_workers
 
 Workers = int | Literal["gpus"] | None
 """How many processes; ``gpus``: one for each GPU, and others that measure; None: as many as suit the machine."""
@@ -67,12 +63,6 @@ def choose_engine(name: str | None, workers: Workers, device: str, tasks: int) -
     if device == "cpu":
         return Engine((None,) * (workers or suitable_workers(device, tasks)))
     return Engine(scorers=0 if workers in (None, 1) else workers)
-
-
-def suitable_workers(device: str, tasks: int) -> int:
-    """How many processes suit this machine and so many tasks: one per core, 1 on a GPU and where work is short."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(min(cores, MOST, tasks // IMAGES_EACH), 1) if device == "cpu" else 1
 
 
 def gpus(device: str) -> tuple[str, ...]:

@@ -29,12 +29,12 @@ from srbench.engines.worker import (
     RemoteSession,
     Sampling,
     Written,
-    for_workers,
     open_session,
 )
 from srbench.facts import Setting
 from srbench.tasks import Session, Task
 from srbench.types import SRBenchError, Step
+from srbench.workers import for_workers
 
 if TYPE_CHECKING:
     from distributed import Client, Future

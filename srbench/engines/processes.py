@@ -33,11 +33,11 @@ from srbench.engines.worker import (
     Unusable,
     Warned,
     Written,
-    for_workers,
     serve,
 )
 from srbench.facts import Setting
 from srbench.tasks import Session, Task
+from srbench.workers import for_workers
 
 WAITING_EACH = 2
 """Outputs that may wait for each process that scores."""

@@ -9,13 +9,12 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
-import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing import parent_process, resource_tracker
+from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 from uuid import uuid4
@@ -34,8 +33,6 @@ from srbench.run_folder import RunFolder
 from srbench.sampling import kept_outputs, kept_pair
 from srbench.tasks import Session, Task, TaskError
 from srbench.types import Dataset, ImagePair, SRBenchError
-
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 Lines = tuple[AnyRecord, ...]
 
@@ -285,28 +282,3 @@ def _end_with_parent(scratch: Path) -> None:
         parent.join()
         shutil.rmtree(scratch, ignore_errors=True)
         os._exit(1)
-
-
-@contextmanager
-def for_workers(gpu: str | None = None) -> Iterator[None]:
-    """What processes inherit that start here: one thread each, a GPU, and Ctrl-C, which reaches all, left to this one.
-
-    The GPU has to be there before torch is loaded.
-    """
-    settings = dict.fromkeys(_THREADS, "1") | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})
-    before = {name: os.environ.get(name) for name in settings}
-    mask = None
-    if hasattr(signal, "pthread_sigmask"):
-        resource_tracker.ensure_running()  # else the first process starts it, which unblocks Ctrl-C again
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-        if mask is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -277,6 +277,16 @@ def test_measure_without_lr(command, folders):
     )
 
 
+def test_measure_in_two_processes(command, folders):
+    found = [command("measure", *folders, "--lr", "lr", "--format", "json", "--workers", count) for count in "12"]
+    assert found[0].out == found[1].out
+    facts = json.loads(found[0].out)
+    assert list(facts["images"]) == ["a", "c"]
+    assert len(facts["failures"]) == 6, "too small for three metrics"
+    unknown = one_line(command("measure", *folders, "--metrics", "psnr,sim", "--workers", "2"))
+    assert "unknown metric 'sim'; did you mean ssim?" in unknown
+
+
 def test_measure_names_every_image_without_a_partner(command, folders):
     Path("lr/a.png").unlink()
     Path("sr/a.png").rename("sr/b.png")

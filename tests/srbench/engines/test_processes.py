@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 import srbench.engines.choice
-from srbench.engines.choice import choose_engine, gpus, suitable_workers
+from srbench.engines.choice import choose_engine, gpus
 from srbench.engines.processes import processes
 from srbench.engines.worker import EngineError
 from srbench.evaluation import evaluate
@@ -27,6 +27,7 @@ from srbench.manifest import read_manifest
 from srbench.run import run, score_run
 from srbench.run_folder import RunFolder
 from srbench.verify import verify
+from srbench.workers import suitable_workers
 
 IMAGES = int(os.environ.get("KILLED_IMAGES", "12"))
 """Of the run that is killed again and again, about 20 times where there are many; three settings of each."""

@@ -1,0 +1,46 @@
+"""Processes that work for another one: how many of them, and what they inherit. Nothing that is large is loaded."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+MOST = 8
+"""Of the processes that are started unasked."""
+IMAGES_EACH = 4
+"""For fewer images another process is not started unasked: it has to load everything first."""
+
+
+def suitable_workers(device: str, tasks: int) -> int:
+    """How many processes suit this machine and so many tasks: one per core, 1 on a GPU and where work is short."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(min(cores, MOST, tasks // IMAGES_EACH), 1) if device == "cpu" else 1
+
+
+@contextmanager
+def for_workers(gpu: str | None = None) -> Iterator[None]:
+    """What processes inherit that start here: one thread each, a GPU, and Ctrl-C, which reaches all, left to this one.
+
+    The GPU has to be there before torch is loaded.
+    """
+    settings = dict.fromkeys(_THREADS, "1") | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})
+    before = {name: os.environ.get(name) for name in settings}
+    mask = None
+    if hasattr(signal, "pthread_sigmask"):
+        resource_tracker.ensure_running()  # else the first process starts it, which unblocks Ctrl-C again
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
