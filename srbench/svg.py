@@ -25,11 +25,12 @@ _STYLE: Any = {
     "axes.grid": True,
     "axes.titlesize": 9,
     "text.color": INK,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
     "xtick.color": INK,
     "ytick.color": INK,
-    "savefig.transparent": True,
     "grid.color": GRID,
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,
@@ -68,7 +69,11 @@ def new_figure(width: float, height: float) -> Figure:
 
 def svg(figure: Figure) -> bytes:
     """The figure as SVG, light or dark as its reader's page; neither the date nor matplotlib's version is in it."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     buffer = BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    # what ``savefig`` writes as well, after it has drawn everything once before
+    canvas: Any = FigureCanvasSVG(figure)
+    canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})
     style = f"<defs><style>@media (prefers-color-scheme: dark){{{_THEME}}}</style></defs>\n</svg>"
     return buffer.getvalue().replace(b"</svg>", style.encode())

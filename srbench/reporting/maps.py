@@ -53,9 +53,11 @@ def perceptual_maps(images: list[Pixels], hr: Pixels) -> list[Values]:
     import torch
 
     from srbench.metrics.perceptual import lpips_maps
+    from srbench.scoring import one_thread
 
     as_tensors = [torch.from_numpy(image.copy()).permute(2, 0, 1) for image in (hr, *images)]
-    return [values.numpy() for values in lpips_maps(as_tensors[1:], as_tensors[0])]
+    with one_thread():  # other images have the other cores
+        return [values.numpy() for values in lpips_maps(as_tensors[1:], as_tensors[0])]
 
 
 def maps_of(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -132,10 +133,18 @@ def _write(
     notes = notes_of(measurements, scores)
     written: dict[str, Path] = {}
     plots: list[Plot] = []
-    if {"md", "html"} & set(formats):
-        plots = write_plots(scores, table, measurements.models, out, _baseline(scores, baseline))
+    illustrated: list[str] = []
+    with ThreadPoolExecutor(1) as beside:  # plots leave cores to the images, and images the interpreter to the plots
+        if {"md", "html"} & set(formats):
+            drawn = beside.submit(
+                write_plots, scores, table, measurements.models, out, _baseline(scores, baseline)
+            )  # fmt: skip
+        if "md" in formats:
+            illustrated = write_images(measurements, out, progress)
+        if {"md", "html"} & set(formats):
+            plots = drawn.result()
     if "md" in formats:
-        text = _report(measurements, scores, notes, plots, write_images(measurements, out, progress))
+        text = _report(measurements, scores, notes, plots, illustrated)
         written["md"] = out.write("report.md", text.encode())
     if "tex" in formats:
         written["tex"] = out.write("table.tex", latex_table(scores, measurements.manifest, intervals=False).encode())
