@@ -104,7 +104,7 @@ def _read_toml(path: Path | Traversable) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # bytes, syntax, numbers of more digits than Python reads
         raise ConfigError(f"{path}: not TOML ({error}); correct the file") from None
 
 
@@ -131,7 +131,7 @@ def _typed(text: str, change: str) -> Any:  # noqa: ANN401 - any value of TOML
         return text
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         raise ConfigError(f"{change!r}: {text!r} is no value of TOML; write 3, 1e-4, true, [1, 2] or a word") from None
 
 

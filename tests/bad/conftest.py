@@ -116,6 +116,7 @@ def _settings(bad):
         "key.toml": f"{fine}modles = 3\n",
         "type.toml": fine.replace("scale = 4", 'scale = "4"'),
         "scale.toml": fine.replace("scale = 4", "scale = 10000000000000000000000"),
+        "digits.toml": f"{fine}seed = {'9' * 5000}\n",
         "seed.toml": f"{fine}seed = -1\n",
         "temperature.toml": f"{fine}temperature = [nan]\n",
         "models.toml": fine.replace('["bicubic"]', "[]"),
