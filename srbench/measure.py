@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -38,6 +38,8 @@ from srbench.workers import for_workers, suitable_workers
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from srbench.metrics.fid import SetDistances
+
 
 class MeasureError(SRBenchError):
     """Folders that do not belong together."""
@@ -53,6 +55,10 @@ class Measured:
     values: dict[str, dict[str, Value]]
     """By image and metric."""
     failures: tuple[str, ...]
+    set_metrics: tuple[MetricFacts, ...] = ()
+    """FID and KID, where asked for."""
+    sets: dict[str, float] = field(default_factory=dict)
+    """By the name of a set metric: of all images together. Not measured where an image could not be."""
 
     def mean(self, metric: str) -> float:
         """Over images, of the means over samples, as in the table of a run: values that are not finite are left out.
@@ -76,6 +82,11 @@ class Measured:
             title=f"protocol {self.suite}",
             title_justify="left",
             title_style="",
+            caption="   ".join(
+                f"{facts.title} ↓ {self.sets[facts.name]:.{facts.digits}f}" for facts in self.set_metrics
+            ),
+            caption_justify="left",
+            caption_style="",
             box=SIMPLE_HEAD,
             collapse_padding=True,
             pad_edge=False,
@@ -97,16 +108,17 @@ class Measured:
         return table
 
     def csv(self) -> str:
-        """One line a number: image, sample (empty for a value of all samples), metric, value, signature."""
+        """One line a number: image (empty for a value of all images), sample (likewise), metric, value, signature."""
         import pandas as pd
 
-        signatures = {metric.name: metric.signature for metric in self.metrics}
+        signatures = {metric.name: metric.signature for metric in self.metrics + self.set_metrics}
         records = [
             (image, sample, metric, value, signatures[metric])
             for image, by_metric in self.values.items()
             for metric, values in by_metric.items()
             for sample, value in (enumerate(values) if isinstance(values, list) else [(pd.NA, values)])
         ]
+        records += [("", pd.NA, metric, value, signatures[metric]) for metric, value in self.sets.items()]
         frame = pd.DataFrame.from_records(records, columns=["image", "sample", "metric", "value", "signature"])
         text = io.StringIO()
         frame.to_csv(text, index=False)
@@ -116,7 +128,8 @@ class Measured:
         """Signatures, means and over how many images, the values of every image; such as are not finite are texts."""
         facts = {
             "suite": self.suite,
-            "signatures": {metric.name: metric.signature for metric in self.metrics},
+            "signatures": {metric.name: metric.signature for metric in self.metrics + self.set_metrics},
+            "sets": self.sets,
             "mean": {metric.name: self.mean(metric.name) for metric in self.metrics},
             "finite": {metric.name: self.count(metric.name) for metric in self.metrics},
             "images": self.values,
@@ -132,16 +145,20 @@ def measure_folder(
     """Measure the images of one folder against those of another, paired by name; several samples are NAME_sampleK.
 
     Without ``names`` the metrics of the suite are measured, but for those that need an LR image where ``lr`` is not
-    given. ``workers`` processes share the images, with the same values; None: as many as suit this machine. Raises
-    MeasureError that names every image without a partner, and SRBenchError for an unknown metric.
+    given; ``fid`` and ``kid`` are of the folders as sets. ``workers`` processes share the images, with the same values;
+    None: as many as suit this machine. Raises MeasureError that names every image without a partner, and SRBenchError
+    for an unknown metric.
     """
+    of_sets = [name for name in OF_SETS if name in (names or ())]
+    distances = _distances(of_sets, suite) if of_sets else None  # before anything is measured: weights may be missing
     references = images_in(ref)
     low = None if lr is None else images_in(lr)
     results = ResultFolder(images, 1)
     _check_partners(results, references, low, images, ref, lr)
     jobs = [(name, path, None if low is None else low[name]) for name, path in references.items()]
     workers = suitable_workers("cpu", len(jobs) // IMAGES_EACH) if workers is None else min(workers, len(jobs))
-    opened = _Opened(results, None if names is None else tuple(names), suite, lr)
+    of_images = tuple(name for name in names if name not in OF_SETS) if names else None
+    opened = _Opened(results, of_images, suite, lr)
     values: dict[str, dict[str, Value]] = {}
     failures: list[str] = []
     with _done(opened, jobs, workers) as ((facts, said), done):
@@ -154,9 +171,21 @@ def measure_folder(
                 progress(Step(place, len(jobs), "", fault))
             failures += faults
     progress(Step(len(jobs), len(jobs), ""))
-    return Measured(read_suite(suite).label, facts, values, tuple(failures))
+    if distances is None or failures:
+        return Measured(read_suite(suite).label, facts, values, tuple(failures))
+    outputs = (image for name in references for image in quantize(results.read(name), read_suite(suite).quantize))
+    sets = distances.between(outputs, map(read_uint8, references.values()))
+    return Measured(read_suite(suite).label, facts, values, (), distances.facts, sets)
 
 
+def _distances(names: Sequence[str], suite: str) -> SetDistances:
+    from srbench.metrics.fid import SetDistances
+
+    return SetDistances(names, read_suite(suite).quantize)
+
+
+OF_SETS = ("fid", "kid")
+"""Metrics of all images together: see ``srbench.metrics.fid``."""
 IMAGES_EACH = 8
 """For how many images that ``srbench run`` shares out one is shared out here: no model makes them first."""
 Job = tuple[str, Path, Path | None]
@@ -258,6 +287,8 @@ def _read(results: ResultFolder, name: str, hr: Path, lr: Path | None) -> tuple[
 
 
 def _chosen(names: Sequence[str] | None, lr: Path | None, suite: Suite) -> tuple[LoadedMetric, ...]:
+    if names == ():
+        return ()
     metrics = open_metrics(tuple(names) if names else None, suite.columns, suite.quantize, suite.optional)
     in_need = [metric for metric in metrics if metric.needs_lr]
     if lr is None and names is not None and in_need:

@@ -214,7 +214,8 @@ def merge(folders: tuple[Path, ...], out: Path) -> None:
 @click.option("--ref", required=True, type=_PATH, metavar="DIR", help="Folder of HR images, paired by file name.")
 @click.option("--lr", type=_PATH, metavar="DIR", help="Folder of LR images, for metrics that need them.")
 @click.option("--suite", default="srflow", show_default=True, metavar="NAME|FILE", help="Protocol.")
-@click.option("--metrics", callback=names, metavar="A,B", help="Metrics. [default: those of the suite that apply]")
+@click.option("--metrics", callback=names, metavar="A,B", help="Metrics; fid and kid compare the folders as sets. "
+              "[default: those of the suite that apply]")  # fmt: skip
 @click.option("--format", "form", default="table", show_default=True, type=click.Choice(["table", "csv", "json"]),
               help="Output format.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes, one thread each. [default: "

@@ -26,8 +26,8 @@ from srbench.names import unknown
 from srbench.types import ImagePair, SRBenchError
 from srbench.weights.download import OFFLINE
 
-_OF_SETS = ("fid", "inception_score", "msswd")
-"""Beginnings and endings of names that compare sets of images."""
+OF_SETS = ("fid", "sfid", "fid_dinov2", "inception_score")
+"""They compare sets of images."""
 _PACKAGES = {"pkg_resources": "setuptools<81"}
 """Modules that are installed by another name."""
 
@@ -41,14 +41,15 @@ class PyIQA:
 
     unit = ""
     digits = 4
-    unquantised = False
-    needs_lr = False
 
     def __init__(self, variant: str, quantize: str = "floor") -> None:
-        with _quiet():
-            self._metric = _created(variant)
-        found = metadata("pyiqa")
-        version, licence = found["Version"], found["License-Expression"] or found["License"] or "unknown"
+        if variant in OF_SETS:
+            raise PyIQAError(
+                f"pyiqa:{variant} compares sets of images, and a column is of single ones; "
+                "srbench measure DIR --ref DIR --metrics fid,kid compares two folders"
+            )
+        self._metric = created(variant)
+        version, licence = version_and_licence()
         self.name = "pyiqa_" + re.sub(r"\W", "_", variant.replace("+", "_plus"))
         self.title = f"{variant} (pyiqa)"
         self.higher_is_better = not self._metric.lower_better
@@ -58,27 +59,33 @@ class PyIQA:
             f"{self._metric.score_range} by pyiqa; licence of pyiqa: {licence}"
         )
         self.signature = f"RGB|{quantize}|pyiqa{version}|v1"
-        self.fingerprint = _weights_sha256(self._metric)
+        self.fingerprint = weights_sha256(self._metric)
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> (n,) float64. Every sample is measured by itself."""
         references = (pair.hr[None],) if self._metric.metric_mode == "FR" else ()
-        with _quiet():
+        with quiet():
             values = [self._metric(sample[None], *references).double().cpu() for sample in samples]
         return torch.stack([value.reshape(()) for value in values])
 
 
-def _created(variant: str) -> Any:  # noqa: ANN401 - of a package without types
-    import pyiqa
+def created(variant: str) -> Any:  # noqa: ANN401 - of a package without types
+    """A metric of pyiqa on the CPU. Raises PyIQAError that says what is missing."""
+    with quiet():
+        import pyiqa
 
-    if variant not in pyiqa.list_models():
-        raise PyIQAError(unknown("metric of pyiqa", variant, pyiqa.list_models()))
-    if any(variant.startswith(name) or variant.endswith(name) for name in _OF_SETS):
-        raise PyIQAError(f"pyiqa:{variant} compares sets of images, and a column is of single ones; leave it out")
-    try:
-        return pyiqa.create_metric(variant, device="cpu")
-    except Exception as error:  # each of a hundred metrics has its own way to fail
-        raise PyIQAError(f"pyiqa:{variant} cannot be loaded: {_remedy(error)}") from error
+        if variant not in pyiqa.list_models():
+            raise PyIQAError(unknown("metric of pyiqa", variant, pyiqa.list_models()))
+        try:
+            return pyiqa.create_metric(variant, device="cpu")
+        except Exception as error:  # each of a hundred metrics has its own way to fail
+            raise PyIQAError(f"pyiqa:{variant} cannot be loaded: {_remedy(error)}") from error
+
+
+def version_and_licence() -> tuple[str, str]:
+    """Of the package that is installed."""
+    found = metadata("pyiqa")
+    return found["Version"], found["License-Expression"] or found["License"] or "unknown"
 
 
 def _remedy(error: BaseException) -> str:
@@ -100,7 +107,7 @@ def _remedy(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
-def _weights_sha256(network: torch.nn.Module) -> str:
+def weights_sha256(network: torch.nn.Module) -> str:
     """Of all numbers that it has loaded: another file under the same name is another metric."""
     found = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
@@ -110,7 +117,7 @@ def _weights_sha256(network: torch.nn.Module) -> str:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """What pyiqa says of its loading stays out of the tables; and nothing is fetched where that is not allowed."""
     for logger in ("pyiqa", "huggingface_hub"):  # the latter tells of every attempt to reach its server
         logging.getLogger(logger).setLevel(logging.ERROR)

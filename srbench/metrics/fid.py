@@ -1,0 +1,91 @@
+"""FID and KID: how far two sets of images are apart in the features of Inception v3, by pyiqa.
+
+Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium", 2017; Binkowski et
+al., "Demystifying MMD GANs", 2018; images are resized as in Parmar et al., "On aliased resizing and surprising
+subtleties in GAN evaluation", 2022. They are of sets, not of images, so they are no ``Metric``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from torch import Tensor
+
+from srbench.facts import MetricFacts
+from srbench.images import write_png
+from srbench.metrics.from_pyiqa import created, quiet, version_and_licence, weights_sha256
+from srbench.types import SRBenchError
+
+DISTANCES = {"fid": "frechet", "kid": "mmd"}
+"""Our names, and pyiqa's of the distance between the features."""
+
+
+class SetError(SRBenchError):
+    """Too few images for a distance of sets."""
+
+
+class SetDistances:
+    """Some of DISTANCES, of one network. Raises PyIQAError that says which file is missing and where it belongs."""
+
+    def __init__(self, names: Sequence[str], quantize: str) -> None:
+        self._metric = created("fid")
+        digest, (version, licence) = weights_sha256(self._metric), version_and_licence()
+        self.facts = tuple(
+            MetricFacts(
+                name=name,
+                spec=name,
+                title=name.upper(),
+                higher_is_better=False,
+                unit="",
+                digits=2 if name == "fid" else 5,
+                protocol=(
+                    f"{name.upper()} of pyiqa {version} (clean: bicubic to 299x299 in float32), 8-bit RGB by "
+                    f"{quantize}, Inception v3, all outputs and all HR images as sets; licence of pyiqa: {licence}"
+                ),
+                signature=f"{name.upper()}|RGB|{quantize}|clean|pyiqa{version}|v1",
+                digest=digest,
+            )
+            for name in names
+        )
+
+    def between(self, outputs: Iterable[Tensor], references: Iterable[Tensor]) -> dict[str, float]:
+        """Two sets of uint8 images (3, H, W) -> every distance, by its name.
+
+        FID is 0 and up; KID, an unbiased estimate, may be below 0, and draws 1000 images of larger sets, 100 times with
+        one seed. Raises SetError below two images.
+        """
+        with TemporaryDirectory() as folder:
+            sets = [Path(folder) / name for name in ("outputs", "references")]
+            for path, images in zip(sets, (outputs, references), strict=True):
+                if _written(images, path) < 2:
+                    raise SetError("FID and KID compare sets; both need at least two images")
+            with quiet(), _seeded():
+                return {
+                    facts.name: float(
+                        self._metric(*map(str, sets), distance_type=DISTANCES[facts.name], num_workers=0, verbose=False)
+                    )
+                    for facts in self.facts
+                }
+
+
+def _written(images: Iterable[Tensor], folder: Path) -> int:
+    """Pyiqa reads files: all images as PNG, and how many there are."""
+    count = 0
+    for count, image in enumerate(images, start=1):
+        write_png(folder / f"{count:06}.png", image)
+    return count
+
+
+@contextmanager
+def _seeded() -> Iterator[None]:
+    """Pyiqa draws with numpy's global generator, which is left as it was."""
+    state = np.random.get_state()
+    np.random.seed(0)
+    try:
+        yield
+    finally:
+        np.random.set_state(state)
