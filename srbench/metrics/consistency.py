@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
@@ -67,8 +65,6 @@ class LRPSNR:
     higher_is_better = True
     unit = "dB"
     digits = 2
-    parameters: tuple[Path, ...] = ()
-    unquantised = False
     sees_uint8 = True
     needs_lr = True
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import weakref
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -136,9 +135,6 @@ class _Cost:
     name = title = unit = protocol = signature = ""
     higher_is_better = False
     digits = 2
-    parameters: tuple[Path, ...] = ()
-    unquantised = False
-    needs_lr = False
     of_model = True
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -61,9 +59,7 @@ class Sigma:
         "times 255, mean over pixels and channels; 0 for one sample"
     )
     signature = "RGB|float|ddof1|v1"
-    parameters: tuple[Path, ...] = ()
     unquantised = True
-    needs_lr = False
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> () float64 in grey levels. Raises SampleError for unusable output."""

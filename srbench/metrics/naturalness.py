@@ -115,9 +115,7 @@ class NIQE:
     unit = ""
     digits = 2
     parameters: tuple[Path, ...] = (parameter_file("niqe_live_fp64"),)
-    unquantised = False
     sees_uint8 = True
-    needs_lr = False
 
     def __init__(self, quantize: str = "floor") -> None:
         self.protocol = (
@@ -196,9 +194,7 @@ class BRISQUE:
     unit = ""
     digits = 1
     parameters: tuple[Path, ...] = (parameter_file("brisque_live_fp64"),)
-    unquantised = False
     sees_uint8 = True
-    needs_lr = False
 
     def __init__(self, quantize: str = "floor") -> None:
         self.protocol = (
@@ -256,10 +252,7 @@ class PIQUE:
     higher_is_better = False
     unit = ""
     digits = 1
-    parameters: tuple[Path, ...] = ()
-    unquantised = False
     sees_uint8 = True
-    needs_lr = False
 
     def __init__(self, quantize: str = "floor") -> None:
         self.protocol = (

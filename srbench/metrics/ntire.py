@@ -58,9 +58,7 @@ class SpatialLPIPS:
     unit = ""
     digits = 3
     parameters: tuple[Path, ...] = LPIPS.parameters
-    unquantised = False
     sees_uint8 = True
-    needs_lr = False
 
     def __init__(self, quantize: str = "round") -> None:
         self.protocol = (
@@ -82,9 +80,7 @@ class Diversity:
     unit = "%"
     digits = 2
     parameters: tuple[Path, ...] = LPIPS.parameters
-    unquantised = False
     sees_uint8 = True
-    needs_lr = False
 
     def __init__(self, quantize: str = "round") -> None:
         self.protocol = (
@@ -110,8 +106,6 @@ class WorstLRPSNR:
     higher_is_better = True
     unit = "dB"
     digits = 2
-    parameters: tuple[Path, ...] = ()
-    unquantised = False
     sees_uint8 = True
     needs_lr = True
 

@@ -29,8 +29,6 @@ class NTIRE25Score:
     unit = ""
     digits = 3
     parameters: tuple[Path, ...] = LPIPS.parameters
-    unquantised = False
-    needs_lr = False
 
     def __init__(self, quantize: str = "round") -> None:
         self._lpips = LPIPS(quantize=quantize)

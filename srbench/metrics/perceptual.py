@@ -67,9 +67,7 @@ class LPIPS:
     unit = ""
     digits = 3
     parameters: tuple[Path, ...] = (_ALEXNET.trunk, _ALEXNET.heads)
-    unquantised = False
     sees_uint8 = True
-    needs_lr = False
 
     def __init__(self, net: str = "alex", trunk: str = "", quantize: str = "floor") -> None:
         self._parts = parts_of(net, trunk)

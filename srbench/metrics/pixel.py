@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -182,8 +181,6 @@ class PSNR:
     higher_is_better = True
     unit = "dB"
     digits = 2
-    parameters: tuple[Path, ...] = ()
-    unquantised = False
     sees_uint8 = True
 
     def __init__(self, channels: str = "RGB", border: int | str = 0, quantize: str = "floor") -> None:
@@ -213,8 +210,6 @@ class SSIM:
     higher_is_better = True
     unit = ""
     digits = 3
-    parameters: tuple[Path, ...] = ()
-    unquantised = False
     sees_uint8 = True
 
     def __init__(

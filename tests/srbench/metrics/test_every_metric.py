@@ -64,8 +64,8 @@ def test_facts(metric):
     assert "\n" not in made.protocol
     assert len(made.protocol) > 40
     assert made.unit == {"psnr": "dB", "lr_psnr": "dB", "sigma": "grey levels"}.get(made.name, "")
-    assert made.unquantised == (made.name == "sigma")
-    assert made.needs_lr == (made.name == "lr_psnr")
+    assert getattr(made, "unquantised", False) == (made.name == "sigma")
+    assert getattr(made, "needs_lr", False) == (made.name == "lr_psnr")
 
 
 @pytest.mark.parametrize("metric", ALL)
@@ -73,7 +73,7 @@ def test_signatures(metric):
     """Channels, what is seen of the output, what distinguishes, version; and the table of the documentation."""
     made = metric()
     assert re.fullmatch(r"(RGB|grey)\|(floor|float)(\|[A-Za-z0-9.-]+)+\|v[1-9]", made.signature)
-    assert made.unquantised == ("|float|" in made.signature)
+    assert getattr(made, "unquantised", False) == ("|float|" in made.signature)
     documented = (ROOT / "docs" / "protocols.md").read_text()
     assert f"| {made.title} | `{made.signature.replace('|', chr(92) + '|')}` |" in documented
 
@@ -87,8 +87,9 @@ def test_parameter_files_are_those_that_are_read(metric, coffee, samples, monkey
         monkeypatch.setattr(lpips_network, name, lambda path, load=load: opened.append(path) or load(path))
     lpips_network.load_network.cache_clear()
     metric()(samples[:1], coffee)
-    assert sorted(set(opened)) == sorted(metric.parameters)
-    assert all(path.is_file() for path in metric.parameters)
+    files = getattr(metric, "parameters", ())
+    assert sorted(set(opened)) == sorted(files)
+    assert all(path.is_file() for path in files)
 
 
 def test_names_are_the_columns_and_the_entry_points():
