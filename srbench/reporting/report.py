@@ -6,6 +6,7 @@ A pure function of the folders: the same rows, manifests and images give the sam
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -102,6 +103,9 @@ def write_report(
         )
 
 
+THREADS_MAY_PARSE = sys.version_info >= (3, 12)
+"""In Python 3.11, ``ast.parse`` of two threads at once fails now and then (CPython issue 106905; seen on 3.11.7, not on
+3.12.1): here that of matplotlib, which reads its styles with it, that of torch, and our own of ``source.py``."""
 _PARTS = {
     "md": ("report.md", "strips/", "grids/", "maps/", "sheets/"),
     "html": ("report.html",),
@@ -139,6 +143,8 @@ def _write(
             drawn = beside.submit(
                 write_plots, scores, table, measurements.models, out, _baseline(scores, baseline)
             )  # fmt: skip
+            if not THREADS_MAY_PARSE:
+                drawn.result()
         if "md" in formats:
             illustrated = write_images(measurements, out, progress)
         if {"md", "html"} & set(formats):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 from dataclasses import replace
 from html import unescape
 from urllib.parse import unquote
@@ -284,6 +285,24 @@ def test_the_same_run_gives_the_same_bytes(run, with_plots):
 
     assert written() == written()
     assert [path.name for path in run.rglob(".*")] == [".lock"], "no temporary file is left"
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_where_threads_may_not_parse_plots_come_before_images(run, monkeypatch, at_once):
+    images_are_there, plotted = threading.Event(), []
+
+    def plots(*_):
+        plotted.append(images_are_there.wait(30 if at_once else 0))
+        return []
+
+    def images(*_):
+        images_are_there.set()
+        return []
+
+    for name, value in (("THREADS_MAY_PARSE", at_once), ("write_plots", plots), ("write_images", images)):
+        monkeypatch.setattr(f"srbench.reporting.report.{name}", value)
+    write_report([run])
+    assert plotted == [at_once]
 
 
 def test_plots_are_embedded(run, with_plots):
