@@ -159,7 +159,7 @@ def test_the_numbers_of_its_command_line_or_what_is_missing(images, opened, prin
         assert name not in WITHOUT_WEIGHTS
         assert re.fullmatch(f"pyiqa:{re.escape(name)} cannot be loaded: ({NEEDS})", found)
         if name in OF_PACKAGES:
-            pytest.skip(f"{found}; this one comes with stlpips-pytorch too")
+            pytest.skip(f"{found}; it comes with the extra test")
         return
     hr, sr = (read_image(images / f"{kind}.png") for kind in ("hr", "sr"))
     values = found.metric(torch.stack([sr, sr]), ImagePair("a", hr[:, ::4, ::4], hr))
