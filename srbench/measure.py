@@ -31,7 +31,7 @@ from srbench.names import printable
 from srbench.precomputed import ResultFolder
 from srbench.records import Value
 from srbench.registry import LoadedMetric
-from srbench.suite import DEFAULT, Suite, open_metrics, read_suite
+from srbench.suite import DEFAULT, OF_SETS, Suite, open_metrics, read_suite
 from srbench.types import ImagePair, Progress, SRBenchError, Step, silent
 from srbench.workers import for_workers, suitable_workers
 
@@ -184,8 +184,6 @@ def _distances(names: Sequence[str], suite: str) -> SetDistances:
     return SetDistances(names, read_suite(suite).quantize)
 
 
-OF_SETS = ("fid", "kid")
-"""Metrics of all images together: see ``srbench.metrics.fid``."""
 IMAGES_EACH = 8
 """For how many images that ``srbench run`` shares out one is shared out here: no model makes them first."""
 Job = tuple[str, Path, Path | None]

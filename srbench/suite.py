@@ -20,6 +20,8 @@ from srbench.types import SRBenchError
 DEFAULT = "srflow"
 BUNDLES = {"cost": ("parameters", "gflops", "memory", "seconds")}
 """Several metrics under one name."""
+OF_SETS = ("fid", "kid")
+"""They compare sets of images, so that ``srbench measure`` alone has them: see ``srbench.metrics.fid``."""
 _FOLDER = files("srbench") / "suites"
 
 
@@ -93,6 +95,8 @@ def open_metrics(
     metrics: dict[str, LoadedMetric] = {}
     chosen = columns if names is None else [known.get(name, name) for name in names]
     for text in (one for name in chosen for one in BUNDLES.get(name, (name,))):
+        if text in OF_SETS:
+            raise SuiteError(f"{text} compares two folders of images: srbench measure DIR --ref DIR --metrics {text}")
         try:
             metric = open_metric(text, quantize)
         except SRBenchError as error:

@@ -13,6 +13,7 @@ from scipy.linalg import sqrtm
 from srbench.images import read_uint8, write_png
 from srbench.metrics.fid import SetDistances, SetError
 from srbench.metrics.from_pyiqa import PyIQAError
+from srbench.suite import SuiteError, open_metrics
 
 
 class Inception(torch.nn.Module):
@@ -97,6 +98,11 @@ def test_a_set_and_itself(network, folders):
     assert (np.random.get_state()[1] == state).all()
     with pytest.raises(SetError, match="both need at least two images"):
         SetDistances(["fid"], "round").between(images[:1], images)
+
+
+def test_it_is_no_column_of_a_run():
+    with pytest.raises(SuiteError, match="fid compares two folders of images: srbench measure DIR --ref DIR"):
+        open_metrics(("psnr", "fid"), (), "floor")
 
 
 def test_weights_that_are_not_here_are_named(monkeypatch, tmp_path):
