@@ -1,10 +1,12 @@
 """Trainings of SRFlow side by side, as a Markdown table: what each change to a preset is worth.
 
-    python benchmarks/ablation.py photographs/val runs/residual runs/plain
+    python benchmarks/ablation.py photographs/val runs/residual runs/plain [0.75,0.8]
 
 On the central 256x256 of every image of the folder: bits per dimension of the noisy image, as in training, and of
-SAMPLES samples at TEMPERATURE the PSNR, LPIPS and LR-PSNR, the share of images with a sample that ran away, and the
-greatest value. An image has run away where a number is not finite or beyond RUNAWAY; it is left out of the means.
+SAMPLES samples at every temperature (TEMPERATURE if none is named) the means of METRICS, with a 95 % interval of LPIPS;
+how far edges on the LR grid are from even, at the strongest row or column; the share of images with a sample that ran
+away, and the greatest value. An image has run away where a number is not finite or beyond RUNAWAY; it is left out of
+the means. RUN is a training folder or a weights file, of srflow or srflow-perceptual.
 """
 
 from __future__ import annotations
@@ -21,35 +23,61 @@ from torch import Tensor
 
 from srbench.datasets import Folder, cropped
 from srbench.registry import load_metric
+from srbench.statistics import mean_interval
 from srbench.types import Dataset, ImagePair, SRBenchError
-from srbench.weights.files import weights_in
+from srbench.weights.files import load_metadata, weights_in
 from srflow.model import SRFlow
+from srflow.sample_losses import edges_on_grid
 from srflow.train import LEVELS
-from srflow.zoo import load_srflow
+from srflow.zoo import load_srflow, load_srflow_perceptual
 
 SIDE, SAMPLES, TEMPERATURE = 256, 4, 0.8
 RUNAWAY = 2.0
 """HR lies in [0, 1]."""
-METRICS = ("psnr", "lpips", "lr_psnr")
+METRICS = {"psnr": 2, "lpips": 3, "lr_psnr": 1, "niqe": 1, "sigma": 1}
+"""And their decimals."""
+COLUMNS = (
+    *("training", "temperature", "bits/dim", "PSNR", "LPIPS", "LR-PSNR", "NIQE", "sigma"),
+    *("LPIPS less the first row's", "grid", "ran away", "greatest value"),
+)
+
+
+def main(photographs: Path, runs: Sequence[Path], temperatures: Sequence[float]) -> None:
+    """Print the table."""
+    print(f"| {' | '.join(COLUMNS)} |\n| --- |{' ---: |' * (len(COLUMNS) - 1)}")
+    first: dict[str, float] | None = None
+    for run in runs:
+        path = weights_in(run) if run.is_dir() else run
+        metadata = load_metadata(path)
+        load = {"srflow": load_srflow, "srflow-perceptual": load_srflow_perceptual}[metadata["model"]]
+        scale = int(json.loads(metadata["scale"]))
+        images: Dataset = cropped(Folder(photographs, scale), scale, SIDE)
+        pairs = [images.read(name) for name in images]
+        for temperature in temperatures:
+            cells, lpips = row(load(scale, path), pairs, temperature)
+            first = lpips if first is None else first
+            both = [lpips[name] - first[name] for name in lpips if name in first]
+            low, high = mean_interval(both) if lpips is not first else (0.0, 0.0)
+            cells.insert(6, f"{low:+.3f} to {high:+.3f}")
+            print(f"| {run.name} | {temperature:g} | {' | '.join(cells)} |", flush=True)
 
 
 @torch.no_grad()
-def row(run: Path, photographs: Path) -> list[str]:
-    """The cells of one training."""
-    scale = int(json.loads((run / "training.json").read_text())["facts"]["scale"])
-    model = load_srflow(scale, weights_in(run))
-    images: Dataset = cropped(Folder(photographs, scale), scale, SIDE)
-    pairs = [images.read(name) for name in images]
+def row(model: SRFlow, pairs: Sequence[ImagePair], temperature: float) -> tuple[list[str], dict[str, float]]:
+    """The cells of one training, and LPIPS by image."""
     bits = fmean(model.nll(_noisy(pair)[None], pair.lr[None]).item() for pair in pairs) + math.log2(LEVELS)
-    answers = [(_samples(model, pair), pair) for pair in pairs]
+    answers = [(_samples(model, pair, temperature), pair) for pair in pairs]
     greatest = max(samples.nan_to_num(math.inf, math.inf, -math.inf).abs().max().item() for samples, _ in answers)
     kept = [(samples, pair) for samples, pair in answers if (samples.abs() <= RUNAWAY).all()]
-    values = [
-        fmean(load_metric(name)(samples, pair).mean().item() for samples, pair in kept) if kept else math.nan
-        for name in METRICS
-    ]
-    cells = [f"{bits:.3f}", *(f"{value:.{digits}f}" for value, digits in zip(values, (2, 3, 1), strict=True))]
-    return [run.name, *cells, f"{len(pairs) - len(kept)} of {len(pairs)}", f"{greatest:.3g}"]
+    values = {
+        name: {pair.name: load_metric(name)(samples, pair).mean().item() for samples, pair in kept} for name in METRICS
+    }
+    means = [f"{fmean(values[name].values() or [math.nan]):.{digits}f}" for name, digits in METRICS.items()]
+    scale = pairs[0].hr.shape[-1] // pairs[0].lr.shape[-1]
+    grids = [edges_on_grid(samples.clamp(0, 1), scale) for samples, _ in kept]
+    grid = (torch.stack(grids).mean(0) - 1).abs().max().item() if grids else math.nan
+    ran_away = f"{len(pairs) - len(kept)} of {len(pairs)}"
+    return [f"{bits:.3f}", *means, f"{grid:.2f}", ran_away, f"{greatest:.3g}"], values["lpips"]
 
 
 def _noisy(pair: ImagePair) -> Tensor:
@@ -57,22 +85,16 @@ def _noisy(pair: ImagePair) -> Tensor:
     return pair.hr + (noise - 0.5) / LEVELS
 
 
-def _samples(model: SRFlow, pair: ImagePair) -> Tensor:
+def _samples(model: SRFlow, pair: ImagePair, temperature: float) -> Tensor:
     """(SAMPLES, 3, H, W); all NaN where the model refuses because numbers ran away."""
     generator = torch.Generator().manual_seed(0)
     try:
-        return model.sample(pair.lr, SAMPLES, temperature=TEMPERATURE, generator=generator)
+        return model.sample(pair.lr, SAMPLES, temperature=temperature, generator=generator)
     except SRBenchError:
         return torch.full((SAMPLES, *pair.hr.shape), math.nan)
 
 
-def main(photographs: Path, runs: Sequence[Path]) -> None:
-    """Print the table."""
-    columns = ["training", "bits/dim", "PSNR", "LPIPS", "LR-PSNR", "ran away", "greatest value"]
-    print(f"| {' | '.join(columns)} |\n| --- |{' ---: |' * (len(columns) - 1)}")
-    for run in runs:
-        print(f"| {' | '.join(row(run, photographs))} |", flush=True)
-
-
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), [Path(word) for word in sys.argv[2:]])
+    folder, *words = sys.argv[1:]
+    numbers = words.pop().split(",") if words[-1].replace(".", "").replace(",", "").isdigit() else [TEMPERATURE]
+    main(Path(folder), [Path(word) for word in words], [float(number) for number in numbers])

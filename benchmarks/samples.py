@@ -1,10 +1,12 @@
-"""Figures for docs/zoo.md: sixteen samples of one detail, four by four; the packaged models' losses; meshes in samples.
+"""Figures for docs/zoo.md: samples of details; the packaged models' losses; meshes in samples.
 
     python benchmarks/samples.py grid srflow 8 o4 96,112,128,128 0.84 docs/zoo/text-x8.jpg
+    python benchmarks/samples.py details 8 docs/zoo/details-x8.jpg
     python benchmarks/samples.py losses docs/zoo/losses.svg
     python benchmarks/samples.py mesh srflow-perceptual 8 oakland-zoo-otters 128,160,192,192 0.8
 
-A grid is of a packaged photograph and a box of HR pixels; above the samples stand LR, RRDB, ESRGAN and HR. For a mesh,
+A grid is of a packaged photograph and a box of HR pixels: sixteen samples, and above them LR, RRDB, ESRGAN and HR.
+Details are a row each: LR, RRDB, ESRGAN, two samples of SRFlow, two of SRFlow after its second stage, HR. For a mesh,
 let the box begin at multiples of the scale.
 """
 
@@ -33,6 +35,16 @@ LOSSES = ("bits_per_dim", "perceptual", "l1")
 
 Box = tuple[int, int, int, int]
 """x, y, width, height in HR pixels."""
+DETAILS: dict[str, Box] = {
+    "o0": (128, 48, 128, 128),
+    "oakland-zoo-otters": (128, 160, 128, 128),
+    "o4": (96, 112, 128, 128),
+    "singaporean-cityscape": (128, 96, 128, 128),
+    "seeding-by-clements-engelhardt": (128, 128, 128, 128),
+}
+"""An eye, fur, lettering, a facade, foliage."""
+TEMPERATURES = {4: {"srflow": 0.85, "srflow-perceptual": 0.85}, 8: {"srflow": 0.84, "srflow-perceptual": 0.75}}
+"""Chosen on validation images: docs/zoo.md."""
 WINDOW = 64
 """Side of the windows whose spectra are averaged, in pixels."""
 
@@ -57,6 +69,31 @@ def grid(model: str, scale: int, name: str, box: Box, temperature: float, out: P
         sheet.paste(tile, (column * right, row * down + (2 * GAP if row else 0)))
     out.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(out, quality=90)
+
+
+def details(scale: int, out: Path) -> None:
+    """Write a sheet of all DETAILS, every image at twice its size."""
+    rows = [_detail(scale, name, box) for name, box in DETAILS.items()]
+    right, down = rows[0][0].width + GAP, rows[0][0].height + GAP
+    sheet = Image.new("RGB", (len(rows[0]) * right - GAP, len(rows) * down - GAP), "white")
+    for row, tiles in enumerate(rows):
+        for column, tile in enumerate(tiles):
+            sheet.paste(tile, (column * right, row * down))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(out, quality=88)
+
+
+def _detail(scale: int, name: str, box: Box) -> list[Image.Image]:
+    """LR, RRDB, ESRGAN, samples, HR; whole photographs are sampled, then cut."""
+    x, y, width, height = box
+    shown = []
+    for model, temperature in TEMPERATURES[scale].items():
+        pair, drawn = _drawn(model, scale, name, temperature, 2)
+        shown += [*drawn]
+    repeated = pair.lr.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
+    with torch.no_grad():
+        others = [load_model(other, scale, "cpu").model(pair.lr[None])[0] for other in ("rrdb", "esrgan")]
+    return [_tile(image[:, y : y + height, x : x + width]) for image in (repeated, *others, *shown, pair.hr)]
 
 
 def mesh(model: str, scale: int, name: str, box: Box, temperature: float) -> None:
@@ -98,12 +135,12 @@ def spectral_peak(images: Tensor) -> tuple[float, float]:
     return max(peaks)
 
 
-def _drawn(model: str, scale: int, name: str, temperature: float) -> tuple[ImagePair, Tensor]:
-    """A packaged photograph and samples of it."""
+def _drawn(model: str, scale: int, name: str, temperature: float, n: int = SAMPLES) -> tuple[ImagePair, Tensor]:
+    """A packaged photograph and n samples of it."""
     pair, sampler = packaged_photos(scale).read(name), load_model(model, scale, "cpu").model
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        return pair, sampler.sample(pair.lr, SAMPLES, temperature=temperature, generator=generator)
+        return pair, sampler.sample(pair.lr, n, temperature=temperature, generator=generator)
 
 
 def losses(out: Path) -> None:
@@ -130,6 +167,8 @@ if __name__ == "__main__":
     what, *words = sys.argv[1:]
     if what == "losses":
         losses(Path(words[0]))
+    elif what == "details":
+        details(int(words[0]), Path(words[1]))
     else:
         model, scale, name, numbers, temperature, *out = words
         x, y, width, height = map(int, numbers.split(","))
