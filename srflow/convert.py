@@ -174,19 +174,3 @@ def _preset_of(found: SRFlowConfig) -> str:
         f"an SRFlow network of scale {found.encoder.scale}, {found.encoder.blocks} encoder blocks and {found.steps} "
         "steps, for which there is no preset; write one and use srbench convert --preset FILE.toml"
     )
-
-
-def renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of a file that had the first convolutions of a step's injector and coupling as one."""
-    out: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        name = re.sub(r"(transitions\.\d+\.)mix\.", r"\1", name)
-        name = re.sub(r"(steps\.\d+\.)(norm\.|mix\.)", lambda found: f"{found[1]}mixing.{found[2]}", name)
-        name = name.replace("mixing.mix.", "mixing.").replace("coupling.first.weight", "coupling.network.first")
-        joined = re.fullmatch(r"(.*steps\.\d+\.)first\.(own|stacked)", name)
-        if joined:
-            for network, half in zip(("injector", "coupling"), tensor.chunk(2), strict=True):
-                out[f"{joined[1]}{network}.network.features.{joined[2]}"] = half
-        else:
-            out[name] = tensor
-    return out

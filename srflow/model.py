@@ -20,7 +20,7 @@ from srbench.weights.files import load_weights
 from srbench.weights.pretrained import Family, fill, load_pretrained
 from srflow import editing
 from srflow.config import SRFlowConfig
-from srflow.convert import convert_srflow, renamed
+from srflow.convert import convert_srflow
 from srflow.flow import ConditionalFlow
 from srflow.given import EncoderAndFlow, Given, bits_per_dimension, log_density
 from srflow.groups import in_groups
@@ -50,7 +50,7 @@ class SRFlow(EncoderAndFlow):
         """
         model = cls(SRFlowConfig.from_preset(name))
         if weights is not None:
-            fill(model, renamed(load_weights(weights)[0]), weights)
+            fill(model, load_weights(weights)[0], weights)
         return model
 
     @classmethod
@@ -59,7 +59,7 @@ class SRFlow(EncoderAndFlow):
 
         Raises WeightsError where the file is damaged or of another scale, or where none is packaged for the scale.
         """
-        family = Family("srflow", cls, SRFlowConfig, convert_srflow, "srflow", renamed)
+        family = Family("srflow", cls, SRFlowConfig, convert_srflow, "srflow")
         return load_pretrained(family, scale, weights)
 
     def given(self, lr: Tensor) -> Given:

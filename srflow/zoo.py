@@ -22,7 +22,9 @@ def load_srflow(scale: int, weights: Path | None = None) -> SRFlow:
 
 
 def load_srflow_perceptual(scale: int, weights: Path | None = None) -> SRFlow:
-    """SRFlow trained on with a perceptual loss on its samples (``srflow.second_stage``): a weights file.
+    """SRFlow after a second stage of losses on its samples: packaged weights, or a weights file.
+
+    ``srflow.second_stage`` says which losses.
 
     Raises WeightsError where the file is damaged or of another scale, or where none is packaged for the scale.
     """

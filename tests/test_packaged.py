@@ -30,8 +30,8 @@ from srbench.registry import load_dataset, load_metric
 from srbench.types import WeightsInfo
 from srbench.weights.files import load_weights, sha256_file
 from srflow import SRFlow
-from srflow.convert import renamed
-from srflow.presets import SRFlowPreset
+from srflow.presets import SecondStagePreset, SRFlowPreset
+from srflow.sample_losses import edges_on_grid
 
 ROOT = Path(__file__).parents[1]
 PHOTOS = ROOT / "srbench" / "photos"
@@ -39,7 +39,9 @@ PRESETS = {
     "rrdb": (ROOT / "baselines" / "presets" / "rrdb", RRDBPreset),
     "esrgan": (ROOT / "baselines" / "presets" / "esrgan", ESRGANPreset),
     "srflow": (ROOT / "srflow" / "presets", SRFlowPreset),
+    "srflow-perceptual": (ROOT / "srflow" / "presets" / "perceptual", SecondStagePreset),
 }
+FLOWS = ("srflow", "srflow-perceptual")
 WEIGHTS = sorted([*ROOT.glob("baselines/weights/*.safetensors"), *ROOT.glob("srflow/weights/*.safetensors")])
 PARAMETERS = sorted((ROOT / "srbench" / "metrics" / "parameters").iterdir())
 
@@ -184,13 +186,13 @@ class TestWeights:
         metadata = load_weights(path)[1]
         loaded = load_model(metadata["model"], int(metadata["scale"]), "cpu")
         assert loaded.label == metadata["model"]
-        assert isinstance(loaded.model, SRFlow if metadata["model"] == "srflow" else RRDBNet)
+        assert isinstance(loaded.model, SRFlow if metadata["model"] in FLOWS else RRDBNet)
         assert not loaded.model.training
-        assert is_stochastic(loaded.model) == (metadata["model"] == "srflow")
+        assert is_stochastic(loaded.model) == (metadata["model"] in FLOWS)
         parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
         facts = (metadata["licence"], metadata["trained_on"], parameters, json.loads(metadata.get("losses", "{}")))
         assert loaded.weights == WeightsInfo(sha256_file(path), *facts)
-        for name, tensor in renamed(load_file(path)).items():
+        for name, tensor in load_file(path).items():
             assert torch.equal(loaded.model.state_dict()[name], tensor.float()), "float32, whatever is stored"
 
     def test_takes_images_of_any_size(self, path):
@@ -211,10 +213,11 @@ class TestWeights:
             assert (result.mean() - lr.mean()).abs() < 0.1, "as bright as LR"
 
 
+@pytest.mark.parametrize("name", FLOWS)
 @pytest.mark.parametrize("scale", [4, 8])
-def test_srflow_stays_finite_where_it_has_never_been(scale):
+def test_srflow_stays_finite_where_it_has_never_been(name, scale):
     """No photograph is like these: what is bounded in the network keeps them from overflowing."""
-    model = load_model("srflow", scale, "cpu").model
+    model = load_model(name, scale, "cpu").model
     noise = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0))
     checkerboard = torch.arange(16).add(torch.arange(16)[:, None]).remainder(2).float().expand(3, 16, 16)
     line = torch.zeros(3, 16, 16)
@@ -244,7 +247,7 @@ def crops(request):
     scale = request.param
     photos = cropped(load_dataset("photos", scale), scale, 128)
     pairs = [photos.read(name) for name in ("dog", "lake-sherburne", "o4", "roman-colosseum")]
-    models = {name: load_model(name, scale, "cpu").model for name in ("bicubic", "rrdb", "esrgan", "srflow")}
+    models = {name: load_model(name, scale, "cpu").model for name in ("bicubic", "rrdb", "esrgan", *FLOWS)}
     results = {}
     with torch.no_grad():
         for name, model in models.items():
@@ -266,24 +269,62 @@ def test_rrdb_is_closer_than_bicubic(crops):
     assert crops("lr_psnr", "rrdb") > crops("lr_psnr", "bicubic")
 
 
-@pytest.mark.parametrize("model", ["esrgan", "srflow"])
+@pytest.mark.parametrize("model", ["esrgan", *FLOWS])
 def test_esrgan_and_srflow_look_better_than_bicubic(crops, model):
     assert crops("lpips", model) < crops("lpips", "bicubic") - 0.02
     assert crops("brisque", model) < crops("brisque", "bicubic") - 1
 
 
-def test_srflow_looks_like_a_photograph(crops):
-    assert crops("niqe", "srflow") < crops("niqe", "bicubic") - 1
+@pytest.mark.parametrize("model", FLOWS)
+def test_srflow_looks_like_a_photograph(crops, model):
+    assert crops("niqe", model) < crops("niqe", "bicubic") - 1
 
 
-def test_samples_of_srflow_shrink_back(crops):
+@pytest.mark.parametrize("model", FLOWS)
+def test_samples_of_srflow_shrink_back(crops, model):
     """As no other model's: 45 dB is the field's floor, the paper's networks reach 50."""
-    assert crops("lr_psnr", "srflow") > 45
-    assert crops("lr_psnr", "srflow") > crops("lr_psnr", "esrgan") + 8
+    assert crops("lr_psnr", model) > 45
+    assert crops("lr_psnr", model) > crops("lr_psnr", "esrgan") + 8
 
 
-def test_srflow_draws_different_images(crops):
-    assert crops("sigma", "srflow") > 0.5
+@pytest.mark.parametrize("model", FLOWS)
+def test_srflow_draws_different_images(crops, model):
+    assert crops("sigma", model) > 3
+
+
+@pytest.mark.parametrize("scale", [4, 8])
+def test_the_second_stage_looks_better_at_the_same_diversity(scale):
+    photos = cropped(load_dataset("photos", scale), scale, 256)
+    pairs = [photos.read(name) for name in ("dog", "lake-sherburne", "o4", "roman-colosseum")]
+    lpips, sigma = load_metric("lpips"), load_metric("sigma")
+    found = {}
+    for name in FLOWS:
+        model = load_model(name, scale, "cpu").model
+        with torch.no_grad():
+            seeds = (torch.Generator().manual_seed(0) for _ in pairs)
+            drawn = [
+                model.sample(p.lr, 2, temperature=0.8, generator=seed) for p, seed in zip(pairs, seeds, strict=True)
+            ]
+        both = [
+            (metric(samples, pair).mean().item() for metric in (lpips, sigma))
+            for samples, pair in zip(drawn, pairs, strict=True)
+        ]
+        found[name] = [fmean(values) for values in zip(*both, strict=True)]
+    assert found["srflow-perceptual"][0] < 0.95 * found["srflow"][0]
+    assert found["srflow-perceptual"][1] > 0.8 * found["srflow"][1]
+
+
+@pytest.mark.parametrize("scale", [4, 8])
+def test_the_second_stage_has_no_grid(scale):
+    """Edges of its samples are as strong at every column and row of the LR grid, as HR's and unlike ESRGAN's."""
+    pair = load_dataset("photos", scale).read("oakland-zoo-otters")
+    flow, esrgan = (load_model(name, scale, "cpu").model for name in ("srflow-perceptual", "esrgan"))
+    with torch.no_grad():
+        samples = flow.sample(pair.lr, 2, temperature=0.8, generator=torch.Generator().manual_seed(0))
+        other = esrgan(pair.lr[None])
+    assert (edges_on_grid(pair.hr[None], scale) - 1).abs().max() < 0.05
+    assert (edges_on_grid(samples.clamp(0, 1), scale) - 1).abs().max() < 0.08
+    assert (edges_on_grid(other.clamp(0, 1), scale) - 1).abs().max() > 0.1
 
 
 def notice():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -39,8 +39,6 @@ class Family(Generic[Network]):
     """Reads official checkpoints."""
     package: str
     """Where the packaged weights are."""
-    renamed: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict
-    """Tensors of an older file by the names of today."""
 
 
 def load_pretrained(family: Family[Network], scale: int, path: Path | None) -> Network:
@@ -61,10 +59,10 @@ def load_pretrained(family: Family[Network], scale: int, path: Path | None) -> N
         raise WeightsError(f"{path}: weights for scale {metadata.scale}, not {scale}; use --scale {metadata.scale}")
     if metadata.config is None:
         raise WeightsError(f"{path}: its metadata has no config that says how large the network is; convert it again")
-    config, named = structure(metadata.config, family.config, f"{path}: config"), family.renamed(tensors)
-    _check_size(family, config, named, path)
+    config = structure(metadata.config, family.config, f"{path}: config")
+    _check_size(family, config, tensors, path)
     built = family.network(config)
-    fill(built, named, path)
+    fill(built, tensors, path)
     built.weights = WeightsInfo(  # type: ignore[assignment]
         sha256=sha256_file(path),
         licence=metadata.licence or "unknown",
