@@ -2,7 +2,7 @@
 
 Names of files follow from names of models and images, which are checked when they are read, so nothing outside the
 folder is ever touched. An image is believed only where its bytes have the sha256 that its record states. Of the lines
-only their places are kept in memory, and the records of the image that is at work.
+only their places are kept in memory, and the records of a few images.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from srbench.types import SRBenchError
 from srbench.weights.files import sha256_file
 
 IMAGES = "images"
+KNOWN = 64
+"""Of how many images the records are kept in memory."""
 _LOCK, _OWNER = ".lock", ".owner.json"
 
 Place = tuple[str, float | None, str]
@@ -65,7 +67,7 @@ class RunFolder:
 
     def __post_init__(self) -> None:
         self._index = Index(self.path)
-        self._at_work: tuple[str, ImageRecords] | None = None
+        self._known: dict[str, ImageRecords] = {}
 
     @classmethod
     def read(cls, path: Path) -> RunFolder:
@@ -84,8 +86,8 @@ class RunFolder:
         """Add lines to the files. Raises OSError, and RecordsError where somebody else has changed the files."""
         for line in records.append(self.path, lines, self.ends):
             self._index.add(line)
-            if self._at_work is not None and self._at_work[0] == line.record.image:
-                self._at_work[1].take(line.record)
+            if line.record.image in self._known:
+                self._known[line.record.image].take(line.record)
 
     def write(self, path: Path, content: bytes) -> None:
         """Write a file of the folder, whole. Raises OSError, and RecordsError where the folder was deleted."""
@@ -100,10 +102,12 @@ class RunFolder:
 
     def of(self, image: str) -> ImageRecords:
         """The records of an image that count, of this or other code, weights and data."""
-        known = self._at_work  # one look at it: other threads may ask for other images
-        if known is None or known[0] != image:
-            known = self._at_work = image, self._index.read(image)
-        return known[1]
+        known = self._known.get(image)
+        if known is None:
+            known = self._known[image] = self._index.read(image)
+            for old in list(self._known)[:-KNOWN]:  # other threads may do the same
+                self._known.pop(old, None)
+        return known
 
     def by_image(self) -> Iterator[tuple[str, ImageRecords]]:
         """All images that have records."""

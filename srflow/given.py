@@ -58,7 +58,7 @@ class EncoderAndFlow(nn.Module):
         return [temperature * factor for factor in factors]
 
 
-TOGETHER = 10
+TOGETHER = 5
 """Samples of one LR image that are decoded together at most."""
 
 
