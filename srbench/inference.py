@@ -155,7 +155,7 @@ def _check(images: Tensor, name: str, size: list[int]) -> None:
             f"{name}: the result has shape {tuple(images.shape)}, HR is {height}x{width}; "
             f"it must be (n, 3, {height}, {width})"
         )
-    broken = int((~images.isfinite()).sum())
+    broken = sum(int((~image.isfinite()).sum()) for image in images)  # of all at once it would take as much again
     if broken:
         raise InferenceError(
             f"{name}: {broken} of {images.numel()} numbers of the result are not finite; "
