@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 from srbench.facts import Manifest
@@ -17,12 +18,14 @@ FILE = "SHA256SUMS"
 def write_sums(folder: RunFolder, manifest: Manifest) -> None:
     """Write the sums of records, kept images and the manifest as it will be, sorted by name. Raises OSError."""
     names = [kind.FILE for kind in KINDS]
-    sums = {name: sha256_file(folder.path / name) for name in names if (folder.path / name).exists()}
-    sums[MANIFEST] = sha256_bytes(content_of(manifest))
-    for file, known in folder.kept_images():
-        sums[file.relative_to(folder.path).as_posix()] = str(known.sha256)
-    text = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())).encode()
-    path = folder.path / FILE
+    sums = [f"{name}\0{sha256_file(folder.path / name)}" for name in names if (folder.path / name).exists()]
+    sums.append(f"{MANIFEST}\0{sha256_bytes(content_of(manifest))}")
+    sums += [f"{file.relative_to(folder.path).as_posix()}\0{known.sha256}" for file, known in folder.kept_images()]
+    sums.sort()  # by name: nothing comes before the character that ends one
+    buffer = BytesIO()  # of a large run the list is long: no second one beside it
+    for name, _, digest in (one.partition("\0") for one in sums):
+        buffer.write(f"{digest}  {name}\n".encode())
+    path, text = folder.path / FILE, buffer.getvalue()
     if not (path.exists() and path.read_bytes() == text):
         folder.write(path, text)
 
