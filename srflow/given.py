@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -44,13 +44,11 @@ class EncoderAndFlow(nn.Module):
         """LR (b, 3, h, w) as the flow sees it."""
         return Frame(lr, self.scale, residual=self.config.consistency == "residual")
 
-    def draw(self, frame: Frame, n: int, temperature: float, generator: torch.Generator) -> list[Tensor]:
-        """Latents of n samples, finest first, drawn on the CPU."""
+    def draw(self, frame: Frame, n: int, temperature: float, generator: torch.Generator) -> Iterator[Tensor]:
+        """Latents of n samples, finest first, drawn on the CPU when they are asked for."""
         shapes = self.flow.latent_shapes(*(self.scale * side for side in frame.lr.shape[-2:]))
-        return [
-            torch.randn((n, *shape), generator=generator).to(frame.lr).mul_(deviation)
-            for shape, deviation in zip(shapes, self.temperatures(temperature), strict=True)
-        ]
+        for shape, deviation in zip(shapes, self.temperatures(temperature), strict=True):
+            yield torch.randn((n, *shape), generator=generator).to(frame.lr).mul_(deviation)
 
     def temperatures(self, temperature: float) -> list[float]:
         """The standard deviation of each latent of a sample at this temperature."""
@@ -131,14 +129,14 @@ class Given:
         latents than were drawn.
         """
         if self.lr.dim() == 3:
-            latents = self.latents(n, temperature, generator)
-            return in_groups(lambda drawn: self.project(self.decode(drawn)), latents, TOGETHER)
+            latents = self._model.draw(self.frame, n, temperature, generator)
+            return in_groups(lambda drawn: self.project(self.decode(drawn)), latents, 3 * self._pixels, TOGETHER)
         batch = len(self.lr)
         return torch.stack([self.project(self.decode(self.latents(batch, temperature, generator))) for _ in range(n)])
 
     def latents(self, n: int, temperature: float, generator: torch.Generator) -> list[Tensor]:
         """Latents of n samples, as ``sample`` draws them."""
-        return self._model.draw(self.frame, n, temperature, generator)
+        return list(self._model.draw(self.frame, n, temperature, generator))
 
     @property
     def projected(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -11,18 +11,18 @@ from torch import Tensor
 from srbench.memory import out_of_memory
 
 
-def in_groups(decode: Callable[[list[Tensor]], Tensor], latents: list[Tensor], together: int) -> Tensor:
-    """Latents of n samples, which are used up -> (n, 3, H, W), at most ``together`` at a time.
+def in_groups(
+    decode: Callable[[list[Tensor]], Tensor], latents: Iterable[Tensor], numbers: int, together: int
+) -> Tensor:
+    """Latents of n samples, ``numbers`` of each in all -> (n, 3, H, W), at most ``together`` at a time.
 
-    Images take the place of their latents, which are as large, but where sides had to be made even.
+    Latents are taken level by level and put together, and images take their place: they are as large, but where sides
+    had to be made even.
     Where a group is more than the device's memory holds, it goes on with half as many, which is said once; the latents
     are drawn by then, so the samples stay what they are. Raises what ``decode`` raises for a single one.
     """
-    samples, shapes = len(latents[0]), [z.shape[1:] for z in latents]
-    sizes = [shape.numel() for shape in shapes]
-    packed = latents[0].new_empty(samples, sum(sizes))
-    for columns in torch.split(packed, sizes, 1):
-        columns.copy_(latents.pop(0).flatten(1))
+    packed, shapes = _packed(latents, numbers)
+    samples, sizes = len(packed), [shape.numel() for shape in shapes]
     images, size = packed, torch.Size()
     start = 0
     while start < samples:
@@ -39,8 +39,23 @@ def in_groups(decode: Callable[[list[Tensor]], Tensor], latents: list[Tensor], t
             continue  # the error, and with it what it held, is gone by then
         if start == 0:
             size = part.shape[1:]
-            if size.numel() != sum(sizes):
+            if size.numel() != numbers:
                 images = part.new_empty(samples, size.numel())
         images[group] = part.flatten(1)
         start += together
     return images.view(samples, *size)
+
+
+def _packed(latents: Iterable[Tensor], numbers: int) -> tuple[Tensor, list[torch.Size]]:
+    """Latents of all levels (n, ...) side by side, (n, numbers), and the shapes of a sample's."""
+    shapes: list[torch.Size] = []
+    packed, end = torch.empty(0), 0
+    for level in latents:
+        if not shapes:
+            packed = level.new_empty(len(level), numbers)
+        shapes.append(level.shape[1:])
+        start, end = end, end + shapes[-1].numel()
+        packed[:, start:end] = level.flatten(1)
+        del level  # before the next one is drawn
+    assert end == numbers
+    return packed, shapes

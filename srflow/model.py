@@ -126,7 +126,7 @@ class SRFlow(EncoderAndFlow):
             hr = frame.leave(finite(self, compute, compute, lr=lr, latents=drawn))
             return make_consistent(hr, lr, self.scale) if self.projected else hr
 
-        return in_groups(decode, latents, n)
+        return in_groups(decode, latents, 3 * frame.lr[0, 0].numel() * self.scale**2, n)
 
     @property
     def edit_grid(self) -> int:
