@@ -48,6 +48,7 @@ LEFT_OUT = {
     r"pip |pytest": "installs, or runs the tests themselves",
     r"srbench train (esrgan|srflow-perceptual)": "its perceptual loss downloads VGG16",
     r"srbench run --models srflow-perceptual:runs": "is trained by the command before",
+    r"srbench (train|run) .*data/celeba": "needs CelebA, and days",
     r"srbench data prepare": "needs archives of gigabytes; tests/srbench/test_prepare.py prepares small ones",
     r"srbench weights add srflow": "needs SRFlow's checkpoint; tests/srbench/test_fetch.py adds small ones",
     r"srbench (convert|run --models srflow:)": "needs SRFlow's; tests/srflow/test_convert.py has small ones",
