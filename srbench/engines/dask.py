@@ -37,7 +37,7 @@ from srbench.types import SRBenchError, Step
 from srbench.workers import for_workers
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client, Future, LocalCluster
 
 RETRIES = 2
 """How often a task that raised an exception is tried on, perhaps on another worker."""
@@ -45,6 +45,8 @@ SILENT = "1 hour"
 """How long a worker may be too busy to tell the scheduler that it is alive."""
 PATIENCE = 10.0
 """How many seconds a scheduler may take to answer."""
+RESTORED = 2.0
+"""After how many seconds it is looked again whether workers of this machine are missing."""
 _ONE_AT_A_TIME = threading.Lock()
 """A session is of one thread, and a worker may have several."""
 
@@ -214,7 +216,28 @@ def _connected(address: str, workers: int) -> Iterator[Client]:
                         n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address="127.0.0.1:0",
                         silence_logs=logging.CRITICAL + 1,
                     )  # fmt: skip
-                with cluster, Client(cluster, set_as_default=False) as client:
+                with cluster, Client(cluster, set_as_default=False) as client, _restored(cluster, workers):
                     yield client
     finally:
         log.setLevel(level)
+
+
+@contextmanager
+def _restored(cluster: LocalCluster, workers: int) -> Iterator[None]:
+    """Workers that end are started again by Dask, but not one that ends while it starts: those are missed here.
+
+    Dask forgets such a worker after ``distributed.deploy.lost-worker-timeout``, 15 seconds.
+    """
+    over = threading.Event()
+
+    def restore() -> None:
+        while not over.wait(RESTORED):
+            cluster.scale(workers)
+
+    thread = threading.Thread(target=restore, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

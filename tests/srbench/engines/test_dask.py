@@ -168,6 +168,29 @@ def test_what_kills_its_workers_is_given_up_and_the_rest_finishes(spec, tmp_path
     assert verify(outcome.folder).proven
 
 
+def test_a_worker_that_dask_gave_up_starting_is_started(spec, tmp_path, monkeypatch):
+    """As happens where one ends while it starts: the command does not wait for ever."""
+    from dask import config
+    from distributed import Nanny
+
+    starts, instantiate = [], Nanny.instantiate
+
+    async def failing(nanny):
+        starts.append(nanny)
+        if len(starts) == 2:
+            raise RuntimeError("ended while it started")
+        return await instantiate(nanny)
+
+    monkeypatch.setattr(Nanny, "instantiate", failing)
+    monkeypatch.setattr("srbench.engines.dask.RESTORED", 0.2)
+    (tmp_path / "deadly.py").write_text(DEADLY)
+    spec = replace(spec, models=(f"{tmp_path / 'deadly.py'}:Deadly",), metrics=("psnr",))
+    with config.set({"distributed.deploy.lost-worker-timeout": "1s"}):
+        outcome = run(spec, engine="dask", workers=1)
+    assert len(starts) > 2
+    assert len(outcome.failures) == 1, "what killed it, and nothing else"
+
+
 def test_metrics_are_added(spec, results, tmp_path, cluster):
     """Also where pairs are there already, and outputs that were not kept are sampled again."""
     spec = replace(spec, models=spec.models[:2], out=str(tmp_path / "few"))
