@@ -19,11 +19,13 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake
 from torch.utils import backend_registration
 from torch.utils._pytree import tree_map_only
 
-from srbench.metrics import parameters
+from srbench.metrics import lpips_network, parameters
 
 ATEN = torch.ops.aten
 ANSWERS = {torch.bool: True, torch.int64: 0}
 """To the question for a value: yes, it is finite; no pixel is broken. Other numbers are 1."""
+READERS = ((parameters, "load_file"), (lpips_network, "load_weights"), (lpips_network, "read_checkpoint"))
+"""Of files with numbers, from a path; they work outside of the mode."""
 
 
 class WrongDeviceError(RuntimeError):
@@ -118,18 +120,22 @@ def imagination(request):
     """The mode, and torch as the mode needs it."""
     if request.config.getoption("--device") == "imaginary":
         backend_registration._setup_privateuseone_for_python_backend("imaginary")
-    mode, load_file = Imagination(), parameters.load_file
+    mode = Imagination()
 
-    def read(path):
-        with unset_fake_temporarily():
-            numbers = load_file(path)
-        return {name: mode.imagined(tensor) for name, tensor in numbers.items()}
+    def imagined(read):
+        def from_file(path):
+            with unset_fake_temporarily():
+                numbers = read(path)
+            return tree_map_only(Tensor, mode.imagined, numbers)
+
+        return from_file
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FakeTensor, "data_ptr", lambda tensor: 0)
         patch.setattr(FakeTensor, "numpy", as_array)
         patch.setattr(nn.Module, "_apply", applied)
-        patch.setattr(parameters, "load_file", read)
+        for module, name in READERS:
+            patch.setattr(module, name, imagined(getattr(module, name)))
         patch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
         patch.setattr(torch.cuda, "max_memory_allocated", lambda: 0)
         yield mode

@@ -183,6 +183,8 @@ def test_a_worker_that_dask_gave_up_starting_is_started(spec, tmp_path, monkeypa
 
     monkeypatch.setattr(Nanny, "instantiate", failing)
     monkeypatch.setattr("srbench.engines.dask.RESTORED", 0.2)
+    for name in "cdf":
+        (tmp_path / "images" / f"{name}.png").unlink()
     (tmp_path / "deadly.py").write_text(DEADLY)
     spec = replace(spec, models=(f"{tmp_path / 'deadly.py'}:Deadly",), metrics=("psnr",))
     with config.set({"distributed.deploy.lost-worker-timeout": "1s"}):
