@@ -1,6 +1,6 @@
 """Trainings of SRFlow side by side, as a Markdown table: what each change to a preset is worth.
 
-    python benchmarks/ablation.py photographs/val runs/residual runs/plain [0.75,0.8]
+    python benchmarks/ablation.py photographs/val runs/residual runs/plain --temperature 0.75,0.8
 
 On the central 256x256 of every image of the folder: bits per dimension of the noisy image, as in training, and of
 SAMPLES samples at every temperature (TEMPERATURE if none is named) the means of METRICS, with a 95 % interval of LPIPS;
@@ -11,9 +11,9 @@ the means. RUN is a training folder or a weights file, of srflow or srflow-perce
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -53,31 +53,40 @@ def main(photographs: Path, runs: Sequence[Path], temperatures: Sequence[float])
         scale = int(json.loads(metadata["scale"]))
         images: Dataset = cropped(Folder(photographs, scale), scale, SIDE)
         pairs = [images.read(name) for name in images]
+        model = load(scale, path)
+        bits = bits_per_dimension(model, pairs)
         for temperature in temperatures:
-            cells, lpips = row(load(scale, path), pairs, temperature)
+            cells, lpips = row(model, pairs, temperature)
             first = lpips if first is None else first
             both = [lpips[name] - first[name] for name in lpips if name in first]
             low, high = mean_interval(both) if lpips is not first else (0.0, 0.0)
-            cells.insert(6, f"{low:+.3f} to {high:+.3f}")
-            print(f"| {run.name} | {temperature:g} | {' | '.join(cells)} |", flush=True)
+            cells.insert(5, f"{low:+.3f} to {high:+.3f}")
+            print(f"| {run.name} | {temperature:g} | {bits:.3f} | {' | '.join(cells)} |", flush=True)
+
+
+@torch.no_grad()
+def bits_per_dimension(model: SRFlow, pairs: Sequence[ImagePair]) -> float:
+    """Mean over the images, with one noise each."""
+    return fmean(model.nll(_noisy(pair)[None], pair.lr[None]).item() for pair in pairs) + math.log2(LEVELS)
 
 
 @torch.no_grad()
 def row(model: SRFlow, pairs: Sequence[ImagePair], temperature: float) -> tuple[list[str], dict[str, float]]:
-    """The cells of one training, and LPIPS by image."""
-    bits = fmean(model.nll(_noisy(pair)[None], pair.lr[None]).item() for pair in pairs) + math.log2(LEVELS)
+    """The cells of one training at one temperature, and LPIPS by image."""
     answers = [(_samples(model, pair, temperature), pair) for pair in pairs]
     greatest = max(samples.nan_to_num(math.inf, math.inf, -math.inf).abs().max().item() for samples, _ in answers)
     kept = [(samples, pair) for samples, pair in answers if (samples.abs() <= RUNAWAY).all()]
+    metrics = {name: load_metric(name) for name in METRICS}
     values = {
-        name: {pair.name: load_metric(name)(samples, pair).mean().item() for samples, pair in kept} for name in METRICS
+        name: {pair.name: metric(samples, pair).mean().item() for samples, pair in kept}
+        for name, metric in metrics.items()
     }
     means = [f"{fmean(values[name].values() or [math.nan]):.{digits}f}" for name, digits in METRICS.items()]
     scale = pairs[0].hr.shape[-1] // pairs[0].lr.shape[-1]
     grids = [edges_on_grid(samples.clamp(0, 1), scale) for samples, _ in kept]
     grid = (torch.stack(grids).mean(0) - 1).abs().max().item() if grids else math.nan
     ran_away = f"{len(pairs) - len(kept)} of {len(pairs)}"
-    return [f"{bits:.3f}", *means, f"{grid:.2f}", ran_away, f"{greatest:.3g}"], values["lpips"]
+    return [*means, f"{grid:.2f}", ran_away, f"{greatest:.3g}"], values["lpips"]
 
 
 def _noisy(pair: ImagePair) -> Tensor:
@@ -95,6 +104,9 @@ def _samples(model: SRFlow, pair: ImagePair, temperature: float) -> Tensor:
 
 
 if __name__ == "__main__":
-    folder, *words = sys.argv[1:]
-    numbers = words.pop().split(",") if words[-1].replace(".", "").replace(",", "").isdigit() else [TEMPERATURE]
-    main(Path(folder), [Path(word) for word in words], [float(number) for number in numbers])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("photographs", type=Path)
+    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--temperature", default=str(TEMPERATURE))
+    given = parser.parse_args()
+    main(given.photographs, given.runs, [float(number) for number in given.temperature.split(",")])

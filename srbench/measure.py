@@ -149,8 +149,11 @@ def measure_folder(
     None: as many as suit this machine. Raises MeasureError that names every image without a partner, and SRBenchError
     for an unknown metric.
     """
+    protocol = read_suite(suite)
     of_sets = [name for name in OF_SETS if name in (names or ())]
-    distances = _distances(of_sets, suite) if of_sets else None  # before anything is measured: weights may be missing
+    distances = (
+        _distances(of_sets, protocol) if of_sets else None
+    )  # before anything is measured: weights may be missing
     references = images_in(ref)
     low = None if lr is None else images_in(lr)
     results = ResultFolder(images, 1)
@@ -172,16 +175,16 @@ def measure_folder(
             failures += faults
     progress(Step(len(jobs), len(jobs), ""))
     if distances is None or failures:
-        return Measured(read_suite(suite).label, facts, values, tuple(failures))
-    outputs = (image for name in references for image in quantize(results.read(name), read_suite(suite).quantize))
+        return Measured(protocol.label, facts, values, tuple(failures))
+    outputs = (image for name in references for image in quantize(results.read(name), protocol.quantize))
     sets = distances.between(outputs, map(read_uint8, references.values()))
-    return Measured(read_suite(suite).label, facts, values, (), distances.facts, sets)
+    return Measured(protocol.label, facts, values, (), distances.facts, sets)
 
 
-def _distances(names: Sequence[str], suite: str) -> SetDistances:
+def _distances(names: Sequence[str], suite: Suite) -> SetDistances:
     from srbench.metrics.fid import SetDistances
 
-    return SetDistances(names, read_suite(suite).quantize)
+    return SetDistances(names, suite.quantize)
 
 
 IMAGES_EACH = 8
@@ -204,10 +207,14 @@ class _Opened:
     lr: Path | None
 
     @cached_property
+    def _suite(self) -> Suite:
+        return read_suite(self.suite)
+
+    @cached_property
     def _loaded(self) -> tuple[tuple[LoadedMetric, ...], tuple[str, ...]]:
         """The metrics, loaded once a process, and what was warned of meanwhile."""
         with warnings.catch_warnings(record=True) as said:
-            metrics = _chosen(self.names, self.lr, read_suite(self.suite))
+            metrics = _chosen(self.names, self.lr, self._suite)
         return metrics, tuple(str(one.message) for one in said)
 
     def facts(self) -> Facts:
@@ -227,7 +234,7 @@ class _Opened:
                 pair, outputs = _read(self.results, name, hr, lr)
             except SRBenchError as error:
                 return values, [str(error)]
-            images = quantize(outputs, read_suite(self.suite).quantize)
+            images = quantize(outputs, self._suite.quantize)
             for metric in self._loaded[0]:
                 try:
                     seen = outputs if metric.unquantised else images

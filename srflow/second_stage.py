@@ -62,7 +62,7 @@ class Losses:
         latents = _latents(given, batch, weights.temperature)
         pixel = F.l1_loss(_image(given, [torch.zeros_like(z) for z in latents]), batch.hr)
         sample = _image(given, latents)
-        seen, known = self._features(batch, sample, batch.hr)
+        seen, known = self._features(batch, sample)
         perceptual, texture = F.l1_loss(seen[-1].float(), known[-1].float()), texture_difference(seen, known)
         grid = grid_difference(sample, batch.hr, self.network.scale)
         total = weights.nll_weight * nll + weights.pixel_weight * pixel + weights.perceptual_weight * perceptual
@@ -70,9 +70,9 @@ class Losses:
         parts = {"l1": pixel, "perceptual": perceptual, "texture": texture, "grid": grid}
         return total, {"bits_per_dim": nll + math.log2(LEVELS), **parts}
 
-    def _features(self, batch: Batch, sample: Tensor, hr: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    def _features(self, batch: Batch, sample: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Of a sample and of HR, rolled alike."""
-        sample, hr = (batch.rolled(images, self.weights.shift) for images in (sample, hr))
+        sample, hr = (batch.rolled(images, self.weights.shift) for images in (sample, batch.hr))
         half = self.weights.perceptual_precision == "bfloat16"
         with torch.autocast(sample.device.type, torch.bfloat16) if half else nullcontext():
             seen = self.perceptual.features(sample)
