@@ -33,7 +33,7 @@ from srbench.records import Value
 from srbench.registry import LoadedMetric
 from srbench.suite import DEFAULT, OF_SETS, Suite, open_metrics, read_suite
 from srbench.types import ImagePair, Progress, SRBenchError, Step, silent
-from srbench.workers import for_workers, suitable_workers
+from srbench.workers import end_quickly, for_workers, suitable_workers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -251,6 +251,7 @@ _opened: _Opened
 def _open(opened: _Opened) -> None:
     global _opened
     _opened = opened
+    end_quickly()
 
 
 def _facts() -> Facts:

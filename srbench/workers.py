@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -19,6 +21,11 @@ def suitable_workers(device: str, tasks: int) -> int:
     """How many processes suit this machine and so many tasks: one per core, 1 on a GPU and where work is short."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(min(cores, MOST, tasks // IMAGES_EACH), 1) if device == "cpu" else 1
+
+
+def end_quickly() -> None:
+    """Leave the objects of this process to the system when it ends: to collect torch's by itself takes 0.3 s."""
+    atexit.register(gc.freeze)
 
 
 @contextmanager

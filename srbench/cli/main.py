@@ -18,6 +18,7 @@ from srbench.cli.options import PUBLISHED, names
 from srbench.cli.training import export, train
 from srbench.names import printable
 from srbench.types import SRBenchError
+from srbench.workers import end_quickly
 
 
 class OneLineErrors(click.Group):
@@ -28,6 +29,7 @@ class OneLineErrors(click.Group):
 
     def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - click's own signature
         """Run the command that the arguments name, and exit."""
+        end_quickly()
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):  # what a terminal of another encoding lacks is written out
                 stream.reconfigure(errors="backslashreplace")

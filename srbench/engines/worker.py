@@ -33,6 +33,7 @@ from srbench.run_folder import RunFolder
 from srbench.sampling import kept_outputs, kept_pair
 from srbench.tasks import Session, Task, TaskError
 from srbench.types import Dataset, ImagePair, SRBenchError
+from srbench.workers import end_quickly
 
 Lines = tuple[AnyRecord, ...]
 
@@ -257,6 +258,7 @@ def open_session(opening: Opening, send: Send, scratch: Path | None = None) -> R
 def serve(connection: Connection, packed: bytes, scratch: Path, leaves_scoring: bool) -> None:
     """Work off jobs that come through a connection, until it is closed or the process at its other end is gone."""
     threading.Thread(target=_end_with_parent, args=(scratch,), daemon=True).start()
+    end_quickly()
     torch.set_num_threads(1)
     warnings.showwarning = lambda message, *_, **__: connection.send(Warned(str(message)))
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):

@@ -20,9 +20,7 @@ from srbench.metrics.scene_statistics import (
     fit_symmetric,
     grey,
     half,
-    mean_of,
     neighbour_products,
-    scale_of,
 )
 from srbench.types import ImagePair
 
@@ -167,10 +165,10 @@ def _niqe_features(image: Array) -> Array:
     for scaled, size in ((image, _NIQE_BLOCK), (half(image), _NIQE_BLOCK // 2)):
         blocks = _blocks(contrast_normalised(scaled, "nearest"), size)
         fit = fit_asymmetric(blocks)
-        columns += [fit.shape, np.mean(scale_of(fit), axis=0)]
+        columns += [fit.shape, np.mean(fit.scale, axis=0)]
         for products in neighbour_products(blocks):
             fit = fit_asymmetric(products)
-            columns += [fit.shape, mean_of(fit), *scale_of(fit)]
+            columns += [fit.shape, fit.mean, *fit.scale]
     return np.stack(columns, axis=1)
 
 
@@ -236,7 +234,7 @@ def _brisque_features(image: Array) -> Array:
         numbers += [shape, deviation**2]
         for products in neighbour_products(field):
             fit = fit_asymmetric(products)
-            numbers += [fit.shape, mean_of(fit), fit.left**2, fit.right**2]
+            numbers += [fit.shape, fit.mean, fit.left**2, fit.right**2]
     return np.array(numbers, dtype=np.float64)
 
 

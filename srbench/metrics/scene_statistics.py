@@ -8,12 +8,14 @@ decides.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import gamma
 from torch import Tensor
 
 from srbench.resize import downscale
@@ -25,19 +27,44 @@ _GREY = torch.tensor([0.298936021293776, 0.587043074451121, 0.114020904255103], 
 _TAPS = np.exp(-np.square(np.arange(-3, 4) / (7 / 6)) / 2)
 _WINDOW = _TAPS / _TAPS.sum()
 
+# Every shape that a fit may have, and the moments that follow from it: one fit looks them up.
 _SHAPES = np.arange(200, 10001) / 1000
-_ABSOLUTE_TO_SQUARE = gamma(2 / _SHAPES) ** 2 / (gamma(1 / _SHAPES) * gamma(3 / _SHAPES))
+_GAMMA_1, _GAMMA_2, _GAMMA_3 = (np.array([math.gamma(k / shape) for shape in _SHAPES.tolist()]) for k in (1, 2, 3))
+_ABSOLUTE_TO_SQUARE = _GAMMA_2**2 / (_GAMMA_1 * _GAMMA_3)
+_SCALE = np.sqrt(_GAMMA_1 / _GAMMA_3)
+_MEAN = _GAMMA_2 / _GAMMA_1
 
 
-class AsymmetricGaussian(NamedTuple):
-    """Generalised Gaussian distributions, one an array element; NaN where the values allowed no fit."""
+@dataclass(frozen=True)
+class AsymmetricGaussian:
+    """Generalised Gaussian distributions with mean 0 on both sides of it, one an array element."""
 
-    shape: Array
-    """2 is a Gaussian, 1 a Laplacian."""
+    place: NDArray[np.intp]
+    """Of the shape, in the list of all; -1 where the values allowed no fit."""
     left: Array
     """Root mean square of the negative values."""
     right: Array
     """Root mean square of the positive values."""
+
+    def _of(self, table: Array) -> Array:
+        return np.where(self.place < 0, np.nan, table[self.place])
+
+    @property
+    def shape(self) -> Array:
+        """2 is a Gaussian, 1 a Laplacian; NaN where the values allowed no fit."""
+        return self._of(_SHAPES)
+
+    @property
+    def scale(self) -> tuple[Array, Array]:
+        """The scale parameters on both sides: deviation times sqrt(gamma(1/shape) / gamma(3/shape))."""
+        factor = self._of(_SCALE)
+        return self.left * factor, self.right * factor
+
+    @property
+    def mean(self) -> Array:
+        """Of the whole distribution: it is not 0 where left and right differ."""
+        left, right = self.scale
+        return (right - left) * self._of(_MEAN)
 
 
 def grey(image: Tensor) -> Array:
@@ -55,9 +82,13 @@ def contrast_normalised(image: Array, border: Literal["nearest", "constant"]) ->
     counts positive and negative values would take that noise for samples. Such values are set to 0.
     """
     mean = _smooth(image, border)
-    deviation = np.sqrt(np.abs(_smooth(np.square(image), border) - np.square(mean)))
-    field: Array = (image - mean) / (deviation + 1)
-    field[np.abs(field) < 1e-9] = 0
+    spread = _smooth(np.square(image), border)
+    spread -= np.square(mean)
+    np.sqrt(np.abs(spread, out=spread), out=spread)
+    spread += 1
+    field = np.subtract(image, mean, out=mean)
+    field /= spread
+    field[np.abs(field, out=spread) < 1e-9] = 0
     return field
 
 
@@ -78,12 +109,13 @@ def half(image: Array) -> Array:
     return halved[: (height + 1) // 2, : (width + 1) // 2]
 
 
-def neighbour_products(field: Array) -> list[Array]:
-    """(..., h, w) -> four of that shape: each value times its left, upper and two diagonal neighbours.
+def neighbour_products(field: Array) -> Iterator[Array]:
+    """(..., h, w) -> four of that shape, one by one: each value times its left, upper and two diagonal neighbours.
 
     The field is taken as periodic, as the authors' circshift does.
     """
-    return [field * np.roll(field, shift, axis=(-2, -1)) for shift in ((0, 1), (1, 0), (1, 1), (1, -1))]
+    for shift in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        yield field * np.roll(field, shift, axis=(-2, -1))
 
 
 def fit_symmetric(values: Array) -> tuple[float, float]:
@@ -106,28 +138,24 @@ def fit_asymmetric(values: Array) -> AsymmetricGaussian:
     shape is one of 0.2, 0.201 .. 10. NaN where there is no negative or no positive value.
     """
     flat = values.reshape(*values.shape[:-2], -1)
+    magnitude = np.abs(flat)
+    absolute = magnitude.sum(axis=-1)
+    # Twice what is positive, and twice what is negative: sums, unlike minima, take a processor's wide instructions.
+    positive = flat + magnitude
+    above = np.vecdot(positive, positive) / 4
+    negative = np.subtract(magnitude, flat, out=magnitude)
+    below = np.vecdot(negative, negative) / 4
     with np.errstate(invalid="ignore", divide="ignore"):
-        negative, positive = np.minimum(flat, 0), np.maximum(flat, 0)
-        below, above = np.vecdot(negative, negative), np.vecdot(positive, positive)
-        left = np.sqrt(below / np.count_nonzero(negative, axis=-1))
-        right = np.sqrt(above / np.count_nonzero(positive, axis=-1))
-        absolute = positive.sum(axis=-1) - negative.sum(axis=-1)
+        left, right = np.sqrt(below / _count(flat < 0)), np.sqrt(above / _count(flat > 0))
         ratio = np.square(absolute / flat.shape[-1]) / ((below + above) / flat.shape[-1])
         skew = left / right
         wanted = ratio * (skew**3 + 1) * (skew + 1) / np.square(skew**2 + 1)
     next_above = np.searchsorted(_ABSOLUTE_TO_SQUARE, wanted).clip(1, len(_SHAPES) - 1)
     is_nearer_below = wanted - _ABSOLUTE_TO_SQUARE[next_above - 1] <= _ABSOLUTE_TO_SQUARE[next_above] - wanted
-    shape = _SHAPES[next_above - is_nearer_below]
-    return AsymmetricGaussian(np.where(np.isnan(wanted), np.nan, shape), left, right)
+    return AsymmetricGaussian(np.where(np.isnan(wanted), -1, next_above - is_nearer_below), left, right)
 
 
-def scale_of(fit: AsymmetricGaussian) -> tuple[Array, Array]:
-    """The scale parameters on both sides: deviation times sqrt(gamma(1/shape) / gamma(3/shape))."""
-    factor = np.sqrt(gamma(1 / fit.shape) / gamma(3 / fit.shape))
-    return fit.left * factor, fit.right * factor
-
-
-def mean_of(fit: AsymmetricGaussian) -> Array:
-    """The mean of the distribution: it is not 0 where left and right differ."""
-    left, right = scale_of(fit)
-    return (right - left) * gamma(2 / fit.shape) / gamma(1 / fit.shape)
+def _count(marks: NDArray[np.bool_]) -> Array:
+    """(..., n) -> (...,): how many are true, row by row, which is faster than along an axis."""
+    rows = marks.reshape(-1, marks.shape[-1])
+    return np.array([np.count_nonzero(row) for row in rows], dtype=np.float64).reshape(marks.shape[:-1])

@@ -274,3 +274,12 @@ def test_threads_that_wait_spin_for_a_moment_only_unless_asked_to(first, given, 
     environment |= {} if given is None else {"OMP_WAIT_POLICY": given}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout.split() == [found, "10000" if found == "passive" else "None"]
+
+
+def test_threads_of_numpys_matrices_sleep_soon_unless_asked_otherwise():
+    """OpenBLAS' own spin through 20 ms after every product, which took a second core from the metrics."""
+    for given, found in (({}, "18"), ({"OPENBLAS_THREAD_TIMEOUT": "26"}, "26")):
+        environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_THREAD_TIMEOUT"} | given
+        code = "import os, srbench; print(os.environ['OPENBLAS_THREAD_TIMEOUT'])"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+        assert done.stdout.strip() == found
