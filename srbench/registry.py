@@ -20,6 +20,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -93,8 +94,9 @@ class LoadedMetric:
     """Is it of the model, and not of its images?"""
 
 
+@cache
 def registered(kind: str) -> dict[str, EntryPoint]:
-    """The entry points of a kind (one of KINDS) by name, sorted; nothing is imported."""
+    """The entry points of a kind (one of KINDS) by name, sorted; nothing is imported. Looked up once a process."""
     return {point.name: point for point in sorted(entry_points(group=f"srbench.{kind}"), key=lambda p: p.name)}
 
 

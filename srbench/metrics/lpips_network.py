@@ -26,6 +26,8 @@ _SCALE = torch.tensor([0.458, 0.448, 0.450]).view(3, 1, 1)
 
 
 Layer = Callable[[Tensor], Tensor]
+SIZES = 4
+"""Of so many sizes of images packed weights are kept, 10 MB each: threads have images of their own at work."""
 
 
 class LPIPSError(SRBenchError):
@@ -124,7 +126,7 @@ class _AlexNet(torch.nn.Module):
             *(pool(3, 2), conv(192, 384, 3, padding=1), relu(), conv(384, 256, 3, padding=1), relu()),
             *(conv(256, 256, 3, padding=1), relu()),
         )
-        self._last: tuple[torch.Size, torch.device, list[tuple[bool, Layer]]] | None = None
+        self._ready: dict[tuple[torch.Size, torch.device], list[tuple[bool, Layer]]] = {}
 
     def forward(self, signal: Tensor) -> list[Tensor]:
         """(1, 3, H, W) -> five maps (1, c, h, w)."""
@@ -136,19 +138,20 @@ class _AlexNet(torch.nn.Module):
         return found
 
     def _layers_for(self, signal: Tensor) -> list[tuple[bool, Layer]]:
-        """Convolutions with their rectifications, and pools, for images of one size; those of the last are kept."""
-        last = self._last
-        if last is None or last[:2] != (signal.shape, signal.device):
-            height, width = signal.shape[-2:]
-            layers: list[tuple[bool, Layer]] = []
-            for layer in self.features:
-                if isinstance(layer, torch.nn.Conv2d):
-                    layers.append((True, _rectified(layer, (1, layer.in_channels, height, width))))
-                if isinstance(layer, torch.nn.MaxPool2d):
-                    layers.append((False, layer))
-                height, width = (_side_behind(layer, side) for side in (height, width))
-            self._last = last = signal.shape, signal.device, layers
-        return last[2]
+        """Convolutions with their rectifications, and pools, for images of one size; those of a few sizes are kept."""
+        key = signal.shape, signal.device
+        if (ready := self._ready.get(key)) is not None:
+            return ready
+        height, width = signal.shape[-2:]
+        layers: list[tuple[bool, Layer]] = []
+        for layer in self.features:
+            if isinstance(layer, torch.nn.Conv2d):
+                layers.append((True, _rectified(layer, (1, layer.in_channels, height, width))))
+            if isinstance(layer, torch.nn.MaxPool2d):
+                layers.append((False, layer))
+            height, width = (_side_behind(layer, side) for side in (height, width))
+        self._ready = {**dict(list(self._ready.items())[1 - SIZES :]), key: layers}  # threads see the old or the new
+        return layers
 
 
 def _side_behind(layer: torch.nn.Module, side: int) -> int:

@@ -14,6 +14,7 @@ from io import BytesIO
 from PIL import Image
 
 from srbench.facts import setting_folder
+from srbench.images import PNG
 from srbench.records import digest
 from srbench.reporting.examples import Example, example_png, framed, nearest, open_example
 from srbench.reporting.files import ReportFolder
@@ -62,7 +63,7 @@ class _Imaged:
         self.rows = [row for row in measurements.rows if row.image == name and measurements.outputs(row)]
         self._drawn_by = [package_digest(__name__), *measurements.pair_pixels(name)]
         self._made: dict[str, Image.Image] = {}
-        """Maps by their file names."""
+        """Maps by their file names: made, or opened."""
 
     @cached_property
     def example(self) -> Example:
@@ -121,7 +122,7 @@ class _Imaged:
             images = {output.setting: output.images for output in self.example.outputs}
             for place, values in maps_of(images, self.example.hr, lacking).items():
                 image, buffer = coloured(values, place[0]), BytesIO()
-                image.save(buffer, format="PNG", compress_level=4)
+                image.save(buffer, format="PNG", **{"compress_level": 4} if place[0] is LPIPS else PNG)  # smooth
                 self._made[self._map_file(*place)] = image
                 self.out.write(self._map_file(*place), buffer.getvalue(), keys[place])
         return keys
@@ -145,10 +146,11 @@ class _Imaged:
         return line
 
     def _map(self, file: str) -> Image.Image:
-        if file in self._made:
-            return self._made[file].convert("RGB")
-        with Image.open(self.out.path / file) as image:
-            return image.convert("RGB")
+        if file not in self._made:
+            with Image.open(self.out.path / file) as image:
+                image.load()
+            self._made[file] = image
+        return self._made[file]
 
 
 def _setting(row: Row) -> str:

@@ -10,7 +10,9 @@ import base64
 import hashlib
 import json
 import math
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from importlib.resources import files
 from itertools import groupby
@@ -169,6 +171,9 @@ def _contents(
     rows, metrics = _by_image(measurements), measurements.manifest.metrics
     settings = list(dict.fromkeys((row.model, row.temperature) for row in measurements.rows))
     columns = columns_of(files)
+    pairs = [[found[column] for column in (LR, HR) if column in found] for found in files.values()]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        looks = list(pool.map(_size_and_thumbnail, pairs))
     return {
         "scale": measurements.protocol.scale,
         "metrics": [
@@ -182,12 +187,12 @@ def _contents(
         "images": [
             {
                 "name": name,
-                **_size_and_thumbnail([found[column] for column in (LR, HR) if column in found]),
+                **look,
                 "files": [None if embedded or c not in found else _address(found[c], out) for c in columns],
                 "maps": {} if embedded else _maps(out, name, columns),
                 "values": [_values(rows[name].get(place), metrics) for place in range(len(settings))],
             }
-            for name, found in files.items()
+            for (name, found), look in zip(files.items(), looks, strict=True)
         ],
     }
 

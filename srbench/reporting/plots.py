@@ -52,11 +52,17 @@ class Plot:
 
 
 def write_plots(
-    scores: Scores, table: ResultTable, models: Sequence[ModelFacts], out: ReportFolder, baseline: int = 0
+    scores: Scores,
+    table: ResultTable,
+    models: Sequence[ModelFacts],
+    out: ReportFolder,
+    baseline: int = 0,
+    parsed: Callable[[], object] = lambda: None,
 ) -> list[Plot]:
     """Write all plots for which there are values into the folder ``plots`` of a report; those of the same values stay.
 
-    ``baseline`` is the line of the table from which the differences are taken.
+    ``baseline`` is the line of the table from which the differences are taken. ``parsed`` is called when all is parsed
+    that matplotlib and we ourselves parse: what is drawn after it calls ``ast.parse`` no more.
     """
     plots = [*_differences(scores, table, baseline), *_planes(scores), *_temperatures(scores)]
     plots += [*_distributions(scores, table), *_losses(models)]
@@ -64,6 +70,7 @@ def write_plots(
     lacking = [(plot, draw) for plot, draw in plots if not out.keep(f"{FOLDER}/{plot.file}", key)]
     if lacking:
         with plot_style():
+            parsed()
             for plot, draw in lacking:
                 out.write(f"{FOLDER}/{plot.file}", svg(draw()), key)
     return [plot for plot, _ in plots]

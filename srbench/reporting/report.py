@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -140,11 +141,11 @@ def _write(
     illustrated: list[str] = []
     with ThreadPoolExecutor(1) as beside:  # plots leave cores to the images, and images the interpreter to the plots
         if {"md", "html"} & set(formats):
-            drawn = beside.submit(
-                write_plots, scores, table, measurements.models, out, _baseline(scores, baseline)
-            )  # fmt: skip
+            parsed, first = threading.Event(), _baseline(scores, baseline)
+            drawn = beside.submit(write_plots, scores, table, measurements.models, out, first, parsed.set)
+            drawn.add_done_callback(lambda _: parsed.set())
             if not THREADS_MAY_PARSE:
-                drawn.result()
+                parsed.wait()
         if "md" in formats:
             illustrated = write_images(measurements, out, progress)
         if {"md", "html"} & set(formats):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from srbench.images import PNG
+from srbench.images import png_of
 
 PANEL = 240
 """Width of a panel in pixels: four fit the column of a web page."""
@@ -23,7 +22,7 @@ _INK, _GREY, _BOX = (20, 20, 20), (110, 110, 110), (255, 45, 45)
 
 @dataclass(frozen=True)
 class Panel:
-    """One image of a strip, as large as HR, and the two lines above it."""
+    """One image of a strip, as large as HR, in RGB or with a palette, and the two lines above it."""
 
     title: str
     note: str
@@ -88,9 +87,7 @@ def _tiles_png(rows: list[list[Image.Image]]) -> bytes:
     for row, tiles in enumerate(rows):
         for column, tile in enumerate(tiles):
             sheet.paste(tile, (_MARGIN + column * right, _MARGIN + row * down))
-    buffer = BytesIO()
-    sheet.save(buffer, format="PNG", **PNG)
-    return buffer.getvalue()
+    return png_of(np.asarray(sheet))
 
 
 def _tile(panel: Panel, window: Window | None) -> Image.Image:
@@ -114,15 +111,22 @@ def _tile(panel: Panel, window: Window | None) -> Image.Image:
 
 
 def _fitted(image: Image.Image) -> tuple[Image.Image, float]:
-    """The image within 240 x 240, and how much larger it became. Upscaling is by a whole number."""
+    """The image within 240 x 240 in RGB, and how much larger it became. Upscaling is by a whole number.
+
+    Of a map the values are resized, which are the indices of its palette, and not the colours.
+    """
+    palette = image.getpalette() if image.mode == "P" else None
+    values = image if palette is None else Image.fromarray(np.asarray(image))
     longest = max(image.size)
     if longest <= PANEL:
-        factor = PANEL // longest
-        size = image.width * factor, image.height * factor
-        return image.resize(size, Image.Resampling.NEAREST), factor
-    downscaled = image.copy()
-    downscaled.thumbnail((PANEL, PANEL), Image.Resampling.LANCZOS)
-    return downscaled, downscaled.width / image.width
+        size, way = tuple(side * (PANEL // longest) for side in image.size), Image.Resampling.NEAREST
+    else:  # in half the time of a Lanczos window, which shows nothing more at this size
+        size, way = tuple(max(round(side * PANEL / longest), 1) for side in image.size), Image.Resampling.HAMMING
+    fitted = values.resize((size[0], size[1]), way)
+    if palette is not None:
+        fitted.putpalette(palette)
+        fitted = fitted.convert("RGB")
+    return fitted, fitted.width / image.width
 
 
 def _fitting(text: str, size: int) -> str:

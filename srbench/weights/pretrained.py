@@ -60,9 +60,7 @@ def load_pretrained(family: Family[Network], scale: int, path: Path | None) -> N
     if metadata.config is None:
         raise WeightsError(f"{path}: its metadata has no config that says how large the network is; convert it again")
     config = structure(metadata.config, family.config, f"{path}: config")
-    _check_size(family, config, tensors, path)
-    built = family.network(config)
-    fill(built, tensors, path)
+    built = _filled(family, config, tensors, path)
     built.weights = WeightsInfo(  # type: ignore[assignment]
         sha256=sha256_file(path),
         licence=metadata.licence or "unknown",
@@ -82,8 +80,8 @@ class _Undrawn(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _check_size(family: Family[Network], config: object, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Is a network of this size that of these tensors? It is found out before any memory is taken for it.
+def _filled(family: Family[Network], config: object, tensors: dict[str, Tensor], path: Path) -> Network:
+    """A network of a size with these tensors, if it has that size: it is found out before any memory is taken for it.
 
     Every repeated layer has a tensor, so a count that is larger than their number is wrong, and is not even tried.
     """
@@ -93,11 +91,11 @@ def _check_size(family: Family[Network], config: object, tensors: Mapping[str, T
                 f"{path}: its metadata ask for {name} {value}, but it holds {len(tensors)} tensors; replace it"
             )
     with torch.device("meta"), _Undrawn():
-        shapes = {name: tensor.shape for name, tensor in family.network(config).state_dict().items()}
-    try:
-        require_shapes(tensors, shapes)
-    except WeightsError as error:
-        raise WeightsError(f"{path}: {error}") from None
+        built = family.network(config)
+    _require_fit(built, tensors, path)
+    assert not {name for name, _ in built.named_buffers()} - set(tensors), "a buffer that no file holds stays empty"
+    built.to_empty(device="cpu").load_state_dict(tensors)
+    return built
 
 
 def _numbers(table: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
@@ -113,11 +111,15 @@ def fill(network: nn.Module, tensors: dict[str, Any], path: Path) -> None:
 
     Raises WeightsError that lists the first ten missing, unexpected or misshaped names, and how many there are.
     """
+    _require_fit(network, tensors, path)
+    network.load_state_dict(tensors)
+
+
+def _require_fit(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     try:
         require_shapes(tensors, {name: tensor.shape for name, tensor in network.state_dict().items()})
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
-    network.load_state_dict(tensors)
 
 
 def require_shapes(tensors: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]) -> None:
