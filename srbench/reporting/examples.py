@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -32,23 +32,35 @@ class ModelOutput:
     """What a model made of one image at one temperature."""
 
     row: Row
-    images: list[Pixels]
-    """Its output, or its saved samples."""
+    files: list[Path]
+    """Of its output, or of its saved samples."""
+    _opened: dict[int, Pixels] = field(default_factory=dict)
 
     @property
     def setting(self) -> str:
         """Model and temperature, fit for a file name."""
         return setting_folder(self.row.model, self.row.temperature)
 
-    def panels(self, metric: MetricFacts) -> list[Panel]:
-        """One an image, with its value of a metric."""
+    def image(self, sample: int) -> Pixels:
+        """The output, or a saved sample; opened when it is asked for."""
+        if sample not in self._opened:
+            self._opened[sample] = _open(self.files[sample])
+        return self._opened[sample]
+
+    @property
+    def images(self) -> list[Pixels]:
+        """All."""
+        return [self.image(sample) for sample in range(len(self.files))]
+
+    def panels(self, metric: MetricFacts, most: int | None = None) -> list[Panel]:
+        """One an image, with its value of a metric; of the first ``most``."""
         values = self.row.values.get(metric.name)
         panels = []
-        for sample, image in enumerate(self.images):
+        for sample in range(len(self.files))[:most]:
             notes = [] if self.row.temperature is None else [f"temperature {self.row.temperature:g}"]
             notes += [f"sample {sample + 1}"] if self.row.sample.drawn else []
             notes += [f"{metric.title} {printed(values[sample], metric)}"] if isinstance(values, list) else []
-            panels.append(Panel(self.row.model, ", ".join(notes), Image.fromarray(image)))
+            panels.append(Panel(self.row.model, ", ".join(notes), Image.fromarray(self.image(sample))))
         return panels
 
 
@@ -83,16 +95,17 @@ def nearest(rows: Sequence[Row]) -> list[Row]:
 
 
 def open_example(measurements: Measurements, name: str, rows: Sequence[Row]) -> Example:
-    """Open the saved pair of an image, and the outputs behind rows of it; outputs that are not saved are left out.
+    """Open the saved pair of an image, with the outputs behind rows of it; outputs that are not saved are left out.
 
     Raises FileNotFoundError where the pair is not saved.
     """
     pair = measurements.pair(name)
     if pair is None:
         raise FileNotFoundError(name)
-    outputs = [ModelOutput(row, [_open(path) for path in measurements.outputs(row)]) for row in rows]
-    example = Example(name, _open(pair[0]), _open(pair[1]), [output for output in outputs if output.images])
-    sizes = {output.images[0].shape for output in example.outputs} | {example.hr.shape}
+    outputs = [ModelOutput(row, list(measurements.outputs(row))) for row in rows]
+    example = Example(name, _open(pair[0]), _open(pair[1]), [output for output in outputs if output.files])
+    height, width = example.hr.shape[:2]
+    sizes = {_size(output.files[0]) for output in example.outputs} | {(width, height)}
     scale = measurements.protocol.scale
     if len(sizes) > 1 or example.hr.shape[:2] != tuple(scale * side for side in example.lr.shape[:2]):
         raise ExampleError(f"{name}: the sizes of its LR, HR and outputs do not fit together; run again, another --out")
@@ -104,9 +117,9 @@ def example_png(example: Example, outputs: Sequence[ModelOutput], metric: Metric
 
     It is zoomed where the outputs differ most; a single output, where it differs most from HR.
     """
-    first = [output.images[0] for output in outputs]
+    first = [output.image(0) for output in outputs]
     window = difference_window(first if len(first) > 1 else [*first, example.hr], example.scale)
-    panels = [panel for output in outputs for panel in output.panels(metric)[:STRIP_SAMPLES]]
+    panels = [panel for output in outputs for panel in output.panels(metric, STRIP_SAMPLES)]
     return strip_png(framed(example, panels), window)
 
 
@@ -120,6 +133,11 @@ def framed(example: Example, panels: Sequence[Panel]) -> list[Panel]:
 
 def _distance(row: Row) -> float:
     return 0 if row.temperature is None else abs(row.temperature - SHOWN_TEMPERATURE)
+
+
+def _size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as file:
+        return file.size
 
 
 def _open(path: Path) -> Pixels:

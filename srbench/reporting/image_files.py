@@ -6,9 +6,10 @@ The key of a file is the digest of all that it shows (pixels, labels, values) an
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, partial
+from functools import cache, partial
+from importlib import import_module
 from io import BytesIO
 
 from PIL import Image
@@ -39,9 +40,12 @@ def write_images(measurements: Measurements, out: ReportFolder, progress: Progre
         [name for name in measurements.images if name in with_outputs and measurements.pair(name)], ILLUSTRATED
     )
     images = [_Imaged(measurements, name, out) for name in names]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, _ in enumerate(pool.map(_Imaged.write, images)):
-            progress(Step(done + 1, len(names), f"report: {names[done]}"))
+    with ThreadPoolExecutor(os.cpu_count()) as pool, ThreadPoolExecutor(1) as beside:
+        if any(kind == LPIPS for image in images for kind, _ in image.lacking):
+            beside.submit(import_module, "srbench.metrics.perceptual")  # torch takes a second, while strips are made
+        for place, write in enumerate((_Imaged.write_strips, _Imaged.write_maps)):
+            for done, _ in enumerate(pool.map(write, images)):
+                progress(Step(place * len(names) + done + 1, 2 * len(names), f"report: {names[done]}"))
     return names
 
 
@@ -62,29 +66,47 @@ class _Imaged:
         self._hr = pair[1]
         self.rows = [row for row in measurements.rows if row.image == name and measurements.outputs(row)]
         self._drawn_by = [package_digest(__name__), *measurements.pair_pixels(name)]
-        self._made: dict[str, Image.Image] = {}
-        """Maps by their file names: made, or opened."""
+        self._keys = self._keys_of_maps()
+        self.lacking = [place for place, key in self._keys.items() if not out.keep(self._map_file(*place), key)]
+        """Maps that have to be made, by kind and setting."""
 
-    @cached_property
-    def example(self) -> Example:
-        """The image, opened."""
+    def _opened(self) -> Example:
         return open_example(self.measurements, self.name, self.rows)
 
-    def write(self) -> None:
-        """Write or keep all files."""
-        shown = nearest(self.rows)
+    def write_strips(self) -> None:
+        """Write or keep the strip and the grids."""
+        opened = cache(self._opened)  # where there is one to write, and for as long
         self._write(
             f"strips/{self.name}.png",
-            self._key("strip", *map(self._facts, shown)),
-            lambda: example_png(self.example, self.example.shown, self.metric),
+            self._key("strip", *map(self._facts, nearest(self.rows))),
+            lambda: example_png(opened(), opened().shown, self.metric),
         )
         for place, row in enumerate(self.rows):
             if row.sample.kept > 1:
-                file = f"grids/{setting_folder(row.model, row.temperature)}/{self.name}.png"
-                self._write(file, self._key("grid", self._facts(row)), partial(self._grid, place))
-        keys = self._write_maps()
-        labels = [[row.model, row.temperature, keys.get((kind, _setting(row)))] for kind in KINDS for row in shown]
-        self._write(f"sheets/{self.name}.png", self._key("sheet", labels), self._sheet)
+                file = f"grids/{_setting(row)}/{self.name}.png"
+                self._write(file, self._key("grid", self._facts(row)), partial(self._grid, opened, place))
+
+    def write_maps(self) -> None:
+        """Write the maps that are lacking, and write or keep the sheet of all."""
+        made: dict[str, Image.Image] = {}
+        if self.lacking:
+            example = self._opened()
+            images = {
+                output.setting: output.images if (DEVIATION, output.setting) in self.lacking else [output.image(0)]
+                for output in example.outputs
+                if any(setting == output.setting for _, setting in self.lacking)
+            }
+            for place, values in maps_of(images, example.hr, self.lacking).items():
+                file, buffer = self._map_file(*place), BytesIO()
+                made[file] = coloured(values, place[0])
+                made[file].save(buffer, format="PNG", **({"compress_level": 4} if place[0] is LPIPS else PNG))  # smooth
+                self.out.write(file, buffer.getvalue(), self._keys[place])
+        labels = [
+            [row.model, row.temperature, self._keys.get((kind, _setting(row)))]
+            for kind in KINDS
+            for row in nearest(self.rows)
+        ]
+        self._write(f"sheets/{self.name}.png", self._key("sheet", labels), lambda: self._sheet(made))
 
     def _write(self, file: str, key: str, draw: Callable[[], bytes]) -> None:
         if not self.out.keep(file, key):
@@ -99,14 +121,15 @@ class _Imaged:
         text = [self.metric.title, self.metric.digits, str(value)]
         return [row.model, row.temperature, row.sample.drawn, _pixels(row), *text]
 
-    def _grid(self, place: int) -> bytes:
+    def _grid(self, opened: Callable[[], Example], place: int) -> bytes:
         """The samples of a row."""
-        output = self.example.outputs[place]
-        window = difference_window(output.images, self.example.scale)
-        return strip_png(framed(self.example, output.panels(self.metric)), window)
+        example = opened()
+        output = example.outputs[place]
+        window = difference_window(output.images, example.scale)
+        return strip_png(framed(example, output.panels(self.metric)), window)
 
-    def _write_maps(self) -> dict[tuple[MapKind, str], str]:
-        """Write or keep the maps of all rows; returns their keys."""
+    def _keys_of_maps(self) -> dict[tuple[MapKind, str], str]:
+        """Those of the maps of all rows."""
         with Image.open(self._hr) as hr:
             is_large = min(hr.size) >= LPIPS_SIDE
         keys = {}
@@ -117,40 +140,30 @@ class _Imaged:
                 keys[LPIPS, setting] = self._key("lpips", pixels[0])
             if len(pixels) > 1:
                 keys[DEVIATION, setting] = self._key("deviation", pixels)
-        lacking = [place for place, key in keys.items() if not self.out.keep(self._map_file(*place), key)]
-        if lacking:
-            images = {output.setting: output.images for output in self.example.outputs}
-            for place, values in maps_of(images, self.example.hr, lacking).items():
-                image, buffer = coloured(values, place[0]), BytesIO()
-                image.save(buffer, format="PNG", **{"compress_level": 4} if place[0] is LPIPS else PNG)  # smooth
-                self._made[self._map_file(*place)] = image
-                self.out.write(self._map_file(*place), buffer.getvalue(), keys[place])
         return keys
 
     def _map_file(self, kind: MapKind, setting: str) -> str:
         return f"maps/{setting}/{self.name}_{kind.name}.png"
 
-    def _sheet(self) -> bytes:
-        """The maps of the rows that are shown, a kind a line."""
-        lines = [self._sheet_line(kind) for kind in KINDS]
+    def _sheet(self, made: Mapping[str, Image.Image]) -> bytes:
+        """The maps of the rows that are shown, a kind a line: those made now, and those of the files."""
+        lines = [self._sheet_line(kind, made) for kind in KINDS]
         return sheet_png([line for line in lines if len(line) > 1])
 
-    def _sheet_line(self, kind: MapKind) -> list[Panel]:
+    def _sheet_line(self, kind: MapKind, made: Mapping[str, Image.Image]) -> list[Panel]:
         """The maps of one kind side by side, after their colours."""
         line = [Panel(kind.title, kind.unit, colour_scale(kind, PANEL))]
         for row in nearest(self.rows):
             file = self._map_file(kind, _setting(row))
             if file in self.out:
                 note = "" if row.temperature is None else f"temperature {row.temperature:g}"
-                line.append(Panel(row.model, note, self._map(file)))
+                line.append(Panel(row.model, note, made.get(file) or self._map(file)))
         return line
 
     def _map(self, file: str) -> Image.Image:
-        if file not in self._made:
-            with Image.open(self.out.path / file) as image:
-                image.load()
-            self._made[file] = image
-        return self._made[file]
+        with Image.open(self.out.path / file) as image:
+            image.load()
+        return image
 
 
 def _setting(row: Row) -> str:

@@ -45,7 +45,7 @@ def opening(measurements: Measurements, scores: Scores) -> Opening | None:
         example = open_example(measurements, image, [leaders.kept[line][image] for line in (leaders.a, leaders.b)])
     except ExampleError:
         return None  # the page shows what there is
-    window = difference_window([output.images[0] for output in example.outputs], example.scale)
+    window = difference_window([output.image(0) for output in example.outputs], example.scale)
     height, width = example.hr.shape[:2]
     x, y = (window.left + window.side / 2) / width, (window.top + window.side / 2) / height
     return Opening(image, leaders.a, leaders.b, x, y, min(width, height) / window.side)

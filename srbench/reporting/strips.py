@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,8 +98,8 @@ def _tile(panel: Panel, window: Window | None) -> Image.Image:
     zoomed = 0 if window is None else _GAP // 2 + PANEL // window.side * window.side
     tile = Image.new("RGB", (PANEL, _LABEL + whole.height + zoomed), "white")
     draw = ImageDraw.Draw(tile)
-    draw.text((0, 0), _fitting(panel.title, 20), fill=_INK, font=ImageFont.load_default(20))
-    draw.text((0, 24), _fitting(panel.note, 13), fill=_GREY, font=ImageFont.load_default(13))
+    draw.text((0, 0), _fitting(panel.title, 20), fill=_INK, font=_font(20))
+    draw.text((0, 24), _fitting(panel.note, 13), fill=_GREY, font=_font(13))
     left = (PANEL - whole.width) // 2
     tile.paste(whole, (left, _LABEL))
     if window is not None:
@@ -129,9 +131,15 @@ def _fitted(image: Image.Image) -> tuple[Image.Image, float]:
     return fitted, fitted.width / image.width
 
 
+@cache
+def _font(size: int) -> Any:  # noqa: ANN401 - Pillow names it by what was found
+    return ImageFont.load_default(size)
+
+
+@cache
 def _fitting(text: str, size: int) -> str:
     """The text, cut with an ellipsis where it would leave its panel."""
-    font = ImageFont.load_default(size)
+    font = _font(size)
     if font.getlength(text) <= PANEL:
         return text
     while text and font.getlength(text + "...") > PANEL:
