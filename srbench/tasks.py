@@ -14,6 +14,9 @@ from torch import Tensor
 from srbench.facts import Setting, Shard, setting_folder
 from srbench.images import quantize
 from srbench.inference import Output
+from srbench.maps import LPIPS as LPIPS_MAP
+from srbench.maps import evenly, map_file, map_key, map_png
+from srbench.metrics.perceptual import LPIPS
 from srbench.models import LoadedModel, load_model
 from srbench.records import PairRecord, SampleRecord, digest
 from srbench.registry import LoadedMetric
@@ -293,8 +296,26 @@ class Session:
             lines.append(line)
             if line.failed:
                 self.fail(f"{setting_folder(record.model, record.temperature)}: {line.error}")
+            elif isinstance(metric.metric, LPIPS) and metric.metric.is_default:
+                self._keep_map(metric.metric, record)
         self.scored += len(lines)
         self.folder.append(*lines)
+
+    def _keep_map(self, lpips: LPIPS, record: SampleRecord) -> None:
+        """Keep where the value just measured comes from, of outputs that a report shows: it need not compute it again.
+
+        Those of a GPU would differ from the report's in the last bit.
+        """
+        pair = self.folder.of(record.image).pair
+        if self.device != "cpu" or not record.kept or record.image not in evenly(self.folder.manifest.images):
+            return
+        assert pair is not None
+        assert pair.hr is not None
+        with one_thread():
+            values = lpips.map_of_first().numpy()
+        _, content = map_png(values, LPIPS_MAP, map_key(LPIPS_MAP, pair.hr.pixels, [record.outputs[0].pixels]))
+        file = map_file(LPIPS_MAP, setting_folder(record.model, record.temperature), record.image)
+        self.folder.write(self.folder.path / file, content)
 
     def model(self, label: str) -> LoadedModel:
         """A model of the folder, loaded where the command did not name it. Raises SRBenchError."""

@@ -24,8 +24,8 @@ from srbench.datasets import pair_of_hr
 from srbench.editing.edit import Editor, lr_psnr
 from srbench.editing.measures import fit_to_lr
 from srbench.images import encode_png, quantize_floor, read_recipe, write_whole
+from srbench.maps import DEVIATION, coloured, deviation_map
 from srbench.names import FILE_NAME, is_file_name, printable
-from srbench.reporting.maps import DEVIATION, coloured, deviation_map
 from srbench.resize import upscale
 from srbench.types import Box, ImagePair, SRBenchError
 

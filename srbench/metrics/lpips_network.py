@@ -102,11 +102,13 @@ class Network:
     def distances(self, images: Tensor, wanted: Iterable[list[Tensor]]) -> Tensor:
         """(n, 3, H, W) uint8 and at least n lists of maps -> (n,) float64 on the CPU."""
         pairs = zip(images, wanted, strict=False)
-        return torch.stack([self.distance(self.features(image), maps) for image, maps in pairs]).cpu().to(torch.float64)
+        found = [total(self.differences(self.features(image), maps)) for image, maps in pairs]
+        return torch.stack(found).cpu().to(torch.float64)
 
-    def distance(self, these: list[Tensor], those: list[Tensor]) -> Tensor:
-        """Two lists of maps -> () by eq. 1 of the paper: weighted squared difference, mean over pixels."""
-        return torch.stack([layer.mean() for layer in self.differences(these, those)]).sum()
+
+def total(layers: list[Tensor]) -> Tensor:
+    """Differences of layers -> () by eq. 1 of the paper: their means over pixels, summed."""
+    return torch.stack([layer.mean() for layer in layers]).sum()
 
 
 class _AlexNet(torch.nn.Module):

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from srbench.metrics.arguments import Images, Values, as_given, written_pair
-from srbench.metrics.lpips_network import NETS, load_network, parts_of
+from srbench.metrics.lpips_network import NETS, load_network, parts_of, total
 from srbench.metrics.samples import quantised, reference, require_side
 from srbench.types import ImagePair
 
@@ -77,6 +77,7 @@ class LPIPS:
         self.protocol = f"version 0.1, {NETS[net]}, uint8 RGB by {quantize}, scaled to -1..1, whole image, spatial mean"
         self.signature = f"RGB|{quantize}|{net}0.1|v1"
         self._last: tuple[Tensor, torch.device, list[Tensor]] | None = None
+        self._first: tuple[list[Tensor], torch.Size] | None = None
 
     @torch.inference_mode()
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
@@ -90,8 +91,21 @@ class LPIPS:
         images = quantised(samples, pair)
         require_side(images, _SMALLEST, self.title, pair.name)
         with _exact_convolutions():
-            network = load_network(self._parts, images.device)
-            return network.distances(images, repeat(self._features_of_hr(pair.hr, images.device)))
+            network, wanted = load_network(self._parts, images.device), self._features_of_hr(pair.hr, images.device)
+            layers = [network.differences(network.features(image), wanted) for image in images]
+        self._first = layers[0], images.shape[-2:]
+        return torch.stack([total(of_image) for of_image in layers]).cpu().to(torch.float64)
+
+    @property
+    def is_default(self) -> bool:
+        """Is it the LPIPS of the maps of a report?"""
+        return self._parts == _ALEXNET
+
+    @torch.inference_mode()
+    def map_of_first(self) -> Tensor:
+        """Of the first image of the last call (H, W) float32: what ``lpips_maps`` gives of it, at no cost."""
+        assert self._first is not None
+        return _upscaled(*self._first)
 
     def _features_of_hr(self, hr: Tensor, device: torch.device) -> list[Tensor]:
         if self._last is None or self._last[0] is not hr or self._last[1] != device:
@@ -110,7 +124,11 @@ def lpips_maps(images: list[Tensor], hr: Tensor) -> list[Tensor]:
     with _exact_convolutions():
         wanted = network.features(hr)
         for image in images:
-            layers = network.differences(network.features(image), wanted)
-            upscaled = [F.interpolate(layer, hr.shape[-2:], mode="bilinear", align_corners=False) for layer in layers]
-            maps.append(torch.stack(upscaled).sum(dim=0)[0, 0])
+            maps.append(_upscaled(network.differences(network.features(image), wanted), hr.shape[-2:]))
     return maps
+
+
+def _upscaled(layers: list[Tensor], size: torch.Size) -> Tensor:
+    """Differences of layers (1, 1, h, w) -> their sum at every pixel, (H, W)."""
+    upscaled = [F.interpolate(layer, size, mode="bilinear", align_corners=False) for layer in layers]
+    return torch.stack(upscaled).sum(dim=0)[0, 0]

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from srbench.facts import MetricFacts, setting_folder
-from srbench.reporting.maps import Pixels
+from srbench.maps import Pixels
 from srbench.reporting.merge import Measurements
 from srbench.reporting.scores import printed
 from srbench.reporting.strips import Panel, difference_window, strip_png

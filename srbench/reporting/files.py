@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from srbench.images import write_whole
 from srbench.manifest import FILE as MANIFEST
+from srbench.maps import carried_key
 from srbench.matrix_folder import FILE as MATRIX
 from srbench.types import SRBenchError
 from srbench.weights.files import sha256_bytes, sha256_file
@@ -62,13 +63,15 @@ class ReportFolder:
         return path
 
     def keep(self, name: str, key: str) -> bool:
-        """Keep a file of the last report that has this key. False where there is none: it has to be made.
+        """Keep a file of the last report that has this key, or a map that carries it. False: it has to be made.
 
         Raises ReportFolderError for a link in the way.
         """
-        digest = self._before.get(name)
-        self._require_no_link(self.path / name)
-        if digest is None or self._keys_before.get(name) != key or not _is_there(self.path / name, digest):
+        path, digest = self.path / name, self._before.get(name)
+        self._require_no_link(path)
+        if digest is None and carried_key(path) == key:  # made when it was measured
+            digest = sha256_file(path)
+        elif digest is None or self._keys_before.get(name) != key or not _is_there(path, digest):
             return False
         self._know(name, digest, key)
         return True
@@ -83,8 +86,8 @@ class ReportFolder:
             self._keys[name] = key
 
     def _move_aside(self, path: Path, ours: set[str | None]) -> None:
-        """Give a file another name that is neither the last report's nor one that a killed report left."""
-        if not self._finished or not path.is_file() or sha256_file(path) in ours:
+        """Give a file another name that is neither the last report's, nor a killed one's, nor a map of the run."""
+        if not self._finished or not path.is_file() or sha256_file(path) in ours or carried_key(path):
             return
         number = 1
         while (aside := path.with_name(f"{path.name}.{number}")).exists():

@@ -6,28 +6,36 @@ The key of a file is the digest of all that it shows (pixels, labels, values) an
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from importlib import import_module
-from io import BytesIO
 
 from PIL import Image
 
 from srbench.facts import setting_folder
-from srbench.images import PNG
+from srbench.maps import (
+    DEVIATION,
+    ERROR,
+    KINDS,
+    LPIPS,
+    LPIPS_SIDE,
+    MapKind,
+    colour_scale,
+    evenly,
+    map_file,
+    map_key,
+    map_png,
+    maps_of,
+)
 from srbench.records import digest
 from srbench.reporting.examples import Example, example_png, framed, nearest, open_example
 from srbench.reporting.files import ReportFolder
-from srbench.reporting.maps import DEVIATION, ERROR, KINDS, LPIPS, LPIPS_SIDE, MapKind, colour_scale, coloured, maps_of
 from srbench.reporting.merge import Measurements
 from srbench.reporting.strips import PANEL, Panel, difference_window, sheet_png, strip_png
 from srbench.results import Row
 from srbench.source import package_digest
 from srbench.types import Progress, Step
-
-ILLUSTRATED = 30
-"""Of how many images of a run strips, grids and maps are made, spread evenly over the list."""
 
 
 def write_images(measurements: Measurements, out: ReportFolder, progress: Progress) -> list[str]:
@@ -36,9 +44,7 @@ def write_images(measurements: Measurements, out: ReportFolder, progress: Progre
     Returns the names of the images they are made of: those whose pair and outputs are saved, at most 30.
     """
     with_outputs = {row.image for row in measurements.rows if measurements.outputs(row)}
-    names = evenly(
-        [name for name in measurements.images if name in with_outputs and measurements.pair(name)], ILLUSTRATED
-    )
+    names = evenly([name for name in measurements.images if name in with_outputs and measurements.pair(name)])
     images = [_Imaged(measurements, name, out) for name in names]
     with ThreadPoolExecutor(os.cpu_count()) as pool, ThreadPoolExecutor(1) as beside:
         if any(kind == LPIPS for image in images for kind, _ in image.lacking):
@@ -47,12 +53,6 @@ def write_images(measurements: Measurements, out: ReportFolder, progress: Progre
             for done, _ in enumerate(pool.map(write, images)):
                 progress(Step(place * len(names) + done + 1, 2 * len(names), f"report: {names[done]}"))
     return names
-
-
-def evenly(names: Sequence[str], count: int) -> list[str]:
-    """At most ``count`` of the names, spread evenly over the list."""
-    count = min(count, len(names))
-    return [names[(2 * place + 1) * len(names) // (2 * count)] for place in range(count)]
 
 
 class _Imaged:
@@ -67,7 +67,7 @@ class _Imaged:
         self.rows = [row for row in measurements.rows if row.image == name and measurements.outputs(row)]
         self._drawn_by = [package_digest(__name__), *measurements.pair_pixels(name)]
         self._keys = self._keys_of_maps()
-        self.lacking = [place for place, key in self._keys.items() if not out.keep(self._map_file(*place), key)]
+        self.lacking = [place for place, key in self._keys.items() if not out.keep(map_file(*place, name), key)]
         """Maps that have to be made, by kind and setting."""
 
     def _opened(self) -> Example:
@@ -97,10 +97,9 @@ class _Imaged:
                 if any(setting == output.setting for _, setting in self.lacking)
             }
             for place, values in maps_of(images, example.hr, self.lacking).items():
-                file, buffer = self._map_file(*place), BytesIO()
-                made[file] = coloured(values, place[0])
-                made[file].save(buffer, format="PNG", **({"compress_level": 4} if place[0] is LPIPS else PNG))  # smooth
-                self.out.write(file, buffer.getvalue(), self._keys[place])
+                file, key = map_file(*place, self.name), self._keys[place]
+                made[file], content = map_png(values, place[0], key)
+                self.out.write(file, content, key)
         labels = [
             [row.model, row.temperature, self._keys.get((kind, _setting(row)))]
             for kind in KINDS
@@ -130,20 +129,17 @@ class _Imaged:
 
     def _keys_of_maps(self) -> dict[tuple[MapKind, str], str]:
         """Those of the maps of all rows."""
-        with Image.open(self._hr) as hr:
-            is_large = min(hr.size) >= LPIPS_SIDE
-        keys = {}
+        with Image.open(self._hr) as opened:
+            is_large = min(opened.size) >= LPIPS_SIDE
+        keys, hr = {}, self.measurements.pair_pixels(self.name)[1]
         for row in self.rows:
             pixels, setting = _pixels(row), _setting(row)
-            keys[ERROR, setting] = self._key("error", pixels[0])
+            keys[ERROR, setting] = map_key(ERROR, hr, pixels[:1])
             if is_large:
-                keys[LPIPS, setting] = self._key("lpips", pixels[0])
+                keys[LPIPS, setting] = map_key(LPIPS, hr, pixels[:1])
             if len(pixels) > 1:
-                keys[DEVIATION, setting] = self._key("deviation", pixels)
+                keys[DEVIATION, setting] = map_key(DEVIATION, hr, pixels)
         return keys
-
-    def _map_file(self, kind: MapKind, setting: str) -> str:
-        return f"maps/{setting}/{self.name}_{kind.name}.png"
 
     def _sheet(self, made: Mapping[str, Image.Image]) -> bytes:
         """The maps of the rows that are shown, a kind a line: those made now, and those of the files."""
@@ -154,7 +150,7 @@ class _Imaged:
         """The maps of one kind side by side, after their colours."""
         line = [Panel(kind.title, kind.unit, colour_scale(kind, PANEL))]
         for row in nearest(self.rows):
-            file = self._map_file(kind, _setting(row))
+            file = map_file(kind, _setting(row), self.name)
             if file in self.out:
                 note = "" if row.temperature is None else f"temperature {row.temperature:g}"
                 line.append(Panel(row.model, note, made.get(file) or self._map(file)))

@@ -25,10 +25,10 @@ from markupsafe import Markup
 from PIL import Image
 
 from srbench.facts import Manifest, MetricFacts, setting_folder, setting_label
+from srbench.maps import KINDS
 from srbench.reporting.columns import HR, LR, Column, columns_of, kept_files
 from srbench.reporting.groups import direction, group_of, place_of
 from srbench.reporting.inside import MAILABLE, Carried, carry, exact, small
-from srbench.reporting.maps import KINDS
 from srbench.reporting.merge import Measurements
 from srbench.reporting.opening import Opening, most_different, opening
 from srbench.reporting.plots import FOLDER, Plot

@@ -18,11 +18,12 @@ from statistics import fmean
 import jinja2
 
 from srbench.facts import MetricFacts, ModelFacts, setting_folder, setting_label
+from srbench.maps import evenly
 from srbench.names import unknown
 from srbench.reporting import markdown
 from srbench.reporting.answer import answer
 from srbench.reporting.files import ReportFolder
-from srbench.reporting.image_files import evenly, write_images
+from srbench.reporting.image_files import write_images
 from srbench.reporting.latex import latex_table
 from srbench.reporting.merge import Measurements, read_runs
 from srbench.reporting.notes import notes_of

@@ -1,14 +1,26 @@
-"""Where an image is wrong, and where samples differ: values per pixel, as coloured images."""
+"""Where an image is wrong, and where samples differ: values per pixel, as coloured images.
+
+A map is a PNG that carries its key, the digest of all that it shows and of this code. That of LPIPS is a by-product of
+the value, so it is kept when that is measured, where a report will show it; all others are made by the report.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
+from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
+
+from srbench.images import PNG
+from srbench.records import digest
+from srbench.source import package_digest
 
 Pixels = NDArray[np.uint8]
 """(H, W, 3)."""
@@ -34,6 +46,44 @@ DEVIATION = MapKind("deviation", "spread of samples", "deviation in grey levels"
 KINDS = (ERROR, LPIPS, DEVIATION)
 LPIPS_SIDE = 64
 """Smallest side for which LPIPS is defined."""
+ILLUSTRATED = 30
+"""Of how many images of a run strips, grids and maps are made, spread evenly over the list."""
+_CHUNK = "srbench-map"
+
+
+def evenly(names: Sequence[str], count: int = ILLUSTRATED) -> list[str]:
+    """At most ``count`` of the names, spread evenly over the list."""
+    count = min(count, len(names))
+    return [names[(2 * place + 1) * len(names) // (2 * count)] for place in range(count)]
+
+
+def map_file(kind: MapKind, setting: str, image: str) -> str:
+    """Where a map is in the folder of a report; ``setting`` is that of a file name."""
+    return f"maps/{setting}/{image}_{kind.name}.png"
+
+
+def map_key(kind: MapKind, hr: str, outputs: Sequence[str]) -> str:
+    """The digest of all that a map shows: the pixels of HR and of the outputs, by their digests, and the code."""
+    return digest("map", kind.name, package_digest(__name__), hr, *outputs)
+
+
+def map_png(values: Values, kind: MapKind, key: str) -> tuple[Image.Image, bytes]:
+    """A map as an image and as the bytes of a PNG that carries its key."""
+    facts, buffer, image = PngInfo(), BytesIO(), coloured(values, kind)
+    facts.add_text(_CHUNK, key)
+    # those of LPIPS are smooth, and the others repeat nothing
+    image.save(buffer, format="PNG", pnginfo=facts, **({"compress_level": 4} if kind == LPIPS else PNG))
+    return image, buffer.getvalue()
+
+
+def carried_key(path: Path) -> str | None:
+    """The key of a map; None for any other file, and where there is none."""
+    try:
+        with Image.open(path) as file:
+            found = file.info.get(_CHUNK)
+    except (OSError, SyntaxError, ValueError):
+        return None
+    return None if found is None else str(found)
 
 
 def error_map(image: Pixels, hr: Pixels) -> Values:
@@ -102,8 +152,5 @@ def colour_scale(kind: MapKind, side: int) -> Image.Image:
 
 @cache
 def _palette() -> bytes:
-    """256 colours from black over violet and orange to a light yellow, even in lightness."""
-    import matplotlib
-
-    colours: NDArray[np.uint8] = matplotlib.colormaps["inferno"](np.arange(256), bytes=True)
-    return colours[:, :3].tobytes()
+    """256 colours from black over violet and orange to a light yellow, even in lightness: matplotlib's inferno."""
+    return (files("srbench") / "inferno.palette").read_bytes()
