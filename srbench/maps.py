@@ -67,13 +67,15 @@ def map_key(kind: MapKind, hr: str, outputs: Sequence[str]) -> str:
     return digest("map", kind.name, package_digest(__name__), hr, *outputs)
 
 
-def map_png(values: Values, kind: MapKind, key: str) -> tuple[Image.Image, bytes]:
-    """A map as an image and as the bytes of a PNG that carries its key."""
-    facts, buffer, image = PngInfo(), BytesIO(), coloured(values, kind)
+def map_png(values: Values, kind: MapKind, key: str) -> bytes:
+    """A map as a PNG that carries its key."""
+    facts, buffer = PngInfo(), BytesIO()
     facts.add_text(_CHUNK, key)
     # those of LPIPS are smooth, and the others repeat nothing
-    image.save(buffer, format="PNG", pnginfo=facts, **({"compress_level": 4} if kind == LPIPS else PNG))
-    return image, buffer.getvalue()
+    coloured(values, kind).save(
+        buffer, format="PNG", pnginfo=facts, **({"compress_level": 4} if kind == LPIPS else PNG)
+    )
+    return buffer.getvalue()
 
 
 def carried_key(path: Path) -> str | None:

@@ -313,7 +313,7 @@ class Session:
         assert pair.hr is not None
         with one_thread():
             values = lpips.map_of_first().numpy()
-        _, content = map_png(values, LPIPS_MAP, map_key(LPIPS_MAP, pair.hr.pixels, [record.outputs[0].pixels]))
+        content = map_png(values, LPIPS_MAP, map_key(LPIPS_MAP, pair.hr.pixels, [record.outputs[0].pixels]))
         file = map_file(LPIPS_MAP, setting_folder(record.model, record.temperature), record.image)
         self.folder.write(self.folder.path / file, content)
 

@@ -6,7 +6,7 @@ The key of a file is the digest of all that it shows (pixels, labels, values) an
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from importlib import import_module
@@ -49,7 +49,7 @@ def write_images(measurements: Measurements, out: ReportFolder, progress: Progre
     with ThreadPoolExecutor(os.cpu_count()) as pool, ThreadPoolExecutor(1) as beside:
         if any(kind == LPIPS for image in images for kind, _ in image.lacking):
             beside.submit(import_module, "srbench.metrics.perceptual")  # torch takes a second, while strips are made
-        for place, write in enumerate((_Imaged.write_strips, _Imaged.write_maps)):
+        for place, write in enumerate((_Imaged.write_strips, _Imaged.write_sheet)):
             for done, _ in enumerate(pool.map(write, images)):
                 progress(Step(place * len(names) + done + 1, 2 * len(names), f"report: {names[done]}"))
     return names
@@ -74,7 +74,7 @@ class _Imaged:
         return open_example(self.measurements, self.name, self.rows)
 
     def write_strips(self) -> None:
-        """Write or keep the strip and the grids."""
+        """Write or keep the strip and the grids, and write the maps that are lacking, but for those of LPIPS."""
         opened = cache(self._opened)  # where there is one to write, and for as long
         self._write(
             f"strips/{self.name}.png",
@@ -85,27 +85,30 @@ class _Imaged:
             if row.sample.kept > 1:
                 file = f"grids/{_setting(row)}/{self.name}.png"
                 self._write(file, self._key("grid", self._facts(row)), partial(self._grid, opened, place))
+        self._write_maps(opened, [place for place in self.lacking if place[0] != LPIPS])
 
-    def write_maps(self) -> None:
-        """Write the maps that are lacking, and write or keep the sheet of all."""
-        made: dict[str, Image.Image] = {}
-        if self.lacking:
-            example = self._opened()
-            images = {
-                output.setting: output.images if (DEVIATION, output.setting) in self.lacking else [output.image(0)]
-                for output in example.outputs
-                if any(setting == output.setting for _, setting in self.lacking)
-            }
-            for place, values in maps_of(images, example.hr, self.lacking).items():
-                file, key = map_file(*place, self.name), self._keys[place]
-                made[file], content = map_png(values, place[0], key)
-                self.out.write(file, content, key)
+    def write_sheet(self) -> None:
+        """Write the maps of LPIPS that are lacking, and write or keep the sheet of all."""
+        self._write_maps(self._opened, [place for place in self.lacking if place[0] == LPIPS])
         labels = [
             [row.model, row.temperature, self._keys.get((kind, _setting(row)))]
             for kind in KINDS
             for row in nearest(self.rows)
         ]
-        self._write(f"sheets/{self.name}.png", self._key("sheet", labels), lambda: self._sheet(made))
+        self._write(f"sheets/{self.name}.png", self._key("sheet", labels), self._sheet)
+
+    def _write_maps(self, opened: Callable[[], Example], lacking: Sequence[tuple[MapKind, str]]) -> None:
+        if not lacking:
+            return
+        example = opened()
+        images = {
+            output.setting: output.images if (DEVIATION, output.setting) in lacking else [output.image(0)]
+            for output in example.outputs
+            if any(setting == output.setting for _, setting in lacking)
+        }
+        for place, values in maps_of(images, example.hr, lacking).items():
+            key = self._keys[place]
+            self.out.write(map_file(*place, self.name), map_png(values, place[0], key), key)
 
     def _write(self, file: str, key: str, draw: Callable[[], bytes]) -> None:
         if not self.out.keep(file, key):
@@ -141,19 +144,19 @@ class _Imaged:
                 keys[DEVIATION, setting] = map_key(DEVIATION, hr, pixels)
         return keys
 
-    def _sheet(self, made: Mapping[str, Image.Image]) -> bytes:
-        """The maps of the rows that are shown, a kind a line: those made now, and those of the files."""
-        lines = [self._sheet_line(kind, made) for kind in KINDS]
+    def _sheet(self) -> bytes:
+        """The maps of the rows that are shown, a kind a line."""
+        lines = [self._sheet_line(kind) for kind in KINDS]
         return sheet_png([line for line in lines if len(line) > 1])
 
-    def _sheet_line(self, kind: MapKind, made: Mapping[str, Image.Image]) -> list[Panel]:
+    def _sheet_line(self, kind: MapKind) -> list[Panel]:
         """The maps of one kind side by side, after their colours."""
         line = [Panel(kind.title, kind.unit, colour_scale(kind, PANEL))]
         for row in nearest(self.rows):
             file = map_file(kind, _setting(row), self.name)
             if file in self.out:
                 note = "" if row.temperature is None else f"temperature {row.temperature:g}"
-                line.append(Panel(row.model, note, made.get(file) or self._map(file)))
+                line.append(Panel(row.model, note, self._map(file)))
         return line
 
     def _map(self, file: str) -> Image.Image:

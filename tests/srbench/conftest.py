@@ -14,10 +14,20 @@ from srbench.facts import FORMAT, Invocation, Manifest, MetricFacts, ModelFacts,
 from srbench.images import write_png
 from srbench.inference import Output
 from srbench.records import ImageDigest, SampleRecord, ScoreRecord
+from srbench.registry import registered
 from srbench.results import Row
 from srbench.run_folder import RunFolder, sample_key, score_key
 from srbench.sampling import failed_sample, keep_pair, keep_sample
 from srbench.types import ImagePair
+
+
+@pytest.fixture(autouse=True)
+def entry_points_looked_up_again():
+    """They are looked up once a process, and some tests have others."""
+    registered.cache_clear()
+    yield
+    registered.cache_clear()
+
 
 MODELS = '''
 import time

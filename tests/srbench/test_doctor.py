@@ -31,8 +31,6 @@ def test_changed_photographs_are_found(tmp_path, monkeypatch):
 def test_broken_and_missing_plugins_are_found(monkeypatch):
     broken = EntryPoint("broken", "no_such_module_of_test:X", "srbench.models")
     monkeypatch.setattr(registry, "entry_points", lambda group: [broken] if group == "srbench.models" else [])
-    registry.registered.cache_clear()
     found = faults()
-    registry.registered.cache_clear()
     assert "ModuleNotFoundError" in found["model broken"]
     assert "none are registered" in found["metrics"]

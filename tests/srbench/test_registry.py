@@ -52,13 +52,6 @@ def plugins(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.fixture(autouse=True)
-def looked_up_again():
-    registered.cache_clear()
-    yield
-    registered.cache_clear()
-
-
 def test_what_srbench_brings_is_registered():
     assert {"bicubic", "esrgan", "rrdb", "srflow"} <= set(registered("models"))
     assert {"psnr", "ssim", "lpips", "lr_psnr", "niqe", "brisque", "pique", "sigma"} <= set(registered("metrics"))
