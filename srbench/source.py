@@ -42,6 +42,7 @@ def code_digest_now(module: str, file: Path, packages: tuple[str, ...], folder: 
     return digest.hexdigest()
 
 
+@cache
 def package_digest(module: str) -> str:
     """``code_digest`` of a module of srbench itself, such as ``srbench.inference``."""
     path = _find(module, (OURS,), None)
