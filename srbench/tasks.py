@@ -307,7 +307,7 @@ class Session:
         Those of a GPU would differ from the report's in the last bit.
         """
         pair = self.folder.of(record.image).pair
-        if self.device != "cpu" or not record.kept or record.image not in evenly(self.folder.manifest.images):
+        if self.device != "cpu" or not record.kept or record.image not in evenly(self.folder.manifest.scope):
             return
         assert pair is not None
         assert pair.hr is not None
