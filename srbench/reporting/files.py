@@ -69,9 +69,12 @@ class ReportFolder:
         """
         path, digest = self.path / name, self._before.get(name)
         self._require_no_link(path)
-        if digest is None and carried_key(path) == key:  # made when it was measured
+        if digest is not None and self._keys_before.get(name) == key:
+            if not _is_there(path, digest):
+                return False
+        elif carried_key(path) == key:  # made when it was measured, perhaps since the last report
             digest = sha256_file(path)
-        elif digest is None or self._keys_before.get(name) != key or not _is_there(path, digest):
+        else:
             return False
         self._know(name, digest, key)
         return True

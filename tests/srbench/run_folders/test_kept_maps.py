@@ -90,13 +90,17 @@ def test_one_of_other_pixels_is_replaced_and_a_file_of_yours_is_moved_aside(chan
     assert f"{yours}: was not written by srbench" in done.err
 
 
-def test_a_changed_model_has_another(changed, models):
+def test_a_changed_model_has_another(changed, models, command, monkeypatch):
     folder = run(changed(metrics=("lpips",))).folder
+    assert command("report", folder).code == 0
     kept = maps(folder)
     models.write_text(models.read_text().replace("scale_factor=4)", "scale_factor=4).flip(-1)"))
     run(changed(metrics=("lpips",)))
     now = maps(folder)
     assert all(now[map_file(LPIPS, "near", name)] != kept[map_file(LPIPS, "near", name)] for name in "abc")
+    monkeypatch.setattr("srbench.maps.perceptual_maps", lambda *_: pytest.fail("a map was computed again"))
+    assert command("report", folder).code == 0
+    assert maps(folder) == now
 
 
 def test_the_colours_are_matplotlibs():
