@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from srbench.images import quantize_round
-from srbench.resize import upscale_uint8
+from srbench.images.io import quantize_round
+from srbench.images.resize import upscale_uint8
 
 
 class Bicubic:

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srbench.config import load_network
-from srbench.types import WeightsInfo
+from srbench.interfaces import WeightsInfo
+from srbench.system.config import load_network
 
 SLOPE = 0.2
 """Of every LeakyReLU."""

@@ -14,11 +14,11 @@ from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.vgg import PerceptualLoss
 from baselines.vgg_weights import load_vgg
 from baselines.zoo import load_rrdb
-from srbench.config import load_preset
+from srbench.interfaces import TrainingRequest
+from srbench.system.config import load_preset
 from srbench.training.config import TrainingError
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
-from srbench.types import TrainingRequest
 from srbench.weights.files import WeightsError, load_weights, sha256_file
 from srbench.weights.pretrained import fill
 from srbench.weights.table import cached_path

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from baselines.vgg import LAYERS
-from srbench.caches import cache_folder
+from srbench.system.cache import cache_folder
 from srbench.training.config import TrainingError
 from srbench.weights.download import DownloadError, download
 from srbench.weights.files import load_weights, save_weights, sha256_file

@@ -21,14 +21,14 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from srbench.datasets import Folder, cropped
-from srbench.registry import load_metric
-from srbench.statistics import mean_interval
-from srbench.types import Dataset, ImagePair, SRBenchError
+from srbench.data.datasets import Folder, cropped
+from srbench.interfaces import Dataset, ImagePair, SRBenchError
+from srbench.plugins.registry import load_metric
+from srbench.run_folder.statistics import mean_interval
 from srbench.weights.files import load_metadata, weights_in
 from srflow.model import SRFlow
-from srflow.sample_losses import edges_on_grid
-from srflow.train import LEVELS
+from srflow.training.sample_losses import edges_on_grid
+from srflow.training.train import LEVELS
 from srflow.zoo import load_srflow, load_srflow_perceptual
 
 SIDE, SAMPLES, TEMPERATURE = 256, 4, 0.8

@@ -26,15 +26,15 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from srbench.datasets import cropped, packaged_photos
+from srbench.data.datasets import cropped, packaged_photos
 from srbench.editing.edit import Editor, box_mask, lr_psnr
 from srbench.editing.figures import TARGET, FigurePanel, write_figure
 from srbench.editing.measures import cut, kept_detail, seam_energy, texture_distance
-from srbench.images import quantize_floor, quantize_round
+from srbench.images.io import quantize_floor, quantize_round
+from srbench.images.resize import downscale_uint8
+from srbench.interfaces import Box, Dataset, ImagePair
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.pixel import PSNR, decibels
-from srbench.resize import downscale_uint8
-from srbench.types import Box, Dataset, ImagePair
 from srflow import SRFlow
 from srflow.editing import transfer_content
 

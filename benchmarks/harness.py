@@ -92,9 +92,9 @@ def write_images(root: Path, side: int, images: int) -> tuple[Path, Path, Path]:
     """Folders of HR, LR and upscaled images, all different."""
     import torch
 
-    from srbench.datasets import packaged_photos
-    from srbench.images import write_png
-    from srbench.resize import downscale_uint8, upscale_uint8
+    from srbench.data.datasets import packaged_photos
+    from srbench.images.io import write_png
+    from srbench.images.resize import downscale_uint8, upscale_uint8
 
     photos = packaged_photos(SCALE)
     originals = [(photos.read(name).hr * 255).round().to(torch.uint8) for name in list(photos)[:images]]
@@ -145,11 +145,11 @@ def stages(root: Path, side: int, images: int, repeats: int) -> None:
     """Every stage for itself, over all images; metrics as in a run, with HR's share where it is the first model."""
     import torch
 
-    from srbench.datasets import Folder
-    from srbench.images import encode_png, pixels_sha256, quantize, read_uint8
-    from srbench.registry import open_metric
-    from srbench.resize import upscale
-    from srbench.scoring import measure
+    from srbench.benchmark.scoring import measure
+    from srbench.data.datasets import Folder
+    from srbench.images.io import encode_png, pixels_sha256, quantize, read_uint8
+    from srbench.images.resize import upscale
+    from srbench.plugins.registry import open_metric
 
     torch.set_num_threads(1)
     hr, _, sr = write_images(root, side, images)
@@ -203,7 +203,7 @@ def workers(root: Path, side: int, images: int, repeats: int) -> None:
 def _run_once(out: Path, hr: Path, sr: Path, count: int, limit: int) -> float:
     """Seconds until all rows are there; no report."""
     code = (
-        "import sys; from srbench.run import run; from srbench.plan import RunSpec\n"
+        "import sys; from srbench.benchmark.run import run; from srbench.benchmark.request import RunSpec\n"
         f"run(RunSpec(models=('sr={sr}',), scale={SCALE}, data='{hr}', limit={limit}, out='{out}'), workers={count})"
     )
     return _timed([sys.executable, "-c", f"if __name__ == '__main__':\n {code.replace(chr(10), chr(10) + ' ')}"], 1)[0]
@@ -214,7 +214,8 @@ def memory(root: Path, side: int, images: int, repeats: int) -> None:
     hr, _, sr = write_images(root, side, images)
     for limit in sorted({max(images // 10, 1), images // 2 or 1, images}):
         code = (
-            "import resource, time; from srbench.run import run; from srbench.plan import RunSpec; s = time.time()\n"
+            "import resource, time; s = time.time()\n"
+            "from srbench.benchmark.run import run; from srbench.benchmark.request import RunSpec\n"
             f"run(RunSpec(models=('sr={sr}',), scale={SCALE}, data='{hr}', limit={limit}, out='{root / str(limit)}', "
             f"metrics={('psnr', 'ssim') if side < 96 else None}))\n"
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, time.time() - s)"

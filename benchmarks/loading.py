@@ -20,8 +20,8 @@ from pathlib import Path
 
 import torch
 
-from srbench.config import load_preset
-from srbench.resize import downscale_uint8
+from srbench.images.resize import downscale_uint8
+from srbench.system.config import load_preset
 from srbench.training.patches import Patches
 from srflow import SRFlow
 from srflow.presets import SRFlowPreset

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from srbench.config import load_preset
+from srbench.system.config import load_preset
 from srflow import SRFlow
 from srflow.presets import SRFlowPreset
 

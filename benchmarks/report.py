@@ -19,16 +19,17 @@ from pathlib import Path
 
 import torch
 
-from srbench.datasets import packaged_photos
-from srbench.facts import COLUMNS, FORMAT, Invocation, Manifest, MetricFacts, ModelFacts, Protocol, Setting
-from srbench.inference import Output
-from srbench.manifest import hardware, now, software
-from srbench.records import SampleRecord, ScoreRecord
+from srbench.benchmark.sampling import keep_pair, keep_sample
+from srbench.data.datasets import packaged_photos
+from srbench.images.resize import upscale
+from srbench.interfaces import MetricFacts
+from srbench.metrics.suite import open_metrics
+from srbench.models.inference import Output
 from srbench.reporting.report import write_report
-from srbench.resize import upscale
-from srbench.run_folder import RunFolder, sample_key, score_key
-from srbench.sampling import keep_pair, keep_sample
-from srbench.suite import open_metrics
+from srbench.run_folder.folder import RunFolder, sample_key, score_key
+from srbench.run_folder.manifest import hardware, now, software
+from srbench.run_folder.protocol import COLUMNS, FORMAT, Invocation, Manifest, ModelFacts, Protocol, Setting
+from srbench.run_folder.records import SampleRecord, ScoreRecord
 
 SCALE = 8
 TEMPERATURE = 0.8

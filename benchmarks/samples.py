@@ -20,12 +20,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from srbench.datasets import packaged_photos
-from srbench.images import write_whole
-from srbench.models import load_model
-from srbench.svg import COLOURS, new_figure, plot_style, svg
-from srbench.types import ImagePair
-from srflow.sample_losses import edges_on_grid
+from srbench.data.datasets import packaged_photos
+from srbench.images.io import write_whole
+from srbench.interfaces import ImagePair
+from srbench.models.loading import load_model
+from srbench.system.plot_style import COLOURS, new_figure, plot_style, svg
+from srflow.training.sample_losses import edges_on_grid
 
 SAMPLES, COLUMNS, GAP, LARGER = 16, 4, 4, 2
 SHOWN = ("rrdb", "esrgan", "srflow", "srflow-perceptual")

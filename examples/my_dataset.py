@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from srbench.datasets import packaged_photos
-from srbench.types import ImagePair
+from srbench.data.datasets import packaged_photos
+from srbench.interfaces import ImagePair
 
 
 class MyDataset:  # the packaged photos upside down; read your own files here, paired by name, never by order

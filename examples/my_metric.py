@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from srbench.images import quantize_floor
-from srbench.types import ImagePair
+from srbench.images.io import quantize_floor
+from srbench.interfaces import ImagePair
 
 
 class MyMetric:

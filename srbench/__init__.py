@@ -12,24 +12,24 @@ Names are looked up when they are asked for: importing srbench loads neither tor
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-import srbench.threads  # noqa: F401 - before torch is loaded by anything that is looked up here
+import srbench.system.threads  # noqa: F401 - before torch is loaded by anything that is looked up here
 
 if TYPE_CHECKING:
     from srbench import metrics as metrics
-    from srbench.evaluation import Results as Results
-    from srbench.evaluation import evaluate as evaluate
-    from srbench.evaluation import load_model as load_model
-    from srbench.types import SRBenchError as SRBenchError
+    from srbench.api import Results as Results
+    from srbench.api import evaluate as evaluate
+    from srbench.api import load_model as load_model
+    from srbench.interfaces import SRBenchError as SRBenchError
 
     __version__: str
 
 __all__ = ["Results", "SRBenchError", "__version__", "evaluate", "load_model", "metrics"]
 
 _HOMES = {
-    "Results": "srbench.evaluation",
-    "SRBenchError": "srbench.types",
-    "evaluate": "srbench.evaluation",
-    "load_model": "srbench.evaluation",
+    "Results": "srbench.api",
+    "SRBenchError": "srbench.interfaces",
+    "evaluate": "srbench.api",
+    "load_model": "srbench.api",
 }
 
 

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srflow.constants import CachedConstants
-from srflow.convolution import channels_last, convolve
+from srflow.compute.constants import CachedConstants
+from srflow.compute.convolution import channels_last, convolve
 from srflow.features import FeatureConvolution, Features, FeatureSize, FeatureWeights
 
 SCALE_FLOOR = 1e-4

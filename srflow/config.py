@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Literal
 
 from baselines.rrdb import MOST, RRDBConfig
-from srbench.config import load_network
+from srbench.system.config import load_network
 from srflow.affine import SCALE_FLOOR
 
 
@@ -34,7 +34,7 @@ class SRFlowConfig:
     consistency: Literal["none", "residual"] = "none"
     """What is done about what LR says of an image: nothing, as in the released networks, which learn it in a long
     training; or the flow models the residual of an image to the consistent upscaling D+ lr, and samples and edited
-    images are made to downscale to LR (see ``srbench.consistent``)."""
+    images are made to downscale to LR (see ``srbench.images.lr_projection``)."""
     relative_temperatures: tuple[float, ...] = ()
     """Of samples: factors of the temperature, a latent each, finest first; none (the paper) is 1 for all. In the
     small 8x network cooler finest latents measured a lower LPIPS at the same PSNR (``docs/zoo.md``)."""

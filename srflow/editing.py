@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from srbench.types import Box
+from srbench.interfaces import Box
 from srflow.given import Given
 from srflow.latents import blend, masks, move_patch, normalize_channels, normalize_locations
 

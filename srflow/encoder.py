@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.rrdb import RRDBConfig, RRDBTrunk
-from srflow.convolution import channels_last
+from srflow.compute.convolution import channels_last
+from srflow.compute.precision import products
 from srflow.features import Features
-from srflow.precision import products
 
 
 class Encoder(RRDBTrunk):

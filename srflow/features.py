@@ -12,8 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from srflow.convolution import channels_last, convolve
-from srflow.upscaled import add_convolved_upscaled
+from srflow.compute.convolution import channels_last, convolve
+from srflow.compute.upscaled import add_convolved_upscaled
 
 
 class Features(NamedTuple):

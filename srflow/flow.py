@@ -10,8 +10,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from srflow import parallel
 from srflow.affine import SCALE_FLOOR
+from srflow.compute import parallel
 from srflow.config import SRFlowConfig
 from srflow.features import Features, FeatureSize
 from srflow.layers import (

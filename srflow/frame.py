@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from srbench.consistent import upscale_consistently
-from srbench.types import SRBenchError
+from srbench.images.lr_projection import upscale_consistently
+from srbench.interfaces import SRBenchError
 
 
 class ImageSizeError(SRBenchError):

@@ -10,14 +10,14 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from srbench.consistent import make_consistent
-from srbench.numerics import finite
-from srflow import parallel
+from srbench.images.lr_projection import make_consistent
+from srbench.system.numerics import finite
+from srflow.compute import parallel
+from srflow.compute.groups import in_groups
 from srflow.config import SRFlowConfig
 from srflow.encoder import Encoder
 from srflow.flow import ConditionalFlow
 from srflow.frame import Frame
-from srflow.groups import in_groups
 
 Value = TypeVar("Value")
 

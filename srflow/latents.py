@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srbench.types import Box, SRBenchError
+from srbench.interfaces import Box, SRBenchError
 
 _PARALLEL = 1e-4
 """Sine of the angle below which two directions count as one: there the spherical weights divide 0 by 0."""

@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srflow import parallel
 from srflow.affine import SCALE_FLOOR, ActNorm, Affine, AffineNetwork, ZeroConv
-from srflow.constants import CachedConstants
+from srflow.compute import parallel
+from srflow.compute.constants import CachedConstants
+from srflow.compute.precision import products
 from srflow.features import Features, FeatureSize
-from srflow.precision import products
 
 Condition = Sequence[Any]
 """What a layer takes from the LR image: tensors of a batch of 1, which serves any batch, or of that of x. Of a chain:

@@ -12,18 +12,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from srbench.consistent import make_consistent
-from srbench.numerics import finite
-from srbench.resize import downscale
-from srbench.types import Box, WeightsInfo
+from srbench.images.lr_projection import make_consistent
+from srbench.images.resize import downscale
+from srbench.interfaces import Box, WeightsInfo
+from srbench.system.numerics import finite
 from srbench.weights.files import load_weights
 from srbench.weights.pretrained import Family, fill, load_pretrained
 from srflow import editing
+from srflow.checkpoints.convert import convert_srflow
+from srflow.compute.groups import in_groups
 from srflow.config import SRFlowConfig
-from srflow.convert import convert_srflow
 from srflow.flow import ConditionalFlow
 from srflow.given import EncoderAndFlow, Given, bits_per_dimension, log_density
-from srflow.groups import in_groups
 from srflow.reversible import encode_reversibly
 from srflow.tiled_decode import tiled_decode
 

@@ -16,12 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srflow.convolution import channels_last
+from srflow.compute.convolution import channels_last
+from srflow.compute.precision import products
 from srflow.encoder import Encoder
 from srflow.features import Features
 from srflow.flow import ConditionalFlow
 from srflow.layers import FlowLayer
-from srflow.precision import products
 
 BLOCK_HALO = 16
 """LR rows of its neighbours that a stripe needs for one encoder block: 15 convolutions, made even."""

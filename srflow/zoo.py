@@ -8,8 +8,8 @@ from pathlib import Path
 from torch import Tensor
 
 from srbench.weights.pretrained import Family, load_pretrained
+from srflow.checkpoints.convert import convert_srflow, converted, size_of
 from srflow.config import SRFlowConfig
-from srflow.convert import convert_srflow, converted, size_of
 from srflow.model import SRFlow
 
 
@@ -24,7 +24,7 @@ def load_srflow(scale: int, weights: Path | None = None) -> SRFlow:
 def load_srflow_perceptual(scale: int, weights: Path | None = None) -> SRFlow:
     """SRFlow after a second stage of losses on its samples: packaged weights, or a weights file.
 
-    ``srflow.second_stage`` says which losses.
+    ``srflow.training.second_stage`` says which losses.
 
     Raises WeightsError where the file is damaged or of another scale, or where none is packaged for the scale.
     """

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from srbench.manifest import read_manifest
-from srbench.results import rows_of
-from srbench.run_folder import RunFolder
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.manifest import read_manifest
+from srbench.run_folder.results import rows_of
 
 PAGE = Path(__file__).parents[1] / "docs" / "add-your-own.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)

@@ -21,8 +21,8 @@ import torch
 
 from baselines.convert import rrdb_shapes
 from baselines.rrdb import RRDBConfig
-from srbench.sets import table as sets_table
-from srbench.sets.table import find_set, pixels_digest
+from srbench.data.benchmark_sets import table as sets_table
+from srbench.data.benchmark_sets.table import find_set, pixels_digest
 from srbench.weights import table as weights_table
 from srbench.weights.files import sha256_file
 from srbench.weights.table import find_released
@@ -34,7 +34,7 @@ PAGES_LEFT_OUT = {
     "docs/index.md": "repeats the README",
     "docs/performance.md": "measures speed for minutes",
     "docs/protocols.md": "needs the benchmark datasets",
-    "docs/scale.md": "several machines; tests/srbench/engines runs the engines",
+    "docs/scale.md": "several machines; tests/srbench/benchmark/engines runs the engines",
     "docs/zoo.md": "trains for hours",
 }
 SHORTENED = {
@@ -49,9 +49,9 @@ LEFT_OUT = {
     r"srbench train (esrgan|srflow-perceptual)": "its perceptual loss downloads VGG16",
     r"srbench run --models srflow-perceptual:runs": "is trained by the command before",
     r"srbench (train|run) .*data/celeba": "needs CelebA, and days",
-    r"srbench data prepare": "needs archives of gigabytes; tests/srbench/test_prepare.py prepares small ones",
-    r"srbench weights add srflow": "needs SRFlow's checkpoint; tests/srbench/test_fetch.py adds small ones",
-    r"srbench (convert|run --models srflow:)": "needs SRFlow's; tests/srflow/test_convert.py has small ones",
+    r"srbench data prepare": "needs archives of gigabytes; tests/srbench/data/test_prepare.py prepares small ones",
+    r"srbench weights add srflow": "needs SRFlow's checkpoint; tests/srbench/models/test_fetch.py adds small ones",
+    r"srbench (convert|run --models srflow:)": "tests/srflow/checkpoints/test_convert.py has small ones",
 }
 """By a pattern: commands that are not run, and why."""
 
@@ -92,7 +92,7 @@ def internet(monkeypatch, tmp_path):
         part.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(answers[address].read_bytes())
 
-    for module in ("srbench.fetch", "srbench.sets.fetch"):
+    for module in ("srbench.models.fetch", "srbench.data.benchmark_sets.fetch"):
         monkeypatch.setattr(f"{module}.download", download)
     digests = {
         find_set("set5").pixels: pixels_digest(photos),

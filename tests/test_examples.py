@@ -13,10 +13,10 @@ import pytest
 import torch
 
 import srbench
-from srbench.datasets import packaged_photos
-from srbench.inference import Draw, upscale
-from srbench.models import load_model
-from srbench.types import ImagePair
+from srbench.data.datasets import packaged_photos
+from srbench.interfaces import ImagePair
+from srbench.models.inference import Draw, upscale
+from srbench.models.loading import load_model
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"

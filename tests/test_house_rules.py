@@ -67,53 +67,6 @@ def test_sizes(path):
         assert function.end_lineno - function.lineno < 80, function.name
 
 
-def module_name(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def imported(node: ast.AST) -> set[str]:
-    """Every module or name that is imported anywhere below, inside functions too, but for the type checker alone."""
-    if isinstance(node, ast.Import):
-        return {name.name for name in node.names}
-    if isinstance(node, ast.ImportFrom):
-        assert not node.level, "imports are absolute"
-        return {f"{node.module}.{name.name}" for name in node.names}
-    children = [*ast.iter_child_nodes(node)]
-    if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
-        children = [*node.orelse]
-    return {name for child in children for name in imported(child)}
-
-
-def circles(imports: dict[str, set[str]]) -> list[list[str]]:
-    """The modules of every strongly connected part that is larger than one module, or imports itself."""
-    below: dict[str, set[str]] = {}
-    for module in imports:
-        below[module], waiting = set(), [module]
-        while waiting:
-            new = imports[waiting.pop()] - below[module]
-            below[module] |= new
-            waiting.extend(new)
-    parts = {tuple(sorted(b for b in below[a] if a in below[b])) for a in imports}
-    return sorted([*part] for part in parts if part)
-
-
-def test_no_import_goes_in_a_circle():
-    trees = {module_name(path): ast.parse(path.read_text()) for path in SOURCES}
-    imports = {}
-    for module, tree in trees.items():
-        names = {name if name in trees else name.rpartition(".")[0] for name in imported(tree)}
-        imports[module] = names & trees.keys()
-    assert imports["srflow.model"] >= {"srflow.flow", "srbench.types"}
-    assert circles(imports) == []
-
-
-def test_circles_are_found():
-    tree = ast.parse("if TYPE_CHECKING:\n    import a\ndef f():\n    import b.c\n    from d import e\n")
-    assert imported(tree) == {"b.c", "d.e"}
-    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set(), "e": {"a"}}) == [["b", "c"]]
-
-
 @pytest.mark.parametrize("path", SOURCES, ids=named)
 def test_docstrings(path):
     module = ast.parse(path.read_text())
@@ -179,20 +132,3 @@ def test_entry_points_name_objects_that_exist():
         for name, target in entries.items():
             module, _, attribute = target.partition(":")
             assert hasattr(importlib.import_module(module), attribute), f"{group}: {name}"
-
-
-def test_the_list_of_layers_in_the_documentation():
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    [layers] = [one["layers"] for one in contracts if one["name"] == "Imports go one way inside the harness"]
-    checked = [{name.removeprefix("srbench.") for name in layer.split(" | ")} for layer in layers]
-    text = (ROOT / "docs" / "architecture.md").read_text()
-    listed = re.search(r"`lint-imports` checks it\.\n\n((?:    .*\n)+)", text)[1]
-    assert [set(line.strip().split(", ")) for line in listed.splitlines()] == checked
-
-
-def test_every_module_is_in_the_architecture():
-    text = (ROOT / "docs" / "architecture.md").read_text()
-    modules = [path for path in SOURCES if path.name not in ("__init__.py", "__main__.py")]
-    folders = ("metrics", "prepare", "cli")  # told of as a whole
-    assert [named(path) for path in modules if path.parent.name not in folders and f"`{path.name}`" not in text
-            and f"/{path.name}`" not in text] == []  # fmt: skip

@@ -20,21 +20,21 @@ from scipy.fft import dctn
 from baselines.presets import ESRGANPreset, RRDBPreset
 from baselines.rrdb import RRDBNet
 from baselines.zoo import load_rrdb
-from srbench.config import load_toml
-from srbench.datasets import cropped
-from srbench.images import luma, pixels_sha256, quantize_round
-from srbench.inference import is_stochastic
-from srbench.models import load_model
-from srbench.prepare.debian import photographs
-from srbench.registry import load_dataset, load_metric
-from srbench.types import WeightsInfo
+from srbench.data.datasets import cropped
+from srbench.data.prepare.debian import photographs
+from srbench.images.io import luma, pixels_sha256, quantize_round
+from srbench.interfaces import WeightsInfo
+from srbench.models.inference import is_stochastic
+from srbench.models.loading import load_model
+from srbench.plugins.registry import load_dataset, load_metric
+from srbench.system.config import load_toml
 from srbench.weights.files import load_weights, sha256_file
 from srflow import SRFlow
 from srflow.presets import SecondStagePreset, SRFlowPreset
-from srflow.sample_losses import edges_on_grid
+from srflow.training.sample_losses import edges_on_grid
 
 ROOT = Path(__file__).parents[1]
-PHOTOS = ROOT / "srbench" / "photos"
+PHOTOS = ROOT / "srbench" / "data" / "photos"
 PRESETS = {
     "rrdb": (ROOT / "baselines" / "presets" / "rrdb", RRDBPreset),
     "esrgan": (ROOT / "baselines" / "presets" / "esrgan", ESRGANPreset),

@@ -11,7 +11,7 @@ from baselines.esrgan import Discriminator
 from baselines.presets import ESRGANPreset, RRDBPreset
 from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.vgg import LAYERS
-from srbench.config import ConfigError, load_toml, to_toml
+from srbench.system.config import ConfigError, load_toml, to_toml
 from srbench.training.config import LOWEST_RATE
 from srflow import SRFlow
 from srflow.config import SRFlowConfig

@@ -14,9 +14,9 @@ import torch
 
 from srbench.editing.explore import MOST_BYTES, MOST_PIXELS, Explorer
 from srbench.editing.explore_server import open_explorer
-from srbench.images import write_png
-from srbench.names import LONGEST
+from srbench.images.io import write_png
 from srbench.reporting.view import HOST, SECONDS, open_server
+from srbench.system.file_names import LONGEST
 from srbench.weights.download import MOST_BYTES as MOST_DOWNLOADED
 
 ROOT = Path(__file__).parents[1]

@@ -23,8 +23,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from srbench.registry import load_metric
-from srbench.reporting.markdown import escape
+from srbench.plugins.registry import load_metric
+from srbench.system.markdown import escape
 from srbench.weights.files import load_weights
 
 METRICS = ["psnr", "ssim", "lpips", "lr_psnr", "niqe", "brisque", "pique", "sigma"]

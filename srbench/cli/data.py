@@ -18,8 +18,8 @@ def data() -> None:
 @data.command("list")
 def list_sets() -> None:
     """List the benchmark sets that --data knows: size, licence, whether they are here, and how they are checked."""
-    from srbench.console import show
-    from srbench.sets.table import benchmark_sets, is_here
+    from srbench.data.benchmark_sets.table import benchmark_sets, is_here
+    from srbench.system.terminal import show
 
     for name, entry in benchmark_sets().items():
         here = "here    " if is_here(name) else "not here"
@@ -32,8 +32,8 @@ def list_sets() -> None:
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 def fetch_sets(names: tuple[str, ...]) -> None:
     """Download the HR images of benchmark sets, for use as --data NAME. LR is made from them."""
-    from srbench.console import show
-    from srbench.sets.fetch import fetch_set
+    from srbench.data.benchmark_sets.fetch import fetch_set
+    from srbench.system.terminal import show
 
     for name in names:
         show(f"{fetch_set(name)}")
@@ -49,7 +49,7 @@ def prepare() -> None:
 @_OUT
 def celeba(source: Path, out: Path) -> None:
     """CelebA as cropped by the SRFlow authors: upright faces, 160x160, official splits."""
-    from srbench.prepare.celeba import prepare_celeba
+    from srbench.data.prepare.celeba import prepare_celeba
 
     prepare_celeba(source, out)
 
@@ -59,7 +59,7 @@ def celeba(source: Path, out: Path) -> None:
 @_OUT
 def celeba_aligned(source: Path, out: Path) -> None:
     """CelebA from the aligned images: central 160x160 crops, official splits."""
-    from srbench.prepare.celeba import prepare_celeba_aligned
+    from srbench.data.prepare.celeba import prepare_celeba_aligned
 
     prepare_celeba_aligned(source, out)
 
@@ -69,7 +69,7 @@ def celeba_aligned(source: Path, out: Path) -> None:
 @_OUT
 def div2k(source: Path, out: Path) -> None:
     """DIV2K: 800 training and 100 validation images."""
-    from srbench.prepare.archives import prepare_div2k
+    from srbench.data.prepare.archives import prepare_div2k
 
     prepare_div2k(source, out)
 
@@ -79,7 +79,7 @@ def div2k(source: Path, out: Path) -> None:
 @_OUT
 def flickr2k(source: Path, out: Path) -> None:
     """Flickr2K: 2650 training images."""
-    from srbench.prepare.archives import prepare_flickr2k
+    from srbench.data.prepare.archives import prepare_flickr2k
 
     prepare_flickr2k(source, out)
 
@@ -88,6 +88,6 @@ def flickr2k(source: Path, out: Path) -> None:
 @_OUT
 def debian_photos(out: Path) -> None:
     """The training photographs of the packaged models: 246 for training, 12 for validation (Debian packages)."""
-    from srbench.prepare.debian import prepare_debian_photos
+    from srbench.data.prepare.debian import prepare_debian_photos
 
     prepare_debian_photos(out)

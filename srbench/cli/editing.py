@@ -13,7 +13,7 @@ from srbench.cli.progress import shown_progress
 
 if TYPE_CHECKING:
     from srbench.editing.edit import Edited, Editor
-    from srbench.types import Box
+    from srbench.interfaces import Box
 
 PATH = click.Path(path_type=Path)
 
@@ -37,8 +37,8 @@ def upscale(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401 
 
     Existing outputs are kept. The LR-PSNR printed for every output tells how well it downscales to its input.
     """
-    from srbench.console import say, show
     from srbench.editing.upscale import UpscaleSpec, upscale
+    from srbench.system.terminal import say, show
 
     failures = 0
     with shown_progress() as progress:
@@ -172,15 +172,15 @@ def explore(image: Path | None, model: str, scale: int, device: str, out: Path, 
 
 
 def _opened(model: str, scale: int, device: str) -> Editor:
-    from srbench.console import warn_in_one_line
     from srbench.editing.edit import Editor
+    from srbench.system.terminal import warn_in_one_line
 
     warn_in_one_line()
     return Editor(model, scale, device)
 
 
 def _tell(made: Edited) -> None:
-    from srbench.console import show
     from srbench.editing.measures import fit_to_lr
+    from srbench.system.terminal import show
 
     show(f"{made.file}  {fit_to_lr(made.lr_psnr)}{f'  ({made.remark})' if made.remark else ''}")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from srbench.types import SRBenchError
+from srbench.interfaces import SRBenchError
 
 if TYPE_CHECKING:
-    from srbench.types import Metric, WeightsInfo
+    from srbench.interfaces import Metric, WeightsInfo
 
 _KINDS = ("models", "metrics", "datasets", "suites", "degradations", "presets", "trainers", "converters")
 
@@ -20,7 +20,7 @@ _KINDS = ("models", "metrics", "datasets", "suites", "degradations", "presets", 
 @click.argument("kind", type=click.Choice(_KINDS))
 def list_command(kind: str) -> None:
     """List what is installed: models, metrics, datasets and more."""
-    from srbench.console import show
+    from srbench.system.terminal import show
 
     kinds = {
         "suites": _suites, "presets": _presets, "models": _models, "degradations": _degradations,
@@ -38,14 +38,14 @@ def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
 
 
 def _suites() -> Iterator[tuple[str, ...]]:
-    from srbench.suite import read_suite, suite_names
+    from srbench.metrics.suite import read_suite, suite_names
 
     for name in suite_names():
         yield read_suite(name).label, read_suite(name).about
 
 
 def _degradations() -> Iterator[tuple[str, ...]]:
-    from srbench.degradation import degradation_names, read_degradation
+    from srbench.data.degradations.read import degradation_names, read_degradation
 
     for name in degradation_names():
         found = read_degradation(name)
@@ -53,7 +53,7 @@ def _degradations() -> Iterator[tuple[str, ...]]:
 
 
 def _datasets() -> Iterator[tuple[str, ...]]:
-    from srbench.sets.table import benchmark_sets
+    from srbench.data.benchmark_sets.table import benchmark_sets
 
     yield from _others("datasets")
     for name, entry in benchmark_sets().items():
@@ -62,8 +62,8 @@ def _datasets() -> Iterator[tuple[str, ...]]:
 
 def _presets() -> Iterator[tuple[str, ...]]:
     """Model, name, length and first comment line of every preset that can be trained."""
-    from srbench.config import preset_names
-    from srbench.registry import registered
+    from srbench.plugins.registry import registered
+    from srbench.system.config import preset_names
 
     for model, point in registered("presets").items():
         folder = point.load()
@@ -75,7 +75,7 @@ def _presets() -> Iterator[tuple[str, ...]]:
 
 def _models() -> Iterator[tuple[str, ...]]:
     """Name, scales, parameters, licence and a sentence of every model that is registered."""
-    from srbench.models import ready_models
+    from srbench.models.loading import ready_models
 
     for name, about in _others("models"):
         try:
@@ -91,7 +91,7 @@ def _models() -> Iterator[tuple[str, ...]]:
 
 
 def _others(kind: str) -> Iterator[tuple[str, str]]:
-    from srbench.registry import FAMILIES, describe, registered
+    from srbench.plugins.registry import FAMILIES, describe, registered
 
     for name in registered(kind):
         try:
@@ -110,11 +110,11 @@ def _first_line(docstring: str) -> str:
 @click.argument("name")
 def show_command(name: str) -> None:
     """Show details of a model, metric, dataset or suite."""
-    from srbench.console import show
-    from srbench.models import SCALES, ready_models
-    from srbench.names import unknown
-    from srbench.registry import KINDS, describe, load_dataset, load_metric, registered
-    from srbench.suite import suite_names
+    from srbench.metrics.suite import suite_names
+    from srbench.models.loading import SCALES, ready_models
+    from srbench.plugins.registry import KINDS, describe, load_dataset, load_metric, registered
+    from srbench.system.file_names import unknown
+    from srbench.system.terminal import show
 
     kinds = [kind for kind in KINDS if name in registered(kind)]
     if not kinds and name not in suite_names():
@@ -135,8 +135,8 @@ def show_command(name: str) -> None:
 
 
 def _show_suite(name: str) -> None:
-    from srbench.console import show
-    from srbench.suite import open_metrics, read_suite
+    from srbench.metrics.suite import open_metrics, read_suite
+    from srbench.system.terminal import show
 
     suite = read_suite(name)
     show(f"suite {suite.label}: {suite.about}\n")
@@ -163,7 +163,7 @@ def _weights_sentence(weights: WeightsInfo | None) -> str:
 @click.command("list")
 def list_weights() -> None:
     """List the released weights and their addresses."""
-    from srbench.console import show
+    from srbench.system.terminal import show
     from srbench.weights.table import cached_path, released_weights
 
     for name, entry in released_weights().items():

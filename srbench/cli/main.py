@@ -16,9 +16,9 @@ from srbench.cli.listing import list_command, list_weights, show_command
 from srbench.cli.measuring import init, measure, merge, reproduce, run, score, show_report, verify
 from srbench.cli.options import PUBLISHED, names
 from srbench.cli.training import export, train
-from srbench.names import printable
-from srbench.types import SRBenchError
-from srbench.workers import end_quickly
+from srbench.interfaces import SRBenchError
+from srbench.system.file_names import printable
+from srbench.system.processes import end_quickly
 
 
 class OneLineErrors(click.Group):
@@ -120,7 +120,6 @@ def compare(a: str, b: str, run: Path | None) -> None:
 
     Add the temperature to the name of a model that was sampled at several: srflow-t0.8.
     """
-    from srbench.console import show
     from srbench.reporting.compare import (
         compare_models,
         compare_runs,
@@ -128,6 +127,7 @@ def compare(a: str, b: str, run: Path | None) -> None:
         verdict_sentences,
         write_comparison,
     )
+    from srbench.system.terminal import show
 
     measurements, comparisons = compare_models(run, a, b) if run else compare_runs(Path(a), Path(b))
     for comparison in comparisons:
@@ -164,8 +164,8 @@ def convert(checkpoint: Path, preset: str, out: Path, model: str | None) -> None
 
     Reads the released checkpoints of SRFlow, RRDB and ESRGAN.
     """
-    from srbench.console import say, show
-    from srbench.conversion import convert as convert_checkpoint
+    from srbench.models.convert import convert as convert_checkpoint
+    from srbench.system.terminal import say, show
 
     found = convert_checkpoint(checkpoint, preset, out, model)
     say(f"{checkpoint}: {found}, preset {preset}")
@@ -188,8 +188,8 @@ weights.add_command(list_weights)
 @click.option("--sha256", help="Expected SHA-256; overrides the built-in value.")
 def fetch_weights(name: str, sha256: str | None) -> None:
     """Download the released weights NAME. Use them as MODEL:NAME."""
-    from srbench.console import show
-    from srbench.fetch import fetch
+    from srbench.models.fetch import fetch
+    from srbench.system.terminal import show
 
     show(f"{fetch(name, sha256)}")
 
@@ -200,8 +200,8 @@ def fetch_weights(name: str, sha256: str | None) -> None:
 @click.option("--sha256", help="Expected SHA-256; overrides the built-in value.")
 def add_weights(name: str, source: str, sha256: str | None) -> None:
     """Add the released weights NAME from a file or URL of your own."""
-    from srbench.console import show
-    from srbench.fetch import add
+    from srbench.models.fetch import add
+    from srbench.system.terminal import show
 
     show(f"{add(name, source, sha256)}")
 
@@ -214,8 +214,8 @@ main.add_command(show_command)
 @click.pass_context
 def doctor(context: click.Context) -> None:
     """Check the installation. Exit code 1 if something is missing."""
-    from srbench.console import show
-    from srbench.doctor import findings
+    from srbench.cli.doctor import findings
+    from srbench.system.terminal import show
 
     found = findings()
     for fine, name, value in found:

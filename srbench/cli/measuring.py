@@ -24,11 +24,11 @@ from srbench.cli.options import (
 from srbench.cli.progress import shown_progress
 
 if TYPE_CHECKING:
-    from srbench.engines.choice import Workers
-    from srbench.plan import RunSpec
-    from srbench.run import Outcome
-    from srbench.spans import MatrixSpec
-    from srbench.types import Progress
+    from srbench.benchmark.engines.choice import Workers
+    from srbench.benchmark.request import RunSpec
+    from srbench.benchmark.run import Outcome
+    from srbench.interfaces import Progress
+    from srbench.matrix.request import MatrixSpec
 
 _PATH = click.Path(path_type=Path)
 
@@ -89,10 +89,10 @@ def run(
         raise click.UsageError("--data and --hr/--lr exclude each other.")
     if bench is None and "models" not in given:
         raise click.UsageError("Give --models, or a bench.toml.")
-    from srbench.bench_file import MissingError, read_spec
-    from srbench.console import warn_in_one_line
-    from srbench.run import run as run_spec
-    from srbench.spans import MatrixSpec
+    from srbench.benchmark.run import run as run_spec
+    from srbench.matrix.bench_file import MissingError, read_spec
+    from srbench.matrix.request import MatrixSpec
+    from srbench.system.terminal import warn_in_one_line
 
     warn_in_one_line()
 
@@ -101,9 +101,9 @@ def run(
     except MissingError as error:
         raise click.UsageError(f"{error}.") from None
     if dry_run:
-        from srbench.console import show
-        from srbench.estimate import estimate
-        from srbench.matrix import estimate_matrix
+        from srbench.benchmark.estimate import estimate
+        from srbench.matrix.run import estimate_matrix
+        from srbench.system.terminal import show
 
         for line in estimate_matrix(spec) if isinstance(spec, MatrixSpec) else estimate(spec):
             show(line)
@@ -120,7 +120,7 @@ def run(
 
 
 def _on_slurm(spec: RunSpec, engine: str, jobs: Workers, progress: Progress) -> Outcome:
-    from srbench.slurm import run_on_slurm
+    from srbench.matrix.slurm import run_on_slurm
 
     if not isinstance(jobs, int):
         raise click.UsageError("--engine slurm needs --workers N: how many jobs.")
@@ -141,9 +141,9 @@ def score(
 
     Models run again only for outputs that were not saved.
     """
-    from srbench.console import say
-    from srbench.matrix_folder import is_matrix, runs_in
-    from srbench.run import score_run
+    from srbench.benchmark.run import score_run
+    from srbench.matrix.folder import is_matrix, runs_in
+    from srbench.system.terminal import say
 
     outcomes = []
     for run_folder in runs_in(folder):
@@ -170,9 +170,9 @@ def verify(context: click.Context, folder: Path, resample: int, as_json: bool, d
     """Verify RUN: hash every file and measure every saved image again. Exit code 1 if anything differs."""
     import json
 
-    from srbench.console import show
-    from srbench.matrix_folder import is_matrix, runs_in
-    from srbench.verify import verify as verify_run
+    from srbench.benchmark.verify import verify as verify_run
+    from srbench.matrix.folder import is_matrix, runs_in
+    from srbench.system.terminal import show
 
     found = []
     for run_folder in runs_in(folder):
@@ -195,13 +195,13 @@ def merge(folders: tuple[Path, ...], out: Path) -> None:
 
     Writes one run folder and its report.
     """
-    from srbench.matrix_folder import is_matrix
-    from srbench.merging import merge as merge_runs
+    from srbench.matrix.folder import is_matrix
+    from srbench.run_folder.merge import merge as merge_runs
 
     if not all(map(is_matrix, folders)):
         show_report([merge_runs(folders, out)])
         return
-    from srbench.matrix import merge_matrices
+    from srbench.matrix.run import merge_matrices
     from srbench.reporting.report import write_report
 
     for run_folder in merge_matrices(folders, out):
@@ -229,8 +229,8 @@ def measure(
 
     Name several samples of an image NAME_sample0.png, NAME_sample1.png and so on.
     """
-    from srbench.console import show
-    from srbench.measure import measure_folder
+    from srbench.benchmark.measure import measure_folder
+    from srbench.system.terminal import show
 
     with shown_progress() as progress:
         found = measure_folder(images, ref, lr, metrics, progress, suite, workers)
@@ -250,9 +250,9 @@ def reproduce(context: click.Context, name: str, out: Path | None, workers: int 
 
     Data and weights that are missing are listed, with where they go; then the exit code is 1.
     """
-    from srbench.console import show
-    from srbench.reproduce import find_reproduction, side_by_side
-    from srbench.reproduce import reproduce as reproduce_run
+    from srbench.cli.reproduce import find_reproduction, side_by_side
+    from srbench.cli.reproduce import reproduce as reproduce_run
+    from srbench.system.terminal import show
 
     asked = find_reproduction(name)
     if missing := asked.missing():
@@ -274,8 +274,8 @@ def reproduce(context: click.Context, name: str, out: Path | None, workers: int 
 @click.argument("file", default="bench.toml", type=_PATH)
 def init(file: Path) -> None:
     """Write a commented bench.toml to edit, for srbench run."""
-    from srbench.bench_file import write_template
-    from srbench.console import show
+    from srbench.matrix.bench_file import write_template
+    from srbench.system.terminal import show
 
     write_template(file)
     show(f"{file}: edit it, then srbench run {file}")
@@ -285,8 +285,8 @@ def _run_matrix(
     context: click.Context, spec: MatrixSpec, workers: Workers, engine: str | None, *, published: bool
 ) -> None:
     """Run all cells, write the report of each as soon as it is done, and that of all."""
-    from srbench.console import say
-    from srbench.matrix import run_matrix
+    from srbench.matrix.run import run_matrix
+    from srbench.system.terminal import say
 
     def finished(outcome: Outcome) -> None:
         say(f"{outcome.folder}: {outcome.sampled} items sampled now, {outcome.scored} values measured now")
@@ -310,11 +310,11 @@ def show_report(
     published: bool = False,
 ) -> None:
     """Write the report of some runs, or of a matrix; print its table, what it says, and how to open it."""
-    from srbench.console import say, show
-    from srbench.matrix_folder import is_matrix
+    from srbench.matrix.folder import is_matrix
     from srbench.reporting.published import read_tables
     from srbench.reporting.report import FORMATS, write_report
     from srbench.reporting.scores import terminal_table
+    from srbench.system.terminal import say, show
 
     if len(runs) == 1 and is_matrix(runs[0]):
         _show_matrix(runs[0], formats or FORMATS, out)
@@ -335,8 +335,8 @@ def show_report(
 
 
 def _show_matrix(path: Path, formats: Sequence[str], out: Path | None) -> None:
-    from srbench.console import say, show
-    from srbench.reporting.matrix import terminal_tables, write_matrix_report
+    from srbench.reporting.matrix.report import terminal_tables, write_matrix_report
+    from srbench.system.terminal import say, show
 
     report = write_matrix_report(path, formats, out)
     for before, now in report.moved:
@@ -354,7 +354,7 @@ def _tell_outcome(
     context: click.Context, outcome: Outcome, shard: str | None = None, *, published: bool = False
 ) -> None:
     """Say what was done in a run folder, write the report (not of a shard), and exit 1 where something failed."""
-    from srbench.console import say
+    from srbench.system.terminal import say
 
     if not outcome.sampled and not outcome.scored and not outcome.failures:
         say(f"nothing to do: all {outcome.items} items are measured in {outcome.folder}")
@@ -365,7 +365,7 @@ def _tell(
     context: click.Context, folder: Path, failures: Sequence[str], usable: bool, shard: str | None = None,
     *, published: bool = False,
 ) -> None:  # fmt: skip
-    from srbench.console import show
+    from srbench.system.terminal import show
 
     if shard is not None:
         show(f"{folder}: shard {shard}; srbench merge makes one run of all")

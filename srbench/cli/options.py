@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 
 import click
 
-from srbench.types import LARGEST_SEED, SMALLEST_TILE, Box
+from srbench.interfaces import LARGEST_SEED, SMALLEST_TILE, Box
 
 Number = TypeVar("Number", int, float)
 

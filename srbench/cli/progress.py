@@ -6,22 +6,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from srbench.names import printable
+from srbench.system.file_names import printable
 
 if TYPE_CHECKING:
-    from srbench.types import Progress
+    from srbench.interfaces import Progress
 
 
 @contextmanager
 def shown_progress() -> Iterator[Progress]:
     """A bar on stderr as soon as there is something to do, and a line above it for everything that fails."""
-    from srbench.console import Pace, progress, say, warn_in_one_line
+    from srbench.system.terminal import Pace, progress, say, warn_in_one_line
 
     warn_in_one_line()
     bar, pace = progress(), Pace()
     task = bar.add_task("", total=None)
 
-    def show(step: Any) -> None:  # noqa: ANN401 - srbench.types.Step
+    def show(step: Any) -> None:  # noqa: ANN401 - srbench.interfaces.Step
         if step.fault:
             say(f"failed: {step.fault}")
         if step.total > 0:

@@ -46,11 +46,11 @@ def train(name: str | None, device: str, resume: Path | None, **given: object) -
 
     import warnings
 
-    from srbench.console import show, warn_in_one_line
-    from srbench.inference import choose_device
-    from srbench.registry import load_metric, load_trainer
+    from srbench.interfaces import TrainingRequest
+    from srbench.models.inference import choose_device
+    from srbench.plugins.registry import load_metric, load_trainer
+    from srbench.system.terminal import show, warn_in_one_line
     from srbench.training.resume import resumed
-    from srbench.types import TrainingRequest
     from srbench.weights.files import weights_in
 
     warn_in_one_line()
@@ -82,21 +82,21 @@ def export(run: str, out: Path | None, best: bool, licence: str | None, onnx: Pa
 
     Writes a model card (.md) beside it.
     """
-    from srbench.console import show
+    from srbench.system.terminal import show
 
     if onnx is not None:
         if out or best or licence:
             raise click.UsageError("--onnx takes no --out, --best and --licence; they are of weights files.")
-        from srbench.onnx_export import export_onnx
+        from srbench.models.onnx_export import export_onnx
 
         export_onnx(run, onnx, scale)
         show(f"{onnx}")
         return
     if scale is not None:
         raise click.UsageError("--scale goes with --onnx; a training has its own.")
-    from srbench.reporting.model_card import write_model_card
     from srbench.training.export import default_name
     from srbench.training.export import export as write_weights
+    from srbench.training.model_card import write_model_card
 
     folder = Path(run)
     path = out or Path(default_name(folder))

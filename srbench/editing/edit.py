@@ -13,15 +13,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from srbench.datasets import pair_of_hr
+from srbench.data.datasets import pair_of_hr
 from srbench.editing.figures import SOURCE, TARGET, FigurePanel, write_figure
 from srbench.editing.measures import LR_FIT_LIMIT, kept_detail, seam_energy
-from srbench.images import quantize_floor, read_image, write_png
-from srbench.inference import Draw, choose_device, upscale
+from srbench.images.io import quantize_floor, read_image, write_png
+from srbench.interfaces import Box, EditableSRModel, ImagePair, SRBenchError
 from srbench.metrics import lr_psnr as measured_lr_psnr
-from srbench.models import load_model
+from srbench.models.inference import Draw, choose_device, upscale
+from srbench.models.loading import load_model
 from srbench.reporting.strips import difference_window
-from srbench.types import Box, EditableSRModel, ImagePair, SRBenchError
 
 
 class EditError(SRBenchError):

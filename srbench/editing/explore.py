@@ -19,15 +19,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from srbench.config import structure
-from srbench.datasets import pair_of_hr
+from srbench.benchmark.error_maps import DEVIATION, coloured, deviation_map
+from srbench.data.datasets import pair_of_hr
 from srbench.editing.edit import Editor, lr_psnr
 from srbench.editing.measures import fit_to_lr
-from srbench.images import encode_png, quantize_floor, read_recipe, write_whole
-from srbench.maps import DEVIATION, coloured, deviation_map
-from srbench.names import FILE_NAME, is_file_name, printable
-from srbench.resize import upscale
-from srbench.types import Box, ImagePair, SRBenchError
+from srbench.images.io import encode_png, quantize_floor, read_recipe, write_whole
+from srbench.images.resize import upscale
+from srbench.interfaces import Box, ImagePair, SRBenchError
+from srbench.system.config import structure
+from srbench.system.file_names import FILE_NAME, is_file_name, printable
 
 MOST_PIXELS = 512 * 512
 """Of HR. A larger image would take seconds for each movement of the slider."""

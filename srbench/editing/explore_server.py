@@ -13,9 +13,9 @@ from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from srbench.editing.explore import MOST_BYTES, ExploreError, Explorer, Opened
-from srbench.names import no_file
+from srbench.interfaces import SRBenchError
 from srbench.reporting.view import HOST, PROTECTION, SECONDS, LocalServer, is_from_here, serve
-from srbench.types import SRBenchError
+from srbench.system.file_names import no_file
 
 _FILES = {
     "/": ("srbench.editing", "explore.html", "text/html"),

@@ -9,8 +9,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from srbench.images import quantize_floor, write_whole
-from srbench.types import Box
+from srbench.images.io import quantize_floor, write_whole
+from srbench.interfaces import Box
 
 SOURCE, TARGET, ZOOMED = (40, 130, 255), (255, 60, 40), (255, 200, 0)
 """Colours of boxes: where something comes from, where it goes, what is zoomed beneath."""

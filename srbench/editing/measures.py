@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from srbench.images import luma, quantize_floor
-from srbench.resize import downscale, upscale
-from srbench.types import Box
+from srbench.images.io import luma, quantize_floor
+from srbench.images.resize import downscale, upscale
+from srbench.interfaces import Box
 
 LR_FIT_LIMIT = 51
 """LR-PSNR in dB of an image that fits LR perfectly, once it is 8-bit: rounding down takes half a grey level of it on

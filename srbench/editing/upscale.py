@@ -12,15 +12,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from srbench.decoding import FAULTS
-from srbench.folders import images_below
-from srbench.images import quantize_floor, quantize_round, read_image, read_recipe, write_png
-from srbench.inference import Draw, choose_device, is_stochastic, require_memory
-from srbench.inference import upscale as upscale_image
+from srbench.images.folders import images_below
+from srbench.images.io import quantize_floor, quantize_round, read_image, read_recipe, write_png
+from srbench.images.strict_decoding import FAULTS
+from srbench.interfaces import PrecomputedResults, Progress, SRBenchError, Step, silent
 from srbench.metrics import lr_psnr
-from srbench.models import LoadedModel, load_model
-from srbench.names import FILE_NAME, is_file_name, no_file
-from srbench.types import PrecomputedResults, Progress, SRBenchError, Step, silent
+from srbench.models.inference import Draw, choose_device, is_stochastic, require_memory
+from srbench.models.inference import upscale as upscale_image
+from srbench.models.loading import LoadedModel, load_model
+from srbench.system.file_names import FILE_NAME, is_file_name, no_file
 from srbench.weights.files import sha256_file
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from srbench.images.resize import downscale_uint8
+from srbench.interfaces import ImagePair
 from srbench.metrics.arguments import Images, Values, as_given, require_partners, size, written
 from srbench.metrics.pixel import decibels
 from srbench.metrics.samples import OfLast, SampleError, as_uint8, quantised
-from srbench.resize import downscale_uint8
-from srbench.types import ImagePair
 
 
 def lr_psnr(sr: Images, lr: Images) -> Values:
@@ -18,7 +18,7 @@ def lr_psnr(sr: Images, lr: Images) -> Values:
     ``sr`` is (3, H, W) or (n, 3, H, W), ``lr`` is (3, h, w) for all or (n, 3, h, w), one each: uint8, or floating
     point in [0, 1] that is clamped and floored to uint8. The scale is H / h, which must be W / w and a whole number
     from 2 up. Downscaling is MATLAB's antialiased bicubic ``imresize``, rounded to uint8 after each of its two passes
-    (Keys, 1981; ``srbench.resize``), as in the test code of SRFlow (Lugmayr et al., 2020).
+    (Keys, 1981; ``srbench.images.resize``), as in the test code of SRFlow (Lugmayr et al., 2020).
     Returns a float for one image, (n,) float64 for a batch. Raises SampleError for sizes that do not fit and for
     anything that is no image.
 

@@ -18,8 +18,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from srbench.interfaces import ImagePair, PrecomputedResults, SRModel, StochasticSRModel, Weighted, WeightsInfo
 from srbench.metrics.samples import SampleError
-from srbench.types import ImagePair, PrecomputedResults, SRModel, StochasticSRModel, Weighted, WeightsInfo
 
 PROBE = 256
 """Side of the output of the probe, in pixels, or as near to it as the scale allows."""

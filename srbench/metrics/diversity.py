@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from srbench.interfaces import ImagePair
 from srbench.metrics.arguments import Images, image_tensor
 from srbench.metrics.samples import checked
-from srbench.types import ImagePair
 
 
 def sigma(samples: Images) -> float:

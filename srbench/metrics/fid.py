@@ -15,10 +15,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from torch import Tensor
 
-from srbench.facts import MetricFacts
-from srbench.images import write_png
+from srbench.images.io import write_png
+from srbench.interfaces import MetricFacts, SRBenchError
 from srbench.metrics.from_pyiqa import created, quiet, version_and_licence, weights_sha256
-from srbench.types import SRBenchError
 
 DISTANCES = {"fid": "frechet", "kid": "mmd"}
 """Our names, and pyiqa's of the distance between the features."""

@@ -22,8 +22,8 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from srbench.names import unknown
-from srbench.types import ImagePair, SRBenchError
+from srbench.interfaces import ImagePair, SRBenchError
+from srbench.system.file_names import unknown
 from srbench.weights.download import OFFLINE
 
 OF_SETS = ("fid", "sfid", "fid_dinov2", "inception_score")

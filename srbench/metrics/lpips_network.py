@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from srbench.interfaces import SRBenchError
 from srbench.metrics.parameters import parameter_file
-from srbench.types import SRBenchError
 from srbench.weights.checkpoints import read_checkpoint
 from srbench.weights.files import load_weights
 

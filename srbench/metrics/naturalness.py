@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from srbench.interfaces import ImagePair
 from srbench.metrics.arguments import Images, Values, as_given, written
 from srbench.metrics.parameters import packaged, parameter_file
 from srbench.metrics.samples import SampleError, quantised, require_side
@@ -22,7 +23,6 @@ from srbench.metrics.scene_statistics import (
     half,
     neighbour_products,
 )
-from srbench.types import ImagePair
 
 _NIQE_BLOCK = 96
 _BRISQUE_SIDE = 64

@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from srbench.images import crop_to_multiple
+from srbench.images.io import crop_to_multiple
+from srbench.interfaces import ImagePair
 from srbench.metrics.consistency import downscaled
 from srbench.metrics.perceptual import LPIPS, lpips_maps
 from srbench.metrics.pixel import decibels
 from srbench.metrics.samples import SampleError, quantised, reference, require_side
-from srbench.types import ImagePair
 
 _GRID = 8
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from torch import Tensor
 
+from srbench.interfaces import ImagePair
 from srbench.metrics.from_pyiqa import PyIQA
 from srbench.metrics.perceptual import LPIPS
-from srbench.types import ImagePair
 
 TERMS = ("dists", "clipiqa", "maniqa", "musiq", "niqe")
 """By pyiqa. LPIPS is that of the lpips package, as pyiqa's is."""

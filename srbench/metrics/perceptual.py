@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from srbench.interfaces import ImagePair
 from srbench.metrics.arguments import Images, Values, as_given, written_pair
 from srbench.metrics.lpips_network import NETS, load_network, parts_of, total
 from srbench.metrics.samples import quantised, reference, require_side
-from srbench.types import ImagePair
 
 _ALEXNET = parts_of("alex")
 _SMALLEST = 64

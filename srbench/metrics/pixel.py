@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from srbench.interfaces import ImagePair
 from srbench.metrics.arguments import Images, Values, as_given, written_pair
 from srbench.metrics.region import Region
 from srbench.metrics.samples import SampleError, quantised, reference, require_side
-from srbench.types import ImagePair
 
 Array = NDArray[Any]
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from srbench.images import luma
+from srbench.images.io import luma
+from srbench.interfaces import ImagePair
 from srbench.metrics.samples import SampleError
-from srbench.types import ImagePair
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
-from srbench.images import quantize_floor
-from srbench.types import ImagePair, SRBenchError
+from srbench.images.io import quantize_floor
+from srbench.interfaces import ImagePair, SRBenchError
 
 Found = TypeVar("Found")
 

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srbench.resize import downscale
+from srbench.images.resize import downscale
 
 Array = NDArray[np.float64]
 

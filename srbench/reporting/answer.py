@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from srbench.facts import MetricFacts
+from srbench.interfaces import MetricFacts
 from srbench.reporting.groups import direction, group_of
 from srbench.reporting.ranking import UNDECIDED, Ranking
 from srbench.reporting.scores import Scores, joined, p_text, printed

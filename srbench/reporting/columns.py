@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from srbench.facts import setting_folder, setting_label
 from srbench.reporting.merge import Measurements
-from srbench.results import Row
+from srbench.run_folder.protocol import setting_folder, setting_label
+from srbench.run_folder.results import Row
 
 
 @dataclass(frozen=True)

@@ -13,19 +13,19 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from srbench.facts import MetricFacts, setting_folder, setting_label
-from srbench.names import unknown
-from srbench.reporting import markdown
+from srbench.interfaces import MetricFacts, SRBenchError
 from srbench.reporting.examples import example_png, open_example
 from srbench.reporting.files import ReportFolder
 from srbench.reporting.groups import direction
 from srbench.reporting.merge import Measurements, Run, read_runs
 from srbench.reporting.ranking import UNDECIDED, Ranking, rank
 from srbench.reporting.scores import header, joined, p_text, printed
-from srbench.results import Row
-from srbench.run_folder import writing
-from srbench.statistics import mean_interval, smallest_difference
-from srbench.types import SRBenchError
+from srbench.run_folder.folder import writing
+from srbench.run_folder.protocol import setting_folder, setting_label
+from srbench.run_folder.results import Row
+from srbench.run_folder.statistics import mean_interval, smallest_difference
+from srbench.system import markdown
+from srbench.system.file_names import unknown
 
 SHOWN = 4
 """How many images are shown, those with the largest difference in LPIPS, or in the first metric without it."""

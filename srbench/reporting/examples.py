@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from srbench.facts import MetricFacts, setting_folder
-from srbench.maps import Pixels
+from srbench.benchmark.error_maps import Pixels
+from srbench.interfaces import MetricFacts, SRBenchError
 from srbench.reporting.merge import Measurements
 from srbench.reporting.scores import printed
 from srbench.reporting.strips import Panel, difference_window, strip_png
-from srbench.results import Row
-from srbench.types import SRBenchError
+from srbench.run_folder.protocol import setting_folder
+from srbench.run_folder.results import Row
 
 STRIP_SAMPLES = 2
 """How many samples of a model a strip shows."""

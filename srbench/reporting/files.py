@@ -12,11 +12,11 @@ from __future__ import annotations
 import json
 from pathlib import Path, PurePosixPath
 
-from srbench.images import write_whole
-from srbench.manifest import FILE as MANIFEST
-from srbench.maps import carried_key
-from srbench.matrix_folder import FILE as MATRIX
-from srbench.types import SRBenchError
+from srbench.benchmark.error_maps import carried_key
+from srbench.images.io import write_whole
+from srbench.interfaces import SRBenchError
+from srbench.matrix.folder import FILE as MATRIX
+from srbench.run_folder.manifest import FILE as MANIFEST
 from srbench.weights.files import sha256_bytes, sha256_file
 
 FILE = "report.json"

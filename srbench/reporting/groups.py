@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from srbench.facts import MetricFacts
+from srbench.interfaces import MetricFacts
 
 GROUPS = {
     "Distortion": ("psnr", "ssim"),

@@ -13,8 +13,7 @@ from importlib import import_module
 
 from PIL import Image
 
-from srbench.facts import setting_folder
-from srbench.maps import (
+from srbench.benchmark.error_maps import (
     DEVIATION,
     ERROR,
     KINDS,
@@ -28,14 +27,15 @@ from srbench.maps import (
     map_png,
     maps_of,
 )
-from srbench.records import digest
+from srbench.interfaces import Progress, Step
+from srbench.plugins.code_digest import package_digest
 from srbench.reporting.examples import Example, example_png, framed, nearest, open_example
 from srbench.reporting.files import ReportFolder
 from srbench.reporting.merge import Measurements
 from srbench.reporting.strips import PANEL, Panel, difference_window, sheet_png, strip_png
-from srbench.results import Row
-from srbench.source import package_digest
-from srbench.types import Progress, Step
+from srbench.run_folder.protocol import setting_folder
+from srbench.run_folder.records import digest
+from srbench.run_folder.results import Row
 
 
 def write_images(measurements: Measurements, out: ReportFolder, progress: Progress) -> list[str]:

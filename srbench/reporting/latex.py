@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from srbench.facts import Manifest, MetricFacts
+from srbench.interfaces import MetricFacts
 from srbench.reporting.groups import direction
 from srbench.reporting.published import DIFFERS
 from srbench.reporting.ranking import RULE, Mark
 from srbench.reporting.scores import Scores
+from srbench.run_folder.protocol import Manifest
 
 COLUMN = 232.0
 """Points: how wide a table may be to stand in one column of a paper with two."""

@@ -8,11 +8,11 @@ from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 
-from srbench.facts import Invocation, Manifest, ModelFacts, Protocol
-from srbench.records import SampleRecord
-from srbench.results import ResultTable, Row, failures_of, rows_of
-from srbench.run_folder import Place, RunFolder
-from srbench.types import SRBenchError
+from srbench.interfaces import SRBenchError
+from srbench.run_folder.folder import Place, RunFolder
+from srbench.run_folder.protocol import Invocation, Manifest, ModelFacts, Protocol
+from srbench.run_folder.records import SampleRecord
+from srbench.run_folder.results import ResultTable, Row, failures_of, rows_of
 
 _PROTOCOL = {
     "suite": "protocol",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from srbench.facts import setting_label
 from srbench.reporting.merge import Measurements, Run
 from srbench.reporting.scores import Scores
+from srbench.run_folder.protocol import setting_label
 
 
 def notes_of(measurements: Measurements, scores: Scores) -> list[str]:

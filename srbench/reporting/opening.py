@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from srbench.facts import MetricFacts
+from srbench.interfaces import MetricFacts
 from srbench.reporting.examples import ExampleError, open_example
 from srbench.reporting.groups import direction
 from srbench.reporting.merge import Measurements
 from srbench.reporting.scores import Scores
 from srbench.reporting.strips import difference_window
-from srbench.results import Row
+from srbench.run_folder.results import Row
 
 
 @dataclass(frozen=True)

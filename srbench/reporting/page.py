@@ -24,8 +24,8 @@ import jinja2
 from markupsafe import Markup
 from PIL import Image
 
-from srbench.facts import Manifest, MetricFacts, setting_folder, setting_label
-from srbench.maps import KINDS
+from srbench.benchmark.error_maps import KINDS
+from srbench.interfaces import MetricFacts
 from srbench.reporting.columns import HR, LR, Column, columns_of, kept_files
 from srbench.reporting.groups import direction, group_of, place_of
 from srbench.reporting.inside import MAILABLE, Carried, carry, exact, small
@@ -34,7 +34,8 @@ from srbench.reporting.opening import Opening, most_different, opening
 from srbench.reporting.plots import FOLDER, Plot
 from srbench.reporting.ranking import RULE
 from srbench.reporting.scores import Scores, header
-from srbench.results import Row
+from srbench.run_folder.protocol import Manifest, setting_folder, setting_label
+from srbench.run_folder.results import Row
 
 MAPS = "maps"
 FILES = ("report.md", "table.tex", "table_intervals.tex", "table.csv", "rows.csv")

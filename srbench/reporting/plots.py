@@ -16,15 +16,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from srbench.facts import MetricFacts, ModelFacts
-from srbench.records import digest
+from srbench.interfaces import MetricFacts
+from srbench.plugins.code_digest import package_digest
 from srbench.reporting.files import ReportFolder
 from srbench.reporting.groups import direction
 from srbench.reporting.scores import Cell, Line, Scores, header
-from srbench.results import ResultTable
-from srbench.source import package_digest
-from srbench.statistics import mean_interval
-from srbench.svg import COLOURS, INK, PALE, SOFT, new_figure, plot_style, svg
+from srbench.run_folder.protocol import ModelFacts
+from srbench.run_folder.records import digest
+from srbench.run_folder.results import ResultTable
+from srbench.run_folder.statistics import mean_interval
+from srbench.system.plot_style import COLOURS, INK, PALE, SOFT, new_figure, plot_style, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,10 +9,12 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from srbench.config import load_toml
-from srbench.facts import MATLAB_BICUBIC, Manifest, MetricFacts
+from srbench.data.datasets import MATLAB_BICUBIC
+from srbench.interfaces import MetricFacts
+from srbench.run_folder.protocol import Manifest
+from srbench.system.config import load_toml
 
-TABLES = files("srbench") / "published.toml"
+TABLES = files("srbench.reporting") / "published.toml"
 DIFFERS = "≠"
 """Stands where a published number was measured by another protocol than the column's."""
 

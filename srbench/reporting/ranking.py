@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from srbench.facts import MetricFacts
+from srbench.interfaces import MetricFacts
 from srbench.reporting.groups import direction
-from srbench.statistics import LEVEL, fewest_images, holm, paired_p_values
+from srbench.run_folder.statistics import LEVEL, fewest_images, holm, paired_p_values
 
 Mark = Literal["", "best", "second"]
 UNDECIDED = "undecided"

@@ -17,10 +17,8 @@ from statistics import fmean
 
 import jinja2
 
-from srbench.facts import MetricFacts, ModelFacts, setting_folder, setting_label
-from srbench.maps import evenly
-from srbench.names import unknown
-from srbench.reporting import markdown
+from srbench.benchmark.error_maps import evenly
+from srbench.interfaces import MetricFacts, Progress, SRBenchError, silent
 from srbench.reporting.answer import answer
 from srbench.reporting.files import ReportFolder
 from srbench.reporting.image_files import write_images
@@ -32,9 +30,11 @@ from srbench.reporting.plots import FOLDER, Plot, write_plots
 from srbench.reporting.published import PublishedTable, published_rows
 from srbench.reporting.ranking import RULE, Mark
 from srbench.reporting.scores import Scores, header, score
-from srbench.results import Row, csv_texts
-from srbench.run_folder import writing
-from srbench.types import Progress, SRBenchError, silent
+from srbench.run_folder.folder import writing
+from srbench.run_folder.protocol import ModelFacts, setting_folder, setting_label
+from srbench.run_folder.results import Row, csv_texts
+from srbench.system import markdown
+from srbench.system.file_names import unknown
 
 FORMATS = ("md", "html", "tex", "csv")
 WAIT = 10

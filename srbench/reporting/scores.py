@@ -11,11 +11,12 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from srbench.facts import MetricFacts, setting_label
+from srbench.interfaces import MetricFacts
 from srbench.reporting.groups import direction
 from srbench.reporting.published import Published
 from srbench.reporting.ranking import Mark, Ranking, rank
-from srbench.results import ResultTable
+from srbench.run_folder.protocol import setting_label
+from srbench.run_folder.results import ResultTable
 
 TERMINAL: dict[Mark, str] = {"": "", "best": "bold", "second": "underline"}
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from srbench.images import png_of
+from srbench.images.io import png_of
 
 PANEL = 240
 """Width of a panel in pixels: four fit the column of a web page."""

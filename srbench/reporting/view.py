@@ -11,13 +11,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from srbench.console import say, show
-from srbench.manifest import FILE as MANIFEST
-from srbench.matrix_folder import is_matrix
-from srbench.reporting.matrix import write_matrix_report
+from srbench.interfaces import SRBenchError
+from srbench.matrix.folder import is_matrix
+from srbench.reporting.matrix.report import write_matrix_report
 from srbench.reporting.report import write_report
-from srbench.run_folder import RunFolder
-from srbench.types import SRBenchError
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.manifest import FILE as MANIFEST
+from srbench.system.terminal import say, show
 
 HOST = "127.0.0.1"
 FILE = "report.html"

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from srbench.numerics import first_fault
+from srbench.system.numerics import first_fault
 from srbench.training.config import TrainingError
 from srbench.training.learner import Batch, Learner
 

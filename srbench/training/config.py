@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, Protocol
 
-from srbench.types import LARGEST_SEED, SRBenchError
+from srbench.interfaces import LARGEST_SEED, SRBenchError
 
 LOWEST_RATE = 1e-7
 """Where a cosine ends; as in the released configurations of RRDB."""

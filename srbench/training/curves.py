@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from srbench.images import write_whole
-from srbench.svg import COLOURS, new_figure, plot_style, svg
+from srbench.images.io import write_whole
+from srbench.system.plot_style import COLOURS, new_figure, plot_style, svg
 from srbench.training.config import TrainingError
 from srbench.training.folder import LOSSES, METRICS
 from srbench.training.journal import Journal

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from srbench.config import structure
+from srbench.system.config import structure
 from srbench.training.config import TrainingConfig, TrainingError
 from srbench.training.folder import BEST, read_request
 from srbench.training.validation import MOST, SIDE, TEMPERATURE

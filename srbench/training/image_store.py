@@ -28,10 +28,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from srbench.caches import cache_folder
-from srbench.images import ENDINGS, ImageError, crop_to_multiple, pixels_sha256, read_uint8
-from srbench.resize import downscale_uint8
-from srbench.types import SRBenchError
+from srbench.images.io import ENDINGS, ImageError, crop_to_multiple, pixels_sha256, read_uint8
+from srbench.images.resize import downscale_uint8
+from srbench.interfaces import SRBenchError
+from srbench.system.cache import cache_folder
 
 _FORMAT = 1
 _WORKERS = min(4, os.cpu_count() or 1)

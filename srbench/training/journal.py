@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from io import StringIO
 from pathlib import Path
 
-from srbench.images import disk_faults_named, write_whole
+from srbench.images.io import disk_faults_named, write_whole
 
 
 class Journal:

@@ -18,7 +18,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from srbench.images import write_png
+from srbench.images.io import write_png
+from srbench.interfaces import ImagePair, TrainingRequest
 from srbench.training.averages import Average
 from srbench.training.breakdown import PATIENCE, Breakdowns, breakdown
 from srbench.training.config import TrainingConfig, TrainingPreset
@@ -28,7 +29,6 @@ from srbench.training.learner import Batch, Learner
 from srbench.training.patches import Patches
 from srbench.training.validation import MOST, SIDE, Best, Validation
 from srbench.training.view import Board, View
-from srbench.types import ImagePair, TrainingRequest
 from srbench.weights.files import TRAINED
 from srbench.weights.metadata import WeightsMetadata
 

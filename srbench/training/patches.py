@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from srbench.interfaces import ImagePair, SRBenchError
 from srbench.training.image_store import ImageStore, decoded, downscaled, listed, warn_of_left_out
-from srbench.types import ImagePair, SRBenchError
 
 _WORKERS = 2
 """Threads that draw the batches of the next steps; what they do happens outside Python's lock."""

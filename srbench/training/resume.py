@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from srbench.interfaces import Metric, TrainingRequest
 from srbench.training.folder import PRESET, read_request
-from srbench.types import Metric, TrainingRequest
 
 
 def resumed(run: Path, device: str, metrics: tuple[Metric, ...]) -> tuple[str, TrainingRequest]:

@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from srbench.images import quantize_round
-from srbench.names import unknown
+from srbench.images.io import quantize_round
+from srbench.interfaces import ImagePair, Metric, SRBenchError, StochasticSRModel
+from srbench.system.file_names import unknown
 from srbench.training.config import TrainingError
-from srbench.types import ImagePair, Metric, SRBenchError, StochasticSRModel
 
 MOST, SIDE = 8, 256
 """Images that are validated on, and their side at most, in HR pixels."""

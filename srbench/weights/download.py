@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from srbench.types import SRBenchError
+from srbench.interfaces import SRBenchError
 
 OFFLINE = "SRBENCH_OFFLINE"
 """Environment variable that forbids every download when set to anything but 0."""

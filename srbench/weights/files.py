@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
-from srbench.images import write_whole
-from srbench.names import no_file
-from srbench.types import SRBenchError
+from srbench.images.io import write_whole
+from srbench.interfaces import SRBenchError
+from srbench.system.file_names import no_file
 
 if TYPE_CHECKING:
     from torch import Tensor

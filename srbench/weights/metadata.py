@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from srbench.config import ConfigError, structure
+from srbench.system.config import ConfigError, structure
 from srbench.weights.files import WeightsError
 
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from srbench.config import structure
-from srbench.types import Converter, WeightsInfo
+from srbench.interfaces import Converter, WeightsInfo
+from srbench.system.config import structure
 from srbench.weights.checkpoints import ENDINGS, read_checkpoint
 from srbench.weights.files import WeightsError, load_weights, sha256_file
 from srbench.weights.metadata import WeightsMetadata, read_metadata

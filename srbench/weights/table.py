@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from srbench.caches import cache_folder
-from srbench.config import load_toml
-from srbench.names import unknown
-from srbench.types import SRBenchError
+from srbench.interfaces import SRBenchError
+from srbench.system.cache import cache_folder
+from srbench.system.config import load_toml
+from srbench.system.file_names import unknown
 
 _TABLE = Path(__file__).with_suffix(".toml")
 

@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from srbench.images import write_png
+from srbench.images.io import write_png
 
 SECONDS = 300
 """A command that is not through by then hangs, on the busiest of machines too: all but a few take one second."""

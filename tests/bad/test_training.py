@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from baselines import vgg_weights
-from srbench.images import write_png
+from srbench.images.io import write_png
 from srbench.training.folder import LOCK, TrainingFolder
 from srbench.weights.download import OFFLINE, OfflineError
 

@@ -1,8 +1,8 @@
 import torch
 
 from baselines.bicubic import Bicubic
-from srbench.images import quantize_floor
-from srbench.resize import upscale_uint8
+from srbench.images.io import quantize_floor
+from srbench.images.resize import upscale_uint8
 
 
 def test_bicubic_is_matlabs_resize_of_eight_bits():

@@ -15,12 +15,12 @@ from baselines.train import Adversaries
 from baselines.vgg import LAYERS, PerceptualLoss
 from baselines.vgg_weights import _ArraysOnly, _convert, load_vgg
 from baselines.zoo import load_esrgan, load_rrdb
-from srbench.config import load_preset
-from srbench.fetch import add
-from srbench.models import load_model
+from srbench.interfaces import SRBenchError
+from srbench.models.fetch import add
+from srbench.models.loading import load_model
+from srbench.system.config import load_preset
 from srbench.training.config import TrainingError
 from srbench.training.learner import Batch
-from srbench.types import SRBenchError
 from srbench.weights.files import WeightsError, save_weights, sha256_file
 
 

@@ -16,14 +16,14 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
-from srbench.config import ConfigError, load_toml
-from srbench.fetch import _unpacked
-from srbench.images import ImageError, quantize_round, read_image, read_uint8
-from srbench.manifest import ManifestError, content_of, read_manifest
-from srbench.prepare.archives import PrepareError, extract
-from srbench.records import ImageDigest, PairRecord, SampleRecord, ScoreRecord, from_line, to_line
+from srbench.data.prepare.archives import PrepareError, extract
+from srbench.images.io import ImageError, quantize_round, read_image, read_uint8
+from srbench.interfaces import SRBenchError
+from srbench.models.fetch import _unpacked
+from srbench.run_folder.manifest import ManifestError, content_of, read_manifest
+from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord, ScoreRecord, from_line, to_line
+from srbench.system.config import ConfigError, load_toml
 from srbench.training.config import TrainingError
-from srbench.types import SRBenchError
 from srbench.weights.files import WeightsError, load_metadata, load_weights
 from srbench.weights.metadata import WeightsMetadata, read_metadata
 from srflow.presets import SRFlowPreset

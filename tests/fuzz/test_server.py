@@ -11,7 +11,7 @@ import torch
 
 from srbench.editing.explore import Explorer
 from srbench.editing.explore_server import open_explorer
-from srbench.images import write_png
+from srbench.images.io import write_png
 
 hypothesis = pytest.importorskip("hypothesis")
 given, st = hypothesis.given, hypothesis.strategies

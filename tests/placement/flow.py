@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from baselines.rrdb import RRDBConfig
-from srbench.consistent import ConsistentSamples
-from srbench.inference import Draw, upscale
-from srbench.types import Box
+from srbench.images.lr_projection import ConsistentSamples
+from srbench.interfaces import Box
+from srbench.models.inference import Draw, upscale
 from srflow import SRFlow, SRFlowConfig
 
 CONFIGS = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from srbench.interfaces import ImagePair
 from srbench.metrics import lpips, lr_psnr, psnr, ssim
-from srbench.registry import load_metric, registered
-from srbench.types import ImagePair
+from srbench.plugins.registry import load_metric, registered
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the statistics of arbitrary numbers
 SIZE = {"height": 24, "width": 48}

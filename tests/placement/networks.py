@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from baselines.bicubic import Bicubic
 from baselines.esrgan import Discriminator
 from baselines.rrdb import RRDBConfig, RRDBNet
-from srbench.consistent import Consistent, make_consistent, upscale_consistently
-from srbench.inference import Draw, upscale
-from srbench.resize import downscale, downscale_uint8, upscale_uint8
-from srbench.resize import upscale as resized_up
-from srbench.tiles import upscale_in_tiles
+from srbench.images.lr_projection import Consistent, make_consistent, upscale_consistently
+from srbench.images.resize import downscale, downscale_uint8, upscale_uint8
+from srbench.images.resize import upscale as resized_up
+from srbench.images.tiling import upscale_in_tiles
+from srbench.models.inference import Draw, upscale
 
 CONFIGS = {"x4": RRDBConfig(4, 8, 4, 1), "x8": RRDBConfig(8, 8, 4, 2, "trunk")}
 """Of RRDB networks, which ESRGAN's generators are too."""

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from baselines.rrdb import RRDBConfig, RRDBNet
-from srbench.registry import find_plugin, load_metric
+from srbench.interfaces import ImagePair, TrainingRequest, WeightsInfo
+from srbench.plugins.registry import find_plugin, load_metric
 from srbench.training.averages import Average
 from srbench.training.breakdown import Breakdowns
 from srbench.training.loop import Training
 from srbench.training.validation import Validation
-from srbench.types import ImagePair, TrainingRequest, WeightsInfo
 from srflow import SRFlow
 
 TRAINING = """
@@ -118,8 +118,8 @@ def test_training(name, gpu, backward, tmp_path, monkeypatch):
         monkeypatch.setattr(Training, method, replaced)
     monkeypatch.setattr("baselines.train.load_rrdb", start)
     vgg = {"conv1_1.weight": torch.rand(8, 3, 3, 3), "conv1_1.bias": torch.zeros(8)}
-    monkeypatch.setattr("srflow.second_stage.trained", first_stage)
-    for module in ("baselines.train", "srflow.second_stage"):
+    monkeypatch.setattr("srflow.training.second_stage.trained", first_stage)
+    for module in ("baselines.train", "srflow.training.second_stage"):
         monkeypatch.setattr(f"{module}.load_vgg", lambda network: vgg)
     trainer, preset = PRESETS[name]
     path = tmp_path / "preset.toml"

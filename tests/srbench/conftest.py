@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from srbench.facts import FORMAT, Invocation, Manifest, MetricFacts, ModelFacts, Protocol, Setting
-from srbench.images import write_png
-from srbench.inference import Output
-from srbench.records import ImageDigest, SampleRecord, ScoreRecord
-from srbench.registry import registered
-from srbench.results import Row
-from srbench.run_folder import RunFolder, sample_key, score_key
-from srbench.sampling import failed_sample, keep_pair, keep_sample
-from srbench.types import ImagePair
+from srbench.benchmark.sampling import failed_sample, keep_pair, keep_sample
+from srbench.images.io import write_png
+from srbench.interfaces import ImagePair, MetricFacts
+from srbench.models.inference import Output
+from srbench.plugins.registry import registered
+from srbench.run_folder.folder import RunFolder, sample_key, score_key
+from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, ModelFacts, Protocol, Setting
+from srbench.run_folder.records import ImageDigest, SampleRecord, ScoreRecord
+from srbench.run_folder.results import Row
 
 
 @pytest.fixture(autouse=True)

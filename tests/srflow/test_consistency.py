@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from baselines.rrdb import RRDBConfig
-from srbench.consistent import upscale_consistently
-from srbench.resize import downscale
-from srbench.types import Box
+from srbench.images.lr_projection import upscale_consistently
+from srbench.images.resize import downscale
+from srbench.interfaces import Box
 from srflow import SRFlow, SRFlowConfig
 
 CONFIG = SRFlowConfig(

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch.autograd.functional import jacobian
 
 from baselines.rrdb import RRDBConfig
-from srbench.types import StochasticSRModel
+from srbench.interfaces import StochasticSRModel
 from srflow import SRFlow, SRFlowConfig
-from srflow.convolution import channels_last
+from srflow.compute.convolution import channels_last
 from srflow.features import FeatureConvolution, Features, FeatureSize
 from srflow.frame import ImageSizeError
 
@@ -154,7 +154,7 @@ def test_a_decoded_image_does_not_depend_on_the_cores(monkeypatch, samples, limi
     latents = given.latents(samples, 0.8, torch.Generator().manual_seed(0))
     expected = given.decode(latents).detach()
     if limit:
-        monkeypatch.setattr(f"srflow.parallel.{limit}", 1)
+        monkeypatch.setattr(f"srflow.compute.parallel.{limit}", 1)
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     with torch.no_grad():

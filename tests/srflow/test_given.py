@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from baselines.rrdb import RRDBConfig
-from srbench.resize import downscale
+from srbench.images.resize import downscale
 from srflow import SRFlow, SRFlowConfig
 from srflow.flow import ConditionalFlow, FlowStep, Level
 from srflow.layers import Chain, FlowLayer, Split, Squeeze

@@ -10,8 +10,8 @@ import scipy.stats
 import torch
 
 from baselines.rrdb import RRDBConfig
-from srbench.resize import downscale
-from srbench.types import Box, EditableSRModel
+from srbench.images.resize import downscale
+from srbench.interfaces import Box, EditableSRModel
 from srflow import SRFlow, SRFlowConfig
 from srflow.latents import (
     LatentError,

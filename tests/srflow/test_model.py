@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 
 from baselines.rrdb import RRDBConfig
-from srbench.config import ConfigError
-from srbench.types import StochasticSRModel, Weighted
+from srbench.interfaces import StochasticSRModel, Weighted
+from srbench.system.config import ConfigError
 from srbench.weights.files import WeightsError, save_weights
 from srflow import SRFlow, SRFlowConfig
 from srflow.zoo import load_srflow

@@ -160,7 +160,7 @@ def test_presets_are_listed_with_their_length(command):
 def test_a_broken_plugin_is_listed_as_broken(command, monkeypatch):
     from importlib.metadata import EntryPoint
 
-    from srbench import registry
+    from srbench.plugins import registry
 
     broken = EntryPoint("broken", "no_such_module_of_test:X", "srbench.models")
     monkeypatch.setattr(registry, "entry_points", lambda group: [broken])
@@ -179,12 +179,12 @@ def test_show(command):
 
 
 def test_doctor_says_what_is_missing(command, monkeypatch):
-    import srbench.doctor
+    import srbench.cli.doctor
 
-    monkeypatch.setattr(srbench.doctor, "findings", lambda: [(True, "torch", "2"), (False, "photos", "gone")])
+    monkeypatch.setattr(srbench.cli.doctor, "findings", lambda: [(True, "torch", "2"), (False, "photos", "gone")])
     found = command("doctor")
     assert (found.code, found.out) == (1, "ok       torch: 2\nMISSING  photos: gone\n")
-    monkeypatch.setattr(srbench.doctor, "findings", lambda: [(True, "torch", "2")])
+    monkeypatch.setattr(srbench.cli.doctor, "findings", lambda: [(True, "torch", "2")])
     assert command("doctor").code == 0
 
 
@@ -199,12 +199,12 @@ def test_doctor_says_what_is_missing(command, monkeypatch):
     ],
 )
 def test_what_ends_a_run_from_outside(command, photos, monkeypatch, error, code, fault):
-    import srbench.run
+    import srbench.benchmark.run
 
     def end(spec, *_):
         raise error
 
-    monkeypatch.setattr(srbench.run, "run", end)
+    monkeypatch.setattr(srbench.benchmark.run, "run", end)
     found = command(*run_options(photos, models="bicubic"))
     assert (found.code, len(found.err.strip().splitlines())) == (code, 1)
     assert fault in found.err

@@ -16,11 +16,11 @@ import pytest
 import torch
 
 from srbench import metrics
-from srbench.bench_file import TEMPLATE
-from srbench.images import read_uint8, write_png
-from srbench.manifest import read_manifest
-from srbench.resize import downscale_uint8
-from srbench.run_folder import RunFolder
+from srbench.images.io import read_uint8, write_png
+from srbench.images.resize import downscale_uint8
+from srbench.matrix.bench_file import TEMPLATE
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.manifest import read_manifest
 
 
 @pytest.mark.parametrize("name", ["init", "run", "measure", "score", "verify"])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-import srbench.registry
+import srbench.plugins.registry
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def requests(monkeypatch):
         asked.append(name)
         return trainer
 
-    monkeypatch.setattr(srbench.registry, "load_trainer", load)
+    monkeypatch.setattr(srbench.plugins.registry, "load_trainer", load)
     return asked
 
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from srbench.consistent import make_consistent
-from srbench.datasets import packaged_photos, pair_of_hr
+from srbench.data.datasets import packaged_photos, pair_of_hr
 from srbench.editing.edit import Editor, lr_psnr
 from srbench.editing.figures import SOURCE, TARGET, ZOOMED, FigurePanel, write_figure
 from srbench.editing.measures import LR_FIT_LIMIT, cut, fit_to_lr
-from srbench.images import quantize_floor, quantize_round, read_image, write_png
-from srbench.types import Box
+from srbench.images.io import quantize_floor, quantize_round, read_image, write_png
+from srbench.images.lr_projection import make_consistent
+from srbench.interfaces import Box
 
 
 @pytest.fixture(scope="module")

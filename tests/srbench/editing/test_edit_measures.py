@@ -6,8 +6,8 @@ import scipy.signal
 import torch
 
 from srbench.editing.measures import cut, kept_detail, seam_energy, texture_distance
-from srbench.resize import downscale, upscale
-from srbench.types import Box
+from srbench.images.resize import downscale, upscale
+from srbench.interfaces import Box
 
 
 def noise(seed, side=64, spread=0.1):

@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from srbench.datasets import packaged_photos, pair_of_hr
+from srbench.data.datasets import packaged_photos, pair_of_hr
 from srbench.editing.edit import Editor
 from srbench.editing.explore import MOST_BYTES, ExploreError, Explorer
 from srbench.editing.explore_server import explore, open_explorer
-from srbench.images import encode_png, quantize_floor, quantize_round, read_image, read_recipe, write_png
+from srbench.images.io import encode_png, quantize_floor, quantize_round, read_image, read_recipe, write_png
+from srbench.images.resize import upscale
+from srbench.interfaces import Box, SRBenchError
 from srbench.reporting.view import LocalServer
-from srbench.resize import upscale
-from srbench.types import Box, SRBenchError
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]

@@ -6,9 +6,9 @@ import pytest
 import torch
 from PIL import Image
 
-from srbench.images import quantize_floor, read_image, read_recipe, read_uint8, write_png
+from srbench.images.io import quantize_floor, read_image, read_recipe, read_uint8, write_png
+from srbench.interfaces import ImagePair
 from srbench.metrics.consistency import LRPSNR
-from srbench.types import ImagePair
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def up(command, photos, models):
 
 
 def test_files_are_what_the_model_draws_from_that_seed(up, photos, models):
-    from srbench.models import load_model
+    from srbench.models.loading import load_model
 
     found = up(samples=2, temperature=0.5)
     assert (found.code, "4/4" in found.err) == (0, True)

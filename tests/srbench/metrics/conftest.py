@@ -9,8 +9,8 @@ import pytest
 import skimage.data
 import torch
 
-from srbench import resize
-from srbench.types import ImagePair
+from srbench.images import resize
+from srbench.interfaces import ImagePair
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "metrics.json").read_text())
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
-from srbench import resize
+from srbench.images import resize
+from srbench.interfaces import ImagePair
 from srbench.metrics.consistency import LRPSNR
 from srbench.metrics.samples import SampleError
-from srbench.types import ImagePair
 
 
 def cubic(x: np.ndarray) -> np.ndarray:

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
+from srbench.interfaces import ImagePair, SRBenchError
 from srbench.metrics.cost import Making, Memory, Operations, Parameters, Seconds, parameters_of, probe
-from srbench.precomputed import ResultFolder
-from srbench.registry import load_metric
-from srbench.results import rows_of
-from srbench.run_folder import RunFolder
-from srbench.types import ImagePair, SRBenchError
+from srbench.models.precomputed import ResultFolder
+from srbench.plugins.registry import load_metric
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.results import rows_of
 
 NETWORK = '''
 import torch

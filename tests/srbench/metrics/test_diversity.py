@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from srbench.interfaces import ImagePair
 from srbench.metrics.diversity import Sigma
-from srbench.types import ImagePair
 
 PAIR = ImagePair("tree", torch.zeros(3, 8, 8), torch.zeros(3, 64, 64))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from srbench.interfaces import ImagePair
 from srbench.metrics import lpips_network, naturalness
 from srbench.metrics.consistency import LRPSNR
 from srbench.metrics.diversity import Sigma
@@ -19,7 +20,6 @@ from srbench.metrics.parameters import packaged, parameter_file
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.pixel import PSNR, SSIM
 from srbench.metrics.samples import SampleError
-from srbench.types import ImagePair
 
 ROOT = Path(__file__).parents[3]
 PER_SAMPLE = (PSNR, SSIM, LPIPS, LRPSNR, NIQE, BRISQUE, PIQUE)

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from scipy.linalg import sqrtm
 
-from srbench.images import read_uint8, write_png
+from srbench.images.io import read_uint8, write_png
 from srbench.metrics.fid import SetDistances, SetError
 from srbench.metrics.from_pyiqa import PyIQAError
-from srbench.suite import SuiteError, open_metrics
+from srbench.metrics.suite import SuiteError, open_metrics
 
 
 class Inception(torch.nn.Module):

@@ -21,18 +21,18 @@ import pytest
 import torch
 from scipy.io import savemat
 
-from srbench.facts import COLUMNS
-from srbench.images import read_image, write_png
+from srbench.benchmark.run import run
+from srbench.benchmark.verify import verify
+from srbench.images.io import read_image, write_png
+from srbench.interfaces import ImagePair, SRBenchError
 from srbench.metrics.from_pyiqa import OF_SETS, PyIQA
 from srbench.metrics.parameters import packaged
 from srbench.metrics.perceptual import LPIPS
-from srbench.registry import LoadedMetric, RegistryError, open_metric
-from srbench.results import rows_of
-from srbench.run import run
-from srbench.run_folder import RunFolder
-from srbench.suite import open_metrics
-from srbench.types import ImagePair, SRBenchError
-from srbench.verify import verify
+from srbench.metrics.suite import open_metrics
+from srbench.plugins.registry import LoadedMetric, RegistryError, open_metric
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.protocol import COLUMNS
+from srbench.run_folder.results import rows_of
 
 WITHOUT_WEIGHTS = ("psnr", "psnry", "ssim", "ssimc", "ms_ssim", "cw_ssim", "fsim", "vif", "gmsd", "nlpd", "vsi", "mad",
                    "piqe", "entropy")  # fmt: skip
@@ -193,7 +193,7 @@ def test_its_lpips_is_ours(images, opened):
 
 
 def test_in_a_run_beside_our_own(images, models, tmp_path):
-    from srbench.plan import RunSpec
+    from srbench.benchmark.request import RunSpec
 
     folder = tmp_path / "images"
     folder.mkdir()
@@ -261,7 +261,7 @@ def test_a_variant_is_of_a_family():
 
 def test_it_is_imported_only_when_asked_for():
     code = (
-        "import sys, json; from srbench.suite import open_metrics, read_suite; "
+        "import sys, json; from srbench.metrics.suite import open_metrics, read_suite; "
         "open_metrics(None, read_suite('srflow').metrics, 'floor'); print(json.dumps('pyiqa' in sys.modules))"
     )
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=300)

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from srbench import metrics
-from srbench.images import quantize_floor
+from srbench.images.io import quantize_floor
+from srbench.interfaces import ImagePair, SRBenchError
 from srbench.metrics import consistency, diversity, lpips_network, naturalness, perceptual, pixel
-from srbench.types import ImagePair, SRBenchError
 
 CLASSES = {
     "psnr": pixel.PSNR,

@@ -7,12 +7,12 @@ import skimage.data
 import torch
 from scipy.ndimage import correlate
 
+from srbench.interfaces import ImagePair
 from srbench.metrics import naturalness, scene_statistics
 from srbench.metrics.naturalness import BRISQUE, NIQE, PIQUE
 from srbench.metrics.parameters import packaged
 from srbench.metrics.samples import SampleError
 from srbench.metrics.scene_statistics import contrast_normalised, grey
-from srbench.types import ImagePair
 
 RANDOM = np.random.default_rng(5)
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
-from srbench.images import quantize_round
+from srbench.images.io import quantize_round
+from srbench.images.resize import downscale_uint8
+from srbench.interfaces import ImagePair
 from srbench.metrics.ntire import Diversity, SpatialLPIPS, WorstLRPSNR
 from srbench.metrics.parameters import packaged
 from srbench.metrics.samples import SampleError
-from srbench.resize import downscale_uint8
-from srbench.types import ImagePair
 
 
 @pytest.fixture(scope="module")

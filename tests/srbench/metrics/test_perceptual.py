@@ -4,12 +4,12 @@ import lpips
 import pytest
 import torch
 
-from srbench.images import quantize_floor
+from srbench.images.io import quantize_floor
+from srbench.interfaces import ImagePair
 from srbench.metrics import lpips_network, perceptual
 from srbench.metrics.lpips_network import LPIPSError
 from srbench.metrics.parameters import packaged
 from srbench.metrics.perceptual import LPIPS
-from srbench.types import ImagePair
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from srbench.interfaces import ImagePair
 from srbench.metrics.pixel import PSNR, SSIM, decibels
-from srbench.types import ImagePair
 
 
 def as_array(image: torch.Tensor) -> np.ndarray:

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from srbench.interfaces import ImagePair, SRBenchError
 from srbench.metrics.samples import SampleError, checked, quantised, require_side
-from srbench.types import ImagePair, SRBenchError
 
 PAIR = ImagePair("tree", torch.zeros(3, 2, 3), torch.zeros(3, 4, 6))
 

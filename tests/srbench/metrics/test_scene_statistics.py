@@ -6,7 +6,7 @@ import torch
 from scipy.signal import convolve2d
 from scipy.special import gamma
 
-from srbench import resize
+from srbench.images import resize
 from srbench.metrics import scene_statistics
 from srbench.metrics.scene_statistics import (
     contrast_normalised,

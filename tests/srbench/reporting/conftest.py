@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from srbench.images import write_png
+from srbench.images.io import write_png
 from srbench.reporting.report import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from srbench.facts import MetricFacts
+from srbench.interfaces import MetricFacts
 from srbench.reporting.answer import answer
 from srbench.reporting.scores import score
-from srbench.results import ResultTable
+from srbench.run_folder.results import ResultTable
 
 FACTS = {
     "psnr": MetricFacts("psnr", "psnr", "PSNR", True, "dB", 2, "", "PSNR", "0"),

@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 from PIL import Image
 
 from srbench.reporting.compare import CompareError, compare_models, compare_runs, write_comparison
-from srbench.statistics import mean_interval, paired_p_value
+from srbench.run_folder.statistics import mean_interval, paired_p_value
 
 NAMES = [f"image {k:02}" for k in range(12)]
 RANDOM = np.random.default_rng(0)

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from srbench.facts import FORMAT, Manifest, MetricFacts, Protocol, Setting
+from srbench.interfaces import MetricFacts
 from srbench.reporting.latex import display_name, escape, latex_table
 from srbench.reporting.scores import score
-from srbench.results import ResultTable
+from srbench.run_folder.protocol import FORMAT, Manifest, Protocol, Setting
+from srbench.run_folder.results import ResultTable
 
 NAMES = [r"50% of_it & #1 {x} ~^$ \input{y}", "<b>\"q\" 'p' `c` |", "dash--dash --- é Ü ß 漢 τ", "plain"]
 METRICS = [

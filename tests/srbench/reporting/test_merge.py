@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from srbench.facts import MetricFacts
+from srbench.interfaces import MetricFacts
 from srbench.reporting.merge import MergeError, read_runs
 from srbench.reporting.report import ReportError, write_report
 

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srbench.images import write_png
+from srbench.images.io import write_png
+from srbench.interfaces import SRBenchError
 from srbench.reporting.report import write_report
 from srbench.reporting.view import open_server, view
-from srbench.types import SRBenchError
 
 NAMES = ["50% #1 & 'half'", "<!--<script>?", "c"]
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 import matplotlib
 import pytest
 
-from srbench.facts import MetricFacts, ModelFacts
+from srbench.interfaces import MetricFacts, WeightsInfo
 from srbench.reporting.files import ReportFolder
 from srbench.reporting.plots import write_plots
 from srbench.reporting.scores import score
-from srbench.results import ResultTable
-from srbench.types import WeightsInfo
+from srbench.run_folder.protocol import ModelFacts
+from srbench.run_folder.results import ResultTable
 
 FACTS = [("psnr", "PSNR", True, "dB"), ("lpips", "LPIPS", False, ""), ("lr_psnr", "LR-PSNR", True, "dB")]
 METRICS = [

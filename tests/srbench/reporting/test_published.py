@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from srbench.facts import MATLAB_BICUBIC, MetricFacts
-from srbench.manifest import read_manifest
+from srbench.data.datasets import MATLAB_BICUBIC
+from srbench.interfaces import MetricFacts
 from srbench.reporting import published
 from srbench.reporting.published import PublishedTable, difference, published_rows, read_tables
 from srbench.reporting.report import write_report
 from srbench.reporting.scores import terminal_table
+from srbench.run_folder.manifest import read_manifest
 
 PSNR = MetricFacts("psnr", "psnr", "PSNR", True, "dB", 2, "", "PSNR|RGB|floor|crop0|v1", "digest")
 NIQE = MetricFacts("niqe", "niqe", "NIQE", False, "", 2, "", "NIQE|grey|floor|LIVE|v1", "digest")

@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
-from srbench.facts import MetricFacts, setting_folder
+from srbench.interfaces import MetricFacts
 from srbench.reporting.compare import compare_models
 from srbench.reporting.merge import read_runs
 from srbench.reporting.ranking import rank
 from srbench.reporting.scores import header, score
+from srbench.run_folder.protocol import setting_folder
 
 UP, DOWN = (MetricFacts("m", "m", "M", up, "", 2, "", "M", "0") for up in (True, False))
 SIGMA = MetricFacts("sigma", "sigma", "sigma", True, "grey levels", 2, "", "SIGMA", "0")

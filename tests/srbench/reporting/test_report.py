@@ -12,14 +12,14 @@ from markdown_it import MarkdownIt
 from PIL import Image
 from rich.console import Console
 
-from srbench.facts import MetricFacts, setting_label
-from srbench.manifest import read_manifest, write_manifest
+from srbench.interfaces import MetricFacts, SRBenchError, WeightsInfo
 from srbench.reporting.report import EMBEDDED, write_report
 from srbench.reporting.scores import printed, terminal_table
-from srbench.results import rows_of
-from srbench.run_folder import RunFolder
-from srbench.statistics import mean_interval
-from srbench.types import SRBenchError, WeightsInfo
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.manifest import read_manifest, write_manifest
+from srbench.run_folder.protocol import setting_label
+from srbench.run_folder.results import rows_of
+from srbench.run_folder.statistics import mean_interval
 
 NAMES = ["apple", "birch", "cedar", "daisy", "elm", "fir leaf"]
 METRICS = (

@@ -1,4 +1,4 @@
-"""The parts of a training, each alone; whole trainings are in tests/training."""
+"""The parts of a training, each alone; whole trainings are in tests/trainings."""
 
 import math
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from srbench.images import write_png
+from srbench.images.io import write_png
+from srbench.interfaces import ImagePair
 from srbench.training.averages import Average
 from srbench.training.breakdown import PATIENCE, Breakdowns, breakdown
 from srbench.training.config import LOWEST_RATE, TrainingConfig, TrainingError
@@ -15,7 +16,6 @@ from srbench.training.journal import Journal
 from srbench.training.learner import Batch, Learner
 from srbench.training.patches import Patches
 from srbench.training.validation import LABEL, Best, Validation
-from srbench.types import ImagePair
 
 
 def config(**changes):

@@ -13,8 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from srbench.images import quantize_round, read_image, read_uint8, write_png
-from srbench.resize import downscale_uint8
+from srbench.images.io import quantize_round, read_image, read_uint8, write_png
+from srbench.images.resize import downscale_uint8
 from srbench.training import image_store
 from srbench.training.image_store import ImageStoreError, decoded, downscaled
 from srbench.training.patches import PatchError, Patches, generator_at

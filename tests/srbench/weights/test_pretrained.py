@@ -6,7 +6,7 @@ import torch
 
 from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.zoo import load_rrdb
-from srbench.types import SRBenchError, Weighted
+from srbench.interfaces import SRBenchError, Weighted
 from srbench.weights.files import WeightsError, save_weights, sha256_file
 from srbench.weights.pretrained import fill
 

@@ -1,0 +1,75 @@
+"""Which engine does the work, and with how many processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from srbench.benchmark.engines.processes import processes
+from srbench.benchmark.engines.serial import serial
+from srbench.benchmark.engines.worker import EngineError, Opening
+from srbench.benchmark.tasks import Session, Task
+from srbench.system.processes import suitable_workers
+
+Workers = int | Literal["gpus"] | None
+"""How many processes; ``gpus``: one for each GPU, and others that measure; None: as many as suit the machine."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Who does the tasks of a session."""
+
+    samplers: tuple[str | None, ...] = (None,)
+    """A process for each: the GPUs it sees, as CUDA_VISIBLE_DEVICES names them; None: those of this process."""
+    scorers: int = 0
+    """Processes that measure what the samplers make."""
+    dask: str | None = None
+    """Address of a scheduler; empty for a cluster of this machine, None where it is not Dask."""
+
+    def facts(self) -> dict[str, str]:
+        """What an invocation says of it, beside the machine."""
+        count = len(self.samplers) + self.scorers
+        if self.dask is not None:
+            return {"engine": f"dask:{self.dask}" if self.dask else f"dask, {count} workers"}
+        return {"processes": f"{count}, one thread each"} if count > 1 else {}
+
+    def work(self, session: Session, tasks: Sequence[Task], opening: Opening) -> None:
+        """Do all tasks of a session; what fails is recorded and named, and the others go on. Raises EngineError."""
+        if self.dask is not None:
+            from srbench.benchmark.engines.dask import dask
+
+            dask(session, tasks, opening, self.dask, len(self.samplers))
+        elif len(self.samplers) + self.scorers > 1:
+            processes(session, tasks, opening, self.samplers, self.scorers)
+        else:
+            serial(session, tasks)
+
+
+def choose_engine(name: str | None, workers: Workers, device: str, tasks: int) -> Engine:
+    """The engine of a command: ``name`` is ``dask``, ``dask:ADDRESS`` or None. Raises EngineError."""
+    kind, _, address = (name or "").partition(":")
+    if kind not in ("", "dask"):
+        raise EngineError(f"no engine {name!r}; give dask or dask:ADDRESS, or leave it out")
+    if kind == "dask":
+        if workers == "gpus" or (address and workers is not None):
+            raise EngineError(f"{name}: takes no --workers {workers}; give the cluster its workers, or leave one out")
+        return Engine((None,) * (workers or suitable_workers("cpu", tasks)), dask=address)
+    if workers == "gpus":
+        return Engine(gpus(device), suitable_workers("cpu", tasks))
+    if device == "cpu":
+        return Engine((None,) * (workers or suitable_workers(device, tasks)))
+    return Engine(scorers=0 if workers in (None, 1) else workers)
+
+
+def gpus(device: str) -> tuple[str, ...]:
+    """The GPUs that this process sees, as CUDA_VISIBLE_DEVICES names them. Raises EngineError where there is none."""
+    count = torch.cuda.device_count() if device == "cuda" else 0
+    if count == 0:
+        raise EngineError(f"--workers gpus: no NVIDIA GPU is used here (device {device}); give a number instead")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = [str(number) for number in range(count)] if visible is None else visible.split(",")
+    return tuple(name.strip() for name in names[:count])

@@ -1,0 +1,243 @@
+"""Tasks done by the workers of a Dask cluster, or of one that is started on this machine and ended again.
+
+A task of Dask is an image with all its settings. What a worker makes of it comes back when it is done; only this
+process writes. Dask itself does again what a lost worker was at. It counts a lost worker against every task that the
+worker held: what is blamed for as many as the scheduler allows is done once more at the end, in parts, one part at a
+time with nothing beside it; a part that ends workers then is recorded as failed.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import torch
+
+from srbench.benchmark.engines.received import TRIES, Received, given_up, rest
+from srbench.benchmark.engines.worker import (
+    EngineError,
+    Fault,
+    File,
+    Message,
+    Opening,
+    RemoteSession,
+    Sampling,
+    Written,
+    open_session,
+)
+from srbench.benchmark.tasks import Session, Task
+from srbench.interfaces import SRBenchError, Step
+from srbench.run_folder.protocol import Setting
+from srbench.system.processes import for_workers
+
+if TYPE_CHECKING:
+    from distributed import Client, Future, LocalCluster
+
+RETRIES = 2
+"""How often a task that raised an exception is tried on, perhaps on another worker."""
+SILENT = "1 hour"
+"""How long a worker may be too busy to tell the scheduler that it is alive."""
+PATIENCE = 10.0
+"""How many seconds a scheduler may take to answer."""
+RESTORED = 2.0
+"""After how many seconds it is looked again whether workers of this machine are missing."""
+_ONE_AT_A_TIME = threading.Lock()
+"""A session is of one thread, and a worker may have several."""
+
+
+def dask(session: Session, tasks: Sequence[Task], opening: Opening, address: str, workers: int) -> None:
+    """Do all tasks of a session on the cluster whose scheduler has an address, or on so many ``workers`` of this
+    machine where that is empty; what fails is recorded and named, and the others go on.
+
+    Raises EngineError where the scheduler does not answer, or no longer, and where a worker cannot work.
+    """
+    packed = opening.packed()
+    with _connected(address, workers) as client:
+        if not client.nthreads():
+            session.progress(Step(session.done, session.total, f"waiting for workers of {address}"))
+        _Work(session, client, packed).do(tasks)
+
+
+def do(packed: bytes, job: Sampling) -> list[Written | File | Fault]:
+    """Do a task on a worker; returns lines, files and faults, in the order in which a session makes them."""
+    made: list[Written | File | Fault] = []
+
+    def send(message: Message) -> None:
+        if isinstance(message, Written | File | Fault):
+            made.append(message)
+
+    with _ONE_AT_A_TIME:
+        torch.set_num_threads(1)
+        session = _session(packed)
+        session.send = send
+        session.work(job)
+    return made
+
+
+@lru_cache(maxsize=1)
+def _session(packed: bytes) -> RemoteSession:
+    return open_session(Opening.unpacked(packed), _nowhere)
+
+
+def _nowhere(message: Message) -> None:
+    pass
+
+
+@dataclass
+class _Image:
+    """An image at work."""
+
+    task: Task
+    later: deque[Task] = field(default_factory=deque)
+    """Parts that come after the one that is at work."""
+    blamed: bool = False
+    """For the end of workers: its parts are done alone."""
+
+
+class _Work:
+    def __init__(self, session: Session, client: Client, packed: bytes) -> None:
+        from distributed import as_completed
+
+        self.session, self._client = session, client
+        self._received = Received(session)
+        self._opening = client.submit(bytes, packed, pure=False)  # it is made again where it is lost
+        self._at_work: dict[Future, tuple[_Image, Task]] = {}
+        self._blamed: deque[_Image] = deque()
+        self._completed = as_completed(loop=client.loop)
+
+    def do(self, tasks: Sequence[Task]) -> None:
+        for task in tasks:
+            self._submit(_Image(task), task)
+        while self._at_work or self._blamed:
+            if not self._at_work:
+                image = self._blamed.popleft()
+                self._submit(image, image.later.popleft())
+            future = next(self._completed)
+            image, part = self._at_work.pop(future)
+            self._take(future, image, part)
+            if image.later:
+                self._blamed.append(image)
+            else:
+                self.session.done += image.task.items
+                self.session.image_done()
+                self.session.progress(Step(self.session.done, self.session.total, part.image, share=self.session.share))
+
+    def _submit(self, image: _Image, part: Task) -> None:
+        part = rest(part, None, self.session.folder, self.session.invocation)
+        job = Sampling(part, tuple(self.session.folder.lines_of(part.image)))
+        future = self._client.submit(do, self._opening, job, retries=RETRIES, pure=False)
+        self._at_work[future] = image, part
+        self._completed.add(future)
+
+    def _take(self, future: Future, image: _Image, part: Task) -> None:
+        """Write what a worker has made of a part of an image, or find out what ended the worker."""
+        from distributed import CancelledError, KilledWorker
+        from distributed.comm import CommClosedError
+
+        try:
+            made = future.result()
+        except (CancelledError, CommClosedError):
+            raise EngineError(
+                "the Dask scheduler is gone; finished work is kept. Rerun the same command to resume."
+            ) from None
+        except KilledWorker as error:
+            self._lost(image, part, error.allowed_failures + 1)
+        except Exception as error:  # whatever a worker raises where no line can say it
+            name = "" if isinstance(error, SRBenchError) else f"{type(error).__name__}: "
+            raise EngineError(f"a Dask worker cannot work: {name}{' '.join(str(error).split())}") from None
+        else:
+            for message in made:
+                self._received.take(message)
+            known = self.session.folder.of(part.image).pair
+            if known is None or known.failed:
+                image.later.clear()
+
+    def _lost(self, image: _Image, part: Task, times: int) -> None:
+        if not image.blamed:
+            image.blamed = True
+            image.later.extend(_parts(part))
+            return
+        setting = _only_setting(part)
+        error = given_up(part.image, f"{times} workers of Dask")
+        self.session.give_up(part, setting, error, times)
+        if setting is None:
+            image.later.clear()
+
+
+def _parts(task: Task) -> list[Task]:
+    """A task as several: the pair, where that has to be read, then one setting each."""
+    nothing = replace(task, samplings=(), scorings=())
+    return [
+        *([nothing] if task.fresh else []),
+        *(replace(nothing, samplings=(one,)) for one in task.samplings),
+        *(replace(nothing, scorings=(one,)) for one in task.scorings),
+    ]
+
+
+def _only_setting(part: Task) -> Setting | None:
+    settings = [*(one.setting for one in part.samplings), *part.scorings]
+    return settings[0] if settings else None
+
+
+@contextmanager
+def _connected(address: str, workers: int) -> Iterator[Client]:
+    """A client of a scheduler, or of a cluster of this machine that is there meanwhile; Dask's log is left out."""
+    try:
+        from dask import config
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise EngineError("--engine dask needs distributed; install it: pip install 'sr-bench[dask]'") from None
+    log = logging.getLogger("distributed")
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        if address:
+            try:
+                client = Client(address, timeout=PATIENCE, set_as_default=False)
+            except (OSError, ValueError, RuntimeError) as error:
+                reason = " ".join(str(error).split())
+                raise EngineError(f"dask:{address}: no scheduler answers there ({reason})") from None
+            with client:
+                yield client
+        else:
+            limits = {
+                "distributed.scheduler.allowed-failures": TRIES - 1,
+                "distributed.scheduler.worker-ttl": SILENT,
+            }
+            with config.set(limits):
+                with for_workers():
+                    cluster = LocalCluster(
+                        n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address="127.0.0.1:0",
+                        silence_logs=logging.CRITICAL + 1,
+                    )  # fmt: skip
+                with cluster, Client(cluster, set_as_default=False) as client, _restored(cluster, workers):
+                    yield client
+    finally:
+        log.setLevel(level)
+
+
+@contextmanager
+def _restored(cluster: LocalCluster, workers: int) -> Iterator[None]:
+    """Workers that end are started again by Dask, but not one that ends while it starts: those are missed here.
+
+    Dask forgets such a worker after ``distributed.deploy.lost-worker-timeout``, 15 seconds.
+    """
+    over = threading.Event()
+
+    def restore() -> None:
+        while not over.wait(RESTORED):
+            cluster.scale(workers)
+
+    thread = threading.Thread(target=restore, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

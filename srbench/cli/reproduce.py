@@ -1,0 +1,106 @@
+"""``srbench reproduce``: the run of a published table; paper, measured and difference side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from srbench.benchmark.request import RunSpec
+from srbench.benchmark.run import Outcome, run
+from srbench.data.benchmark_sets.table import find_set, is_here
+from srbench.interfaces import Progress, SRBenchError, silent
+from srbench.reporting.merge import read_runs
+from srbench.reporting.published import PublishedTable, published_rows, read_tables
+from srbench.reporting.scores import Cell, printed, score
+from srbench.run_folder.manifest import read_manifest
+from srbench.system.config import load_toml
+from srbench.system.file_names import unknown
+from srbench.weights.table import cached_path, find_released, released_weights
+
+RUNS = files("srbench.cli") / "reproductions.toml"
+
+
+class ReproduceError(SRBenchError):
+    """A published table that nobody has said how to measure."""
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """How a published table is measured."""
+
+    source: str
+    """As ``published.toml`` has it."""
+    data: str
+    scale: int
+    suite: str
+    metrics: tuple[str, ...]
+    temperature: float
+    rows: dict[str, str]
+    """By published row: the model, as the command line names it."""
+
+    def spec(self, out: Path) -> RunSpec:
+        """The run."""
+        return RunSpec(
+            tuple(self.rows.values()), self.scale, self.data, suite=self.suite, metrics=self.metrics,
+            temperatures=(self.temperature,), out=str(out),
+        )  # fmt: skip
+
+    def missing(self) -> list[str]:
+        """A sentence for everything that is not here: what it is, and where it goes."""
+        found = [] if is_here(self.data) else [f"data {self.data}: {find_set(self.data).wanted(self.data)}"]
+        for model in self.rows.values():
+            name = model.partition(":")[2]
+            if name in released_weights() and not cached_path(name).is_file():
+                file = find_released(name).file
+                found.append(f"weights {name}: srbench weights fetch {name}, or srbench weights add {name} {file}")
+        return found
+
+
+def reproductions() -> dict[str, Reproduction]:
+    """All that can be reproduced, by name."""
+    return load_toml(RUNS, dict[str, Reproduction])
+
+
+def find_reproduction(name: str) -> Reproduction:
+    """The one of a name. Raises ReproduceError that names the near miss."""
+    known = reproductions()
+    if name not in known:
+        raise ReproduceError(unknown("reproduction", name, known))
+    return known[name]
+
+
+def reproduce(asked: Reproduction, out: Path, progress: Progress = silent, workers: int | None = 1) -> Outcome:
+    """Measure what a published table has, into a run folder that is resumed. Raises what ``run`` raises."""
+    return run(asked.spec(out), progress, workers)
+
+
+def side_by_side(asked: Reproduction, out: Path) -> Table:
+    """Paper, measured and difference of every number that can be compared, from a run folder."""
+    measurements, manifest = read_runs([out]), read_manifest(out)
+    table = measurements.table()
+    scores = score(table, table.summary(), manifest.metrics)
+    published = published_rows(manifest, scores.metrics, [_table(asked)])
+    measured = {
+        next(model.spec for model in manifest.models if model.label == line.model): line.cells for line in scores.lines
+    }
+    found = Table("row", "metric", "paper", "measured", "difference", box=SIMPLE_HEAD, pad_edge=False, header_style="")
+    for line in published.lines:
+        cells: tuple[Cell, ...] = measured.get(asked.rows.get(line.label, ""), ())
+        for metric, paper, here in zip(scores.metrics, line.cells, cells, strict=False):
+            if not paper.why and paper.text != "–":
+                difference = f"{here.mean - float(paper.text):+.{metric.digits}f}"
+                found.add_row(line.label, metric.title, paper.text, printed(here.mean, metric), difference)
+    if not found.rows:
+        raise ReproduceError(f"{out}: nothing in it can be compared; {' '.join(published.notes)}")
+    return found
+
+
+def _table(asked: Reproduction) -> PublishedTable:
+    for table in read_tables():
+        if (table.source, table.data, table.scale) == (asked.source, asked.data, asked.scale):
+            return table
+    raise ReproduceError(f"no published table is {asked.source}, of {asked.data} at scale {asked.scale}")

@@ -1,0 +1,1 @@
+"""Datasets, benchmark sets and degradations."""

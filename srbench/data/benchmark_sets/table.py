@@ -1,0 +1,114 @@
+"""The table of benchmark sets, and the folder where the HR images of each are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from srbench.data.datasets import Folder
+from srbench.data.toolkit_layouts import find_layout
+from srbench.images.folders import images_in
+from srbench.images.io import pixels_sha256, read_uint8, write_whole
+from srbench.interfaces import SRBenchError
+from srbench.system.cache import cache_folder
+from srbench.system.config import load_toml
+from srbench.system.file_names import unknown
+from srbench.system.terminal import say
+
+_TABLE = Path(__file__).with_suffix(".toml")
+_SEEN = ".srbench.json"
+"""In the folder of a set: the files of which the pixels were compared, by name, size and time."""
+
+
+class SetError(SRBenchError):
+    """A set that is not here, or not what it should be."""
+
+
+@dataclass(frozen=True)
+class BenchmarkSet:
+    """What the table says of a set."""
+
+    title: str
+    images: int
+    licence: str
+    """Licence or terms, and whose it is."""
+    page: str
+    """Where a person gets it."""
+    addresses: tuple[str, ...] = ()
+    """Of an archive; or, with ``{name}`` or ``{number}``, of each image."""
+    names: tuple[str, ...] = ()
+    """Of the images that are fetched one by one; empty: 001, 002 and so on."""
+    pixels: str | None = None
+    """``pixels_digest`` of its images; None where they are not known."""
+    of: int | None = None
+    """How many images its folder may have instead, of which the first are the set."""
+
+    def wanted(self, name: str) -> str:
+        """What to do where nothing can be fetched, to end a sentence."""
+        source = next((address for address in self.addresses if "{" not in address), self.page)
+        return f"get it from {source} and put its {self.images} HR images into {set_folder(name)}"
+
+
+def benchmark_sets() -> dict[str, BenchmarkSet]:
+    """The whole table by name, in its order."""
+    return load_toml(_TABLE, dict[str, BenchmarkSet])
+
+
+def find_set(name: str) -> BenchmarkSet:
+    """The entry of a name. Raises SetError that names the near miss."""
+    table = benchmark_sets()
+    if name not in table:
+        raise SetError(unknown("benchmark set", name, table))
+    return table[name]
+
+
+def set_folder(name: str) -> Path:
+    """Where the HR images of a set are kept; it need not exist."""
+    return cache_folder("data") / name
+
+
+def is_here(name: str) -> bool:
+    """Is there anything in the folder of a set? It is checked when it is opened."""
+    folder = set_folder(name)
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def open_set(name: str, scale: int) -> Folder:
+    """A set whose images are here; LR is made by MATLAB-exact bicubic.
+
+    Raises SetError where there are too few or too many of them, or their pixels are not those of the set.
+    """
+    entry, folder = find_set(name), set_folder(name)
+    layout = find_layout(folder, scale)
+    files = check_files(name, entry, images_in(folder) if layout is None else layout.hr)
+    return Folder(folder, scale, name=name, files=files)
+
+
+def check_files(name: str, entry: BenchmarkSet, files: Mapping[str, Path]) -> dict[str, Path]:
+    """The images of a set among some files. Raises SetError where they are not the set."""
+    folder = next(iter(files.values())).parent
+    if len(files) not in (entry.images, entry.of):
+        raise SetError(f"{folder}: has {len(files)} images, and {name} has {entry.images}; {entry.wanted(name)}")
+    found = dict(list(files.items())[: entry.images])
+    if entry.pixels is None:
+        return found
+    listing = {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in found.values()}
+    seen = json.dumps({"pixels": entry.pixels, "files": listing})
+    if not (folder / _SEEN).is_file() or (folder / _SEEN).read_text() != seen:
+        say(f"{name}: comparing the pixels of {entry.images} images")
+        if pixels_digest(found) != entry.pixels:
+            raise SetError(
+                f"{folder}: its images are not those of {name} pixel for pixel, such as a copy that was cropped for "
+                f"another scale; {entry.wanted(name)}, or measure them as a folder: --data {folder}"
+            )
+        write_whole(folder / _SEEN, seen.encode())
+    return found
+
+
+def pixels_digest(files: Mapping[str, Path]) -> str:
+    """sha256 of the sorted sha256 of every image's size and RGB values, one a line; whatever the files are called."""
+    lines = sorted(pixels_sha256(read_uint8(path)) for path in files.values())
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

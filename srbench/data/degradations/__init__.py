@@ -1,0 +1,1 @@
+"""Degradations: how LR is made from HR, as TOML files."""

@@ -1,0 +1,219 @@
+"""The steps that a degradation is made of: blur, resizing, noise, JPEG. Images are (3, h, w) uint8 in and out.
+
+A number that is given as a range [low, high] is drawn uniformly for every image.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from srbench.images.resize import downscale_uint8
+from srbench.interfaces import SRBenchError
+from srbench.system.config import register
+
+Size = tuple[int, int]
+"""Height and width of LR."""
+
+
+class StepError(SRBenchError):
+    """A step that cannot be taken here."""
+
+
+class Range(tuple[float, float]):
+    """From what a number is drawn, both ends included."""
+
+    def draw(self, generator: torch.Generator) -> float:
+        """One number of it; always uses up one of the generator's."""
+        low, high = self
+        return low + (high - low) * torch.rand((), generator=generator, dtype=torch.float64).item()
+
+
+@dataclass(frozen=True)
+class Blur:
+    """A Gaussian, of so many pixels at that point; with ``other_sigma`` an ellipse in a drawn direction."""
+
+    sigma: Range
+    other_sigma: Range | None = None
+
+    def __call__(self, image: Tensor, lr: Size, generator: torch.Generator) -> Tensor:
+        """Mirrored at the borders."""
+        one = self.sigma.draw(generator)
+        other, angle = one, 0.0
+        if self.other_sigma is not None:
+            other, angle = self.other_sigma.draw(generator), Range((0, math.pi)).draw(generator)
+        kernel = gaussian(max(one, 1e-3), max(other, 1e-3), angle)
+        reach = kernel.shape[-1] // 2
+        rows, columns = (_mirrored(side, reach) for side in image.shape[-2:])
+        extended = image.double()[:, rows][:, :, columns]
+        return _uint8(F.conv2d(extended[:, None], kernel[None, None])[:, 0])
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Gaussian noise of so many grey levels; ``grey``: the same in all channels."""
+
+    sigma: Range
+    grey: bool = False
+
+    def __call__(self, image: Tensor, lr: Size, generator: torch.Generator) -> Tensor:
+        """Added, then rounded and cut to 0..255."""
+        sigma = self.sigma.draw(generator)
+        shape = (1 if self.grey else 3, *image.shape[-2:])
+        return _uint8(image + sigma * torch.randn(shape, generator=generator, dtype=torch.float64))
+
+
+@dataclass(frozen=True)
+class Jpeg:
+    """Compressed and decoded, by Pillow's default tables and chroma subsampling."""
+
+    quality: Range
+
+    def __call__(self, image: Tensor, lr: Size, generator: torch.Generator) -> Tensor:
+        """The quality is rounded to a whole number."""
+        buffer = io.BytesIO()
+        _pillow(image).save(buffer, format="JPEG", quality=round(self.quality.draw(generator)))
+        with Image.open(buffer) as file:
+            return _tensor(file.convert("RGB"))
+
+
+@dataclass(frozen=True)
+class Resize:
+    """To ``factor`` times the size, but never below that of LR, by a method that is drawn from some."""
+
+    factor: Range
+    by: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for an unknown method."""
+        _check(self.by, ("matlab",))
+
+    def __call__(self, image: Tensor, lr: Size, generator: torch.Generator) -> Tensor:
+        """Sides are rounded."""
+        factor = self.factor.draw(generator)
+        place = int(torch.randint(len(self.by), (), generator=generator))
+        height, width = (max(round(side * factor), least) for side, least in zip(image.shape[-2:], lr, strict=True))
+        return METHODS[self.by[place]](image, (height, width))
+
+
+@dataclass(frozen=True)
+class Downscale:
+    """To the size of LR."""
+
+    by: str
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for an unknown method."""
+        _check((self.by,), ())
+
+    def __call__(self, image: Tensor, lr: Size, generator: torch.Generator) -> Tensor:
+        """Nothing is drawn."""
+        return METHODS[self.by](image, lr)
+
+
+Step = Blur | Noise | Jpeg | Resize | Downscale
+"""(3, h, w) uint8, the size that LR will have, a generator -> (3, h', w') uint8."""
+STEPS: dict[str, type[Step]] = {
+    "blur": Blur, "noise": Noise, "jpeg": Jpeg, "resize": Resize, "downscale": Downscale,
+}  # fmt: skip
+"""By the kind that a file names."""
+
+
+def gaussian(one: float, other: float, angle: float) -> Tensor:
+    """An elliptic Gaussian, (n, n) float64 that sums to 1 and reaches three times the larger standard deviation."""
+    reach = max(1, math.ceil(3 * max(one, other)))
+    y, x = torch.meshgrid(*[torch.arange(-reach, reach + 1, dtype=torch.float64)] * 2, indexing="ij")
+    along, across = math.cos(angle) * x + math.sin(angle) * y, math.cos(angle) * y - math.sin(angle) * x
+    kernel = torch.exp(-0.5 * ((along / one) ** 2 + (across / other) ** 2))
+    return kernel / kernel.sum()
+
+
+def _matlab(image: Tensor, size: Size) -> Tensor:
+    height, width = image.shape[-2:]
+    if height % size[0] or width % size[1] or height // size[0] != width // size[1]:
+        raise StepError(
+            f"MATLAB's bicubic takes an image of {height}x{width} by whole factors only, not to {size[0]}x{size[1]}; "
+            "downscale by bicubic after a resize"
+        )
+    return downscale_uint8(image, height // size[0])
+
+
+def _by_pillow(image: Tensor, size: Size) -> Tensor:
+    return _tensor(_pillow(image).resize((size[1], size[0]), Image.Resampling.BICUBIC))
+
+
+def _by_opencv(image: Tensor, size: Size) -> Tensor:
+    import cv2
+
+    array = cv2.resize(image.permute(1, 2, 0).numpy(), (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
+    return torch.from_numpy(array).permute(2, 0, 1).contiguous()
+
+
+def _by_torch(mode: str, *, antialias: bool) -> Callable[[Tensor, Size], Tensor]:
+    def resized(image: Tensor, size: Size) -> Tensor:
+        found = F.interpolate(image.double()[None], size=size, mode=mode, antialias=antialias, align_corners=False)
+        return _uint8(found[0])
+
+    return resized
+
+
+def _by_area(image: Tensor, size: Size) -> Tensor:
+    return _uint8(F.interpolate(image.double()[None], size=size, mode="area")[0])
+
+
+METHODS: dict[str, Callable[[Tensor, Size], Tensor]] = {
+    "matlab": _matlab,
+    "pillow": _by_pillow,
+    "opencv": _by_opencv,
+    "torch": _by_torch("bicubic", antialias=False),
+    "bicubic": _by_torch("bicubic", antialias=True),
+    "bilinear": _by_torch("bilinear", antialias=True),
+    "area": _by_area,
+}
+"""How an image of one size becomes one of another. ``torch`` is its bicubic without antialiasing."""
+
+
+def _check(methods: tuple[str, ...], refused: tuple[str, ...]) -> None:
+    allowed = [name for name in METHODS if name not in refused]
+    for name in methods or ("",):
+        if name not in allowed:
+            raise ValueError(f"by {name!r}; choose from {', '.join(allowed)}")
+
+
+def _mirrored(side: int, reach: int) -> Tensor:
+    """Indices -reach .. side+reach-1, mirrored with the edge pixel repeated, as often as needed."""
+    position = torch.arange(-reach, side + reach) % (2 * side)
+    return torch.where(position < side, position, 2 * side - 1 - position)
+
+
+def _uint8(image: Tensor) -> Tensor:
+    return image.round().clamp(0, 255).to(torch.uint8)
+
+
+def _pillow(image: Tensor) -> Image.Image:
+    return Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+
+
+def _tensor(image: Image.Image) -> Tensor:
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+
+def _read_range(value: object) -> Range:
+    numbers = value if isinstance(value, list | tuple) else [value, value]
+    if len(numbers) != 2 or any(type(one) not in (int, float) for one in numbers):
+        raise ValueError(f"{value!r} is no number and no range [low, high]")
+    low, high = map(float, numbers)
+    if not 0 <= low <= high < math.inf:
+        raise ValueError(f"{value!r} is no range of numbers from 0 up; write [low, high]")
+    return Range((low, high))
+
+
+register(Range, _read_range)

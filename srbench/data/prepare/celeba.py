@@ -1,0 +1,127 @@
+"""CelebA as SRFlow was trained on it: faces found by landmarks, turned upright, cropped, downscaled to 160x160.
+
+The chain is the one that SRFlow's README describes: HD-CelebA-Cropper on the original ("in the wild") images with
+crops of 640, bicubic interpolation, face factor 0.6 and JPEG files (its default, quality 95); then MATLAB's bicubic
+to a quarter. The splits are CelebA's own (list_eval_partition.txt): three ranges of numbers.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from srbench.data.prepare.archives import PrepareError
+from srbench.images.io import crop_centre, read_uint8, write_png
+from srbench.images.resize import downscale_uint8
+from srbench.system.terminal import progress
+
+WHERE = "http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (for noncommercial research only)"
+CROPPER = "https://github.com/LynnHo/HD-CelebA-Cropper"
+SPLITS = {"train": range(1, 162771), "val": range(162771, 182638), "test": range(182638, 202600)}
+"""Numbers of the images."""
+
+_SIDE = 640
+_FACE_FACTOR = 0.6
+_MOVED = (0.0, 0.25)
+"""Shift of the standard landmarks to the right and down, the cropper's default: it centres the face."""
+_JPEG_QUALITY = 95
+
+
+def prepare_celeba(source: Path, out: Path) -> None:
+    """The original images and their landmarks -> out/train, out/val, out/test, PNG of 160x160.
+
+    ``source`` holds the folder ``img_celeba`` (unpacked from img_celeba.7z.001 to .014) and HD-CelebA-Cropper's
+    annotations.zip. Images that are there already stay. Raises PrepareError for what is missing or damaged.
+    """
+    folder = _unpacked(source / "img_celeba", f"get img_celeba.7z from {WHERE} and run 7z x img_celeba.7z.001 there")
+    landmarks, standard = _landmarks(source / "annotations.zip")
+    _each(folder, list(landmarks), out, lambda name: aligned(read_uint8(folder / name), landmarks[name], standard))
+
+
+def prepare_celeba_aligned(source: Path, out: Path) -> None:
+    """The images that CelebA gives aligned, 178x218 -> out/train, out/val, out/test: their central 160x160.
+
+    Simpler to have than ``prepare_celeba``, and not what SRFlow was trained on: faces are larger in the image and
+    less sharp. ``source`` holds the folder ``img_align_celeba`` (from img_align_celeba.zip).
+    """
+    folder = _unpacked(source / "img_align_celeba", f"get img_align_celeba.zip from {WHERE} and unpack it there")
+    names = [f"{number:06}.jpg" for numbers in SPLITS.values() for number in numbers]
+    _each(folder, names, out, lambda name: crop_centre(read_uint8(folder / name), 160))
+
+
+def aligned(image: Tensor, landmarks: NDArray[np.float64], standard: NDArray[np.float64]) -> Tensor:
+    """(3, h, w) uint8 -> (3, 160, 160) uint8: the similarity that takes the face's landmarks to the standard ones.
+
+    Both are (68, 2), x and y; the image's in pixels, the standard ones in units of the face.
+    """
+    target = (standard + _MOVED) * _SIDE * _FACE_FACTOR + _SIDE // 2
+    turned = cv2.warpAffine(
+        image.permute(1, 2, 0).numpy(),
+        similarity(target, landmarks),
+        (_SIDE, _SIDE),
+        flags=cv2.WARP_INVERSE_MAP | cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    _, file = cv2.imencode(".jpg", turned[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    crop = cv2.imdecode(file, cv2.IMREAD_COLOR)
+    assert crop is not None, "just encoded"
+    return downscale_uint8(torch.from_numpy(crop[..., ::-1].copy()).permute(2, 0, 1), _SIDE // 160)
+
+
+def similarity(points: NDArray[np.float64], to: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The turn, scaling and shift, (2, 3), that takes points (n, 2) to others with the least squared error.
+
+    In complex numbers it is z -> factor z + shift, which is linear in both.
+    """
+    plane, target = (some[:, 0] + 1j * some[:, 1] for some in (points, to))
+    factor, shift = np.linalg.lstsq(np.stack([plane, np.ones_like(plane)], 1), target, rcond=None)[0]
+    return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
+
+
+def _unpacked(folder: Path, otherwise: str) -> Path:
+    if not folder.is_dir():
+        raise PrepareError(f"{folder}: no such folder; {otherwise}")
+    return folder
+
+
+def _landmarks(archive: Path) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
+    """68 points of every image by its name, and of the standard face."""
+    try:
+        with zipfile.ZipFile(archive) as zipped:
+            texts = {Path(name).name: name for name in zipped.namelist()}
+            lines = zipped.read(texts["landmark.txt"]).decode().splitlines()
+            standard = zipped.read(texts["standard_landmark_68pts.txt"]).decode().split()
+        rows = {name: np.array(numbers, np.float64).reshape(68, 2) for name, *numbers in map(str.split, lines)}
+        return rows, np.array(standard, np.float64).reshape(68, 2)
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else f"not what it should be ({error})"
+        raise PrepareError(f"{archive}: {reason}; download it from the links of {CROPPER}") from None
+
+
+def _each(folder: Path, names: list[str], out: Path, make: Callable[[str], Tensor]) -> None:
+    """Make every image that is not there yet, on all cores."""
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise PrepareError(
+            f"{folder}: lacks {len(missing)} of {len(names)} images, first {missing[0]}; unpack it again"
+        )
+    with progress() as bar, ThreadPoolExecutor() as pool:
+        for _ in bar.track(pool.map(partial(_write, out, make), names), len(names), description="CelebA"):
+            pass
+
+
+def _write(out: Path, make: Callable[[str], Tensor], name: str) -> None:
+    number = int(Path(name).stem)
+    (split,) = (split for split, numbers in SPLITS.items() if number in numbers)
+    target = out / split / f"{number:06}.png"
+    if not target.exists():
+        write_png(target, make(name))

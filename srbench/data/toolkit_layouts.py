@@ -1,0 +1,82 @@
+"""Folders as other toolkits lay them out: where HR and LR of a scale lie, and which of their files are a pair."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from srbench.images.folders import FolderError, holds_images, images_in
+
+_SRF = re.compile(r"(.+)_SRF_(\d+)_(HR|LR)")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """HR and, where the folder has it for the scale, LR, by the names of images."""
+
+    name: str
+    """What it is known by: the folder that tells it from others."""
+    hr: Mapping[str, Path]
+    lr: Mapping[str, Path] | None
+    lr_folder: str
+    """Where LR lies, below the folder; empty where there is none."""
+
+
+def find_layout(folder: Path, scale: int) -> Layout | None:
+    """How a folder is laid out; None for one that has images of its own, or that nothing is known of.
+
+    HR/NAME.png              with LR_bicubic/X4/NAMEx4.png   (EDSR, SwinIR)
+    image_SRF_4/NAME_SRF_4_HR.png and NAME_SRF_4_LR.png      (SelfExSR); also that folder itself
+    GTmod12/NAME.png         with LRbicx4/NAME.png           (ESRGAN, BasicSR)
+
+    Raises FolderError for an empty folder of it, and for several of SelfExSR's none of which is of the scale.
+    """
+    if not folder.is_dir():
+        return None
+    if re.fullmatch(r"image_SRF_\d+", folder.resolve().name):
+        return _selfexsr(folder, scale)
+    if holds_images(folder):
+        return None
+    known = {path.name for path in folder.iterdir() if path.is_dir()}
+    if "HR" in known:
+        return _edsr(folder, scale)
+    if "GTmod12" in known:
+        lr = folder / f"LRbicx{scale}"
+        return Layout("GTmod12", images_in(folder / "GTmod12"), images_in(lr) if lr.is_dir() else None,
+                      lr.name if lr.is_dir() else "")  # fmt: skip
+    of_scales = sorted(name for name in known if re.fullmatch(r"image_SRF_\d+", name))
+    if f"image_SRF_{scale}" in of_scales:
+        return _selfexsr(folder / f"image_SRF_{scale}", scale)
+    if of_scales:
+        raise FolderError(
+            f"{folder}: has {', '.join(of_scales)} and nothing of scale {scale}; name the folder whose HR is meant: "
+            f"{folder / of_scales[-1]}"
+        )
+    return None
+
+
+def _edsr(folder: Path, scale: int) -> Layout:
+    hr, lr = images_in(folder / "HR"), folder / "LR_bicubic" / f"X{scale}"
+    if not lr.is_dir():
+        return Layout("HR", hr, None, "")
+    found = images_in(lr)
+    named = {stem if stem in hr else stem.removesuffix(f"x{scale}"): path for stem, path in found.items()}
+    if len(named) < len(found):
+        twice = next(stem for stem in found if stem in hr and f"{stem}x{scale}" in found)
+        raise FolderError(f"{lr}: {twice} and {twice}x{scale} are both of {twice}; move one of them away")
+    return Layout("HR", hr, dict(sorted(named.items())), f"LR_bicubic/X{scale}")
+
+
+def _selfexsr(folder: Path, scale: int) -> Layout:
+    """Results that lie beside the pairs, such as NAME_SRF_4_bicubic.png, are no part of them."""
+    kinds: dict[str, dict[str, Path]] = {"HR": {}, "LR": {}}
+    for stem, path in images_in(folder).items():
+        if (match := _SRF.fullmatch(stem)) and folder.resolve().name == f"image_SRF_{match[2]}":
+            kinds[match[3]][match[1]] = path
+    if not kinds["HR"]:
+        raise FolderError(f"{folder}: no {folder.name.removeprefix('image_')}_HR image in it; check the path")
+    name = folder.resolve().name
+    lr = kinds["LR"] if name == f"image_SRF_{scale}" else {}
+    return Layout(name, kinds["HR"], lr or None, name if lr else "")

@@ -1,0 +1,1 @@
+"""Reading, writing, resizing and tiling images."""

@@ -1,0 +1,229 @@
+"""Read, write and quantise images. Inside srbench an image is RGB float32 in [0, 1], channels first."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+
+from srbench.images.strict_decoding import FAULTS, decoded
+from srbench.interfaces import SRBenchError
+from srbench.system.file_names import no_file
+
+if TYPE_CHECKING:  # a report is made of files that are there, and torch takes a second to import
+    from torch import Tensor
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+"""Lower-case endings of the formats that are read."""
+
+_LUMA = (65481, 128553, 24966)
+
+
+PNG: dict[str, int] = {"compress_level": 4, "compress_type": zlib.Z_RLE}
+"""How photographs are compressed: a third of the time of zlib's own strategy, and as small, as they repeat nothing."""
+
+
+class ImageError(SRBenchError):
+    """A file that cannot be used as an image."""
+
+
+def read_image(path: Path) -> Tensor:
+    """Read an 8-bit or 16-bit PNG, JPEG, WebP, TIFF or BMP.
+
+    Returns (3, h, w) float32 in [0, 1]: EXIF orientation applied, grey and palette images turned to RGB, an alpha
+    channel dropped with a warning, 16-bit images divided by 65535.
+    Raises ImageError, naming the file, where it is missing, damaged or no image.
+    """
+    image = _open(path)
+    if _is_wide(image):
+        return _grey_from_wide(image, path)
+    return _rgb(image, path).float().div_(255)
+
+
+def read_uint8(path: Path, crop: int | None = None) -> Tensor:
+    """``quantize_round(read_image(path))``, (3, h, w) uint8, in a fraction of its time and memory.
+
+    With ``crop`` it is cut as ``crop_centre`` does, before a large image of one bit becomes 24 times as large.
+    """
+    image = _open(path)
+    if crop is not None:
+        (left, top), (width, height) = (max(side - crop, 0) // 2 for side in image.size), image.size
+        image = image.crop((left, top, min(left + crop, width), min(top + crop, height)))
+    return quantize_round(_grey_from_wide(image, path)) if _is_wide(image) else _rgb(image, path)
+
+
+def _open(path: Path) -> Image.Image:
+    if kind := no_file(path):  # opening a pipe would wait for ever, reading a device never end
+        raise ImageError(f"{path}: {kind}, not a file; name an image")
+    try:
+        return ImageOps.exif_transpose(decoded(path.read_bytes()))
+    except FileNotFoundError:
+        raise ImageError(f"{path}: no such file") from None
+    except UnidentifiedImageError:
+        raise ImageError(f"{path}: not an image; PNG, JPEG, WebP, TIFF and BMP are read") from None
+    except FAULTS as error:
+        raise ImageError(f"{path}: damaged image ({error}); replace the file") from None
+
+
+def _is_wide(image: Image.Image) -> bool:
+    return image.mode.startswith("I") or image.mode == "F"
+
+
+def _rgb(image: Image.Image, path: Path) -> Tensor:
+    import torch
+
+    if image.has_transparency_data:
+        warnings.warn(f"{path}: alpha channel dropped", stacklevel=3)
+    array = np.array(image.convert("RGB"))
+    return torch.from_numpy(array).permute(2, 0, 1).contiguous()
+
+
+def _grey_from_wide(image: Image.Image, path: Path) -> Tensor:
+    array = np.asarray(image).astype(np.float64)
+    if image.mode == "F" or array.max(initial=0) > 65535 or array.min(initial=0) < 0:
+        raise ImageError(f"{path}: values outside 16 bits (mode {image.mode}); save it with 8 or 16 bits a channel")
+    import torch
+
+    grey = torch.from_numpy(array / 65535).float()
+    return grey.expand(3, *grey.shape).contiguous()
+
+
+def pixels_sha256(image: Tensor) -> str:
+    """Of the size and the RGB values of (3, h, w) uint8, whatever file they came from."""
+    size, pixels = tuple(image.shape[1:]), image.permute(1, 2, 0).contiguous().numpy()
+    return hashlib.sha256(repr(size).encode() + pixels.tobytes()).hexdigest()
+
+
+def write_png(path: Path, image: Tensor, recipe: str | None = None) -> None:
+    """Write (3, h, w) uint8 as PNG, whole: under a temporary name first, then renamed.
+
+    ``recipe`` says how the image was made; it stays in the file, and ``read_recipe`` finds it there.
+    """
+    write_whole(path, encode_png(image, recipe))
+
+
+def encode_png(image: Tensor, recipe: str | None = None) -> bytes:
+    """The bytes of a PNG of (3, h, w) uint8, with the recipe as a text chunk named ``srbench``."""
+    pixels = image.permute(1, 2, 0).contiguous().cpu().numpy()
+    if recipe is None:
+        return png_of(pixels)
+    facts, buffer = PngInfo(), BytesIO()
+    facts.add_itxt("srbench", recipe)
+    Image.fromarray(pixels).save(buffer, format="PNG", pnginfo=facts, **PNG)
+    return buffer.getvalue()
+
+
+def png_of(pixels: NDArray[np.uint8]) -> bytes:
+    """The bytes of a PNG of RGB (h, w, 3): by OpenCV, in two thirds of Pillow's time, and as small.
+
+    Of the five filters that a row may have it takes one, where Pillow tries all.
+    """
+    import cv2
+
+    setting = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+    setting += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_PAETH]
+    return cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), setting)[1].tobytes()
+
+
+def read_recipe(path: Path) -> str | None:
+    """How an image was made, where ``write_png`` has written that; None for any other file."""
+    try:
+        with Image.open(path) as file:
+            found = file.info.get("srbench")
+    except (OSError, SyntaxError, ValueError):
+        return None
+    return None if found is None else str(found)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is either absent, old or complete, whenever the process is killed."""
+    with replaced_whole(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextmanager
+def replaced_whole(path: Path) -> Iterator[Path]:
+    """A path to write to, in the same folder (which is made), that takes the place of ``path`` at the end.
+
+    Where the writing fails, on a full disk for one, ``path`` is as before and what was written is removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with disk_faults_named(path):
+            yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def disk_faults_named(path: Path) -> Iterator[None]:
+    """Where a disk is full or gone, say so of ``path``: a file that is open does not tell its name."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and (error.filename is None or error.errno in (errno.ENOSPC, errno.EDQUOT)):
+            error.filename = str(path)
+        raise
+
+
+def quantize_floor(images: Tensor) -> Tensor:
+    """Clamp to [0, 1], scale to 255 and cut the fraction off -> uint8: the official SRFlow test code's writer.
+
+    An image that was read from 8-bit values keeps them: float32 k/255*255 is k for every k in 0..255.
+    """
+    return images.clamp(0, 1).mul(255).byte()
+
+
+def quantize_round(images: Tensor) -> Tensor:
+    """Clamp to [0, 1], scale to 255 and round halves up -> uint8: MATLAB's im2uint8."""
+    return images.clamp(0, 1).mul(255).add(0.5).floor().byte()
+
+
+def quantize(images: Tensor, how: str) -> Tensor:
+    """By ``floor`` or by ``round``, as a suite says. Of a batch image by image, which takes little memory."""
+    single = {"floor": quantize_floor, "round": quantize_round}[how]
+    if images.ndim != 4:
+        return single(images)
+    import torch
+
+    found = torch.empty(images.shape, dtype=torch.uint8, device=images.device)
+    for place, image in enumerate(images):
+        found[place] = single(image)
+    return found
+
+
+def luma(images: Tensor) -> Tensor:
+    """BT.601 luma of uint8 RGB (..., 3, h, w) -> (..., h, w) uint8 in 16..235: MATLAB's rgb2ycbcr, rounded.
+
+    16 + (65.481 R + 128.553 G + 24.966 B) / 255 in whole numbers, so that halves are rounded up and nothing else is.
+    """
+    red, green, blue = images.int().unbind(dim=-3)
+    weighted = _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
+    return ((weighted + 16_500 * 255) // 255_000).byte()
+
+
+def crop_to_multiple(image: Tensor, multiple: int) -> Tensor:
+    """Cut (..., h, w) at the bottom and right so that both sides divide by ``multiple``."""
+    height, width = image.shape[-2:]
+    return image[..., : height - height % multiple, : width - width % multiple]
+
+
+def crop_centre(image: Tensor, size: int) -> Tensor:
+    """Cut the central ``size`` x ``size`` of (..., h, w); a side that is shorter stays whole."""
+    height, width = image.shape[-2:]
+    top, left = max(height - size, 0) // 2, max(width - size, 0) // 2
+    return image[..., top : top + size, left : left + size]

@@ -1,0 +1,111 @@
+"""The folder of a matrix: which runs are in it. Nothing here loads torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from srbench.images.io import write_whole
+from srbench.interfaces import SRBenchError
+from srbench.run_folder.manifest import FILE as MANIFEST
+from srbench.system.config import ConfigError, structure
+
+FILE = "matrix.json"
+FORMAT = 1
+
+
+class MatrixError(SRBenchError):
+    """A matrix that cannot be laid out, or a folder that holds none."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Where a run stands in a matrix."""
+
+    data: str
+    """The dataset as the table names it."""
+    scale: int
+    suite: str
+    """Its name without the version."""
+    degrade: str | None = None
+    """How LR is made, as the table names it; None: by MATLAB's bicubic."""
+
+    @property
+    def name(self) -> str:
+        """Of its folder: ``set5-x4-classic-y``."""
+        return "-".join([self.data, f"x{self.scale}", self.suite, *([self.degrade] if self.degrade else [])])
+
+    @property
+    def group(self) -> str:
+        """Of its columns in the table."""
+        return f"{self.data}, {self.degrade}" if self.degrade else self.data
+
+
+SPANNED = tuple(field.name for field in fields(Cell))
+"""What may have several values in one request; names of RunSpec too."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Some cells, and where they are."""
+
+    path: Path
+    command: str
+    cells: tuple[Cell, ...]
+
+    def folder(self, cell: Cell) -> Path:
+        """The run folder of a cell."""
+        return self.path / cell.name
+
+
+def is_matrix(path: Path) -> bool:
+    """Does a folder hold a matrix?"""
+    return (path / FILE).is_file()
+
+
+def runs_in(path: Path) -> list[Path]:
+    """The run folders of a matrix that are there, or the folder itself. Raises MatrixError for a damaged matrix."""
+    if not is_matrix(path):
+        return [path]
+    matrix = read_matrix(path)
+    begun = [matrix.folder(cell) for cell in matrix.cells if (matrix.folder(cell) / MANIFEST).is_file()]
+    if not begun:
+        raise MatrixError(f"{path}: nothing of it has been run yet; run its command: {matrix.command}")
+    return begun
+
+
+def read_matrix(path: Path) -> Matrix:
+    """What the list in a folder says. Raises MatrixError."""
+    file = path / FILE
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        listed = structure(found, _List, str(file))
+    except (OSError, ValueError, ConfigError) as error:
+        raise MatrixError(f"{file}: cannot be read ({' '.join(str(error).split())}); run its command again") from None
+    if listed.format != FORMAT:
+        raise MatrixError(f"{file}: of format {listed.format}, not {FORMAT}; run again with another --out")
+    for cell in listed.cells:
+        if Path(cell.name).name != cell.name:
+            raise MatrixError(f"{file}: {cell.name!r} cannot be the name of a folder")
+    return Matrix(path, listed.command, listed.cells)
+
+
+def write_matrix(matrix: Matrix) -> None:
+    """Write the list; its folder is made. Raises MatrixError where that cannot be written."""
+    listed = asdict(_List(FORMAT, matrix.command, matrix.cells))
+    content = (json.dumps(listed, indent=1, ensure_ascii=False) + "\n").encode()
+    try:
+        matrix.path.mkdir(parents=True, exist_ok=True)
+        write_whole(matrix.path / FILE, content)
+    except OSError as error:
+        raise MatrixError(f"{matrix.path}: cannot be written ({error.strerror}); choose another --out") from None
+
+
+@dataclass(frozen=True)
+class _List:
+    """``matrix.json``."""
+
+    format: int
+    command: str
+    cells: tuple[Cell, ...]

@@ -1,0 +1,83 @@
+"""A request that spans datasets, scales, suites or degradations, as the cells of a matrix: each is a run of its own."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from srbench.benchmark.request import RunSpec
+from srbench.data.degradations.read import DEFAULT as BICUBIC
+from srbench.data.degradations.read import read_degradation
+from srbench.matrix.folder import Cell, Matrix, MatrixError, is_matrix, read_matrix, write_matrix
+from srbench.metrics.suite import read_suite
+from srbench.models.loading import scale_of
+
+
+@dataclass(frozen=True)
+class MatrixSpec:
+    """A request for several runs."""
+
+    command: str
+    out: str | None
+    runs: Mapping[Cell, RunSpec]
+    """By cell; none of them says where it is kept."""
+
+
+def span(runs: Sequence[RunSpec], command: str, out: str | None) -> MatrixSpec:
+    """Lay some runs out as the cells of a matrix.
+
+    ``{data}`` and ``{scale}`` in a model stand for those of the cell. A model that is made for another scale is left
+    out of a cell, with a warning. Raises MatrixError where two cells have one name, or a cell has no model.
+    """
+    sources = [str(run.hr if run.data is None else run.data) for run in runs]
+    titles = _titles(list(dict.fromkeys(sources)))
+    cells: dict[Cell, RunSpec] = {}
+    for run, source in zip(runs, sources, strict=True):
+        degrade = None if run.degrade in (None, BICUBIC) else read_degradation(str(run.degrade)).name
+        cell = Cell(titles[source], run.scale, read_suite(run.suite).name, degrade)
+        if cell in cells:
+            raise MatrixError(f"two runs would be kept in {cell.name}; name none of them twice")
+        cells[cell] = replace(run, out=None, models=_fitting(run.models, cell))
+    return MatrixSpec(command, out, cells)
+
+
+def _titles(data: Sequence[str]) -> dict[str, str]:
+    """Names for datasets: as much from the end of a path as tells them apart: ``set5``, ``a-hr`` and ``b-hr``."""
+    parts = {text: re.sub("[^A-Za-z0-9._/+-]", "-", text).removesuffix("/").split("/") for text in data}
+    titles = {}
+    for text, own in parts.items():
+        length = 1
+        while length < len(own) and sum(own[-length:] == other[-length:] for other in parts.values()) > 1:
+            length += 1
+        titles[text] = "-".join(own[-length:]).lstrip(".-") or "data"
+    return titles
+
+
+def _fitting(models: Sequence[str], cell: Cell) -> tuple[str, ...]:
+    """Those that are not made for another scale, with the names of the cell put in."""
+    here = [text.replace("{data}", cell.data).replace("{scale}", str(cell.scale)) for text in models]
+    fitting = tuple(text for text in here if scale_of(text) in (None, cell.scale))
+    if not fitting:
+        raise MatrixError(f"x{cell.scale}: no model is made for this scale; leave it out of --scale")
+    for text in here:
+        if text not in fitting:
+            warnings.warn(f"{text} is made for another scale; it is left out of x{cell.scale}", stacklevel=4)
+    return fitting
+
+
+def begin(path: Path, spec: MatrixSpec) -> Matrix:
+    """The matrix of a request in a folder; cells that are there stay in the list.
+
+    Raises MatrixError where the folder holds anything else.
+    """
+    known: tuple[Cell, ...] = ()
+    if is_matrix(path):
+        known = read_matrix(path).cells
+    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise MatrixError(f"{path}: is there already, and no matrix of srbench; choose another --out")
+    matrix = Matrix(path, spec.command, tuple(dict.fromkeys([*known, *spec.runs])))
+    write_matrix(matrix)
+    return matrix

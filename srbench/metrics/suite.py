@@ -1,0 +1,111 @@
+"""Suites: a protocol that people quote, as a TOML file: how images become 8-bit, and what the table has.
+
+srflow                      one that comes with srbench (``srbench list suites``)
+path/to/mine.toml           one of your own
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from srbench.interfaces import SRBenchError
+from srbench.plugins.registry import LoadedMetric, MetricSpec, open_metric
+from srbench.system.config import load_toml, preset_names
+from srbench.system.file_names import unknown
+
+DEFAULT = "srflow"
+BUNDLES = {"cost": ("parameters", "gflops", "memory", "seconds")}
+"""Several metrics under one name."""
+OF_SETS = ("fid", "kid")
+"""They compare sets of images, so that ``srbench measure`` alone has them: see ``srbench.metrics.fid``."""
+_FOLDER = files("srbench.metrics") / "suites"
+
+
+class SuiteError(SRBenchError):
+    """A suite that does not exist, or that nothing can be measured with."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What a suite file says."""
+
+    name: str
+    version: int
+    """Rises when any number of the suite would change."""
+    metrics: tuple[str, ...]
+    """The columns of the table, with their parameters: ``psnr+channels=Y``."""
+    quantize: Literal["floor", "round"] = "round"
+    """How outputs become 8-bit images."""
+    optional: tuple[str, ...] = ()
+    """More columns, measured where their weights are here; what they lack is said where they are not."""
+    samples: int | None = None
+    """How many a model that samples draws where nothing else is asked for."""
+    about: str = ""
+    """Whose numbers these are, in a line."""
+
+    @property
+    def label(self) -> str:
+        """``name@version``, as it stands in every table."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of its table, measured or not."""
+        return self.metrics + self.optional
+
+
+def suite_names() -> list[str]:
+    """Those that come with srbench, sorted."""
+    return preset_names(_FOLDER)
+
+
+def read_suite(text: str) -> Suite:
+    """The suite of a name, or of a TOML file.
+
+    Raises SuiteError where there is none, where it has no metric, and where a file takes the name of one that comes
+    with srbench; ConfigError for what is no suite.
+    """
+    if not text.endswith(".toml"):
+        if text not in suite_names():
+            raise SuiteError(f"{unknown('suite', text, suite_names())}; or name a TOML file")
+        return load_toml(_FOLDER / f"{text}.toml", Suite)
+    suite = load_toml(Path(text), Suite)
+    if suite.name in suite_names():
+        raise SuiteError(f"{text}: {suite.name} is a suite of srbench; give yours another name")
+    if not suite.name or not suite.metrics or set(suite.name) & set("@+/\\\n"):
+        raise SuiteError(f"{text}: a suite needs a name without @, + and /, and at least one metric")
+    return suite
+
+
+def open_metrics(
+    names: tuple[str, ...] | None, columns: tuple[str, ...], quantize: str, optional: tuple[str, ...] = ()
+) -> tuple[LoadedMetric, ...]:
+    """The metrics of some names, or the columns of a suite; outputs are seen ``quantize``d.
+
+    Of the columns those that are ``optional`` are left out, with a warning, where they cannot be loaded.
+
+    A name without parameters means what it means in the suite; one of BUNDLES stands for several. Raises RegistryError,
+    SuiteError where two metrics have one name.
+    """
+    known = {MetricSpec.parse(column).name: column for column in columns}
+    metrics: dict[str, LoadedMetric] = {}
+    chosen = columns if names is None else [known.get(name, name) for name in names]
+    for text in (one for name in chosen for one in BUNDLES.get(name, (name,))):
+        if text in OF_SETS:
+            raise SuiteError(f"{text} compares two folders of images: srbench measure DIR --ref DIR --metrics {text}")
+        try:
+            metric = open_metric(text, quantize)
+        except SRBenchError as error:
+            if names is not None or text not in optional:
+                raise
+            warnings.warn(f"left out of the table: {error}", stacklevel=2)
+            continue
+        if metric.facts.name in metrics:
+            other = metrics[metric.facts.name].facts.spec
+            raise SuiteError(f"{text}: a metric named {metric.facts.name}, as {other} is; leave one of them out")
+        metrics[metric.facts.name] = metric
+    return tuple(metrics.values())

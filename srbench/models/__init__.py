@@ -1,0 +1,1 @@
+"""Models by name: loading, inference, foreign weights, results made elsewhere, export."""

@@ -1,0 +1,54 @@
+"""``srbench convert``: an official checkpoint becomes a weights file, by whichever model recognises it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from srbench.interfaces import Converter
+from srbench.plugins.registry import load_converter, registered
+from srbench.weights.checkpoints import read_checkpoint
+from srbench.weights.files import WeightsError, save_weights, sha256_file
+from srbench.weights.metadata import read_metadata
+from srbench.weights.table import origin
+
+
+def convert(checkpoint: Path, preset: str, out: Path, model: str | None = None, *, address: str | None = None) -> str:
+    """Write the weights file ``out`` of an official checkpoint; returns the name of the model that it is of.
+
+    A model is needed only where several recognise the checkpoint. ``address`` is where it was downloaded from.
+    Raises WeightsError where none or several do, or the tensors do not fit the preset; RegistryError, PresetError.
+    """
+    tensors = read_checkpoint(checkpoint)
+    names = [model] if model else list(registered("converters"))
+    fitting = {}
+    for name in names:
+        converted = _converted(load_converter(name), tensors, preset, checkpoint)
+        if converted is not None:
+            fitting[name] = converted
+    if not fitting:
+        raise WeightsError(
+            f"{checkpoint}: no checkpoint of {' or '.join(names)} with the preset {preset}; name another preset"
+        )
+    if len(fitting) > 1:
+        raise WeightsError(
+            f"{checkpoint}: could be of {' or '.join(fitting)}, which make different images of the same numbers; "
+            f"say which with --as {' or --as '.join(fitting)}"
+        )
+    [(found, (weights, text))] = fitting.items()
+    metadata, digest = read_metadata(text, checkpoint), sha256_file(checkpoint)
+    known = origin(found, metadata.preset, digest, address)
+    metadata = replace(metadata, licence=known.licence, trained_on=known.trained_on, converted_from_sha256=digest)
+    save_weights(out, weights, metadata.text())
+    return found
+
+
+def _converted(
+    converter: Converter, tensors: dict[str, Tensor], preset: str, checkpoint: Path
+) -> tuple[dict[str, Tensor], dict[str, str]] | None:
+    try:
+        return converter(tensors, preset)
+    except WeightsError as error:
+        raise WeightsError(f"{checkpoint}: {error}") from None

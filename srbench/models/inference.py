@@ -1,0 +1,174 @@
+"""Run one model on one LR image: one output or several samples, checked, with time and memory."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from srbench.images.tiling import upscale_in_tiles
+from srbench.interfaces import SMALLEST_TILE, PrecomputedResults, SRBenchError, SRModel, StochasticSRModel, TiledSRModel
+from srbench.system.memory import out_of_memory
+
+COPIES = 3
+"""Of all samples of an image: as numbers of 32 bits, and what the model, 8 bits and the metrics take besides."""
+Model = SRModel | StochasticSRModel | PrecomputedResults
+
+
+class InferenceError(SRBenchError):
+    """A model that failed, or returned something that is no image of the right size."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How a stochastic model draws."""
+
+    temperature: float
+    samples: int
+    seed: int
+    tile: int | None = None
+    """Upscale in tiles of this side, in LR pixels; None: at once."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a model made of one image."""
+
+    images: Tensor
+    """(n, 3, s*h, s*w) float32 on the CPU, not clamped."""
+    seconds: float
+    """Of the model alone, transfers to and from the device included."""
+    peak_memory_mb: float | None
+    """On a GPU what torch held there at most; on a CPU what the process ever held; None where unknown."""
+
+
+def choose_device(name: str) -> str:
+    """``auto`` -> ``cuda`` or ``mps`` where there is one, else ``cpu``.
+
+    Raises InferenceError for a device that is absent.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
+    if not there[name]:
+        raise InferenceError(f"device {name} is not available here; use --device auto or cpu")
+    return name
+
+
+def is_stochastic(model: object) -> bool:
+    """Does it sample at a temperature?"""
+    return isinstance(model, StochasticSRModel)
+
+
+def upscale(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Output:
+    """Let a model upscale the LR image (3, h, w) of a name.
+
+    One with a single output ignores all of ``draw`` but the tile. Raises InferenceError, naming the image, where the
+    model fails or returns another size or numbers that are not finite, and where a precomputed result is missing or
+    damaged.
+    """
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    start = time.perf_counter()
+    try:
+        with torch.no_grad():
+            images = _outputs(model, name, lr, draw, device)
+    except InferenceError:
+        raise
+    except SRBenchError as error:
+        raise InferenceError(f"{name}: {error}") from error
+    except (Exception, SystemExit) as error:
+        if out_of_memory(error):
+            raise InferenceError(f"{name}: {_too_large(model, lr, draw, device)}") from error
+        reason = " ".join(str(error).split())
+        raise InferenceError(f"{name}: the model failed: {type(error).__name__}: {reason}") from error
+    seconds = time.perf_counter() - start
+    _check(images, name, [model.scale * side for side in lr.shape[-2:]])
+    return Output(images, seconds, _peak_memory_mb(device))
+
+
+def _outputs(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Tensor:
+    if isinstance(model, PrecomputedResults):
+        return model.read(name)
+    lr = lr.to(device)
+    if isinstance(model, StochasticSRModel):
+        require_memory(name, draw.samples, [model.scale * side for side in lr.shape[-2:]])
+        generator = torch.Generator().manual_seed(draw.seed)
+        images = _sample(model, lr, draw, generator)
+        if len(images) != draw.samples:
+            raise InferenceError(f"{name}: the model returned {len(images)} samples, not {draw.samples}; correct it")
+    elif draw.tile is not None:
+        images = upscale_in_tiles(model, lr, draw.tile)
+    else:
+        images = model(lr[None])
+    return images.to("cpu", torch.float32)  # waits for the device
+
+
+def _too_large(model: Model, lr: Tensor, draw: Draw, device: str) -> str:
+    """That memory was short, and what to do: a tile is part of what is asked for, so none is chosen unasked."""
+    height, width = lr.shape[-2:]
+    advice = "use smaller images (--crop), or another --device"
+    if isinstance(model, TiledSRModel) or not isinstance(model, StochasticSRModel):
+        tile = min(draw.tile or max(height, width), max(height, width)) // 2
+        if tile >= SMALLEST_TILE:
+            advice = f"upscale in smaller tiles (--tile {tile})"
+    elif draw.samples > 1:
+        advice = "draw fewer samples (--samples), or use smaller images (--crop)"
+    tiles = "" if draw.tile is None else f" in tiles of {draw.tile}"
+    return f"the model ran out of memory ({device}, LR of {height}x{width}{tiles}); {advice}"
+
+
+def _sample(model: StochasticSRModel, lr: Tensor, draw: Draw, generator: torch.Generator) -> Tensor:
+    if draw.tile is None:
+        return model.sample(lr, draw.samples, temperature=draw.temperature, generator=generator)
+    if not isinstance(model, TiledSRModel):
+        raise InferenceError(f"{type(model).__name__} cannot sample in tiles; leave --tile out")
+    return model.sample_in_tiles(lr, draw.samples, temperature=draw.temperature, generator=generator, tile=draw.tile)
+
+
+def require_memory(name: str, samples: int, size: list[int]) -> None:
+    """Raises InferenceError where the samples alone need more memory than this machine has: it would be killed."""
+    needed, there = COPIES * samples * 3 * size[0] * size[1] * 4, _memory_bytes()
+    if there is not None and needed > there:
+        raise InferenceError(
+            f"{name}: {samples} samples of {size[0]}x{size[1]} take {needed / 2**30:.0f} GB, and this machine has "
+            f"{there / 2**30:.0f} GB; draw fewer (--samples)"
+        )
+
+
+def _memory_bytes() -> int | None:
+    """Of this machine; None where that cannot be told."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _check(images: Tensor, name: str, size: list[int]) -> None:
+    height, width = size
+    if images.ndim != 4 or images.shape[0] == 0 or list(images.shape[1:]) != [3, height, width]:
+        raise InferenceError(
+            f"{name}: the result has shape {tuple(images.shape)}, HR is {height}x{width}; "
+            f"it must be (n, 3, {height}, {width})"
+        )
+    broken = sum(int((~image.isfinite()).sum()) for image in images)  # of all at once it would take as much again
+    if broken:
+        raise InferenceError(
+            f"{name}: {broken} of {images.numel()} numbers of the result are not finite; "
+            "lower the temperature or look at the model"
+        )
+
+
+def _peak_memory_mb(device: str) -> float | None:
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes there, kilobytes on Linux

@@ -1,0 +1,59 @@
+"""``srbench export MODEL --onnx``: a network as an ONNX file, which other programs run, and ``--models FILE.onnx``."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from srbench.images.io import replaced_whole
+from srbench.interfaces import SRBenchError, StochasticSRModel, Weighted, WeightsInfo
+from srbench.models.loading import load_model, scale_of
+
+_OPSET = 17
+
+
+class OnnxExportError(SRBenchError):
+    """A model that cannot be an ONNX file."""
+
+
+def export_onnx(text: str, out: Path, scale: int | None = None) -> None:
+    """Write the network that ``text`` names as an ONNX file: (n, 3, h, w) in [0, 1] in, any h and w, float32.
+
+    ``scale`` may be left out where its weights say it. The licence of the weights goes into the file. Raises
+    OnnxExportError for what is no network with one output, SRBenchError where the model cannot be loaded.
+    """
+    try:
+        import onnx
+    except ImportError:
+        raise OnnxExportError(f"{out}: needs onnx; install it: pip install 'sr-bench[onnx]'") from None
+    if scale is None and (scale := scale_of(text)) is None:
+        raise OnnxExportError(f"{text} does not say its scale; give --scale")
+    loaded = load_model(text, scale, "cpu")
+    if not isinstance(loaded.model, nn.Module) or isinstance(loaded.model, StochasticSRModel):
+        raise OnnxExportError(f"{text}: only a network with one output can be an ONNX file, such as rrdb or esrgan")
+    with replaced_whole(out) as temporary:
+        _write(loaded.model, temporary, text)
+        graph = onnx.load(str(temporary))
+        weights = loaded.model.weights if isinstance(loaded.model, Weighted) else None
+        if isinstance(weights, WeightsInfo):
+            facts = {"license": weights.licence, "trained_on": weights.trained_on, "weights_sha256": weights.sha256}
+            onnx.helper.set_model_props(graph, facts)
+        onnx.save(graph, str(temporary))
+
+
+def _write(network: nn.Module, path: Path, text: str) -> None:
+    axes = {name: {0: "n", 2: height, 3: width} for name, height, width in (("lr", "h", "w"), ("sr", "H", "W"))}
+    try:
+        # With gradients on, networks write into no memory of their own, which a graph could not say.
+        with warnings.catch_warnings(), torch.enable_grad():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                network, (torch.rand(1, 3, 32, 40),), str(path), input_names=["lr"], output_names=["sr"],
+                dynamic_axes=axes, opset_version=_OPSET, dynamo=False,
+            )  # fmt: skip
+    except Exception as error:  # what an exporter raises of a foreign network is not to be foreseen
+        reason = " ".join(str(error).split())[:200]
+        raise OnnxExportError(f"{text}: torch cannot write it as ONNX ({reason})") from error

@@ -1,0 +1,110 @@
+"""Results that were made elsewhere: a folder of images, paired with the benchmark by name."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from srbench.images.folders import images_in
+from srbench.images.io import ENDINGS, read_image
+from srbench.interfaces import SRBenchError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_SAMPLE = re.compile(r"(.+)_sample(\d+)", re.DOTALL)
+_NUMBERED = re.compile(r".*?(\d+)", re.DOTALL)
+
+
+class ResultFolder:
+    """One image per benchmark image, ``NAME.png``, or several samples: ``NAME_sample0.png`` and so on.
+
+    Without images of its own, its folders hold the samples: ``NAME/0.png`` or ``0/NAME.png``, where words may stand
+    before a number. Raises FolderError for a folder without images, SRBenchError that names two files of one sample:
+    ``a_sample0``, ``a_sample00``.
+    """
+
+    def __init__(self, folder: Path, scale: int) -> None:
+        self.folder, self.scale = folder, scale
+        inner = _inner(folder)
+        self.files: Mapping[str, Path] = {} if inner else images_in(folder)
+        self._inner = inner
+        self._samples: dict[str, dict[int, Path]] = {}
+        for stem, path in self.files.items():
+            if match := _SAMPLE.fullmatch(stem):
+                self._add(match[1], match[2], path)
+        for path in inner:
+            if match := _NUMBERED.fullmatch(path.stem):
+                self._add(path.parent.name, match[1], path)
+            if match := _NUMBERED.fullmatch(path.parent.name):
+                self._add(path.stem, match[1], path)
+
+    def _add(self, name: str, number: str, path: Path) -> None:
+        other = self._samples.setdefault(name, {}).setdefault(int(number), path)
+        if other is not path:
+            one, two = (file.relative_to(self.folder) for file in (other, path))
+            raise SRBenchError(f"{self.folder}: {one} and {two} are one sample of {name}; move one of them away")
+
+    def __contains__(self, name: str) -> bool:
+        """Is there a result of that name?"""
+        return name in self.files or name in self._samples
+
+    def others(self, names: Collection[str]) -> list[str]:
+        """Its files, without endings, that are a result of none of these names.
+
+        Raises SRBenchError where one of them has a result alone and one of several, which no other of them claims.
+        """
+        for name in names:
+            samples = [path for path in self._samples.get(name, {}).values() if path.stem not in names]
+            if name in self.files and samples:
+                raise SRBenchError(
+                    f"{self.folder}: {self.files[name].name} and {samples[0].name} are both results of {name}, one "
+                    "alone and one of several; move one of them away"
+                )
+        used = {path for name in names for path in self._samples.get(name, {}).values()}
+        used |= {self.files[name] for name in names if name in self.files}
+        paths = chain(self.files.values(), self._inner)
+        return [str(path.relative_to(self.folder).with_suffix("")) for path in paths if path not in used]
+
+    def read(self, name: str) -> Tensor:
+        """(n, 3, s*h, s*w) in [0, 1], samples in order of their numbers.
+
+        Raises SRBenchError where the image is missing or damaged, or samples differ in size.
+        """
+        import torch
+
+        images = [read_image(path) for path in self._of(name)]
+        if len({image.shape for image in images}) > 1:
+            raise SRBenchError(f"{self.folder}: the samples of {name} differ in size; make them again")
+        return torch.stack(images)
+
+    def digest(self, name: str) -> str:
+        """sha256 of the files behind a name. Raises SRBenchError where there is none."""
+        digest = hashlib.sha256()
+        for path in self._of(name):
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        return digest.hexdigest()
+
+    def _of(self, name: str) -> list[Path]:
+        if name in self.files:
+            return [self.files[name]]
+        numbered = self._samples.get(name)
+        if not numbered:
+            raise SRBenchError(f"{self.folder}: no result named {name}; add {name}.png")
+        return [numbered[number] for number in sorted(numbered)]
+
+
+def _inner(folder: Path) -> list[Path]:
+    """The images in the folders of a folder that has none itself."""
+    try:
+        if any(path.suffix.lower() in ENDINGS for path in folder.iterdir()):
+            return []
+        folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        found = [images_in(one) for one in folders if any(path.suffix.lower() in ENDINGS for path in one.iterdir())]
+    except OSError:
+        return []  # what cannot be listed is named by those who read it
+    return [path for images in found for path in images.values()]

@@ -1,0 +1,149 @@
+"""Networks of other projects, from a file alone: weights of any architecture that spandrel knows, and ONNX files.
+
+    4x-anything.pth             also .pt, .ckpt, .safetensors; needs the extra ``zoo``
+    4x-anything.onnx            needs the extra ``onnx``; runs on the processor
+
+Scale, architecture and what sizes a network takes follow from the file. Images are padded to such sizes, and what was
+padded is cut off again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from srbench.images.tiling import upscale_in_windows
+from srbench.interfaces import SRBenchError, WeightsInfo
+from srbench.weights.files import WeightsError, load_metadata, require_finite, sha256_file
+
+ONNX = ".onnx"
+ENDINGS = (".pth", ".pt", ".ckpt", ".safetensors", ONNX)
+"""Of files that are models by themselves."""
+_PROBE = 64
+"""Side of the LR image that shows the scale of an ONNX file which takes any size."""
+
+
+class ForeignError(SRBenchError):
+    """A file that is no network, or none that can be run here."""
+
+
+def load_file(path: Path) -> SpandrelModel | OnnxModel:
+    """The network in a file. Raises ForeignError, WeightsError."""
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such weights file; check the path")
+    return OnnxModel(path) if path.suffix.lower() == ONNX else SpandrelModel(path)
+
+
+class SpandrelModel(nn.Module):
+    """Weights of an architecture that spandrel knows."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.descriptor: Any = _described(path)
+        self.network: nn.Module = self.descriptor.model
+        self.scale: int = self.descriptor.scale
+        require_finite(dict(self.network.named_parameters()), path)
+        architecture = " ".join([self.descriptor.architecture.name, *self.descriptor.tags])
+        said = load_metadata(path) if path.suffix.lower() == ".safetensors" else {}
+        self.weights = WeightsInfo(
+            sha256=sha256_file(path),
+            licence=said.get("license") or said.get("modelspec.license") or "not stated in the file",
+            trained_on=f"not stated in the file; architecture {architecture}",
+            parameters=sum(parameter.numel() for parameter in self.network.parameters()),
+        )
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w) in [0, 1]."""
+        return torch.cat([self.descriptor(image[None]) for image in lr])
+
+
+def _described(path: Path) -> Any:  # noqa: ANN401 - of a package that may not be there
+    try:
+        import spandrel
+    except ImportError:
+        raise ForeignError(f"{path}: needs spandrel; install it: pip install 'sr-bench[zoo]'") from None
+    if path.suffix.lower() == ".safetensors" and (model := load_metadata(path).get("model")):
+        raise ForeignError(f"{path}: weights of our {model}; name them {model}:{path}")
+    try:
+        found = spandrel.ModelLoader().load_from_file(path)
+    except spandrel.UnsupportedModelError:
+        raise ForeignError(
+            f"{path}: of no architecture that spandrel knows; name code that makes it: file.py:Name"
+        ) from None
+    except Exception as error:  # what the bytes of a foreign file make a parser raise is not to be foreseen
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ForeignError(f"{path}: damaged, or no weights file ({reason}); get another copy of it") from None
+    if not isinstance(found, spandrel.ImageModelDescriptor):
+        raise ForeignError(f"{path}: {found.architecture.name} fills holes in images; name a model that upscales")
+    if (found.input_channels, found.output_channels) != (3, 3):
+        channels = f"{found.input_channels} to {found.output_channels}"
+        raise ForeignError(f"{path}: a network of {channels} channels; only RGB to RGB can be measured")
+    return found
+
+
+class OnnxModel:
+    """A network as an ONNX file: (n, 3, h, w) in [0, 1] in, (n, 3, s*h, s*w) out, float32 or float16."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import onnxruntime
+        except ImportError:
+            raise ForeignError(f"{path}: needs onnxruntime; install it: pip install 'sr-bench[onnx]'") from None
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3
+        try:
+            self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ForeignError(f"{path}: damaged, or no ONNX file ({reason}); get another copy of it") from None
+        self.path = path
+        self.input, shape = _rgb_input(self.session, path)
+        self.dtype = torch.float16 if "float16" in self.session.get_inputs()[0].type else torch.float32
+        self.window = tuple(side if isinstance(side, int) else None for side in shape[2:])
+        """Height and width of the LR images that it takes; None: any."""
+        self.scale = self._scale()
+        said = self.session.get_modelmeta().custom_metadata_map
+        self.weights = WeightsInfo(
+            sha256=sha256_file(path),
+            licence=said.get("license") or "not stated in the file",
+            trained_on="not stated in the file; an ONNX graph",
+            parameters=None,
+        )
+
+    def __call__(self, lr: Tensor) -> Tensor:
+        """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w). Where it takes one size only, in overlapping windows of it."""
+        height, width = (fixed or side for fixed, side in zip(self.window, lr.shape[-2:], strict=True))
+        if (height, width) == tuple(lr.shape[-2:]):
+            return torch.cat([self._run(image[None]) for image in lr])
+        return torch.cat([upscale_in_windows(self._run, image, self.scale, (height, width)) for image in lr])
+
+    def _run(self, lr: Tensor) -> Tensor:
+        (output, *_) = self.session.run(None, {self.input: lr.cpu().to(self.dtype).numpy()})
+        return torch.from_numpy(output).float()
+
+    def _scale(self) -> int:
+        height, width = (side or _PROBE for side in self.window)
+        try:
+            found = tuple(self._run(torch.full((1, 3, height, width), 0.5)).shape)
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ForeignError(f"{self.path}: does not run on LR of {height}x{width} ({reason})") from None
+        scale = found[-1] // width
+        if found != (1, 3, scale * height, scale * width):
+            raise ForeignError(f"{self.path}: makes {found} of (1, 3, {height}, {width}); it has to upscale")
+        return scale
+
+
+def _rgb_input(session: Any, path: Path) -> tuple[str, list[int | str | None]]:  # noqa: ANN401
+    """Name and shape of the one input. Raises ForeignError where that takes no RGB images, channels first."""
+    inputs = session.get_inputs()
+    shapes = ", ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
+    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in ("tensor(float)", "tensor(float16)"):
+        raise ForeignError(f"{path}: takes {shapes}; export it with one input (n, 3, h, w) of numbers in [0, 1]")
+    if isinstance(inputs[0].shape[1], int) and inputs[0].shape[1] != 3:
+        raise ForeignError(f"{path}: takes {shapes}; export it for RGB images, channels first: (n, 3, h, w)")
+    return inputs[0].name, inputs[0].shape

@@ -1,0 +1,266 @@
+"""One door for every plug-in: from what a user types to what it names.
+
+    psnr                        what is registered under that name, by an entry point
+    package.module:Name         a class or function of an installed package
+    path/to/file.py:Name        the same, in a file
+    pyiqa:dists                 of metrics: one of a registered family
+
+Models, metrics, datasets, trainers and converters come through it. Only what is asked for is imported, so a broken
+plug-in harms nobody else. ``srbench.models`` says what else a model may be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from srbench.interfaces import MOST_DIGITS, Converter, Dataset, Metric, MetricFacts, SRBenchError, Trainer
+from srbench.plugins.code_digest import code_digest, code_digest_now
+from srbench.system.file_names import unknown
+from srbench.weights.files import sha256_file
+
+KINDS = ("models", "metrics", "datasets", "trainers", "converters")
+"""Entry point groups are ``srbench.`` and one of these."""
+FAMILIES = "metric_families"
+"""One more group: of classes that are many metrics, by an argument ``variant``: ``pyiqa:dists``."""
+
+_METRIC_FACTS = ("name", "title", "higher_is_better", "unit", "digits", "protocol")
+
+
+class RegistryError(SRBenchError):
+    """A name that stands for nothing, or for something that cannot be loaded."""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """What a name stands for, imported."""
+
+    factory: Callable[..., Any]
+    name: str
+    """Registered name, or that of the class or function."""
+    digest: str
+    """sha256 of its code (see ``srbench.plugins.code_digest``) and of its name there: a module may have several."""
+
+    def takes(self, argument: str) -> bool:
+        """Does the factory have an argument of that name?"""
+        try:
+            return argument in inspect.signature(self.factory).parameters
+        except ValueError:  # built-in callables have no signature
+            return False
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """The name of a metric, taken apart: ``psnr+channels=Y+border=4``, ``pyiqa:dists``."""
+
+    name: str
+    """Registered name, family:VARIANT, file.py:Name or package.module:Name."""
+    parameters: dict[str, str | int]
+    """What its class is called with."""
+
+    @classmethod
+    def parse(cls, text: str) -> MetricSpec:
+        """Whole numbers are numbers, all else is text."""
+        found = re.fullmatch(r"(.+?)((?:\+\w+=[^+]+)*)", text)
+        name, rest = (found[1], found[2]) if found else (text, "")
+        pairs = (part.split("=", 1) for part in rest.split("+")[1:])
+        return cls(name, {key: int(value) if value.isdecimal() and len(value) < 19 else value for key, value in pairs})
+
+
+@dataclass(frozen=True)
+class LoadedMetric:
+    """A metric that is ready to measure."""
+
+    metric: Metric
+    facts: MetricFacts
+    unquantised: bool
+    """Does it see samples as the model returned them, rather than 8-bit images?"""
+    needs_lr: bool
+    """Does it compare with the LR image?"""
+    of_model: bool = False
+    """Is it of the model, and not of its images?"""
+
+
+@cache
+def registered(kind: str) -> dict[str, EntryPoint]:
+    """The entry points of a kind (one of KINDS) by name, sorted; nothing is imported. Looked up once a process."""
+    return {point.name: point for point in sorted(entry_points(group=f"srbench.{kind}"), key=lambda p: p.name)}
+
+
+def find_plugin(kind: str, text: str) -> Plugin:
+    """What ``text`` names among a kind. Raises RegistryError where it names nothing or cannot be imported."""
+    points, (before, colon, name) = registered(kind), text.rpartition(":")
+    if text in points:
+        point = points[text]
+        factory = call(f"{kind.removesuffix('s')} {text} ({point.value})", point.load)
+        module = sys.modules[point.module]
+        code = code_digest(module.__name__, Path(str(module.__file__)), _packages(point))
+        return Plugin(factory, text, _sha256(code, point.attr))
+    if colon and before.endswith(".py"):
+        return _member(module_of_file(Path(before)), name, text, Path(before).resolve().parent)
+    if colon and re.fullmatch(r"\w+(\.\w+)*", before) and importlib.util.find_spec(before.partition(".")[0]):
+        return _member(call(f"module {before}", importlib.import_module, before), name, text, None)
+    ways = [*points, "package.module:Name", "file.py:Name"]
+    raise RegistryError(unknown(kind.removesuffix("s"), text if text.isidentifier() else before or text, ways))
+
+
+def open_metric(text: str, quantize: str = "floor") -> LoadedMetric:
+    """Make the metric that ``text`` names, with its facts.
+
+    ``quantize`` is how the outputs that it will see became 8-bit images. Raises RegistryError, or what the metric
+    raises for parameters that mean nothing.
+    """
+    spec = MetricSpec.parse(text)
+    family, colon, variant = spec.name.partition(":")
+    is_variant = bool(colon) and family in registered(FAMILIES)
+    plugin = find_plugin(FAMILIES, family) if is_variant else find_plugin("metrics", spec.name)
+    refused = [name for name in spec.parameters if not plugin.takes(name) or name == "quantize"]
+    if refused:
+        raise RegistryError(f"metric {text}: {plugin.name} takes no parameter {refused[0]}; leave it out")
+    arguments = spec.parameters | ({"quantize": quantize} if plugin.takes("quantize") else {})
+    arguments |= {"variant": variant} if is_variant else {}
+    metric: Metric = call(f"metric {text}", plugin.factory, **arguments)
+    missing = [fact for fact in _METRIC_FACTS if not hasattr(metric, fact)]
+    if missing or not callable(metric):
+        raise RegistryError(f"metric {text} does not say its {', '.join(missing) or 'values: it is not callable'}")
+    if not re.fullmatch(r"[A-Za-z0-9_]{1,100}", metric.name):
+        raise RegistryError(f"metric {text}: its name {metric.name!r} may have letters, digits and _ only")
+    if not (str(metric.title).strip() and type(metric.digits) is int and 0 <= metric.digits <= MOST_DIGITS):
+        raise RegistryError(f"metric {text}: needs a title, and 0 to {MOST_DIGITS} digits after the point")
+    parameters = [sha256_file(Path(path)) for path in getattr(metric, "parameters", ())]
+    digest = _sha256(
+        plugin.digest,
+        *parameters,
+        repr(sorted(spec.parameters.items())),
+        quantize,
+        variant,
+        getattr(metric, "fingerprint", ""),
+    )
+    signature = getattr(metric, "signature", None)
+    if signature is None:
+        own = f"+{text.partition('+')[2]}" if spec.parameters else ""
+        signature = f"code {digest[:8]}{own}"
+    unquantised, needs_lr, of_model = (
+        bool(getattr(metric, fact, False)) for fact in ("unquantised", "needs_lr", "of_model")
+    )
+    if quantize != "floor" and not (plugin.takes("quantize") or unquantised or of_model):
+        signature += f"|{quantize}"  # the metric does not know; its images are others all the same
+    facts = MetricFacts(
+        name=metric.name,
+        spec=text,
+        title=metric.title,
+        higher_is_better=metric.higher_is_better,
+        unit=metric.unit,
+        digits=metric.digits,
+        protocol=metric.protocol,
+        signature=f"{metric.name.upper().replace('_', '-')}|{signature}",
+        digest=digest,
+    )
+    return LoadedMetric(metric, facts, unquantised, needs_lr, of_model)
+
+
+def load_metric(text: str) -> Metric:
+    """Make the metric that ``text`` names. Raises RegistryError."""
+    return open_metric(text).metric
+
+
+def load_dataset(text: str, scale: int) -> Dataset:
+    """Open the dataset that ``text`` names. Raises RegistryError, or the dataset's own SRBenchError."""
+    dataset: Dataset = call(f"dataset {text}", find_plugin("datasets", text).factory, scale)
+    return dataset
+
+
+def load_trainer(name: str) -> Trainer:
+    """The function behind ``srbench train NAME``. Raises RegistryError."""
+    trainer: Trainer = find_plugin("trainers", name).factory
+    return trainer
+
+
+def load_converter(name: str) -> Converter:
+    """The function that reads official checkpoints of a model. Raises RegistryError."""
+    converter: Converter = find_plugin("converters", name).factory
+    return converter
+
+
+def describe(kind: str, name: str) -> str:
+    """The docstring of what is registered under a name. Raises RegistryError."""
+    return inspect.getdoc(find_plugin(kind, name).factory) or "(no description)"
+
+
+def source_digest(thing: object) -> str | None:
+    """sha256 of the code of an object's class, or of a function; None where it has no source file."""
+    subject = thing if inspect.isfunction(thing) else type(thing)
+    try:
+        file = Path(inspect.getsourcefile(subject) or "")
+    except TypeError:
+        return None
+    known = getattr(sys.modules.get(subject.__module__), "__file__", None)  # not of code that was executed as text
+    if not file.is_file() or known is None or subject.__qualname__.endswith("<lambda>"):
+        return None
+    module = sys.modules[subject.__module__]
+    return _sha256(code_digest(module.__name__, Path(known), (), file.parent), subject.__qualname__)
+
+
+def call(what: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+    """Run foreign code; its own SRBenchErrors pass, all else becomes one line that says where it failed."""
+    try:
+        return function(*arguments, **named)
+    except SRBenchError:
+        raise
+    except (Exception, SystemExit) as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(frame.filename).name} line {frame.lineno}"
+        reason = " ".join(str(error).split())
+        raise RegistryError(f"{what} failed: {type(error).__name__}: {reason} ({place})") from error
+
+
+def module_of_file(path: Path) -> ModuleType:
+    """Import a file; modules beside it can be imported by it. Raises RegistryError where it is missing or fails."""
+    if not path.is_file():
+        raise RegistryError(f"{path}: no such file; a plug-in is named as path/to/file.py:Name")
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # at the end: a file of a common name must not take an installed package's place
+    name = f"srbench_user_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    found = importlib.util.spec_from_file_location(name, path)
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    sys.modules[name] = module  # dataclasses look their module up
+    call(str(path), found.loader.exec_module, module)
+    return module
+
+
+def _member(module: ModuleType, name: str, text: str, folder: Path | None) -> Plugin:
+    factory = getattr(module, name, None)
+    if not callable(factory):
+        names = [key for key, value in vars(module).items() if inspect.isclass(value) or inspect.isfunction(value)]
+        raise RegistryError(f"{text}: {unknown('class or function', name, names)}")
+    package = () if folder is not None else (module.__name__.partition(".")[0],)
+    find_digest = code_digest if folder is None else code_digest_now
+    code = find_digest(module.__name__, Path(str(module.__file__)), package, folder)
+    return Plugin(factory, name, _sha256(code, name))
+
+
+def _sha256(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _packages(point: EntryPoint) -> tuple[str, ...]:
+    """The top-level packages of the distribution that registered something, as far as entry points tell."""
+    tops = {point.module.partition(".")[0]}
+    if point.dist is not None:
+        tops |= {other.module.partition(".")[0] for other in point.dist.entry_points if other.module}
+    return tuple(sorted(tops))

@@ -1,0 +1,1 @@
+"""Reports of a matrix of runs: its table, its LaTeX, its page."""

@@ -1,0 +1,71 @@
+"""The tables of a matrix, as they are printed in every format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from srbench.interfaces import MetricFacts
+from srbench.matrix.folder import Cell
+from srbench.reporting.merge import Measurements
+from srbench.reporting.ranking import Mark
+from srbench.reporting.scores import Scores
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A cell of the matrix that has been measured."""
+
+    cell: Cell
+    measurements: Measurements
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class Value:
+    """One number of a table."""
+
+    text: str
+    mark: Mark
+    partial: bool
+    """Is it the mean of fewer images than were asked for?"""
+
+    @property
+    def shown(self) -> str:
+        """With a dagger where it is partial."""
+        return f"{self.text}†" if self.partial else self.text
+
+
+MISSING = Value("–", "", partial=False)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The table of one suite."""
+
+    suite: str
+    """Name and version."""
+    metrics: tuple[MetricFacts, ...]
+    """Columns of every group. What depends on the scale in their signatures is that of the first cell."""
+    groups: tuple[str, ...]
+    """Datasets."""
+    blocks: tuple[tuple[int, tuple[tuple[str, tuple[Value, ...]], ...]], ...]
+    """A scale and its rows: label, and the values of all metrics of the first group, then of the second."""
+    entries: tuple[Entry, ...]
+
+    @property
+    def signatures(self) -> tuple[str, ...]:
+        """Of all cells, each once."""
+        return tuple(dict.fromkeys(m.signature for entry in self.entries for m in entry.scores.metrics))
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """``set5: 5 images``, each once, and where their LR comes from."""
+        counts = dict.fromkeys(map(_images, self.entries))
+        origins = dict.fromkeys(f"LR {entry.measurements.protocol.lr}" for entry in self.entries)
+        return (*counts, *origins)
+
+
+def _images(entry: Entry) -> str:
+    crop = entry.measurements.protocol.crop
+    part = "" if crop is None else f", the central {crop} x {crop} of each"
+    return f"{entry.cell.group}: {len(entry.measurements.images)} images{part}"

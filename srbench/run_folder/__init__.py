@@ -1,0 +1,1 @@
+"""The files of a run folder: manifest, records, checksums, and the results in them."""

@@ -1,0 +1,194 @@
+"""What a run folder holds -> rows -> tidy values -> one line per model and temperature."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from srbench.interfaces import MetricFacts, SRBenchError
+from srbench.plugins.registry import MetricSpec
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.protocol import Protocol, Setting, setting_folder
+from srbench.run_folder.records import SampleRecord, ScoreRecord, Value
+from srbench.run_folder.statistics import mean_interval
+
+if TYPE_CHECKING:
+    from pandas.core.groupby import DataFrameGroupBy
+
+
+class ResultsError(SRBenchError):
+    """A run without results."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model at one temperature on one image: what was sampled, and the values of it that there are."""
+
+    sample: SampleRecord
+    model: str
+    """Its label in the table, which may differ from that of the record where several runs are merged."""
+    values: dict[str, Value]
+    """By metric: one value a sample, or a number for the whole set."""
+    metric_seconds: float
+    invocations: frozenset[int]
+    """Those that sampled and measured it."""
+
+    @property
+    def temperature(self) -> float | None:
+        """None for a model with one output."""
+        return self.sample.temperature
+
+    @property
+    def image(self) -> str:
+        """Name of the image."""
+        return self.sample.image
+
+    @property
+    def samples(self) -> int:
+        """How many outputs were measured."""
+        return len(self.sample.outputs)
+
+
+def rows_of(folder: RunFolder) -> list[Row]:
+    """The rows of a run folder, setting by setting in the order of the manifest; only of what is sampled and current.
+
+    Values that are missing or failed are left out. Raises ResultsError where there is no row.
+    """
+    rows: dict[Setting, list[Row]] = {setting: [] for setting in folder.manifest.settings}
+    planned = {setting: set(folder.manifest.planned(setting)) for setting in rows}
+    for image in folder.manifest.images:
+        for setting, found in rows.items():
+            sample = folder.sample(setting.model, setting.temperature, image) if image in planned[setting] else None
+            if sample is not None and not sample.failed:
+                found.append(_row(folder, sample))
+    if not any(rows.values()):
+        raise ResultsError(f"{folder.path}: nothing is measured yet; run its command again")
+    return [row for found in rows.values() for row in found]
+
+
+def _row(folder: RunFolder, sample: SampleRecord) -> Row:
+    scores = [folder.score(sample, metric) for metric in folder.manifest.metrics]
+    there = [score for score in scores if score is not None]
+    values = {score.metric: score.value for score in there if score.value is not None}
+    for name, value in values.items():
+        if isinstance(value, list) and len(value) != len(sample.outputs):
+            raise ResultsError(
+                f"{folder.path / ScoreRecord.FILE}: {name} of {sample.model} on {sample.image} has {len(value)} values "
+                f"for {len(sample.outputs)} samples; run again with another --out"
+            )
+    made_by = frozenset((sample.invocation, *(score.invocation for score in there)))
+    return Row(sample, sample.model, values, sum(score.seconds for score in there), made_by)
+
+
+def failures_of(folder: RunFolder) -> list[str]:
+    """One line for everything that was asked for and failed the last time it was tried."""
+    faults = []
+    for image, known in folder.by_image():
+        if known.pair is not None and known.pair.failed:
+            faults.append(known.pair.error)
+        for sample in known.samples.values():
+            where = setting_folder(sample.model, sample.temperature)
+            if sample.failed:
+                faults.append(f"{where}: {sample.error}")
+            elif folder.sample(sample.model, sample.temperature, image) is sample:
+                scores = [folder.score(sample, metric) for metric in folder.manifest.metrics]
+                faults += [f"{where}: {score.error}" for score in scores if score is not None and score.failed]
+    return list(dict.fromkeys(faults))
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """Tidy values: columns model, temperature, image, sample, metric, value; one row a number."""
+
+    values: pd.DataFrame
+    """``temperature`` is NaN for a model with one output, ``sample`` is -1 for a value of the whole set."""
+    metrics: tuple[str, ...]
+    """In the order of the table."""
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Row], metrics: tuple[str, ...]) -> ResultTable:
+        """Rows in the order in which models shall be listed. A value that is missing is NaN."""
+        records = [
+            (row.model, row.temperature, row.image, sample, metric, value)
+            for row in rows
+            for metric in metrics
+            for sample, value in _numbered(row.values.get(metric, math.nan))
+        ]
+        columns = ["model", "temperature", "image", "sample", "metric", "value"]
+        frame = pd.DataFrame.from_records(records, columns=columns)
+        return cls(frame.astype({"temperature": float, "value": float}), metrics)
+
+    def per_image(self) -> pd.DataFrame:
+        """Means over samples: index model, temperature, image, in the order of rows; a column a metric.
+
+        One sample that is NaN makes the mean NaN.
+        """
+        keys = ["model", "temperature", "image", "metric"]
+        groups = self.values.groupby(keys, sort=False, dropna=False)["value"]
+        means = groups.mean().mask(groups.size() > groups.count())
+        return means.unstack("metric", sort=False)[list(self.metrics)]
+
+    def columns(self, metric: str) -> list[pd.Series[float]]:
+        """The values of a metric by image, means over samples; a series for every model and temperature."""
+        groups = self.per_image()[metric].groupby(level=["model", "temperature"], sort=False, dropna=False)
+        return [values.droplevel(["model", "temperature"]) for _, values in groups]
+
+    def summary(self) -> pd.DataFrame:
+        """One line per model and temperature (the index): the mean over images of every metric.
+
+        Columns ``psnr_low`` and ``psnr_high`` hold the 95 % interval of the mean. Images whose value is not finite
+        (PSNR of equal images) are left out of mean and interval; where all are, the mean is such a value.
+        Column ``n`` counts the images, ``not_finite`` those with such a value.
+        """
+        images = self.per_image()
+        finite = images.map(math.isfinite)
+        usable = images.where(finite)
+        summary = _by_setting(usable).mean().where(_by_setting(finite).any(), _by_setting(images).first())
+        for metric in self.metrics:
+            intervals = [mean_interval(values.to_numpy()) for _, values in _by_setting(usable)[metric]]
+            summary[[f"{metric}_low", f"{metric}_high"]] = intervals
+        summary["n"] = _by_setting(images).size()
+        summary["not_finite"] = _by_setting((~finite).any(axis=1).to_frame("any"))["any"].sum()
+        summary.columns.name = None
+        return summary
+
+
+def csv_texts(
+    table: ResultTable, summary: pd.DataFrame, metrics: Sequence[MetricFacts], protocol: Protocol
+) -> dict[str, str]:
+    """table.csv, the summary of a table, and rows.csv, all its values, by name.
+
+    table.csv has one line per model and temperature: the columns of the suite first, measured or not, the intervals
+    after all means. rows.csv has one line a number, with the signature of its protocol; ``sample`` is empty for a value
+    of the whole set. Both end with the suite.
+    """
+    lines = summary.reset_index()
+    suite = [MetricSpec.parse(column).name for column in protocol.columns]
+    others = [name for name in table.metrics if name not in suite]
+    signatures = {metric.name: metric.signature for metric in metrics}
+    lines = lines.assign(**{f"{name}_signature": signature for name, signature in signatures.items()})
+    lines["suite"] = protocol.suite
+    intervals = [f"{name}_{end}" for name in table.metrics for end in ("low", "high")]
+    columns = ["model", "temperature", *suite, "n", *others, *intervals, "not_finite"]
+    columns += [*(f"{name}_signature" for name in table.metrics), "suite"]
+    rows = table.values.assign(
+        sample=table.values["sample"].replace(-1, pd.NA).astype("Int64"),
+        signature=table.values["metric"].map(signatures),
+        suite=protocol.suite,
+    )
+    return {
+        "table.csv": lines.reindex(columns=columns).to_csv(index=False),
+        "rows.csv": rows.to_csv(index=False),
+    }
+
+
+def _by_setting(images: pd.DataFrame) -> DataFrameGroupBy[Any, Any]:
+    return images.groupby(level=["model", "temperature"], sort=False, dropna=False)
+
+
+def _numbered(value: list[float] | float) -> list[tuple[int, float]]:
+    return list(enumerate(value)) if isinstance(value, list) else [(-1, value)]

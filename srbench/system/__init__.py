@@ -1,0 +1,1 @@
+"""Configuration, terminal, processes and other parts that know nothing of images."""

@@ -1,0 +1,1 @@
+"""Fast computation: threads, convolutions, precision, cached constants."""

@@ -1,0 +1,92 @@
+"""Train SRFlow on after its likelihood: a second stage that looks at samples with a perceptual network.
+
+The likelihood asks that no HR image is unlikely; it does not ask that every sample looks like one. Losses on samples do
+(HCFlow++: Liang et al., ICCV 2021, section 3.4; FxSR: Park et al., 2022). The result is a model of its own,
+``srflow-perceptual``: ``srflow`` stays what its paper says, one loss.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from baselines.vgg import PerceptualLoss
+from baselines.vgg_weights import load_vgg
+from srbench.interfaces import TrainingRequest
+from srbench.system.config import load_preset
+from srbench.training.config import TrainingError
+from srbench.training.learner import Batch, Learner, adam, channels_last
+from srbench.training.loop import Training
+from srflow.given import Given, bits_per_dimension, log_density
+from srflow.model import SRFlow
+from srflow.presets import PERCEPTUAL, SecondStagePreset
+from srflow.training.sample_losses import grid_difference, texture_difference
+from srflow.training.train import LEVELS, noisy, trained
+
+
+def train_srflow_perceptual(request: TrainingRequest) -> Path:
+    """Train SRFlow weights on by likelihood, L1 and losses on samples; returns the weights file.
+
+    ``start`` is an SRFlow weights file of the preset's size; without it the packaged one of the scale is taken.
+    Raises PresetError, TrainingError, WeightsError.
+    """
+    settings = load_preset(PERCEPTUAL, request.preset, SecondStagePreset, request.changes)
+    training = Training("srflow-perceptual", settings.network.encoder.scale, settings, request)
+    network = trained(settings.network, request.start).train().to(training.device)
+    losses = Losses(network, settings, training.device)
+    learner = Learner("network", network, adam([network.parameters()], settings.training), losses)
+    return training.fit([learner], network.weights.sha256)
+
+
+class Losses:
+    """What the second stage minimises, of one batch: losses that share the work on LR."""
+
+    def __init__(self, network: SRFlow, settings: SecondStagePreset, device: torch.device) -> None:
+        self.network, self.weights = network, settings.losses
+        try:
+            perceptual = PerceptualLoss(load_vgg("vgg16"), "vgg16", self.weights.perceptual_layer)
+        except ValueError as error:
+            raise TrainingError(f"losses.{error}; correct the preset") from None
+        self.perceptual = channels_last(perceptual).to(device)
+
+    def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted sum, and its parts by name: bits per dimension as in the first stage, then those of images."""
+        given, weights = self.network.given(batch.lr), self.weights
+        hr = noisy(batch)
+        nll = bits_per_dimension(log_density(*given.encode_unchecked(hr)), hr).mean()
+        latents = _latents(given, batch, weights.temperature)
+        pixel = F.l1_loss(_image(given, [torch.zeros_like(z) for z in latents]), batch.hr)
+        sample = _image(given, latents)
+        seen, known = self._features(batch, sample)
+        perceptual, texture = F.l1_loss(seen[-1].float(), known[-1].float()), texture_difference(seen, known)
+        grid = grid_difference(sample, batch.hr, self.network.scale)
+        total = weights.nll_weight * nll + weights.pixel_weight * pixel + weights.perceptual_weight * perceptual
+        total = total + weights.texture_weight * texture + weights.grid_weight * grid
+        parts = {"l1": pixel, "perceptual": perceptual, "texture": texture, "grid": grid}
+        return total, {"bits_per_dim": nll + math.log2(LEVELS), **parts}
+
+    def _features(self, batch: Batch, sample: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Of a sample and of HR, rolled alike."""
+        sample, hr = (batch.rolled(images, self.weights.shift) for images in (sample, batch.hr))
+        half = self.weights.perceptual_precision == "bfloat16"
+        with torch.autocast(sample.device.type, torch.bfloat16) if half else nullcontext():
+            seen = self.perceptual.features(sample)
+            with torch.no_grad():
+                known = self.perceptual.features(hr)
+        return seen, known
+
+
+def _latents(given: Given, batch: Batch, temperature: float) -> list[Tensor]:
+    """One sample for each LR image, which hangs on its patch alone."""
+    drawn = [given.latents(1, temperature, generator) for generator in batch.generators(3)]
+    return [torch.cat(latents) for latents in zip(*drawn, strict=True)]
+
+
+def _image(given: Given, latents: list[Tensor]) -> Tensor:
+    """As a sample is made, with gradients."""
+    return given.project(given.decode_unchecked(latents))

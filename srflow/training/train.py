@@ -1,0 +1,118 @@
+"""Train SRFlow: one loss, the negative log-likelihood, from a pretrained encoder."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from baselines.rrdb import RRDBConfig, RRDBNet
+from baselines.zoo import load_rrdb
+from srbench.interfaces import TrainingRequest
+from srbench.system.config import load_preset
+from srbench.training.config import TrainingError
+from srbench.training.learner import Batch, Learner, adam
+from srbench.training.loop import Training
+from srbench.weights.files import WeightsError, load_weights
+from srbench.weights.metadata import read_metadata
+from srflow.config import SRFlowConfig
+from srflow.model import SRFlow
+from srflow.presets import FOLDER, SRFlowPreset
+
+LEVELS = 32
+"""Dequantisation noise is uniform over a 1/32 of the range."""
+
+
+def train_srflow(request: TrainingRequest) -> Path:
+    """Train SRFlow by its negative log-likelihood alone; returns the weights file.
+
+    ``start`` is an RRDB weights file of the encoder's size, or an SRFlow weights file of the network's size, which is
+    trained on with its encoder; without it the packaged RRDB of the scale is taken if it is of that size. The loss
+    printed is the bits per dimension of the image in 1/32 steps: nll of the noisy image plus log2(32).
+    Raises PresetError, TrainingError, WeightsError.
+    """
+    settings = load_preset(FOLDER, request.preset, SRFlowPreset, request.changes)
+    training = Training("srflow", settings.network.encoder.scale, settings, request)
+    torch.manual_seed(settings.training.seed)
+    if request.start is not None and _model_of(request.start) == "srflow":
+        network, frozen = trained(settings.network, request.start), 0.0
+        start = network.weights.sha256
+        network.train().to(training.device)
+    else:
+        network, start = _from_encoder(settings.network, request.start)
+        frozen = settings.frozen if start else 0.0
+        network.to(training.device)
+        first = training.first_batch()
+        network.initialize(noisy(first), first.lr)
+    network.reversible = settings.reversible
+    encoder = list(network.encoder.parameters())
+    optimizer = adam([network.flow.parameters(), encoder], settings.training)
+
+    def loss(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        nll = network(noisy(batch), batch.lr).mean()
+        return nll, {"bits_per_dim": nll + math.log2(LEVELS)}
+
+    def release(step: int) -> None:
+        for parameter in encoder:
+            parameter.requires_grad_(step >= frozen * settings.training.steps)
+
+    return training.fit([Learner("network", network, optimizer, loss)], start, release)
+
+
+def noisy(batch: Batch) -> Tensor:
+    """HR, dequantised by uniform noise of width 1/32."""
+    return batch.hr + (batch.uniform() - 0.5) / LEVELS
+
+
+def trained(config: SRFlowConfig, path: Path | None) -> SRFlow:
+    """The network of an SRFlow weights file, or the packaged one, to train on.
+
+    Raises TrainingError where it is of another size than ``config``, WeightsError.
+    """
+    network = SRFlow.from_pretrained(config.encoder.scale, path)
+    if network.config != config:
+        raise TrainingError(
+            f"the preset's network is {config}, the SRFlow weights are {network.config}; name others by --start, or "
+            "change the preset's network"
+        )
+    return network
+
+
+def _model_of(path: Path) -> str:
+    return read_metadata(load_weights(path)[1], path).model if path.suffix == ".safetensors" else ""
+
+
+def _from_encoder(config: SRFlowConfig, start: Path | None) -> tuple[SRFlow, str]:
+    """A new flow, and the sha256 of the RRDB weights that its encoder begins with; "" for none."""
+    network, pretrained = SRFlow(config), _pretrained(config.encoder, start)
+    if pretrained is None:
+        return network, ""
+    known = network.encoder.state_dict()
+    network.encoder.load_state_dict({k: v for k, v in pretrained.state_dict().items() if k in known})
+    return network, pretrained.weights.sha256
+
+
+def _pretrained(config: RRDBConfig, start: Path | None) -> RRDBNet | None:
+    """The network that the encoder starts from. None, with a warning, where none is named and none fits."""
+    try:
+        network = load_rrdb(config.scale, start)
+    except WeightsError:
+        if start is not None:
+            raise
+        network = None
+    if network is not None and network.config == config:
+        return network
+    if network is not None and start is not None:
+        raise TrainingError(
+            f"the preset's encoder is {config}, the RRDB weights are {network.config}; "
+            "name weights of that size with --start"
+        )
+    warnings.warn(
+        "no RRDB weights of the encoder's size are packaged, so it starts from random numbers and learns from the "
+        "first step; to train as published, train rrdb by the preset of the same name and name them with --start",
+        stacklevel=2,
+    )
+    return None

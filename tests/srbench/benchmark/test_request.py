@@ -1,0 +1,193 @@
+import shlex
+from dataclasses import replace
+
+import pytest
+import torch
+
+import srbench.benchmark.sampling
+from srbench.benchmark.request import PlanError, RunSpec, open_bench
+from srbench.benchmark.run import planned
+from srbench.images.io import pixels_sha256, quantize_floor, write_png
+from srbench.interfaces import ImagePair, MetricFacts
+from srbench.run_folder.folder import RunFolder, sample_key, score_key
+from srbench.run_folder.protocol import FORMAT, Manifest, Protocol
+from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord
+
+PROTOCOL = Protocol("srflow@1", "d", "made from HR", scale=4, crop=None, samples=5, seed=0, tile=None)
+OF_PROTOCOL = {"scale": 8, "samples": 6, "seed": 1, "tile": 64, "quantize": "round"}
+"""What of a protocol determines a sample, changed."""
+OTHERS = {"suite": "other@1", "dataset": "e", "lr": "read from files", "crop": 96, "columns": ("psnr",)}
+"""What tells of the pair, whose key stands for it, or only of the table."""
+
+
+def key(model="1", source="", pair="2", temperature=0.8, **protocol):
+    return sample_key(replace(PROTOCOL, **protocol), model, source, pair, temperature)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"model": "3"}, {"source": "4"}, {"pair": "5"}, {"temperature": None}, *({k: v} for k, v in OF_PROTOCOL.items())],
+)
+def test_the_key_depends_on_all_that_determines_a_sample(change):
+    assert key(**change) != key() == key()
+
+
+@pytest.mark.parametrize("change", OTHERS)
+def test_the_key_depends_on_nothing_else(change):
+    assert key(**{change: OTHERS[change]}) == key()
+
+
+def test_the_key_of_a_value_depends_on_images_and_metric():
+    sample = SampleRecord("1", "a", 0, 1, "", "m", 0.8, "", (ImageDigest("2", "3"),), 0.5, None)
+    metric = MetricFacts("psnr", "psnr", "PSNR", True, "dB", 2, "uint8 RGB", "PSNR|RGB", "4")
+    known = score_key(sample, metric)
+    assert known != score_key(replace(sample, key="5"), metric)
+    assert known != score_key(replace(sample, outputs=(ImageDigest("5", "3"),)), metric)
+    assert known != score_key(sample, replace(metric, digest="5"))
+    assert known == score_key(replace(sample, seconds=1.0, invocation=7), metric), "how it came about does not matter"
+
+
+class Sampler:
+    """Draws, as far as anybody asks."""
+
+    def __init__(self, scale):
+        self.scale = scale
+
+    def sample(self, lr, n, *, temperature, generator):
+        raise AssertionError("is not reached")
+
+
+@pytest.fixture
+def seed_of(tmp_path, monkeypatch):
+    """The seed of the generator that samples of an image are drawn with."""
+
+    def call(lr_level=10, image="a", hr_level=20, temperature=0.8, **protocol):
+        protocol = replace(PROTOCOL, **protocol)
+        lr = torch.full((3, 6, 6), lr_level / 255)
+        pair = ImagePair(image, lr, torch.full((3, 24, 24), hr_level / 255))
+        folder = RunFolder(tmp_path, Manifest(FORMAT, protocol, (image,), (), (), (), ()))
+        digests = (ImageDigest(pixels_sha256(quantize_floor(one)), None) for one in (pair.lr, pair.hr))
+        folder.of(image).take(PairRecord("k", image, 0, 1, "", *digests))
+        monkeypatch.setattr(srbench.benchmark.sampling, "upscale", lambda model, name, lr, draw, device: draw)
+        return srbench.benchmark.sampling.sample(folder, Sampler(protocol.scale), pair, temperature, "cpu").seed
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("change", "matters"),
+    [
+        ({"seed": 1}, True),
+        ({"scale": 8}, True),
+        ({"lr_level": 11}, True),
+        *(({name: value}, False) for name, value in OTHERS.items()),
+        ({"image": "b"}, False),
+        ({"hr_level": 21}, False),
+        ({"temperature": 0.0}, False),
+        ({"samples": 6}, False),
+        ({"tile": 64}, False),
+    ],
+)
+def test_seeds_depend_on_run_scale_and_lr_alone(seed_of, change, matters):
+    assert (seed_of(**change) != seed_of()) == matters
+
+
+def test_seeds_fit_a_generator(seed_of):
+    assert all(0 <= seed_of(level) < 2**63 for level in range(20))
+
+
+def test_the_command_makes_the_same_spec(command, monkeypatch):
+    import srbench.benchmark.run
+
+    specs = []
+
+    def record(spec, *_):
+        specs.append(spec)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(srbench.benchmark.run, "run", record)
+    full = RunSpec(
+        models=("bicubic", "mine=a folder"), scale=8, data="b", limit=3, crop=64, metrics=("psnr",),
+        temperatures=(0.0, 0.123456789), samples=2, seed=7, device="cpu", out="runs/x",
+    )  # fmt: skip
+    paired = RunSpec(models=("srflow",), scale=4, data=None, hr="h", lr="l")
+    for spec in (full, paired, RunSpec(models=("bicubic",), scale=2)):
+        command(*shlex.split(spec.command())[1:])
+        assert specs.pop() == spec
+    assert RunSpec(models=("bicubic",), scale=2).command() == "srbench run --models bicubic --scale 2"
+
+
+def tasks_of(spec, tmp_path):
+    return planned(open_bench(spec), tmp_path / "run")[1]
+
+
+def test_tasks_are_images_with_their_settings(photos, models, tmp_path):
+    spec = RunSpec(
+        models=(f"{models}:Nearest", f"{models}:Noisy"), scale=4, data=str(photos), limit=2, metrics=("psnr",),
+        temperatures=(0.8, 0.0), samples=3,
+    )  # fmt: skip
+    tasks = tasks_of(spec, tmp_path)
+    assert [task.image for task in tasks] == ["a", "b"]
+    for task in tasks:
+        settings = [(one.setting.model, one.setting.temperature) for one in task.samplings]
+        assert settings == [("Nearest", None), ("Noisy", 0.0), ("Noisy", 0.8)]
+        assert (task.fresh, task.scorings, task.items) == (True, (), 3)
+    assert not (tmp_path / "run").exists(), "to plan is to write nothing"
+
+
+def test_a_missing_result_is_named_and_the_others_are_planned(photos, tmp_path):
+    results = tmp_path / "results"
+    results.mkdir()
+    (photos / "a.png").rename(results / "a.png")
+    (results / "c.png").write_bytes((photos / "c.png").read_bytes())
+    spec = RunSpec(models=(f"theirs={results}", "bicubic"), scale=4, data=str(photos), metrics=("psnr",))
+    samplings = {(t.image, one.setting.model): one.fault for t in tasks_of(spec, tmp_path) for one in t.samplings}
+    assert {place: fault.partition(";")[0] for place, fault in samplings.items()} == {
+        ("b", "theirs"): f"{results}: no result named b",
+        ("b", "bicubic"): "",
+        ("c", "theirs"): "",
+        ("c", "bicubic"): "",
+        ("d", "theirs"): f"{results}: no result named d",
+        ("d", "bicubic"): "",
+    }
+
+
+def test_a_changed_result_is_another_item(photos, tmp_path):
+    spec = RunSpec(models=(f"theirs={photos}",), scale=4, data=str(photos), metrics=("psnr",))
+    results = tmp_path / "results"
+    results.mkdir()
+    for path in photos.iterdir():
+        (results / path.name).write_bytes(path.read_bytes())
+    (results / "b.png").write_bytes((photos / "a.png").read_bytes())
+    before, after = (
+        [task.samplings[0].source for task in tasks_of(replace(spec, models=(f"theirs={folder}",)), tmp_path)]
+        for folder in (photos, results)
+    )
+    assert [old == new for old, new in zip(before, after, strict=True)] == [True, False, True, True]
+
+
+def test_labels_are_told_apart(photos):
+    spec = RunSpec(models=("bicubic", "x=bicubic", "bicubic=bicubic"), scale=4, data=str(photos), metrics=("psnr",))
+    with pytest.raises(PlanError, match="the label bicubic is also that of bicubic; choose another"):
+        open_bench(spec)
+    with pytest.raises(PlanError, match="the label hr is reserved"):
+        open_bench(replace(spec, models=("hr=bicubic",)))
+
+
+def test_a_registered_data_set_comes_before_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_png(tmp_path / "photos" / "a.png", torch.zeros(3, 8, 8, dtype=torch.uint8))
+    assert len(open_bench(RunSpec(models=("bicubic",), scale=4, data="photos", metrics=("psnr",))).dataset) == 22
+    assert len(open_bench(RunSpec(models=("bicubic",), scale=4, data="./photos", metrics=("psnr",))).dataset) == 1
+
+
+def test_results_that_belong_to_no_image_are_named(photos, tmp_path):
+    results = tmp_path / "results"
+    results.mkdir()
+    for name in ("a", "B", "b_sample0", "c_x4", "d", "e"):
+        (results / f"{name}.png").write_bytes((photos / "a.png").read_bytes())
+    spec = RunSpec(models=(f"theirs={results}",), scale=4, data=str(photos), metrics=("psnr",))
+    with pytest.warns(
+        UserWarning, match=r"results: B, c_x4, e in it belong to no image of photos, and are not measured"
+    ):
+        open_bench(spec)

@@ -1,0 +1,391 @@
+"""Whole runs, small: killed, repeated, resumed, with bad images among good ones."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from srbench.benchmark.request import RunSpec
+from srbench.benchmark.run import run
+from srbench.data.datasets import Folder
+from srbench.images.io import quantize_floor, read_image, write_png
+from srbench.plugins.registry import load_metric
+from srbench.run_folder.folder import RunFolder, RunFolderError
+from srbench.run_folder.manifest import read_manifest
+from srbench.run_folder.protocol import COLUMNS
+from srbench.run_folder.results import failures_of, rows_of
+
+
+@pytest.fixture
+def spec(photos, models, tmp_path):
+    return RunSpec(
+        models=(f"{models}:Nearest", f"{models}:Noisy"), scale=4, data=str(photos), metrics=("psnr", "sigma"),
+        temperatures=(0.0, 0.8), samples=3, out=str(tmp_path / "run"),
+    )  # fmt: skip
+
+
+def text(run_folder, name="rows.jsonl"):
+    return (Path(run_folder) / name).read_text()
+
+
+def by_place(run_folder):
+    """The rows of a run by model, temperature and image."""
+    return {(row.model, row.temperature, row.image): row for row in rows_of(RunFolder.read(Path(run_folder)))}
+
+
+def test_rows_hold_what_the_metrics_say(spec, photos):
+    outcome = run(spec)
+    assert (outcome.folder, outcome.items, outcome.failures) == (Path(spec.out), 12, ())
+    assert (outcome.sampled, outcome.scored, outcome.usable) == (12, 24, True)
+    rows = by_place(spec.out)
+    settings = [("Nearest", None, 1), ("Noisy", 0.0, 3), ("Noisy", 0.8, 3)]
+    assert [(row.image, row.model, row.temperature, row.samples) for row in rows.values()] == [
+        (image, *setting) for setting in settings for image in "abcd"
+    ]
+    pair = Folder(photos, 4).read("b")
+    nearest = pair.lr.repeat_interleave(4, 1).repeat_interleave(4, 2)[None]
+    assert rows["Nearest", None, "b"].values == {"psnr": load_metric("psnr")(nearest, pair).tolist(), "sigma": 0.0}
+    noisy = rows["Noisy", 0.8, "a"].values
+    assert len(set(noisy["psnr"])) == 3
+    assert 15 < noisy["sigma"] < 25, "0.08 of 255 is 20.4"
+    assert rows["Noisy", 0.0, "a"].values["sigma"] == 0
+    samples = [row.sample for row in rows.values()]
+    assert all(sample.seconds >= 0 and sample.peak_memory_mb > 0 and sample.tries == 1 for sample in samples)
+    assert all(row.metric_seconds > 0 for row in rows.values())
+
+
+def test_images_are_saved_as_they_were_measured(spec, photos):
+    images = run(spec).folder / "images"
+    pair = Folder(photos, 4).read("b")
+    assert torch.equal(read_image(images / "hr" / "b.png"), pair.hr)
+    assert torch.equal(read_image(images / "lr" / "b.png"), pair.lr)
+    saved = sorted(str(path.relative_to(images)) for path in images.rglob("a*.png"))
+    assert saved == [
+        "Nearest/a.png",
+        *(f"Noisy-{temperature}/a_sample{sample}.png" for temperature in ("t0.8", "t0") for sample in range(3)),
+        "hr/a.png",
+        "lr/a.png",
+    ]
+    row = by_place(spec.out)["Noisy", 0.8, "b"]
+    again = load_metric("psnr")(read_image(images / "Noisy-t0.8" / "b_sample1.png")[None], pair)
+    assert again.item() == row.values["psnr"][1]
+
+
+def test_a_finished_run_has_nothing_to_do(spec):
+    run(spec)
+    names = ("manifest.json", "pairs.jsonl", "samples.jsonl", "rows.jsonl", "SHA256SUMS")
+    before = [text(spec.out, name) for name in names]
+    again = run(spec)
+    assert (again.items, again.sampled, again.scored, again.failures) == (12, 0, 0, ())
+    assert [text(spec.out, name) for name in names] == before
+
+
+def test_one_seed_one_result(spec, tmp_path, timeless):
+    run(spec)
+    run(replace(spec, out=str(tmp_path / "again")))
+    assert timeless(tmp_path / "again") == timeless(tmp_path / "run")
+    run(replace(spec, out=str(tmp_path / "other"), seed=1))
+    one, other = by_place(tmp_path / "run"), by_place(tmp_path / "other")
+    differing = {place[:2] for place, row in one.items() if row.values["psnr"] != other[place].values["psnr"]}
+    assert differing == {("Noisy", 0.8)}, "noise at temperature 0.8 alone depends on the seed"
+
+
+def test_order_and_company_do_not_change_a_sample(spec, tmp_path):
+    run(spec)
+    run(replace(spec, models=(f"renamed={spec.models[1]}",), metrics=("psnr",), temperatures=(0.8,), limit=2,
+                out=str(tmp_path / "alone")))  # fmt: skip
+    alone = {image: row.values["psnr"] for (_, _, image), row in by_place(tmp_path / "alone").items()}
+    together = by_place(spec.out)
+    assert alone == {image: together["Noisy", 0.8, image].values["psnr"] for image in ("a", "b")}
+
+
+@pytest.mark.parametrize("torn", ["", '{"key": "12', '{"key": "12"}'])
+@pytest.mark.parametrize(
+    ("name", "left", "sampled", "scored"),
+    [("pairs.jsonl", 3, 0, 0), ("samples.jsonl", 5, 7, 14), ("rows.jsonl", 5, 0, 19)],
+)
+def test_a_torn_run_is_completed(spec, tmp_path, timeless, name, left, sampled, scored, torn):
+    run(spec)
+    shutil.copytree(spec.out, tmp_path / "torn")
+    lines = text(spec.out, name).splitlines(keepends=True)
+    (tmp_path / "torn" / name).write_text("".join(lines[:left]) + torn)
+    outcome = run(replace(spec, out=str(tmp_path / "torn")))
+    assert (outcome.sampled, outcome.scored, outcome.failures) == (sampled, scored, ())
+    assert timeless(tmp_path / "torn") == timeless(tmp_path / "run")
+
+
+def start_slow(spec, models, folder):
+    options = f"--scale 4 --data {spec.data} --metrics psnr --temperature 0.5,0.8 --samples 2 --out {folder}"
+    command = [sys.executable, "-m", "srbench", "run", "--models", f"{models}:Slow", *options.split()]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    samples = folder / "samples.jsonl"
+    deadline = time.monotonic() + 60
+    while not samples.exists() or samples.read_text().count("\n") < 3:
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
+
+
+def test_killed_in_the_middle_the_same_command_completes_it(spec, models, tmp_path, timeless):
+    process = start_slow(spec, models, tmp_path / "killed")
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    kept = text(tmp_path / "killed", "samples.jsonl").count("\n")
+    assert 3 <= kept < 8
+    same = RunSpec(models=(f"{models}:Slow",), scale=4, data=spec.data, metrics=("psnr",), temperatures=(0.5, 0.8),
+                   samples=2, out=str(tmp_path / "killed"))  # fmt: skip
+    assert run(same).sampled == 8 - kept
+    run(replace(same, out=str(tmp_path / "whole")))
+    assert timeless(tmp_path / "killed") == timeless(tmp_path / "whole")
+    killed, whole = (read_manifest(tmp_path / folder) for folder in ("killed", "whole"))
+    assert replace(killed, invocations=()) == replace(whole, invocations=())
+    assert [bool(one.finished) for one in (*killed.invocations, *whole.invocations)] == [False, True, True]
+
+
+def test_interrupted_it_says_so_in_one_line(spec, models, tmp_path):
+    process = start_slow(spec, models, tmp_path / "interrupted")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err.strip().splitlines()[-1] == (
+        "srbench: interrupted; finished work is kept. Rerun the same command to resume."
+    )
+    assert "Traceback" not in err
+    assert out == ""
+    assert text(tmp_path / "interrupted").endswith("\n")
+    (invocation,) = read_manifest(tmp_path / "interrupted").invocations
+    assert invocation.finished is None
+
+
+def test_bad_images_among_good_ones(spec, photos):
+    content = (photos / "b.png").read_bytes()
+    (photos / "b.png").write_bytes(content[: len(content) // 2])
+    (photos / "text.png").write_text("this is no image")
+    steps = []
+    outcome = run(spec, steps.append)
+    assert outcome.sampled == 9
+    assert [failure.partition(": ")[0] for failure in outcome.failures] == [
+        str(photos / "b.png"),
+        str(photos / "text.png"),
+    ], "each is named once, not once a model"
+    assert outcome.failures[0].startswith(f"{photos / 'b.png'}: damaged image")
+    assert outcome.failures[1].startswith(f"{photos / 'text.png'}: not an image")
+    assert [step.fault for step in steps if step.fault] == list(outcome.failures)
+    assert failures_of(RunFolder.read(outcome.folder)) == list(outcome.failures)
+    assert [step.done for step in steps] == sorted(step.done for step in steps)
+    assert (steps[-1].done, steps[-1].total) == (15, 15)
+    (photos / "b.png").write_bytes(content)
+    (photos / "text.png").unlink()
+    repaired = run(spec)
+    assert (repaired.sampled, repaired.failures) == (3, ())
+
+
+def test_an_image_that_was_damaged_for_a_while_keeps_its_samples(spec, photos):
+    run(replace(spec, metrics=("psnr",)))
+    content = (photos / "b.png").read_bytes()
+    (photos / "b.png").write_bytes(content[: len(content) // 2])
+    assert len(run(replace(spec, metrics=("psnr",))).failures) == 1
+    assert {image for _, _, image in by_place(spec.out)} == {"a", "c", "d"}
+    (photos / "b.png").write_bytes(content)
+    repaired = run(spec)
+    assert (repaired.sampled, repaired.scored, repaired.failures) == (0, 12, ()), "sigma of all, b among them"
+    assert all(len(row.values) == 2 for row in by_place(spec.out).values())
+    assert len(by_place(spec.out)) == 12
+
+
+def test_a_result_that_is_not_finite_is_named(spec, models, photos):
+    write_png(photos / "flat.png", torch.full((3, 32, 32), 99, dtype=torch.uint8))
+    outcome = run(replace(spec, models=(f"{models}:NotFinite", f"{models}:Nearest")))
+    assert outcome.sampled == 9
+    assert len(outcome.failures) == 1
+    assert outcome.failures[0].startswith("NotFinite: flat: 3072 of 3072 numbers of the result are not finite")
+
+
+def test_sizes_that_do_not_fit_are_named_and_the_others_measured(spec, photos, tmp_path):
+    for name in "acd":
+        hr = quantize_floor(read_image(photos / f"{name}.png"))
+        write_png(tmp_path / "hr" / f"{name}.png", hr)
+        write_png(tmp_path / "lr" / f"{name}.png", hr[:, ::4, ::4] if name != "c" else hr)
+    outcome = run(replace(spec, data=None, hr=str(tmp_path / "hr"), lr=str(tmp_path / "lr")))
+    assert outcome.sampled == 6
+    assert outcome.failures[0].startswith("c: HR of 40x32 is not 4 times LR of 40x32")
+
+
+def test_a_folder_of_results_is_measured(spec, photos, tmp_path):
+    for name in "abc":
+        whole = np.array(Image.open(photos / f"{name}.png"))
+        side = [length // 4 * 4 for length in whole.shape[:2]]
+        array = whole[: side[0], : side[1]] if name != "c" else whole[:8, :8]
+        (tmp_path / "theirs").mkdir(exist_ok=True)
+        Image.fromarray(array).save(tmp_path / "theirs" / f"{name}.png")
+    outcome = run(replace(spec, models=(f"theirs={tmp_path / 'theirs'}",)))
+    assert outcome.sampled == 2
+    found = {place: row.values["psnr"] for place, row in by_place(outcome.folder).items()}
+    assert found == {("theirs", None, "a"): [float("inf")], ("theirs", None, "b"): [float("inf")]}
+    assert '"value": ["inf"]' in text(spec.out), "JSON has no infinity"
+    assert "c: the result has shape (1, 3, 8, 8), HR is 40x32" in outcome.failures[0]
+    assert "no result named d" in outcome.failures[1]
+
+
+def test_a_folder_grows_by_models_temperatures_metrics_and_images(spec, tmp_path, timeless):
+    few = replace(spec, models=spec.models[1:], temperatures=(0.8,), metrics=("psnr",), limit=2)
+    assert run(few).sampled == 2
+    more = [
+        (replace(few, temperatures=(0.0,)), 2, 2),
+        (replace(few, metrics=("sigma",)), 0, 4),
+        (replace(few, temperatures=(0.0, 0.8), limit=None), 4, 8),
+        (replace(few, models=spec.models[:1], limit=3), 3, 6),
+        (replace(few, models=spec.models[:1], limit=None), 1, 2),
+        (spec, 0, 0),
+        (few, 0, 0),
+    ]
+    for added, sampled, scored in more:
+        outcome = run(added)
+        assert (outcome.sampled, outcome.scored) == (sampled, scored)
+    whole = replace(spec, out=str(tmp_path / "whole"))
+    run(whole)
+    assert timeless(spec.out) == timeless(whole.out), "as if it had been asked for at once"
+    assert len(by_place(spec.out)) == 12
+    assert len(read_manifest(Path(spec.out)).invocations) == 6, "those that did something"
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        ({"seed": 3}, "holds results of seed 0, not of seed 3"),
+        ({"crop": 16}, "holds results of crop None, not of crop 16"),
+        ({"samples": 2}, "holds results of samples 3, not of samples 2"),
+        ({"tile": 64}, "holds results of tile None, not of tile 64"),
+        ({"scale": 2, "models": ("bicubic",)}, "holds results of scale 4, not of scale 2"),
+        ({"data": "photos"}, "holds results of other images|holds results of dataset|holds results of lr"),
+    ],
+)
+def test_another_protocol_needs_another_folder(spec, change, difference):
+    run(spec)
+    before = text(spec.out, "manifest.json"), text(spec.out)
+    with pytest.raises(RunFolderError, match=rf"{difference}.*; choose another --out"):
+        run(replace(spec, **change))
+    assert (text(spec.out, "manifest.json"), text(spec.out)) == before
+
+
+def test_a_label_stands_for_one_model(spec, models):
+    run(replace(spec, models=(f"x={models}:Nearest",)))
+    with pytest.raises(RunFolderError, match=r"x stands for .*:Nearest there, not for .*:Noisy; give another label"):
+        run(replace(spec, models=(f"x={models}:Noisy",)))
+
+
+def test_a_changed_model_is_sampled_again(spec, models):
+    run(spec)
+    models.write_text(models.read_text().replace("0.1 * temperature", "0.2 * temperature"))
+    outcome = run(spec)
+    assert (outcome.sampled, outcome.scored) == (12, 24), "its file changed, so both may have"
+    assert 30 < by_place(spec.out)["Noisy", 0.8, "a"].values["sigma"] < 50
+
+
+def test_a_changed_image_is_read_and_sampled_again(spec, photos):
+    run(spec)
+    shutil.copy(photos / "a.png", photos / "d.png")
+    assert run(spec).sampled == 3
+    rows = by_place(spec.out)
+    assert rows["Noisy", 0.8, "d"].values == rows["Noisy", 0.8, "a"].values, "one LR image, one seed"
+
+
+def test_equal_images_and_two_labels_of_one_model_have_values_of_their_own(spec, models, photos):
+    shutil.copy(photos / "a.png", photos / "d.png")
+    twice = replace(spec, models=(*spec.models, f"again={models}:Noisy"))
+    assert run(twice).scored == 2 * 4 * 5
+    rows = by_place(spec.out)
+    assert all(len(row.values) == 2 for row in rows.values())
+    assert rows["Noisy", 0.8, "a"].values == rows["again", 0.8, "d"].values
+    again = run(twice)
+    assert (again.sampled, again.scored) == (0, 0)
+
+
+def test_a_folder_with_other_things_is_left_alone(spec, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("years of work")
+    with pytest.raises(RunFolderError, match=r"not empty, and no run of srbench \(thesis\.tex is in it\)"):
+        run(spec)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(("place", "fault"), [("file", "a file, not a folder"), ("file/run", "cannot be written .*")])
+def test_a_folder_that_cannot_be_written(spec, tmp_path, place, fault):
+    (tmp_path / "file").touch()
+    with pytest.raises(RunFolderError, match=rf"file.*: {fault}; choose another --out"):
+        run(replace(spec, out=str(tmp_path / place)))
+
+
+def test_the_folder_is_named_after_day_models_and_scale(spec, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    unnamed = replace(spec, out=None)
+    folder = run(unnamed).folder
+    day, _, rest = folder.name.partition("-Nearest")
+    assert (folder.parent, rest) == (Path("runs"), "-Noisy-x4")
+    assert time.strptime(day, "%Y-%m-%d")
+    yesterday = folder.rename(folder.with_name("2001-02-03-Nearest-Noisy-x4"))
+    again = run(unnamed)
+    assert (again.folder, again.sampled) == (yesterday, 0), "a run goes on after midnight"
+    assert run(replace(unnamed, seed=5)).folder == folder, "another run is another folder"
+
+
+METRIC = """
+import torch
+
+
+class Odd:
+    name, title, higher_is_better, unit, digits, protocol = "m", "M", True, "", 1, "none"
+
+    def __call__(self, samples, pair):
+        if pair.name == "b":
+            raise ValueError("too\\nsmall")
+        return torch.tensor([float("nan") if pair.name == "a" else 1.0])
+"""
+
+
+def test_a_metric_that_fails_or_is_not_defined_leaves_the_other_values(spec, tmp_path):
+    path = tmp_path / "odd.py"
+    path.write_text(METRIC)
+    odd = replace(spec, models=spec.models[:1], metrics=("psnr", f"{path}:Odd"))
+    outcome = run(odd)
+    assert (outcome.sampled, outcome.scored) == (4, 8)
+    assert outcome.failures == (
+        "Nearest: a: m is not defined for this image (NaN); leave one of them out",
+        "Nearest: b: m failed: ValueError: too small",
+    )
+    assert {image: sorted(row.values) for (_, _, image), row in by_place(spec.out).items()} == {
+        "a": ["psnr"], "b": ["psnr"], "c": ["m", "psnr"], "d": ["m", "psnr"],
+    }  # fmt: skip
+    again = run(odd)
+    assert (again.sampled, again.scored, again.failures) == (0, 2, outcome.failures), "what failed is tried again"
+    path.write_text(METRIC.replace('pair.name == "b"', "False").replace('"nan"', '"2"'))
+    repaired = run(odd)
+    assert (repaired.sampled, repaired.scored, repaired.failures) == (0, 4, ()), "another metric now"
+    assert failures_of(RunFolder.read(Path(spec.out))) == []
+
+
+def test_the_manifest_says_what_was_run(spec):
+    manifest = read_manifest(run(spec).folder)
+    assert asdict(manifest.protocol) == {
+        "suite": "srflow@1", "dataset": "photos", "lr": "made from HR by MATLAB-exact bicubic", "scale": 4,
+        "crop": None, "samples": 3, "seed": 0, "tile": None, "quantize": "floor", "columns": COLUMNS,
+    }  # fmt: skip
+    assert manifest.images == ("a", "b", "c", "d")
+    assert [metric.name for metric in manifest.metrics] == ["psnr", "sigma"]
+    assert [model.label for model in manifest.models] == ["Nearest", "Noisy"]
+    settings = [(setting.model, setting.temperature, setting.limit) for setting in manifest.settings]
+    assert settings == [("Nearest", None, None), ("Noisy", 0.0, None), ("Noisy", 0.8, None)]
+    (invocation,) = manifest.invocations
+    assert invocation.command == spec.command()
+    assert invocation.software["torch"] == torch.__version__
+    assert (invocation.device, invocation.hardware["device"]) == ("cpu", "cpu")
+    assert invocation.started <= invocation.finished

@@ -1,0 +1,108 @@
+"""Metrics are added from the kept images: no model runs, and the values are those of a whole run."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import srbench.benchmark.tasks
+from srbench.benchmark.request import RunSpec
+from srbench.benchmark.run import run, score_run
+from srbench.benchmark.verify import verify
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.results import rows_of
+
+
+def values(folder):
+    rows = rows_of(RunFolder.read(folder))
+    return {(row.model, row.temperature, row.image): row.values for row in rows}
+
+
+@pytest.fixture
+def count_samples(monkeypatch):
+    """The calls of models from now on."""
+    calls = []
+    real = srbench.benchmark.tasks.sample
+
+    def counted(folder, model, pair, *rest):
+        calls.append(pair.name)
+        return real(folder, model, pair, *rest)
+
+    monkeypatch.setattr(srbench.benchmark.tasks, "sample", counted)
+    return calls
+
+
+def test_metrics_are_added_without_models(finished, spec, changed, count_samples, tmp_path):
+    kept = (finished / "samples.jsonl").read_bytes()
+    before = (finished / "rows.jsonl").read_text()
+    outcome = score_run(finished, ["lr_psnr", "ssim"])
+    assert (outcome.sampled, outcome.scored, outcome.failures) == (0, 9, ())
+    assert count_samples == []
+    assert (finished / "samples.jsonl").read_bytes() == kept
+    assert (finished / "rows.jsonl").read_text().startswith(before)
+    assert score_run(finished, ["lr_psnr"]).scored == 0
+    whole = run(changed(metrics=("psnr", "ssim", "lr_psnr", "sigma"), out=str(tmp_path / "whole"))).folder
+    assert values(finished) == values(whole)
+    assert [metric.name for metric in RunFolder.read(finished).manifest.metrics] == ["psnr", "ssim", "lr_psnr", "sigma"]
+    assert verify(finished).proven
+    assert len(RunFolder.read(finished).manifest.invocations) == 2
+
+
+def test_the_packaged_photographs_are_scored_without_models(count_samples, tmp_path):
+    spec = RunSpec(models=("bicubic",), scale=8, metrics=("psnr",), out=str(tmp_path / "photos"))
+    folder = run(spec).folder
+    assert len(count_samples) == 22
+    count_samples.clear()
+    assert score_run(folder, ["ssim", "lr_psnr"]).scored == 44
+    assert count_samples == []
+    whole = run(RunSpec(models=("bicubic",), scale=8, metrics=("psnr", "ssim", "lr_psnr"), out=str(tmp_path / "whole")))
+    assert values(folder) == values(whole.folder)
+
+
+def test_what_was_not_kept_is_sampled_again_from_its_seed(changed, count_samples, tmp_path):
+    many = changed(samples=7, metrics=("psnr",), temperatures=(0.8,))
+    folder = run(many).folder
+    count_samples.clear()
+    outcome = score_run(folder, ["ssim"])
+    assert count_samples == ["a", "b", "c"], "noisy alone: of seven samples five are kept"
+    assert (outcome.sampled, outcome.scored) == (0, 6)
+    whole = run(changed(samples=7, metrics=("psnr", "ssim"), temperatures=(0.8,), out=str(tmp_path / "whole"))).folder
+    assert values(folder) == values(whole)
+
+
+def test_removed_images_are_sampled_again(finished, changed, count_samples, tmp_path):
+    for path in (finished / "images" / "noisy-t0.8").iterdir():
+        path.unlink()
+    score_run(finished, ["lr_psnr"])
+    assert count_samples == ["a", "b", "c"]
+    whole = run(changed(metrics=("psnr", "ssim", "lr_psnr", "sigma"), out=str(tmp_path / "whole"))).folder
+    assert values(finished) == values(whole)
+
+
+def test_what_sees_the_model_s_own_numbers_is_sampled_again(changed, count_samples, tmp_path):
+    folder = run(changed(metrics=("psnr",))).folder
+    count_samples.clear()
+    score_run(folder, ["sigma"])
+    assert len(count_samples) == 9
+    assert values(folder) == {
+        place: {name: value for name, value in found.items() if name in ("psnr", "sigma")}
+        for place, found in values(run(changed(out=str(tmp_path / "whole"))).folder).items()
+    }
+
+
+def test_a_metric_that_fails_leaves_the_others(finished, command):
+    done = command("score", finished, "--metrics", "niqe,lr_psnr")
+    assert done.code == 1
+    assert "NIQE" in done.err
+    assert "9 could not be measured" in done.err
+    rows = [json.loads(line) for line in (finished / "rows.jsonl").read_text().splitlines()]
+    assert sum(row["metric"] == "lr_psnr" and not row["error"] for row in rows) == 9
+    failed = [row for row in rows if row["metric"] == "niqe"]
+    assert {(row["value"], row["tries"]) for row in failed} == {(None, 1)}
+    command("score", finished, "--metrics", "niqe")
+    rows = [json.loads(line) for line in (finished / "rows.jsonl").read_text().splitlines()]
+    assert {row["tries"] for row in rows if row["metric"] == "niqe"} == {1, 2}, "the next run tries again"
+    assert verify(finished).proven
+    text = (finished / "report.md").read_text()
+    assert "Missing values, left out of the means, with the number of images: NIQE (LIVE) of near on 3" in text

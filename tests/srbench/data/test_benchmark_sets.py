@@ -1,0 +1,264 @@
+"""Benchmark sets by name: known by their pixels, fetched from several addresses, refused in one line."""
+
+from __future__ import annotations
+
+import tarfile
+import zipfile
+
+import pytest
+import torch
+
+from srbench.benchmark.request import PlanError, RunSpec, open_dataset
+from srbench.data.benchmark_sets import fetch, table
+from srbench.data.benchmark_sets.fetch import fetch_set
+from srbench.data.benchmark_sets.table import (
+    BenchmarkSet,
+    SetError,
+    benchmark_sets,
+    open_set,
+    pixels_digest,
+    set_folder,
+)
+from srbench.data.datasets import MATLAB_BICUBIC
+from srbench.data.toolkit_layouts import find_layout
+from srbench.images.io import write_png
+from srbench.reporting.published import read_tables
+from srbench.run_folder.manifest import read_manifest
+from srbench.weights.download import DownloadError
+
+
+def flat(level, side=8):
+    return torch.full((3, side, side), level, dtype=torch.uint8)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "srbench" / "data"
+
+
+@pytest.fixture
+def tiny(monkeypatch, cache, tmp_path):
+    """A set of two images, with its files and some changes of what the table says."""
+    files = {}
+    for level, name in enumerate(("a", "b")):
+        write_png(tmp_path / "source" / f"{name}.png", flat(9 * level))
+        files[name] = tmp_path / "source" / f"{name}.png"
+
+    def call(**changes):
+        facts = {"title": "Tiny", "images": 2, "licence": "CC0-1.0", "page": "https://tiny.example",
+                 "pixels": pixels_digest(files)}  # fmt: skip
+        known = {"tiny": BenchmarkSet(**facts | changes)}
+        for module in (table, fetch):
+            monkeypatch.setattr(f"{module.__name__}.find_set", lambda name: known[name])
+        monkeypatch.setattr("srbench.benchmark.request.benchmark_sets", lambda: known)
+        return files
+
+    return call
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """Addresses that give bytes; all others fail. What was asked for is noted."""
+
+    def call(contents):
+        asked = []
+
+        def download(address, part, advance):
+            asked.append(address)
+            if address not in contents:
+                raise DownloadError("answered 404 Not Found")
+            part.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(contents[address])
+
+        monkeypatch.setattr(fetch, "download", download)
+        return asked
+
+    return call
+
+
+def test_one_by_one_from_the_second_address(tiny, served, cache, tmp_path):
+    files = tiny(addresses=("https://one/{name}.png", "https://two/{number:03}_HR.png"), names=("a", "b"))
+    asked = served({f"https://two/00{n}_HR.png": files[name].read_bytes() for n, name in ((1, "a"), (2, "b"))})
+    assert fetch_set("tiny") == cache / "tiny"
+    assert asked == ["https://one/a.png", "https://two/001_HR.png", "https://two/002_HR.png"]
+    assert list(open_set("tiny", 4)) == ["a", "b"]
+    assert open_set("tiny", 4).lr_origin == MATLAB_BICUBIC
+    assert fetch_set("tiny") == cache / "tiny"
+    assert len(asked) == 3, "what is here is not fetched again"
+
+
+def test_a_broken_download_goes_on(tiny, served, cache):
+    files = tiny(addresses=("https://one/{name}.png",), names=("a", "b"))
+    served({"https://one/a.png": files["a"].read_bytes()})
+    with pytest.raises(
+        SetError, match=r"tiny could not be fetched \(https://one/\{name\}\.png answered 404 Not Found\)"
+    ):
+        fetch_set("tiny")
+    assert not (cache / "tiny").exists()
+    asked = served({"https://one/b.png": files["b"].read_bytes()})
+    fetch_set("tiny")
+    assert asked == ["https://one/b.png"]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_archives_are_unpacked_by_name_alone(tiny, served, tmp_path, cache, kind):
+    files = tiny(addresses=("https://one/all",))
+    archive = tmp_path / "all"
+    if kind == "zip":
+        with zipfile.ZipFile(archive, "w") as packed:
+            packed.write(files["a"], "../../a.png")
+            packed.write(files["b"], "HR/b.png")
+            packed.writestr("readme.txt", "text")
+    else:
+        with tarfile.open(archive, "w:gz") as packed:
+            packed.add(files["a"], "../../a.png")
+            packed.add(files["b"], "HR/b.png")
+    served({"https://one/all": archive.read_bytes()})
+    folder = fetch_set("tiny")
+    assert sorted(path.name for path in folder.glob("*.png")) == ["a.png", "b.png"]
+    assert not list(cache.parent.glob("*.png"))
+
+
+def test_other_pixels_are_refused(tiny, served, cache):
+    files = tiny(addresses=("https://one/{name}.png",), names=("a", "b"))
+    served({"https://one/a.png": files["a"].read_bytes(), "https://one/b.png": files["a"].read_bytes()})
+    with pytest.raises(SetError, match=r"gave something else .*not those of tiny pixel for pixel"):
+        fetch_set("tiny")
+    assert not (cache / "tiny").exists()
+
+
+def test_put_there_by_hand(tiny, cache):
+    tiny()
+    with pytest.raises(
+        SetError, match=r"tiny is not handed out to programs; get it from https://tiny\.example and put its 2"
+    ):
+        fetch_set("tiny")
+    write_png(cache / "tiny" / "HR" / "x.png", flat(0))
+    with pytest.raises(SetError, match="has 1 images, and tiny has 2"):
+        open_set("tiny", 4)
+    write_png(cache / "tiny" / "HR" / "y.png", flat(9))
+    assert list(open_set("tiny", 4)) == ["x", "y"], "whatever they are called, and however they are laid out"
+    write_png(cache / "tiny" / "HR" / "y.png", flat(8, 16))
+    with pytest.raises(SetError, match="not those of tiny pixel for pixel"):
+        open_set("tiny", 4)
+
+
+def test_the_first_of_a_larger_folder(tiny, cache):
+    tiny(pixels=None, of=3)
+    for level, name in enumerate("pqr"):
+        write_png(cache / "tiny" / f"{name}.png", flat(level))
+    assert list(open_set("tiny", 4)) == ["p", "q"]
+
+
+def test_offline_is_one_line(command, monkeypatch, cache):
+    monkeypatch.setenv("SRBENCH_OFFLINE", "1")
+    done = command("run", "--models", "bicubic", "--scale", 4, "--data", "set5")
+    assert done.code == 1
+    assert done.err.splitlines()[-1] == (
+        "srbench: set5 is not here, and SRBENCH_OFFLINE is set; get it from "
+        f"{benchmark_sets()['set5'].page} and put its 5 HR images into {set_folder('set5')}"
+    )
+    assert not (cache / "set5").exists()
+    listed = command("data", "list").out
+    assert all(name in listed for name in benchmark_sets())
+    assert "noncommercial" in listed
+
+
+def test_a_run_of_a_set(tiny, command, cache, tmp_path):
+    files = tiny()
+    for name, path in files.items():
+        (cache / "tiny").mkdir(parents=True, exist_ok=True)
+        (cache / "tiny" / f"{name}.png").write_bytes(path.read_bytes())
+    done = command("run", "--models", "bicubic", "--scale", 4, "--data", "tiny", "--metrics", "psnr", "--out", "run",
+                   "--workers", 1)  # fmt: skip
+    assert done.code == 0, done.err
+    assert read_manifest(tmp_path / "run").protocol.dataset == "tiny"
+
+
+def test_a_folder_of_that_name_is_not_the_set(tiny, tmp_path):
+    tiny()
+    (tmp_path / "source").rename(tmp_path / "tiny")
+    assert open_dataset(RunSpec((), 4, str(tmp_path / "tiny"))).name == "tiny (folder)"
+    with pytest.raises(PlanError, match="did you mean tiny"):
+        open_dataset(RunSpec((), 4, "tinny"))
+
+
+def test_the_table_and_the_published_ones_agree():
+    sets = benchmark_sets()
+    assert list(sets) == ["set5", "set14", "bsd100", "urban100", "manga109", "general100", "div2k-val", "celeba-5000"]
+    for published in read_tables():
+        assert sets[published.data].images == published.images
+    for entry in sets.values():
+        assert entry.names == () or len(entry.names) == entry.images
+        assert entry.pixels is None or len(entry.pixels) == 64
+        assert all(address.startswith(("http://", "https://")) for address in entry.addresses)
+
+
+@pytest.fixture
+def laid_out(tmp_path):
+    """A folder with HR 18 x 17 and LR 4 x 4 under the names of a layout."""
+
+    def call(hr, lr, name="Set2"):
+        for place, stem in enumerate(("a", "b")):
+            write_png(tmp_path / name / hr.format(stem), torch.full((3, 18, 17), 60 * place, dtype=torch.uint8))
+            if lr:
+                write_png(tmp_path / name / lr.format(stem), flat(60 * place + 1, 4))
+        return tmp_path / name
+
+    return call
+
+
+LAYOUTS = [
+    ("HR/{}.png", "LR_bicubic/X4/{}x4.png", "HR", "LR_bicubic/X4"),
+    ("image_SRF_4/{}_SRF_4_HR.png", "image_SRF_4/{}_SRF_4_LR.png", "image_SRF_4", "image_SRF_4"),
+    ("GTmod12/{}.png", "LRbicx4/{}.png", "GTmod12", "LRbicx4"),
+]
+
+
+@pytest.mark.parametrize(("hr", "lr", "known_by", "lr_folder"), LAYOUTS)
+def test_layouts_of_other_toolkits(laid_out, hr, lr, known_by, lr_folder):
+    folder = laid_out(hr, lr)
+    dataset = open_dataset(RunSpec((), 4, str(folder)))
+    assert (dataset.name, list(dataset)) == (f"Set2 ({known_by})", ["a", "b"])
+    assert dataset.lr_origin == f"those in {lr_folder}, paired by name"
+    pair = dataset.read("b")
+    assert pair.hr.shape == (3, 16, 16), "HR is cropped as LR was made"
+    assert torch.equal(pair.lr, torch.full((3, 4, 4), 61 / 255))
+    made = open_dataset(RunSpec((), 4, str(folder), degrade="bicubic"))
+    assert (made.name, made.lr_origin) == (f"Set2 ({known_by})", MATLAB_BICUBIC)
+    assert made.read("b").name == "b"
+    assert torch.equal(made.read("b").lr, torch.full((3, 4, 4), 60 / 255))
+    if known_by != "image_SRF_4":
+        assert open_dataset(RunSpec((), 2, str(folder))).lr_origin == MATLAB_BICUBIC, "there is no LR of that scale"
+
+
+@pytest.mark.parametrize(("hr", "lr", "known_by", "lr_folder"), LAYOUTS)
+def test_files_of_a_layout_without_a_partner_are_named(laid_out, hr, lr, known_by, lr_folder):
+    folder = laid_out(hr, lr)
+    (folder / lr.format("b")).rename(folder / lr.format("c"))
+    with pytest.raises(Exception, match=r"lacks b; .* lacks c"):
+        open_dataset(RunSpec((), 4, str(folder)))
+
+
+def test_lr_twice(laid_out):
+    folder = laid_out("HR/{}.png", "LR_bicubic/X4/{}x4.png")
+    write_png(folder / "LR_bicubic/X4/a.png", flat(0, 4))
+    with pytest.raises(Exception, match="a and ax4 are both of a"):
+        open_dataset(RunSpec((), 4, str(folder)))
+
+
+def test_selfexsr_of_another_scale(laid_out):
+    folder = laid_out("image_SRF_4/{}_SRF_4_HR.png", "image_SRF_4/{}_SRF_4_LR.png")
+    with pytest.raises(Exception, match="has image_SRF_4 and nothing of scale 2; name the folder whose HR is meant"):
+        open_dataset(RunSpec((), 2, str(folder)))
+    write_png(folder / "image_SRF_4" / "a_SRF_4_bicubic.png", flat(0, 16))
+    dataset = open_dataset(RunSpec((), 2, str(folder / "image_SRF_4")))
+    assert list(dataset) == ["a", "b"], "results beside the pairs are none"
+    assert dataset.lr_origin == MATLAB_BICUBIC
+
+
+def test_a_folder_with_images_of_its_own_is_plain(laid_out):
+    folder = laid_out("HR/{}.png", "")
+    write_png(folder / "c.png", flat(0))
+    assert find_layout(folder, 4) is None

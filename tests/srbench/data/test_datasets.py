@@ -1,0 +1,144 @@
+import shutil
+
+import pytest
+import torch
+
+from srbench.data.datasets import Cropped, DatasetError, Folder, PairedFolders, cropped, packaged_photos
+from srbench.images.folders import FolderError
+from srbench.images.io import ImageError, quantize_floor, read_image, write_png
+from srbench.images.resize import downscale_uint8
+
+
+def levels(image):
+    """[0, 1] -> uint8, exactly: fails where a value is no multiple of 1/255."""
+    assert torch.equal(image.mul(255).round().div(255), image)
+    return image.mul(255).round().to(torch.uint8)
+
+
+def test_packaged_photos():
+    photos = packaged_photos(8)
+    assert photos.name == "photos"
+    assert len(photos) == 22 == len(list(photos))
+    assert list(photos) == sorted(photos)
+    pair = photos.read("astronaut")
+    assert pair.hr.shape == tuple(8 * side if i else side for i, side in enumerate(pair.lr.shape))
+    attribution = (photos.folder / "ATTRIBUTION.md").read_text()
+    assert all(name in attribution for name in photos), "every photograph has its author"
+
+
+def test_hr_only_is_cropped_to_a_multiple_and_shrunk(photos):
+    pair = Folder(photos, 4).read("b")  # 33 x 42
+    hr = quantize_floor(read_image(photos / "b.png"))[:, :32, :40]
+    assert torch.equal(levels(pair.hr), hr)
+    assert torch.equal(levels(pair.lr), downscale_uint8(hr, 4))
+    assert pair.name == "b"
+
+
+def test_crop_takes_the_centre_of_hr_before_lr_is_made(photos):
+    pair = cropped(Folder(photos, 4), 4, 22).read("c")  # 40 x 32
+    hr = quantize_floor(read_image(photos / "c.png"))[:, 9:29, 5:25]
+    assert torch.equal(levels(pair.hr), hr)
+    assert torch.equal(levels(pair.lr), downscale_uint8(hr, 4))
+
+
+def test_a_crop_larger_than_the_image_leaves_it_whole(photos):
+    assert cropped(Folder(photos, 4), 4, 1000).read("b").hr.shape == (3, 32, 40)
+
+
+def test_16_bit_hr_is_brought_to_8_bits(tmp_path):
+    from PIL import Image
+
+    Image.fromarray(torch.arange(64).mul(1000).reshape(8, 8).to(torch.uint16).numpy()).save(tmp_path / "a.png")
+    levels(Folder(tmp_path, 2).read("a").hr)
+
+
+@pytest.fixture
+def pairs(photos, tmp_path):
+    """HR and LR folders, LR with other values than resize makes."""
+    for name in ("a", "c", "d"):
+        hr = quantize_floor(read_image(photos / f"{name}.png"))
+        write_png(tmp_path / "hr" / f"{name}.png", hr)
+        write_png(tmp_path / "lr" / f"{name}.png", hr[:, ::4, ::4])
+    return tmp_path / "hr", tmp_path / "lr"
+
+
+def test_pairs_are_taken_as_they_are(pairs):
+    dataset = PairedFolders(*pairs, 4)
+    assert (dataset.name, list(dataset), len(dataset)) == ("hr", ["a", "c", "d"], 3)
+    pair = dataset.read("c")
+    assert torch.equal(pair.lr, pair.hr[:, ::4, ::4])
+
+
+def test_pairs_are_cropped_alike(pairs):
+    pair = cropped(PairedFolders(*pairs, 4), 4, 23).read("c")  # LR 10 x 8 -> 5 x 5 from 2, 1
+    whole = read_image(pairs[0] / "c.png")
+    assert torch.equal(pair.hr, whole[:, 8:28, 4:24])
+    assert torch.equal(pair.lr, pair.hr[:, ::4, ::4])
+
+
+def test_every_name_without_a_partner_is_named(pairs):
+    hr, lr = pairs
+    (hr / "a.png").rename(hr / "x.png")
+    (lr / "d.png").rename(lr / "y.png")
+    with pytest.raises(DatasetError) as caught:
+        PairedFolders(hr, lr, 4)
+    assert f"{lr} lacks d, x; {hr} lacks a, y" in str(caught.value)
+
+
+def test_the_ending_may_differ(pairs):
+    from PIL import Image
+
+    hr, lr = pairs
+    with Image.open(lr / "a.png") as image:
+        image.save(lr / "a.bmp")
+    (lr / "a.png").unlink()
+    assert len(PairedFolders(hr, lr, 4)) == 3
+
+
+def test_sizes_that_do_not_fit(pairs):
+    with pytest.raises(DatasetError, match="c: HR of 40x32 is not 8 times LR of 10x8"):
+        PairedFolders(*pairs, 8).read("c")
+
+
+def test_digest_follows_bytes_scale_and_crop(photos, pairs):
+    plain = Folder(photos, 4).digest("a")
+    others = [
+        Folder(photos, 4).digest("c"),
+        Folder(photos, 2).digest("a"),
+        Folder(photos, 4, crop=16).digest("a"),
+        PairedFolders(*pairs, 4).digest("a"),
+        Cropped(PairedFolders(*pairs, 4), 4, 16).digest("a"),
+        Cropped(PairedFolders(*pairs, 4), 4, 20).digest("a"),
+    ]
+    assert len({plain, *others}) == len(others) + 1
+    shutil.copy(photos / "c.png", photos / "a.png")
+    assert Folder(photos, 4).digest("a") == others[0], "the name does not matter"
+
+
+def test_damage_harms_one_image_only(photos):
+    (photos / "b.png").write_bytes((photos / "b.png").read_bytes()[:300])
+    dataset = Folder(photos, 4)
+    with pytest.raises(ImageError, match=r"b\.png: damaged image"):
+        dataset.read("b")
+    assert dataset.digest("b")
+    assert dataset.read("a").hr.shape == (3, 32, 32)
+    (photos / "b.png").unlink()
+    with pytest.raises(DatasetError, match=r"b\.png: cannot be read"):
+        dataset.digest("b")
+
+
+def test_images_below_the_scale(tmp_path):
+    write_png(tmp_path / "dot.png", torch.zeros(3, 3, 9, dtype=torch.uint8))
+    with pytest.raises(DatasetError, match=r"dot\.png: 3x9 is smaller than the scale 4"):
+        Folder(tmp_path, 4).read("dot")
+
+
+@pytest.mark.parametrize("open_dataset", [Folder, lambda folder, scale: PairedFolders(folder, folder, scale)])
+def test_crop_below_the_scale(photos, open_dataset):
+    with pytest.raises(DatasetError, match="a crop of 3 leaves no LR pixel at scale 4"):
+        cropped(open_dataset(photos, 4), 4, 3)
+
+
+def test_empty_folder(tmp_path):
+    with pytest.raises(FolderError, match="no images in it"):
+        Folder(tmp_path, 4)

@@ -1,0 +1,146 @@
+"""Degradations: named, seeded, versioned; what is drawn depends on the image alone."""
+
+from __future__ import annotations
+
+import io
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from srbench.benchmark.request import PlanError, RunSpec, open_dataset
+from srbench.data.datasets import MATLAB_BICUBIC, Folder
+from srbench.data.degradations.read import DegradationError, Degraded, degradation_names, read_degradation
+from srbench.data.degradations.steps import Blur, Downscale, Noise, Range, Resize, StepError, gaussian
+from srbench.images.resize import downscale_uint8
+from srbench.run_folder.manifest import read_manifest
+from srbench.system.config import ConfigError
+
+MINE = 'name = "mine"\nversion = 1\n[[steps]]\nkind = "downscale"\nby = "area"\n'
+
+
+@pytest.fixture
+def image(draw_image):
+    return draw_image(0, 32, 40)
+
+
+def fixed(number):
+    return Range((number, number))
+
+
+def test_the_default_is_matlabs(image):
+    assert torch.equal(read_degradation("bicubic")(image, 4), downscale_uint8(image, 4))
+
+
+@pytest.mark.parametrize("name", degradation_names())
+def test_all_give_8_bit_lr_always_the_same(name, image):
+    degradation = read_degradation(name)
+    lr = degradation(image, 4)
+    assert (lr.dtype, tuple(lr.shape)) == (torch.uint8, (3, 8, 10))
+    torch.manual_seed(5)
+    assert torch.equal(degradation(image, 4), lr), "no global generator is used"
+    assert (lr.double() - downscale_uint8(image, 4)).abs().mean() < 60
+
+
+@pytest.mark.parametrize("name", ["blur-noise-jpeg", "second-order"])
+def test_another_seed_or_image_draws_otherwise(name, image, tmp_path):
+    text = 'name = "mine"\nversion = 1\nseed = 1\n[[steps]]\nkind = "downscale"\nby = "matlab"\n'
+    text += '[[steps]]\nkind = "noise"\nsigma = 20\n'
+    (tmp_path / "mine.toml").write_text(text)
+    one = read_degradation(str(tmp_path / "mine.toml"))
+    (tmp_path / "mine.toml").write_text(text.replace("seed = 1", "seed = 2"))
+    other = read_degradation(str(tmp_path / "mine.toml"))
+    assert not torch.equal(one(image, 4), other(image, 4))
+    flat = torch.full_like(image, 100)
+    brighter = flat + 1
+    assert not torch.equal(one(flat, 4) + 1, one(brighter, 4)), "each image has its own noise"
+    assert read_degradation(name).words.startswith(f"{name}@1: blur sigma 0.2..")
+
+
+def test_pillow_and_opencv_are_called_as_they_are(image):
+    array = image.permute(1, 2, 0).numpy()
+    by_pillow = np.array(Image.fromarray(array).resize((10, 8), Image.Resampling.BICUBIC))
+    assert np.array_equal(read_degradation("bicubic-pillow")(image, 4).permute(1, 2, 0).numpy(), by_pillow)
+    by_opencv = cv2.resize(array, (10, 8), interpolation=cv2.INTER_CUBIC)
+    assert np.array_equal(read_degradation("bicubic-opencv")(image, 4).permute(1, 2, 0).numpy(), by_opencv)
+
+
+def test_steps(image):
+    generator = torch.Generator().manual_seed(0)
+    kernel = gaussian(1.0, 2.0, 0.3)
+    assert kernel.sum().item() == pytest.approx(1)
+    assert torch.allclose(kernel, kernel.flip(0, 1)), "symmetric about its centre"
+    flat = torch.full_like(image, 77)
+    assert torch.equal(Blur(fixed(2.0))(flat, (8, 10), generator), flat)
+    assert Blur(fixed(2.0))(image, (8, 10), generator).double().var() < image.double().var()
+    assert torch.equal(Noise(fixed(0.0))(image, (8, 10), generator), image)
+    grey = Noise(fixed(10.0), grey=True)(flat, (8, 10), generator)
+    assert torch.equal(grey[0], grey[2])
+    assert grey.double().std().item() == pytest.approx(10, rel=0.1)
+    assert Resize(fixed(0.01), ("area",))(image, (8, 10), generator).shape == (3, 8, 10), "never below LR"
+    buffer = io.BytesIO()
+    Image.fromarray(flat.permute(1, 2, 0).numpy()).save(buffer, format="JPEG")
+    with pytest.raises(StepError, match="by whole factors only"):
+        Downscale("matlab")(image[:, :30], (8, 10), generator)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (MINE.replace('"mine"', '"bicubic"'), "bicubic is a degradation of srbench"),
+        (MINE.replace("area", "aera"), "steps.0.: downscale: by 'aera'; choose from matlab, pillow"),
+        (MINE.replace('"downscale"', '"downskale"'), "unknown kind of step 'downskale'; did you mean downscale"),
+        (MINE + '[[steps]]\nkind = "noise"\nsigma = [5, 1]\n', "no range of numbers from 0 up"),
+        (MINE + '[[steps]]\nkind = "noise"\nquality = 5\n', "unknown key 'quality'"),
+        (MINE + MINE[MINE.index("[["):], "exactly one of its steps has to be of kind downscale"),
+        ('name = "mine"\nversion = 1\nsteps = []\n', "exactly one of its steps"),
+        ("version = 1\n", "missing"),
+    ],
+)  # fmt: skip
+def test_faults_are_named(tmp_path, text, fault):
+    (tmp_path / "mine.toml").write_text(text)
+    with pytest.raises((DegradationError, ConfigError), match=fault.replace("[", r"\[")):
+        read_degradation(str(tmp_path / "mine.toml"))
+    with pytest.raises(DegradationError, match="unknown degradation 'bicubik'; did you mean bicubic"):
+        read_degradation("bicubik")
+
+
+def test_a_data_set_degraded(photos):
+    whole = Folder(photos, 4)
+    noisy = Degraded(whole, 4, read_degradation("blur-noise-jpeg"))
+    assert (noisy.name, list(noisy), len(noisy)) == ("photos", list(whole), 4)
+    assert torch.equal(noisy.read("b").hr, whole.read("b").hr)
+    assert torch.equal(noisy.read("b").lr, noisy.read("b").lr)
+    assert not torch.equal(noisy.read("b").lr, whole.read("b").lr)
+    assert noisy.lr_origin.startswith("made from HR by blur-noise-jpeg@1: blur sigma 0.2..2 | downscale by matlab")
+    digests = {whole.digest("b"), noisy.digest("b"), Degraded(whole, 4, read_degradation("second-order")).digest("b")}
+    assert len(digests) == 3
+
+
+def test_by_name_cropped_and_by_default(photos):
+    spec = {"models": (), "scale": 4, "data": str(photos)}
+    cropped = open_dataset(RunSpec(**spec, degrade="bicubic-torch", crop=16))
+    hr = open_dataset(RunSpec(**spec, crop=16)).read("b").hr
+    expected = read_degradation("bicubic-torch")(hr.mul(255).round().to(torch.uint8), 4)
+    assert torch.equal(cropped.read("b").lr, expected.float() / 255), "LR is made from the crop"
+    plain, named = open_dataset(RunSpec(**spec)), open_dataset(RunSpec(**spec, degrade="bicubic"))
+    assert (named.lr_origin, named.digest("a")) == (MATLAB_BICUBIC, plain.digest("a"))
+    with pytest.raises(PlanError, match="has LR images; name its HR folder alone"):
+        open_dataset(RunSpec((), 1, None, str(photos), str(photos), degrade="second-order"))
+
+
+def test_two_never_mix_in_one_folder(command, photos, models, tmp_path):
+    run = ("run", "--models", f"{models}:Nearest", "--scale", 4, "--data", photos, "--metrics", "psnr", "--limit", 1,
+           "--workers", 1, "--out", "run")  # fmt: skip
+    done = command(*run, "--degrade", "blur-noise-jpeg")
+    assert done.code == 0, done.err
+    manifest = read_manifest(tmp_path / "run")
+    assert manifest.protocol.lr.endswith("noise sigma 1..10 grey False | jpeg quality 50..95 (seed 0)")
+    assert "--degrade blur-noise-jpeg" in manifest.invocations[0].command
+    for other in (("--degrade", "second-order"), ()):
+        refused = command(*run, *other)
+        assert refused.code == 1
+        assert "holds results of lr made from HR by blur-noise-jpeg@1" in refused.err
+    assert "nothing to do" in command(*run, "--degrade", "blur-noise-jpeg").err

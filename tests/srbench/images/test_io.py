@@ -1,0 +1,180 @@
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageFile
+
+from srbench.images.io import (
+    ImageError,
+    crop_centre,
+    crop_to_multiple,
+    luma,
+    quantize_floor,
+    quantize_round,
+    read_image,
+    replaced_whole,
+    write_png,
+    write_whole,
+)
+
+COLOURS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
+
+
+def saved(path, array, mode=None, **options):
+    image = Image.fromarray(array) if mode is None else Image.fromarray(array).convert(mode)
+    image.save(path, **options)
+    return path
+
+
+def levels(path):
+    """(h, w, 3) uint8, exactly."""
+    image = read_image(path)
+    assert image.dtype == torch.float32
+    assert image.is_contiguous()
+    array = image.permute(1, 2, 0).mul(255).round()
+    assert torch.equal(array.div(255), image.permute(1, 2, 0))
+    return array.to(torch.uint8).numpy()
+
+
+@pytest.mark.parametrize("ending", ["png", "bmp", "tif", "tiff", "webp"])
+def test_formats_without_loss(tmp_path, ending):
+    options = {"lossless": True} if ending == "webp" else {}
+    path = saved(tmp_path / f"a.{ending}", COLOURS, **options)
+    assert np.array_equal(levels(path), COLOURS)
+
+
+def test_jpeg(tmp_path):
+    smooth = np.tile(np.linspace(0, 255, 32).astype(np.uint8)[None, :, None], (32, 1, 3))
+    path = saved(tmp_path / "a.jpg", smooth, quality=95)
+    assert np.abs(levels(path).astype(int) - smooth).max() < 8
+
+
+def test_grey_and_palette_become_rgb(tmp_path):
+    grey = COLOURS[:, :, 0]
+    assert np.array_equal(levels(saved(tmp_path / "grey.png", grey)), np.repeat(grey[:, :, None], 3, 2))
+    indexed = Image.fromarray(COLOURS).quantize(16)
+    indexed.save(tmp_path / "palette.png")
+    assert np.array_equal(levels(tmp_path / "palette.png"), np.asarray(indexed.convert("RGB")))
+    bits = saved(tmp_path / "bits.png", (grey > 99).astype(np.uint8) * 255, "1")
+    assert np.array_equal(levels(bits)[:, :, 1], (grey > 99) * 255)
+
+
+def test_16_bits_are_scaled_not_cut(tmp_path):
+    wide = np.array([[0, 257, 65535, 1000]], dtype=np.uint16)
+    image = read_image(saved(tmp_path / "wide.png", wide))
+    assert torch.equal(image[0], image[2])
+    assert torch.equal(image[1], torch.tensor([[0, 257, 65535, 1000]], dtype=torch.float64).div(65535).float())
+
+
+def test_values_outside_16_bits_are_refused(tmp_path):
+    path = saved(tmp_path / "a.tif", np.array([[0.5, 2.5]], dtype=np.float32))
+    with pytest.raises(ImageError, match=r"a\.tif: values outside 16 bits"):
+        read_image(path)
+
+
+def test_alpha_is_dropped_with_a_warning(tmp_path):
+    alpha = np.dstack([COLOURS, np.full((6, 9), 7, np.uint8)])
+    path = saved(tmp_path / "alpha.png", alpha)
+    with pytest.warns(UserWarning, match=r"alpha\.png: alpha channel dropped"):
+        image = read_image(path)
+    assert np.array_equal(image.permute(1, 2, 0).mul(255).round().numpy(), COLOURS)
+
+
+def test_without_alpha_there_is_no_warning(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_image(saved(tmp_path / "a.png", COLOURS))
+
+
+def test_exif_orientation_is_applied(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned a quarter to the right
+    path = saved(tmp_path / "turned.png", COLOURS, exif=exif)
+    assert np.array_equal(levels(path), np.rot90(COLOURS, -1))
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [(b"hello", "not an image"), (b"", "not an image"), (None, "no such file")],
+)
+def test_what_is_no_image(tmp_path, content, fault):
+    path = tmp_path / "a.png"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ImageError, match=rf"a\.png: {fault}"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("tolerant", [False, True])
+@pytest.mark.parametrize("ending", ["png", "jpg", "tif", "bmp", "webp"])
+def test_a_truncated_image_is_named(tmp_path, monkeypatch, ending, tolerant):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", tolerant)
+    path = saved(tmp_path / f"a.{ending}", np.kron(COLOURS, np.ones((20, 20, 1), np.uint8)))
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(ImageError, match=rf"a\.{ending}: (damaged|not an) image") as caught:
+        read_image(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_png_is_read_as_it_was_written(tmp_path):
+    image = torch.from_numpy(COLOURS).permute(2, 0, 1)
+    write_png(tmp_path / "new" / "a.png", image)
+    assert np.array_equal(levels(tmp_path / "new" / "a.png"), COLOURS)
+
+
+def test_a_file_is_old_or_new_but_never_half(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    write_whole(path, b"old")
+
+    def fail(self, target):
+        raise OSError("killed before the rename")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(path), "replace", fail)
+        with pytest.raises(OSError, match="killed"):
+            write_whole(path, b"new")
+    assert path.read_bytes() == b"old"
+    write_whole(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_is_named_by_the_file(tmp_path):
+    def fill_the_disk():
+        with replaced_whole(tmp_path / "a.png") as temporary:
+            temporary.symlink_to("/dev/full")
+            temporary.write_bytes(b"pixels")
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        fill_the_disk()
+    assert caught.value.filename == str(tmp_path / "a.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_quantisation():
+    images = torch.tensor([-1.0, 0.0, 0.4999 / 255, 0.5 / 255, 1.5 / 255, 254.9 / 255, 1.0, 9.0])
+    assert quantize_floor(images).tolist() == [0, 0, 0, 0, 1, 254, 255, 255]
+    assert quantize_round(images).tolist() == [0, 0, 0, 1, 2, 255, 255, 255]
+
+
+def test_8_bit_values_survive_both_quantisations():
+    every = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(quantize_floor(every.float().div(255)), every)
+    assert torch.equal(quantize_round(every.float().div(255)), every)
+
+
+def test_luma_of_known_colours():
+    """MATLAB's rgb2ycbcr of black, white, red, green, blue and a grey."""
+    colours = [[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255], [128, 128, 128]]
+    images = torch.tensor(colours, dtype=torch.uint8).reshape(6, 3, 1, 1)
+    assert luma(images).flatten().tolist() == [16, 235, 81, 145, 41, 126]
+
+
+def test_crops():
+    image = torch.arange(7 * 10).reshape(1, 7, 10)
+    assert torch.equal(crop_to_multiple(image, 4), image[:, :4, :8])
+    assert torch.equal(crop_centre(image, 4), image[:, 1:5, 3:7])
+    assert torch.equal(crop_centre(image, 8), image[:, :, 1:9]), "a shorter side stays whole"

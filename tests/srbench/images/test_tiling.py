@@ -1,0 +1,81 @@
+"""Tiles of a model that sees less than the overlap are exact; the harness tiles every kind of model."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from srbench.images.tiling import OVERLAP, upscale_in_tiles
+from srbench.interfaces import ImagePair
+from srbench.models.inference import Draw, InferenceError, upscale
+
+
+class Blur:
+    """Nearest upscaling and a box blur that reaches ``reach`` LR pixels."""
+
+    scale = 2
+
+    def __init__(self, reach):
+        self.reach, self.largest = reach, 0
+
+    def __call__(self, lr):
+        self.largest = max(self.largest, lr.shape[-1] * lr.shape[-2])
+        side = 4 * self.reach + 1
+        kernel = torch.full((3, 1, side, side), 1 / side**2, dtype=lr.dtype)
+        return F.conv2d(F.interpolate(lr, scale_factor=2), kernel, padding=2 * self.reach, groups=3)
+
+
+@pytest.mark.parametrize("tile", [16, 24, 33, 200])
+def test_tiles_are_exact_within_the_overlap(tile):
+    lr = torch.rand(3, 70, 45, dtype=torch.float64)
+    model = Blur(OVERLAP)
+    tiled = upscale_in_tiles(model, lr, tile)
+    assert model.largest <= (tile + 2 * OVERLAP) ** 2
+    torch.testing.assert_close(tiled, model(lr[None]), rtol=0, atol=1e-12)
+
+
+def test_a_model_that_sees_further_differs_at_the_seams_only():
+    lr = torch.rand(3, 64, 64, dtype=torch.float64)
+    model = Blur(OVERLAP + 4)
+    difference = (upscale_in_tiles(model, lr, 32) - model(lr[None])).abs()[0]
+    assert difference[:, 62:66].max() > 0
+    assert difference[:, :48, :48].max() < 1e-12
+
+
+class Draws:
+    """Adds noise; in tiles it would have to share it."""
+
+    scale = 2
+
+    def sample(self, lr, n, *, temperature, generator):
+        return torch.randn((n, 3, 2 * lr.shape[-2], 2 * lr.shape[-1]), generator=generator) * temperature
+
+
+class DrawsInTiles(Draws):
+    def sample_in_tiles(self, lr, n, *, temperature, generator, tile):
+        self.tile = tile
+        return self.sample(lr, n, temperature=temperature, generator=generator)
+
+
+def pair():
+    return ImagePair("one", torch.rand(3, 40, 40), torch.rand(3, 80, 80))
+
+
+def test_the_harness_tiles_a_model_with_one_answer():
+    model = Blur(2)
+    whole, tiled = (
+        upscale(model, "a", item.lr, Draw(0.0, 1, 0, tile), "cpu") for item in [pair()] for tile in (None, 16)
+    )
+    assert model.largest == 40 * 40
+    torch.testing.assert_close(tiled.images, whole.images)
+
+
+def test_the_harness_hands_the_tile_to_a_model_that_draws():
+    model, item = DrawsInTiles(), pair()
+    tiled = upscale(model, "a", item.lr, Draw(1.0, 2, 7, 16), "cpu")
+    assert model.tile == 16
+    assert torch.equal(tiled.images, upscale(model, "a", item.lr, Draw(1.0, 2, 7), "cpu").images)
+
+
+def test_a_model_that_cannot_share_its_latent_is_refused():
+    with pytest.raises(InferenceError, match="Draws cannot sample in tiles; leave --tile out"):
+        upscale(Draws(), "a", pair().lr, Draw(1.0, 2, 7, 16), "cpu")

@@ -1,0 +1,301 @@
+"""A matrix of runs: several datasets, scales and suites in one request, killed and resumed, in one table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from srbench.images.io import write_png
+from srbench.matrix.folder import FILE, Cell, MatrixError, is_matrix, read_matrix
+from srbench.reporting import report
+from srbench.reporting.matrix.report import write_matrix_report
+from srbench.reporting.merge import read_runs
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.protocol import setting_label
+from srbench.run_folder.results import rows_of
+
+MODELS = """
+import torch
+import torch.nn.functional as F
+
+
+class Nearest:
+    def __init__(self, scale):
+        self.scale = scale
+
+    def __call__(self, lr):
+        return F.interpolate(lr, scale_factor=self.scale)
+
+
+class Smooth(Nearest):
+    def __call__(self, lr):
+        return F.interpolate(lr, scale_factor=self.scale, mode="bilinear")
+
+
+class Noisy(Nearest):
+    def sample(self, lr, n, *, temperature, generator):
+        up = F.interpolate(lr[None], scale_factor=self.scale)
+        return up + 0.1 * temperature * torch.randn((n, *up.shape[1:]), generator=generator).to(lr)
+
+
+class OnlyFour(Nearest):
+    scale = 4
+
+    def __init__(self):
+        pass
+
+
+class Broken(Nearest):
+    def __init__(self, scale):
+        super().__init__(scale)
+        if scale == 3:
+            raise OSError("no such device")
+"""
+SUITE = 'name = "own"\nversion = 2\nquantize = "round"\nmetrics = ["psnr+channels=Y+border=scale"]\n'
+
+
+@pytest.fixture
+def bench(tmp_path, draw_image, monkeypatch):
+    """A bench.toml of three models, two folders of one name, two scales and two suites."""
+    for folder, names in {"one/hr": "ab", "two/hr": "abc"}.items():
+        for seed, name in enumerate(names):
+            write_png(tmp_path / folder / f"{name}.png", draw_image(seed + len(names), 36, 48))
+    (tmp_path / "models.py").write_text(MODELS)
+    (tmp_path / "own.toml").write_text(SUITE)
+    (tmp_path / "short.toml").write_text(SUITE.replace("own", "short").replace("+channels=Y", ""))
+    monkeypatch.setattr(
+        report, "write_report", lambda folders, published=None: None
+    )  # of the cells: others test it, and it takes long
+    path = tmp_path / "bench.toml"
+    path.write_text(
+        'models = ["models.py:Nearest", "models.py:Smooth", "models.py:Noisy"]\n'
+        'scale = [3, 4]\ndata = ["one/hr", "two/hr"]\nsuite = ["own.toml", "short.toml"]\nsamples = 2\nout = "m"\n'
+    )
+    return path
+
+
+def interrupt_in(monkeypatch, place):
+    """Ctrl-C when so many outputs have been made."""
+    from srbench.benchmark import sampling
+
+    upscale, made = sampling.upscale, []
+
+    def counted(*arguments, **named):
+        made.append(arguments)
+        if len(made) > place:
+            raise KeyboardInterrupt
+        return upscale(*arguments, **named)
+
+    monkeypatch.setattr(sampling, "upscale", counted)
+    return made
+
+
+CELLS = [f"{data}-hr-x{scale}-{suite}" for data in ("one", "two") for scale in (3, 4) for suite in ("own", "short")]
+
+
+def test_killed_and_resumed(command, bench, monkeypatch, timeless):
+    with monkeypatch.context() as patch:
+        interrupt_in(patch, 17)
+        assert command("run", bench, "--workers", 1).code == 130
+    begun = [name for name in CELLS if (Path("m") / name / "samples.jsonl").exists()]
+    assert 0 < len(begun) < len(CELLS)
+    with monkeypatch.context() as patch:
+        made = interrupt_in(patch, 10**6)
+        found = command("run", bench, "--workers", 1)
+        assert found.code == 0, found.err
+        assert len(made) == 3 * (2 + 3) * 2 * 2 - 17
+        assert command("run", bench, "--workers", 1).code == 0
+        assert len(made) == 3 * (2 + 3) * 2 * 2 - 17, "nothing is left to do"
+    assert [cell.name for cell in read_matrix(Path("m")).cells] == CELLS
+    assert command("run", bench, "--workers", 1, "--out", "whole").code == 0
+    assert all(timeless(Path("m") / name) == timeless(Path("whole") / name) for name in CELLS)
+    assert (Path("m") / "table.csv").read_bytes() == (Path("whole") / "table.csv").read_bytes()
+
+
+@pytest.fixture
+def matrix(command, bench):
+    assert command("run", bench, "--workers", 1).code == 0
+    return Path("m")
+
+
+def test_one_table_in_four_formats(command, matrix):
+    lines = list(csv.DictReader(io.StringIO((matrix / "table.csv").read_text())))
+    assert len(lines) == 8 * 3
+    for line in lines:
+        cell = Cell(line["data"], int(line["scale"]), line["suite"].split("@")[0])
+        rows = rows_of(RunFolder.read(matrix / cell.name))
+        values = [row.values["psnr"] for row in rows if row.model == line["model"]]
+        assert int(line["n"]) == len(values)
+        assert float(line["mean"]) == pytest.approx(sum(sum(v) / len(v) for v in values) / len(values))
+        assert line["signature"] == f"PSNR|{'Y' if cell.suite == 'own' else 'RGB'}|round|crop(scale)|v1"
+    texts = {name: (matrix / name).read_text() for name in ("report.md", "report.html", "table.tex")}
+    for line in lines:
+        label = setting_label(line["model"], float(line["temperature"]) if line["temperature"] else None)
+        number = f"{float(line['mean']):.2f}"
+        assert any(row.startswith(f"| {label} ") and number in row for row in texts["report.md"].splitlines())
+        assert number in texts["report.html"]
+        assert number in texts["table.tex"]
+    for name in CELLS:
+        assert f"{name}/report.md" in texts["report.md"]
+        assert f"{name}/report.html" in texts["report.html"]
+    assert texts["table.tex"].count(r"\multicolumn{1}{c}{one-hr} & \multicolumn{1}{c}{two-hr}") == 2
+    assert command("report", matrix, "--format", "csv").out.splitlines()[-1] == "Report: m/table.csv"
+
+
+WRITE_REPORT = report.write_report
+
+
+def test_links_lead_to_reports(command, bench, monkeypatch):
+    monkeypatch.setattr(report, "write_report", WRITE_REPORT)
+    found = command("run", bench, "--models", "models.py:Nearest", "--scale", 4, "--data", "one/hr", "--workers", 1)
+    assert found.code == 0, found.err
+    for page in "report.md", "report.html":
+        links = re.findall(rf"[^\"(]+/{page}", (Path("m") / page).read_text())
+        assert len(links) == 2
+        assert all((Path("m") / link).is_file() for link in links)
+
+
+def test_score_and_verify_are_of_all_cells(command, matrix):
+    assert command("score", matrix, "--metrics", "ssim", "--workers", 1).code == 0
+    assert "SSIM" in (matrix / "report.md").read_text()
+    found = command("verify", matrix, "--resample", 1)
+    assert found.code == 0
+    assert found.out.count("1 of 1 samples: equal") == len(CELLS)
+    kept = next((matrix / CELLS[3] / "images" / "Smooth").glob("*.png"))
+    shutil.copy(matrix / CELLS[3] / "images" / "hr" / kept.name, kept)
+    found = command("verify", matrix, "--json")
+    assert found.code == 1
+    assert [findings["proven"] for findings in json.loads(found.out)] == [name != CELLS[3] for name in CELLS]
+
+
+def test_shards_are_merged(command, bench, timeless):
+    for shard in "1/2", "2/2":
+        found = command("run", bench, "--workers", 1, "--shard", shard, "--out", f"s{shard[0]}")
+        assert found.code == 0, found.err
+        assert "srbench merge makes one run of all" in found.out
+    assert command("merge", "s1", "s2", "--out", "m").code == 0
+    assert command("run", bench, "--workers", 1, "--out", "whole").code == 0
+    assert all(timeless(Path("m") / name) == timeless(Path("whole") / name) for name in CELLS)
+    assert (Path("m") / "table.csv").read_bytes() == (Path("whole") / "table.csv").read_bytes()
+
+
+def test_what_cannot_run_is_named_and_all_else_runs(command, bench):
+    found = command(
+        "run", bench, "--models", "models.py:Nearest,models.py:Broken", "--suite", "own.toml", "--workers", 1
+    )
+    assert found.code == 1
+    assert found.err.splitlines()[-1].startswith("srbench: 2 could not be measured, all others were: one-hr-x3-own: ")
+    assert "one-hr x3, own: nothing is measured yet." in found.out
+    assert re.search(r"\| Nearest +\| +4x", (Path("m") / "report.md").read_text())
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_a_model_of_one_scale_is_left_out_of_the_others(command, bench):
+    models = "models.py:Nearest,models.py:OnlyFour"
+    found = command("run", bench, "--models", models, "--data", "one/hr", "--suite", "own.toml", "--workers", 1)
+    assert found.code == 0, found.err
+    assert "models.py:OnlyFour is made for another scale; it is left out of x3" in found.err
+    assert {row.model for row in read_runs([Path("m/hr-x3-own")]).rows} == {"Nearest"}
+    assert {row.model for row in read_runs([Path("m/hr-x4-own")]).rows} == {"Nearest", "OnlyFour"}
+    found = command("run", bench, "--models", "models.py:OnlyFour")
+    assert (found.code, found.err.splitlines()) == (
+        1, ["srbench: x3: no model is made for this scale; leave it out of --scale"],
+    )  # fmt: skip
+
+
+def test_degradations_are_columns(command, bench):
+    found = command("run", bench, "--data", "one/hr", "--scale", 4, "--suite", "own.toml", "--degrade",
+                    "bicubic,bicubic-opencv", "--models", "models.py:Smooth", "--workers", 1)  # fmt: skip
+    assert found.code == 0, found.err
+    assert [cell.name for cell in read_matrix(Path("m")).cells] == ["hr-x4-own", "hr-x4-own-bicubic-opencv"]
+    lines = list(csv.DictReader(io.StringIO(Path("m/table.csv").read_text())))
+    assert [line["data"] for line in lines] == ["hr", "hr, bicubic-opencv"]
+    assert lines[0]["mean"] != lines[1]["mean"]
+
+
+def test_names_of_cells_in_a_folder_of_results(command, bench, tmp_path):
+    """Placeholders stand for the cell: one folder of results a dataset and scale."""
+    for scale in 3, 4:
+        shutil.copytree(tmp_path / "one/hr", tmp_path / f"theirs/one-hr/x{scale}")
+        shutil.copytree(tmp_path / "two/hr", tmp_path / f"theirs/two-hr/x{scale}")
+    found = command("run", bench, "--models", "theirs=theirs/{data}/x{scale}", "--suite", "own.toml", "--workers", 1)
+    assert found.code == 0, found.err
+    lines = csv.DictReader(io.StringIO(Path("m/table.csv").read_text()))
+    assert [line["mean"] for line in lines] == ["inf"] * 4
+
+
+def test_incomplete_means_are_marked(command, bench, matrix):
+    assert command("run", bench, "--models", "bicubic", "--limit", 1, "--workers", 1).code == 0
+    text = (matrix / "report.md").read_text()
+    line = next(line for line in text.splitlines() if line.startswith("| bicubic"))
+    assert line.count("†") == 2
+    assert "two-hr x4, own: bicubic has 1 of 3 images." in text
+    assert r"$^\dagger$" in (matrix / "table.tex").read_text()
+
+
+def test_dry_run_and_default_folder(command, bench):
+    text = bench.read_text().replace('out = "m"\n', "limit = 1\n").replace('["own.toml", "short.toml"]', '"own.toml"')
+    bench.write_text(text)
+    found = command("run", bench, "--dry-run")
+    assert found.code == 0, found.err
+    assert found.out.splitlines()[0].endswith("-matrix, 4 runs")
+    assert not Path("runs").exists()
+    assert command("run", bench, "--workers", 1).code == 0
+    assert command("run", bench, "--workers", 1, "--seed", "1").code == 0
+    assert command("run", bench, "--workers", 1).code == 0
+    folders = sorted(Path("runs").iterdir())
+    assert len(folders) == 2, "another command has a folder of its own"
+    assert all(map(is_matrix, folders))
+    assert "--scale 3,4" in read_matrix(folders[0]).command
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        (["--scale", "4,x"], "is not a scale such as 4, or a list such as 4,8."),
+        (["--scale", "4,1"], "1 is not a scale; it must be 2 or more."),
+        (["--data", "one/hr,,two/hr"], "has an empty part"),
+        (["--suite", "own.toml,other.toml"], "two runs would be kept in one-hr-x3-own"),
+        (["--out", "one"], "one: is there already, and no matrix of srbench"),
+        (["--suite", "own.toml,absent.toml"], "absent.toml: cannot be read"),
+    ],
+)
+def test_requests_that_cannot_be_laid_out(command, bench, options, fault):
+    Path("other.toml").write_text(SUITE)
+    found = command("run", bench, *options)
+    assert found.code in (1, 2)
+    assert fault in found.err
+    assert len(found.err.splitlines()) == 1
+    assert not Path("m").exists()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"format": 1, "command": "", "cells": [{"data": "../x", "scale": 2, '
+                                     '"suite": "s"}]}', '{"format": 9, "command": "", "cells": []}'])  # fmt: skip
+def test_a_damaged_list_is_one_line(command, content):
+    Path("m").mkdir()
+    (Path("m") / FILE).write_text(content)
+    for words in (["report", "m"], ["verify", "m"], ["score", "m", "--metrics", "psnr"]):
+        found = command(*words)
+        assert (found.code, len(found.err.splitlines())) == (1, 1)
+
+
+def test_nothing_measured_is_said(tmp_path):
+    (tmp_path / FILE).write_text('{"format": 1, "command": "srbench run", "cells": []}')
+    with pytest.raises(MatrixError, match="nothing of it is measured yet; run its command: srbench run"):
+        write_matrix_report(tmp_path, ["md"])
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
+def test_latex_compiles(matrix):
+    table = (matrix / "table.tex").read_text()
+    head = "\\documentclass[twocolumn]{article}\\usepackage[T1]{fontenc}\\usepackage{booktabs}\\begin{document}"
+    (matrix.parent / "paper.tex").write_text(f"{head}\n{table}\\end{{document}}\n")
+    done = subprocess.run(["pdflatex", "-halt-on-error", "paper.tex"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]

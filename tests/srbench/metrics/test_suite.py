@@ -1,0 +1,315 @@
+"""Suites: what they measure is what others measure, and a run folder holds one of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from scipy.signal import convolve2d
+from skimage.color import rgb2ycbcr
+from skimage.metrics import peak_signal_noise_ratio
+
+from srbench.api import evaluate
+from srbench.benchmark.measure import MeasureError, measure_folder
+from srbench.benchmark.request import RunSpec
+from srbench.benchmark.run import run, score_run
+from srbench.benchmark.verify import verify
+from srbench.images.io import quantize_floor, quantize_round, read_image
+from srbench.images.resize import downscale_uint8, upscale_uint8
+from srbench.interfaces import ImagePair, SRBenchError
+from srbench.matrix.bench_file import read_spec
+from srbench.metrics.suite import Suite, SuiteError, open_metrics, read_suite, suite_names
+from srbench.reporting.merge import MergeError, read_runs
+from srbench.reporting.report import write_report
+from srbench.run_folder.folder import RunFolder, RunFolderError
+from srbench.run_folder.manifest import read_manifest
+from srbench.run_folder.protocol import COLUMNS
+
+PHOTOGRAPHS = {"astronaut": skimage.data.astronaut, "coffee": skimage.data.coffee}
+
+
+def bicubic(name: str, scale: int) -> tuple[ImagePair, torch.Tensor]:
+    """A pair of a photograph of scikit-image, and its LR upscaled: all as 8-bit images."""
+    whole = torch.from_numpy(PHOTOGRAPHS[name]()).permute(2, 0, 1)
+    hr = whole[:, : whole.shape[1] // scale * scale, : whole.shape[2] // scale * scale].contiguous()
+    lr = downscale_uint8(hr, scale)
+    return ImagePair(name, lr.float() / 255, hr.float() / 255), upscale_uint8(lr, scale)
+
+
+def columns(suite: str, pair: ImagePair, output: torch.Tensor) -> dict[str, float]:
+    found = read_suite(suite)
+    metrics = open_metrics(None, found.metrics, found.quantize)
+    return {one.facts.name: one.metric(output[None].float() / 255, pair).item() for one in metrics}
+
+
+def luma(image: torch.Tensor, border: int) -> np.ndarray:
+    """By scikit-image, rounded as MATLAB does, halves up; what is 1e-9 below a half is one."""
+    array = (image * 255).round().to(torch.uint8) if image.is_floating_point() else image
+    rounded = np.floor(np.round(rgb2ycbcr(array.permute(1, 2, 0).numpy())[..., 0], 9) + 0.5)
+    return rounded[border:-border, border:-border]
+
+
+def wang(one: np.ndarray, other: np.ndarray) -> float:
+    """Structural similarity, written down from the paper's equations 13 to 16 and its window."""
+    taps = np.exp(-((np.arange(11) - 5) ** 2) / (2 * 1.5**2))
+    window = np.outer(taps, taps) / taps.sum() ** 2
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return convolve2d(values, window, mode="valid")
+
+    mx, my = mean(one), mean(other)
+    vx, vy, cov = mean(one**2) - mx**2, mean(other**2) - my**2, mean(one * other) - mx * my
+    c1, c2 = 2.55**2, 7.65**2
+    return float((((2 * mx * my + c1) * (2 * cov + c2)) / ((mx**2 + my**2 + c1) * (vx + vy + c2))).mean())
+
+
+@pytest.mark.parametrize(("name", "scale"), [("astronaut", 4), ("coffee", 2), ("coffee", 3), ("coffee", 8)])
+def test_classic_y_against_other_implementations(name, scale):
+    pair, output = bicubic(name, scale)
+    ours, theirs = (luma(image, scale) for image in (output, pair.hr))
+    found = columns("classic-y", pair, output)
+    assert found["psnr"] == pytest.approx(peak_signal_noise_ratio(theirs, ours, data_range=255), abs=1e-9)
+    assert found["ssim"] == pytest.approx(wang(ours, theirs), abs=1e-9)
+
+
+def test_classic_y_against_pyiqa():
+    """pyiqa does not round the luma, so the last digits differ."""
+    import pyiqa
+
+    pair, output = bicubic("coffee", 4)
+    sr, hr = (image[None, :, 4:-4, 4:-4] for image in (output.float() / 255, pair.hr))
+    named = {name: pyiqa.create_metric(name, test_y_channel=True, color_space="ycbcr") for name in ("psnr", "ssim")}
+    wanted = {name: metric(sr, hr).item() for name, metric in named.items()}
+    found = columns("classic-y", pair, output)
+    assert found["psnr"] == pytest.approx(wanted["psnr"], abs=0.01)
+    assert found["ssim"] == pytest.approx(wanted["ssim"], abs=0.002)
+
+
+def test_srflow_round_is_srflow_on_rounded_images(photos, models, tmp_path):
+    """The images that are kept are those of the other quantisation, and so are all values."""
+    spec = RunSpec(models=(f"{models}:Noisy",), scale=4, data=str(photos), limit=1,
+                   metrics=("psnr", "lr_psnr", "sigma"), samples=2, out=str(tmp_path / "floor"))  # fmt: skip
+    floored = run(spec).folder
+    rounded = run(replace(spec, suite="srflow-round", out=str(tmp_path / "round"))).folder
+    difference = [read_image(folder / "images/Noisy-t0.8/a_sample0.png") * 255 for folder in (floored, rounded)]
+    assert set((difference[1] - difference[0]).round().unique().tolist()) == {0.0, 1.0}
+    pair = ImagePair("a", *(read_image(rounded / f"images/{kind}/a.png") for kind in ("lr", "hr")))
+    for folder in (floored, rounded):
+        kept = RunFolder.read(folder)
+        (sample,) = kept.of("a").samples.values()
+        outputs = torch.stack([read_image(file) for file in kept.outputs(sample)])
+        (psnr,) = open_metrics(("psnr",), COLUMNS, "floor")
+        assert kept.score(sample, kept.manifest.metric("psnr")).value == psnr.metric(outputs, pair).tolist()
+    signatures = [[one.signature for one in read_manifest(folder).metrics] for folder in (floored, rounded)]
+    assert signatures == [
+        ["PSNR|RGB|floor|crop0|v1", "LR-PSNR|RGB|floor|matlab-bicubic|v1", "SIGMA|RGB|float|ddof1|v1"],
+        ["PSNR|RGB|round|crop0|v1", "LR-PSNR|RGB|round|matlab-bicubic|v1", "SIGMA|RGB|float|ddof1|v1"],
+    ]
+    assert verify(rounded, resample=1).proven
+    with pytest.raises(MergeError, match="protocol: srflow@1 against srflow-round@1"):
+        read_runs([floored, rounded])
+
+
+def test_rounding_is_not_flooring():
+    outputs = torch.tensor([0.0, 0.7, 1.2]) / 255
+    assert (quantize_floor(outputs).tolist(), quantize_round(outputs).tolist()) == ([0, 0, 1], [0, 1, 1])
+
+
+@pytest.fixture
+def classic(photos, models, tmp_path):
+    return RunSpec(models=(f"{models}:Nearest",), scale=4, data=str(photos), limit=2, suite="classic-y",
+                   out=str(tmp_path / "run"))  # fmt: skip
+
+
+def test_a_run_folder_is_of_one_suite(classic):
+    folder = run(classic).folder
+    manifest = read_manifest(folder)
+    assert (manifest.protocol.suite, manifest.protocol.quantize) == ("classic-y@1", "round")
+    assert [one.title for one in manifest.metrics] == ["PSNR-Y", "SSIM-Y"]
+    for other in ("srflow", "srflow-round"):
+        with pytest.raises(RunFolderError, match=rf"suite classic-y@1.*not of suite {other}@1"):
+            run(replace(classic, suite=other))
+    assert verify(folder, resample=2).proven
+
+
+def test_a_metric_added_later_means_what_the_suite_says(classic):
+    folder = run(replace(classic, metrics=("psnr",))).folder
+    score_run(folder, ("ssim", "lr_psnr"))
+    signatures = [one.signature for one in read_manifest(folder).metrics]
+    assert signatures == [
+        "PSNR|Y|round|crop(scale)|v1",
+        "SSIM|Y|round|gaussian11|crop(scale+5)|v1",
+        "LR-PSNR|RGB|round|matlab-bicubic|v1",
+    ]
+    with pytest.raises(RunFolderError, match=r"psnr stands for psnr\+channels=Y\+border=scale there, not for psnr\+b"):
+        score_run(folder, ("psnr+border=4",))
+
+
+def test_every_table_names_its_suite(classic):
+    folder = run(classic).folder
+    write_report([folder])
+    for name in ("report.md", "report.html", "table.tex", "table.csv", "rows.csv"):
+        assert "classic-y@1" in (folder / name).read_text(), name
+    header, line = (folder / "table.csv").read_text().splitlines()
+    assert header.startswith("model,temperature,psnr,ssim,n,")
+    assert "PSNR|Y|round|crop(scale)|v1" in line
+
+
+def test_a_suite_of_ones_own(photos, models, tmp_path):
+    """Any metric with any parameters; the same file with other columns is another protocol."""
+    file = tmp_path / "mine.toml"
+    file.write_text('name = "mine"\nversion = 2\nmetrics = ["psnr+border=4", "lpips"]\n')
+    out = str(tmp_path / "run")
+    results = evaluate(f"{models}:Nearest", photos, scale=4, limit=1, suite=str(file), out=out)
+    assert results.manifest.protocol.suite == "mine@2"
+    assert list(results.table.columns[:2]) == ["psnr", "lpips"]
+    assert [one.signature for one in results.manifest.metrics] == [
+        "PSNR|RGB|round|crop4|v1",
+        "LPIPS|RGB|round|alex0.1|v1",
+    ]
+    file.write_text('name = "mine"\nversion = 2\nmetrics = ["psnr+border=8", "lpips"]\n')
+    with pytest.raises(RunFolderError, match="columns"):
+        evaluate(f"{models}:Nearest", photos, scale=4, limit=1, suite=str(file), out=out)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('name = "srflow"\nversion = 1\nmetrics = ["psnr"]', "srflow is a suite of srbench"),
+        ('name = "a@b"\nversion = 1\nmetrics = ["psnr"]', "a name without @"),
+        ('name = "a"\nversion = 1\nmetrics = []', "at least one metric"),
+        ('name = "a"\nversion = 1\nmetrics = ["psnr"]\nquantize = "ceil"', "none of 'floor', 'round'"),
+        ('name = "a"\nversion = 1\nmetrics = ["psnr"]\ncolour = "Y"', "unknown key 'colour'"),
+        ('name = "a"\nversion = 1\nmetrics = ["psnr+colour=Y"]', "psnr takes no parameter colour"),
+        ('name = "a"\nversion = 1\nmetrics = ["psnr+quantize=floor"]', "psnr takes no parameter quantize"),
+        ('name = "a"\nversion = 1\nmetrics = ["psnr+channels=Cb"]', "channels is 'Cb'; choose RGB or Y"),
+        ('name = "a"\nversion = 1\nmetrics = ["ssim+window=box"]', "window is 'box'; choose uniform7 or gaussian11"),
+        ('name = "a"\nversion = 1\nmetrics = ["psnr+border=some"]', "border is 'some'"),
+        ('name = "a"\nversion = 1\nmetrics = ["psnr", "psnr+border=4"]', "a metric named psnr, as psnr is"),
+    ],
+)
+def test_what_is_no_suite(tmp_path, text, fault):
+    file = tmp_path / "suite.toml"
+    file.write_text(text)
+
+    def opened():
+        suite = read_suite(str(file))
+        return open_metrics(None, suite.metrics, suite.quantize)
+
+    with pytest.raises(SRBenchError, match=fault) as caught:
+        opened()
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_suite():
+    with pytest.raises(SuiteError, match=r"unknown suite 'clasic-y'; did you mean classic-y\?"):
+        read_suite("clasic-y")
+
+
+def test_the_suites_are_what_their_version_says():
+    """Whoever changes a line here raises its version."""
+    found = {name: asdict(read_suite(name)) for name in suite_names()}
+    optional = ("pyiqa:dists", "pyiqa:musiq", "pyiqa:maniqa", "pyiqa:clipiqa")
+    assert {name: one["optional"] for name, one in found.items() if one["optional"]} == {"perceptual": optional}
+    assert {name: (one["version"], one["quantize"], one["metrics"]) for name, one in found.items()} == {
+        "classic-y": (1, "round", ("psnr+channels=Y+border=scale", "ssim+channels=Y+border=scale+window=gaussian11")),
+        "ntire21": (1, "round", ("lpips_spatial", "lr_psnr_worst", "diversity")),
+        "ntire25": (
+            1,
+            "round",
+            (
+                "srbench.metrics.ntire25:NTIRE25Score",
+                "lpips",
+                "pyiqa:dists",
+                "pyiqa:clipiqa",
+                "pyiqa:maniqa",
+                "pyiqa:musiq",
+                "pyiqa:niqe",
+            ),
+        ),
+        "perceptual": (
+            1,
+            "round",
+            ("psnr+channels=Y+border=scale", "ssim+channels=Y+border=scale+window=gaussian11", "lpips", "niqe"),
+        ),
+        "srflow": (1, "floor", COLUMNS),
+        "srflow-round": (1, "round", COLUMNS),
+    }
+    assert all(one["about"] and one["name"] == name for name, one in found.items())
+    assert all(isinstance(read_suite(name), Suite) for name in suite_names())
+    assert {entry.name for entry in (files("srbench.metrics") / "suites").iterdir()} == {
+        f"{name}.toml" for name in found
+    }
+
+
+OPTIONAL = """name = "mine"
+version = 1
+metrics = ["psnr"]
+optional = ["here.py:Here", "ssim"]
+"""
+HERE = """
+class Here:
+    name, title, higher_is_better, unit, digits, protocol = "here", "here", True, "", 1, "nothing"
+
+    def __call__(self, samples, pair):
+        return samples.mean(dim=(1, 2, 3))
+"""
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_optional_columns_are_those_that_can_be_loaded(command, photos, tmp_path):
+    """What is missing is said; the protocol is the same, so that the column can come later."""
+    (tmp_path / "mine.toml").write_text(OPTIONAL)
+    request = ("run", "--models", "bicubic", "--data", photos, "--scale", 4, "--limit", 1, "--suite", "mine.toml",
+               "--workers", 1, "--out", "run")  # fmt: skip
+    found = command(*request)
+    assert found.code == 0, found.err
+    assert "warning: left out of the table: here.py: no such file" in found.err
+    manifest = RunFolder.read(tmp_path / "run").manifest
+    assert [metric.name for metric in manifest.metrics] == ["psnr", "ssim"]
+    (tmp_path / "here.py").write_text(HERE)
+    assert command(*request).code == 0
+    later = RunFolder.read(tmp_path / "run").manifest
+    assert [metric.name for metric in later.metrics] == ["psnr", "here", "ssim"]
+    assert later.protocol == manifest.protocol
+    (tmp_path / "here.py").unlink()
+    found = command(*request[:-2], "--metrics", "here.py:Here", "--out", "other")
+    assert (found.code, len(found.err.splitlines())) == (1, 1), "what is asked for by name has to be there"
+
+
+def test_measure_by_a_suite(photos, tmp_path):
+    found = measure_folder(photos, photos, suite="srflow-round", names=("psnr",))
+    assert found.suite == "srflow-round@1"
+    assert '"suite": "srflow-round@1"' in found.json()
+    with pytest.raises(MeasureError, match="classic-y@1 need the scale or LR images; name their folder with --lr"):
+        measure_folder(photos, photos, suite="classic-y")
+
+
+def test_the_border_leaves_something():
+    small = torch.full((1, 3, 16, 16), 0.5)
+    pair = ImagePair("small", torch.full((3, 2, 2), 0.5), small[0])
+    (psnr, _) = open_metrics(None, read_suite("classic-y").metrics, "round")
+    with pytest.raises(Exception, match="small: a border of 8 pixels leaves nothing"):
+        psnr.metric(small, pair)
+
+
+def test_from_the_command_line(photos, tmp_path):
+    command = [sys.executable, "-m", "srbench", "run", "--models", "bicubic", "--scale", "4", "--data", str(photos),
+               "--suite", "classic-y", "--limit", "1", "--out", str(tmp_path / "run")]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    (invocation,) = read_manifest(tmp_path / "run").invocations
+    assert "--suite classic-y" in invocation.command
+    assert Path(tmp_path / "run" / "table.csv").is_file()
+
+
+def test_ntire21_draws_ten_samples_unless_told_otherwise():
+    assert read_spec(None, {"models": ("srflow",), "scale": 4, "suite": "ntire21"}).samples == 10
+    assert read_spec(None, {"models": ("srflow",), "scale": 4, "suite": "ntire21", "samples": 3}).samples == 3
+    assert read_spec(None, {"models": ("srflow",), "scale": 4}).samples == 5

@@ -1,0 +1,303 @@
+"""The released weights, against a server on loopback: resume, second address, hashes, archives, and no network."""
+
+import hashlib
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+import torch
+
+from baselines.convert import rrdb_shapes
+from baselines.rrdb import RRDBConfig
+from srbench.models.fetch import add, fetch
+from srbench.models.loading import load_model
+from srbench.system.cache import cache_folder
+from srbench.weights import table as weights_table
+from srbench.weights.download import DownloadError, OfflineError, download
+from srbench.weights.files import WeightsError, load_weights
+from srbench.weights.table import WeightsTableError, cached_path, find_released, released_weights
+
+FILE = "RRDB_TINY.pth"
+
+
+class Server:
+    """Answers with the bytes of ``files``; notes every request as (path, Range)."""
+
+    def __init__(self):
+        self.files, self.requests = {}, []
+        self.ranges, self.cut, self.kind = True, None, "application/octet-stream"
+        served = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                served.answer(self)
+
+            def log_message(self, *arguments):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self.http.server_port}"
+
+    def answer(self, handler):
+        asked = handler.headers.get("Range")
+        self.requests.append((handler.path, asked))
+        if handler.path not in self.files:
+            handler.send_error(404)
+            return
+        body = self.files[handler.path]
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.ranges else 0
+        if start >= len(body) and start:
+            handler.send_response(416)
+            handler.send_header("Content-Range", f"bytes */{len(body)}")
+            handler.end_headers()
+            return
+        handler.send_response(206 if start else 200)
+        if start:
+            handler.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+        handler.send_header("Content-Type", self.kind)
+        handler.send_header("Content-Length", str(len(body) - start))
+        handler.end_headers()
+        handler.wfile.write(body[start : start + self.cut] if self.cut else body[start:])
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    running = Server()
+    thread = threading.Thread(target=running.http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield running
+    running.http.shutdown()
+    running.http.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def checkpoint():
+    torch.manual_seed(0)
+    buffer = BytesIO()
+    torch.save({name: torch.randn(shape) for name, shape in rrdb_shapes(RRDBConfig(4, 8, 4, 1)).items()}, buffer)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    """Writes the table: one entry ``rrdb-tiny`` with these addresses and this sha256."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    preset = tmp_path / "tiny.toml"
+    text = (files("baselines") / "presets" / "rrdb" / "df2k-x4.toml").read_text()
+    for given, wanted in [
+        ("features = 64", "features = 8"),
+        ("growth = 32", "growth = 4"),
+        ("blocks = 23", "blocks = 1"),
+    ]:
+        text = text.replace(given, wanted)
+    preset.write_text(text)
+
+    def write(*addresses, sha256=None):
+        lines = [f'model = "rrdb"\npreset = "{preset}"\nfile = "{FILE}"\naddresses = {list(addresses)}']
+        lines += [] if sha256 is None else [f'sha256 = "{sha256}"']
+        path = tmp_path / "table.toml"
+        path.write_text("\n".join(["[rrdb-tiny]", *lines, 'licence = "CC-BY-NC-SA-4.0"', 'trained_on = "noise"']))
+        monkeypatch.setattr(weights_table, "_TABLE", path)
+
+    return write
+
+
+def archive(**members):
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in members.items():
+            packed.writestr(name, content)
+    return buffer.getvalue()
+
+
+def leftovers():
+    return [path.name for path in cache_folder("weights").iterdir() if path.suffix != ".safetensors"]
+
+
+def test_the_table():
+    table = released_weights()
+    assert list(table)[:3] == ["srflow-celeba-x8", "srflow-df2k-x4", "srflow-df2k-x8"]
+    assert {"rrdb-celeba-x8", "rrdb-df2k-x4", "rrdb-df2k-x8", "esrgan-x4", "rrdb-psnr-x4"} < set(table)
+    assert len({(entry.model, entry.preset) for entry in table.values()}) == len(table)
+    for name, entry in table.items():
+        assert name.startswith(entry.model) or name == "vgg19"
+        assert (files("srflow" if entry.model == "srflow" else "baselines")).is_dir()
+        assert all(address.startswith(("http://", "https://")) for address in entry.addresses)
+        assert entry.sha256 is None or len(bytes.fromhex(entry.sha256)) == 32
+        if "SRFlow" in entry.trained_on:
+            assert entry.licence == "CC-BY-NC-SA-4.0"
+            assert entry.addresses[0] == "http://data.vision.ee.ethz.ch/alugmayr/SRFlow/pretrained_models.zip"
+    with pytest.raises(WeightsTableError, match="unknown weights 'srflow-celeb-x8'; did you mean srflow-celeba-x8"):
+        find_released("srflow-celeb-x8")
+
+
+def test_fetch_and_use(server, table, checkpoint, capsys):
+    digest = hashlib.sha256(checkpoint).hexdigest()
+    server.files["/net.pth"] = checkpoint
+    table(f"{server.address}/net.pth")
+    with pytest.raises(WeightsError, match="rrdb-tiny: not fetched yet; run srbench weights fetch rrdb-tiny"):
+        load_model("rrdb:rrdb-tiny", 4, "cpu")
+    path = fetch("rrdb-tiny")
+    assert path == cached_path("rrdb-tiny")
+    assert f"sha256 {digest}, which nobody has confirmed" in capsys.readouterr().err
+    metadata = load_weights(path)[1]
+    source = f"downloaded from {server.address}/net.pth, its sha256 unconfirmed"
+    assert (metadata["licence"], metadata["trained_on"]) == ("CC-BY-NC-SA-4.0", f"noise; {source}")
+    assert metadata["converted_from_sha256"] == digest
+    loaded = load_model("rrdb:rrdb-tiny", 4, "cpu")
+    assert (loaded.label, loaded.weights.licence) == ("rrdb-tiny", "CC-BY-NC-SA-4.0")
+    assert leftovers() == []
+    fetch("rrdb-tiny")
+    assert len(server.requests) == 1, "what is here is not fetched again"
+
+
+def test_the_second_address_where_the_first_is_gone(server, table, checkpoint):
+    server.files["/mirror"] = checkpoint
+    table(f"{server.address}/gone.zip", f"{server.address}/mirror", sha256=hashlib.sha256(checkpoint).hexdigest())
+    assert load_weights(fetch("rrdb-tiny"))[1]["trained_on"] == "noise", "its sha256 says that it is the authors'"
+    assert [path for path, _ in server.requests] == ["/gone.zip", "/mirror"]
+
+
+def test_all_that_was_tried_in_one_line(server, table):
+    server.files["/page"] = b"<html>sign in</html>"
+    server.kind = "text/html; charset=utf-8"
+    table(f"{server.address}/gone.zip", f"{server.address}/page", "http://127.0.0.1:1/closed", "ftp://127.0.0.1/x")
+    with pytest.raises(WeightsTableError) as caught:
+        fetch("rrdb-tiny")
+    text = str(caught.value)
+    assert "\n" not in text
+    for part in (
+        "rrdb-tiny could not be fetched: ",
+        "/gone.zip answered 404 Not Found; ",
+        "/page answered with a web page, not a file; ",
+        "/closed failed (",
+        "ftp://127.0.0.1/x is no address",
+        "if you have it: srbench weights add rrdb-tiny FILE",
+    ):
+        assert part in text
+    table()
+    with pytest.raises(WeightsTableError, match="no address is known"):
+        fetch("rrdb-tiny")
+
+
+def test_a_partial_download_is_resumed(server, table, checkpoint):
+    server.files["/net.pth"] = checkpoint
+    server.cut = len(checkpoint) // 3
+    table(f"{server.address}/net.pth")
+    assert fetch("rrdb-tiny").is_file()
+    third = len(checkpoint) // 3
+    assert [asked for _, asked in server.requests][:3] == [None, f"bytes={third}-", f"bytes={2 * third}-"]
+
+
+def test_a_broken_connection_keeps_what_came(server, tmp_path, checkpoint):
+    server.files["/net.pth"] = checkpoint
+    part = tmp_path / "folder" / "part"
+    seen = []
+    server.cut = 100
+    server.ranges = False  # every connection begins anew and brings nothing more
+    with pytest.raises(
+        DownloadError, match=f"broke off after 100 of {len(checkpoint)} bytes; rerun the same command to resume"
+    ):
+        download(f"{server.address}/net.pth", part, lambda *progress: seen.append(progress))
+    assert part.read_bytes() == checkpoint[:100]
+    server.cut, server.ranges = None, True
+    download(f"{server.address}/net.pth", part, lambda *progress: seen.append(progress))
+    assert part.read_bytes() == checkpoint
+    assert server.requests[-1] == ("/net.pth", "bytes=100-")
+    assert seen[0] == (0, len(checkpoint))
+    assert seen[-1] == (len(checkpoint), len(checkpoint))
+    download(f"{server.address}/net.pth", part, lambda *progress: None)
+    assert part.read_bytes() == checkpoint, "a complete part stays as it is"
+    part.write_bytes(checkpoint + b"longer than the file is now")
+    download(f"{server.address}/net.pth", part, lambda *progress: None)
+    assert part.read_bytes() == checkpoint
+
+
+def test_a_wrong_hash(server, table, checkpoint, tmp_path):
+    digest = hashlib.sha256(checkpoint).hexdigest()
+    server.files["/net.pth"] = checkpoint
+    table(f"{server.address}/net.pth", sha256="0" * 64)
+    with pytest.raises(WeightsTableError, match=f"net.pth has sha256 {digest} instead of {'0' * 64}; get another copy"):
+        fetch("rrdb-tiny")
+    assert not cached_path("rrdb-tiny").exists()
+    assert leftovers() == []
+    fetch("rrdb-tiny", digest.upper())
+    assert load_weights(cached_path("rrdb-tiny"))[1]["licence"] == "unknown", "not the file of the table"
+
+
+def test_only_the_named_member_is_unpacked(server, table, checkpoint, tmp_path):
+    hostile = {"../../escaped": b"x", "other.pth": b"y", f"../{FILE}": checkpoint}
+    server.files["/models.zip"] = archive(**hostile)
+    table(f"{server.address}/models.zip", sha256=hashlib.sha256(checkpoint).hexdigest())
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    path = fetch("rrdb-tiny")
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} - before == {path}
+
+
+def test_an_archive_without_the_member_or_damaged(table, checkpoint, tmp_path):
+    table()
+    path = tmp_path / "models.zip"
+    path.write_bytes(archive(other=checkpoint))
+    with pytest.raises(WeightsTableError, match=r"models\.zip gave .*no checkpoint"):
+        add("rrdb-tiny", str(path))
+    packed = bytearray(archive(**{FILE: checkpoint}))
+    packed[200:300] = bytes(100)
+    path.write_bytes(packed)
+    with pytest.raises(WeightsTableError, match=r"models\.zip is a damaged archive"):
+        add("rrdb-tiny", str(path))
+
+
+def test_add_a_file_or_an_address(server, table, checkpoint, tmp_path):
+    table()
+    path = tmp_path / "mine.pth"
+    path.write_bytes(checkpoint)
+    add("rrdb-tiny", str(path))
+    assert path.read_bytes() == checkpoint
+    first = cached_path("rrdb-tiny").read_bytes()
+    metadata = load_weights(cached_path("rrdb-tiny"))[1]
+    assert metadata["licence"] == "unknown", "no file of which only the name is known"
+    assert metadata["trained_on"].startswith("unknown (may be a copy of the released rrdb-tiny or not: the sha256")
+    cached_path("rrdb-tiny").unlink()
+    server.files["/models.zip"] = archive(**{f"pretrained_models/{FILE}": checkpoint})
+    add("rrdb-tiny", f"{server.address}/models.zip")
+    assert cached_path("rrdb-tiny").read_bytes() == first
+    for source, fault in [
+        (str(tmp_path / "absent"), "absent is no file; check the path"),
+        (f"{server.address}/absent", "absent answered 404 Not Found"),
+    ]:
+        with pytest.raises(WeightsTableError, match=fault):
+            add("rrdb-tiny", source)
+    path.write_bytes(checkpoint[:-50])
+    with pytest.raises(WeightsTableError, match=r"mine\.pth gave .*truncated, or no checkpoint") as caught:
+        add("rrdb-tiny", str(path))
+    assert "\n" not in str(caught.value)
+    assert cached_path("rrdb-tiny").read_bytes() == first, "what was there stays"
+
+
+def test_no_network_where_it_is_forbidden(server, table, checkpoint, monkeypatch, tmp_path):
+    server.files["/net.pth"] = checkpoint
+    table(f"{server.address}/net.pth")
+    monkeypatch.setenv("SRBENCH_OFFLINE", "1")
+    for call in (lambda: fetch("rrdb-tiny"), lambda: add("rrdb-tiny", f"{server.address}/net.pth")):
+        with pytest.raises(
+            OfflineError, match=r"^SRBENCH_OFFLINE is set, so http://.*net\.pth is not fetched; unset it"
+        ):
+            call()
+    assert server.requests == []
+    (tmp_path / "mine.pth").write_bytes(checkpoint)
+    assert add("rrdb-tiny", str(tmp_path / "mine.pth")).is_file()
+    assert fetch("rrdb-tiny").is_file(), "what is here needs no network"
+
+
+def test_the_cache_is_that_of_the_user(monkeypatch, tmp_path):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder("weights") == tmp_path / ".cache" / "srbench" / "weights"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    assert cache_folder("weights") == Path(tmp_path / "elsewhere" / "srbench" / "weights")

@@ -1,0 +1,128 @@
+import pytest
+import torch
+
+from srbench.interfaces import ImagePair, SRBenchError
+from srbench.models.inference import Draw, InferenceError, choose_device, is_stochastic, upscale
+from srbench.models.loading import load_model
+
+PAIR = ImagePair("a", torch.rand(3, 5, 7, generator=torch.Generator().manual_seed(0)), torch.zeros(3, 20, 28))
+DRAW = Draw(temperature=0.5, samples=3, seed=11)
+
+
+@pytest.fixture
+def output(models):
+    def call(name, pair=PAIR, draw=DRAW):
+        return upscale(load_model(f"{models}:{name}", 4, "cpu").model, pair.name, pair.lr, draw, "cpu")
+
+    return call
+
+
+def test_a_model_with_one_answer(output):
+    found = output("Nearest")
+    assert torch.equal(found.images[0, :, ::4, ::4], PAIR.lr)
+    assert found.images.shape == (1, 3, 20, 28)
+    assert not found.images.requires_grad
+    assert found.seconds > 0
+    assert found.peak_memory_mb > 50, "a process with torch in it is larger"
+
+
+def test_samples_depend_on_the_seed_and_on_nothing_else(output):
+    first = output("Noisy").images
+    torch.manual_seed(99)
+    assert torch.equal(output("Noisy").images, first)
+    assert not torch.equal(output("Noisy", draw=Draw(0.5, 3, 12)).images, first)
+    assert first.shape == (3, 3, 20, 28)
+    assert output("Noisy", draw=Draw(0.0, 2, 11)).images.std(0).max() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("WrongSize", r"a: the result has shape \(1, 3, 5, 7\), HR is 20x28; it must be \(n, 3, 20, 28\)"),
+        ("TooFew", "a: the model returned 2 samples, not 3"),
+        ("Raises", "a: the model failed: RuntimeError: no memory for this"),
+    ],
+)
+def test_a_result_that_is_none(output, name, fault):
+    with pytest.raises(InferenceError, match=fault):
+        output(name)
+
+
+def small(largest):
+    """A model that upscales LR images of at most so many pixels."""
+
+    class Small:
+        scale = 4
+
+        def __call__(self, lr):
+            if lr[0, 0].numel() > largest:
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nOf 8.")
+            return lr.repeat_interleave(4, -1).repeat_interleave(4, -2)
+
+    return Small()
+
+
+def test_too_little_memory_and_what_to_do():
+    lr = torch.rand(3, 100, 64)
+
+    def says(model, lr=lr, tile=None):
+        with pytest.raises(InferenceError) as caught:
+            upscale(model, "a", lr, Draw(0.5, 3, 11, tile), "cpu")
+        return str(caught.value)
+
+    said = "a: the model ran out of memory (cpu, LR of 100x64); upscale in smaller tiles (--tile 50)"
+    assert says(small(66 * 64 - 1)) == said
+    assert says(small(66 * 64 - 1), tile=50) == (
+        "a: the model ran out of memory (cpu, LR of 100x64 in tiles of 50); upscale in smaller tiles (--tile 25)"
+    )
+    found = upscale(small(66 * 64 - 1), "a", lr, Draw(0.5, 3, 11, 25), "cpu").images
+    assert torch.equal(found[0, :, ::4, ::4], lr)
+    assert says(small(0), tile=16).endswith("(cpu, LR of 100x64 in tiles of 16); use smaller images (--crop), or "
+                                            "another --device")  # fmt: skip
+
+    class Stochastic:
+        scale = 4
+
+        def sample(self, lr, n, *, temperature, generator):
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9")
+
+    assert says(Stochastic()).endswith("; draw fewer samples (--samples), or use smaller images (--crop)")
+
+
+def test_numbers_that_are_not_finite(output):
+    flat = ImagePair("flat", torch.ones(3, 5, 7), PAIR.hr)
+    with pytest.raises(InferenceError, match="flat: 1680 of 1680 numbers of the result are not finite"):
+        output("NotFinite", flat)
+    assert output("NotFinite").images.isfinite().all()
+
+
+def test_precomputed_results_are_read():
+    class Results:
+        scale = 4
+
+        def read(self, name):
+            if name != "a":
+                raise SRBenchError("missing")
+            return torch.full((2, 3, 20, 28), 0.25)
+
+        def digest(self, name):
+            return name
+
+    assert upscale(Results(), "a", PAIR.lr, DRAW, "cpu").images.shape[0] == 2
+    with pytest.raises(SRBenchError, match=r"^b: missing$"):
+        upscale(Results(), "b", PAIR.lr, DRAW, "cpu")
+
+
+def test_kinds(models):
+    assert is_stochastic(load_model(f"{models}:Noisy", 4, "cpu").model)
+    assert not is_stochastic(load_model(f"{models}:Nearest", 4, "cpu").model)
+
+
+def test_devices():
+    assert choose_device("cpu") == "cpu"
+    assert choose_device("auto") in ("cpu", "cuda", "mps")
+    absent = [name for name, there in (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available()))
+              if not there]  # fmt: skip
+    for name in absent:
+        with pytest.raises(InferenceError, match=f"device {name} is not available here"):
+            choose_device(name)

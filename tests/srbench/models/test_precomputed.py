@@ -1,0 +1,174 @@
+import hashlib
+
+import pytest
+import torch
+
+from srbench.images.folders import FolderError
+from srbench.images.io import ImageError, write_png
+from srbench.interfaces import PrecomputedResults, SRBenchError
+from srbench.models.precomputed import ResultFolder
+
+
+def flat(level, side=8):
+    return torch.full((3, side, side), level, dtype=torch.uint8)
+
+
+def test_one_image_per_name(tmp_path):
+    write_png(tmp_path / "a.png", flat(51))
+    results = ResultFolder(tmp_path, 4)
+    assert isinstance(results, PrecomputedResults)
+    assert torch.equal(results.read("a"), torch.full((1, 3, 8, 8), 0.2))
+    assert results.digest("a") == hashlib.sha256(hashlib.sha256((tmp_path / "a.png").read_bytes()).digest()).hexdigest()
+
+
+def test_samples_come_in_the_order_of_their_numbers(tmp_path):
+    for number in (10, 0, 2):
+        write_png(tmp_path / f"a+b_sample{number}.png", flat(number))
+    assert ResultFolder(tmp_path, 4).read("a+b")[:, 0, 0, 0].mul(255).tolist() == [0, 2, 10]
+
+
+def test_a_folder_is_searched_once_however_many_names_are_asked_for(tmp_path):
+    """Of 20,000 results each, a search for every name would take minutes."""
+
+    class Counted(dict):
+        searches = 0
+
+        def __iter__(self):
+            type(self).searches += 1
+            return super().__iter__()
+
+        def items(self):
+            type(self).searches += 1
+            return super().items()
+
+    for name in "abcdef":
+        for number in range(3):
+            write_png(tmp_path / f"{name}_sample{number}.png", flat(number))
+    results = ResultFolder(tmp_path, 4)
+    results.files = Counted(results.files)
+    for name in "abcdef":
+        assert len(results.read(name)) == 3
+        results.digest(name)
+    assert Counted.searches == 0
+
+
+def test_numbers_may_have_zeros_before_them(tmp_path):
+    """Those of the NTIRE challenge: 000001_sample00010.png. Two files of one sample are named."""
+    for number in (10, 9):
+        write_png(tmp_path / f"000001_sample{number:05d}.png", flat(number))
+    assert ResultFolder(tmp_path, 4).read("000001")[:, 0, 0, 0].mul(255).tolist() == [9, 10]
+    write_png(tmp_path / "000001_sample9.png", flat(9))
+    with pytest.raises(SRBenchError, match=r"000001_sample00009\.png and 000001_sample9\.png are one sample of 000001"):
+        ResultFolder(tmp_path, 4)
+
+
+def test_the_last_number_is_that_of_the_sample(tmp_path):
+    for name in ("a_sample0_sample1", "a_sample0_sample0", "_sample5", "a_sampleb"):
+        write_png(tmp_path / f"{name}.png", flat(len(name)))
+    results = ResultFolder(tmp_path, 4)
+    assert len(results.read("a_sample0")) == 2
+    for name in ("a", ""):
+        with pytest.raises(SRBenchError, match="no result named"):
+            results.read(name)
+
+
+def test_digest_changes_with_the_file(tmp_path):
+    write_png(tmp_path / "a.png", flat(1))
+    before = ResultFolder(tmp_path, 4).digest("a")
+    write_png(tmp_path / "a.png", flat(2))
+    assert ResultFolder(tmp_path, 4).digest("a") != before
+
+
+def test_faults_are_named(tmp_path):
+    with pytest.raises(FolderError, match="no images in it"):
+        ResultFolder(tmp_path, 4)
+    write_png(tmp_path / "a_sample0.png", flat(1))
+    write_png(tmp_path / "a_sample1.png", flat(1, side=9))
+    (tmp_path / "b.png").write_text("text")
+    results = ResultFolder(tmp_path, 4)
+    with pytest.raises(SRBenchError, match=r"no result named c; add c\.png"):
+        results.read("c")
+    with pytest.raises(SRBenchError, match="no result named c"):
+        results.digest("c")
+    with pytest.raises(SRBenchError, match="the samples of a differ in size"):
+        results.read("a")
+    with pytest.raises(ImageError, match=r"b\.png: not an image"):
+        results.read("b")
+
+
+@pytest.mark.parametrize("place", ["{name}/{number}.png", "{name}/{name}_out_{number:05d}.png", "{number}/{name}.png",
+                                   "seed{number}/{name}.png"])  # fmt: skip
+@pytest.mark.parametrize("names", [("a", "b"), ("0801", "0802")])
+def test_samples_in_folders(tmp_path, place, names):
+    """A folder an image, or a folder a sample; also where both have numbers for names."""
+    for level, name in enumerate(names):
+        for number in (10, 2):
+            write_png(tmp_path / place.format(name=name, number=number), flat(100 * level + number))
+    results = ResultFolder(tmp_path, 4)
+    for level, name in enumerate(names):
+        assert results.read(name)[:, 0, 0, 0].mul(255).round().tolist() == [100 * level + 2, 100 * level + 10]
+        assert name in results
+    assert results.others(names) == []
+    assert len(results.others(names[:1])) == 2
+    with pytest.raises(SRBenchError, match=r"no result named c; add c\.png"):
+        results.read("c")
+
+
+def test_folders_beside_images_are_passed_over(tmp_path):
+    write_png(tmp_path / "a.png", flat(51))
+    write_png(tmp_path / "a" / "0.png", flat(0))
+    assert len(ResultFolder(tmp_path, 4).read("a")) == 1
+
+
+def test_two_files_of_one_sample_in_a_folder_are_named(tmp_path):
+    for name in "0", "00":
+        write_png(tmp_path / "a" / f"{name}.png", flat(0))
+    with pytest.raises(SRBenchError, match=r"a/0.png and a/00.png are one sample of a"):
+        ResultFolder(tmp_path, 4)
+
+
+def test_one_alone_and_one_of_several_are_a_duplicate(tmp_path):
+    write_png(tmp_path / "a.png", flat(1))
+    write_png(tmp_path / "a_sample0.png", flat(2))
+    with pytest.raises(SRBenchError, match=r"a\.png and a_sample0\.png are both results of a"):
+        ResultFolder(tmp_path, 4).others(["a"])
+    assert ResultFolder(tmp_path, 4).others(["a", "a_sample0"]) == [], "each its own"
+
+
+@pytest.fixture
+def measured(command, tmp_path):
+    """What a run says of a folder of results for the images a and b, after something was done to it."""
+
+    def call(change):
+        for level, name in enumerate("ab"):
+            write_png(tmp_path / "hr" / f"{name}.png", flat(9 * level, 16))
+            write_png(tmp_path / "results" / f"{name}.png", flat(9 * level + 1, 16))
+        change(tmp_path / "results")
+        return command("run", "--models", "mine=results", "--data", "hr", "--scale", 4, "--metrics", "psnr",
+                       "--out", "run", "--workers", 1)  # fmt: skip
+
+    return call
+
+
+@pytest.mark.filterwarnings("default::UserWarning")  # as a terminal shows them
+@pytest.mark.parametrize(
+    ("change", "code", "named"),
+    [
+        (lambda folder: (folder / "b.png").unlink(), 1, "no result named b; add b.png"),
+        (lambda folder: write_png(folder / "c.png", flat(0, 16)), 0, "c in it belong to no image of hr"),
+        (lambda folder: (folder / "b.png").rename(folder / "bb.png"), 1, "bb in it belong to no image of hr"),
+        (lambda folder: (folder / "b.bmp").write_bytes((folder / "b.png").read_bytes()), 1, "b.bmp and b.png have one"),
+        (
+            lambda folder: write_png(folder / "b_sample0.png", flat(0, 16)),
+            1,
+            "b.png and b_sample0.png are both results",
+        ),
+        (lambda folder: write_png(folder / "b.png", flat(0, 12)), 1, "mine: b: "),
+    ],
+    ids=["missing", "extra", "misnamed", "twice", "alone and of several", "mismatched"],
+)
+def test_what_is_wrong_in_a_folder_of_results_is_named(measured, change, code, named):
+    done = measured(change)
+    assert done.code == code, done.err
+    assert named in done.err
+    assert "in order" not in done.err

@@ -1,0 +1,301 @@
+"""Networks of other projects from a file: random weights of small architectures, and ONNX graphs of our own RRDB."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from srbench.benchmark.run import run
+from srbench.benchmark.verify import verify
+from srbench.images.tiling import OVERLAP, upscale_in_windows
+from srbench.interfaces import SRBenchError
+from srbench.matrix.bench_file import BenchFileError, read_spec
+from srbench.models import third_party as foreign
+from srbench.models.loading import ModelSpec, load_model, scale_of
+from srbench.models.third_party import ForeignError, OnnxModel, load_file
+from srbench.plugins.registry import RegistryError
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.results import rows_of
+from srbench.weights.files import save_weights, sha256_file
+
+needs_spandrel = pytest.mark.skipif(
+    importlib.util.find_spec("spandrel") is None, reason="needs the extra zoo: pip install 'sr-bench[zoo]'"
+)
+needs_onnx = pytest.mark.skipif(
+    importlib.util.find_spec("onnxruntime") is None or importlib.util.find_spec("onnx") is None,
+    reason="needs the extra onnx, and onnx to export with: pip install 'sr-bench[onnx]' onnx",
+)
+
+
+class WithoutScale(nn.Module):
+    """Numbers of another size come out than went in."""
+
+    def forward(self, lr: torch.Tensor) -> torch.Tensor:
+        return lr[..., :-1]
+
+
+class Repeated(nn.Module):
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, lr: torch.Tensor) -> torch.Tensor:
+        return F.interpolate(lr, scale_factor=self.scale, mode="nearest")
+
+
+def compact(path: Path, scale: int, channels: int = 3) -> nn.Module:
+    """Random weights of a small network for real-time upscaling, saved as BasicSR saves them."""
+    from spandrel.architectures.Compact import Compact
+
+    torch.manual_seed(scale)
+    network = Compact(num_in_ch=channels, num_out_ch=channels, num_feat=8, num_conv=2, upscale=scale)
+    torch.save({"params_ema": network.state_dict()}, path)
+    return network.eval()
+
+
+def exported(network: nn.Module, path: Path, sizes: tuple[int, int], *, fixed: bool = False, channels: int = 3) -> Path:
+    axes = {} if fixed else {"lr": {0: "n", 2: "h", 3: "w"}, "hr": {0: "n", 2: "H", 3: "W"}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network.eval(), (torch.rand(1, channels, *sizes),), str(path), dynamo=False,
+            input_names=["lr"], output_names=["hr"], dynamic_axes=axes,
+        )  # fmt: skip
+    return path
+
+
+@needs_spandrel
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+def test_a_checkpoint_of_another_project_is_a_model(tmp_path, scale):
+    path = tmp_path / f"{scale}x-any thing.pth"
+    network = compact(path, scale)
+    loaded = load_model(str(path), scale, "cpu")
+    lr = torch.rand(2, 3, 9, 14)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded.model(lr), network(lr).clamp(0, 1), atol=1e-6, rtol=0)
+    assert loaded.label == f"{scale}x-any-thing"
+    assert loaded.weights.sha256 == sha256_file(path)
+    assert loaded.weights.parameters == sum(one.numel() for one in network.parameters())
+    assert loaded.weights.licence == "not stated in the file"
+    assert "RealESRGAN Compact" in loaded.weights.trained_on
+    assert scale_of(str(path)) == scale
+
+
+@needs_spandrel
+def test_safetensors_say_their_licence(tmp_path):
+    network = compact(tmp_path / "a.pth", 4)
+    save_weights(tmp_path / "a.safetensors", network.state_dict(), {"license": "CC-BY-4.0"})
+    lr = torch.rand(1, 3, 8, 8)
+    one, other = (load_model(str(tmp_path / f"a.{ending}"), 4, "cpu") for ending in ("pth", "safetensors"))
+    assert torch.equal(one.model(lr), other.model(lr))
+    assert other.weights.licence == "CC-BY-4.0"
+    assert one.digest != other.digest, "another file"
+
+
+@needs_spandrel
+def test_an_image_is_padded_to_what_the_architecture_takes(tmp_path):
+    """SwinIR attends within windows of 8x8: 13x21 pixels are extended by reflection, and the output cut."""
+    from spandrel.architectures.SwinIR import SwinIR
+
+    torch.manual_seed(0)
+    network = SwinIR(
+        upscale=4, img_size=16, window_size=8, depths=[2], embed_dim=12, num_heads=[2], mlp_ratio=2,
+        upsampler="pixelshuffledirect",
+    ).eval()  # fmt: skip
+    torch.save(network.state_dict(), tmp_path / "swin.pth")
+    model = load_model(str(tmp_path / "swin.pth"), 4, "cpu").model
+    lr = torch.rand(1, 3, 13, 21)
+    with torch.no_grad():
+        whole = network(F.pad(lr, (0, 3, 0, 3), mode="reflect"))
+    torch.testing.assert_close(model(lr), whole[..., :52, :84].clamp(0, 1), atol=1e-6, rtol=0)
+    assert model(torch.rand(1, 3, 3, 2)).shape == (1, 3, 12, 8), "smaller than a window"
+
+
+@needs_spandrel
+def test_a_run_with_weights_alone(tmp_path, photos):
+    """No --scale, no class, no configuration; and the run proves itself."""
+    compact(tmp_path / "4x-a.pth", 4)
+    models = (str(tmp_path / "4x-a.pth"), f"second={tmp_path / '4x-a.pth'}+consistent", "bicubic")
+    spec = read_spec(None, {"models": models, "data": str(photos), "limit": 1, "metrics": ("psnr", "lr_psnr"),
+                            "out": str(tmp_path / "run")})  # fmt: skip
+    assert spec.scale == 4
+    folder = run(spec).folder
+    rows = {row.model: row.values for row in rows_of(RunFolder.read(folder))}
+    assert set(rows) == {"4x-a", "second", "bicubic"}
+    assert rows["second"]["lr_psnr"][0] > rows["4x-a"]["lr_psnr"][0]
+    assert verify(folder, resample=3).proven
+    compact(tmp_path / "2x-b.pth", 2)
+    with pytest.raises(BenchFileError, match="several scales"):
+        read_spec(None, {"models": (models[0], str(tmp_path / "2x-b.pth"))})
+
+
+@needs_spandrel
+def test_tiles_of_a_network_that_looks_nearby(tmp_path, photos):
+    compact(tmp_path / "4x-a.pth", 4)
+    whole, tiled = (
+        run(read_spec(None, {"models": (str(tmp_path / "4x-a.pth"),), "data": str(photos), "metrics": ("psnr",),
+                             "tile": tile, "out": str(tmp_path / f"run-{tile}")}))
+        for tile in (None, 16)
+    )  # fmt: skip
+    values = [[row.values for row in rows_of(RunFolder.read(one.folder))] for one in (whole, tiled)]
+    assert values[0] == values[1]
+
+
+def _bytes(path: Path) -> None:
+    path.write_bytes(b"no weights")
+
+
+def _unknown(path: Path) -> None:
+    torch.save({"some.weight": torch.zeros(3)}, path)
+
+
+def _grey(path: Path) -> None:
+    compact(path, 4, channels=1)
+
+
+def _infinite(path: Path) -> None:
+    network = compact(path, 4)
+    state = network.state_dict()
+    state["body.0.bias"][0] = torch.inf
+    torch.save(state, path)
+
+
+@needs_spandrel
+@pytest.mark.parametrize(
+    ("make", "fault"),
+    [
+        (_bytes, "damaged, or no weights file"),
+        (_unknown, "no architecture that spandrel knows"),
+        (_grey, "a network of 1 to 1 channels; only RGB"),
+        (_infinite, "body.0.bias has values that are not finite"),
+        (lambda path: compact(path, 2), "made for scale 2, not 4; use --scale 2"),
+        (lambda path: None, "no such weights file"),
+    ],
+)
+def test_what_is_no_network(tmp_path, make, fault):
+    path = tmp_path / "net.pth"
+    make(path)
+    with pytest.raises(SRBenchError, match=fault) as caught:
+        load_model(str(path), 4, "cpu")
+    assert "\n" not in str(caught.value)
+
+
+@needs_spandrel
+def test_our_own_weights_are_named_with_their_model():
+    path = Path(foreign.__file__).parents[2] / "baselines/weights/rrdb-mini-x4.safetensors"
+    with pytest.raises(ForeignError, match=f"name them rrdb:{path}"):
+        load_file(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "weights"),
+    [
+        ("x@4.pth", "x@4.pth", ""),
+        ("dir/a.ONNX", "dir/a.ONNX", ""),
+        ("my=4x.safetensors+consistent", "4x.safetensors", ""),
+        ("rrdb:a.safetensors", "rrdb", "a.safetensors"),
+        ("esrgan@0.7:a.pth", "esrgan", "a.pth"),
+    ],
+)
+def test_names(text, name, weights):
+    spec = ModelSpec.parse(text)
+    assert (spec.name, spec.weights) == (name, weights)
+    assert spec.is_network == (weights == "")
+
+
+@pytest.mark.parametrize(
+    ("file", "package", "extra"), [("a.pth", "spandrel", "zoo"), ("a.onnx", "onnxruntime", "onnx")]
+)
+def test_a_missing_extra_is_named(tmp_path, monkeypatch, file, package, extra):
+    (tmp_path / file).write_bytes(b"")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ForeignError, match=rf"needs {package}; install it: pip install 'sr-bench\[{extra}\]'"):
+        load_model(str(tmp_path / file), 4, "cpu")
+
+
+@needs_onnx
+def test_an_onnx_graph_of_rrdb_is_rrdb(tmp_path, photos):
+    """Any size, and every value of the table."""
+    rrdb = load_model("rrdb", 4, "cpu").model
+    path = exported(rrdb, tmp_path / "4x-rrdb.onnx", (16, 20))
+    loaded = load_model(str(path), 4, "cpu")
+    lr = torch.rand(2, 3, 17, 23)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded.model(lr), rrdb(lr), atol=1e-4, rtol=0)
+    assert (loaded.label, loaded.weights.sha256, loaded.weights.parameters) == ("4x-rrdb", sha256_file(path), None)
+    spec = read_spec(None, {"models": ("rrdb", str(path)), "data": str(photos), "metrics": ("psnr", "ssim"), "limit": 2,
+                            "out": str(tmp_path / "run")})  # fmt: skip
+    assert spec.scale == 4
+    rows = {(row.model, row.image): row.values for row in rows_of(RunFolder.read(run(spec).folder))}
+    for image in "ab":
+        for metric, values in rows["rrdb", image].items():
+            assert rows["4x-rrdb", image][metric] == pytest.approx(values, abs=1e-3)
+    assert verify(tmp_path / "run", resample=2).proven
+
+
+@needs_onnx
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+@pytest.mark.parametrize("fixed", [False, True])
+def test_the_scale_is_that_of_the_output(tmp_path, scale, fixed):
+    model = OnnxModel(exported(Repeated(scale), tmp_path / "a.onnx", (24, 32), fixed=fixed))
+    assert model.scale == scale
+    assert model.window == ((24, 32) if fixed else (None, None))
+    for size in ((24, 32), (10, 70), (65, 40), (1, 1)):
+        lr = torch.rand(1, 3, *size)
+        assert torch.equal(model(lr), Repeated(scale)(lr))
+
+
+@needs_onnx
+def test_half_precision(tmp_path):
+    model = OnnxModel(exported(Repeated(2).half(), tmp_path / "a.onnx", (8, 8)).rename(tmp_path / "b.onnx"))
+    lr = torch.rand(1, 3, 8, 8)
+    assert torch.equal(model(lr), Repeated(2)(lr)), "the graph has no numbers of its own"
+
+
+@needs_onnx
+def test_what_is_no_onnx_model(tmp_path):
+    (tmp_path / "a.onnx").write_bytes(b"no graph")
+    with pytest.raises(ForeignError, match="damaged, or no ONNX file"):
+        load_file(tmp_path / "a.onnx")
+    with pytest.raises(ForeignError, match="it has to upscale"):
+        load_file(exported(WithoutScale(), tmp_path / "b.onnx", (8, 8)))
+    with pytest.raises(ForeignError, match="RGB images, channels first"):
+        load_file(exported(Repeated(2), tmp_path / "c.onnx", (8, 8), channels=1))
+    exported(Repeated(2), tmp_path / "d.onnx", (8, 8))
+    with pytest.raises(RegistryError, match="made for scale 2, not 4; use --scale 2"):
+        load_model(str(tmp_path / "d.onnx"), 4, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("size", "window"), [((70, 90), (48, 40)), ((48, 40), (48, 40)), ((20, 200), (64, 64)), ((33, 65), (32, 64))]
+)
+def test_windows_make_the_whole(size, window):
+    """Of a network that looks no further than the overlap; every window has the one size."""
+    lr = torch.rand(3, *size)
+    kernel = torch.rand(3, 1, 2 * 7 + 1, 2 * 7 + 1)
+
+    def run_window(part):
+        assert part.shape[-2:] == window
+        blurred = F.conv2d(F.pad(part, (7, 7, 7, 7), mode="replicate"), kernel, groups=3)
+        return F.interpolate(blurred, scale_factor=2, mode="nearest")
+
+    whole = F.interpolate(
+        F.conv2d(F.pad(lr[None], (7, 7, 7, 7), mode="replicate"), kernel, groups=3), scale_factor=2, mode="nearest"
+    )
+    assert min(OVERLAP, *(side // 4 for side in window)) >= 7
+    torch.testing.assert_close(upscale_in_windows(run_window, lr, 2, window), whole, atol=1e-5, rtol=1e-5)
+
+
+def test_neither_is_imported_before_it_is_needed():
+    modules = "srbench.models.loading, srbench.benchmark.request"
+    code = f"import sys, {modules}; print({{'spandrel', 'onnxruntime'}} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=300)
+    assert found.stdout.strip() == "set()"

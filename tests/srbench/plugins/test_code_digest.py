@@ -1,0 +1,247 @@
+"""A key covers the code: what is changed is sampled or measured again, and nothing else is."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import replace
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import srbench
+from srbench.benchmark.run import run
+from srbench.plugins import registry
+from srbench.plugins.code_digest import code_digest, reachable
+from srbench.run_folder.folder import RunFolder, RunFolderError
+from srbench.run_folder.results import rows_of
+
+PACKAGE = Path(srbench.__file__).parent
+
+MODEL = """
+import torch.nn.functional as F
+from srbench_test_helper import GAIN
+
+
+class Near:
+    def __init__(self, scale):
+        self.scale = scale
+
+    def __call__(self, lr):
+        return F.interpolate(lr, scale_factor=self.scale) * GAIN
+"""
+METRIC = """
+class Mine:
+    name, title, higher_is_better, unit, digits, protocol = "mine", "mine", True, "", 2, "a test"
+
+    def __call__(self, samples, pair):
+        from srbench_test_helper import SHIFT
+
+        return (samples - pair.hr).abs().mean(dim=(1, 2, 3)) + SHIFT
+"""
+
+
+@pytest.fixture
+def edit(tmp_path, monkeypatch):
+    """Write sources: the next run is one of another process, in which they are read anew."""
+
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # of the size and second of the file before
+
+    def call(**sources):
+        for name, text in sources.items():
+            (tmp_path / f"{name}.py").write_text(text)
+        code_digest.cache_clear()
+        sys.modules.pop("srbench_test_helper", None)
+
+    call(model=MODEL, metric=METRIC, srbench_test_helper="GAIN, SHIFT = 1.0, 0.0\n")
+    yield call
+    sys.modules.pop("srbench_test_helper", None)
+    if str(tmp_path) in sys.path:
+        sys.path.remove(str(tmp_path))
+
+
+@pytest.fixture
+def mine(edit, changed, tmp_path):
+    return changed(models=(f"mine={tmp_path / 'model.py'}:Near",), metrics=("psnr", f"{tmp_path / 'metric.py'}:Mine"))
+
+
+def value(folder, metric):
+    return rows_of(RunFolder.read(folder))[0].values[metric]
+
+
+def test_a_changed_model(mine, edit):
+    folder = run(mine).folder
+    assert run(mine).sampled == 0
+    edit(model=MODEL.replace("* GAIN", "* GAIN * 0.5"))
+    before = value(folder, "psnr")
+    outcome = run(mine)
+    assert (outcome.sampled, outcome.scored) == (3, 6)
+    assert value(folder, "psnr") != before
+
+
+def test_a_changed_module_beside_the_model(mine, edit):
+    """Both lean on it, so the images are made again and measured again."""
+    folder = run(mine).folder
+    before = value(folder, "psnr")
+    edit(srbench_test_helper="GAIN, SHIFT = 0.5, 0.0\n")
+    assert run(mine).sampled == 3
+    assert value(folder, "psnr") != before
+
+
+def test_a_changed_metric(mine, edit):
+    folder = run(mine).folder
+    before = value(folder, "mine")
+    edit(metric=METRIC.replace("+ SHIFT", "+ SHIFT + 1"))
+    outcome = run(mine)
+    assert (outcome.sampled, outcome.scored) == (0, 3), "measured again from the images"
+    assert value(folder, "mine")[0] == pytest.approx(before[0] + 1)
+
+
+def digests(copy, modules):
+    code_digest.cache_clear()
+    return {name: code_digest(name, copy / Path(*name.split(".")[1:]).with_suffix(".py")) for name in modules}
+
+
+@pytest.mark.parametrize(
+    ("edited", "affected"),
+    [
+        ("images/resize.py", {"srbench.data.datasets", "srbench.metrics.consistency"}),
+        ("metrics/pixel.py", {"srbench.metrics.pixel", "srbench.metrics.consistency"}),
+        ("images/tiling.py", {"srbench.models.inference"}),
+        ("reporting/report.py", set()),
+        ("cli/main.py", set()),
+    ],
+)
+def test_what_a_change_in_srbench_affects(tmp_path, monkeypatch, edited, affected):
+    import srbench.plugins.code_digest
+
+    copy = tmp_path / "srbench"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("photos", "*.safetensors", "__pycache__"))
+    monkeypatch.setattr(
+        srbench.plugins.code_digest, "_locations", lambda package: (str(copy),) if package == "srbench" else ()
+    )
+    names = [
+        "srbench.data.datasets",
+        "srbench.models.inference",
+        "srbench.metrics.pixel",
+        "srbench.metrics.consistency",
+    ]
+    before = digests(copy, names)
+    with (copy / edited).open("a") as file:
+        file.write("\n# changed\n")
+    after = digests(copy, names)
+    code_digest.cache_clear()
+    assert {name for name in names if before[name] != after[name]} == affected
+
+
+def test_what_is_followed(tmp_path):
+    (tmp_path / "start.py").write_text(
+        "from typing import TYPE_CHECKING\nimport numpy as np, json\nfrom package import deep\n"
+        "if TYPE_CHECKING:\n    import pandas\n"
+        "def late():\n    from package.other import name\n    import torch.nn.functional\n"
+    )
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "deep.py").write_text("from . import sibling\nfrom .sibling import x\n")
+    (package / "sibling.py").write_text("x = 1\n")
+    (package / "other.py").write_text("import start\nname = 2\n")
+    (package / "unused.py").write_text("import scipy\n")
+    sources, foreign = reachable("start", tmp_path / "start.py", (), tmp_path)
+    assert sorted(sources) == ["package", "package.deep", "package.other", "package.sibling", "start"]
+    assert foreign == {"numpy", "torch"}
+
+
+def test_versions_of_libraries_count_but_not_their_builds(tmp_path, monkeypatch):
+    import srbench.plugins.code_digest
+
+    (tmp_path / "m.py").write_text("import torch\n")
+    found = []
+    for version in ("2.13.0+cpu", "2.13.0", "2.14.0"):
+        torch = {"torch": [SimpleNamespace(name="torch", version=version)]}
+        monkeypatch.setattr(srbench.plugins.code_digest, "_distributions", lambda torch=torch: torch)
+        srbench.plugins.code_digest._version.cache_clear()
+        code_digest.cache_clear()
+        found.append(code_digest("m", tmp_path / "m.py"))
+    srbench.plugins.code_digest._version.cache_clear()
+    code_digest.cache_clear()
+    assert found[0] == found[1] != found[2]
+
+
+TWO = '''
+import torch.nn.functional as F
+
+
+class Near:
+    scale = 4
+
+    def __call__(self, lr):
+        return F.interpolate(lr, scale_factor=4)
+
+
+class Half(Near):
+    def __call__(self, lr):
+        return super().__call__(lr) / 2
+
+
+class Bare:
+    """No module of torch, and silent about its weights."""
+
+    def __init__(self, scale, weights):
+        self.scale, self.gain = scale, float(weights.read_text())
+
+    def __call__(self, lr):
+        return self.gain * F.interpolate(lr, scale_factor=self.scale)
+'''
+METRICS = """
+class Mine:
+    name, title, higher_is_better, unit, digits, protocol = "mine", "mine", True, "", 2, "a test"
+
+    def __init__(self, gain):
+        self.gain = gain
+
+    def __call__(self, samples, pair):
+        return self.gain * samples.mean(dim=(1, 2, 3))
+
+
+def once():
+    return Mine(1)
+
+
+def twice():
+    return Mine(2)
+"""
+
+
+def test_two_classes_of_one_file_are_two_models(edit, changed, tmp_path):
+    edit(two=TWO)
+    spec = changed(models=(f"x={tmp_path / 'two.py'}:Near",), metrics=("psnr",))
+    run(spec)
+    with pytest.raises(RunFolderError, match=r"x stands for x=.*:Near there, not for x=.*:Half"):
+        run(replace(spec, models=(f"x={tmp_path / 'two.py'}:Half",)))
+
+
+def test_two_functions_that_make_metrics_of_one_class_are_two(edit, mine, tmp_path):
+    edit(metrics=METRICS)
+    run(replace(mine, metrics=(f"{tmp_path / 'metrics.py'}:once",)))
+    with pytest.raises(RunFolderError, match=r"mine stands for .*:once there, not for .*:twice"):
+        run(replace(mine, metrics=(f"{tmp_path / 'metrics.py'}:twice",)))
+
+
+def test_a_weights_file_counts_whatever_the_model_says_of_it(edit, changed, tmp_path, monkeypatch):
+    edit(two_of_test=TWO)
+    monkeypatch.syspath_prepend(tmp_path)
+    point = EntryPoint("bare", "two_of_test:Bare", "srbench.models")
+    monkeypatch.setattr(
+        registry, "entry_points", lambda group: [point] if group == "srbench.models" else entry_points(group=group)
+    )
+    weights = tmp_path / "gain.txt"
+    weights.write_text("1.0")
+    spec = changed(models=(f"bare:{weights}",), metrics=("psnr",))
+    folder = run(spec).folder
+    before = value(folder, "psnr")
+    weights.write_text("0.5")
+    assert run(spec).sampled == 3
+    assert value(folder, "psnr") != before

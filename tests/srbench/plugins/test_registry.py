@@ -1,0 +1,245 @@
+import hashlib
+from importlib.metadata import EntryPoint
+
+import pytest
+import torch
+
+from srbench.images.io import write_png
+from srbench.images.lr_projection import make_consistent
+from srbench.images.resize import downscale
+from srbench.interfaces import SRBenchError
+from srbench.models.inference import is_stochastic
+from srbench.models.loading import load_model, ready_models
+from srbench.models.precomputed import ResultFolder
+from srbench.plugins import registry
+from srbench.plugins.registry import RegistryError, load_dataset, load_metric, load_trainer, registered
+from srbench.weights.files import WeightsError, save_weights, sha256_file
+
+PLUGIN = '''
+from pathlib import Path
+
+from srbench.interfaces import SRBenchError, WeightsInfo
+from srbench.weights.files import sha256_file
+
+
+class Model:
+    """A model with weights."""
+
+    def __init__(self, scale, weights=None):
+        if scale == 3:
+            raise SRBenchError("these weights are for scale 8, not 3; use --scale 8")
+        self.scale = scale
+        if weights is not None:
+            self.weights = WeightsInfo(sha256_file(weights), "CC0-1.0", "one image", 5)
+
+    def __call__(self, lr):
+        return lr
+'''
+
+
+@pytest.fixture
+def plugins(tmp_path, monkeypatch):
+    """Registered: a plugin module that works, one that cannot be imported, and one whose name is wrong."""
+    (tmp_path / "plugin_of_test.py").write_text(PLUGIN)
+    (tmp_path / "broken_of_test.py").write_text("import a_package_that_is_not_there")
+    monkeypatch.syspath_prepend(tmp_path)
+    points = [
+        EntryPoint("mine", "plugin_of_test:Model", "srbench.models"),
+        EntryPoint("broken", "broken_of_test:Model", "srbench.models"),
+        EntryPoint("absent", "plugin_of_test:Nothing", "srbench.models"),
+    ]
+    monkeypatch.setattr(registry, "entry_points", lambda group: [p for p in points if p.group == group])
+    return tmp_path
+
+
+def test_what_srbench_brings_is_registered():
+    assert {"bicubic", "esrgan", "rrdb", "srflow"} <= set(registered("models"))
+    assert {"psnr", "ssim", "lpips", "lr_psnr", "niqe", "brisque", "pique", "sigma"} <= set(registered("metrics"))
+    assert "photos" in registered("datasets")
+    assert {"esrgan", "rrdb", "srflow"} <= set(registered("trainers"))
+    for name in registered("metrics"):
+        assert load_metric(name).name == name, "rows and options call a metric alike"
+    assert load_dataset("photos", 4).name == "photos"
+    assert callable(load_trainer("srflow"))
+
+
+def test_a_registered_model(plugins):
+    loaded = load_model("mine", 8, "cpu")
+    assert (loaded.label, loaded.spec, loaded.model.scale, loaded.weights) == ("mine", "mine", 8, None)
+
+
+def test_a_broken_plugin_harms_nobody_else(plugins):
+    assert load_model("mine", 8, "cpu").label == "mine"
+    with pytest.raises(RegistryError, match=r"model broken .*ModuleNotFoundError.*a_package_that_is_not_there"):
+        load_model("broken", 8, "cpu")
+    with pytest.raises(RegistryError, match=r"model absent .*AttributeError"):
+        load_model("absent", 8, "cpu")
+
+
+def test_the_error_of_a_model_passes(plugins):
+    with pytest.raises(SRBenchError, match=r"^these weights are for scale 8, not 3; use --scale 8$"):
+        load_model("mine", 3, "cpu")
+    assert list(ready_models("mine")) == [2, 4, 8]
+
+
+def test_a_weights_file(plugins, tmp_path):
+    path = tmp_path / "my weights.safetensors"
+    save_weights(path, {"a": torch.ones(1)}, {})
+    loaded = load_model(f"mine:{path}", 8, "cpu")
+    assert loaded.label == "mine-my-weights"
+    assert loaded.weights.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    moved = path.rename(tmp_path / "moved.safetensors")
+    assert load_model(f"mine:{moved}", 8, "cpu").digest == loaded.digest, "the path does not matter"
+    save_weights(moved, {"a": torch.zeros(1)}, {})
+    assert load_model(f"mine:{moved}", 8, "cpu").digest != loaded.digest
+    with pytest.raises(WeightsError, match="absent: no such weights file"):
+        load_model("mine:absent", 8, "cpu")
+
+
+def test_a_finished_training_is_a_model(plugins, tmp_path):
+    run = tmp_path / "my run"
+    run.mkdir()
+    with pytest.raises(WeightsError, match=r"a folder without weights\.safetensors"):
+        load_model(f"mine:{run}", 8, "cpu")
+    (run / "training.json").touch()
+    with pytest.raises(WeightsError, match="not finished; go on with it: srbench train --resume"):
+        load_model(f"mine:{run}", 8, "cpu")
+    save_weights(run / "weights.safetensors", {"a": torch.ones(1)}, {})
+    loaded = load_model(f"mine:{run}", 8, "cpu")
+    assert loaded.label == "mine-my-run"
+    assert loaded.weights.sha256 == sha256_file(run / "weights.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("spec", "fault"),
+    [
+        ("esrgan@1.5", "1.5 is no share of the weights; write a number from 0 to 1"),
+        ("esrgan@half", "half is no share"),
+        ("mine@0.5", "mine cannot be interpolated; leave @0.5 out"),
+        ("esrgam@0.5", "did you mean esrgan"),
+    ],
+)
+def test_what_cannot_be_interpolated(spec, fault, monkeypatch):
+    names = {"mine": "baselines.bicubic:Bicubic", "esrgan": "baselines.zoo:load_esrgan"}
+    points = [EntryPoint(name, value, "srbench.models") for name, value in names.items()]
+    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+    with pytest.raises(RegistryError, match=fault):
+        load_model(spec, 8, "cpu")
+
+
+def test_weights_for_a_model_without_weights(tmp_path):
+    (tmp_path / "w").touch()
+    with pytest.raises(RegistryError, match="the model bicubic takes no weights file"):
+        load_model(f"bicubic:{tmp_path / 'w'}", 4, "cpu")
+
+
+def test_a_class_in_a_file(models):
+    loaded = load_model(f"{models}:Nearest", 4, "cpu")
+    assert loaded.label == "Nearest"
+    assert not loaded.model.training, "a network is in evaluation mode"
+    assert loaded.model(torch.ones(1, 3, 2, 2)).shape == (1, 3, 8, 8)
+    models.write_text(models.read_text() + "# changed\n")
+    assert load_model(f"{models}:Nearest", 4, "cpu").digest != loaded.digest
+
+
+@pytest.mark.parametrize(("name", "temperature"), [("Nearest", None), ("Noisy", 0.8)])
+def test_a_model_made_consistent(models, name, temperature):
+    """Its own image but for what downscaling shows; marked in its label, and of another digest."""
+    plain, made = (load_model(f"{models}:{name}{suffix}", 4, "cpu") for suffix in ("", "+consistent"))
+    assert (made.label, plain.label) == (f"{name}+consistent", name)
+    assert load_model(f"other={models}:{name}+consistent", 4, "cpu").label == "other"
+    assert made.digest != plain.digest
+    assert is_stochastic(made.model) == is_stochastic(plain.model) == (temperature is not None)
+    lr = torch.rand(3, 6, 5, generator=torch.Generator().manual_seed(0))
+
+    def answer(model):
+        generator = torch.Generator().manual_seed(1)
+        return model(lr[None]) if temperature is None else model.sample(
+            lr, 2, temperature=temperature, generator=generator
+        )  # fmt: skip
+
+    torch.testing.assert_close(answer(made.model), make_consistent(answer(plain.model), lr, 4))
+    assert (downscale(answer(made.model), 4) - lr).abs().mean() < 0.2 * (
+        downscale(answer(plain.model), 4) - lr
+    ).abs().mean()
+
+
+def test_made_consistent_it_keeps_its_weights(plugins, tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_weights(path, {"a": torch.ones(1)}, {})
+    made, plain = (load_model(f"mine:{path}{suffix}", 8, "cpu") for suffix in ("+consistent", ""))
+    assert made.weights == plain.weights
+    assert made.label == "mine-w+consistent"
+
+
+def test_results_of_others_are_not_made_consistent(tmp_path):
+    (tmp_path / "results").mkdir()
+    with pytest.raises(RegistryError, match="results"):
+        load_model(f"x={tmp_path / 'results'}+consistent", 4, "cpu")
+
+
+def test_a_class_in_a_module(plugins):
+    assert load_model("plugin_of_test:Model", 2, "cpu").model.scale == 2
+
+
+def test_another_label(models, plugins):
+    assert load_model(f"near={models}:Nearest", 4, "cpu").label == "near"
+    assert load_model("other=mine", 4, "cpu").label == "other"
+    assert load_model("other=mine", 4, "cpu").digest == load_model("mine", 4, "cpu").digest
+    with pytest.raises(RegistryError, match="label 'a/b'"):
+        load_model("a/b=mine", 4, "cpu")
+
+
+def test_a_folder_of_results(tmp_path):
+    write_png(tmp_path / "results" / "a.png", torch.zeros(3, 8, 8, dtype=torch.uint8))
+    loaded = load_model(f"theirs={tmp_path / 'results'}", 4, "cpu")
+    assert isinstance(loaded.model, ResultFolder)
+    assert (loaded.label, loaded.model.scale, loaded.weights) == ("theirs", 4, None)
+    with pytest.raises(RegistryError, match="a folder of results needs a label"):
+        load_model(str(tmp_path / "results"), 4, "cpu")
+    with pytest.raises(RegistryError, match="no such folder of results"):
+        load_model(f"theirs={tmp_path / 'absent'}", 4, "cpu")
+
+
+def test_a_registered_name_comes_before_a_folder(tmp_path, monkeypatch):
+    (tmp_path / "bicubic").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert load_model("bicubic", 4, "cpu").label == "bicubic"
+
+
+@pytest.mark.parametrize(
+    ("spec", "fault"),
+    [
+        ("bicubik", r"unknown model 'bicubik'; did you mean bicubic\?"),
+        ("bicubik:file", r"unknown model 'bicubik'; did you mean bicubic\?"),
+        ("no_such_package.x:Name", "unknown model 'no_such_package.x'"),
+        ("absent.py:Name", r"absent\.py: no such file"),
+        ("{models}:Nearst", r"unknown class or function 'Nearst'; did you mean Nearest\?"),
+        ("{models}:Nearest", "has scale 4, not 2"),
+        ("{models}:BrokenConstructor", r"failed: OSError: no such device \(models\.py line \d+\)"),
+    ],
+)
+def test_what_stands_for_nothing(models, spec, fault, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RegistryError, match=fault) as caught:
+        load_model(spec.format(models=models), 2, "cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_with_a_fault(tmp_path):
+    (tmp_path / "bad.py").write_text("def f(:\n")
+    with pytest.raises(RegistryError, match=r"bad\.py failed: SyntaxError"):
+        load_model(f"{tmp_path / 'bad.py'}:F", 4, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("load", "fault"),
+    [
+        (lambda: load_metric("psrn"), r"unknown metric 'psrn'; did you mean psnr\?"),
+        (lambda: load_dataset("photo", 4), r"unknown dataset 'photo'; did you mean photos\?"),
+        (lambda: load_trainer("srflo"), r"unknown trainer 'srflo'; did you mean srflow\?"),
+    ],
+)
+def test_near_misses(load, fault):
+    with pytest.raises(RegistryError, match=fault):
+        load()

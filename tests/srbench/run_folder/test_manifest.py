@@ -1,0 +1,151 @@
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from srbench.interfaces import MetricFacts, WeightsInfo
+from srbench.run_folder.manifest import ManifestError, hardware, now, read_manifest, software, write_manifest
+from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, ModelFacts, Protocol, Setting
+
+MANIFEST = Manifest(
+    FORMAT,
+    Protocol("srflow@1", "d", "made from HR", scale=4, crop=None, samples=2, seed=0, tile=None),
+    images=("a", "τ b", "c"),
+    metrics=(MetricFacts("psnr", "psnr", "PSNR", True, "dB", 2, "uint8 RGB", "PSNR|RGB", "0"),),
+    models=(
+        ModelFacts("m", "m:file", "1", projected=True, weights=WeightsInfo("f00", "CC0-1.0", "flowers", 12)),
+        ModelFacts("n", "n", "2", projected=False, weights=None),
+    ),
+    settings=(Setting("m", 0.8, 2), Setting("n", None, 1)),
+    invocations=(
+        Invocation("srbench run", (Setting("n", None, 1),), ("psnr",), now(), None, "cpu", software(), hardware("cpu")),
+    ),
+)
+
+
+def test_what_is_written_is_read(tmp_path):
+    write_manifest(tmp_path / "run", MANIFEST)
+    assert read_manifest(tmp_path / "run") == MANIFEST
+    facts = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert list(facts) == ["format", "protocol", "images", "metrics", "models", "settings", "invocations"]
+    assert facts["models"][0]["weights"] == {
+        "sha256": "f00", "licence": "CC0-1.0", "trained_on": "flowers", "parameters": 12, "losses": {},
+    }  # fmt: skip
+    assert facts["models"][1]["weights"] is None
+
+
+def test_the_same_manifest_leaves_the_file_alone(tmp_path):
+    write_manifest(tmp_path, MANIFEST)
+    before = (tmp_path / "manifest.json").stat()
+    write_manifest(tmp_path, MANIFEST)
+    assert (tmp_path / "manifest.json").stat() == before
+
+
+def test_the_images_that_were_asked_for():
+    assert MANIFEST.scope == ("a", "τ b")
+    assert [MANIFEST.planned(setting) for setting in MANIFEST.settings] == [("a", "τ b"), ("a",)]
+    whole = replace(MANIFEST, settings=(*MANIFEST.settings, Setting("m", 0.9, None)))
+    assert whole.scope == whole.images == whole.planned(whole.settings[2])
+    assert replace(MANIFEST, settings=()).scope == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (None, "no run in it"),
+        ("{", "damaged"),
+        ("[]", "not the manifest of a run"),
+        ('{"name": "web app"}', "of format None, and this srbench reads 2"),
+        ('{"format": 3}', "of format 3, and this srbench reads 2"),
+        ('{"format": 2}', r"manifest\.json: protocol: missing"),
+        (
+            '{"command": "srbench run --models m\\n--scale 4", "keys": []}',
+            "made by an earlier srbench; make it again with another --out: srbench run --models m --scale 4",
+        ),
+    ],
+)
+def test_what_is_no_run(tmp_path, content, fault):
+    if content is not None:
+        (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(ManifestError, match=fault):
+        read_manifest(tmp_path)
+
+
+def rewritten(run, change):
+    """The manifest of a run folder, with the facts changed in place."""
+    write_manifest(run, MANIFEST)
+    facts = json.loads((run / "manifest.json").read_text())
+    change(facts)
+    (run / "manifest.json").write_text(json.dumps(facts))
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda f: f["models"][0].update(label="../m"), "'../m' is no name of a model"),
+        (lambda f: f["images"].append(".."), r"'\.\.' is no name of an image"),
+        (lambda f: f["images"].append("a"), "an image is there twice"),
+        (lambda f: f["metrics"].append(f["metrics"][0]), "a metric is there twice"),
+        (lambda f: f["settings"][0].update(model="x"), "a setting of 'x', which is no model of it"),
+        (lambda f: f["settings"][0].update(temperature=-1), "-1.0 is no temperature"),
+        (lambda f: f["settings"][0].update(limit=0), "0 is no number of images"),
+        (lambda f: f["settings"].append(f["settings"][0]), "two settings share a folder"),
+        (lambda f: f["protocol"].update(scale=0), "scale and samples have to be 1 or more"),
+        (lambda f: f["protocol"].update(scale="4"), r"manifest\.json: protocol\.scale: '4' is no int"),
+        (lambda f: f["protocol"].update(colour="red"), "unknown key 'colour'"),
+    ],
+)
+def test_what_no_run_would_have_written(tmp_path, change, fault):
+    rewritten(tmp_path, change)
+    with pytest.raises(ManifestError, match=fault) as caught:
+        read_manifest(tmp_path)
+    assert str(caught.value).endswith("restore it, or run again with another --out")
+    assert "\n" not in str(caught.value)
+
+
+def test_torch_is_named_with_its_build(monkeypatch):
+    """As PyPI's build for CUDA names itself, whose installed metadata say 2.15.0."""
+    monkeypatch.setattr(torch, "__version__", "2.15.0+cu132")
+    assert software()["torch"] == "2.15.0+cu132"
+
+
+def test_versions_and_hardware():
+    found = software()
+    assert found["torch"] == torch.__version__
+    assert found["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert found["sr-bench"] != "not installed"
+    assert hardware("cpu")["threads"] == "1", "the tests run with one"
+    assert hardware("cpu")["cpu"]
+    assert now().endswith("+00:00")
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_the_commit_is_that_of_srbench_or_none(tmp_path, monkeypatch):
+    """A package that lies in somebody else's checkout, as a virtual environment does, takes no commit from it."""
+    import srbench.run_folder.manifest
+
+    def git(*arguments):
+        identity = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
+        subprocess.run(["git", "-C", str(tmp_path), *identity, *arguments], check=True, capture_output=True)
+
+    package = tmp_path / "srbench"
+    manifest = package / "run_folder" / "manifest.py"
+    manifest.parent.mkdir(parents=True)
+    for file in (manifest, package / "__init__.py"):
+        file.touch()
+    (tmp_path / "own.txt").touch()
+    monkeypatch.setattr(srbench.run_folder.manifest, "__file__", str(manifest))
+    git("init")
+    git("add", "own.txt")
+    git("commit", "-m", "somebody else's")
+    assert "srbench source" not in software()
+    git("add", "srbench")
+    git("commit", "-m", "ours")
+    commit = software()["srbench source"]
+    assert len(commit) == 40
+    manifest.write_text("changed")
+    assert software()["srbench source"] == f"{commit} changed"

@@ -1,0 +1,221 @@
+"""A folder holds one protocol; more of the same is added, another is refused in one line that names the difference."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from srbench.benchmark.run import run
+from srbench.benchmark.verify import verify
+from srbench.images.io import read_uint8, write_png
+from srbench.reporting.merge import read_runs
+from srbench.run_folder.folder import RunFolder, RunFolderError
+from srbench.run_folder.manifest import read_manifest
+from srbench.run_folder.results import rows_of
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        ({"seed": 1}, "holds results of seed 0, not of seed 1"),
+        ({"scale": 2, "models": ("bicubic",)}, "scale 4, not of scale 2"),
+        ({"crop": 16}, "crop None, not of crop 16"),
+        ({"samples": 3}, "samples 2, not of samples 3"),
+        ({"tile": 16, "models": ("bicubic",)}, "tile None, not of tile 16"),
+        ({"data": "photos"}, "holds results of other images"),
+    ],
+)
+def test_another_protocol_is_refused(finished, changed, change, difference):
+    before = contents(finished)
+    with pytest.raises(RunFolderError, match=difference) as refusal:
+        run(changed(**change))
+    assert "choose another --out" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert contents(finished) == before
+
+
+def test_seeds_and_crops_in_turn(finished, changed, command, spec):
+    """Seed 0, then 1, then 0: numbers and images stay those of seed 0. A crop between leaves the report usable."""
+    before = contents(finished)
+    for change in ({"seed": 1}, {"crop": 16}):
+        with pytest.raises(RunFolderError):
+            run(changed(**change))
+    assert run(spec).sampled == 0
+    assert contents(finished) == before
+    assert command("report", finished).code == 0
+    assert verify(finished).proven
+
+
+def test_models_temperatures_metrics_and_images_are_added(changed, models, tmp_path):
+    steps = [
+        {"models": (f"near={models}:Nearest",), "metrics": ("psnr",), "limit": 2},
+        {"models": (f"noisy={models}:Noisy",), "temperatures": (0.8,), "metrics": ("sigma",), "limit": 2},
+        {"models": (f"noisy={models}:Noisy",), "temperatures": (0.3,), "metrics": ("ssim",), "limit": None},
+        {"models": (f"near={models}:Nearest",), "limit": None},
+        {"models": (f"noisy={models}:Noisy",), "temperatures": (0.8,), "limit": None},
+    ]
+    for step in steps:
+        run(changed(**step))
+    whole = run(changed(limit=None, out=str(tmp_path / "whole"))).folder
+    added = tmp_path / "run"
+    ours, theirs = (
+        {(r.model, r.temperature, r.image): r.values for r in rows_of(RunFolder.read(f))} for f in (added, whole)
+    )
+    assert ours == theirs
+    assert list(ours) == list(theirs), "and in the same order"
+    assert len(read_manifest(added).invocations) == 5
+    assert verify(added).proven
+
+
+def test_the_report_shows_all_that_the_folder_holds(finished, command, models, photos):
+    options = ["--scale", 4, "--data", photos, "--limit", 3, "--samples", 2, "--out", finished]
+    assert command("run", "--models", "bicubic", *options, "--metrics", "psnr").code == 0
+    text = (finished / "report.md").read_text()
+    for label in ("near", "noisy τ=0.3", "noisy τ=0.8", "bicubic"):
+        assert f"\n| {label} " in text
+    manifest = read_manifest(finished)
+    assert [one.finished is not None for one in manifest.invocations] == [True, True]
+    rows = [json.loads(line) for line in (finished / "rows.jsonl").read_text().splitlines()]
+    assert {row["model"] for row in rows if row["invocation"] == 1} == {"bicubic"}
+    assert {row["model"] for row in rows if row["invocation"] == 0} == {"near", "noisy"}
+
+
+def test_a_lower_limit_takes_nothing_away(finished, changed):
+    assert run(changed(limit=1)).sampled == 0
+    assert len(rows_of(RunFolder.read(finished))) == 9
+
+
+def test_a_replaced_image(finished, spec, photos, draw_image):
+    """Rows, HR and LR are those of the new image; what was not sampled again of it is left out."""
+    new = draw_image(77, 32, 32)
+    write_png(photos / "a.png", new)
+    outcome = run(spec)
+    assert outcome.sampled == 3
+    assert (read_uint8(finished / "images" / "hr" / "a.png") == new).all()
+    assert verify(finished, resample=9).proven
+
+
+def test_a_replaced_image_that_one_model_alone_has_seen(finished, changed, models, photos, draw_image, command):
+    write_png(photos / "a.png", draw_image(77, 32, 32))
+    run(changed(models=(f"near={models}:Nearest",)))
+    rows = {(row.model, row.image) for row in rows_of(RunFolder.read(finished))}
+    assert ("near", "a") in rows
+    assert ("noisy", "a") not in rows
+    assert command("report", finished).code == 0
+    assert "Left out, sampled by other code or weights or from other images" in (finished / "report.md").read_text()
+    assert verify(finished).proven
+
+
+def test_temperatures_that_look_alike_are_told_apart(changed, models, tmp_path):
+    folder = run(changed(models=(f"noisy={models}:Noisy",), temperatures=(0.8, 0.8000001), limit=1)).folder
+    names = {path.name for path in (folder / "images").iterdir()}
+    assert names == {"hr", "lr", "noisy-t0.8", "noisy-t0.8000001"}
+    assert verify(folder, resample=2).proven
+
+
+@pytest.mark.parametrize("label", ["noisy-t0.8", "NOISY-t0.8"])
+def test_a_label_that_would_share_a_folder(changed, models, label):
+    with pytest.raises(RunFolderError, match=r"the label .* would put its images where those of .* are"):
+        run(changed(models=(f"noisy={models}:Noisy", f"{label}={models}:Nearest")))
+
+
+def test_a_label_stands_for_one_model(finished, changed, models):
+    with pytest.raises(
+        RunFolderError, match=r"near stands for near=.*:Nearest there, not for near=bicubic; give another"
+    ):
+        run(changed(models=("near=bicubic",)))
+    assert verify(finished).proven
+
+
+def test_a_finished_run_elsewhere_keeps_its_machine(finished, spec, monkeypatch):
+    import srbench.benchmark.run
+
+    before = read_manifest(finished)
+    monkeypatch.setattr(srbench.benchmark.run, "hardware", lambda device: {"cpu": "abacus", "device": device})
+    monkeypatch.setattr(srbench.benchmark.run, "software", lambda: {"python": "0"})
+    assert run(spec).sampled == 0
+    assert read_manifest(finished) == before
+
+
+def test_rows_of_unlike_machines_are_told_apart(finished, changed, models, monkeypatch, command):
+    import srbench.benchmark.run
+
+    monkeypatch.setattr(srbench.benchmark.run, "hardware", lambda device: {"cpu": "abacus", "device": device})
+    run(changed(models=(f"noisy={models}:Noisy",), temperatures=(0.5,)))
+    machines = [one.hardware["cpu"] for one in read_manifest(finished).invocations]
+    assert machines[1] == "abacus"
+    assert machines[0] != "abacus"
+    assert command("report", finished).code == 0
+    text = (finished / "report.md").read_text()
+    assert "Measured on different machines: times and memory cannot be compared" in text
+    assert "cpu abacus" in text
+
+
+def test_runs_of_two_folders_are_merged(finished, changed, models, tmp_path):
+    other = run(changed(models=("bicubic",), out=str(tmp_path / "other"))).folder
+    assert [model.label for model in read_runs([finished, other]).models] == ["near", "noisy", "bicubic"]
+    shutil.rmtree(other / "images")
+    assert read_runs([other, finished]).pair("a") is not None
+
+
+OWN_LR = """
+from pathlib import Path
+
+from srbench.data.datasets import Folder
+from srbench.interfaces import ImagePair
+
+
+class OwnLR:
+    name = "own"
+
+    def __init__(self, scale):
+        self.folder = Folder(Path("photos"), scale)
+
+    def __len__(self):
+        return len(self.folder)
+
+    def __iter__(self):
+        return iter(self.folder)
+
+    def read(self, name):
+        pair = self.folder.read(name)
+        return ImagePair(name, pair.lr.flip(0), pair.hr)
+
+    def digest(self, name):
+        return self.folder.digest(name)
+"""
+
+
+@pytest.mark.parametrize(
+    ("says", "origin"),
+    [("", "as the dataset gives it"), ("    lr_origin = 'a camera of its own'\n", "a camera of its own")],
+)
+def test_a_data_set_says_where_its_lr_images_come_from(command, photos, tmp_path, says, origin):
+    (tmp_path / "own.py").write_text(OWN_LR.replace('    name = "own"\n', f'    name = "own"\n{says}'))
+    for options in ([], ["--crop", 16]):
+        out = tmp_path / f"run{len(options)}"
+        arguments = ["--data", "own.py:OwnLR", "--metrics", "psnr", "--out", out]
+        assert command("run", "--models", "bicubic", "--scale", 4, *arguments, *options).code == 0
+        assert f"- LR: {origin}\n" in (out / "report.md").read_text()
+        assert read_manifest(out).protocol.lr == origin
+
+
+def test_every_face_of_a_report_states_the_signatures(finished, command):
+    command("report", finished)
+    psnr, sigma = "PSNR|RGB|floor|crop0|v1", "SIGMA|RGB|float|ddof1|v1"
+    under_the_table = (finished / "report.md").read_text().partition("## Plots")[0]
+    page, tex = (finished / "report.html").read_text(), (finished / "table.tex").read_text()
+    for signature in (psnr, sigma):
+        assert f"`{signature}`" in under_the_table
+        assert page.count(signature) >= 3, "in the tooltip, under the table, beside the definition"
+        assert f"% {signature}: " in tex
+        assert signature in (finished / "rows.csv").read_text()
+        assert signature in (finished / "table.csv").read_text()
+    row = json.loads((finished / "rows.jsonl").read_text().splitlines()[0])
+    assert row["signature"] == psnr

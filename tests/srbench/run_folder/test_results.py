@@ -1,0 +1,253 @@
+import math
+from dataclasses import replace
+from io import StringIO
+
+import pandas as pd
+import pytest
+
+from srbench.interfaces import MetricFacts
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.manifest import read_manifest, write_manifest
+from srbench.run_folder.protocol import Protocol
+from srbench.run_folder.records import (
+    ImageDigest,
+    ImageRecords,
+    Index,
+    PairRecord,
+    RecordsError,
+    SampleRecord,
+    ScoreRecord,
+    append,
+    drop_torn_lines,
+    from_line,
+    read,
+    to_line,
+)
+from srbench.run_folder.results import ResultsError, ResultTable, csv_texts, failures_of, rows_of
+
+INF = math.inf
+PSNR = MetricFacts("psnr", "psnr", "PSNR", True, "dB", 2, "uint8 RGB", "PSNR|RGB", "0")
+SIGMA = MetricFacts("sigma", "sigma", "sigma", True, "grey levels", 2, "ddof 1", "SIGMA|ddof1", "1")
+PROTOCOL = Protocol("srflow@1", "photos", "made from HR", 4, None, 2, 0, None)
+
+
+@pytest.fixture
+def rows(make_row):
+    return [
+        make_row("zebra", None, "a", {"psnr": [30.0], "sigma": 0.0}),
+        make_row("ape", 0.8, "a", {"psnr": [10.0, 20.0], "sigma": 2.0}),
+        make_row("ape", 0.0, "a", {"psnr": [INF, INF], "sigma": 0.0}),
+        make_row("zebra", None, "b", {"psnr": [INF], "sigma": 0.0}),
+        make_row("ape", 0.8, "b", {"psnr": [16.0, 24.0], "sigma": 4.0}),
+    ]
+
+
+@pytest.fixture
+def table(rows):
+    return ResultTable.from_rows(rows, ("psnr", "sigma"))
+
+
+def score(value, error=""):
+    return ScoreRecord("1", "a", 0, 1, error, "m", 0.8, "psnr", "PSNR|RGB", value, "2", 0.25)
+
+
+DIGEST = ImageDigest("3", None)
+RECORDS = [
+    *map(score, ([30.0], [10.0, INF], [-INF, math.pi], 4.0, INF)),
+    score(None, "it failed"),
+    SampleRecord("2", "a", 0, 1, "", "m", 0.8, "", (ImageDigest("3", "4"), DIGEST), 0.5, None),
+    SampleRecord("2", "a b", 0, 2, "no\nmemory", "m", None, "5", (), 0.0, 100.0),
+    PairRecord("6", "τ", 0, 1, "", DIGEST, DIGEST),
+    PairRecord("6", "τ", 3, 1, "damaged", None, None),
+]
+
+
+@pytest.mark.parametrize("record", RECORDS)
+def test_a_record_survives_json(record):
+    line = to_line(record)
+    assert from_line(line, type(record)) == record
+    assert "\n" not in line
+    assert "Infinity" not in line
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "", "[]", "3", "{}", '{"key": "1"}',
+        to_line(RECORDS[0]).replace("[30.0]", '["x"]'),
+        to_line(RECORDS[0]).replace("[30.0]", "[true]"),
+        to_line(RECORDS[0]).replace('"a"', '"../a"'),
+        to_line(RECORDS[0]).replace('"seconds"', '"hours"'),
+    ],
+)  # fmt: skip
+def test_what_is_no_record(line):
+    with pytest.raises(ValueError):  # noqa: PT011 - any reason will do
+        from_line(line, ScoreRecord)
+
+
+def test_the_values_are_tidy(table):
+    assert list(table.values.columns) == ["model", "temperature", "image", "sample", "metric", "value"]
+    assert len(table.values) == 8 + 5
+    samples = table.values[(table.values.model == "ape") & (table.values.image == "b")]
+    assert samples[["sample", "metric", "value"]].values.tolist() == [
+        [0, "psnr", 16.0],
+        [1, "psnr", 24.0],
+        [-1, "sigma", 4.0],
+    ]
+
+
+def test_summary_is_the_mean_over_images_of_the_mean_over_samples(table):
+    summary = table.summary()
+    assert [model for model, _ in summary.index] == ["zebra", "ape", "ape"], "in the order of the rows"
+    found = summary.loc[("ape", 0.8)].to_dict()
+    intervals = {"psnr_low": 15, "psnr_high": 20, "sigma_low": 2, "sigma_high": 4}
+    assert found == {"psnr": 17.5, "sigma": 3.0, "n": 2, "not_finite": 0} | intervals
+
+
+def test_values_that_are_not_finite_are_left_out_and_counted(table):
+    summary = table.summary().reset_index()
+    zebra, _, equal = (summary.loc[i] for i in range(3))
+    assert math.isnan(zebra.temperature)
+    assert (zebra.psnr, zebra.n, zebra.not_finite) == (30.0, 2, 1)
+    assert math.isnan(zebra.psnr_low), "one value has no interval"
+    assert (zebra.sigma_low, zebra.sigma_high) == (0, 0)
+    assert (equal.psnr, equal.n, equal.not_finite) == (INF, 1, 1), "where all are, so is the mean"
+
+
+def test_one_undefined_sample_makes_its_image_undefined(make_row):
+    values = {"a": [math.nan, 3.0], "b": [4.0, 6.0]}
+    rows = [make_row("m", 1.0, name, {"psnr": found}) for name, found in values.items()]
+    summary = ResultTable.from_rows(rows, ("psnr",)).summary().iloc[0]
+    assert (summary.psnr, summary.n, summary.not_finite) == (5.0, 2, 1)
+
+
+def test_a_value_that_is_missing_is_counted_and_left_out(make_row):
+    rows = [make_row("m", None, "a", {"psnr": [2.0], "sigma": 1.0}), make_row("m", None, "b", {"sigma": 3.0})]
+    table = ResultTable.from_rows(rows, ("psnr", "sigma"))
+    summary = table.summary().iloc[0]
+    assert (summary.psnr, summary.sigma, summary.n, summary.not_finite) == (2.0, 2.0, 2, 1)
+
+
+def test_csv_has_the_columns_of_the_suite(table):
+    assert csv_texts(table, table.summary(), (PSNR, SIGMA), PROTOCOL)["table.csv"].splitlines() == [
+        "model,temperature,psnr,ssim,lpips,lr_psnr,niqe,brisque,pique,sigma,n,"
+        "psnr_low,psnr_high,sigma_low,sigma_high,not_finite,psnr_signature,sigma_signature,suite",
+        "zebra,,30.0,,,,,,,0.0,2,,,0.0,0.0,1,PSNR|RGB,SIGMA|ddof1,srflow@1",
+        "ape,0.8,17.5,,,,,,,3.0,2,15.0,20.0,2.0,4.0,0,PSNR|RGB,SIGMA|ddof1,srflow@1",
+        "ape,0.0,inf,,,,,,,0.0,1,,,,,1,PSNR|RGB,SIGMA|ddof1,srflow@1",
+    ]
+
+
+def test_csv_holds_the_same_numbers(make_row):
+    """Read by pandas: thirds and names with commas and quotes included.
+
+    Numbers are read by Python, exactly: how exact pandas' own reading is differs from version to version.
+    """
+    names = ["a,b", 'c"d', "e f", "=1+1", "ü 漢"]
+    rows = [make_row("m", 0.1, name, {"psnr": [k / 3, k / 7], "sigma": k / 9}) for k, name in enumerate(names)]
+    table = ResultTable.from_rows(rows, ("psnr", "sigma"))
+    texts = csv_texts(table, table.summary(), (PSNR, SIGMA), PROTOCOL)
+    back = pd.read_csv(StringIO(texts["rows.csv"]), converters={"value": float}, dtype={"sample": "Int64"})
+    expected = table.values.assign(
+        sample=pd.array([0, 1, pd.NA] * 5, dtype="Int64"),
+        signature=["PSNR|RGB", "PSNR|RGB", "SIGMA|ddof1"] * 5,
+        suite="srflow@1",
+    )
+    pd.testing.assert_frame_equal(back, expected, check_dtype=False, check_exact=True)
+    summary = table.summary()
+    exactly = dict.fromkeys(summary.select_dtypes("float").columns, lambda text: float(text or "nan"))
+    means = pd.read_csv(StringIO(texts["table.csv"]), converters=exactly).set_index(["model", "temperature"])
+    pd.testing.assert_frame_equal(means[summary.columns], summary, check_exact=True)
+
+
+def test_metrics_of_others_follow(make_row):
+    rows = [make_row("m", None, "a", {"psnr": [1.0], "dists": [0.5]})]
+    table = ResultTable.from_rows(rows, ("dists", "psnr"))
+    dists = MetricFacts("dists", "dists.py:DISTS", "DISTS", False, "", 3, "VGG", "DISTS|code", "2")
+    text = csv_texts(table, table.summary(), (dists, PSNR), PROTOCOL)["table.csv"]
+    assert ",pique,sigma,n,dists,dists_low,dists_high,psnr_low," in text
+
+
+@pytest.fixture
+def run(make_run):
+    return make_run("run", {("m", None): {"a": (20.0, 0.5), "b": (30.0, 0.4)}, ("flow", 0.8): {
+        "a": ([10.0, 12.0], [0.1, 0.2]), "b": "b: too wild"}})  # fmt: skip
+
+
+def test_planned_rows_come_in_the_order_of_the_plan(run):
+    rows = rows_of(RunFolder.read(run))
+    assert [(row.model, row.temperature, row.image) for row in rows] == [
+        ("m", None, "a"), ("m", None, "b"), ("flow", 0.8, "a"),
+    ]  # fmt: skip
+    assert rows[2].values == {"psnr": [10.0, 12.0], "lpips": [0.1, 0.2]}
+    assert failures_of(RunFolder.read(run)) == ["flow-t0.8: b: too wild"]
+    manifest = read_manifest(run)
+    first, second = manifest.settings
+    write_manifest(run, replace(manifest, settings=(second, replace(first, limit=1))))
+    assert [(row.model, row.image) for row in rows_of(RunFolder.read(run))] == [("flow", "a"), ("m", "a")]
+    write_manifest(run, replace(manifest, models=tuple(replace(one, digest="other") for one in manifest.models)))
+    with pytest.raises(ResultsError, match="nothing is measured yet"):
+        rows_of(RunFolder.read(run))
+
+
+def test_values_of_other_code_or_weights_are_no_rows(run):
+    manifest = read_manifest(run)
+    metrics = tuple(replace(one, digest="other") if one.name == "lpips" else one for one in manifest.metrics)
+    write_manifest(run, replace(manifest, metrics=metrics))
+    assert [list(row.values) for row in rows_of(RunFolder.read(run))] == [["psnr"]] * 3
+    models = tuple(replace(one, digest="other") if one.label == "m" else one for one in manifest.models)
+    write_manifest(run, replace(manifest, models=models))
+    assert [row.model for row in rows_of(RunFolder.read(run))] == ["flow"]
+
+
+def test_a_later_line_replaces_an_earlier_one(run):
+    folder = RunFolder.read(run)
+    known = folder.score(folder.sample("m", None, "a"), folder.manifest.metric("psnr"))
+    append(run, [replace(known, value=None, error="a: psnr failed", tries=2)], {})
+    assert "psnr" not in rows_of(RunFolder.read(run))[0].values
+    assert failures_of(RunFolder.read(run))[-1] == "flow-t0.8: b: too wild"
+    assert "m: a: psnr failed" in failures_of(RunFolder.read(run))
+    append(run, [known], {})
+    assert rows_of(RunFolder.read(run))[0].values["psnr"] == [20.0]
+
+
+def write_lines(folder, lines, end="\n"):
+    (folder / "rows.jsonl").write_text("\n".join(lines) + end)
+
+
+def test_a_torn_last_line_is_left_out(tmp_path):
+    lines = [to_line(record) for record in RECORDS[:3]]
+    write_lines(tmp_path, [*lines[:2], lines[2][:40]], end="")
+    assert [line.record for line in read(tmp_path, ScoreRecord)] == RECORDS[:2]
+    drop_torn_lines(tmp_path)
+    append(tmp_path, RECORDS[3:5], {})
+    assert [line.record for line in read(tmp_path, ScoreRecord)] == [*RECORDS[:2], *RECORDS[3:5]]
+    assert list(read(tmp_path / "absent", ScoreRecord)) == []
+
+
+def test_damage_elsewhere_is_named(tmp_path):
+    write_lines(tmp_path, [to_line(RECORDS[0]), "no json", to_line(RECORDS[1])])
+    with pytest.raises(RecordsError, match=r"rows\.jsonl: line 2 is damaged"):
+        list(read(tmp_path, ScoreRecord))
+
+
+def test_records_of_an_image_are_read_again_from_its_lines(tmp_path):
+    records = [replace(RECORDS[0], image=image, key=str(number)) for number, image in enumerate("aabaabb")]
+    append(tmp_path, records[:3], {})
+    index = Index(tmp_path)
+    for line in (*read(tmp_path, ScoreRecord), *append(tmp_path, records[3:], {})):
+        index.add(line)
+    assert list(index) == ["a", "b"]
+    for image in "ab":
+        assert list(index.read(image).scores.values()) == [one for one in records if one.image == image]
+    assert index.read("absent") == ImageRecords()
+
+
+@pytest.mark.parametrize("change", [lambda text: text.replace("0.25", "0.35"), lambda text: text[:-9], None])
+def test_lines_that_changed_since_they_were_read_are_refused(tmp_path, change):
+    index, path = Index(tmp_path), tmp_path / "rows.jsonl"
+    for line in append(tmp_path, RECORDS[:2], {}):
+        index.add(line)
+    path.unlink() if change is None else path.write_text(change(path.read_text()))
+    with pytest.raises(RecordsError, match=r"rows\.jsonl: was deleted or changed meanwhile"):
+        index.read(RECORDS[0].image)

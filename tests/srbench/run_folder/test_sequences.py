@@ -1,0 +1,183 @@
+"""Random commands on one folder, some of them killed: it stays true, whole, and equal to a fresh one."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from dataclasses import replace
+
+import pytest
+
+import srbench.images.io
+import srbench.run_folder.records
+from srbench.benchmark.request import RunSpec
+from srbench.benchmark.run import run, score_run
+from srbench.benchmark.verify import verify
+from srbench.run_folder.folder import RunFolder, RunFolderError
+from srbench.run_folder.results import ResultsError, rows_of
+
+SEQUENCES = 40
+METRICS = ("psnr", "ssim", "sigma", "lr_psnr")
+TEMPERATURES = (0.3, 0.8)
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory, small_models, draw_image):
+    """Three images, and models by label."""
+    folder = tmp_path_factory.mktemp("sequences")
+    for seed in range(3):
+        srbench.images.io.write_png(folder / "photos" / f"{'abc'[seed]}.png", draw_image(seed, 32, 36))
+    return folder, {"near": f"near={small_models}:Nearest", "noisy": f"noisy={small_models}:Noisy"}
+
+
+def fresh_values(workshop):
+    """Every value of a folder that is made at once: by model, temperature, image and metric."""
+    folder, models = workshop
+    spec = RunSpec(
+        models=tuple(models.values()), scale=4, data=str(folder / "photos"), metrics=METRICS,
+        temperatures=TEMPERATURES, samples=2, out=str(folder / "fresh"),
+    )  # fmt: skip
+    run(spec)
+    return values_in(folder / "fresh")
+
+
+def values_in(path):
+    try:
+        rows = rows_of(RunFolder.read(path))
+    except ResultsError:
+        return {}
+    return {
+        (row.model, row.temperature, row.image, metric): value for row in rows for metric, value in row.values.items()
+    }
+
+
+def draw_command(chance, workshop, out):
+    """A command: something to run in this process."""
+    folder, models = workshop
+    if chance.random() < 0.25 and (out / "manifest.json").exists():
+        names = chance.sample(METRICS, chance.randint(1, 2))
+        return ("score", names), lambda: score_run(out, names)
+    spec = RunSpec(
+        models=tuple(chance.sample(list(models.values()), chance.randint(1, 2))),
+        scale=chance.choice([4, 4, 4, 2]) if out.exists() else 4,
+        data=str(folder / "photos"),
+        limit=chance.choice([None, 1, 2]),
+        metrics=tuple(chance.sample(METRICS, chance.randint(1, 3))),
+        temperatures=tuple(chance.sample(TEMPERATURES, chance.randint(1, 2))),
+        samples=2,
+        seed=chance.choice([0, 0, 0, 1]) if out.exists() else 0,
+        out=str(out),
+    )
+    if spec.scale == 2:
+        spec = replace(spec, models=("bicubic",))
+    return ("run", spec), lambda: run(spec)
+
+
+def killed(command, at):
+    """Run a command in a process that kills itself at its ``at``-th write, in the middle of it; was it killed?"""
+    child = os.fork()
+    if child == 0:
+        count = 0
+        append, write = srbench.run_folder.records.append, srbench.images.io.write_whole
+
+        def die(folder, lines, ends):
+            nonlocal count
+            count += 1
+            if count == at:
+                with (folder / srbench.run_folder.records.ScoreRecord.FILE).open("ab") as file:
+                    file.write(b'{"key": "torn')
+                os.kill(os.getpid(), signal.SIGKILL)
+            return append(folder, lines, ends)
+
+        def die_before(path, content):
+            nonlocal count
+            count += 1
+            if count == at:
+                path.with_name(f".{path.name}.4194305").write_bytes(content[: len(content) // 2])
+                os.kill(os.getpid(), signal.SIGKILL)
+            write(path, content)
+
+        srbench.run_folder.records.append = die
+        for module in (srbench.run_folder.folder, srbench.run_folder.manifest):
+            module.write_whole = die_before
+        code = 1
+        try:
+            refused(command)
+            code = 0
+        finally:
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in (0, -signal.SIGKILL), "it ends by itself only as it would in this process"
+    return code != 0
+
+
+def refused(command):
+    """Run a command in this process; the sentence with which it was refused, or nothing."""
+    try:
+        command()
+    except RunFolderError as error:
+        return str(error)
+    return ""
+
+
+def asked_values(manifest):
+    """What a folder should hold at its end, by its manifest."""
+    return {
+        (setting.model, setting.temperature, image, metric.name)
+        for setting in manifest.settings
+        for image in manifest.planned(setting)
+        for metric in manifest.metrics
+    }
+
+
+def test_random_sequences(workshop, capsys):
+
+    expected = fresh_values(workshop)
+    kills = refusals = 0
+    for sequence in range(SEQUENCES):
+        chance, out = random.Random(sequence), workshop[0] / f"run-{sequence}"
+        held, lines = {}, []
+        for _ in range(chance.randint(3, 6)):
+            what, command = draw_command(chance, workshop, out)
+            if chance.random() < 0.6 and killed(command, chance.randint(1, 25)):
+                kills += 1
+                if not (out / "manifest.json").exists():
+                    continue
+            else:
+                refusal = refused(command)
+                refusals += refusal != ""
+                assert "holds results of" in refusal or not refusal, what
+                if not (out / "manifest.json").exists():
+                    continue
+            findings = verify(out)
+            assert findings.proven, (sequence, what, findings.faults)
+            now = values_in(out)
+            assert now == {place: expected[place] for place in now}, (sequence, what)
+            assert held.keys() <= now.keys(), (sequence, what, "something measured is lost")
+            held = now
+            text = (out / "rows.jsonl").read_text().splitlines() if now else []
+            assert text[: len(lines)] == lines, "lines are only added"
+            lines = [line for line in text if line.endswith("}")]
+        if (out / "manifest.json").exists():
+            manifest = RunFolder.read(out).manifest
+            everything = replace_all(workshop, manifest, out)
+            run(everything)
+            assert set(values_in(out)) >= asked_values(manifest), "the last command completes what was asked for"
+            assert verify(out).proven
+    assert kills > 20
+    assert refusals > 5
+
+
+def replace_all(workshop, manifest, out):
+    """One command that asks again for all that the folder was asked for."""
+    folder, models = workshop
+    limits = [setting.limit for setting in manifest.settings]
+    return RunSpec(
+        models=tuple(models[model.label] for model in manifest.models),
+        scale=4, data=str(folder / "photos"),
+        limit=None if None in limits else max(limits),
+        metrics=tuple(metric.name for metric in manifest.metrics),
+        temperatures=tuple({s.temperature for s in manifest.settings if s.temperature is not None}) or (0.8,),
+        samples=2, out=str(out),
+    )  # fmt: skip

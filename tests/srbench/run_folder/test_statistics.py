@@ -1,0 +1,144 @@
+"""Intervals and p values against independent computations: by hand, by enumeration, by published values."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from statistics import NormalDist, fmean
+
+import numpy as np
+import pytest
+from scipy.stats import permutation_test, ttest_1samp
+
+from srbench.run_folder.statistics import (
+    fewest_images,
+    holm,
+    mean_interval,
+    paired_p_value,
+    paired_p_values,
+    smallest_difference,
+)
+
+DARWIN = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
+"""Heights of cross-fertilised minus self-fertilised maize in eighths of an inch: Fisher 1935, section 17 and 21."""
+AIR = [3, 5, 7, 18, 43, 85, 91, 98, 100, 130, 230, 487]
+"""Hours between failures of air conditioning: Davison and Hinkley, "Bootstrap methods", 1997, example 1.1."""
+
+
+def bca_by_hand(values, resamples, seed):
+    """Efron 1987, eqs. 2.3 to 2.5 and 6.6, for the mean; written without SciPy."""
+    x, normal = np.asarray(values, dtype=float), NormalDist()
+    random = np.random.default_rng(seed)
+    means = np.sort(x[random.integers(0, len(x), (resamples, len(x)))].mean(axis=1))
+    bias = normal.inv_cdf(((means < x.mean()).mean() + (means <= x.mean()).mean()) / 2)
+    left_out = (x.sum() - x) / (len(x) - 1)
+    deviation = left_out.mean() - left_out
+    acceleration = (deviation**3).sum() / (6 * (deviation**2).sum() ** 1.5)
+    ends = []
+    for level in (0.025, 0.975):
+        z = bias + normal.inv_cdf(level)
+        ends.append(float(np.quantile(means, normal.cdf(bias + z / (1 - acceleration * z)))))
+    return ends
+
+
+@pytest.mark.parametrize("values", [AIR, DARWIN, list(np.random.default_rng(5).lognormal(size=22))])
+def test_interval_by_hand(values):
+    low, high = mean_interval(values)
+    expected = bca_by_hand(values, resamples=200_000, seed=3)
+    assert [low, high] == pytest.approx(expected, abs=0.04 * (high - low))
+    assert low < fmean(values) < high
+
+
+def test_interval_is_skewed_as_its_values_are():
+    low, high = mean_interval(AIR)
+    assert high - fmean(AIR) > 1.3 * (fmean(AIR) - low)
+
+
+def test_interval_covers_the_truth_about_as_often_as_it_says():
+    random = np.random.default_rng(0)
+    inside = [low < 3 < high for low, high in (mean_interval(random.normal(3, 2, 22)) for _ in range(200))]
+    assert 0.88 < np.mean(inside) < 0.98
+
+
+def test_degenerate_intervals():
+    assert all(map(math.isnan, [*mean_interval([]), *mean_interval([1.5]), *mean_interval([1.5, math.inf])]))
+    assert mean_interval([0.7, 0.7, 0.7]) == (0.7, 0.7)
+    assert mean_interval([1, math.inf, 2, math.nan, 4]) == mean_interval([1, 2, 4])
+    assert mean_interval([1, 2]) == (1, 2)
+
+
+def test_numbers_do_not_depend_on_what_was_computed_before():
+    alone = mean_interval(AIR), paired_p_value(AIR + DARWIN)
+    mean_interval(DARWIN)
+    assert (mean_interval(AIR), paired_p_value(AIR + DARWIN)) == alone
+
+
+def exact_p_value(differences):
+    """Every sign of every difference, counted one by one in whole numbers."""
+    observed = abs(sum(differences))
+    sums = [
+        sum(s * d for s, d in zip(signs, differences, strict=True))
+        for signs in product((1, -1), repeat=len(differences))
+    ]
+    return sum(abs(total) >= observed for total in sums) / len(sums)
+
+
+@pytest.mark.parametrize("differences", [[1, 2], [5, -1, 3], [1, 1, 1, 1, 1, 1], [4, -4, 3, 0, 7, -2, 5], DARWIN[:13]])
+def test_exact_test_by_enumeration(differences):
+    assert paired_p_value(differences) == pytest.approx(exact_p_value(differences), abs=1e-12)
+
+
+def test_fishers_own_example():
+    """Of the 32768 sums of Darwin's 15 differences 1726 are as large: p = 0.0527 (Fisher 1935, section 21)."""
+    assert exact_p_value(DARWIN) == 1726 / 32768
+    assert paired_p_value(DARWIN) == pytest.approx(1726 / 32768, abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [5, 9, 17, 18, 40])
+def test_many_columns_at_once_are_those_of_scipy_one_by_one(n):
+    random = np.random.default_rng(n)
+    differences = random.normal(0.3, 1, (n, 3))
+    holes = np.where(random.random((n, 3)) < 0.1, np.nan, differences)
+    for table in (differences, holes):
+        for column, p in zip(table.T, paired_p_values(table), strict=True):
+            column = column[np.isfinite(column)]
+            found = permutation_test((column,), np.mean, permutation_type="samples", n_resamples=99_999, rng=1)
+            exact = len(column) <= 16 and n <= 17
+            assert p == pytest.approx(found.pvalue, abs=1e-12 if exact else 0.006)
+
+
+def test_the_smallest_difference_is_where_the_verdict_turns():
+    """Differences of that mean, scattered alike, have p about 0.05 / tests; by the t test exactly that."""
+    scattered = np.random.default_rng(4).normal(0, 1, 30)
+    scattered -= scattered.mean()
+    for tests in (1, 10):
+        smallest = smallest_difference(scattered, tests)
+        assert ttest_1samp(scattered + smallest, 0).pvalue == pytest.approx(0.05 / tests)
+        assert (
+            paired_p_value(scattered + 1.1 * smallest) * tests
+            < 0.05
+            < paired_p_value(scattered + 0.9 * smallest) * tests
+        )
+    assert math.isnan(smallest_difference(scattered[:5], 1))
+
+
+def test_no_difference_and_too_few():
+    assert paired_p_value([0.0] * 20) == 1
+    assert paired_p_value([]) == paired_p_value([3.0]) == paired_p_value([3.0, math.inf]) == 1
+    for tests in (1, 3, 36):
+        smallest = [tests * paired_p_value([1.0] * n) < 0.05 for n in range(1, 17)]
+        assert smallest.index(True) + 1 == fewest_images(tests)
+
+
+def test_p_is_the_rate_of_false_findings():
+    random = np.random.default_rng(1)
+    found = [paired_p_value(random.normal(size=20)) < 0.05 for _ in range(200)]
+    assert 0.01 < np.mean(found) < 0.09
+
+
+def test_holm_by_hand():
+    """The worked example of Holm's procedure with four tests, and its monotony."""
+    assert holm([0.01, 0.04, 0.03, 0.005]).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.6]).tolist() == [1, 1]
+    assert holm([0.02]).tolist() == [0.02]
+    assert holm([]).tolist() == []

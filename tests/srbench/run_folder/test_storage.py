@@ -1,0 +1,122 @@
+"""Disks that are full, gone or read-only, and folders that somebody deletes: one line, and finished rows are safe."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import srbench.run_folder.records
+from srbench.benchmark.engines.worker import EngineError, RemoteSession
+from srbench.benchmark.run import run
+from srbench.benchmark.verify import verify
+from srbench.run_folder.folder import RunFolder, RunFolderError
+from srbench.run_folder.manifest import ManifestError, read_manifest
+from srbench.run_folder.records import RecordsError
+
+FAULTS = [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS]
+
+
+def fails(number, at, write):
+    """As ``write``, but the ``at``-th call gets half of it done and fails."""
+    calls = []
+
+    def call(file, content):
+        calls.append(file)
+        if len(calls) == at:
+            write(file, content[: len(content) // 2])
+            raise OSError(number, os.strerror(number))
+        return write(file, content)
+
+    return call
+
+
+@pytest.mark.parametrize("number", FAULTS, ids=errno.errorcode.get)
+@pytest.mark.parametrize("what", ["lines", "images"])
+def test_a_disk_that_fails(spec, changed, timeless, monkeypatch, number, what):
+    with monkeypatch.context() as patch:
+        if what == "lines":
+            patch.setattr(srbench.run_folder.records, "_write", fails(number, 9, srbench.run_folder.records._write))
+        else:
+            patch.setattr(Path, "write_bytes", fails(number, 9, Path.write_bytes))
+        with pytest.raises(RunFolderError) as caught:
+            run(spec)
+    [line] = str(caught.value).splitlines()
+    name, reason = line.split(": ", 1)
+    assert name.startswith(spec.out)
+    assert name.endswith(".jsonl" if what == "lines" else ".png")
+    assert reason == f"{os.strerror(number)}; finished work is kept"
+    kept = RunFolder.read(Path(spec.out))
+    assert any(known.samples for _, known in kept.by_image())
+    assert not [file for file in Path(spec.out).rglob(".*") if file.name != ".lock"], "nothing half done is left"
+    before = (Path(spec.out) / "rows.jsonl").read_bytes()
+    run(spec)
+    assert (Path(spec.out) / "rows.jsonl").read_bytes().startswith(before)
+    assert timeless(spec.out) == timeless(run(changed(out=f"{spec.out}-whole")).folder)
+    assert verify(Path(spec.out)).proven
+
+
+@pytest.mark.parametrize("at", [0, 4, 9], ids=["at the first item", "meanwhile", "at the end"])
+def test_a_folder_that_is_deleted_meanwhile(spec, at):
+    """It is not made again, as if it held all."""
+    steps = []
+
+    def progress(step):
+        steps.append(step)
+        if len(steps) == at + 1:
+            shutil.rmtree(spec.out)
+
+    with pytest.raises((RecordsError, RunFolderError)) as caught:
+        run(spec, progress)
+    assert str(caught.value).startswith(spec.out)
+    assert len(str(caught.value).splitlines()) == 1
+    assert not Path(spec.out).exists()
+    assert len(steps) == at + 1
+
+
+def test_lines_that_somebody_else_has_deleted(spec):
+    def progress(step):
+        if step.done == 4 and step.what:
+            (Path(spec.out) / "rows.jsonl").unlink()
+
+    with pytest.raises(RecordsError, match=r"rows.jsonl: was deleted or changed meanwhile; run the same command again"):
+        run(spec, progress)
+    assert read_manifest(Path(spec.out)).invocations[-1].finished is None
+    run(spec)
+    assert verify(Path(spec.out)).proven
+
+
+def test_a_disk_that_cannot_be_read(finished, monkeypatch):
+    def vanished(*arguments, **options):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(Path, "read_text", vanished)
+    with pytest.raises(ManifestError, match=r"manifest.json: cannot be read \(Stale file handle\); check disk and"):
+        read_manifest(finished)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder(spec, tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(RunFolderError, match=r"cannot be written \(Permission denied\); choose another --out"):
+            run(spec)
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_a_full_disk_of_temporary_files(monkeypatch):
+    def full(file, array):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(np, "save", full)
+    session = RemoteSession(None, (), {}, None, "cpu", send=print, scratch=Path(tempfile.gettempdir()))
+    outputs = torch.zeros(1, 3, 4, 4)
+    with pytest.raises(EngineError, match=r"\.npy: No space left on device; set TMPDIR to a folder of another disk"):
+        session.score_images(None, None, (), outputs, outputs)

@@ -1,0 +1,103 @@
+"""Two processes on one folder: one of them works, the other says so and leaves it alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+from filelock import FileLock
+from rich.console import Console
+
+import srbench.system.terminal
+from srbench.benchmark.run import run
+from srbench.benchmark.verify import verify
+from srbench.cli.main import main
+from srbench.reporting.report import write_report
+from srbench.run_folder.folder import RunFolderError
+
+TRIALS = 10
+
+
+def arguments(spec, models, out):
+    options = f"--scale 4 --data {spec.data} --metrics psnr --temperature 0.5,0.8 --samples 2 --limit 2 --out {out}"
+    return ["run", "--models", f"slow={models}:Slow", *options.split()]
+
+
+def start(spec, models, out):
+    command = [sys.executable, "-m", "srbench", *arguments(spec, models, out)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def forked(words, log):
+    """The command line in a child of this process, which need not import everything anew; returns its number."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        with log.open("w") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+            sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
+            try:
+                srbench.system.terminal._STDERR = Console(stderr=True)
+                main([str(word) for word in words], prog_name="srbench")
+            except SystemExit as left:
+                code = left.code or 0
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+    return child
+
+
+def test_two_processes_at_once(spec, models, tmp_path):
+    first = tmp_path / "first"
+    os.waitpid(forked(arguments(spec, models, first), tmp_path / "log"), 0)
+    write_report([first], out=tmp_path / "report")  # so that all is imported before the children begin
+    for trial in range(TRIALS):
+        out, logs = tmp_path / f"run-{trial}", [tmp_path / f"log-{trial}-{k}" for k in range(2)]
+        children = [forked(arguments(spec, models, out), log) for log in logs]
+        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+        check(out, [((None, log.read_text()), code) for log, code in zip(logs, codes, strict=True)])
+
+
+def check(folder, ends):
+    for (_, err), code in ends:
+        lines = [line for line in err.splitlines() if line.startswith("srbench: ")]
+        assert "Traceback" not in err
+        if code:
+            assert len(lines) == 1, err
+            assert "in use by " in lines[0]
+            assert "wait for it, or choose another --out" in lines[0]
+    assert any(code == 0 for _, code in ends), ends
+    rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+    keys = Counter(row["key"] for row in rows)
+    assert len(keys) == 4, "two temperatures, two images"
+    assert set(keys.values()) == {1}, "none twice"
+    assert verify(folder).proven
+
+
+def test_the_owner_is_named(spec, finished):
+    with FileLock(finished / ".lock"):
+        (finished / ".owner.json").write_text(json.dumps({"process": 7, "host": "elsewhere", "since": "noon"}))
+        with pytest.raises(RunFolderError, match="in use by process 7 on elsewhere since noon; wait for it, or choose"):
+            run(spec)
+
+
+def test_a_lock_whose_owner_is_gone_is_taken_over(spec, models, tmp_path):
+    process = start(spec, models, tmp_path / "killed")
+    while not (tmp_path / "killed" / "samples.jsonl").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert (tmp_path / "killed" / ".owner.json").exists()
+    end = start(spec, models, tmp_path / "killed")
+    _, err = end.communicate(timeout=100)
+    assert end.returncode == 0, err
+    assert verify(tmp_path / "killed").proven

@@ -1,0 +1,163 @@
+from dataclasses import dataclass
+from typing import Literal
+
+import pytest
+
+from srbench.interfaces import SRBenchError
+from srbench.system.config import (
+    ConfigError,
+    PresetError,
+    load_network,
+    load_preset,
+    load_toml,
+    preset_names,
+    structure,
+    to_toml,
+)
+
+
+@dataclass(frozen=True)
+class Training:
+    steps: int
+    betas: tuple[float, float]
+    milestones: tuple[float, ...] = ()
+
+    def __post_init__(self):
+        if self.steps < 1:
+            raise SRBenchError(f"steps {self.steps} are below 1")
+
+
+@dataclass(frozen=True)
+class Preset:
+    training: Training
+    scale: Literal[2, 4, 8]
+    name: str = "none"
+    augment: bool = True
+
+
+GOOD = """
+scale = 4
+augment = false
+[training]
+steps = 10
+betas = [0, 0.99]
+milestones = [0.5, 0.75]
+"""
+
+
+def test_a_file_becomes_the_dataclass(tmp_path):
+    path = tmp_path / "good.toml"
+    path.write_text(GOOD)
+    preset = load_toml(path, Preset)
+    assert preset == Preset(Training(10, (0.0, 0.99), (0.5, 0.75)), 4, "none", False)
+    assert isinstance(preset.training.betas[0], float), "an integer may stand for a float"
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"trainig": 1}, "unknown key 'trainig'; did you mean training?"),
+        ({"scale": 3}, "scale: none of 2, 4, 8"),
+        ({"scale": "4"}, "scale: none of 2, 4, 8"),
+        ({"name": 3}, "name: 3 is no str"),
+        ({"augment": 1}, "augment: 1 is no bool"),
+        ({"training": 3}, "training: expected a table"),
+        ({"training": {"steps": 5}}, "training.betas: missing"),
+        ({"training": {"steps": 1.5, "betas": [0, 1]}}, "training.steps: 1.5 is no int"),
+        ({"training": {"steps": True, "betas": [0, 1]}}, "training.steps: True is no int"),
+        ({"training": {"steps": 5, "betas": [0, "x"]}}, "training.betas[1]: 'x' is no float"),
+        ({"training": {"steps": 5, "betas": [0]}}, "training.betas: Not enough values"),
+        ({"training": {"steps": 5, "betas": 5}}, "training.betas: expected a list"),
+        ({"training": {"steps": 0, "betas": [0, 1]}}, "training: steps 0 are below 1"),
+    ],
+)
+def test_every_fault_has_its_path(change, fault):
+    table = {"scale": 4, "training": {"steps": 5, "betas": [0, 1]}} | change
+    with pytest.raises(ConfigError) as caught:
+        structure(table, Preset, "x.toml")
+    assert str(caught.value).startswith(f"x.toml: {fault}")
+    assert "\n" not in str(caught.value)
+
+
+def test_all_faults_are_named_at_once():
+    with pytest.raises(ConfigError) as caught:
+        structure({"training": {"steps": "x", "betas": [0, 1]}, "scale": 5, "colour": 1}, Preset, "x.toml")
+    assert all(word in str(caught.value) for word in ("training.steps", "scale", "'colour'"))
+
+
+def test_what_is_no_toml(tmp_path):
+    (tmp_path / "bad.toml").write_text("scale = = 4")
+    with pytest.raises(ConfigError, match="not TOML"):
+        load_toml(tmp_path / "bad.toml", Preset)
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="not TOML"):
+        load_toml(tmp_path / "binary.toml", Preset)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_toml(tmp_path / "absent.toml", Preset)
+
+
+def test_presets_are_found_by_name(tmp_path):
+    (tmp_path / "mini-x8.toml").write_text(GOOD)
+    (tmp_path / "notes.txt").write_text("no preset")
+    assert load_preset(tmp_path, "mini-x8", Preset).scale == 4
+    with pytest.raises(PresetError, match=r"unknown preset 'mini-x9'; did you mean mini-x8\? available: mini-x8$"):
+        load_preset(tmp_path, "mini-x9", Preset)
+
+
+def test_the_network_of_a_preset_needs_nothing_else(tmp_path):
+    (tmp_path / "mini.toml").write_text("network = { steps = 10, betas = [0, 0.99] }\n[training]\ncolour = 3\n")
+    (tmp_path / "notes.txt").write_text("no preset")
+    assert preset_names(tmp_path) == ["mini"]
+    assert load_network(tmp_path, "mini", Training) == Training(10, (0.0, 0.99))
+    assert load_network(tmp_path, str(tmp_path / "mini.toml"), Training).steps == 10
+    with pytest.raises(PresetError, match="did you mean mini"):
+        load_network(tmp_path, "minni", Training)
+    (tmp_path / "mini.toml").write_text("network = { steps = 10 }")
+    with pytest.raises(ConfigError, match=r"mini\.toml: network: betas: missing"):
+        load_network(tmp_path, "mini", Training)
+    (tmp_path / "mini.toml").write_text("network = 3")
+    with pytest.raises(ConfigError, match=r"mini\.toml: has no table network"):
+        load_network(tmp_path, "mini", Training)
+
+
+def test_a_preset_of_ones_own_is_named_by_its_file(tmp_path):
+    (tmp_path / "mine.toml").write_text(GOOD)
+    (tmp_path / "presets").mkdir()
+    assert load_preset(tmp_path / "presets", str(tmp_path / "mine.toml"), Preset).training.steps == 10
+    with pytest.raises(ConfigError, match=r"absent\.toml: cannot be read"):
+        load_preset(tmp_path / "presets", "absent.toml", Preset)
+
+
+def test_values_are_changed_as_they_are_typed(tmp_path):
+    path = tmp_path / "good.toml"
+    path.write_text(GOOD)
+    changes = ["training.steps=20", "training.milestones=[0.1]", "name=mine", "augment = true", "scale=8"]
+    assert load_toml(path, Preset, changes) == Preset(Training(20, (0.0, 0.99), (0.1,)), 8, "mine", True)
+    assert load_toml(path, Preset, ['name="a b"']).name == "a b"
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ("train.steps=3", "with train.steps=3: unknown key 'train'; did you mean training?"),
+        ("training.step=3", "training: unknown key 'step'; did you mean steps?"),
+        ("training.steps=many", "training.steps: 'many' is no int"),
+        ("training.steps", "write KEY=VALUE"),
+        (".steps=3", "write KEY=VALUE"),
+        ("scale.steps=3", "scale is a value, not a table; it has no steps"),
+        ("scale=[", "'[' is no value of TOML"),
+    ],
+)
+def test_a_change_that_changes_nothing_is_named(tmp_path, change, fault):
+    path = tmp_path / "good.toml"
+    path.write_text(GOOD)
+    with pytest.raises(ConfigError) as caught:
+        load_toml(path, Preset, [change])
+    assert fault in str(caught.value)
+
+
+def test_toml_is_written_as_it_is_read(tmp_path):
+    path = tmp_path / "written.toml"
+    preset = Preset(Training(3, (1e-7, 0.5), ()), 2, 'quoted "and" \\ ü', False)
+    path.write_text(to_toml(preset))
+    assert load_toml(path, Preset) == preset

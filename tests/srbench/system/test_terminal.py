@@ -1,0 +1,71 @@
+import io
+import re
+import warnings
+
+from rich.table import Table
+
+from srbench.system import terminal as console
+
+
+def test_a_long_line_is_not_wrapped(capsys):
+    text = " ".join(["[bold]x[/bold]"] * 100)
+    console.say(text)
+    console.show(text)
+    assert capsys.readouterr() == (text + "\n", text + "\n")
+
+
+def test_a_table_in_a_pipe_is_as_wide_as_it_needs_to_be(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    table = Table("model", *(f"metric {i}" for i in range(30)))
+    table.add_row("m" * 40, *map(str, range(30)))
+    console.show(table)
+    out = capsys.readouterr().out
+    assert "m" * 40 in out
+    assert "metric 29" in out
+
+
+def test_warnings_are_one_line(capsys, monkeypatch):
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        console.warn_in_one_line()
+        warnings.warn("a.png: alpha channel dropped", stacklevel=1)
+    assert capsys.readouterr() == ("", "warning: a.png: alpha channel dropped\n")
+
+
+def test_progress_counts_on_stderr(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with console.progress() as bar:
+        task = bar.add_task("[work]", total=3)
+        bar.advance(task, 2)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "[work]" in err
+    assert "2/3" in err
+    assert "0 s elapsed" in err
+
+
+def test_durations_have_units():
+    named = {0: "0 s", 59.4: "59 s", 60: "1 min", 200: "3 min 20 s", 3599: "59 min", 7500: "2 h 5 min"}
+    assert {seconds: console.duration(seconds) for seconds in named} == named
+
+
+def test_the_time_left_is_told_from_whole_parts(monkeypatch):
+    now = iter([100, 110, 111, 120])
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(now))
+    pace = console.Pace()
+    pace.see(0)
+    assert pace.ends is None
+    pace.see(0.25)
+    assert pace.ends == 140
+    pace.see(0.25)
+    assert pace.ends == 140
+    pace.see(0.5)
+    assert pace.ends == 140
+
+
+def test_the_time_left_is_shown(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with console.progress() as bar:
+        bar.add_task("work", total=3, completed=1, ends=console.time.monotonic() + 130.2)
+    assert re.search(r"0 s elapsed, about 2 min (10|9) s left", capsys.readouterr().err)

@@ -1,0 +1,285 @@
+"""srbench from Python: what evaluate takes and gives, and when its results are those of another model."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import srbench
+from srbench.api import EvaluationError
+from srbench.benchmark.verify import Findings
+from srbench.data.datasets import Folder
+from srbench.run_folder.folder import RunFolder, RunFolderError
+
+
+def nearest(lr):
+    return torch.nn.functional.interpolate(lr, scale_factor=4)
+
+
+class Darker:
+    """Has an attribute that changes its outputs."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __call__(self, lr):
+        return self.factor * nearest(lr)
+
+
+class Noisy:
+    scale = 4
+
+    def sample(self, lr, n, *, temperature, generator):
+        up = nearest(lr[None])
+        return up + temperature * 0.1 * torch.randn((n, *up.shape[1:]), generator=generator)
+
+
+class Network(torch.nn.Module):
+    def __init__(self, mode):
+        super().__init__()
+        self.mode = mode
+        self.convolution = torch.nn.Conv2d(3, 3, 1)
+
+    def forward(self, lr):
+        return torch.nn.functional.interpolate(self.convolution(lr), scale_factor=4, mode=self.mode)
+
+
+def evaluated(models, photos, **options):
+    return srbench.evaluate(models, photos, **{"scale": 4, "limit": 2, "metrics": ["psnr"]} | options)
+
+
+def test_what_srbench_offers():
+    assert srbench.__all__ == sorted(srbench.__all__)
+    assert all(hasattr(srbench, name) for name in srbench.__all__)
+    assert dir(srbench) == srbench.__all__
+    assert srbench.metrics.__all__ == sorted(srbench.metrics.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'evaluat'"):
+        srbench.evaluat  # noqa: B018
+
+
+def test_importing_srbench_loads_nothing_large():
+    code = "import sys, srbench; srbench.__version__; print([*{'torch', 'numpy', 'pandas'} & {*sys.modules}])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("models", "labels"),
+    [
+        ("bicubic", ["bicubic"]),
+        (["bicubic", nearest], ["bicubic", "nearest"]),
+        (nearest, ["nearest"]),
+        (lambda lr: nearest(lr), ["lambda"]),
+        (Network("nearest"), ["Network"]),
+        (torch.nn.Sequential(torch.nn.Upsample(scale_factor=4)), ["Sequential"]),
+        ({"mine": nearest, "cubic": "bicubic"}, ["mine", "cubic"]),
+        ((Darker(1.0), Noisy()), ["Darker", "Noisy"]),
+    ],
+)
+def test_models_of_every_kind(photos, models, labels):
+    results = evaluated(models, photos)
+    assert results.table.index.get_level_values("model").tolist() == labels
+    assert results.failures == ()
+    assert results.table["n"].tolist() == [2] * len(labels)
+
+
+def test_results(photos):
+    steps = []
+    results = evaluated([nearest, Noisy()], photos, temperature=[0, 0.8], samples=2, progress=steps.append)
+    assert list(results.table["psnr"].round(1).index) == [
+        ("nearest", pytest.approx(float("nan"), nan_ok=True)),
+        ("Noisy", 0.0),
+        ("Noisy", 0.8),
+    ]
+    assert list(results.rows.columns) == ["model", "temperature", "image", "sample", "metric", "value"]
+    assert len(results.rows) == 2 * (1 + 2 + 2)
+    assert repr(results).endswith("nearest, Noisy τ=0, Noisy τ=0.8; 2 images)")
+    found = results.compare("nearest", "Noisy-t0.8")
+    assert found.index.tolist() == ["psnr"]
+    assert found.loc["psnr", ["wins", "ties", "losses"]].tolist() == [2, 0, 0]
+    assert found.loc["psnr", "difference"] == pytest.approx(found.loc["psnr", "a"] - found.loc["psnr", "b"])
+    assert (steps[0].what, steps[-1].done, steps[-1].total) == ("nearest a", 6, 6)
+    scored = results.score("ssim")
+    assert scored.table.columns.tolist()[:1] == ["psnr"]
+    assert "ssim" in scored.table
+    findings = scored.verify()
+    assert isinstance(findings, Findings)
+    assert findings.proven, findings.text()
+
+
+def test_models_of_ones_own_run_again(photos):
+    """sigma needs outputs that are not rounded, and resampling the model: both are still there."""
+    results = evaluated([Noisy(), lambda lr: nearest(lr)], photos, samples=6)
+    scored = results.score("sigma")
+    assert scored.failures == ()
+    assert scored.table["sigma"].tolist() == pytest.approx([20.4, 0], abs=1)
+    findings = scored.verify(resample=4)
+    assert (findings.sampled, findings.faults) == (4, [])
+    assert not srbench.Results(results.folder).verify(resample=4).proven
+
+
+def test_the_report_is_a_run_folder_of_its_own(photos, tmp_path):
+    results = evaluated("bicubic", photos)
+    report = results.report(tmp_path / "kept", formats=["md"])
+    assert report == tmp_path / "kept" / "report.md"
+    assert srbench.Results(tmp_path / "kept").rows.equals(results.rows)
+    assert srbench.Results(tmp_path / "kept").verify().proven
+    with pytest.raises(EvaluationError, match="is there already; choose another folder"):
+        results.report(tmp_path / "kept")
+    folder = results.folder
+    assert folder.exists()
+    del results
+    assert not folder.exists()
+
+
+def test_a_data_set_of_ones_own(photos):
+    results = evaluated("bicubic", Folder(photos, 4, name="own"), crop=16)
+    assert results.manifest.protocol.dataset == "own"
+    assert results.manifest.protocol.crop == 16
+
+
+def test_the_command_that_is_recorded(photos, tmp_path):
+    """A command line where there is one that does the same; else the call."""
+    commands = []
+    for models, data in (("bicubic", photos), ({"mine": nearest}, photos), ({"a": "bicubic"}, Folder(photos, 4))):
+        results = evaluated(models, data, out=tmp_path / str(len(commands)))
+        commands.append(results.manifest.invocations[0].command)
+    out = tmp_path / "0"
+    assert commands[0] == f"srbench run --models bicubic --scale 4 --data {photos} --limit 2 --metrics psnr --out {out}"
+    assert commands[1].startswith(f"srbench.evaluate(['mine=nearest'], '{photos}', scale=4, temperature=[0.8], ")
+    assert commands[2].startswith("srbench.evaluate(['a=bicubic'], '<Folder photos>', scale=4, ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"models": []}, "no models; name at least one"),
+        ({"models": [3]}, "3 is no model"),
+        ({"models": [Noisy]}, "Noisy is a class; give an object of it"),
+        ({"models": ["bicubik"]}, "did you mean bicubic"),
+        ({"models": ["bicubic", "bicubic"]}, "the label bicubic is also that of bicubic"),
+        ({"models": {"hr": nearest}}, "the label hr is reserved"),
+        ({"scale": 1}, "evaluate: scale is 1; it has to be 2 or more"),
+        ({"temperature": -1}, "evaluate: -1.0 is no temperature"),
+        ({"metrics": "psnt"}, "did you mean psnr"),
+        ({"metrics": []}, "evaluate: metrics is empty"),
+        ({"models": lambda lr: lr}, "nothing could be measured: lambda: a: the result has shape"),
+    ],
+)
+def test_faults(photos, changes, fault):
+    options = {"models": ["bicubic"]} | changes
+    with pytest.raises(srbench.SRBenchError, match=fault):
+        evaluated(options.pop("models"), photos, **options)
+
+
+def sampled_again(first, second, photos, out):
+    """Is the second model taken for another one than the first was, in the same run folder?"""
+    evaluated({"m": first}, photos, out=out)
+    before = [known.samples for _, known in RunFolder.read(out).by_image()]
+    evaluated({"m": second}, photos, out=out)
+    return [known.samples for _, known in RunFolder.read(out).by_image()] != before
+
+
+def test_what_makes_another_model(photos, tmp_path):
+    network, other = Network("nearest"), Network("bicubic")
+    other.load_state_dict(network.state_dict())
+    for number, (first, second, expected) in enumerate(
+        [
+            (nearest, nearest, False),
+            (Darker(0.5), Darker(0.5), False),
+            (Darker(0.5), Darker(0.25), True),
+            (network, network, False),
+            (network, other, True),
+            (network, Network("nearest"), True),
+            (lambda lr: nearest(lr), lambda lr: 0.5 * nearest(lr), True),
+        ]
+    ):
+        assert sampled_again(first, second, photos, tmp_path / str(number)) is expected, number
+
+
+def test_a_model_of_no_module(photos):
+    """As of a notebook, or of code that was executed as text."""
+    namespace = {"__name__": "nowhere", "nearest": nearest}
+    exec(compile("def mine(lr): return nearest(lr)", __file__, "exec"), namespace)
+    assert evaluated(namespace["mine"], photos).failures == ()
+
+
+def test_lambdas_of_other_processes_are_others(photos, tmp_path):
+    """Whatever random seed a script sets before it imports srbench."""
+    code = (
+        "import torch; torch.manual_seed(0); import sys, srbench\n"
+        "up = lambda lr: torch.nn.functional.interpolate(lr, scale_factor=4)\n"
+        "results = srbench.evaluate({'m': up}, sys.argv[1], scale=4, limit=1, metrics='psnr', out=sys.argv[2])\n"
+    )
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", code, str(photos), str(tmp_path / "run")], check=True)
+    lines = (tmp_path / "run" / "samples.jsonl").read_text().splitlines()
+    assert len({json.loads(line)["key"] for line in lines}) == 2
+
+
+def test_a_model_file_that_is_edited_meanwhile(photos, tmp_path):
+    """A notebook goes on while the file beside it changes."""
+    path = tmp_path / "mine.py"
+    tables = []
+    for factor in 1, 0.5:
+        path.write_text(
+            "import torch\nclass Mine:\n    scale = 4\n    def __call__(self, lr):\n"
+            f"        return {factor} * torch.nn.functional.interpolate(lr, scale_factor=4)\n"
+        )
+        tables.append(evaluated([f"{path}:Mine"], photos, out=tmp_path / "run").table["psnr"].iloc[0])
+    assert tables[1] < tables[0]
+
+
+def test_another_protocol_needs_another_folder(photos, tmp_path):
+    evaluated("bicubic", photos, out=tmp_path / "run")
+    with pytest.raises(RunFolderError, match="not of seed 1; choose another"):
+        evaluated("bicubic", photos, out=tmp_path / "run", seed=1)
+
+
+def test_load_model(photos):
+    model = srbench.load_model("bicubic", scale=4)
+    assert model(torch.zeros(1, 3, 8, 8)).shape == (1, 3, 32, 32)
+    with pytest.raises(srbench.SRBenchError, match="did you mean bicubic"):
+        srbench.load_model("bicubik", scale=4)
+
+
+def test_the_examples_in_docstrings():
+    import doctest
+
+    import srbench.api
+
+    found = doctest.testmod(srbench.api)
+    assert (found.failed, found.attempted >= 7) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("first", "given", "found"),
+    [
+        ("", None, "passive"),
+        ("import srflow; ", None, "passive"),
+        ("import baselines.rrdb; ", None, "passive"),
+        ("", "active", "active"),
+        ("import torch; ", None, "None"),
+    ],
+)
+def test_threads_that_wait_spin_for_a_moment_only_unless_asked_to(first, given, found):
+    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    code = f"{first}import os, srbench; print(*(os.environ.get(name) for name in {names}))"
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    environment |= {} if given is None else {"OMP_WAIT_POLICY": given}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.split() == [found, "10000" if found == "passive" else "None"]
+
+
+def test_threads_of_numpys_matrices_sleep_soon_unless_asked_otherwise():
+    """OpenBLAS' own spin through 20 ms after every product, which took a second core from the metrics."""
+    for given, found in (({}, "18"), ({"OPENBLAS_THREAD_TIMEOUT": "26"}, "26")):
+        environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_THREAD_TIMEOUT"} | given
+        code = "import os, srbench; print(os.environ['OPENBLAS_THREAD_TIMEOUT'])"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+        assert done.stdout.strip() == found

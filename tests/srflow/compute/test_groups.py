@@ -1,0 +1,65 @@
+"""Samples decoded a few at a time, and fewer where memory is short: the same samples."""
+
+import pytest
+import torch
+
+from baselines.rrdb import RRDBConfig
+from srflow import SRFlow, SRFlowConfig
+from srflow.compute.groups import in_groups
+from srflow.layers import Squeeze
+
+
+def test_as_many_as_the_memory_holds():
+    latents, tried = [torch.randn(23, 2), torch.randn(23, 3)], []
+
+    def decode(drawn):
+        tried.append(len(drawn[0]))
+        if len(drawn[0]) > 3:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return torch.cat(drawn, 1)
+
+    with pytest.warns(UserWarning, match="out of memory") as said:
+        found = in_groups(decode, latents, 5, 10)
+    assert torch.equal(found, torch.cat(latents, 1))
+    assert tried == [10, 5, *[2] * 11, 1]
+    assert [str(one.message) for one in said] == [
+        "out of memory: samples are decoded 5 at a time", "out of memory: samples are decoded 2 at a time"
+    ]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:out of memory")
+@pytest.mark.filterwarnings("ignore:out of memory")
+@pytest.mark.parametrize(
+    "error", [torch.cuda.OutOfMemoryError("CUDA out of memory"), RuntimeError("a fault"), OSError()]
+)
+def test_what_no_smaller_group_helps_is_raised(error):
+    def decode(drawn):
+        raise error
+
+    with pytest.raises(type(error)):
+        in_groups(decode, [torch.zeros(3, 2)], 2, 2)
+
+
+@pytest.mark.filterwarnings("ignore:out of memory")
+@pytest.mark.parametrize("tile", [None, 8])
+def test_samples_of_a_flow_stay_what_they_are(tile, monkeypatch):
+    """On a device that holds the maps of two samples."""
+    torch.manual_seed(0)
+    model = SRFlow(SRFlowConfig(RRDBConfig(4, 8, 4, 2), (0, 1), steps=2, width=8)).eval()
+    lr, inverse = torch.rand(3, 6, 8), Squeeze.inverse
+
+    def sample():
+        generator = torch.Generator().manual_seed(1)
+        if tile is None:
+            return model.sample(lr, 11, temperature=0.8, generator=generator)
+        return model.sample_in_tiles(lr, 11, temperature=0.8, generator=generator, tile=tile)
+
+    def short(layer, z, condition):
+        if len(z) > 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return inverse(layer, z, condition)
+
+    whole = sample()
+    monkeypatch.setattr(Squeeze, "inverse", short)
+    with pytest.warns(UserWarning, match="2 at a time"):
+        assert torch.equal(sample(), whole)

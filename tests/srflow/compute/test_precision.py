@@ -1,0 +1,124 @@
+"""TF32 on a GPU for the conditions and for nothing else: where it is allowed, and the error it makes."""
+
+import json
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch.overrides import TorchFunctionMode
+
+from srflow import encoder, layers, load_official, tiled_decode
+from srflow.compute.precision import products
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "srflow"
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+
+
+def allowed():
+    return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+
+@pytest.mark.parametrize("tf32", [True, False])
+def test_settings_hold_inside_only(tf32):
+    before = allowed()
+    with products(GPU, tf32=tf32):
+        assert allowed() == (tf32, tf32)
+        with products(GPU, tf32=not tf32):
+            assert allowed() == (not tf32, not tf32)
+        with products(CPU, tf32=not tf32):
+            assert allowed() == (tf32, tf32)
+    assert allowed() == before
+    with pytest.raises(ZeroDivisionError), products(GPU, tf32=tf32):
+        _ = 1 / 0
+    assert allowed() == before
+
+
+def rounded(x):
+    """To the 10 bits of mantissa that TF32 keeps, ties away from zero."""
+    return ((x.detach().view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
+
+
+class TF32(TorchFunctionMode):
+    """Products with rounded factors, as tensor cores make them, wherever ``precision.products`` says so."""
+
+    def __init__(self, monkeypatch, everywhere=False):
+        super().__init__()
+        self.rounding, self.everywhere, self.counts = everywhere, everywhere, {True: 0, False: 0}
+        for module in (encoder, layers, tiled_decode):
+            monkeypatch.setattr(module, "products", self.products)
+
+    @contextmanager
+    def products(self, device, *, tf32):
+        before, self.rounding = self.rounding, tf32 or self.everywhere
+        yield
+        self.rounding = before
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        places = {F.conv2d: (0, 1), F.linear: (0, 1), torch.mkldnn_convolution: (0, 1), torch.baddbmm: (1, 2)}.get(func)
+        if places:
+            self.counts[self.rounding] += 1
+            if self.rounding:
+                args = [rounded(value) if place in places else value for place, value in enumerate(args)]
+        return func(*args, **(kwargs or {}))
+
+
+class Case:
+    def __init__(self, name):
+        folder = GOLDEN / name
+        blocks = json.loads((folder / "meta.json").read_text())["blocks"]
+        self.model = load_official(load_file(folder / "weights.safetensors"), blocks=tuple(blocks))
+        io = load_file(folder / "io.safetensors")
+        self.lr, self.hr, self.drawn = io["lr"], io["gt"], io["dec.sr_epses"]
+        self.latents = [io[f"eps.{i}"] for i in range(len(self.model.flow.latent_shapes(32, 32)))]
+
+    @torch.no_grad()
+    def errors(self):
+        """Of the latents' image, and of an image encoded and decoded: largest differences."""
+        made = self.model.decode(self.latents, self.lr)
+        again = self.model.decode(self.model.encode(self.hr, self.lr)[0], self.lr)
+        return (made - self.drawn).abs().max().item(), (again - self.hr).abs().max().item()
+
+
+@pytest.fixture(params=["x4_tiny", "x8_tiny"])
+def case(request):
+    return Case(request.param)
+
+
+def test_the_error_of_rounded_conditions(case, monkeypatch):
+    """Less than a quarter of an 8-bit step; the flow's own products are not rounded, and so it stays invertible."""
+    with TF32(monkeypatch) as mode:
+        made, round_trip = case.errors()
+    assert mode.counts[True] > 0
+    assert mode.counts[False] > 0
+    assert 1e-6 < made < 1 / 255 / 4
+    assert round_trip < 5e-6
+    with TF32(monkeypatch, everywhere=True):
+        _, round_trip_of_all = case.errors()
+    assert round_trip_of_all > 20 * round_trip, "why the flow itself is left in float32"
+
+
+def test_stripes_round_what_the_whole_rounds(case, monkeypatch):
+    def draw(**tile):
+        ways = {True: case.model.sample_in_tiles, False: case.model.sample}
+        lr, generator = case.lr[0], torch.Generator().manual_seed(0)
+        return ways[bool(tile)](lr, 1, temperature=0.9, generator=generator, **tile)
+
+    with TF32(monkeypatch):
+        whole, striped = draw(), draw(tile=2)
+    torch.testing.assert_close(striped, whole, rtol=0, atol=5e-6)
+
+
+@pytest.mark.cuda
+def test_the_error_on_a_gpu(case):
+    case.model, case.lr, case.hr, case.drawn = (x.cuda() for x in (case.model, case.lr, case.hr, case.drawn))
+    case.latents = [z.cuda() for z in case.latents]
+    before = allowed()
+    made, round_trip = case.errors()
+    assert made < 1 / 255 / 4
+    assert round_trip < 1e-4
+    assert allowed() == before
+    generator = torch.Generator().manual_seed(0)
+    assert case.model.sample(case.lr[0], 2, temperature=0.9, generator=generator).isfinite().all()

@@ -1,0 +1,50 @@
+"""Convolution before upscaling against the convolution after it."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from srflow.compute import upscaled
+from srflow.compute.convolution import channels_last
+
+
+def operands(scale):
+    generator = torch.Generator().manual_seed(scale)
+    shapes = [(2, 5, 4, 3), (6, 5, 3, 3), (2, 6, 4 * scale, 3 * scale)]
+    x, weight, out = (torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes)
+    return channels_last(x), weight, channels_last(out)
+
+
+def taps(weight):
+    return weight.permute(2, 3, 0, 1).flatten(0, 2)
+
+
+@pytest.mark.parametrize("band_bytes", [1, 2**20], ids=["row by row", "at once"])
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+def test_equals_the_convolution_of_the_upscaled(monkeypatch, scale, band_bytes):
+    monkeypatch.setattr(upscaled, "BAND_BYTES", band_bytes)
+    x, weight, out = operands(scale)
+    large = x.repeat_interleave(scale, -1).repeat_interleave(scale, -2)
+    expected = out + F.conv2d(large, weight, padding=1)
+    found = upscaled.add_convolved_upscaled(out, x, taps(weight), scale)
+    assert found.data_ptr() == out.data_ptr()
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_gradients(monkeypatch, scale):
+    monkeypatch.setattr(upscaled, "BAND_BYTES", 1)
+    x, weight, out = (part.requires_grad_() for part in operands(scale))
+
+    def function(out, x, weight):
+        return upscaled.add_convolved_upscaled(out.clone(), x, taps(weight), scale)
+
+    assert torch.autograd.gradcheck(function, (out, x, weight))
+
+
+def test_gradients_that_nobody_wants_are_not_computed():
+    x, weight, out = operands(4)
+    weight.requires_grad_()
+    upscaled.add_convolved_upscaled(out, x, taps(weight), 4).sum().backward()
+    assert x.grad is None
+    assert weight.grad is not None

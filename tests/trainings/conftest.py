@@ -1,0 +1,190 @@
+"""Small trainings of every model: presets, images, RRDB weights to start from, and processes that can be killed."""
+
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState, PartialState
+
+import baselines.train
+import srflow.training.second_stage
+import srflow.training.train
+from srbench.images.io import write_png
+from srbench.interfaces import TrainingRequest
+from srbench.plugins.registry import load_metric
+from srbench.training.journal import Journal
+from srbench.training.resume import resumed
+
+TRAINING = """
+[training]
+steps = 20
+batch = 2
+accumulate = 1
+patch = 32
+learning_rate = 2e-3
+betas = [0.9, 0.99]
+schedule = "step"
+milestones = [0.5]
+max_grad_norm = 10.0
+average = {average}
+validate_every = 10
+best = "psnr"
+checkpoint_every = 5
+seed = 0
+"""
+ENCODER = "scale = 4\nfeatures = 8\ngrowth = 4\nblocks = 1\n"
+PRESETS = {
+    "rrdb": f"[network]\n{ENCODER}{TRAINING.format(average=0.9)}",
+    "srflow": f"[network]\nstacked = [0]\nsteps = 1\nwidth = 8\n[network.encoder]\n{ENCODER}"
+    f"{TRAINING.format(average=0.0)}",
+    "srflow-perceptual": f"[network]\nstacked = [0]\nsteps = 1\nwidth = 8\n[network.encoder]\n{ENCODER}[losses]\n"
+    "nll_weight = 0.2\npixel_weight = 2.0\nperceptual_weight = 0.5\ntemperature = 0.8\n"
+    "texture_weight = 0.1\ngrid_weight = 1.0\n"
+    'perceptual_layer = "conv1_1"\nperceptual_precision = "float32"\nshift = 4\n'
+    f"{TRAINING.format(average=0.0)}",
+    "esrgan": f"[network]\n{ENCODER}[losses]\npixel_weight = 1.0\nperceptual_weight = 1.0\nadversarial_weight = 0.1\n"
+    'perceptual_network = "vgg16"\nperceptual_layer = "conv1_1"\ndiscriminator_width = 2\ndiscriminator_rate = 0.5\n'
+    "shift = 4\n"
+    f"{TRAINING.format(average=0.5)}",
+}
+FIRST = {"esrgan": "start", "srflow": "start", "srflow-perceptual": "first-stage"}
+"""The training that the others start from."""
+TRAINERS = {
+    "rrdb": baselines.train.train_rrdb,
+    "esrgan": baselines.train.train_esrgan,
+    "srflow": srflow.training.train.train_srflow,
+    "srflow-perceptual": srflow.training.second_stage.train_srflow_perceptual,
+}
+
+
+def small_vgg(network="vgg16"):
+    generator = torch.Generator().manual_seed(0)
+    return {"conv1_1.weight": torch.randn(8, 3, 3, 3, generator=generator), "conv1_1.bias": torch.zeros(8)}
+
+
+class Trainings:
+    """Trainings in the folders below ``path``."""
+
+    def __init__(self, path):
+        self.path = path
+        self.metrics = (load_metric("psnr"), load_metric("lr_psnr"))
+
+    def train(self, model, out, *changes, **others):
+        """The weights file. ``others`` are fields of the request; by default it starts from ``start``."""
+        return TRAINERS[model](self.request(model, out, *changes, **others))
+
+    def go_on(self, out):
+        """As ``srbench train --resume``."""
+        model, request = resumed(self.path / out, "cpu", self.metrics)
+        return TRAINERS[model](request)
+
+    def request(self, model, out, *changes, **others):
+        fields = {
+            "preset": str(self.path / f"{model}.toml"),
+            "data": (self.path / "data",),
+            "out": self.path / out,
+            "changes": changes,
+            "start": self.path / first / "weights.safetensors" if (first := FIRST.get(model)) else None,
+            "metrics": self.metrics,
+        }
+        return TrainingRequest(**fields | others)
+
+    def fork(self, model, out, *changes, ranks=1, before=None):
+        """Process ids of the same training in processes of its own, one a rank; their state is saved at the end."""
+        port = _free_port()
+        return [
+            _forked(lambda rank=rank: self._as_rank(rank, ranks, port, before, model, out, *changes))
+            for rank in range(ranks)
+        ]
+
+    def _as_rank(self, rank, ranks, port, before, model, out, *changes):
+        PartialState._reset_state()
+        AcceleratorState._reset_state(True)
+        if ranks > 1:
+            os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks)}
+            os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        if before is not None:
+            before()
+        _record_state(self.path / f"{out}-rank{rank}.pt")
+        self.train(model, out, *changes)
+
+    @staticmethod
+    def ended(pids):
+        """Exit codes; minus the signal where one ended the process."""
+        return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+
+    def losses(self, out, name=None):
+        rows = Journal(self.path / out / "train.csv").read()
+        return rows if name is None else [row[name] for row in rows]
+
+    def wait_for_steps(self, out, steps):
+        deadline = time.monotonic() + 300
+        while len(self.losses(out)) < steps:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+
+def _record_state(path):
+    """Let every ``fit`` of this process leave the learners' state at ``path``."""
+    from srbench.training.loop import Training
+
+    fit = Training.fit
+
+    def recorded(self, learners, *rest):
+        found = fit(self, learners, *rest)
+        torch.save([learner.network.state_dict() for learner in learners], path)
+        return found
+
+    Training.fit = recorded
+
+
+def _forked(work):
+    """A copy of this process, with all that it has imported."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        work()
+        code = 0
+    except BaseException:
+        Path(f"/proc/{os.getpid()}/fd/2").write_text(traceback.format_exc())
+    finally:
+        os._exit(code)
+
+
+def _free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def trainings(tmp_path_factory, own_cache):
+    path = tmp_path_factory.mktemp("training")
+    generator = torch.Generator().manual_seed(0)
+    for i in range(3):
+        small = torch.rand(1, 3, 6, 6, generator=generator)
+        smooth = torch.nn.functional.interpolate(small, 48, mode="bicubic")[0].clamp(0, 1)
+        write_png(path / "data" / f"{i}.png", (smooth * 255).byte())
+    for name, text in PRESETS.items():
+        (path / f"{name}.toml").write_text(text)
+    trainings = Trainings(path)
+    trainings.train("rrdb", "start", "training.steps=60")
+    trainings.train("srflow", "first-stage", "training.steps=40")
+    return trainings
+
+
+@pytest.fixture(autouse=True)
+def vgg(monkeypatch):
+    for trainer in ("baselines.train", "srflow.training.second_stage"):
+        monkeypatch.setattr(f"{trainer}.load_vgg", small_vgg)

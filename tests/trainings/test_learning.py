@@ -1,0 +1,208 @@
+"""Whole trainings, small: they learn, their weights run, what is asked for counts."""
+
+import json
+
+import pytest
+import torch
+
+from baselines.zoo import load_rrdb
+from srbench.system.config import ConfigError, PresetError, load_toml
+from srbench.training.config import TrainingError
+from srbench.training.folder import TrainingFolder
+from srbench.training.journal import Journal
+from srbench.weights.files import WeightsError, load_weights, sha256_file
+from srflow.presets import SRFlowPreset
+from srflow.zoo import load_srflow, load_srflow_perceptual
+
+MODELS = ("rrdb", "esrgan", "srflow")
+
+
+def test_rrdb_learns(trainings):
+    values = trainings.losses("start", "l1")
+    assert len(values) == 60
+    assert sum(values[-10:]) < 0.5 * sum(values[:10])
+    model = load_rrdb(4, trainings.path / "start" / "weights.safetensors")
+    assert model(torch.rand(1, 3, 5, 5)).shape == (1, 3, 20, 20)
+    assert "3 images of the folder data, 60 steps of 2 patches of 32 pixels" in model.weights.trained_on
+
+
+def test_what_a_training_leaves(trainings):
+    """The resolved preset, metrics at every validation, the best weights with theirs, curves, an image."""
+    out = trainings.path / "start"
+    assert {path.name for path in out.iterdir()} == {
+        "preset.toml", "training.json", "train.csv", "validation.csv", "checkpoint.pt", "loss.svg", "validation.png",
+        "best.safetensors", "weights.safetensors", "training.lock",
+    }  # fmt: skip
+    rows = Journal(out / "validation.csv").read()
+    assert [row["step"] for row in rows] == [10, 20, 30, 40, 50, 60]
+    best = max(rows, key=lambda row: row["psnr"])
+    assert rows[-1]["psnr"] > rows[0]["psnr"]
+    _, facts = load_weights(out / "best.safetensors")
+    assert json.loads(facts["metrics"]) == {"psnr": best["psnr"], "lr_psnr": best["lr_psnr"]}
+    assert facts["step"] == str(int(best["step"]))
+    assert "<svg" in (out / "loss.svg").read_text()
+
+
+def test_averaged_weights_are_kept(trainings):
+    """rrdb.toml averages by 0.9: the weights are neither the last ones nor far from them."""
+    kept, _ = load_weights(trainings.path / "start" / "weights.safetensors")
+    last = torch.load(trainings.path / "start" / "checkpoint.pt", weights_only=True)["network"]
+    distance = sum(float((kept[name] - last[name]).square().sum()) for name in kept) ** 0.5
+    assert 0 < distance < 0.1 * sum(float(last[name].square().sum()) for name in kept) ** 0.5
+
+
+def test_srflow_learns_and_samples(trainings):
+    path = trainings.train("srflow", "srflow", "training.steps=60")
+    values = trainings.losses("srflow", "bits_per_dim")
+    assert sum(values[-10:]) / 10 < sum(values[:10]) / 10 - 0.5
+    model = load_srflow(4, path)
+    lr = torch.rand(3, 5, 6)
+    assert model.sample(lr, 2, temperature=0.8, generator=torch.Generator().manual_seed(0)).isfinite().all()
+    assert load_toml(trainings.path / "srflow" / "preset.toml", SRFlowPreset).training.steps == 60
+
+
+def test_srflow_is_trained_on_from_its_own_weights(trainings):
+    """The first loss of one is near the last of the other, and the encoder learns from the first step."""
+    first_stage = trainings.path / "first-stage" / "weights.safetensors"
+    path = trainings.train("srflow", "on", "training.steps=4", "training.learning_rate=1e-5", start=first_stage)
+    before, after = (trainings.losses(out, "bits_per_dim") for out in ("first-stage", "on"))
+    assert abs(after[0] - before[-1]) < abs(after[0] - before[0])
+    start, weights = load_weights(first_stage)[0], load_weights(path)[0]
+    assert all(not torch.equal(start[name], value) for name, value in weights.items())
+    assert load_weights(path)[1]["start"] == sha256_file(first_stage)
+
+
+def test_the_second_stage_brings_samples_nearer(trainings):
+    path = trainings.train("srflow-perceptual", "second", "training.steps=60")
+    assert trainings.losses("second")[0].keys() == {
+        "step", "bits_per_dim", "l1", "perceptual", "texture", "grid", "gradient", "learning_rate",
+    }  # fmt: skip
+    for name in ("l1", "perceptual"):
+        values = trainings.losses("second", name)
+        assert sum(values[-10:]) < 0.9 * sum(values[:10])
+    model = load_srflow_perceptual(4, path)
+    lr = torch.rand(3, 5, 6)
+    assert model.sample(lr, 2, temperature=0.8, generator=torch.Generator().manual_seed(0)).isfinite().all()
+    with pytest.raises(WeightsError, match="weights of the model srflow-perceptual, not of srflow"):
+        load_srflow(4, path)
+
+
+def test_the_second_stage_goes_on_from_srflow_of_its_size(trainings):
+    with pytest.raises(WeightsError, match="weights of the model rrdb, not of srflow"):
+        trainings.train("srflow-perceptual", "no", start=trainings.path / "start" / "weights.safetensors")
+    with pytest.raises(TrainingError, match=r"width=6.*width=8.*--start"):
+        trainings.train("srflow-perceptual", "no", "network.width=6")
+
+
+@pytest.mark.parametrize(("frozen", "moves"), [("1.0", False), ("0.5", True)])
+def test_srflow_keeps_the_encoder_until_it_is_released(trainings, frozen, moves):
+    pretrained, _ = load_weights(trainings.path / "start" / "weights.safetensors")
+    weights, _ = load_weights(trainings.train("srflow", f"frozen-{frozen}", f"frozen={frozen}"))
+    encoder = {name.removeprefix("encoder."): value for name, value in weights.items() if name.startswith("encoder.")}
+    assert {not torch.equal(pretrained[name], value) for name, value in encoder.items()} == {moves}
+
+
+def test_a_reversible_preset_trains_alike(trainings):
+    """The same first losses as with stored activations; later ones drift apart by rounding."""
+    for name in ("false", "true"):
+        trainings.train("srflow", f"reversible-{name}", f"reversible={name}")
+    stored, rebuilt = (trainings.losses(f"reversible-{name}", "bits_per_dim") for name in ("false", "true"))
+    assert rebuilt[:5] == pytest.approx(stored[:5], abs=1e-4)
+    assert rebuilt[-1] < rebuilt[0]
+
+
+def test_esrgan_moves_away_from_rrdb(trainings):
+    trained, metadata = load_weights(trainings.train("esrgan", "esrgan"))
+    start, _ = load_weights(trainings.path / "start" / "weights.safetensors")
+    assert metadata["model"] == "esrgan"
+    assert all(not torch.equal(trained[name], start[name]) for name in start)
+    assert trainings.losses("esrgan")[0].keys() == {
+        "step", "l1", "perceptual", "adversarial", "discriminator", "gradient of generator",
+        "gradient of discriminator", "learning_rate",
+    }  # fmt: skip
+
+
+def test_an_encoder_of_another_size_is_refused(trainings):
+    with pytest.raises(TrainingError, match=r"features=6.*features=8.*--start"):
+        trainings.train("srflow", "other", "network.encoder.features=6")
+
+
+def test_without_weights_of_its_size_the_encoder_learns_from_the_start(trainings):
+    with pytest.warns(UserWarning, match=r"starts from random numbers.*--start"):
+        path = trainings.train("srflow", "random", "training.steps=2", start=None)
+    [first] = [p for p in json.loads((path.parent / "training.json").read_text())["facts"].items() if p[0] == "start"]
+    assert first == ("start", "")
+    state = torch.load(path.parent / "checkpoint.pt", weights_only=True)["network optimizer"]["state"]
+    number = len(load_weights(path)[0])
+    assert len(state) == number, "every parameter has been stepped, the encoder's too"
+
+
+def test_rrdb_starts_from_one_of_another_scale(trainings):
+    """All that both have is taken; the convolution of one more upscaling is new."""
+    begin = trainings.path / "start" / "weights.safetensors"
+    changes = ("network.scale=8", "training.learning_rate=1e-30", "training.steps=2", "storage=float32")
+    trained, metadata = load_weights(trainings.train("rrdb", "larger", *changes, start=begin))
+    start, _ = load_weights(begin)
+    assert all(torch.equal(trained[name], start[name]) for name in start)
+    assert {name.rpartition(".")[0] for name in trained.keys() - start.keys()} == {"conv_up.2"}
+    assert metadata["start"] == sha256_file(begin)
+
+
+def test_rrdb_starts_from_none_of_another_size(trainings):
+    with pytest.raises(WeightsError, match=r"do not fit the network: .*conv_first\.weight has shape"):
+        trainings.train("rrdb", "wider", "network.features=6", start=trainings.path / "start" / "weights.safetensors")
+
+
+def test_weights_carry_the_curves_of_the_losses(trainings):
+    _, facts = load_weights(trainings.path / "start" / "weights.safetensors")
+    curves, values = json.loads(facts["losses"]), trainings.losses("start", "l1")
+    assert curves.keys() == {"l1", "gradient"}
+    assert len(curves["l1"]) == 40
+    assert curves["l1"][:3] == pytest.approx([values[0], sum(values[1:3]) / 2, values[3]], rel=1e-3)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_unknown_names_have_a_near_miss(model, trainings):
+    with pytest.raises(PresetError, match="did you mean mini-x8"):
+        trainings.train(model, "no", preset="mini-x88")
+    with pytest.raises(ConfigError, match=r"training.*unknown key 'learning_rat'; did you mean learning_rate"):
+        trainings.train(model, "no", "training.learning_rat=1e-4", preset="mini-x8")
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ("training.batch=3", "batch 3 cannot be shared by 1 processes in 2 parts"),
+        ("training.milestones=[0.5, 0.5]", "have to rise"),
+        ("training.steps=0", "training.steps is 0"),
+        ("training.average=1.0", r"training.average is 1.0; it has to be in \[0, 1\)"),
+        ("training.learning_rate=0.0", "have to be above 0"),
+        ("training.best=lpips", "unknown metric 'lpips'"),
+    ],
+)
+def test_settings_that_cannot_work_are_named(trainings, change, fault):
+    with pytest.raises(TrainingError, match=fault):
+        trainings.train("rrdb", "faulty", "training.accumulate=2", change)
+
+
+def test_a_patch_the_discriminator_cannot_halve_is_named(trainings):
+    with pytest.raises(TrainingError, match=r"training.patch 48 is no multiple of 32.*--set"):
+        trainings.train("esrgan", "faulty", "training.patch=48")
+
+
+def test_the_folder_of_another_training_is_refused(trainings):
+    with pytest.raises(TrainingError, match=r"other settings or data \(training.seed, training.steps\).*--resume"):
+        trainings.train("rrdb", "start", "training.seed=3")
+    (trainings.path / "file").touch()
+    with pytest.raises(TrainingError, match="cannot be written"):
+        trainings.train("rrdb", "file/out")
+    (trainings.path / "foreign").mkdir()
+    (trainings.path / "foreign" / "training.json").write_text("{}")
+    with pytest.raises(TrainingError, match="not written by srbench train"):
+        trainings.train("rrdb", "foreign")
+
+
+def test_a_strange_checkpoint_is_refused(tmp_path):
+    (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(TrainingError, match="not a checkpoint of this training"):
+        TrainingFolder(tmp_path).restore({}, 1)
