@@ -16,7 +16,7 @@ from baselines.vgg_weights import load_vgg
 from baselines.zoo import load_rrdb
 from srbench.interfaces import TrainingRequest
 from srbench.system.config import load_preset
-from srbench.training.config import TrainingError
+from srbench.training import TrainingError
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
 from srbench.weights.files import WeightsError, load_weights, sha256_file

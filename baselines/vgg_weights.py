@@ -18,7 +18,7 @@ from torch import Tensor
 
 from baselines.vgg import LAYERS
 from srbench.system.cache import cache_folder
-from srbench.training.config import TrainingError
+from srbench.training import TrainingError
 from srbench.weights.download import DownloadError, download
 from srbench.weights.files import load_weights, save_weights, sha256_file
 from srbench.weights.table import cached_path

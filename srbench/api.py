@@ -73,7 +73,7 @@ class Results:
         ``b``, their ``difference`` with its 95 % interval ``low`` to ``high``, ``p`` of the paired permutation test,
         ``p_holm`` corrected for all pairs of rows of the table, ``effect`` and the ``smallest`` difference that so many
         images could have shown, ``wins``, ``ties``, ``losses`` of a, and the ``verdict``: a, b or "undecided".
-        Raises CompareError for a name that is not there or means several.
+        Raises ReportError for a name that is not there or means several.
         """
         import pandas as pd
 

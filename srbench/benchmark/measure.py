@@ -24,6 +24,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from srbench.benchmark import BenchmarkError
 from srbench.images.folders import images_in
 from srbench.images.io import quantize, read_uint8
 from srbench.interfaces import ImagePair, MetricFacts, Progress, SRBenchError, Step, silent
@@ -38,10 +39,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from srbench.metrics.fid import SetDistances
-
-
-class MeasureError(SRBenchError):
-    """Folders that do not belong together."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +142,7 @@ def measure_folder(
 
     Without ``names`` the metrics of the suite are measured, but for those that need an LR image where ``lr`` is not
     given; ``fid`` and ``kid`` are of the folders as sets. ``workers`` processes share the images, with the same values;
-    None: as many as suit this machine. Raises MeasureError that names every image without a partner, and SRBenchError
+    None: as many as suit this machine. Raises BenchmarkError that names every image without a partner, and SRBenchError
     for an unknown metric.
     """
     protocol = read_suite(suite)
@@ -217,7 +214,7 @@ class _Opened:
         return metrics, tuple(str(one.message) for one in said)
 
     def facts(self) -> Facts:
-        """Of the metrics. Raises MeasureError, and SRBenchError for an unknown metric."""
+        """Of the metrics. Raises BenchmarkError, and SRBenchError for an unknown metric."""
         metrics, said = self._loaded
         return tuple(metric.facts for metric in metrics), said
 
@@ -274,7 +271,7 @@ def _done(opened: _Opened, jobs: Sequence[Job], workers: int) -> Iterator[tuple[
     try:
         yield facts.result(), found
     except BrokenProcessPool:
-        raise MeasureError("a process ended before it was done; if memory is short, use fewer --workers") from None
+        raise BenchmarkError("a process ended before it was done; if memory is short, use fewer --workers") from None
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -287,7 +284,7 @@ def _read(results: ResultFolder, name: str, hr: Path, lr: Path | None) -> tuple[
     outputs = results.read(name)
     if outputs.shape[-2:] != reference.shape[-2:]:
         sizes = [f"{image.shape[-2]}x{image.shape[-1]}" for image in (outputs, reference)]
-        raise MeasureError(f"{name}: the image is {sizes[0]} and the reference {sizes[1]}; both must have one size")
+        raise BenchmarkError(f"{name}: the image is {sizes[0]} and the reference {sizes[1]}; both must have one size")
     return pair, outputs
 
 
@@ -297,10 +294,10 @@ def _chosen(names: Sequence[str] | None, lr: Path | None, suite: Suite) -> tuple
     metrics = open_metrics(tuple(names) if names else None, suite.columns, suite.quantize, suite.optional)
     in_need = [metric for metric in metrics if metric.needs_lr]
     if lr is None and names is not None and in_need:
-        raise MeasureError(f"{in_need[0].facts.title} needs LR images; name their folder with --lr")
+        raise BenchmarkError(f"{in_need[0].facts.title} needs LR images; name their folder with --lr")
     chosen = tuple(metric for metric in metrics if lr is not None or metric not in in_need)
     if not chosen:
-        raise MeasureError(f"all metrics of {suite.label} need the scale or LR images; name their folder with --lr")
+        raise BenchmarkError(f"all metrics of {suite.label} need the scale or LR images; name their folder with --lr")
     return chosen
 
 
@@ -320,7 +317,7 @@ def _check_partners(
         faults.append((lr, [name for name in references if name not in low]))
     listed = [f"{folder} lacks {', '.join(missing)}" for folder, missing in faults if missing]
     if listed:
-        raise MeasureError(f"images are paired by name, but {'; '.join(listed)}; add or remove images")
+        raise BenchmarkError(f"images are paired by name, but {'; '.join(listed)}; add or remove images")
 
 
 def _one(value: Value) -> float:

@@ -10,12 +10,13 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
+from srbench.benchmark import BenchmarkError
 from srbench.data.benchmark_sets.fetch import fetched_set
 from srbench.data.benchmark_sets.table import benchmark_sets
 from srbench.data.datasets import PairedFolders, cropped, lr_origin, open_folder
 from srbench.data.degradations.read import DEFAULT as BICUBIC
 from srbench.data.degradations.read import Degraded, read_degradation
-from srbench.interfaces import LARGEST_SEED, SMALLEST_TILE, Dataset, SRBenchError
+from srbench.interfaces import LARGEST_SEED, SMALLEST_TILE, Dataset
 from srbench.metrics.suite import DEFAULT, Suite, open_metrics, read_suite
 from srbench.models.inference import choose_device, is_stochastic
 from srbench.models.loading import LoadedModel, load_model
@@ -25,10 +26,6 @@ from srbench.plugins.registry import LoadedMetric, load_dataset, registered, sou
 from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest, ModelFacts, Protocol, Setting, Shard
 from srbench.run_folder.records import digest
 from srbench.system.file_names import FILE_NAME, is_file_name, unknown
-
-
-class PlanError(SRBenchError):
-    """A run that cannot be planned."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +154,7 @@ def _name_others(loaded: LoadedModel, dataset: Dataset) -> None:
 
 
 def add_model(models: dict[str, LoadedModel], loaded: LoadedModel) -> None:
-    """Put a model among others by its label. Raises PlanError where the label is taken, reserved or too long."""
+    """Put a model among others by its label. Raises BenchmarkError where the label is taken, reserved or too long."""
     reason = ""
     if loaded.label in models:
         reason = f"also that of {models[loaded.label].spec}"
@@ -166,26 +163,26 @@ def add_model(models: dict[str, LoadedModel], loaded: LoadedModel) -> None:
     elif not is_file_name(loaded.label):
         reason = "too long"
     if reason:
-        raise PlanError(f"{loaded.spec}: the label {loaded.label} is {reason}; choose another: LABEL={loaded.spec}")
+        raise BenchmarkError(f"{loaded.spec}: the label {loaded.label} is {reason}; give another: LABEL={loaded.spec}")
     models[loaded.label] = loaded
 
 
 def checked(spec: RunSpec, where: str) -> RunSpec:
-    """The spec itself. Raises PlanError, beginning with ``where``, for a value with which nothing can be run."""
+    """The spec itself. Raises BenchmarkError, beginning with ``where``, for a value with which nothing can be run."""
     for name, smallest in {"scale": 2, "limit": 1, "crop": 1, "samples": 1, "seed": 0, "tile": SMALLEST_TILE}.items():
         value = getattr(spec, name)
         if value is not None and not smallest <= value <= LARGEST_SEED:
             allowed = f"{smallest} or more" if value < smallest else f"at most {LARGEST_SEED}"
-            raise PlanError(f"{where}: {name} is {value}; it has to be {allowed}")
+            raise BenchmarkError(f"{where}: {name} is {value}; it has to be {allowed}")
     for temperature in spec.temperatures:
         if not 0 <= temperature < math.inf:
-            raise PlanError(f"{where}: {temperature} is no temperature; it has to be 0 or more")
+            raise BenchmarkError(f"{where}: {temperature} is no temperature; it has to be 0 or more")
     if spec.device not in ("auto", "cpu", "cuda", "mps"):
-        raise PlanError(f"{where}: device is {spec.device!r}; choose auto, cpu, cuda or mps")
+        raise BenchmarkError(f"{where}: device is {spec.device!r}; choose auto, cpu, cuda or mps")
     _check_shard(spec, where)
     for name in ("metrics", "temperatures"):
         if getattr(spec, name) == ():
-            raise PlanError(f"{where}: {name} is empty; name at least one")
+            raise BenchmarkError(f"{where}: {name} is empty; name at least one")
     return spec
 
 
@@ -195,9 +192,9 @@ def _check_shard(spec: RunSpec, where: str) -> None:
     try:
         Shard.parse(spec.shard)
     except ValueError as error:
-        raise PlanError(f"{where}: {error}") from None
+        raise BenchmarkError(f"{where}: {error}") from None
     if spec.out is None:
-        raise PlanError(f"{where}: a shard needs a folder of its own; name it with --out")
+        raise BenchmarkError(f"{where}: a shard needs a folder of its own; name it with --out")
 
 
 def open_dataset(spec: RunSpec, given: Dataset | None = None) -> Dataset:
@@ -209,7 +206,9 @@ def open_dataset(spec: RunSpec, given: Dataset | None = None) -> Dataset:
     degradation = None if spec.degrade in (None, BICUBIC) else read_degradation(str(spec.degrade))
     dataset = _named_dataset(spec) if given is None else given
     if spec.degrade is not None and isinstance(dataset, PairedFolders):
-        raise PlanError(f"degrade makes LR from HR, and {dataset.name} has LR images; name its HR folder alone as data")
+        raise BenchmarkError(
+            f"degrade makes LR from HR, and {dataset.name} has LR images; name its HR folder alone as data"
+        )
     _check_names(dataset)
     if spec.crop is not None:
         dataset = cropped(dataset, spec.scale, spec.crop)
@@ -221,7 +220,7 @@ def _named_dataset(spec: RunSpec) -> Dataset:
     if spec.hr is not None and spec.lr is not None:
         return PairedFolders(Path(spec.hr), Path(spec.lr), spec.scale)
     if spec.data is None:
-        raise PlanError("no data: name a dataset or a folder of HR images, or a folder each of HR and LR")
+        raise BenchmarkError("no data: name a dataset or a folder of HR images, or a folder each of HR and LR")
     if spec.data in registered("datasets") or (":" in spec.data and not Path(spec.data).exists()):
         return load_dataset(spec.data, spec.scale)
     sets = benchmark_sets()
@@ -230,7 +229,7 @@ def _named_dataset(spec: RunSpec) -> Dataset:
     path = Path(spec.data)
     if not path.exists():
         known = [*registered("datasets"), *sets]
-        raise PlanError(f"{unknown('dataset', str(spec.data), known)}; or name a folder of images")
+        raise BenchmarkError(f"{unknown('dataset', str(spec.data), known)}; or name a folder of images")
     # A folder that happens to be called like a set is not that set, whose images are checked.
     name = f"{path.resolve().name} (folder)" if path.resolve().name in sets else None
     return open_folder(path, spec.scale, own_lr=spec.degrade is None, name=name)
@@ -241,7 +240,7 @@ def _check_names(dataset: Dataset) -> None:
     unusable = [name for name in names if not is_file_name(name)]
     if unusable or len(set(names)) < len(names):
         fault = f"{unusable[0]!r} cannot be {FILE_NAME}" if unusable else "two images have one name"
-        raise PlanError(f"dataset {dataset.name}: {fault}; rename the image")
+        raise BenchmarkError(f"dataset {dataset.name}: {fault}; rename the image")
 
 
 def _codes(dataset: Dataset) -> list[str]:

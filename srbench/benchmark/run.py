@@ -18,9 +18,10 @@ from srbench.metrics.suite import open_metrics
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel
 from srbench.plugins.registry import LoadedMetric, open_metric
+from srbench.run_folder import RunFolderError
 from srbench.run_folder.checksums import write_sums
 from srbench.run_folder.folder import RunFolder, joined, writing
-from srbench.run_folder.manifest import ManifestError, hardware, is_run, is_written, now, read_manifest, software
+from srbench.run_folder.manifest import hardware, is_run, is_written, now, read_manifest, software
 from srbench.run_folder.protocol import Invocation, Manifest, Setting
 
 
@@ -193,7 +194,7 @@ def folder_of(bench: Bench) -> Path:
         if re.fullmatch(r"\d{4}-\d\d-\d\d" + re.escape(suffix), folder.name):
             try:
                 manifest = read_manifest(folder)
-            except ManifestError:
+            except RunFolderError:
                 continue
             if manifest.invocations and manifest.invocations[0].command == spec.command():
                 return folder

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from srbench.images.io import ImageError, encode_png, pixels_sha256, quantize, quantize_floor, read_uint8
+from srbench.images import ImageError
+from srbench.images.io import encode_png, pixels_sha256, quantize, quantize_floor, read_uint8
 from srbench.interfaces import ImagePair, PrecomputedResults
 from srbench.models.inference import Draw, Model, Output, is_stochastic, upscale
 from srbench.run_folder.folder import RunFolder, sample_key
@@ -52,7 +53,7 @@ def source_of(model: Model, image: str) -> str:
 
 
 def sample(folder: RunFolder, model: Model, pair: ImagePair, temperature: float | None, device: str) -> Output:
-    """Let a model upscale the LR image of a pair as the folder's protocol says. Raises InferenceError.
+    """Let a model upscale the LR image of a pair as the folder's protocol says. Raises ModelError.
 
     The random generator starts from the run's seed and the LR image alone, so neither order, company, label nor number
     of processes changes a sample.

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from srbench.benchmark import BenchmarkError
 from srbench.interfaces import ImagePair, Metric, MetricFacts, SRBenchError
 from srbench.metrics.cost import Making
 from srbench.models.inference import Model
@@ -19,14 +20,11 @@ from srbench.run_folder.folder import score_key
 from srbench.run_folder.records import SampleRecord, ScoreRecord, Value
 
 
-class ScoringError(SRBenchError):
-    """A value that cannot be computed, or is not defined."""
-
-
 def measure(metric: Metric, images: Tensor, pair: ImagePair) -> Value:
     """One metric of the outputs (n, 3, H, W), uint8 or float in [0, 1]: one value each, or one of the set.
 
-    Raises ScoringError, naming the image, where the metric fails or the value is NaN, or the metric's own SRBenchError.
+    Raises BenchmarkError, naming the image, where the metric fails or the value is NaN, or the
+    metric's own SRBenchError.
     """
     is_ready = images.is_floating_point() or getattr(metric, "sees_uint8", False)
     samples = images if is_ready else images.float().div_(255)
@@ -36,13 +34,13 @@ def measure(metric: Metric, images: Tensor, pair: ImagePair) -> Value:
         raise
     except (Exception, SystemExit) as error:
         reason = " ".join(str(error).split())
-        raise ScoringError(f"{pair.name}: {metric.name} failed: {type(error).__name__}: {reason}") from error
+        raise BenchmarkError(f"{pair.name}: {metric.name} failed: {type(error).__name__}: {reason}") from error
     value: Value = found
     numbers = value if isinstance(value, list) else [value]
     if isinstance(value, list) and len(value) != len(images):
-        raise ScoringError(f"{pair.name}: {metric.name} gave {len(value)} values for {len(images)} samples; correct it")
+        raise BenchmarkError(f"{pair.name}: {metric.name} gave {len(value)} values for {len(images)} samples; fix it")
     if any(map(math.isnan, numbers)):
-        raise ScoringError(f"{pair.name}: {metric.name} is not defined for this image (NaN); leave one of them out")
+        raise BenchmarkError(f"{pair.name}: {metric.name} is not defined for this image (NaN); leave one of them out")
     return value
 
 
@@ -67,7 +65,7 @@ def score_model(
             raise
         except Exception as error:
             reason = " ".join(str(error).split())
-            raise ScoringError(
+            raise BenchmarkError(
                 f"{record.image}: {loaded.facts.name} failed: {type(error).__name__}: {reason}"
             ) from error
 

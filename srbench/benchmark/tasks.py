@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from srbench.benchmark import BenchmarkError
 from srbench.benchmark.error_maps import LPIPS as LPIPS_MAP
 from srbench.benchmark.error_maps import evenly, map_file, map_key, map_png
 from srbench.benchmark.sampling import (
@@ -33,10 +34,6 @@ from srbench.plugins.registry import LoadedMetric
 from srbench.run_folder.folder import RunFolder, sample_key
 from srbench.run_folder.protocol import Setting, Shard, setting_folder
 from srbench.run_folder.records import PairRecord, SampleRecord, digest
-
-
-class TaskError(SRBenchError):
-    """Outputs that cannot be had again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +198,11 @@ class Session:
         tries = known.tries if known is not None and known.failed else 0
         try:
             if task.fault:
-                raise TaskError(task.fault)
+                raise BenchmarkError(task.fault)
             if not task.fresh and (pair := kept_pair(self.folder, task.image)) is not None:
                 return pair
             if self.dataset is None or not (task.fresh or task.image in set(self.dataset)):
-                raise TaskError(
+                raise BenchmarkError(
                     f"{task.image}: LR and HR are no longer in {self.folder.path}; run its command again, with the data"
                 )
             pair = self.dataset.read(task.image)
@@ -227,7 +224,7 @@ class Session:
         setting = sampling.setting
         try:
             if sampling.fault:
-                raise TaskError(sampling.fault)
+                raise BenchmarkError(sampling.fault)
             model = self.model(setting.model).model
             output = sample(self.folder, model, pair, setting.temperature, self.device)
         except SRBenchError as error:
@@ -323,7 +320,7 @@ class Session:
         if label not in self.models:
             self.models[label] = load_model(facts.spec, self.folder.manifest.protocol.scale, self.device)
         if self.models[label].digest != facts.digest:
-            raise TaskError(
+            raise BenchmarkError(
                 f"{label} has other code or weights than when it was sampled, and its outputs were not kept; run the "
                 "command that sampled it again"
             )

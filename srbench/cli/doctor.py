@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from srbench.images.folders import FolderError, images_in
+from srbench.images import ImageError
+from srbench.images.folders import images_in
 from srbench.images.resize import downscale
 from srbench.interfaces import ImagePair, SRBenchError
 from srbench.models.loading import SCALES, ready_models
@@ -41,7 +42,7 @@ def findings() -> list[tuple[bool, str, str]]:
 
 
 def photos_sha256(folder: Path) -> str:
-    """sha256 of the names and bytes of the images in a folder. Raises FolderError where there are none."""
+    """sha256 of the names and bytes of the images in a folder. Raises ImageError where there are none."""
     digest = hashlib.sha256()
     for name, path in images_in(folder).items():
         digest.update(name.encode())
@@ -59,7 +60,7 @@ def _devices() -> list[str]:
 def _photos() -> tuple[bool, str, str]:
     try:
         digest = photos_sha256(Path(__file__).parents[1] / "data" / "photos")
-    except (FolderError, OSError) as error:
+    except (ImageError, OSError) as error:
         return False, "packaged photographs", f"{error}; install srbench again"
     if digest != PHOTOS_SHA256:
         return False, "packaged photographs", f"changed (sha256 {digest[:12]}); install srbench again"

@@ -9,18 +9,15 @@ from pathlib import Path
 
 from torch import Tensor
 
+from srbench.data import DataError
 from srbench.data.toolkit_layouts import Layout, find_layout
 from srbench.images.folders import images_in
 from srbench.images.io import crop_centre, crop_to_multiple, read_uint8
 from srbench.images.resize import downscale_uint8
-from srbench.interfaces import Dataset, ImagePair, SRBenchError
+from srbench.interfaces import Dataset, ImagePair
 
 MATLAB_BICUBIC = "made from HR by MATLAB-exact bicubic"
 """Where LR comes from, in the words of the reports."""
-
-
-class DatasetError(SRBenchError):
-    """Images that make no benchmark pair."""
 
 
 class Folder:
@@ -28,7 +25,7 @@ class Folder:
 
     With ``crop``, the central crop x crop of HR is taken first (rounded down to a multiple of the scale).
     ``files`` are the images by name; by default all of the folder.
-    Raises FolderError for a folder without images, DatasetError for a crop below the scale.
+    Raises ImageError for a folder without images, DataError for a crop below the scale.
     """
 
     def __init__(
@@ -50,18 +47,18 @@ class Folder:
         return iter(self.files)
 
     def read(self, name: str) -> ImagePair:
-        """Raises ImageError for a damaged file, DatasetError for an image smaller than the scale."""
+        """Raises ImageError for a damaged file, DataError for an image smaller than the scale."""
         return replace(pair_of_hr(self.files[name], self.scale, self.crop), name=name)
 
     def digest(self, name: str) -> str:
-        """Of the file's bytes, scale and crop. Raises DatasetError where the file cannot be read."""
+        """Of the file's bytes, scale and crop. Raises DataError where the file cannot be read."""
         return _digest([self.files[name]], f"bicubic x{self.scale} crop {self.crop}")
 
 
 class PairedFolders:
     """HR and LR images, paired by name.
 
-    Raises FolderError for a folder without images, DatasetError that names every image without a partner.
+    Raises ImageError for a folder without images, DataError that names every image without a partner.
     """
 
     trimmed = False
@@ -84,26 +81,26 @@ class PairedFolders:
         return iter(self.hr)
 
     def read(self, name: str) -> ImagePair:
-        """Raises ImageError for a damaged file, DatasetError for sizes that do not fit."""
+        """Raises ImageError for a damaged file, DataError for sizes that do not fit."""
         hr, lr = (read_uint8(files[name]) for files in (self.hr, self.lr))
         if self.trimmed:
             hr = crop_to_multiple(hr, self.scale)
         if [side * self.scale for side in lr.shape[-2:]] != list(hr.shape[-2:]):
-            raise DatasetError(
+            raise DataError(
                 f"{name}: HR of {_size(hr)} is not {self.scale} times LR of {_size(lr)}; "
                 "give the scale they were made with, or crop HR to it"
             )
         return ImagePair(name, _unit(lr), _unit(hr))
 
     def digest(self, name: str) -> str:
-        """Of both files' bytes and the scale. Raises DatasetError where a file cannot be read."""
+        """Of both files' bytes and the scale. Raises DataError where a file cannot be read."""
         return _digest([self.hr[name], self.lr[name]], f"paired x{self.scale}")
 
 
 class LaidOut(PairedFolders):
     """HR and LR of a folder as another toolkit lays it out, paired by name; HR is cropped as that toolkit crops it.
 
-    Raises DatasetError that names every image without a partner.
+    Raises DataError that names every image without a partner.
     """
 
     trimmed = True
@@ -120,7 +117,7 @@ def open_folder(folder: Path, scale: int, *, own_lr: bool = True, name: str | No
     """The images in a folder, or in what another toolkit has laid out there.
 
     LR is made of HR where the folder has none, or ``own_lr`` does not want it. ``name`` is that of a plain folder where
-    its own does not do. Raises FolderError, DatasetError.
+    its own does not do. Raises ImageError, DataError.
     """
     layout = find_layout(folder, scale)
     if layout is None:
@@ -163,12 +160,12 @@ class Cropped:
 def pair_of_hr(path: Path, scale: int, crop: int | None = None) -> ImagePair:
     """An HR image, cropped to a multiple of the scale, and the LR image that MATLAB's ``imresize`` makes of it.
 
-    Raises ImageError for a damaged file, DatasetError for an image smaller than the scale.
+    Raises ImageError for a damaged file, DataError for an image smaller than the scale.
     """
     image = read_uint8(path, crop)
     hr = crop_to_multiple(image, scale)
     if hr.numel() == 0:
-        raise DatasetError(f"{path}: {_size(image)} is smaller than the scale {scale}; use a larger image")
+        raise DataError(f"{path}: {_size(image)} is smaller than the scale {scale}; use a larger image")
     return ImagePair(path.stem, _unit(downscale_uint8(hr, scale)), _unit(hr))
 
 
@@ -185,7 +182,7 @@ def lr_origin(dataset: Dataset) -> str:
 def cropped(dataset: Dataset, scale: int, crop: int) -> Dataset:
     """The centre of every image. Where LR is made from HR, it is made from the cropped HR.
 
-    Raises DatasetError for a crop below the scale.
+    Raises DataError for a crop below the scale.
     """
     if isinstance(dataset, Folder):
         return Folder(dataset.folder, scale, crop=crop, name=dataset.name, files=dataset.files)
@@ -193,7 +190,7 @@ def cropped(dataset: Dataset, scale: int, crop: int) -> Dataset:
 
 
 def _check_pairs(hr: Path, hr_files: Mapping[str, Path], lr: Path, lr_files: Mapping[str, Path]) -> None:
-    """Raise DatasetError that names every image without a partner."""
+    """Raise DataError that names every image without a partner."""
     faults = [
         f"{folder} lacks {', '.join(missing)}"
         for folder, missing in (
@@ -203,12 +200,12 @@ def _check_pairs(hr: Path, hr_files: Mapping[str, Path], lr: Path, lr_files: Map
         if missing
     ]
     if faults:
-        raise DatasetError(f"HR and LR are paired by name, but {'; '.join(faults)}; add or remove images")
+        raise DataError(f"HR and LR are paired by name, but {'; '.join(faults)}; add or remove images")
 
 
 def _check_crop(crop: int | None, scale: int) -> None:
     if crop is not None and crop < scale:
-        raise DatasetError(f"a crop of {crop} leaves no LR pixel at scale {scale}; crop at least {scale} pixels")
+        raise DataError(f"a crop of {crop} leaves no LR pixel at scale {scale}; crop at least {scale} pixels")
 
 
 def _digest(paths: list[Path], made: str) -> str:
@@ -217,7 +214,7 @@ def _digest(paths: list[Path], made: str) -> str:
         try:
             digest.update(hashlib.sha256(path.read_bytes()).digest())
         except OSError as error:
-            raise DatasetError(f"{path}: cannot be read ({error.strerror}); restore it and run again") from None
+            raise DataError(f"{path}: cannot be read ({error.strerror}); restore it and run again") from None
     return digest.hexdigest()
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from srbench.images.folders import FolderError, holds_images, images_in
+from srbench.images import ImageError
+from srbench.images.folders import holds_images, images_in
 
 _SRF = re.compile(r"(.+)_SRF_(\d+)_(HR|LR)")
 
@@ -31,7 +32,7 @@ def find_layout(folder: Path, scale: int) -> Layout | None:
     image_SRF_4/NAME_SRF_4_HR.png and NAME_SRF_4_LR.png      (SelfExSR); also that folder itself
     GTmod12/NAME.png         with LRbicx4/NAME.png           (ESRGAN, BasicSR)
 
-    Raises FolderError for an empty folder of it, and for several of SelfExSR's none of which is of the scale.
+    Raises ImageError for an empty folder of it, and for several of SelfExSR's none of which is of the scale.
     """
     if not folder.is_dir():
         return None
@@ -50,7 +51,7 @@ def find_layout(folder: Path, scale: int) -> Layout | None:
     if f"image_SRF_{scale}" in of_scales:
         return _selfexsr(folder / f"image_SRF_{scale}", scale)
     if of_scales:
-        raise FolderError(
+        raise ImageError(
             f"{folder}: has {', '.join(of_scales)} and nothing of scale {scale}; name the folder whose HR is meant: "
             f"{folder / of_scales[-1]}"
         )
@@ -65,7 +66,7 @@ def _edsr(folder: Path, scale: int) -> Layout:
     named = {stem if stem in hr else stem.removesuffix(f"x{scale}"): path for stem, path in found.items()}
     if len(named) < len(found):
         twice = next(stem for stem in found if stem in hr and f"{stem}x{scale}" in found)
-        raise FolderError(f"{lr}: {twice} and {twice}x{scale} are both of {twice}; move one of them away")
+        raise ImageError(f"{lr}: {twice} and {twice}x{scale} are both of {twice}; move one of them away")
     return Layout("HR", hr, dict(sorted(named.items())), f"LR_bicubic/X{scale}")
 
 
@@ -76,7 +77,7 @@ def _selfexsr(folder: Path, scale: int) -> Layout:
         if (match := _SRF.fullmatch(stem)) and folder.resolve().name == f"image_SRF_{match[2]}":
             kinds[match[3]][match[1]] = path
     if not kinds["HR"]:
-        raise FolderError(f"{folder}: no {folder.name.removeprefix('image_')}_HR image in it; check the path")
+        raise ImageError(f"{folder}: no {folder.name.removeprefix('image_')}_HR image in it; check the path")
     name = folder.resolve().name
     lr = kinds["LR"] if name == f"image_SRF_{scale}" else {}
     return Layout(name, kinds["HR"], lr or None, name if lr else "")

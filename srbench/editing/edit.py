@@ -14,18 +14,15 @@ import torch
 from torch import Tensor
 
 from srbench.data.datasets import pair_of_hr
+from srbench.editing import EditError
 from srbench.editing.figures import SOURCE, TARGET, FigurePanel, write_figure
 from srbench.editing.measures import LR_FIT_LIMIT, kept_detail, seam_energy
 from srbench.images.io import quantize_floor, read_image, write_png
-from srbench.interfaces import Box, EditableSRModel, ImagePair, SRBenchError
+from srbench.interfaces import Box, EditableSRModel, ImagePair
 from srbench.metrics import lr_psnr as measured_lr_psnr
 from srbench.models.inference import Draw, choose_device, upscale
 from srbench.models.loading import load_model
 from srbench.reporting.strips import difference_window
-
-
-class EditError(SRBenchError):
-    """An edit that cannot be made: a model without latents, a box outside the image, sizes that differ."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ class Edited:
 class Editor:
     """A model that can edit, on a device.
 
-    Raises EditError for a model without latents, RegistryError for an unknown one.
+    Raises EditError for a model without latents, PluginError for an unknown one.
     """
 
     def __init__(self, model: str, scale: int, device: str) -> None:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from srbench.benchmark.error_maps import DEVIATION, coloured, deviation_map
 from srbench.data.datasets import pair_of_hr
+from srbench.editing import EditError
 from srbench.editing.edit import Editor, lr_psnr
 from srbench.editing.measures import fit_to_lr
 from srbench.images.io import encode_png, quantize_floor, read_recipe, write_whole
@@ -36,10 +37,6 @@ MOST_BYTES = 32 * 2**20
 
 _KEPT = 4
 _SPREAD_SAMPLES = 5
-
-
-class ExploreError(SRBenchError):
-    """A request that cannot be fulfilled; its text is shown there."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,7 @@ class Explorer:
         """Take the bytes of an image's file. Raises SRBenchError where they are no image, or one too large."""
         name = PurePosixPath(name.replace("\\", "/")).name or "image"
         if not is_file_name(name):
-            raise ExploreError(f"{printable(name)[:100]} cannot be {FILE_NAME}; rename it")
+            raise EditError(f"{printable(name)[:100]} cannot be {FILE_NAME}; rename it")
         _check_size(name, content)
         with TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
             path = Path(folder) / name
@@ -98,10 +95,10 @@ class Explorer:
             try:
                 pair = pair_of_hr(path, self.editor.scale)
             except SRBenchError as error:
-                raise ExploreError(str(error).replace(f"{folder}/", "")) from None
+                raise EditError(str(error).replace(f"{folder}/", "")) from None
         height, width = pair.hr.shape[-2:]
         if min(height, width) < 2 * self.editor.scale:
-            raise ExploreError(f"{name}: {width}x{height} is too small; both sides need {2 * self.editor.scale} pixels")
+            raise EditError(f"{name}: {width}x{height} is too small; both sides need {2 * self.editor.scale} pixels")
         opened = Opened(sha256(content).hexdigest()[:16], pair.name, width, height)
         with self._lock:
             self._pairs[opened.id] = pair
@@ -138,12 +135,12 @@ class Explorer:
     def save(self, asked: Mapping[str, Any]) -> Path:
         """Make it again, which gives the same, and write it into the folder of the page.
 
-        Raises ExploreError where another image of that name is there.
+        Raises EditError where another image of that name is there.
         """
         made, request = self.make(asked), _request(asked)
         path = self.out / f"{self._pair(request.image).name}_{_described(request, made)}.png"
         if path.exists() and read_recipe(path) != made.recipe:
-            raise ExploreError(f"{path} is there and was made of something else; move it away")
+            raise EditError(f"{path} is there and was made of something else; move it away")
         write_whole(path, made.png)
         return path
 
@@ -151,7 +148,7 @@ class Explorer:
         try:
             return self._pairs[image]
         except KeyError:
-            raise ExploreError("this image is no longer open; choose its file again") from None
+            raise EditError("this image is no longer open; choose its file again") from None
 
     def _spread(self, request: Request, pair: ImagePair) -> tuple[Tensor, str]:
         samples = self.editor.sample(pair, request.temperature, _SPREAD_SAMPLES, request.seed)
@@ -169,7 +166,7 @@ def _check_size(name: str, content: bytes) -> None:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return  # reading it whole says what is wrong
     if width * height > MOST_PIXELS:
-        raise ExploreError(
+        raise EditError(
             f"{name}: {width}x{height} is too large to be explored, at most 512x512 pixels in all; cut a part out"
         )
 
@@ -177,15 +174,15 @@ def _check_size(name: str, content: bytes) -> None:
 def _request(asked: Mapping[str, Any]) -> Request:
     request = structure(asked, Request, "the page")
     if not 0 <= request.temperature <= 2:
-        raise ExploreError(f"{request.temperature:g} is no temperature between 0 and 2")
+        raise EditError(f"{request.temperature:g} is no temperature between 0 and 2")
     if not 0 <= request.seed < 2**31:
-        raise ExploreError(f"{request.seed} is no seed; give a whole number from 0 to {2**31 - 1}")
+        raise EditError(f"{request.seed} is no seed; give a whole number from 0 to {2**31 - 1}")
     return request
 
 
 def _box(name: str, numbers: tuple[int, ...] | None) -> Box:
     if numbers is None or len(numbers) != 4:
-        raise ExploreError(f"the box '{name}' is missing; draw it, or type x,y,width,height")
+        raise EditError(f"the box '{name}' is missing; draw it, or type x,y,width,height")
     return Box(*numbers)
 
 

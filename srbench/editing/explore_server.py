@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from srbench.editing.explore import MOST_BYTES, ExploreError, Explorer, Opened
+from srbench.editing import EditError
+from srbench.editing.explore import MOST_BYTES, Explorer, Opened
 from srbench.interfaces import SRBenchError
 from srbench.reporting.view import HOST, PROTECTION, SECONDS, LocalServer, is_from_here, serve
 from srbench.system.file_names import no_file
@@ -48,17 +49,17 @@ def open_explorer(explorer: Explorer, image: Path | None, port: int) -> LocalSer
     first: Opened | None = None
     if image is not None:
         if kind := no_file(image):
-            raise ExploreError(f"{image}: {kind}, not a file; name an image")
+            raise EditError(f"{image}: {kind}, not a file; name an image")
         try:
             content = image.read_bytes()
         except OSError as error:
-            raise ExploreError(f"{image}: cannot be read ({error.strerror}); name an image") from None
+            raise EditError(f"{image}: cannot be read ({error.strerror}); name an image") from None
         first = explorer.open(image.name, content)
     handler = type("Handler", (_Handler,), {"explorer": explorer, "first": first})
     try:
         return LocalServer((HOST, port), handler)
     except OSError as error:
-        raise ExploreError(f"port {port} cannot be used ({error.strerror}); choose another --port, or none") from None
+        raise EditError(f"port {port} cannot be used ({error.strerror}); choose another --port, or none") from None
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -117,17 +118,17 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             request = json.loads(self._body())
         except (ValueError, RecursionError):
-            raise ExploreError("the page sent something that is not JSON; load it again") from None
+            raise EditError("the page sent something that is not JSON; load it again") from None
         return request if isinstance(request, dict) else {}
 
     def _body(self) -> bytes:
         try:
             length = int(self.headers.get("Content-Length", ""))
         except ValueError:
-            raise ExploreError("the page sent nothing; load it again") from None
+            raise EditError("the page sent nothing; load it again") from None
         if not 0 <= length <= MOST_BYTES:
             self.close_connection = True  # what follows is not read
-            raise ExploreError(f"a file of {length / 2**20:.0f} MB is too large, at most {MOST_BYTES >> 20} MB")
+            raise EditError(f"a file of {length / 2**20:.0f} MB is too large, at most {MOST_BYTES >> 20} MB")
         return self.rfile.read(length)
 
     def _answer(self, action: Callable[[], None]) -> None:

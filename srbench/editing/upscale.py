@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from srbench.editing import EditError
 from srbench.images.folders import images_below
 from srbench.images.io import quantize_floor, quantize_round, read_image, read_recipe, write_png
 from srbench.images.strict_decoding import FAULTS
@@ -22,10 +23,6 @@ from srbench.models.inference import upscale as upscale_image
 from srbench.models.loading import LoadedModel, load_model
 from srbench.system.file_names import FILE_NAME, is_file_name, no_file
 from srbench.weights.files import sha256_file
-
-
-class UpscaleError(SRBenchError):
-    """Images or a model that cannot be used for upscaling."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,7 @@ def upscale(spec: UpscaleSpec, progress: Progress = silent) -> Iterator[Upscaled
     device = choose_device(spec.device)
     loaded = load_model(spec.model, spec.scale, device)
     if isinstance(loaded.model, PrecomputedResults):
-        raise UpscaleError(f"{spec.model}: a folder of results cannot upscale; name a model")
+        raise EditError(f"{spec.model}: a folder of results cannot upscale; name a model")
     sources, faults = _sources(spec)
     total = len(sources)
     for fault in faults:
@@ -139,7 +136,7 @@ def _pixels(path: Path) -> int:
 def _one(spec: UpscaleSpec, loaded: LoadedModel, device: str, source: _Source) -> Upscaled:
     lr = shown_lr(source.path)
     if not is_file_name(source.name.name):
-        raise UpscaleError(f"{source.path}: its name cannot be {FILE_NAME}; rename it")
+        raise EditError(f"{source.path}: its name cannot be {FILE_NAME}; rename it")
     if is_stochastic(loaded.model):
         require_memory(source.path.name, spec.samples, [spec.scale * side for side in lr.shape[-2:]])
     recipe = _recipe(spec, loaded, source.path)
@@ -147,7 +144,7 @@ def _one(spec: UpscaleSpec, loaded: LoadedModel, device: str, source: _Source) -
     there = [file for file in files if file.exists()]
     for file in there:
         if read_recipe(file) != recipe:
-            raise UpscaleError(f"{file}: exists and was made in another way; choose another --out")
+            raise EditError(f"{file}: exists and was made in another way; choose another --out")
     kept = len(there) == len(files)
     if kept:
         samples = torch.stack([read_image(file) for file in files])

@@ -7,13 +7,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from srbench.images import ImageError
 from srbench.images.io import ENDINGS
-from srbench.interfaces import SRBenchError
 from srbench.system.file_names import no_file
-
-
-class FolderError(SRBenchError):
-    """A folder that cannot serve as a set of named images."""
 
 
 class ImageFiles(Mapping[str, Path]):
@@ -39,54 +35,54 @@ class ImageFiles(Mapping[str, Path]):
 def images_in(folder: Path) -> ImageFiles:
     """The images of a folder by name, sorted; hidden files and other endings are passed over.
 
-    Raises FolderError where there is no such folder, no image in it, two of one name (``a.png``, ``a.jpg``), or
+    Raises ImageError where there is no such folder, no image in it, two of one name (``a.png``, ``a.jpg``), or
     something of such a name that is no file: passed over, it would be missed by nobody.
     """
     if not folder.is_dir():
         kind = "a file" if folder.exists() else "missing"
-        raise FolderError(f"{folder}: {kind}, not a folder of images; check the path")
+        raise ImageError(f"{folder}: {kind}, not a folder of images; check the path")
     endings: dict[str, str] = {}
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
     except OSError as error:
-        raise FolderError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from None
+        raise ImageError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from None
     for path in paths:
         if path.name.startswith("."):
             continue
         if kind := no_file(path):
-            raise FolderError(f"{path}: {kind}, not a file; put an image in its place, or move it away")
+            raise ImageError(f"{path}: {kind}, not a file; put an image in its place, or move it away")
         if path.stem in endings:
-            raise FolderError(
+            raise ImageError(
                 f"{folder}: {path.stem}{endings[path.stem]} and {path.name} have one name; "
                 "images are paired by name, so move one of them away"
             )
         endings[path.stem] = sys.intern(path.suffix)
     if not endings:
-        raise FolderError(f"{folder}: no images in it; {', '.join(ENDINGS)} are read")
+        raise ImageError(f"{folder}: no images in it; {', '.join(ENDINGS)} are read")
     return ImageFiles(folder, endings)
 
 
 def images_below(folder: Path) -> list[Path]:
     """The images of a folder and its sub-folders, sorted; hidden files and folders are skipped, links not followed.
 
-    Raises FolderError where there is none, or a folder cannot be listed.
+    Raises ImageError where there is none, or a folder cannot be listed.
     """
 
     def fail(error: OSError) -> None:
-        raise FolderError(f"{error.filename}: cannot be listed ({error.strerror}); check its permissions")
+        raise ImageError(f"{error.filename}: cannot be listed ({error.strerror}); check its permissions")
 
     found = []
     for here, below, names in os.walk(folder, onerror=fail):
         below[:] = [name for name in below if not name.startswith(".")]
         found += [Path(here, one) for one in names if not one.startswith(".") and Path(one).suffix.lower() in ENDINGS]
     if not found:
-        raise FolderError(f"{folder}: no images in it; {', '.join(ENDINGS)} are read")
+        raise ImageError(f"{folder}: no images in it; {', '.join(ENDINGS)} are read")
     return sorted(found)
 
 
 def holds_images(folder: Path) -> bool:
-    """Is there any in a folder, not below it? Raises FolderError where it cannot be listed."""
+    """Is there any in a folder, not below it? Raises ImageError where it cannot be listed."""
     try:
         return any(path.suffix.lower() in ENDINGS and not path.name.startswith(".") for path in folder.iterdir())
     except OSError as error:
-        raise FolderError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from None
+        raise ImageError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from None

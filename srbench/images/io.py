@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
+from srbench.images import ImageError
 from srbench.images.strict_decoding import FAULTS, decoded
-from srbench.interfaces import SRBenchError
 from srbench.system.file_names import no_file
 
 if TYPE_CHECKING:  # a report is made of files that are there, and torch takes a second to import
@@ -33,10 +33,6 @@ _LUMA = (65481, 128553, 24966)
 
 PNG: dict[str, int] = {"compress_level": 4, "compress_type": zlib.Z_RLE}
 """How photographs are compressed: a third of the time of zlib's own strategy, and as small, as they repeat nothing."""
-
-
-class ImageError(SRBenchError):
-    """A file that cannot be used as an image."""
 
 
 def read_image(path: Path) -> Tensor:

@@ -40,7 +40,7 @@ def upscale_consistently(lr: Tensor, scale: int) -> Tensor:
 def make_consistent(hr: Tensor, lr: Tensor, scale: int) -> Tensor:
     """The image nearest to HR (..., scale*h, scale*w) that downscales to LR (..., h, w); not clamped.
 
-    One LR image serves any number of HR images. Raises ResizeError where ``scale`` does not divide the sides of HR.
+    One LR image serves any number of HR images. Raises ImageError where ``scale`` does not divide the sides of HR.
     """
     exact = hr.to(torch.promote_types(hr.dtype, torch.float32))
     return (exact + upscale_consistently(lr - _downscale(exact, scale), scale)).to(hr.dtype)

@@ -11,21 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srbench.interfaces import SRBenchError
-
-
-class ResizeError(SRBenchError):
-    """An image whose sides the scale does not divide."""
+from srbench.images import ImageError
 
 
 def downscale(images: Tensor, scale: int) -> Tensor:
     """Downscale (..., H, W) to (..., H/scale, W/scale); floating point in, the same type out.
 
-    Raises ResizeError where ``scale`` does not divide both sides.
+    Raises ImageError where ``scale`` does not divide both sides.
     """
     height, width = images.shape[-2:]
     if height % scale or width % scale or not height or not width:
-        raise ResizeError(
+        raise ImageError(
             f"an image of {height}x{width} cannot be downscaled {scale} times; crop it to a multiple of {scale}"
         )
     return _along(_along(images, -2, height // scale), -1, width // scale)
@@ -43,11 +39,11 @@ def downscale_uint8(images: Tensor, scale: int) -> Tensor:
     That intermediate rounding is part of the definition of the public LR datasets; without it some values are off
     by one level. Exact halves round to even, as in the Python port of imresize that the official SRFlow test code
     carries (MATLAB rounds them up: at most one level, on a few pixels in a million). Computed in float64.
-    Raises ResizeError where ``scale`` does not divide both sides.
+    Raises ImageError where ``scale`` does not divide both sides.
     """
     height, width = images.shape[-2:]
     if height % scale or width % scale:
-        raise ResizeError(
+        raise ImageError(
             f"an image of {height}x{width} cannot be downscaled {scale} times; crop it to a multiple of {scale}"
         )
     return _along_uint8(_along_uint8(images, -2, height // scale), -1, width // scale)

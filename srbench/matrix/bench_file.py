@@ -10,7 +10,7 @@ from typing import Any
 
 from srbench.benchmark.request import RunSpec, checked
 from srbench.images.io import write_whole
-from srbench.interfaces import SRBenchError
+from srbench.matrix import MatrixError
 from srbench.matrix.folder import SPANNED
 from srbench.matrix.request import MatrixSpec, span
 from srbench.metrics.suite import DEFAULT, read_suite
@@ -45,11 +45,7 @@ seed = 0
 """
 
 
-class BenchFileError(SRBenchError):
-    """A bench.toml that is incomplete, or one that is there already."""
-
-
-class MissingError(BenchFileError):
+class MissingError(MatrixError):
     """A request that does not say what it has to."""
 
 
@@ -94,7 +90,7 @@ def read_spec(path: Path | None, given: Mapping[str, Any]) -> RunSpec | MatrixSp
     """The run, or the matrix of runs, that a file and the options of a command line ask for.
 
     ``given`` are options by the names of RunSpec; those of SPANNED may be tuples. Raises ConfigError for an unknown key
-    or a value of the wrong type, BenchFileError for what is missing or contradicts itself.
+    or a value of the wrong type, MatrixError for what is missing or contradicts itself.
     """
     file = BenchFile() if path is None else load_toml(path, BenchFile)
     asked = {field.name: getattr(file, field.name) for field in fields(file) if getattr(file, field.name) is not None}
@@ -110,10 +106,10 @@ def read_spec(path: Path | None, given: Mapping[str, Any]) -> RunSpec | MatrixSp
         raise MissingError(f"{where}: models is missing; write it there or give --models")
     if "hr" in asked or "lr" in asked:
         if "data" in asked or not ("hr" in asked and "lr" in asked):
-            raise BenchFileError(f"{where}: give data, or hr and lr together")
+            raise MatrixError(f"{where}: give data, or hr and lr together")
         asked["data"] = (None,)
     if not asked["models"]:
-        raise BenchFileError(f"{where}: models is empty; name at least one")
+        raise MatrixError(f"{where}: models is empty; name at least one")
     if "scale" not in asked:
         asked["scale"] = (_scale_of(asked["models"], where),)
     values = {name: asked.pop(name) for name in SPANNED if name in asked}
@@ -140,7 +136,7 @@ def _scale_of(models: Sequence[str], where: str) -> int:
         raise MissingError(f"{where}: scale is missing, and no model says its own; write it there or give --scale")
     if len(set(said.values())) > 1:
         listed = ", ".join(f"{model} {scale}" for model, scale in said.items())
-        raise BenchFileError(
+        raise MatrixError(
             f"{where}: the models are made for several scales ({listed}); say which, or give all: "
             f"--scale {','.join(map(str, sorted(set(said.values()))))}"
         )
@@ -148,7 +144,7 @@ def _scale_of(models: Sequence[str], where: str) -> int:
 
 
 def write_template(path: Path) -> None:
-    """Write a commented bench.toml. Raises BenchFileError where the file is there already."""
+    """Write a commented bench.toml. Raises MatrixError where the file is there already."""
     if path.exists():
-        raise BenchFileError(f"{path}: is there already; name another file")
+        raise MatrixError(f"{path}: is there already; name another file")
     write_whole(path, TEMPLATE.encode())

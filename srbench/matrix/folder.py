@@ -7,16 +7,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from srbench.images.io import write_whole
-from srbench.interfaces import SRBenchError
+from srbench.matrix import MatrixError
 from srbench.run_folder.manifest import FILE as MANIFEST
 from srbench.system.config import ConfigError, structure
 
 FILE = "matrix.json"
 FORMAT = 1
-
-
-class MatrixError(SRBenchError):
-    """A matrix that cannot be laid out, or a folder that holds none."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from pathlib import Path
 from srbench.benchmark.request import RunSpec
 from srbench.data.degradations.read import DEFAULT as BICUBIC
 from srbench.data.degradations.read import read_degradation
-from srbench.matrix.folder import Cell, Matrix, MatrixError, is_matrix, read_matrix, write_matrix
+from srbench.matrix import MatrixError
+from srbench.matrix.folder import Cell, Matrix, is_matrix, read_matrix, write_matrix
 from srbench.metrics.suite import read_suite
 from srbench.models.loading import scale_of
 

@@ -13,9 +13,11 @@ from srbench.benchmark.estimate import estimate
 from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import Outcome, run
 from srbench.interfaces import Progress, SRBenchError, silent
-from srbench.matrix.folder import Cell, Matrix, MatrixError, read_matrix, write_matrix
+from srbench.matrix import MatrixError
+from srbench.matrix.folder import Cell, Matrix, read_matrix, write_matrix
 from srbench.matrix.request import MatrixSpec, begin
-from srbench.run_folder.merge import MergeError, merge
+from srbench.run_folder import RunFolderError
+from srbench.run_folder.merge import merge
 
 
 @dataclass(frozen=True)
@@ -61,16 +63,16 @@ def estimate_matrix(spec: MatrixSpec) -> Iterator[str]:
 def merge_matrices(paths: Sequence[Path], out: Path) -> list[Path]:
     """Merge every cell with the same one of other matrices, such as the shards of one; returns the new cells.
 
-    Raises MergeError where there is something in ``out``, where the matrices have
+    Raises RunFolderError where there is something in ``out``, where the matrices have
     different cells, and what ``srbench.run_folder.merge.merge`` raises.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise MergeError(f"{out}: is there already; choose another --out")
+        raise RunFolderError(f"{out}: is there already; choose another --out")
     matrices = [read_matrix(path) for path in paths]
     first = matrices[0]
     for other in matrices[1:]:
         if set(other.cells) != set(first.cells):
-            raise MergeError(f"{other.path}: has other cells than {first.path}; merge matrices of the same request")
+            raise RunFolderError(f"{other.path}: has other cells than {first.path}; merge matrices of the same request")
     merged = replace(first, path=out)
     folders = [merge([matrix.folder(cell) for matrix in matrices], merged.folder(cell)) for cell in first.cells]
     write_matrix(merged)

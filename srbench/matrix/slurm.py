@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import Outcome, run
 from srbench.interfaces import Progress, SRBenchError, Step, silent
+from srbench.matrix import MatrixError
 from srbench.run_folder.merge import merge
 
 if TYPE_CHECKING:
@@ -24,10 +25,6 @@ MINUTES = 24 * 60
 """How long a job may take if nothing else is said."""
 EVERY = 2.0
 """Seconds between looks at the jobs."""
-
-
-class SlurmError(SRBenchError):
-    """Jobs that cannot be submitted, or did not finish."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +51,14 @@ def run_on_slurm(spec: RunSpec, engine: str, jobs: int, progress: Progress = sil
     """Submit a run as so many jobs, wait for them, and merge their folders into that of the run.
 
     ``engine`` is ``slurm`` or ``slurm:KEY=VALUE,...``, with what submitit's AutoExecutor takes. The folders of the
-    shards, and the logs of the jobs, are beside that of the run, in ``NAME.shards``; they stay. Raises SlurmError where
-    the run's folder is there already, where jobs cannot be submitted, and where one does not finish.
+    shards, and the logs of the jobs, are beside that of the run, in ``NAME.shards``; they stay. Raises MatrixError
+    where the run's folder is there already, where jobs cannot be submitted, and where one does not finish.
     """
     if spec.out is None:
-        raise SlurmError(f"{engine}: the jobs need a folder that all machines have; name it with --out")
+        raise MatrixError(f"{engine}: the jobs need a folder that all machines have; name it with --out")
     out = Path(spec.out).absolute()
     if out.exists():
-        raise SlurmError(f"{out}: is there already; choose another --out, and put both together by srbench merge")
+        raise MatrixError(f"{out}: is there already; choose another --out, and put both together by srbench merge")
     shards = out.with_name(f"{out.name}.shards")
     parts = [
         Part(replace(spec, shard=f"{number}/{jobs}", out=str(shards / f"{number}-of-{jobs}")))
@@ -102,7 +99,7 @@ def _outcome(job: Job[Any]) -> Outcome:
     fault = job.exception()
     found: Outcome | str = job.result() if fault is None else str(fault).strip().splitlines()[-1]
     if isinstance(found, str):
-        raise SlurmError(
+        raise MatrixError(
             f"job {job.job_id} of Slurm: {found}; its log is {job.paths.stderr}; finished work is kept. Rerun the same "
             "command to resume."
         )
@@ -113,7 +110,7 @@ def _executor(folder: Path, engine: str) -> AutoExecutor:
     try:
         from submitit import AutoExecutor
     except ImportError:
-        raise SlurmError("--engine slurm needs submitit; install it: pip install 'sr-bench[slurm]'") from None
+        raise MatrixError("--engine slurm needs submitit; install it: pip install 'sr-bench[slurm]'") from None
     settings: dict[str, Any] = {"cluster": "slurm", "name": "srbench", "timeout_min": MINUTES}
     for text in filter(None, engine.partition(":")[2].split(",")):
         key, _, value = text.partition("=")
@@ -123,5 +120,5 @@ def _executor(folder: Path, engine: str) -> AutoExecutor:
         executor.update_parameters(**settings)
     except (AssertionError, KeyError, NameError, OSError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise SlurmError(f"{engine}: no jobs can be submitted ({reason})") from None
+        raise MatrixError(f"{engine}: no jobs can be submitted ({reason})") from None
     return executor

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srbench.metrics.samples import SampleError, as_uint8
+from srbench.metrics.samples import MetricError, as_uint8
 
 Images = Tensor | NDArray[Any]
 """(3, H, W) or (n, 3, H, W), RGB: uint8 in 0..255, or float16, bfloat16, float32 or float64 in [0, 1]."""
@@ -21,7 +21,7 @@ _ARRAYS = (np.uint8, np.float16, np.float32, np.float64)
 
 
 def image_tensor(images: Images, name: str) -> Tensor:
-    """Images -> (n, 3, H, W) of the same numbers. Raises SampleError, with the argument's name, for anything else."""
+    """Images -> (n, 3, H, W) of the same numbers. Raises MetricError, with the argument's name, for anything else."""
     _require_type(images, name)
     _require_shape(images, name)
     tensor = torch.from_numpy(_plain(images)) if isinstance(images, np.ndarray) else images.detach()
@@ -33,12 +33,12 @@ def image_tensor(images: Images, name: str) -> Tensor:
 
 def _require_type(images: object, name: str) -> None:
     if not isinstance(images, Tensor | np.ndarray):
-        raise SampleError(
+        raise MetricError(
             f"{name} is of type {type(images).__name__}; only torch.Tensor and numpy.ndarray can be measured, "
             "convert it with numpy.asarray"
         )
     if images.dtype not in (_DTYPES if isinstance(images, Tensor) else _ARRAYS):
-        raise SampleError(
+        raise MetricError(
             f"{name} has dtype {str(images.dtype).removeprefix('torch.')}; allowed are uint8 in 0..255 and float16, "
             "bfloat16 (torch), float32, float64 in [0, 1], convert it to one of them"
         )
@@ -52,20 +52,20 @@ def _require_shape(images: Images, name: str) -> None:
     method = "permute" if isinstance(images, Tensor) else "transpose"
     channels_last = len(shape) in (3, 4) and shape[-1] == 3 and 0 not in shape
     advice = f"use {name}.{method}({order})" if channels_last else "give it three channels and no empty dimension"
-    raise SampleError(f"{name} has shape {shape}; images are (3, H, W) or (n, 3, H, W), {advice}")
+    raise MetricError(f"{name} has shape {shape}; images are (3, H, W) or (n, 3, H, W), {advice}")
 
 
 def _require_range(tensor: Tensor, name: str) -> None:
     finite = tensor.isfinite()
     if not finite.all():
         share = 1 - finite.double().mean().item()
-        raise SampleError(
+        raise MetricError(
             f"{name}: {share:.2%} of the values are NaN or infinite; only finite numbers can be measured, "
             "look for the division or the overflow that made them"
         )
     mean = tensor.mean(dtype=torch.float64).item()
     if abs(mean) > 2:  # far from any image in [0, 1], also one of a model that overshoots
-        raise SampleError(
+        raise MetricError(
             f"{name} has a mean of {mean:.4g}; floating-point images lie in [0, 1], divide it by 255 or pass uint8"
         )
 
@@ -76,26 +76,26 @@ def _plain(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def written(images: Images, name: str) -> Tensor:
-    """Images -> (n, 3, H, W) uint8, by ``as_uint8``. Raises SampleError as ``image_tensor`` does."""
+    """Images -> (n, 3, H, W) uint8, by ``as_uint8``. Raises MetricError as ``image_tensor`` does."""
     tensor = image_tensor(images, name)
     return tensor.contiguous() if tensor.dtype == torch.uint8 else as_uint8(tensor)
 
 
 def written_pair(sr: Images, hr: Images) -> tuple[Tensor, Tensor]:
-    """Images and their references, of one size -> (n, 3, H, W) and (1 or n, 3, H, W) uint8. Raises SampleError."""
+    """Images and their references, of one size -> (n, 3, H, W) and (1 or n, 3, H, W) uint8. Raises MetricError."""
     images, references = written(sr, "sr"), written(hr, "hr")
     require_partners(images, references, "hr")
     if images.shape[-2:] != references.shape[-2:]:
-        raise SampleError(
+        raise MetricError(
             f"sr is {size(images)} and hr is {size(references)}; both must have one size, crop or resize one of them"
         )
     return images, references
 
 
 def require_partners(images: Tensor, references: Tensor, name: str) -> None:
-    """Raise SampleError where there is neither one reference for all images nor one for each."""
+    """Raise MetricError where there is neither one reference for all images nor one for each."""
     if len(references) not in (1, len(images)):
-        raise SampleError(
+        raise MetricError(
             f"sr has {len(images)} images and {name} has {len(references)}; "
             f"give one {name} (3, H, W) for all of them, or as many as sr has"
         )

@@ -9,7 +9,7 @@ from srbench.images.resize import downscale_uint8
 from srbench.interfaces import ImagePair
 from srbench.metrics.arguments import Images, Values, as_given, require_partners, size, written
 from srbench.metrics.pixel import decibels
-from srbench.metrics.samples import OfLast, SampleError, as_uint8, quantised
+from srbench.metrics.samples import MetricError, OfLast, as_uint8, quantised
 
 
 def lr_psnr(sr: Images, lr: Images) -> Values:
@@ -19,7 +19,7 @@ def lr_psnr(sr: Images, lr: Images) -> Values:
     point in [0, 1] that is clamped and floored to uint8. The scale is H / h, which must be W / w and a whole number
     from 2 up. Downscaling is MATLAB's antialiased bicubic ``imresize``, rounded to uint8 after each of its two passes
     (Keys, 1981; ``srbench.images.resize``), as in the test code of SRFlow (Lugmayr et al., 2020).
-    Returns a float for one image, (n,) float64 for a batch. Raises SampleError for sizes that do not fit and for
+    Returns a float for one image, (n,) float64 for a batch. Raises MetricError for sizes that do not fit and for
     anything that is no image.
 
     >>> import numpy as np
@@ -31,16 +31,16 @@ def lr_psnr(sr: Images, lr: Images) -> Values:
     images, references = written(sr, "sr"), written(lr, "lr")
     require_partners(images, references, "lr")
     if images.shape[-2:] == references.shape[-2:]:
-        raise SampleError(f"lr is {size(references)} as sr is; give the smaller LR image that sr was made from")
+        raise MetricError(f"lr is {size(references)} as sr is; give the smaller LR image that sr was made from")
     scale = _scale_between(images, references, f"sr {size(images)} is no whole multiple of lr", "crop sr")
     return as_given(_consistency(images, references, scale), sr)
 
 
 def _scale_between(large: Tensor, small: Tensor, complaint: str, advice: str) -> int:
-    """(..., H, W) and (..., h, w) -> H / h = W / w. Raises SampleError where that is no whole number."""
+    """(..., H, W) and (..., h, w) -> H / h = W / w. Raises MetricError where that is no whole number."""
     scale = int(large.shape[-2] // small.shape[-2])
     if scale < 1 or large.shape[-2:] != (scale * small.shape[-2], scale * small.shape[-1]):
-        raise SampleError(f"{complaint} {size(small)}; {advice} to the scale times the LR size")
+        raise MetricError(f"{complaint} {size(small)}; {advice} to the scale times the LR size")
     return scale
 
 
@@ -78,7 +78,7 @@ class LRPSNR:
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> (n,) float64 in dB; inf where the LR image is met exactly.
 
-        Raises SampleError for output that is no image and for an HR size that is no whole multiple of the
+        Raises MetricError for output that is no image and for an HR size that is no whole multiple of the
         LR size.
         """
         complaint = f"{pair.name}: HR {size(pair.hr)} is no whole multiple of LR"

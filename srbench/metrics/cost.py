@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from srbench.interfaces import ImagePair, PrecomputedResults, SRModel, StochasticSRModel, Weighted, WeightsInfo
-from srbench.metrics.samples import SampleError
+from srbench.metrics.samples import MetricError
 
 PROBE = 256
 """Side of the output of the probe, in pixels, or as near to it as the scale allows."""
@@ -138,8 +138,8 @@ class _Cost:
     of_model = True
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """Raises SampleError: images do not tell what it took to make them."""
-        raise SampleError(f"{pair.name}: {self.title} is of a model, not of images; measure it with srbench run")
+        """Raises MetricError: images do not tell what it took to make them."""
+        raise MetricError(f"{pair.name}: {self.title} is of a model, not of images; measure it with srbench run")
 
     def of(self, making: Making) -> float:
         """The cost; NaN where it cannot be known, as of results made elsewhere."""

@@ -17,7 +17,7 @@ def sigma(samples: Images) -> float:
     ``samples`` is (n, 3, H, W) or one sample (3, H, W), uint8 or floating point in [0, 1]; floating point is neither
     clamped nor rounded. The divisor is n - 1, and the mean is taken over pixels and channels, as in the test code of
     HCFlow (Liang et al., 2021). Values compare only at equal n.
-    Raises SampleError for anything that is no set of images.
+    Raises MetricError for anything that is no set of images.
 
     >>> import numpy as np
     >>> from srbench.metrics import sigma
@@ -62,5 +62,5 @@ class Sigma:
     unquantised = True
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """(n, 3, H, W) and the pair -> () float64 in grey levels. Raises SampleError for unusable output."""
+        """(n, 3, H, W) and the pair -> () float64 in grey levels. Raises MetricError for unusable output."""
         return _deviation(checked(samples, pair))

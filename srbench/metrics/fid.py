@@ -16,19 +16,16 @@ import numpy as np
 from torch import Tensor
 
 from srbench.images.io import write_png
-from srbench.interfaces import MetricFacts, SRBenchError
+from srbench.interfaces import MetricFacts
 from srbench.metrics.from_pyiqa import created, quiet, version_and_licence, weights_sha256
+from srbench.metrics.samples import MetricError
 
 DISTANCES = {"fid": "frechet", "kid": "mmd"}
 """Our names, and pyiqa's of the distance between the features."""
 
 
-class SetError(SRBenchError):
-    """Too few images for a distance of sets."""
-
-
 class SetDistances:
-    """Some of DISTANCES, of one network. Raises PyIQAError that says which file is missing and where it belongs."""
+    """Some of DISTANCES, of one network. Raises MetricError that says which file is missing and where it belongs."""
 
     def __init__(self, names: Sequence[str], quantize: str) -> None:
         self._metric = created("fid")
@@ -55,13 +52,13 @@ class SetDistances:
         """Two sets of uint8 images (3, H, W) -> every distance, by its name.
 
         FID is 0 and up; KID, an unbiased estimate, may be below 0, and draws 1000 images of larger sets, 100 times with
-        one seed. Raises SetError below two images.
+        one seed. Raises MetricError below two images.
         """
         with TemporaryDirectory() as folder:
             sets = [Path(folder) / name for name in ("outputs", "references")]
             for path, images in zip(sets, (outputs, references), strict=True):
                 if _written(images, path) < 2:
-                    raise SetError("FID and KID compare sets; both need at least two images")
+                    raise MetricError("FID and KID compare sets; both need at least two images")
             with quiet(), _seeded():
                 return {
                     facts.name: float(

@@ -22,7 +22,8 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from srbench.interfaces import ImagePair, SRBenchError
+from srbench.interfaces import ImagePair
+from srbench.metrics.samples import MetricError
 from srbench.system.file_names import unknown
 from srbench.weights.download import OFFLINE
 
@@ -30,10 +31,6 @@ OF_SETS = ("fid", "sfid", "fid_dinov2", "inception_score")
 """They compare sets of images."""
 _PACKAGES = {"pkg_resources": "setuptools<81"}
 """Modules that are installed by another name."""
-
-
-class PyIQAError(SRBenchError):
-    """A metric of pyiqa that does not exist, or that cannot be loaded here."""
 
 
 class PyIQA:
@@ -44,7 +41,7 @@ class PyIQA:
 
     def __init__(self, variant: str, quantize: str = "floor") -> None:
         if variant in OF_SETS:
-            raise PyIQAError(
+            raise MetricError(
                 f"pyiqa:{variant} compares sets of images, and a column is of single ones; "
                 "srbench measure DIR --ref DIR --metrics fid,kid compares two folders"
             )
@@ -70,16 +67,16 @@ class PyIQA:
 
 
 def created(variant: str) -> Any:  # noqa: ANN401 - of a package without types
-    """A metric of pyiqa on the CPU. Raises PyIQAError that says what is missing."""
+    """A metric of pyiqa on the CPU. Raises MetricError that says what is missing."""
     with quiet():
         import pyiqa
 
         if variant not in pyiqa.list_models():
-            raise PyIQAError(unknown("metric of pyiqa", variant, pyiqa.list_models()))
+            raise MetricError(unknown("metric of pyiqa", variant, pyiqa.list_models()))
         try:
             return pyiqa.create_metric(variant, device="cpu")
         except Exception as error:  # each of a hundred metrics has its own way to fail
-            raise PyIQAError(f"pyiqa:{variant} cannot be loaded: {_remedy(error)}") from error
+            raise MetricError(f"pyiqa:{variant} cannot be loaded: {_remedy(error)}") from error
 
 
 def version_and_licence() -> tuple[str, str]:

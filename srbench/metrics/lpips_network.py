@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from srbench.interfaces import SRBenchError
 from srbench.metrics.parameters import parameter_file
+from srbench.metrics.samples import MetricError
 from srbench.weights.checkpoints import read_checkpoint
 from srbench.weights.files import load_weights
 
@@ -30,10 +30,6 @@ SIZES = 4
 """Of so many sizes of images packed weights are kept, 10 MB each: threads have images of their own at work."""
 
 
-class LPIPSError(SRBenchError):
-    """A network whose weights are not here."""
-
-
 @dataclass(frozen=True)
 class Parts:
     """The files whose numbers make a network."""
@@ -47,9 +43,9 @@ class Parts:
 
 
 def parts_of(net: str, trunk: str = "") -> Parts:
-    """The files of a network; ``trunk`` is one of your own. Raises LPIPSError that says what is missing."""
+    """The files of a network; ``trunk`` is one of your own. Raises MetricError that says what is missing."""
     if net not in NETS:
-        raise LPIPSError(f"LPIPS has no net {net!r}; choose {', '.join(NETS)}")
+        raise MetricError(f"LPIPS has no net {net!r}; choose {', '.join(NETS)}")
     package = find_spec("lpips")
     assert package is not None
     assert package.origin is not None
@@ -62,7 +58,7 @@ def parts_of(net: str, trunk: str = "") -> Parts:
         path = Path(torch.hub.get_dir()) / "checkpoints" / _FILES[net]
     if not path.is_file():
         address = f"https://download.pytorch.org/models/{_FILES.get(net, 'alexnet-owt-7be5be79.pth')}"
-        raise LPIPSError(
+        raise MetricError(
             f"LPIPS on {NETS[net]} needs {address}; put that file at {path}, or name it: lpips+net={net}+trunk=FILE"
         )
     return Parts(net, path, heads)
@@ -195,11 +191,11 @@ def _trunk(parts: Parts, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
     names = {name: f"features.{name.partition('.')[2]}" for name in wanted}
     for name, key in names.items():
         if key not in found or found[key].shape != wanted[name].shape:
-            raise LPIPSError(f"{parts.trunk}: no weights of {NETS[parts.net]} (it lacks {key}); give torchvision's")
+            raise MetricError(f"{parts.trunk}: no weights of {NETS[parts.net]} (it lacks {key}); give torchvision's")
     return {name: found[key] for name, key in names.items()}
 
 
 @cache
 def load_network(parts: Parts, device: torch.device) -> Network:
-    """The network of some files on a device, loaded once. Raises LPIPSError, WeightsError."""
+    """The network of some files on a device, loaded once. Raises MetricError, WeightsError."""
     return Network(parts, device)

@@ -13,7 +13,7 @@ from torch import Tensor
 from srbench.interfaces import ImagePair
 from srbench.metrics.arguments import Images, Values, as_given, written
 from srbench.metrics.parameters import packaged, parameter_file
-from srbench.metrics.samples import SampleError, quantised, require_side
+from srbench.metrics.samples import MetricError, quantised, require_side
 from srbench.metrics.scene_statistics import (
     Array,
     contrast_normalised,
@@ -35,7 +35,7 @@ def niqe(sr: Images) -> Values:
     ``sr`` is (3, H, W) or (n, 3, H, W), RGB: uint8, or floating point in [0, 1] that is clamped and floored to uint8;
     at least 96 pixels a side. Mittal, Soundararajan and Bovik, "Making a completely blind image quality analyzer",
     2013, eq. 10, with the model of the authors' (LIVE) release; docs/protocols.md has the steps.
-    Returns a float for one image, (n,) float64 for a batch. Raises SampleError for anything that is no image, and
+    Returns a float for one image, (n,) float64 for a batch. Raises MetricError for anything that is no image, and
     where fewer than two blocks vary enough to be fitted.
 
     >>> import numpy as np
@@ -53,7 +53,7 @@ def brisque(sr: Images) -> Values:
     ``sr`` is (3, H, W) or (n, 3, H, W), RGB: uint8, or floating point in [0, 1] that is clamped and floored to uint8;
     at least 64 pixels a side. Mittal, Moorthy and Bovik, "No-reference image quality assessment in the spatial domain",
     2012, with the support vectors of the authors' (LIVE) release; docs/protocols.md has the steps.
-    Returns a float for one image, (n,) float64 for a batch. Raises SampleError for anything that is no image, and for
+    Returns a float for one image, (n,) float64 for a batch. Raises MetricError for anything that is no image, and for
     an image of one colour.
 
     >>> import numpy as np
@@ -71,7 +71,7 @@ def pique(sr: Images) -> Values:
     ``sr`` is (3, H, W) or (n, 3, H, W), RGB: uint8, or floating point in [0, 1] that is clamped and floored to uint8;
     at least 16 pixels a side. Venkatanath et al., "Blind image quality evaluation using perception based features",
     2015; docs/protocols.md has the steps. An image without active blocks scores 100.
-    Returns a float for one image, (n,) float64 for a batch. Raises SampleError for anything that is no image.
+    Returns a float for one image, (n,) float64 for a batch. Raises MetricError for anything that is no image.
 
     >>> import numpy as np
     >>> from srbench.metrics import pique
@@ -126,7 +126,7 @@ class NIQE:
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> (n,) float64, 0 or more.
 
-        Raises SampleError below 96 pixels a side, and where fewer than two blocks vary enough to be fitted.
+        Raises MetricError below 96 pixels a side, and where fewer than two blocks vary enough to be fitted.
         """
         return _niqe_values(quantised(samples, pair), pair.name)
 
@@ -136,7 +136,7 @@ def _niqe(image: Array, name: str) -> float:
     features = _niqe_features(_whole_blocks(image))
     complete = features[~np.isnan(features).any(axis=1)]
     if len(complete) < 2:
-        raise SampleError(
+        raise MetricError(
             f"{name}: {NIQE.title} needs two 96x96 blocks with texture and the output has "
             f"{len(complete)} of {len(features)}; leave the image or {NIQE.title} out"
         )
@@ -205,7 +205,7 @@ class BRISQUE:
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> (n,) float64.
 
-        Raises SampleError below 64 pixels a side and for an image of one colour.
+        Raises MetricError below 64 pixels a side and for an image of one colour.
         """
         return _brisque_values(quantised(samples, pair), pair.name)
 
@@ -214,7 +214,7 @@ def _brisque(image: Array, name: str) -> float:
     """(H, W) whole numbers in 0..255 -> score."""
     features = _brisque_features(image)
     if np.isnan(features).any():
-        raise SampleError(
+        raise MetricError(
             f"{name}: {BRISQUE.title} needs an image that varies and the output is flat; "
             f"leave the image or {BRISQUE.title} out"
         )
@@ -260,7 +260,7 @@ class PIQUE:
         self.signature = f"grey|{quantize}|block16|mirror|snap|v1"
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """(n, 3, H, W) and the pair -> (n,) float64. Raises SampleError below 16 pixels a side."""
+        """(n, 3, H, W) and the pair -> (n,) float64. Raises MetricError below 16 pixels a side."""
         return _pique_values(quantised(samples, pair), pair.name)
 
 

@@ -16,7 +16,7 @@ from srbench.interfaces import ImagePair
 from srbench.metrics.consistency import downscaled
 from srbench.metrics.perceptual import LPIPS, lpips_maps
 from srbench.metrics.pixel import decibels
-from srbench.metrics.samples import SampleError, quantised, reference, require_side
+from srbench.metrics.samples import MetricError, quantised, reference, require_side
 
 _GRID = 8
 
@@ -27,7 +27,7 @@ def _cropped(samples: Tensor, pair: ImagePair) -> tuple[Tensor, Tensor]:
 
 
 def _maps(samples: Tensor, pair: ImagePair) -> Tensor:
-    """(n, h, w) float32 on the CPU, from the device of the samples. Raises SampleError below 64 pixels a side."""
+    """(n, h, w) float32 on the CPU, from the device of the samples. Raises MetricError below 64 pixels a side."""
     images, hr = _cropped(samples, pair)
     require_side(images, 64, "LPIPS", pair.name)
     return torch.stack(lpips_maps(list(images), hr.contiguous().to(images.device))).cpu()
@@ -90,11 +90,11 @@ class Diversity:
         self.signature = f"RGB|{quantize}|alex0.1|spatial|grid8|v1"
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """(n, 3, H, W) and the pair -> () float64. Raises SampleError where a sample is HR itself."""
+        """(n, 3, H, W) and the pair -> () float64. Raises MetricError where a sample is HR itself."""
         maps = _last_maps(samples, pair)
         best = maps.mean(dim=(1, 2)).min().double()
         if not best > 0:
-            raise SampleError(f"{pair.name}: a sample is equal to HR, so its diversity is not defined; leave it out")
+            raise MetricError(f"{pair.name}: a sample is equal to HR, so its diversity is not defined; leave it out")
         return 100 * (best - maps.amin(dim=0).mean().double()) / best
 
 
@@ -117,9 +117,9 @@ class WorstLRPSNR:
         self.signature = f"RGB|{quantize}|matlab-bicubic|grid8|worst|v1"
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """(n, 3, H, W) and the pair -> () float64 in dB. Raises SampleError for a scale that does not divide 8."""
+        """(n, 3, H, W) and the pair -> () float64 in dB. Raises MetricError for a scale that does not divide 8."""
         scale = pair.hr.shape[-2] // pair.lr.shape[-2]
         if _GRID % scale:
-            raise SampleError(f"{pair.name}: scale {scale} does not divide {_GRID}; {self.title} is for 2, 4 and 8")
+            raise MetricError(f"{pair.name}: scale {scale} does not divide {_GRID}; {self.title} is for 2, 4 and 8")
         images, hr = _cropped(samples, pair)
         return decibels(downscaled(images, scale), downscaled(hr[None].contiguous(), scale)).min()

@@ -26,7 +26,7 @@ def lpips(sr: Images, hr: Images) -> Values:
     point in [0, 1] that is clamped and floored to uint8; at least 64 pixels a side. Zhang et al., "The unreasonable
     effectiveness of deep features as a perceptual metric", 2018, eq. 1: version 0.1 on AlexNet, spatial mean, computed
     in float32 on the device of ``sr``. Features of one ``hr`` for a whole batch are computed once.
-    Returns a float for one image, (n,) float64 for a batch. Raises SampleError for anything that is no pair of images.
+    Returns a float for one image, (n,) float64 for a batch. Raises MetricError for anything that is no pair of images.
 
     >>> import numpy as np
     >>> from srbench.metrics import lpips
@@ -85,7 +85,7 @@ class LPIPS:
 
         Computed in float32 on the device of the samples.
 
-        Raises SampleError below 64 pixels a side: the deepest feature map of such an image has fewer than
+        Raises MetricError below 64 pixels a side: the deepest feature map of such an image has fewer than
         3x3 values.
         """
         images = quantised(samples, pair)

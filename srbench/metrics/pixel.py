@@ -15,7 +15,7 @@ from torch import Tensor
 from srbench.interfaces import ImagePair
 from srbench.metrics.arguments import Images, Values, as_given, written_pair
 from srbench.metrics.region import Region
-from srbench.metrics.samples import SampleError, quantised, reference, require_side
+from srbench.metrics.samples import MetricError, quantised, reference, require_side
 
 Array = NDArray[Any]
 
@@ -27,7 +27,7 @@ def psnr(sr: Images, hr: Images) -> Values:
     point in [0, 1] that is clamped and floored to uint8. 10 log10(255^2 / MSE) with one mean squared error over all
     pixels and the three channels, no crop: scikit-image's ``peak_signal_noise_ratio``, as in the test code of SRFlow
     (Lugmayr et al., 2020).
-    Returns a float for one image, (n,) float64 for a batch. Raises SampleError for anything that is no pair of images.
+    Returns a float for one image, (n,) float64 for a batch. Raises MetricError for anything that is no pair of images.
 
     >>> import numpy as np
     >>> from srbench.metrics import psnr
@@ -47,7 +47,7 @@ def ssim(sr: Images, hr: Images) -> Values:
     point in [0, 1] that is clamped and floored to uint8; at least 7 pixels a side. Wang et al., "Image quality
     assessment: from error visibility to structural similarity", 2004, eq. 13, with the defaults of scikit-image: 7x7
     uniform window, sample covariance, no values within 3 pixels of the border, mean over the three channels.
-    Returns a float for one image, (n,) float64 for a batch. Raises SampleError for anything that is no pair of images.
+    Returns a float for one image, (n,) float64 for a batch. Raises MetricError for anything that is no pair of images.
 
     >>> import numpy as np
     >>> from srbench.metrics import ssim
@@ -194,7 +194,7 @@ class PSNR:
         self.signature = f"{channels}|{quantize}|{region.cropped()}|v1"
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """(n, 3, H, W) and the pair -> (n,) float64 in dB. Raises SampleError for unusable output."""
+        """(n, 3, H, W) and the pair -> (n,) float64 in dB. Raises MetricError for unusable output."""
         images, hr = quantised(samples, pair), reference(pair.hr)[None]
         return decibels(self.region.of(images, pair), self.region.of(hr, pair))
 
@@ -216,7 +216,7 @@ class SSIM:
         self, channels: str = "RGB", border: int | str = 0, window: str = "uniform7", quantize: str = "floor"
     ) -> None:
         if window not in WINDOWS:
-            raise SampleError(f"window is {window!r}; choose {' or '.join(WINDOWS)}")
+            raise MetricError(f"window is {window!r}; choose {' or '.join(WINDOWS)}")
         self.region, self.window = region, kind = Region(channels, border), WINDOWS[window]
         self._last: tuple[ImagePair, _Moments] | None = None
         self.needs_lr = region.needs_lr
@@ -229,7 +229,7 @@ class SSIM:
         self.signature = f"{channels}|{quantize}|{window}|{region.cropped(kind.side // 2)}|v1"
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """(n, 3, H, W) and the pair -> (n,) float64 in -1..1. Raises SampleError for less than a window."""
+        """(n, 3, H, W) and the pair -> (n,) float64 in -1..1. Raises MetricError for less than a window."""
         images = self.region.of(quantised(samples, pair), pair)
         require_side(images, self.window.side, "SSIM", pair.name)
         if self._last is None or self._last[0] is not pair:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from srbench.images.io import luma
 from srbench.interfaces import ImagePair
-from srbench.metrics.samples import SampleError
+from srbench.metrics.samples import MetricError
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Region:
     """How many pixels are left out at each side; ``scale``: as many as the scale."""
 
     def __post_init__(self) -> None:
-        """Raises SampleError for values that mean nothing."""
+        """Raises MetricError for values that mean nothing."""
         if self.channels not in ("RGB", "Y"):
-            raise SampleError(f"channels is {self.channels!r}; choose RGB or Y")
+            raise MetricError(f"channels is {self.channels!r}; choose RGB or Y")
         if self.border != "scale" and (isinstance(self.border, str) or self.border < 0):
-            raise SampleError(f"border is {self.border!r}; give a number of pixels, or scale")
+            raise MetricError(f"border is {self.border!r}; give a number of pixels, or scale")
 
     @property
     def needs_lr(self) -> bool:
@@ -52,11 +52,11 @@ class Region:
     def of(self, images: Tensor, pair: ImagePair) -> Tensor:
         """uint8 (n, 3, H, W), as large as HR -> uint8 (n, 3, h, w) or (n, 1, h, w).
 
-        Raises SampleError where the border leaves nothing.
+        Raises MetricError where the border leaves nothing.
         """
         width = pair.hr.shape[-2] // pair.lr.shape[-2] if isinstance(self.border, str) else self.border
         height_left, width_left = (side - 2 * width for side in images.shape[-2:])
         if min(height_left, width_left) < 1:
-            raise SampleError(f"{pair.name}: a border of {width} pixels leaves nothing; use larger images")
+            raise MetricError(f"{pair.name}: a border of {width} pixels leaves nothing; use larger images")
         inner = images[..., width : width + height_left, width : width + width_left]
         return luma(inner).unsqueeze(-3) if self.channels == "Y" else inner.contiguous()

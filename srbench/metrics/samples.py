@@ -14,8 +14,8 @@ from srbench.interfaces import ImagePair, SRBenchError
 Found = TypeVar("Found")
 
 
-class SampleError(SRBenchError):
-    """An image that a metric cannot measure."""
+class MetricError(SRBenchError):
+    """Images, parameters or suites that a metric cannot use."""
 
 
 class OfLast(Generic[Found]):
@@ -41,11 +41,11 @@ class OfLast(Generic[Found]):
 def checked(samples: Tensor, pair: ImagePair) -> Tensor:
     """Return ``samples`` as they are: (n, 3, H, W) with n > 0, as large as the HR image, and finite or uint8.
 
-    Raises SampleError, naming the image, where they are not.
+    Raises MetricError, naming the image, where they are not.
     """
     height, width = pair.hr.shape[-2:]
     if samples.ndim != 4 or samples.shape[0] == 0 or samples.shape[1:] != (3, height, width):
-        raise SampleError(
+        raise MetricError(
             f"{pair.name}: the model returned {tuple(samples.shape)}; "
             f"it must return (n, 3, {height}, {width}), the size of the HR image"
         )
@@ -54,7 +54,7 @@ def checked(samples: Tensor, pair: ImagePair) -> Tensor:
     # the sum of finite numbers may overflow, which costs a second look
     if not samples.sum().isfinite() and not (finite := samples.isfinite()).all():
         share = 1 - finite.double().mean().item()
-        raise SampleError(
+        raise MetricError(
             f"{pair.name}: {share:.2%} of the model's output is NaN or infinite; "
             "only finite numbers can be measured, check the weights and the temperature"
         )
@@ -74,7 +74,7 @@ def as_uint8(images: Tensor) -> Tensor:
 def quantised(samples: Tensor, pair: ImagePair) -> Tensor:
     """Checked samples as uint8, by ``as_uint8``; such as are uint8 already as they are.
 
-    Raises SampleError as ``checked`` does.
+    Raises MetricError as ``checked`` does.
     """
     found = checked(samples, pair)
     return found.contiguous() if found.dtype == torch.uint8 else as_uint8(found)
@@ -85,10 +85,10 @@ reference = OfLast(as_uint8)
 
 
 def require_side(images: Tensor, minimum: int, title: str, name: str) -> None:
-    """Raise SampleError, naming the image, where (..., H, W) is shorter than ``minimum`` pixels in one direction."""
+    """Raise MetricError, naming the image, where (..., H, W) is shorter than ``minimum`` pixels in one direction."""
     height, width = images.shape[-2:]
     if min(height, width) < minimum:
-        raise SampleError(
+        raise MetricError(
             f"{name}: {height}x{width} pixels are too few for {title}; "
             f"both sides must have at least {minimum}, use larger images or leave {title} out"
         )

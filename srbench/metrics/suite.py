@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from srbench.interfaces import SRBenchError
+from srbench.metrics.samples import MetricError
 from srbench.plugins.registry import LoadedMetric, MetricSpec, open_metric
 from srbench.system.config import load_toml, preset_names
 from srbench.system.file_names import unknown
@@ -23,10 +24,6 @@ BUNDLES = {"cost": ("parameters", "gflops", "memory", "seconds")}
 OF_SETS = ("fid", "kid")
 """They compare sets of images, so that ``srbench measure`` alone has them: see ``srbench.metrics.fid``."""
 _FOLDER = files("srbench.metrics") / "suites"
-
-
-class SuiteError(SRBenchError):
-    """A suite that does not exist, or that nothing can be measured with."""
 
 
 @dataclass(frozen=True)
@@ -66,18 +63,18 @@ def suite_names() -> list[str]:
 def read_suite(text: str) -> Suite:
     """The suite of a name, or of a TOML file.
 
-    Raises SuiteError where there is none, where it has no metric, and where a file takes the name of one that comes
+    Raises MetricError where there is none, where it has no metric, and where a file takes the name of one that comes
     with srbench; ConfigError for what is no suite.
     """
     if not text.endswith(".toml"):
         if text not in suite_names():
-            raise SuiteError(f"{unknown('suite', text, suite_names())}; or name a TOML file")
+            raise MetricError(f"{unknown('suite', text, suite_names())}; or name a TOML file")
         return load_toml(_FOLDER / f"{text}.toml", Suite)
     suite = load_toml(Path(text), Suite)
     if suite.name in suite_names():
-        raise SuiteError(f"{text}: {suite.name} is a suite of srbench; give yours another name")
+        raise MetricError(f"{text}: {suite.name} is a suite of srbench; give yours another name")
     if not suite.name or not suite.metrics or set(suite.name) & set("@+/\\\n"):
-        raise SuiteError(f"{text}: a suite needs a name without @, + and /, and at least one metric")
+        raise MetricError(f"{text}: a suite needs a name without @, + and /, and at least one metric")
     return suite
 
 
@@ -88,15 +85,15 @@ def open_metrics(
 
     Of the columns those that are ``optional`` are left out, with a warning, where they cannot be loaded.
 
-    A name without parameters means what it means in the suite; one of BUNDLES stands for several. Raises RegistryError,
-    SuiteError where two metrics have one name.
+    A name without parameters means what it means in the suite; one of BUNDLES stands for several. Raises PluginError,
+    MetricError where two metrics have one name.
     """
     known = {MetricSpec.parse(column).name: column for column in columns}
     metrics: dict[str, LoadedMetric] = {}
     chosen = columns if names is None else [known.get(name, name) for name in names]
     for text in (one for name in chosen for one in BUNDLES.get(name, (name,))):
         if text in OF_SETS:
-            raise SuiteError(f"{text} compares two folders of images: srbench measure DIR --ref DIR --metrics {text}")
+            raise MetricError(f"{text} compares two folders of images: srbench measure DIR --ref DIR --metrics {text}")
         try:
             metric = open_metric(text, quantize)
         except SRBenchError as error:
@@ -106,6 +103,6 @@ def open_metrics(
             continue
         if metric.facts.name in metrics:
             other = metrics[metric.facts.name].facts.spec
-            raise SuiteError(f"{text}: a metric named {metric.facts.name}, as {other} is; leave one of them out")
+            raise MetricError(f"{text}: a metric named {metric.facts.name}, as {other} is; leave one of them out")
         metrics[metric.facts.name] = metric
     return tuple(metrics.values())

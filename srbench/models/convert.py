@@ -19,7 +19,7 @@ def convert(checkpoint: Path, preset: str, out: Path, model: str | None = None, 
     """Write the weights file ``out`` of an official checkpoint; returns the name of the model that it is of.
 
     A model is needed only where several recognise the checkpoint. ``address`` is where it was downloaded from.
-    Raises WeightsError where none or several do, or the tensors do not fit the preset; RegistryError, PresetError.
+    Raises WeightsError where none or several do, or the tensors do not fit the preset; PluginError, PresetError.
     """
     tensors = read_checkpoint(checkpoint)
     names = [model] if model else list(registered("converters"))

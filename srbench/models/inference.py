@@ -12,15 +12,12 @@ from torch import Tensor
 
 from srbench.images.tiling import upscale_in_tiles
 from srbench.interfaces import SMALLEST_TILE, PrecomputedResults, SRBenchError, SRModel, StochasticSRModel, TiledSRModel
+from srbench.models import ModelError
 from srbench.system.memory import out_of_memory
 
 COPIES = 3
 """Of all samples of an image: as numbers of 32 bits, and what the model, 8 bits and the metrics take besides."""
 Model = SRModel | StochasticSRModel | PrecomputedResults
-
-
-class InferenceError(SRBenchError):
-    """A model that failed, or returned something that is no image of the right size."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +46,13 @@ class Output:
 def choose_device(name: str) -> str:
     """``auto`` -> ``cuda`` or ``mps`` where there is one, else ``cpu``.
 
-    Raises InferenceError for a device that is absent.
+    Raises ModelError for a device that is absent.
     """
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         return "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
     if not there[name]:
-        raise InferenceError(f"device {name} is not available here; use --device auto or cpu")
+        raise ModelError(f"device {name} is not available here; use --device auto or cpu")
     return name
 
 
@@ -67,7 +64,7 @@ def is_stochastic(model: object) -> bool:
 def upscale(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Output:
     """Let a model upscale the LR image (3, h, w) of a name.
 
-    One with a single output ignores all of ``draw`` but the tile. Raises InferenceError, naming the image, where the
+    One with a single output ignores all of ``draw`` but the tile. Raises ModelError, naming the image, where the
     model fails or returns another size or numbers that are not finite, and where a precomputed result is missing or
     damaged.
     """
@@ -77,15 +74,15 @@ def upscale(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Out
     try:
         with torch.no_grad():
             images = _outputs(model, name, lr, draw, device)
-    except InferenceError:
+    except ModelError:
         raise
     except SRBenchError as error:
-        raise InferenceError(f"{name}: {error}") from error
+        raise ModelError(f"{name}: {error}") from error
     except (Exception, SystemExit) as error:
         if out_of_memory(error):
-            raise InferenceError(f"{name}: {_too_large(model, lr, draw, device)}") from error
+            raise ModelError(f"{name}: {_too_large(model, lr, draw, device)}") from error
         reason = " ".join(str(error).split())
-        raise InferenceError(f"{name}: the model failed: {type(error).__name__}: {reason}") from error
+        raise ModelError(f"{name}: the model failed: {type(error).__name__}: {reason}") from error
     seconds = time.perf_counter() - start
     _check(images, name, [model.scale * side for side in lr.shape[-2:]])
     return Output(images, seconds, _peak_memory_mb(device))
@@ -100,7 +97,7 @@ def _outputs(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Te
         generator = torch.Generator().manual_seed(draw.seed)
         images = _sample(model, lr, draw, generator)
         if len(images) != draw.samples:
-            raise InferenceError(f"{name}: the model returned {len(images)} samples, not {draw.samples}; correct it")
+            raise ModelError(f"{name}: the model returned {len(images)} samples, not {draw.samples}; correct it")
     elif draw.tile is not None:
         images = upscale_in_tiles(model, lr, draw.tile)
     else:
@@ -126,15 +123,15 @@ def _sample(model: StochasticSRModel, lr: Tensor, draw: Draw, generator: torch.G
     if draw.tile is None:
         return model.sample(lr, draw.samples, temperature=draw.temperature, generator=generator)
     if not isinstance(model, TiledSRModel):
-        raise InferenceError(f"{type(model).__name__} cannot sample in tiles; leave --tile out")
+        raise ModelError(f"{type(model).__name__} cannot sample in tiles; leave --tile out")
     return model.sample_in_tiles(lr, draw.samples, temperature=draw.temperature, generator=generator, tile=draw.tile)
 
 
 def require_memory(name: str, samples: int, size: list[int]) -> None:
-    """Raises InferenceError where the samples alone need more memory than this machine has: it would be killed."""
+    """Raises ModelError where the samples alone need more memory than this machine has: it would be killed."""
     needed, there = COPIES * samples * 3 * size[0] * size[1] * 4, _memory_bytes()
     if there is not None and needed > there:
-        raise InferenceError(
+        raise ModelError(
             f"{name}: {samples} samples of {size[0]}x{size[1]} take {needed / 2**30:.0f} GB, and this machine has "
             f"{there / 2**30:.0f} GB; draw fewer (--samples)"
         )
@@ -151,13 +148,13 @@ def _memory_bytes() -> int | None:
 def _check(images: Tensor, name: str, size: list[int]) -> None:
     height, width = size
     if images.ndim != 4 or images.shape[0] == 0 or list(images.shape[1:]) != [3, height, width]:
-        raise InferenceError(
+        raise ModelError(
             f"{name}: the result has shape {tuple(images.shape)}, HR is {height}x{width}; "
             f"it must be (n, 3, {height}, {width})"
         )
     broken = sum(int((~image.isfinite()).sum()) for image in images)  # of all at once it would take as much again
     if broken:
-        raise InferenceError(
+        raise ModelError(
             f"{name}: {broken} of {images.numel()} numbers of the result are not finite; "
             "lower the temperature or look at the model"
         )

@@ -37,8 +37,9 @@ from srbench.images.lr_projection import Consistent, ConsistentSamples
 from srbench.interfaces import PrecomputedResults, SRBenchError, SRModel, StochasticSRModel, Weighted, WeightsInfo
 from srbench.models import third_party as foreign
 from srbench.models.precomputed import ResultFolder
+from srbench.plugins import PluginError
 from srbench.plugins.code_digest import package_digest
-from srbench.plugins.registry import Plugin, RegistryError, call, find_plugin, registered, source_digest
+from srbench.plugins.registry import Plugin, call, find_plugin, registered, source_digest
 from srbench.system.file_names import unknown
 from srbench.weights.files import WeightsError, load_metadata, sha256_file, weights_in
 from srbench.weights.metadata import read_metadata
@@ -81,12 +82,12 @@ class ModelSpec:
 
     @classmethod
     def parse(cls, text: str) -> ModelSpec:
-        """Raises RegistryError for a label or a strength that cannot be one."""
+        """Raises PluginError for a label or a strength that cannot be one."""
         label, named, rest = text.partition("=")
         if not named:
             label, rest = "", text
         elif not _LABEL.fullmatch(label):
-            raise RegistryError(f"label {label!r} in {text!r}: use letters, digits and . _ + - only")
+            raise PluginError(f"label {label!r} in {text!r}: use letters, digits and . _ + - only")
         transforms: list[str] = []
         while (before := rest.rpartition("+"))[2] in TRANSFORMS and before[1]:
             rest = before[0]
@@ -100,9 +101,9 @@ class ModelSpec:
         if name not in registered("models"):
             name, colon, weights = rest, "", ""
             if strength is not None:
-                raise RegistryError(unknown("model", found[1] if found else name, registered("models")))
+                raise PluginError(unknown("model", found[1] if found else name, registered("models")))
         if colon and not weights:
-            raise RegistryError(f"{text}: no weights file after the colon; write {name} or {name}:FILE")
+            raise PluginError(f"{text}: no weights file after the colon; write {name} or {name}:FILE")
         return cls(text, label, name, weights, strength, tuple(transforms))
 
     @property
@@ -143,7 +144,7 @@ class LoadedModel:
 def load_model(text: str, scale: int, device: str) -> LoadedModel:
     """Make the model that ``text`` names, on a device and ready to run.
 
-    Raises RegistryError where the name stands for nothing or cannot be loaded, and whatever SRBenchError the
+    Raises PluginError where the name stands for nothing or cannot be loaded, and whatever SRBenchError the
     model itself raises (weights that are damaged or of another scale).
     """
     spec = ModelSpec.parse(text)
@@ -152,7 +153,7 @@ def load_model(text: str, scale: int, device: str) -> LoadedModel:
     if spec.is_network:
         return _network(spec, scale, device)
     if "/" in spec.name and ":" not in spec.name:
-        raise RegistryError(f"{spec.name}: no such folder of results; check the path in {text!r}")
+        raise PluginError(f"{spec.name}: no such folder of results; check the path in {text!r}")
     plugin = find_plugin("models", spec.name)
     weights = _weights_file(spec) if spec.weights else None
     model = _made(plugin, spec, weights, scale)
@@ -184,12 +185,12 @@ def wrap_model(thing: object, scale: int, device: str, label: str | None = None)
     Its code counts where it comes from a file, with the parameters of an ``nn.Module`` and plain attributes (numbers,
     texts); an object without such code, or that holds anything else, is taken to be another one in every process, so
     that its results are never mistaken for those of a changed one.
-    Raises RegistryError for what is no model.
+    Raises PluginError for what is no model.
     """
     if not (callable(thing) or isinstance(thing, StochasticSRModel | PrecomputedResults)):
-        raise RegistryError(f"{thing!r} is no model; give a name, a callable, or an object with a method sample")
+        raise PluginError(f"{thing!r} is no model; give a name, a callable, or an object with a method sample")
     if isinstance(thing, type):
-        raise RegistryError(f"{thing.__qualname__} is a class; give an object of it: {thing.__qualname__}()")
+        raise PluginError(f"{thing.__qualname__} is a class; give an object of it: {thing.__qualname__}()")
     made_by = thing if hasattr(thing, "__qualname__") else type(thing)
     name = re.sub("[^A-Za-z0-9._+-]", "", getattr(made_by, "__qualname__", "").rpartition(".")[2]) or "model"
     code, held = source_digest(thing), _held(thing)
@@ -265,7 +266,7 @@ class _Scaled:
 
     def __init__(self, function: Any, scale: int) -> None:  # noqa: ANN401 - any callable
         if getattr(function, "scale", scale) != scale:
-            raise RegistryError(f"{function!r} has scale {function.scale}, not {scale}; give the scale it was made for")
+            raise PluginError(f"{function!r} has scale {function.scale}, not {scale}; give the scale it was made for")
         self.scale, self.function = scale, function
 
     def __call__(self, lr: torch.Tensor) -> torch.Tensor:
@@ -284,7 +285,7 @@ def _ready(
 ) -> LoadedModel:
     if getattr(model, "scale", None) != scale:
         made_for = getattr(model, "scale", "no")
-        raise RegistryError(f"{text} has scale {made_for}, not {scale}; its attribute 'scale' must be --scale")
+        raise PluginError(f"{text} has scale {made_for}, not {scale}; its attribute 'scale' must be --scale")
     weights = model.weights if isinstance(model, Weighted) and isinstance(model.weights, WeightsInfo) else None
     projected = bool(getattr(model, "projected", False)) or "consistent" in transforms
     network = model.function if isinstance(model, _Scaled) else model
@@ -302,9 +303,9 @@ def _ready(
 
 def _results(spec: ModelSpec, scale: int) -> LoadedModel:
     if not spec.label:
-        raise RegistryError(f"{spec.text}: a folder of results needs a label; write NAME={spec.text}")
+        raise PluginError(f"{spec.text}: a folder of results needs a label; write NAME={spec.text}")
     if spec.transforms:
-        raise RegistryError(f"{spec.text}: a folder of results takes no +{spec.transforms[0]}; leave it out")
+        raise PluginError(f"{spec.text}: a folder of results takes no +{spec.transforms[0]}; leave it out")
     digest = hashlib.sha256(f"results x{scale} {package_digest('srbench.models.precomputed')}".encode()).hexdigest()
     return LoadedModel(spec.label, spec.text, ResultFolder(Path(spec.name), scale), digest, False, None)
 
@@ -313,7 +314,7 @@ def _network(spec: ModelSpec, scale: int, device: str) -> LoadedModel:
     path = Path(spec.name)
     model = foreign.load_file(path)
     if model.scale != scale:
-        raise RegistryError(f"{path}: made for scale {model.scale}, not {scale}; use --scale {model.scale}")
+        raise PluginError(f"{path}: made for scale {model.scale}, not {scale}; use --scale {model.scale}")
     label = spec.label or re.sub("[^A-Za-z0-9._+-]", "-", path.stem).lstrip("._+-") or "network"
     code = f"{package_digest('srbench.models.third_party')} {model.weights.sha256}"
     return _ready("+".join([label, *spec.transforms]) if not spec.label else label,
@@ -347,7 +348,7 @@ def _strength(share: str, text: str) -> float:
     except ValueError:
         strength = math.nan
     if not 0 <= strength <= 1:
-        raise RegistryError(f"{text}: {share} is no share of the weights; write a number from 0 to 1, as in esrgan@0.7")
+        raise PluginError(f"{text}: {share} is no share of the weights; write a number from 0 to 1, as in esrgan@0.7")
     return strength
 
 
@@ -366,10 +367,10 @@ def _made(plugin: Plugin, spec: ModelSpec, weights: Path | None, scale: int) -> 
     arguments: dict[str, Any] = {"scale": scale} if plugin.takes("scale") else {}
     if weights is not None:
         if not plugin.takes("weights"):
-            raise RegistryError(f"{spec.text}: the model {plugin.name} takes no weights file; leave it out")
+            raise PluginError(f"{spec.text}: the model {plugin.name} takes no weights file; leave it out")
         arguments["weights"] = weights
     if spec.strength is not None:
         if not plugin.takes("strength"):
-            raise RegistryError(f"{spec.text}: {plugin.name} cannot be interpolated; leave @{spec.strength:g} out")
+            raise PluginError(f"{spec.text}: {plugin.name} cannot be interpolated; leave @{spec.strength:g} out")
         arguments["strength"] = spec.strength
     return call(spec.text, plugin.factory, **arguments)

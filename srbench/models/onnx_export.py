@@ -9,31 +9,28 @@ import torch
 from torch import nn
 
 from srbench.images.io import replaced_whole
-from srbench.interfaces import SRBenchError, StochasticSRModel, Weighted, WeightsInfo
+from srbench.interfaces import StochasticSRModel, Weighted, WeightsInfo
+from srbench.models import ModelError
 from srbench.models.loading import load_model, scale_of
 
 _OPSET = 17
-
-
-class OnnxExportError(SRBenchError):
-    """A model that cannot be an ONNX file."""
 
 
 def export_onnx(text: str, out: Path, scale: int | None = None) -> None:
     """Write the network that ``text`` names as an ONNX file: (n, 3, h, w) in [0, 1] in, any h and w, float32.
 
     ``scale`` may be left out where its weights say it. The licence of the weights goes into the file. Raises
-    OnnxExportError for what is no network with one output, SRBenchError where the model cannot be loaded.
+    ModelError for what is no network with one output, SRBenchError where the model cannot be loaded.
     """
     try:
         import onnx
     except ImportError:
-        raise OnnxExportError(f"{out}: needs onnx; install it: pip install 'sr-bench[onnx]'") from None
+        raise ModelError(f"{out}: needs onnx; install it: pip install 'sr-bench[onnx]'") from None
     if scale is None and (scale := scale_of(text)) is None:
-        raise OnnxExportError(f"{text} does not say its scale; give --scale")
+        raise ModelError(f"{text} does not say its scale; give --scale")
     loaded = load_model(text, scale, "cpu")
     if not isinstance(loaded.model, nn.Module) or isinstance(loaded.model, StochasticSRModel):
-        raise OnnxExportError(f"{text}: only a network with one output can be an ONNX file, such as rrdb or esrgan")
+        raise ModelError(f"{text}: only a network with one output can be an ONNX file, such as rrdb or esrgan")
     with replaced_whole(out) as temporary:
         _write(loaded.model, temporary, text)
         graph = onnx.load(str(temporary))
@@ -56,4 +53,4 @@ def _write(network: nn.Module, path: Path, text: str) -> None:
             )  # fmt: skip
     except Exception as error:  # what an exporter raises of a foreign network is not to be foreseen
         reason = " ".join(str(error).split())[:200]
-        raise OnnxExportError(f"{text}: torch cannot write it as ONNX ({reason})") from error
+        raise ModelError(f"{text}: torch cannot write it as ONNX ({reason})") from error

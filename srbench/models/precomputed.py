@@ -24,7 +24,7 @@ class ResultFolder:
     """One image per benchmark image, ``NAME.png``, or several samples: ``NAME_sample0.png`` and so on.
 
     Without images of its own, its folders hold the samples: ``NAME/0.png`` or ``0/NAME.png``, where words may stand
-    before a number. Raises FolderError for a folder without images, SRBenchError that names two files of one sample:
+    before a number. Raises ImageError for a folder without images, SRBenchError that names two files of one sample:
     ``a_sample0``, ``a_sample00``.
     """
 

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from srbench.images.tiling import upscale_in_windows
-from srbench.interfaces import SRBenchError, WeightsInfo
+from srbench.interfaces import WeightsInfo
+from srbench.models import ModelError
 from srbench.weights.files import WeightsError, load_metadata, require_finite, sha256_file
 
 ONNX = ".onnx"
@@ -26,12 +27,8 @@ _PROBE = 64
 """Side of the LR image that shows the scale of an ONNX file which takes any size."""
 
 
-class ForeignError(SRBenchError):
-    """A file that is no network, or none that can be run here."""
-
-
 def load_file(path: Path) -> SpandrelModel | OnnxModel:
-    """The network in a file. Raises ForeignError, WeightsError."""
+    """The network in a file. Raises ModelError, WeightsError."""
     if not path.is_file():
         raise WeightsError(f"{path}: no such weights file; check the path")
     return OnnxModel(path) if path.suffix.lower() == ONNX else SpandrelModel(path)
@@ -64,23 +61,23 @@ def _described(path: Path) -> Any:  # noqa: ANN401 - of a package that may not b
     try:
         import spandrel
     except ImportError:
-        raise ForeignError(f"{path}: needs spandrel; install it: pip install 'sr-bench[zoo]'") from None
+        raise ModelError(f"{path}: needs spandrel; install it: pip install 'sr-bench[zoo]'") from None
     if path.suffix.lower() == ".safetensors" and (model := load_metadata(path).get("model")):
-        raise ForeignError(f"{path}: weights of our {model}; name them {model}:{path}")
+        raise ModelError(f"{path}: weights of our {model}; name them {model}:{path}")
     try:
         found = spandrel.ModelLoader().load_from_file(path)
     except spandrel.UnsupportedModelError:
-        raise ForeignError(
+        raise ModelError(
             f"{path}: of no architecture that spandrel knows; name code that makes it: file.py:Name"
         ) from None
     except Exception as error:  # what the bytes of a foreign file make a parser raise is not to be foreseen
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ForeignError(f"{path}: damaged, or no weights file ({reason}); get another copy of it") from None
+        raise ModelError(f"{path}: damaged, or no weights file ({reason}); get another copy of it") from None
     if not isinstance(found, spandrel.ImageModelDescriptor):
-        raise ForeignError(f"{path}: {found.architecture.name} fills holes in images; name a model that upscales")
+        raise ModelError(f"{path}: {found.architecture.name} fills holes in images; name a model that upscales")
     if (found.input_channels, found.output_channels) != (3, 3):
         channels = f"{found.input_channels} to {found.output_channels}"
-        raise ForeignError(f"{path}: a network of {channels} channels; only RGB to RGB can be measured")
+        raise ModelError(f"{path}: a network of {channels} channels; only RGB to RGB can be measured")
     return found
 
 
@@ -91,7 +88,7 @@ class OnnxModel:
         try:
             import onnxruntime
         except ImportError:
-            raise ForeignError(f"{path}: needs onnxruntime; install it: pip install 'sr-bench[onnx]'") from None
+            raise ModelError(f"{path}: needs onnxruntime; install it: pip install 'sr-bench[onnx]'") from None
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3
@@ -99,7 +96,7 @@ class OnnxModel:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
-            raise ForeignError(f"{path}: damaged, or no ONNX file ({reason}); get another copy of it") from None
+            raise ModelError(f"{path}: damaged, or no ONNX file ({reason}); get another copy of it") from None
         self.path = path
         self.input, shape = _rgb_input(self.session, path)
         self.dtype = torch.float16 if "float16" in self.session.get_inputs()[0].type else torch.float32
@@ -131,19 +128,19 @@ class OnnxModel:
             found = tuple(self._run(torch.full((1, 3, height, width), 0.5)).shape)
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
-            raise ForeignError(f"{self.path}: does not run on LR of {height}x{width} ({reason})") from None
+            raise ModelError(f"{self.path}: does not run on LR of {height}x{width} ({reason})") from None
         scale = found[-1] // width
         if found != (1, 3, scale * height, scale * width):
-            raise ForeignError(f"{self.path}: makes {found} of (1, 3, {height}, {width}); it has to upscale")
+            raise ModelError(f"{self.path}: makes {found} of (1, 3, {height}, {width}); it has to upscale")
         return scale
 
 
 def _rgb_input(session: Any, path: Path) -> tuple[str, list[int | str | None]]:  # noqa: ANN401
-    """Name and shape of the one input. Raises ForeignError where that takes no RGB images, channels first."""
+    """Name and shape of the one input. Raises ModelError where that takes no RGB images, channels first."""
     inputs = session.get_inputs()
     shapes = ", ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in ("tensor(float)", "tensor(float16)"):
-        raise ForeignError(f"{path}: takes {shapes}; export it with one input (n, 3, h, w) of numbers in [0, 1]")
+        raise ModelError(f"{path}: takes {shapes}; export it with one input (n, 3, h, w) of numbers in [0, 1]")
     if isinstance(inputs[0].shape[1], int) and inputs[0].shape[1] != 3:
-        raise ForeignError(f"{path}: takes {shapes}; export it for RGB images, channels first: (n, 3, h, w)")
+        raise ModelError(f"{path}: takes {shapes}; export it for RGB images, channels first: (n, 3, h, w)")
     return inputs[0].name, inputs[0].shape

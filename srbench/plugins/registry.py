@@ -27,6 +27,7 @@ from types import ModuleType
 from typing import Any
 
 from srbench.interfaces import MOST_DIGITS, Converter, Dataset, Metric, MetricFacts, SRBenchError, Trainer
+from srbench.plugins import PluginError
 from srbench.plugins.code_digest import code_digest, code_digest_now
 from srbench.system.file_names import unknown
 from srbench.weights.files import sha256_file
@@ -37,10 +38,6 @@ FAMILIES = "metric_families"
 """One more group: of classes that are many metrics, by an argument ``variant``: ``pyiqa:dists``."""
 
 _METRIC_FACTS = ("name", "title", "higher_is_better", "unit", "digits", "protocol")
-
-
-class RegistryError(SRBenchError):
-    """A name that stands for nothing, or for something that cannot be loaded."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,7 @@ def registered(kind: str) -> dict[str, EntryPoint]:
 
 
 def find_plugin(kind: str, text: str) -> Plugin:
-    """What ``text`` names among a kind. Raises RegistryError where it names nothing or cannot be imported."""
+    """What ``text`` names among a kind. Raises PluginError where it names nothing or cannot be imported."""
     points, (before, colon, name) = registered(kind), text.rpartition(":")
     if text in points:
         point = points[text]
@@ -113,13 +110,13 @@ def find_plugin(kind: str, text: str) -> Plugin:
     if colon and re.fullmatch(r"\w+(\.\w+)*", before) and importlib.util.find_spec(before.partition(".")[0]):
         return _member(call(f"module {before}", importlib.import_module, before), name, text, None)
     ways = [*points, "package.module:Name", "file.py:Name"]
-    raise RegistryError(unknown(kind.removesuffix("s"), text if text.isidentifier() else before or text, ways))
+    raise PluginError(unknown(kind.removesuffix("s"), text if text.isidentifier() else before or text, ways))
 
 
 def open_metric(text: str, quantize: str = "floor") -> LoadedMetric:
     """Make the metric that ``text`` names, with its facts.
 
-    ``quantize`` is how the outputs that it will see became 8-bit images. Raises RegistryError, or what the metric
+    ``quantize`` is how the outputs that it will see became 8-bit images. Raises PluginError, or what the metric
     raises for parameters that mean nothing.
     """
     spec = MetricSpec.parse(text)
@@ -128,17 +125,17 @@ def open_metric(text: str, quantize: str = "floor") -> LoadedMetric:
     plugin = find_plugin(FAMILIES, family) if is_variant else find_plugin("metrics", spec.name)
     refused = [name for name in spec.parameters if not plugin.takes(name) or name == "quantize"]
     if refused:
-        raise RegistryError(f"metric {text}: {plugin.name} takes no parameter {refused[0]}; leave it out")
+        raise PluginError(f"metric {text}: {plugin.name} takes no parameter {refused[0]}; leave it out")
     arguments = spec.parameters | ({"quantize": quantize} if plugin.takes("quantize") else {})
     arguments |= {"variant": variant} if is_variant else {}
     metric: Metric = call(f"metric {text}", plugin.factory, **arguments)
     missing = [fact for fact in _METRIC_FACTS if not hasattr(metric, fact)]
     if missing or not callable(metric):
-        raise RegistryError(f"metric {text} does not say its {', '.join(missing) or 'values: it is not callable'}")
+        raise PluginError(f"metric {text} does not say its {', '.join(missing) or 'values: it is not callable'}")
     if not re.fullmatch(r"[A-Za-z0-9_]{1,100}", metric.name):
-        raise RegistryError(f"metric {text}: its name {metric.name!r} may have letters, digits and _ only")
+        raise PluginError(f"metric {text}: its name {metric.name!r} may have letters, digits and _ only")
     if not (str(metric.title).strip() and type(metric.digits) is int and 0 <= metric.digits <= MOST_DIGITS):
-        raise RegistryError(f"metric {text}: needs a title, and 0 to {MOST_DIGITS} digits after the point")
+        raise PluginError(f"metric {text}: needs a title, and 0 to {MOST_DIGITS} digits after the point")
     parameters = [sha256_file(Path(path)) for path in getattr(metric, "parameters", ())]
     digest = _sha256(
         plugin.digest,
@@ -172,30 +169,30 @@ def open_metric(text: str, quantize: str = "floor") -> LoadedMetric:
 
 
 def load_metric(text: str) -> Metric:
-    """Make the metric that ``text`` names. Raises RegistryError."""
+    """Make the metric that ``text`` names. Raises PluginError."""
     return open_metric(text).metric
 
 
 def load_dataset(text: str, scale: int) -> Dataset:
-    """Open the dataset that ``text`` names. Raises RegistryError, or the dataset's own SRBenchError."""
+    """Open the dataset that ``text`` names. Raises PluginError, or the dataset's own SRBenchError."""
     dataset: Dataset = call(f"dataset {text}", find_plugin("datasets", text).factory, scale)
     return dataset
 
 
 def load_trainer(name: str) -> Trainer:
-    """The function behind ``srbench train NAME``. Raises RegistryError."""
+    """The function behind ``srbench train NAME``. Raises PluginError."""
     trainer: Trainer = find_plugin("trainers", name).factory
     return trainer
 
 
 def load_converter(name: str) -> Converter:
-    """The function that reads official checkpoints of a model. Raises RegistryError."""
+    """The function that reads official checkpoints of a model. Raises PluginError."""
     converter: Converter = find_plugin("converters", name).factory
     return converter
 
 
 def describe(kind: str, name: str) -> str:
-    """The docstring of what is registered under a name. Raises RegistryError."""
+    """The docstring of what is registered under a name. Raises PluginError."""
     return inspect.getdoc(find_plugin(kind, name).factory) or "(no description)"
 
 
@@ -223,13 +220,13 @@ def call(what: str, function: Callable[..., Any], *arguments: Any, **named: Any)
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(frame.filename).name} line {frame.lineno}"
         reason = " ".join(str(error).split())
-        raise RegistryError(f"{what} failed: {type(error).__name__}: {reason} ({place})") from error
+        raise PluginError(f"{what} failed: {type(error).__name__}: {reason} ({place})") from error
 
 
 def module_of_file(path: Path) -> ModuleType:
-    """Import a file; modules beside it can be imported by it. Raises RegistryError where it is missing or fails."""
+    """Import a file; modules beside it can be imported by it. Raises PluginError where it is missing or fails."""
     if not path.is_file():
-        raise RegistryError(f"{path}: no such file; a plug-in is named as path/to/file.py:Name")
+        raise PluginError(f"{path}: no such file; a plug-in is named as path/to/file.py:Name")
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.append(folder)  # at the end: a file of a common name must not take an installed package's place
@@ -247,7 +244,7 @@ def _member(module: ModuleType, name: str, text: str, folder: Path | None) -> Pl
     factory = getattr(module, name, None)
     if not callable(factory):
         names = [key for key, value in vars(module).items() if inspect.isclass(value) or inspect.isfunction(value)]
-        raise RegistryError(f"{text}: {unknown('class or function', name, names)}")
+        raise PluginError(f"{text}: {unknown('class or function', name, names)}")
     package = () if folder is not None else (module.__name__.partition(".")[0],)
     find_digest = code_digest if folder is None else code_digest_now
     code = find_digest(module.__name__, Path(str(module.__file__)), package, folder)

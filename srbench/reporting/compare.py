@@ -13,7 +13,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from srbench.interfaces import MetricFacts, SRBenchError
+from srbench.interfaces import MetricFacts
+from srbench.reporting import ReportError
 from srbench.reporting.examples import example_png, open_example
 from srbench.reporting.files import ReportFolder
 from srbench.reporting.groups import direction
@@ -29,10 +30,6 @@ from srbench.system.file_names import unknown
 
 SHOWN = 4
 """How many images are shown, those with the largest difference in LPIPS, or in the first metric without it."""
-
-
-class CompareError(SRBenchError):
-    """Two things that cannot be compared."""
 
 
 @dataclass(frozen=True)
@@ -118,34 +115,34 @@ class Comparison:
 def compare_models(run: Path, a: str, b: str) -> tuple[Measurements, list[Comparison]]:
     """Compare two models of one run, named ``srflow``, or ``srflow-t0.8`` where there are several temperatures.
 
-    Raises CompareError for a name that is not there or means several, and SRBenchError where the folder is no run.
+    Raises ReportError for a name that is not there or means several, and SRBenchError where the folder is no run.
     """
     measurements = read_runs([run])
     rows = _by_setting(measurements.runs[0])
     ours, theirs = _chosen(rows, a, run), _chosen(rows, b, run)
     if ours == theirs:
-        raise CompareError(f"{a} and {b} are the same rows of {run}; name two models")
+        raise ReportError(f"{a} and {b} are the same rows of {run}; name two models")
     return measurements, [_compare(measurements, ours, theirs)]
 
 
 def compare_runs(a: Path, b: Path) -> tuple[Measurements, list[Comparison]]:
     """Compare every model of run A with the model of the same label and temperature in run B.
 
-    Where each run holds one model at one temperature, these two, whatever they are called. Raises CompareError where
-    nothing can be paired, MergeError where the protocols disagree, SRBenchError where a folder is no run.
+    Where each run holds one model at one temperature, these two, whatever they are called. Raises ReportError where
+    nothing can be paired, ReportError where the protocols disagree, SRBenchError where a folder is no run.
     """
     for path in (a, b):
         if not path.is_dir():
-            raise CompareError(f"{path}: no such folder; to compare two models of one run, name it: --run RUN")
+            raise ReportError(f"{path}: no such folder; to compare two models of one run, name it: --run RUN")
     measurements = read_runs([a, b])
     if len(measurements.runs) == 1:
-        raise CompareError(f"{a} and {b} are one run; name two models of it: srbench compare MODEL MODEL --run {a}")
+        raise ReportError(f"{a} and {b} are one run; name two models of it: srbench compare MODEL MODEL --run {a}")
     ours, theirs = map(_by_setting, measurements.runs)
     pairs = [(ours[setting], theirs[setting]) for setting in ours if setting in theirs]
     if not pairs and len(ours) == len(theirs) == 1:
         pairs = list(zip(ours.values(), theirs.values(), strict=True))
     if not pairs:
-        raise CompareError(f"no model is in both runs: {', '.join(ours)} against {', '.join(theirs)}")
+        raise ReportError(f"no model is in both runs: {', '.join(ours)} against {', '.join(theirs)}")
     return measurements, [_compare(measurements, *pair) for pair in pairs]
 
 
@@ -302,16 +299,16 @@ def _chosen(rows: dict[str, tuple[Row, ...]], name: str, run: Path) -> tuple[Row
         return rows[name]
     of_model = [setting for setting, found in rows.items() if found[0].model == name]
     if len(of_model) > 1:
-        raise CompareError(f"{name} has several temperatures in {run}; choose from {', '.join(of_model)}")
+        raise ReportError(f"{name} has several temperatures in {run}; choose from {', '.join(of_model)}")
     if not of_model:
-        raise CompareError(f"{run}: {unknown('model', name, rows)}")
+        raise ReportError(f"{run}: {unknown('model', name, rows)}")
     return rows[of_model[0]]
 
 
 def _compare(measurements: Measurements, a: Sequence[Row], b: Sequence[Row]) -> Comparison:
     metrics = [m for m in measurements.manifest.metrics if _can_compare(a, m) and _can_compare(b, m)]
     if not metrics:
-        raise CompareError(f"{a[0].model} and {b[0].model} have no metric that could be compared; measure one more")
+        raise ReportError(f"{a[0].model} and {b[0].model} have no metric that could be compared; measure one more")
     table = measurements.table()
     rows = list(dict.fromkeys((row.model, row.temperature) for row in measurements.rows))
     places = [rows.index((side[0].model, side[0].temperature)) for side in (a, b)]

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from srbench.benchmark.error_maps import Pixels
-from srbench.interfaces import MetricFacts, SRBenchError
+from srbench.interfaces import MetricFacts
+from srbench.reporting import ReportError
 from srbench.reporting.merge import Measurements
 from srbench.reporting.scores import printed
 from srbench.reporting.strips import Panel, difference_window, strip_png
@@ -21,10 +22,6 @@ STRIP_SAMPLES = 2
 """How many samples of a model a strip shows."""
 SHOWN_TEMPERATURE = 0.8
 """Of several temperatures the nearest to this one is shown, which SRFlow's paper reports."""
-
-
-class ExampleError(SRBenchError):
-    """Images of a run that do not belong together."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +105,7 @@ def open_example(measurements: Measurements, name: str, rows: Sequence[Row]) -> 
     sizes = {_size(output.files[0]) for output in example.outputs} | {(width, height)}
     scale = measurements.protocol.scale
     if len(sizes) > 1 or example.hr.shape[:2] != tuple(scale * side for side in example.lr.shape[:2]):
-        raise ExampleError(f"{name}: the sizes of its LR, HR and outputs do not fit together; run again, another --out")
+        raise ReportError(f"{name}: the sizes of its LR, HR and outputs do not fit together; run again, another --out")
     return example
 
 

@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 
 from srbench.benchmark.error_maps import carried_key
 from srbench.images.io import write_whole
-from srbench.interfaces import SRBenchError
 from srbench.matrix.folder import FILE as MATRIX
+from srbench.reporting import ReportError
 from srbench.run_folder.manifest import FILE as MANIFEST
 from srbench.weights.files import sha256_bytes, sha256_file
 
@@ -23,23 +23,19 @@ FILE = "report.json"
 """The list: names, sha256 and keys of the files that the last report wrote, and whether it came to its end."""
 
 
-class ReportFolderError(SRBenchError):
-    """A folder into which no report can be written."""
-
-
 class ReportFolder:
     """Where a report is written: the folder of a run, or one of its own; ``part`` is a folder in it with its own list.
 
-    Raises ReportFolderError for a folder with other things in it, and for links that lead out of it.
+    Raises ReportError for a folder with other things in it, and for links that lead out of it.
     """
 
     def __init__(self, root: Path, part: str = "") -> None:
         self.root, self.path = root, root / part
         if root.exists() and not root.is_dir():
-            raise ReportFolderError(f"{root}: a file, not a folder; choose another --out")
+            raise ReportError(f"{root}: a file, not a folder; choose another --out")
         is_ours = any((root / name).exists() for name in (MANIFEST, MATRIX, FILE))
         if not is_ours and root.is_dir() and (others := sorted(entry.name for entry in root.iterdir())):
-            raise ReportFolderError(f"{root}: not empty, and no report in it ({others[0]} is); choose another --out")
+            raise ReportError(f"{root}: not empty, and no report in it ({others[0]} is); choose another --out")
         self._before, self._keys_before, self._finished = self._listed()
         self._written: dict[str, str] = {}
         self._keys: dict[str, str] = {}
@@ -50,7 +46,7 @@ class ReportFolder:
     def write(self, name: str, content: bytes, key: str = "") -> Path:
         """Write a file such as ``strips/a.png``, whole, unless it is there; returns its path.
 
-        ``key`` is that of an image or a plot. Raises ReportFolderError for a link in the way.
+        ``key`` is that of an image or a plot. Raises ReportError for a link in the way.
         """
         path, digest = self.path / name, sha256_bytes(content)
         self._require_no_link(path)
@@ -65,7 +61,7 @@ class ReportFolder:
     def keep(self, name: str, key: str) -> bool:
         """Keep a file of the last report that has this key, or a map that carries it. False: it has to be made.
 
-        Raises ReportFolderError for a link in the way.
+        Raises ReportError for a link in the way.
         """
         path, digest = self.path / name, self._before.get(name)
         self._require_no_link(path)
@@ -116,7 +112,7 @@ class ReportFolder:
             self._require_no_link(path)
             if sha256_file(path) == digest:
                 path.unlink()
-        except (OSError, ReportFolderError):
+        except (OSError, ReportError):
             return  # gone already, or no longer ours
         for folder in path.parents:
             if folder == self.path or any(folder.iterdir()):
@@ -128,7 +124,7 @@ class ReportFolder:
             if part == self.root:
                 return
             if part.is_symlink():
-                raise ReportFolderError(f"{part}: a link, and a report is only written into real folders; remove it")
+                raise ReportError(f"{part}: a link, and a report is only written into real folders; remove it")
 
     def _listed(self) -> tuple[dict[str, str], dict[str, str], bool]:
         """Files and keys of the list, and whether its report was finished; what is no such list lists nothing."""

@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 
-from srbench.interfaces import SRBenchError
+from srbench.reporting import ReportError
 from srbench.run_folder.folder import Place, RunFolder
 from srbench.run_folder.protocol import Invocation, Manifest, ModelFacts, Protocol
 from srbench.run_folder.records import SampleRecord
@@ -24,10 +24,6 @@ _PROTOCOL = {
     "lr": "LR images",
 }
 """What of two protocols has to be equal so that their values may stand in one table, and its name for a reader."""
-
-
-class MergeError(SRBenchError):
-    """Runs that cannot stand in one table."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +157,7 @@ def read_runs(folders: Sequence[Path]) -> Measurements:
     """Read the folders of runs.
 
     A label that several runs use for different results gets the name of the folder: ``srflow @ monday``. Raises
-    MergeError that names the difference where protocols disagree, SRBenchError for a folder that is no
+    ReportError that names the difference where protocols disagree, SRBenchError for a folder that is no
     run or has no measured rows.
     """
     runs = []
@@ -199,8 +195,8 @@ def _check_protocol(one: Run, other: Run) -> None:
                 raise _refusal(one, other, f"the {kind.upper()} images named {image} differ")
 
 
-def _refusal(one: Run, other: Run, why: str) -> MergeError:
-    return MergeError(f"{one.path} and {other.path} cannot stand in one table: {why}; report each by itself")
+def _refusal(one: Run, other: Run, why: str) -> ReportError:
+    return ReportError(f"{one.path} and {other.path} cannot stand in one table: {why}; report each by itself")
 
 
 def _difference(here: Sequence[str], there: Sequence[str]) -> str:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from srbench.interfaces import MetricFacts
-from srbench.reporting.examples import ExampleError, open_example
+from srbench.reporting import ReportError
+from srbench.reporting.examples import open_example
 from srbench.reporting.groups import direction
 from srbench.reporting.merge import Measurements
 from srbench.reporting.scores import Scores
@@ -43,7 +44,7 @@ def opening(measurements: Measurements, scores: Scores) -> Opening | None:
     image = next(iter(leaders.gaps))
     try:
         example = open_example(measurements, image, [leaders.kept[line][image] for line in (leaders.a, leaders.b)])
-    except ExampleError:
+    except ReportError:
         return None  # the page shows what there is
     window = difference_window([output.image(0) for output in example.outputs], example.scale)
     height, width = example.hr.shape[:2]

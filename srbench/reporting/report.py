@@ -18,7 +18,8 @@ from statistics import fmean
 import jinja2
 
 from srbench.benchmark.error_maps import evenly
-from srbench.interfaces import MetricFacts, Progress, SRBenchError, silent
+from srbench.interfaces import MetricFacts, Progress, silent
+from srbench.reporting import ReportError
 from srbench.reporting.answer import answer
 from srbench.reporting.files import ReportFolder
 from srbench.reporting.image_files import write_images
@@ -43,10 +44,6 @@ EMBEDDED = 3
 """How many images of the run report.md shows, spread evenly over the list."""
 
 _MARKDOWN: dict[Mark, str] = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}
-
-
-class ReportError(SRBenchError):
-    """A report that cannot be made as it was asked for."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,7 @@ def write_report(
     Rows of ``published`` tables stand beneath those measured, where data, scale and protocol agree.
     ``progress`` is told of every image whose strips, grids and maps are made.
     Differences are plotted from ``baseline``, named ``bicubic`` or ``srflow-t0.8``; by default the first row.
-    Raises ReportError for an unknown format and for several runs without ``out``, MergeError where their protocols
+    Raises ReportError for an unknown format and for several runs without ``out``, ReportError where their protocols
     disagree, SRBenchError where a folder is no run, or has no measured rows yet.
     """
     for name in formats:

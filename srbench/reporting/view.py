@@ -11,8 +11,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from srbench.interfaces import SRBenchError
 from srbench.matrix.folder import is_matrix
+from srbench.reporting import ReportError
 from srbench.reporting.matrix.report import write_matrix_report
 from srbench.reporting.report import write_report
 from srbench.run_folder.folder import RunFolder
@@ -29,10 +29,6 @@ PROTECTION = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 """Headers of every answer: a page of another origin can neither show nor read what is served."""
-
-
-class ViewError(SRBenchError):
-    """A page that cannot be served."""
 
 
 class LocalServer(ThreadingHTTPServer):
@@ -83,11 +79,11 @@ def serve(server: LocalServer, message: str, opened: str | None) -> None:
 
 
 def open_server(run: Path, port: int) -> LocalServer:
-    """A server of the files of a folder, for this machine only. Raises ViewError where the port is taken."""
+    """A server of the files of a folder, for this machine only. Raises ReportError where the port is taken."""
     try:
         return LocalServer((HOST, port), partial(_ReadOnly, directory=str(run.resolve())))
     except OSError as error:
-        raise ViewError(f"port {port} cannot be used ({error.strerror}); choose another --port, or none") from None
+        raise ReportError(f"port {port} cannot be used ({error.strerror}); choose another --port, or none") from None
 
 
 class _ReadOnly(SimpleHTTPRequestHandler):

@@ -19,8 +19,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from srbench.images.io import write_whole
-from srbench.interfaces import MetricFacts, SRBenchError
-from srbench.run_folder import records
+from srbench.interfaces import MetricFacts
+from srbench.run_folder import RunFolderError, records
 from srbench.run_folder.manifest import FILE, now, read_manifest, write_manifest
 from srbench.run_folder.protocol import Manifest, Protocol, Setting, setting_folder
 from srbench.run_folder.records import AnyRecord, ImageDigest, ImageRecords, Index, SampleRecord, ScoreRecord, digest
@@ -34,10 +34,6 @@ _LOCK, _OWNER = ".lock", ".owner.json"
 
 Place = tuple[str, float | None, str]
 """Model, temperature, image."""
-
-
-class RunFolderError(SRBenchError):
-    """A folder that cannot hold this run."""
 
 
 def sample_key(protocol: Protocol, model: str, source: str, pair: str, temperature: float | None) -> str:
@@ -57,7 +53,7 @@ def score_key(sample: SampleRecord, metric: MetricFacts) -> str:
 class RunFolder:
     """A run folder that was read. ``extend``, ``append`` and ``write`` write; ``writing`` says who may.
 
-    Whatever asks for records raises RecordsError where somebody else has changed the files, and OSError.
+    Whatever asks for records raises RunFolderError where somebody else has changed the files, and OSError.
     """
 
     path: Path
@@ -71,7 +67,7 @@ class RunFolder:
 
     @classmethod
     def read(cls, path: Path) -> RunFolder:
-        """Raises ManifestError where the folder holds no run, RecordsError where a line of it is damaged.
+        """Raises RunFolderError where the folder holds no run, RunFolderError where a line of it is damaged.
 
         Raises RunFolderError where something else is in the place of a file.
         """
@@ -83,14 +79,14 @@ class RunFolder:
         return folder
 
     def append(self, *lines: AnyRecord) -> None:
-        """Add lines to the files. Raises OSError, and RecordsError where somebody else has changed the files."""
+        """Add lines to the files. Raises OSError, and RunFolderError where somebody else has changed the files."""
         for line in records.append(self.path, lines, self.ends):
             self._index.add(line)
             if line.record.image in self._known:
                 self._known[line.record.image].take(line.record)
 
     def write(self, path: Path, content: bytes) -> None:
-        """Write a file of the folder, whole. Raises OSError, and RecordsError where the folder was deleted."""
+        """Write a file of the folder, whole. Raises OSError, and RunFolderError where the folder was deleted."""
         records.check(self.path, self.ends)
         write_whole(path, content)
 

@@ -16,7 +16,8 @@ from typing import Any
 import cattrs
 
 from srbench.images.io import write_whole
-from srbench.interfaces import MOST_DIGITS, SRBenchError
+from srbench.interfaces import MOST_DIGITS
+from srbench.run_folder import RunFolderError
 from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest, setting_folder
 from srbench.system.config import ConfigError, structure
 from srbench.system.file_names import is_file_name
@@ -35,10 +36,6 @@ _PACKAGES = (
     "pandas",
     "safetensors",
 )
-
-
-class ManifestError(SRBenchError):
-    """A folder that is not the folder of a run, or one that cannot be understood."""
 
 
 def write_manifest(run: Path, manifest: Manifest) -> None:
@@ -69,28 +66,30 @@ def content_of(manifest: Manifest) -> bytes:
 def read_manifest(run: Path) -> Manifest:
     """The facts of the run in a folder.
 
-    Raises ManifestError where it holds none, or one that is damaged, contradicts itself, or was made by an earlier
+    Raises RunFolderError where it holds none, or one that is damaged, contradicts itself, or was made by an earlier
     srbench.
     """
     path = run / FILE
     try:
         facts = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except (FileNotFoundError, NotADirectoryError):
-        raise ManifestError(f"{run}: no run in it ({FILE} is missing); name the folder that srbench run made") from None
+        raise RunFolderError(
+            f"{run}: no run in it ({FILE} is missing); name the folder that srbench run made"
+        ) from None
     except OSError as error:
-        raise ManifestError(f"{path}: cannot be read ({error.strerror}); check disk and permissions") from None
+        raise RunFolderError(f"{path}: cannot be read ({error.strerror}); check disk and permissions") from None
     except (ValueError, RecursionError) as error:
-        raise ManifestError(f"{path}: damaged ({error}); restore it, or run again with another --out") from None
+        raise RunFolderError(f"{path}: damaged ({error}); restore it, or run again with another --out") from None
     if not isinstance(facts, dict):
-        raise ManifestError(f"{path}: not the manifest of a run; name the folder that srbench run made")
+        raise RunFolderError(f"{path}: not the manifest of a run; name the folder that srbench run made")
     if facts.get("format") != FORMAT:
         raise _other_format(run, facts)
     try:
         manifest = structure(facts, Manifest, str(path))
     except ConfigError as error:
-        raise ManifestError(f"{error}; restore it, or run again with another --out") from None
+        raise RunFolderError(f"{error}; restore it, or run again with another --out") from None
     if fault := _contradiction(manifest):
-        raise ManifestError(f"{path}: {fault}; restore it, or run again with another --out")
+        raise RunFolderError(f"{path}: {fault}; restore it, or run again with another --out")
     return manifest
 
 
@@ -98,12 +97,12 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _other_format(run: Path, facts: dict[str, Any]) -> ManifestError:
+def _other_format(run: Path, facts: dict[str, Any]) -> RunFolderError:
     command = facts.get("command")
     if "keys" in facts and isinstance(command, str):
         again = " ".join(command.split())
-        return ManifestError(f"{run}: made by an earlier srbench; make it again with another --out: {again}")
-    return ManifestError(
+        return RunFolderError(f"{run}: made by an earlier srbench; make it again with another --out: {again}")
+    return RunFolderError(
         f"{run / FILE}: of format {facts.get('format')!r}, and this srbench reads {FORMAT}; "
         "use the srbench that made it, or run again with another --out"
     )

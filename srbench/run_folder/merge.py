@@ -8,26 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from srbench.interfaces import SRBenchError
+from srbench.run_folder import RunFolderError
 from srbench.run_folder.checksums import write_sums
-from srbench.run_folder.folder import RunFolder, RunFolderError, is_kept, joined
+from srbench.run_folder.folder import RunFolder, is_kept, joined
 from srbench.run_folder.protocol import Manifest, Setting
 from srbench.run_folder.records import AnyRecord, ImageDigest, SampleRecord, ScoreRecord
-
-
-class MergeError(SRBenchError):
-    """Folders that cannot be one."""
 
 
 def merge(paths: Sequence[Path], out: Path) -> Path:
     """Copy all results of some run folders, and their images, into the new folder ``out``; returns it.
 
     What several of them hold is taken from the first that has it without a failure. The new folder appears when it is
-    complete. Raises MergeError where there is something in ``out``, where a folder's last command did not finish, where
-    protocols, images, metrics or models differ, or the pairs do, and where a kept image is missing or another one.
+    complete. Raises RunFolderError where there is something in ``out``, where a folder's last command did not finish,
+    where protocols, images, metrics, models or pairs differ, and where a kept image is missing or another one.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise MergeError(f"{out}: is there already; choose another --out")
+        raise RunFolderError(f"{out}: is there already; choose another --out")
     folders = [RunFolder.read(path) for path in dict.fromkeys(path.resolve() for path in paths)]
     manifest = _manifest(folders)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -48,16 +44,16 @@ def _manifest(folders: Sequence[RunFolder]) -> Manifest:
         other = folder.manifest
         if not other.invocations or other.invocations[-1].finished is None:
             command = other.invocations[-1].command if other.invocations else "its command"
-            raise MergeError(f"{folder.path}: its last command did not finish; run it again: {command}")
+            raise RunFolderError(f"{folder.path}: its last command did not finish; run it again: {command}")
         if {(one.name, one.digest) for one in other.metrics} != {(one.name, one.digest) for one in found.metrics}:
-            raise MergeError(
+            raise RunFolderError(
                 f"{folder.path}: has other metrics than {first.path}, or of other code; measure the same everywhere, "
                 "with srbench score"
             )
         known = {model.label: model.digest for model in found.models}
         for model in other.models:
             if known.get(model.label, model.digest) != model.digest:
-                raise MergeError(
+                raise RunFolderError(
                     f"{folder.path}: {model.label} is of other code or weights than in {first.path}; run one of them "
                     "again"
                 )
@@ -65,7 +61,7 @@ def _manifest(folders: Sequence[RunFolder]) -> Manifest:
             found = joined(first.path, found, other)
         except RunFolderError as error:
             reason = str(error).removeprefix(f"{first.path}: ").removesuffix("; choose another --out")
-            raise MergeError(f"{folder.path}: does not go with {first.path}, which {reason}") from None
+            raise RunFolderError(f"{folder.path}: does not go with {first.path}, which {reason}") from None
     return replace(found, invocations=tuple(one for folder in folders for one in folder.manifest.invocations))
 
 
@@ -77,7 +73,7 @@ def _lines(folders: Sequence[RunFolder], merged: RunFolder, image: str) -> Itera
     read = [(pair, folder) for pair, folder, _ in pairs if not pair.failed]
     for pair, folder in read[1:]:
         if (pair.key, pair.lr, pair.hr) != (read[0][0].key, read[0][0].lr, read[0][0].hr):
-            raise MergeError(f"{image}: HR or LR in {folder.path} are others than in {read[0][1].path}")
+            raise RunFolderError(f"{image}: HR or LR in {folder.path} are others than in {read[0][1].path}")
     if pairs:
         pair, folder, before = min(pairs, key=lambda one: one[0].failed)
         files = zip(folder.pair_files(image), merged.pair_files(image), (pair.lr, pair.hr), strict=True)
@@ -113,6 +109,6 @@ def _copy(file: Path, target: Path, known: ImageDigest | None) -> None:
     if known is None or known.sha256 is None:
         return
     if not is_kept(file, known):
-        raise MergeError(f"{file}: is missing, or not the image of its record; see srbench verify, then run again")
+        raise RunFolderError(f"{file}: is missing, or not the image of its record; see srbench verify, then run again")
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(file, target)

@@ -27,7 +27,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 from zlib import crc32
 
 from srbench.images.io import disk_faults_named
-from srbench.interfaces import SRBenchError
+from srbench.run_folder import RunFolderError
 from srbench.system.config import ConfigError, register, structure
 from srbench.system.file_names import is_file_name
 
@@ -36,10 +36,6 @@ Value = list[float] | float
 
 
 AGAIN = "run the same command again, which does what is missing"
-
-
-class RecordsError(SRBenchError):
-    """Lines that are damaged or cannot be read or written."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +208,7 @@ class Index:
             spans.extend((kind, line.start, end, crc32(line.content)))
 
     def read(self, image: str) -> ImageRecords:
-        """The records of an image. Raises RecordsError where they are no longer what they were, and OSError."""
+        """The records of an image. Raises RunFolderError where they are no longer what they were, and OSError."""
         records, spans = ImageRecords(), self._spans.get(image, ())
         for place in range(0, len(spans), 4):
             cls, (start, end, checksum) = KINDS[spans[place]], spans[place + 1 : place + 4]
@@ -224,7 +220,7 @@ class Index:
             except FileNotFoundError:
                 content = b""
             if crc32(content) != checksum:
-                raise RecordsError(f"{path}: was deleted or changed meanwhile; {AGAIN}")
+                raise RunFolderError(f"{path}: was deleted or changed meanwhile; {AGAIN}")
             for line in content.split(b"\n")[:-1]:
                 records.take(from_line(line.decode(), cls))
         return records
@@ -257,7 +253,7 @@ def from_line(line: str, cls: type[Record]) -> Record:
 def append(folder: Path, records: Iterable[AnyRecord], ends: dict[str, int]) -> list[Line]:
     """Add lines to the files of a run folder; they are on the disk when this returns them.
 
-    ``ends`` are the sizes of the files by name as this process has left them. Raises RecordsError where one has
+    ``ends`` are the sizes of the files by name as this process has left them. Raises RunFolderError where one has
     another, and OSError where a line cannot be written: nothing of it is left then, if the disk lets it be cut off.
     """
     by_file: dict[str, list[AnyRecord]] = {}
@@ -270,7 +266,7 @@ def append(folder: Path, records: Iterable[AnyRecord], ends: dict[str, int]) -> 
         with disk_faults_named(path), path.open("ab", buffering=0) as file:
             end = file.tell()
             if end != ends.get(name, end):
-                raise RecordsError(f"{path}: was deleted or changed meanwhile; {AGAIN}")
+                raise RunFolderError(f"{path}: was deleted or changed meanwhile; {AGAIN}")
             try:
                 _write(file, content)
             except OSError:
@@ -285,13 +281,13 @@ def append(folder: Path, records: Iterable[AnyRecord], ends: dict[str, int]) -> 
 
 
 def check(folder: Path, ends: dict[str, int]) -> None:
-    """Raise RecordsError where files of a run folder, or all of it, are no longer as this process has left them."""
+    """Raise RunFolderError where files of a run folder, or all of it, are no longer as this process has left them."""
     for name, end in ends.items():
         path = folder / name
         if not path.exists() or path.stat().st_size != end:
-            raise RecordsError(f"{path}: was deleted or changed meanwhile; {AGAIN}")
+            raise RunFolderError(f"{path}: was deleted or changed meanwhile; {AGAIN}")
     if not folder.is_dir():
-        raise RecordsError(f"{folder}: was deleted meanwhile; {AGAIN}")
+        raise RunFolderError(f"{folder}: was deleted meanwhile; {AGAIN}")
 
 
 def _write(file: FileIO, content: bytes) -> None:
@@ -303,7 +299,7 @@ def _write(file: FileIO, content: bytes) -> None:
 def read(folder: Path, cls: type[Record]) -> Iterator[Line]:
     """The lines of one kind in a run folder, in order; none where there is no file.
 
-    A last line without an end was torn by a kill and is left out. Raises RecordsError for any other damage.
+    A last line without an end was torn by a kill and is left out. Raises RunFolderError for any other damage.
     """
     path, start = folder / cls.FILE, 0
     for number, content in enumerate(_lines_of(path), 1):
@@ -311,7 +307,7 @@ def read(folder: Path, cls: type[Record]) -> Iterator[Line]:
             yield Line(from_line(content[:-1].decode(), cls), start, content)
         except (ValueError, RecursionError) as error:
             reason = " ".join(str(error).split())
-            raise RecordsError(
+            raise RunFolderError(
                 f"{path}: line {number} is damaged ({reason}); delete that line and run the command again"
             ) from None
         start += len(content)
@@ -324,7 +320,7 @@ def _lines_of(path: Path) -> Iterator[bytes]:
             with path.open("rb") as file:
                 yield from (line for line in file if line.endswith(b"\n"))
     except OSError as error:
-        raise RecordsError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+        raise RunFolderError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
 
 
 def drop_torn_lines(folder: Path) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from srbench.interfaces import MetricFacts, SRBenchError
+from srbench.interfaces import MetricFacts
 from srbench.plugins.registry import MetricSpec
+from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Protocol, Setting, setting_folder
 from srbench.run_folder.records import SampleRecord, ScoreRecord, Value
@@ -18,10 +19,6 @@ from srbench.run_folder.statistics import mean_interval
 
 if TYPE_CHECKING:
     from pandas.core.groupby import DataFrameGroupBy
-
-
-class ResultsError(SRBenchError):
-    """A run without results."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ class Row:
 def rows_of(folder: RunFolder) -> list[Row]:
     """The rows of a run folder, setting by setting in the order of the manifest; only of what is sampled and current.
 
-    Values that are missing or failed are left out. Raises ResultsError where there is no row.
+    Values that are missing or failed are left out. Raises RunFolderError where there is no row.
     """
     rows: dict[Setting, list[Row]] = {setting: [] for setting in folder.manifest.settings}
     planned = {setting: set(folder.manifest.planned(setting)) for setting in rows}
@@ -66,7 +63,7 @@ def rows_of(folder: RunFolder) -> list[Row]:
             if sample is not None and not sample.failed:
                 found.append(_row(folder, sample))
     if not any(rows.values()):
-        raise ResultsError(f"{folder.path}: nothing is measured yet; run its command again")
+        raise RunFolderError(f"{folder.path}: nothing is measured yet; run its command again")
     return [row for found in rows.values() for row in found]
 
 
@@ -76,7 +73,7 @@ def _row(folder: RunFolder, sample: SampleRecord) -> Row:
     values = {score.metric: score.value for score in there if score.value is not None}
     for name, value in values.items():
         if isinstance(value, list) and len(value) != len(sample.outputs):
-            raise ResultsError(
+            raise RunFolderError(
                 f"{folder.path / ScoreRecord.FILE}: {name} of {sample.model} on {sample.image} has {len(value)} values "
                 f"for {len(sample.outputs)} samples; run again with another --out"
             )

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from srbench.system.numerics import first_fault
-from srbench.training.config import TrainingError
+from srbench.training import TrainingError
 from srbench.training.learner import Batch, Learner
 
 PATIENCE = 10

@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, Protocol
 
-from srbench.interfaces import LARGEST_SEED, SRBenchError
+from srbench.interfaces import LARGEST_SEED
+from srbench.training import TrainingError
 
 LOWEST_RATE = 1e-7
 """Where a cosine ends; as in the released configurations of RRDB."""
-
-
-class TrainingError(SRBenchError):
-    """Data or settings that cannot be trained on, or a training that broke down."""
 
 
 @dataclass(frozen=True)

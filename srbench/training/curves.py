@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from srbench.images.io import write_whole
 from srbench.system.plot_style import COLOURS, new_figure, plot_style, svg
-from srbench.training.config import TrainingError
+from srbench.training import TrainingError
 from srbench.training.folder import LOSSES, METRICS
 from srbench.training.journal import Journal
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from torch import Tensor
 
 from srbench.system.config import structure
-from srbench.training.config import TrainingConfig, TrainingError
+from srbench.training import TrainingError
+from srbench.training.config import TrainingConfig
 from srbench.training.folder import BEST, read_request
 from srbench.training.validation import MOST, SIDE, TEMPERATURE
 from srbench.weights.files import TRAINED, load_weights, save_weights, weights_in

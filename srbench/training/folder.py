@@ -34,7 +34,8 @@ from srbench.images.io import replaced_whole, write_whole
 from srbench.interfaces import TrainingRequest
 from srbench.system.config import to_toml
 from srbench.system.file_names import no_file, pipes_in
-from srbench.training.config import TrainingError, TrainingPreset
+from srbench.training import TrainingError
+from srbench.training.config import TrainingPreset
 from srbench.training.journal import Journal
 from srbench.weights.files import WeightsError, save_weights
 from srbench.weights.metadata import WeightsMetadata, read_metadata

@@ -28,20 +28,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from srbench.images.io import ENDINGS, ImageError, crop_to_multiple, pixels_sha256, read_uint8
+from srbench.images import ImageError
+from srbench.images.io import ENDINGS, crop_to_multiple, pixels_sha256, read_uint8
 from srbench.images.resize import downscale_uint8
-from srbench.interfaces import SRBenchError
 from srbench.system.cache import cache_folder
+from srbench.training import TrainingError
 
 _FORMAT = 1
 _WORKERS = min(4, os.cpu_count() or 1)
 """Threads that decode; each holds a whole image several times over."""
 _NAMED = 20
 """Skipped images that are named before the rest is only counted."""
-
-
-class ImageStoreError(SRBenchError):
-    """Folders that hold no images, or none that can be used."""
 
 
 class ImageStore:
@@ -77,7 +74,7 @@ def decoded(folders: Sequence[Path], cache: Path | None = None) -> ImageStore:
 
     Those that cannot be read are named in one warning and left out. ``cache`` is where stores are kept, by default
     ``srbench/images`` in the user's cache. With several folders a name begins with the folder's number.
-    Raises ImageStoreError for a missing folder or when no image is left.
+    Raises TrainingError for a missing folder or when no image is left.
     """
     files = {
         (f"{number}/{name}" if len(folders) > 1 else name): path
@@ -99,7 +96,7 @@ def downscaled(store: ImageStore, scale: int) -> ImageStore:
     That is how the public LR sets are made. It is kept beside the store at 1/scale^2 of its size, since cutting LR
     out of it costs a training nothing, whereas downscaling every HR patch (with the margin that the kernel reaches)
     costs more than all the rest of the loading. Images smaller than the scale are left out.
-    Raises ImageStoreError when none is left.
+    Raises TrainingError when none is left.
     """
     numbers = {name: number for number, name in enumerate(store.names)}
 
@@ -107,7 +104,7 @@ def downscaled(store: ImageStore, scale: int) -> ImageStore:
         image = torch.from_numpy(np.array(store[numbers[name]])).permute(2, 0, 1)
         hr = crop_to_multiple(image, scale)
         if not hr.numel():
-            raise ImageStoreError(f"{name}: {image.shape[1]}x{image.shape[2]} is smaller than the scale {scale}")
+            raise TrainingError(f"{name}: {image.shape[1]}x{image.shape[2]} is smaller than the scale {scale}")
         return torch.stack([downscale_uint8(channel, scale) for channel in hr])  # one at a time, to save memory
 
     target = store.folder.with_name(f"{store.folder.name}-x{scale}")
@@ -131,7 +128,7 @@ def warn_of_left_out(faults: Sequence[str]) -> None:
 def _images_below(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         kind = "a file" if folder.exists() else "missing"
-        raise ImageStoreError(f"{folder}: {kind}, not a folder of images; check the path")
+        raise TrainingError(f"{folder}: {kind}, not a folder of images; check the path")
     found: dict[str, Path] = {}
     for path in folder.rglob("*"):
         name = path.relative_to(folder)
@@ -139,7 +136,7 @@ def _images_below(folder: Path) -> dict[str, Path]:
         if path.suffix.lower() in ENDINGS and not hidden:
             found[name.as_posix()] = path  # what is no file is named when it is read
     if not found:
-        raise ImageStoreError(f"{folder}: no images in it or below; {', '.join(ENDINGS)} are read")
+        raise TrainingError(f"{folder}: no images in it or below; {', '.join(ENDINGS)} are read")
     return dict(sorted(found.items()))
 
 
@@ -158,7 +155,7 @@ def _open_or_build(target: Path, names: Sequence[str], make: Callable[[str], Ten
                 store = ImageStore(target)
             return store
     except OSError as error:
-        raise ImageStoreError(
+        raise TrainingError(
             f"{target.parent}: decoded images cannot be kept there ({error.strerror}); they take three bytes a "
             "pixel; make room, or name another cache in XDG_CACHE_HOME"
         ) from None
@@ -202,7 +199,7 @@ def _build(target: Path, names: Sequence[str], make: Callable[[str], Tensor], ti
                 hashes.append(pixels_sha256(image))
                 file.write(image.permute(1, 2, 0).contiguous().numpy().tobytes())
         if not kept:
-            raise ImageStoreError(f"none of {len(names)} images can be used: {listed([*faults.values()])}")
+            raise TrainingError(f"none of {len(names)} images can be used: {listed([*faults.values()])}")
         index = {"names": kept, "sizes": sizes, "sha256": hashes, "faults": faults}
         (part / "index.json").write_text(json.dumps(index))
         part.replace(target)
@@ -216,7 +213,7 @@ def _made(names: Sequence[str], make: Callable[[str], Tensor]) -> Iterator[Tenso
     def attempt(name: str) -> Tensor | str:
         try:
             return make(name)
-        except (ImageError, ImageStoreError) as error:
+        except (ImageError, TrainingError) as error:
             return str(error)
 
     with ThreadPoolExecutor(_WORKERS) as pool:

@@ -36,7 +36,7 @@ from srbench.weights.metadata import WeightsMetadata
 class Training:
     """What a trainer asks before it has its networks (``patches``, ``device``, ``first_batch``), then ``fit``.
 
-    Raises TrainingError, PatchError or ImageStoreError for settings or data that cannot be trained on.
+    Raises TrainingError for settings or data that cannot be trained on.
     """
 
     def __init__(self, model: str, scale: int, preset: TrainingPreset, request: TrainingRequest) -> None:

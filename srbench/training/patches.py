@@ -15,15 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srbench.interfaces import ImagePair, SRBenchError
+from srbench.interfaces import ImagePair
+from srbench.training import TrainingError
 from srbench.training.image_store import ImageStore, decoded, downscaled, listed, warn_of_left_out
 
 _WORKERS = 2
 """Threads that draw the batches of the next steps; what they do happens outside Python's lock."""
-
-
-class PatchError(SRBenchError):
-    """Images that give no patches, or a batch that cannot be drawn."""
 
 
 class PatchConfig(Protocol):
@@ -61,7 +58,7 @@ class Patches:
     (``image_store.downscaled``), so patches have no borders of their own. With ``lr``, as many folders, images are
     paired by name; HR, cut to a multiple of the scale, has to be ``scale`` times as large. ``cache`` is where the
     decoded images are kept. Images that are damaged or smaller than a patch are named in a warning and left out.
-    Raises ImageStoreError for unusable folders, PatchError for pairs or sizes that do not fit.
+    Raises TrainingError for unusable folders, TrainingError for pairs or sizes that do not fit.
     """
 
     def __init__(
@@ -74,7 +71,7 @@ class Patches:
         cache: Path | None = None,
     ) -> None:
         if config.patch % scale:
-            raise PatchError(f"patch {config.patch} is no multiple of the scale {scale}; correct the preset")
+            raise TrainingError(f"patch {config.patch} is no multiple of the scale {scale}; correct the preset")
         self.scale, self.config = scale, config
         self._folders = _folders(data)
         self._hr = decoded(self._folders, cache)
@@ -127,11 +124,11 @@ class Patches:
         """LR (b, 3, p/s, p/s) and HR (b, 3, p, p) in [0, 1], in channels-last memory.
 
         The share of process ``rank`` of ``world``: b is the preset's batch divided by ``world``. The shares of all
-        processes together are the batch of one. Raises PatchError where they cannot be equally large.
+        processes together are the batch of one. Raises TrainingError where they cannot be equally large.
         """
         share, rest = divmod(self.config.batch, world)
         if rest:
-            raise PatchError(f"a batch of {self.config.batch} cannot be shared by {world} processes; change the batch")
+            raise TrainingError(f"a batch of {self.config.batch} cannot be shared by {world} processes; change it")
         side = self.config.patch
         lr = np.empty((share, side // self.scale, side // self.scale, 3), np.uint8)
         hr = np.empty((share, side, side, 3), np.uint8)
@@ -172,7 +169,7 @@ class Patches:
         usable = [pair for pair, fault in zip(pairs, faults, strict=True) if fault is None]
         named = [fault for fault in faults if fault is not None]
         if not usable:
-            raise PatchError(
+            raise TrainingError(
                 f"none of {len(pairs)} images gives patches of {self.config.patch}: {listed(named)}; "
                 "give larger images or choose a preset with smaller patches"
             )
@@ -202,9 +199,9 @@ def _same_stems(hr: ImageStore, lr: ImageStore) -> list[tuple[int, int]]:
     """Numbers of the images that have one name but for the ending; every file must have its partner."""
     hr_files, lr_files = ({_stem(name): name for name in [*store.names, *store.faults]} for store in (hr, lr))
     if len(hr_files) + len(lr_files) < sum(len(store.names) + len(store.faults) for store in (hr, lr)):
-        raise PatchError("HR and LR are paired by name, but two images of one folder differ in the ending only")
+        raise TrainingError("HR and LR are paired by name, but two images of one folder differ in the ending only")
     if alone := sorted(hr_files.keys() ^ lr_files.keys()):
-        raise PatchError(f"HR and LR are paired by name, but these are alone: {listed(alone)}; add or remove images")
+        raise TrainingError(f"HR and LR are paired by name, but these are alone: {listed(alone)}; add or remove images")
     numbers = {_stem(name): number for number, name in enumerate(lr.names)}
     return [(number, numbers[_stem(name)]) for number, name in enumerate(hr.names) if _stem(name) in numbers]
 

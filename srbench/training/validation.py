@@ -16,7 +16,7 @@ from torch import Tensor
 from srbench.images.io import quantize_round
 from srbench.interfaces import ImagePair, Metric, SRBenchError, StochasticSRModel
 from srbench.system.file_names import unknown
-from srbench.training.config import TrainingError
+from srbench.training import TrainingError
 
 MOST, SIDE = 8, 256
 """Images that are validated on, and their side at most, in HR pixels."""

@@ -16,7 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from torch import Tensor
 
-from srbench.training.config import TrainingConfig, TrainingError
+from srbench.training import TrainingError
+from srbench.training.config import TrainingConfig
 
 _SECONDS = 30
 """Between lines where stderr is no terminal."""

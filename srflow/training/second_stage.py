@@ -19,7 +19,7 @@ from baselines.vgg import PerceptualLoss
 from baselines.vgg_weights import load_vgg
 from srbench.interfaces import TrainingRequest
 from srbench.system.config import load_preset
-from srbench.training.config import TrainingError
+from srbench.training import TrainingError
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
 from srflow.given import Given, bits_per_dimension, log_density

@@ -19,7 +19,7 @@ from srbench.interfaces import SRBenchError
 from srbench.models.fetch import add
 from srbench.models.loading import load_model
 from srbench.system.config import load_preset
-from srbench.training.config import TrainingError
+from srbench.training import TrainingError
 from srbench.training.learner import Batch
 from srbench.weights.files import WeightsError, save_weights, sha256_file
 

@@ -16,14 +16,17 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
-from srbench.data.prepare.archives import PrepareError, extract
-from srbench.images.io import ImageError, quantize_round, read_image, read_uint8
+from srbench.data import DataError
+from srbench.data.prepare.archives import extract
+from srbench.images import ImageError
+from srbench.images.io import quantize_round, read_image, read_uint8
 from srbench.interfaces import SRBenchError
 from srbench.models.fetch import _unpacked
-from srbench.run_folder.manifest import ManifestError, content_of, read_manifest
+from srbench.run_folder import RunFolderError
+from srbench.run_folder.manifest import content_of, read_manifest
 from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord, ScoreRecord, from_line, to_line
 from srbench.system.config import ConfigError, load_toml
-from srbench.training.config import TrainingError
+from srbench.training import TrainingError
 from srbench.weights.files import WeightsError, load_metadata, load_weights
 from srbench.weights.metadata import WeightsMetadata, read_metadata
 from srflow.presets import SRFlowPreset
@@ -174,7 +177,7 @@ def test_manifests(manifest, place, data):
     (place / "other" / "manifest.json").write_bytes(content)
     try:
         found = read_manifest(place / "other")
-    except ManifestError as error:
+    except RunFolderError as error:
         in_one_line(error)
         return
     (place / "other" / "manifest.json").write_bytes(content_of(found))
@@ -253,7 +256,7 @@ def test_archives(place, content, kind):
     folder, archive = place / "archives", place / "archives" / f"a.{kind}"
     folder.mkdir(exist_ok=True)
     archive.write_bytes(content)
-    with contextlib.suppress(PrepareError):
+    with contextlib.suppress(DataError):
         extract(archive, r"(.*/)?\d{4}\.png", 2, folder / "out")
     try:
         taken = _unpacked(archive, folder / "0001.png")

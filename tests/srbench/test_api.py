@@ -14,7 +14,8 @@ import srbench
 from srbench.api import EvaluationError
 from srbench.benchmark.verify import Findings
 from srbench.data.datasets import Folder
-from srbench.run_folder.folder import RunFolder, RunFolderError
+from srbench.run_folder import RunFolderError
+from srbench.run_folder.folder import RunFolder
 
 
 def nearest(lr):

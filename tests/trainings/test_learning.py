@@ -7,7 +7,7 @@ import torch
 
 from baselines.zoo import load_rrdb
 from srbench.system.config import ConfigError, PresetError, load_toml
-from srbench.training.config import TrainingError
+from srbench.training import TrainingError
 from srbench.training.folder import TrainingFolder
 from srbench.training.journal import Journal
 from srbench.weights.files import WeightsError, load_weights, sha256_file

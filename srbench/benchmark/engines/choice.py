@@ -9,9 +9,10 @@ from typing import Literal
 
 import torch
 
+from srbench.benchmark import BenchmarkError
 from srbench.benchmark.engines.processes import processes
 from srbench.benchmark.engines.serial import serial
-from srbench.benchmark.engines.worker import EngineError, Opening
+from srbench.benchmark.engines.worker import Opening
 from srbench.benchmark.tasks import Session, Task
 from srbench.system.processes import suitable_workers
 
@@ -38,7 +39,7 @@ class Engine:
         return {"processes": f"{count}, one thread each"} if count > 1 else {}
 
     def work(self, session: Session, tasks: Sequence[Task], opening: Opening) -> None:
-        """Do all tasks of a session; what fails is recorded and named, and the others go on. Raises EngineError."""
+        """Do all tasks of a session; what fails is recorded and named, and the others go on. Raises BenchmarkError."""
         if self.dask is not None:
             from srbench.benchmark.engines.dask import dask
 
@@ -50,13 +51,13 @@ class Engine:
 
 
 def choose_engine(name: str | None, workers: Workers, device: str, tasks: int) -> Engine:
-    """The engine of a command: ``name`` is ``dask``, ``dask:ADDRESS`` or None. Raises EngineError."""
+    """The engine of a command: ``name`` is ``dask``, ``dask:ADDRESS`` or None. Raises BenchmarkError."""
     kind, _, address = (name or "").partition(":")
     if kind not in ("", "dask"):
-        raise EngineError(f"no engine {name!r}; give dask or dask:ADDRESS, or leave it out")
+        raise BenchmarkError(f"no engine {name!r}; give dask or dask:ADDRESS, or leave it out")
     if kind == "dask":
         if workers == "gpus" or (address and workers is not None):
-            raise EngineError(f"{name}: takes no --workers {workers}; give the cluster its workers, or leave one out")
+            raise BenchmarkError(f"{name}: takes no --workers {workers}; set them on the cluster, or leave one out")
         return Engine((None,) * (workers or suitable_workers("cpu", tasks)), dask=address)
     if workers == "gpus":
         return Engine(gpus(device), suitable_workers("cpu", tasks))
@@ -66,10 +67,10 @@ def choose_engine(name: str | None, workers: Workers, device: str, tasks: int) -
 
 
 def gpus(device: str) -> tuple[str, ...]:
-    """The GPUs that this process sees, as CUDA_VISIBLE_DEVICES names them. Raises EngineError where there is none."""
+    """The GPUs that this process sees, as in CUDA_VISIBLE_DEVICES. Raises BenchmarkError where there is none."""
     count = torch.cuda.device_count() if device == "cuda" else 0
     if count == 0:
-        raise EngineError(f"--workers gpus: no NVIDIA GPU is used here (device {device}); give a number instead")
+        raise BenchmarkError(f"--workers gpus: no NVIDIA GPU is used here (device {device}); give a number instead")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = [str(number) for number in range(count)] if visible is None else visible.split(",")
     return tuple(name.strip() for name in names[:count])

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from srbench.benchmark import BenchmarkError
 from srbench.benchmark.engines.received import TRIES, Received, given_up, rest
 from srbench.benchmark.engines.worker import (
-    EngineError,
     Fault,
     File,
     Message,
@@ -55,7 +55,7 @@ def dask(session: Session, tasks: Sequence[Task], opening: Opening, address: str
     """Do all tasks of a session on the cluster whose scheduler has an address, or on so many ``workers`` of this
     machine where that is empty; what fails is recorded and named, and the others go on.
 
-    Raises EngineError where the scheduler does not answer, or no longer, and where a worker cannot work.
+    Raises BenchmarkError where the scheduler does not answer, or no longer, and where a worker cannot work.
     """
     packed = opening.packed()
     with _connected(address, workers) as client:
@@ -143,14 +143,14 @@ class _Work:
         try:
             made = future.result()
         except (CancelledError, CommClosedError):
-            raise EngineError(
+            raise BenchmarkError(
                 "the Dask scheduler is gone; finished work is kept. Rerun the same command to resume."
             ) from None
         except KilledWorker as error:
             self._lost(image, part, error.allowed_failures + 1)
         except Exception as error:  # whatever a worker raises where no line can say it
             name = "" if isinstance(error, SRBenchError) else f"{type(error).__name__}: "
-            raise EngineError(f"a Dask worker cannot work: {name}{' '.join(str(error).split())}") from None
+            raise BenchmarkError(f"a Dask worker cannot work: {name}{' '.join(str(error).split())}") from None
         else:
             for message in made:
                 self._received.take(message)
@@ -192,7 +192,7 @@ def _connected(address: str, workers: int) -> Iterator[Client]:
         from dask import config
         from distributed import Client, LocalCluster
     except ImportError:
-        raise EngineError("--engine dask needs distributed; install it: pip install 'sr-bench[dask]'") from None
+        raise BenchmarkError("--engine dask needs distributed; install it: pip install 'sr-bench[dask]'") from None
     log = logging.getLogger("distributed")
     level = log.level
     log.setLevel(logging.CRITICAL + 1)
@@ -202,7 +202,7 @@ def _connected(address: str, workers: int) -> Iterator[Client]:
                 client = Client(address, timeout=PATIENCE, set_as_default=False)
             except (OSError, ValueError, RuntimeError) as error:
                 reason = " ".join(str(error).split())
-                raise EngineError(f"dask:{address}: no scheduler answers there ({reason})") from None
+                raise BenchmarkError(f"dask:{address}: no scheduler answers there ({reason})") from None
             with client:
                 yield client
         else:

@@ -18,10 +18,10 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from srbench.benchmark import BenchmarkError
 from srbench.benchmark.engines.received import TRIES, Received, given_up, rest
 from srbench.benchmark.engines.worker import (
     Begun,
-    EngineError,
     Fault,
     File,
     Finished,
@@ -50,7 +50,7 @@ def processes(
 
     There is a process for each of these: the GPUs that it sees, as CUDA_VISIBLE_DEVICES names them; None: as this one.
     With ``scorers``, so many more processes measure what the others sample, so that sampling need not wait; a bounded
-    number of outputs waits for them. Raises EngineError where no process can work; whatever ends this function ends
+    number of outputs waits for them. Raises BenchmarkError where no process can work; whatever ends this function ends
     the processes.
     """
     with TemporaryDirectory(prefix="srbench-") as scratch:
@@ -166,7 +166,7 @@ class _Crew:
                 self._close(worker.job)
                 worker.job = None
             case Unusable(reason):
-                raise EngineError(reason)
+                raise BenchmarkError(reason)
 
     def _begin(self, worker: _Worker, setting: Setting) -> None:
         assert isinstance(worker.job, Sampling)
@@ -198,7 +198,7 @@ class _Crew:
         if not worker.ready:
             self._failed_starts += 1
             if self._failed_starts >= TRIES and not any(other.ready for other in self._workers):
-                raise EngineError(
+                raise BenchmarkError(
                     f"processes end before they can work ({end}); leave workers out, and in a script call evaluate "
                     "under if __name__ == '__main__'"
                 )

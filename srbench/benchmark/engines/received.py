@@ -24,7 +24,7 @@ class Received:
         """Hashes of what was made, as a second worker may make it again: they take a fifth of the memory."""
 
     def take(self, message: Written | File | Fault) -> None:
-        """Write lines or a file, or tell of a fault. Raises RecordsError or OSError where that fails."""
+        """Write lines or a file, or tell of a fault. Raises RunFolderError or OSError where that fails."""
         match message:
             case Written(lines):
                 self._append(lines)

@@ -23,9 +23,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from srbench.benchmark import BenchmarkError
 from srbench.benchmark.request import RunSpec, open_dataset
 from srbench.benchmark.sampling import kept_outputs, kept_pair
-from srbench.benchmark.tasks import Session, Task, TaskError
+from srbench.benchmark.tasks import Session, Task
 from srbench.images.io import quantize
 from srbench.interfaces import Dataset, ImagePair, SRBenchError
 from srbench.models.loading import LoadedModel
@@ -36,10 +37,6 @@ from srbench.run_folder.records import AnyRecord, ImageRecords, SampleRecord
 from srbench.system.processes import end_quickly
 
 Lines = tuple[AnyRecord, ...]
-
-
-class EngineError(SRBenchError):
-    """Work that cannot be handed to other processes."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +55,12 @@ class Opening:
     invocation: int
 
     def packed(self) -> bytes:
-        """Raises EngineError for objects that no other process could have."""
+        """Raises BenchmarkError for objects that no other process could have."""
         try:
             return pickle.dumps(self)
         except Exception as error:  # whatever an object raises
             reason = " ".join(str(error).split())
-            raise EngineError(
+            raise BenchmarkError(
                 f"a model or dataset cannot be sent to other processes ({reason}); name it as file.py:Name, or leave "
                 "workers out"
             ) from None
@@ -203,11 +200,11 @@ class RemoteSession(Session):
         self.send(Fault(fault))
 
     def model(self, label: str) -> LoadedModel:
-        """The model of a label, loaded once. Raises TaskError where it is no longer the one of the manifest."""
+        """The model of a label, loaded once. Raises BenchmarkError where it is no longer the one of the manifest."""
         try:
             return super().model(label)
-        except TaskError:
-            raise TaskError(f"{label}: its code or weights changed meanwhile; run the same command again") from None
+        except BenchmarkError:
+            raise BenchmarkError(f"{label}: its code or weights changed meanwhile; run the command again") from None
 
     def score_images(
         self, record: SampleRecord, pair: ImagePair, metrics: Sequence[LoadedMetric], images: Tensor, exact: Tensor
@@ -222,7 +219,7 @@ class RemoteSession(Session):
             try:
                 np.save(file, exact.numpy())
             except OSError as error:
-                raise EngineError(f"{file}: {error.strerror}; set TMPDIR to a folder of another disk") from None
+                raise BenchmarkError(f"{file}: {error.strerror}; set TMPDIR to a folder of another disk") from None
         self.send(Scoring(record, tuple(one.facts.name for one in metrics), file))
 
     def _measure(self, job: Scoring) -> None:
@@ -246,7 +243,7 @@ def open_session(opening: Opening, send: Send, scratch: Path | None = None) -> R
         facts = opening.manifest.metric(name)
         metrics.append(metric := open_metric(facts.spec, opening.manifest.protocol.quantize))
         if metric.facts.digest != facts.digest:
-            raise EngineError(f"{facts.title}: its code changed meanwhile; run the same command again")
+            raise BenchmarkError(f"{facts.title}: its code changed meanwhile; run the same command again")
     data = open_dataset(opening.data) if isinstance(opening.data, RunSpec) else opening.data
     folder = SentFolder(opening.folder, opening.manifest, send=send)
     return RemoteSession(

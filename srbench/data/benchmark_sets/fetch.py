@@ -8,15 +8,8 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from srbench.data.benchmark_sets.table import (
-    BenchmarkSet,
-    SetError,
-    check_files,
-    find_set,
-    is_here,
-    open_set,
-    set_folder,
-)
+from srbench.data import DataError
+from srbench.data.benchmark_sets.table import BenchmarkSet, check_files, find_set, is_here, open_set, set_folder
 from srbench.data.datasets import Folder
 from srbench.images.folders import images_in
 from srbench.images.io import ENDINGS
@@ -26,7 +19,7 @@ from srbench.weights.download import DownloadError, OfflineError, download
 
 
 def fetched_set(name: str, scale: int) -> Folder:
-    """A set by its name, fetched where it is not here. Raises SetError as ``fetch_set``."""
+    """A set by its name, fetched where it is not here. Raises DataError as ``fetch_set``."""
     if not is_here(name):
         fetch_set(name)
     return open_set(name, scale)
@@ -35,7 +28,7 @@ def fetched_set(name: str, scale: int) -> Folder:
 def fetch_set(name: str) -> Path:
     """The folder of a set's HR images; downloaded unless something is in it.
 
-    An interrupted download is resumed by the next call. Raises SetError that tells in
+    An interrupted download is resumed by the next call. Raises DataError that tells in
     one line what was tried, what to download and where to put it.
     """
     entry, folder = find_set(name), set_folder(name)
@@ -50,7 +43,7 @@ def fetch_set(name: str) -> Path:
             _images(entry, address, part)
             check_files(name, entry, images_in(part))
         except OfflineError:
-            raise SetError(f"{name} is not here, and SRBENCH_OFFLINE is set; {entry.wanted(name)}") from None
+            raise DataError(f"{name} is not here, and SRBENCH_OFFLINE is set; {entry.wanted(name)}") from None
         except DownloadError as error:
             tried.append(f"{address} {error}")
         except SRBenchError as error:
@@ -62,11 +55,11 @@ def fetch_set(name: str) -> Path:
             part.replace(folder)
             return folder
     reason = f"could not be fetched ({'; '.join(tried)})" if tried else "is not handed out to programs"
-    raise SetError(f"{name} {reason}; {entry.wanted(name)}")
+    raise DataError(f"{name} {reason}; {entry.wanted(name)}")
 
 
 def _images(entry: BenchmarkSet, address: str, part: Path) -> None:
-    """Fetch all images of a set into a folder. Raises DownloadError, OfflineError, SetError."""
+    """Fetch all images of a set into a folder. Raises DownloadError, OfflineError, DataError."""
     part.mkdir(parents=True, exist_ok=True)
     if "{" not in address:
         archive = part.with_suffix(".archive")
@@ -110,9 +103,9 @@ def _unpack(archive: Path, folder: Path) -> None:
                     with (folder / PurePosixPath(member.name).name).open("xb") as target:
                         shutil.copyfileobj(packed, target)
     except FileExistsError as error:
-        raise SetError(f"an archive with two images named {Path(str(error.filename)).name}") from None
+        raise DataError(f"an archive with two images named {Path(str(error.filename)).name}") from None
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-        raise SetError(f"a damaged archive, {error}") from None
+        raise DataError(f"a damaged archive, {error}") from None
 
 
 def _is_image(member: str) -> bool:

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from srbench.data import DataError
 from srbench.data.datasets import Folder
 from srbench.data.toolkit_layouts import find_layout
 from srbench.images.folders import images_in
 from srbench.images.io import pixels_sha256, read_uint8, write_whole
-from srbench.interfaces import SRBenchError
 from srbench.system.cache import cache_folder
 from srbench.system.config import load_toml
 from srbench.system.file_names import unknown
@@ -21,10 +21,6 @@ from srbench.system.terminal import say
 _TABLE = Path(__file__).with_suffix(".toml")
 _SEEN = ".srbench.json"
 """In the folder of a set: the files of which the pixels were compared, by name, size and time."""
-
-
-class SetError(SRBenchError):
-    """A set that is not here, or not what it should be."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +54,10 @@ def benchmark_sets() -> dict[str, BenchmarkSet]:
 
 
 def find_set(name: str) -> BenchmarkSet:
-    """The entry of a name. Raises SetError that names the near miss."""
+    """The entry of a name. Raises DataError that names the near miss."""
     table = benchmark_sets()
     if name not in table:
-        raise SetError(unknown("benchmark set", name, table))
+        raise DataError(unknown("benchmark set", name, table))
     return table[name]
 
 
@@ -79,7 +75,7 @@ def is_here(name: str) -> bool:
 def open_set(name: str, scale: int) -> Folder:
     """A set whose images are here; LR is made by MATLAB-exact bicubic.
 
-    Raises SetError where there are too few or too many of them, or their pixels are not those of the set.
+    Raises DataError where there are too few or too many of them, or their pixels are not those of the set.
     """
     entry, folder = find_set(name), set_folder(name)
     layout = find_layout(folder, scale)
@@ -88,10 +84,10 @@ def open_set(name: str, scale: int) -> Folder:
 
 
 def check_files(name: str, entry: BenchmarkSet, files: Mapping[str, Path]) -> dict[str, Path]:
-    """The images of a set among some files. Raises SetError where they are not the set."""
+    """The images of a set among some files. Raises DataError where they are not the set."""
     folder = next(iter(files.values())).parent
     if len(files) not in (entry.images, entry.of):
-        raise SetError(f"{folder}: has {len(files)} images, and {name} has {entry.images}; {entry.wanted(name)}")
+        raise DataError(f"{folder}: has {len(files)} images, and {name} has {entry.images}; {entry.wanted(name)}")
     found = dict(list(files.items())[: entry.images])
     if entry.pixels is None:
         return found
@@ -100,7 +96,7 @@ def check_files(name: str, entry: BenchmarkSet, files: Mapping[str, Path]) -> di
     if not (folder / _SEEN).is_file() or (folder / _SEEN).read_text() != seen:
         say(f"{name}: comparing the pixels of {entry.images} images")
         if pixels_digest(found) != entry.pixels:
-            raise SetError(
+            raise DataError(
                 f"{folder}: its images are not those of {name} pixel for pixel, such as a copy that was cropped for "
                 f"another scale; {entry.wanted(name)}, or measure them as a folder: --data {folder}"
             )

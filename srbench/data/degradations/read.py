@@ -19,18 +19,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from srbench.data import DataError
 from srbench.data.degradations.steps import STEPS, Downscale, Step
 from srbench.images.io import quantize_round
-from srbench.interfaces import Dataset, ImagePair, SRBenchError
+from srbench.interfaces import Dataset, ImagePair
 from srbench.system.config import ConfigError, load_toml, preset_names, register, structure
 from srbench.system.file_names import unknown
 
 DEFAULT = "bicubic"
 _FOLDER = files("srbench.data.degradations")
-
-
-class DegradationError(SRBenchError):
-    """A degradation that does not exist, or that makes no LR."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ class Degradation:
         return f"{self.name}@{self.version}: {steps} (seed {self.seed})"
 
     def __call__(self, hr: Tensor, scale: int) -> Tensor:
-        """HR (3, s*h, s*w) uint8 -> LR (3, h, w) uint8. Raises StepError where a library is not here."""
+        """HR (3, s*h, s*w) uint8 -> LR (3, h, w) uint8. Raises DataError where a library is not here."""
         size = hr.shape[-2] // scale, hr.shape[-1] // scale
         pixels = hashlib.sha256(hr.contiguous().numpy().tobytes()).hexdigest()
         start = hashlib.sha256(f"{self.words} x{scale} {pixels}".encode()).digest()
@@ -85,20 +82,20 @@ def degradation_names() -> list[str]:
 def read_degradation(text: str) -> Degradation:
     """The degradation of a name, or of a TOML file.
 
-    Raises DegradationError where there is none, where not exactly one step downscales, and where a file takes the name
+    Raises DataError where there is none, where not exactly one step downscales, and where a file takes the name
     of one that comes with srbench; ConfigError for what is no degradation.
     """
     if not text.endswith(".toml"):
         if text not in degradation_names():
-            raise DegradationError(f"{unknown('degradation', text, degradation_names())}; or name a TOML file")
+            raise DataError(f"{unknown('degradation', text, degradation_names())}; or name a TOML file")
         return load_toml(_FOLDER / f"{text}.toml", Degradation)
     found = load_toml(Path(text), Degradation)
     if found.name in degradation_names():
-        raise DegradationError(f"{text}: {found.name} is a degradation of srbench; give yours another name")
+        raise DataError(f"{text}: {found.name} is a degradation of srbench; give yours another name")
     if not found.name or set(found.name) & set("@:|/\\\n"):
-        raise DegradationError(f"{text}: a degradation needs a name without @, :, | and /")
+        raise DataError(f"{text}: a degradation needs a name without @, :, | and /")
     if sum(isinstance(step, Downscale) for step in found.steps) != 1:
-        raise DegradationError(f"{text}: exactly one of its steps has to be of kind downscale")
+        raise DataError(f"{text}: exactly one of its steps has to be of kind downscale")
     return found
 
 
@@ -118,7 +115,7 @@ class Degraded:
         return iter(self.whole)
 
     def read(self, name: str) -> ImagePair:
-        """Raises what the whole dataset raises, and StepError."""
+        """Raises what the whole dataset raises, and DataError."""
         hr = self.whole.read(name).hr
         return ImagePair(name, self.degradation(quantize_round(hr), self.scale).float() / 255, hr)
 

@@ -16,16 +16,12 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from srbench.data import DataError
 from srbench.images.resize import downscale_uint8
-from srbench.interfaces import SRBenchError
 from srbench.system.config import register
 
 Size = tuple[int, int]
 """Height and width of LR."""
-
-
-class StepError(SRBenchError):
-    """A step that cannot be taken here."""
 
 
 class Range(tuple[float, float]):
@@ -139,7 +135,7 @@ def gaussian(one: float, other: float, angle: float) -> Tensor:
 def _matlab(image: Tensor, size: Size) -> Tensor:
     height, width = image.shape[-2:]
     if height % size[0] or width % size[1] or height // size[0] != width // size[1]:
-        raise StepError(
+        raise DataError(
             f"MATLAB's bicubic takes an image of {height}x{width} by whole factors only, not to {size[0]}x{size[1]}; "
             "downscale by bicubic after a resize"
         )

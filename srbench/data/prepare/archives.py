@@ -11,23 +11,19 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from srbench.data import DataError
 from srbench.images.io import write_whole
-from srbench.interfaces import SRBenchError
 from srbench.system.terminal import progress
 
 DIV2K = "https://data.vision.ee.ethz.ch/cvl/DIV2K/"
 FLICKR2K = "https://cv.snu.ac.kr/research/EDSR/Flickr2K.tar"
 
 
-class PrepareError(SRBenchError):
-    """Archives that are missing, damaged or incomplete, or images that are not what they should be."""
-
-
 def prepare_div2k(source: Path, out: Path) -> None:
     """DIV2K_train_HR.zip and DIV2K_valid_HR.zip in ``source`` -> 800 images in out/train, 100 in out/val.
 
     Agustsson and Timofte, "NTIRE 2017 challenge on single image super-resolution: dataset and study". Images that
-    are there already stay. Raises PrepareError for an archive that is missing, damaged or incomplete.
+    are there already stay. Raises DataError for an archive that is missing, damaged or incomplete.
     """
     where = f"download it from {DIV2K} (for academic research only)"
     archives = {folder: find(source, f"DIV2K_{folder}_HR.zip", where) for folder in ("train", "valid")}
@@ -39,24 +35,24 @@ def prepare_flickr2k(source: Path, out: Path) -> None:
     """Flickr2K.tar in ``source`` -> its 2650 HR images in out/train.
 
     Lim et al., "Enhanced deep residual networks for single image super-resolution" (2017). Images that are there
-    already stay. Raises PrepareError where the archive is missing, damaged or incomplete.
+    already stay. Raises DataError where the archive is missing, damaged or incomplete.
     """
     archive = find(source, "Flickr2K.tar", f"download it from {FLICKR2K}")
     extract(archive, r"Flickr2K/Flickr2K_HR/\d{6}\.png", 2650, out / "train")
 
 
 def find(source: Path, name: str, where: str) -> Path:
-    """The file ``name`` in ``source``, or ``source`` itself. Raises PrepareError that says where to get it."""
+    """The file ``name`` in ``source``, or ``source`` itself. Raises DataError that says where to get it."""
     path = source if source.name == name else source / name
     if not path.is_file():
-        raise PrepareError(f"{path}: no such file; {where}")
+        raise DataError(f"{path}: no such file; {where}")
     return path
 
 
 def extract(archive: Path, pattern: str, count: int, folder: Path) -> None:
     """Write the members of a zip or tar archive whose path matches into one folder.
 
-    Raises PrepareError where there are not ``count`` of them or the archive is damaged.
+    Raises DataError where there are not ``count`` of them or the archive is damaged.
     """
     found = 0
     try:
@@ -72,9 +68,9 @@ def extract(archive: Path, pattern: str, count: int, folder: Path) -> None:
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # a full disk, for one
             raise
-        raise PrepareError(f"{archive}: damaged, or not downloaded to the end ({error}); download it again") from None
+        raise DataError(f"{archive}: damaged, or not downloaded to the end ({error}); download it again") from None
     if found != count:
-        raise PrepareError(f"{archive}: holds {found} of {count} images; download it again")
+        raise DataError(f"{archive}: holds {found} of {count} images; download it again")
 
 
 def _members(archive: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srbench.data.prepare.archives import PrepareError
+from srbench.data import DataError
 from srbench.images.io import crop_centre, read_uint8, write_png
 from srbench.images.resize import downscale_uint8
 from srbench.system.terminal import progress
@@ -40,7 +40,7 @@ def prepare_celeba(source: Path, out: Path) -> None:
     """The original images and their landmarks -> out/train, out/val, out/test, PNG of 160x160.
 
     ``source`` holds the folder ``img_celeba`` (unpacked from img_celeba.7z.001 to .014) and HD-CelebA-Cropper's
-    annotations.zip. Images that are there already stay. Raises PrepareError for what is missing or damaged.
+    annotations.zip. Images that are there already stay. Raises DataError for what is missing or damaged.
     """
     folder = _unpacked(source / "img_celeba", f"get img_celeba.7z from {WHERE} and run 7z x img_celeba.7z.001 there")
     landmarks, standard = _landmarks(source / "annotations.zip")
@@ -89,7 +89,7 @@ def similarity(points: NDArray[np.float64], to: NDArray[np.float64]) -> NDArray[
 
 def _unpacked(folder: Path, otherwise: str) -> Path:
     if not folder.is_dir():
-        raise PrepareError(f"{folder}: no such folder; {otherwise}")
+        raise DataError(f"{folder}: no such folder; {otherwise}")
     return folder
 
 
@@ -104,16 +104,14 @@ def _landmarks(archive: Path) -> tuple[dict[str, NDArray[np.float64]], NDArray[n
         return rows, np.array(standard, np.float64).reshape(68, 2)
     except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else f"not what it should be ({error})"
-        raise PrepareError(f"{archive}: {reason}; download it from the links of {CROPPER}") from None
+        raise DataError(f"{archive}: {reason}; download it from the links of {CROPPER}") from None
 
 
 def _each(folder: Path, names: list[str], out: Path, make: Callable[[str], Tensor]) -> None:
     """Make every image that is not there yet, on all cores."""
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
-        raise PrepareError(
-            f"{folder}: lacks {len(missing)} of {len(names)} images, first {missing[0]}; unpack it again"
-        )
+        raise DataError(f"{folder}: lacks {len(missing)} of {len(names)} images, first {missing[0]}; unpack it again")
     with progress() as bar, ThreadPoolExecutor() as pool:
         for _ in bar.track(pool.map(partial(_write, out, make), names), len(names), description="CelebA"):
             pass

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from srbench.data.prepare.archives import PrepareError
+from srbench.data import DataError
 from srbench.data.prepare.qt_resources import read_resources
 from srbench.images.io import pixels_sha256, write_png
 from srbench.system.terminal import progress, say
@@ -32,11 +32,11 @@ def prepare_debian_photos(out: Path) -> None:
     """Download 17 Debian packages (351 MB) and make out/train and out/val of them, pixel for pixel as listed.
 
     Some of these packages also hold benchmark photographs: they are not in the list, and the packages are removed in
-    the end. Needs ``apt-get`` and ``dpkg`` of Debian 13. Raises PrepareError without them, when a package cannot be
+    the end. Needs ``apt-get`` and ``dpkg`` of Debian 13. Raises DataError without them, when a package cannot be
     had, and, once all is written, when an image is not the listed one.
     """
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
-        raise PrepareError(
+        raise DataError(
             f"the photographs come in Debian packages, and apt-get or dpkg is not here; run it on Debian 13, or fetch "
             f"what {LIST} names"
         )
@@ -61,7 +61,7 @@ def prepare_debian_photos(out: Path) -> None:
                 different.append(row["file"])
     shutil.rmtree(work)
     if different:
-        raise PrepareError(
+        raise DataError(
             f"{len(different)} of {len(rows)} photographs are not those that the packaged models were trained on, "
             f"since packages or decoders differ from Debian 13's: {', '.join(different)}"
         )
@@ -74,7 +74,7 @@ def _contents(work: Path, rows: Iterable[dict[str, str]]) -> Iterator[tuple[dict
         name, _, member = row["path"].partition("!")
         path = work / row["package"] / name.lstrip("/")
         if not path.is_file():
-            raise PrepareError(f"{row['package']}: no {name} in this version of the package; run it on Debian 13")
+            raise DataError(f"{row['package']}: no {name} in this version of the package; run it on Debian 13")
         if member and path != archive:
             archive, resources = path, read_resources(path.read_bytes())
         yield row, resources[member] if member else path.read_bytes()
@@ -84,4 +84,4 @@ def _run(*command: str, folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise PrepareError(f"{' '.join(command[:2])} failed: {reason}; run apt-get update first, on Debian 13")
+        raise DataError(f"{' '.join(command[:2])} failed: {reason}; run apt-get update first, on Debian 13")

@@ -19,15 +19,16 @@ from rich.table import Table
 from rich.text import Text
 
 from srbench.interfaces import MetricFacts
-from srbench.matrix.folder import Cell, Matrix, MatrixError, read_matrix
+from srbench.matrix import MatrixError
+from srbench.matrix.folder import Cell, Matrix, read_matrix
 from srbench.reporting.files import ReportFolder
 from srbench.reporting.matrix.latex import latex_tables
 from srbench.reporting.matrix.parts import MISSING, Entry, Part, Value
 from srbench.reporting.merge import read_runs
 from srbench.reporting.ranking import RULE
 from srbench.reporting.scores import TERMINAL, header, score
+from srbench.run_folder import RunFolderError
 from srbench.run_folder.manifest import FILE as MANIFEST
-from srbench.run_folder.results import ResultsError
 from srbench.system import markdown
 
 _FILES = {"md": "report.md", "html": "report.html", "tex": "table.tex", "csv": "table.csv"}
@@ -74,9 +75,9 @@ def _entries(matrix: Matrix) -> tuple[list[Entry], list[str]]:
     for cell in matrix.cells:
         try:
             if not (matrix.folder(cell) / MANIFEST).is_file():
-                raise ResultsError(f"{matrix.folder(cell)}: not begun")
+                raise RunFolderError(f"{matrix.folder(cell)}: not begun")
             measurements = read_runs([matrix.folder(cell)])
-        except ResultsError:
+        except RunFolderError:
             notes.append(f"{_place(cell)}: nothing is measured yet.")
             continue
         table = measurements.table()

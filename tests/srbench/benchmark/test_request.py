@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import srbench.benchmark.sampling
-from srbench.benchmark.request import PlanError, RunSpec, open_bench
+from srbench.benchmark import BenchmarkError
+from srbench.benchmark.request import RunSpec, open_bench
 from srbench.benchmark.run import planned
 from srbench.images.io import pixels_sha256, quantize_floor, write_png
 from srbench.interfaces import ImagePair, MetricFacts
@@ -168,9 +169,9 @@ def test_a_changed_result_is_another_item(photos, tmp_path):
 
 def test_labels_are_told_apart(photos):
     spec = RunSpec(models=("bicubic", "x=bicubic", "bicubic=bicubic"), scale=4, data=str(photos), metrics=("psnr",))
-    with pytest.raises(PlanError, match="the label bicubic is also that of bicubic; choose another"):
+    with pytest.raises(BenchmarkError, match="the label bicubic is also that of bicubic; choose another"):
         open_bench(spec)
-    with pytest.raises(PlanError, match="the label hr is reserved"):
+    with pytest.raises(BenchmarkError, match="the label hr is reserved"):
         open_bench(replace(spec, models=("hr=bicubic",)))
 
 

@@ -18,7 +18,8 @@ from srbench.benchmark.run import run
 from srbench.data.datasets import Folder
 from srbench.images.io import quantize_floor, read_image, write_png
 from srbench.plugins.registry import load_metric
-from srbench.run_folder.folder import RunFolder, RunFolderError
+from srbench.run_folder import RunFolderError
+from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
 from srbench.run_folder.protocol import COLUMNS
 from srbench.run_folder.results import failures_of, rows_of

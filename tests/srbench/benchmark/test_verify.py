@@ -13,9 +13,9 @@ from srbench.benchmark.run import run
 from srbench.benchmark.verify import verify
 from srbench.images.io import encode_png, pixels_sha256, read_uint8
 from srbench.plugins.code_digest import code_digest
+from srbench.run_folder import RunFolderError
 from srbench.run_folder.checksums import write_sums
 from srbench.run_folder.folder import RunFolder
-from srbench.run_folder.records import RecordsError
 from srbench.weights.files import load_weights, save_weights, sha256_file
 
 
@@ -158,7 +158,7 @@ def test_lines_of_nothing_that_was_asked_for(finished):
     forge_sums(finished)
     assert "samples.jsonl: ghost a is in no plan of the manifest" in faults(finished)
     write_lines(path, [*lines_of(path), "{}"])
-    with pytest.raises(RecordsError, match=r"samples.jsonl: line \d+ is damaged"):
+    with pytest.raises(RunFolderError, match=r"samples.jsonl: line \d+ is damaged"):
         verify(finished)
 
 

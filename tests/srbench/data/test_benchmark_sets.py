@@ -8,17 +8,12 @@ import zipfile
 import pytest
 import torch
 
-from srbench.benchmark.request import PlanError, RunSpec, open_dataset
+from srbench.benchmark import BenchmarkError
+from srbench.benchmark.request import RunSpec, open_dataset
+from srbench.data import DataError
 from srbench.data.benchmark_sets import fetch, table
 from srbench.data.benchmark_sets.fetch import fetch_set
-from srbench.data.benchmark_sets.table import (
-    BenchmarkSet,
-    SetError,
-    benchmark_sets,
-    open_set,
-    pixels_digest,
-    set_folder,
-)
+from srbench.data.benchmark_sets.table import BenchmarkSet, benchmark_sets, open_set, pixels_digest, set_folder
 from srbench.data.datasets import MATLAB_BICUBIC
 from srbench.data.toolkit_layouts import find_layout
 from srbench.images.io import write_png
@@ -92,7 +87,7 @@ def test_a_broken_download_goes_on(tiny, served, cache):
     files = tiny(addresses=("https://one/{name}.png",), names=("a", "b"))
     served({"https://one/a.png": files["a"].read_bytes()})
     with pytest.raises(
-        SetError, match=r"tiny could not be fetched \(https://one/\{name\}\.png answered 404 Not Found\)"
+        DataError, match=r"tiny could not be fetched \(https://one/\{name\}\.png answered 404 Not Found\)"
     ):
         fetch_set("tiny")
     assert not (cache / "tiny").exists()
@@ -123,7 +118,7 @@ def test_archives_are_unpacked_by_name_alone(tiny, served, tmp_path, cache, kind
 def test_other_pixels_are_refused(tiny, served, cache):
     files = tiny(addresses=("https://one/{name}.png",), names=("a", "b"))
     served({"https://one/a.png": files["a"].read_bytes(), "https://one/b.png": files["a"].read_bytes()})
-    with pytest.raises(SetError, match=r"gave something else .*not those of tiny pixel for pixel"):
+    with pytest.raises(DataError, match=r"gave something else .*not those of tiny pixel for pixel"):
         fetch_set("tiny")
     assert not (cache / "tiny").exists()
 
@@ -131,16 +126,16 @@ def test_other_pixels_are_refused(tiny, served, cache):
 def test_put_there_by_hand(tiny, cache):
     tiny()
     with pytest.raises(
-        SetError, match=r"tiny is not handed out to programs; get it from https://tiny\.example and put its 2"
+        DataError, match=r"tiny is not handed out to programs; get it from https://tiny\.example and put its 2"
     ):
         fetch_set("tiny")
     write_png(cache / "tiny" / "HR" / "x.png", flat(0))
-    with pytest.raises(SetError, match="has 1 images, and tiny has 2"):
+    with pytest.raises(DataError, match="has 1 images, and tiny has 2"):
         open_set("tiny", 4)
     write_png(cache / "tiny" / "HR" / "y.png", flat(9))
     assert list(open_set("tiny", 4)) == ["x", "y"], "whatever they are called, and however they are laid out"
     write_png(cache / "tiny" / "HR" / "y.png", flat(8, 16))
-    with pytest.raises(SetError, match="not those of tiny pixel for pixel"):
+    with pytest.raises(DataError, match="not those of tiny pixel for pixel"):
         open_set("tiny", 4)
 
 
@@ -180,7 +175,7 @@ def test_a_folder_of_that_name_is_not_the_set(tiny, tmp_path):
     tiny()
     (tmp_path / "source").rename(tmp_path / "tiny")
     assert open_dataset(RunSpec((), 4, str(tmp_path / "tiny"))).name == "tiny (folder)"
-    with pytest.raises(PlanError, match="did you mean tiny"):
+    with pytest.raises(BenchmarkError, match="did you mean tiny"):
         open_dataset(RunSpec((), 4, "tinny"))
 
 

@@ -3,9 +3,10 @@ import shutil
 import pytest
 import torch
 
-from srbench.data.datasets import Cropped, DatasetError, Folder, PairedFolders, cropped, packaged_photos
-from srbench.images.folders import FolderError
-from srbench.images.io import ImageError, quantize_floor, read_image, write_png
+from srbench.data import DataError
+from srbench.data.datasets import Cropped, Folder, PairedFolders, cropped, packaged_photos
+from srbench.images import ImageError
+from srbench.images.io import quantize_floor, read_image, write_png
 from srbench.images.resize import downscale_uint8
 
 
@@ -80,7 +81,7 @@ def test_every_name_without_a_partner_is_named(pairs):
     hr, lr = pairs
     (hr / "a.png").rename(hr / "x.png")
     (lr / "d.png").rename(lr / "y.png")
-    with pytest.raises(DatasetError) as caught:
+    with pytest.raises(DataError) as caught:
         PairedFolders(hr, lr, 4)
     assert f"{lr} lacks d, x; {hr} lacks a, y" in str(caught.value)
 
@@ -96,7 +97,7 @@ def test_the_ending_may_differ(pairs):
 
 
 def test_sizes_that_do_not_fit(pairs):
-    with pytest.raises(DatasetError, match="c: HR of 40x32 is not 8 times LR of 10x8"):
+    with pytest.raises(DataError, match="c: HR of 40x32 is not 8 times LR of 10x8"):
         PairedFolders(*pairs, 8).read("c")
 
 
@@ -123,22 +124,22 @@ def test_damage_harms_one_image_only(photos):
     assert dataset.digest("b")
     assert dataset.read("a").hr.shape == (3, 32, 32)
     (photos / "b.png").unlink()
-    with pytest.raises(DatasetError, match=r"b\.png: cannot be read"):
+    with pytest.raises(DataError, match=r"b\.png: cannot be read"):
         dataset.digest("b")
 
 
 def test_images_below_the_scale(tmp_path):
     write_png(tmp_path / "dot.png", torch.zeros(3, 3, 9, dtype=torch.uint8))
-    with pytest.raises(DatasetError, match=r"dot\.png: 3x9 is smaller than the scale 4"):
+    with pytest.raises(DataError, match=r"dot\.png: 3x9 is smaller than the scale 4"):
         Folder(tmp_path, 4).read("dot")
 
 
 @pytest.mark.parametrize("open_dataset", [Folder, lambda folder, scale: PairedFolders(folder, folder, scale)])
 def test_crop_below_the_scale(photos, open_dataset):
-    with pytest.raises(DatasetError, match="a crop of 3 leaves no LR pixel at scale 4"):
+    with pytest.raises(DataError, match="a crop of 3 leaves no LR pixel at scale 4"):
         cropped(open_dataset(photos, 4), 4, 3)
 
 
 def test_empty_folder(tmp_path):
-    with pytest.raises(FolderError, match="no images in it"):
+    with pytest.raises(ImageError, match="no images in it"):
         Folder(tmp_path, 4)

@@ -10,10 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from srbench.benchmark.request import PlanError, RunSpec, open_dataset
+from srbench.benchmark import BenchmarkError
+from srbench.benchmark.request import RunSpec, open_dataset
+from srbench.data import DataError
 from srbench.data.datasets import MATLAB_BICUBIC, Folder
-from srbench.data.degradations.read import DegradationError, Degraded, degradation_names, read_degradation
-from srbench.data.degradations.steps import Blur, Downscale, Noise, Range, Resize, StepError, gaussian
+from srbench.data.degradations.read import Degraded, degradation_names, read_degradation
+from srbench.data.degradations.steps import Blur, Downscale, Noise, Range, Resize, gaussian
 from srbench.images.resize import downscale_uint8
 from srbench.run_folder.manifest import read_manifest
 from srbench.system.config import ConfigError
@@ -82,7 +84,7 @@ def test_steps(image):
     assert Resize(fixed(0.01), ("area",))(image, (8, 10), generator).shape == (3, 8, 10), "never below LR"
     buffer = io.BytesIO()
     Image.fromarray(flat.permute(1, 2, 0).numpy()).save(buffer, format="JPEG")
-    with pytest.raises(StepError, match="by whole factors only"):
+    with pytest.raises(DataError, match="by whole factors only"):
         Downscale("matlab")(image[:, :30], (8, 10), generator)
 
 
@@ -101,9 +103,9 @@ def test_steps(image):
 )  # fmt: skip
 def test_faults_are_named(tmp_path, text, fault):
     (tmp_path / "mine.toml").write_text(text)
-    with pytest.raises((DegradationError, ConfigError), match=fault.replace("[", r"\[")):
+    with pytest.raises((DataError, ConfigError), match=fault.replace("[", r"\[")):
         read_degradation(str(tmp_path / "mine.toml"))
-    with pytest.raises(DegradationError, match="unknown degradation 'bicubik'; did you mean bicubic"):
+    with pytest.raises(DataError, match="unknown degradation 'bicubik'; did you mean bicubic"):
         read_degradation("bicubik")
 
 
@@ -127,7 +129,7 @@ def test_by_name_cropped_and_by_default(photos):
     assert torch.equal(cropped.read("b").lr, expected.float() / 255), "LR is made from the crop"
     plain, named = open_dataset(RunSpec(**spec)), open_dataset(RunSpec(**spec, degrade="bicubic"))
     assert (named.lr_origin, named.digest("a")) == (MATLAB_BICUBIC, plain.digest("a"))
-    with pytest.raises(PlanError, match="has LR images; name its HR folder alone"):
+    with pytest.raises(BenchmarkError, match="has LR images; name its HR folder alone"):
         open_dataset(RunSpec((), 1, None, str(photos), str(photos), degrade="second-order"))
 
 

@@ -16,8 +16,9 @@ import pytest
 import torch
 
 from srbench.data.datasets import packaged_photos, pair_of_hr
+from srbench.editing import EditError
 from srbench.editing.edit import Editor
-from srbench.editing.explore import MOST_BYTES, ExploreError, Explorer
+from srbench.editing.explore import MOST_BYTES, Explorer
 from srbench.editing.explore_server import explore, open_explorer
 from srbench.images.io import encode_png, quantize_floor, quantize_round, read_image, read_recipe, write_png
 from srbench.images.resize import upscale
@@ -322,7 +323,7 @@ def test_what_was_saved_of_something_else_is_not_overwritten(site):
     assert explorer.save(asked).read_bytes() == before
     write_png(folder / "chameleon.bmp", torch.full((3, 160, 160), 9, dtype=torch.uint8))
     other = explorer.open("chameleon.bmp", (folder / "chameleon.bmp").read_bytes())
-    with pytest.raises(ExploreError, match="was made of something else; move it away"):
+    with pytest.raises(EditError, match="was made of something else; move it away"):
         explorer.save(asked | {"image": other.id})
     assert path.read_bytes() == before
 
@@ -332,6 +333,6 @@ def test_what_cannot_be_served(site, tmp_path, command):
     with pytest.raises(SRBenchError, match=r"absent\.png: cannot be read"):
         explore(explorer, tmp_path / "absent.png")
     port = int(re.search(r":(\d+)/", site[0])[1])
-    with pytest.raises(ExploreError, match=f"port {port} cannot be used"):
+    with pytest.raises(EditError, match=f"port {port} cannot be used"):
         explore(explorer, None, port=port)
     assert "has no latents" in command("explore", "--model", "bicubic", "--no-browser").err

@@ -1,6 +1,7 @@
 import pytest
 
-from srbench.images.folders import FolderError, images_in
+from srbench.images import ImageError
+from srbench.images.folders import images_in
 
 
 def test_names_are_sorted_and_other_files_passed_over(tmp_path):
@@ -14,15 +15,15 @@ def test_names_are_sorted_and_other_files_passed_over(tmp_path):
 def test_two_images_of_one_name(tmp_path):
     (tmp_path / "a.png").touch()
     (tmp_path / "a.jpg").touch()
-    with pytest.raises(FolderError, match=r"a\.jpg and a\.png have one name"):
+    with pytest.raises(ImageError, match=r"a\.jpg and a\.png have one name"):
         images_in(tmp_path)
 
 
 def test_no_images(tmp_path):
-    with pytest.raises(FolderError, match="no images in it"):
+    with pytest.raises(ImageError, match="no images in it"):
         images_in(tmp_path)
-    with pytest.raises(FolderError, match="missing, not a folder"):
+    with pytest.raises(ImageError, match="missing, not a folder"):
         images_in(tmp_path / "absent")
     (tmp_path / "file").touch()
-    with pytest.raises(FolderError, match="a file, not a folder"):
+    with pytest.raises(ImageError, match="a file, not a folder"):
         images_in(tmp_path / "file")

@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image, ImageFile
 
+from srbench.images import ImageError
 from srbench.images.io import (
-    ImageError,
     crop_centre,
     crop_to_multiple,
     luma,

@@ -9,7 +9,8 @@ import pytest
 import skimage.data
 import torch
 
-from srbench.images.resize import ResizeError, downscale, downscale_uint8, upscale, upscale_uint8
+from srbench.images import ImageError
+from srbench.images.resize import downscale, downscale_uint8, upscale, upscale_uint8
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "metrics.json").read_text())
 SIZES = [(1, 3), (4, 1), (2, 5), (7, 11), (13, 9)]
@@ -129,5 +130,5 @@ def test_scale_one_changes_nothing():
 
 @pytest.mark.parametrize("resize", [downscale, downscale_uint8])
 def test_sides_that_the_scale_does_not_divide(resize):
-    with pytest.raises(ResizeError, match="an image of 9x8 cannot be downscaled 4 times; crop it to a multiple of 4"):
+    with pytest.raises(ImageError, match="an image of 9x8 cannot be downscaled 4 times; crop it to a multiple of 4"):
         resize(torch.zeros(3, 9, 8, dtype=torch.uint8), 4)

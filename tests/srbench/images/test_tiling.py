@@ -6,7 +6,8 @@ import torch.nn.functional as F
 
 from srbench.images.tiling import OVERLAP, upscale_in_tiles
 from srbench.interfaces import ImagePair
-from srbench.models.inference import Draw, InferenceError, upscale
+from srbench.models import ModelError
+from srbench.models.inference import Draw, upscale
 
 
 class Blur:
@@ -77,5 +78,5 @@ def test_the_harness_hands_the_tile_to_a_model_that_draws():
 
 
 def test_a_model_that_cannot_share_its_latent_is_refused():
-    with pytest.raises(InferenceError, match="Draws cannot sample in tiles; leave --tile out"):
+    with pytest.raises(ModelError, match="Draws cannot sample in tiles; leave --tile out"):
         upscale(Draws(), "a", pair().lr, Draw(1.0, 2, 7, 16), "cpu")

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from srbench.images.io import write_png
-from srbench.matrix.folder import FILE, Cell, MatrixError, is_matrix, read_matrix
+from srbench.matrix import MatrixError
+from srbench.matrix.folder import FILE, Cell, is_matrix, read_matrix
 from srbench.reporting import report
 from srbench.reporting.matrix.report import write_matrix_report
 from srbench.reporting.merge import read_runs

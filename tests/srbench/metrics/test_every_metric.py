@@ -19,7 +19,7 @@ from srbench.metrics.naturalness import BRISQUE, NIQE, PIQUE
 from srbench.metrics.parameters import packaged, parameter_file
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.pixel import PSNR, SSIM
-from srbench.metrics.samples import SampleError
+from srbench.metrics.samples import MetricError
 
 ROOT = Path(__file__).parents[3]
 PER_SAMPLE = (PSNR, SSIM, LPIPS, LRPSNR, NIQE, BRISQUE, PIQUE)
@@ -157,14 +157,14 @@ def test_samples_that_require_gradients_are_measured(coffee, samples, metric):
 def test_non_finite_output_is_refused(coffee, samples, metric, value):
     broken = samples.clone()
     broken[1, 2, 5, 7] = value
-    with pytest.raises(SampleError, match=r"coffee: .* NaN or infinite"):
+    with pytest.raises(MetricError, match=r"coffee: .* NaN or infinite"):
         metric()(broken, coffee)
 
 
 @pytest.mark.parametrize("metric", ALL)
 @pytest.mark.parametrize("shape", [(3, 192, 288), (1, 3, 192, 284), (1, 1, 192, 288), (0, 3, 192, 288)])
 def test_wrong_shapes_are_refused(coffee, metric, shape):
-    with pytest.raises(SampleError, match=r"coffee: the model returned .* \(n, 3, 192, 288\)"):
+    with pytest.raises(MetricError, match=r"coffee: the model returned .* \(n, 3, 192, 288\)"):
         metric()(torch.zeros(shape), coffee)
 
 
@@ -178,6 +178,6 @@ def test_smallest_image(metric, minimum):
         if min(height, width) == minimum:
             assert metric()(image[None], pair).isfinite().all()
             continue
-        with pytest.raises(SampleError, match=rf"tiny: {height}x{width} .* at least {minimum}") as refused:
+        with pytest.raises(MetricError, match=rf"tiny: {height}x{width} .* at least {minimum}") as refused:
             metric()(image[None], pair)
         assert "\n" not in str(refused.value)

@@ -11,9 +11,9 @@ from PIL import Image
 from scipy.linalg import sqrtm
 
 from srbench.images.io import read_uint8, write_png
-from srbench.metrics.fid import SetDistances, SetError
-from srbench.metrics.from_pyiqa import PyIQAError
-from srbench.metrics.suite import SuiteError, open_metrics
+from srbench.metrics.fid import SetDistances
+from srbench.metrics.samples import MetricError
+from srbench.metrics.suite import open_metrics
 
 
 class Inception(torch.nn.Module):
@@ -96,17 +96,17 @@ def test_a_set_and_itself(network, folders):
     assert found["fid"] == pytest.approx(0, abs=1e-6)
     assert found["kid"] < 0, "the estimate is unbiased"
     assert (np.random.get_state()[1] == state).all()
-    with pytest.raises(SetError, match="both need at least two images"):
+    with pytest.raises(MetricError, match="both need at least two images"):
         SetDistances(["fid"], "round").between(images[:1], images)
 
 
 def test_it_is_no_column_of_a_run():
-    with pytest.raises(SuiteError, match="fid compares two folders of images: srbench measure DIR --ref DIR"):
+    with pytest.raises(MetricError, match="fid compares two folders of images: srbench measure DIR --ref DIR"):
         open_metrics(("psnr", "fid"), (), "floor")
 
 
 def test_weights_that_are_not_here_are_named(monkeypatch, tmp_path):
     monkeypatch.setenv("SRBENCH_OFFLINE", "1")
     monkeypatch.setattr("pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(tmp_path))
-    with pytest.raises(PyIQAError, match=rf"needs https://\S+/pt_inception\S+\.pth; put that file at {tmp_path}/pt_"):
+    with pytest.raises(MetricError, match=rf"needs https://\S+/pt_inception\S+\.pth; put that file at {tmp_path}/pt_"):
         SetDistances(["fid"], "round")

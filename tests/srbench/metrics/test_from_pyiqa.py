@@ -29,7 +29,8 @@ from srbench.metrics.from_pyiqa import OF_SETS, PyIQA
 from srbench.metrics.parameters import packaged
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.suite import open_metrics
-from srbench.plugins.registry import LoadedMetric, RegistryError, open_metric
+from srbench.plugins import PluginError
+from srbench.plugins.registry import LoadedMetric, open_metric
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import COLUMNS
 from srbench.run_folder.results import rows_of
@@ -255,7 +256,7 @@ def test_other_weights_are_another_metric(monkeypatch):
 
 
 def test_a_variant_is_of_a_family():
-    with pytest.raises(RegistryError, match="unknown metric 'pyiqa'"):
+    with pytest.raises(PluginError, match="unknown metric 'pyiqa'"):
         open_metric("pyiqa")
 
 

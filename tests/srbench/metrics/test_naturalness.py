@@ -11,7 +11,7 @@ from srbench.interfaces import ImagePair
 from srbench.metrics import naturalness, scene_statistics
 from srbench.metrics.naturalness import BRISQUE, NIQE, PIQUE
 from srbench.metrics.parameters import packaged
-from srbench.metrics.samples import SampleError
+from srbench.metrics.samples import MetricError
 from srbench.metrics.scene_statistics import contrast_normalised, grey
 
 RANDOM = np.random.default_rng(5)
@@ -134,14 +134,14 @@ def test_pique_of_one_colour_is_the_worst(level):
 @pytest.mark.parametrize("metric", [BRISQUE, NIQE])
 @pytest.mark.parametrize("level", [0, 1, 128, 255])
 def test_one_colour_has_no_statistics(metric, level):
-    with pytest.raises(SampleError, match=r"image: (NIQE|BRISQUE) \(LIVE\) needs .*; leave the image or"):
+    with pytest.raises(MetricError, match=r"image: (NIQE|BRISQUE) \(LIVE\) needs .*; leave the image or"):
         measure(metric, np.full((192, 288), level))
 
 
 def test_niqe_counts_blocks_with_texture():
     image = np.full((192, 192), 90)
     image[:80, :80] = RANDOM.integers(0, 256, (80, 80))
-    with pytest.raises(SampleError, match="has 1 of 4"):
+    with pytest.raises(MetricError, match="has 1 of 4"):
         measure(NIQE, image)
     image[112:, 112:] = RANDOM.integers(0, 256, (80, 80))
     assert np.isfinite(measure(NIQE, image))

@@ -10,7 +10,7 @@ from srbench.images.resize import downscale_uint8
 from srbench.interfaces import ImagePair
 from srbench.metrics.ntire import Diversity, SpatialLPIPS, WorstLRPSNR
 from srbench.metrics.parameters import packaged
-from srbench.metrics.samples import SampleError
+from srbench.metrics.samples import MetricError
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_one_sample_and_equal_samples_have_no_diversity(odd):
     pair, outputs = odd
     assert Diversity()(outputs[:1], pair).item() == pytest.approx(0, abs=1e-4)
     assert Diversity()(outputs[:1].expand(4, -1, -1, -1), pair).item() == pytest.approx(0, abs=1e-4)
-    with pytest.raises(SampleError, match="equal to HR"):
+    with pytest.raises(MetricError, match="equal to HR"):
         Diversity()(pair.hr[None], pair)
 
 
@@ -64,5 +64,5 @@ def test_worst_lr_psnr(odd):
     wanted = [peak_signal_noise_ratio(low[3].numpy(), one.numpy(), data_range=255) for one in low[:3]]
     assert WorstLRPSNR()(outputs, pair).item() == pytest.approx(min(wanted), abs=1e-9)
     third = ImagePair("third", pair.hr[:, ::3, ::3], pair.hr[:, :, :282])
-    with pytest.raises(SampleError, match="scale 3 does not divide 8"):
+    with pytest.raises(MetricError, match="scale 3 does not divide 8"):
         WorstLRPSNR()(outputs[..., :282], third)

@@ -7,9 +7,9 @@ import torch
 from srbench.images.io import quantize_floor
 from srbench.interfaces import ImagePair
 from srbench.metrics import lpips_network, perceptual
-from srbench.metrics.lpips_network import LPIPSError
 from srbench.metrics.parameters import packaged
 from srbench.metrics.perceptual import LPIPS
+from srbench.metrics.samples import MetricError
 
 
 @pytest.fixture(scope="module")
@@ -127,12 +127,12 @@ def test_other_networks_are_those_of_the_lpips_package(coffee, samples, tmp_path
 def test_weights_that_are_not_here_are_named(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     place = rf"{tmp_path}/hub/checkpoints/vgg16-397923af\.pth"
-    with pytest.raises(LPIPSError, match=rf"LPIPS on VGG16 needs https://.*; put that file at {place}, or name it"):
+    with pytest.raises(MetricError, match=rf"LPIPS on VGG16 needs https://.*; put that file at {place}, or name it"):
         LPIPS(net="vgg")
-    with pytest.raises(LPIPSError, match="LPIPS has no net 'vgg19'; choose alex, vgg, squeeze"):
+    with pytest.raises(MetricError, match="LPIPS has no net 'vgg19'; choose alex, vgg, squeeze"):
         LPIPS(net="vgg19")
     torch.save({"features.0.weight": torch.ones(1)}, tmp_path / "trunk.pth")
-    with pytest.raises(LPIPSError, match=r"no weights of SqueezeNet \(it lacks features\.0\.weight\)"):
+    with pytest.raises(MetricError, match=r"no weights of SqueezeNet \(it lacks features\.0\.weight\)"):
         LPIPS(net="squeeze", trunk=str(tmp_path / "trunk.pth"))(torch.rand(1, 3, 64, 64), IMAGE)
 
 

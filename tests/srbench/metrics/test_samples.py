@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from srbench.interfaces import ImagePair, SRBenchError
-from srbench.metrics.samples import SampleError, checked, quantised, require_side
+from srbench.metrics.samples import MetricError, checked, quantised, require_side
 
 PAIR = ImagePair("tree", torch.zeros(3, 2, 3), torch.zeros(3, 4, 6))
 
@@ -17,7 +17,7 @@ def test_checked_returns_the_same_object():
 def test_checked_says_how_much_is_broken():
     samples = torch.zeros(2, 3, 4, 6)
     samples[0] = float("nan")
-    with pytest.raises(SampleError, match=r"tree: 50\.00% of the model's output is NaN or infinite"):
+    with pytest.raises(MetricError, match=r"tree: 50\.00% of the model's output is NaN or infinite"):
         checked(samples, PAIR)
 
 

@@ -17,7 +17,8 @@ from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio
 
 from srbench.api import evaluate
-from srbench.benchmark.measure import MeasureError, measure_folder
+from srbench.benchmark import BenchmarkError
+from srbench.benchmark.measure import measure_folder
 from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run, score_run
 from srbench.benchmark.verify import verify
@@ -25,10 +26,13 @@ from srbench.images.io import quantize_floor, quantize_round, read_image
 from srbench.images.resize import downscale_uint8, upscale_uint8
 from srbench.interfaces import ImagePair, SRBenchError
 from srbench.matrix.bench_file import read_spec
-from srbench.metrics.suite import Suite, SuiteError, open_metrics, read_suite, suite_names
-from srbench.reporting.merge import MergeError, read_runs
+from srbench.metrics.samples import MetricError
+from srbench.metrics.suite import Suite, open_metrics, read_suite, suite_names
+from srbench.reporting import ReportError
+from srbench.reporting.merge import read_runs
 from srbench.reporting.report import write_report
-from srbench.run_folder.folder import RunFolder, RunFolderError
+from srbench.run_folder import RunFolderError
+from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
 from srbench.run_folder.protocol import COLUMNS
 
@@ -113,7 +117,7 @@ def test_srflow_round_is_srflow_on_rounded_images(photos, models, tmp_path):
         ["PSNR|RGB|round|crop0|v1", "LR-PSNR|RGB|round|matlab-bicubic|v1", "SIGMA|RGB|float|ddof1|v1"],
     ]
     assert verify(rounded, resample=1).proven
-    with pytest.raises(MergeError, match="protocol: srflow@1 against srflow-round@1"):
+    with pytest.raises(ReportError, match="protocol: srflow@1 against srflow-round@1"):
         read_runs([floored, rounded])
 
 
@@ -209,7 +213,7 @@ def test_what_is_no_suite(tmp_path, text, fault):
 
 
 def test_an_unknown_suite():
-    with pytest.raises(SuiteError, match=r"unknown suite 'clasic-y'; did you mean classic-y\?"):
+    with pytest.raises(MetricError, match=r"unknown suite 'clasic-y'; did you mean classic-y\?"):
         read_suite("clasic-y")
 
 
@@ -288,7 +292,7 @@ def test_measure_by_a_suite(photos, tmp_path):
     found = measure_folder(photos, photos, suite="srflow-round", names=("psnr",))
     assert found.suite == "srflow-round@1"
     assert '"suite": "srflow-round@1"' in found.json()
-    with pytest.raises(MeasureError, match="classic-y@1 need the scale or LR images; name their folder with --lr"):
+    with pytest.raises(BenchmarkError, match="classic-y@1 need the scale or LR images; name their folder with --lr"):
         measure_folder(photos, photos, suite="classic-y")
 
 

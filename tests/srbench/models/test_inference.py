@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from srbench.interfaces import ImagePair, SRBenchError
-from srbench.models.inference import Draw, InferenceError, choose_device, is_stochastic, upscale
+from srbench.models import ModelError
+from srbench.models.inference import Draw, choose_device, is_stochastic, upscale
 from srbench.models.loading import load_model
 
 PAIR = ImagePair("a", torch.rand(3, 5, 7, generator=torch.Generator().manual_seed(0)), torch.zeros(3, 20, 28))
@@ -44,7 +45,7 @@ def test_samples_depend_on_the_seed_and_on_nothing_else(output):
     ],
 )
 def test_a_result_that_is_none(output, name, fault):
-    with pytest.raises(InferenceError, match=fault):
+    with pytest.raises(ModelError, match=fault):
         output(name)
 
 
@@ -66,7 +67,7 @@ def test_too_little_memory_and_what_to_do():
     lr = torch.rand(3, 100, 64)
 
     def says(model, lr=lr, tile=None):
-        with pytest.raises(InferenceError) as caught:
+        with pytest.raises(ModelError) as caught:
             upscale(model, "a", lr, Draw(0.5, 3, 11, tile), "cpu")
         return str(caught.value)
 
@@ -91,7 +92,7 @@ def test_too_little_memory_and_what_to_do():
 
 def test_numbers_that_are_not_finite(output):
     flat = ImagePair("flat", torch.ones(3, 5, 7), PAIR.hr)
-    with pytest.raises(InferenceError, match="flat: 1680 of 1680 numbers of the result are not finite"):
+    with pytest.raises(ModelError, match="flat: 1680 of 1680 numbers of the result are not finite"):
         output("NotFinite", flat)
     assert output("NotFinite").images.isfinite().all()
 
@@ -124,5 +125,5 @@ def test_devices():
     absent = [name for name, there in (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available()))
               if not there]  # fmt: skip
     for name in absent:
-        with pytest.raises(InferenceError, match=f"device {name} is not available here"):
+        with pytest.raises(ModelError, match=f"device {name} is not available here"):
             choose_device(name)

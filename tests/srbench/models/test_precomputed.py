@@ -3,8 +3,8 @@ import hashlib
 import pytest
 import torch
 
-from srbench.images.folders import FolderError
-from srbench.images.io import ImageError, write_png
+from srbench.images import ImageError
+from srbench.images.io import write_png
 from srbench.interfaces import PrecomputedResults, SRBenchError
 from srbench.models.precomputed import ResultFolder
 
@@ -80,7 +80,7 @@ def test_digest_changes_with_the_file(tmp_path):
 
 
 def test_faults_are_named(tmp_path):
-    with pytest.raises(FolderError, match="no images in it"):
+    with pytest.raises(ImageError, match="no images in it"):
         ResultFolder(tmp_path, 4)
     write_png(tmp_path / "a_sample0.png", flat(1))
     write_png(tmp_path / "a_sample1.png", flat(1, side=9))

@@ -17,11 +17,13 @@ from srbench.benchmark.run import run
 from srbench.benchmark.verify import verify
 from srbench.images.tiling import OVERLAP, upscale_in_windows
 from srbench.interfaces import SRBenchError
-from srbench.matrix.bench_file import BenchFileError, read_spec
+from srbench.matrix import MatrixError
+from srbench.matrix.bench_file import read_spec
+from srbench.models import ModelError
 from srbench.models import third_party as foreign
 from srbench.models.loading import ModelSpec, load_model, scale_of
-from srbench.models.third_party import ForeignError, OnnxModel, load_file
-from srbench.plugins.registry import RegistryError
+from srbench.models.third_party import OnnxModel, load_file
+from srbench.plugins import PluginError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.results import rows_of
 from srbench.weights.files import save_weights, sha256_file
@@ -133,7 +135,7 @@ def test_a_run_with_weights_alone(tmp_path, photos):
     assert rows["second"]["lr_psnr"][0] > rows["4x-a"]["lr_psnr"][0]
     assert verify(folder, resample=3).proven
     compact(tmp_path / "2x-b.pth", 2)
-    with pytest.raises(BenchFileError, match="several scales"):
+    with pytest.raises(MatrixError, match="several scales"):
         read_spec(None, {"models": (models[0], str(tmp_path / "2x-b.pth"))})
 
 
@@ -191,7 +193,7 @@ def test_what_is_no_network(tmp_path, make, fault):
 @needs_spandrel
 def test_our_own_weights_are_named_with_their_model():
     path = Path(foreign.__file__).parents[2] / "baselines/weights/rrdb-mini-x4.safetensors"
-    with pytest.raises(ForeignError, match=f"name them rrdb:{path}"):
+    with pytest.raises(ModelError, match=f"name them rrdb:{path}"):
         load_file(path)
 
 
@@ -217,7 +219,7 @@ def test_names(text, name, weights):
 def test_a_missing_extra_is_named(tmp_path, monkeypatch, file, package, extra):
     (tmp_path / file).write_bytes(b"")
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ForeignError, match=rf"needs {package}; install it: pip install 'sr-bench\[{extra}\]'"):
+    with pytest.raises(ModelError, match=rf"needs {package}; install it: pip install 'sr-bench\[{extra}\]'"):
         load_model(str(tmp_path / file), 4, "cpu")
 
 
@@ -263,14 +265,14 @@ def test_half_precision(tmp_path):
 @needs_onnx
 def test_what_is_no_onnx_model(tmp_path):
     (tmp_path / "a.onnx").write_bytes(b"no graph")
-    with pytest.raises(ForeignError, match="damaged, or no ONNX file"):
+    with pytest.raises(ModelError, match="damaged, or no ONNX file"):
         load_file(tmp_path / "a.onnx")
-    with pytest.raises(ForeignError, match="it has to upscale"):
+    with pytest.raises(ModelError, match="it has to upscale"):
         load_file(exported(WithoutScale(), tmp_path / "b.onnx", (8, 8)))
-    with pytest.raises(ForeignError, match="RGB images, channels first"):
+    with pytest.raises(ModelError, match="RGB images, channels first"):
         load_file(exported(Repeated(2), tmp_path / "c.onnx", (8, 8), channels=1))
     exported(Repeated(2), tmp_path / "d.onnx", (8, 8))
-    with pytest.raises(RegistryError, match="made for scale 2, not 4; use --scale 2"):
+    with pytest.raises(PluginError, match="made for scale 2, not 4; use --scale 2"):
         load_model(str(tmp_path / "d.onnx"), 4, "cpu")
 
 

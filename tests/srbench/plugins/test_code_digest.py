@@ -15,7 +15,8 @@ import srbench
 from srbench.benchmark.run import run
 from srbench.plugins import registry
 from srbench.plugins.code_digest import code_digest, reachable
-from srbench.run_folder.folder import RunFolder, RunFolderError
+from srbench.run_folder import RunFolderError
+from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.results import rows_of
 
 PACKAGE = Path(srbench.__file__).parent

@@ -11,8 +11,8 @@ from srbench.interfaces import SRBenchError
 from srbench.models.inference import is_stochastic
 from srbench.models.loading import load_model, ready_models
 from srbench.models.precomputed import ResultFolder
-from srbench.plugins import registry
-from srbench.plugins.registry import RegistryError, load_dataset, load_metric, load_trainer, registered
+from srbench.plugins import PluginError, registry
+from srbench.plugins.registry import load_dataset, load_metric, load_trainer, registered
 from srbench.weights.files import WeightsError, save_weights, sha256_file
 
 PLUGIN = '''
@@ -70,9 +70,9 @@ def test_a_registered_model(plugins):
 
 def test_a_broken_plugin_harms_nobody_else(plugins):
     assert load_model("mine", 8, "cpu").label == "mine"
-    with pytest.raises(RegistryError, match=r"model broken .*ModuleNotFoundError.*a_package_that_is_not_there"):
+    with pytest.raises(PluginError, match=r"model broken .*ModuleNotFoundError.*a_package_that_is_not_there"):
         load_model("broken", 8, "cpu")
-    with pytest.raises(RegistryError, match=r"model absent .*AttributeError"):
+    with pytest.raises(PluginError, match=r"model absent .*AttributeError"):
         load_model("absent", 8, "cpu")
 
 
@@ -123,13 +123,13 @@ def test_what_cannot_be_interpolated(spec, fault, monkeypatch):
     names = {"mine": "baselines.bicubic:Bicubic", "esrgan": "baselines.zoo:load_esrgan"}
     points = [EntryPoint(name, value, "srbench.models") for name, value in names.items()]
     monkeypatch.setattr(registry, "entry_points", lambda group: points)
-    with pytest.raises(RegistryError, match=fault):
+    with pytest.raises(PluginError, match=fault):
         load_model(spec, 8, "cpu")
 
 
 def test_weights_for_a_model_without_weights(tmp_path):
     (tmp_path / "w").touch()
-    with pytest.raises(RegistryError, match="the model bicubic takes no weights file"):
+    with pytest.raises(PluginError, match="the model bicubic takes no weights file"):
         load_model(f"bicubic:{tmp_path / 'w'}", 4, "cpu")
 
 
@@ -174,7 +174,7 @@ def test_made_consistent_it_keeps_its_weights(plugins, tmp_path):
 
 def test_results_of_others_are_not_made_consistent(tmp_path):
     (tmp_path / "results").mkdir()
-    with pytest.raises(RegistryError, match="results"):
+    with pytest.raises(PluginError, match="results"):
         load_model(f"x={tmp_path / 'results'}+consistent", 4, "cpu")
 
 
@@ -186,7 +186,7 @@ def test_another_label(models, plugins):
     assert load_model(f"near={models}:Nearest", 4, "cpu").label == "near"
     assert load_model("other=mine", 4, "cpu").label == "other"
     assert load_model("other=mine", 4, "cpu").digest == load_model("mine", 4, "cpu").digest
-    with pytest.raises(RegistryError, match="label 'a/b'"):
+    with pytest.raises(PluginError, match="label 'a/b'"):
         load_model("a/b=mine", 4, "cpu")
 
 
@@ -195,9 +195,9 @@ def test_a_folder_of_results(tmp_path):
     loaded = load_model(f"theirs={tmp_path / 'results'}", 4, "cpu")
     assert isinstance(loaded.model, ResultFolder)
     assert (loaded.label, loaded.model.scale, loaded.weights) == ("theirs", 4, None)
-    with pytest.raises(RegistryError, match="a folder of results needs a label"):
+    with pytest.raises(PluginError, match="a folder of results needs a label"):
         load_model(str(tmp_path / "results"), 4, "cpu")
-    with pytest.raises(RegistryError, match="no such folder of results"):
+    with pytest.raises(PluginError, match="no such folder of results"):
         load_model(f"theirs={tmp_path / 'absent'}", 4, "cpu")
 
 
@@ -221,14 +221,14 @@ def test_a_registered_name_comes_before_a_folder(tmp_path, monkeypatch):
 )
 def test_what_stands_for_nothing(models, spec, fault, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(RegistryError, match=fault) as caught:
+    with pytest.raises(PluginError, match=fault) as caught:
         load_model(spec.format(models=models), 2, "cpu")
     assert "\n" not in str(caught.value)
 
 
 def test_a_file_with_a_fault(tmp_path):
     (tmp_path / "bad.py").write_text("def f(:\n")
-    with pytest.raises(RegistryError, match=r"bad\.py failed: SyntaxError"):
+    with pytest.raises(PluginError, match=r"bad\.py failed: SyntaxError"):
         load_model(f"{tmp_path / 'bad.py'}:F", 4, "cpu")
 
 
@@ -241,5 +241,5 @@ def test_a_file_with_a_fault(tmp_path):
     ],
 )
 def test_near_misses(load, fault):
-    with pytest.raises(RegistryError, match=fault):
+    with pytest.raises(PluginError, match=fault):
         load()

@@ -8,7 +8,8 @@ import pytest
 from markdown_it import MarkdownIt
 from PIL import Image
 
-from srbench.reporting.compare import CompareError, compare_models, compare_runs, write_comparison
+from srbench.reporting import ReportError
+from srbench.reporting.compare import compare_models, compare_runs, write_comparison
 from srbench.run_folder.statistics import mean_interval, paired_p_value
 
 NAMES = [f"image {k:02}" for k in range(12)]
@@ -140,5 +141,5 @@ def test_what_cannot_be_compared(run, srbench, arguments, fault):
 
 def test_nothing_in_common(make_run):
     runs = [make_run(name, {(f"{name}1", None): values(), (f"{name}2", None): values()}) for name in ("a", "b")]
-    with pytest.raises(CompareError, match="no model is in both runs: a1, a2 against b1, b2"):
+    with pytest.raises(ReportError, match="no model is in both runs: a1, a2 against b1, b2"):
         compare_runs(*runs)

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from srbench.interfaces import MetricFacts
-from srbench.reporting.merge import MergeError, read_runs
-from srbench.reporting.report import ReportError, write_report
+from srbench.reporting import ReportError
+from srbench.reporting.merge import read_runs
+from srbench.reporting.report import write_report
 
 ONE = {"a": (20.0, 0.5), "b": (30.0, 0.4)}
 OTHER = {"a": (21.0, 0.6), "b": (29.0, 0.3)}
@@ -73,7 +74,7 @@ def test_folders_of_one_name_are_numbered(make_run):
 )
 def test_a_refusal_names_the_difference(make_run, change, difference):
     runs = [make_run("one", {("m", None): ONE}), make_run("two", {("m", None): ONE}, **change)]
-    with pytest.raises(MergeError, match=re.escape(difference)) as error:
+    with pytest.raises(ReportError, match=re.escape(difference)) as error:
         read_runs(runs)
     assert str(runs[0]) in str(error.value)
     assert str(runs[1]) in str(error.value)
@@ -81,7 +82,7 @@ def test_a_refusal_names_the_difference(make_run, change, difference):
 
 def test_images_of_one_name_have_to_be_the_same(make_run, greys):
     runs = [make_run("one", {("m", None): ONE}), make_run("two", {("m", None): ONE}, greys=greys(hr=0))]
-    with pytest.raises(MergeError, match=r"one and .*two cannot stand in one table: the HR images named a differ"):
+    with pytest.raises(ReportError, match=r"one and .*two cannot stand in one table: the HR images named a differ"):
         read_runs(runs)
 
 

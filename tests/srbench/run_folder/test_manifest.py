@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from srbench.interfaces import MetricFacts, WeightsInfo
-from srbench.run_folder.manifest import ManifestError, hardware, now, read_manifest, software, write_manifest
+from srbench.run_folder import RunFolderError
+from srbench.run_folder.manifest import hardware, now, read_manifest, software, write_manifest
 from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, ModelFacts, Protocol, Setting
 
 MANIFEST = Manifest(
@@ -71,7 +72,7 @@ def test_the_images_that_were_asked_for():
 def test_what_is_no_run(tmp_path, content, fault):
     if content is not None:
         (tmp_path / "manifest.json").write_text(content)
-    with pytest.raises(ManifestError, match=fault):
+    with pytest.raises(RunFolderError, match=fault):
         read_manifest(tmp_path)
 
 
@@ -101,7 +102,7 @@ def rewritten(run, change):
 )
 def test_what_no_run_would_have_written(tmp_path, change, fault):
     rewritten(tmp_path, change)
-    with pytest.raises(ManifestError, match=fault) as caught:
+    with pytest.raises(RunFolderError, match=fault) as caught:
         read_manifest(tmp_path)
     assert str(caught.value).endswith("restore it, or run again with another --out")
     assert "\n" not in str(caught.value)

@@ -10,9 +10,10 @@ import pytest
 
 from srbench.benchmark.run import run
 from srbench.images.io import encode_png, write_png
-from srbench.reporting.files import ReportFolder, ReportFolderError
+from srbench.reporting import ReportError
+from srbench.reporting.files import ReportFolder
 from srbench.reporting.report import write_report
-from srbench.run_folder.folder import RunFolderError
+from srbench.run_folder import RunFolderError
 
 FOLDERS = ("strips", "grids", "maps", "sheets", "plots", "compare")
 
@@ -144,7 +145,7 @@ def test_a_report_goes_into_an_empty_folder_or_its_own(finished, tmp_path, image
         "table_intervals.tex",
     ]
     write_png(tmp_path / "mine" / "a.png", image)
-    with pytest.raises(ReportFolderError, match=r"not empty, and no report in it \(a.png is\); choose another --out"):
+    with pytest.raises(ReportError, match=r"not empty, and no report in it \(a.png is\); choose another --out"):
         write_report([finished], ["csv"], tmp_path / "mine")
 
 

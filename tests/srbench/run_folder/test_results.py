@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from srbench.interfaces import MetricFacts
+from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest, write_manifest
 from srbench.run_folder.protocol import Protocol
@@ -14,7 +15,6 @@ from srbench.run_folder.records import (
     ImageRecords,
     Index,
     PairRecord,
-    RecordsError,
     SampleRecord,
     ScoreRecord,
     append,
@@ -23,7 +23,7 @@ from srbench.run_folder.records import (
     read,
     to_line,
 )
-from srbench.run_folder.results import ResultsError, ResultTable, csv_texts, failures_of, rows_of
+from srbench.run_folder.results import ResultTable, csv_texts, failures_of, rows_of
 
 INF = math.inf
 PSNR = MetricFacts("psnr", "psnr", "PSNR", True, "dB", 2, "uint8 RGB", "PSNR|RGB", "0")
@@ -186,7 +186,7 @@ def test_planned_rows_come_in_the_order_of_the_plan(run):
     write_manifest(run, replace(manifest, settings=(second, replace(first, limit=1))))
     assert [(row.model, row.image) for row in rows_of(RunFolder.read(run))] == [("flow", "a"), ("m", "a")]
     write_manifest(run, replace(manifest, models=tuple(replace(one, digest="other") for one in manifest.models)))
-    with pytest.raises(ResultsError, match="nothing is measured yet"):
+    with pytest.raises(RunFolderError, match="nothing is measured yet"):
         rows_of(RunFolder.read(run))
 
 
@@ -227,7 +227,7 @@ def test_a_torn_last_line_is_left_out(tmp_path):
 
 def test_damage_elsewhere_is_named(tmp_path):
     write_lines(tmp_path, [to_line(RECORDS[0]), "no json", to_line(RECORDS[1])])
-    with pytest.raises(RecordsError, match=r"rows\.jsonl: line 2 is damaged"):
+    with pytest.raises(RunFolderError, match=r"rows\.jsonl: line 2 is damaged"):
         list(read(tmp_path, ScoreRecord))
 
 
@@ -249,5 +249,5 @@ def test_lines_that_changed_since_they_were_read_are_refused(tmp_path, change):
     for line in append(tmp_path, RECORDS[:2], {}):
         index.add(line)
     path.unlink() if change is None else path.write_text(change(path.read_text()))
-    with pytest.raises(RecordsError, match=r"rows\.jsonl: was deleted or changed meanwhile"):
+    with pytest.raises(RunFolderError, match=r"rows\.jsonl: was deleted or changed meanwhile"):
         index.read(RECORDS[0].image)

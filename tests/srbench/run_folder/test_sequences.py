@@ -14,8 +14,9 @@ import srbench.run_folder.records
 from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run, score_run
 from srbench.benchmark.verify import verify
-from srbench.run_folder.folder import RunFolder, RunFolderError
-from srbench.run_folder.results import ResultsError, rows_of
+from srbench.run_folder import RunFolderError
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.results import rows_of
 
 SEQUENCES = 40
 METRICS = ("psnr", "ssim", "sigma", "lr_psnr")
@@ -45,7 +46,7 @@ def fresh_values(workshop):
 def values_in(path):
     try:
         rows = rows_of(RunFolder.read(path))
-    except ResultsError:
+    except RunFolderError:
         return {}
     return {
         (row.model, row.temperature, row.image, metric): value for row in rows for metric, value in row.values.items()

@@ -13,12 +13,13 @@ import pytest
 import torch
 
 import srbench.run_folder.records
-from srbench.benchmark.engines.worker import EngineError, RemoteSession
+from srbench.benchmark import BenchmarkError
+from srbench.benchmark.engines.worker import RemoteSession
 from srbench.benchmark.run import run
 from srbench.benchmark.verify import verify
-from srbench.run_folder.folder import RunFolder, RunFolderError
-from srbench.run_folder.manifest import ManifestError, read_manifest
-from srbench.run_folder.records import RecordsError
+from srbench.run_folder import RunFolderError
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.manifest import read_manifest
 
 FAULTS = [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS]
 
@@ -72,7 +73,7 @@ def test_a_folder_that_is_deleted_meanwhile(spec, at):
         if len(steps) == at + 1:
             shutil.rmtree(spec.out)
 
-    with pytest.raises((RecordsError, RunFolderError)) as caught:
+    with pytest.raises((RunFolderError, RunFolderError)) as caught:
         run(spec, progress)
     assert str(caught.value).startswith(spec.out)
     assert len(str(caught.value).splitlines()) == 1
@@ -85,7 +86,7 @@ def test_lines_that_somebody_else_has_deleted(spec):
         if step.done == 4 and step.what:
             (Path(spec.out) / "rows.jsonl").unlink()
 
-    with pytest.raises(RecordsError, match=r"rows.jsonl: was deleted or changed meanwhile; run the same command again"):
+    with pytest.raises(RunFolderError, match=r"rows.jsonl: was deleted or changed meanwhile; run the same command"):
         run(spec, progress)
     assert read_manifest(Path(spec.out)).invocations[-1].finished is None
     run(spec)
@@ -97,7 +98,7 @@ def test_a_disk_that_cannot_be_read(finished, monkeypatch):
         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
     monkeypatch.setattr(Path, "read_text", vanished)
-    with pytest.raises(ManifestError, match=r"manifest.json: cannot be read \(Stale file handle\); check disk and"):
+    with pytest.raises(RunFolderError, match=r"manifest.json: cannot be read \(Stale file handle\); check disk and"):
         read_manifest(finished)
 
 
@@ -118,5 +119,5 @@ def test_a_full_disk_of_temporary_files(monkeypatch):
     monkeypatch.setattr(np, "save", full)
     session = RemoteSession(None, (), {}, None, "cpu", send=print, scratch=Path(tempfile.gettempdir()))
     outputs = torch.zeros(1, 3, 4, 4)
-    with pytest.raises(EngineError, match=r"\.npy: No space left on device; set TMPDIR to a folder of another disk"):
+    with pytest.raises(BenchmarkError, match=r"\.npy: No space left on device; set TMPDIR to a folder of another disk"):
         session.score_images(None, None, (), outputs, outputs)

@@ -19,7 +19,7 @@ from srbench.benchmark.run import run
 from srbench.benchmark.verify import verify
 from srbench.cli.main import main
 from srbench.reporting.report import write_report
-from srbench.run_folder.folder import RunFolderError
+from srbench.run_folder import RunFolderError
 
 TRIALS = 10
 

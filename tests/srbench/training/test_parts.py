@@ -8,9 +8,10 @@ import torch
 
 from srbench.images.io import write_png
 from srbench.interfaces import ImagePair
+from srbench.training import TrainingError
 from srbench.training.averages import Average
 from srbench.training.breakdown import PATIENCE, Breakdowns, breakdown
-from srbench.training.config import LOWEST_RATE, TrainingConfig, TrainingError
+from srbench.training.config import LOWEST_RATE, TrainingConfig
 from srbench.training.curves import write_curves
 from srbench.training.journal import Journal
 from srbench.training.learner import Batch, Learner

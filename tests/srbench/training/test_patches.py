@@ -15,9 +15,9 @@ from PIL import Image
 
 from srbench.images.io import quantize_round, read_image, read_uint8, write_png
 from srbench.images.resize import downscale_uint8
-from srbench.training import image_store
-from srbench.training.image_store import ImageStoreError, decoded, downscaled
-from srbench.training.patches import PatchError, Patches, generator_at
+from srbench.training import TrainingError, image_store
+from srbench.training.image_store import decoded, downscaled
+from srbench.training.patches import Patches, generator_at
 
 
 @dataclass(frozen=True)
@@ -178,17 +178,17 @@ def test_a_killed_build_leaves_no_store_and_a_second_training_waits(folder, cach
 
 
 def test_unusable_folders(tmp_path, folder):
-    with pytest.raises(ImageStoreError, match="missing, not a folder"):
+    with pytest.raises(TrainingError, match="missing, not a folder"):
         Patches(tmp_path / "absent", 4, Config())
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ImageStoreError, match="no images in it or below"):
+    with pytest.raises(TrainingError, match="no images in it or below"):
         Patches(tmp_path / "empty", 4, Config())
     (tmp_path / "empty" / "bad.png").touch()
-    with pytest.raises(ImageStoreError, match=r"none of 1 images can be used: .*bad\.png: not an image"):
+    with pytest.raises(TrainingError, match=r"none of 1 images can be used: .*bad\.png: not an image"):
         Patches(tmp_path / "empty", 4, Config())
-    with pytest.raises(PatchError, match="no multiple of the scale"):
+    with pytest.raises(TrainingError, match="no multiple of the scale"):
         Patches(folder, 4, Config(patch=18))
-    with pytest.raises(PatchError, match=r"none of 2 images gives patches of 44: 0\.png: 40x33 is smaller"):
+    with pytest.raises(TrainingError, match=r"none of 2 images gives patches of 44: 0\.png: 40x33 is smaller"):
         Patches(folder, 4, Config(patch=44))
 
 
@@ -197,7 +197,7 @@ def test_a_full_disk_leaves_no_half_store(folder, cache, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(image_store, "read_uint8", full)
-    with pytest.raises(ImageStoreError, match=r"cannot be kept there \(No space left on device\); .* XDG_CACHE_HOME"):
+    with pytest.raises(TrainingError, match=r"cannot be kept there \(No space left on device\); .* XDG_CACHE_HOME"):
         decoded([folder])
     assert not [path for path in cache.glob("*/*") if path.is_dir()]
 
@@ -259,7 +259,7 @@ def test_two_processes_draw_together_what_one_draws(folder):
     patches = Patches(folder, 4, Config())
     shares = [patches.batch(7, rank, 2) for rank in range(2)]
     assert equal([torch.cat(parts) for parts in zip(*shares, strict=True)], patches.batch(7))
-    with pytest.raises(PatchError, match="batch of 4 cannot be shared by 3 processes"):
+    with pytest.raises(TrainingError, match="batch of 4 cannot be shared by 3 processes"):
         patches.batch(7, 0, 3)
 
 
@@ -301,14 +301,14 @@ def test_pairs(folder, tmp_path, cache):
 
 def test_pairs_that_are_none(folder, tmp_path):
     write_png(tmp_path / "lr" / "0.png", random_image(10, 8, 0))
-    with pytest.raises(PatchError, match="these are alone: 1; add or remove"):
+    with pytest.raises(TrainingError, match="these are alone: 1; add or remove"):
         Patches(folder, 4, Config(), lr=tmp_path / "lr")
     write_png(tmp_path / "lr" / "1.png", random_image(5, 12, 0))
     with pytest.warns(UserWarning, match=r"1\.png: HR of 24x50 is not 4 times LR of 5x12"):
         assert Patches(folder, 4, Config(), lr=tmp_path / "lr").files == ["0.png"]
     write_png(tmp_path / "lr" / "1.jpg.png", random_image(6, 12, 0))
     (tmp_path / "lr" / "1.jpg.png").rename(tmp_path / "lr" / "1.bmp")
-    with pytest.raises(PatchError, match="differ in the ending only"):
+    with pytest.raises(TrainingError, match="differ in the ending only"):
         Patches(folder, 4, Config(), lr=tmp_path / "lr")
 
 

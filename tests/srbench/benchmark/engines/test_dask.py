@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from srbench.benchmark.engines.worker import EngineError
+from srbench.benchmark import BenchmarkError
 from srbench.benchmark.run import run, score_run
 from srbench.benchmark.verify import verify
 from srbench.images.io import write_png
@@ -213,5 +213,5 @@ def test_metrics_are_added(spec, results, tmp_path, cluster):
 )
 def test_engines_that_are_none(spec, engine, workers, error, monkeypatch):
     monkeypatch.setattr("srbench.benchmark.engines.dask.PATIENCE", 0.5)
-    with pytest.raises(EngineError, match=error):
+    with pytest.raises(BenchmarkError, match=error):
         run(replace(spec, models=spec.models[:1]), engine=engine, workers=workers)

@@ -19,9 +19,9 @@ from PIL import Image
 
 import srbench.benchmark.engines.choice
 from srbench.api import evaluate
+from srbench.benchmark import BenchmarkError
 from srbench.benchmark.engines.choice import choose_engine, gpus
 from srbench.benchmark.engines.processes import processes
-from srbench.benchmark.engines.worker import EngineError
 from srbench.benchmark.run import run, score_run
 from srbench.benchmark.verify import verify
 from srbench.images.io import read_uint8, write_png
@@ -222,7 +222,7 @@ def test_objects_go_to_other_processes_where_they_can(spec, tmp_path):
     alone = evaluate({"up": up}, spec.data, scale=4, metrics="psnr")
     assert found.table["psnr"].equals(alone.table["psnr"])
     with pytest.raises(
-        EngineError, match=r"cannot be sent to other processes .* name it as file.py:Name, or leave wor"
+        BenchmarkError, match=r"cannot be sent to other processes .* name it as file.py:Name, or leave wor"
     ):
         evaluate(lambda lr: up(lr), spec.data, scale=4, metrics="psnr", workers=2)
 
@@ -240,7 +240,7 @@ class Fatal:
 
 
 def test_processes_that_cannot_begin_are_one_error(spec):
-    with pytest.raises(EngineError, match=r"^processes end before they can work \(exit code 3\); leave workers out"):
+    with pytest.raises(BenchmarkError, match=r"^processes end before they can work \(exit code 3\); leave workers out"):
         evaluate(Fatal(), spec.data, scale=4, metrics="psnr", workers=2)
 
 
@@ -257,7 +257,7 @@ def test_a_process_for_every_gpu(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, 5")
     assert choose_engine(None, "gpus", "cuda", 100).samplers == gpus("cuda") == ("3", "5")
     assert choose_engine(None, "gpus", "cuda", 100).scorers > 0
-    with pytest.raises(EngineError, match=r"--workers gpus: no NVIDIA GPU is used here \(device cpu\); give a number"):
+    with pytest.raises(BenchmarkError, match=r"--workers gpus: no NVIDIA GPU is used here \(device cpu\)"):
         choose_engine(None, "gpus", "cpu", 100)
 
 

@@ -11,9 +11,10 @@ import pytest
 from srbench.benchmark.run import run, score_run
 from srbench.benchmark.verify import verify
 from srbench.images.io import write_png
+from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
-from srbench.run_folder.merge import MergeError, merge
+from srbench.run_folder.merge import merge
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_runs_of_other_models_are_merged(spec, results, tmp_path):
 
 def test_what_does_not_go_together_is_refused(spec, shards, tmp_path):
     def refused(match, *folders, out="merged"):
-        with pytest.raises(MergeError, match=match):
+        with pytest.raises(RunFolderError, match=match):
             merge([*folders], tmp_path / out)
         assert not (tmp_path / "merged").exists()
         assert not list(tmp_path.glob(".merged*"))
@@ -102,11 +103,11 @@ def test_other_weights_and_other_images_are_refused(spec, models, draw_image, tm
     run(replace(few, out=str(tmp_path / "before")))
     write_png(tmp_path / "images" / "a.png", draw_image(9, 32, 32))
     run(replace(few, out=str(tmp_path / "other")))
-    with pytest.raises(MergeError, match=r"a: HR or LR in .*other are others than in .*before"):
+    with pytest.raises(RunFolderError, match=r"a: HR or LR in .*other are others than in .*before"):
         merge([tmp_path / "before", tmp_path / "other"], tmp_path / "merged")
     models.write_text(models.read_text() + "\n\nCHANGED = 1\n")
     run(replace(few, out=str(tmp_path / "changed")))
-    with pytest.raises(MergeError, match="Nearest is of other code or weights than in"):
+    with pytest.raises(RunFolderError, match="Nearest is of other code or weights than in"):
         merge([tmp_path / "other", tmp_path / "changed"], tmp_path / "merged")
 
 

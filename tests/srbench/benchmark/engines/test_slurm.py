@@ -10,7 +10,8 @@ import pytest
 import srbench.matrix.slurm
 from srbench.benchmark.run import run
 from srbench.benchmark.verify import verify
-from srbench.matrix.slurm import SlurmError, run_on_slurm
+from srbench.matrix import MatrixError
+from srbench.matrix.slurm import run_on_slurm
 
 pytest.importorskip("submitit")
 
@@ -31,7 +32,7 @@ def test_the_same_rows_as_without(spec, results, tmp_path):
     assert sorted(outcome.failures) == sorted(serial.failures)
     assert [(step.done, step.total) for step in steps] == [(0, 3), (1, 3), (2, 3), (3, 3)]
     assert verify(tmp_path / "jobs").proven
-    with pytest.raises(SlurmError, match=r"jobs: is there already; choose another --out, and put both together by"):
+    with pytest.raises(MatrixError, match=r"jobs: is there already; choose another --out, and put both together by"):
         run_on_slurm(spec, "slurm:cluster=debug", 3)
 
 
@@ -48,7 +49,7 @@ def test_a_job_that_fails_is_one_line_and_resumed(spec, models, tmp_path):
     good = models.read_text()
     models.write_text("broken(")
     spec = replace(spec, models=spec.models[:1], out=str(tmp_path / "jobs"), limit=2)
-    with pytest.raises(SlurmError) as caught:
+    with pytest.raises(MatrixError) as caught:
         run_on_slurm(spec, "slurm:cluster=debug", 2)
     [line] = str(caught.value).splitlines()
     assert line.startswith("job ")
@@ -69,7 +70,7 @@ def test_a_job_that_fails_is_one_line_and_resumed(spec, models, tmp_path):
 )
 def test_jobs_that_cannot_be_submitted(spec, engine, error, monkeypatch):
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(SlurmError, match=error):
+    with pytest.raises(MatrixError, match=error):
         run_on_slurm(spec, engine, 2)
 
 
