@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from srbench.benchmark.request import RunSpec
+from srbench.benchmark.run import run
 from srbench.benchmark.sampling import failed_sample, keep_pair, keep_sample
 from srbench.images.io import write_png
 from srbench.interfaces import ImagePair, MetricFacts
@@ -286,3 +288,24 @@ def _write_row(folder, model, temperature, image, found, grey, step):
 @pytest.fixture(scope="session")
 def greys():
     return Greys
+
+
+@pytest.fixture
+def spec(photos, models, tmp_path):
+    """Nearest, and Noisy at two temperatures; two samples, kept in tmp_path/run."""
+    return RunSpec(
+        models=(f"near={models}:Nearest", f"noisy={models}:Noisy"), scale=4, data=str(photos), limit=3,
+        metrics=("psnr", "ssim", "sigma"), temperatures=(0.3, 0.8), samples=2, out=str(tmp_path / "run"),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def finished(spec):
+    """The folder of that run, measured."""
+    return run(spec).folder
+
+
+@pytest.fixture
+def changed(spec):
+    """The same request with other values: changed(seed=1)."""
+    return lambda **values: replace(spec, **values)

@@ -20,12 +20,12 @@ def test_metrics_and_data_are_complete():
 
 
 def test_changed_photographs_are_found(tmp_path, monkeypatch):
-    shutil.copytree(Path(srbench.__file__).parent / "data" / "photos", tmp_path / "photos")
-    monkeypatch.setattr(doctor, "__file__", str(tmp_path / "doctor.py"))
+    shutil.copytree(Path(srbench.__file__).parent / "data" / "photos", tmp_path / "data" / "photos")
+    monkeypatch.setattr(doctor, "__file__", str(tmp_path / "cli" / "doctor.py"))
     assert "packaged photographs" not in faults()
-    (tmp_path / "photos" / "dog.png").unlink()
+    (tmp_path / "data" / "photos" / "dog.png").unlink()
     assert "changed" in faults()["packaged photographs"]
-    shutil.rmtree(tmp_path / "photos")
+    shutil.rmtree(tmp_path / "data" / "photos")
     assert "missing" in faults()["packaged photographs"]
 
 
