@@ -18,9 +18,8 @@ import torch
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("srbench", "srflow", "baselines")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-OTHERS = sorted(
-    [*(ROOT / "tests").rglob("*.py"), *(ROOT / "examples").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
-)
+FOLDERS = [ROOT / name for name in ("tests", "examples", "benchmarks", "tools")]
+OTHERS = sorted(path for folder in FOLDERS for path in folder.rglob("*.py"))
 PAPERS = [
     ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "reports").glob("*/report.md")),

@@ -13,6 +13,7 @@ from statistics import fmean
 import numpy as np
 import pytest
 import torch
+from debian_photographs import photographs
 from PIL import Image, ImageEnhance
 from safetensors.torch import load_file
 from scipy.fft import dctn
@@ -21,7 +22,6 @@ from baselines.presets import ESRGANPreset, RRDBPreset
 from baselines.rrdb import RRDBNet
 from baselines.zoo import load_rrdb
 from srbench.data.datasets import cropped
-from srbench.data.prepare.debian import photographs
 from srbench.images.io import luma, pixels_sha256, quantize_round
 from srbench.interfaces import WeightsInfo
 from srbench.models.inference import is_stochastic

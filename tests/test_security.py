@@ -48,7 +48,7 @@ def test_checkpoints_are_read_as_weights_alone():
 
 
 def test_where_pickles_are_read_and_processes_are_started():
-    """Pickles: VGG16's arrays, and what one process of a run sends another. Processes: git, and Debian's tools."""
+    """Pickles: VGG16's arrays, and what one process of a run sends another. Processes: git."""
     unpickled = {
         path.name for path in SOURCES for name, _ in calls(path) if name.endswith(("pickle.loads", "_ArraysOnly"))
     }
@@ -56,7 +56,7 @@ def test_where_pickles_are_read_and_processes_are_started():
     started = {
         path.name for path in SOURCES for name, _ in calls(path) if name in ("subprocess.run", "subprocess.Popen")
     }
-    assert started <= {"manifest.py", "debian.py", "doctor.py"}
+    assert started <= {"manifest.py", "doctor.py"}
     shells = [
         path
         for path in SOURCES

@@ -82,12 +82,3 @@ def flickr2k(source: Path, out: Path) -> None:
     from srbench.data.prepare.archives import prepare_flickr2k
 
     prepare_flickr2k(source, out)
-
-
-@prepare.command()
-@_OUT
-def debian_photos(out: Path) -> None:
-    """The training photographs of the packaged models: 246 for training, 12 for validation (Debian packages)."""
-    from srbench.data.prepare.debian import prepare_debian_photos
-
-    prepare_debian_photos(out)

@@ -1,1 +1,1 @@
-"""Folders to train on, from the archives of the public datasets and from Debian's photographs."""
+"""Folders to train on, from the archives of the public datasets."""

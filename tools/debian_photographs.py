@@ -1,12 +1,17 @@
-"""The photographs that the packaged models were trained on, taken again from Debian's packages."""
+"""The photographs that the packaged models were trained on, taken again from Debian's packages.
+
+python tools/debian_photographs.py data/photographs    # 246 in data/photographs/train, 12 in data/photographs/val
+"""
 
 from __future__ import annotations
 
+import argparse
 import csv
 import shutil
+import struct
 import subprocess
+import zlib
 from collections.abc import Iterable, Iterator
-from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 
@@ -14,12 +19,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from srbench.data import DataError
-from srbench.data.prepare.qt_resources import read_resources
 from srbench.images.io import pixels_sha256, write_png
 from srbench.system.terminal import progress, say
 
-LIST = files("srbench.data.prepare") / "training-photographs.csv"
+LIST = Path(__file__).with_name("training-photographs.csv")
 """File, package, path in it, whole-number downscaling, licence, author, sha256 of the pixels, perceptual hash."""
 
 
@@ -28,21 +31,21 @@ def photographs() -> list[dict[str, str]]:
     return list(csv.DictReader(LIST.read_text(encoding="utf-8").splitlines()))
 
 
-def prepare_debian_photos(out: Path) -> None:
-    """Download 17 Debian packages (351 MB) and make out/train and out/val of them, pixel for pixel as listed.
+def make_photographs(out: Path) -> None:
+    """Download 17 Debian packages (351 MB) and make out/train and out/val from them, pixel for pixel as listed.
 
-    Some of these packages also hold benchmark photographs: they are not in the list, and the packages are removed in
-    the end. Needs ``apt-get`` and ``dpkg`` of Debian 13. Raises DataError without them, when a package cannot be
-    had, and, once all is written, when an image is not the listed one.
+    Some of these packages also hold benchmark photographs, which are not in the list; the packages are removed at the
+    end. Needs ``apt-get`` and ``dpkg`` of Debian 13. Exits with a message without them, if a package is not available
+    and, after everything is written, if an image differs from the list.
     """
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
-        raise DataError(
+        raise SystemExit(
             f"the photographs come in Debian packages, and apt-get or dpkg is not here; run it on Debian 13, or fetch "
             f"what {LIST} names"
         )
     rows = photographs()
     packages = sorted({row["package"] for row in rows})
-    work = out / ".packages"  # hidden, so that no training on ``out`` finds what it is not meant to see
+    work = out / ".packages"  # hidden, so that no training on ``out`` reads the benchmark photographs
     work.mkdir(parents=True, exist_ok=True)
     say(f"downloading and unpacking {len(packages)} packages")
     _run("apt-get", "download", *packages, folder=work)
@@ -61,7 +64,7 @@ def prepare_debian_photos(out: Path) -> None:
                 different.append(row["file"])
     shutil.rmtree(work)
     if different:
-        raise DataError(
+        raise SystemExit(
             f"{len(different)} of {len(rows)} photographs are not those that the packaged models were trained on, "
             f"since packages or decoders differ from Debian 13's: {', '.join(different)}"
         )
@@ -74,7 +77,7 @@ def _contents(work: Path, rows: Iterable[dict[str, str]]) -> Iterator[tuple[dict
         name, _, member = row["path"].partition("!")
         path = work / row["package"] / name.lstrip("/")
         if not path.is_file():
-            raise DataError(f"{row['package']}: no {name} in this version of the package; run it on Debian 13")
+            raise SystemExit(f"{row['package']}: no {name} in this version of the package; run it on Debian 13")
         if member and path != archive:
             archive, resources = path, read_resources(path.read_bytes())
         yield row, resources[member] if member else path.read_bytes()
@@ -84,4 +87,37 @@ def _run(*command: str, folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise DataError(f"{' '.join(command[:2])} failed: {reason}; run apt-get update first, on Debian 13")
+        raise SystemExit(f"{' '.join(command[:2])} failed: {reason}; run apt-get update first, on Debian 13")
+
+
+def read_resources(content: bytes) -> dict[str, bytes]:
+    """Path and content of every file in a Qt resource file of version 1 to 3, uncompressed or compressed by zlib.
+
+    The format is that of Qt's ``qresource.cpp``: a header that says where tree, data and names begin, big-endian.
+    """
+    version, tree, data, names = struct.unpack_from(">IIII", content, 4)
+    node_size = 14 if version == 1 else 22
+
+    def name(offset: int) -> str:
+        (length,) = struct.unpack_from(">H", content, names + offset)
+        return content[names + offset + 6 : names + offset + 6 + 2 * length].decode("utf-16-be")
+
+    def walk(index: int, folder: str) -> dict[str, bytes]:
+        node = tree + index * node_size
+        offset, flags = struct.unpack_from(">IH", content, node)
+        path = f"{folder}/{name(offset)}" if index else ""
+        if flags & 2:  # a folder
+            count, first = struct.unpack_from(">II", content, node + 6)
+            return {key: file for child in range(first, first + count) for key, file in walk(child, path).items()}
+        start = data + struct.unpack_from(">I", content, node + 10)[0]
+        (length,) = struct.unpack_from(">I", content, start)
+        body = content[start + 4 : start + 4 + length]
+        return {path: zlib.decompress(body[4:]) if flags & 1 else body}
+
+    return walk(0, "")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, help="folder for train and val")
+    make_photographs(parser.parse_args().out)
