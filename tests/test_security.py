@@ -15,8 +15,9 @@ import torch
 from srbench.editing.explore import MOST_BYTES, MOST_PIXELS, Explorer
 from srbench.editing.explore_server import open_explorer
 from srbench.images.io import write_png
-from srbench.reporting.view import HOST, SECONDS, open_server
+from srbench.reporting.view import open_folder
 from srbench.system.file_names import LONGEST
+from srbench.system.local_server import HOST, SECONDS
 from srbench.weights.download import MOST_BYTES as MOST_DOWNLOADED
 
 ROOT = Path(__file__).parents[1]
@@ -99,7 +100,7 @@ def port(request, tmp_path):
     (tmp_path / "secret.txt").write_text("secret")
     (tmp_path / "run" / "link.txt").symlink_to(tmp_path / "secret.txt")
     explorer = Explorer(Editor(), tmp_path / "saved")
-    server = open_server(tmp_path / "run", 0) if request.param == "view" else open_explorer(explorer, None, 0)
+    server = open_folder(tmp_path / "run", 0) if request.param == "view" else open_explorer(explorer, None, 0)
     with server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield server.server_port

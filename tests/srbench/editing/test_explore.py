@@ -23,7 +23,7 @@ from srbench.editing.explore_server import explore, open_explorer
 from srbench.images.io import encode_png, quantize_floor, quantize_round, read_image, read_recipe, write_png
 from srbench.images.resize import upscale
 from srbench.interfaces import Box, SRBenchError
-from srbench.reporting.view import LocalServer
+from srbench.system.local_server import LocalServer
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
@@ -295,7 +295,7 @@ def test_what_the_server_refuses(site):
     assert request(site, "POST", "/delete", fine)[0] == 404
     assert request(site, "GET", "/hr.png?image=0")[0] == 400
     for body, fault in (
-        ("{", "not JSON"),
+        ("{", "invalid JSON"),
         ("[]", "image"),
         (json.dumps(request_of(explorer, kind="paint")), "kind"),
         (json.dumps(request_of(explorer, temperature=-1)), "no temperature between 0 and 2"),
@@ -333,6 +333,6 @@ def test_what_cannot_be_served(site, tmp_path, command):
     with pytest.raises(SRBenchError, match=r"absent\.png: cannot be read"):
         explore(explorer, tmp_path / "absent.png")
     port = int(re.search(r":(\d+)/", site[0])[1])
-    with pytest.raises(EditError, match=f"port {port} cannot be used"):
+    with pytest.raises(SRBenchError, match=f"port {port} cannot be used"):
         explore(explorer, None, port=port)
     assert "has no latents" in command("explore", "--model", "bicubic", "--no-browser").err

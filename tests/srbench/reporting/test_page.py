@@ -21,7 +21,7 @@ from PIL import Image
 from srbench.images.io import write_png
 from srbench.interfaces import SRBenchError
 from srbench.reporting.report import write_report
-from srbench.reporting.view import open_server, view
+from srbench.reporting.view import open_folder, view
 
 NAMES = ["50% #1 & 'half'", "<!--<script>?", "c"]
 
@@ -132,7 +132,7 @@ def test_a_folder_without_a_run_is_named(tmp_path):
 def ask(run):
     """Asks a server of the run as raw as can be: method and path to status and content."""
     write_page(run)
-    with open_server(run, 0) as server:
+    with open_folder(run, 0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
 
         def call(method, path, host=None):
@@ -176,10 +176,10 @@ def test_the_server_gives_nothing_else_and_takes_nothing(ask, run):
 
 def test_a_port_that_is_taken_is_named(run):
     with (
-        open_server(run, 0) as server,
+        open_folder(run, 0) as server,
         pytest.raises(SRBenchError, match=f"port {server.server_port} .* choose another"),
     ):
-        open_server(run, server.server_port)
+        open_folder(run, server.server_port)
 
 
 def test_view_says_where_it_is_and_ends_with_ctrl_c(run):
