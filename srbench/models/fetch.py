@@ -15,14 +15,14 @@ from srbench.models.convert import convert
 from srbench.system.cache import cache_folder
 from srbench.system.terminal import say, transfer
 from srbench.weights.download import MOST_BYTES, DownloadError, download
-from srbench.weights.files import sha256_file
-from srbench.weights.table import ReleasedWeights, WeightsTableError, cached_path, find_released
+from srbench.weights.files import WeightsError, sha256_file
+from srbench.weights.table import ReleasedWeights, cached_path, find_released
 
 
 def fetch(name: str, sha256: str | None = None) -> Path:
     """The weights file of an entry of the table; downloaded from the first address that gives it, unless it is here.
 
-    Raises WeightsTableError that tells in one line what was tried, OfflineError where downloads are forbidden.
+    Raises WeightsError that tells in one line what was tried, OfflineError where downloads are forbidden.
     """
     entry = find_released(name)
     if cached_path(name).is_file():
@@ -33,16 +33,16 @@ def fetch(name: str, sha256: str | None = None) -> Path:
         try:
             _download(address, part, entry.file)
             return _keep_download(name, entry, part, sha256, address)
-        except (DownloadError, WeightsTableError) as error:
+        except (DownloadError, WeightsError) as error:
             tried.append(f"{address} {error}")
     answers = "; ".join(tried) or "no address is known"
-    raise WeightsTableError(f"{name} could not be fetched: {answers}; if you have it: srbench weights add {name} FILE")
+    raise WeightsError(f"{name} could not be fetched: {answers}; if you have it: srbench weights add {name} FILE")
 
 
 def add(name: str, source: str, sha256: str | None = None) -> Path:
     """The weights file of an entry of the table, from a file or an address of the user's; replaces what is there.
 
-    Raises WeightsTableError, OfflineError.
+    Raises WeightsError, OfflineError.
     """
     entry = find_released(name)
     try:
@@ -51,8 +51,8 @@ def add(name: str, source: str, sha256: str | None = None) -> Path:
         part = _part(name, source)
         _download(source, part, entry.file)
         return _keep_download(name, entry, part, sha256, source)
-    except (DownloadError, WeightsTableError) as error:
-        raise WeightsTableError(f"{source} {error}") from None
+    except (DownloadError, WeightsError) as error:
+        raise WeightsError(f"{source} {error}") from None
 
 
 def _part(name: str, address: str) -> Path:
@@ -74,9 +74,9 @@ def _keep_download(name: str, entry: ReleasedWeights, part: Path, sha256: str | 
 
 
 def _keep(name: str, entry: ReleasedWeights, source: Path, sha256: str | None, address: str | None = None) -> Path:
-    """Unpack, check and convert a file into the cache. Raises WeightsTableError: what to say after the source."""
+    """Unpack, check and convert a file into the cache. Raises WeightsError: what to say after the source."""
     if not source.is_file():  # opening a pipe would wait for ever
-        raise WeightsTableError("is no file; check the path")
+        raise WeightsError("is no file; check the path")
     cache_folder("weights").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache_folder("weights")) as folder:
         file = _unpacked(source, Path(folder) / entry.file)
@@ -84,13 +84,13 @@ def _keep(name: str, entry: ReleasedWeights, source: Path, sha256: str | None, a
         if wanted is None:
             say(f"{entry.file}: sha256 {digest}, which nobody has confirmed; pin it with --sha256")
         elif digest != wanted.lower():
-            raise WeightsTableError(
+            raise WeightsError(
                 f"has sha256 {digest} instead of {wanted}; get another copy, or trust it with --sha256 {digest}"
             )
         try:
             convert(file, entry.preset, cached_path(name), entry.model, address=address)
         except SRBenchError as error:
-            raise WeightsTableError(f"gave {str(error).replace(str(file), entry.file)}") from None
+            raise WeightsError(f"gave {str(error).replace(str(file), entry.file)}") from None
     return cached_path(name)
 
 
@@ -107,11 +107,11 @@ def _unpacked(source: Path, target: Path) -> Path:
             if not members:
                 return source
             if members[0].file_size > MOST_BYTES:
-                raise WeightsTableError(f"unpacks to {members[0].file_size} bytes, and {MOST_BYTES} are the most")
+                raise WeightsError(f"unpacks to {members[0].file_size} bytes, and {MOST_BYTES} are the most")
             with archive.open(members[0]) as packed, target.open("wb") as file:
                 shutil.copyfileobj(packed, file)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # a full disk, for one
             raise
-        raise WeightsTableError(f"is a damaged archive ({error})") from None
+        raise WeightsError(f"is a damaged archive ({error})") from None
     return target

@@ -1,4 +1,4 @@
-"""Download one file over HTTP, going on where an earlier attempt stopped."""
+"""Download a file over HTTP, resuming an earlier attempt."""
 
 from __future__ import annotations
 
@@ -9,40 +9,37 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
 from srbench.interfaces import SRBenchError
 
 OFFLINE = "SRBENCH_OFFLINE"
-"""Environment variable that forbids every download when set to anything but 0."""
+"""Environment variable; any value but 0 forbids all downloads."""
 
 _BLOCK = 1 << 18
 _SECONDS = 30
-"""Without an answer."""
-
-
+"""Timeout of a connection."""
 MOST_BYTES = 16 << 30
-"""Of a file: no released weights are nearly as large, and a disk should not be filled by a server that has no end."""
+"""Largest accepted file, far above any released weights: an endless answer must not fill the disk."""
 
 
 class DownloadError(SRBenchError):
-    """An address that gave no file; the text is what to say after the address."""
+    """A failed download; the message follows the URL."""
 
 
 class OfflineError(SRBenchError):
-    """A download that the user has forbidden."""
+    """A download forbidden by SRBENCH_OFFLINE."""
 
 
 def download(address: str, part: Path, advance: Callable[[int, int | None], None]) -> None:
-    """Fetch an address into the file ``part``, which keeps what has arrived when the connection breaks.
+    """Download a URL into the file ``part``, which keeps the received bytes if the connection breaks.
 
-    ``advance`` is told the bytes there and the bytes in all (None where unknown). A broken connection is taken up again
-    as long as each new one brings something. Raises DownloadError, OfflineError.
+    ``advance`` receives the bytes so far and in total (None if unknown). A broken connection is resumed as long as each
+    attempt adds bytes. Raises DownloadError, OfflineError.
     """
     if os.environ.get(OFFLINE, "0") not in ("", "0"):
-        raise OfflineError(f"{OFFLINE} is set, so {address} is not fetched; unset it, or give a file you have")
+        raise OfflineError(f"{OFFLINE} is set, so {address} is not downloaded; unset it, or name a local file")
     if not address.startswith(("http://", "https://")):
-        raise DownloadError("is no address: it has to begin with http:// or https://")
+        raise DownloadError("is not a URL: it has to begin with http:// or https://")
     part.parent.mkdir(parents=True, exist_ok=True)
     before = -1
     while before < (there := part.stat().st_size if part.exists() else 0):
@@ -54,7 +51,7 @@ def download(address: str, part: Path, advance: Callable[[int, int | None], None
 
 
 def _attempt(address: str, part: Path, there: int, advance: Callable[[int, int | None], None]) -> str | None:
-    """One connection. Returns what went wrong, None where the file is complete."""
+    """Open one connection; returns what went wrong, None if the file is complete."""
     try:
         request = urllib.request.Request(address, headers={"User-Agent": "srbench"})
         if there:
@@ -64,7 +61,7 @@ def _attempt(address: str, part: Path, there: int, advance: Callable[[int, int |
     except urllib.error.HTTPError as error:
         total = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
         if error.code == 416 and total and int(total[1]) == there:
-            return None  # the part was complete already
+            return None  # already complete
         if error.code == 416 and there:
             part.unlink()  # the file has changed since the download began
             return _attempt(address, part, 0, advance)
@@ -81,30 +78,20 @@ def _receive(
         return "answered with a web page, not a file"
     start = there if answer.status == 206 else 0
     if start and not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-        return "answered with another part of the file than was asked for"
+        return "answered with another part of the file than requested"
     length = answer.headers.get("Content-Length")
     total = start + int(length) if length else None
     if total is not None and not 0 <= total <= MOST_BYTES:
-        return f"wants to send {total} bytes, and {MOST_BYTES} are the most that are taken"
+        return f"wants to send {total} bytes; at most {MOST_BYTES} are accepted"
+    size = start
+    advance(size, total)
     with part.open("ab" if start else "wb") as file:
-        size = _copy(answer, file, start, total, advance)
+        while block := answer.read(_BLOCK):
+            file.write(block)
+            size += len(block)
+            if size > MOST_BYTES:
+                raise DownloadError(f"sends more than {MOST_BYTES} bytes, the most that are accepted")
+            advance(size, total)
     if total is not None and size < total:
         return f"broke off after {size} of {total} bytes; rerun the same command to resume"
     return None
-
-
-def _copy(
-    source: IO[bytes] | http.client.HTTPResponse,
-    target: IO[bytes],
-    size: int,
-    total: int | None,
-    advance: Callable[[int, int | None], None],
-) -> int:
-    advance(size, total)
-    while block := source.read(_BLOCK):
-        target.write(block)
-        size += len(block)
-        if size > MOST_BYTES:
-            raise DownloadError(f"sends more than {MOST_BYTES} bytes, the most that are taken")
-        advance(size, total)
-    return size

@@ -1,13 +1,14 @@
-"""Weights files: safetensors with all that has to be known of the numbers in its metadata (``metadata.py``)."""
+"""Weights files: safetensors with everything a reader needs to know in their metadata (``metadata.py``)."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TRAINED = "weights.safetensors"
-"""What a finished training leaves in its folder."""
+"""Weights file of a finished training."""
 
 
 class WeightsError(SRBenchError):
@@ -27,55 +28,46 @@ class WeightsError(SRBenchError):
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors by name, on the CPU, and the metadata (empty where the file has none).
+    """All tensors by name, on the CPU, and the metadata (empty if the file has none).
 
-    Raises WeightsError, naming the file, where it is missing, damaged or no safetensors file, or holds a number that is
-    not finite.
+    Raises WeightsError if the file is missing, damaged or not a safetensors file, or holds a non-finite value.
     """
-    _require_file(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            metadata = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise _unreadable(path, error) from None
+    with _opened(path) as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        metadata = file.metadata() or {}
     require_finite(tensors, path)
     return tensors, metadata
 
 
 def load_metadata(path: Path) -> dict[str, str]:
-    """The metadata alone. Raises WeightsError, naming the file, where it is missing, damaged or no safetensors file."""
-    _require_file(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            return file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise _unreadable(path, error) from None
+    """The metadata alone. Raises WeightsError if the file is missing, damaged or not a safetensors file."""
+    with _opened(path) as file:
+        return file.metadata() or {}
 
 
 def weights_in(path: Path) -> Path:
-    """The weights file of the finished training in the folder ``path``; a path that is no folder is given back.
+    """The weights file of a training folder; any other path is returned unchanged.
 
-    Raises WeightsError for a folder without one.
+    Raises WeightsError for a folder without a weights file.
     """
     if not path.is_dir():
         return path
     if (path / TRAINED).is_file():
         return path / TRAINED
     if (path / "training.json").is_file():
-        raise WeightsError(f"{path}: the training is not finished; go on with it: srbench train --resume {path}")
+        raise WeightsError(f"{path}: the training is not finished; resume it: srbench train --resume {path}")
     raise WeightsError(f"{path}: a folder without {TRAINED}; name a weights file or the folder of a training")
 
 
 def require_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Raises WeightsError that names the file and its first tensor with a number that is not finite."""
+    """Raise WeightsError that names the first tensor with a non-finite value."""
     for name, tensor in tensors.items():
         if not bool(tensor.isfinite().all()):
             raise WeightsError(f"{path}: {name} has values that are not finite; get another copy of the file")
 
 
 def save_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file whole; its folder is made. Equal input gives equal bytes."""
+    """Write a safetensors file atomically, creating its folder. Equal input gives equal bytes."""
     from safetensors.torch import save
 
     content = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
@@ -83,23 +75,23 @@ def save_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
 
 
 def sha256_file(path: Path) -> str:
-    """Hexadecimal sha256 of a file's bytes. Raises OSError where it cannot be read, and where it is no file."""
-    if found := no_file(path):  # a pipe would be waited for
+    """Hexadecimal SHA-256 of a file. Raises OSError if it cannot be read or is not a regular file."""
+    if found := no_file(path):  # reading a pipe would block
         raise OSError(errno.EINVAL, f"{found}, not a file", str(path))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sha256_bytes(content: bytes) -> str:
-    """Hexadecimal sha256 of some bytes."""
+    """Hexadecimal SHA-256 of bytes."""
     return hashlib.sha256(content).hexdigest()
 
 
 def _with_sorted_header(content: bytes) -> bytes:
-    """The library writes the metadata in random order; sorted, equal weights have equal hashes.
+    """Sort the header, which safetensors writes in random order, so that equal weights have equal hashes.
 
-    A file is the length of the header (8 bytes, little-endian), the header (JSON, filled up with spaces to a
-    multiple of 8), and the tensors at offsets from the header's end.
+    A file is the length of the header (8 bytes, little-endian), the header (JSON, padded with spaces to a multiple
+    of 8), and the tensors at offsets from the header's end.
     """
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
@@ -107,12 +99,14 @@ def _with_sorted_header(content: bytes) -> bytes:
     return len(header).to_bytes(8, "little") + header + content[end:]
 
 
-def _require_file(path: Path) -> None:
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     if kind := no_file(path):
         raise WeightsError(f"{path}: {kind}, not a weights file; name the .safetensors file")
     if not path.exists():
         raise WeightsError(f"{path}: no such weights file; check the path")
-
-
-def _unreadable(path: Path, error: Exception) -> WeightsError:
-    return WeightsError(f"{path}: damaged, or no safetensors file ({error}); replace it")
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{path}: damaged, or no safetensors file ({error}); replace it") from None

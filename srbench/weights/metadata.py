@@ -1,4 +1,4 @@
-"""What a weights file says of its numbers: text in the file, a frozen dataclass everywhere else."""
+"""Metadata of weights files: text in the file, a frozen dataclass in memory."""
 
 from __future__ import annotations
 
@@ -14,38 +14,39 @@ from srbench.weights.files import WeightsError
 
 @dataclass(frozen=True)
 class WeightsMetadata:
-    """The facts in a weights file; None is what it does not say. In the file all but text is JSON."""
+    """Metadata of a weights file; None marks what is not stated. In the file, everything but text is JSON."""
 
     model: str
-    """What reads it: ``srflow``, ``esrgan``, ``rrdb``."""
+    """Model that reads the file: ``srflow``, ``esrgan``, ``rrdb``."""
     preset: str | None = None
     scale: int | None = None
     config: dict[str, Any] | None = None
-    """The size of the network: fields of its dataclass."""
+    """Network size: the fields of its dataclass."""
     licence: str | None = None
-    """SPDX identifier, or a sentence where there is none."""
+    """SPDX identifier, or a sentence if there is none."""
     trained_on: str | None = None
-    """Data, number of steps and who did it, or on what."""
+    """Dataset, number of steps, and who trained it or on what."""
     converted_from_sha256: str | None = None
-    """Of the checkpoint, where it was one."""
+    """SHA-256 of the converted checkpoint."""
     data: str | None = None
-    """Fingerprint of what it was trained on; this and all that follows of our own trainings only."""
+    """Fingerprint of the training data. This and the following fields exist only for our own trainings."""
     start: str | None = None
-    """sha256 of the weights that the training began with; empty where there were none."""
+    """SHA-256 of the initial weights; empty for random ones."""
     settings: dict[str, Any] | None = None
-    """The preset with all its values."""
+    """The resolved preset."""
     losses: dict[str, list[float]] | None = None
-    """By name: the curve of a loss over the training."""
+    """Curves of the losses over the training, by name."""
     metrics: dict[str, float] | None = None
-    """Of the validation of these weights."""
+    """Validation metrics of these weights."""
     step: int | None = None
-    """How many steps were done."""
+    """Number of training steps."""
     validation: dict[str, dict[str, int | float]] | None = None
-    """Step and metrics of the ``last`` validation and of the ``best``; this and the next of exported weights only."""
+    """Step and metrics of the ``last`` and the ``best`` validation. Exported weights only, as the next."""
     validated_on: str | None = None
+    """Description of the validation images."""
 
     def text(self) -> dict[str, str]:
-        """As it stands in a file."""
+        """The metadata as stored in a file."""
         said = {name: value for name, value in vars(self).items() if value is not None}
         return {name: json.dumps(value) if name in _JSON else value for name, value in said.items()}
 
@@ -54,16 +55,16 @@ _JSON = {name for name, kind in get_type_hints(WeightsMetadata).items() if kind 
 
 
 def read_metadata(text: Mapping[str, str], path: Path) -> WeightsMetadata:
-    """The metadata of the weights file ``path``, from its text.
+    """Parse the metadata of the weights file ``path``.
 
-    Raises WeightsError in one line that names the file and every key that is missing, unknown or of another shape.
+    Raises WeightsError that names every key that is missing, unknown or of another type.
     """
     table: dict[str, Any] = {}
     for name, value in text.items():
         try:
             table[name] = json.loads(value) if name in _JSON else value
         except (ValueError, RecursionError):
-            raise WeightsError(f"{path}: {name} in its metadata is no JSON; get another copy of the file") from None
+            raise WeightsError(f"{path}: {name} in its metadata is not JSON; get another copy of the file") from None
     try:
         return structure(table, WeightsMetadata, f"{path}: its metadata do not fit")
     except ConfigError as error:

@@ -1,8 +1,9 @@
-"""From a weights file to a network: the packaged weights by model and scale, or any file by its path."""
+"""Networks from weights files: the packaged weights of a model and scale, or any file by its path."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -21,32 +22,32 @@ from srbench.weights.metadata import WeightsMetadata, read_metadata
 from srbench.weights.table import origin
 
 Network = TypeVar("Network", bound=nn.Module)
-REPEATED = ("blocks", "steps", "transitions")
-"""Fields of a config that say how many layers there are."""
+_REPEATED = ("blocks", "steps", "transitions")
+"""Fields of a config that count layers."""
 
 
 @dataclass(frozen=True)
 class Family(Generic[Network]):
-    """A model as its weights files know it."""
+    """A model, its network, and how its weights files are read."""
 
     model: str
-    """What their metadata calls it."""
+    """Name in the metadata."""
     network: type[Network]
-    """Made from a ``config``."""
+    """Network class; its argument is a ``config``."""
     config: type[Any]
-    """Dataclass of the network's size."""
+    """Dataclass of the network size."""
     convert: Converter
-    """Reads official checkpoints."""
+    """Converter of official checkpoints."""
     package: str
-    """Where the packaged weights are."""
+    """Package that holds the packaged weights."""
 
 
 def load_pretrained(family: Family[Network], scale: int, path: Path | None) -> Network:
-    """Build the network that a weights file or an official checkpoint describes and fill it.
+    """Build and fill the network that a weights file or an official checkpoint describes.
 
     Without a path, the file ``weights/<model>-mini-x<scale>.safetensors`` of the package is taken. The network gets
     an attribute ``weights``, a WeightsInfo.
-    Raises WeightsError for a damaged file, one of another model or scale, or where none is packaged.
+    Raises WeightsError for a damaged file, one of another model or scale, or a scale without packaged weights.
     """
     if path is None:
         return _load_packaged(family, scale)
@@ -72,7 +73,7 @@ def load_pretrained(family: Family[Network], scale: int, path: Path | None) -> N
 
 
 class _Undrawn(TorchFunctionMode):
-    """Random numbers are not drawn: on the meta device torch imports its compiler first, which takes a second."""
+    """Skips random initialisation: on the meta device, it makes torch import its compiler, which takes a second."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         if getattr(func, "__name__", "") in ("normal_", "uniform_", "kaiming_normal_", "kaiming_uniform_"):
@@ -81,41 +82,32 @@ class _Undrawn(TorchFunctionMode):
 
 
 def _filled(family: Family[Network], config: object, tensors: dict[str, Tensor], path: Path) -> Network:
-    """A network of a size with these tensors, if it has that size: it is found out before any memory is taken for it.
-
-    Every repeated layer has a tensor, so a count that is larger than their number is wrong, and is not even tried.
-    """
-    for name, value in _numbers(cattrs.unstructure(config)):
-        if name in REPEATED and value > len(tensors):
-            raise WeightsError(
-                f"{path}: its metadata ask for {name} {value}, but it holds {len(tensors)} tensors; replace it"
-            )
+    """Build a network and fill it with tensors; their shapes are checked before any memory is allocated."""
+    _require_layers(cattrs.unstructure(config), len(tensors), path)
     with torch.device("meta"), _Undrawn():
         built = family.network(config)
     _require_fit(built, tensors, path)
-    assert not {name for name, _ in built.named_buffers()} - set(tensors), "a buffer that no file holds stays empty"
-    built._apply(_allocated)  # type: ignore[no-untyped-call]  # as ``to_empty``, which imports torch's compiler first: 0.3 s
-    built.load_state_dict(tensors)
+    own = {
+        name: torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype).copy_(tensors[name])
+        for name, tensor in built.state_dict().items()
+    }
+    built.load_state_dict(own, assign=True)
     return built
 
 
-def _allocated(tensor: Tensor) -> Tensor:
-    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype)
-
-
-def _numbers(table: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    for name, value in table.items():
+def _require_layers(config: Mapping[str, Any], tensors: int, path: Path) -> None:
+    """Refuse counts of layers above the number of tensors: every repeated layer has at least one."""
+    for name, value in config.items():
         if isinstance(value, Mapping):
-            yield from _numbers(value)
-        elif isinstance(value, int):
-            yield name, value
+            _require_layers(value, tensors, path)
+        elif name in _REPEATED and value > tensors:
+            raise WeightsError(
+                f"{path}: its metadata ask for {name} {value}, but it holds {tensors} tensors; replace it"
+            )
 
 
 def fill(network: nn.Module, tensors: dict[str, Any], path: Path) -> None:
-    """Copy tensors into a network, strictly.
-
-    Raises WeightsError that lists the first ten missing, unexpected or misshaped names, and how many there are.
-    """
+    """Copy tensors into a network, strictly. Raises WeightsError as ``require_shapes`` does."""
     _require_fit(network, tensors, path)
     network.load_state_dict(tensors)
 
@@ -128,7 +120,7 @@ def _require_fit(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) 
 
 
 def require_shapes(tensors: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]) -> None:
-    """Raises WeightsError that lists the first ten missing, unexpected or misshaped names, and how many there are."""
+    """Raise WeightsError that lists the first ten missing, unexpected or misshapen tensors, and their number."""
     faults = [f"missing {name}" for name in shapes if name not in tensors]
     faults += [f"unexpected {name}" for name in tensors if name not in shapes]
     faults += [
@@ -159,11 +151,8 @@ def _read(family: Family[Network], path: Path) -> tuple[dict[str, Tensor], Weigh
 
 def _load_packaged(family: Family[Network], scale: int) -> Network:
     model, folder = family.model, files(family.package) / "weights"
-    scales = sorted(
-        int(entry.name.removeprefix(f"{model}-mini-x").removesuffix(".safetensors"))
-        for entry in folder.iterdir()
-        if entry.name.startswith(f"{model}-mini-x")
-    )
+    names = (re.fullmatch(rf"{model}-mini-x(\d+)\.safetensors", entry.name) for entry in folder.iterdir())
+    scales = sorted(int(found[1]) for found in names if found)
     if scale not in scales:
         there = ", ".join(map(str, scales)) or "none"
         raise WeightsError(

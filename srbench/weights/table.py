@@ -1,70 +1,66 @@
-"""The table of released weights, and the folder where fetched ones are kept, ready to load."""
+"""The table of released weights, and where fetched ones are cached."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from srbench.interfaces import SRBenchError
 from srbench.system.cache import cache_folder
 from srbench.system.config import load_toml
 from srbench.system.file_names import unknown
+from srbench.weights.files import WeightsError
 
 _TABLE = Path(__file__).with_suffix(".toml")
 
 
-class WeightsTableError(SRBenchError):
-    """A name that is not in the table, or a file that could not be had."""
-
-
 @dataclass(frozen=True)
 class ReleasedWeights:
-    """One file that the authors of a model have released."""
+    """A file that the authors of a model have released."""
 
     model: str
-    """Whose converter reads it."""
+    """Model whose converter reads the file."""
     preset: str
-    """Size of the network."""
+    """Preset with the size of the network."""
     file: str
-    """Its name, also inside an archive."""
+    """File name, also inside an archive."""
     addresses: tuple[str, ...]
-    """Where it is or was, the authors' own first; of the file itself or of a zip archive that holds it."""
+    """URLs, past or present, the authors' own first; of the file itself or of a zip archive that holds it."""
     licence: str
     """SPDX identifier."""
     trained_on: str
-    """Data, number of steps and who did it."""
+    """Dataset, number of steps, and who trained it."""
     sha256: str | None = None
-    """Of the file; None where none is known."""
+    """SHA-256 of the file; None if unknown."""
 
 
 def released_weights() -> dict[str, ReleasedWeights]:
-    """The whole table by name, in its order."""
+    """All entries by name, in the order of the file."""
     return load_toml(_TABLE, dict[str, ReleasedWeights])
 
 
 def find_released(name: str) -> ReleasedWeights:
-    """The entry of a name. Raises WeightsTableError that names the near miss."""
+    """The entry with this name. Raises WeightsError that suggests a similar name."""
     table = released_weights()
     if name not in table:
-        raise WeightsTableError(unknown("weights", name, table))
+        raise WeightsError(unknown("weights", name, table))
     return table[name]
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Whose the numbers of a checkpoint are."""
+    """Licence and provenance of a checkpoint."""
 
     licence: str
     """SPDX identifier, or ``unknown``."""
     trained_on: str
-    """Data, number of steps and who did it, or why that is not known."""
+    """Dataset, number of steps, and who trained it; or why that is unknown."""
 
 
 def origin(model: str, preset: str | None, sha256: str, address: str | None = None) -> Origin:
-    """Whose a checkpoint is: the authors' where its sha256 is that of a file in the table, else nobody's.
+    """Credit a checkpoint to the authors if its SHA-256 is in the table; otherwise its licence is unknown.
 
-    A released file whose sha256 is not known is the authors' only if it came from an ``address`` of the table, which is
-    then named.
+    Without a SHA-256 in the table, it is credited only if it was downloaded from an ``address`` in the table, which
+    the text then names.
     """
     table = released_weights()
     for entry in table.values():
@@ -81,5 +77,5 @@ def origin(model: str, preset: str | None, sha256: str, address: str | None = No
 
 
 def cached_path(name: str) -> Path:
-    """The weights file that a fetched entry becomes; it need not exist."""
+    """Path of a fetched entry's weights file, whether it exists or not."""
     return cache_folder("weights") / f"{name}.safetensors"

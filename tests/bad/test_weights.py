@@ -46,8 +46,8 @@ SAYS = {
     "wider": r"encoder\.conv_first\.weight has shape \(32, 3, 3, 3\) instead of \(9999, 3, 3, 3\)",
     "none": "steps is 0", "stacked": r"stacked is \[99\]", "floor": "scale_floor is -0.5", "nan": "scale_floor is nan",
     "bound": "log_deviation_bound is -3", "colder": r"relative_temperatures are \[-1.0", "hotter": "relative_temper",
-    "key": "unknown key 'stepz'; did you mean steps", "text": "steps: '16' is no int", "json": "config .* is no JSON",
-    "nested": "config .* is no JSON", "digits": "scale .* is no JSON", "list": "config: expected a table|config: ",
+    "key": "unknown key 'stepz'; did you mean steps", "text": "steps: '16' is no int", "json": "config .* is not JSON",
+    "nested": "config .* is not JSON", "digits": "scale .* is not JSON", "list": "config: expected a table|config: ",
     "nameless": "model: missing", "sizeless": "no config", "scale": "weights for scale -8, not 8",
 }  # fmt: skip
 HEADERS = {
@@ -66,7 +66,7 @@ CHECKPOINTS = {
     "sparse": ({"a": torch.eye(3).to_sparse()}, r"a is a tensor of layout torch\.sparse_coo"),
     "meta": ({"a": torch.empty(3, device="meta")}, r"a is a meta tensor"),
     "complex": ({"a": torch.zeros(3, dtype=torch.complex64)}, r"a is a tensor of .* torch\.complex64"),
-    "expanded": ({"a": BIG}, r"a is larger \(\(10000000, 10000000\)\) than what the file holds"),
+    "expanded": ({"a": BIG}, r"a is larger \(\(10000000, 10000000\)\) than its data"),
     "list": ([torch.zeros(3)], "holds no tensors by name"),
     "number": ({"a": 3}, "holds no tensors by name"),
     "nothing": ({}, "holds no tensors by name"),
@@ -146,8 +146,8 @@ def test_checkpoint(refused, weights, command, name):
         ("weights add srflow-df2k-x4 http://127.0.0.1:port/file", r"failed"),
         ("weights add srflow-df2k-x4 'http://127.0.0.1:1/a b'", r"failed"),
         ("weights add srflow-df2k-x4 http://\u2603..example/a", r"failed"),
-        ("weights add srflow-df2k-x4 file:///etc/passwd", r"is no address"),
-        ("weights add srflow-df2k-x4 ftp://127.0.0.1/file", r"is no address"),
+        ("weights add srflow-df2k-x4 file:///etc/passwd", r"is not a URL"),
+        ("weights add srflow-df2k-x4 ftp://127.0.0.1/file", r"is not a URL"),
     ],
 )
 def test_files_and_addresses(refused, command, says):

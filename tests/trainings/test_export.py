@@ -88,4 +88,4 @@ def test_folders_that_are_refused(srbench, tmp_path):
     (tmp_path / "training.json").write_text('{"facts": {"model": "rrdb"}, "request": {}}')
     found = srbench("export", tmp_path)
     assert found.exit_code == 1
-    assert "not finished; go on with it: srbench train --resume" in found.stderr
+    assert "not finished; resume it: srbench train --resume" in found.stderr

@@ -19,7 +19,7 @@ from srbench.system.cache import cache_folder
 from srbench.weights import table as weights_table
 from srbench.weights.download import DownloadError, OfflineError, download
 from srbench.weights.files import WeightsError, load_weights
-from srbench.weights.table import WeightsTableError, cached_path, find_released, released_weights
+from srbench.weights.table import cached_path, find_released, released_weights
 
 FILE = "RRDB_TINY.pth"
 
@@ -133,7 +133,7 @@ def test_the_table():
         if "SRFlow" in entry.trained_on:
             assert entry.licence == "CC-BY-NC-SA-4.0"
             assert entry.addresses[0] == "http://data.vision.ee.ethz.ch/alugmayr/SRFlow/pretrained_models.zip"
-    with pytest.raises(WeightsTableError, match="unknown weights 'srflow-celeb-x8'; did you mean srflow-celeba-x8"):
+    with pytest.raises(WeightsError, match="unknown weights 'srflow-celeb-x8'; did you mean srflow-celeba-x8"):
         find_released("srflow-celeb-x8")
 
 
@@ -168,7 +168,7 @@ def test_all_that_was_tried_in_one_line(server, table):
     server.files["/page"] = b"<html>sign in</html>"
     server.kind = "text/html; charset=utf-8"
     table(f"{server.address}/gone.zip", f"{server.address}/page", "http://127.0.0.1:1/closed", "ftp://127.0.0.1/x")
-    with pytest.raises(WeightsTableError) as caught:
+    with pytest.raises(WeightsError) as caught:
         fetch("rrdb-tiny")
     text = str(caught.value)
     assert "\n" not in text
@@ -177,12 +177,12 @@ def test_all_that_was_tried_in_one_line(server, table):
         "/gone.zip answered 404 Not Found; ",
         "/page answered with a web page, not a file; ",
         "/closed failed (",
-        "ftp://127.0.0.1/x is no address",
+        "ftp://127.0.0.1/x is not a URL",
         "if you have it: srbench weights add rrdb-tiny FILE",
     ):
         assert part in text
     table()
-    with pytest.raises(WeightsTableError, match="no address is known"):
+    with pytest.raises(WeightsError, match="no address is known"):
         fetch("rrdb-tiny")
 
 
@@ -223,7 +223,7 @@ def test_a_wrong_hash(server, table, checkpoint, tmp_path):
     digest = hashlib.sha256(checkpoint).hexdigest()
     server.files["/net.pth"] = checkpoint
     table(f"{server.address}/net.pth", sha256="0" * 64)
-    with pytest.raises(WeightsTableError, match=f"net.pth has sha256 {digest} instead of {'0' * 64}; get another copy"):
+    with pytest.raises(WeightsError, match=f"net.pth has sha256 {digest} instead of {'0' * 64}; get another copy"):
         fetch("rrdb-tiny")
     assert not cached_path("rrdb-tiny").exists()
     assert leftovers() == []
@@ -244,12 +244,12 @@ def test_an_archive_without_the_member_or_damaged(table, checkpoint, tmp_path):
     table()
     path = tmp_path / "models.zip"
     path.write_bytes(archive(other=checkpoint))
-    with pytest.raises(WeightsTableError, match=r"models\.zip gave .*no checkpoint"):
+    with pytest.raises(WeightsError, match=r"models\.zip gave .*no checkpoint"):
         add("rrdb-tiny", str(path))
     packed = bytearray(archive(**{FILE: checkpoint}))
     packed[200:300] = bytes(100)
     path.write_bytes(packed)
-    with pytest.raises(WeightsTableError, match=r"models\.zip is a damaged archive"):
+    with pytest.raises(WeightsError, match=r"models\.zip is a damaged archive"):
         add("rrdb-tiny", str(path))
 
 
@@ -271,10 +271,10 @@ def test_add_a_file_or_an_address(server, table, checkpoint, tmp_path):
         (str(tmp_path / "absent"), "absent is no file; check the path"),
         (f"{server.address}/absent", "absent answered 404 Not Found"),
     ]:
-        with pytest.raises(WeightsTableError, match=fault):
+        with pytest.raises(WeightsError, match=fault):
             add("rrdb-tiny", source)
     path.write_bytes(checkpoint[:-50])
-    with pytest.raises(WeightsTableError, match=r"mine\.pth gave .*truncated, or no checkpoint") as caught:
+    with pytest.raises(WeightsError, match=r"mine\.pth gave .*truncated, or no checkpoint") as caught:
         add("rrdb-tiny", str(path))
     assert "\n" not in str(caught.value)
     assert cached_path("rrdb-tiny").read_bytes() == first, "what was there stays"
@@ -286,7 +286,7 @@ def test_no_network_where_it_is_forbidden(server, table, checkpoint, monkeypatch
     monkeypatch.setenv("SRBENCH_OFFLINE", "1")
     for call in (lambda: fetch("rrdb-tiny"), lambda: add("rrdb-tiny", f"{server.address}/net.pth")):
         with pytest.raises(
-            OfflineError, match=r"^SRBENCH_OFFLINE is set, so http://.*net\.pth is not fetched; unset it"
+            OfflineError, match=r"^SRBENCH_OFFLINE is set, so http://.*net\.pth is not downloaded; unset it"
         ):
             call()
     assert server.requests == []

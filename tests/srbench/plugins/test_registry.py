@@ -102,7 +102,7 @@ def test_a_finished_training_is_a_model(plugins, tmp_path):
     with pytest.raises(WeightsError, match=r"a folder without weights\.safetensors"):
         load_model(f"mine:{run}", 8, "cpu")
     (run / "training.json").touch()
-    with pytest.raises(WeightsError, match="not finished; go on with it: srbench train --resume"):
+    with pytest.raises(WeightsError, match="not finished; resume it: srbench train --resume"):
         load_model(f"mine:{run}", 8, "cpu")
     save_weights(run / "weights.safetensors", {"a": torch.ones(1)}, {})
     loaded = load_model(f"mine:{run}", 8, "cpu")

@@ -39,7 +39,7 @@ def test_every_fact_is_read_back_as_it_was():
         ({}, "model: missing"),
         ({"colour": "red"}, "unknown key 'colour'"),
         ({"licens": "CC0-1.0"}, "did you mean licence"),
-        ({"scale": "four"}, "scale in its metadata is no JSON"),
+        ({"scale": "four"}, "scale in its metadata is not JSON"),
         ({"scale": "4.5"}, "scale: 4.5 is no int"),
         ({"config": "3"}, "config: expected a table"),
         ({"losses": '{"l1": 3}'}, "losses['l1']: expected a list"),
