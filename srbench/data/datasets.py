@@ -9,15 +9,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from srbench.data import DataError
+from srbench.data import MATLAB_BICUBIC, DataError
 from srbench.data.toolkit_layouts import Layout, find_layout
 from srbench.images.folders import images_in
 from srbench.images.io import crop_centre, crop_to_multiple, read_uint8
 from srbench.images.resize import downscale_uint8
 from srbench.interfaces import Dataset, ImagePair
-
-MATLAB_BICUBIC = "made from HR by MATLAB-exact bicubic"
-"""Where LR comes from, in the words of the reports."""
 
 
 class Folder:

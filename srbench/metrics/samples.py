@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from srbench.images.io import quantize_floor
 from srbench.interfaces import ImagePair, SRBenchError
+
+if TYPE_CHECKING:  # suites are read where torch is not loaded
+    from torch import Tensor
 
 Found = TypeVar("Found")
 
@@ -49,7 +49,7 @@ def checked(samples: Tensor, pair: ImagePair) -> Tensor:
             f"{pair.name}: the model returned {tuple(samples.shape)}; "
             f"it must return (n, 3, {height}, {width}), the size of the HR image"
         )
-    if samples.dtype == torch.uint8:
+    if not samples.is_floating_point():
         return samples
     # the sum of finite numbers may overflow, which costs a second look
     if not samples.sum().isfinite() and not (finite := samples.isfinite()).all():
@@ -67,7 +67,7 @@ def as_uint8(images: Tensor) -> Tensor:
     float64 becomes float32 first, as in a run. The rows of the result lie one after the other in memory, whatever the
     layout of the input: the last digit of a mean hangs on the order of its sum.
     """
-    single = images.to(torch.float32) if images.dtype == torch.float64 else images
+    single = images.float() if images.dtype.itemsize == 8 else images
     return quantize_floor(single).contiguous()
 
 
@@ -77,7 +77,7 @@ def quantised(samples: Tensor, pair: ImagePair) -> Tensor:
     Raises MetricError as ``checked`` does.
     """
     found = checked(samples, pair)
-    return found.contiguous() if found.dtype == torch.uint8 else as_uint8(found)
+    return as_uint8(found) if found.is_floating_point() else found.contiguous()
 
 
 reference = OfLast(as_uint8)

@@ -9,7 +9,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from srbench.data.datasets import MATLAB_BICUBIC
+from srbench.data import MATLAB_BICUBIC
 from srbench.interfaces import MetricFacts
 from srbench.run_folder.protocol import Manifest
 from srbench.system.config import load_toml

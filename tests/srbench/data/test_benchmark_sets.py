@@ -10,11 +10,10 @@ import torch
 
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.request import RunSpec, open_dataset
-from srbench.data import DataError
+from srbench.data import MATLAB_BICUBIC, DataError
 from srbench.data.benchmark_sets import fetch, table
 from srbench.data.benchmark_sets.fetch import fetch_set
 from srbench.data.benchmark_sets.table import BenchmarkSet, benchmark_sets, open_set, pixels_digest, set_folder
-from srbench.data.datasets import MATLAB_BICUBIC
 from srbench.data.toolkit_layouts import find_layout
 from srbench.images.io import write_png
 from srbench.reporting.published import read_tables

@@ -12,8 +12,8 @@ from PIL import Image
 
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.request import RunSpec, open_dataset
-from srbench.data import DataError
-from srbench.data.datasets import MATLAB_BICUBIC, Folder
+from srbench.data import MATLAB_BICUBIC, DataError
+from srbench.data.datasets import Folder
 from srbench.data.degradations.read import Degraded, degradation_names, read_degradation
 from srbench.data.degradations.steps import Blur, Downscale, Noise, Range, Resize, gaussian
 from srbench.images.resize import downscale_uint8

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from srbench.data.datasets import MATLAB_BICUBIC
+from srbench.data import MATLAB_BICUBIC
 from srbench.interfaces import MetricFacts
 from srbench.reporting import published
 from srbench.reporting.published import PublishedTable, difference, published_rows, read_tables
