@@ -1,11 +1,12 @@
-"""Where srbench keeps what it can make or fetch again."""
+"""Folders for what srbench can make or fetch again."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+import platformdirs
 
 
 def cache_folder(kind: str) -> Path:
-    """``srbench/<kind>`` in the user's cache, ``$XDG_CACHE_HOME`` or ``~/.cache``; it need not exist."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "srbench" / kind
+    """``srbench/KIND`` in the user's cache (``~/.cache`` or ``$XDG_CACHE_HOME`` on Linux); it need not exist."""
+    return platformdirs.user_cache_path("srbench", appauthor=False) / kind

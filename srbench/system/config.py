@@ -1,9 +1,7 @@
-"""TOML files -> frozen dataclasses, strictly: nothing is ignored or guessed, every fault has its path."""
+"""TOML files to frozen dataclasses and back, strictly: nothing is ignored or guessed, every fault has its path."""
 
 from __future__ import annotations
 
-import json
-import math
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import cattrs
+import tomli_w
 from cattrs.v import transform_error
 
 from srbench.interfaces import SRBenchError
@@ -32,7 +31,7 @@ class PresetError(ConfigError):
 def load_toml(path: Path | Traversable, cls: type[T], changes: Sequence[str] = ()) -> T:
     """Read a TOML file as an instance of the dataclass ``cls``.
 
-    ``changes`` are values to put in place of the file's, as they are typed: ``training.steps=100``.
+    ``changes`` replace values of the file, as they are typed: ``training.steps=100``.
     Raises ConfigError that names every fault with its path (``training.steps: missing``): unknown keys,
     missing ones, values of another type (an integer may stand for a float, nothing else is converted).
     """
@@ -43,9 +42,9 @@ def load_toml(path: Path | Traversable, cls: type[T], changes: Sequence[str] = (
 
 
 def load_network(folder: Traversable, name: str, cls: type[T]) -> T:
-    """The table ``network`` alone of a preset that ``load_preset`` finds: enough to build what it is the size of.
+    """Read only the table ``network`` of a preset, which is enough to build the network.
 
-    Raises what ``load_preset`` raises.
+    Raises the errors of ``load_preset``.
     """
     path = _preset_path(folder, name)
     table = _read_toml(path)
@@ -55,15 +54,15 @@ def load_network(folder: Traversable, name: str, cls: type[T]) -> T:
 
 
 def load_preset(folder: Traversable, name: str, cls: type[T], changes: Sequence[str] = ()) -> T:
-    """Read ``<name>.toml`` of a folder of presets, or the file ``name`` where that ends in ``.toml``.
+    """Read ``<name>.toml`` of a folder of presets, or the file ``name`` if it ends in ``.toml``.
 
-    Raises PresetError that lists the presets where there is none of that name, ConfigError as ``load_toml``.
+    Raises PresetError, which lists the presets, for an unknown name, and ConfigError as ``load_toml``.
     """
     return load_toml(_preset_path(folder, name), cls, changes)
 
 
 def preset_names(folder: Traversable) -> list[str]:
-    """The presets of a folder, sorted."""
+    """Names of the presets in a folder, sorted."""
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
@@ -76,19 +75,19 @@ def _preset_path(folder: Traversable, name: str) -> Path | Traversable:
 
 
 def to_toml(value: Any) -> str:  # noqa: ANN401 - any dataclass
-    """A frozen dataclass as TOML that ``load_toml`` reads back: plain values first, then nested ones as tables.
+    """Write a frozen dataclass as TOML that ``load_toml`` reads back; None is left out, as TOML cannot express it."""
+    return tomli_w.dumps(_without_none(cattrs.unstructure(value)))
 
-    What is None is left out, as TOML has no word for it.
-    """
-    lines: list[str] = []
-    _write_table(cattrs.unstructure(value), "", lines)
-    return "\n".join(lines).lstrip("\n") + "\n"
+
+def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
+    given = {key: value for key, value in table.items() if value is not None}
+    return {key: _without_none(value) if isinstance(value, Mapping) else value for key, value in given.items()}
 
 
 def structure(table: Mapping[str, Any], cls: type[T], source: str) -> T:
-    """Turn nested tables into the dataclass ``cls``; ``source`` begins the error.
+    """Turn nested tables into the dataclass ``cls``.
 
-    Raises ConfigError that names every fault with its path.
+    Raises ConfigError that begins with ``source`` and names every fault with its path.
     """
     try:
         return _CONVERTER.structure(table, cls)
@@ -109,7 +108,7 @@ def _read_toml(path: Path | Traversable) -> dict[str, Any]:
 
 
 def register(kind: Any, read: Callable[[object], Any]) -> None:  # noqa: ANN401 - any type, unions among them
-    """Have ``structure`` read values of a type by ``read``, which raises ValueError for what is none."""
+    """Let ``structure`` read values of a type with ``read``, which raises ValueError for invalid ones."""
     _CONVERTER.register_structure_hook(kind, lambda value, _: read(value))
 
 
@@ -126,7 +125,7 @@ def _change(table: dict[str, Any], change: str) -> None:
 
 
 def _typed(text: str, change: str) -> Any:  # noqa: ANN401 - any value of TOML
-    """A value as TOML writes it; a lone word is text, so that a shell's quotes can be left out."""
+    """Parse a value of TOML; a lone word is text, so it needs no quotes in a shell."""
     if re.fullmatch(r"[A-Za-z][\w-]*", text) and text not in ("true", "false", "inf", "nan"):
         return text
     try:
@@ -135,57 +134,31 @@ def _typed(text: str, change: str) -> Any:  # noqa: ANN401 - any value of TOML
         raise ConfigError(f"{change!r}: {text!r} is no value of TOML; write 3, 1e-4, true, [1, 2] or a word") from None
 
 
-def _write_table(table: Mapping[str, Any], name: str, lines: list[str]) -> None:
-    plain = {key: value for key, value in table.items() if value is not None and not isinstance(value, Mapping)}
-    if name:
-        lines += ["", f"[{name}]"]
-    lines += [f"{key} = {_written(value)}" for key, value in plain.items()]
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            _write_table(value, f"{name}.{key}" if name else key, lines)
-
-
-def _written(value: Any) -> str:  # noqa: ANN401 - any value of TOML
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_written, value))}]"
-    if isinstance(value, float):
-        return repr(value) if math.isfinite(value) else str(value)
-    return json.dumps(value, ensure_ascii=False)
-
-
 _FAULTS = (ValueError, TypeError, KeyError, AttributeError, SRBenchError)
-
-
-def _exactly(*allowed: type) -> Any:  # noqa: ANN401 - the signature that cattrs asks for
-    def check(value: object, target: type) -> Any:  # noqa: ANN401
-        if type(value) not in allowed:
-            raise TypeError(f"{value!r} is no {target.__name__}")
-        return target(value)
-
-    return check
-
-
 _CONVERTER = cattrs.Converter(forbid_extra_keys=True)
-for _type, _allowed in {int: (int,), float: (float, int), str: (str,), bool: (bool,)}.items():
-    _CONVERTER.register_structure_hook(_type, _exactly(*_allowed))
+
+
+_PLAIN: dict[Any, tuple[type, ...]] = {
+    int: (int,), float: (float, int), str: (str,), bool: (bool,), int | float: (int, float),
+}  # fmt: skip
+"""Types of Python that may stand for a type."""
+
+
+def _plain(value: Any, target: Any) -> Any:  # noqa: ANN401 - the signature that cattrs asks for
+    if type(value) not in _PLAIN[target]:
+        raise TypeError(f"{value!r} is no {target.__name__ if isinstance(target, type) else 'number'}")
+    return target(value) if target is float else value
 
 
 def _texts(value: object, _: object) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple):  # a text is a sequence of texts to Python, and none to a reader
+    if not isinstance(value, list | tuple):  # Python would take one text as a sequence of letters
         raise TypeError("expected a list")
     return tuple(_CONVERTER.structure(one, str) for one in value)
 
 
+for _kind in _PLAIN:
+    _CONVERTER.register_structure_hook(_kind, _plain)
 _CONVERTER.register_structure_hook_func(lambda kind: kind == tuple[str, ...], _texts)
-
-
-def _number(value: object, _: object) -> Any:  # noqa: ANN401 - the signature that cattrs asks for
-    if type(value) not in (int, float):
-        raise TypeError(f"{value!r} is no number")
-    return value
-
-
-_CONVERTER.register_structure_hook(int | float, _number)
 
 
 def _describe(fault: BaseException, target: type | None) -> str:

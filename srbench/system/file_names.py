@@ -1,4 +1,4 @@
-"""Names: the sentence that answers an unknown one, and which may become part of a path; what is no file."""
+"""Names: the answer to an unknown one, names that may become part of a path, and what is not a file."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from difflib import get_close_matches
 from pathlib import Path
 
 LONGEST = 200
-"""Bytes of a name: most systems take 255 for a file, and endings, numbers and dots are put to it."""
+"""Longest name in bytes: most systems allow 255, and endings, numbers and dots are added."""
 FILE_NAME = f"a file name (at most {LONGEST} bytes of UTF-8, without slashes and control characters)"
-"""In an error."""
+"""The rule, for errors."""
 _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
-"""Control characters, bytes that are no UTF-8 (as Python has them in names), ends of lines and paragraphs."""
+"""Control characters, invalid UTF-8 (surrogates in Python), line and paragraph separators."""
 
 
 def unknown(kind: str, name: str, available: Iterable[str]) -> str:
@@ -24,14 +24,14 @@ def unknown(kind: str, name: str, available: Iterable[str]) -> str:
 
 
 def is_file_name(name: str) -> bool:
-    """Can it be the name of one file, in the folder that it is put into and nowhere else, on one line of a list?"""
-    if name in ("", ".", "..") or any(character in "/\\" for character in name) or printable(name) != name:
+    """True if a file of this name stays inside its folder and takes one line in a list."""
+    if name in ("", ".", "..") or "/" in name or "\\" in name or printable(name) != name:
         return False
     return len(name.encode()) <= LONGEST
 
 
 def printable(text: str, but: str = "") -> str:
-    """The text, with all but ``but`` of what is no text to a terminal or a file written out as its code point."""
+    """The text with unprintable characters, except those in ``but``, as their code points."""
     return "".join(
         character.encode("unicode_escape").decode()
         if character not in but and unicodedata.category(character) in _UNPRINTABLE
@@ -41,7 +41,7 @@ def printable(text: str, but: str = "") -> str:
 
 
 def no_file(path: Path) -> str:
-    """What is there in place of a file, links being followed: ``a folder``; empty for a file, and where nothing is."""
+    """What a path leads to if it is not a file: ``a folder``; empty for a file, and for a path that does not exist."""
     if path.is_file():
         return ""
     if path.is_dir():
@@ -52,6 +52,6 @@ def no_file(path: Path) -> str:
 
 
 def pipes_in(folder: Path) -> list[Path]:
-    """What is neither a file nor a folder, links being followed: whoever reads a pipe waits for its other end."""
+    """Entries that are neither files nor folders: reading a pipe would wait for its other end."""
     found = sorted(folder.iterdir()) if folder.is_dir() else []
     return [path for path in found if path.exists() and not path.is_dir() and no_file(path)]

@@ -1,4 +1,4 @@
-"""Markdown that is read as plain text as well, and in which what a user named stays text."""
+"""Markdown that is legible as plain text, and in which user-supplied names stay text."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _SPECIAL = re.compile(r"[\\`*\[\]<>#|~$&!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 
 def escape(text: str) -> str:
-    """Text that shows as it is, on one line: no markup, no link, no HTML, no formula."""
+    """Text shown verbatim on one line: no markup, links, HTML or formulas."""
     return _SPECIAL.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def code(text: str) -> str:
-    """The text as inline code, whatever backticks it holds."""
+    """The text as inline code; it may contain backticks."""
     line = " ".join(text.split())
     fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
     return f"{fence}{line}{fence}" if len(fence) == 1 else f"{fence} {line} {fence}"
@@ -28,18 +28,17 @@ def block(text: str, language: str) -> str:
 
 
 def image(title: str, *folders_and_file: str) -> str:
-    """An embedded image; every part of its path is quoted."""
+    """An embedded image with a quoted path."""
     return f"![{escape(title)}]({'/'.join(quote(part, safe='') for part in folders_and_file)})"
 
 
 def table(headers: Sequence[str], lines: Sequence[Sequence[str]], texts: int = 1) -> str:
-    """A table of cells that are Markdown already: ``texts`` columns to the left, the others to the right."""
-    columns = list(zip(headers, *lines, strict=True))
-    widths = [max(3, *map(len, column)) for column in columns]
+    """A table of Markdown cells; the first ``texts`` columns are aligned left, the others right."""
+    widths = [max(3, *map(len, column)) for column in zip(headers, *lines, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
         padded = [
-            cell.ljust(width) if place < texts else cell.rjust(width)
+            f"{cell:{'<' if place < texts else '>'}{width}}"
             for place, (cell, width) in enumerate(zip(cells, widths, strict=True))
         ]
         return f"| {' | '.join(padded)} |"

@@ -1,14 +1,12 @@
-"""Results that are not finite become an error that names the layer they come from. Where all is well it costs nothing.
+"""Results that are not finite become an error that names the layer where they first appear.
 
-Only a broken result is looked into: it is computed once more, and every operation's result is checked on the way.
+A finite result costs one check. Only a broken one is computed again, with a check after every operation.
 """
 
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterable, Iterator
-from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
 import torch
@@ -18,28 +16,28 @@ from torch.overrides import TorchFunctionMode
 from srbench.interfaces import SRBenchError
 
 LARGE = 1e6
-"""Numbers that no working network makes: images are below 1, latents and features are of the order of 1."""
+"""Larger than any number in a working network: images are below 1, latents and features of the order of 1."""
 _OUTSIDE = "the network"
 
 Result = TypeVar("Result")
 
 
 class NumericsError(SRBenchError):
-    """Weights or an image from which no finite numbers follow."""
+    """Weights or an image that lead to numbers that are not finite."""
 
 
 def finite(
     network: nn.Module, compute: Callable[[], Result], again: Callable[[], object], **inputs: Tensor | list[Tensor]
 ) -> Result:
-    """``compute()``, tensors or lists of them made with ``network`` from ``inputs``, which are only named.
+    """Return ``compute()``, one tensor or a list, after checking that all its numbers are finite.
 
-    ``again`` computes the same with nothing kept from before; it is called where the results are not finite.
-    Raises NumericsError where they are not, or where a matrix is singular.
+    If they are not, ``again``, the same computation without cached values, shows the layer of ``network``; an input
+    that is not finite is named by its keyword. Raises NumericsError, also for a singular matrix.
     """
     try:
         result = compute()
     except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
-        layer = _layer(network, _frames(error.__traceback__))
+        layer = _layer(network, error)
         raise NumericsError(f"{layer} holds a singular matrix, which has no inverse; use other weights") from error
     if _finite(_tensors(result)):
         return result
@@ -60,56 +58,54 @@ def _cause(network: nn.Module, compute: Callable[[], object], inputs: dict[str, 
 
 
 def first_fault(network: nn.Module, compute: Callable[[], object]) -> str:
-    """The layer, and in brackets the operation, that first makes other than finite numbers in ``compute()``.
+    """The layer, with the operation in brackets, that first makes numbers that are not finite in ``compute()``.
 
-    Where that happens outside every layer, as in a loss, the layer is named too that first made numbers above LARGE.
-    Empty where all are finite.
+    If that happens outside all layers, as in a loss, the layer that first makes numbers above LARGE is named too.
+    Empty if all numbers are finite.
     """
-    first, threads = _FirstFault(network), torch.get_num_threads()
-    torch.set_num_threads(1)  # what runs in threads of its own would not be seen
-    network.train(network.training)  # nor what was kept from before
+    place = _first_beyond(math.inf, network, compute)
+    if place.startswith(_OUTSIDE):
+        large = _first_beyond(LARGE, network, compute)
+        if large and not large.startswith(_OUTSIDE):
+            place += f", of numbers above {LARGE:.0e} from {large}"
+    return place
+
+
+def _first_beyond(limit: float, network: nn.Module, compute: Callable[[], object]) -> str:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a function mode sees its own thread only
+    network.train(network.training)  # clears cached constants
     try:
-        with torch.no_grad(), first:
+        with torch.no_grad(), _Watch(limit):
             compute()
     except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
-        return first.found() or f"{_layer(network, _frames(error.__traceback__))} (singular matrix)"
+        return f"{_layer(network, error)} (singular matrix)"
+    except _BeyondLimitError as error:
+        return f"{_layer(network, error)} ({error})"
     finally:
         torch.set_num_threads(threads)
-    return first.found()
+    return ""
 
 
-class _FirstFault(TorchFunctionMode):
-    """Notes the layers of the first operations that make numbers above LARGE, and others than finite out of finite."""
+class _BeyondLimitError(Exception):
+    """The name of the operation that made numbers beyond the limit; its traceback leads to the layer."""
 
-    def __init__(self, network: nn.Module) -> None:
+
+class _Watch(TorchFunctionMode):
+    """Stops at the first operation that makes numbers beyond the limit out of finite ones."""
+
+    def __init__(self, limit: float) -> None:
         super().__init__()
-        self.network = network
-        self.place = ""
-        self.large = ""
-
-    def found(self) -> str:
-        """The place, and where no layer is part of it the one whose numbers led there."""
-        outside = self.place.startswith(_OUTSIDE)
-        return f"{self.place}, of numbers above {LARGE:.0e} from {self.large}" if outside and self.large else self.place
+        self.limit = limit
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         kwargs = kwargs or {}
-        before = bool(self.place) or _finite(_tensors([args, *kwargs.values()]))
-        result = func(*args, **kwargs)
-        name = getattr(func, "__name__", "")
-        if before and not self.place and "empty" not in name:  # new memory holds any numbers until it is written
-            self._look(_tensors(result), name)
+        sound = _finite(_tensors([args, *kwargs.values()]))
+        result, name = func(*args, **kwargs), getattr(func, "__name__", "")
+        # new memory holds any numbers until it is written
+        if sound and "empty" not in name and not _finite(_tensors(result), self.limit):
+            raise _BeyondLimitError(name)
         return result
-
-    def _look(self, results: Iterable[Tensor], name: str) -> None:
-        results = list(results)
-        if _finite(results, math.inf if self.large else LARGE):
-            return
-        layer = _layer(self.network, _callers(sys._getframe(2)))
-        if not _finite(results):
-            self.place = f"{layer} ({name})"
-        elif layer != _OUTSIDE:
-            self.large = f"{layer} ({name})"
 
 
 def _tensors(value: object) -> Iterator[Tensor]:
@@ -121,29 +117,16 @@ def _tensors(value: object) -> Iterator[Tensor]:
 
 
 def _finite(tensors: Iterable[Tensor], limit: float = math.inf) -> bool:
-    """Whether all numbers lie within the limit.
-
-    Least and largest number tell: NaN is both of a tensor that holds one. Nothing as large as the tensor is made.
-    """
+    """True if all numbers are below the limit; least and largest show it (NaN is both), without a copy."""
     ends = (torch.stack(tensor.detach().aminmax()) for tensor in tensors if tensor.numel())
     return all(bool((end.abs() < limit).all()) for end in ends)
 
 
-def _layer(network: nn.Module, frames: Iterable[FrameType]) -> str:
-    """The name of the innermost layer whose method is running in one of the frames, innermost first."""
+def _layer(network: nn.Module, error: BaseException) -> str:
+    """The innermost layer with a method in the error's traceback."""
     names = {id(module): name for name, module in network.named_modules() if name}
-    return next((names[key] for frame in frames if (key := id(frame.f_locals.get("self"))) in names), _OUTSIDE)
-
-
-def _callers(frame: FrameType | None) -> Iterator[FrameType]:
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
-
-
-def _frames(traceback: TracebackType | None) -> list[FrameType]:
-    frames = []
-    while traceback is not None:
-        frames.append(traceback.tb_frame)
-        traceback = traceback.tb_next
-    return frames[::-1]
+    found, step = _OUTSIDE, error.__traceback__
+    while step is not None:
+        found = names.get(id(step.tb_frame.f_locals.get("self")), found)
+        step = step.tb_next
+    return found

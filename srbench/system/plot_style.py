@@ -1,6 +1,6 @@
-"""Plots as SVG files in one look, legible in print, on dark pages and to the colour-blind.
+"""Plots as SVG files in one style, legible in print, on dark pages and to the colour-blind.
 
-Equal plots give equal bytes. Nothing is behind the plot, and what is dark on paper is light where a dark page shows it.
+Equal plots give equal bytes. The background is transparent, and on a dark page dark ink becomes light.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _STYLE: Any = {
     "legend.frameon": False,
 }
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", INK)
-"""Okabe and Ito, "Color universal design", 2008, without the yellow that is lost on white paper."""
+"""Okabe and Ito, "Color universal design", 2008, without yellow, which is hard to see on white paper."""
 _DARK = {INK: "#e8e6e1", SOFT: "#a9a79f", PALE: "#2a2d31", GRID: "#36393d", "#0072b2": "#4fa8e0"}
-"""What becomes of these colours on a dark page."""
+"""Replacements of these colours on a dark page."""
 _THEME = "".join(
     f'[style*="{what}: {colour}"]{{{what}:{dark}!important}}'
     for colour, dark in _DARK.items()
@@ -49,11 +49,11 @@ _THEME = "".join(
 
 @contextmanager
 def plot_style() -> Iterator[None]:
-    """Matplotlib's own defaults and ours, whatever the user's settings are: figures are made and written inside."""
+    """Matplotlib's defaults and ours instead of the user's settings; make and write figures inside."""
     import matplotlib
 
     with matplotlib.rc_context(), warnings.catch_warnings():
-        # a letter of a user's name that the font has not is drawn as a box
+        # a character in a user's label that the font lacks is drawn as a box
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
@@ -68,11 +68,11 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def svg(figure: Figure) -> bytes:
-    """The figure as SVG, light or dark as its reader's page; neither the date nor matplotlib's version is in it."""
+    """The figure as SVG, light or dark like the page around it, without date and version of matplotlib."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     buffer = BytesIO()
-    # what ``savefig`` writes as well, after it has drawn everything once before
+    # ``savefig`` writes the same bytes, but draws everything twice
     canvas: Any = FigureCanvasSVG(figure)
     canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})
     style = f"<defs><style>@media (prefers-color-scheme: dark){{{_THEME}}}</style></defs>\n</svg>"

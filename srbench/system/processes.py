@@ -1,4 +1,4 @@
-"""Processes that work for another one: how many of them, and what they inherit. Nothing that is large is loaded."""
+"""Worker processes: how many, and what they inherit. No large library is loaded here."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from multiprocessing import resource_tracker
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 MOST = 8
-"""Of the processes that are started unasked."""
+"""Most processes that are started by default."""
 IMAGES_EACH = 4
-"""For fewer images another process is not started unasked: it has to load everything first."""
+"""Images per process by default: a process first has to load everything."""
 
 
 def suitable_workers(device: str, tasks: int) -> int:
-    """How many processes suit this machine and so many tasks: one per core, 1 on a GPU and where work is short."""
+    """Default number of processes for so many tasks: one per core, 1 on a GPU and for short work."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(min(cores, MOST, tasks // IMAGES_EACH), 1) if device == "cpu" else 1
 
 
 def end_quickly() -> None:
-    """Leave the objects of this process to the system when it ends: to collect torch's by itself takes 0.3 s."""
+    """Skip garbage collection when this process exits: collecting torch's objects takes 0.3 s."""
     atexit.register(gc.freeze)
 
 
 @contextmanager
 def for_workers(gpu: str | None = None) -> Iterator[None]:
-    """What processes inherit that start here: one thread each, a GPU, and Ctrl-C, which reaches all, left to this one.
+    """Let processes that start inside use one thread and one GPU, and leave Ctrl-C, which reaches all, to this one.
 
-    The GPU has to be there before torch is loaded.
+    The GPU has to be chosen before torch is loaded.
     """
     settings = dict.fromkeys(_THREADS, "1") | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})
     before = {name: os.environ.get(name) for name in settings}

@@ -1,8 +1,7 @@
-"""What a person sees: progress and faults on stderr, results on stdout."""
+"""Terminal output: progress and errors on stderr, results on stdout."""
 
 from __future__ import annotations
 
-import time
 import warnings
 
 from rich.console import Console
@@ -28,12 +27,12 @@ _NO_LIMIT = 10_000
 
 
 def say(text: str) -> None:
-    """One line on stderr, above a progress bar that may be there; never wrapped, and nothing in it is a command."""
+    """Print one line on stderr, above a progress bar if there is one; unwrapped, without markup or control codes."""
     _STDERR.print(printable(text), soft_wrap=True, markup=False, highlight=False)
 
 
 def show(result: str | Table) -> None:
-    """A line or a table on stdout. Into a pipe or a file a table is as wide as it needs to be."""
+    """Print a line or a table on stdout. In a pipe or a file, a table is as wide as its contents."""
     if isinstance(result, str):
         _STDOUT.print(printable(result, but="\n"), soft_wrap=True, markup=False, highlight=False)
     elif _STDOUT.is_terminal:
@@ -54,22 +53,24 @@ def duration(seconds: float) -> str:
 
 
 class _Durations(ProgressColumn):
-    """Time elapsed, and time left once the pace is known."""
+    """``1 min 5 s elapsed, about 3 min left``: the time left follows from a task's field ``share``, in [0, 1].
+
+    Unlike rich's, the estimate counts down between steps that take minutes.
+    """
 
     def render(self, task: Task) -> Text:
-        """``1 min 5 s elapsed, about 3 min left``."""
-        text = f"{duration(task.elapsed or 0)} elapsed"
-        ends = task.fields.get("ends")
-        if ends is not None and not task.finished:
-            text += f", about {duration(max(ends - time.monotonic(), 0))} left"
+        """Estimate again only when the share has grown."""
+        elapsed, share, fields = task.elapsed or 0.0, task.fields.get("share", 0.0), task.fields
+        if share > fields.get("seen", 0.0):
+            fields.update(seen=share, end=elapsed / share)
+        text = f"{duration(elapsed)} elapsed"
+        if "end" in fields and not task.finished:
+            text += f", about {duration(max(fields['end'] - elapsed, 0))} left"
         return Text(text, style="dim")
 
 
 def progress() -> Progress:
-    """A bar on stderr with the number done, the time elapsed, and the time left if a task has a field ``ends``.
-
-    ``ends`` is when a task will be done, by ``time.monotonic``; see ``Pace``.
-    """
+    """A bar on stderr with the number done and the time elapsed, and the time left if a task has a field ``share``."""
     return Progress(
         TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), _Durations(),
         console=_STDERR,
@@ -77,26 +78,8 @@ def progress() -> Progress:
     )  # fmt: skip
 
 
-class Pace:
-    """When a job will be done, from the share of it that is done."""
-
-    def __init__(self) -> None:
-        self._began: float | None = None
-        self._share = 0.0
-        self.ends: float | None = None
-        """By ``time.monotonic``; None until a share is done."""
-
-    def see(self, share: float) -> None:
-        """Estimate again if the share, in [0, 1], has grown. The first call starts the clock."""
-        now = time.monotonic()
-        if self._began is None:
-            self._began = now
-        if share > self._share:
-            self._share, self.ends = share, now + (now - self._began) * (1 / share - 1)
-
-
 def transfer() -> Progress:
-    """A bar on stderr with the bytes done, the speed and the time left; only in a terminal, and gone at the end."""
+    """A bar on stderr with bytes done, speed and time left; only in a terminal, and removed at the end."""
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -109,5 +92,5 @@ def transfer() -> Progress:
 
 
 def warn_in_one_line() -> None:
-    """From now on a warning is one line on stderr, without the line of code that gave it."""
+    """Show warnings as one line on stderr, without the line of code."""
     warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")

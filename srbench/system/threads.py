@@ -1,8 +1,8 @@
-"""How idle threads wait. Imported before torch and numpy, whose libraries read it when they are loaded.
+"""Waiting of idle threads. Imported before torch and numpy, whose libraries read these settings when they are loaded.
 
-Threads that spin for long while they wait take the processor from those that work, and those that go to sleep at once
-are late for the next small operation: so they spin for a tenth of a millisecond, where OpenMP is GNU's and where
-numpy's matrices are OpenBLAS', which spins for 20 ms by itself. What the user has set stays.
+Threads that spin for long while they wait take cores from those that work; threads that sleep at once are late for the
+next small operation. So they spin for a tenth of a millisecond in GNU's OpenMP, and in numpy's OpenBLAS, whose default
+is 20 ms. Settings of the user stay.
 """
 
 import os
