@@ -22,25 +22,22 @@ from srbench.images import ImageError
 from srbench.images.strict_decoding import FAULTS, decoded
 from srbench.system.file_names import no_file
 
-if TYPE_CHECKING:  # a report is made of files that are there, and torch takes a second to import
+if TYPE_CHECKING:  # reports are made without torch, which takes a second to import
     from torch import Tensor
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 """Lower-case endings of the formats that are read."""
 
-_LUMA = (65481, 128553, 24966)
-
-
 PNG: dict[str, int] = {"compress_level": 4, "compress_type": zlib.Z_RLE}
-"""How photographs are compressed: a third of the time of zlib's own strategy, and as small, as they repeat nothing."""
+"""Compression of photographs by Pillow: a third of the time of zlib's default strategy, and as small."""
 
 
 def read_image(path: Path) -> Tensor:
     """Read an 8-bit or 16-bit PNG, JPEG, WebP, TIFF or BMP.
 
-    Returns (3, h, w) float32 in [0, 1]: EXIF orientation applied, grey and palette images turned to RGB, an alpha
+    Returns (3, h, w) float32 in [0, 1]: EXIF orientation applied, grey and palette images converted to RGB, an alpha
     channel dropped with a warning, 16-bit images divided by 65535.
-    Raises ImageError, naming the file, where it is missing, damaged or no image.
+    Raises ImageError, naming the file, if it is missing, damaged or no image.
     """
     image = _open(path)
     if _is_wide(image):
@@ -49,9 +46,9 @@ def read_image(path: Path) -> Tensor:
 
 
 def read_uint8(path: Path, crop: int | None = None) -> Tensor:
-    """``quantize_round(read_image(path))``, (3, h, w) uint8, in a fraction of its time and memory.
+    """``quantize_round(read_image(path))``, (3, h, w) uint8, in a fraction of the time and memory.
 
-    With ``crop`` it is cut as ``crop_centre`` does, before a large image of one bit becomes 24 times as large.
+    ``crop`` cuts as ``crop_centre`` does, before a large image of one bit becomes 24 times as large.
     """
     image = _open(path)
     if crop is not None:
@@ -61,7 +58,7 @@ def read_uint8(path: Path, crop: int | None = None) -> Tensor:
 
 
 def _open(path: Path) -> Image.Image:
-    if kind := no_file(path):  # opening a pipe would wait for ever, reading a device never end
+    if kind := no_file(path):  # opening a pipe would wait forever, reading a device never end
         raise ImageError(f"{path}: {kind}, not a file; name an image")
     try:
         return ImageOps.exif_transpose(decoded(path.read_bytes()))
@@ -97,21 +94,18 @@ def _grey_from_wide(image: Image.Image, path: Path) -> Tensor:
 
 
 def pixels_sha256(image: Tensor) -> str:
-    """Of the size and the RGB values of (3, h, w) uint8, whatever file they came from."""
+    """SHA-256 of size and RGB values of (3, h, w) uint8, independent of the file."""
     size, pixels = tuple(image.shape[1:]), image.permute(1, 2, 0).contiguous().numpy()
     return hashlib.sha256(repr(size).encode() + pixels.tobytes()).hexdigest()
 
 
 def write_png(path: Path, image: Tensor, recipe: str | None = None) -> None:
-    """Write (3, h, w) uint8 as PNG, whole: under a temporary name first, then renamed.
-
-    ``recipe`` says how the image was made; it stays in the file, and ``read_recipe`` finds it there.
-    """
+    """Write (3, h, w) uint8 as PNG by ``write_whole``; ``read_recipe`` reads the recipe back from the file."""
     write_whole(path, encode_png(image, recipe))
 
 
 def encode_png(image: Tensor, recipe: str | None = None) -> bytes:
-    """The bytes of a PNG of (3, h, w) uint8, with the recipe as a text chunk named ``srbench``."""
+    """(3, h, w) uint8 as the bytes of a PNG, with the recipe, how it was made, in a text chunk named ``srbench``."""
     pixels = image.permute(1, 2, 0).contiguous().cpu().numpy()
     if recipe is None:
         return png_of(pixels)
@@ -122,10 +116,7 @@ def encode_png(image: Tensor, recipe: str | None = None) -> bytes:
 
 
 def png_of(pixels: NDArray[np.uint8]) -> bytes:
-    """The bytes of a PNG of RGB (h, w, 3): by OpenCV, in two thirds of Pillow's time, and as small.
-
-    Of the five filters that a row may have it takes one, where Pillow tries all.
-    """
+    """RGB (h, w, 3) as the bytes of a PNG by OpenCV: one row filter instead of five, two thirds of Pillow's time."""
     import cv2
 
     setting = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
@@ -134,7 +125,7 @@ def png_of(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def read_recipe(path: Path) -> str | None:
-    """How an image was made, where ``write_png`` has written that; None for any other file."""
+    """The recipe that ``write_png`` has written into a file; None for any other file."""
     try:
         with Image.open(path) as file:
             found = file.info.get("srbench")
@@ -144,16 +135,16 @@ def read_recipe(path: Path) -> str | None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is either absent, old or complete, whenever the process is killed."""
+    """Write a file so that it is absent, old or complete whenever the process is killed."""
     with replaced_whole(path) as temporary:
         temporary.write_bytes(content)
 
 
 @contextmanager
 def replaced_whole(path: Path) -> Iterator[Path]:
-    """A path to write to, in the same folder (which is made), that takes the place of ``path`` at the end.
+    """Yield a temporary path in the same folder, which is made, and rename it to ``path`` at the end.
 
-    Where the writing fails, on a full disk for one, ``path`` is as before and what was written is removed.
+    If writing fails, as on a full disk, ``path`` stays as it was and the temporary file is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -167,7 +158,7 @@ def replaced_whole(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def disk_faults_named(path: Path) -> Iterator[None]:
-    """Where a disk is full or gone, say so of ``path``: a file that is open does not tell its name."""
+    """Put ``path`` into the error of a full or missing disk, as an open file does not tell its name."""
     try:
         yield
     except OSError as error:
@@ -177,7 +168,7 @@ def disk_faults_named(path: Path) -> Iterator[None]:
 
 
 def quantize_floor(images: Tensor) -> Tensor:
-    """Clamp to [0, 1], scale to 255 and cut the fraction off -> uint8: the official SRFlow test code's writer.
+    """Clamp to [0, 1], scale to 255 and truncate -> uint8, as the official SRFlow test code writes images.
 
     An image that was read from 8-bit values keeps them: float32 k/255*255 is k for every k in 0..255.
     """
@@ -190,7 +181,7 @@ def quantize_round(images: Tensor) -> Tensor:
 
 
 def quantize(images: Tensor, how: str) -> Tensor:
-    """By ``floor`` or by ``round``, as a suite says. Of a batch image by image, which takes little memory."""
+    """Quantise by ``floor`` or ``round``, as a suite says; a batch image by image, which takes little memory."""
     single = {"floor": quantize_floor, "round": quantize_round}[how]
     if images.ndim != 4:
         return single(images)
@@ -205,21 +196,20 @@ def quantize(images: Tensor, how: str) -> Tensor:
 def luma(images: Tensor) -> Tensor:
     """BT.601 luma of uint8 RGB (..., 3, h, w) -> (..., h, w) uint8 in 16..235: MATLAB's rgb2ycbcr, rounded.
 
-    16 + (65.481 R + 128.553 G + 24.966 B) / 255 in whole numbers, so that halves are rounded up and nothing else is.
+    16 + (65.481 R + 128.553 G + 24.966 B) / 255, computed in integers so that exact halves round up.
     """
     red, green, blue = images.int().unbind(dim=-3)
-    weighted = _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
-    return ((weighted + 16_500 * 255) // 255_000).byte()
+    return ((65481 * red + 128553 * green + 24966 * blue + 16_500 * 255) // 255_000).byte()
 
 
 def crop_to_multiple(image: Tensor, multiple: int) -> Tensor:
-    """Cut (..., h, w) at the bottom and right so that both sides divide by ``multiple``."""
+    """Crop (..., h, w) at the bottom and right so that ``multiple`` divides both sides."""
     height, width = image.shape[-2:]
     return image[..., : height - height % multiple, : width - width % multiple]
 
 
 def crop_centre(image: Tensor, size: int) -> Tensor:
-    """Cut the central ``size`` x ``size`` of (..., h, w); a side that is shorter stays whole."""
+    """Crop (..., h, w) to its central ``size`` x ``size``; a shorter side stays whole."""
     height, width = image.shape[-2:]
     top, left = max(height - size, 0) // 2, max(width - size, 0) // 2
     return image[..., top : top + size, left : left + size]

@@ -1,4 +1,4 @@
-"""Images that downscale to their LR image: what downscaling keeps is replaced by LR, what it hides is left.
+"""Images that downscale to their LR image: what downscaling keeps is replaced by LR, what it hides stays.
 
 With D the bicubic downscaling and D+ its pseudo-inverse, D+ lr is the part of an image that LR determines, and
 x - D+ D x the part of x that downscaling hides; their sum is an image like x that downscales to LR (range-null-space
@@ -25,10 +25,10 @@ from srbench.images.resize import downscale, upscale
 from srbench.interfaces import SRModel, StochasticSRModel
 
 BACK_PROJECTIONS = 6
-"""After 2, 4, 6 steps the LR error of an upscaled photograph measured 0.43, 0.16, 0.07 grey levels: 8 bits hide it."""
+"""Steps: after 2, 4, 6 the LR error of an upscaled photograph is 0.43, 0.16, 0.07 grey levels, hidden by 8 bits."""
 
 SMALL = 256
-"""The longest LR side that a CPU resizes by matrix products: measured cheaper than torch's resizing up to about it."""
+"""Longest LR side that a CPU resizes by matrix products, which are faster than torch's resizing up to about this."""
 
 
 def upscale_consistently(lr: Tensor, scale: int) -> Tensor:
@@ -40,14 +40,14 @@ def upscale_consistently(lr: Tensor, scale: int) -> Tensor:
 def make_consistent(hr: Tensor, lr: Tensor, scale: int) -> Tensor:
     """The image nearest to HR (..., scale*h, scale*w) that downscales to LR (..., h, w); not clamped.
 
-    One LR image serves any number of HR images. Raises ImageError where ``scale`` does not divide the sides of HR.
+    One LR image serves any number of HR images. Raises ImageError if ``scale`` does not divide the sides of HR.
     """
     exact = hr.to(torch.promote_types(hr.dtype, torch.float32))
     return (exact + upscale_consistently(lr - _downscale(exact, scale), scale)).to(hr.dtype)
 
 
 class Consistent:
-    """A model whose output is made consistent: what downscaling shows of it is replaced by LR."""
+    """A model whose outputs are made consistent with LR."""
 
     def __init__(self, model: SRModel) -> None:
         self.scale, self._model = model.scale, model
@@ -58,7 +58,7 @@ class Consistent:
 
 
 class ConsistentSamples:
-    """A model that samples; its samples are made consistent."""
+    """A model whose samples are made consistent with LR."""
 
     def __init__(self, model: StochasticSRModel) -> None:
         self.scale, self._model = model.scale, model
@@ -69,7 +69,7 @@ class ConsistentSamples:
 
 
 def _filter(lr: Tensor, scale: int) -> Tensor:
-    """The LR image whose upscaling is D+ lr; the transform rounds only its difference to ``lr``."""
+    """The LR image whose upscaling is D+ lr; only its difference from ``lr`` is rounded by the transform."""
     height, width = lr.shape[-2:]
     mirrored = torch.cat([lr, lr.flip(-1)], -1)
     spectrum = torch.fft.rfft2(torch.cat([mirrored, mirrored.flip(-2)], -2))
@@ -94,9 +94,9 @@ def _downscale(hr: Tensor, scale: int) -> Tensor:
 
 
 @lru_cache(maxsize=8)
-@torch.inference_mode(False)  # what is kept serves differentiation too
+@torch.inference_mode(False)  # cached tensors serve differentiation too
 def _gain(height: int, width: int, scale: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """(2 height, width + 1): the filter's factors less 1, for the frequencies of a mirrored image as in ``rfft2``."""
+    """(2 height, width + 1): the filter's factors minus 1, for the frequencies of a mirrored image as in ``rfft2``."""
     hidden = 1 - _response(2 * height, 2 * height, scale)[:, None] * _response(2 * width, width + 1, scale)
     gain = torch.zeros_like(hidden)
     for _ in range(BACK_PROJECTIONS):
@@ -105,7 +105,7 @@ def _gain(height: int, width: int, scale: int, dtype: torch.dtype, device: torch
 
 
 def _response(period: int, count: int, scale: int) -> Tensor:
-    """What D U multiplies the first ``count`` frequencies of a mirrored line of ``period`` pixels by; float64."""
+    """Response of D U at the first ``count`` frequencies of a mirrored line of ``period`` pixels; float64."""
     impulse = torch.eye(9, dtype=torch.float64, device="cpu")[4:5]
     taps = downscale(upscale(impulse, scale), scale)[0, 4:8]  # from the centre to one side; the other is the same
     phases = 2 * torch.pi / period * torch.arange(count, dtype=torch.float64, device="cpu")[:, None]
@@ -115,5 +115,5 @@ def _response(period: int, count: int, scale: int) -> Tensor:
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)
 def _spread(size: int, scale: int, dtype: torch.dtype) -> Tensor:
-    """(size, scale * size): row i is what upscaling makes of pixel i of a line of ``size`` pixels; on the CPU."""
+    """(size, scale * size): row i is the upscaled pixel i of a line of ``size`` pixels; on the CPU."""
     return upscale(torch.eye(size, dtype=torch.float64, device="cpu")[:, None], scale)[:, 0].to(dtype, copy=True)

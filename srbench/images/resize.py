@@ -17,14 +17,10 @@ from srbench.images import ImageError
 def downscale(images: Tensor, scale: int) -> Tensor:
     """Downscale (..., H, W) to (..., H/scale, W/scale); floating point in, the same type out.
 
-    Raises ImageError where ``scale`` does not divide both sides.
+    Raises ImageError if ``scale`` does not divide both sides.
     """
-    height, width = images.shape[-2:]
-    if height % scale or width % scale or not height or not width:
-        raise ImageError(
-            f"an image of {height}x{width} cannot be downscaled {scale} times; crop it to a multiple of {scale}"
-        )
-    return _along(_along(images, -2, height // scale), -1, width // scale)
+    height, width = _downscaled_size(images, scale)
+    return _along(_along(images, -2, height), -1, width)
 
 
 def upscale(images: Tensor, scale: int) -> Tensor:
@@ -36,17 +32,13 @@ def upscale(images: Tensor, scale: int) -> Tensor:
 def downscale_uint8(images: Tensor, scale: int) -> Tensor:
     """Downscale uint8 as MATLAB does: rows first, rounded to uint8, then columns, rounded again.
 
-    That intermediate rounding is part of the definition of the public LR datasets; without it some values are off
-    by one level. Exact halves round to even, as in the Python port of imresize that the official SRFlow test code
-    carries (MATLAB rounds them up: at most one level, on a few pixels in a million). Computed in float64.
-    Raises ImageError where ``scale`` does not divide both sides.
+    The intermediate rounding is part of the definition of the public LR datasets; without it some values are off
+    by one level. Exact halves round to even, as in the Python port of imresize in the official SRFlow test code
+    (MATLAB rounds them up: a difference of one level on a few pixels in a million). Computed in float64.
+    Raises ImageError if ``scale`` does not divide both sides.
     """
-    height, width = images.shape[-2:]
-    if height % scale or width % scale:
-        raise ImageError(
-            f"an image of {height}x{width} cannot be downscaled {scale} times; crop it to a multiple of {scale}"
-        )
-    return _along_uint8(_along_uint8(images, -2, height // scale), -1, width // scale)
+    height, width = _downscaled_size(images, scale)
+    return _along_uint8(_along_uint8(images, -2, height), -1, width)
 
 
 def upscale_uint8(images: Tensor, scale: int) -> Tensor:
@@ -55,8 +47,23 @@ def upscale_uint8(images: Tensor, scale: int) -> Tensor:
     return _along_uint8(_along_uint8(images, -2, height * scale), -1, width * scale)
 
 
+def mirrored(size: int, border: int, device: torch.device | None = None) -> Tensor:
+    """Indices -border .. size+border-1, mirrored at the edges with the edge pixel repeated, as often as needed."""
+    position = torch.arange(-border, size + border, device=device) % (2 * size)
+    return torch.where(position < size, position, 2 * size - 1 - position)
+
+
+def _downscaled_size(images: Tensor, scale: int) -> tuple[int, int]:
+    height, width = images.shape[-2:]
+    if height % scale or width % scale or not height or not width:
+        raise ImageError(
+            f"an image of {height}x{width} cannot be downscaled {scale} times; crop it to a multiple of {scale}"
+        )
+    return height // scale, width // scale
+
+
 def _along_uint8(images: Tensor, dim: int, size: int) -> Tensor:
-    # MPS has no float64; float32 leaves a rounding of an exact half to chance there.
+    # MPS has no float64; with float32, exact halves may round either way
     exact = torch.float32 if images.device.type == "mps" else torch.float64
     return _along(images.to(exact), dim, size).round().clamp(0, 255).to(torch.uint8)
 
@@ -66,21 +73,14 @@ def _along(images: Tensor, dim: int, size: int) -> Tensor:
     old = images.shape[dim]
     if old == size:
         return images
-    if dim == -2 and images.shape[-1] == 1:  # torch makes a constant of an image one pixel wide
+    if dim == -2 and images.shape[-1] == 1:  # torch makes an image one pixel wide constant
         return _along(images.mT, -1, size).mT
     shrink, grow = max(old // size, 1), max(size // old, 1)
     border = 2 * shrink if shrink > 1 else 3  # the kernel's reach, a whole number of output pixels
-    extended = images.index_select(dim, _symmetric(old, border, images.device))
-    new = [size + 2 * border * grow // shrink, images.shape[-1]]
-    if dim == -1:
-        new = [images.shape[-2], size + 2 * border * grow // shrink]
+    extended = images.index_select(dim, mirrored(old, border, images.device))
+    new = list(images.shape[-2:])
+    new[dim] = size + 2 * border * grow // shrink
     flat = extended.reshape(-1, 1, *extended.shape[-2:])
     resized = F.interpolate(flat, size=new, mode="bicubic", antialias=True, align_corners=False)
     resized = resized.reshape(*images.shape[:-2], *new)
     return resized.narrow(dim, border * grow // shrink, size)
-
-
-def _symmetric(size: int, border: int, device: torch.device) -> Tensor:
-    """Indices -border .. size+border-1, mirrored at the edges with the edge pixel repeated, as often as needed."""
-    position = torch.arange(-border, size + border, device=device) % (2 * size)
-    return torch.where(position < size, position, 2 * size - 1 - position)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import product
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from srbench.interfaces import SRModel
 
 OVERLAP = 16
-"""LR pixels that a tile sees of each neighbour. A network that looks further gives slightly other numbers at seams."""
+"""LR pixels that a tile sees of each neighbour; a network that looks further gives slightly other numbers at seams."""
+
+Part = tuple[int, int, int, int]
+"""Start and end of a window along one axis, and start and end of the part whose output is kept."""
 
 
 def upscale_in_tiles(model: SRModel, lr: Tensor, tile: int) -> Tensor:
@@ -19,57 +22,53 @@ def upscale_in_tiles(model: SRModel, lr: Tensor, tile: int) -> Tensor:
 
     Exact for a model that looks no further than OVERLAP pixels, such as bicubic interpolation.
     """
-    scale, (height, width) = model.scale, lr.shape[-2:]
-    out: Tensor | None = None
-    for top in range(0, height, tile):
-        for left in range(0, width, tile):
-            first_row, first_column = max(top - OVERLAP, 0), max(left - OVERLAP, 0)
-            bottom, right = min(top + tile, height), min(left + tile, width)
-            part = model(lr[None, :, first_row : bottom + OVERLAP, first_column : right + OVERLAP])
-            kept = part[
-                ...,
-                (top - first_row) * scale : (bottom - first_row) * scale,
-                (left - first_column) * scale : (right - first_column) * scale,
-            ]
-            if out is None:
-                out = torch.empty((1, 3, height * scale, width * scale), dtype=part.dtype, device=part.device)
-            out[..., top * scale : bottom * scale, left * scale : right * scale] = kept
-    assert out is not None
-    return out
+    rows, columns = (
+        [
+            (max(start - OVERLAP, 0), start + tile + OVERLAP, start, min(start + tile, size))
+            for start in range(0, size, tile)
+        ]
+        for size in lr.shape[-2:]
+    )
+    return _assembled(model, lr[None], model.scale, rows, columns)
 
 
 def upscale_in_windows(run: Callable[[Tensor], Tensor], lr: Tensor, scale: int, window: tuple[int, int]) -> Tensor:
     """LR (3, h, w) -> (1, 3, s*h, s*w), by a network that takes images (1, 3, *window) and no others.
 
-    Windows overlap by 2 * OVERLAP pixels, or by half of a small one, and each gives its middle. A smaller image is
-    extended by its last row and column, and what that makes is cut off.
+    Windows overlap by 2 * OVERLAP pixels, or by half of a small window, and each gives its middle. A smaller image is
+    padded with its last row and column, and the padding is cut off the output.
     """
     height, width = lr.shape[-2:]
     missing = [max(side - there, 0) for side, there in zip(window, (height, width), strict=True)]
     whole = F.pad(lr[None], (0, missing[1], 0, missing[0]), mode="replicate")
-    rows, columns = (list(_windows(whole.shape[axis], side)) for axis, side in zip((-2, -1), window, strict=True))
-    out: Tensor | None = None
-    for top, *kept_rows in rows:
-        for left, *kept_columns in columns:
-            part = run(whole[..., top : top + window[0], left : left + window[1]])
-            if out is None:
-                out = part.new_empty((1, 3, whole.shape[-2] * scale, whole.shape[-1] * scale))
-            place = [slice(start * scale, end * scale) for start, end in (kept_rows, kept_columns)]
-            inside = [
-                slice((start - first) * scale, (end - first) * scale)
-                for first, (start, end) in ((top, kept_rows), (left, kept_columns))
-            ]
-            out[..., place[0], place[1]] = part[..., inside[0], inside[1]]
-    assert out is not None
-    return out[..., : height * scale, : width * scale]
+    rows, columns = (_windows(size, side) for size, side in zip(whole.shape[-2:], window, strict=True))
+    return _assembled(run, whole, scale, rows, columns)[..., : height * scale, : width * scale]
 
 
-def _windows(size: int, side: int) -> Iterator[tuple[int, int, int]]:
-    """Start of every window along an axis, and from where to where it is kept: these parts are all of the axis."""
-    overlap = min(OVERLAP, side // 4)
-    done = 0
+def _windows(size: int, side: int) -> list[Part]:
+    """Windows of one side whose kept parts cover an axis."""
+    overlap, done, found = min(OVERLAP, side // 4), 0, list[Part]()
     while done < size:
         start = max(min(done - overlap, size - side), 0)
         end = size if start + side >= size else start + side - overlap
-        yield start, done, end
+        found.append((start, start + side, done, end))
         done = end
+    return found
+
+
+def _assembled(
+    run: Callable[[Tensor], Tensor], lr: Tensor, scale: int, rows: list[Part], columns: list[Part]
+) -> Tensor:
+    out: Tensor | None = None
+    for (top, bottom, *kept_rows), (left, right, *kept_columns) in product(rows, columns):
+        part = run(lr[..., top:bottom, left:right])
+        if out is None:
+            out = part.new_empty((1, 3, lr.shape[-2] * scale, lr.shape[-1] * scale))
+        inside = part[..., _scaled(kept_rows, top, scale), _scaled(kept_columns, left, scale)]
+        out[..., _scaled(kept_rows, 0, scale), _scaled(kept_columns, 0, scale)] = inside
+    assert out is not None
+    return out
+
+
+def _scaled(kept: list[int], origin: int, scale: int) -> slice:
+    return slice((kept[0] - origin) * scale, (kept[1] - origin) * scale)
