@@ -20,20 +20,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from srbench.benchmark import BenchmarkError
-from srbench.benchmark.engines.received import TRIES, Received, given_up, rest
-from srbench.benchmark.engines.worker import (
-    Fault,
-    File,
-    Message,
-    Opening,
-    RemoteSession,
-    Sampling,
-    Written,
-    open_session,
-)
+from srbench.benchmark.engines.pool import TRIES, given_up, in_one_line
+from srbench.benchmark.engines.received import Received, rest, settings_of
+from srbench.benchmark.engines.worker import Begun, Opening, RemoteSession, Sampling, open_session
 from srbench.benchmark.tasks import Session, Task
-from srbench.interfaces import SRBenchError, Step
-from srbench.run_folder.protocol import Setting
+from srbench.interfaces import Step
 from srbench.system.processes import for_workers
 
 if TYPE_CHECKING:
@@ -64,29 +55,22 @@ def dask(session: Session, tasks: Sequence[Task], opening: Opening, address: str
         _Work(session, client, packed).do(tasks)
 
 
-def do(packed: bytes, job: Sampling) -> list[Written | File | Fault]:
-    """Do a task on a worker; returns lines, files and faults, in the order in which a session makes them."""
-    made: list[Written | File | Fault] = []
-
-    def send(message: Message) -> None:
-        if isinstance(message, Written | File | Fault):
-            made.append(message)
-
+def do(packed: bytes, job: Sampling) -> list[object]:
+    """Do a task on a worker; returns what a session has sent, in order, but for the settings it began."""
+    made: list[object] = []
     with _ONE_AT_A_TIME:
         torch.set_num_threads(1)
         session = _session(packed)
-        session.send = send
+        session.send = made.append
         session.work(job)
-    return made
+    return [message for message in made if not isinstance(message, Begun)]
 
 
 @lru_cache(maxsize=1)
 def _session(packed: bytes) -> RemoteSession:
-    return open_session(Opening.unpacked(packed), _nowhere)
-
-
-def _nowhere(message: Message) -> None:
-    pass
+    """A session whose ``send`` is replaced for every job."""
+    unheard: list[object] = []
+    return open_session(Opening.unpacked(packed), unheard.append)
 
 
 @dataclass
@@ -149,8 +133,7 @@ class _Work:
         except KilledWorker as error:
             self._lost(image, part, error.allowed_failures + 1)
         except Exception as error:  # whatever a worker raises where no line can say it
-            name = "" if isinstance(error, SRBenchError) else f"{type(error).__name__}: "
-            raise BenchmarkError(f"a Dask worker cannot work: {name}{' '.join(str(error).split())}") from None
+            raise BenchmarkError(f"a Dask worker cannot work: {in_one_line(error)}") from None
         else:
             for message in made:
                 self._received.take(message)
@@ -163,7 +146,7 @@ class _Work:
             image.blamed = True
             image.later.extend(_parts(part))
             return
-        setting = _only_setting(part)
+        setting = next(iter(settings_of(part)), None)
         error = given_up(part.image, f"{times} workers of Dask")
         self.session.give_up(part, setting, error, times)
         if setting is None:
@@ -178,11 +161,6 @@ def _parts(task: Task) -> list[Task]:
         *(replace(nothing, samplings=(one,)) for one in task.samplings),
         *(replace(nothing, scorings=(one,)) for one in task.scorings),
     ]
-
-
-def _only_setting(part: Task) -> Setting | None:
-    settings = [*(one.setting for one in part.samplings), *part.scorings]
-    return settings[0] if settings else None
 
 
 @contextmanager

@@ -10,9 +10,6 @@ from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import SampleRecord, ScoreRecord
 
-TRIES = 3
-"""How often something may end the process that is at it."""
-
 
 class Received:
     """Takes what other processes make in place of a session, which writes it and counts it."""
@@ -23,7 +20,7 @@ class Received:
         self._scored: set[int] = set()
         """Hashes of what was made, as a second worker may make it again: they take a fifth of the memory."""
 
-    def take(self, message: Written | File | Fault) -> None:
+    def take(self, message: object) -> None:
         """Write lines or a file, or tell of a fault. Raises RunFolderError or OSError where that fails."""
         match message:
             case Written(lines):
@@ -41,19 +38,29 @@ class Received:
         self.session.sampled, self.session.scored = len(self._sampled), len(self._scored)
 
 
+def settings_of(task: Task) -> list[Setting]:
+    """Settings of a task, in the order in which they are done."""
+    return [*(one.setting for one in task.samplings), *task.scorings]
+
+
+def settings_before(task: Task, begun: Setting | None) -> int:
+    """Number of settings of a task that come before one of them; None stands before all."""
+    return 0 if begun is None else settings_of(task).index(begun)
+
+
+def without(task: Task, setting: Setting) -> Task:
+    """A task without one of its settings."""
+    samplings = tuple(one for one in task.samplings if one.setting != setting)
+    return replace(task, samplings=samplings, scorings=tuple(one for one in task.scorings if one != setting))
+
+
 def rest(task: Task, begun: Setting | None, folder: RunFolder, invocation: int) -> Task:
     """What is left of a task from a setting on; what was kept by now is neither read nor sampled again."""
     known = folder.of(task.image)
     fresh = task.fresh and (known.pair is None or known.pair.failed or known.pair.key != task.pair_key)
-    settings = [*(one.setting for one in task.samplings), *task.scorings]
-    done = 0 if begun is None else settings.index(begun)
+    done = settings_before(task, begun)
     samplings, scorings = task.samplings[done:], task.scorings[max(done - len(task.samplings), 0) :]
     record = None if begun is None else known.samples.get((begun.model, begun.temperature))
     if samplings and begun is not None and record and not record.failed and record.invocation == invocation:
         samplings, scorings = samplings[1:], (begun, *scorings)
     return replace(task, fresh=fresh, samplings=samplings, scorings=scorings)
-
-
-def given_up(image: str, end: str, tries: int = TRIES) -> str:
-    """The error of what has ended its process so often."""
-    return f"{image}: ended its process {tries} times ({end}); if memory is short, use fewer --workers"

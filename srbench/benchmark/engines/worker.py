@@ -1,21 +1,14 @@
-"""What happens in a process that works for another one.
+"""A session in a process that works for another one.
 
-It opens data, metrics and models by their names, once, and does one job after the other as a session would. What it
-makes, lines and files, it sends back in the order in which a session writes them: only the other process writes.
+It opens data, metrics and models by their names, once, and does one job after the other. Lines and files are sent back
+in the order in which a session writes them: only the other process writes.
 """
 
 from __future__ import annotations
 
-import os
 import pickle
-import shutil
-import threading
-import warnings
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing import parent_process
-from multiprocessing.connection import Connection
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,17 +17,17 @@ import torch
 from torch import Tensor
 
 from srbench.benchmark import BenchmarkError
+from srbench.benchmark.engines.pool import Send
 from srbench.benchmark.request import RunSpec, open_dataset
 from srbench.benchmark.sampling import kept_outputs, kept_pair
 from srbench.benchmark.tasks import Session, Task
 from srbench.images.io import quantize
-from srbench.interfaces import Dataset, ImagePair, SRBenchError
+from srbench.interfaces import Dataset, ImagePair
 from srbench.models.loading import LoadedModel
 from srbench.plugins.registry import LoadedMetric, open_metric
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Manifest, Setting
 from srbench.run_folder.records import AnyRecord, ImageRecords, SampleRecord
-from srbench.system.processes import end_quickly
 
 Lines = tuple[AnyRecord, ...]
 
@@ -90,10 +83,10 @@ class Scoring:
     """The outputs as the model returned them, (n, 3, H, W) float32 as .npy; None: those that the folder keeps."""
     lines: Lines = ()
 
-
-@dataclass(frozen=True)
-class Ready:
-    """A message: all is opened."""
+    def close(self) -> None:
+        """Remove the outputs."""
+        if self.outputs is not None:
+            self.outputs.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -123,29 +116,6 @@ class Fault:
     """A message: something failed, in one line; its lines are sent for themselves."""
 
     text: str
-
-
-@dataclass(frozen=True)
-class Warned:
-    """A message: a warning, in one line."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A message: the job is done."""
-
-
-@dataclass(frozen=True)
-class Unusable:
-    """A message: nothing can be done in this process, for a reason in one line."""
-
-    reason: str
-
-
-Message = Ready | Begun | Written | File | Fault | Warned | Scoring | Finished | Unusable
-Send = Callable[[Message], None]
 
 
 @dataclass
@@ -236,6 +206,12 @@ class RemoteSession(Session):
         self.score_images(job.record, pair, metrics, images, images if job.outputs is None else exact)
 
 
+def open_worker(send: Send, packed: bytes, scratch: str, role: str) -> Callable[[Sampling | Scoring], None]:
+    """Open a session in a process of a pool. A ``sampler`` leaves its outputs in ``scratch`` for those who score."""
+    torch.set_num_threads(1)
+    return open_session(Opening.unpacked(packed), send, Path(scratch) if role == "sampler" else None).work
+
+
 def open_session(opening: Opening, send: Send, scratch: Path | None = None) -> RemoteSession:
     """Open what a worker needs; models come when they are needed first. Raises SRBenchError."""
     metrics = []
@@ -250,34 +226,3 @@ def open_session(opening: Opening, send: Send, scratch: Path | None = None) -> R
         folder, metrics, dict(opening.models), data, opening.device,
         invocation=opening.invocation, send=send, scratch=scratch,
     )  # fmt: skip
-
-
-def serve(connection: Connection, packed: bytes, scratch: Path, leaves_scoring: bool) -> None:
-    """Work off jobs that come through a connection, until it is closed or the process at its other end is gone."""
-    threading.Thread(target=_end_with_parent, args=(scratch,), daemon=True).start()
-    end_quickly()
-    torch.set_num_threads(1)
-    warnings.showwarning = lambda message, *_, **__: connection.send(Warned(str(message)))
-    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        try:
-            session = open_session(Opening.unpacked(packed), connection.send, scratch if leaves_scoring else None)
-            connection.send(Ready())
-            while True:
-                job = connection.recv()
-                session.work(job)
-                connection.send(Finished())
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            raise
-        except Exception as error:  # whatever foreign code raises where no line can say it
-            reason = " ".join(str(error).split())
-            name = "" if isinstance(error, SRBenchError) else f"{type(error).__name__}: "
-            connection.send(Unusable(f"{name}{reason}"))
-
-
-def _end_with_parent(scratch: Path) -> None:
-    """A worker whose parent was killed has nobody left to work for."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        shutil.rmtree(scratch, ignore_errors=True)
-        os._exit(1)

@@ -1,0 +1,219 @@
+"""Processes of this machine that do jobs for this one, with one thread each; the death of one is heard and survived.
+
+Nothing large is loaded here: ``srbench measure`` starts its processes before it loads anything itself.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+import warnings
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from srbench.benchmark import BenchmarkError
+from srbench.interfaces import SRBenchError
+from srbench.system.processes import end_quickly, for_workers
+
+Job = TypeVar("Job")
+Send = Callable[[object], None]
+Opener = Callable[..., Callable[[Any], None]]
+"""Called in a process with its ``Send`` and the arguments of pool and worker; returns the function that does a job."""
+TRIES = 3
+"""Deaths of a process at one thing after which that is given up."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Message of a process that has opened everything."""
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Message: a warning, in one line."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Message: the job is done."""
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """Message: the process can do nothing, for a reason in one line."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Done(Generic[Job]):
+    """A job was done."""
+
+    job: Job
+
+
+@dataclass(frozen=True)
+class Lost(Generic[Job]):
+    """A process died, and with it the job it had."""
+
+    job: Job | None
+    end: str
+    """``signal SIGKILL``, ``exit code 3``."""
+
+
+@dataclass(eq=False)
+class Worker(Generic[Job]):
+    """One of the processes."""
+
+    process: SpawnProcess
+    connection: Connection
+    role: str
+    gpu: str | None
+    ready: bool = False
+    job: Job | None = None
+
+
+class Pool(Generic[Job]):
+    """Processes that do jobs, each one at a time. Whatever ends the ``with`` block ends them."""
+
+    def __init__(self, opener: Opener, *arguments: object, scratch: Path | None = None) -> None:
+        """The processes remove ``scratch`` where this one is killed."""
+        self.workers: list[Worker[Job]] = []
+        self._opener, self._arguments, self._scratch = opener, arguments, scratch
+        self._deaths: Counter[Hashable] = Counter()
+        self._failed_starts = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        try:
+            for worker in self.workers if kind is None else ():
+                worker.connection.close()
+                worker.process.join(timeout=5)
+        finally:
+            for worker in self.workers:
+                worker.process.kill()
+            for worker in self.workers:
+                worker.process.join()
+
+    @property
+    def idle(self) -> list[Worker[Job]]:
+        """Workers that can be given a job."""
+        return [worker for worker in self.workers if worker.ready and worker.job is None]
+
+    @property
+    def jobs(self) -> list[Job]:
+        """Jobs at work."""
+        return [worker.job for worker in self.workers if worker.job is not None]
+
+    def start(self, role: str = "", gpu: str | None = None) -> None:
+        """Start a process; ``role`` is the opener's last argument, ``gpu`` the value of CUDA_VISIBLE_DEVICES."""
+        ours, theirs = multiprocessing.Pipe()
+        process = multiprocessing.get_context("spawn").Process(
+            target=_serve, args=(theirs, self._opener, (*self._arguments, role), self._scratch), daemon=True
+        )
+        with for_workers(gpu):
+            process.start()
+        theirs.close()  # the worker's end alone stays open, so that its death is seen
+        self.workers.append(Worker(process, ours, role, gpu))
+
+    def give(self, worker: Worker[Job], job: Job) -> None:
+        """Send a job to an idle worker."""
+        worker.job = job
+        with suppress(OSError):  # it has died: that is heard from its connection
+            worker.connection.send(job)
+
+    def messages(self, unheard: Collection[Worker[Job]] = ()) -> Iterator[tuple[Worker[Job], Any]]:
+        """Wait, and take a message of every worker that has one: ``Done``, ``Lost``, or what its job has sent.
+
+        Workers that are ``unheard`` have to wait. Raises BenchmarkError where no process can work.
+        """
+        by_connection = {worker.connection: worker for worker in self.workers if worker not in unheard}
+        for connection in wait(list(by_connection)):
+            worker = by_connection[connection]  # type: ignore[index]
+            try:
+                message = worker.connection.recv()
+            except (EOFError, OSError):
+                message = self._bury(worker)
+            match message:
+                case Ready():
+                    worker.ready, self._failed_starts = True, 0
+                case Warned(text):
+                    warnings.warn(text, stacklevel=2)  # two workers may say the same: it is shown once
+                case Unusable(reason):
+                    raise BenchmarkError(reason)
+                case Finished():
+                    job, worker.job = worker.job, None
+                    yield worker, Done(job)
+                case _:
+                    yield worker, message
+
+    def is_hopeless(self, item: Hashable) -> bool:
+        """Count a death at something: True if it was the last one that is survived."""
+        self._deaths[item] += 1
+        return self._deaths[item] >= TRIES
+
+    def _bury(self, worker: Worker[Job]) -> Lost[Job]:
+        worker.process.join()
+        self.workers.remove(worker)
+        code = worker.process.exitcode
+        end = f"signal {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
+        self._failed_starts += not worker.ready
+        if self._failed_starts >= TRIES and not any(other.ready for other in self.workers):
+            raise BenchmarkError(
+                f"processes end before they can work ({end}); leave workers out, and in a script call evaluate "
+                "under if __name__ == '__main__'"
+            )
+        return Lost(worker.job, end)
+
+
+def given_up(image: str, end: str, tries: int = TRIES) -> str:
+    """Error of something that has ended its process ``tries`` times."""
+    return f"{image}: ended its process {tries} times ({end}); if memory is short, use fewer --workers"
+
+
+def in_one_line(error: Exception) -> str:
+    """Message of an error; with its type where it is none of srbench's."""
+    name = "" if isinstance(error, SRBenchError) else f"{type(error).__name__}: "
+    return f"{name}{' '.join(str(error).split())}"
+
+
+def _serve(connection: Connection, opener: Opener, arguments: tuple[object, ...], scratch: Path | None) -> None:
+    """Do jobs that come through a connection, until it is closed or the process at its other end is gone."""
+    threading.Thread(target=_end_with_parent, args=(scratch,), daemon=True).start()
+    end_quickly()
+    warnings.showwarning = lambda message, *_, **__: connection.send(Warned(str(message)))
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        try:
+            do = opener(connection.send, *arguments)
+            connection.send(Ready())
+            while True:
+                do(connection.recv())
+                connection.send(Finished())
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            raise
+        except Exception as error:  # whatever foreign code raises where no line can say it
+            connection.send(Unusable(in_one_line(error)))
+
+
+def _end_with_parent(scratch: Path | None) -> None:
+    """A worker whose parent was killed has nobody left to work for."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+        os._exit(1)
