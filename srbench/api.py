@@ -141,7 +141,7 @@ class Results:
         if target.resolve() == self.folder.resolve():
             return self.folder
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise EvaluationError(f"{target}: is there already; choose another folder")
+            raise EvaluationError(f"{target}: already exists; choose another folder")
         shutil.copytree(self.folder, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".lock", ".owner.json"))
         return target
 

@@ -160,16 +160,14 @@ def _weights_sentence(weights: WeightsInfo | None) -> str:
     return f"{facts}, sha256 {weights.sha256}"
 
 
-@click.command("list")
-def list_weights() -> None:
-    """List the released weights and their addresses."""
+@click.command()
+def doctor() -> None:
+    """Check the installation. Exit code 1 if something is missing."""
+    from srbench.cli.doctor import findings
     from srbench.system.terminal import show
-    from srbench.weights.table import cached_path, released_weights
 
-    for name, entry in released_weights().items():
-        state = "downloaded" if cached_path(name).is_file() else "not downloaded"
-        show(f"{name}  ({state})")
-        show(f"  {entry.file}, licence {entry.licence}, trained on {entry.trained_on}")
-        show(f"  sha256 {entry.sha256 or 'unknown'}")
-        for address in entry.addresses:
-            show(f"  {address}")
+    found = findings()
+    for fine, name, value in found:
+        show(f"{'ok     ' if fine else 'MISSING'}  {name}: {value}")
+    if not all(fine for fine, _, _ in found):
+        raise click.exceptions.Exit(1)

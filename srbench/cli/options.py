@@ -1,107 +1,107 @@
-"""Options that several commands have, and how their values are read. Nothing here loads torch."""
+"""Options that several commands share, and how their values are read. Nothing here loads torch."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
 from srbench.interfaces import LARGEST_SEED, SMALLEST_TILE, Box
 
-Number = TypeVar("Number", int, float)
+Value = TypeVar("Value")
+Command = Callable[..., Any]
 
+PATH = click.Path(path_type=Path)
+POSITIVE = click.IntRange(min=1)
 DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
-SEEDS = click.IntRange(0, LARGEST_SEED)
-TILES = click.IntRange(SMALLEST_TILE)
 
 
-def _workers(context: click.Context, parameter: click.Parameter, value: str | None) -> int | Literal["gpus"] | None:
-    """``4`` -> the number, ``gpus`` as it is. Raises BadParameter for anything else."""
-    if value is None:
-        return None
-    if value == "gpus":
-        return "gpus"
-    if not value.isascii() or not value.isdigit() or int(value) < 1:
-        raise click.BadParameter(f"{value!r} is neither a number of processes, 1 or more, nor gpus.")
-    return int(value)
+def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator, in this order."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
-WORKERS = click.option(
-    "--workers", callback=_workers, metavar="N|gpus", help="Worker processes, one thread each. On a GPU, one samples "
-    "and N measure; gpus: one samples on each GPU. [default: one per core, at most 8 and one per 4 images; 1 on a GPU]",
-)  # fmt: skip
-ENGINE = click.option(
-    "--engine", metavar="NAME", help="dask: a Dask cluster of --workers on this machine; dask:ADDRESS: a running "
-    "scheduler.",
-)  # fmt: skip
-PUBLISHED = click.option(
-    "--published", is_flag=True, help="Add published rows of the same data, scale and protocol below the table.",
-)  # fmt: skip
+def listed(read: Callable[[str], Value]) -> Callable[[str], tuple[Value, ...]]:
+    """Type of an option with values separated by commas; a repeated value counts once."""
+    return lambda text: tuple(dict.fromkeys(read(part.strip()) for part in text.split(",")))
 
 
-def names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    """``a,b`` -> the names, each once. Raises BadParameter for an empty one."""
-    if value is None:
-        return None
-    parts = tuple(dict.fromkeys(part.strip() for part in value.split(",")))
-    if not all(parts):
-        raise click.BadParameter(f"{value!r} has an empty part; separate names by single commas.")
-    return parts
+def _name(text: str) -> str:
+    if not text:
+        raise click.BadParameter("a name is empty; separate names by single commas.")
+    return text
 
 
-def data_sets(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    """The same of names and folders; a folder that is there may have a comma in its name."""
-    return (value,) if value is not None and Path(value).exists() else names(context, parameter, value)
+def _scale(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 2:
+        raise click.BadParameter(f"{text!r} is not a scale; give a whole number of 2 or more.")
+    return int(text)
 
 
-def scales(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    """``4,8`` -> the numbers, each once. Raises BadParameter for anything else, and for less than 2."""
-    numbers = _listed(value, int, "not a scale such as 4, or a list such as 4,8")
-    for number in numbers or ():
-        if number < 2:
-            raise click.BadParameter(f"{number} is not a scale; it must be 2 or more.")
-    return numbers
-
-
-def temperatures(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
-    """``0,0.5,0.8`` -> the numbers, each once. Raises BadParameter for anything else."""
-    numbers = _listed(value, float, "not a list of numbers such as 0,0.5,0.8")
-    for number in numbers or ():
-        check_temperature(number)
-    return numbers
-
-
-def _listed(value: str | None, kind: Callable[[str], Number], fault: str) -> tuple[Number, ...] | None:
-    """``a,b`` -> the numbers, each once; None for None. Raises BadParameter."""
-    if value is None:
-        return None
+def _temperature(text: str) -> float:
+    """Type of an option that is a temperature."""
     try:
-        return tuple(dict.fromkeys(kind(part) for part in value.split(",")))
+        number = float(text)
     except ValueError:
-        raise click.BadParameter(f"{value!r} is {fault}.") from None
-
-
-def temperature(context: click.Context, parameter: click.Parameter, value: float) -> float:
-    """One number. Raises BadParameter where it is negative or not finite."""
-    return check_temperature(value)
-
-
-def check_temperature(number: float) -> float:
-    """The number itself. Raises BadParameter where it is negative or not finite."""
-    if not (0 <= number < math.inf):
-        raise click.BadParameter(f"{number:g} is not a temperature; it must be 0 or more.")
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise click.BadParameter(f"{text} is not a temperature; give a number of 0 or more.")
     return number
 
 
-def box(context: click.Context, parameter: click.Parameter, value: str | None) -> Box | None:
-    """``x,y,width,height`` -> Box. Raises BadParameter for anything but four whole numbers."""
-    if value is None:
-        return None
+def _box(text: str) -> Box:
     try:
-        x, y, width, height = (int(part) for part in value.split(","))
+        x, y, width, height = map(int, text.split(","))
     except ValueError:
-        raise click.BadParameter(f"{value!r} is not a box; give x,y,width,height in pixels of HR.") from None
+        raise click.BadParameter(f"{text!r} is not a box; give x,y,width,height in HR pixels.") from None
     return Box(x, y, width, height)
+
+
+def _workers(text: str) -> int | Literal["gpus"]:
+    if text == "gpus":
+        return "gpus"
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise click.BadParameter(f"{text!r} is neither a number of processes, 1 or more, nor gpus.")
+    return int(text)
+
+
+def _data(text: str) -> tuple[str, ...]:
+    return (text,) if Path(text).exists() else NAMES(text)  # the name of a folder may have a comma
+
+
+NAMES, DATA, SCALES, TEMPERATURES = listed(_name), _data, listed(_scale), listed(_temperature)
+
+model = partial(click.option, "--model", help="Model: NAME or NAME:WEIGHTS.")
+scale = partial(click.option, "--scale", metavar="S", type=click.IntRange(min=2), help="Upscaling factor.")
+temperature = partial(click.option, "--temperature", metavar="T", type=_temperature)
+box = partial(click.option, metavar="X,Y,W,H", type=_box)
+samples = partial(click.option, "--samples", metavar="N", type=POSITIVE, help="Samples per image.")
+seed = partial(click.option, "--seed", type=click.IntRange(0, LARGEST_SEED), help="Random seed for sampling.")
+device = partial(click.option, "--device", default="auto", type=DEVICES, help="Device to run on.")
+tile = click.option(
+    "--tile", metavar="PX", type=click.IntRange(SMALLEST_TILE), help="Upscale in tiles of this size (LR pixels) to "
+    "save memory.",
+)  # fmt: skip
+names = partial(click.option, type=NAMES, metavar="A,B")
+folder = partial(click.option, type=PATH, metavar="DIR")
+workers = click.option(
+    "--workers", type=_workers, metavar="N|gpus", help="Worker processes, one thread each. On a GPU, one samples and N "
+    "measure; gpus: one samples on each GPU. [default: one per core, at most 8 and one per 4 images; 1 on a GPU]",
+)  # fmt: skip
+published = click.option(
+    "--published", is_flag=True, help="Add published rows of the same data, scale and protocol below the table.",
+)  # fmt: skip
+page = together(
+    click.option("--port", default=0, type=click.IntRange(0, 65535), show_default="any free port", help="Port."),
+    click.option("--no-browser", is_flag=True, help="Do not open a browser; only print the address."),
+)

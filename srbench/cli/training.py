@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from srbench.cli.options import DEVICES
+from srbench.cli import options
 
 METRICS = ("psnr", "lr_psnr", "lpips")
 """The metrics of validation."""
@@ -16,7 +16,6 @@ srbench train srflow --preset mini-x8 --data photographs/train
 srbench train --resume runs/srflow-mini-x8
 torchrun --nproc-per-node 4 -m srbench train srflow --preset celeba-x8 --data celeba
 """
-_PATH = click.Path(path_type=Path)
 
 
 @click.command(epilog=_EXAMPLES)
@@ -24,16 +23,16 @@ _PATH = click.Path(path_type=Path)
 @click.option("--preset", help="Network size and training schedule: a name (srbench list presets) or a TOML file.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Override a value of the preset, such "
               "as training.learning_rate=1e-4. Repeatable.")  # fmt: skip
-@click.option("--data", multiple=True, type=_PATH, metavar="DIR", help="Folder of HR images. Repeatable.")
-@click.option("--lr", multiple=True, type=_PATH, metavar="DIR", help="Folder of LR images, paired with --data by name. "
+@click.option("--data", multiple=True, type=options.PATH, metavar="DIR", help="Folder of HR images. Repeatable.")
+@click.option("--lr", multiple=True, type=options.PATH, metavar="DIR", help="Folder of LR images, paired with --data by name. "
               "[default: downscaled from HR]")  # fmt: skip
-@click.option("--validation", type=_PATH, metavar="DIR", help="Folder of HR images for validation. [default: a few of "
+@click.option("--validation", type=options.PATH, metavar="DIR", help="Folder of HR images for validation. [default: a few of "
               "--data, held out if there are ten or more]")  # fmt: skip
-@click.option("--start", type=_PATH, help="Initial weights: a file, or a training folder.")
-@click.option("--out", type=_PATH, help="Training folder. [default: runs/NAME-PRESET]")
+@click.option("--start", type=options.PATH, help="Initial weights: a file, or a training folder.")
+@click.option("--out", type=options.PATH, help="Training folder. [default: runs/NAME-PRESET]")
 @click.option("--tensorboard", is_flag=True, help="Also write TensorBoard logs to the training folder.")
-@click.option("--device", default="auto", show_default=True, type=DEVICES, help="Device to run on.")
-@click.option("--resume", type=_PATH, metavar="RUN", help="Resume the training in this folder.")
+@options.device()
+@click.option("--resume", type=options.PATH, metavar="RUN", help="Resume the training in this folder.")
 def train(name: str | None, device: str, resume: Path | None, **given: object) -> None:
     """Train the model NAME. If interrupted, rerun the same command to resume."""
     asked = {option: value for option, value in given.items() if value}
@@ -71,10 +70,12 @@ def train(name: str | None, device: str, resume: Path | None, **given: object) -
 
 @click.command()
 @click.argument("run", metavar="RUN|MODEL")
-@click.option("--out", type=_PATH, metavar="FILE", help="Weights file to write. [default: MODEL-PRESET.safetensors]")
+@click.option(
+    "--out", type=options.PATH, metavar="FILE", help="Weights file to write. [default: MODEL-PRESET.safetensors]"
+)
 @click.option("--best", is_flag=True, help="Export the weights with the best validation instead of the last.")
 @click.option("--licence", help="Licence of the weights. [default: not stated]")
-@click.option("--onnx", type=_PATH, metavar="FILE", help="Export MODEL, such as rrdb or rrdb:RUN, as an ONNX file "
+@click.option("--onnx", type=options.PATH, metavar="FILE", help="Export MODEL, such as rrdb or rrdb:RUN, as an ONNX file "
               "instead.")  # fmt: skip
 @click.option("--scale", type=click.IntRange(min=2), help="Scale of MODEL. [default: that of the weights file]")
 def export(run: str, out: Path | None, best: bool, licence: str | None, onnx: Path | None, scale: int | None) -> None:

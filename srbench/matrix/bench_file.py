@@ -1,10 +1,11 @@
-"""bench.toml: a run as a file. Keys are those of the command line; the command line comes before the file."""
+"""bench.toml: a run as a file, with the options of ``srbench run`` as keys. The command line overrides the file."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,43 +18,18 @@ from srbench.metrics.suite import DEFAULT, read_suite
 from srbench.models.loading import scale_of
 from srbench.system.config import load_toml, register
 
-TEMPLATE = """\
-# A run of srbench: srbench run bench.toml. Every key is also an option of srbench run, which comes before this file.
-# Paths are relative to the folder in which that is typed.
-
-# Names (srbench list models), name:WEIGHTS, label=FOLDER of results, file.py:Name; +consistent projects them onto LR.
-models = ["bicubic", "rrdb", "esrgan", "srflow"]
-scale = 8                      # may be left out where a weights file says it; [4, 8] measures both
-
-# A dataset (srbench list datasets) or a folder of HR images, of which LR is made by MATLAB-exact bicubic; or give
-# both as folders: hr = "DIR", lr = "DIR" instead of data.
-data = "photos"                # ["photos", "DIR"]: several datasets, one table
-# limit = 10                   # only the first images
-# crop = 256                   # only the central crop, in HR pixels
-# degrade = "blur-noise-jpeg"  # make LR otherwise (srbench list degradations), or by a TOML file
-
-# Of models that sample.
-temperature = [0.8]
-samples = 5
-seed = 0
-
-# suite = "classic-y"          # whose protocol (srbench list suites), or a TOML file, or several; default: srflow
-# metrics = ["psnr", "lpips"]  # default: those of the suite
-# device = "cpu"               # default: auto
-# tile = 128                   # upscale in tiles of this size in LR pixels, to save memory
-# out = "runs/mine"            # default: runs/DATE-MODELS-xSCALE
-"""
+TEMPLATE = (files("srbench.matrix") / "bench.toml").read_text(encoding="utf-8")
 
 
 class MissingError(MatrixError):
-    """A request that does not say what it has to."""
+    """A request that lacks models or a scale."""
 
 
 def _one_or_more(kind: type) -> Callable[[object], object]:
     def read(value: object) -> object:
         values = tuple(value) if isinstance(value, list) else (value,)
         if not values or any(type(one) is not kind for one in values):
-            raise ValueError(f"{value!r} is neither {kind.__name__} nor a list of such")
+            raise ValueError(f"{value!r} is neither {kind.__name__} nor a list of them")
         return values
 
     return read
@@ -65,11 +41,10 @@ register(int | tuple[int, ...] | None, _one_or_more(int))
 
 @dataclass(frozen=True)
 class BenchFile:
-    """What a bench.toml may say."""
+    """Keys of a bench.toml."""
 
     models: tuple[str, ...] | None = None
     scale: int | tuple[int, ...] | None = None
-    """One, or several to be spanned, as of ``data`` and ``suite``."""
     data: str | tuple[str, ...] | None = None
     hr: str | None = None
     lr: str | None = None
@@ -87,11 +62,12 @@ class BenchFile:
 
 
 def read_spec(path: Path | None, given: Mapping[str, Any]) -> RunSpec | MatrixSpec:
-    """The run, or the matrix of runs, that a file and the options of a command line ask for.
+    """The run, or the matrix of runs, that a file and the options of a command line request.
 
-    ``given`` are options by the names of RunSpec; those of SPANNED may be tuples. Raises ConfigError for an unknown key
-    or a value of the wrong type, MatrixError for what is missing or contradicts itself.
+    ``given`` are options by their names in RunSpec; those of SPANNED may be tuples. Raises ConfigError for an unknown
+    key or a value of the wrong type, MissingError for missing models or scale, MatrixError for a contradiction.
     """
+    where = "the command line" if path is None else str(path)
     file = BenchFile() if path is None else load_toml(path, BenchFile)
     asked = {field.name: getattr(file, field.name) for field in fields(file) if getattr(file, field.name) is not None}
     if "temperature" in asked:
@@ -101,19 +77,18 @@ def read_spec(path: Path | None, given: Mapping[str, Any]) -> RunSpec | MatrixSp
     if "hr" in given:
         asked.pop("data", None)
     asked |= given
-    where = "the command line" if path is None else str(path)
     if "models" not in asked:
         raise MissingError(f"{where}: models is missing; write it there or give --models")
+    if not asked["models"]:
+        raise MatrixError(f"{where}: models is empty; name at least one")
     if "hr" in asked or "lr" in asked:
         if "data" in asked or not ("hr" in asked and "lr" in asked):
             raise MatrixError(f"{where}: give data, or hr and lr together")
         asked["data"] = (None,)
-    if not asked["models"]:
-        raise MatrixError(f"{where}: models is empty; name at least one")
     if "scale" not in asked:
-        asked["scale"] = (_scale_of(asked["models"], where),)
+        asked["scale"] = _scale_of(asked["models"], where)
     values = {name: asked.pop(name) for name in SPANNED if name in asked}
-    spanned = {name: one if isinstance(one, tuple) else (one,) for name, one in values.items()}
+    spanned = {name: value if isinstance(value, tuple) else (value,) for name, value in values.items()}
     runs = [
         _run(asked | dict(zip(spanned, chosen, strict=True)), where) for chosen in itertools.product(*spanned.values())
     ]
@@ -123,28 +98,30 @@ def read_spec(path: Path | None, given: Mapping[str, Any]) -> RunSpec | MatrixSp
 
 
 def _run(asked: dict[str, Any], where: str) -> RunSpec:
-    """Of values of which there is one each."""
+    """A run of single values; a suite may fix the number of samples."""
     if "samples" not in asked and (samples := read_suite(asked.get("suite", DEFAULT)).samples) is not None:
         asked["samples"] = samples
     return checked(RunSpec(**asked), where)
 
 
 def _scale_of(models: Sequence[str], where: str) -> int:
-    """The one scale that the weights or classes of some models say they are made for."""
+    """The scale that the weights or classes of the models are made for."""
     said = {model: scale for model in models if (scale := scale_of(model)) is not None}
     if not said:
-        raise MissingError(f"{where}: scale is missing, and no model says its own; write it there or give --scale")
+        raise MissingError(
+            f"{where}: scale is missing, and no model has one of its own; write it there or give --scale"
+        )
     if len(set(said.values())) > 1:
         listed = ", ".join(f"{model} {scale}" for model, scale in said.items())
         raise MatrixError(
-            f"{where}: the models are made for several scales ({listed}); say which, or give all: "
+            f"{where}: the models are made for several scales ({listed}); choose one, or give all: "
             f"--scale {','.join(map(str, sorted(set(said.values()))))}"
         )
     return next(iter(said.values()))
 
 
 def write_template(path: Path) -> None:
-    """Write a commented bench.toml. Raises MatrixError where the file is there already."""
+    """Write a commented bench.toml. Raises MatrixError if the file already exists."""
     if path.exists():
-        raise MatrixError(f"{path}: is there already; name another file")
+        raise MatrixError(f"{path}: already exists; name another file")
     write_whole(path, TEMPLATE.encode())

@@ -6,13 +6,12 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from srbench.benchmark.request import RunSpec
 from srbench.data.degradations.read import DEFAULT as BICUBIC
 from srbench.data.degradations.read import read_degradation
 from srbench.matrix import MatrixError
-from srbench.matrix.folder import Cell, Matrix, is_matrix, read_matrix, write_matrix
+from srbench.matrix.folder import Cell
 from srbench.metrics.suite import read_suite
 from srbench.models.loading import scale_of
 
@@ -67,18 +66,3 @@ def _fitting(models: Sequence[str], cell: Cell) -> tuple[str, ...]:
         if text not in fitting:
             warnings.warn(f"{text} is made for another scale; it is left out of x{cell.scale}", stacklevel=4)
     return fitting
-
-
-def begin(path: Path, spec: MatrixSpec) -> Matrix:
-    """The matrix of a request in a folder; cells that are there stay in the list.
-
-    Raises MatrixError where the folder holds anything else.
-    """
-    known: tuple[Cell, ...] = ()
-    if is_matrix(path):
-        known = read_matrix(path).cells
-    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise MatrixError(f"{path}: is there already, and no matrix of srbench; choose another --out")
-    matrix = Matrix(path, spec.command, tuple(dict.fromkeys([*known, *spec.runs])))
-    write_matrix(matrix)
-    return matrix

@@ -1,59 +1,81 @@
-"""What is done to a run, done to all cells of a matrix. A cell that cannot be done is named and passed over."""
+"""Run, score and merge all cells of a matrix. A cell that fails is named and passed over."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 from srbench.benchmark.engines.choice import Workers
 from srbench.benchmark.estimate import estimate
 from srbench.benchmark.request import RunSpec
-from srbench.benchmark.run import Outcome, run
+from srbench.benchmark.run import Outcome, run, score_run
 from srbench.interfaces import Progress, SRBenchError, silent
 from srbench.matrix import MatrixError
-from srbench.matrix.folder import Cell, Matrix, read_matrix, write_matrix
-from srbench.matrix.request import MatrixSpec, begin
+from srbench.matrix.folder import Cell, Matrix, is_matrix, read_matrix, runs_in, write_matrix
+from srbench.matrix.request import MatrixSpec
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.merge import merge
 
 
-@dataclass(frozen=True)
-class Faults:
-    """Of a matrix: what could not be done, a line each."""
-
-    path: Path
-    lines: tuple[str, ...]
-    usable: bool
-    """Does any cell hold what a report can be made of?"""
+def combined(folder: Path, outcomes: Sequence[Outcome], failures: Sequence[str]) -> Outcome:
+    """Outcome of several runs that belong together, such as cells or shards; ``failures`` are those of all."""
+    return Outcome(
+        folder=folder,
+        items=sum(one.items for one in outcomes),
+        sampled=sum(one.sampled for one in outcomes),
+        scored=sum(one.scored for one in outcomes),
+        usable=any(one.usable for one in outcomes),
+        failures=tuple(failures),
+    )
 
 
 def run_matrix(
     spec: MatrixSpec, progress: Progress = silent, workers: Workers = 1, engine: str | None = None,
     finished: Callable[[Outcome], None] = lambda outcome: None,
-) -> Faults:  # fmt: skip
-    """Run the cells of a request that lack anything, one after the other; ``finished`` hears of each.
+) -> Outcome:  # fmt: skip
+    """Run the cells of a request one after the other; ``finished`` is called with the outcome of each.
 
-    Raises MatrixError where the folder holds anything but a matrix.
+    Cells that the folder already lists stay in it. Raises MatrixError if the folder holds anything but a matrix.
     """
-    matrix = begin(folder_of(spec), spec)
-    faults, usable = [], False
+    path = folder_of(spec)
+    known: tuple[Cell, ...] = ()
+    if is_matrix(path):
+        known = read_matrix(path).cells
+    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise MatrixError(f"{path}: already exists and is no matrix of srbench; choose another --out")
+    matrix = Matrix(path, spec.command, tuple(dict.fromkeys([*known, *spec.runs])))
+    write_matrix(matrix)
+    outcomes, failures = [], []
     for cell, cell_spec in _placed(spec, matrix):
         try:
             outcome = run(cell_spec, progress, workers, engine)
         except SRBenchError as error:
-            faults.append(_fault(matrix, cell, error))
+            failures.append(f"{cell.name}: {str(error).removeprefix(f'{matrix.folder(cell)}: ')}")
             continue
-        faults += [f"{cell.name}: {fault}" for fault in outcome.failures]
-        usable = usable or outcome.usable
+        failures += [f"{cell.name}: {failure}" for failure in outcome.failures]
+        outcomes.append(outcome)
         finished(outcome)
-    return Faults(matrix.path, tuple(faults), usable)
+    return combined(path, outcomes, failures)
+
+
+def score_matrix(
+    path: Path, metrics: Sequence[str], device: str = "auto", progress: Progress = silent, workers: Workers = 1,
+    engine: str | None = None, finished: Callable[[Outcome], None] = lambda outcome: None,
+) -> Outcome:  # fmt: skip
+    """Add metrics to all cells; ``finished`` is called with the outcome of each. Raises what ``score_run`` raises."""
+    outcomes = []
+    for folder in runs_in(path):
+        outcomes.append(score_run(folder, metrics, device, progress, workers=workers, engine=engine))
+        finished(outcomes[-1])
+    failures = [f"{outcome.folder.name}: {failure}" for outcome in outcomes for failure in outcome.failures]
+    return combined(path, outcomes, failures)
 
 
 def estimate_matrix(spec: MatrixSpec) -> Iterator[str]:
-    """The lines of ``--dry-run`` of every cell. Raises SRBenchError where one could not start."""
+    """Lines of ``--dry-run`` for every cell. Raises SRBenchError if one could not start."""
     path = folder_of(spec)
     yield f"matrix: {path}, {len(spec.runs)} runs"
     for _, cell_spec in _placed(spec, Matrix(path, spec.command, tuple(spec.runs))):
@@ -61,18 +83,20 @@ def estimate_matrix(spec: MatrixSpec) -> Iterator[str]:
 
 
 def merge_matrices(paths: Sequence[Path], out: Path) -> list[Path]:
-    """Merge every cell with the same one of other matrices, such as the shards of one; returns the new cells.
+    """Merge matrices cell by cell, such as the shards of one; returns the new run folders.
 
-    Raises RunFolderError where there is something in ``out``, where the matrices have
-    different cells, and what ``srbench.run_folder.merge.merge`` raises.
+    Raises RunFolderError if ``out`` is not empty or the matrices have different cells, and what
+    ``srbench.run_folder.merge.merge`` raises.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RunFolderError(f"{out}: is there already; choose another --out")
+        raise RunFolderError(f"{out}: already exists; choose another --out")
     matrices = [read_matrix(path) for path in paths]
     first = matrices[0]
     for other in matrices[1:]:
         if set(other.cells) != set(first.cells):
-            raise RunFolderError(f"{other.path}: has other cells than {first.path}; merge matrices of the same request")
+            raise RunFolderError(
+                f"{other.path}: its cells differ from those of {first.path}; merge matrices of the same request"
+            )
     merged = replace(first, path=out)
     folders = [merge([matrix.folder(cell) for matrix in matrices], merged.folder(cell)) for cell in first.cells]
     write_matrix(merged)
@@ -80,7 +104,7 @@ def merge_matrices(paths: Sequence[Path], out: Path) -> list[Path]:
 
 
 def folder_of(spec: MatrixSpec) -> Path:
-    """``--out``; else the newest matrix of the same command, whatever its day, else a new one of today."""
+    """``--out``; else the newest matrix of the same command, whatever its date, else a new one of today."""
     if spec.out:
         return Path(spec.out)
     runs = Path("runs")
@@ -101,7 +125,3 @@ def folder_of(spec: MatrixSpec) -> Path:
 def _placed(spec: MatrixSpec, matrix: Matrix) -> Iterator[tuple[Cell, RunSpec]]:
     for cell, cell_spec in spec.runs.items():
         yield cell, replace(cell_spec, out=str(matrix.folder(cell)))
-
-
-def _fault(matrix: Matrix, cell: Cell, error: SRBenchError) -> str:
-    return f"{cell.name}: {str(error).removeprefix(f'{matrix.folder(cell)}: ')}"

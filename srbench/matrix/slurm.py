@@ -15,6 +15,7 @@ from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import Outcome, run
 from srbench.interfaces import Progress, SRBenchError, Step, silent
 from srbench.matrix import MatrixError
+from srbench.matrix.run import combined
 from srbench.run_folder.merge import merge
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def run_on_slurm(spec: RunSpec, engine: str, jobs: int, progress: Progress = sil
         raise MatrixError(f"{engine}: the jobs need a folder that all machines have; name it with --out")
     out = Path(spec.out).absolute()
     if out.exists():
-        raise MatrixError(f"{out}: is there already; choose another --out, and put both together by srbench merge")
+        raise MatrixError(f"{out}: already exists; choose another --out and combine both with srbench merge")
     shards = out.with_name(f"{out.name}.shards")
     parts = [
         Part(replace(spec, shard=f"{number}/{jobs}", out=str(shards / f"{number}-of-{jobs}")))
@@ -66,14 +67,7 @@ def run_on_slurm(spec: RunSpec, engine: str, jobs: int, progress: Progress = sil
     ]
     outcomes = _done(_executor(shards / "jobs", engine), parts, progress)
     merge([one.folder for one in outcomes], out)
-    return Outcome(
-        folder=out,
-        items=sum(one.items for one in outcomes),
-        sampled=sum(one.sampled for one in outcomes),
-        scored=sum(one.scored for one in outcomes),
-        usable=any(one.usable for one in outcomes),
-        failures=tuple(failure for one in outcomes for failure in one.failures),
-    )
+    return combined(out, outcomes, [failure for one in outcomes for failure in one.failures])
 
 
 def _done(executor: AutoExecutor, parts: Sequence[Part], progress: Progress) -> list[Outcome]:

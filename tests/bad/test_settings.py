@@ -153,7 +153,7 @@ CASES = [
     ("explore {bad}/pipe/b.png --no-browser", r"b\.png"),
     ("explore {bad}/absent.png --no-browser", r"absent\.png: cannot be read"),
     ("view {bad}/fine --no-browser", r"fine: no run in it"),
-    ("init {bad}/key.toml", r"key\.toml: is there already"),
+    ("init {bad}/key.toml", r"key\.toml: already exists"),
     ("show nothing", r"unknown name 'nothing'"),
 ]  # fmt: skip
 

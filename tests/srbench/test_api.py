@@ -130,7 +130,7 @@ def test_the_report_is_a_run_folder_of_its_own(photos, tmp_path):
     assert report == tmp_path / "kept" / "report.md"
     assert srbench.Results(tmp_path / "kept").rows.equals(results.rows)
     assert srbench.Results(tmp_path / "kept").verify().proven
-    with pytest.raises(EvaluationError, match="is there already; choose another folder"):
+    with pytest.raises(EvaluationError, match="already exists; choose another folder"):
         results.report(tmp_path / "kept")
     folder = results.folder
     assert folder.exists()

@@ -89,7 +89,7 @@ def test_one_of_other_pixels_is_replaced_and_a_file_of_yours_is_moved_aside(chan
     assert maps(folder) == kept
     assert not stale.with_name("a_lpips.png.1").exists()
     assert yours.with_name("b_lpips.png.1").read_bytes() == mine
-    assert f"{yours}: was not written by srbench" in done.err
+    assert f"{yours}: not written by srbench" in done.err
 
 
 def test_a_changed_model_has_another(changed, models, command, monkeypatch):

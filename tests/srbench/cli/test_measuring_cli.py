@@ -67,7 +67,7 @@ def test_init_writes_a_file_that_runs(command, models, photos):
     assert (found.code, found.out) == (0, "bench.toml: edit it, then srbench run bench.toml\n")
     assert Path("bench.toml").read_text() == TEMPLATE
     Path("bench.toml").write_text("mine")
-    assert "bench.toml: is there already" in one_line(command("init"))
+    assert "bench.toml: already exists" in one_line(command("init"))
     assert Path("bench.toml").read_text() == "mine"
     assert command("init", "other.toml").code == 0
     made = command("run", "other.toml", "--models", "bicubic", "--data", photos, "--metrics", "psnr", "--out", "run")
@@ -142,7 +142,7 @@ def test_what_is_missing_in_the_file(command):
         ("bench.toml",): "bench.toml: models is missing; write it there or give --models",
         ("bench.toml", "--models", "bicubic"): "",
         (): "Give --models, or a bench.toml",
-        ("--models", "bicubic"): "scale is missing, and no model says its own",
+        ("--models", "bicubic"): "scale is missing and no model implies it",
     }.items():
         found = command("run", *arguments, "--dry-run")
         assert found.code == (2 if fault else 0)
@@ -370,7 +370,7 @@ def test_the_scale_of_weights_and_classes_may_be_left_out(command, photos, model
     assert command("run", "--models", f"{models}:Nearest", *options, "--out", "two").code == 0
     assert {read_manifest(Path(run)).protocol.scale for run in ("one", "two")} == {4}
     missing = command("run", "--models", "bicubic", *options)
-    assert (missing.code, "scale is missing, and no model says its own" in missing.err) == (2, True)
+    assert (missing.code, "scale is missing and no model implies it" in missing.err) == (2, True)
     other = files("baselines") / "weights" / "rrdb-mini-x8.safetensors"
     several = command("run", "--models", f"rrdb:{weights},esrgan:{other}", *options)
     assert several.code == 1

@@ -180,7 +180,7 @@ def test_shards_are_merged(command, bench, timeless):
     for shard in "1/2", "2/2":
         found = command("run", bench, "--workers", 1, "--shard", shard, "--out", f"s{shard[0]}")
         assert found.code == 0, found.err
-        assert "srbench merge makes one run of all" in found.out
+        assert "combine all shards with srbench merge" in found.out
     assert command("merge", "s1", "s2", "--out", "m").code == 0
     assert command("run", bench, "--workers", 1, "--out", "whole").code == 0
     assert all(timeless(Path("m") / name) == timeless(Path("whole") / name) for name in CELLS)
@@ -260,11 +260,11 @@ def test_dry_run_and_default_folder(command, bench):
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        (["--scale", "4,x"], "is not a scale such as 4, or a list such as 4,8."),
-        (["--scale", "4,1"], "1 is not a scale; it must be 2 or more."),
-        (["--data", "one/hr,,two/hr"], "has an empty part"),
+        (["--scale", "4,x"], "'x' is not a scale"),
+        (["--scale", "4,1"], "'1' is not a scale; give a whole number of 2 or more."),
+        (["--data", "one/hr,,two/hr"], "a name is empty; separate names by single commas"),
         (["--suite", "own.toml,other.toml"], "two runs would be kept in one-hr-x3-own"),
-        (["--out", "one"], "one: is there already, and no matrix of srbench"),
+        (["--out", "one"], "one: already exists and is no matrix of srbench"),
         (["--suite", "own.toml,absent.toml"], "absent.toml: cannot be read"),
     ],
 )

@@ -67,7 +67,7 @@ def test_files_in_the_way_of_a_report_are_kept(finished, command, image):
     (finished / "table.tex").write_text("mine too")
     done = command("report", finished)
     assert done.code == 0
-    assert f"{finished / 'report.md'}: was not written by srbench, or changed since; kept as report.md.1" in done.err
+    assert f"{finished / 'report.md'}: not written by srbench, or changed since; kept as report.md.1" in done.err
     assert (finished / "report.md.1").read_text() == "my notes"
     assert (finished / "strips" / "a.png.1").read_bytes() == encode_png(image)
     assert (finished / "table.tex.2").read_text() == "mine too"

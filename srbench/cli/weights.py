@@ -1,0 +1,73 @@
+"""Commands for released weights and official checkpoints. Imports that load torch are inside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from srbench.cli import options
+
+_SHA256 = click.option("--sha256", help="Expected SHA-256; overrides the built-in value.")
+
+
+@click.command()
+@click.argument("checkpoint", type=options.PATH)
+@click.option("--preset", required=True, metavar="celeba-x8|df2k-x4|df2k-x8", help="Network size, or a TOML "
+              "file. psnr-x4 is the RRDB that ESRGAN starts from.")  # fmt: skip
+@click.option("--out", required=True, type=options.PATH, help="Weights file to write (.safetensors).")
+@click.option("--as", "model", metavar="rrdb|esrgan", help="Model, if the checkpoint fits more than one.")
+def convert(checkpoint: Path, preset: str, out: Path, model: str | None) -> None:
+    """Convert an official CHECKPOINT to a weights file.
+
+    Reads the released checkpoints of SRFlow, RRDB and ESRGAN.
+    """
+    from srbench.models.convert import convert as convert_checkpoint
+    from srbench.system.terminal import say, show
+
+    found = convert_checkpoint(checkpoint, preset, out, model)
+    say(f"{checkpoint}: {found}, preset {preset}")
+    show(f"{out}")
+
+
+@click.group()
+def weights() -> None:
+    """List, download or add released weights."""
+
+
+@weights.command("list")
+def list_weights() -> None:
+    """List the released weights and their addresses."""
+    from srbench.system.terminal import show
+    from srbench.weights.table import cached_path, released_weights
+
+    for name, entry in released_weights().items():
+        state = "downloaded" if cached_path(name).is_file() else "not downloaded"
+        show(f"{name}  ({state})")
+        show(f"  {entry.file}, licence {entry.licence}, trained on {entry.trained_on}")
+        show(f"  sha256 {entry.sha256 or 'unknown'}")
+        for address in entry.addresses:
+            show(f"  {address}")
+
+
+@weights.command("fetch")
+@click.argument("name")
+@_SHA256
+def fetch_weights(name: str, sha256: str | None) -> None:
+    """Download the released weights NAME. Use them as MODEL:NAME."""
+    from srbench.models.fetch import fetch
+    from srbench.system.terminal import show
+
+    show(f"{fetch(name, sha256)}")
+
+
+@weights.command("add")
+@click.argument("name")
+@click.argument("source", metavar="FILE_OR_URL")
+@_SHA256
+def add_weights(name: str, source: str, sha256: str | None) -> None:
+    """Add the released weights NAME from a file or URL of your own."""
+    from srbench.models.fetch import add
+    from srbench.system.terminal import show
+
+    show(f"{add(name, source, sha256)}")
