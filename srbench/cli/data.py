@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from srbench.cli.terminal import show
+
 _SOURCE = click.argument("source", type=click.Path(path_type=Path))
 _OUT = click.argument("out", type=click.Path(path_type=Path))
 
@@ -19,7 +21,6 @@ def data() -> None:
 def list_sets() -> None:
     """List the benchmark sets that --data knows: size, licence, whether they are here, and how they are checked."""
     from srbench.data.benchmark_sets.table import benchmark_sets, is_here
-    from srbench.system.terminal import show
 
     for name, entry in benchmark_sets().items():
         here = "here    " if is_here(name) else "not here"
@@ -33,10 +34,9 @@ def list_sets() -> None:
 def fetch_sets(names: tuple[str, ...]) -> None:
     """Download the HR images of benchmark sets, for use as --data NAME. LR is made from them."""
     from srbench.data.benchmark_sets.fetch import fetch_set
-    from srbench.system.terminal import show
 
     for name in names:
-        show(f"{fetch_set(name)}")
+        show(fetch_set(name))
 
 
 @data.group()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -16,73 +17,65 @@ from srbench.plugins.registry import load_dataset, load_metric, load_trainer, re
 from srbench.run_folder.manifest import hardware, software
 
 PHOTOS_SHA256 = "45fc0726757cf76771a3c97df9edcce2734fa510b9ce345f89a49aa7c526305d"
-"""Of the sorted names and bytes of the packaged photographs."""
+"""SHA-256 of the sorted names and bytes of the packaged photographs."""
 
 
-def findings() -> list[tuple[bool, str, str]]:
-    """Everything that is looked at: is it all right, what is it, what was found.
+def findings() -> Iterator[tuple[bool, str, str]]:
+    """Everything that is checked: whether it is fine, its name, what was found.
 
-    Models are made at every scale at which they need no file, metrics measure an image: that finds missing
-    parameters too.
+    To find missing parameters too, models are loaded at every scale at which they need no file, and metrics measure an
+    image.
     """
-    facts = [*software().items(), *((name, str(found)) for name, found in hardware("cpu").items() if name != "device")]
-    found = [(value != "not installed", name, value) for name, value in facts]
-    found += [(True, "devices", ", ".join(_devices())), _photos()]
-    checks = {"models": _model, "metrics": _metric, "datasets": _dataset, "trainers": _trainer}
+    facts = software() | {name: str(found) for name, found in hardware("cpu").items() if name != "device"}
+    for name, value in facts.items():
+        yield value != "not installed", name, value
+    yield True, "devices", ", ".join(_devices())
+    yield _photos()
+    checks: dict[str, Callable[[str], str]] = {
+        "models": _model, "metrics": _metric, "datasets": lambda name: f"{len(load_dataset(name, SCALES[0]))} images",
+        "trainers": _trainer,
+    }  # fmt: skip
     for kind, check in checks.items():
         names = list(registered(kind))
         if not names:
-            found.append((False, kind, "none are registered; install srbench with pip"))
+            yield False, kind, "none are registered; install srbench with pip"
         for name in names:
             try:
-                found.append((True, f"{kind.removesuffix('s')} {name}", check(name)))
+                yield True, f"{kind.removesuffix('s')} {name}", check(name)
             except SRBenchError as error:
-                found.append((False, f"{kind.removesuffix('s')} {name}", str(error)))
-    return found
-
-
-def photos_sha256(folder: Path) -> str:
-    """sha256 of the names and bytes of the images in a folder. Raises ImageError where there are none."""
-    digest = hashlib.sha256()
-    for name, path in images_in(folder).items():
-        digest.update(name.encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+                yield False, f"{kind.removesuffix('s')} {name}", str(error)
 
 
 def _devices() -> list[str]:
-    there = ["cpu"]
+    found = ["cpu"]
     if torch.cuda.is_available():
-        there += [f"cuda ({torch.cuda.get_device_name(index)})" for index in range(torch.cuda.device_count())]
-    return [*there, "mps"] if torch.backends.mps.is_available() else there
+        found += [f"cuda ({torch.cuda.get_device_name(index)})" for index in range(torch.cuda.device_count())]
+    return [*found, "mps"] if torch.backends.mps.is_available() else found
 
 
 def _photos() -> tuple[bool, str, str]:
+    digest = hashlib.sha256()
     try:
-        digest = photos_sha256(Path(__file__).parents[1] / "data" / "photos")
+        for name, path in images_in(Path(__file__).parents[1] / "data" / "photos").items():
+            digest.update(name.encode())
+            digest.update(path.read_bytes())
     except (ImageError, OSError) as error:
         return False, "packaged photographs", f"{error}; install srbench again"
-    if digest != PHOTOS_SHA256:
-        return False, "packaged photographs", f"changed (sha256 {digest[:12]}); install srbench again"
-    return True, "packaged photographs", f"complete (sha256 {digest[:12]})"
+    found = f"(sha256 {digest.hexdigest()[:12]})"
+    if digest.hexdigest() != PHOTOS_SHA256:
+        return False, "packaged photographs", f"changed {found}; install srbench again"
+    return True, "packaged photographs", f"complete {found}"
 
 
 def _model(name: str) -> str:
-    ready = ready_models(name)
-    return ", ".join(
-        f"x{scale} (sha256 {m.weights.sha256[:12]})" if m.weights else f"x{scale}" for scale, m in ready.items()
-    )
+    digests = {scale: model.weights and model.weights.sha256[:12] for scale, model in ready_models(name).items()}
+    return ", ".join(f"x{scale} (sha256 {digest})" if digest else f"x{scale}" for scale, digest in digests.items())
 
 
 def _metric(name: str) -> str:
     hr = torch.rand((3, 256, 256), generator=torch.Generator().manual_seed(0)).mul(255).floor().div(255)
     pair = ImagePair("noise", downscale(hr, 4), hr)
-    value = load_metric(name)(hr.flip(-1)[None], pair)
-    return f"{float(value.double().mean()):.4g} on noise"
-
-
-def _dataset(name: str) -> str:
-    return f"{len(load_dataset(name, SCALES[0]))} images"
+    return f"{float(load_metric(name)(hr.flip(-1)[None], pair).double().mean()):.4g} on noise"
 
 
 def _trainer(name: str) -> str:

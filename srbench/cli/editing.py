@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srbench.cli import options
-from srbench.cli.progress import shown_progress
+from srbench.cli.terminal import show, shown_progress
 from srbench.interfaces import SRBenchError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("paths", metavar="options.PATH...", nargs=-1, required=True, type=options.PATH)
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=options.PATH)
 @options.model(required=True, help="Model: NAME, NAME:WEIGHTS, file.py:Name or package.module:Name.")
 @options.scale(required=True)
 @options.temperature(default=0.8)
@@ -32,7 +32,6 @@ def upscale(**values: Any) -> None:  # noqa: ANN401 - click's
     Existing outputs are kept. The LR-PSNR printed for every output tells how well it downscales to its input.
     """
     from srbench.editing.upscale import UpscaleSpec, upscale
-    from srbench.system.terminal import show
 
     failures = 0
     with shown_progress() as progress:
@@ -66,34 +65,32 @@ _EDITING = options.together(
 @options.box("--to", "target", required=True, help="Box to put the texture into.")
 @options.temperature(default=0.9, help="Strength of the transferred texture; 1 keeps it.")
 @_EDITING
-def style_transfer(
-    image: Path, source: Box, target: Box, temperature: float, model: str, scale: int, device: str, out: Path
-) -> None:
+def style_transfer(model: str, scale: int, device: str, **values: Any) -> None:  # noqa: ANN401 - click's
     """Transfer the texture of one part of IMAGE to another."""
     from srbench.editing.edit import transfer_style
 
-    _tell(transfer_style(_opened(model, scale, device), image, source, target, temperature, out))
+    _tell(transfer_style(_opened(model, scale, device), **values))
 
 
 @edit.command("content-transfer")
 @click.argument("target", type=options.PATH)
 @click.argument("source", type=options.PATH)
-@options.box("--box", "where", help="Box to paste into.")
+@options.box("--box", help="Box to paste into.")
 @click.option("--mask", type=options.PATH, help="Mask image of the size of TARGET: white where to paste.")
 @options.temperature(default=0.9, help="Temperature of the pasted latents.")
 @options.seed(default=0)
 @_EDITING
 def content_transfer(
-    target: Path, source: Path, where: Box | None, mask: Path | None, temperature: float, seed: int,
-    model: str, scale: int, device: str, out: Path,
+    box: Box | None, mask: Path | None, model: str, scale: int, device: str,
+    **values: Any,  # noqa: ANN401 - click's
 ) -> None:  # fmt: skip
     """Paste SOURCE into TARGET and harmonise it. SOURCE must have the size of TARGET or of the box."""
-    place = where or mask
-    if place is None or (where and mask):
+    where = box or mask
+    if where is None or (box and mask):
         raise click.UsageError("Give either --box or --mask.")
     from srbench.editing.edit import transfer_content
 
-    _tell(transfer_content(_opened(model, scale, device), target, source, place, temperature, seed, out))
+    _tell(transfer_content(_opened(model, scale, device), where=where, **values))
 
 
 @edit.command("temperature")
@@ -102,13 +99,11 @@ def content_transfer(
               help="Sampling temperatures.")  # fmt: skip
 @options.seed(default=0)
 @_EDITING
-def temperature_command(
-    image: Path, temperatures: tuple[float, ...], seed: int, model: str, scale: int, device: str, out: Path
-) -> None:
+def temperature_command(model: str, scale: int, device: str, **values: Any) -> None:  # noqa: ANN401 - click's
     """Downscale IMAGE and sample it at several temperatures from the same seed."""
     from srbench.editing.edit import compare_temperatures
 
-    _tell(*compare_temperatures(_opened(model, scale, device), image, temperatures, seed, out))
+    _tell(*compare_temperatures(_opened(model, scale, device), **values))
 
 
 @edit.command("restore")
@@ -116,11 +111,11 @@ def temperature_command(
 @options.temperature(default=0.8, help="Temperature of the remaining texture; lower is smoother.")
 @options.seed(default=0)
 @_EDITING
-def restore(image: Path, temperature: float, seed: int, model: str, scale: int, device: str, out: Path) -> None:
+def restore(model: str, scale: int, device: str, **values: Any) -> None:  # noqa: ANN401 - click's
     """Denoise IMAGE: remove what neither its LR image nor the model explains."""
     from srbench.editing.edit import restore_image
 
-    _tell(restore_image(_opened(model, scale, device), image, temperature, seed, out))
+    _tell(restore_image(_opened(model, scale, device), **values))
 
 
 @click.command()
@@ -151,7 +146,6 @@ def _opened(model: str, scale: int, device: str) -> Editor:
 
 def _tell(*edits: Edited) -> None:
     from srbench.editing.measures import fit_to_lr
-    from srbench.system.terminal import show
 
     for made in edits:
         show(f"{made.file}  {fit_to_lr(made.lr_psnr)}{f'  ({made.remark})' if made.remark else ''}")

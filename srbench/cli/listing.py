@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from srbench.cli.terminal import show
 from srbench.interfaces import SRBenchError
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ _KINDS = ("models", "metrics", "datasets", "suites", "degradations", "presets", 
 @click.argument("kind", type=click.Choice(_KINDS))
 def list_command(kind: str) -> None:
     """List what is installed: models, metrics, datasets and more."""
-    from srbench.system.terminal import show
-
     kinds = {
         "suites": _suites, "presets": _presets, "models": _models, "degradations": _degradations,
         "datasets": _datasets,
@@ -114,7 +113,6 @@ def show_command(name: str) -> None:
     from srbench.models.loading import SCALES, ready_models
     from srbench.plugins.registry import KINDS, describe, load_dataset, load_metric, registered
     from srbench.system.file_names import unknown
-    from srbench.system.terminal import show
 
     kinds = [kind for kind in KINDS if name in registered(kind)]
     if not kinds and name not in suite_names():
@@ -136,7 +134,6 @@ def show_command(name: str) -> None:
 
 def _show_suite(name: str) -> None:
     from srbench.metrics.suite import open_metrics, read_suite
-    from srbench.system.terminal import show
 
     suite = read_suite(name)
     show(f"suite {suite.label}: {suite.about}\n")
@@ -164,7 +161,6 @@ def _weights_sentence(weights: WeightsInfo | None) -> str:
 def doctor() -> None:
     """Check the installation. Exit code 1 if something is missing."""
     from srbench.cli.doctor import findings
-    from srbench.system.terminal import show
 
     found = findings()
     for fine, name, value in found:

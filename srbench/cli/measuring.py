@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srbench.cli import options
-from srbench.cli.progress import shown_progress
 from srbench.cli.reporting import report_cell, report_outcome, show_report
+from srbench.cli.terminal import show, shown_progress
 from srbench.interfaces import SRBenchError
 
 if TYPE_CHECKING:
@@ -66,10 +66,10 @@ def run(
     from srbench.matrix.request import MatrixSpec
     from srbench.matrix.run import estimate_matrix, run_matrix
     from srbench.matrix.slurm import run_on_slurm
-    from srbench.system.terminal import show, warn_in_one_line
+    from srbench.system.terminal import warn_in_one_line
 
-    spec = _requested(bench, {name: value for name, value in values.items() if value is not None})
     warn_in_one_line()
+    spec = _requested(bench, {name: value for name, value in values.items() if value is not None})
     if dry_run:
         for line in estimate_matrix(spec) if isinstance(spec, MatrixSpec) else estimate(spec):
             show(line)
@@ -143,7 +143,6 @@ def verify(folder: Path, resample: int, as_json: bool, device: str) -> None:
 
     from srbench.benchmark.verify import verify as verify_run
     from srbench.matrix.folder import is_matrix, runs_in
-    from srbench.system.terminal import show
 
     found = []
     for run_folder in runs_in(folder):
@@ -200,7 +199,6 @@ def measure(
     Name several samples of an image NAME_sample0.png, NAME_sample1.png and so on.
     """
     from srbench.benchmark.measure import measure_folder
-    from srbench.system.terminal import show
 
     with shown_progress() as progress:
         found = measure_folder(images, ref, lr, metrics, progress, suite, workers)
@@ -221,7 +219,6 @@ def reproduce(name: str, out: Path | None, workers: Workers) -> None:
     """
     from srbench.benchmark.run import run as run_spec
     from srbench.cli.reproduce import find_reproduction, side_by_side
-    from srbench.system.terminal import show
 
     asked = find_reproduction(name)
     if missing := asked.missing():
@@ -242,7 +239,6 @@ def reproduce(name: str, out: Path | None, workers: Workers) -> None:
 def init(file: Path) -> None:
     """Write a commented bench.toml to edit, for srbench run."""
     from srbench.matrix.bench_file import write_template
-    from srbench.system.terminal import show
 
     write_template(file)
     show(f"{file}: edit it, then srbench run {file}")

@@ -55,7 +55,7 @@ def _temperature(text: str) -> float:
     except ValueError:
         number = math.nan
     if not 0 <= number < math.inf:
-        raise click.BadParameter(f"{text} is not a temperature; give a number of 0 or more.")
+        raise click.BadParameter(f"{text!r} is not a temperature; give a number of 0 or more.")
     return number
 
 
@@ -83,7 +83,9 @@ NAMES, DATA, SCALES, TEMPERATURES = listed(_name), _data, listed(_scale), listed
 
 model = partial(click.option, "--model", help="Model: NAME or NAME:WEIGHTS.")
 scale = partial(click.option, "--scale", metavar="S", type=click.IntRange(min=2), help="Upscaling factor.")
-temperature = partial(click.option, "--temperature", metavar="T", type=_temperature)
+temperature = partial(
+    click.option, "--temperature", metavar="T", type=_temperature, help="Sampling temperature."
+)  # fmt: skip
 box = partial(click.option, metavar="X,Y,W,H", type=_box)
 samples = partial(click.option, "--samples", metavar="N", type=POSITIVE, help="Samples per image.")
 seed = partial(click.option, "--seed", type=click.IntRange(0, LARGEST_SEED), help="Random seed for sampling.")
@@ -102,6 +104,8 @@ published = click.option(
     "--published", is_flag=True, help="Add published rows of the same data, scale and protocol below the table.",
 )  # fmt: skip
 page = together(
-    click.option("--port", default=0, type=click.IntRange(0, 65535), show_default="any free port", help="Port."),
+    click.option(
+        "--port", default=0, type=click.IntRange(0, 65535), show_default="any free port", help="Port to listen on."
+    ),
     click.option("--no-browser", is_flag=True, help="Do not open a browser; only print the address."),
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srbench.cli import options
-from srbench.cli.progress import shown_progress
+from srbench.cli.terminal import say, show, shown_progress
 from srbench.interfaces import SRBenchError
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ def compare(a: str, b: str, run: Path | None) -> None:
     Add the temperature to the name of a model that was sampled at several: srflow-t0.8.
     """
     from srbench.reporting import compare as comparing
-    from srbench.system.terminal import show
 
     found = comparing.compare_models(run, a, b) if run else comparing.compare_runs(Path(a), Path(b))
     measurements, comparisons = found
@@ -58,7 +57,7 @@ def compare(a: str, b: str, run: Path | None) -> None:
         show(f"A = {comparison.labels[0]}, B = {comparison.labels[1]}")
         show(comparing.terminal_table(comparison))
         show(comparing.verdict_sentences(comparison))
-        show(str(path))
+        show(path)
 
 
 @click.command()
@@ -81,7 +80,6 @@ def show_report(
     from srbench.reporting.matrix import report as matrix_report
     from srbench.reporting.published import read_tables
     from srbench.reporting.scores import terminal_table
-    from srbench.system.terminal import say, show
 
     formats = formats or run_report.FORMATS
     lines: list[str | Table]
@@ -107,7 +105,6 @@ def report_cell(outcome: Outcome, *, published: bool = False) -> None:
     """Say what was done in a cell of a matrix, and write its report."""
     from srbench.reporting.published import read_tables
     from srbench.reporting.report import write_report
-    from srbench.system.terminal import say
 
     say(f"{outcome.folder}: {outcome.sampled} items sampled now, {outcome.scored} values measured now")
     if outcome.usable:
@@ -116,8 +113,6 @@ def report_cell(outcome: Outcome, *, published: bool = False) -> None:
 
 def report_outcome(outcome: Outcome, shard: str | None = None, *, published: bool = False) -> None:
     """Write and show the report of a run, but not of a shard. Raises SRBenchError that names what failed."""
-    from srbench.system.terminal import say, show
-
     if not outcome.sampled and not outcome.scored and not outcome.failures:
         say(f"nothing to do: all {outcome.items} items are measured in {outcome.folder}")
     if shard is not None:

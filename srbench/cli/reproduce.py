@@ -1,4 +1,4 @@
-"""``srbench reproduce``: the run of a published table; paper, measured and difference side by side."""
+"""Published tables that ``srbench reproduce`` measures, and the numbers of both side by side."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from srbench.benchmark.request import RunSpec
-from srbench.benchmark.run import Outcome, run
 from srbench.data.benchmark_sets.table import find_set, is_here
-from srbench.interfaces import Progress, SRBenchError, silent
+from srbench.interfaces import SRBenchError
 from srbench.reporting.merge import read_runs
 from srbench.reporting.published import PublishedTable, published_rows, read_tables
 from srbench.reporting.scores import Cell, printed, score
@@ -25,7 +24,7 @@ RUNS = files("srbench.cli") / "reproductions.toml"
 
 
 class ReproduceError(SRBenchError):
-    """A published table that nobody has said how to measure."""
+    """A published table that cannot be reproduced or compared."""
 
 
 @dataclass(frozen=True)
@@ -33,24 +32,24 @@ class Reproduction:
     """How a published table is measured."""
 
     source: str
-    """As ``published.toml`` has it."""
+    """Source of the table in ``published.toml``."""
     data: str
     scale: int
     suite: str
     metrics: tuple[str, ...]
     temperature: float
     rows: dict[str, str]
-    """By published row: the model, as the command line names it."""
+    """Published row -> model, as on the command line."""
 
     def spec(self, out: Path) -> RunSpec:
-        """The run."""
+        """Request for the run that measures all rows."""
         return RunSpec(
             tuple(self.rows.values()), self.scale, self.data, suite=self.suite, metrics=self.metrics,
             temperatures=(self.temperature,), out=str(out),
         )  # fmt: skip
 
     def missing(self) -> list[str]:
-        """A sentence for everything that is not here: what it is, and where it goes."""
+        """Data and weights that are missing: a sentence for each that says how to get it."""
         found = [] if is_here(self.data) else [f"data {self.data}: {find_set(self.data).wanted(self.data)}"]
         for model in self.rows.values():
             name = model.partition(":")[2]
@@ -61,21 +60,16 @@ class Reproduction:
 
 
 def reproductions() -> dict[str, Reproduction]:
-    """All that can be reproduced, by name."""
+    """Everything that can be reproduced, by name."""
     return load_toml(RUNS, dict[str, Reproduction])
 
 
 def find_reproduction(name: str) -> Reproduction:
-    """The one of a name. Raises ReproduceError that names the near miss."""
+    """Look a reproduction up by its name. Raises ReproduceError with the closest name."""
     known = reproductions()
     if name not in known:
         raise ReproduceError(unknown("reproduction", name, known))
     return known[name]
-
-
-def reproduce(asked: Reproduction, out: Path, progress: Progress = silent, workers: int | None = 1) -> Outcome:
-    """Measure what a published table has, into a run folder that is resumed. Raises what ``run`` raises."""
-    return run(asked.spec(out), progress, workers)
 
 
 def side_by_side(asked: Reproduction, out: Path) -> Table:
@@ -95,7 +89,7 @@ def side_by_side(asked: Reproduction, out: Path) -> Table:
                 difference = f"{here.mean - float(paper.text):+.{metric.digits}f}"
                 found.add_row(line.label, metric.title, paper.text, printed(here.mean, metric), difference)
     if not found.rows:
-        raise ReproduceError(f"{out}: nothing in it can be compared; {' '.join(published.notes)}")
+        raise ReproduceError(f"{out}: no number of it can be compared; {' '.join(published.notes)}")
     return found
 
 
@@ -103,4 +97,4 @@ def _table(asked: Reproduction) -> PublishedTable:
     for table in read_tables():
         if (table.source, table.data, table.scale) == (asked.source, asked.data, asked.scale):
             return table
-    raise ReproduceError(f"no published table is {asked.source}, of {asked.data} at scale {asked.scale}")
+    raise ReproduceError(f"no published table of {asked.source} has {asked.data} at scale {asked.scale}")

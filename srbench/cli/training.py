@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from srbench.cli import options
+from srbench.cli.terminal import show
 
 METRICS = ("psnr", "lr_psnr", "lpips")
 """The metrics of validation."""
@@ -23,11 +24,11 @@ torchrun --nproc-per-node 4 -m srbench train srflow --preset celeba-x8 --data ce
 @click.option("--preset", help="Network size and training schedule: a name (srbench list presets) or a TOML file.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Override a value of the preset, such "
               "as training.learning_rate=1e-4. Repeatable.")  # fmt: skip
-@click.option("--data", multiple=True, type=options.PATH, metavar="DIR", help="Folder of HR images. Repeatable.")
-@click.option("--lr", multiple=True, type=options.PATH, metavar="DIR", help="Folder of LR images, paired with --data by name. "
-              "[default: downscaled from HR]")  # fmt: skip
-@click.option("--validation", type=options.PATH, metavar="DIR", help="Folder of HR images for validation. [default: a few of "
-              "--data, held out if there are ten or more]")  # fmt: skip
+@options.folder("--data", multiple=True, help="Folder of HR images. Repeatable.")
+@options.folder("--lr", multiple=True, help="Folder of LR images, paired with --data by name. "
+                "[default: downscaled from HR]")  # fmt: skip
+@options.folder("--validation", help="Folder of HR images for validation. [default: a few of --data, held out if "
+                "there are ten or more]")  # fmt: skip
 @click.option("--start", type=options.PATH, help="Initial weights: a file, or a training folder.")
 @click.option("--out", type=options.PATH, help="Training folder. [default: runs/NAME-PRESET]")
 @click.option("--tensorboard", is_flag=True, help="Also write TensorBoard logs to the training folder.")
@@ -48,7 +49,7 @@ def train(name: str | None, device: str, resume: Path | None, **given: object) -
     from srbench.interfaces import TrainingRequest
     from srbench.models.inference import choose_device
     from srbench.plugins.registry import load_metric, load_trainer
-    from srbench.system.terminal import show, warn_in_one_line
+    from srbench.system.terminal import warn_in_one_line
     from srbench.training.resume import resumed
     from srbench.weights.files import weights_in
 
@@ -65,7 +66,7 @@ def train(name: str | None, device: str, resume: Path | None, **given: object) -
         request = TrainingRequest(**asked, device=choose_device(device), metrics=metrics)  # type: ignore[arg-type]
     weights = load_trainer(str(name))(request)
     if os.environ.get("RANK", "0") == "0":
-        show(f"{weights}")
+        show(weights)
 
 
 @click.command()
@@ -75,23 +76,20 @@ def train(name: str | None, device: str, resume: Path | None, **given: object) -
 )
 @click.option("--best", is_flag=True, help="Export the weights with the best validation instead of the last.")
 @click.option("--licence", help="Licence of the weights. [default: not stated]")
-@click.option("--onnx", type=options.PATH, metavar="FILE", help="Export MODEL, such as rrdb or rrdb:RUN, as an ONNX file "
-              "instead.")  # fmt: skip
+@options.folder("--onnx", metavar="FILE", help="Export MODEL, such as rrdb or rrdb:RUN, as an ONNX file instead.")
 @click.option("--scale", type=click.IntRange(min=2), help="Scale of MODEL. [default: that of the weights file]")
 def export(run: str, out: Path | None, best: bool, licence: str | None, onnx: Path | None, scale: int | None) -> None:
     """Export a finished training as one weights file.
 
     Writes a model card (.md) beside it.
     """
-    from srbench.system.terminal import show
-
     if onnx is not None:
         if out or best or licence:
             raise click.UsageError("--onnx takes no --out, --best and --licence; they are of weights files.")
         from srbench.models.onnx_export import export_onnx
 
         export_onnx(run, onnx, scale)
-        show(f"{onnx}")
+        show(onnx)
         return
     if scale is not None:
         raise click.UsageError("--scale goes with --onnx; a training has its own.")
@@ -103,5 +101,5 @@ def export(run: str, out: Path | None, best: bool, licence: str | None, onnx: Pa
     path = out or Path(default_name(folder))
     metadata = write_weights(folder, path, best=best, licence=licence)
     card = write_model_card(path, metadata)
-    show(f"{path}")
-    show(f"{card}")
+    show(path)
+    show(card)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from srbench.cli import options
+from srbench.cli.terminal import say, show
 
 _SHA256 = click.option("--sha256", help="Expected SHA-256; overrides the built-in value.")
 
@@ -23,11 +24,10 @@ def convert(checkpoint: Path, preset: str, out: Path, model: str | None) -> None
     Reads the released checkpoints of SRFlow, RRDB and ESRGAN.
     """
     from srbench.models.convert import convert as convert_checkpoint
-    from srbench.system.terminal import say, show
 
     found = convert_checkpoint(checkpoint, preset, out, model)
     say(f"{checkpoint}: {found}, preset {preset}")
-    show(f"{out}")
+    show(out)
 
 
 @click.group()
@@ -38,7 +38,6 @@ def weights() -> None:
 @weights.command("list")
 def list_weights() -> None:
     """List the released weights and their addresses."""
-    from srbench.system.terminal import show
     from srbench.weights.table import cached_path, released_weights
 
     for name, entry in released_weights().items():
@@ -56,9 +55,8 @@ def list_weights() -> None:
 def fetch_weights(name: str, sha256: str | None) -> None:
     """Download the released weights NAME. Use them as MODEL:NAME."""
     from srbench.models.fetch import fetch
-    from srbench.system.terminal import show
 
-    show(f"{fetch(name, sha256)}")
+    show(fetch(name, sha256))
 
 
 @weights.command("add")
@@ -68,6 +66,5 @@ def fetch_weights(name: str, sha256: str | None) -> None:
 def add_weights(name: str, source: str, sha256: str | None) -> None:
     """Add the released weights NAME from a file or URL of your own."""
     from srbench.models.fetch import add
-    from srbench.system.terminal import show
 
-    show(f"{add(name, source, sha256)}")
+    show(add(name, source, sha256))

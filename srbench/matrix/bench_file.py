@@ -108,9 +108,7 @@ def _scale_of(models: Sequence[str], where: str) -> int:
     """The scale that the weights or classes of the models are made for."""
     said = {model: scale for model in models if (scale := scale_of(model)) is not None}
     if not said:
-        raise MissingError(
-            f"{where}: scale is missing, and no model has one of its own; write it there or give --scale"
-        )
+        raise MissingError(f"{where}: scale is missing and no model implies it; write it there or give --scale")
     if len(set(said.values())) > 1:
         listed = ", ".join(f"{model} {scale}" for model, scale in said.items())
         raise MatrixError(

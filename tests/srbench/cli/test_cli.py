@@ -85,9 +85,9 @@ def test_failures_are_named_again_at_the_end(command, photos):
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"temperature": "-1"}, "-1 is not a temperature; give a number of 0 or more"),
-        ({"temperature": "nan"}, "nan is not a temperature"),
-        ({"temperature": "0,warm"}, "warm is not a temperature"),
+        ({"temperature": "-1"}, "'-1' is not a temperature; give a number of 0 or more"),
+        ({"temperature": "nan"}, "'nan' is not a temperature"),
+        ({"temperature": "0,warm"}, "'warm' is not a temperature"),
         ({"samples": "0"}, "0 is not in the range x>=1"),
         ({"limit": "0"}, "0 is not in the range x>=1"),
         ({"scale": "1"}, "'1' is not a scale; give a whole number of 2 or more"),

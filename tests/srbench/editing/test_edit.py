@@ -176,7 +176,7 @@ def test_samples_differ_less_in_flat_areas_than_at_edges(editor):
         ("style-transfer", ["IMAGE"], {"from": "0,0,16,16"}, "Missing option '--to'"),
         ("content-transfer", ["IMAGE", "IMAGE"], {}, "Give either --box or --mask"),
         ("content-transfer", ["IMAGE", "IMAGE"], {"box": "0,0,9,9", "mask": "IMAGE"}, "Give either --box or --mask"),
-        ("temperature", ["IMAGE"], {"temperatures": "warm"}, "warm is not a temperature"),
+        ("temperature", ["IMAGE"], {"temperatures": "warm"}, "'warm' is not a temperature"),
     ],
 )
 def test_wrong_command_lines(command, chameleon, what, words, changes, fault):

@@ -1,27 +1,44 @@
-"""The progress bar of the commands. Imports that load torch are inside the function."""
+"""What commands print: results, remarks, a progress bar. Imports that load rich are inside the functions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srbench.system.file_names import printable
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from srbench.interfaces import Progress
+
+
+def show(result: str | Path | Table) -> None:
+    """Print a line or a table on stdout."""
+    from srbench.system.terminal import show as show_result
+
+    show_result(str(result) if isinstance(result, Path) else result)
+
+
+def say(text: str) -> None:
+    """Print a remark as one line on stderr, above a progress bar."""
+    from srbench.system.terminal import say as say_text
+
+    say_text(text)
 
 
 @contextmanager
 def shown_progress() -> Iterator[Progress]:
-    """A bar on stderr as soon as there is something to do, and a line above it for everything that fails."""
-    from srbench.system.terminal import progress, say, warn_in_one_line
+    """Show a bar on stderr as soon as there is something to do, and a line above it for everything that fails."""
+    from srbench.system.terminal import progress, warn_in_one_line
 
     warn_in_one_line()
     bar = progress()
     task = bar.add_task("", start=False, total=None)
 
-    def show(step: Any) -> None:  # noqa: ANN401 - srbench.interfaces.Step
+    def update(step: Any) -> None:  # noqa: ANN401 - srbench.interfaces.Step
         if step.fault:
             say(f"failed: {step.fault}")
         if step.total > 0:
@@ -32,7 +49,7 @@ def shown_progress() -> Iterator[Progress]:
             bar.start()
 
     try:
-        yield show
+        yield update
     finally:
         if bar.live.is_started:
             bar.stop()
