@@ -1,3 +1,3 @@
-"""The baselines that SRFlow is compared with: bicubic interpolation, RRDB and ESRGAN."""
+"""Baselines to compare SRFlow with: bicubic interpolation, RRDB and ESRGAN."""
 
 import srbench.system.threads  # noqa: F401 - before torch

@@ -1,7 +1,7 @@
-"""Official RRDB and ESRGAN checkpoints -> ours: three generations of names for the same layers.
+"""Official RRDB and ESRGAN checkpoints -> ours, from three generations of layer names.
 
 The first convolution of a block is ``model.1.sub.0.RDB1.conv1.0`` in the oldest files, ``RRDB_trunk.0.RDB1.conv1`` in
-those of the ESRGAN and SRFlow repositories, which is the official name here, and ``body.0.rdb1.conv1`` in BasicSR's.
+those of the ESRGAN and SRFlow repositories (the official name in this module), and ``body.0.rdb1.conv1`` in BasicSR's.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import cache
 from importlib.resources import files
+from itertools import product
 
 import cattrs
 import torch
@@ -25,9 +27,6 @@ from srbench.weights.pretrained import require_shapes
 Weights = tuple[dict[str, Tensor], dict[str, str]]
 """Tensors and metadata of a weights file."""
 
-_BLOCK = re.compile(r"RRDB_trunk\.(\d+)\.RDB(\d)\.conv(\d)")
-_OUR_BLOCK = re.compile(r"body\.(\d+)\.(\d)\.convs\.(\d)")
-_OURS = {"trunk_conv": "conv_body", "HRconv": "conv_hr"}
 _OTHER_GENERATIONS = (
     (r"model\.1\.sub\.(\d+)\.RDB(\d)\.conv(\d)\.0", r"RRDB_trunk.\1.RDB\2.conv\3"),
     (r"model\.1\.sub\.\d+", "trunk_conv"),
@@ -41,13 +40,13 @@ _OTHER_GENERATIONS = (
 def convert_rrdb(tensors: Mapping[str, Tensor], preset: str | None) -> Weights | None:
     """RRDB networks trained with an L1 loss: the encoders of SRFlow, or the start of ESRGAN (preset ``psnr-x4``).
 
-    Both releases use the same names and shapes and make different images of them (``RRDBConfig.long_skip``), so a
-    preset has to tell them apart wherever its size does not. Raises WeightsError, PresetError.
+    Both releases use the same names and shapes but compute different images (``RRDBConfig.long_skip``), so the preset
+    has to tell them apart unless the size does. Raises WeightsError, PresetError.
     """
     official = official_names(tensors)
     if not _is_rrdb(official):
         return None
-    # SRFlow's encoders were released under one generation of names only.
+    # SRFlow's encoders were released with official names only.
     only_first = official.keys() != set(tensors)
     if preset is None:
         preset = _preset_of(found_config(official), only_first=only_first)
@@ -59,10 +58,9 @@ def convert_rrdb(tensors: Mapping[str, Tensor], preset: str | None) -> Weights |
 
 
 def convert_esrgan(tensors: Mapping[str, Tensor], preset: str | None) -> Weights | None:
-    """ESRGAN's generator: released for 4x (preset ``df2k-x4``); others by a TOML preset of their own, or without one.
+    """ESRGAN's generator: the released one (preset ``df2k-x4``), or any other with a TOML preset or without a preset.
 
-    With the preset ``vgg19`` torchvision's network of that name, by whose features the generator is trained.
-    Raises WeightsError, PresetError.
+    With the preset ``vgg19``, torchvision's network for the perceptual loss. Raises WeightsError, PresetError.
     """
     if preset == "vgg19":
         features = convert_vgg19(tensors)
@@ -78,9 +76,9 @@ def convert_esrgan(tensors: Mapping[str, Tensor], preset: str | None) -> Weights
 
 
 def official_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Any generation's names -> those of the ESRGAN repository; names that belong to none are kept as they are."""
+    """Any generation's names -> those of the ESRGAN repository; unknown names are kept."""
     old = sorted({int(found[1]) for name in tensors if (found := re.fullmatch(r"model\.(\d+)\.weight", name))})
-    # The oldest networks are one flat list: first, (trunk,) upscalings, and two convolutions at the end.
+    # The oldest networks are a flat list: the first convolution, (the trunk,) upscalings, and two convolutions.
     layers = ["conv_first", *(f"upconv{step}" for step in range(1, len(old) - 2)), "HRconv", "conv_last"]
     flat = {f"model.{index}": layer for index, layer in zip(old, layers, strict=False)} if len(old) > 2 else {}
     renamed = {}
@@ -93,28 +91,40 @@ def official_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def rrdb_from_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the tensors of an RRDBNet; names that belong to none are kept as they are."""
-    return {_rename(name): tensor for name, tensor in official_names(state_dict).items()}
+def rrdb_from_official(tensors: Mapping[str, Tensor], config: RRDBConfig) -> dict[str, Tensor]:
+    """Our names for the tensors of a network of this size, from any generation's names; others are dropped."""
+    official = official_names(tensors)
+    return {ours: official[theirs] for theirs, (ours, _) in _layout(config).items() if theirs in official}
 
 
 def rrdb_shapes(config: RRDBConfig) -> dict[str, torch.Size]:
     """Official names and shapes of all tensors of a network."""
+    return {theirs: shape for theirs, (_, shape) in _layout(config).items()}
+
+
+@cache
+def _layout(config: RRDBConfig) -> dict[str, tuple[str, torch.Size]]:
+    """Our name and the shape of every tensor, by its official name."""
     with torch.device("meta"):
-        own = RRDBNet(config).state_dict()
-    return {_official(name): tensor.shape for name, tensor in own.items()}
+        ours = RRDBNet(config).state_dict()
+    numbers = product(range(config.blocks), range(1, 4), range(1, 6))
+    blocks = [f"RRDB_trunk.{block}.RDB{dense}.conv{conv}" for block, dense, conv in numbers]
+    upscalings = [f"upconv{step}" for step in range(1, config.scale.bit_length())]
+    layers = ["conv_first", *blocks, "trunk_conv", *upscalings, "HRconv", "conv_last"]
+    theirs = [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")]
+    return {name: (own, tensor.shape) for name, (own, tensor) in zip(theirs, ours.items(), strict=True)}
 
 
 def found_config(official: Mapping[str, Tensor]) -> RRDBConfig:
-    """The size of a network, read from official names and shapes, as if it were ESRGAN's.
+    """The size of a network from official names and shapes, with ESRGAN's long skip.
 
-    Raises WeightsError where a tensor that tells it is missing, or its scale is none of 2, 4 and 8.
+    Raises WeightsError if a tensor that determines the size is missing, or the scale is not 2, 4 or 8.
     """
     needed = ("conv_first.weight", "RRDB_trunk.0.RDB1.conv1.weight")
     for name in needed:
         if name not in official or official[name].dim() != 4:
             raise WeightsError(
-                f"missing or misshaped {name}, which tells the size of the network; get another copy of the file"
+                f"missing or misshaped {name}, which determines the size of the network; get another copy of the file"
             )
     scale = found_scale(official)
     if scale not in (2, 4, 8):
@@ -125,25 +135,25 @@ def found_config(official: Mapping[str, Tensor]) -> RRDBConfig:
 
 
 def found_scale(official: Iterable[str]) -> int:
-    """2 to the number of upscalings that a network has, by official names."""
+    """Two to the power of the number of upscalings, from official names."""
     return int(2 ** sum(re.fullmatch(r"upconv\d\.weight", name) is not None for name in official))
 
 
 def require_scale(official: Iterable[str], preset: str, scale: int) -> None:
-    """Raises WeightsError where official names tell another scale than that of the preset."""
+    """Raise WeightsError if official names have another scale than the preset."""
     found = found_scale(official)
     if found != scale:
         raise WeightsError(f"a checkpoint of scale {found}, but the preset {preset} has scale {scale}; name another")
 
 
 def describe(model: str, config: object, scale: int, preset: str) -> dict[str, str]:
-    """The metadata of a converted checkpoint, without its origin."""
+    """Metadata of a converted checkpoint, without licence and provenance."""
     return WeightsMetadata(model, preset, scale, cattrs.unstructure(config)).text()
 
 
 def _weights(model: str, official: Mapping[str, Tensor], config: RRDBConfig, preset: str) -> Weights:
     require_shapes(official, rrdb_shapes(config))
-    return rrdb_from_official(official), describe(model, config, config.scale, preset)
+    return rrdb_from_official(official, config), describe(model, config, config.scale, preset)
 
 
 def _is_rrdb(official: Iterable[str]) -> bool:
@@ -165,30 +175,6 @@ def _preset_of(found: RRDBConfig, *, only_first: bool) -> str:
             "write one and use srbench convert --preset FILE.toml"
         )
     raise WeightsError(
-        f"fits the presets {' and '.join(fitting)}, which make different images of the same numbers; "
-        "say which with srbench convert --preset"
+        f"fits the presets {' and '.join(fitting)}, which compute different images from the same weights; "
+        "choose with srbench convert --preset"
     )
-
-
-def _rename(name: str) -> str:
-    layer, _, kind = name.rpartition(".")
-    block = _BLOCK.fullmatch(layer)
-    if block:
-        index, dense, conv = block.groups()
-        return f"body.{index}.{int(dense) - 1}.convs.{int(conv) - 1}.{kind}"
-    if layer.startswith("upconv"):
-        return f"conv_up.{int(layer.removeprefix('upconv')) - 1}.{kind}"
-    return f"{_OURS[layer]}.{kind}" if layer in _OURS else name
-
-
-def _official(name: str) -> str:
-    """Undo ``_rename``."""
-    layer, _, kind = name.rpartition(".")
-    block = _OUR_BLOCK.fullmatch(layer)
-    if block:
-        index, dense, conv = block.groups()
-        return f"RRDB_trunk.{index}.RDB{int(dense) + 1}.conv{int(conv) + 1}.{kind}"
-    if layer.startswith("conv_up."):
-        return f"upconv{int(layer.removeprefix('conv_up.')) + 1}.{kind}"
-    theirs = {ours: official for official, ours in _OURS.items()}
-    return f"{theirs[layer]}.{kind}" if layer in theirs else name

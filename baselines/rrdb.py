@@ -19,15 +19,11 @@ from srbench.interfaces import WeightsInfo
 from srbench.system.config import load_network
 
 SLOPE = 0.2
-"""Of every LeakyReLU."""
+"""Negative slope of every LeakyReLU."""
 RESIDUAL = 0.2
-"""Weight of a block's output beside its input."""
+"""Weight of a block's output relative to its input."""
 MOST = 10_000
-"""Blocks and channels: far above what anyone trains, and still built in seconds."""
-
-Rooms = tuple[Tensor | None, ...]
-"""Where a dense block's convolutions but the last leave their outputs joined to what was before; None: anywhere."""
-NO_ROOMS: Rooms = (None,) * 4
+"""Upper limit of blocks and channels: far above what anyone trains, and still built in seconds."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +31,16 @@ class RRDBConfig:
     """Size of an RRDBNet."""
 
     scale: Literal[2, 4, 8]
-    """Upscalement."""
+    """Upscaling factor."""
     features: int
     """Channels of the trunk (64 in the papers)."""
     growth: int
-    """Channels that each convolution of a dense block adds (32 in the papers)."""
+    """Channels added by each convolution of a dense block (32 in the papers)."""
     blocks: int
     """Number of residual-in-residual dense blocks (23 in ESRGAN)."""
     long_skip: Literal["first", "trunk"] = "first"
-    """What is added to the trunk convolution's output: the first convolution's output (ESRGAN) or its own input, the
-    trunk's output (as the released SRFlow networks do). The same weights give different images."""
+    """Tensor added to the output of the trunk's convolution: the output of the first convolution (ESRGAN), or of the
+    trunk (as in the released SRFlow networks). The same weights give different images."""
 
     def __post_init__(self) -> None:
         for name in ("features", "growth", "blocks"):
@@ -53,7 +49,7 @@ class RRDBConfig:
 
     @classmethod
     def from_preset(cls, name: str) -> RRDBConfig:
-        """The size in a preset of ``rrdb``, or in a TOML file. Raises PresetError, ConfigError."""
+        """Size of an ``rrdb`` preset or a TOML file. Raises PresetError, ConfigError."""
         return load_network(files("baselines") / "presets" / "rrdb", name, cls)
 
 
@@ -73,13 +69,13 @@ class DenseBlock(nn.Module):
             assert conv.bias is not None
             nn.init.zeros_(conv.bias)
 
-    def forward(self, x: Tensor, rooms: Rooms = NO_ROOMS) -> Tensor:
-        """(b, features, h, w) -> the same shape; ``rooms`` is memory to use meanwhile."""
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, features, h, w) -> the same shape."""
         *growing, last = self.convs
         known, joined = [x], x
-        for conv, room in zip(growing, rooms, strict=True):
+        for conv in growing:
             known.append(F.leaky_relu(conv(joined), SLOPE, inplace=True))
-            joined = torch.cat(known, 1, out=room)
+            joined = torch.cat(known, 1)
         return _residual(x, last(joined))
 
 
@@ -89,39 +85,21 @@ class RRDB(nn.Sequential):
     def __init__(self, features: int, growth: int) -> None:
         super().__init__(*(DenseBlock(features, growth) for _ in range(3)))
 
-    def forward(self, x: Tensor, rooms: Rooms = NO_ROOMS) -> Tensor:
-        """(b, features, h, w) -> the same shape; ``rooms`` as for a dense block."""
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, features, h, w) -> the same shape."""
         out = x
         for block in self:
-            out = block(out, rooms)
+            out = block(out)
         return _residual(x, out)
 
 
-def _rooms(x: Tensor, growth: int) -> Rooms:
-    """Memory in which every dense block, one after the other, can join its maps: for maps like x (b, features, h, w).
-
-    None on a GPU, and where gradients are wanted, for which the joined maps are kept. The C library gives memory of
-    this size back to the system when it is free, and new memory costs a page fault every 4 kB: 3 to 8 % of the time for
-    an LR image of 128x128. What is written again and again also stays in the processor's caches.
-    """
-    if x.device.type != "cpu" or torch.is_grad_enabled():
-        return NO_ROOMS
-    batch, features, height, width = x.shape
-    pixels, widths = batch * height * width, [features + i * growth for i in range(1, 5)]
-    memory = x.new_empty(pixels * widths[-1])  # of all four: a block needs them one at a time
-    return tuple(memory[: pixels * c].view(batch, height, width, c).permute(0, 3, 1, 2) for c in widths)
-
-
 def _residual(x: Tensor, out: Tensor) -> Tensor:
-    """X and a part of what a block made of it, which is overwritten: no gradient needs it."""
+    """Add a block's output to its input x, in the output's memory, which no gradient needs."""
     return out.mul_(RESIDUAL).add_(x)
 
 
 class RRDBTrunk(nn.Module):
-    """The part that both networks share: features at LR size, and upscalings of them by two.
-
-    ``doublings`` is how many upscalings there are.
-    """
+    """Trunk of RRDBNet and of SRFlow's encoder: features at LR size, and ``doublings`` upscalings of them by two."""
 
     def __init__(self, config: RRDBConfig, doublings: int) -> None:
         super().__init__()
@@ -134,14 +112,14 @@ class RRDBTrunk(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def trunk(self, lr: Tensor, kept: Collection[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
-        """(b, 3, h, w) in [0, 1] -> trunk features (b, features, h, w), and outputs of the same shape by their block.
+        """(b, 3, h, w) in [0, 1] -> trunk features (b, features, h, w), and the outputs of the blocks ``kept``.
 
-        The outputs of the blocks ``kept``, counted from 0, and no others, which would take memory.
+        Blocks count from 0; their outputs have the shape of the features.
         """
-        first = self.conv_first(lr)
-        x, outputs, rooms = first, {}, _rooms(first, self.config.growth)
+        first = x = self.conv_first(lr)
+        outputs = {}
         for index, block in enumerate(self.body):
-            x = block(x, rooms)
+            x = block(x)
             if index in kept:
                 outputs[index] = x
         skip = first if self.config.long_skip == "first" else x
@@ -154,10 +132,10 @@ class RRDBTrunk(nn.Module):
 
 
 class RRDBNet(RRDBTrunk):
-    """Dense residual trunk at LR size, then nearest-neighbour upscalings by two with a convolution each."""
+    """Dense residual trunk at LR size, then nearest-neighbour upscalings by two, each with a convolution."""
 
     weights: WeightsInfo
-    """Set where the network was filled from a file."""
+    """Facts of the weights file; set only for a network loaded from one."""
 
     def __init__(self, config: RRDBConfig) -> None:
         super().__init__(config, int(math.log2(config.scale)))
@@ -169,7 +147,7 @@ class RRDBNet(RRDBTrunk):
     def forward(self, lr: Tensor) -> Tensor:
         """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), not clamped.
 
-        Computed with channels last, which measured 1.3 times as fast on a CPU.
+        Computed in channels-last memory, which measured 1.3 times as fast on a CPU.
         """
         x, _ = self.trunk(lr.contiguous(memory_format=torch.channels_last))
         for step in range(len(self.conv_up)):

@@ -1,7 +1,8 @@
-"""Train the baselines: RRDB with an L1 loss, and ESRGAN from it with a perceptual and an adversarial loss."""
+"""Training of the baselines: RRDB with an L1 loss, and ESRGAN from it with perceptual and adversarial losses."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -11,8 +12,7 @@ from torch import Tensor
 from baselines.esrgan import Discriminator, discriminator_loss, generator_loss
 from baselines.presets import ESRGAN, RRDB, ESRGANPreset, RRDBPreset
 from baselines.rrdb import RRDBConfig, RRDBNet
-from baselines.vgg import PerceptualLoss
-from baselines.vgg_weights import load_vgg
+from baselines.vgg import PerceptualLoss, load_vgg
 from baselines.zoo import load_rrdb
 from srbench.interfaces import TrainingRequest
 from srbench.system.config import load_preset
@@ -27,8 +27,8 @@ from srbench.weights.table import cached_path
 def train_rrdb(request: TrainingRequest) -> Path:
     """Train an RRDBNet with the L1 loss; returns the weights file.
 
-    ``start`` is an RRDB weights file of the same size and any scale, whose weights are taken where there are equally
-    named ones; without it they are random. Raises PresetError, TrainingError, WeightsError.
+    ``start`` is an RRDB weights file of the same size and any scale, whose shared layers are taken; without it, the
+    initial weights are random. Raises PresetError, TrainingError, WeightsError.
     """
     settings = load_preset(RRDB, request.preset, RRDBPreset, request.changes)
     training = Training("rrdb", settings.network.scale, settings, request)
@@ -47,19 +47,17 @@ def train_rrdb(request: TrainingRequest) -> Path:
 
 
 def _warm_start(network: RRDBNet, known: dict[str, Tensor], path: Path) -> None:
-    """Fill a network with the weights of one of another scale, which has more or fewer convolutions that upscale."""
-    own = network.state_dict()
-    shared = {
-        name: known.get(name, value) if name.startswith("conv_up.") else known.get(name) for name, value in own.items()
-    }
-    fill(network, {name: value for name, value in shared.items() if value is not None}, path)
+    """Fill a network with weights of any scale, which may have more or fewer upscaling convolutions."""
+    own = {name: value for name, value in network.state_dict().items() if name.startswith("conv_up.")}
+    taken = {name: value for name, value in known.items() if name in own or not name.startswith("conv_up.")}
+    fill(network, own | taken, path)
 
 
 def train_esrgan(request: TrainingRequest) -> Path:
     """Train an ESRGAN generator from RRDB weights; returns the weights file.
 
-    ``start`` is an RRDB weights file of the preset's size; without it the packaged one of the scale or the released one
-    is taken if it is of that size. Losses as in section 3 of the ESRGAN paper.
+    ``start`` is an RRDB weights file of the preset's size; without it, the packaged one of the scale or the released
+    one is taken if it has that size. The losses are those of the ESRGAN paper, section 3.
     Raises PresetError, TrainingError, WeightsError.
     """
     settings = load_preset(ESRGAN, request.preset, ESRGANPreset, request.changes)
@@ -71,63 +69,49 @@ def train_esrgan(request: TrainingRequest) -> Path:
 
 
 def _generator(config: RRDBConfig, start: Path | None) -> RRDBNet:
-    """The RRDB network to go on from."""
-    found = []
-    for place in [start] if start is not None else [None, cached_path("rrdb-psnr-x4")]:
-        try:
-            network = load_rrdb(config.scale, place)
-        except WeightsError:
-            if start is not None:
-                raise
-            continue
-        if network.config == config:
-            return network
-        found.append(network.config)
+    """The RRDB network to start from."""
     if start is not None:
-        raise TrainingError(
-            f"the preset's generator is {config}, the RRDB weights are {found[0]}; name others by --start"
-        )
+        network = load_rrdb(config.scale, start)
+        if network.config != config:
+            raise TrainingError(
+                f"the preset's generator is {config}, the RRDB weights are {network.config}; name others with --start"
+            )
+        return network
+    for place in (None, cached_path("rrdb-psnr-x4")):
+        with suppress(WeightsError):
+            network = load_rrdb(config.scale, place)
+            if network.config == config:
+                return network
     raise TrainingError(
-        f"esrgan goes on from RRDB weights of its size, and none of {config} are here; train them (srbench train "
-        "rrdb), or fetch the released ones (srbench weights fetch rrdb-psnr-x4), and name them by --start"
+        f"esrgan starts from RRDB weights of its size, and there are none of {config}; train them (srbench train rrdb) "
+        "or fetch the released ones (srbench weights fetch rrdb-psnr-x4), and name them with --start"
     )
 
 
 class Adversaries:
-    """Generator and discriminator of ESRGAN, and the losses by which they take turns."""
+    """Generator and discriminator of ESRGAN with their losses."""
 
     def __init__(self, generator: RRDBNet, settings: ESRGANPreset, device: torch.device) -> None:
         self.generator, self.settings, losses = generator, settings, settings.losses
-        try:
-            discriminator = Discriminator(settings.training.patch, losses.discriminator_width)
-        except ValueError as error:
-            raise TrainingError(f"training.{error}; choose another with --set training.patch=...") from None
+        discriminator = Discriminator(settings.training.patch, losses.discriminator_width)
         tensors = load_vgg(losses.perceptual_network)
-        try:
-            perceptual = PerceptualLoss(tensors, losses.perceptual_network, losses.perceptual_layer)
-        except ValueError as error:
-            raise TrainingError(f"losses.{error}; correct the preset") from None
+        perceptual = PerceptualLoss(tensors, losses.perceptual_network, losses.perceptual_layer)
         self.discriminator = channels_last(discriminator).to(device)
         self.perceptual = channels_last(perceptual).to(device)
         self._fakes: dict[int, Tensor] = {}
-        """The generator's outputs for the patches of a step, by number of the first; the discriminator sees them."""
+        """Outputs of the generator in this step, for the discriminator, by the number of their first patch."""
 
     def learners(self) -> list[Learner]:
-        """The generator learns first in every step."""
+        """The generator, which learns first in every step, and the discriminator."""
         config, rate = self.settings.training, self.settings.losses.discriminator_rate
+        first, second = (adam([net.parameters()], config) for net in (self.generator, self.discriminator))
         return [
-            Learner("generator", self.generator, adam([self.generator.parameters()], config), self.generator_loss),
-            Learner(
-                "discriminator",
-                self.discriminator,
-                adam([self.discriminator.parameters()], config),
-                self.discriminator_loss,
-                rate,
-            ),
+            Learner("generator", self.generator, first, self.generator_loss),
+            Learner("discriminator", self.discriminator, second, self.discriminator_loss, rate),
         ]
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Equation 3 of the ESRGAN paper."""
+        """Weighted sum of the three losses; ESRGAN, equation 3."""
         self.discriminator.requires_grad_(False)
         fake, weights = self.generator(batch.lr), self.settings.losses
         self._fakes[batch.first] = fake.detach()
@@ -141,7 +125,7 @@ class Adversaries:
         return total, {"l1": pixel, "perceptual": seen, "adversarial": adversarial}
 
     def discriminator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Equation 1 of the ESRGAN paper, of the images that the generator made before it stepped."""
+        """ESRGAN, equation 1, for the images that the generator made before its step."""
         self.discriminator.requires_grad_(True)
         shift = self.settings.losses.shift
         real, fake = (batch.rolled(images, shift) for images in (batch.hr, self._fakes[batch.first]))

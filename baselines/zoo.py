@@ -1,15 +1,14 @@
-"""The baselines with their weights: the packaged ones, those of a training, and official checkpoints."""
+"""The baselines with packaged, trained or official weights."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
 
 from baselines.convert import convert_esrgan, convert_rrdb
 from baselines.rrdb import RRDBConfig, RRDBNet
-from srbench.weights.files import WeightsError, load_weights
+from srbench.weights.files import WeightsError, load_metadata, sha256_bytes
 from srbench.weights.metadata import read_metadata
 from srbench.weights.pretrained import Family, load_pretrained
 from srbench.weights.table import cached_path
@@ -21,7 +20,7 @@ _ESRGAN = Family("esrgan", RRDBNet, RRDBConfig, convert_esrgan, "baselines")
 def load_rrdb(scale: int, weights: Path | None = None) -> RRDBNet:
     """RRDB trained with an L1 loss: packaged weights, or a weights file.
 
-    Raises WeightsError where the file is damaged or of another scale, or where none is packaged for the scale.
+    Raises WeightsError if the file is damaged or of another scale, or the scale has no packaged weights.
     """
     return load_pretrained(_RRDB, scale, weights)
 
@@ -29,37 +28,35 @@ def load_rrdb(scale: int, weights: Path | None = None) -> RRDBNet:
 def load_esrgan(scale: int, weights: Path | None = None, strength: float = 1.0) -> RRDBNet:
     """ESRGAN (an RRDB generator): packaged weights, or a weights file.
 
-    With a strength below 1, its weights times that plus those of the RRDB network that it was trained from times the
-    rest: between the sharp and the faithful image (ESRGAN, section 3.4, equation 4).
-    Raises WeightsError where the file is damaged or of another scale, where none is packaged for the scale, or where
-    the RRDB network is not to be found.
+    A strength below 1 interpolates linearly from the weights of the RRDB network that it was trained from (strength 0)
+    to its own (ESRGAN, section 3.4, equation 4).
+    Raises WeightsError as ``load_rrdb`` does, and if that RRDB network cannot be found.
     """
     network = load_pretrained(_ESRGAN, scale, weights)
     if strength == 1:
         return network
-    start = _before_the_discriminator(network, scale, weights)
-    merged = start.state_dict()
-    network.load_state_dict({name: merged[name].lerp(value, strength) for name, value in network.state_dict().items()})
-    known = network.weights
+    start = _initial_rrdb(network, scale, weights)
+    initial, known = start.state_dict(), network.weights
+    network.load_state_dict({name: initial[name].lerp(value, strength) for name, value in network.state_dict().items()})
     network.weights = replace(
         known,
-        sha256=hashlib.sha256(f"{known.sha256} {strength} {start.weights.sha256}".encode()).hexdigest(),
+        sha256=sha256_bytes(f"{known.sha256} {strength} {start.weights.sha256}".encode()),
         trained_on=f"{known.trained_on}; {strength:g} of these weights, the rest of the RRDB network before",
         losses={},
     )
     return network
 
 
-def _before_the_discriminator(network: RRDBNet, scale: int, weights: Path | None) -> RRDBNet:
-    """The RRDB network whose weights an ESRGAN generator began with.
+def _initial_rrdb(network: RRDBNet, scale: int, weights: Path | None) -> RRDBNet:
+    """The RRDB network that an ESRGAN generator was trained from.
 
-    A weights file says which by its hash, and the folder of a training where; released ones began with the released.
+    A weights file identifies it by its SHA-256, and a training folder has its path; the released generator was trained
+    from the released RRDB network.
     """
     if weights is None:
         return load_rrdb(scale)
-    wanted = read_metadata(load_weights(weights)[1], weights).start if weights.suffix == ".safetensors" else None
-    places = [None, cached_path("rrdb-psnr-x4"), *_start_of_training(weights.parent)]
-    for place in places:
+    wanted = read_metadata(load_metadata(weights), weights).start if weights.suffix == ".safetensors" else None
+    for place in (None, cached_path("rrdb-psnr-x4"), *_start_of_training(weights.parent)):
         try:
             found = load_rrdb(scale, place)
         except WeightsError:
@@ -67,8 +64,8 @@ def _before_the_discriminator(network: RRDBNet, scale: int, weights: Path | None
         if found.weights.sha256 == wanted or (not wanted and place is not None and found.config == network.config):
             return found
     raise WeightsError(
-        f"{weights}: the RRDB weights that it was trained from are not known here, so nothing can be interpolated; "
-        "name a training's folder or, for released weights, srbench weights fetch rrdb-psnr-x4"
+        f"{weights}: the RRDB weights that it was trained from are not known here, so it cannot be interpolated; "
+        "name a training folder or, for released weights, run srbench weights fetch rrdb-psnr-x4"
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torchvision.models import get_model
 
 from baselines.esrgan import Discriminator
 from baselines.presets import ESRGANPreset, RRDBPreset
@@ -163,10 +164,13 @@ def test_esrgan_starts_from_an_rrdb_preset(name):
 
 
 def test_perceptual_networks_have_their_convolutions():
-    """Simonyan and Zisserman, table 1, columns D and E: 13 and 16 convolutions in five stages."""
-    assert {name: len(layers) for name, layers in LAYERS.items()} == {"vgg16": 13, "vgg19": 16}
-    assert LAYERS["vgg19"][-1] == "conv5_4"
-    assert LAYERS["vgg16"][-1] == "conv5_3"
+    """Simonyan and Zisserman, table 1, columns D and E; at their places in torchvision's ``features``."""
+    for network, last in {"vgg16": "conv5_3", "vgg19": "conv5_4"}.items():
+        with torch.device("meta"):
+            features = get_model(network).features
+        convolutions = [at for at, layer in enumerate(features) if isinstance(layer, torch.nn.Conv2d)]
+        assert list(LAYERS[network].values()) == convolutions
+        assert list(LAYERS[network])[-1] == last
 
 
 @pytest.mark.parametrize("name", ["celeba-x8", "df2k-x4", "df2k-x8"])

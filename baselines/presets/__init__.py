@@ -1,4 +1,4 @@
-"""What a preset says: a network, and how it is trained. The presets themselves are the TOML files beside this."""
+"""Dataclasses of the presets of RRDB and ESRGAN, which are the TOML files in the folders beside this module."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ ESRGAN = files("baselines") / "presets" / "esrgan"
 
 @dataclass(frozen=True)
 class RRDBPreset:
-    """A network and how it is trained."""
+    """An RRDB network and its training."""
 
     network: RRDBConfig
     training: TrainingConfig
     storage: Literal["float16", "float32"] = "float32"
-    """Type of the numbers in the weights file."""
+    """Number type of the weights file."""
 
 
 @dataclass(frozen=True)
 class AdversarialConfig:
-    """The part of an ESRGAN preset that concerns its three losses."""
+    """The three losses of ESRGAN."""
 
     pixel_weight: float
     perceptual_weight: float
@@ -34,31 +34,33 @@ class AdversarialConfig:
     perceptual_network: Literal["vgg16", "vgg19"]
     """VGG19 in the paper."""
     perceptual_layer: str
-    """One of its convolutions, compared before its ReLU: ``conv5_4`` in the paper."""
+    """Convolution whose output is compared, before its ReLU (``conv5_4`` in the paper)."""
     discriminator_width: int
     """Channels of the discriminator's first stage (64 in the paper)."""
     discriminator_rate: float
-    """Its learning rate over the generator's (1 in the paper). In a short training it wins at once unless slow."""
+    """Learning rate of the discriminator relative to the generator (1 in the paper). Lower in short trainings, where
+    the discriminator would win at once."""
     shift: int = 0
-    """The discriminator and the perceptual network see every patch, real or generated, rolled by 0 to ``shift`` - 1
-    pixels each way (not in the paper). It was meant to remove a mesh on the grid that their strides share with the
-    generator's upsampling, but did not (``docs/zoo.md``). ``mini-x4`` has it: its weights were trained so."""
+    """Range of a random roll, 0 to ``shift`` - 1 pixels each way, of every patch that the discriminator and the
+    perceptual network see (not in the paper). It does not remove the mesh it was meant against (``docs/zoo.md``);
+    ``mini-x4`` keeps it because its packaged weights were trained with it."""
 
     def __post_init__(self) -> None:
-        for name in ("pixel_weight", "perceptual_weight", "adversarial_weight", "discriminator_width", "shift"):
-            least = int(name == "discriminator_width")
-            if not least <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}; it has to be {least} or more")
+        if self.discriminator_width < 1:
+            raise ValueError(f"discriminator_width is {self.discriminator_width}; it has to be 1 or more")
+        for name in ("pixel_weight", "perceptual_weight", "adversarial_weight", "shift"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is {getattr(self, name)}; it has to be 0 or more")
         if not 0 < self.discriminator_rate < math.inf:
             raise ValueError(f"discriminator_rate is {self.discriminator_rate}; it has to be above 0")
 
 
 @dataclass(frozen=True)
 class ESRGANPreset:
-    """A generator, which goes on from an RRDB network of the same size, and how it is trained."""
+    """A generator, trained from an RRDB network of the same size, and its training."""
 
     network: RRDBConfig
     losses: AdversarialConfig
     training: TrainingConfig
     storage: Literal["float16", "float32"] = "float32"
-    """Type of the numbers in the weights file."""
+    """Number type of the weights file."""

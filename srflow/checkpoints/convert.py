@@ -55,7 +55,7 @@ def converted(source: Mapping[str, Tensor], config: SRFlowConfig) -> dict[str, T
     useful = {name: tensor for name, tensor in source.items() if not name.startswith(_dead(config))}
     require_shapes(useful, official_shapes(config))
     encoder = {name.removeprefix("RRDB."): tensor for name, tensor in useful.items() if name.startswith("RRDB.")}
-    ours = {f"encoder.{name}": tensor for name, tensor in rrdb_from_official(encoder).items()}
+    ours = {f"encoder.{name}": tensor for name, tensor in rrdb_from_official(encoder, config.encoder).items()}
     shapes = _flow_shapes(config)
     for theirs, names in _names(config):
         tensor = useful[theirs]

@@ -15,11 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from baselines.vgg import PerceptualLoss
-from baselines.vgg_weights import load_vgg
+from baselines.vgg import PerceptualLoss, load_vgg
 from srbench.interfaces import TrainingRequest
 from srbench.system.config import load_preset
-from srbench.training import TrainingError
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
 from srflow.given import Given, bits_per_dimension, log_density
@@ -48,10 +46,7 @@ class Losses:
 
     def __init__(self, network: SRFlow, settings: SecondStagePreset, device: torch.device) -> None:
         self.network, self.weights = network, settings.losses
-        try:
-            perceptual = PerceptualLoss(load_vgg("vgg16"), "vgg16", self.weights.perceptual_layer)
-        except ValueError as error:
-            raise TrainingError(f"losses.{error}; correct the preset") from None
+        perceptual = PerceptualLoss(load_vgg("vgg16"), "vgg16", self.weights.perceptual_layer)
         self.perceptual = channels_last(perceptual).to(device)
 
     def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:

@@ -7,10 +7,11 @@ import json
 import pytest
 import torch
 
-from baselines import vgg_weights
+from baselines import vgg
 from srbench.images.io import write_png
 from srbench.training.folder import LOCK, TrainingFolder
 from srbench.weights.download import OFFLINE, OfflineError
+from srbench.weights.files import WeightsError
 
 TRAIN = (
     "train rrdb --preset mini-x4 --data {here}/data --set training.steps=2 --set training.patch=32 "
@@ -74,10 +75,10 @@ def test_offline_nothing_is_fetched_and_no_foreign_code_is_run(tmp_path, monkeyp
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv(OFFLINE, "1")
     with pytest.raises(OfflineError, match="SRBENCH_OFFLINE is set, so https://files"):
-        vgg_weights.load_vgg("vgg16")
+        vgg.load_vgg("vgg16")
     monkeypatch.delenv(OFFLINE)
-    monkeypatch.setattr(vgg_weights, "download", lambda address, part, advance: part.write_bytes(b"another file"))
+    monkeypatch.setattr(vgg, "download", lambda address, part, advance: part.write_bytes(b"another file"))
     (tmp_path / "srbench" / "weights").mkdir(parents=True)
-    with pytest.raises(vgg_weights.TrainingError, match=r"gave a file with sha256 .* instead of a286e44c"):
-        vgg_weights.load_vgg("vgg16")
+    with pytest.raises(WeightsError, match=r"gave a file with sha256 .* instead of a286e44c"):
+        vgg.load_vgg("vgg16")
     assert [*(tmp_path / "srbench" / "weights").iterdir()] == []

@@ -71,7 +71,7 @@ def test_three_generations_of_names(scale):
         assert official_names(renamed).keys() == tensors.keys()
         assert all(torch.equal(tensor, tensors[name]) for name, tensor in official_names(renamed).items())
     assert official_names(tensors).keys() == tensors.keys()
-    RRDBNet(config).load_state_dict(rrdb_from_official(tensors))
+    RRDBNet(config).load_state_dict(rrdb_from_official(tensors, config))
 
 
 def test_the_oldest_names_of_the_released_4x_network():
@@ -131,7 +131,7 @@ def test_newer_and_older_names_are_never_those_of_srflow():
 
 def test_without_a_preset(tmp_path):
     assert convert_rrdb(official(RRDBConfig(8, 64, 32, 8), "meta"), None)[1]["preset"] == "celeba-x8"
-    with pytest.raises(WeightsError, match="fits the presets df2k-x4 and psnr-x4, which make different images"):
+    with pytest.raises(WeightsError, match="fits the presets df2k-x4 and psnr-x4, which compute different images"):
         convert_rrdb(official(FULL, "meta"), None)
     torch.save(official(RRDBConfig(2, 8, 4, 1)), tmp_path / "net.pth")
     with pytest.raises(WeightsError, match=r"net\.pth: an RRDB network of 1 blocks and scale 2, for which there is no"):

@@ -1,25 +1,27 @@
+import io
 import json
 import math
+import pickle
 from dataclasses import replace
+from functools import cache
 from importlib.resources import files
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torchvision.models import get_model
 
 from baselines.esrgan import Discriminator, discriminator_loss, generator_loss
 from baselines.presets import ESRGANPreset
 from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.train import Adversaries
-from baselines.vgg import LAYERS, PerceptualLoss
-from baselines.vgg_weights import _ArraysOnly, _convert, load_vgg
+from baselines.vgg import LAYERS, PerceptualLoss, _ArraysOnly, _converted, load_vgg
 from baselines.zoo import load_esrgan, load_rrdb
 from srbench.interfaces import SRBenchError
 from srbench.models.fetch import add
 from srbench.models.loading import load_model
-from srbench.system.config import load_preset
-from srbench.training import TrainingError
+from srbench.system.config import ConfigError, load_preset
 from srbench.training.learner import Batch
 from srbench.weights.files import WeightsError, save_weights, sha256_file
 
@@ -70,19 +72,26 @@ def test_generator_loss_sends_no_gradient_to_the_real_logits():
 def test_discriminator():
     discriminator = Discriminator(64, 4)
     assert discriminator(torch.rand(2, 3, 64, 64)).shape == (2, 1)
-    with pytest.raises(ValueError, match="multiple of 32"):
+    with pytest.raises(ConfigError, match="multiple of 32"):
         Discriminator(100, 4)
 
 
-def vgg(seed=0, network="vgg16"):
-    """Small stand-ins with the real names and depths."""
-    generator, tensors, before = torch.Generator().manual_seed(seed), {}, 3
-    for i, name in enumerate(LAYERS[network]):
-        width = 4 + i
-        tensors[f"{name}.weight"] = torch.randn(width, before, 3, 3, generator=generator) * 0.2
-        tensors[f"{name}.bias"] = torch.randn(width, generator=generator)
-        before = width
-    return tensors
+@cache
+def torchvisions(network):
+    """A stand-in for torchvision's file: its names and shapes, random convolutions."""
+    with torch.device("meta"):
+        layers = get_model(network).features.state_dict()
+    generator = torch.Generator().manual_seed(0)
+    tensors = {f"features.{name}": torch.randn(meta.shape, generator=generator) / 20 for name, meta in layers.items()}
+    return tensors | {"classifier.0.bias": torch.zeros(3)}
+
+
+def vgg(network="vgg16"):
+    """The same convolutions by our names."""
+    tensors, parts = torchvisions(network), ("weight", "bias")
+    return {
+        f"{name}.{part}": tensors[f"features.{at}.{part}"] for name, at in LAYERS[network].items() for part in parts
+    }
 
 
 def test_perceptual_loss_compares_before_the_relu():
@@ -108,50 +117,34 @@ def test_unknown_layer(monkeypatch):
     monkeypatch.setattr("baselines.train.load_vgg", lambda network: vgg(network=network))
     changes = ["losses.perceptual_layer=conv9_9"]
     preset = load_preset(files("baselines") / "presets" / "esrgan", "mini-x8", ESRGANPreset, changes)
-    with pytest.raises(TrainingError, match=r"losses\.perceptual_layer 'conv9_9' is none of conv1_1.*; correct the"):
+    with pytest.raises(ConfigError, match=r"losses\.perceptual_layer 'conv9_9' is none of conv1_1.*; correct the"):
         Adversaries(RRDBNet(RRDBConfig(8, 4, 2, 1)), preset, torch.device("cpu"))
 
 
-def test_checkpoint_conversion(tmp_path):
-    import io
-    import pickle
-
-    tree = {"VGG16_0": {}}
+def test_checkpoint_conversion():
+    known, convolutions = vgg(), {}
     for i, name in enumerate(LAYERS["vgg16"]):
-        weight = vgg()[f"{name}.weight"].numpy()
-        tree["VGG16_0"][f"Conv_{i}"] = {
-            "kernel": weight.transpose(2, 3, 1, 0),
-            "bias": vgg()[f"{name}.bias"].numpy(),
-        }
-    converted = _convert(pickle.dumps(tree))
-    assert converted.keys() == vgg().keys()
-    assert all(torch.equal(converted[name], tensor) for name, tensor in vgg().items())
+        kernel = known[f"{name}.weight"].numpy().transpose(2, 3, 1, 0)
+        convolutions[f"Conv_{i}"] = {"kernel": kernel, "bias": known[f"{name}.bias"].numpy()}
+    converted = _converted(_ArraysOnly(io.BytesIO(pickle.dumps({"VGG16_0": convolutions}))).load())
+    assert converted.keys() == known.keys()
+    assert all(torch.equal(converted[name], tensor) for name, tensor in known.items())
 
     class Evil:
         def __reduce__(self):
             return print, ("this must not run",)
 
-    with pytest.raises(TrainingError, match=r"builtins\.print"):
+    with pytest.raises(WeightsError, match=r"builtins\.print"):
         _ArraysOnly(io.BytesIO(pickle.dumps(Evil()))).load()
     assert np.array_equal(_ArraysOnly(io.BytesIO(pickle.dumps(np.arange(3)))).load(), np.arange(3))
-
-
-def torchvisions(network="vgg19"):
-    """The stand-in under torchvision's names, which count every layer."""
-    import torchvision
-
-    reference = getattr(torchvision.models, network)
-    with torch.device("meta"):
-        names = [name for name in reference().state_dict() if name.startswith("features.")]
-    return dict(zip(names, vgg(network=network).values(), strict=True)) | {"classifier.0.bias": torch.zeros(3)}
 
 
 def test_torchvisions_vgg19_becomes_a_perceptual_network(tmp_path, monkeypatch):
     """As ``srbench weights add vgg19 FILE``; until then a training says what to do."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(TrainingError, match=r"srbench weights fetch vgg19.*add vgg19 FILE.*perceptual_network=vgg16"):
+    with pytest.raises(WeightsError, match=r"srbench weights fetch vgg19.*add vgg19 FILE.*perceptual_network=vgg16"):
         load_vgg("vgg19")
-    torch.save(torchvisions(), tmp_path / "given.pth")
+    torch.save(torchvisions("vgg19"), tmp_path / "given.pth")
     add("vgg19", str(tmp_path / "given.pth"))
     kept, expected = load_vgg("vgg19"), vgg(network="vgg19")
     assert kept.keys() == expected.keys()

@@ -48,8 +48,8 @@ def test_long_skip(long_skip):
     torch.testing.assert_close(features, net.conv_first(lr) if long_skip == "first" else outputs[1])
 
 
-def test_blocks_share_memory_only_where_no_gradient_needs_it():
-    """Images and kept outputs are the same; a later block does not overwrite what an earlier one returned."""
+def test_kept_outputs_and_images_are_the_same_with_and_without_gradients():
+    """A later block does not overwrite the output of an earlier one."""
     net, lr = network(), torch.rand(2, 3, 5, 7).contiguous(memory_format=torch.channels_last)
     expected, outputs = net.trunk(lr, kept=[0, 1])
     expected.square().mean().backward()
@@ -82,6 +82,6 @@ def test_official_names_cover_the_network():
             names = {"conv_body": "trunk_conv", "conv_hr": "HRconv"}
             name = f"{names.get(parts[0], parts[0])}.{parts[1]}"
         official[name] = tensor
-    converted = rrdb_from_official(official)
+    converted = rrdb_from_official(official, net.config)
     assert converted.keys() == net.state_dict().keys()
     assert all(torch.equal(converted[name], tensor) for name, tensor in net.state_dict().items())

@@ -117,7 +117,7 @@ def test_training(name, gpu, backward, tmp_path, monkeypatch):
     for method, replaced in {"__init__": begin, "first_batch": first_batch, "fit": fit}.items():
         monkeypatch.setattr(Training, method, replaced)
     monkeypatch.setattr("baselines.train.load_rrdb", start)
-    vgg = {"conv1_1.weight": torch.rand(8, 3, 3, 3), "conv1_1.bias": torch.zeros(8)}
+    vgg = {"conv1_1.weight": torch.rand(64, 3, 3, 3), "conv1_1.bias": torch.zeros(64)}
     monkeypatch.setattr("srflow.training.second_stage.trained", first_stage)
     for module in ("baselines.train", "srflow.training.second_stage"):
         monkeypatch.setattr(f"{module}.load_vgg", lambda network: vgg)

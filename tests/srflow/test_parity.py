@@ -153,9 +153,9 @@ def test_actnorm_initialisation(case):
 
 def test_full_rrdb(case):
     """The whole encoder network, including the layers that the flow leaves out."""
-    names = rrdb_from_official({k.removeprefix("RRDB."): v for k, v in case.weights.items() if k.startswith("RRDB.")})
+    official = {k.removeprefix("RRDB."): v for k, v in case.weights.items() if k.startswith("RRDB.")}
     network = RRDBNet(RRDBConfig(case.meta["scale"], 64, 32, 2, long_skip="trunk"))
-    network.load_state_dict(names)
+    network.load_state_dict(rrdb_from_official(official, network.config))
     assert close(network(case.io["lr"]), case.io["rrdb.out"], 1e-6)
 
 

@@ -186,7 +186,7 @@ def test_settings_that_cannot_work_are_named(trainings, change, fault):
 
 
 def test_a_patch_the_discriminator_cannot_halve_is_named(trainings):
-    with pytest.raises(TrainingError, match=r"training.patch 48 is no multiple of 32.*--set"):
+    with pytest.raises(ConfigError, match=r"training.patch 48 is not a multiple of 32.*--set"):
         trainings.train("esrgan", "faulty", "training.patch=48")
 
 
