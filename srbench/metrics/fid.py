@@ -17,8 +17,9 @@ from torch import Tensor
 
 from srbench.images.io import write_png
 from srbench.interfaces import MetricFacts
-from srbench.metrics.from_pyiqa import created, quiet, version_and_licence, weights_sha256
+from srbench.metrics.from_pyiqa import created, quiet, version_and_licence
 from srbench.metrics.samples import MetricError
+from srbench.weights.files import parameters_sha256
 
 DISTANCES = {"fid": "frechet", "kid": "mmd"}
 """Our names, and pyiqa's of the distance between the features."""
@@ -29,7 +30,7 @@ class SetDistances:
 
     def __init__(self, names: Sequence[str], quantize: str) -> None:
         self._metric = created("fid")
-        digest, (version, licence) = weights_sha256(self._metric), version_and_licence()
+        digest, (version, licence) = parameters_sha256(self._metric), version_and_licence()
         self.facts = tuple(
             MetricFacts(
                 name=name,

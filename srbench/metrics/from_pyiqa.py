@@ -7,7 +7,6 @@ their own.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import logging
 import os
@@ -26,6 +25,7 @@ from srbench.interfaces import ImagePair
 from srbench.metrics.samples import MetricError
 from srbench.system.file_names import unknown
 from srbench.weights.download import OFFLINE
+from srbench.weights.files import parameters_sha256
 
 OF_SETS = ("fid", "sfid", "fid_dinov2", "inception_score")
 """They compare sets of images."""
@@ -56,7 +56,7 @@ class PyIQA:
             f"{self._metric.score_range} by pyiqa; licence of pyiqa: {licence}"
         )
         self.signature = f"RGB|{quantize}|pyiqa{version}|v1"
-        self.fingerprint = weights_sha256(self._metric)
+        self.fingerprint = parameters_sha256(self._metric)
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> (n,) float64. Every sample is measured by itself."""
@@ -102,15 +102,6 @@ def _remedy(error: BaseException) -> str:
             return f"it needs the Python module {cause.name}; install it: pip install '{package}'"
         cause = cause.__cause__ or cause.__context__
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-
-
-def weights_sha256(network: torch.nn.Module) -> str:
-    """Of all numbers that it has loaded: another file under the same name is another metric."""
-    found = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        found.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
 
 
 @contextlib.contextmanager

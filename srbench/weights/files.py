@@ -17,7 +17,7 @@ from srbench.interfaces import SRBenchError
 from srbench.system.file_names import no_file
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 TRAINED = "weights.safetensors"
 """Weights file of a finished training."""
@@ -85,6 +85,18 @@ def sha256_file(path: Path) -> str:
 def sha256_bytes(content: bytes) -> str:
     """Hexadecimal SHA-256 of bytes."""
     return hashlib.sha256(content).hexdigest()
+
+
+def parameters_sha256(network: nn.Module) -> str:
+    """SHA-256 of names, shapes, types and values of all parameters and buffers, whatever file they came from."""
+    import torch
+
+    found = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        if isinstance(tensor, torch.Tensor):  # a module may add a state of its own
+            found.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+            found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def _with_sorted_header(content: bytes) -> bytes:

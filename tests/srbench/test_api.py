@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -178,29 +177,51 @@ def test_faults(photos, changes, fault):
         evaluated(options.pop("models"), photos, **options)
 
 
+class Known(Darker):
+    def digest(self):
+        return f"darker {self.factor}"
+
+
+class KnownNetwork(Network):
+    def digest(self):
+        return f"network {self.mode}"
+
+
 def sampled_again(first, second, photos, out):
-    """Is the second model taken for another one than the first was, in the same run folder?"""
+    """True if the second model counts as another one than the first in the same run folder."""
     evaluated({"m": first}, photos, out=out)
     before = [known.samples for _, known in RunFolder.read(out).by_image()]
     evaluated({"m": second}, photos, out=out)
     return [known.samples for _, known in RunFolder.read(out).by_image()] != before
 
 
-def test_what_makes_another_model(photos, tmp_path):
-    network, other = Network("nearest"), Network("bicubic")
-    other.load_state_dict(network.state_dict())
+@pytest.mark.parametrize("model", [nearest, Darker(0.5), Network("nearest"), lambda lr: nearest(lr)])
+def test_an_object_without_a_digest_is_always_sampled_again(photos, tmp_path, model):
+    assert sampled_again(model, model, photos, tmp_path / "run")
+
+
+def test_an_object_with_a_digest_is_known_by_it(photos, tmp_path):
+    """A network also by its parameters."""
+    network, same, other = KnownNetwork("nearest"), KnownNetwork("nearest"), KnownNetwork("bicubic")
+    for copy in (same, other):
+        copy.load_state_dict(network.state_dict())
     for number, (first, second, expected) in enumerate(
         [
-            (nearest, nearest, False),
-            (Darker(0.5), Darker(0.5), False),
-            (Darker(0.5), Darker(0.25), True),
-            (network, network, False),
+            (Known(0.5), Known(0.5), False),
+            (Known(0.5), Known(0.25), True),
+            (network, same, False),
             (network, other, True),
-            (network, Network("nearest"), True),
-            (lambda lr: nearest(lr), lambda lr: 0.5 * nearest(lr), True),
+            (network, KnownNetwork("nearest"), True),
         ]
     ):
         assert sampled_again(first, second, photos, tmp_path / str(number)) is expected, number
+
+
+def test_a_digest_that_fails_is_an_error(photos):
+    model = Known(0.5)
+    del model.factor
+    with pytest.raises(srbench.SRBenchError, match="digest of Known failed: AttributeError"):
+        evaluated(model, photos)
 
 
 def test_a_model_of_no_module(photos):
@@ -208,19 +229,6 @@ def test_a_model_of_no_module(photos):
     namespace = {"__name__": "nowhere", "nearest": nearest}
     exec(compile("def mine(lr): return nearest(lr)", __file__, "exec"), namespace)
     assert evaluated(namespace["mine"], photos).failures == ()
-
-
-def test_lambdas_of_other_processes_are_others(photos, tmp_path):
-    """Whatever random seed a script sets before it imports srbench."""
-    code = (
-        "import torch; torch.manual_seed(0); import sys, srbench\n"
-        "up = lambda lr: torch.nn.functional.interpolate(lr, scale_factor=4)\n"
-        "results = srbench.evaluate({'m': up}, sys.argv[1], scale=4, limit=1, metrics='psnr', out=sys.argv[2])\n"
-    )
-    for _ in range(2):
-        subprocess.run([sys.executable, "-c", code, str(photos), str(tmp_path / "run")], check=True)
-    lines = (tmp_path / "run" / "samples.jsonl").read_text().splitlines()
-    assert len({json.loads(line)["key"] for line in lines}) == 2
 
 
 def test_a_model_file_that_is_edited_meanwhile(photos, tmp_path):
