@@ -88,12 +88,12 @@ def internet(monkeypatch, tmp_path):
     answers = {find_set("set5").addresses[0].format(name=name): path for name, path in photos.items()}
     answers[find_released("esrgan-x4").addresses[0]] = checkpoint
 
-    def download(address, part, advance):
+    def download(address, part, title):
         part.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(answers[address].read_bytes())
 
     for module in ("srbench.models.fetch", "srbench.data.benchmark_sets.fetch"):
-        monkeypatch.setattr(f"{module}.download", download)
+        monkeypatch.setattr(f"{module}.download_with_bar", download)
     digests = {
         find_set("set5").pixels: pixels_digest(photos),
         find_released("esrgan-x4").sha256: sha256_file(checkpoint),

@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import shutil
 import tempfile
 import zipfile
-import zlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from srbench.interfaces import SRBenchError
 from srbench.models.convert import convert
+from srbench.system.archives import ArchiveError, opened_archive
 from srbench.system.cache import cache_folder
-from srbench.system.terminal import say, transfer
-from srbench.weights.download import MOST_BYTES, DownloadError, download
+from srbench.system.terminal import say
+from srbench.weights.download import MOST_BYTES, DownloadError, download_with_bar
 from srbench.weights.files import WeightsError, sha256_file
 from srbench.weights.table import ReleasedWeights, cached_path, find_released
 
 
 def fetch(name: str, sha256: str | None = None) -> Path:
-    """The weights file of an entry of the table; downloaded from the first address that gives it, unless it is here.
+    """The cached weights file of an entry of the table, downloaded first from the address that provides it if needed.
 
-    Raises WeightsError that tells in one line what was tried, OfflineError where downloads are forbidden.
+    Raises WeightsError that lists in one line what was tried, OfflineError if downloads are forbidden.
     """
     entry = find_released(name)
     if cached_path(name).is_file():
         return cached_path(name)
     tried = []
     for address in entry.addresses:
-        part = _part(name, address)
         try:
-            _download(address, part, entry.file)
-            return _keep_download(name, entry, part, sha256, address)
+            return _downloaded(name, entry, address, sha256)
         except (DownloadError, WeightsError) as error:
             tried.append(f"{address} {error}")
     answers = "; ".join(tried) or "no address is known"
@@ -40,41 +37,30 @@ def fetch(name: str, sha256: str | None = None) -> Path:
 
 
 def add(name: str, source: str, sha256: str | None = None) -> Path:
-    """The weights file of an entry of the table, from a file or an address of the user's; replaces what is there.
+    """Cache the weights of an entry of the table from a file or a URL, and replace an earlier copy.
 
     Raises WeightsError, OfflineError.
     """
     entry = find_released(name)
     try:
-        if "://" not in source:
-            return _keep(name, entry, Path(source), sha256)
-        part = _part(name, source)
-        _download(source, part, entry.file)
-        return _keep_download(name, entry, part, sha256, source)
+        if "://" in source:
+            return _downloaded(name, entry, source, sha256)
+        return _keep(name, entry, Path(source), sha256)
     except (DownloadError, WeightsError) as error:
         raise WeightsError(f"{source} {error}") from None
 
 
-def _part(name: str, address: str) -> Path:
-    return cache_folder("weights") / f"{name}-{hashlib.sha256(address.encode()).hexdigest()[:12]}.part"
-
-
-def _download(address: str, part: Path, file: str) -> None:
-    with transfer() as bar:
-        task = bar.add_task(file, total=None)
-        download(address, part, lambda done, total: bar.update(task, completed=done, total=total))
-
-
-def _keep_download(name: str, entry: ReleasedWeights, part: Path, sha256: str | None, address: str) -> Path:
-    """A complete download is used up: what it was worth is either kept as weights or worth nothing."""
+def _downloaded(name: str, entry: ReleasedWeights, address: str, sha256: str | None) -> Path:
+    part = cache_folder("weights") / f"{name}-{hashlib.sha256(address.encode()).hexdigest()[:12]}.part"
+    download_with_bar(address, part, entry.file)
     try:
         return _keep(name, entry, part, sha256, address)
     finally:
-        part.unlink()
+        part.unlink()  # a complete download is kept as weights, or is useless
 
 
 def _keep(name: str, entry: ReleasedWeights, source: Path, sha256: str | None, address: str | None = None) -> Path:
-    """Unpack, check and convert a file into the cache. Raises WeightsError: what to say after the source."""
+    """Unpack, check and convert a file into the cache. Raises WeightsError whose message follows the source."""
     if not source.is_file():  # opening a pipe would wait for ever
         raise WeightsError("is no file; check the path")
     cache_folder("weights").mkdir(parents=True, exist_ok=True)
@@ -95,23 +81,18 @@ def _keep(name: str, entry: ReleasedWeights, source: Path, sha256: str | None, a
 
 
 def _unpacked(source: Path, target: Path) -> Path:
-    """The member of an archive that has the target's name, as the target; what is no such archive stays as it is.
-
-    Nothing else is unpacked, and no path of the archive is used. ``torch.save`` writes zip archives too.
-    """
+    """Unpack the member of a zip archive with the target's name; any other file, such as a checkpoint, is returned."""
     if not zipfile.is_zipfile(source):
         return source
     try:
-        with zipfile.ZipFile(source) as archive:
-            members = [member for member in archive.infolist() if PurePosixPath(member.filename).name == target.name]
-            if not members:
+        with opened_archive(source) as members:
+            member = next((one for one in members if one.path.name == target.name), None)
+            if member is None:
                 return source
-            if members[0].file_size > MOST_BYTES:
-                raise WeightsError(f"unpacks to {members[0].file_size} bytes, and {MOST_BYTES} are the most")
-            with archive.open(members[0]) as packed, target.open("wb") as file:
+            if member.size > MOST_BYTES:
+                raise WeightsError(f"unpacks to {member.size} bytes; at most {MOST_BYTES} are accepted")
+            with member.open() as packed, target.open("wb") as file:
                 shutil.copyfileobj(packed, file)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OSError) as error:
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # a full disk, for one
-            raise
+    except ArchiveError as error:
         raise WeightsError(f"is a damaged archive ({error})") from None
     return target

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from srbench.interfaces import SRBenchError
+from srbench.system.terminal import transfer
 
 OFFLINE = "SRBENCH_OFFLINE"
 """Environment variable; any value but 0 forbids all downloads."""
@@ -48,6 +49,13 @@ def download(address: str, part: Path, advance: Callable[[int, int | None], None
         if fault is None:
             return
     raise DownloadError(fault)
+
+
+def download_with_bar(address: str, part: Path, title: str) -> None:
+    """``download`` with a progress bar in the terminal."""
+    with transfer() as bar:
+        task = bar.add_task(title, total=None)
+        download(address, part, lambda done, total: bar.update(task, completed=done, total=total))
 
 
 def _attempt(address: str, part: Path, there: int, advance: Callable[[int, int | None], None]) -> str | None:

@@ -58,14 +58,14 @@ def served(monkeypatch):
     def call(contents):
         asked = []
 
-        def download(address, part, advance):
+        def download(address, part, title):
             asked.append(address)
             if address not in contents:
                 raise DownloadError("answered 404 Not Found")
             part.parent.mkdir(parents=True, exist_ok=True)
             part.write_bytes(contents[address])
 
-        monkeypatch.setattr(fetch, "download", download)
+        monkeypatch.setattr(fetch, "download_with_bar", download)
         return asked
 
     return call
