@@ -14,19 +14,19 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
+from msgspec.structs import replace
 
-from srbench.benchmark.sampling import keep_pair, keep_sample
+from srbench.benchmark.sampling import Sampling, keep_pair, keep_sample
 from srbench.data.datasets import packaged_photos
 from srbench.images.resize import upscale
 from srbench.interfaces import MetricFacts
 from srbench.metrics.suite import open_metrics
 from srbench.models.inference import Output
 from srbench.reporting.report import write_report
-from srbench.run_folder.folder import RunFolder, sample_key, score_key
+from srbench.run_folder.folder import RunFolder, score_key
 from srbench.run_folder.manifest import hardware, now, software
 from srbench.run_folder.protocol import COLUMNS, FORMAT, Invocation, Manifest, ModelFacts, Protocol, Setting
 from srbench.run_folder.records import SampleRecord, ScoreRecord
@@ -50,7 +50,7 @@ def write_run(path: Path, images: int, models: int, samples: int) -> None:
         _sample(folder, name, labels, samples, generator)
     for place, name in enumerate(names[len(photos) :]):
         _link(folder, photos[place % len(photos)], name, labels)
-    for record in list(folder.samples.values()):
+    for record in [sample for known in folder.known.values() for sample in known.samples.values()]:
         folder.append(*_scores(record, folder.manifest.metrics, generator))
 
 
@@ -60,10 +60,10 @@ def _manifest(names: list[str], labels: list[str], samples: int) -> Manifest:
     )  # fmt: skip
     metrics = tuple(metric.facts for metric in open_metrics(None, COLUMNS, "floor"))
     facts = tuple(ModelFacts(label, label, label, projected=False, weights=None) for label in labels)
-    settings = tuple(Setting(label, TEMPERATURE, None) for label in labels)
+    settings = tuple(Setting(label, TEMPERATURE) for label in labels)
     measured = tuple(metric.name for metric in metrics)
     command, machine = "python benchmarks/report.py", (software(), hardware("cpu"))
-    invocation = Invocation(command, settings, measured, now(), now(), "cpu", *machine)
+    invocation = Invocation(command, settings, tuple(names), measured, now(), now(), "cpu", *machine)
     return Manifest(FORMAT, protocol, tuple(names), metrics, facts, settings, (invocation,))
 
 
@@ -74,17 +74,21 @@ def _sample(folder: RunFolder, name: str, labels: list[str], samples: int, gener
     upscaled = upscale(pair.lr, SCALE)
     for label in labels:
         images = upscaled + 0.02 * torch.randn((samples, *upscaled.shape), generator=generator)
-        keep_sample(folder, label, Output(images, 0.1, None), name, TEMPERATURE, source="", invocation=0, tries=1)
+        setting = Setting(label, TEMPERATURE)
+        sampling = Sampling(setting, folder.sample_key(setting, name, ""))
+        keep_sample(folder, sampling, name, Output(images, 0.1, None), 0, 1)
 
 
 def _link(folder: RunFolder, photo: str, name: str, labels: list[str]) -> None:
     """All that is kept of a photograph, under another name."""
     files = list(zip(folder.pair_files(photo), folder.pair_files(name), strict=True))
-    folder.append(replace(folder.pairs[photo], image=name, key=name))
+    pair = folder.of(photo).pair
+    assert pair is not None
+    folder.append(replace(pair, image=name, key=name))
     for label in labels:
-        known = folder.samples[label, TEMPERATURE, photo]
-        digest = folder.manifest.model(label).digest
-        made = replace(known, image=name, key=sample_key(folder.manifest.protocol, digest, "", name, TEMPERATURE))
+        setting = Setting(label, TEMPERATURE)
+        known = folder.of(photo).samples[setting]
+        made = replace(known, image=name, key=folder.sample_key(setting, name, ""))
         files += zip(folder.output_files(known), folder.output_files(made), strict=True)
         folder.append(made)
     for there, here in files:

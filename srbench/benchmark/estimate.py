@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from statistics import fmean
 
 from srbench.benchmark.request import Bench, RunSpec, open_bench
-from srbench.benchmark.run import folder_of, planned
+from srbench.benchmark.run import extended, folder_of
 from srbench.benchmark.sampling import KEPT_SAMPLES
 from srbench.benchmark.scoring import measure
-from srbench.benchmark.tasks import Task
+from srbench.benchmark.tasks import Task, plan_tasks
 from srbench.images.io import encode_png, quantize_floor
 from srbench.interfaces import ImagePair, SRBenchError
 from srbench.models.inference import Draw, is_stochastic, upscale
 from srbench.plugins.registry import LoadedMetric
 from srbench.run_folder.folder import RunFolder, check_folder
-from srbench.run_folder.protocol import Setting, setting_folder
+from srbench.run_folder.protocol import Setting
 
 LOOKED_AT = 10
 """How many images tell the mean size of all."""
@@ -32,15 +32,14 @@ def estimate(spec: RunSpec) -> Iterator[str]:
     bench = open_bench(spec)
     path = folder_of(bench)
     check_folder(path)
-    folder, tasks, metrics = planned(bench, path)
-    asked = bench.manifest()
+    folder, metrics = extended(bench, path)
+    tasks = plan_tasks(folder, metrics, bench)
     left = sum(len(task.samplings) for task in tasks)
     to_score = sum(len(task.scorings) for task in tasks)
     lost = [task for task in tasks if task.fault]
-    unreadable = sum(task.image in asked.planned(setting, bench.shard) for task in lost for setting in asked.settings)
+    sampled = bench.items - left - len(lost) * len(bench.settings)
     yield f"folder: {path}{'' if path.exists() else ' (new)'}"
-    items = bench.items
-    yield f"items: {items} ({len(asked.settings)} settings), of which {items - left - unreadable} are sampled"
+    yield f"items: {bench.items} ({len(bench.settings)} settings), of which {sampled} are sampled"
     yield from (f"cannot be read: {task.fault}" for task in lost)
     if to_score:
         yield f"sampled items that lack values: {to_score}"
@@ -52,8 +51,7 @@ def estimate(spec: RunSpec) -> Iterator[str]:
     try:
         costs.look_at(tasks)
         for setting, count in Counter(one.setting for task in tasks for one in task.samplings).items():
-            label = setting_folder(setting.model, setting.temperature)
-            yield f"  {label}: {count} x {costs.sampling(setting):.1f} s for the model"
+            yield f"  {setting.folder}: {count} x {costs.sampling(setting):.1f} s for the model"
         minutes, size = sum(map(costs.seconds, tasks)) / 60, sum(map(costs.bytes, tasks)) / 2**20
     except SRBenchError as error:
         yield f"no time can be estimated: {error}"
@@ -89,7 +87,7 @@ class _Costs:
     def sampling(self, setting: Setting) -> float:
         """Seconds of a model for an image, all samples together. Raises SRBenchError where it fails."""
         if setting not in self._sampling:
-            known = self._seconds.get((setting.model, setting.temperature))
+            known = self._seconds.get(setting)
             self._sampling[setting] = fmean(known) if known else self.area * self._model(setting)
         return self._sampling[setting]
 
@@ -99,7 +97,7 @@ class _Costs:
         every = sum(self._scoring.values())
         scoring = sum(self._outputs(one.setting) * every for one in task.samplings)
         for setting in task.scorings:
-            record = self.folder.sample(setting.model, setting.temperature, task.image)
+            record = self.folder.sample(setting, task.image)
             if record is None:
                 continue
             lacking = [metric.facts for metric in self.metrics if self.folder.lacks(record, metric.facts)]
@@ -135,14 +133,14 @@ class _Costs:
         return self.area * (time.perf_counter() - start)
 
 
-def _known_seconds(folder: RunFolder) -> dict[tuple[str, float | None] | str, list[float]]:
+def _known_seconds(folder: RunFolder) -> dict[Setting | str, list[float]]:
     """What took how long in a run: by model and temperature, for all samples; by metric, for one output."""
-    seconds: dict[tuple[str, float | None] | str, list[float]] = {}
-    for _, known in folder.by_image():
+    seconds: dict[Setting | str, list[float]] = {}
+    for known in folder.known.values():
         outputs = {sample.key: len(sample.outputs) for sample in known.samples.values() if not sample.failed}
-        for place, sample in known.samples.items():
+        for setting, sample in known.samples.items():
             if not sample.failed:
-                seconds.setdefault(place, []).append(sample.seconds)
+                seconds.setdefault(setting, []).append(sample.seconds)
         for score in known.scores.values():
             if not score.failed and score.sample in outputs:
                 seconds.setdefault(score.metric, []).append(score.seconds / outputs[score.sample])

@@ -1,8 +1,9 @@
-"""A command line -> RunSpec -> everything it names, opened: dataset, metrics, models."""
+"""From a command line to a RunSpec to all that it names, opened: dataset, metrics, models."""
 
 from __future__ import annotations
 
 import math
+import re
 import shlex
 import warnings
 from collections.abc import Mapping
@@ -23,29 +24,29 @@ from srbench.models.loading import LoadedModel, load_model
 from srbench.models.precomputed import ResultFolder
 from srbench.plugins.code_digest import package_digest
 from srbench.plugins.registry import LoadedMetric, load_dataset, registered, source_digest
-from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest, ModelFacts, Protocol, Setting, Shard
+from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest, ModelFacts, Protocol, Setting
 from srbench.run_folder.records import digest
 from srbench.system.file_names import FILE_NAME, is_file_name, unknown
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """What to measure: the command line, as a value."""
+    """A request: the command line as a value."""
 
     models: tuple[str, ...]
     scale: int
     data: str | None = "photos"
-    """A registered dataset, a benchmark set or a folder of HR images; None where ``hr`` and ``lr`` are given."""
+    """A registered dataset, a benchmark set or a folder of HR images; None if ``hr`` and ``lr`` are given."""
     hr: str | None = None
     lr: str | None = None
     limit: int | None = None
     crop: int | None = None
     degrade: str | None = None
-    """How LR is made from HR: a degradation by its name, or a TOML file; None: as the dataset says."""
+    """Degradation that makes LR from HR, by name or as a TOML file; None: as the dataset says."""
     suite: str = DEFAULT
-    """A suite by its name, or a TOML file."""
+    """Suite by name or as a TOML file."""
     metrics: tuple[str, ...] | None = None
-    """None: those of the suite."""
+    """Metrics by name; None: those of the suite."""
     temperatures: tuple[float, ...] = (0.8,)
     samples: int = 5
     seed: int = 0
@@ -56,9 +57,9 @@ class RunSpec:
     """``2/8``: the second of eight parts of the images; None: all."""
 
     def command(self, spans: Mapping[str, tuple[object, ...]] | None = None) -> str:
-        """The command that makes this run; options that have their defaults are left out.
+        """The command that makes this run; options with their default values are left out.
 
-        With ``spans``, several values of some options, that of the matrix of all.
+        ``spans`` are options with several values each: the command then makes the matrix of all of them.
         """
         words = ["srbench", "run"]
         default = RunSpec(models=(), scale=0)
@@ -72,32 +73,39 @@ class RunSpec:
 
 @dataclass(frozen=True)
 class Bench:
-    """All that a RunSpec names, opened."""
+    """A RunSpec with all that it names opened."""
 
     spec: RunSpec
     device: str
     dataset: Dataset
     suite: Suite
     models: dict[str, LoadedModel]
-    """By label."""
+    """Models by label."""
     metrics: tuple[LoadedMetric, ...]
 
     @property
-    def shard(self) -> Shard | None:
-        """The part of the images that is asked for; None: all."""
-        return None if self.spec.shard is None else Shard.parse(self.spec.shard)
-
-    @property
     def items(self) -> int:
-        """Settings and images that are asked for."""
-        asked = self.manifest()
-        return sum(len(asked.planned(setting, self.shard)) for setting in asked.settings)
+        """Number of settings and images that are asked for."""
+        return len(self.settings) * len(self.images)
+
+    @cached_property
+    def images(self) -> tuple[str, ...]:
+        """Names of the images that are asked for."""
+        number, of = (1, 1) if self.spec.shard is None else parse_shard(self.spec.shard)
+        return tuple(self.dataset)[: self.spec.limit][number - 1 :: of]
+
+    @cached_property
+    def settings(self) -> tuple[Setting, ...]:
+        """Settings that are asked for, in the order of the table."""
+        temperatures = sorted(self.spec.temperatures)
+        return tuple(
+            Setting(loaded.label, temperature)
+            for loaded in self.models.values()
+            for temperature in (temperatures if is_stochastic(loaded.model) else [None])
+        )
 
     def pair_key(self, image: str) -> str:
-        """Of the pair of a name: the dataset's digest of it and the code that reads it.
-
-        Raises what the dataset raises.
-        """
+        """Key of a pair: digest of the dataset's own digest and the code that reads it. Raises as the dataset does."""
         return digest("pair", self.dataset.digest(image), *self._codes)
 
     @cached_property
@@ -105,7 +113,7 @@ class Bench:
         return _codes(self.dataset)
 
     def manifest(self) -> Manifest:
-        """What a fresh folder of this run would say."""
+        """The manifest of a new folder of this run."""
         spec = self.spec
         protocol = Protocol(
             suite=self.suite.label,
@@ -120,13 +128,8 @@ class Bench:
             columns=self.suite.columns,
         )
         models = tuple(ModelFacts(m.label, m.spec, m.digest, m.projected, m.weights) for m in self.models.values())
-        settings = tuple(
-            Setting(loaded.label, temperature, spec.limit)
-            for loaded in self.models.values()
-            for temperature in (sorted(spec.temperatures) if is_stochastic(loaded.model) else (None,))
-        )
         metrics = tuple(metric.facts for metric in self.metrics)
-        return Manifest(FORMAT, protocol, tuple(self.dataset), metrics, models, settings, ())
+        return Manifest(FORMAT, protocol, tuple(self.dataset), metrics, models, self.settings, ())
 
 
 def open_bench(spec: RunSpec) -> Bench:
@@ -144,7 +147,7 @@ def open_bench(spec: RunSpec) -> Bench:
 
 
 def _name_others(loaded: LoadedModel, dataset: Dataset) -> None:
-    """Warn of results that belong to no image: they were perhaps meant for one of another name."""
+    """Warn of precomputed results that belong to no image: perhaps they were meant for one of another name."""
     others = loaded.model.others(list(dataset)) if isinstance(loaded.model, ResultFolder) else []
     if others:
         shown = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
@@ -154,7 +157,7 @@ def _name_others(loaded: LoadedModel, dataset: Dataset) -> None:
 
 
 def add_model(models: dict[str, LoadedModel], loaded: LoadedModel) -> None:
-    """Put a model among others by its label. Raises BenchmarkError where the label is taken, reserved or too long."""
+    """Add a model under its label. Raises BenchmarkError if the label is taken, reserved or too long."""
     reason = ""
     if loaded.label in models:
         reason = f"also that of {models[loaded.label].spec}"
@@ -168,7 +171,7 @@ def add_model(models: dict[str, LoadedModel], loaded: LoadedModel) -> None:
 
 
 def checked(spec: RunSpec, where: str) -> RunSpec:
-    """The spec itself. Raises BenchmarkError, beginning with ``where``, for a value with which nothing can be run."""
+    """Return the spec unchanged. Raises BenchmarkError, beginning with ``where``, for a value that cannot be run."""
     for name, smallest in {"scale": 2, "limit": 1, "crop": 1, "samples": 1, "seed": 0, "tile": SMALLEST_TILE}.items():
         value = getattr(spec, name)
         if value is not None and not smallest <= value <= LARGEST_SEED:
@@ -179,29 +182,31 @@ def checked(spec: RunSpec, where: str) -> RunSpec:
             raise BenchmarkError(f"{where}: {temperature} is no temperature; it has to be 0 or more")
     if spec.device not in ("auto", "cpu", "cuda", "mps"):
         raise BenchmarkError(f"{where}: device is {spec.device!r}; choose auto, cpu, cuda or mps")
-    _check_shard(spec, where)
+    try:
+        parse_shard(spec.shard or "1/1")
+    except ValueError as error:
+        raise BenchmarkError(f"{where}: {error}") from None
+    if spec.shard is not None and spec.out is None:
+        raise BenchmarkError(f"{where}: a shard needs a folder of its own; name it with --out")
     for name in ("metrics", "temperatures"):
         if getattr(spec, name) == ():
             raise BenchmarkError(f"{where}: {name} is empty; name at least one")
     return spec
 
 
-def _check_shard(spec: RunSpec, where: str) -> None:
-    if spec.shard is None:
-        return
-    try:
-        Shard.parse(spec.shard)
-    except ValueError as error:
-        raise BenchmarkError(f"{where}: {error}") from None
-    if spec.out is None:
-        raise BenchmarkError(f"{where}: a shard needs a folder of its own; name it with --out")
+def parse_shard(text: str) -> tuple[int, int]:
+    """``2/8``, the second of eight parts of the images, as numbers. Raises ValueError."""
+    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise ValueError(f"{text!r} is no shard; write 1/4 to 4/4 for a run in four parts")
+    return int(found[1]), int(found[2])
 
 
 def open_dataset(spec: RunSpec, given: Dataset | None = None) -> Dataset:
-    """The dataset of a run, or the ``given`` one, cropped and degraded as the run says.
+    """Open the dataset of a run, or take the ``given`` one, and crop and degrade it as the run says.
 
-    A benchmark set that is not here is fetched. Raises SRBenchError where there is none, or its names cannot be names
-    of files, or LR images that are there would have to be made.
+    A benchmark set that is not on this machine is fetched. Raises SRBenchError if there is no such dataset, its names
+    cannot be file names, or a degradation is asked of a dataset that has LR images.
     """
     degradation = None if spec.degrade in (None, BICUBIC) else read_degradation(str(spec.degrade))
     dataset = _named_dataset(spec) if given is None else given
@@ -216,7 +221,7 @@ def open_dataset(spec: RunSpec, given: Dataset | None = None) -> Dataset:
 
 
 def _named_dataset(spec: RunSpec) -> Dataset:
-    """The dataset that a run names, whole."""
+    """The dataset that a run names, before crop and degradation."""
     if spec.hr is not None and spec.lr is not None:
         return PairedFolders(Path(spec.hr), Path(spec.lr), spec.scale)
     if spec.data is None:
@@ -244,7 +249,7 @@ def _check_names(dataset: Dataset) -> None:
 
 
 def _codes(dataset: Dataset) -> list[str]:
-    """Digests of the code that makes pairs: of the dataset, of the one it crops, and of reading and downscaling."""
+    """Digests of the code that makes pairs: the dataset, the one it crops, reading and downscaling."""
     whole = getattr(dataset, "whole", None)
     inner = [] if whole is None else _codes(whole)
     return [source_digest(dataset) or "unknown", package_digest("srbench.data.datasets"), *inner]

@@ -1,4 +1,4 @@
-"""``srbench run`` and ``srbench score``: what is left to do in a run folder is done; what is there stays."""
+"""``srbench run`` and ``srbench score``: do what a run folder still lacks, and keep what it has."""
 
 from __future__ import annotations
 
@@ -20,37 +20,39 @@ from srbench.models.loading import LoadedModel
 from srbench.plugins.registry import LoadedMetric, open_metric
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.checksums import write_sums
-from srbench.run_folder.folder import RunFolder, joined, writing
-from srbench.run_folder.manifest import hardware, is_run, is_written, now, read_manifest, software
-from srbench.run_folder.protocol import Invocation, Manifest, Setting
+from srbench.run_folder.folder import RunFolder, writing
+from srbench.run_folder.manifest import FILE as MANIFEST
+from srbench.run_folder.manifest import content_of, hardware, is_run, is_written, now, read_manifest, software
+from srbench.run_folder.merge import joined
+from srbench.run_folder.protocol import Invocation, Manifest
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an invocation."""
+    """Result of an invocation."""
 
     folder: Path
     items: int
-    """Settings and images that the command asked for."""
+    """Number of settings and images that the command asked for."""
     sampled: int
-    """Items that were sampled now; those that were there are not counted."""
+    """Number of items sampled now, without those that the folder already held."""
     scored: int
-    """Values that were measured now."""
+    """Number of values measured now."""
     usable: bool
-    """Does the folder hold anything that a report can be made of?"""
+    """True if the folder holds anything that a report can show."""
     failures: tuple[str, ...]
     """One line for everything that could not be read, sampled or measured now."""
 
 
 def run(spec: RunSpec, progress: Progress = silent, workers: Workers = 1, engine: str | None = None) -> Outcome:
-    """Sample and measure all that a command asks for and the folder of the run lacks.
+    """Sample and measure all that a command asks for and its run folder lacks.
 
-    ``workers`` processes do it, this one alone if that is 1. Each has one thread: the last bit of an output may depend
-    on that, and on nothing else. ``engine`` is ``dask``, for a cluster of so many workers on this machine, or
-    ``dask:ADDRESS``, for that of a scheduler, where ``workers`` is None.
-    Models, temperatures, metrics and images are added to what the folder holds; what fails is recorded, named and
-    passed over, and tried again the next time. Raises SRBenchError where the run cannot start: unknown names, unusable
-    weights or folders, a folder that holds another protocol or is in use.
+    ``workers`` processes share the work, this one alone if 1. Each has one thread, as the last bit of an output may
+    depend on the number of threads. ``engine`` is ``dask`` for a cluster of so many workers on this machine, or
+    ``dask:ADDRESS`` for that of a scheduler, without ``workers``.
+    Models, temperatures, metrics and images are added to what the folder holds. Failures are recorded, named and tried
+    again the next time. Raises SRBenchError if the run cannot start: unknown names, unusable weights or folders, a
+    folder that holds another protocol or is in use.
     """
     return run_bench(open_bench(spec), progress, workers=workers, engine=engine)
 
@@ -59,31 +61,22 @@ def run_bench(
     bench: Bench, progress: Progress = silent, command: str | None = None, workers: Workers = 1,
     engine: str | None = None,
 ) -> Outcome:  # fmt: skip
-    """The same of what is already open; ``command`` is noted in place of the command line of its spec."""
+    """Run what is already open; ``command`` is recorded in place of the command line of its spec."""
     path = folder_of(bench)
     with writing(path):
-        folder, tasks, metrics = planned(bench, path)
+        folder, metrics = extended(bench, path)
+        tasks = plan_tasks(folder, metrics, bench)
         session = Session(folder, metrics, dict(bench.models), bench.dataset, bench.device, progress)
-        request = _Request(command or bench.spec.command(), bench.manifest().settings, workers, engine, bench)
-        _work(session, tasks, request)
+        _work(session, tasks, _Request(command or bench.spec.command(), workers, engine, bench))
     return _outcome(session, bench.items)
 
 
-def planned(bench: Bench, path: Path) -> tuple[RunFolder, list[Task], tuple[LoadedMetric, ...]]:
-    """The folder of a run with a command added, of which nothing is written yet; what is left to do; its metrics."""
+def extended(bench: Bench, path: Path) -> tuple[RunFolder, tuple[LoadedMetric, ...]]:
+    """The folder of a run with a request added, nothing of it written yet, and the metrics to measure."""
     asked = bench.manifest()
-    if is_run(path):
-        folder = RunFolder.read(path)
-        folder.manifest = joined(path, folder.manifest, asked)
-    else:
-        folder = RunFolder(path, joined(path, asked, asked))
-    metrics = _with_others(bench.metrics, folder.manifest)
-    names = list(bench.dataset)
-    return (
-        folder,
-        plan_tasks(folder, names, bench.pair_key, bench.models, asked.settings, metrics, bench.shard),
-        metrics,
-    )
+    folder = RunFolder.read(path) if is_run(path) else RunFolder(path, asked)
+    folder.manifest = joined(path, folder.manifest, asked)
+    return folder, _with_others(bench.metrics, folder.manifest)
 
 
 def score_run(
@@ -92,64 +85,68 @@ def score_run(
 ) -> Outcome:  # fmt: skip
     """Add metrics to a run from the images it keeps; only what was not kept is sampled again, from its seed.
 
-    ``workers`` and ``engine`` are as of ``run``; ``models`` are those by label that are open already; others are loaded
-    by their names where they are needed.
-    Raises SRBenchError for a folder that holds no run or is in use, and for unknown metrics.
+    ``workers`` and ``engine`` are those of ``run``. ``models`` are by label and already open; others are loaded by
+    their names if they are needed. Raises SRBenchError for a folder that holds no run or is in use, and for unknown
+    metrics.
     """
     protocol = read_manifest(path).protocol
     added = open_metrics(tuple(names), protocol.columns, protocol.quantize)
     with writing(path):
         folder = RunFolder.read(path)
         known = folder.manifest
-        folder.manifest = joined(path, known, replace(known, settings=(), metrics=tuple(one.facts for one in added)))
+        folder.manifest = joined(path, known, replace(known, metrics=tuple(one.facts for one in added)))
         metrics = _with_others(added, folder.manifest)
-        tasks = plan_tasks(folder, (), lambda image: "", {}, (), metrics)
+        tasks = plan_tasks(folder, metrics)
         session = Session(folder, metrics, dict(models or {}), None, choose_device(device), progress)
         command = shlex.join(["srbench", "score", str(path), "--metrics", ",".join(names)])
-        _work(session, tasks, _Request(command, (), workers, engine, None))
+        _work(session, tasks, _Request(command, workers, engine))
     return _outcome(session, sum(task.items for task in tasks))
 
 
 @dataclass(frozen=True)
 class _Request:
-    """What an invocation was asked."""
+    """An invocation as it was asked for."""
 
     command: str
-    settings: tuple[Setting, ...]
     workers: Workers
     engine: str | None
-    bench: Bench | None
+    bench: Bench | None = None
 
 
 def _work(session: Session, tasks: Sequence[Task], request: _Request) -> None:
-    """Do tasks, and all else that changes the manifest, as a new invocation; without any of these, none is noted.
+    """Do tasks as a new invocation. None is recorded if there are no tasks and the manifest stays the same.
 
-    While it is not finished, the sums are not believed: they are written just before that is noted.
+    The sums count only after an invocation has finished: they are written just before its end is recorded.
     """
-    folder, manifest, device = session.folder, session.folder.manifest, session.device
-    engine = choose_engine(request.engine, request.workers, device, len(tasks))
+    folder, manifest, bench = session.folder, session.folder.manifest, request.bench
+    engine = choose_engine(request.engine, request.workers, session.device, len(tasks))
     if not tasks and is_written(folder.path, manifest):
-        write_sums(folder, manifest)
+        write_sums(folder, (folder.path / MANIFEST).read_bytes())
         return
     session.invocation = len(manifest.invocations)
-    metrics = tuple(metric.facts.name for metric in session.metrics)
-    machine = hardware(device) | engine.facts()
-    shard = None if request.bench is None else request.bench.shard
     invocation = Invocation(
-        request.command, request.settings, metrics, now(), None, device, software(), machine, shard
-    )  # fmt: skip
+        command=request.command,
+        settings=() if bench is None else bench.settings,
+        images=() if bench is None else bench.images,
+        metrics=tuple(metric.facts.name for metric in session.metrics),
+        started=now(),
+        finished=None,
+        device=session.device,
+        software=software(),
+        hardware=hardware(session.device) | engine.facts(),
+    )
     folder.extend(replace(manifest, invocations=(*manifest.invocations, invocation)))
     session.total = sum(task.items for task in tasks)
     if tasks:
-        engine.work(session, tasks, _opening(session, request.bench))
+        engine.work(session, tasks, _opening(session, bench))
     session.progress(Step(session.done, session.total, ""))
     done = replace(manifest, invocations=(*manifest.invocations, replace(invocation, finished=now())))
-    write_sums(folder, done)
+    write_sums(folder, content_of(done))
     folder.extend(done)
 
 
 def _opening(session: Session, bench: Bench | None) -> Opening:
-    """What a worker has to open to do the tasks of a session."""
+    """All that a worker has to open to do the tasks of a session."""
     given = {label: model for label, model in session.models.items() if model.given}
     named = bench is not None and (bench.spec.data is not None or bench.spec.hr is not None)
     return Opening(
@@ -165,26 +162,26 @@ def _opening(session: Session, bench: Bench | None) -> Opening:
 
 def _outcome(session: Session, items: int) -> Outcome:
     folder = session.folder
-    usable = any(not sample.failed for _, known in folder.by_image() for sample in known.samples.values())
-    return Outcome(folder.path, items, session.sampled, session.scored, usable, tuple(session.failures))
+    usable = any(not sample.failed for known in folder.known.values() for sample in known.samples.values())
+    return Outcome(folder.path, items, len(session.sampled), len(session.scored), usable, tuple(session.failures))
 
 
 def _with_others(metrics: Sequence[LoadedMetric], manifest: Manifest) -> tuple[LoadedMetric, ...]:
-    """Some metrics, and those of the manifest that they leave out and that can still be loaded unchanged."""
+    """Some metrics, and those others of the manifest that can still be loaded unchanged."""
     found = {metric.facts.name: metric for metric in metrics}
     for facts in manifest.metrics:
         if facts.name not in found:
             try:
                 metric = open_metric(facts.spec, manifest.protocol.quantize)
             except SRBenchError:
-                continue  # a plug-in that is not here: its values stay, others are not added
+                continue  # a plug-in that is not installed: its values stay, and no others are added
             if metric.facts.digest == facts.digest:
                 found[facts.name] = metric
     return tuple(found[facts.name] for facts in manifest.metrics if facts.name in found)
 
 
 def folder_of(bench: Bench) -> Path:
-    """``--out``; else the newest folder of the same command, whatever its day, else one of today."""
+    """``--out``, else the newest folder of the same command, else a folder named after today."""
     spec = bench.spec
     if spec.out:
         return Path(spec.out)

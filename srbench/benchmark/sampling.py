@@ -1,42 +1,56 @@
-"""First stage of a run: images from models. Pairs are read, outputs sampled and kept, each with its record."""
+"""First stage of a run, images from models: pairs are read, outputs sampled and kept, each with its record."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from msgspec.structs import replace
 from torch import Tensor
 
 from srbench.images import ImageError
 from srbench.images.io import encode_png, pixels_sha256, quantize, quantize_floor, read_uint8
 from srbench.interfaces import ImagePair, PrecomputedResults
 from srbench.models.inference import Draw, Model, Output, is_stochastic, upscale
-from srbench.run_folder.folder import RunFolder, sample_key
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord, digest
 from srbench.weights.files import sha256_bytes
 
 KEPT_SAMPLES = 5
-"""How many samples of an image are kept as files; all are measured."""
+"""Number of samples of an image that are kept as files; all are measured."""
 SAMPLED_ANEW = "not finished: sampled anew"
-"""The error of a record that is written before the files of an earlier one are replaced."""
+"""Error of a record that is written before the files of an earlier one are replaced."""
 
 
-def keep_pair(folder: RunFolder, pair: ImagePair, key: str, invocation: int, tries: int) -> PairRecord:
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """A setting that has to be sampled for an image."""
+
+    setting: Setting
+    key: str
+    """Key of the record."""
+    source: str = ""
+    """Digest of the files of precomputed results; empty for a model that computes."""
+    fault: str = ""
+    """Reason why it cannot be sampled: such a file is missing."""
+
+
+def keep_pair(folder: RunFolder, pair: ImagePair, key: str, invocation: int, tries: int) -> None:
     """Keep LR and HR of a pair in a run folder, with their record."""
     before = folder.of(pair.name).pair
     if before is not None and not before.failed and before.key != key:
-        # Whoever stops now leaves files that are nobody's; without this line they would be taken for the earlier pair.
+        # A kill from here on leaves files of neither pair; without this line they would be taken for the earlier one.
         folder.append(PairRecord(key, pair.name, invocation, 0, SAMPLED_ANEW, None, None))
     files = zip(folder.pair_files(pair.name), (pair.lr, pair.hr), strict=True)
     lr, hr = (_keep(folder, path, quantize_floor(image)) for path, image in files)
-    record = PairRecord(key, pair.name, invocation, tries, "", lr, hr)
-    folder.append(record)
-    return record
+    folder.append(PairRecord(key, pair.name, invocation, tries, "", lr, hr))
 
 
 def kept_pair(folder: RunFolder, image: str) -> ImagePair | None:
-    """The pair of a name from the files of a run folder; None where they are not there, or other images."""
+    """A pair from the files of a run folder; None if they are missing or other images."""
     files = folder.pair(image)
     if files is None:
         return None
@@ -45,15 +59,15 @@ def kept_pair(folder: RunFolder, image: str) -> ImagePair | None:
 
 
 def source_of(model: Model, image: str) -> str:
-    """sha256 of the files that results made elsewhere are read from; empty for a model that computes.
+    """sha256 of the files of precomputed results; empty for a model that computes.
 
-    Raises SRBenchError where they are missing.
+    Raises SRBenchError if they are missing.
     """
     return model.digest(image) if isinstance(model, PrecomputedResults) else ""
 
 
 def sample(folder: RunFolder, model: Model, pair: ImagePair, temperature: float | None, device: str) -> Output:
-    """Let a model upscale the LR image of a pair as the folder's protocol says. Raises ModelError.
+    """Let a model upscale the LR image of a pair by the folder's protocol. Raises ModelError.
 
     The random generator starts from the run's seed and the LR image alone, so neither order, company, label nor number
     of processes changes a sample.
@@ -67,45 +81,42 @@ def sample(folder: RunFolder, model: Model, pair: ImagePair, temperature: float 
 
 
 def keep_sample(
-    folder: RunFolder, label: str, output: Output, image: str, temperature: float | None,
-    *, source: str, invocation: int, tries: int,
-) -> tuple[SampleRecord, Tensor]:  # fmt: skip
-    """Keep the outputs of a model in a run folder, the first KEPT_SAMPLES as files; returns their record and uint8."""
-    pair, protocol = folder.of(image).pair, folder.manifest.protocol
-    assert pair is not None
-    key = sample_key(protocol, folder.manifest.model(label).digest, source, pair.key, temperature)
-    if (label, temperature) in folder.of(image).samples:
-        folder.append(failed_sample(label, image, temperature, key, SAMPLED_ANEW, invocation, 0))
-    images = quantize(output.images, protocol.quantize)
-    digests = [ImageDigest(pixels_sha256(one), None) for one in images]
+    folder: RunFolder, sampling: Sampling, image: str, output: Output, invocation: int, tries: int
+) -> tuple[SampleRecord, Tensor]:
+    """Keep the outputs of a model in a run folder, the first KEPT_SAMPLES as files; returns record and uint8 images."""
+    if sampling.setting in folder.of(image).samples:
+        folder.append(failed_sample(sampling, image, SAMPLED_ANEW, invocation, 0))
+    images = quantize(output.images, folder.manifest.protocol.quantize)
     record = SampleRecord(
-        key=key,
+        key=sampling.key,
         image=image,
         invocation=invocation,
         tries=tries,
         error="",
-        model=label,
-        temperature=temperature,
-        source=source,
-        outputs=(*(ImageDigest(one.pixels, "") for one in digests[:KEPT_SAMPLES]), *digests[KEPT_SAMPLES:]),
+        model=sampling.setting.model,
+        temperature=sampling.setting.temperature,
+        source=sampling.source,
+        outputs=tuple(
+            ImageDigest(pixels_sha256(one), "to be kept" if place < KEPT_SAMPLES else None)
+            for place, one in enumerate(images)
+        ),
         seconds=round(output.seconds, 4),
         peak_memory_mb=None if output.peak_memory_mb is None else round(output.peak_memory_mb, 1),
     )
     kept = [_keep(folder, path, one) for path, one in zip(folder.output_files(record), images, strict=False)]
-    record = replace(record, outputs=(*kept, *digests[KEPT_SAMPLES:]))
+    record = replace(record, outputs=(*kept, *record.outputs[KEPT_SAMPLES:]))
     folder.append(record)
     return record, images
 
 
-def failed_sample(
-    label: str, image: str, temperature: float | None, key: str, error: str, invocation: int, tries: int
-) -> SampleRecord:
-    """The record of a model that gave nothing for an image."""
-    return SampleRecord(key, image, invocation, tries, error, label, temperature, "", (), 0.0, None)
+def failed_sample(sampling: Sampling, image: str, error: str, invocation: int, tries: int) -> SampleRecord:
+    """The record of a setting that gave nothing for an image."""
+    model, temperature = sampling.setting.model, sampling.setting.temperature
+    return SampleRecord(sampling.key, image, invocation, tries, error, model, temperature, "", (), 0.0, None)
 
 
 def kept_outputs(folder: RunFolder, record: SampleRecord) -> Tensor | None:
-    """The outputs behind a record from their files, (n, 3, H, W) uint8; None where not all were kept and are there."""
+    """The outputs of a record from their files, (n, 3, H, W) uint8; None unless all were kept and are unchanged."""
     files = folder.outputs(record)
     if len(files) < len(record.outputs):
         return None
@@ -113,12 +124,11 @@ def kept_outputs(folder: RunFolder, record: SampleRecord) -> Tensor | None:
         images = [read_uint8(file) for file in files]
     except ImageError:
         return None
-    same = all(pixels_sha256(one) == known.pixels for one, known in zip(images, record.outputs, strict=True))
-    return torch.stack(images) if same else None
+    return torch.stack(images) if same_outputs(record, images) else None
 
 
-def same_outputs(record: SampleRecord, images: Tensor) -> bool:
-    """Are these images (n, 3, H, W) uint8 those of a record, pixel for pixel?"""
+def same_outputs(record: SampleRecord, images: Iterable[Tensor]) -> bool:
+    """True if these images (3, H, W) uint8 are those of a record, pixel for pixel."""
     return [pixels_sha256(one) for one in images] == [known.pixels for known in record.outputs]
 
 

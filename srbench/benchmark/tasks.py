@@ -1,11 +1,11 @@
 """What is left to do in a run folder, image by image, and doing it.
 
-A task is one image with all its settings, so that whatever a metric computes of an HR image serves all models.
+A task is one image with all its settings, so that whatever a metric computes from an HR image serves all models.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -14,7 +14,9 @@ from torch import Tensor
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.error_maps import LPIPS as LPIPS_MAP
 from srbench.benchmark.error_maps import evenly, map_file, map_key, map_png
+from srbench.benchmark.request import Bench
 from srbench.benchmark.sampling import (
+    Sampling,
     failed_sample,
     keep_pair,
     keep_sample,
@@ -24,27 +26,16 @@ from srbench.benchmark.sampling import (
     sample,
     source_of,
 )
-from srbench.benchmark.scoring import failed_score, one_thread, score, score_model
+from srbench.benchmark.scoring import measure, measure_model, one_thread, score
 from srbench.images.io import quantize
 from srbench.interfaces import Dataset, ImagePair, Progress, SRBenchError, Step, silent
 from srbench.metrics.perceptual import LPIPS
 from srbench.models.inference import Output
 from srbench.models.loading import LoadedModel, load_model
 from srbench.plugins.registry import LoadedMetric
-from srbench.run_folder.folder import RunFolder, sample_key
-from srbench.run_folder.protocol import Setting, Shard, setting_folder
-from srbench.run_folder.records import PairRecord, SampleRecord, digest
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """One setting of a task that has to be sampled."""
-
-    setting: Setting
-    source: str
-    """Digest of the files of results made elsewhere."""
-    fault: str = ""
-    """Why it cannot be: such a file is missing."""
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.protocol import Setting
+from srbench.run_folder.records import AnyRecord, PairRecord, SampleRecord, ScoreRecord, Value, digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,149 +44,124 @@ class Task:
 
     image: str
     pair_key: str
-    """Of the pair in the dataset."""
+    """Key of the pair in the dataset."""
     fresh: bool
-    """Has the pair to be read, because it is not there, or another one is?"""
+    """True if the folder lacks the pair, or holds another one."""
     samplings: tuple[Sampling, ...] = ()
     scorings: tuple[Setting, ...] = ()
     """Settings that are sampled and lack values."""
     fault: str = ""
-    """Why the pair cannot be read."""
+    """Reason why the pair cannot be read."""
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """All its settings, in the order in which they are done."""
+        return (*(one.setting for one in self.samplings), *self.scorings)
 
     @property
     def items(self) -> int:
-        """Settings of it."""
+        """Number of settings, at least 1."""
         return max(len(self.samplings) + len(self.scorings), 1)
 
 
-def plan_tasks(
-    folder: RunFolder, dataset: Iterable[str], pair_key: Callable[[str], str], models: dict[str, LoadedModel],
-    settings: Sequence[Setting], metrics: Sequence[LoadedMetric], shard: Shard | None = None,
-) -> list[Task]:  # fmt: skip
-    """What is left to do, so that the images of the dataset are sampled in ``settings``, and all of the folder scored.
-
-    ``settings`` are of ``models``, and each tells of how many images; of a shard only the images that it has.
-    """
-    names = list(dataset)
-    mine = set(names if shard is None else shard.part(names))
-    places = {image: place for place, image in enumerate(names) if image in mine}
-    deepest = max((len(names) if one.limit is None else one.limit for one in settings), default=0)
-    tasks = []
-    for image in folder.manifest.images:
-        place = places.get(image, deepest)
-        wanted = [one for one in settings if one.limit is None or place < one.limit] if image in places else []
-        task = _task(folder, image, pair_key, models, wanted, metrics)
-        if task.fault or task.fresh or task.samplings or task.scorings:
-            tasks.append(task)
-    return tasks
+def plan_tasks(folder: RunFolder, metrics: Sequence[LoadedMetric], bench: Bench | None = None) -> list[Task]:
+    """What is left to do until all that ``bench`` asks for is sampled, and all of the folder scored."""
+    asked = set() if bench is None else set(bench.images)
+    tasks = [_task(folder, image, metrics, bench if image in asked else None) for image in folder.manifest.images]
+    return [task for task in tasks if task.fault or task.fresh or task.settings]
 
 
-def _task(
-    folder: RunFolder, image: str, pair_key: Callable[[str], str], models: dict[str, LoadedModel],
-    wanted: Sequence[Setting], metrics: Sequence[LoadedMetric],
-) -> Task:  # fmt: skip
+def _task(folder: RunFolder, image: str, metrics: Sequence[LoadedMetric], bench: Bench | None) -> Task:
     known = folder.of(image).pair
     fresh, key = False, "" if known is None else known.key
-    if wanted:
+    samplings: tuple[Sampling, ...] = ()
+    if bench is not None:
         try:
-            key = pair_key(image)
+            key = bench.pair_key(image)
         except SRBenchError as error:
             return Task(image, "", fresh=True, fault=str(error))
         fresh = known is None or known.failed or known.key != key
-    samplings = [_sampling(folder, models[one.model], image, key, one) for one in wanted]
-    to_sample = tuple(one for one in samplings if one is not None)
-    sampled = {(one.setting.model, one.setting.temperature) for one in to_sample}
-    to_score = [
-        one
-        for one in folder.manifest.settings
-        if (one.model, one.temperature) not in sampled and _lacks_values(folder, one, image, key, metrics)
-    ]
-    return Task(image, key, fresh, to_sample, tuple(to_score))
+        samplings = tuple(_samplings(folder, bench, image, key))
+    sampled = {one.setting for one in samplings}
+    records = [folder.sample(one, image, key) for one in folder.manifest.settings if one not in sampled]
+    scorings = (one.setting for one in records if one is not None and not one.failed and _lacking(folder, one, metrics))
+    return Task(image, key, fresh, samplings, tuple(scorings))
 
 
-def _sampling(folder: RunFolder, loaded: LoadedModel, image: str, pair: str, setting: Setting) -> Sampling | None:
-    """What has to be sampled of a setting; None where that is done."""
-    try:
-        source = source_of(loaded.model, image)
-    except SRBenchError as error:
-        return Sampling(setting, "", str(error))
-    key = sample_key(folder.manifest.protocol, loaded.digest, source, pair, setting.temperature)
-    record = folder.of(image).samples.get((setting.model, setting.temperature))
-    return None if record is not None and record.key == key and not record.failed else Sampling(setting, source)
+def _samplings(folder: RunFolder, bench: Bench, image: str, pair_key: str) -> Iterator[Sampling]:
+    for setting in bench.settings:
+        source, fault = "", ""
+        try:
+            source = source_of(bench.models[setting.model].model, image)
+        except SRBenchError as error:
+            fault = str(error)
+        key, record = folder.sample_key(setting, pair_key, source), folder.of(image).samples.get(setting)
+        if fault or record is None or record.failed or record.key != key:
+            yield Sampling(setting, key, source, fault)
 
 
-def _lacks_values(folder: RunFolder, setting: Setting, image: str, pair: str, metrics: Sequence[LoadedMetric]) -> bool:
-    """Is a setting sampled of a pair (by its key), but not measured by all metrics?"""
-    record = folder.sample(setting.model, setting.temperature, image, pair)
-    if record is None or record.failed:
-        return False
-    return any(folder.lacks(record, metric.facts) for metric in metrics)
+def _lacking(folder: RunFolder, record: SampleRecord, metrics: Sequence[LoadedMetric]) -> list[LoadedMetric]:
+    return [metric for metric in metrics if folder.lacks(record, metric.facts)]
 
 
 @dataclass
 class Session:
-    """One invocation at work on a run folder, of which it is the only writer."""
+    """One invocation at work on a run folder, which nobody else writes into."""
 
     folder: RunFolder
     metrics: Sequence[LoadedMetric]
     models: dict[str, LoadedModel]
-    """By label. Others of the folder are loaded where something has to be sampled again."""
+    """Models by label. Others of the folder are loaded if something has to be sampled again."""
     dataset: Dataset | None
     device: str
     progress: Progress = silent
     invocation: int = 0
-    """Its place in the manifest."""
+    """Its index in the manifest."""
     total: int = 0
     done: int = 0
     share: float = 0.0
-    """Share of the items that were done when the last image was."""
-    sampled: int = 0
-    """Items that were sampled."""
-    scored: int = 0
-    """Values that were measured."""
+    """Share of the items that were done when the last image was: an image may begin with settings that cost little."""
+    sampled: set[int] = field(default_factory=set)
+    """Hashes of the items that were sampled."""
+    scored: set[int] = field(default_factory=set)
+    """Hashes of the values that were measured."""
     failures: list[str] = field(default_factory=list)
 
     def do(self, task: Task) -> None:
-        """Do a task; what fails is recorded and named, and the rest goes on."""
-        pair = self._pair(task)
-        if pair is None:
-            return
-        for sampling in task.samplings:
-            self.begin(sampling.setting, task.image)
-            self._sample(sampling, pair)
-            self.done += 1
-        for setting in task.scorings:
-            self.begin(setting, task.image)
-            record = self.folder.sample(setting.model, setting.temperature, task.image)
-            assert record is not None
-            try:
-                self._score(record, pair)
-            except SRBenchError as error:
-                self.fail(f"{setting_folder(setting.model, setting.temperature)}: {error}")
-            self.done += 1
+        """Do a task; failures are recorded and named, and the rest is done."""
+        before, pair = self.done, self._pair(task)
+        if pair is not None:
+            for sampling in task.samplings:
+                self.begin(sampling.setting, task.image)
+                self._sample(sampling, pair)
+                self.done += 1
+            for setting in task.scorings:
+                self.begin(setting, task.image)
+                self._score(setting, pair)
+                self.done += 1
+        self.image_done(before + task.items)
 
     def give_up(self, task: Task, setting: Setting | None, error: str, tries: int) -> None:
-        """Record that a setting of a task could not be done so often; without a setting, that its pair could not."""
+        """Record that a setting of a task failed so often, or its pair if there is no setting."""
         if setting is None:
-            self._not_read(task, error, tries)
-            return
-        record = self.folder.sample(setting.model, setting.temperature, task.image)
-        sampling = next((one for one in task.samplings if one.setting == setting), None)
-        if sampling is not None:
-            self._not_sampled(sampling, task.image, error, tries)
-        elif record is not None:
+            self._fail_pair(task, error, tries)
+        elif sampling := next((one for one in task.samplings if one.setting == setting), None):
+            self._fail_sample(sampling, task.image, error, tries)
+        elif record := self.folder.sample(setting, task.image):
             self.give_up_scores(record, error, tries)
 
     def give_up_scores(self, record: SampleRecord, error: str, tries: int) -> None:
-        """Record that what is lacking of a record could not be measured so often."""
-        lacking = [metric.facts for metric in self.metrics if self.folder.lacks(record, metric.facts)]
-        self.folder.append(*(failed_score(facts, record, error, self.invocation, tries) for facts in lacking))
-        self.fail(f"{setting_folder(record.model, record.temperature)}: {error}")
+        """Record that the metrics a record lacks failed so often."""
+
+        def failed() -> Value:
+            raise BenchmarkError(error)
+
+        lacking = _lacking(self.folder, record, self.metrics)
+        self.folder.append(*(score(one.facts, record, failed, self.invocation, tries) for one in lacking))
+        self.fail(f"{record.setting.folder}: {error}")
 
     def _pair(self, task: Task) -> ImagePair | None:
-        """The pair of a task, read and kept where that is left to do; None where it cannot be had."""
-        known = self.folder.of(task.image).pair
-        tries = known.tries if known is not None and known.failed else 0
+        """The pair of a task, from the folder or read and kept; None if it cannot be read."""
         try:
             if task.fault:
                 raise BenchmarkError(task.fault)
@@ -206,16 +172,19 @@ class Session:
                     f"{task.image}: LR and HR are no longer in {self.folder.path}; run its command again, with the data"
                 )
             pair = self.dataset.read(task.image)
-            keep_pair(self.folder, pair, task.pair_key, self.invocation, tries + 1)
         except SRBenchError as error:
-            self._not_read(task, str(error), 1)
+            self._fail_pair(task, str(error))
             return None
+        keep_pair(self.folder, pair, task.pair_key, self.invocation, self._pair_failures(task.image) + 1)
         return pair
 
-    def _not_read(self, task: Task, error: str, tries: int) -> None:
+    def _pair_failures(self, image: str) -> int:
+        known = self.folder.of(image).pair
+        return known.tries if known is not None and known.failed else 0
+
+    def _fail_pair(self, task: Task, error: str, tries: int = 1) -> None:
         if task.fresh:
-            known = self.folder.of(task.image).pair
-            tries += known.tries if known is not None and known.failed else 0
+            tries += self._pair_failures(task.image)
             key = task.pair_key or digest("unreadable", task.image)
             self.folder.append(PairRecord(key, task.image, self.invocation, tries, error, None, None))
         self.fail(error)
@@ -225,83 +194,74 @@ class Session:
         try:
             if sampling.fault:
                 raise BenchmarkError(sampling.fault)
-            model = self.model(setting.model).model
-            output = sample(self.folder, model, pair, setting.temperature, self.device)
+            output = sample(self.folder, self.model(setting.model).model, pair, setting.temperature, self.device)
         except SRBenchError as error:
-            self._not_sampled(sampling, pair.name, str(error), 1)
-            return
-        tries = self._key_and_tries(sampling, pair.name)[1] + 1
-        self._keep_and_score(setting, output, pair, sampling.source, tries)
+            self._fail_sample(sampling, pair.name, str(error))
+        else:
+            self._keep_and_score(sampling, pair, output, self._sample_failures(sampling, pair.name) + 1)
 
-    def _not_sampled(self, sampling: Sampling, image: str, error: str, tries: int) -> None:
-        label, temperature = sampling.setting.model, sampling.setting.temperature
-        key, before = self._key_and_tries(sampling, image)
-        self.folder.append(failed_sample(label, image, temperature, key, error, self.invocation, before + tries))
-        self.fail(f"{setting_folder(label, temperature)}: {error}")
+    def _sample_failures(self, sampling: Sampling, image: str) -> int:
+        known = self.folder.of(image).samples.get(sampling.setting)
+        return known.tries if known is not None and known.failed and known.key == sampling.key else 0
 
-    def _key_and_tries(self, sampling: Sampling, image: str) -> tuple[str, int]:
-        """The key that a sampling will have, and how often it has failed."""
-        manifest, (label, temperature) = self.folder.manifest, (sampling.setting.model, sampling.setting.temperature)
-        known = self.folder.of(image)
-        assert known.pair is not None
-        key = sample_key(
-            manifest.protocol, manifest.model(label).digest, sampling.source, known.pair.key, temperature
-        )  # fmt: skip
-        before = known.samples.get((label, temperature))
-        return key, before.tries if before is not None and before.failed and before.key == key else 0
+    def _fail_sample(self, sampling: Sampling, image: str, error: str, tries: int = 1) -> None:
+        tries += self._sample_failures(sampling, image)
+        self.folder.append(failed_sample(sampling, image, error, self.invocation, tries))
+        self.fail(f"{sampling.setting.folder}: {error}")
 
-    def _keep_and_score(self, setting: Setting, output: Output, pair: ImagePair, source: str, tries: int) -> None:
-        record, images = keep_sample(
-            self.folder, setting.model, output, pair.name, setting.temperature,
-            source=source, invocation=self.invocation, tries=tries,
-        )  # fmt: skip
-        self.sampled += 1
+    def _keep_and_score(self, sampling: Sampling, pair: ImagePair, output: Output, tries: int) -> None:
+        record, images = keep_sample(self.folder, sampling, pair.name, output, self.invocation, tries)
+        self.count(record)
         self.score_images(record, pair, self.metrics, images, output.images)
 
-    def _score(self, record: SampleRecord, pair: ImagePair) -> None:
-        """Measure what is lacking of a record, from its files where they were kept."""
-        lacking = [metric for metric in self.metrics if self.folder.lacks(record, metric.facts)]
+    def _score(self, setting: Setting, pair: ImagePair) -> None:
+        """Measure what the record of a setting lacks, from its files if they were kept."""
+        record = self.folder.sample(setting, pair.name)
+        assert record is not None
+        lacking = _lacking(self.folder, record, self.metrics)
         images = None if any(one.unquantised for one in lacking) else kept_outputs(self.folder, record)
         if images is not None:
             self.score_images(record, pair, lacking, images, images)
             return
-        loaded = self.model(record.model)
-        output = sample(self.folder, loaded.model, pair, record.temperature, self.device)
+        try:
+            output = sample(self.folder, self.model(record.model).model, pair, record.temperature, self.device)
+        except SRBenchError as error:
+            self.fail(f"{setting.folder}: {error}")
+            return
         again = quantize(output.images, self.folder.manifest.protocol.quantize)
         if same_outputs(record, again):
             self.score_images(record, pair, lacking, again, output.images)
-        else:  # on another machine the last bit may differ: then all values are measured of what is there now
-            setting = Setting(record.model, record.temperature, None)
-            self._keep_and_score(setting, output, pair, record.source, 1)
+        else:  # on another machine the last bit may differ: then all values are measured of the new images
+            self._keep_and_score(Sampling(setting, record.key, record.source), pair, output, 1)
 
     def score_images(
         self, record: SampleRecord, pair: ImagePair, metrics: Sequence[LoadedMetric], images: Tensor, exact: Tensor
     ) -> None:
-        """Measure the outputs behind a record (n, 3, H, W): as uint8, and as the model returned them."""
+        """Measure the outputs of a record (n, 3, H, W): ``images`` as uint8, ``exact`` as the model returned them."""
         lines = []
         for metric in metrics:
             before = self.folder.score(record, metric.facts)
-            tries = 1 if before is None else before.tries + 1
-            seen = exact if metric.unquantised else images
-            with one_thread() if self.device == "cpu" else nullcontext():
+
+            def measured(metric: LoadedMetric = metric) -> Value:
                 if metric.of_model:
-                    line = score_model(
-                        metric, lambda: self.model(record.model).model, self.device, record, self.invocation, tries
-                    )
-                else:
-                    line = score(metric, seen, pair, record, self.invocation, tries)
+                    return measure_model(metric, self.model(record.model).model, self.device, record)
+                return measure(metric.metric, exact if metric.unquantised else images, pair)
+
+            with one_thread() if self.device == "cpu" else nullcontext():
+                tries = 1 if before is None else before.tries + 1
+                line = score(metric.facts, record, measured, self.invocation, tries)
             lines.append(line)
             if line.failed:
-                self.fail(f"{setting_folder(record.model, record.temperature)}: {line.error}")
+                self.fail(f"{record.setting.folder}: {line.error}")
             elif isinstance(metric.metric, LPIPS) and metric.metric.is_default:
                 self._keep_map(metric.metric, record)
-        self.scored += len(lines)
+        self.count(*lines)
         self.folder.append(*lines)
 
     def _keep_map(self, lpips: LPIPS, record: SampleRecord) -> None:
-        """Keep where the value just measured comes from, of outputs that a report shows: it need not compute it again.
+        """Keep the map of the LPIPS value just measured if a report will show it, which saves computing it again.
 
-        Those of a GPU would differ from the report's in the last bit.
+        A map from a GPU would differ from the report's in the last bit.
         """
         pair = self.folder.of(record.image).pair
         if self.device != "cpu" or not record.kept or record.image not in evenly(self.folder.manifest.scope):
@@ -311,11 +271,11 @@ class Session:
         with one_thread():
             values = lpips.map_of_first().numpy()
         content = map_png(values, LPIPS_MAP, map_key(LPIPS_MAP, pair.hr.pixels, [record.outputs[0].pixels]))
-        file = map_file(LPIPS_MAP, setting_folder(record.model, record.temperature), record.image)
+        file = map_file(LPIPS_MAP, record.setting.folder, record.image)
         self.folder.write(self.folder.path / file, content)
 
     def model(self, label: str) -> LoadedModel:
-        """A model of the folder, loaded where the command did not name it. Raises SRBenchError."""
+        """A model of the folder, loaded if the command did not name it. Raises SRBenchError."""
         facts = self.folder.manifest.model(label)
         if label not in self.models:
             self.models[label] = load_model(facts.spec, self.folder.manifest.protocol.scale, self.device)
@@ -326,17 +286,20 @@ class Session:
             )
         return self.models[label]
 
-    def image_done(self) -> None:
-        """Note that one more image is done at all its settings.
+    def count(self, *lines: AnyRecord) -> None:
+        """Count what was sampled and measured; what is made twice, after the loss of a process, counts once."""
+        samples = [line for line in lines if isinstance(line, SampleRecord) and not line.failed]
+        scores = [line for line in lines if isinstance(line, ScoreRecord)]
+        self.sampled |= {hash((one.setting, one.image)) for one in samples}
+        self.scored |= {hash((one.key, one.image, one.model, one.metric)) for one in scores}
 
-        Only then the share of the items done tells the pace: an image may begin with settings that cost little.
-        """
-        self.share = self.done / self.total
+    def image_done(self, done: int) -> None:
+        """Note how many items are done now that one more image is."""
+        self.done, self.share = done, done / max(self.total, 1)
 
     def begin(self, setting: Setting, image: str) -> None:
         """Tell which setting and image come next."""
-        what = f"{setting_folder(setting.model, setting.temperature)} {image}"
-        self.progress(Step(self.done, self.total, what, share=self.share))
+        self.progress(Step(self.done, self.total, f"{setting.folder} {image}", share=self.share))
 
     def fail(self, fault: str) -> None:
         """Tell what has failed, in one line."""

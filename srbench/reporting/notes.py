@@ -44,10 +44,10 @@ def _stale(measurements: Measurements) -> Iterator[str]:
     """Samples of other code, weights or data than the folder now stands for: they are in no mean."""
     for run in measurements.runs:
         counts: dict[str, int] = {}
-        for image, known in run.folder.by_image():
-            for model, temperature in known.samples:
-                if run.folder.sample(model, temperature, image) is None:
-                    label = setting_label(model, temperature)
+        for image, known in run.folder.known.items():
+            for setting in known.samples:
+                if run.folder.sample(setting, image) is None:
+                    label = setting_label(setting.model, setting.temperature)
                     counts[label] = counts.get(label, 0) + 1
         if counts:
             listed = ", ".join(f"{count} of {label}" for label, count in counts.items())

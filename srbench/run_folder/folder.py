@@ -1,8 +1,7 @@
-"""The folder of a run: its manifest, its records, its images; who may write into it, and what may be added to it.
+"""The folder of a run: its manifest, records and images, and the lock of whoever writes into it.
 
-Names of files follow from names of models and images, which are checked when they are read, so nothing outside the
-folder is ever touched. An image is believed only where its bytes have the sha256 that its record states. Of the lines
-only their places are kept in memory, and the records of a few images.
+File names follow from the names of models and images, which are checked when they are read, so nothing outside the
+folder is ever touched. An image counts only if its file has the sha256 of its record.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import re
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -22,139 +21,129 @@ from srbench.images.io import write_whole
 from srbench.interfaces import MetricFacts
 from srbench.run_folder import RunFolderError, records
 from srbench.run_folder.manifest import FILE, now, read_manifest, write_manifest
-from srbench.run_folder.protocol import Manifest, Protocol, Setting, setting_folder
-from srbench.run_folder.records import AnyRecord, ImageDigest, ImageRecords, Index, SampleRecord, ScoreRecord, digest
+from srbench.run_folder.protocol import Manifest, Setting
+from srbench.run_folder.records import AnyRecord, ImageDigest, ImageRecords, SampleRecord, ScoreRecord, digest
 from srbench.system.file_names import no_file, pipes_in
 from srbench.weights.files import sha256_file
 
 IMAGES = "images"
-KNOWN = 64
-"""Of how many images the records are kept in memory."""
 _LOCK, _OWNER = ".lock", ".owner.json"
 
 Place = tuple[str, float | None, str]
 """Model, temperature, image."""
 
 
-def sample_key(protocol: Protocol, model: str, source: str, pair: str, temperature: float | None) -> str:
-    """The key of what a model (by its digest) makes of a pair (by its key): all that determines the images."""
-    determined_by = [protocol.scale, protocol.samples, protocol.seed, protocol.tile]
-    # Keys from before there were suites, when all was floored, stay what they are.
-    rounded = [] if protocol.quantize == "floor" else [protocol.quantize]
-    return digest("sample", model, source, pair, temperature, *determined_by, *rounded)
-
-
 def score_key(sample: SampleRecord, metric: MetricFacts) -> str:
-    """The key of a value: all that determines it."""
+    """Key of a value: digest of all that determines it."""
     return digest("score", sample.key, [output.pixels for output in sample.outputs], metric.digest)
 
 
 @dataclass
 class RunFolder:
-    """A run folder that was read. ``extend``, ``append`` and ``write`` write; ``writing`` says who may.
+    """A run folder in memory. ``extend``, ``append`` and ``write`` write; see ``writing`` for who may.
 
-    Whatever asks for records raises RunFolderError where somebody else has changed the files, and OSError.
+    These three raise OSError, and RunFolderError if the folder was deleted or changed by somebody else.
     """
 
     path: Path
     manifest: Manifest
     ends: dict[str, int] = field(default_factory=dict)
-    """Sizes of the files of lines, as this process has left them."""
-
-    def __post_init__(self) -> None:
-        self._index = Index(self.path)
-        self._known: dict[str, ImageRecords] = {}
+    """Sizes of the files of lines as this process has left them."""
+    known: dict[str, ImageRecords] = field(default_factory=dict)
+    """Current records by image, of this or other code, weights and data."""
 
     @classmethod
     def read(cls, path: Path) -> RunFolder:
-        """Raises RunFolderError where the folder holds no run, RunFolderError where a line of it is damaged.
+        """Read a run folder.
 
-        Raises RunFolderError where something else is in the place of a file.
+        Raises RunFolderError if it holds no run, a line is damaged, or something else is in the place of a file.
         """
         check_files(path)
         folder = cls(path, read_manifest(path))
         for kind in records.KINDS:
-            for line in records.read(path, kind):
-                folder._index.add(line)
+            folder.take(records.read(path, kind))
         return folder
 
+    def take(self, lines: Iterable[AnyRecord]) -> None:
+        """Let records count that are in the files."""
+        for record in lines:
+            self.known.setdefault(record.image, ImageRecords()).take(record)
+
     def append(self, *lines: AnyRecord) -> None:
-        """Add lines to the files. Raises OSError, and RunFolderError where somebody else has changed the files."""
-        for line in records.append(self.path, lines, self.ends):
-            self._index.add(line)
-            if line.record.image in self._known:
-                self._known[line.record.image].take(line.record)
+        """Add lines to the files."""
+        records.append(self.path, lines, self.ends)
+        self.take(lines)
 
     def write(self, path: Path, content: bytes) -> None:
-        """Write a file of the folder, whole. Raises OSError, and RunFolderError where the folder was deleted."""
+        """Write a file of the folder, whole."""
         records.check(self.path, self.ends)
         write_whole(path, content)
 
     def extend(self, manifest: Manifest) -> None:
-        """Write another manifest; one that says the same as the file leaves that as it is. Raises as ``write``."""
+        """Write another manifest, unless the file says the same."""
         records.check(self.path, self.ends)
         write_manifest(self.path, manifest)
         self.manifest = manifest
 
     def of(self, image: str) -> ImageRecords:
-        """The records of an image that count, of this or other code, weights and data."""
-        known = self._known.get(image)
-        if known is None:
-            known = self._known[image] = self._index.read(image)
-            for old in list(self._known)[:-KNOWN]:  # other threads may do the same
-                self._known.pop(old, None)
-        return known
+        """The current records of an image; empty ones if it has none."""
+        return self.known.get(image, ImageRecords())
 
-    def by_image(self) -> Iterator[tuple[str, ImageRecords]]:
-        """All images that have records."""
-        for image in self._index:
-            yield image, self.of(image)
+    def sample_key(self, setting: Setting, pair_key: str, source: str) -> str:
+        """Key of a model's outputs for a pair: digest of all that determines the images. Raises KeyError.
 
-    def sample(
-        self, model: str, temperature: float | None, image: str, pair_key: str | None = None
-    ) -> SampleRecord | None:
-        """The record of a place, failed ones too, if it is of the model and the pair that the folder now has.
+        ``source`` is the digest of the files of precomputed results, empty for other models.
+        """
+        protocol, model = self.manifest.protocol, self.manifest.model(setting.model)
+        determined_by = [protocol.scale, protocol.samples, protocol.seed, protocol.tile]
+        # Older keys know no other rounding than floor; they stay valid.
+        rounded = [] if protocol.quantize == "floor" else [protocol.quantize]
+        return digest("sample", model.digest, source, pair_key, setting.temperature, *determined_by, *rounded)
 
-        ``pair_key`` is that of the pair that it will have.
+    def sample(self, setting: Setting, image: str, pair_key: str | None = None) -> SampleRecord | None:
+        """The record of a setting, failed ones too; None if it is of another model or pair than the folder has now.
+
+        ``pair_key`` is the key of a pair that will replace the present one.
         """
         known = self.of(image)
-        record, pair = known.samples.get((model, temperature)), known.pair
-        facts = next((one for one in self.manifest.models if one.label == model), None)
-        if pair_key is None and pair is not None:
-            pair_key = pair.key
-        if record is None or pair_key is None or facts is None:
+        record = known.samples.get(setting)
+        if pair_key is None and known.pair is not None:
+            pair_key = known.pair.key
+        if record is None or pair_key is None or all(model.label != setting.model for model in self.manifest.models):
             return None
-        wanted = sample_key(self.manifest.protocol, facts.digest, record.source, pair_key, temperature)
-        return record if record.key == wanted else None
+        return record if record.key == self.sample_key(setting, pair_key, record.source) else None
 
     def score(self, sample: SampleRecord, metric: MetricFacts) -> ScoreRecord | None:
         """The record of a value, failed ones too."""
         return self.of(sample.image).scores.get((score_key(sample, metric), sample.model, metric.name))
 
+    def lacks(self, sample: SampleRecord, metric: MetricFacts) -> bool:
+        """True if a sample record has no value of a metric, or a failure in its place."""
+        score = self.score(sample, metric)
+        return score is None or score.failed
+
     def lines_of(self, image: str) -> list[AnyRecord]:
-        """The records of one image that count and that the manifest asks for."""
+        """The current records of one image that the manifest asks for."""
         known = self.of(image)
         lines: list[AnyRecord] = [] if known.pair is None else [known.pair]
-        for setting in self.manifest.settings:
-            sample = known.samples.get((setting.model, setting.temperature))
-            if sample is not None:
-                scores = (self.score(sample, metric) for metric in self.manifest.metrics)
-                lines += [sample, *(score for score in scores if score is not None)]
+        for sample in filter(None, map(known.samples.get, self.manifest.settings)):
+            scores = (self.score(sample, metric) for metric in self.manifest.metrics)
+            lines += [sample, *filter(None, scores)]
         return lines
 
     def pair_files(self, image: str) -> tuple[Path, Path]:
-        """Where LR and HR of a name are kept, or would be."""
+        """Paths of the LR and HR file of an image, kept or not."""
         lr, hr = (self.path / IMAGES / kind / f"{image}.png" for kind in ("lr", "hr"))
         return lr, hr
 
     def output_files(self, sample: SampleRecord) -> list[Path]:
-        """Where the outputs behind a record are kept that were, in order."""
-        folder = self.path / IMAGES / setting_folder(sample.model, sample.temperature)
+        """Paths of the kept outputs of a record, in order."""
+        folder = self.path / IMAGES / sample.setting.folder
         endings = [f"_sample{number}" for number in range(sample.kept)] if sample.drawn else [""] * sample.kept
         return [folder / f"{sample.image}{ending}.png" for ending in endings]
 
     def pair(self, image: str) -> tuple[Path, Path] | None:
-        """LR and HR of a name, where both are there and are the ones that were read."""
+        """LR and HR file of an image; None unless both are the images of their record."""
         record = self.of(image).pair
         if record is None or record.lr is None or record.hr is None:
             return None
@@ -162,33 +151,26 @@ class RunFolder:
         return (lr, hr) if is_kept(lr, record.lr) and is_kept(hr, record.hr) else None
 
     def outputs(self, sample: SampleRecord) -> list[Path]:
-        """The outputs behind a record that were kept: all of them, or none where one is missing or another image."""
+        """Files of the kept outputs of a record; an empty list if one of them is missing or another image."""
         files = self.output_files(sample)
-        fine = all(is_kept(file, output) for file, output in zip(files, sample.outputs, strict=False))
-        return files if fine else []
-
-    def lacks(self, sample: SampleRecord, metric: MetricFacts) -> bool:
-        """Is there no value of a sample record, or a failure in its place?"""
-        score = self.score(sample, metric)
-        return score is None or score.failed
+        return files if all(map(is_kept, files, sample.outputs)) else []
 
     def kept_images(self) -> Iterator[tuple[Path, ImageDigest]]:
-        """Every image that was kept: where it should be, and what it should be."""
-        for image, known in self.by_image():
-            pair = (None, None) if known.pair is None else (known.pair.lr, known.pair.hr)
-            for file, one in zip(self.pair_files(image), pair, strict=True):
-                if one is not None and one.sha256 is not None:
-                    yield file, one
+        """Path and digest of every image that was kept."""
+        for image, known in self.known.items():
+            if known.pair is not None:
+                digests = zip(self.pair_files(image), (known.pair.lr, known.pair.hr), strict=True)
+                yield from ((file, one) for file, one in digests if one is not None and one.sha256 is not None)
             for sample in known.samples.values():
                 yield from zip(self.output_files(sample), sample.outputs, strict=False)
 
     def foreign_images(self) -> list[Path]:
-        """Image files that are there and are not those of their records."""
+        """Image files that are not the images of their records."""
         return [file for file, known in self.kept_images() if file.exists() and not is_kept(file, known)]
 
 
 def is_kept(file: Path, known: ImageDigest) -> bool:
-    """Is a file there, no link, and byte for byte the image of its record?"""
+    """True if a file exists, is no link, and is byte for byte the image of its record."""
     try:
         return known.sha256 is not None and not file.is_symlink() and sha256_file(file) == known.sha256
     except OSError:
@@ -197,12 +179,10 @@ def is_kept(file: Path, known: ImageDigest) -> bool:
 
 @contextmanager
 def writing(path: Path, wait: float = 0) -> Iterator[None]:
-    """Be the only one who writes into a run folder; it is made, and lines that a kill tore are cut off.
+    """Lock a run folder for writing; create it if it is missing, and cut off lines that a kill tore.
 
-    Somebody else who writes there is waited for, so many seconds.
-
-    The lock ends with its process, however that ends. Raises RunFolderError where somebody else writes, where the
-    folder cannot be written, and where it holds other things than a run: they are left alone.
+    ``wait`` is how many seconds to wait for another writer. The lock ends with its process, however that ends. Raises
+    RunFolderError if somebody else writes, the folder cannot be written, or it holds other things than a run.
     """
     check_folder(path)
     lock = FileLock(path / _LOCK)
@@ -228,7 +208,7 @@ def writing(path: Path, wait: float = 0) -> Iterator[None]:
 
 
 def check_folder(path: Path) -> None:
-    """Raise RunFolderError for a folder with other things than a run in it, and for a file."""
+    """Raise RunFolderError for a file, and for a folder that holds other things than a run."""
     if path.is_dir():
         check_files(path)
         _refuse_links(path / IMAGES)
@@ -244,9 +224,9 @@ def check_folder(path: Path) -> None:
 
 
 def check_files(path: Path) -> None:
-    """Raise RunFolderError for a pipe, and for a link or a folder in the place of a manifest, of lines or of a lock.
+    """Raise RunFolderError for a pipe, and for a link or folder in the place of a file of srbench.
 
-    srbench makes none: whoever reads would wait for a pipe, and what is written go where a link leads.
+    Reading a pipe would wait for ever, and writing would follow a link out of the folder.
     """
     own = (_LOCK, FILE, *(kind.FILE for kind in records.KINDS))
     for file in [*(path / name for name in own), *pipes_in(path)]:
@@ -267,81 +247,3 @@ def _owner(path: Path) -> str:
         return f"process {owner['process']} on {owner['host']} since {owner['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"
-
-
-def joined(path: Path, known: Manifest, asked: Manifest) -> Manifest:
-    """The manifest of a folder with another request added: models, temperatures, metrics, images.
-
-    Raises RunFolderError that names the difference where the protocols differ, where the datasets have different
-    images, and where a label or a folder would stand for two things.
-    """
-    _check_protocol(path, known.protocol, asked.protocol)
-    images = _joined_images(path, known.images, asked.images)
-    models = {model.label: model for model in known.models}
-    for model in asked.models:
-        before = models.get(model.label)
-        if before is not None and before.spec != model.spec and before.digest != model.digest:
-            raise RunFolderError(
-                f"{path}: {model.label} stands for {before.spec} there, not for {model.spec}; give another label: "
-                f"NAME={model.spec}"
-            )
-        models[model.label] = model
-    settings = {(setting.model, setting.temperature): setting for setting in known.settings}
-    for setting in asked.settings:
-        place = setting.model, setting.temperature
-        before_limit = settings[place].limit if place in settings else 0
-        if before_limit is not None:
-            limit = None if setting.limit is None else max(setting.limit, before_limit)
-            settings[place] = replace(setting, limit=limit)
-    _check_folders(path, settings.values())
-    metrics = {metric.name: metric for metric in known.metrics}
-    for metric in asked.metrics:
-        there = metrics.get(metric.name)
-        if there is not None and there.spec != metric.spec and there.digest != metric.digest:
-            raise RunFolderError(
-                f"{path}: {metric.name} stands for {there.spec} there, not for {metric.spec}; choose another --out"
-            )
-        metrics[metric.name] = metric
-    order = list(models)
-    in_order = sorted(settings.values(), key=lambda one: (order.index(one.model), one.temperature or 0.0))
-    return replace(
-        known,
-        images=images,
-        models=tuple(models.values()),
-        settings=tuple(in_order),
-        metrics=tuple(sorted(metrics.values(), key=lambda metric: known.protocol.place(metric.spec))),
-    )
-
-
-def _check_folders(path: Path, settings: Iterable[Setting]) -> None:
-    """Refuse two settings whose images would lie in one folder, on some systems: case may not tell them apart."""
-    taken: dict[str, Setting] = {}
-    for setting in settings:
-        folder = setting_folder(setting.model, setting.temperature)
-        other = taken.setdefault(folder.casefold(), setting)
-        if other is not setting:
-            raise RunFolderError(
-                f"{path}: the label {setting.model} would put its images where those of {other.model} are "
-                f"({folder}); give one of them another label: NAME={setting.model}"
-            )
-
-
-def _check_protocol(path: Path, known: Protocol, asked: Protocol) -> None:
-    differing = [name for name, value in vars(known).items() if value != getattr(asked, name)]
-    if differing:
-        there = ", ".join(f"{name} {getattr(known, name)}" for name in differing)
-        here = ", ".join(f"{name} {getattr(asked, name)}" for name in differing)
-        raise RunFolderError(f"{path}: holds results of {there}, not of {here}; choose another --out")
-
-
-def _joined_images(path: Path, known: tuple[str, ...], asked: tuple[str, ...]) -> tuple[str, ...]:
-    if set(asked) <= set(known):
-        return known
-    if set(known) <= set(asked):
-        return asked
-    missing = next(name for name in asked if name not in known)
-    gone = next(name for name in known if name not in asked)
-    raise RunFolderError(
-        f"{path}: holds results of other images ({gone}, which is not in the dataset; {missing} is not in the "
-        "folder); choose another --out"
-    )

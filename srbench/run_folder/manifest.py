@@ -1,4 +1,4 @@
-"""manifest.json: written and read; and the facts of this machine that go into it."""
+"""Reading and writing ``manifest.json``, and the facts of this machine that go into it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import cattrs
 from srbench.images.io import write_whole
 from srbench.interfaces import MOST_DIGITS
 from srbench.run_folder import RunFolderError
-from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest, setting_folder
+from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest
 from srbench.system.config import ConfigError, structure
 from srbench.system.file_names import is_file_name
 
@@ -39,18 +39,18 @@ _PACKAGES = (
 
 
 def write_manifest(run: Path, manifest: Manifest) -> None:
-    """Write ``manifest.json`` of the folder ``run``, whole, unless it says that already."""
+    """Write ``manifest.json`` into the folder ``run``, unless it says the same already."""
     if not is_written(run, manifest):
         write_whole(run / FILE, content_of(manifest))
 
 
 def is_written(run: Path, manifest: Manifest) -> bool:
-    """Does the file in the folder ``run`` say the same?"""
-    return is_run(run) and (run / FILE).read_bytes() == content_of(manifest)
+    """True if ``manifest.json`` of the folder ``run`` says the same, in whichever format."""
+    return is_run(run) and read_manifest(run) == manifest
 
 
 def is_run(run: Path) -> bool:
-    """Is there a manifest in the folder ``run``? Raises OSError where a disk does not say."""
+    """True if the folder ``run`` has a manifest. Raises OSError if the disk does not answer."""
     try:
         (run / FILE).stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -59,15 +59,15 @@ def is_run(run: Path) -> bool:
 
 
 def content_of(manifest: Manifest) -> bytes:
-    """The bytes of ``manifest.json``."""
+    """Bytes of ``manifest.json``."""
     return (json.dumps(cattrs.unstructure(manifest), indent=1, allow_nan=False) + "\n").encode()
 
 
 def read_manifest(run: Path) -> Manifest:
-    """The facts of the run in a folder.
+    """Read the facts of the run in a folder.
 
-    Raises RunFolderError where it holds none, or one that is damaged, contradicts itself, or was made by an earlier
-    srbench.
+    Raises RunFolderError if there is no manifest, or one that is damaged, contradicts itself, or has a format that this
+    srbench does not read.
     """
     path = run / FILE
     try:
@@ -82,6 +82,11 @@ def read_manifest(run: Path) -> Manifest:
         raise RunFolderError(f"{path}: damaged ({error}); restore it, or run again with another --out") from None
     if not isinstance(facts, dict):
         raise RunFolderError(f"{path}: not the manifest of a run; name the folder that srbench run made")
+    try:
+        if facts.get("format") == 2:
+            _translate(facts)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RunFolderError(f"{path}: damaged ({error!r}); restore it, or run again with another --out") from None
     if facts.get("format") != FORMAT:
         raise _other_format(run, facts)
     try:
@@ -91,6 +96,24 @@ def read_manifest(run: Path) -> Manifest:
     if fault := _contradiction(manifest):
         raise RunFolderError(f"{path}: {fault}; restore it, or run again with another --out")
     return manifest
+
+
+def _translate(facts: dict[str, Any]) -> None:
+    """Rewrite a manifest of format 2: settings had a ``limit``, the first images of the list; invocations a ``shard``.
+
+    Raises AttributeError, KeyError, TypeError or ValueError if it is none.
+    """
+    for setting in facts["settings"]:
+        setting.pop("limit")
+    for invocation in facts["invocations"]:
+        limits = [setting.pop("limit") for setting in invocation["settings"]]
+        known = [limit for limit in limits if limit is not None]
+        shard = invocation.pop("shard", None) or {"number": 1, "of": 1}
+        if min(known, default=1) < 1 or not 1 <= shard["number"] <= shard["of"]:
+            raise ValueError("no number of images, or no shard")
+        asked = facts["images"][: max(known, default=0) if len(known) == len(limits) else None]
+        invocation["images"] = asked[shard["number"] - 1 :: shard["of"]]
+    facts["format"] = FORMAT
 
 
 def _refuse(constant: str) -> None:
@@ -103,13 +126,13 @@ def _other_format(run: Path, facts: dict[str, Any]) -> RunFolderError:
         again = " ".join(command.split())
         return RunFolderError(f"{run}: made by an earlier srbench; make it again with another --out: {again}")
     return RunFolderError(
-        f"{run / FILE}: of format {facts.get('format')!r}, and this srbench reads {FORMAT}; "
+        f"{run / FILE}: has format {facts.get('format')!r}, and this srbench reads 2 and {FORMAT}; "
         "use the srbench that made it, or run again with another --out"
     )
 
 
 def _contradiction(manifest: Manifest) -> str:
-    """What no run would have written; empty where all is well."""
+    """Name something that no run would have written; empty if there is nothing."""
     if not (manifest.metrics and manifest.settings):
         return "no metric or no model"
     if manifest.protocol.scale < 1 or manifest.protocol.samples < 1:
@@ -139,14 +162,12 @@ def _unusable_settings(manifest: Manifest) -> str:
             return f"a setting of {setting.model!r}, which is no model of it"
         if setting.temperature is not None and not 0 <= setting.temperature < math.inf:
             return f"{setting.temperature} is no temperature"
-        if setting.limit is not None and setting.limit < 1:
-            return f"{setting.limit} is no number of images"
-    folders = [setting_folder(setting.model, setting.temperature) for setting in manifest.settings]
+    folders = [setting.folder for setting in manifest.settings]
     return "two settings share a folder" if len(set(folders)) < len(folders) else ""
 
 
 def software() -> dict[str, str]:
-    """Versions of what the numbers depend on; ``srbench source`` where it runs from a git checkout."""
+    """Versions of the libraries behind the numbers; ``srbench source`` is the commit of a checkout."""
     import torch
 
     versions = {"python": platform.python_version()}
@@ -161,7 +182,7 @@ def software() -> dict[str, str]:
 
 
 def hardware(device: str) -> dict[str, str]:
-    """The machine, and the device that the models ran on (``cpu``, ``cuda``, ``mps``)."""
+    """Facts of this machine and the device of the models (``cpu``, ``cuda``, ``mps``)."""
     import torch
 
     facts = {
@@ -190,7 +211,7 @@ def _cpu() -> str:
 
 
 def _source_commit() -> str | None:
-    """The commit srbench runs from, ``changed`` added where files differ; None outside a checkout of it."""
+    """Commit that srbench runs from, followed by ``changed`` if files differ; None outside a checkout of srbench."""
     package = Path(__file__).parents[1]
 
     def git(*arguments: str) -> str | None:

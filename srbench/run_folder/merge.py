@@ -1,37 +1,114 @@
-"""``srbench merge``: run folders of one protocol, such as the shards of a run, as one new folder."""
+"""What may be joined: a request with the folder it is added to, and run folders such as the shards of a run."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from msgspec import structs
+
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.checksums import write_sums
-from srbench.run_folder.folder import RunFolder, is_kept, joined
-from srbench.run_folder.protocol import Manifest, Setting
-from srbench.run_folder.records import AnyRecord, ImageDigest, SampleRecord, ScoreRecord
+from srbench.run_folder.folder import RunFolder, is_kept
+from srbench.run_folder.manifest import content_of
+from srbench.run_folder.protocol import Manifest, Protocol, Setting
+from srbench.run_folder.records import AnyRecord, ImageDigest
+
+Part = tuple[RunFolder, int]
+"""A folder to be merged, and the number of invocations of those before it."""
+
+
+def joined(path: Path, known: Manifest, asked: Manifest) -> Manifest:
+    """The manifest of the folder ``path`` with another request added: models, temperatures, metrics, images.
+
+    Raises RunFolderError that names the difference if the protocols or the images of the datasets differ, or if a label
+    or a folder would stand for two things.
+    """
+    _check_protocol(path, known.protocol, asked.protocol)
+    images = _joined_images(path, known.images, asked.images)
+    models = {model.label: model for model in known.models}
+    for model in asked.models:
+        before = models.setdefault(model.label, model)
+        if before.spec != model.spec and before.digest != model.digest:
+            raise RunFolderError(
+                f"{path}: {model.label} stands for {before.spec} there, not for {model.spec}; give another label: "
+                f"NAME={model.spec}"
+            )
+        models[model.label] = model
+    metrics = {metric.name: metric for metric in known.metrics}
+    for metric in asked.metrics:
+        there = metrics.setdefault(metric.name, metric)
+        if there.spec != metric.spec and there.digest != metric.digest:
+            raise RunFolderError(
+                f"{path}: {metric.name} stands for {there.spec} there, not for {metric.spec}; choose another --out"
+            )
+        metrics[metric.name] = metric
+    order, settings = list(models), dict.fromkeys((*known.settings, *asked.settings))
+    _check_folders(path, settings)
+    return replace(
+        known,
+        images=images,
+        models=tuple(models.values()),
+        settings=tuple(sorted(settings, key=lambda one: (order.index(one.model), one.temperature or 0.0))),
+        metrics=tuple(sorted(metrics.values(), key=lambda metric: known.protocol.place(metric.spec))),
+    )
+
+
+def _check_folders(path: Path, settings: Iterable[Setting]) -> None:
+    """Refuse two settings that share a folder of images, on file systems that ignore case too."""
+    taken: dict[str, Setting] = {}
+    for setting in settings:
+        other = taken.setdefault(setting.folder.casefold(), setting)
+        if other != setting:
+            raise RunFolderError(
+                f"{path}: the label {setting.model} would put its images where those of {other.model} are "
+                f"({setting.folder}); give one of them another label: NAME={setting.model}"
+            )
+
+
+def _check_protocol(path: Path, known: Protocol, asked: Protocol) -> None:
+    differing = [name for name, value in vars(known).items() if value != getattr(asked, name)]
+    if differing:
+        there, here = (", ".join(f"{name} {getattr(one, name)}" for name in differing) for one in (known, asked))
+        raise RunFolderError(f"{path}: holds results of {there}, not of {here}; choose another --out")
+
+
+def _joined_images(path: Path, known: tuple[str, ...], asked: tuple[str, ...]) -> tuple[str, ...]:
+    if set(asked) <= set(known):
+        return known
+    if set(known) <= set(asked):
+        return asked
+    missing = next(name for name in asked if name not in known)
+    gone = next(name for name in known if name not in asked)
+    raise RunFolderError(
+        f"{path}: holds results of other images ({gone}, which is not in the dataset; {missing} is not in the "
+        "folder); choose another --out"
+    )
 
 
 def merge(paths: Sequence[Path], out: Path) -> Path:
-    """Copy all results of some run folders, and their images, into the new folder ``out``; returns it.
+    """Copy the results of several run folders, and their images, into the new folder ``out``; returns it.
 
-    What several of them hold is taken from the first that has it without a failure. The new folder appears when it is
-    complete. Raises RunFolderError where there is something in ``out``, where a folder's last command did not finish,
-    where protocols, images, metrics, models or pairs differ, and where a kept image is missing or another one.
+    What several folders hold is taken from the first that has it without a failure. The new folder appears when it is
+    complete. Raises RunFolderError if ``out`` holds something, the last command of a folder did not finish, protocols,
+    images, metrics, models or pairs differ, or a kept image is missing or another one.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RunFolderError(f"{out}: is there already; choose another --out")
+        raise RunFolderError(f"{out}: already exists; choose another --out")
     folders = [RunFolder.read(path) for path in dict.fromkeys(path.resolve() for path in paths)]
     manifest = _manifest(folders)
+    parts: list[Part] = []
+    for folder in folders:
+        parts.append((folder, sum(len(one.manifest.invocations) for one, _ in parts)))
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
         merged = RunFolder(Path(temporary) / "run", manifest)
         merged.path.mkdir()
-        merged.append(*(line for image in manifest.images for line in _lines(folders, merged, image)))
-        write_sums(merged, manifest)
+        merged.append(*(line for image in manifest.images for line in _lines(parts, merged, image)))
+        write_sums(merged, content_of(manifest))
         merged.extend(manifest)
         merged.path.replace(out)
     return out
@@ -47,14 +124,14 @@ def _manifest(folders: Sequence[RunFolder]) -> Manifest:
             raise RunFolderError(f"{folder.path}: its last command did not finish; run it again: {command}")
         if {(one.name, one.digest) for one in other.metrics} != {(one.name, one.digest) for one in found.metrics}:
             raise RunFolderError(
-                f"{folder.path}: has other metrics than {first.path}, or of other code; measure the same everywhere, "
-                "with srbench score"
+                f"{folder.path}: has other metrics than {first.path}, or other code of them; measure the same "
+                "everywhere, with srbench score"
             )
         known = {model.label: model.digest for model in found.models}
         for model in other.models:
             if known.get(model.label, model.digest) != model.digest:
                 raise RunFolderError(
-                    f"{folder.path}: {model.label} is of other code or weights than in {first.path}; run one of them "
+                    f"{folder.path}: {model.label} has other code or weights than in {first.path}; run one of them "
                     "again"
                 )
         try:
@@ -65,44 +142,39 @@ def _manifest(folders: Sequence[RunFolder]) -> Manifest:
     return replace(found, invocations=tuple(one for folder in folders for one in folder.manifest.invocations))
 
 
-def _lines(folders: Sequence[RunFolder], merged: RunFolder, image: str) -> Iterator[AnyRecord]:
-    """The lines of an image as the merged folder has them; their files are copied."""
-    earlier = [sum(len(one.manifest.invocations) for one in folders[:place]) for place in range(len(folders))]
-    pairs = [(pair, folder, before) for folder, before in zip(folders, earlier, strict=True)
-             if (pair := folder.of(image).pair) is not None]  # fmt: skip
-    read = [(pair, folder) for pair, folder, _ in pairs if not pair.failed]
+def _lines(parts: Sequence[Part], merged: RunFolder, image: str) -> Iterator[AnyRecord]:
+    """The lines of an image for the merged folder, their files copied."""
+    pairs = [(pair, part) for part in parts if (pair := part[0].of(image).pair) is not None]
+    read = [(pair, folder) for pair, (folder, _) in pairs if not pair.failed]
     for pair, folder in read[1:]:
         if (pair.key, pair.lr, pair.hr) != (read[0][0].key, read[0][0].lr, read[0][0].hr):
             raise RunFolderError(f"{image}: HR or LR in {folder.path} are others than in {read[0][1].path}")
     if pairs:
-        pair, folder, before = min(pairs, key=lambda one: one[0].failed)
-        files = zip(folder.pair_files(image), merged.pair_files(image), (pair.lr, pair.hr), strict=True)
-        for file, target, known in files:
+        pair, (folder, before) = min(pairs, key=lambda one: one[0].failed)
+        for file, target, known in zip(
+            folder.pair_files(image), merged.pair_files(image), (pair.lr, pair.hr), strict=True
+        ):
             _copy(file, target, known)
-        yield replace(pair, invocation=pair.invocation + before)
+        yield structs.replace(pair, invocation=pair.invocation + before)
     for setting in merged.manifest.settings:
-        yield from _item(folders, earlier, merged, setting, image)
+        yield from _item(parts, merged, setting, image)
 
 
-def _item(
-    folders: Sequence[RunFolder], earlier: Sequence[int], merged: RunFolder, setting: Setting, image: str
-) -> Iterator[SampleRecord | ScoreRecord]:
-    place = setting.model, setting.temperature
-    found = [(sample, folder, before) for folder, before in zip(folders, earlier, strict=True)
-             if (sample := folder.of(image).samples.get(place)) is not None]  # fmt: skip
+def _item(parts: Sequence[Part], merged: RunFolder, setting: Setting, image: str) -> Iterator[AnyRecord]:
+    found = [(sample, part) for part in parts if (sample := part[0].of(image).samples.get(setting)) is not None]
     if not found:
         return
-    sample, folder, before = min(found, key=lambda one: (one[1].sample(*place, image) is None, one[0].failed))
-    for file, target, known in zip(folder.output_files(sample), merged.output_files(sample), sample.outputs,
-                                   strict=False):  # fmt: skip
+    sample, (folder, before) = min(found, key=lambda one: (one[1][0].sample(setting, image) is None, one[0].failed))
+    for file, target, known in zip(
+        folder.output_files(sample), merged.output_files(sample), sample.outputs, strict=False
+    ):
         _copy(file, target, known)
-    yield replace(sample, invocation=sample.invocation + before)
+    yield structs.replace(sample, invocation=sample.invocation + before)
     for metric in merged.manifest.metrics:
-        scores = [(folder.score(sample, metric), before) for folder, before in zip(folders, earlier, strict=True)]
-        there = [(score, before) for score, before in scores if score is not None]
-        if there:
-            score, before = min(there, key=lambda one: one[0].failed)
-            yield replace(score, invocation=score.invocation + before)
+        scores = [(score, before) for folder, before in parts if (score := folder.score(sample, metric)) is not None]
+        if scores:
+            score, before = min(scores, key=lambda one: one[0].failed)
+            yield structs.replace(score, invocation=score.invocation + before)
 
 
 def _copy(file: Path, target: Path, known: ImageDigest | None) -> None:

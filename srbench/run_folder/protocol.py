@@ -1,36 +1,32 @@
-"""What has to be known to believe a table, as typed values: protocol, models, metrics, invocations."""
+"""Facts behind a table, as typed values: protocol, models, metrics, invocations."""
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from srbench.interfaces import MetricFacts, WeightsInfo
 
-FORMAT = 2
-"""Of a run folder. A folder of another format is not read."""
-
-
+FORMAT = 3
+"""Format of the run folders that are written; those of format 2 are read too."""
 RESERVED = ("hr", "lr")
 """Labels that no model may have: the folders of the pairs."""
-
-
 COLUMNS = ("psnr", "ssim", "lpips", "lr_psnr", "niqe", "brisque", "pique", "sigma")
-"""Of the suite ``srflow``, which a folder that names no columns was measured by."""
+"""Columns of the suite ``srflow``, by which a folder was measured that names no columns."""
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """What a run folder holds exactly one of. Results of another protocol need another folder."""
+    """Protocol of a run. A folder holds exactly one: results of another protocol need another folder."""
 
     suite: str
     """Name and version: ``srflow@1``."""
     dataset: str
     """Name of the dataset."""
     lr: str
-    """Where its LR images come from, in words."""
+    """Origin of its LR images, in words."""
     scale: int
     crop: int | None
     """Side of the central crop of HR in pixels; None: whole images."""
@@ -38,69 +34,43 @@ class Protocol:
     """Samples per image."""
     seed: int
     tile: int | None
-    """Side of the tiles that images were upscaled in, in LR pixels; None: at once."""
+    """Side of the tiles in LR pixels; None: images are upscaled whole."""
     quantize: str = "floor"
-    """How outputs became 8-bit images: ``floor`` or ``round``."""
+    """Conversion of outputs to 8-bit images: ``floor`` or ``round``."""
     columns: tuple[str, ...] = COLUMNS
-    """The metrics of the suite, with their parameters, whether or not they are measured."""
+    """Metrics of the suite with their parameters, measured or not."""
 
     def place(self, spec: str) -> int:
-        """By which metrics are sorted: those of the suite first, others after them in the order of their coming."""
+        """Sort key of a metric: columns of the suite first, others after them in the order in which they were added."""
         return self.columns.index(spec) if spec in self.columns else len(self.columns)
 
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """A model of the table, by its label."""
+    """A model of the table."""
 
     label: str
     spec: str
-    """How the user named it."""
+    """Name that the user gave on the command line."""
     digest: str
-    """sha256 of its code, its weights and how it was made of them."""
+    """sha256 of its code, its weights and its transforms."""
     projected: bool
-    """Are its outputs projected onto the images that downscale to LR?"""
+    """True if its outputs are projected onto the images that downscale to LR."""
     weights: WeightsInfo | None
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A model at one temperature, and on how many images it was asked for: a line of the table."""
+    """A model at one temperature: a line of the table."""
 
     model: str
     temperature: float | None
     """None for a model with one output."""
-    limit: int | None
-    """The first images of the dataset; None: all."""
 
-
-@dataclass(frozen=True)
-class Shard:
-    """A part of a run that another command, here or elsewhere, does the rest of: every ``of``-th image."""
-
-    number: int
-    """From 1 to ``of``."""
-    of: int
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.number <= self.of:
-            raise ValueError(f"{self} is no shard; write 1/4 to 4/4 for a run in four parts")
-
-    @classmethod
-    def parse(cls, text: str) -> Shard:
-        """``2/8`` -> the second of eight. Raises ValueError that says what is wrong."""
-        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
-        if found is None:
-            raise ValueError(f"{text!r} is no shard; write 1/4 to 4/4 for a run in four parts")
-        return cls(int(found[1]), int(found[2]))
-
-    def __str__(self) -> str:
-        """As it is typed."""
-        return f"{self.number}/{self.of}"
-
-    def part(self, images: Sequence[str]) -> tuple[str, ...]:
-        """Those of some images that it has."""
-        return tuple(images[self.number - 1 :: self.of])
+    @property
+    def folder(self) -> str:
+        """Name of the folder of its images; see ``setting_folder``."""
+        return setting_folder(self.model, self.temperature)
 
 
 @dataclass(frozen=True)
@@ -109,22 +79,22 @@ class Invocation:
 
     command: str
     settings: tuple[Setting, ...]
-    """What it asked for."""
+    """Settings it asked for."""
+    images: tuple[str, ...]
+    """Names of the images it asked for."""
     metrics: tuple[str, ...]
-    """Of which it measured all that the folder lacked, whoever had asked for the samples."""
+    """Metrics it measured wherever the folder lacked them, whoever had asked for the samples."""
     started: str
     finished: str | None
-    """None while it works, or where it was killed."""
+    """None while it works, and after a kill."""
     device: str
     software: dict[str, str]
     hardware: dict[str, str]
-    shard: Shard | None = None
-    """The part of the images that it was asked for; None: all."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """``manifest.json``: all that a run folder holds, but for the values."""
+    """Content of ``manifest.json``: all that a run folder holds, except the values."""
 
     format: int
     protocol: Protocol
@@ -149,26 +119,27 @@ class Manifest:
                 return metric
         raise KeyError(name)
 
-    @property
+    @cached_property
     def scope(self) -> tuple[str, ...]:
-        """The images that any setting was asked for."""
-        limits = [setting.limit for setting in self.settings]
-        known = [limit for limit in limits if limit is not None]
-        return self.images if len(known) < len(limits) else self.images[: max(known, default=0)]
+        """Images that any command asked for, in the order of the dataset."""
+        return self._in_order(image for one in self.invocations if one.settings for image in one.images)
 
-    def planned(self, setting: Setting, shard: Shard | None = None) -> tuple[str, ...]:
-        """The images that a setting was asked for, or those of them that a shard has."""
-        images = self.images if setting.limit is None else self.images[: setting.limit]
-        return images if shard is None else shard.part(images)
+    def planned(self, setting: Setting) -> tuple[str, ...]:
+        """Images that a setting was asked for, in the order of the dataset."""
+        return self._in_order(image for one in self.invocations if setting in one.settings for image in one.images)
+
+    def _in_order(self, images: Iterable[str]) -> tuple[str, ...]:
+        wanted = set(images)
+        return tuple(image for image in self.images if image in wanted)
 
 
 def setting_folder(model: str, temperature: float | None) -> str:
-    """The folder of a model's images at a temperature: ``srflow-t0.8``; of a model with one output, its label."""
+    """Folder of a model's images at a temperature, ``srflow-t0.8``; the label alone for a model with one output."""
     return model if temperature is None else f"{model}-t{_short(temperature)}"
 
 
 def setting_label(model: str, temperature: float | None) -> str:
-    """The same for a reader: ``srflow τ=0.8``. A model without temperature (None, or NaN) has its label alone."""
+    """Name of a setting for a reader, ``srflow τ=0.8``; the label alone without temperature (None or NaN)."""
     return model if temperature is None or math.isnan(temperature) else f"{model} τ={_short(temperature)}"
 
 

@@ -13,7 +13,7 @@ from srbench.interfaces import MetricFacts
 from srbench.plugins.registry import MetricSpec
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
-from srbench.run_folder.protocol import Protocol, Setting, setting_folder
+from srbench.run_folder.protocol import Protocol
 from srbench.run_folder.records import SampleRecord, ScoreRecord, Value
 from srbench.run_folder.statistics import mean_interval
 
@@ -51,20 +51,17 @@ class Row:
 
 
 def rows_of(folder: RunFolder) -> list[Row]:
-    """The rows of a run folder, setting by setting in the order of the manifest; only of what is sampled and current.
+    """Rows of all that is sampled and current in a run folder, setting by setting in the order of the manifest.
 
-    Values that are missing or failed are left out. Raises RunFolderError where there is no row.
+    Values that are missing or failed are left out. Raises RunFolderError if there is no row.
     """
-    rows: dict[Setting, list[Row]] = {setting: [] for setting in folder.manifest.settings}
-    planned = {setting: set(folder.manifest.planned(setting)) for setting in rows}
-    for image in folder.manifest.images:
-        for setting, found in rows.items():
-            sample = folder.sample(setting.model, setting.temperature, image) if image in planned[setting] else None
-            if sample is not None and not sample.failed:
-                found.append(_row(folder, sample))
-    if not any(rows.values()):
+    manifest = folder.manifest
+    places = ((setting, image) for setting in manifest.settings for image in manifest.planned(setting))
+    samples = (folder.sample(setting, image) for setting, image in places)
+    rows = [_row(folder, sample) for sample in samples if sample is not None and not sample.failed]
+    if not rows:
         raise RunFolderError(f"{folder.path}: nothing is measured yet; run its command again")
-    return [row for found in rows.values() for row in found]
+    return rows
 
 
 def _row(folder: RunFolder, sample: SampleRecord) -> Row:
@@ -82,18 +79,17 @@ def _row(folder: RunFolder, sample: SampleRecord) -> Row:
 
 
 def failures_of(folder: RunFolder) -> list[str]:
-    """One line for everything that was asked for and failed the last time it was tried."""
+    """One line for everything that failed the last time it was tried."""
     faults = []
-    for image, known in folder.by_image():
+    for image, known in folder.known.items():
         if known.pair is not None and known.pair.failed:
             faults.append(known.pair.error)
-        for sample in known.samples.values():
-            where = setting_folder(sample.model, sample.temperature)
+        for setting, sample in known.samples.items():
             if sample.failed:
-                faults.append(f"{where}: {sample.error}")
-            elif folder.sample(sample.model, sample.temperature, image) is sample:
+                faults.append(f"{setting.folder}: {sample.error}")
+            elif folder.sample(setting, image) is sample:
                 scores = [folder.score(sample, metric) for metric in folder.manifest.metrics]
-                faults += [f"{where}: {score.error}" for score in scores if score is not None and score.failed]
+                faults += [f"{setting.folder}: {score.error}" for score in scores if score is not None and score.failed]
     return list(dict.fromkeys(faults))
 
 

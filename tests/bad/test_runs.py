@@ -96,7 +96,7 @@ def test_line(refused, finished, tmp_path, name, file):
         ("score {bad}/fine --metrics psnr", r"fine: no run in it"),
         ("score RUN --metrics nothing", r"unknown metric 'nothing'"),
         ("merge RUN {bad}/fine --out {here}/merged", r"fine: no run in it"),
-        ("merge RUN RUN --out {bad}/fine", r"fine: is there already"),
+        ("merge RUN RUN --out {bad}/fine", r"fine: already exists"),
         ("compare bicubic nothing --run RUN", r"nothing"),
         ("compare RUN {bad}/fine", r"fine: no run in it"),
     ],

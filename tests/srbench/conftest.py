@@ -12,12 +12,12 @@ import torch
 
 from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run
-from srbench.benchmark.sampling import failed_sample, keep_pair, keep_sample
+from srbench.benchmark.sampling import Sampling, failed_sample, keep_pair, keep_sample
 from srbench.images.io import write_png
 from srbench.interfaces import ImagePair, MetricFacts
 from srbench.models.inference import Output
 from srbench.plugins.registry import registered
-from srbench.run_folder.folder import RunFolder, sample_key, score_key
+from srbench.run_folder.folder import RunFolder, score_key
 from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, ModelFacts, Protocol, Setting
 from srbench.run_folder.records import ImageDigest, SampleRecord, ScoreRecord
 from srbench.run_folder.results import Row
@@ -230,10 +230,10 @@ def make_run(tmp_path):
             for label in dict.fromkeys(model for model, _ in planned)
         }
         command = f"srbench run --models m --scale 4 --out {name}"
-        asked = tuple(Setting(*setting, limit) for setting in planned)
+        asked = tuple(Setting(*setting) for setting in planned)
         names = tuple(metric.name for metric in metrics)
         software, hardware = {"torch": "2.9"}, {"cpu": "abacus"}
-        invocation = Invocation(command, asked, names, "then", "later", "cpu", software, hardware)
+        invocation = Invocation(command, asked, images[:limit], names, "then", "later", "cpu", software, hardware)
         manifest = Manifest(
             FORMAT,
             replace(PROTOCOL, **changes.pop("protocol", {})),
@@ -261,11 +261,10 @@ def make_run(tmp_path):
 
 def _write_row(folder, model, temperature, image, found, grey, step):
     """The records and images of a model at a temperature for one image."""
+    setting = Setting(model, temperature)
+    sampling = Sampling(setting, folder.sample_key(setting, f"pair {image}", ""))
     if isinstance(found, str):
-        key = sample_key(
-            folder.manifest.protocol, folder.manifest.model(model).digest, "", f"pair {image}", temperature
-        )
-        folder.append(failed_sample(model, image, temperature, key, found, 0, 1))
+        folder.append(failed_sample(sampling, image, found, 0, 1))
         return
     metrics = folder.manifest.metrics
     if not isinstance(found, dict):
@@ -273,9 +272,7 @@ def _write_row(folder, model, temperature, image, found, grey, step):
         found = {name: value if isinstance(value, list) else [value] for name, value in in_order}
     count = max((len(value) for value in found.values() if isinstance(value, list)), default=1)
     images = torch.stack([torch.full((3, 24, 24), (grey + step * sample) / 255) for sample in range(count)])
-    record, _ = keep_sample(
-        folder, model, Output(images, 0.5, 100.0), image, temperature, source="", invocation=0, tries=1
-    )  # fmt: skip
+    record, _ = keep_sample(folder, sampling, image, Output(images, 0.5, 100.0), 0, 1)
     folder.append(*(
         ScoreRecord(
             score_key(record, metric), image, 0, 1, "", model, temperature, metric.name, metric.signature,

@@ -190,9 +190,9 @@ class KnownNetwork(Network):
 def sampled_again(first, second, photos, out):
     """True if the second model counts as another one than the first in the same run folder."""
     evaluated({"m": first}, photos, out=out)
-    before = [known.samples for _, known in RunFolder.read(out).by_image()]
+    before = [known.samples for known in RunFolder.read(out).known.values()]
     evaluated({"m": second}, photos, out=out)
-    return [known.samples for _, known in RunFolder.read(out).by_image()] != before
+    return [known.samples for known in RunFolder.read(out).known.values()] != before
 
 
 @pytest.mark.parametrize("model", [nearest, Darker(0.5), Network("nearest"), lambda lr: nearest(lr)])

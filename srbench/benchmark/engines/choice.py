@@ -1,4 +1,4 @@
-"""Which engine does the work, and with how many processes."""
+"""Choice of an engine and its processes."""
 
 from __future__ import annotations
 
@@ -11,35 +11,34 @@ import torch
 
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.engines.processes import processes
-from srbench.benchmark.engines.serial import serial
 from srbench.benchmark.engines.worker import Opening
 from srbench.benchmark.tasks import Session, Task
 from srbench.system.processes import suitable_workers
 
 Workers = int | Literal["gpus"] | None
-"""How many processes; ``gpus``: one for each GPU, and others that measure; None: as many as suit the machine."""
+"""Number of processes; ``gpus``: one per GPU, and others that measure; None: as many as suit the machine."""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """Who does the tasks of a session."""
+    """Processes, or a cluster, that do the tasks of a session."""
 
     samplers: tuple[str | None, ...] = (None,)
-    """A process for each: the GPUs it sees, as CUDA_VISIBLE_DEVICES names them; None: those of this process."""
+    """One process each: the GPUs it sees, in the words of CUDA_VISIBLE_DEVICES; None: those of this process."""
     scorers: int = 0
-    """Processes that measure what the samplers make."""
+    """Number of processes that measure what the samplers make."""
     dask: str | None = None
-    """Address of a scheduler; empty for a cluster of this machine, None where it is not Dask."""
+    """Address of a Dask scheduler; empty for a cluster on this machine, None without Dask."""
 
     def facts(self) -> dict[str, str]:
-        """What an invocation says of it, beside the machine."""
+        """Facts for the manifest, beside those of the machine."""
         count = len(self.samplers) + self.scorers
         if self.dask is not None:
             return {"engine": f"dask:{self.dask}" if self.dask else f"dask, {count} workers"}
         return {"processes": f"{count}, one thread each"} if count > 1 else {}
 
     def work(self, session: Session, tasks: Sequence[Task], opening: Opening) -> None:
-        """Do all tasks of a session; what fails is recorded and named, and the others go on. Raises BenchmarkError."""
+        """Do all tasks of a session; failures are recorded and named. Raises BenchmarkError if no process can work."""
         if self.dask is not None:
             from srbench.benchmark.engines.dask import dask
 
@@ -47,7 +46,8 @@ class Engine:
         elif len(self.samplers) + self.scorers > 1:
             processes(session, tasks, opening, self.samplers, self.scorers)
         else:
-            serial(session, tasks)
+            for task in tasks:
+                session.do(task)
 
 
 def choose_engine(name: str | None, workers: Workers, device: str, tasks: int) -> Engine:
@@ -67,7 +67,7 @@ def choose_engine(name: str | None, workers: Workers, device: str, tasks: int) -
 
 
 def gpus(device: str) -> tuple[str, ...]:
-    """The GPUs that this process sees, as in CUDA_VISIBLE_DEVICES. Raises BenchmarkError where there is none."""
+    """The GPUs that this process sees, in the words of CUDA_VISIBLE_DEVICES. Raises BenchmarkError if there is none."""
     count = torch.cuda.device_count() if device == "cuda" else 0
     if count == 0:
         raise BenchmarkError(f"--workers gpus: no NVIDIA GPU is used here (device {device}); give a number instead")

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from srbench.benchmark import BenchmarkError
-from srbench.benchmark.engines.pool import TRIES, given_up, in_one_line
-from srbench.benchmark.engines.received import Received, rest, settings_of
-from srbench.benchmark.engines.worker import Begun, Opening, RemoteSession, Sampling, open_session
+from srbench.benchmark import BenchmarkError, in_one_line
+from srbench.benchmark.engines.pool import TRIES, given_up
+from srbench.benchmark.engines.received import receive, rest
+from srbench.benchmark.engines.worker import Begun, Job, Opening, RemoteSession, open_session
 from srbench.benchmark.tasks import Session, Task
 from srbench.interfaces import Step
 from srbench.system.processes import for_workers
@@ -55,7 +55,7 @@ def dask(session: Session, tasks: Sequence[Task], opening: Opening, address: str
         _Work(session, client, packed).do(tasks)
 
 
-def do(packed: bytes, job: Sampling) -> list[object]:
+def do(packed: bytes, job: Job) -> list[object]:
     """Do a task on a worker; returns what a session has sent, in order, but for the settings it began."""
     made: list[object] = []
     with _ONE_AT_A_TIME:
@@ -89,7 +89,6 @@ class _Work:
         from distributed import as_completed
 
         self.session, self._client = session, client
-        self._received = Received(session)
         self._opening = client.submit(bytes, packed, pure=False)  # it is made again where it is lost
         self._at_work: dict[Future, tuple[_Image, Task]] = {}
         self._blamed: deque[_Image] = deque()
@@ -108,13 +107,12 @@ class _Work:
             if image.later:
                 self._blamed.append(image)
             else:
-                self.session.done += image.task.items
-                self.session.image_done()
+                self.session.image_done(self.session.done + image.task.items)
                 self.session.progress(Step(self.session.done, self.session.total, part.image, share=self.session.share))
 
     def _submit(self, image: _Image, part: Task) -> None:
-        part = rest(part, None, self.session.folder, self.session.invocation)
-        job = Sampling(part, tuple(self.session.folder.lines_of(part.image)))
+        part = rest(part, None, self.session)
+        job = Job(part, tuple(self.session.folder.lines_of(part.image)))
         future = self._client.submit(do, self._opening, job, retries=RETRIES, pure=False)
         self._at_work[future] = image, part
         self._completed.add(future)
@@ -136,7 +134,7 @@ class _Work:
             raise BenchmarkError(f"a Dask worker cannot work: {in_one_line(error)}") from None
         else:
             for message in made:
-                self._received.take(message)
+                receive(message, self.session)
             known = self.session.folder.of(part.image).pair
             if known is None or known.failed:
                 image.later.clear()
@@ -146,9 +144,8 @@ class _Work:
             image.blamed = True
             image.later.extend(_parts(part))
             return
-        setting = next(iter(settings_of(part)), None)
-        error = given_up(part.image, f"{times} workers of Dask")
-        self.session.give_up(part, setting, error, times)
+        setting = next(iter(part.settings), None)
+        self.session.give_up(part, setting, given_up(part.image, f"{times} workers of Dask"), times)
         if setting is None:
             image.later.clear()
 

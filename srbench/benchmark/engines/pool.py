@@ -21,8 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from srbench.benchmark import BenchmarkError
-from srbench.interfaces import SRBenchError
+from srbench.benchmark import BenchmarkError, in_one_line
 from srbench.system.processes import end_quickly, for_workers
 
 Job = TypeVar("Job")
@@ -34,8 +33,8 @@ TRIES = 3
 
 
 @dataclass(frozen=True)
-class Ready:
-    """Message of a process that has opened everything."""
+class Idle:
+    """Message: the process has opened everything, or has done its job."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +42,6 @@ class Warned:
     """Message: a warning, in one line."""
 
     text: str
-
-
-@dataclass(frozen=True)
-class Finished:
-    """Message: the job is done."""
 
 
 @dataclass(frozen=True)
@@ -149,13 +143,13 @@ class Pool(Generic[Job]):
             except (EOFError, OSError):
                 message = self._bury(worker)
             match message:
-                case Ready():
+                case Idle() if not worker.ready:
                     worker.ready, self._failed_starts = True, 0
                 case Warned(text):
                     warnings.warn(text, stacklevel=2)  # two workers may say the same: it is shown once
                 case Unusable(reason):
                     raise BenchmarkError(reason)
-                case Finished():
+                case Idle():
                     job, worker.job = worker.job, None
                     yield worker, Done(job)
                 case _:
@@ -185,12 +179,6 @@ def given_up(image: str, end: str, tries: int = TRIES) -> str:
     return f"{image}: ended its process {tries} times ({end}); if memory is short, use fewer --workers"
 
 
-def in_one_line(error: Exception) -> str:
-    """Message of an error; with its type where it is none of srbench's."""
-    name = "" if isinstance(error, SRBenchError) else f"{type(error).__name__}: "
-    return f"{name}{' '.join(str(error).split())}"
-
-
 def _serve(connection: Connection, opener: Opener, arguments: tuple[object, ...], scratch: Path | None) -> None:
     """Do jobs that come through a connection, until it is closed or the process at its other end is gone."""
     threading.Thread(target=_end_with_parent, args=(scratch,), daemon=True).start()
@@ -199,10 +187,9 @@ def _serve(connection: Connection, opener: Opener, arguments: tuple[object, ...]
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
             do = opener(connection.send, *arguments)
-            connection.send(Ready())
             while True:
+                connection.send(Idle())
                 do(connection.recv())
-                connection.send(Finished())
         except (EOFError, BrokenPipeError, ConnectionResetError):
             raise
         except Exception as error:  # whatever foreign code raises where no line can say it

@@ -1,52 +1,49 @@
-"""Tasks done side by side in processes of this machine.
+"""Tasks done in parallel by processes of this machine.
 
-This process hands out jobs and writes what comes back. A process that dies costs what it had in hand, which is done
-again by another; what it was at for the third time is recorded as failed.
+This process hands out jobs and writes what comes back. If a process dies, another one does its work again; the item
+that has ended three processes is recorded as failed.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from srbench.benchmark.engines.pool import TRIES, Done, Lost, Pool, Worker, given_up
-from srbench.benchmark.engines.received import Received, rest, settings_before, settings_of, without
-from srbench.benchmark.engines.worker import Begun, Opening, Sampling, Scoring, open_worker
+from srbench.benchmark.engines.received import receive, rest, without
+from srbench.benchmark.engines.worker import Begun, Job, Opening, Scoring, open_worker
 from srbench.benchmark.tasks import Session, Task
 from srbench.run_folder.protocol import Setting
 
 WAITING_EACH = 2
-"""Outputs that may wait for each process that scores."""
+"""Number of outputs that may wait for each process that scores."""
 
 
 def processes(
     session: Session, tasks: Sequence[Task], opening: Opening, samplers: Sequence[str | None], scorers: int = 0
 ) -> None:
-    """Do all tasks of a session in ``samplers``; what fails is recorded and named, and the others go on.
+    """Do all tasks of a session in other processes; failures are recorded and named.
 
-    There is a process for each of these: the GPUs that it sees, as CUDA_VISIBLE_DEVICES names them; None: as this one.
-    With ``scorers``, so many more processes measure what the others sample, so that sampling need not wait; a bounded
-    number of outputs waits for them. Raises BenchmarkError where no process can work; whatever ends this function ends
-    the processes.
+    ``samplers`` has an entry per process: the GPUs it sees, in the words of CUDA_VISIBLE_DEVICES; None: those of this
+    process. With ``scorers``, so many more processes measure what the others sample, and a bounded number of outputs
+    waits for them. Raises BenchmarkError if no process can work; whatever ends this function ends the processes.
     """
     with (
         TemporaryDirectory(prefix="srbench-") as scratch,
-        Pool[Sampling | Scoring](open_worker, opening.packed(), scratch, scratch=Path(scratch)) as pool,
+        Pool[Job](open_worker, opening.packed(), scratch, scratch=Path(scratch)) as pool,
     ):
         _Crew(session, pool, scorers).work(tasks, samplers)
 
 
 class _Crew:
-    def __init__(self, session: Session, pool: Pool[Sampling | Scoring], scorers: int) -> None:
-        self.session, self.folder, self.pool, self.scorers = session, session.folder, pool, scorers
+    def __init__(self, session: Session, pool: Pool[Job], scorers: int) -> None:
+        self.session, self.pool, self.scorers = session, pool, scorers
         self._tasks: deque[Task] = deque()
         self._unscored: deque[Scoring] = deque()
-        self._begun: dict[Worker[Sampling | Scoring], Setting] = {}
-        """The setting that a worker is at; none while it reads the pair."""
-        self._received = Received(session)
+        self._begun: dict[Worker[Job], Setting] = {}
+        """Setting that a worker is at; none while it reads the pair."""
 
     def work(self, tasks: Sequence[Task], samplers: Sequence[str | None]) -> None:
         self._tasks.extend(tasks)
@@ -63,50 +60,46 @@ class _Crew:
 
     def _hand_out(self) -> None:
         for worker in self.pool.idle:
-            if worker.role != "scorer" and self._tasks:
-                task = self._tasks.popleft()
-                self.pool.give(worker, Sampling(task, tuple(self.folder.lines_of(task.image))))
-            elif worker.role == "scorer" and self._unscored:
-                job = self._unscored.popleft()
-                self.pool.give(worker, replace(job, lines=tuple(self.folder.lines_of(job.record.image))))
+            waiting: deque[Task] | deque[Scoring] = self._unscored if worker.role == "scorer" else self._tasks
+            if waiting:
+                work = waiting.popleft()
+                image = work.image if isinstance(work, Task) else work.record.image
+                self.pool.give(worker, Job(work, tuple(self.session.folder.lines_of(image))))
 
-    def _take(self, worker: Worker[Sampling | Scoring], message: object) -> None:
+    def _take(self, worker: Worker[Job], message: object) -> None:
         begun = self._begun.get(worker)
         match message:
             case Begun(setting):
-                assert isinstance(worker.job, Sampling)
+                assert worker.job is not None
+                assert isinstance(worker.job.work, Task)
                 self.session.done += begun is not None
                 self._begun[worker] = setting
-                self.session.begin(setting, worker.job.task.image)
-            case Scoring():
-                self._enqueue(message)
-            case Done(Sampling(task)):
-                self.session.done += task.items - settings_before(task, begun)
-                self.session.image_done()
+                self.session.begin(setting, worker.job.work.image)
+            case Scoring(record):
+                waiting = (*self._unscored, *(job.work for job in self.pool.jobs))
+                if any(isinstance(other, Scoring) and other.record == record for other in waiting):
+                    message.close()  # a sampler that was lost had left it behind already
+                else:
+                    self._unscored.append(message)
+            case Done(Job(Task() as task)):
+                done = 0 if begun is None else task.settings.index(begun)
+                self.session.image_done(self.session.done + task.items - done)
                 self._begun.pop(worker, None)
-            case Done(Scoring() as job):
-                job.close()
+            case Done(Job(Scoring() as scoring)):
+                scoring.close()
             case Lost(job, end):
                 self._begun.pop(worker, None)
-                if isinstance(job, Sampling):
-                    self._again(job.task, begun, end)
-                elif isinstance(job, Scoring):
-                    self._score_again(job, end)
+                if job is not None and isinstance(job.work, Task):
+                    self._again(job.work, begun, end)
+                elif job is not None:
+                    self._score_again(job.work, end)
                 if self._tasks or self._unscored or worker.role == "scorer":
                     self.pool.start(worker.role, worker.gpu)
             case _:
-                self._received.take(message)
-
-    def _enqueue(self, job: Scoring) -> None:
-        """Have a record scored, unless it is: a sampler that was lost may have left it behind already."""
-        waiting = (*self._unscored, *self.pool.jobs)
-        if any(isinstance(other, Scoring) and other.record == job.record for other in waiting):
-            job.close()
-        else:
-            self._unscored.append(job)
+                receive(message, self.session)
 
     def _again(self, task: Task, begun: Setting | None, end: str) -> None:
-        left = rest(task, begun, self.folder, self.session.invocation)
+        left = rest(task, begun, self.session)
         if self.pool.is_hopeless((task.image, begun)):
             self.session.give_up(left, begun, given_up(task.image, end), TRIES)
             if begun is None:
@@ -114,12 +107,12 @@ class _Crew:
                 return
             self.session.done += 1
             left = without(left, begun)
-        if left.fresh or settings_of(left):
+        if left.fresh or left.settings:
             self._tasks.append(left)
 
-    def _score_again(self, job: Scoring, end: str) -> None:
-        if self.pool.is_hopeless(job.record):
-            self.session.give_up_scores(job.record, given_up(job.record.image, end), TRIES)
-            job.close()
+    def _score_again(self, scoring: Scoring, end: str) -> None:
+        if self.pool.is_hopeless(scoring.record):
+            self.session.give_up_scores(scoring.record, given_up(scoring.record.image, end), TRIES)
+            scoring.close()
         else:
-            self._unscored.append(job)
+            self._unscored.append(scoring)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srbench.benchmark import BenchmarkError
+from srbench.benchmark import BenchmarkError, in_one_line
 from srbench.benchmark.engines.pool import Send
 from srbench.benchmark.request import RunSpec, open_dataset
 from srbench.benchmark.sampling import kept_outputs, kept_pair
@@ -27,66 +27,64 @@ from srbench.models.loading import LoadedModel
 from srbench.plugins.registry import LoadedMetric, open_metric
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Manifest, Setting
-from srbench.run_folder.records import AnyRecord, ImageRecords, SampleRecord
+from srbench.run_folder.records import AnyRecord, SampleRecord
 
 Lines = tuple[AnyRecord, ...]
 
 
 @dataclass(frozen=True)
 class Opening:
-    """What a worker has to open, as it can be sent."""
+    """All that a worker has to open, in a form that can be sent."""
 
     folder: Path
     manifest: Manifest
     metrics: tuple[str, ...]
-    """Names of those of the manifest that are measured."""
+    """Names of the metrics to measure."""
     data: RunSpec | Dataset | None
-    """The request that names the dataset, or an object; None where no image has to be read."""
+    """Request that names the dataset, or the dataset; None if no image has to be read."""
     models: dict[str, LoadedModel]
-    """By label: those that are objects and have no name to load them by."""
+    """Models by label that are objects, without a name to load them by."""
     device: str
     invocation: int
 
     def packed(self) -> bytes:
-        """Raises BenchmarkError for objects that no other process could have."""
+        """Serialize. Raises BenchmarkError for objects that cannot be sent to another process."""
         try:
             return pickle.dumps(self)
         except Exception as error:  # whatever an object raises
-            reason = " ".join(str(error).split())
             raise BenchmarkError(
-                f"a model or dataset cannot be sent to other processes ({reason}); name it as file.py:Name, or leave "
-                "workers out"
+                f"a model or dataset cannot be sent to other processes ({in_one_line(error)}); name it as "
+                "file.py:Name, or leave workers out"
             ) from None
 
     @classmethod
     def unpacked(cls, packed: bytes) -> Opening:
-        """The inverse of ``packed``."""
+        """Invert ``packed``."""
         opening: Opening = pickle.loads(packed)
         return opening
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """A job: a task, with the lines that the folder has of its image."""
-
-    task: Task
-    lines: Lines
-
-
-@dataclass(frozen=True)
 class Scoring:
-    """A job: to measure some metrics of a record."""
+    """Metrics to measure of a record; as a message, they are left to other processes."""
 
     record: SampleRecord
     metrics: tuple[str, ...]
     outputs: Path | None
-    """The outputs as the model returned them, (n, 3, H, W) float32 as .npy; None: those that the folder keeps."""
-    lines: Lines = ()
+    """File of the outputs as the model returned them, (n, 3, H, W) float32; None: the kept ones are measured."""
 
     def close(self) -> None:
         """Remove the outputs."""
         if self.outputs is not None:
             self.outputs.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Work for a process, with the lines that the folder has of its image."""
+
+    work: Task | Scoring
+    lines: Lines
 
 
 @dataclass(frozen=True)
@@ -113,31 +111,21 @@ class File:
 
 @dataclass(frozen=True)
 class Fault:
-    """A message: something failed, in one line; its lines are sent for themselves."""
+    """A message: something failed, in one line; its records are sent separately."""
 
     text: str
 
 
 @dataclass
 class SentFolder(RunFolder):
-    """A run folder as a worker sees it, for one image: what is written into it is sent."""
+    """A run folder as a worker sees it: what is written into it is sent."""
 
     send: Send = field(kw_only=True)
-    known: ImageRecords = field(kw_only=True, default_factory=ImageRecords)
 
     def append(self, *lines: AnyRecord) -> None:
         """Send lines, and know them from now on."""
         self.send(Written(lines))
         self.take(lines)
-
-    def take(self, lines: Lines) -> None:
-        """Know lines that are in the files, or will be."""
-        for line in lines:
-            self.known.take(line)
-
-    def of(self, image: str) -> ImageRecords:
-        """The records of the image, which a worker is given and makes."""
-        return self.known
 
     def write(self, path: Path, content: bytes) -> None:
         """Send a file."""
@@ -146,20 +134,20 @@ class SentFolder(RunFolder):
 
 @dataclass
 class RemoteSession(Session):
-    """A session that sends what it makes. With ``scratch`` it leaves the scoring to others."""
+    """A session that sends what it makes. With ``scratch`` it leaves scoring to others."""
 
     send: Send = field(kw_only=True)
     scratch: Path | None = field(kw_only=True, default=None)
-    """Where outputs are left for those who score them."""
+    """Folder where outputs are left for those who score them."""
 
-    def work(self, job: Sampling | Scoring) -> None:
+    def work(self, job: Job) -> None:
         """Do a job."""
         self.folder = SentFolder(self.folder.path, self.folder.manifest, send=self.send)
         self.folder.take(job.lines)
-        if isinstance(job, Sampling):
-            self.do(job.task)
+        if isinstance(job.work, Task):
+            self.do(job.work)
         else:
-            self._measure(job)
+            self._measure(job.work)
 
     def begin(self, setting: Setting, image: str) -> None:
         """Send which setting comes next."""
@@ -170,7 +158,7 @@ class RemoteSession(Session):
         self.send(Fault(fault))
 
     def model(self, label: str) -> LoadedModel:
-        """The model of a label, loaded once. Raises BenchmarkError where it is no longer the one of the manifest."""
+        """The model of a label, loaded once. Raises BenchmarkError if it is no longer the one of the manifest."""
         try:
             return super().model(label)
         except BenchmarkError:
@@ -192,28 +180,29 @@ class RemoteSession(Session):
                 raise BenchmarkError(f"{file}: {error.strerror}; set TMPDIR to a folder of another disk") from None
         self.send(Scoring(record, tuple(one.facts.name for one in metrics), file))
 
-    def _measure(self, job: Scoring) -> None:
-        pair = kept_pair(self.folder, job.record.image)
-        if job.outputs is not None:
-            exact = torch.from_numpy(np.load(job.outputs))
-            images: Tensor | None = quantize(exact, self.folder.manifest.protocol.quantize)
+    def _measure(self, scoring: Scoring) -> None:
+        record, pair = scoring.record, kept_pair(self.folder, scoring.record.image)
+        exact: Tensor | None
+        if scoring.outputs is None:
+            exact = images = kept_outputs(self.folder, record)
         else:
-            images = kept_outputs(self.folder, job.record)
-        if pair is None or images is None:
-            self.fail(f"{job.record.image}: its images are no longer in {self.folder.path}; run the same command again")
+            exact = torch.from_numpy(np.load(scoring.outputs))
+            images = quantize(exact, self.folder.manifest.protocol.quantize)
+        if pair is None or images is None or exact is None:
+            self.fail(f"{record.image}: its images are no longer in {self.folder.path}; run the same command again")
             return
-        metrics = [metric for metric in self.metrics if metric.facts.name in job.metrics]
-        self.score_images(job.record, pair, metrics, images, images if job.outputs is None else exact)
+        metrics = [metric for metric in self.metrics if metric.facts.name in scoring.metrics]
+        self.score_images(record, pair, metrics, images, exact)
 
 
-def open_worker(send: Send, packed: bytes, scratch: str, role: str) -> Callable[[Sampling | Scoring], None]:
+def open_worker(send: Send, packed: bytes, scratch: str, role: str) -> Callable[[Job], None]:
     """Open a session in a process of a pool. A ``sampler`` leaves its outputs in ``scratch`` for those who score."""
     torch.set_num_threads(1)
     return open_session(Opening.unpacked(packed), send, Path(scratch) if role == "sampler" else None).work
 
 
 def open_session(opening: Opening, send: Send, scratch: Path | None = None) -> RemoteSession:
-    """Open what a worker needs; models come when they are needed first. Raises SRBenchError."""
+    """Open what a worker needs; models are loaded on first use. Raises SRBenchError."""
     metrics = []
     for name in opening.metrics:
         facts = opening.manifest.metric(name)

@@ -43,7 +43,7 @@ def test_they_are_those_that_the_report_would_make(changed, command):
     kept = maps(folder)
     assert list(kept) == sorted(map_file(LPIPS, setting, name) for setting in SETTINGS for name in "abc")
     records = RunFolder.read(folder)
-    for image, known in records.by_image():
+    for image, known in records.known.items():
         for (label, temperature), sample in known.samples.items():
             file = folder / map_file(LPIPS, setting_folder(label, temperature), image)
             assert carried_key(file) == map_key(LPIPS, known.pair.hr.pixels, [sample.outputs[0].pixels])

@@ -1,17 +1,20 @@
 import shlex
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from msgspec import structs
 
 import srbench.benchmark.sampling
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.request import RunSpec, open_bench
-from srbench.benchmark.run import planned
+from srbench.benchmark.run import extended
+from srbench.benchmark.tasks import plan_tasks
 from srbench.images.io import pixels_sha256, quantize_floor, write_png
 from srbench.interfaces import ImagePair, MetricFacts
-from srbench.run_folder.folder import RunFolder, sample_key, score_key
-from srbench.run_folder.protocol import FORMAT, Manifest, Protocol
+from srbench.run_folder.folder import RunFolder, score_key
+from srbench.run_folder.protocol import FORMAT, Manifest, ModelFacts, Protocol, Setting
 from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord
 
 PROTOCOL = Protocol("srflow@1", "d", "made from HR", scale=4, crop=None, samples=5, seed=0, tile=None)
@@ -22,7 +25,9 @@ OTHERS = {"suite": "other@1", "dataset": "e", "lr": "read from files", "crop": 9
 
 
 def key(model="1", source="", pair="2", temperature=0.8, **protocol):
-    return sample_key(replace(PROTOCOL, **protocol), model, source, pair, temperature)
+    models = (ModelFacts("m", "m", model, projected=False, weights=None),)
+    manifest = Manifest(FORMAT, replace(PROTOCOL, **protocol), (), (), models, (), ())
+    return RunFolder(Path("run"), manifest).sample_key(Setting("m", temperature), pair, source)
 
 
 @pytest.mark.parametrize(
@@ -42,10 +47,12 @@ def test_the_key_of_a_value_depends_on_images_and_metric():
     sample = SampleRecord("1", "a", 0, 1, "", "m", 0.8, "", (ImageDigest("2", "3"),), 0.5, None)
     metric = MetricFacts("psnr", "psnr", "PSNR", True, "dB", 2, "uint8 RGB", "PSNR|RGB", "4")
     known = score_key(sample, metric)
-    assert known != score_key(replace(sample, key="5"), metric)
-    assert known != score_key(replace(sample, outputs=(ImageDigest("5", "3"),)), metric)
+    assert known != score_key(structs.replace(sample, key="5"), metric)
+    assert known != score_key(structs.replace(sample, outputs=(ImageDigest("5", "3"),)), metric)
     assert known != score_key(sample, replace(metric, digest="5"))
-    assert known == score_key(replace(sample, seconds=1.0, invocation=7), metric), "how it came about does not matter"
+    assert known == score_key(structs.replace(sample, seconds=1.0, invocation=7), metric), (
+        "how it came about does not matter"
+    )
 
 
 class Sampler:
@@ -68,7 +75,7 @@ def seed_of(tmp_path, monkeypatch):
         pair = ImagePair(image, lr, torch.full((3, 24, 24), hr_level / 255))
         folder = RunFolder(tmp_path, Manifest(FORMAT, protocol, (image,), (), (), (), ()))
         digests = (ImageDigest(pixels_sha256(quantize_floor(one)), None) for one in (pair.lr, pair.hr))
-        folder.of(image).take(PairRecord("k", image, 0, 1, "", *digests))
+        folder.take([PairRecord("k", image, 0, 1, "", *digests)])
         monkeypatch.setattr(srbench.benchmark.sampling, "upscale", lambda model, name, lr, draw, device: draw)
         return srbench.benchmark.sampling.sample(folder, Sampler(protocol.scale), pair, temperature, "cpu").seed
 
@@ -119,7 +126,9 @@ def test_the_command_makes_the_same_spec(command, monkeypatch):
 
 
 def tasks_of(spec, tmp_path):
-    return planned(open_bench(spec), tmp_path / "run")[1]
+    bench = open_bench(spec)
+    folder, metrics = extended(bench, tmp_path / "run")
+    return plan_tasks(folder, metrics, bench)
 
 
 def test_tasks_are_images_with_their_settings(photos, models, tmp_path):

@@ -21,7 +21,7 @@ from srbench.plugins.registry import load_metric
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
-from srbench.run_folder.protocol import COLUMNS
+from srbench.run_folder.protocol import COLUMNS, Setting
 from srbench.run_folder.results import failures_of, rows_of
 
 
@@ -383,9 +383,9 @@ def test_the_manifest_says_what_was_run(spec):
     assert manifest.images == ("a", "b", "c", "d")
     assert [metric.name for metric in manifest.metrics] == ["psnr", "sigma"]
     assert [model.label for model in manifest.models] == ["Nearest", "Noisy"]
-    settings = [(setting.model, setting.temperature, setting.limit) for setting in manifest.settings]
-    assert settings == [("Nearest", None, None), ("Noisy", 0.0, None), ("Noisy", 0.8, None)]
+    assert manifest.settings == (Setting("Nearest", None), Setting("Noisy", 0.0), Setting("Noisy", 0.8))
     (invocation,) = manifest.invocations
+    assert (invocation.settings, invocation.images) == (manifest.settings, manifest.images)
     assert invocation.command == spec.command()
     assert invocation.software["torch"] == torch.__version__
     assert (invocation.device, invocation.hardware["device"]) == ("cpu", "cpu")

@@ -88,14 +88,12 @@ def test_run_reads_the_file_and_the_command_line_comes_before_it(command, bench,
     assert found.code == 0, found.err
     assert found.out.splitlines()[-2:] == ["Report: run/report.md", "Open it: srbench view run"]
     manifest = RunFolder.read(Path("run")).manifest
-    assert [(one.model, one.temperature, one.limit) for one in manifest.settings] == [
-        ("Nearest", None, 1),
-        ("Noisy", 0.5, 1),
-    ]
+    assert [(one.model, one.temperature) for one in manifest.settings] == [("Nearest", None), ("Noisy", 0.5)]
+    assert manifest.scope == manifest.images[:1]
     assert manifest.protocol.samples == 2
     assert command("run", bench).code == 0  # adds temperatures and images
     folder = RunFolder.read(Path("run"))
-    assert sum(len(known.samples) for _, known in folder.by_image()) == 3 * 3 + 1
+    assert sum(len(known.samples) for known in folder.known.values()) == 3 * 3 + 1
     assert "nothing to do: all 9 items are measured in run" in command("run", bench).err
 
 
@@ -319,13 +317,13 @@ def test_measure_goes_on_after_a_fault(command, folders, draw_image):
 
 def test_score_adds_metrics_without_models(command, run, models, photos):
     models.unlink()
-    before = dict(RunFolder.read(run).by_image())
+    before = RunFolder.read(run).known
     found = command("score", run, "--metrics", "ssim")
     assert found.code == 0, found.err
     assert "SSIM" in found.out
     assert found.out.splitlines()[-2:] == ["Report: run/report.md", "Open it: srbench view run"]
     after = RunFolder.read(run)
-    for image, known in after.by_image():
+    for image, known in after.known.items():
         assert known.samples == before[image].samples
         assert len(known.scores) == 2 * len(before[image].scores)
     assert after.manifest.invocations[-1].command == "srbench score run --metrics ssim"

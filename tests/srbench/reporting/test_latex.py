@@ -20,7 +20,7 @@ METRICS = [
 ]
 PROTOCOL = Protocol("srflow@1", "my_photos & more", "made from HR", scale=8, crop=64, samples=1, seed=0, tile=None)
 IMAGES = tuple(map(str, range(8)))
-MANIFEST = Manifest(FORMAT, PROTOCOL, IMAGES, tuple(METRICS), (), (Setting("m", None, None),), ())
+MANIFEST = Manifest(FORMAT, PROTOCOL, IMAGES, tuple(METRICS), (), (Setting("m", None),), ())
 
 
 @pytest.fixture

@@ -74,7 +74,9 @@ def test_valid_json_of_the_wrong_shape(finished, srbench, name):
     assert srbench("verify", finished).exit_code == 0
 
 
-@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "null", '{"format": 3}', "\x00", '{"format": 2}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[" * 100_000, "null", '{"format": 4}', "\x00", '{"format": 2}', '{"format": 3}']
+)
 def test_a_damaged_manifest(finished, command, text):
     (finished / "manifest.json").write_text(text)
     for arguments in (["report", finished], ["verify", finished], ["score", finished, "--metrics", "ssim"]):

@@ -9,7 +9,7 @@ import torch
 
 from srbench.interfaces import MetricFacts, WeightsInfo
 from srbench.run_folder import RunFolderError
-from srbench.run_folder.manifest import hardware, now, read_manifest, software, write_manifest
+from srbench.run_folder.manifest import content_of, hardware, now, read_manifest, software, write_manifest
 from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, ModelFacts, Protocol, Setting
 
 MANIFEST = Manifest(
@@ -21,9 +21,10 @@ MANIFEST = Manifest(
         ModelFacts("m", "m:file", "1", projected=True, weights=WeightsInfo("f00", "CC0-1.0", "flowers", 12)),
         ModelFacts("n", "n", "2", projected=False, weights=None),
     ),
-    settings=(Setting("m", 0.8, 2), Setting("n", None, 1)),
-    invocations=(
-        Invocation("srbench run", (Setting("n", None, 1),), ("psnr",), now(), None, "cpu", software(), hardware("cpu")),
+    settings=(Setting("m", 0.8), Setting("n", None)),
+    invocations=tuple(
+        Invocation("srbench run", settings, images, ("psnr",), now(), None, "cpu", software(), hardware("cpu"))
+        for settings, images in [((Setting("n", None),), ("a",)), ((Setting("m", 0.8),), ("c", "a")), ((), ())]
     ),
 )
 
@@ -47,11 +48,48 @@ def test_the_same_manifest_leaves_the_file_alone(tmp_path):
 
 
 def test_the_images_that_were_asked_for():
-    assert MANIFEST.scope == ("a", "τ b")
-    assert [MANIFEST.planned(setting) for setting in MANIFEST.settings] == [("a", "τ b"), ("a",)]
-    whole = replace(MANIFEST, settings=(*MANIFEST.settings, Setting("m", 0.9, None)))
-    assert whole.scope == whole.images == whole.planned(whole.settings[2])
-    assert replace(MANIFEST, settings=()).scope == ()
+    assert MANIFEST.scope == ("a", "c")
+    assert [MANIFEST.planned(setting) for setting in MANIFEST.settings] == [("a", "c"), ("a",)]
+    assert MANIFEST.planned(Setting("m", 0.9)) == ()
+    assert replace(MANIFEST, invocations=()).scope == ()
+
+
+def of_format_2():
+    """The same as an earlier srbench wrote it, but for the second command: the second of two parts of all images."""
+    facts = json.loads(content_of(MANIFEST))
+    facts["format"] = 2
+    facts["settings"] = [setting | {"limit": None} for setting in facts["settings"]]
+    for invocation, limit, shard in zip(facts["invocations"], (1, None, None), (1, 2, 1), strict=True):
+        del invocation["images"]
+        invocation["settings"] = [setting | {"limit": limit} for setting in invocation["settings"]]
+        invocation["shard"] = {"number": shard, "of": shard}
+    return facts
+
+
+def test_limits_and_shards_of_format_2_become_names(tmp_path):
+    (tmp_path / "manifest.json").write_text(json.dumps(of_format_2()))
+    found = read_manifest(tmp_path)
+    assert [one.images for one in found.invocations] == [("a",), ("τ b",), ()]
+    assert replace(found, invocations=()) == replace(MANIFEST, invocations=())
+    before = (tmp_path / "manifest.json").read_bytes()
+    write_manifest(tmp_path, found)
+    assert (tmp_path / "manifest.json").read_bytes() == before, "it says the same"
+
+
+@pytest.mark.parametrize("path", [("images",), ("settings",), ("settings", 0, "limit"), ("invocations", 0, "shard")])
+def test_damaged_manifests_of_format_2(tmp_path, path):
+    for wrong in (True, -1, "x", [3], {"number": 0, "of": 0}):
+        facts = inner = of_format_2()
+        for key in path[:-1]:
+            inner = inner[key]
+        inner[path[-1]] = wrong
+        (tmp_path / "manifest.json").write_text(json.dumps(facts))
+        if path[-1] == "limit":
+            assert read_manifest(tmp_path).scope == ("a", "τ b"), "the limit of the command tells"
+            continue
+        with pytest.raises(RunFolderError) as caught:
+            read_manifest(tmp_path)
+        assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -60,9 +98,10 @@ def test_the_images_that_were_asked_for():
         (None, "no run in it"),
         ("{", "damaged"),
         ("[]", "not the manifest of a run"),
-        ('{"name": "web app"}', "of format None, and this srbench reads 2"),
-        ('{"format": 3}', "of format 3, and this srbench reads 2"),
-        ('{"format": 2}', r"manifest\.json: protocol: missing"),
+        ('{"name": "web app"}', "has format None, and this srbench reads 2 and 3"),
+        ('{"format": 4}', "has format 4, and this srbench reads 2 and 3"),
+        ('{"format": 2}', r"manifest\.json: damaged \(KeyError\('settings'\)\)"),
+        ('{"format": 3}', r"manifest\.json: protocol: missing"),
         (
             '{"command": "srbench run --models m\\n--scale 4", "keys": []}',
             "made by an earlier srbench; make it again with another --out: srbench run --models m --scale 4",
@@ -93,7 +132,7 @@ def rewritten(run, change):
         (lambda f: f["metrics"].append(f["metrics"][0]), "a metric is there twice"),
         (lambda f: f["settings"][0].update(model="x"), "a setting of 'x', which is no model of it"),
         (lambda f: f["settings"][0].update(temperature=-1), "-1.0 is no temperature"),
-        (lambda f: f["settings"][0].update(limit=0), "0 is no number of images"),
+        (lambda f: f["settings"][0].update(limit=2), "unknown key 'limit'"),
         (lambda f: f["settings"].append(f["settings"][0]), "two settings share a folder"),
         (lambda f: f["protocol"].update(scale=0), "scale and samples have to be 1 or more"),
         (lambda f: f["protocol"].update(scale="4"), r"manifest\.json: protocol\.scale: '4' is no int"),

@@ -4,16 +4,15 @@ from io import StringIO
 
 import pandas as pd
 import pytest
+from msgspec import structs
 
 from srbench.interfaces import MetricFacts
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest, write_manifest
-from srbench.run_folder.protocol import Protocol
+from srbench.run_folder.protocol import Protocol, Setting
 from srbench.run_folder.records import (
     ImageDigest,
-    ImageRecords,
-    Index,
     PairRecord,
     SampleRecord,
     ScoreRecord,
@@ -182,8 +181,8 @@ def test_planned_rows_come_in_the_order_of_the_plan(run):
     assert rows[2].values == {"psnr": [10.0, 12.0], "lpips": [0.1, 0.2]}
     assert failures_of(RunFolder.read(run)) == ["flow-t0.8: b: too wild"]
     manifest = read_manifest(run)
-    first, second = manifest.settings
-    write_manifest(run, replace(manifest, settings=(second, replace(first, limit=1))))
+    asked = replace(manifest.invocations[0], images=("a",))
+    write_manifest(run, replace(manifest, settings=manifest.settings[::-1], invocations=(asked,)))
     assert [(row.model, row.image) for row in rows_of(RunFolder.read(run))] == [("flow", "a"), ("m", "a")]
     write_manifest(run, replace(manifest, models=tuple(replace(one, digest="other") for one in manifest.models)))
     with pytest.raises(RunFolderError, match="nothing is measured yet"):
@@ -202,8 +201,8 @@ def test_values_of_other_code_or_weights_are_no_rows(run):
 
 def test_a_later_line_replaces_an_earlier_one(run):
     folder = RunFolder.read(run)
-    known = folder.score(folder.sample("m", None, "a"), folder.manifest.metric("psnr"))
-    append(run, [replace(known, value=None, error="a: psnr failed", tries=2)], {})
+    known = folder.score(folder.sample(Setting("m", None), "a"), folder.manifest.metric("psnr"))
+    append(run, [structs.replace(known, value=None, error="a: psnr failed", tries=2)], {})
     assert "psnr" not in rows_of(RunFolder.read(run))[0].values
     assert failures_of(RunFolder.read(run))[-1] == "flow-t0.8: b: too wild"
     assert "m: a: psnr failed" in failures_of(RunFolder.read(run))
@@ -218,36 +217,14 @@ def write_lines(folder, lines, end="\n"):
 def test_a_torn_last_line_is_left_out(tmp_path):
     lines = [to_line(record) for record in RECORDS[:3]]
     write_lines(tmp_path, [*lines[:2], lines[2][:40]], end="")
-    assert [line.record for line in read(tmp_path, ScoreRecord)] == RECORDS[:2]
+    assert read(tmp_path, ScoreRecord) == RECORDS[:2]
     drop_torn_lines(tmp_path)
     append(tmp_path, RECORDS[3:5], {})
-    assert [line.record for line in read(tmp_path, ScoreRecord)] == [*RECORDS[:2], *RECORDS[3:5]]
-    assert list(read(tmp_path / "absent", ScoreRecord)) == []
+    assert read(tmp_path, ScoreRecord) == [*RECORDS[:2], *RECORDS[3:5]]
+    assert read(tmp_path / "absent", ScoreRecord) == []
 
 
 def test_damage_elsewhere_is_named(tmp_path):
     write_lines(tmp_path, [to_line(RECORDS[0]), "no json", to_line(RECORDS[1])])
     with pytest.raises(RunFolderError, match=r"rows\.jsonl: line 2 is damaged"):
-        list(read(tmp_path, ScoreRecord))
-
-
-def test_records_of_an_image_are_read_again_from_its_lines(tmp_path):
-    records = [replace(RECORDS[0], image=image, key=str(number)) for number, image in enumerate("aabaabb")]
-    append(tmp_path, records[:3], {})
-    index = Index(tmp_path)
-    for line in (*read(tmp_path, ScoreRecord), *append(tmp_path, records[3:], {})):
-        index.add(line)
-    assert list(index) == ["a", "b"]
-    for image in "ab":
-        assert list(index.read(image).scores.values()) == [one for one in records if one.image == image]
-    assert index.read("absent") == ImageRecords()
-
-
-@pytest.mark.parametrize("change", [lambda text: text.replace("0.25", "0.35"), lambda text: text[:-9], None])
-def test_lines_that_changed_since_they_were_read_are_refused(tmp_path, change):
-    index, path = Index(tmp_path), tmp_path / "rows.jsonl"
-    for line in append(tmp_path, RECORDS[:2], {}):
-        index.add(line)
-    path.unlink() if change is None else path.write_text(change(path.read_text()))
-    with pytest.raises(RunFolderError, match=r"rows\.jsonl: was deleted or changed meanwhile"):
-        index.read(RECORDS[0].image)
+        read(tmp_path, ScoreRecord)

@@ -173,11 +173,10 @@ def test_random_sequences(workshop, capsys):
 def replace_all(workshop, manifest, out):
     """One command that asks again for all that the folder was asked for."""
     folder, models = workshop
-    limits = [setting.limit for setting in manifest.settings]
     return RunSpec(
         models=tuple(models[model.label] for model in manifest.models),
         scale=4, data=str(folder / "photos"),
-        limit=None if None in limits else max(limits),
+        limit=len(manifest.scope),
         metrics=tuple(metric.name for metric in manifest.metrics),
         temperatures=tuple({s.temperature for s in manifest.settings if s.temperature is not None}) or (0.8,),
         samples=2, out=str(out),

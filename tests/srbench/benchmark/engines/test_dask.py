@@ -160,7 +160,7 @@ def test_what_kills_its_workers_is_given_up_and_the_rest_finishes(spec, tmp_path
     spec = replace(spec, models=(f"{tmp_path / 'deadly.py'}:Deadly", *spec.models[:1]), metrics=("psnr",))
     outcome = run(spec, engine="dask", workers=1)
     assert outcome.sampled == 5, "b is wide, a and e are not"
-    records = [record for _, known in RunFolder.read(outcome.folder).by_image() for record in known.samples.values()]
+    records = [record for known in RunFolder.read(outcome.folder).known.values() for record in known.samples.values()]
     [failed] = [record for record in records if record.failed]
     assert (failed.image, failed.model, failed.tries) == ("b", "Deadly", 3)
     assert "ended its process 3 times (3 workers of Dask)" in failed.error

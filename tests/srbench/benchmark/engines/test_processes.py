@@ -125,7 +125,7 @@ def test_a_metric_that_kills_is_given_up(spec, killers, tmp_path, request, where
     outcome = run(replace(spec, models=spec.models[:1], metrics=metrics), workers=2)
     assert outcome.sampled == 5
     folder = RunFolder.read(outcome.folder)
-    known = [known for _, known in folder.by_image()]
+    known = folder.known.values()
     failed = {(score.image, score.metric) for one in known for score in one.scores.values() if score.failed}
     assert failed == {(image, metric) for image in "bdf" for metric in ("psnr", "deadly")}
     samples = [sample for one in known for sample in one.samples.values()]

@@ -32,11 +32,12 @@ def test_merged_shards_are_the_run(spec, shards, results, tmp_path, command):
     for folder in shards:
         found = verify(folder, resample=2)
         assert found.proven, found.text()
-        assert len(list(RunFolder.read(folder).by_image())) == 2
+        assert len(RunFolder.read(folder).known) == 2
     merged = merge(shards, tmp_path / "merged")
     assert results(merged) == results(whole)
     assert verify(merged, resample=5).proven
-    assert [one.shard.number for one in read_manifest(merged).invocations] == [1, 2, 3]
+    asked = [one.images for one in read_manifest(merged).invocations]
+    assert asked == [("a", "d"), ("b", "e"), ("c", "f")]
     again = run(replace(spec, models=spec.models[:2], out=str(merged)))
     assert (again.sampled, again.scored) == (0, 0)
     for folder in (merged, whole):
@@ -85,7 +86,7 @@ def test_what_does_not_go_together_is_refused(spec, shards, tmp_path):
     refused(
         r"few: does not go with .*shard1, which holds results of seed 0, not of seed 1$", shards[0], tmp_path / "few"
     )
-    refused("is there already; choose another --out", *shards, out="shard1")
+    refused("already exists; choose another --out", *shards, out="shard1")
     (shards[0] / "images" / "Nearest" / "a.png").write_bytes(b"")
     refused("a.png: is missing, or not the image of its record; see srbench verify", *shards)
     shutil.copy(shards[1] / "manifest.json", tmp_path / "kept.json")
@@ -107,7 +108,7 @@ def test_other_weights_and_other_images_are_refused(spec, models, draw_image, tm
         merge([tmp_path / "before", tmp_path / "other"], tmp_path / "merged")
     models.write_text(models.read_text() + "\n\nCHANGED = 1\n")
     run(replace(few, out=str(tmp_path / "changed")))
-    with pytest.raises(RunFolderError, match="Nearest is of other code or weights than in"):
+    with pytest.raises(RunFolderError, match="Nearest has other code or weights than in"):
         merge([tmp_path / "other", tmp_path / "changed"], tmp_path / "merged")
 
 
