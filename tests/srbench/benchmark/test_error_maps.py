@@ -13,7 +13,6 @@ from srbench.benchmark.error_maps import LPIPS, carried_key, evenly, map_file, m
 from srbench.benchmark.run import run, score_run
 from srbench.images.io import encode_png
 from srbench.run_folder.folder import RunFolder
-from srbench.run_folder.protocol import setting_folder
 
 SETTINGS = ("near", "noisy-t0.3", "noisy-t0.8")
 
@@ -44,8 +43,8 @@ def test_they_are_those_that_the_report_would_make(changed, command):
     assert list(kept) == sorted(map_file(LPIPS, setting, name) for setting in SETTINGS for name in "abc")
     records = RunFolder.read(folder)
     for image, known in records.known.items():
-        for (label, temperature), sample in known.samples.items():
-            file = folder / map_file(LPIPS, setting_folder(label, temperature), image)
+        for setting, sample in known.samples.items():
+            file = folder / map_file(LPIPS, setting.folder, image)
             assert carried_key(file) == map_key(LPIPS, known.pair.hr.pixels, [sample.outputs[0].pixels])
     assert command("report", folder).code == 0
     assert maps(folder) == kept
@@ -113,7 +112,7 @@ def test_the_colours_are_matplotlibs():
     import matplotlib
 
     colours = matplotlib.colormaps["inferno"](np.arange(256), bytes=True)[:, :3]
-    assert (files("srbench") / "inferno.palette").read_bytes() == colours.tobytes()
+    assert (files("srbench.benchmark") / "inferno.palette").read_bytes() == colours.tobytes()
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", encode_png(torch.zeros(3, 2, 2, dtype=torch.uint8))])

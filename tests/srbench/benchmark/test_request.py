@@ -178,7 +178,7 @@ def test_a_changed_result_is_another_item(photos, tmp_path):
 
 def test_labels_are_told_apart(photos):
     spec = RunSpec(models=("bicubic", "x=bicubic", "bicubic=bicubic"), scale=4, data=str(photos), metrics=("psnr",))
-    with pytest.raises(BenchmarkError, match="the label bicubic is also that of bicubic; choose another"):
+    with pytest.raises(BenchmarkError, match="the label bicubic is also that of bicubic; give another"):
         open_bench(spec)
     with pytest.raises(BenchmarkError, match="the label hr is reserved"):
         open_bench(replace(spec, models=("hr=bicubic",)))

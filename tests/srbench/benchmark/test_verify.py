@@ -29,8 +29,7 @@ def write_lines(path, lines):
 
 def forge_sums(folder):
     """Make SHA256SUMS agree with what was changed: whoever changes values can do that too."""
-    held = RunFolder.read(folder)
-    write_sums(held, held.manifest)
+    write_sums(RunFolder.read(folder), (folder / "manifest.json").read_bytes())
 
 
 def faults(folder, **options):
