@@ -1,4 +1,4 @@
-"""Sets of benchmark images: the packaged photographs, a folder of HR images, an HR and an LR folder."""
+"""Sets of benchmark images: the packaged photographs, a folder of HR images, a folder each of HR and LR."""
 
 from __future__ import annotations
 
@@ -17,68 +17,74 @@ from srbench.images.resize import downscale_uint8
 from srbench.interfaces import Dataset, ImagePair
 
 
-class Folder:
-    """HR images, cropped to a multiple of the scale; LR is what MATLAB's ``imresize`` makes of them.
+class _Names:
+    """Length and order of a dataset, from its files or from another dataset."""
 
-    With ``crop``, the central crop x crop of HR is taken first (rounded down to a multiple of the scale).
+    names: Mapping[str, Path] | Dataset
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[str]:
+        """Image names in order."""
+        return iter(self.names)
+
+
+class Folder(_Names):
+    """HR images, cropped to a multiple of the scale; MATLAB's ``imresize`` makes LR from them.
+
+    ``crop`` takes the central crop x crop of HR first (rounded down to a multiple of the scale).
     ``files`` are the images by name; by default all of the folder.
     Raises ImageError for a folder without images, DataError for a crop below the scale.
     """
+
+    lr_origin = MATLAB_BICUBIC
 
     def __init__(
         self, folder: Path, scale: int, *, crop: int | None = None, name: str | None = None,
         files: Mapping[str, Path] | None = None,
     ) -> None:  # fmt: skip
         self.name = name or folder.resolve().name
-        self.lr_origin = MATLAB_BICUBIC
         self.folder, self.scale, self.crop = folder, scale, crop
-        self.files: Mapping[str, Path] = images_in(folder) if files is None else files
+        self.files = self.names = images_in(folder) if files is None else files
         _check_crop(crop, scale)
-
-    def __len__(self) -> int:
-        """How many images."""
-        return len(self.files)
-
-    def __iter__(self) -> Iterator[str]:
-        """Their names, sorted."""
-        return iter(self.files)
 
     def read(self, name: str) -> ImagePair:
         """Raises ImageError for a damaged file, DataError for an image smaller than the scale."""
         return replace(pair_of_hr(self.files[name], self.scale, self.crop), name=name)
 
     def digest(self, name: str) -> str:
-        """Of the file's bytes, scale and crop. Raises DataError where the file cannot be read."""
+        """SHA-256 of the file, the scale and the crop. Raises DataError if the file cannot be read."""
         return _digest([self.files[name]], f"bicubic x{self.scale} crop {self.crop}")
 
 
-class PairedFolders:
+class PairedFolders(_Names):
     """HR and LR images, paired by name.
 
     Raises ImageError for a folder without images, DataError that names every image without a partner.
     """
 
     trimmed = False
-    """May HR be larger than LR by less than a pixel of it? Then that is cut off at the bottom and right."""
+    """True if HR may exceed a multiple of LR, by less than the scale; the rest is cropped at the bottom and right."""
 
     def __init__(self, hr: Path, lr: Path, scale: int) -> None:
         self.name = hr.resolve().name
         self.lr_origin = "a folder of its own, paired by name"
-        self.scale = scale
-        self.hr: Mapping[str, Path] = images_in(hr)
-        self.lr: Mapping[str, Path] = images_in(lr)
-        _check_pairs(hr, self.hr, lr, self.lr)
+        self._pair(hr, images_in(hr), lr, images_in(lr), scale)
 
-    def __len__(self) -> int:
-        """How many pairs."""
-        return len(self.hr)
-
-    def __iter__(self) -> Iterator[str]:
-        """Their names, sorted."""
-        return iter(self.hr)
+    def _pair(self, hr: Path, hr_files: Mapping[str, Path], lr: Path, lr_files: Mapping[str, Path], scale: int) -> None:
+        faults = []
+        for folder, here, there in ((lr, lr_files, hr_files), (hr, hr_files, lr_files)):
+            if missing := [name for name in there if name not in here]:
+                faults.append(f"{folder} lacks {', '.join(missing)}")
+        if faults:
+            raise DataError(f"HR and LR are paired by name, but {'; '.join(faults)}; add or remove images")
+        self.hr = self.names = hr_files
+        self.lr, self.scale = lr_files, scale
 
     def read(self, name: str) -> ImagePair:
-        """Raises ImageError for a damaged file, DataError for sizes that do not fit."""
+        """Raises ImageError for a damaged file, DataError if the sizes do not fit."""
         hr, lr = (read_uint8(files[name]) for files in (self.hr, self.lr))
         if self.trimmed:
             hr = crop_to_multiple(hr, self.scale)
@@ -90,12 +96,12 @@ class PairedFolders:
         return ImagePair(name, _unit(lr), _unit(hr))
 
     def digest(self, name: str) -> str:
-        """Of both files' bytes and the scale. Raises DataError where a file cannot be read."""
+        """SHA-256 of both files and the scale. Raises DataError if a file cannot be read."""
         return _digest([self.hr[name], self.lr[name]], f"paired x{self.scale}")
 
 
 class LaidOut(PairedFolders):
-    """HR and LR of a folder as another toolkit lays it out, paired by name; HR is cropped as that toolkit crops it.
+    """HR and LR of a folder in another toolkit's layout, paired by name; HR is cropped as that toolkit crops it.
 
     Raises DataError that names every image without a partner.
     """
@@ -106,15 +112,14 @@ class LaidOut(PairedFolders):
         assert layout.lr is not None
         self.name = f"{folder.resolve().name} ({layout.name})"
         self.lr_origin = f"those in {layout.lr_folder}, paired by name"
-        self.scale, self.hr, self.lr = scale, layout.hr, layout.lr
-        _check_pairs(folder / layout.name, self.hr, folder / layout.lr_folder, self.lr)
+        self._pair(folder / layout.name, layout.hr, folder / layout.lr_folder, layout.lr, scale)
 
 
 def open_folder(folder: Path, scale: int, *, own_lr: bool = True, name: str | None = None) -> Dataset:
-    """The images in a folder, or in what another toolkit has laid out there.
+    """The images in a folder, plain or in another toolkit's layout.
 
-    LR is made of HR where the folder has none, or ``own_lr`` does not want it. ``name`` is that of a plain folder where
-    its own does not do. Raises ImageError, DataError.
+    LR is made from HR if the folder has none or ``own_lr`` is false. ``name`` replaces the name of a plain folder.
+    Raises ImageError, DataError.
     """
     layout = find_layout(folder, scale)
     if layout is None:
@@ -124,38 +129,46 @@ def open_folder(folder: Path, scale: int, *, own_lr: bool = True, name: str | No
     return LaidOut(folder, layout, scale)
 
 
-class Cropped:
+class Derived(_Names):
+    """A dataset made from another one, pair by pair; ``made`` says how and is part of every digest."""
+
+    def __init__(self, whole: Dataset, made: str, lr_origin: str) -> None:
+        self.name, self.lr_origin = whole.name, lr_origin
+        self.whole = self.names = whole
+        self.made = made
+
+    def derived(self, pair: ImagePair) -> ImagePair:
+        """The pair made from one of the whole dataset."""
+        raise NotImplementedError
+
+    def read(self, name: str) -> ImagePair:
+        """Raises the errors of the whole dataset, and DataError."""
+        return self.derived(self.whole.read(name))
+
+    def digest(self, name: str) -> str:
+        """SHA-256 of the whole pair's digest and of how the pair is made from it."""
+        return hashlib.sha256(f"{self.whole.digest(name)} {self.made}".encode()).hexdigest()
+
+
+class Cropped(Derived):
     """The centre of every pair of a dataset: HR crop x crop, LR the same part of the image."""
 
     def __init__(self, whole: Dataset, scale: int, crop: int) -> None:
         _check_crop(crop, scale)
-        self.name, self.whole, self.scale, self.crop = whole.name, whole, scale, crop
-        self.lr_origin = lr_origin(whole)
+        super().__init__(whole, f"crop {crop}", lr_origin(whole))
+        self.scale, self.crop = scale, crop
 
-    def __len__(self) -> int:
-        """How many images."""
-        return len(self.whole)
-
-    def __iter__(self) -> Iterator[str]:
-        """Their names, in order."""
-        return iter(self.whole)
-
-    def read(self, name: str) -> ImagePair:
-        """Raises what the whole dataset raises."""
-        pair, side = self.whole.read(name), self.crop // self.scale
+    def derived(self, pair: ImagePair) -> ImagePair:
+        """Crop in LR pixels, so that HR and LR show the same part whatever the parity of the sizes."""
+        side = self.crop // self.scale
         height, width = pair.lr.shape[-2:]
-        # Cut in LR pixels: then HR and LR show the same part, whatever the parity of the sizes.
         top, left = max(height - side, 0) // 2 * self.scale, max(width - side, 0) // 2 * self.scale
         hr = pair.hr[:, top : top + side * self.scale, left : left + side * self.scale]
-        return ImagePair(name, crop_centre(pair.lr, side).contiguous(), hr.contiguous())
-
-    def digest(self, name: str) -> str:
-        """Of the whole pair and the crop."""
-        return hashlib.sha256(f"{self.whole.digest(name)} crop {self.crop}".encode()).hexdigest()
+        return ImagePair(pair.name, crop_centre(pair.lr, side).contiguous(), hr.contiguous())
 
 
 def pair_of_hr(path: Path, scale: int, crop: int | None = None) -> ImagePair:
-    """An HR image, cropped to a multiple of the scale, and the LR image that MATLAB's ``imresize`` makes of it.
+    """An HR image, cropped to a multiple of the scale, and the LR image that MATLAB's ``imresize`` makes from it.
 
     Raises ImageError for a damaged file, DataError for an image smaller than the scale.
     """
@@ -172,32 +185,18 @@ def packaged_photos(scale: int) -> Folder:
 
 
 def lr_origin(dataset: Dataset) -> str:
-    """Where the LR images of a dataset come from, in words; it says so itself in ``lr_origin``."""
+    """Origin of a dataset's LR images in words, from its attribute ``lr_origin``."""
     return str(getattr(dataset, "lr_origin", "as the dataset gives it"))
 
 
 def cropped(dataset: Dataset, scale: int, crop: int) -> Dataset:
-    """The centre of every image. Where LR is made from HR, it is made from the cropped HR.
+    """The centre of every image; if LR is made from HR, it is made from the cropped HR.
 
     Raises DataError for a crop below the scale.
     """
     if isinstance(dataset, Folder):
         return Folder(dataset.folder, scale, crop=crop, name=dataset.name, files=dataset.files)
     return Cropped(dataset, scale, crop)
-
-
-def _check_pairs(hr: Path, hr_files: Mapping[str, Path], lr: Path, lr_files: Mapping[str, Path]) -> None:
-    """Raise DataError that names every image without a partner."""
-    faults = [
-        f"{folder} lacks {', '.join(missing)}"
-        for folder, missing in (
-            (lr, [name for name in hr_files if name not in lr_files]),
-            (hr, [name for name in lr_files if name not in hr_files]),
-        )
-        if missing
-    ]
-    if faults:
-        raise DataError(f"HR and LR are paired by name, but {'; '.join(faults)}; add or remove images")
 
 
 def _check_crop(crop: int | None, scale: int) -> None:

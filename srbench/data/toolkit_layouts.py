@@ -1,4 +1,4 @@
-"""Folders as other toolkits lay them out: where HR and LR of a scale lie, and which of their files are a pair."""
+"""Folder layouts of other toolkits: the places of HR and LR images, and the names by which they are paired."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ _SRF = re.compile(r"(.+)_SRF_(\d+)_(HR|LR)")
 
 @dataclass(frozen=True)
 class Layout:
-    """HR and, where the folder has it for the scale, LR, by the names of images."""
+    """HR and, if the folder has it for the scale, LR, by image names."""
 
     name: str
-    """What it is known by: the folder that tells it from others."""
+    """Folder that distinguishes this layout from others."""
     hr: Mapping[str, Path]
-    lr: Mapping[str, Path] | None
-    lr_folder: str
-    """Where LR lies, below the folder; empty where there is none."""
+    lr: Mapping[str, Path] | None = None
+    lr_folder: str = ""
+    """Folder of LR below the folder; empty without LR."""
 
 
 def find_layout(folder: Path, scale: int) -> Layout | None:
-    """How a folder is laid out; None for one that has images of its own, or that nothing is known of.
+    """The layout of a folder; None if the folder itself has images, or its layout is unknown.
 
     HR/NAME.png              with LR_bicubic/X4/NAMEx4.png   (EDSR, SwinIR)
     image_SRF_4/NAME_SRF_4_HR.png and NAME_SRF_4_LR.png      (SelfExSR); also that folder itself
     GTmod12/NAME.png         with LRbicx4/NAME.png           (ESRGAN, BasicSR)
 
-    Raises ImageError for an empty folder of it, and for several of SelfExSR's none of which is of the scale.
+    Raises ImageError for a layout without images, and for SelfExSR's folders if none is of the scale.
     """
     if not folder.is_dir():
         return None
@@ -44,9 +44,8 @@ def find_layout(folder: Path, scale: int) -> Layout | None:
     if "HR" in known:
         return _edsr(folder, scale)
     if "GTmod12" in known:
-        lr = folder / f"LRbicx{scale}"
-        return Layout("GTmod12", images_in(folder / "GTmod12"), images_in(lr) if lr.is_dir() else None,
-                      lr.name if lr.is_dir() else "")  # fmt: skip
+        hr, lr = images_in(folder / "GTmod12"), folder / f"LRbicx{scale}"
+        return Layout("GTmod12", hr, images_in(lr), lr.name) if lr.is_dir() else Layout("GTmod12", hr)
     of_scales = sorted(name for name in known if re.fullmatch(r"image_SRF_\d+", name))
     if f"image_SRF_{scale}" in of_scales:
         return _selfexsr(folder / f"image_SRF_{scale}", scale)
@@ -61,7 +60,7 @@ def find_layout(folder: Path, scale: int) -> Layout | None:
 def _edsr(folder: Path, scale: int) -> Layout:
     hr, lr = images_in(folder / "HR"), folder / "LR_bicubic" / f"X{scale}"
     if not lr.is_dir():
-        return Layout("HR", hr, None, "")
+        return Layout("HR", hr)
     found = images_in(lr)
     named = {stem if stem in hr else stem.removesuffix(f"x{scale}"): path for stem, path in found.items()}
     if len(named) < len(found):
@@ -71,7 +70,7 @@ def _edsr(folder: Path, scale: int) -> Layout:
 
 
 def _selfexsr(folder: Path, scale: int) -> Layout:
-    """Results that lie beside the pairs, such as NAME_SRF_4_bicubic.png, are no part of them."""
+    """HR and LR without the results beside them, such as NAME_SRF_4_bicubic.png."""
     kinds: dict[str, dict[str, Path]] = {"HR": {}, "LR": {}}
     for stem, path in images_in(folder).items():
         if (match := _SRF.fullmatch(stem)) and folder.resolve().name == f"image_SRF_{match[2]}":

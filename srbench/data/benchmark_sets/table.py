@@ -20,41 +20,42 @@ from srbench.system.terminal import say
 
 _TABLE = Path(__file__).with_suffix(".toml")
 _SEEN = ".srbench.json"
-"""In the folder of a set: the files of which the pixels were compared, by name, size and time."""
+"""File in a set's folder that lists the files whose pixels were compared, by name, size and time."""
 
 
 @dataclass(frozen=True)
 class BenchmarkSet:
-    """What the table says of a set."""
+    """Facts about a benchmark set."""
 
     title: str
     images: int
+    """Number of images."""
     licence: str
-    """Licence or terms, and whose it is."""
+    """Licence or terms, and the authors."""
     page: str
-    """Where a person gets it."""
+    """Web page for a download by hand."""
     addresses: tuple[str, ...] = ()
-    """Of an archive; or, with ``{name}`` or ``{number}``, of each image."""
+    """URLs of an archive or, with ``{name}`` or ``{number}``, of each image."""
     names: tuple[str, ...] = ()
-    """Of the images that are fetched one by one; empty: 001, 002 and so on."""
+    """Names of images that are fetched one by one; empty: 001, 002 and so on."""
     pixels: str | None = None
-    """``pixels_digest`` of its images; None where they are not known."""
+    """``pixels_digest`` of the images; None if unknown."""
     of: int | None = None
-    """How many images its folder may have instead, of which the first are the set."""
+    """Number of images in a larger dataset whose first images are the set; its folder is accepted too."""
 
     def wanted(self, name: str) -> str:
-        """What to do where nothing can be fetched, to end a sentence."""
+        """End of an error: how to get the set by hand."""
         source = next((address for address in self.addresses if "{" not in address), self.page)
         return f"get it from {source} and put its {self.images} HR images into {set_folder(name)}"
 
 
 def benchmark_sets() -> dict[str, BenchmarkSet]:
-    """The whole table by name, in its order."""
+    """All sets by name, in the order of the table."""
     return load_toml(_TABLE, dict[str, BenchmarkSet])
 
 
 def find_set(name: str) -> BenchmarkSet:
-    """The entry of a name. Raises DataError that names the near miss."""
+    """The set with this name. Raises DataError that suggests a similar name."""
     table = benchmark_sets()
     if name not in table:
         raise DataError(unknown("benchmark set", name, table))
@@ -62,20 +63,20 @@ def find_set(name: str) -> BenchmarkSet:
 
 
 def set_folder(name: str) -> Path:
-    """Where the HR images of a set are kept; it need not exist."""
+    """Folder for the HR images of a set; it need not exist."""
     return cache_folder("data") / name
 
 
 def is_here(name: str) -> bool:
-    """Is there anything in the folder of a set? It is checked when it is opened."""
+    """True if the folder of a set holds anything; it is checked when it is opened."""
     folder = set_folder(name)
     return folder.is_dir() and any(folder.iterdir())
 
 
 def open_set(name: str, scale: int) -> Folder:
-    """A set whose images are here; LR is made by MATLAB-exact bicubic.
+    """Open a set that is here; LR is made by MATLAB-exact bicubic.
 
-    Raises DataError where there are too few or too many of them, or their pixels are not those of the set.
+    Raises DataError for another number of images, or other pixels.
     """
     entry, folder = find_set(name), set_folder(name)
     layout = find_layout(folder, scale)
@@ -84,7 +85,7 @@ def open_set(name: str, scale: int) -> Folder:
 
 
 def check_files(name: str, entry: BenchmarkSet, files: Mapping[str, Path]) -> dict[str, Path]:
-    """The images of a set among some files. Raises DataError where they are not the set."""
+    """The images of a set among files by name. Raises DataError for another number of images, or other pixels."""
     folder = next(iter(files.values())).parent
     if len(files) not in (entry.images, entry.of):
         raise DataError(f"{folder}: has {len(files)} images, and {name} has {entry.images}; {entry.wanted(name)}")
@@ -105,6 +106,6 @@ def check_files(name: str, entry: BenchmarkSet, files: Mapping[str, Path]) -> di
 
 
 def pixels_digest(files: Mapping[str, Path]) -> str:
-    """sha256 of the sorted sha256 of every image's size and RGB values, one a line; whatever the files are called."""
+    """SHA-256 of the sorted SHA-256 of every image's size and RGB values, one per line; independent of file names."""
     lines = sorted(pixels_sha256(read_uint8(path)) for path in files.values())
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

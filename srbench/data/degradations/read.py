@@ -3,15 +3,15 @@
 bicubic                     one that comes with srbench (``srbench list degradations``)
 path/to/mine.toml           one of your own
 
-Whatever a step draws for an image comes from a generator that starts from the degradation, the scale and the pixels of
-that HR image: neither order nor company changes an LR image.
+The random numbers of an image come from a generator seeded by the degradation, the scale and the pixels of HR, so an
+LR image depends neither on the order of the images nor on other images.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from srbench.data import DataError
+from srbench.data.datasets import Derived
 from srbench.data.degradations.steps import STEPS, Downscale, Step
 from srbench.images.io import quantize_round
 from srbench.interfaces import Dataset, ImagePair
@@ -32,25 +33,25 @@ _FOLDER = files("srbench.data.degradations")
 
 @dataclass(frozen=True)
 class Degradation:
-    """What a degradation's file says."""
+    """A degradation as its file states it."""
 
     name: str
     version: int
-    """Rises when any LR image would change."""
+    """Raised whenever any LR image would change."""
     steps: tuple[Step, ...]
-    """One after the other; one of them downscales."""
+    """Steps in order; one of them downscales."""
     seed: int = 0
     about: str = ""
-    """What it is like, in a line."""
+    """One line for ``srbench list degradations``."""
 
     @property
     def words(self) -> str:
-        """All that it does, in a line: ``mine@1: blur sigma 0.2..2 | downscale by matlab (seed 0)``."""
+        """All steps in one line: ``mine@1: blur sigma 0.2..2 | downscale by matlab (seed 0)``."""
         steps = " | ".join(step_words(step) for step in self.steps)
         return f"{self.name}@{self.version}: {steps} (seed {self.seed})"
 
     def __call__(self, hr: Tensor, scale: int) -> Tensor:
-        """HR (3, s*h, s*w) uint8 -> LR (3, h, w) uint8. Raises DataError where a library is not here."""
+        """HR (3, s*h, s*w) uint8 -> LR (3, h, w) uint8. Raises DataError for sizes that a step cannot take."""
         size = hr.shape[-2] // scale, hr.shape[-1] // scale
         pixels = hashlib.sha256(hr.contiguous().numpy().tobytes()).hexdigest()
         start = hashlib.sha256(f"{self.words} x{scale} {pixels}".encode()).digest()
@@ -62,7 +63,7 @@ class Degradation:
 
 
 def step_words(step: Step) -> str:
-    """``noise sigma 1..10``: what a step is called and what it was given."""
+    """Kind and values of a step: ``noise sigma 1..10``."""
     kind = next(kind for kind, cls in STEPS.items() if type(step) is cls)
     given = [f"{name.replace('_', ' ')} {_short(value)}" for name, value in asdict(step).items() if value is not None]
     return " ".join([kind, *given])
@@ -75,15 +76,15 @@ def _short(value: Any) -> str:  # noqa: ANN401 - any value of a step
 
 
 def degradation_names() -> list[str]:
-    """Those that come with srbench, sorted."""
+    """Degradations that come with srbench, sorted."""
     return preset_names(_FOLDER)
 
 
 def read_degradation(text: str) -> Degradation:
-    """The degradation of a name, or of a TOML file.
+    """Read a degradation by its name, or from a TOML file.
 
-    Raises DataError where there is none, where not exactly one step downscales, and where a file takes the name
-    of one that comes with srbench; ConfigError for what is no degradation.
+    Raises DataError for an unknown name, for a file with the name of a packaged degradation, and unless exactly one
+    step downscales; ConfigError for what is no degradation.
     """
     if not text.endswith(".toml"):
         if text not in degradation_names():
@@ -99,33 +100,20 @@ def read_degradation(text: str) -> Degradation:
     return found
 
 
-class Degraded:
-    """A dataset whose HR stays and whose LR is made by a degradation."""
+class Degraded(Derived):
+    """A dataset with the HR images of another one, and LR made by a degradation."""
 
     def __init__(self, whole: Dataset, scale: int, degradation: Degradation) -> None:
-        self.name, self.whole, self.scale, self.degradation = whole.name, whole, scale, degradation
-        self.lr_origin = f"made from HR by {degradation.words}"
+        super().__init__(whole, degradation.words, f"made from HR by {degradation.words}")
+        self.scale, self.degradation = scale, degradation
 
-    def __len__(self) -> int:
-        """How many images."""
-        return len(self.whole)
-
-    def __iter__(self) -> Iterator[str]:
-        """Their names, in order."""
-        return iter(self.whole)
-
-    def read(self, name: str) -> ImagePair:
-        """Raises what the whole dataset raises, and DataError."""
-        hr = self.whole.read(name).hr
-        return ImagePair(name, self.degradation(quantize_round(hr), self.scale).float() / 255, hr)
-
-    def digest(self, name: str) -> str:
-        """Of the whole pair and all that the degradation does."""
-        return hashlib.sha256(f"{self.whole.digest(name)} {self.degradation.words}".encode()).hexdigest()
+    def derived(self, pair: ImagePair) -> ImagePair:
+        """The same HR with degraded LR."""
+        return replace(pair, lr=self.degradation(quantize_round(pair.hr), self.scale).float() / 255)
 
 
 def _read_step(value: object) -> Step:
-    """A table with its kind -> the step. Raises ValueError that says what is wrong with it."""
+    """Read a step from its table. Raises ValueError for an unknown kind or invalid values."""
     if not isinstance(value, Mapping) or not isinstance(value.get("kind"), str):
         raise ValueError("a step is a table with a kind")
     kind = value["kind"]

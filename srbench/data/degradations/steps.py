@@ -1,6 +1,6 @@
-"""The steps that a degradation is made of: blur, resizing, noise, JPEG. Images are (3, h, w) uint8 in and out.
+"""Steps of a degradation: blur, resizing, noise, JPEG. Images are (3, h, w) uint8 in and out.
 
-A number that is given as a range [low, high] is drawn uniformly for every image.
+A number given as a range [low, high] is drawn uniformly for every image.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from srbench.data import DataError
-from srbench.images.resize import downscale_uint8
+from srbench.images.resize import downscale_uint8, mirrored
 from srbench.system.config import register
 
 Size = tuple[int, int]
@@ -25,43 +25,43 @@ Size = tuple[int, int]
 
 
 class Range(tuple[float, float]):
-    """From what a number is drawn, both ends included."""
+    """Interval from which a number is drawn, both ends included."""
 
     def draw(self, generator: torch.Generator) -> float:
-        """One number of it; always uses up one of the generator's."""
+        """Draw a number; this always takes one number of the generator."""
         low, high = self
         return low + (high - low) * torch.rand((), generator=generator, dtype=torch.float64).item()
 
 
 @dataclass(frozen=True)
 class Blur:
-    """A Gaussian, of so many pixels at that point; with ``other_sigma`` an ellipse in a drawn direction."""
+    """Gaussian blur, ``sigma`` in pixels; with ``other_sigma`` elliptic, in a random direction."""
 
     sigma: Range
     other_sigma: Range | None = None
 
     def __call__(self, image: Tensor, lr: Size, generator: torch.Generator) -> Tensor:
-        """Mirrored at the borders."""
+        """Blur an image that is mirrored at the borders."""
         one = self.sigma.draw(generator)
         other, angle = one, 0.0
         if self.other_sigma is not None:
             other, angle = self.other_sigma.draw(generator), Range((0, math.pi)).draw(generator)
         kernel = gaussian(max(one, 1e-3), max(other, 1e-3), angle)
         reach = kernel.shape[-1] // 2
-        rows, columns = (_mirrored(side, reach) for side in image.shape[-2:])
+        rows, columns = (mirrored(side, reach) for side in image.shape[-2:])
         extended = image.double()[:, rows][:, :, columns]
         return _uint8(F.conv2d(extended[:, None], kernel[None, None])[:, 0])
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Gaussian noise of so many grey levels; ``grey``: the same in all channels."""
+    """Gaussian noise, ``sigma`` in grey levels; ``grey`` is the same in all channels."""
 
     sigma: Range
     grey: bool = False
 
     def __call__(self, image: Tensor, lr: Size, generator: torch.Generator) -> Tensor:
-        """Added, then rounded and cut to 0..255."""
+        """Add noise, round, and clamp to 0..255."""
         sigma = self.sigma.draw(generator)
         shape = (1 if self.grey else 3, *image.shape[-2:])
         return _uint8(image + sigma * torch.randn(shape, generator=generator, dtype=torch.float64))
@@ -69,12 +69,12 @@ class Noise:
 
 @dataclass(frozen=True)
 class Jpeg:
-    """Compressed and decoded, by Pillow's default tables and chroma subsampling."""
+    """JPEG compression with Pillow's default tables and chroma subsampling."""
 
     quality: Range
 
     def __call__(self, image: Tensor, lr: Size, generator: torch.Generator) -> Tensor:
-        """The quality is rounded to a whole number."""
+        """Compress at the quality, rounded to a whole number, and decode."""
         buffer = io.BytesIO()
         _pillow(image).save(buffer, format="JPEG", quality=round(self.quality.draw(generator)))
         with Image.open(buffer) as file:
@@ -83,7 +83,7 @@ class Jpeg:
 
 @dataclass(frozen=True)
 class Resize:
-    """To ``factor`` times the size, but never below that of LR, by a method that is drawn from some."""
+    """Resizing to ``factor`` times the size, but at least that of LR, by a method drawn from ``by``."""
 
     factor: Range
     by: tuple[str, ...]
@@ -93,7 +93,7 @@ class Resize:
         _check(self.by, ("matlab",))
 
     def __call__(self, image: Tensor, lr: Size, generator: torch.Generator) -> Tensor:
-        """Sides are rounded."""
+        """Resize to rounded sides."""
         factor = self.factor.draw(generator)
         place = int(torch.randint(len(self.by), (), generator=generator))
         height, width = (max(round(side * factor), least) for side, least in zip(image.shape[-2:], lr, strict=True))
@@ -102,7 +102,7 @@ class Resize:
 
 @dataclass(frozen=True)
 class Downscale:
-    """To the size of LR."""
+    """Downscaling to the size of LR."""
 
     by: str
 
@@ -111,20 +111,20 @@ class Downscale:
         _check((self.by,), ())
 
     def __call__(self, image: Tensor, lr: Size, generator: torch.Generator) -> Tensor:
-        """Nothing is drawn."""
+        """Downscale without random numbers."""
         return METHODS[self.by](image, lr)
 
 
 Step = Blur | Noise | Jpeg | Resize | Downscale
-"""(3, h, w) uint8, the size that LR will have, a generator -> (3, h', w') uint8."""
+"""A call takes (3, h, w) uint8, the size of LR and a generator, and returns (3, h', w') uint8."""
 STEPS: dict[str, type[Step]] = {
     "blur": Blur, "noise": Noise, "jpeg": Jpeg, "resize": Resize, "downscale": Downscale,
 }  # fmt: skip
-"""By the kind that a file names."""
+"""Steps by their ``kind`` in a file."""
 
 
 def gaussian(one: float, other: float, angle: float) -> Tensor:
-    """An elliptic Gaussian, (n, n) float64 that sums to 1 and reaches three times the larger standard deviation."""
+    """Elliptic Gaussian (n, n) float64 with sum 1, up to three times the larger standard deviation."""
     reach = max(1, math.ceil(3 * max(one, other)))
     y, x = torch.meshgrid(*[torch.arange(-reach, reach + 1, dtype=torch.float64)] * 2, indexing="ij")
     along, across = math.cos(angle) * x + math.sin(angle) * y, math.cos(angle) * y - math.sin(angle) * x
@@ -153,28 +153,20 @@ def _by_opencv(image: Tensor, size: Size) -> Tensor:
     return torch.from_numpy(array).permute(2, 0, 1).contiguous()
 
 
-def _by_torch(mode: str, *, antialias: bool) -> Callable[[Tensor, Size], Tensor]:
-    def resized(image: Tensor, size: Size) -> Tensor:
-        found = F.interpolate(image.double()[None], size=size, mode=mode, antialias=antialias, align_corners=False)
-        return _uint8(found[0])
-
-    return resized
-
-
-def _by_area(image: Tensor, size: Size) -> Tensor:
-    return _uint8(F.interpolate(image.double()[None], size=size, mode="area")[0])
+def _by_torch(mode: str, **options: bool) -> Callable[[Tensor, Size], Tensor]:
+    return lambda image, size: _uint8(F.interpolate(image.double()[None], size=size, mode=mode, **options)[0])
 
 
 METHODS: dict[str, Callable[[Tensor, Size], Tensor]] = {
     "matlab": _matlab,
     "pillow": _by_pillow,
     "opencv": _by_opencv,
-    "torch": _by_torch("bicubic", antialias=False),
+    "torch": _by_torch("bicubic"),
     "bicubic": _by_torch("bicubic", antialias=True),
     "bilinear": _by_torch("bilinear", antialias=True),
-    "area": _by_area,
+    "area": _by_torch("area"),
 }
-"""How an image of one size becomes one of another. ``torch`` is its bicubic without antialiasing."""
+"""Resizing methods; ``torch`` is torch's bicubic without antialiasing."""
 
 
 def _check(methods: tuple[str, ...], refused: tuple[str, ...]) -> None:
@@ -182,12 +174,6 @@ def _check(methods: tuple[str, ...], refused: tuple[str, ...]) -> None:
     for name in methods or ("",):
         if name not in allowed:
             raise ValueError(f"by {name!r}; choose from {', '.join(allowed)}")
-
-
-def _mirrored(side: int, reach: int) -> Tensor:
-    """Indices -reach .. side+reach-1, mirrored with the edge pixel repeated, as often as needed."""
-    position = torch.arange(-reach, side + reach) % (2 * side)
-    return torch.where(position < side, position, 2 * side - 1 - position)
 
 
 def _uint8(image: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from srbench.system.terminal import progress
 WHERE = "http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (for noncommercial research only)"
 CROPPER = "https://github.com/LynnHo/HD-CelebA-Cropper"
 SPLITS = {"train": range(1, 162771), "val": range(162771, 182638), "test": range(182638, 202600)}
-"""Numbers of the images."""
+"""Image numbers."""
 
 _SIDE = 640
 _FACE_FACTOR = 0.6
@@ -40,7 +40,7 @@ def prepare_celeba(source: Path, out: Path) -> None:
     """The original images and their landmarks -> out/train, out/val, out/test, PNG of 160x160.
 
     ``source`` holds the folder ``img_celeba`` (unpacked from img_celeba.7z.001 to .014) and HD-CelebA-Cropper's
-    annotations.zip. Images that are there already stay. Raises DataError for what is missing or damaged.
+    annotations.zip. Existing images stay. Raises DataError for missing or damaged files.
     """
     folder = _unpacked(source / "img_celeba", f"get img_celeba.7z from {WHERE} and run 7z x img_celeba.7z.001 there")
     landmarks, standard = _landmarks(source / "annotations.zip")
@@ -48,9 +48,9 @@ def prepare_celeba(source: Path, out: Path) -> None:
 
 
 def prepare_celeba_aligned(source: Path, out: Path) -> None:
-    """The images that CelebA gives aligned, 178x218 -> out/train, out/val, out/test: their central 160x160.
+    """CelebA's aligned images, 178x218 -> out/train, out/val, out/test: their central 160x160.
 
-    Simpler to have than ``prepare_celeba``, and not what SRFlow was trained on: faces are larger in the image and
+    Easier to obtain than the images of ``prepare_celeba``, but not those SRFlow was trained on: faces are larger and
     less sharp. ``source`` holds the folder ``img_align_celeba`` (from img_align_celeba.zip).
     """
     folder = _unpacked(source / "img_align_celeba", f"get img_align_celeba.zip from {WHERE} and unpack it there")
@@ -59,9 +59,9 @@ def prepare_celeba_aligned(source: Path, out: Path) -> None:
 
 
 def aligned(image: Tensor, landmarks: NDArray[np.float64], standard: NDArray[np.float64]) -> Tensor:
-    """(3, h, w) uint8 -> (3, 160, 160) uint8: the similarity that takes the face's landmarks to the standard ones.
+    """(3, h, w) uint8 -> (3, 160, 160) uint8, by the similarity that maps the face's landmarks to the standard ones.
 
-    Both are (68, 2), x and y; the image's in pixels, the standard ones in units of the face.
+    Both are (68, 2), x and y: the face's in pixels, the standard ones in units of the face.
     """
     target = (standard + _MOVED) * _SIDE * _FACE_FACTOR + _SIDE // 2
     turned = cv2.warpAffine(
@@ -78,9 +78,9 @@ def aligned(image: Tensor, landmarks: NDArray[np.float64], standard: NDArray[np.
 
 
 def similarity(points: NDArray[np.float64], to: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The turn, scaling and shift, (2, 3), that takes points (n, 2) to others with the least squared error.
+    """Least-squares rotation, scaling and translation (2, 3) from points (n, 2) to others.
 
-    In complex numbers it is z -> factor z + shift, which is linear in both.
+    In complex numbers it is z -> factor z + shift, linear in factor and shift.
     """
     plane, target = (some[:, 0] + 1j * some[:, 1] for some in (points, to))
     factor, shift = np.linalg.lstsq(np.stack([plane, np.ones_like(plane)], 1), target, rcond=None)[0]
@@ -94,7 +94,7 @@ def _unpacked(folder: Path, otherwise: str) -> Path:
 
 
 def _landmarks(archive: Path) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
-    """68 points of every image by its name, and of the standard face."""
+    """68 points of every image by name, and of the standard face."""
     try:
         with zipfile.ZipFile(archive) as zipped:
             texts = {Path(name).name: name for name in zipped.namelist()}
@@ -108,7 +108,7 @@ def _landmarks(archive: Path) -> tuple[dict[str, NDArray[np.float64]], NDArray[n
 
 
 def _each(folder: Path, names: list[str], out: Path, make: Callable[[str], Tensor]) -> None:
-    """Make every image that is not there yet, on all cores."""
+    """Make all missing images, on all cores."""
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise DataError(f"{folder}: lacks {len(missing)} of {len(names)} images, first {missing[0]}; unpack it again")
