@@ -121,7 +121,7 @@ def test_what_a_change_in_srbench_affects(tmp_path, monkeypatch, edited, affecte
     copy = tmp_path / "srbench"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("photos", "*.safetensors", "__pycache__"))
     monkeypatch.setattr(
-        srbench.plugins.code_digest, "_locations", lambda package: (str(copy),) if package == "srbench" else ()
+        srbench.plugins.code_digest, "_locations", lambda package: (copy,) if package == "srbench" else ()
     )
     names = [
         "srbench.data.datasets",
