@@ -173,6 +173,10 @@ class PrecomputedResults(Protocol):
         ...
 
 
+Model = SRModel | StochasticSRModel | PrecomputedResults
+"""Everything that gives outputs to measure."""
+
+
 @runtime_checkable
 class Weighted(Protocol):
     """A model that can say which weights it carries."""

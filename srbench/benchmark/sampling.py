@@ -12,8 +12,8 @@ from torch import Tensor
 
 from srbench.images import ImageError
 from srbench.images.io import encode_png, pixels_sha256, quantize, quantize_floor, read_uint8
-from srbench.interfaces import ImagePair, PrecomputedResults
-from srbench.models.inference import Draw, Model, Output, is_stochastic, upscale
+from srbench.interfaces import ImagePair, Model, PrecomputedResults
+from srbench.models.inference import Draw, Output, is_stochastic, upscale
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord, digest

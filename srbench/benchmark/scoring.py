@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from srbench.benchmark import BenchmarkError, in_one_line
-from srbench.interfaces import ImagePair, Metric, MetricFacts, SRBenchError
+from srbench.interfaces import ImagePair, Metric, MetricFacts, Model, SRBenchError
 from srbench.metrics.cost import Making
-from srbench.models.inference import Model
 from srbench.plugins.registry import LoadedMetric
 from srbench.run_folder.folder import score_key
 from srbench.run_folder.records import SampleRecord, ScoreRecord, Value

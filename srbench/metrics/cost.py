@@ -18,13 +18,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from srbench.interfaces import ImagePair, PrecomputedResults, SRModel, StochasticSRModel, Weighted, WeightsInfo
+from srbench.interfaces import ImagePair, Model, PrecomputedResults, SRModel, StochasticSRModel, Weighted, WeightsInfo
 from srbench.metrics.samples import MetricError
 
 PROBE = 256
 """Side of the output of the probe, in pixels, or as near to it as the scale allows."""
-
-Model = SRModel | StochasticSRModel | PrecomputedResults
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Models by name: loading, inference, foreign weights, results made elsewhere, export."""
+"""Models: loading by name, inference, weights of other projects, results made elsewhere, export."""
 
 from srbench.interfaces import SRBenchError
 

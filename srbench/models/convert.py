@@ -1,4 +1,4 @@
-"""``srbench convert``: an official checkpoint becomes a weights file, by whichever model recognises it."""
+"""``srbench convert``: official checkpoints to weights files, by the model that recognises them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from srbench.weights.table import origin
 
 
 def convert(checkpoint: Path, preset: str, out: Path, model: str | None = None, *, address: str | None = None) -> str:
-    """Write the weights file ``out`` of an official checkpoint; returns the name of the model that it is of.
+    """Convert an official checkpoint to the weights file ``out``; returns the name of the model.
 
-    A model is needed only where several recognise the checkpoint. ``address`` is where it was downloaded from.
-    Raises WeightsError where none or several do, or the tensors do not fit the preset; PluginError, PresetError.
+    A ``model`` is needed only if several recognise the checkpoint; ``address`` is the URL it was downloaded from.
+    Raises WeightsError if none or several do, or the tensors do not fit the preset; PluginError, PresetError.
     """
     tensors = read_checkpoint(checkpoint)
     names = [model] if model else list(registered("converters"))
@@ -34,8 +34,8 @@ def convert(checkpoint: Path, preset: str, out: Path, model: str | None = None, 
         )
     if len(fitting) > 1:
         raise WeightsError(
-            f"{checkpoint}: could be of {' or '.join(fitting)}, which make different images of the same numbers; "
-            f"say which with --as {' or --as '.join(fitting)}"
+            f"{checkpoint}: could be of {' or '.join(fitting)}, which make different images from the same weights; "
+            f"choose with --as {' or --as '.join(fitting)}"
         )
     [(found, (weights, text))] = fitting.items()
     metadata, digest = read_metadata(text, checkpoint), sha256_file(checkpoint)

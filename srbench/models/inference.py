@@ -1,4 +1,4 @@
-"""Run one model on one LR image: one output or several samples, checked, with time and memory."""
+"""Inference: one model on one LR image gives one output or several samples, checked, with time and memory."""
 
 from __future__ import annotations
 
@@ -11,43 +11,39 @@ import torch
 from torch import Tensor
 
 from srbench.images.tiling import upscale_in_tiles
-from srbench.interfaces import SMALLEST_TILE, PrecomputedResults, SRBenchError, SRModel, StochasticSRModel, TiledSRModel
+from srbench.interfaces import SMALLEST_TILE, Model, PrecomputedResults, SRBenchError, StochasticSRModel, TiledSRModel
 from srbench.models import ModelError
 from srbench.system.memory import out_of_memory
 
 COPIES = 3
-"""Of all samples of an image: as numbers of 32 bits, and what the model, 8 bits and the metrics take besides."""
-Model = SRModel | StochasticSRModel | PrecomputedResults
+"""Memory for the samples of an image, in float32 copies: the samples, and what model, 8 bits and metrics need."""
 
 
 @dataclass(frozen=True)
 class Draw:
-    """How a stochastic model draws."""
+    """Sampling parameters."""
 
     temperature: float
     samples: int
     seed: int
     tile: int | None = None
-    """Upscale in tiles of this side, in LR pixels; None: at once."""
+    """Side of tiles in LR pixels; None upscales the whole image at once."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a model made of one image."""
+    """Output of a model for one image."""
 
     images: Tensor
     """(n, 3, s*h, s*w) float32 on the CPU, not clamped."""
     seconds: float
-    """Of the model alone, transfers to and from the device included."""
+    """Time of the model alone, including transfers to and from the device."""
     peak_memory_mb: float | None
-    """On a GPU what torch held there at most; on a CPU what the process ever held; None where unknown."""
+    """Peak of torch's memory on a GPU, or of the whole process on a CPU; None if unknown."""
 
 
 def choose_device(name: str) -> str:
-    """``auto`` -> ``cuda`` or ``mps`` where there is one, else ``cpu``.
-
-    Raises ModelError for a device that is absent.
-    """
+    """``auto`` -> ``cuda`` or ``mps`` if available, else ``cpu``. Raises ModelError for an unavailable device."""
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         return "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
@@ -57,15 +53,15 @@ def choose_device(name: str) -> str:
 
 
 def is_stochastic(model: object) -> bool:
-    """Does it sample at a temperature?"""
+    """True for a model that samples at a temperature."""
     return isinstance(model, StochasticSRModel)
 
 
 def upscale(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Output:
-    """Let a model upscale the LR image (3, h, w) of a name.
+    """Let a model upscale the LR image (3, h, w) called ``name``.
 
-    One with a single output ignores all of ``draw`` but the tile. Raises ModelError, naming the image, where the
-    model fails or returns another size or numbers that are not finite, and where a precomputed result is missing or
+    A model with a single output ignores everything in ``draw`` except the tile. Raises ModelError, naming the image,
+    if the model fails or returns another size or numbers that are not finite, or a precomputed result is missing or
     damaged.
     """
     if device == "cuda":
@@ -106,7 +102,7 @@ def _outputs(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Te
 
 
 def _too_large(model: Model, lr: Tensor, draw: Draw, device: str) -> str:
-    """That memory was short, and what to do: a tile is part of what is asked for, so none is chosen unasked."""
+    """Out-of-memory message with advice; a tile changes the protocol, so none is chosen automatically."""
     height, width = lr.shape[-2:]
     advice = "use smaller images (--crop), or another --device"
     if isinstance(model, TiledSRModel) or not isinstance(model, StochasticSRModel):
@@ -128,7 +124,7 @@ def _sample(model: StochasticSRModel, lr: Tensor, draw: Draw, generator: torch.G
 
 
 def require_memory(name: str, samples: int, size: list[int]) -> None:
-    """Raises ModelError where the samples alone need more memory than this machine has: it would be killed."""
+    """Raise ModelError if the samples alone need more memory than this machine has: the process would be killed."""
     needed, there = COPIES * samples * 3 * size[0] * size[1] * 4, _memory_bytes()
     if there is not None and needed > there:
         raise ModelError(
@@ -138,7 +134,7 @@ def require_memory(name: str, samples: int, size: list[int]) -> None:
 
 
 def _memory_bytes() -> int | None:
-    """Of this machine; None where that cannot be told."""
+    """Memory of this machine; None if unknown."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -152,7 +148,7 @@ def _check(images: Tensor, name: str, size: list[int]) -> None:
             f"{name}: the result has shape {tuple(images.shape)}, HR is {height}x{width}; "
             f"it must be (n, 3, {height}, {width})"
         )
-    broken = sum(int((~image.isfinite()).sum()) for image in images)  # of all at once it would take as much again
+    broken = sum(int((~image.isfinite()).sum()) for image in images)  # one by one, to save memory
     if broken:
         raise ModelError(
             f"{name}: {broken} of {images.numel()} numbers of the result are not finite; "
@@ -168,4 +164,4 @@ def _peak_memory_mb(device: str) -> float | None:
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes there, kilobytes on Linux
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes on macOS, kilobytes on Linux

@@ -31,9 +31,8 @@ import torch
 from torch import nn
 
 from srbench.images.lr_projection import Consistent, ConsistentSamples
-from srbench.interfaces import PrecomputedResults, SRBenchError, StochasticSRModel, Weighted, WeightsInfo
+from srbench.interfaces import Model, PrecomputedResults, SRBenchError, StochasticSRModel, Weighted, WeightsInfo
 from srbench.models import third_party
-from srbench.models.inference import Model
 from srbench.models.precomputed import ResultFolder
 from srbench.plugins import PluginError
 from srbench.plugins.code_digest import package_digest

@@ -1,4 +1,4 @@
-"""``srbench export MODEL --onnx``: a network as an ONNX file, which other programs run, and ``--models FILE.onnx``."""
+"""``srbench export MODEL --onnx``: a network as an ONNX file for other programs, and for ``--models FILE.onnx``."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _OPSET = 17
 def export_onnx(text: str, out: Path, scale: int | None = None) -> None:
     """Write the network that ``text`` names as an ONNX file: (n, 3, h, w) in [0, 1] in, any h and w, float32.
 
-    ``scale`` may be left out where its weights say it. The licence of the weights goes into the file. Raises
-    ModelError for what is no network with one output, SRBenchError where the model cannot be loaded.
+    ``scale`` may be left out if the weights state it. The licence of the weights goes into the file. Raises
+    ModelError for anything but a network with one output, SRBenchError if the model cannot be loaded.
     """
     try:
         import onnx
@@ -44,13 +44,13 @@ def export_onnx(text: str, out: Path, scale: int | None = None) -> None:
 def _write(network: nn.Module, path: Path, text: str) -> None:
     axes = {name: {0: "n", 2: height, 3: width} for name, height, width in (("lr", "h", "w"), ("sr", "H", "W"))}
     try:
-        # With gradients on, networks write into no memory of their own, which a graph could not say.
+        # With gradients on, networks do not write in place, which a graph cannot express.
         with warnings.catch_warnings(), torch.enable_grad():
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 network, (torch.rand(1, 3, 32, 40),), str(path), input_names=["lr"], output_names=["sr"],
                 dynamic_axes=axes, opset_version=_OPSET, dynamo=False,
             )  # fmt: skip
-    except Exception as error:  # what an exporter raises of a foreign network is not to be foreseen
+    except Exception as error:  # an exporter may raise anything for a foreign network
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{text}: torch cannot write it as ONNX ({reason})") from error

@@ -1,10 +1,10 @@
 """Networks of other projects, from a file alone: weights of any architecture that spandrel knows, and ONNX files.
 
     4x-anything.pth             also .pt, .ckpt, .safetensors; needs the extra ``zoo``
-    4x-anything.onnx            needs the extra ``onnx``; runs on the processor
+    4x-anything.onnx            needs the extra ``onnx``; runs on the CPU
 
-Scale, architecture and what sizes a network takes follow from the file. Images are padded to such sizes, and what was
-padded is cut off again.
+Scale, architecture and accepted image sizes follow from the file. Images are padded to such sizes, and the padding is
+cut off the outputs.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from srbench.weights.files import WeightsError, load_metadata, require_finite, s
 
 ONNX = ".onnx"
 ENDINGS = (".pth", ".pt", ".ckpt", ".safetensors", ONNX)
-"""Of files that are models by themselves."""
+"""Endings of files that are models by themselves."""
 _PROBE = 64
-"""Side of the LR image that shows the scale of an ONNX file which takes any size."""
+"""Side of the LR image that reveals the scale of an ONNX file that takes any size."""
 
 
 def load_file(path: Path) -> SpandrelModel | OnnxModel:
-    """The network in a file. Raises ModelError, WeightsError."""
+    """Load the network in a file. Raises ModelError, WeightsError."""
     if not path.is_file():
         raise WeightsError(f"{path}: no such weights file; check the path")
     return OnnxModel(path) if path.suffix.lower() == ONNX else SpandrelModel(path)
@@ -57,7 +57,7 @@ class SpandrelModel(nn.Module):
         return torch.cat([self.descriptor(image[None]) for image in lr])
 
 
-def _described(path: Path) -> Any:  # noqa: ANN401 - of a package that may not be there
+def _described(path: Path) -> Any:  # noqa: ANN401 - the package is optional
     try:
         import spandrel
     except ImportError:
@@ -68,9 +68,9 @@ def _described(path: Path) -> Any:  # noqa: ANN401 - of a package that may not b
         found = spandrel.ModelLoader().load_from_file(path)
     except spandrel.UnsupportedModelError:
         raise ModelError(
-            f"{path}: of no architecture that spandrel knows; name code that makes it: file.py:Name"
+            f"{path}: spandrel does not know its architecture; name code that makes the model: file.py:Name"
         ) from None
-    except Exception as error:  # what the bytes of a foreign file make a parser raise is not to be foreseen
+    except Exception as error:  # a parser may raise anything for the bytes of a foreign file
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelError(f"{path}: damaged, or no weights file ({reason}); get another copy of it") from None
     if not isinstance(found, spandrel.ImageModelDescriptor):
@@ -101,7 +101,7 @@ class OnnxModel:
         self.input, shape = _rgb_input(self.session, path)
         self.dtype = torch.float16 if "float16" in self.session.get_inputs()[0].type else torch.float32
         self.window = tuple(side if isinstance(side, int) else None for side in shape[2:])
-        """Height and width of the LR images that it takes; None: any."""
+        """Accepted height and width of LR; None for any."""
         self.scale = self._scale()
         said = self.session.get_modelmeta().custom_metadata_map
         self.weights = WeightsInfo(
@@ -112,7 +112,7 @@ class OnnxModel:
         )
 
     def __call__(self, lr: Tensor) -> Tensor:
-        """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w). Where it takes one size only, in overlapping windows of it."""
+        """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w); in overlapping windows if the network takes one size only."""
         height, width = (fixed or side for fixed, side in zip(self.window, lr.shape[-2:], strict=True))
         if (height, width) == tuple(lr.shape[-2:]):
             return torch.cat([self._run(image[None]) for image in lr])
@@ -136,7 +136,7 @@ class OnnxModel:
 
 
 def _rgb_input(session: Any, path: Path) -> tuple[str, list[int | str | None]]:  # noqa: ANN401
-    """Name and shape of the one input. Raises ModelError where that takes no RGB images, channels first."""
+    """Name and shape of the single input. Raises ModelError unless it takes RGB images, channels first."""
     inputs = session.get_inputs()
     shapes = ", ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in ("tensor(float)", "tensor(float16)"):

@@ -28,7 +28,7 @@ def test_convert(command, tmp_path):
     text = (files("baselines") / "presets" / "rrdb" / "psnr-x4.toml").read_text()
     preset.write_text(text.replace("= 64", "= 8").replace("= 32", "= 4").replace("= 23", "= 1"))
     arguments = ("convert", path, "--preset", preset, "--out", out)
-    assert "say which with --as esrgan or --as rrdb" in one_line(command(*arguments))
+    assert "choose with --as esrgan or --as rrdb" in one_line(command(*arguments))
     found = command(*arguments, "--as", "rrdb")
     assert (found.code, found.out) == (0, f"{out}\n")
     assert found.err == f"{path}: rrdb, preset {preset}\n"
