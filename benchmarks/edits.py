@@ -29,8 +29,8 @@ from torch import Tensor
 from srbench.data.datasets import cropped, packaged_photos
 from srbench.editing.edit import Editor, box_mask, lr_psnr
 from srbench.editing.figures import TARGET, FigurePanel, write_figure
-from srbench.editing.measures import cut, kept_detail, seam_energy, texture_distance
-from srbench.images.io import quantize_floor, quantize_round
+from srbench.editing.measures import cut, kept_detail, seam_energy
+from srbench.images.io import luma, quantize_floor, quantize_round
 from srbench.images.resize import downscale_uint8
 from srbench.interfaces import Box, Dataset, ImagePair
 from srbench.metrics.perceptual import LPIPS
@@ -46,6 +46,9 @@ AROUND = 160
 EDIT_TEMPERATURE, SAMPLE_TEMPERATURE = 0.9, 0.8
 SAMPLES = 5
 NOISE, JPEG_QUALITY = 20, 20
+BANDS = 6
+DARK = 1e-3
+"""Squared grey levels added to every band's power, so that a flat region has a finite logarithm."""
 
 
 @dataclass(frozen=True)
@@ -209,6 +212,28 @@ def steepness(lr: Tensor) -> Tensor:
     """How much every pixel of LR (3, h, w) differs from its neighbours: the largest difference, (h, w)."""
     grey = lr.mean(0, keepdim=True)
     return (F.max_pool2d(grey, 3, 1, 1) + F.max_pool2d(-grey, 3, 1, 1))[0]
+
+
+def texture_distance(these: Tensor, those: Tensor, scale: int) -> Tensor:
+    """Difference in texture between two regions (3, h, w), in decibels: a scalar, 0 for equal spectra.
+
+    Mean absolute difference of their power spectra (luma, Hann window) in six bands of half an octave. The lowest
+    begins at 1/(2 scale) cycles a pixel, the highest frequency an LR image holds: what it determines is not compared.
+    """
+    return (_spectrum(these, scale) - _spectrum(those, scale)).abs().mean()
+
+
+def _spectrum(region: Tensor, scale: int) -> Tensor:
+    grey = luma(quantize_floor(region)).double()
+    height, width = grey.shape
+    window = torch.outer(torch.hann_window(height, dtype=grey.dtype), torch.hann_window(width, dtype=grey.dtype))
+    power = torch.fft.fft2((grey - grey.mean()) * window).abs().square() / window.square().sum()
+    rows, columns = torch.fft.fftfreq(height), torch.fft.fftfreq(width)
+    frequency = torch.hypot(rows[:, None], columns[None, :])
+    lowest = 1 / (2 * scale)
+    steps = torch.log2(frequency.clamp_min(1e-9) / lowest).mul(2).floor().clamp_max(BANDS - 1)
+    bands = [power[steps == band] for band in range(BANDS)]
+    return torch.stack([10 * torch.log10(band.mean() + DARK) for band in bands if band.numel()])
 
 
 def lr_psnr_in(box: Box, image: Tensor, pair: ImagePair) -> float:

@@ -1,4 +1,4 @@
-"""A person's own images: upscaled, edited by latents, explored on a page."""
+"""Your own images: upscaled, edited in latent space, explored on a page."""
 
 from srbench.interfaces import SRBenchError
 

@@ -1,4 +1,4 @@
-"""The requests of ``srbench explore``: open an image, sample, move texture, show where samples differ, save."""
+"""Requests of ``srbench explore``: open an image, sample, move texture, show where samples differ, save."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from srbench.system.config import structure
 from srbench.system.file_names import FILE_NAME, is_file_name, printable
 
 MOST_PIXELS = 512 * 512
-"""Of HR. A larger image would take seconds for each movement of the slider."""
+"""HR pixels of the largest image; a larger one would take seconds for each movement of the slider."""
 MOST_BYTES = 32 * 2**20
-"""Of an image's file."""
+"""Size of the largest image file."""
 
 _KEPT = 4
 _SPREAD_SAMPLES = 5
@@ -41,16 +41,16 @@ _SPREAD_SAMPLES = 5
 
 @dataclass(frozen=True)
 class Request:
-    """What the page asks for: a sample, moved texture, or the spread of samples."""
+    """A sample, moved texture, or the spread of samples, as the page requests it."""
 
     image: str
-    """As ``Opened.id``."""
+    """Identifier, as in ``Opened.id``."""
     kind: Literal["sample", "style", "spread"]
     temperature: float
     seed: int = 0
-    """Of a sample and of a spread."""
+    """Seed of a sample or a spread."""
     source: tuple[int, ...] | None = None
-    """x, y, width, height: the box whose texture is taken."""
+    """Box whose texture is taken: x, y, width, height."""
     target: tuple[int, ...] | None = None
 
 
@@ -66,17 +66,17 @@ class Opened:
 
 @dataclass(frozen=True)
 class Made:
-    """The answer to a request."""
+    """Answer to a request."""
 
     png: bytes
     caption: str
     boxes: tuple[tuple[int, ...], ...]
-    """Where the boxes really lie, source first."""
+    """Boxes on the model's grid, source first."""
     recipe: str
 
 
 class Explorer:
-    """The open images, and the model. One request is answered at a time."""
+    """The open images and the model. One request is answered at a time."""
 
     def __init__(self, editor: Editor, out: Path) -> None:
         self.editor, self.out = editor, out
@@ -84,7 +84,7 @@ class Explorer:
         self._lock = threading.Lock()
 
     def open(self, name: str, content: bytes) -> Opened:
-        """Take the bytes of an image's file. Raises SRBenchError where they are no image, or one too large."""
+        """Open the bytes of an image file. Raises SRBenchError if they are no image, or one too large."""
         name = PurePosixPath(name.replace("\\", "/")).name or "image"
         if not is_file_name(name):
             raise EditError(f"{printable(name)[:100]} cannot be {FILE_NAME}; rename it")
@@ -108,13 +108,13 @@ class Explorer:
         return opened
 
     def original(self, image: str, kind: str) -> bytes:
-        """PNG of what the model is given (``lr``, upscaled by bicubic interpolation), or else of HR."""
+        """PNG of the model's input (``lr``, upscaled by bicubic interpolation), or else of HR."""
         pair = self._pair(image)
         shown = upscale(pair.lr, self.editor.scale) if kind == "lr" else pair.hr
         return encode_png(quantize_floor(shown))
 
     def make(self, asked: Mapping[str, Any]) -> Made:
-        """Answer a request. Raises SRBenchError where it is none, or its boxes do not fit the image."""
+        """Answer a request. Raises SRBenchError if it is invalid, or its boxes do not fit the image."""
         request = _request(asked)
         pair = self._pair(request.image)
         recipe = json.dumps(asdict(request) | {"name": pair.name, "scale": self.editor.scale})
@@ -133,14 +133,14 @@ class Explorer:
         return Made(png, fit_to_lr(lr_psnr(image, pair)), aligned, recipe)
 
     def save(self, asked: Mapping[str, Any]) -> Path:
-        """Make it again, which gives the same, and write it into the folder of the page.
+        """Repeat a request, which gives the same image, and write it into the folder of the page.
 
-        Raises EditError where another image of that name is there.
+        Raises EditError if another image of that name exists.
         """
         made, request = self.make(asked), _request(asked)
         path = self.out / f"{self._pair(request.image).name}_{_described(request, made)}.png"
         if path.exists() and read_recipe(path) != made.recipe:
-            raise EditError(f"{path} is there and was made of something else; move it away")
+            raise EditError(f"{path} exists and was made in another way; move it away")
         write_whole(path, made.png)
         return path
 
@@ -164,19 +164,17 @@ def _check_size(name: str, content: bytes) -> None:
         with Image.open(BytesIO(content)) as file:
             width, height = file.size
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return  # reading it whole says what is wrong
+        return  # decoding it will tell
     if width * height > MOST_PIXELS:
-        raise EditError(
-            f"{name}: {width}x{height} is too large to be explored, at most 512x512 pixels in all; cut a part out"
-        )
+        raise EditError(f"{name}: {width}x{height} is too large, at most 512x512 pixels in all; cut a part out")
 
 
 def _request(asked: Mapping[str, Any]) -> Request:
     request = structure(asked, Request, "the page")
     if not 0 <= request.temperature <= 2:
-        raise EditError(f"{request.temperature:g} is no temperature between 0 and 2")
+        raise EditError(f"{request.temperature:g} is not a temperature from 0 to 2")
     if not 0 <= request.seed < 2**31:
-        raise EditError(f"{request.seed} is no seed; give a whole number from 0 to {2**31 - 1}")
+        raise EditError(f"{request.seed} is not a seed; give a whole number from 0 to {2**31 - 1}")
     return request
 
 

@@ -13,7 +13,7 @@ from srbench.images.io import quantize_floor, write_whole
 from srbench.interfaces import Box
 
 SOURCE, TARGET, ZOOMED = (40, 130, 255), (255, 60, 40), (255, 200, 0)
-"""Colours of boxes: where something comes from, where it goes, what is zoomed beneath."""
+"""Colours of boxes: source, target, and the part that is zoomed beneath."""
 
 _SIDE = 320
 _COLUMNS = 4
@@ -28,20 +28,20 @@ class FigurePanel:
     title: str
     note: str
     image: Tensor
-    """(3, H, W) in [0, 1]."""
+    """Pixels (3, H, W) in [0, 1]."""
     boxes: dict[tuple[int, int, int], Box] = field(default_factory=dict)
-    """By colour."""
+    """Colour -> box to draw."""
 
 
 def write_figure(path: Path, panels: list[FigurePanel], zoomed: Box | None = None) -> None:
-    """Write the panels as one PNG, whole, in even rows of up to four; beneath each image the same box of it, zoomed.
+    """Write the panels as one PNG, in even rows of up to four; beneath each image the same box of it, zoomed.
 
     An image below 320 pixels is upscaled by a whole number and keeps its pixels, one above 640 is downscaled.
     """
     tiles = [_tile(panel, zoomed) for panel in panels]
-    columns = -(-len(tiles) // -(-len(tiles) // _COLUMNS))
+    rows = -(-len(tiles) // _COLUMNS)
+    columns = -(-len(tiles) // rows)
     width, height = (max(side) + _GAP for side in zip(*(tile.size for tile in tiles), strict=True))
-    rows = -(-len(tiles) // columns)
     sheet = Image.new("RGB", (2 * _MARGIN - _GAP + columns * width, 2 * _MARGIN - _GAP + rows * height), "white")
     for place, tile in enumerate(tiles):
         row, column = divmod(place, columns)

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from srbench.editing import EditError
 from srbench.images.folders import images_below
-from srbench.images.io import quantize_floor, quantize_round, read_image, read_recipe, write_png
+from srbench.images.io import quantize_floor, read_image, read_recipe, read_uint8, write_png
 from srbench.images.strict_decoding import FAULTS
 from srbench.interfaces import PrecomputedResults, Progress, SRBenchError, Step, silent
 from srbench.metrics import lr_psnr
@@ -27,7 +26,7 @@ from srbench.weights.files import sha256_file
 
 @dataclass(frozen=True)
 class UpscaleSpec:
-    """What to upscale and how: the command line, as a value."""
+    """The command line of ``srbench upscale`` as a value."""
 
     paths: tuple[Path, ...]
     model: str
@@ -36,39 +35,30 @@ class UpscaleSpec:
     temperature: float
     samples: int
     seed: int
-    """Every image is sampled from it: ``model.sample`` with a generator of this seed gives the same."""
+    """Seed of every image: ``model.sample`` with a generator of this seed gives the same samples."""
     device: str
     tile: int | None
 
 
 @dataclass(frozen=True)
 class Upscaled:
-    """The result for one image."""
+    """Result for one image."""
 
     files: tuple[Path, ...] = ()
-    """One per sample; none if the image could not be upscaled."""
+    """One file per sample; none if the image could not be upscaled."""
     lr_psnr: tuple[float, ...] = ()
-    """In dB, one per file."""
+    """LR-PSNR in dB, one per file."""
     kept: bool = False
-    """Did the files exist, made in the same way?"""
+    """True if the files already existed, made in the same way."""
     fault: str = ""
 
 
-@dataclass(frozen=True)
-class _Source:
-    """An image to upscale."""
-
-    path: Path
-    name: Path
-    """Of its output in the output folder, without an ending: sub-folders are kept."""
-
-
 def upscale(spec: UpscaleSpec, progress: Progress = silent) -> Iterator[Upscaled]:
-    """Upscale one image after the other; one that cannot be is named and passed over.
+    """Upscale one image after the other; one that fails is named and passed over.
 
     ``a.jpg`` becomes ``a.png``; ``a.jpg`` beside ``a.png`` becomes ``a_jpg.png``, and that ``a_png.png``.
-    ``progress`` is told of every image, with the share of the pixels that is done.
-    Raises SRBenchError if nothing can be upscaled: the model is unknown, or of another scale.
+    ``progress`` is called for every image, with the share of the pixels that is done.
+    Raises SRBenchError if nothing can be upscaled: the model is unknown, or has another scale.
     """
     device = choose_device(spec.device)
     loaded = load_model(spec.model, spec.scale, device)
@@ -79,25 +69,20 @@ def upscale(spec: UpscaleSpec, progress: Progress = silent) -> Iterator[Upscaled
     for fault in faults:
         progress(Step(0, total, "", fault))
         yield Upscaled(fault=fault)
-    pixels = [_pixels(source.path) for source in sources]
-    for done, source in enumerate(sources):
+    pixels = [_pixels(path) for path in sources.values()]
+    for done, (name, path) in enumerate(sources.items()):
         share = sum(pixels[:done]) / max(sum(pixels), 1)
-        progress(Step(done, total, str(source.path), share=share))
+        progress(Step(done, total, str(path), share=share))
         try:
-            yield _one(spec, loaded, device, source)
+            yield _one(spec, loaded, device, path, name)
         except SRBenchError as error:
             progress(Step(done, total, "", str(error), share))
             yield Upscaled(fault=str(error))
     progress(Step(total, total, ""))
 
 
-def shown_lr(path: Path) -> Tensor:
-    """An image as a model sees it: (3, h, w) in [0, 1], multiples of 1/255. Raises ImageError."""
-    return quantize_round(read_image(path)).float() / 255
-
-
-def _sources(spec: UpscaleSpec) -> tuple[list[_Source], list[str]]:
-    """The images below the paths, each once, with names for their outputs; and what is wrong with the others."""
+def _sources(spec: UpscaleSpec) -> tuple[dict[Path, Path], list[str]]:
+    """Images below the paths, by their output without its ending, which keeps sub-folders; and one line per fault."""
     found: dict[Path, Path] = {}
     faults = []
     for path in spec.paths:
@@ -110,20 +95,18 @@ def _sources(spec: UpscaleSpec) -> tuple[list[_Source], list[str]]:
         except SRBenchError as error:
             faults.append(str(error))
     stems = Counter(relative.with_suffix("") for relative in set(found.values()))
-    sources: dict[Path, _Source] = {}
+    sources: dict[Path, Path] = {}
     for path, relative in found.items():
         name = relative.with_suffix("")
         if stems[name] > 1:
             name = name.with_name(f"{relative.stem}_{relative.suffix[1:].lower()}")
-        if name in sources:
-            faults.append(f"{path}: {sources[name].path} has the same name; upscale it into another --out")
-        else:
-            sources[name] = _Source(path, name)
-    return list(sources.values()), faults
+        if (other := sources.setdefault(name, path)) != path:
+            faults.append(f"{path}: {other} has the same name; upscale it into another --out")
+    return sources, faults
 
 
 def _pixels(path: Path) -> int:
-    """Of an image, from its header; 0 where it cannot be told, which reading it will tell."""
+    """Number of pixels according to the header; 0 if unreadable, which reading the image will report."""
     if no_file(path):
         return 0
     try:
@@ -133,37 +116,28 @@ def _pixels(path: Path) -> int:
         return 0
 
 
-def _one(spec: UpscaleSpec, loaded: LoadedModel, device: str, source: _Source) -> Upscaled:
-    lr = shown_lr(source.path)
-    if not is_file_name(source.name.name):
-        raise EditError(f"{source.path}: its name cannot be {FILE_NAME}; rename it")
+def _one(spec: UpscaleSpec, loaded: LoadedModel, device: str, path: Path, name: Path) -> Upscaled:
+    lr = read_uint8(path).float() / 255
+    if not is_file_name(name.name):
+        raise EditError(f"{path}: its name cannot be {FILE_NAME}; rename it")
+    facts = {"model": spec.model, "digest": loaded.digest, "scale": spec.scale, "lr": sha256_file(path)}
+    endings = [".png"]
     if is_stochastic(loaded.model):
-        require_memory(source.path.name, spec.samples, [spec.scale * side for side in lr.shape[-2:]])
-    recipe = _recipe(spec, loaded, source.path)
-    files = _files(spec, loaded, source.name)
-    there = [file for file in files if file.exists()]
-    for file in there:
+        require_memory(path.name, spec.samples, [spec.scale * side for side in lr.shape[-2:]])
+        facts |= {"temperature": spec.temperature, "samples": spec.samples, "seed": spec.seed}
+        if spec.samples > 1:
+            endings = [f"_sample{sample}.png" for sample in range(spec.samples)]
+    recipe = json.dumps(facts | ({} if spec.tile is None else {"tile": spec.tile}))
+    files = tuple(spec.out / name.with_name(name.name + ending) for ending in endings)
+    existing = [file for file in files if file.exists()]
+    for file in existing:
         if read_recipe(file) != recipe:
             raise EditError(f"{file}: exists and was made in another way; choose another --out")
-    kept = len(there) == len(files)
-    if kept:
+    if kept := len(existing) == len(files):
         samples = torch.stack([read_image(file) for file in files])
     else:
         draw = Draw(spec.temperature, spec.samples, spec.seed, spec.tile)
-        samples = upscale_image(loaded.model, source.path.stem, lr, draw, device).images
+        samples = upscale_image(loaded.model, path.stem, lr, draw, device).images
         for file, image in zip(files, samples, strict=True):
             write_png(file, quantize_floor(image), recipe)
-    return Upscaled(tuple(files), tuple(float(lr_psnr(one, lr)) for one in samples), kept)
-
-
-def _files(spec: UpscaleSpec, loaded: LoadedModel, name: Path) -> list[Path]:
-    one = not is_stochastic(loaded.model) or spec.samples == 1
-    endings = [".png"] if one else [f"_sample{sample}.png" for sample in range(spec.samples)]
-    return [spec.out / name.with_name(name.name + ending) for ending in endings]
-
-
-def _recipe(spec: UpscaleSpec, loaded: LoadedModel, path: Path) -> str:
-    facts = {"model": spec.model, "digest": loaded.digest, "scale": spec.scale, "lr": sha256_file(path)}
-    if is_stochastic(loaded.model):
-        facts |= {"temperature": spec.temperature, "samples": spec.samples, "seed": spec.seed}
-    return json.dumps(facts | ({} if spec.tile is None else {"tile": spec.tile}))
+    return Upscaled(files, tuple(float(lr_psnr(one, lr)) for one in samples), kept)

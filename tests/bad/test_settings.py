@@ -147,7 +147,7 @@ CASES = [
     ("edit restore {bad}/fine/a.png --model bicubic --scale 8 --out {here}/edits", r"has no latents"),
     (f"edit restore {{bad}}/fine/a.png --model srflow --scale 8 --seed {10**23} --out {{here}}/edits", r"--seed", 2),
     ("edit temperature {bad}/fine/a.png --model srflow --scale 8 --temperatures 0,,1 --out {here}/edits",
-     r"is not a list", 2),
+     r"is not a temperature", 2),
     ("edit temperature {bad}/long/*.png --model srflow --scale 8 --out {here}/edits", r"no such file"),
     ("explore {bad}/cut/b.png --no-browser", r"b\.png: damaged"),
     ("explore {bad}/pipe/b.png --no-browser", r"b\.png"),

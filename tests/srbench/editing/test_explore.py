@@ -254,7 +254,7 @@ def test_wrong_files_get_a_message_and_the_open_image_stays(page, tmp_path):
     (tmp_path / "half.png").write_bytes((tmp_path / "huge.png").read_bytes()[:60])
     for name, fault in (
         ("notes.txt", "notes.txt: not an image; PNG, JPEG, WebP, TIFF and BMP are read"),
-        ("huge.png", "huge.png: 700x600 is too large to be explored, at most 512x512 pixels in all"),
+        ("huge.png", "huge.png: 700x600 is too large, at most 512x512 pixels in all"),
         ("tiny.png", "tiny.png: 40x8 is too small; both sides need 16 pixels"),
         ("half.png", "half.png: 700x600 is too large"),
     ):
@@ -298,8 +298,8 @@ def test_what_the_server_refuses(site):
         ("{", "invalid JSON"),
         ("[]", "image"),
         (json.dumps(request_of(explorer, kind="paint")), "kind"),
-        (json.dumps(request_of(explorer, temperature=-1)), "no temperature between 0 and 2"),
-        (json.dumps(request_of(explorer, seed=-1)), "no seed"),
+        (json.dumps(request_of(explorer, temperature=-1)), "not a temperature from 0 to 2"),
+        (json.dumps(request_of(explorer, seed=-1)), "not a seed"),
         (json.dumps(request_of(explorer, image="0")), "no longer open"),
     ):
         status, answer = request(site, "POST", "/make", body)
@@ -323,7 +323,7 @@ def test_what_was_saved_of_something_else_is_not_overwritten(site):
     assert explorer.save(asked).read_bytes() == before
     write_png(folder / "chameleon.bmp", torch.full((3, 160, 160), 9, dtype=torch.uint8))
     other = explorer.open("chameleon.bmp", (folder / "chameleon.bmp").read_bytes())
-    with pytest.raises(EditError, match="was made of something else; move it away"):
+    with pytest.raises(EditError, match="was made in another way; move it away"):
         explorer.save(asked | {"image": other.id})
     assert path.read_bytes() == before
 
