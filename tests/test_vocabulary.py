@@ -1,4 +1,4 @@
-"""The field's words: CONTRIBUTING lists them, and no text that a user reads uses the words they replace."""
+"""The field's words, as CONTRIBUTING lists them; and docstrings that stand alone."""
 
 from __future__ import annotations
 
@@ -54,4 +54,25 @@ def test_the_list():
 def test_no_banned_word(path):
     words = banned()
     faults = [f"{line}: {word} -> {words[word]}" for line, text in texts(path) for word in words if found(word, text)]
+    assert not faults, "\n".join(faults)
+
+
+ROOMS_DONE = ("srbench/cli", "srbench/editing", "srbench/matrix", "srbench/api.py", "srbench/__init__.py")
+"""Rooms whose docstrings stand alone; when all are here, SOURCES takes the place of this list."""
+ANSWERS = re.compile(r"(Of|By|In which|Where|Those|That|Such|What|How|Who|Whether|Is|Are|Does|Do|Did|Has|Was)\b")
+"""Beginnings of answers to a question that is not printed, and of questions."""
+
+
+def docstrings(path: Path) -> Iterator[tuple[int, str]]:
+    """Docstrings of a module, its classes and functions, and its attributes, with their lines."""
+    bodies = [getattr(node, "body", None) for node in ast.walk(ast.parse(path.read_text()))]
+    for statement in (one for body in bodies if isinstance(body, list) for one in body):
+        value = statement.value if isinstance(statement, ast.Expr) else None
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            yield statement.lineno, value.value
+
+
+@pytest.mark.parametrize("path", [one for one in SOURCES if str(one.relative_to(ROOT)).startswith(ROOMS_DONE)], ids=str)
+def test_docstrings_begin_with_a_noun_or_a_verb(path):
+    faults = [f"{line}: {text.splitlines()[0]}" for line, text in docstrings(path) if ANSWERS.match(text)]
     assert not faults, "\n".join(faults)

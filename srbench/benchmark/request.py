@@ -20,7 +20,7 @@ from srbench.data.degradations.read import Degraded, read_degradation
 from srbench.interfaces import LARGEST_SEED, SMALLEST_TILE, Dataset
 from srbench.metrics.suite import DEFAULT, Suite, open_metrics, read_suite
 from srbench.models.inference import choose_device, is_stochastic
-from srbench.models.loading import LoadedModel, load_model
+from srbench.models.loading import LoadedModel, load_model, wrap_model
 from srbench.models.precomputed import ResultFolder
 from srbench.plugins.code_digest import package_digest
 from srbench.plugins.registry import LoadedMetric, load_dataset, registered, source_digest
@@ -132,16 +132,26 @@ class Bench:
         return Manifest(FORMAT, protocol, tuple(self.dataset), metrics, models, self.settings, ())
 
 
-def open_bench(spec: RunSpec) -> Bench:
-    """Open suite, dataset, metrics and models, in this order. Raises SRBenchError for the first that fails."""
+def open_bench(
+    spec: RunSpec, dataset: Dataset | None = None, objects: Mapping[str, tuple[str | None, object]] | None = None
+) -> Bench:
+    """Open suite, dataset, metrics and models, in this order. Raises SRBenchError for the first that fails.
+
+    A ``dataset`` given as an object replaces that of the spec. ``objects`` are models given as objects: the text in
+    the spec -> label and object.
+    """
     device = choose_device(spec.device)
     suite = read_suite(spec.suite)
-    dataset = open_dataset(spec)
+    dataset = open_dataset(spec, dataset)
     metrics = open_metrics(spec.metrics, suite.columns, suite.quantize, suite.optional)
     models: dict[str, LoadedModel] = {}
     for text in spec.models:
-        loaded = load_model(text, spec.scale, device)
-        add_model(models, loaded)
+        if objects and text in objects:
+            label, thing = objects[text]
+            loaded = wrap_model(thing, spec.scale, device, label)
+        else:
+            loaded = load_model(text, spec.scale, device)
+        _add_model(models, loaded)
         _name_others(loaded, dataset)
     return Bench(spec, device, dataset, suite, models, metrics)
 
@@ -156,7 +166,7 @@ def _name_others(loaded: LoadedModel, dataset: Dataset) -> None:
         )
 
 
-def add_model(models: dict[str, LoadedModel], loaded: LoadedModel) -> None:
+def _add_model(models: dict[str, LoadedModel], loaded: LoadedModel) -> None:
     """Add a model under its label. Raises BenchmarkError if the label is taken, reserved or too long."""
     reason = ""
     if loaded.label in models:

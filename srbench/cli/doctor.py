@@ -1,4 +1,4 @@
-"""Is this installation complete? Versions, devices, packaged files, entry points."""
+"""Check of the installation: versions, devices, packaged files, entry points."""
 
 from __future__ import annotations
 

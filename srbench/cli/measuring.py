@@ -92,7 +92,7 @@ def run(
 
 
 def _requested(bench: Path | None, given: dict[str, Any]) -> RunSpec | MatrixSpec:
-    """What bench.toml and the command line request. Raises UsageError if they do not say enough, or too much."""
+    """Read bench.toml and the command line. Raises UsageError if they say too little, or contradict each other."""
     if ("hr" in given) != ("lr" in given):
         raise click.UsageError("--hr and --lr go together.")
     if "hr" in given and "data" in given:

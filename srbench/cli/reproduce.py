@@ -29,7 +29,7 @@ class ReproduceError(SRBenchError):
 
 @dataclass(frozen=True)
 class Reproduction:
-    """How a published table is measured."""
+    """Run that measures a published table."""
 
     source: str
     """Source of the table in ``published.toml``."""

@@ -1,4 +1,4 @@
-"""What commands print: results, remarks, a progress bar. Imports that load rich are inside the functions."""
+"""Output of commands: results, remarks, a progress bar. Imports that load rich are inside the functions."""
 
 from __future__ import annotations
 

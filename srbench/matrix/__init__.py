@@ -4,4 +4,4 @@ from srbench.interfaces import SRBenchError
 
 
 class MatrixError(SRBenchError):
-    """A matrix of runs that cannot be planned or done."""
+    """A matrix of runs that cannot be planned or run."""

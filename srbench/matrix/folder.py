@@ -1,4 +1,4 @@
-"""The folder of a matrix: which runs are in it. Nothing here loads torch."""
+"""Folder of a matrix: the list of its runs. Nothing here loads torch."""
 
 from __future__ import annotations
 
@@ -17,62 +17,65 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Cell:
-    """Where a run stands in a matrix."""
+    """Place of a run in a matrix."""
 
     data: str
-    """The dataset as the table names it."""
+    """Dataset, as the table names it."""
     scale: int
     suite: str
-    """Its name without the version."""
+    """Name of the suite without its version."""
     degrade: str | None = None
-    """How LR is made, as the table names it; None: by MATLAB's bicubic."""
+    """Degradation, as the table names it; None for MATLAB's bicubic downscaling."""
 
     @property
     def name(self) -> str:
-        """Of its folder: ``set5-x4-classic-y``."""
+        """Name of the run folder: ``set5-x4-classic-y``."""
         return "-".join([self.data, f"x{self.scale}", self.suite, *([self.degrade] if self.degrade else [])])
 
     @property
     def group(self) -> str:
-        """Of its columns in the table."""
+        """Heading of its columns in the table."""
         return f"{self.data}, {self.degrade}" if self.degrade else self.data
 
 
 SPANNED = tuple(field.name for field in fields(Cell))
-"""What may have several values in one request; names of RunSpec too."""
+"""Fields of RunSpec that may have several values in one request."""
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """Some cells, and where they are."""
+    """Cells of a matrix, and the folder that holds their runs."""
 
     path: Path
     command: str
     cells: tuple[Cell, ...]
 
     def folder(self, cell: Cell) -> Path:
-        """The run folder of a cell."""
+        """Run folder of a cell."""
         return self.path / cell.name
 
 
 def is_matrix(path: Path) -> bool:
-    """Does a folder hold a matrix?"""
+    """True if a folder holds a matrix."""
     return (path / FILE).is_file()
 
 
 def runs_in(path: Path) -> list[Path]:
-    """The run folders of a matrix that are there, or the folder itself. Raises MatrixError for a damaged matrix."""
+    """Run folders of a matrix that have been started, or the folder itself if it is no matrix.
+
+    Raises MatrixError for a damaged matrix, and if no run has been started.
+    """
     if not is_matrix(path):
         return [path]
     matrix = read_matrix(path)
     begun = [matrix.folder(cell) for cell in matrix.cells if (matrix.folder(cell) / MANIFEST).is_file()]
     if not begun:
-        raise MatrixError(f"{path}: nothing of it has been run yet; run its command: {matrix.command}")
+        raise MatrixError(f"{path}: no run of it has started; run its command: {matrix.command}")
     return begun
 
 
 def read_matrix(path: Path) -> Matrix:
-    """What the list in a folder says. Raises MatrixError."""
+    """Read the list of a folder. Raises MatrixError if it is missing or damaged."""
     file = path / FILE
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
@@ -80,7 +83,7 @@ def read_matrix(path: Path) -> Matrix:
     except (OSError, ValueError, ConfigError) as error:
         raise MatrixError(f"{file}: cannot be read ({' '.join(str(error).split())}); run its command again") from None
     if listed.format != FORMAT:
-        raise MatrixError(f"{file}: of format {listed.format}, not {FORMAT}; run again with another --out")
+        raise MatrixError(f"{file}: format {listed.format} instead of {FORMAT}; run again with another --out")
     for cell in listed.cells:
         if Path(cell.name).name != cell.name:
             raise MatrixError(f"{file}: {cell.name!r} cannot be the name of a folder")
@@ -88,7 +91,7 @@ def read_matrix(path: Path) -> Matrix:
 
 
 def write_matrix(matrix: Matrix) -> None:
-    """Write the list; its folder is made. Raises MatrixError where that cannot be written."""
+    """Write the list, and make its folder. Raises MatrixError if that fails."""
     listed = asdict(_List(FORMAT, matrix.command, matrix.cells))
     content = (json.dumps(listed, indent=1, ensure_ascii=False) + "\n").encode()
     try:

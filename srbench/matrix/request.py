@@ -1,4 +1,4 @@
-"""A request that spans datasets, scales, suites or degradations, as the cells of a matrix: each is a run of its own."""
+"""Requests for several datasets, scales, suites or degradations, laid out as cells: a run for every combination."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class MatrixSpec:
     command: str
     out: str | None
     runs: Mapping[Cell, RunSpec]
-    """By cell; none of them says where it is kept."""
+    """Cell -> run, without its folder."""
 
 
 def span(runs: Sequence[RunSpec], command: str, out: str | None) -> MatrixSpec:
-    """Lay some runs out as the cells of a matrix.
+    """Lay runs out as the cells of a matrix.
 
-    ``{data}`` and ``{scale}`` in a model stand for those of the cell. A model that is made for another scale is left
-    out of a cell, with a warning. Raises MatrixError where two cells have one name, or a cell has no model.
+    ``{data}`` and ``{scale}`` in a model stand for those of the cell. A model made for another scale is left out of a
+    cell, with a warning. Raises MatrixError if two cells have one name, or a cell has no model.
     """
     sources = [str(run.hr if run.data is None else run.data) for run in runs]
     titles = _titles(list(dict.fromkeys(sources)))
@@ -39,13 +39,13 @@ def span(runs: Sequence[RunSpec], command: str, out: str | None) -> MatrixSpec:
         degrade = None if run.degrade in (None, BICUBIC) else read_degradation(str(run.degrade)).name
         cell = Cell(titles[source], run.scale, read_suite(run.suite).name, degrade)
         if cell in cells:
-            raise MatrixError(f"two runs would be kept in {cell.name}; name none of them twice")
+            raise MatrixError(f"two runs would share the folder {cell.name}; name datasets and suites once")
         cells[cell] = replace(run, out=None, models=_fitting(run.models, cell))
     return MatrixSpec(command, out, cells)
 
 
 def _titles(data: Sequence[str]) -> dict[str, str]:
-    """Names for datasets: as much from the end of a path as tells them apart: ``set5``, ``a-hr`` and ``b-hr``."""
+    """Shortest ends of paths that tell datasets apart: ``set5``, ``a-hr`` and ``b-hr``."""
     parts = {text: re.sub("[^A-Za-z0-9._/+-]", "-", text).removesuffix("/").split("/") for text in data}
     titles = {}
     for text, own in parts.items():
@@ -57,12 +57,12 @@ def _titles(data: Sequence[str]) -> dict[str, str]:
 
 
 def _fitting(models: Sequence[str], cell: Cell) -> tuple[str, ...]:
-    """Those that are not made for another scale, with the names of the cell put in."""
+    """Models that fit the scale of the cell, with its names filled in."""
     here = [text.replace("{data}", cell.data).replace("{scale}", str(cell.scale)) for text in models]
     fitting = tuple(text for text in here if scale_of(text) in (None, cell.scale))
     if not fitting:
-        raise MatrixError(f"x{cell.scale}: no model is made for this scale; leave it out of --scale")
+        raise MatrixError(f"x{cell.scale}: no model has this scale; leave it out of --scale")
     for text in here:
         if text not in fitting:
-            warnings.warn(f"{text} is made for another scale; it is left out of x{cell.scale}", stacklevel=4)
+            warnings.warn(f"{text} has another scale; it is left out of x{cell.scale}", stacklevel=4)
     return fitting

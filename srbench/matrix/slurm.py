@@ -1,7 +1,7 @@
-"""``srbench run --engine slurm``: a run as jobs of Slurm. Each does a shard in a folder of its own; all are merged.
+"""``srbench run --engine slurm``: a run as Slurm jobs. Each runs a shard in a folder of its own; all are merged.
 
-A job is an ordinary run of a shard, on the device and with the processes that its machine has. One that Slurm stops and
-starts again goes on from what is there, and so does the same command.
+A job is an ordinary run of a shard, on the device and with the processes of its machine. A job that Slurm requeues
+resumes its shard, and so does the same command.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
 
 MINUTES = 24 * 60
-"""How long a job may take if nothing else is said."""
+"""Default time limit of a job."""
 EVERY = 2.0
-"""Seconds between looks at the jobs."""
+"""Seconds between polls."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """What a job does: a shard. Returns what became of it, or the sentence that says why nothing did."""
+    """Work of one job: a shard. Returns its outcome, or the error that kept it from starting."""
 
     spec: RunSpec
 
@@ -42,21 +42,21 @@ class Part:
             return str(error)
 
     def checkpoint(self) -> DelayedSubmission:
-        """What is submitted again where Slurm stops the job: the same, for a run folder is resumed."""
+        """Work to submit again if Slurm stops the job: the same, because a run folder is resumed."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
 
 
 def run_on_slurm(spec: RunSpec, engine: str, jobs: int, progress: Progress = silent) -> Outcome:
-    """Submit a run as so many jobs, wait for them, and merge their folders into that of the run.
+    """Submit a run as ``jobs`` jobs, wait for them, and merge their folders into that of the run.
 
-    ``engine`` is ``slurm`` or ``slurm:KEY=VALUE,...``, with what submitit's AutoExecutor takes. The folders of the
-    shards, and the logs of the jobs, are beside that of the run, in ``NAME.shards``; they stay. Raises MatrixError
-    where the run's folder is there already, where jobs cannot be submitted, and where one does not finish.
+    ``engine`` is ``slurm`` or ``slurm:KEY=VALUE,...`` with settings of submitit's AutoExecutor. Shards and logs stay in
+    ``NAME.shards`` beside the run. Raises MatrixError if the run's folder already exists, jobs cannot be submitted, or
+    one does not finish.
     """
     if spec.out is None:
-        raise MatrixError(f"{engine}: the jobs need a folder that all machines have; name it with --out")
+        raise MatrixError(f"{engine}: the jobs need a folder that all machines share; name it with --out")
     out = Path(spec.out).absolute()
     if out.exists():
         raise MatrixError(f"{out}: already exists; choose another --out and combine both with srbench merge")
@@ -74,7 +74,7 @@ def _done(executor: AutoExecutor, parts: Sequence[Part], progress: Progress) -> 
     from submitit.helpers import as_completed
 
     submitted: list[Job[Any]] = []
-    done, said = 0, "waiting for jobs of Slurm"
+    done, said = 0, "waiting for Slurm jobs"
     try:
         submitted += executor.submit_array(list(parts))
         progress(Step(done, len(parts), said))
@@ -94,8 +94,8 @@ def _outcome(job: Job[Any]) -> Outcome:
     found: Outcome | str = job.result() if fault is None else str(fault).strip().splitlines()[-1]
     if isinstance(found, str):
         raise MatrixError(
-            f"job {job.job_id} of Slurm: {found}; its log is {job.paths.stderr}; finished work is kept. Rerun the same "
-            "command to resume."
+            f"Slurm job {job.job_id}: {found}; see {job.paths.stderr}. Finished work is kept. Rerun the same command "
+            "to resume."
         )
     return found
 

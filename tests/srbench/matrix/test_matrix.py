@@ -202,12 +202,12 @@ def test_a_model_of_one_scale_is_left_out_of_the_others(command, bench):
     models = "models.py:Nearest,models.py:OnlyFour"
     found = command("run", bench, "--models", models, "--data", "one/hr", "--suite", "own.toml", "--workers", 1)
     assert found.code == 0, found.err
-    assert "models.py:OnlyFour is made for another scale; it is left out of x3" in found.err
+    assert "models.py:OnlyFour has another scale; it is left out of x3" in found.err
     assert {row.model for row in read_runs([Path("m/hr-x3-own")]).rows} == {"Nearest"}
     assert {row.model for row in read_runs([Path("m/hr-x4-own")]).rows} == {"Nearest", "OnlyFour"}
     found = command("run", bench, "--models", "models.py:OnlyFour")
     assert (found.code, found.err.splitlines()) == (
-        1, ["srbench: x3: no model is made for this scale; leave it out of --scale"],
+        1, ["srbench: x3: no model has this scale; leave it out of --scale"],
     )  # fmt: skip
 
 
@@ -263,7 +263,7 @@ def test_dry_run_and_default_folder(command, bench):
         (["--scale", "4,x"], "'x' is not a scale"),
         (["--scale", "4,1"], "'1' is not a scale; give a whole number of 2 or more."),
         (["--data", "one/hr,,two/hr"], "a name is empty; separate names by single commas"),
-        (["--suite", "own.toml,other.toml"], "two runs would be kept in one-hr-x3-own"),
+        (["--suite", "own.toml,other.toml"], "two runs would share the folder one-hr-x3-own"),
         (["--out", "one"], "one: already exists and is no matrix of srbench"),
         (["--suite", "own.toml,absent.toml"], "absent.toml: cannot be read"),
     ],

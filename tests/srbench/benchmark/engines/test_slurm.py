@@ -52,9 +52,9 @@ def test_a_job_that_fails_is_one_line_and_resumed(spec, models, tmp_path):
     with pytest.raises(MatrixError) as caught:
         run_on_slurm(spec, "slurm:cluster=debug", 2)
     [line] = str(caught.value).splitlines()
-    assert line.startswith("job ")
+    assert line.startswith("Slurm job ")
     assert "models.py" in line
-    assert line.endswith("finished work is kept. Rerun the same command to resume.")
+    assert line.endswith("Finished work is kept. Rerun the same command to resume.")
     assert not (tmp_path / "jobs").exists()
     models.write_text(good)
     assert run_on_slurm(spec, "slurm:cluster=debug", 2).sampled == 2
@@ -82,4 +82,4 @@ def test_what_it_needs_is_said(command):
     )  # fmt: skip
     done = command(*words, "--workers", 2)
     assert done.code == 1
-    assert "the jobs need a folder that all machines have; name it with --out" in done.err
+    assert "the jobs need a folder that all machines share; name it with --out" in done.err
