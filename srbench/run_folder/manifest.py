@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,17 +26,8 @@ from srbench.system.file_names import is_file_name
 FILE = "manifest.json"
 
 _PACKAGES = (
-    "sr-bench",
-    "torch",
-    "torchvision",
-    "numpy",
-    "scipy",
-    "pillow",
-    "scikit-image",
-    "lpips",
-    "pandas",
-    "safetensors",
-)
+    "sr-bench", "torch", "torchvision", "numpy", "scipy", "pillow", "scikit-image", "lpips", "pandas", "safetensors",
+)  # fmt: skip
 
 
 def write_manifest(run: Path, manifest: Manifest) -> None:
@@ -72,30 +64,31 @@ def read_manifest(run: Path) -> Manifest:
     path = run / FILE
     try:
         facts = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        if not isinstance(facts, dict):
+            raise ValueError("not an object")
+        if facts.get("format") == 2:
+            _translate(facts)
+        if facts.get("format") != FORMAT:
+            raise RunFolderError(
+                f"{path}: has format {facts.get('format')!r}, and this srbench reads 2 and {FORMAT}; "
+                "use the srbench that made it, or run again with another --out"
+            )
+        manifest = structure(facts, Manifest, "")
     except (FileNotFoundError, NotADirectoryError):
         raise RunFolderError(
             f"{run}: no run in it ({FILE} is missing); name the folder that srbench run made"
         ) from None
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be read ({error.strerror}); check disk and permissions") from None
-    except (ValueError, RecursionError) as error:
-        raise RunFolderError(f"{path}: damaged ({error}); restore it, or run again with another --out") from None
-    if not isinstance(facts, dict):
-        raise RunFolderError(f"{path}: not the manifest of a run; name the folder that srbench run made")
-    try:
-        if facts.get("format") == 2:
-            _translate(facts)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise RunFolderError(f"{path}: damaged ({error!r}); restore it, or run again with another --out") from None
-    if facts.get("format") != FORMAT:
-        raise _other_format(run, facts)
-    try:
-        manifest = structure(facts, Manifest, str(path))
-    except ConfigError as error:
-        raise RunFolderError(f"{error}; restore it, or run again with another --out") from None
-    if fault := _contradiction(manifest):
-        raise RunFolderError(f"{path}: {fault}; restore it, or run again with another --out")
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError, ConfigError) as error:
+        raise _damaged(path, repr(error) if isinstance(error, LookupError) else str(error).removeprefix(": ")) from None
+    for fault in _faults(manifest):
+        raise _damaged(path, fault)
     return manifest
+
+
+def _damaged(path: Path, reason: str) -> RunFolderError:
+    return RunFolderError(f"{path}: damaged ({reason}); restore it, or run again with another --out")
 
 
 def _translate(facts: dict[str, Any]) -> None:
@@ -120,50 +113,35 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _other_format(run: Path, facts: dict[str, Any]) -> RunFolderError:
-    command = facts.get("command")
-    if "keys" in facts and isinstance(command, str):
-        again = " ".join(command.split())
-        return RunFolderError(f"{run}: made by an earlier srbench; make it again with another --out: {again}")
-    return RunFolderError(
-        f"{run / FILE}: has format {facts.get('format')!r}, and this srbench reads 2 and {FORMAT}; "
-        "use the srbench that made it, or run again with another --out"
-    )
-
-
-def _contradiction(manifest: Manifest) -> str:
-    """Name something that no run would have written; empty if there is nothing."""
+def _faults(manifest: Manifest) -> Iterator[str]:
+    """Name what no run would have written."""
     if not (manifest.metrics and manifest.settings):
-        return "no metric or no model"
+        yield "no metric or no model"
     if manifest.protocol.scale < 1 or manifest.protocol.samples < 1:
-        return "scale and samples have to be 1 or more"
+        yield "scale and samples have to be 1 or more"
     if any(not 0 <= metric.digits <= MOST_DIGITS for metric in manifest.metrics):
-        return f"a metric is printed with 0 to {MOST_DIGITS} decimals"
-    return _unusable_names(manifest) or _unusable_settings(manifest)
-
-
-def _unusable_names(manifest: Manifest) -> str:
+        yield f"a metric is printed with 0 to {MOST_DIGITS} decimals"
     labels = [model.label for model in manifest.models]
-    names = [metric.name for metric in manifest.metrics]
-    for kind, values in (("a model", labels), ("an image", list(manifest.images)), ("a metric", names)):
+    names = {"a model": labels, "an image": manifest.images, "a metric": [one.name for one in manifest.metrics]}
+    for kind, values in names.items():
         for value in values:
             if not is_file_name(value) or (kind == "a model" and value.casefold() in RESERVED):
-                return f"{value!r} is no name of {kind}"
+                yield f"{value!r} is no name of {kind}"
         if len(set(values)) < len(values):
-            return f"{kind} is there twice"
-    return ""
+            yield f"{kind} is there twice"
+    yield from _setting_faults(manifest)
 
 
-def _unusable_settings(manifest: Manifest) -> str:
+def _setting_faults(manifest: Manifest) -> Iterator[str]:
     labels = {model.label for model in manifest.models}
     asked = [setting for invocation in manifest.invocations for setting in invocation.settings]
     for setting in (*manifest.settings, *asked):
         if setting.model not in labels:
-            return f"a setting of {setting.model!r}, which is no model of it"
+            yield f"a setting of {setting.model!r}, which is none of its models"
         if setting.temperature is not None and not 0 <= setting.temperature < math.inf:
-            return f"{setting.temperature} is no temperature"
-    folders = [setting.folder for setting in manifest.settings]
-    return "two settings share a folder" if len(set(folders)) < len(folders) else ""
+            yield f"{setting.temperature} is no temperature"
+    if len({setting.folder for setting in manifest.settings}) < len(manifest.settings):
+        yield "two settings share a folder"
 
 
 def software() -> dict[str, str]:

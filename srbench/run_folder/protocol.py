@@ -107,17 +107,11 @@ class Manifest:
 
     def model(self, label: str) -> ModelFacts:
         """The model of a label. Raises KeyError."""
-        for model in self.models:
-            if model.label == label:
-                return model
-        raise KeyError(label)
+        return {model.label: model for model in self.models}[label]
 
     def metric(self, name: str) -> MetricFacts:
         """The metric of a name. Raises KeyError."""
-        for metric in self.metrics:
-            if metric.name == name:
-                return metric
-        raise KeyError(name)
+        return {metric.name: metric for metric in self.metrics}[name]
 
     @cached_property
     def scope(self) -> tuple[str, ...]:

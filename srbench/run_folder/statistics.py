@@ -1,7 +1,7 @@
-"""How sure a mean or a difference is: bootstrap intervals, paired permutation tests, correction for many tests.
+"""Bootstrap intervals of means, paired permutation tests, and correction for many tests.
 
-Everything is over images, the unit that is drawn at random; samples of one image are averaged before. A generator
-with a fixed seed is made for every call, so that a number does not depend on what else is computed.
+All are over images, the units that are drawn at random; samples of one image are averaged first. Every call makes a
+generator with a fixed seed, so a number does not depend on what else is computed.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 LEVEL = 0.95
-"""Confidence of every interval; a difference is supported where p is below 1 - LEVEL."""
+"""Confidence of every interval; a difference is supported if p is below 1 - LEVEL."""
 RESAMPLES = 9999
-"""Of a bootstrap."""
+"""Number of resamples of a bootstrap."""
 EXACT = 17
-"""Up to so many images a permutation test goes through all changes of sign."""
+"""Largest number of images for which a permutation test goes through all changes of sign."""
 PERMUTATIONS = 99_999
-"""Random changes of sign of a test with more images: enough for p < 0.05 after correction for 2000 tests."""
+"""Random changes of sign for more images: enough for p < 0.05 after correction for 2000 tests."""
 _BATCH = 1000
 """Resamples held in memory at once."""
 
 
 def mean_interval(values: ArrayLike) -> tuple[float, float]:
-    """The 95 % interval of the mean of (n,) values: bias-corrected and accelerated bootstrap (BCa).
+    """95 % interval of the mean of (n,) values: bias-corrected and accelerated bootstrap (BCa).
 
     Efron, "Better bootstrap confidence intervals", 1987, sections 3, 4 and 6; the numbers are those of
-    ``scipy.stats.bootstrap``, which takes a second to import. Values that are not finite are left out. Two NaN for
-    fewer than two values; equal values have an interval without width.
+    ``scipy.stats.bootstrap``, which takes a second to import. Values that are not finite are left out. Returns two NaN
+    for fewer than two values, and an interval without width for equal values.
     """
     numbers = _finite(values)
     if len(numbers) < 2:
@@ -54,24 +54,18 @@ def mean_interval(values: ArrayLike) -> tuple[float, float]:
 
 
 def _resampled_means(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n,) -> (RESAMPLES,): the means of so many draws of n with replacement."""
+    """Means of RESAMPLES draws of n values with replacement, (n,) -> (RESAMPLES,)."""
     generator = np.random.default_rng(0)
     sizes = [min(_BATCH, RESAMPLES - first) for first in range(0, RESAMPLES, _BATCH)]
     batches = [numbers[generator.integers(0, len(numbers), (size, len(numbers)))].mean(axis=1) for size in sizes]
     return np.concatenate(batches)
 
 
-def paired_p_value(differences: ArrayLike) -> float:
-    """Two-sided p of "the mean of (n,) paired differences is 0"; see ``paired_p_values``."""
-    numbers = np.asarray(differences, dtype=np.float64)
-    return float(paired_p_values(numbers[:, None])[0])
-
-
 def paired_p_values(differences: ArrayLike) -> NDArray[np.float64]:
-    """Of many columns of paired differences, (n, tests) -> two-sided p (tests,) of "the mean is 0".
+    """Two-sided p of "the mean is 0" for columns of paired differences, (n, tests) -> (tests,).
 
-    Permutation test by changing signs (Fisher, "The design of experiments", 1935, section 21): all of them up to 17
-    images, 99 999 random ones above, the same for every column. Differences that are not finite are left out; 1 where
+    Permutation test by changing signs (Fisher, "The design of experiments", 1935, section 21): all signs up to 17
+    images, 99 999 random ones above, the same for every column. Differences that are not finite are left out; p is 1 if
     fewer than two are left, or all are 0.
     """
     numbers = np.asarray(differences, dtype=np.float64)
@@ -89,7 +83,7 @@ def paired_p_values(differences: ArrayLike) -> NDArray[np.float64]:
 
 
 def _signs(n: int) -> Iterator[NDArray[np.float64]]:
-    """Rows of n signs, in batches. Of all 2^n one half, as the other half has the same absolute sums."""
+    """Rows of n signs in batches: half of all 2^n, as the other half has the same absolute sums, or random ones."""
     if n <= EXACT:
         every = np.arange(2 ** max(n - 1, 0))
         for part in np.array_split(every, -(-len(every) // _BATCH)):
@@ -101,7 +95,7 @@ def _signs(n: int) -> Iterator[NDArray[np.float64]]:
 
 
 def fewest_images(tests: int) -> int:
-    """The least number of images with which one of so many tests can reach p < 0.05 after Holm's correction.
+    """Least number of images with which one of so many tests can reach p < 0.05 after Holm's correction.
 
     The smallest p of n images is 2 / 2^n, and the correction multiplies it by the number of tests.
     """
@@ -112,10 +106,10 @@ def fewest_images(tests: int) -> int:
 
 
 def smallest_difference(differences: ArrayLike, tests: int) -> float:
-    """The mean difference from which on (n,) paired differences as scattered as these reach p < 0.05.
+    """Smallest mean for which (n,) paired differences as scattered as these reach p < 0.05.
 
     Half the width of their t interval at 1 - 0.05 / ``tests`` (Bonferroni's, the first step of Holm's correction); NaN
-    where so few images can show nothing at all.
+    if so few images can show nothing.
     """
     from scipy.stats import t
 
@@ -127,7 +121,7 @@ def smallest_difference(differences: ArrayLike, tests: int) -> float:
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """Of several tests, p values (k,) -> the same, adjusted so that one false finding among all stays at its level.
+    """Adjust the p values (k,) of several tests, so that they keep their level for one false finding among all.
 
     Holm, "A simple sequentially rejective multiple test procedure", 1979.
     """

@@ -86,19 +86,6 @@ def test_a_damaged_manifest(finished, command, text):
         assert len(done.err.strip().splitlines()) == 1
 
 
-def test_a_folder_of_an_earlier_srbench(tmp_path, command):
-    """One line says how to make it again."""
-    old = {"command": "srbench run --models bicubic --scale 8", "keys": ["1"], "spec": {}}
-    (tmp_path / "old").mkdir()
-    (tmp_path / "old" / "manifest.json").write_text(json.dumps(old))
-    done = command("report", tmp_path / "old")
-    assert (done.code, done.err) == (
-        1,
-        f"srbench: {tmp_path / 'old'}: made by an earlier srbench; make it again with another --out: "
-        "srbench run --models bicubic --scale 8\n",
-    )
-
-
 @pytest.mark.parametrize("kind", ["hr", "lr", "near", "noisy-t0.8"])
 @pytest.mark.parametrize("damage", ["truncated", "another", "no image", "a folder", "another size"])
 def test_an_image_that_is_another_is_not_shown(finished, command, draw_image, kind, damage):

@@ -14,7 +14,6 @@ from srbench.run_folder.statistics import (
     fewest_images,
     holm,
     mean_interval,
-    paired_p_value,
     paired_p_values,
     smallest_difference,
 )
@@ -23,6 +22,10 @@ DARWIN = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
 """Heights of cross-fertilised minus self-fertilised maize in eighths of an inch: Fisher 1935, section 17 and 21."""
 AIR = [3, 5, 7, 18, 43, 85, 91, 98, 100, 130, 230, 487]
 """Hours between failures of air conditioning: Davison and Hinkley, "Bootstrap methods", 1997, example 1.1."""
+
+
+def paired_p_value(differences):
+    return paired_p_values(np.array(differences, dtype=float)[:, None])[0]
 
 
 def bca_by_hand(values, resamples, seed):
