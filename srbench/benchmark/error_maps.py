@@ -1,7 +1,7 @@
-"""Where an image is wrong, and where samples differ: values per pixel, as coloured images.
+"""Maps of errors and of the spread of samples: values per pixel, as coloured images.
 
-A map is a PNG that carries its key, the digest of all that it shows and of this code. That of LPIPS is a by-product of
-the value, so it is kept when that is measured, where a report will show it; all others are made by the report.
+A map is a PNG that carries its key, the digest of all that it shows and of this code. The LPIPS map is a by-product of
+the value, so it is kept when that is measured, if a report will show it; the report makes all others.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ Values = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class MapKind:
-    """What a map shows. The colours mean the same in every map of a kind."""
+    """A kind of map. The colours mean the same in every map of a kind."""
 
     name: str
     """Ending of its file."""
     title: str
     unit: str
     upper: float
-    """The value of the brightest colour; larger ones have it too."""
+    """Value of the brightest colour; larger values saturate."""
 
 
 ERROR = MapKind("error", "error", "absolute, in grey levels", 64)
@@ -47,7 +47,7 @@ KINDS = (ERROR, LPIPS, DEVIATION)
 LPIPS_SIDE = 64
 """Smallest side for which LPIPS is defined."""
 ILLUSTRATED = 30
-"""Of how many images of a run strips, grids and maps are made, spread evenly over the list."""
+"""Largest number of images with strips, grids and maps in a report, spread evenly over the list."""
 _CHUNK = "srbench-map"
 
 
@@ -58,12 +58,12 @@ def evenly(names: Sequence[str], count: int = ILLUSTRATED) -> list[str]:
 
 
 def map_file(kind: MapKind, setting: str, image: str) -> str:
-    """Where a map is in the folder of a report; ``setting`` is that of a file name."""
+    """Path of a map in the folder of a report; ``setting`` is the folder name of a setting."""
     return f"maps/{setting}/{image}_{kind.name}.png"
 
 
 def map_key(kind: MapKind, hr: str, outputs: Sequence[str]) -> str:
-    """The digest of all that a map shows: the pixels of HR and of the outputs, by their digests, and the code."""
+    """Digest of all that a map shows: the digests of the pixels of HR and of the outputs, and the code."""
     return digest("map", kind.name, package_digest(__name__), hr, *outputs)
 
 
@@ -71,7 +71,7 @@ def map_png(values: Values, kind: MapKind, key: str) -> bytes:
     """A map as a PNG that carries its key."""
     facts, buffer = PngInfo(), BytesIO()
     facts.add_text(_CHUNK, key)
-    # those of LPIPS are smooth, and the others repeat nothing
+    # LPIPS maps are smooth, and the others repeat nothing
     coloured(values, kind).save(
         buffer, format="PNG", pnginfo=facts, **({"compress_level": 4} if kind == LPIPS else PNG)
     )
@@ -79,7 +79,7 @@ def map_png(values: Values, kind: MapKind, key: str) -> bytes:
 
 
 def carried_key(path: Path) -> str | None:
-    """The key of a map; None for any other file, and where there is none."""
+    """The key of a map; None for any other or missing file."""
     try:
         with Image.open(path) as file:
             found = file.info.get(_CHUNK)
@@ -115,9 +115,9 @@ def perceptual_maps(images: list[Pixels], hr: Pixels) -> list[Values]:
 def maps_of(
     outputs: Mapping[str, list[Pixels]], hr: Pixels, wanted: Collection[tuple[MapKind, str]]
 ) -> dict[tuple[MapKind, str], Values]:
-    """The wanted maps, by kind and name of the model, of what several models made of one image.
+    """The wanted maps of the outputs of several models for one image, by kind and name of the model.
 
-    Error and LPIPS are those of the first sample; LPIPS needs 64 pixels a side, a deviation two samples.
+    Error and LPIPS are of the first sample; LPIPS needs 64 pixels a side, a deviation two samples.
     """
     found: dict[tuple[MapKind, str], Values] = {}
     perceptual = [name for name in outputs if (LPIPS, name) in wanted]
@@ -141,7 +141,7 @@ def coloured(values: Values, kind: MapKind) -> Image.Image:
 
 
 def colour_scale(kind: MapKind, side: int) -> Image.Image:
-    """The colours of a kind from 0 to its upper end, side x side, with numbers."""
+    """Colours of a kind from 0 to its upper end, side x side pixels, with numbers."""
     sheet = Image.new("RGB", (side, side), "white")
     ramp = np.broadcast_to(np.linspace(0, kind.upper, side, dtype=np.float32), (side // 6, side))
     sheet.paste(coloured(ramp, kind).convert("RGB"), (0, 0))

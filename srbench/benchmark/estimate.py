@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import fmean
 
 from srbench.benchmark.request import Bench, RunSpec, open_bench
@@ -20,14 +20,14 @@ from srbench.run_folder.folder import RunFolder, check_folder
 from srbench.run_folder.protocol import Setting
 
 LOOKED_AT = 10
-"""How many images tell the mean size of all."""
+"""Number of images whose mean size stands for that of all."""
 
 
 def estimate(spec: RunSpec) -> Iterator[str]:
-    """Lines for a reader: the items, what is done of them, and estimated minutes and disk space of the rest.
+    """Lines for a reader: the items, how many are done, and estimated minutes and disk space for the rest.
 
-    Times are those of the run folder where it has some, else one image is upscaled and measured to find out. Nothing is
-    written. Raises SRBenchError where the run could not start.
+    Times are those in the run folder if it has any; otherwise one image is upscaled and measured. Nothing is written.
+    Raises SRBenchError if the run could not start.
     """
     bench = open_bench(spec)
     path = folder_of(bench)
@@ -47,9 +47,8 @@ def estimate(spec: RunSpec) -> Iterator[str]:
         yield "nothing to do"
         return
     yield f"left to sample: {left}, to score: {left + to_score}, on {len(tasks) - len(lost)} images"
-    costs = _Costs(bench, folder, metrics)
     try:
-        costs.look_at(tasks)
+        costs = _Costs(bench, folder, metrics, tasks)
         for setting, count in Counter(one.setting for task in tasks for one in task.samplings).items():
             yield f"  {setting.folder}: {count} x {costs.sampling(setting):.1f} s for the model"
         minutes, size = sum(map(costs.seconds, tasks)) / 60, sum(map(costs.bytes, tasks)) / 2**20
@@ -60,52 +59,47 @@ def estimate(spec: RunSpec) -> Iterator[str]:
 
 
 class _Costs:
-    """Seconds and bytes of an image of mean size, known or found out."""
+    """Seconds and bytes of an image of mean size, known from the run folder or measured."""
 
-    def __init__(self, bench: Bench, folder: RunFolder, metrics: tuple[LoadedMetric, ...]) -> None:
+    def __init__(self, bench: Bench, folder: RunFolder, metrics: Sequence[LoadedMetric], tasks: Sequence[Task]) -> None:
+        """Read some images. Raises SRBenchError if none can be read."""
         self.bench, self.folder, self.metrics = bench, folder, metrics
-        self.area = 1.0
-        """HR pixels of the mean image, over those of the image that is measured."""
-        self._sampling: dict[Setting, float] = {}
-        self._scoring: dict[str, float] = {}
-        self._seconds = _known_seconds(folder)
-
-    def look_at(self, tasks: list[Task]) -> None:
-        """Read some images. Raises SRBenchError where none can be read."""
-        pairs, error = [], None
+        pairs, error = [], SRBenchError("there are no images")
         for task in tasks[:: max(len(tasks) // LOOKED_AT, 1)]:
             try:
-                pairs.append(self.bench.dataset.read(task.image))
+                pairs.append(bench.dataset.read(task.image))
             except SRBenchError as fault:
                 error = fault
         if not pairs:
-            raise error or SRBenchError("there are no images")
+            raise error
         self.pair = pairs[0]
-        self.area = fmean(pair.hr[0].numel() for pair in pairs) / pairs[0].hr[0].numel()
-        self._scoring = {metric.facts.name: self._metric(metric) for metric in self.metrics}
+        self.area = fmean(pair.hr[0].numel() for pair in pairs) / self.pair.hr[0].numel()
+        """HR pixels of the mean image, relative to the image that is measured."""
+        self._seconds = _known_seconds(folder)
+        for metric in metrics:
+            if metric.facts.name not in self._seconds:
+                self._seconds[metric.facts.name] = self.area * self._metric(metric)
 
     def sampling(self, setting: Setting) -> float:
-        """Seconds of a model for an image, all samples together. Raises SRBenchError where it fails."""
-        if setting not in self._sampling:
-            known = self._seconds.get(setting)
-            self._sampling[setting] = fmean(known) if known else self.area * self._model(setting)
-        return self._sampling[setting]
+        """Seconds a model takes for an image, all samples together. Raises SRBenchError if it fails."""
+        if setting not in self._seconds:
+            draw = Draw(setting.temperature or 0.0, self._outputs(setting), 0, self.bench.spec.tile)
+            model = self.bench.models[setting.model].model
+            output = upscale(model, self.pair.name, self.pair.lr, draw, self.bench.device)
+            self._seconds[setting] = self.area * output.seconds
+        return self._seconds[setting]
 
     def seconds(self, task: Task) -> float:
-        """Of all that is left to do of an image; sampling again for values of unquantised outputs is left out."""
-        sampling = sum(self.sampling(one.setting) for one in task.samplings)
-        every = sum(self._scoring.values())
-        scoring = sum(self._outputs(one.setting) * every for one in task.samplings)
-        for setting in task.scorings:
-            record = self.folder.sample(setting, task.image)
-            if record is None:
-                continue
-            lacking = [metric.facts for metric in self.metrics if self.folder.lacks(record, metric.facts)]
-            scoring += len(record.outputs) * sum(self._scoring[facts.name] for facts in lacking)
-        return sampling + scoring
+        """Seconds for what is left to do of an image, without sampling again for values of unquantised outputs."""
+        every = sum(self._seconds[metric.facts.name] for metric in self.metrics)
+        total = sum(self.sampling(one.setting) + self._outputs(one.setting) * every for one in task.samplings)
+        for record in (self.folder.sample(setting, task.image) for setting in task.scorings):
+            lacking = [one.facts for one in self.metrics if record is not None and self.folder.lacks(record, one.facts)]
+            total += sum(len(record.outputs) * self._seconds[facts.name] for facts in lacking if record is not None)
+        return total
 
     def bytes(self, task: Task) -> float:
-        """Of the images that are kept of a task, as if all were as hard to compress as HR."""
+        """Size of the images that are kept of a task, as if all were as hard to compress as HR."""
         hr = self.area * len(encode_png(quantize_floor(self.pair.hr)))
         pair = hr * (1 + 1 / self.bench.spec.scale**2) if task.fresh else 0.0
         return pair + hr * sum(min(self._outputs(one.setting), KEPT_SAMPLES) for one in task.samplings)
@@ -113,28 +107,20 @@ class _Costs:
     def _outputs(self, setting: Setting) -> int:
         return self.bench.spec.samples if is_stochastic(self.bench.models[setting.model].model) else 1
 
-    def _model(self, setting: Setting) -> float:
-        draw = Draw(setting.temperature or 0.0, self._outputs(setting), 0, self.bench.spec.tile)
-        model = self.bench.models[setting.model].model
-        return upscale(model, self.pair.name, self.pair.lr, draw, self.bench.device).seconds
-
     def _metric(self, metric: LoadedMetric) -> float:
-        """Of a metric for one output."""
-        if known := self._seconds.get(metric.facts.name):
-            return fmean(known)
+        """Seconds a metric takes for one output."""
         output = self.pair.hr.flip(-1)
-        other = ImagePair(self.pair.name, self.pair.lr, output)
         try:
-            measure(metric.metric, output[None], other)  # what is loaded once does not count
+            measure(metric.metric, output[None], ImagePair(self.pair.name, self.pair.lr, output))  # loads what it needs
             start = time.perf_counter()
             measure(metric.metric, output[None], self.pair)
         except SRBenchError:
             return 0.0
-        return self.area * (time.perf_counter() - start)
+        return time.perf_counter() - start
 
 
-def _known_seconds(folder: RunFolder) -> dict[Setting | str, list[float]]:
-    """What took how long in a run: by model and temperature, for all samples; by metric, for one output."""
+def _known_seconds(folder: RunFolder) -> dict[Setting | str, float]:
+    """Mean seconds in a run by setting, for all samples of an image, and by metric, for one output."""
     seconds: dict[Setting | str, list[float]] = {}
     for known in folder.known.values():
         outputs = {sample.key: len(sample.outputs) for sample in known.samples.values() if not sample.failed}
@@ -144,4 +130,4 @@ def _known_seconds(folder: RunFolder) -> dict[Setting | str, list[float]]:
         for score in known.scores.values():
             if not score.failed and score.sample in outputs:
                 seconds.setdefault(score.metric, []).append(score.seconds / outputs[score.sample])
-    return seconds
+    return {what: fmean(values) for what, values in seconds.items()}

@@ -1,4 +1,4 @@
-"""From a command line to a RunSpec to all that it names, opened: dataset, metrics, models."""
+"""A command line as a RunSpec, and the dataset, metrics and models that it names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is left to do in a run folder, image by image, and doing it.
+"""Planning and doing what is left to do in a run folder, image by image.
 
 A task is one image with all its settings, so that whatever a metric computes from an HR image serves all models.
 """
@@ -65,7 +65,7 @@ class Task:
 
 
 def plan_tasks(folder: RunFolder, metrics: Sequence[LoadedMetric], bench: Bench | None = None) -> list[Task]:
-    """What is left to do until all that ``bench`` asks for is sampled, and all of the folder scored."""
+    """Tasks left to do until all that ``bench`` asks for is sampled, and all of the folder scored."""
     asked = set() if bench is None else set(bench.images)
     tasks = [_task(folder, image, metrics, bench if image in asked else None) for image in folder.manifest.images]
     return [task for task in tasks if task.fault or task.fresh or task.settings]
@@ -116,7 +116,7 @@ class Session:
     device: str
     progress: Progress = silent
     invocation: int = 0
-    """Its index in the manifest."""
+    """Index in the manifest."""
     total: int = 0
     done: int = 0
     share: float = 0.0

@@ -36,7 +36,7 @@ SHOWN = 20
 
 @dataclass
 class Findings:
-    """What was checked, and what is wrong."""
+    """Results of a check: counts, faults and remarks."""
 
     folder: Path
     images: int = 0
@@ -200,8 +200,7 @@ def _foreign_lines(folder: RunFolder) -> Iterator[str]:
             if score.setting not in settings or score.metric not in names:
                 where = f"{score.setting.folder} {image}"
                 yield f"rows.jsonl: {score.metric} of {where} is in no plan of the manifest"
-        pair = [] if known.pair is None else [known.pair]
-        for line in (*pair, *known.samples.values(), *known.scores.values()):
+        for line in known.lines():
             if not foreign and not 0 <= line.invocation < count:
                 foreign = f"{line.FILE}: {image} names command {line.invocation}, and the manifest has {count}"
     if foreign:

@@ -122,15 +122,6 @@ class RunFolder:
         score = self.score(sample, metric)
         return score is None or score.failed
 
-    def lines_of(self, image: str) -> list[AnyRecord]:
-        """The current records of one image that the manifest asks for."""
-        known = self.of(image)
-        lines: list[AnyRecord] = [] if known.pair is None else [known.pair]
-        for sample in filter(None, map(known.samples.get, self.manifest.settings)):
-            scores = (self.score(sample, metric) for metric in self.manifest.metrics)
-            lines += [sample, *filter(None, scores)]
-        return lines
-
     def pair_files(self, image: str) -> tuple[Path, Path]:
         """Paths of the LR and HR file of an image, kept or not."""
         lr, hr = (self.path / IMAGES / kind / f"{image}.png" for kind in ("lr", "hr"))

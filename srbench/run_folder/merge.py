@@ -1,4 +1,4 @@
-"""What may be joined: a request with the folder it is added to, and run folders such as the shards of a run."""
+"""Adding a request to a run folder, and merging run folders such as the shards of a run."""
 
 from __future__ import annotations
 

@@ -174,6 +174,10 @@ class ImageRecords(Struct):
         else:
             self.scores[record.key, record.model, record.metric] = record
 
+    def lines(self) -> tuple[AnyRecord, ...]:
+        """All records of the image."""
+        return (*filter(None, [self.pair]), *self.samples.values(), *self.scores.values())
+
 
 def digest(*facts: object) -> str:
     """sha256 of some facts as JSON."""

@@ -1,4 +1,4 @@
-"""What a run folder holds -> rows -> tidy values -> one line per model and temperature."""
+"""Results of a run folder: rows, tidy values, one line per model and temperature."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """One model at one temperature on one image: what was sampled, and the values of it that there are."""
+    """A model at one temperature on one image: its samples and their values."""
 
     sample: SampleRecord
     model: str
-    """Its label in the table, which may differ from that of the record where several runs are merged."""
+    """Label in the table, which may differ from that of the record if several runs are merged."""
     values: dict[str, Value]
-    """By metric: one value a sample, or a number for the whole set."""
+    """Values by metric: one per sample, or a number for the whole set."""
     metric_seconds: float
     invocations: frozenset[int]
-    """Those that sampled and measured it."""
+    """Indices of the invocations that sampled and measured it."""
 
     @property
     def temperature(self) -> float | None:
@@ -46,7 +46,7 @@ class Row:
 
     @property
     def samples(self) -> int:
-        """How many outputs were measured."""
+        """Number of outputs that were measured."""
         return len(self.sample.outputs)
 
 
@@ -95,16 +95,16 @@ def failures_of(folder: RunFolder) -> list[str]:
 
 @dataclass(frozen=True)
 class ResultTable:
-    """Tidy values: columns model, temperature, image, sample, metric, value; one row a number."""
+    """Tidy values: columns model, temperature, image, sample, metric, value; one row per number."""
 
     values: pd.DataFrame
     """``temperature`` is NaN for a model with one output, ``sample`` is -1 for a value of the whole set."""
     metrics: tuple[str, ...]
-    """In the order of the table."""
+    """Metrics in the order of the table."""
 
     @classmethod
     def from_rows(cls, rows: Sequence[Row], metrics: tuple[str, ...]) -> ResultTable:
-        """Rows in the order in which models shall be listed. A value that is missing is NaN."""
+        """Tabulate rows, in the order in which models are to be listed. Missing values are NaN."""
         records = [
             (row.model, row.temperature, row.image, sample, metric, value)
             for row in rows
@@ -116,9 +116,9 @@ class ResultTable:
         return cls(frame.astype({"temperature": float, "value": float}), metrics)
 
     def per_image(self) -> pd.DataFrame:
-        """Means over samples: index model, temperature, image, in the order of rows; a column a metric.
+        """Means over samples: index model, temperature, image, in the order of rows; a column per metric.
 
-        One sample that is NaN makes the mean NaN.
+        A sample that is NaN makes the mean NaN.
         """
         keys = ["model", "temperature", "image", "metric"]
         groups = self.values.groupby(keys, sort=False, dropna=False)["value"]
@@ -126,7 +126,7 @@ class ResultTable:
         return means.unstack("metric", sort=False)[list(self.metrics)]
 
     def columns(self, metric: str) -> list[pd.Series[float]]:
-        """The values of a metric by image, means over samples; a series for every model and temperature."""
+        """Values of a metric by image, means over samples; a series for every model and temperature."""
         groups = self.per_image()[metric].groupby(level=["model", "temperature"], sort=False, dropna=False)
         return [values.droplevel(["model", "temperature"]) for _, values in groups]
 
@@ -134,8 +134,8 @@ class ResultTable:
         """One line per model and temperature (the index): the mean over images of every metric.
 
         Columns ``psnr_low`` and ``psnr_high`` hold the 95 % interval of the mean. Images whose value is not finite
-        (PSNR of equal images) are left out of mean and interval; where all are, the mean is such a value.
-        Column ``n`` counts the images, ``not_finite`` those with such a value.
+        (PSNR of equal images) are left out of mean and interval; if no value is finite, neither is the mean.
+        Column ``n`` counts the images, ``not_finite`` those with a value that is not finite.
         """
         images = self.per_image()
         finite = images.map(math.isfinite)
@@ -153,11 +153,11 @@ class ResultTable:
 def csv_texts(
     table: ResultTable, summary: pd.DataFrame, metrics: Sequence[MetricFacts], protocol: Protocol
 ) -> dict[str, str]:
-    """table.csv, the summary of a table, and rows.csv, all its values, by name.
+    """Texts of table.csv, the summary of a table, and rows.csv, all its values, by file name.
 
     table.csv has one line per model and temperature: the columns of the suite first, measured or not, the intervals
-    after all means. rows.csv has one line a number, with the signature of its protocol; ``sample`` is empty for a value
-    of the whole set. Both end with the suite.
+    after all means. rows.csv has one line per number, with the signature of its protocol; ``sample`` is empty for a
+    value of the whole set. Both end with the suite.
     """
     lines = summary.reset_index()
     suite = [MetricSpec.parse(column).name for column in protocol.columns]

@@ -1,9 +1,9 @@
-"""Tasks done by the workers of a Dask cluster, or of one that is started on this machine and ended again.
+"""Tasks done by the workers of a Dask cluster, or of a temporary one on this machine.
 
-A task of Dask is an image with all its settings. What a worker makes of it comes back when it is done; only this
-process writes. Dask itself does again what a lost worker was at. It counts a lost worker against every task that the
-worker held: what is blamed for as many as the scheduler allows is done once more at the end, in parts, one part at a
-time with nothing beside it; a part that ends workers then is recorded as failed.
+A task of Dask is an image with all its settings. Its lines and files come back when it is done; only this process
+writes. Dask does the tasks of a lost worker again, and counts the loss against every task that the worker held. A task
+blamed for more losses than the scheduler allows is done once more at the end, in parts, each with nothing beside it; a
+part that ends workers then is recorded as failed.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
 
 RETRIES = 2
-"""How often a task that raised an exception is tried on, perhaps on another worker."""
+"""Further attempts at a task that raised an exception, perhaps on another worker."""
 SILENT = "1 hour"
-"""How long a worker may be too busy to tell the scheduler that it is alive."""
+"""Longest time a worker may be too busy to tell the scheduler that it is alive."""
 PATIENCE = 10.0
-"""How many seconds a scheduler may take to answer."""
+"""Seconds that a scheduler may take to answer."""
 RESTORED = 2.0
-"""After how many seconds it is looked again whether workers of this machine are missing."""
+"""Seconds between two looks for missing workers of this machine."""
 _ONE_AT_A_TIME = threading.Lock()
-"""A session is of one thread, and a worker may have several."""
+"""Lock of the session, as a worker may have several threads."""
 
 
 def dask(session: Session, tasks: Sequence[Task], opening: Opening, address: str, workers: int) -> None:
-    """Do all tasks of a session on the cluster whose scheduler has an address, or on so many ``workers`` of this
-    machine where that is empty; what fails is recorded and named, and the others go on.
+    """Do all tasks of a session on the cluster of a scheduler; ``workers`` of this machine if ``address`` is empty.
 
-    Raises BenchmarkError where the scheduler does not answer, or no longer, and where a worker cannot work.
+    Failures are recorded and named. Raises BenchmarkError if the scheduler does not answer, at first or later, or if a
+    worker cannot work.
     """
     packed = opening.packed()
     with _connected(address, workers) as client:
@@ -56,7 +56,7 @@ def dask(session: Session, tasks: Sequence[Task], opening: Opening, address: str
 
 
 def do(packed: bytes, job: Job) -> list[object]:
-    """Do a task on a worker; returns what a session has sent, in order, but for the settings it began."""
+    """Do a task on a worker; returns the messages of its session in order, except for settings begun."""
     made: list[object] = []
     with _ONE_AT_A_TIME:
         torch.set_num_threads(1)
@@ -79,9 +79,9 @@ class _Image:
 
     task: Task
     later: deque[Task] = field(default_factory=deque)
-    """Parts that come after the one that is at work."""
+    """Parts to do after the present one."""
     blamed: bool = False
-    """For the end of workers: its parts are done alone."""
+    """True if workers ended while they did it: its parts are then done alone."""
 
 
 class _Work:
@@ -89,7 +89,7 @@ class _Work:
         from distributed import as_completed
 
         self.session, self._client = session, client
-        self._opening = client.submit(bytes, packed, pure=False)  # it is made again where it is lost
+        self._opening = client.submit(bytes, packed, pure=False)  # made again if it is lost
         self._at_work: dict[Future, tuple[_Image, Task]] = {}
         self._blamed: deque[_Image] = deque()
         self._completed = as_completed(loop=client.loop)
@@ -112,13 +112,13 @@ class _Work:
 
     def _submit(self, image: _Image, part: Task) -> None:
         part = rest(part, None, self.session)
-        job = Job(part, tuple(self.session.folder.lines_of(part.image)))
+        job = Job(part, self.session.folder.of(part.image).lines())
         future = self._client.submit(do, self._opening, job, retries=RETRIES, pure=False)
         self._at_work[future] = image, part
         self._completed.add(future)
 
     def _take(self, future: Future, image: _Image, part: Task) -> None:
-        """Write what a worker has made of a part of an image, or find out what ended the worker."""
+        """Write the messages of a worker about a part of an image, or find out what ended the worker."""
         from distributed import CancelledError, KilledWorker
         from distributed.comm import CommClosedError
 
@@ -130,7 +130,7 @@ class _Work:
             ) from None
         except KilledWorker as error:
             self._lost(image, part, error.allowed_failures + 1)
-        except Exception as error:  # whatever a worker raises where no line can say it
+        except Exception as error:  # whatever foreign code raises outside an item
             raise BenchmarkError(f"a Dask worker cannot work: {in_one_line(error)}") from None
         else:
             for message in made:
@@ -151,7 +151,7 @@ class _Work:
 
 
 def _parts(task: Task) -> list[Task]:
-    """A task as several: the pair, where that has to be read, then one setting each."""
+    """Split a task: the pair, if it has to be read, then one setting each."""
     nothing = replace(task, samplings=(), scorings=())
     return [
         *([nothing] if task.fresh else []),
@@ -162,7 +162,7 @@ def _parts(task: Task) -> list[Task]:
 
 @contextmanager
 def _connected(address: str, workers: int) -> Iterator[Client]:
-    """A client of a scheduler, or of a cluster of this machine that is there meanwhile; Dask's log is left out."""
+    """A client of a scheduler, or of a temporary cluster on this machine, with Dask's log silenced."""
     try:
         from dask import config
         from distributed import Client, LocalCluster
@@ -199,7 +199,7 @@ def _connected(address: str, workers: int) -> Iterator[Client]:
 
 @contextmanager
 def _restored(cluster: LocalCluster, workers: int) -> Iterator[None]:
-    """Workers that end are started again by Dask, but not one that ends while it starts: those are missed here.
+    """Start workers again that end while they start: Dask itself restarts only those that end later.
 
     Dask forgets such a worker after ``distributed.deploy.lost-worker-timeout``, 15 seconds.
     """

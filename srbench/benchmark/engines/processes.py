@@ -64,7 +64,7 @@ class _Crew:
             if waiting:
                 work = waiting.popleft()
                 image = work.image if isinstance(work, Task) else work.record.image
-                self.pool.give(worker, Job(work, tuple(self.session.folder.lines_of(image))))
+                self.pool.give(worker, Job(work, self.session.folder.of(image).lines()))
 
     def _take(self, worker: Worker[Job], message: object) -> None:
         begun = self._begun.get(worker)

@@ -1,4 +1,4 @@
-"""Messages of workers, written into the run folder, and what is left of a task whose worker was lost."""
+"""Messages of workers, written into the run folder, and the rest of a task whose worker was lost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def receive(message: object, session: Session) -> None:
 
 
 def rest(task: Task, begun: Setting | None, session: Session) -> Task:
-    """What is left of a task from a setting on; pairs and samples kept by now are neither read nor sampled again."""
+    """The rest of a task from a setting on; pairs and samples kept by now are neither read nor sampled again."""
     known = session.folder.of(task.image)
     fresh = task.fresh and (known.pair is None or known.pair.failed or known.pair.key != task.pair_key)
     done = 0 if begun is None else task.settings.index(begun)
