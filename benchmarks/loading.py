@@ -58,9 +58,10 @@ def main() -> None:
     preset = load_preset(files("srflow") / "presets", "celeba-x8", SRFlowPreset)
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         cache = Path(name)
+        os.environ["XDG_CACHE_HOME"] = name
 
         def opened(batch: int) -> Patches:
-            return Patches(arguments.folder, SCALE, replace(preset.training, batch=batch), cache=cache)
+            return Patches([arguments.folder], SCALE, replace(preset.training, batch=batch))
 
         start = time.perf_counter()
         patches = opened(16)

@@ -50,7 +50,7 @@ def train(name: str | None, device: str, resume: Path | None, **given: object) -
     from srbench.models.inference import choose_device
     from srbench.plugins.registry import load_metric, load_trainer
     from srbench.system.terminal import warn_in_one_line
-    from srbench.training.resume import resumed
+    from srbench.training.folder import resumed
     from srbench.weights.files import weights_in
 
     warn_in_one_line()
@@ -93,13 +93,7 @@ def export(run: str, out: Path | None, best: bool, licence: str | None, onnx: Pa
         return
     if scale is not None:
         raise click.UsageError("--scale goes with --onnx; a training has its own.")
-    from srbench.training.export import default_name
-    from srbench.training.export import export as write_weights
-    from srbench.training.model_card import write_model_card
+    from srbench.training.export import export as export_weights
 
-    folder = Path(run)
-    path = out or Path(default_name(folder))
-    metadata = write_weights(folder, path, best=best, licence=licence)
-    card = write_model_card(path, metadata)
-    show(path)
-    show(card)
+    for path in export_weights(Path(run), out, best=best, licence=licence):
+        show(path)

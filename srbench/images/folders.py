@@ -23,9 +23,7 @@ def images_in(folder: Path) -> dict[str, Path]:
     Raises ImageError for a missing folder, one without images, two images of one name (``a.png``, ``a.jpg``), and a
     pipe or a folder with the name of an image.
     """
-    if not folder.is_dir():
-        kind = "a file" if folder.exists() else "missing"
-        raise ImageError(f"{folder}: {kind}, not a folder of images; check the path")
+    _require_folder(folder)
     found: dict[str, Path] = {}
     for path in _listed(folder):
         if kind := no_file(path):
@@ -43,12 +41,13 @@ def images_in(folder: Path) -> dict[str, Path]:
 def images_below(folder: Path) -> list[Path]:
     """The images of a folder and its sub-folders, sorted; hidden files and folders are skipped, links not followed.
 
-    Raises ImageError for a folder without images, or one that cannot be listed.
+    Raises ImageError for a missing folder, one without images, or one that cannot be listed.
     """
 
     def fail(error: OSError) -> None:
         raise ImageError(f"{error.filename}: cannot be listed ({error.strerror}); check its permissions")
 
+    _require_folder(folder)
     found = []
     for here, below, names in os.walk(folder, onerror=fail):
         below[:] = [name for name in below if not name.startswith(".")]
@@ -61,6 +60,12 @@ def images_below(folder: Path) -> list[Path]:
 def holds_images(folder: Path) -> bool:
     """True if images lie in the folder itself. Raises ImageError if it cannot be listed."""
     return bool(_listed(folder))
+
+
+def _require_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        kind = "a file" if folder.exists() else "missing"
+        raise ImageError(f"{folder}: {kind}, not a folder of images; check the path")
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ from torch import Tensor
 from srbench.images.tiling import upscale_in_tiles
 from srbench.interfaces import SMALLEST_TILE, Model, PrecomputedResults, SRBenchError, StochasticSRModel, TiledSRModel
 from srbench.models import ModelError
-from srbench.system.memory import out_of_memory
+from srbench.system.memory import out_of_memory, peak_memory_mb
 
 COPIES = 3
 """Memory for the samples of an image, in float32 copies: the samples, and what model, 8 bits and metrics need."""
@@ -81,7 +80,7 @@ def upscale(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Out
         raise ModelError(f"{name}: the model failed: {type(error).__name__}: {reason}") from error
     seconds = time.perf_counter() - start
     _check(images, name, [model.scale * side for side in lr.shape[-2:]])
-    return Output(images, seconds, _peak_memory_mb(device))
+    return Output(images, seconds, peak_memory_mb(device))
 
 
 def _outputs(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Tensor:
@@ -154,14 +153,3 @@ def _check(images: Tensor, name: str, size: list[int]) -> None:
             f"{name}: {broken} of {images.numel()} numbers of the result are not finite; "
             "lower the temperature or look at the model"
         )
-
-
-def _peak_memory_mb(device: str) -> float | None:
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes on macOS, kilobytes on Linux

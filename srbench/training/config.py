@@ -1,4 +1,4 @@
-"""The part of a preset that every training has."""
+"""The settings that all trainings share."""
 
 from __future__ import annotations
 
@@ -11,43 +11,42 @@ from srbench.interfaces import LARGEST_SEED
 from srbench.training import TrainingError
 
 LOWEST_RATE = 1e-7
-"""Where a cosine ends; as in the released configurations of RRDB."""
+"""Final learning rate of a cosine schedule, as in the released configurations of RRDB."""
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How long, on what and how fast a training learns; the same for every model."""
+    """The table ``training`` of a preset, the same for every model."""
 
     steps: int
     batch: int
-    """Patches a step, of all processes together."""
+    """Patches per step, over all processes."""
     accumulate: int
-    """Parts in which a process takes its share of a step, one after the other: less memory, the same step."""
+    """Parts in which a process computes its share of a step one after another: less memory, the same step."""
     patch: int
     """Side of an HR patch in pixels, a multiple of the scale."""
     learning_rate: float
     betas: tuple[float, float]
-    """Of Adam."""
+    """Betas of Adam."""
     schedule: Literal["step", "cosine"]
-    """``step``: the rate halves at every milestone. ``cosine``: it falls to LOWEST_RATE along half a cosine, and begins
-    anew at every milestone."""
+    """``step`` halves the rate at every milestone; ``cosine`` lowers it to LOWEST_RATE along half a cosine, and
+    restarts at every milestone."""
     milestones: tuple[float, ...]
-    """Fractions of the training, rising."""
+    """Fractions of the training, in rising order."""
     max_grad_norm: float
-    """Longer gradients are shortened to this."""
+    """Norm to which longer gradients are clipped."""
     average: float
-    """Of the weights: how much of the average is kept at a step. The averaged weights are validated and become the
-    result. 0 keeps the last weights."""
+    """Decay of the exponential moving average of the weights, which is validated and saved; 0 disables it."""
     validate_every: int
-    """Steps."""
+    """Steps between validations."""
     best: Literal["psnr", "lr_psnr", "lpips"]
     """The metric on the validation images by which the best weights are chosen."""
     checkpoint_every: int
-    """Steps."""
+    """Steps between checkpoints."""
     seed: int
 
     def learning_rate_at(self, step: int) -> float:
-        """Of a step, counted from 0."""
+        """Learning rate of a step, counted from 0."""
         begun = [0, *(round(milestone * self.steps) for milestone in self.milestones)]
         passed = sum(step >= begin for begin in begun) - 1
         if self.schedule == "step":
@@ -57,7 +56,7 @@ class TrainingConfig:
         return LOWEST_RATE + (self.learning_rate - LOWEST_RATE) * (1 + math.cos(math.pi * share)) / 2
 
     def check(self, processes: int) -> None:
-        """Raises TrainingError that names the first value with which nothing can be trained."""
+        """Raise TrainingError for the first unusable value."""
         positive = ("steps", "batch", "accumulate", "patch", "validate_every", "checkpoint_every")
         for name, value in vars(self).items():
             if name in positive and value < 1:
@@ -80,14 +79,14 @@ class TrainingConfig:
 
 
 class TrainingPreset(Protocol):
-    """A preset of any trainer."""
+    """What all presets have."""
 
     @property
     def training(self) -> TrainingConfig:
-        """How it is trained."""
+        """Settings of the training."""
         ...
 
     @property
     def storage(self) -> Literal["float16", "float32"]:
-        """Type of the numbers in the weights file."""
+        """Number type of the weights file."""
         ...

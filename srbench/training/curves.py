@@ -1,4 +1,4 @@
-"""The losses of trainings as curves, one panel a loss: ``loss.svg``."""
+"""Curves of losses and validation metrics, one panel each: ``loss.svg``."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _POINTS = 400
-"""Of a curve; of more steps, each is the mean of several."""
+"""Most points of a curve; longer curves show means of equally many steps."""
 _NO_LOSS = ("learning_rate", "gradient")
 _UNITS = {"bits_per_dim": "bits per dimension", "psnr": "dB", "lr_psnr": "dB", "lpips": "distance"}
 """Of losses and validation metrics; the other losses are weighted terms without a unit."""
 
 
 def write_curves(run: Path, out: Path) -> None:
-    """Draw the losses and validation metrics of the folder of a training, side by side, into an SVG file.
+    """Draw the losses and validation metrics of a training folder as an SVG file; equal trainings give equal bytes.
 
-    Equal trainings give equal bytes. Raises TrainingError for a folder without losses.
+    Raises TrainingError for a folder without losses.
     """
     panels = _panels(run)
     with plot_style():
@@ -39,7 +39,7 @@ def write_curves(run: Path, out: Path) -> None:
 
 
 def _panels(run: Path) -> dict[str, list[tuple[float, float]]]:
-    """Points by name: every loss of the training, every metric of the validation."""
+    """Points (step, value) by the name of a loss or validation metric."""
     losses = Journal(run / LOSSES).read()
     if not losses:
         raise TrainingError(f"{run}: holds no losses; name the folder of a training that has begun")

@@ -1,17 +1,17 @@
-"""The folder of a training: what is trained, its losses and metrics, its checkpoint, its weights.
+"""The folder of a training: its description, losses and metrics, checkpoint, and weights.
 
-    preset.toml           the preset with all its values, changes included
-    training.json         what is trained on what, and what was asked for
-    train.csv             one line a step
-    validation.csv        one line a validation
+    preset.toml           the resolved preset
+    training.json         facts of the training, and what was requested
+    train.csv             a line per step
+    validation.csv        a line per validation
     loss.svg              curves of both
     validation.png        LR, outputs and HR of some images
-    checkpoint.pt         where the training goes on: networks, optimisers, averages, counts
+    checkpoint.pt         state to resume from: networks, optimisers, average, counts
     best.safetensors      the weights with the best validation so far
     weights.safetensors   the weights at the end
-    training.lock         held by the process that trains; the lock ends with its process
+    training.lock         held by the training process, released when it ends
 
-All files but the two that grow line by line are written whole.
+All files except the two journals are written atomically.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Protocol
+from typing import Any
 
 import cattrs
 import torch
 from filelock import FileLock, Timeout
 
 from srbench.images.io import replaced_whole, write_whole
-from srbench.interfaces import TrainingRequest
+from srbench.interfaces import Metric, TrainingRequest
 from srbench.system.config import to_toml
 from srbench.system.file_names import no_file, pipes_in
 from srbench.training import TrainingError
@@ -44,64 +44,64 @@ PRESET, DESCRIPTION, CHECKPOINT = "preset.toml", "training.json", "checkpoint.pt
 BEST, LOCK = "best.safetensors", "training.lock"
 LOSSES, METRICS = "train.csv", "validation.csv"
 CURVE_POINTS = 40
-"""Of how many points at most the curve of a loss consists that weights carry."""
+"""Most points of a loss curve in the metadata of weights."""
 
 
-class Stateful(Protocol):
-    """A network, an optimiser, or a count."""
+class Counts:
+    """Plain attributes that a checkpoint saves."""
 
     def state_dict(self) -> dict[str, Any]:
-        """All that has to be saved."""
-        ...
+        """All attributes by name."""
+        return dict(vars(self))
 
-    def load_state_dict(self, state: dict[str, Any], /) -> Any:  # noqa: ANN401 - networks and optimisers differ
-        """Restore it."""
-        ...
+    def load_state_dict(self, state: dict[str, Any], /) -> None:
+        """Restore them."""
+        vars(self).update(state)
+
+
+State = dict[str, torch.nn.Module | torch.optim.Optimizer | Counts]
+"""Everything that a checkpoint saves, by name."""
 
 
 class TrainingFolder:
-    """One training on the disk. Only one process may write."""
+    """A training on disk. Only one process may write."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.losses, self.metrics = Journal(path / LOSSES), Journal(path / METRICS)
         self._metadata: WeightsMetadata
-        """What is known of the weights before they are trained."""
+        """Metadata of the weights, as far as known before the training."""
 
     def open(self, metadata: WeightsMetadata, preset: TrainingPreset, request: TrainingRequest) -> None:
-        """Make the folder, or find the same training in it.
+        """Begin a training, or find the same one in the folder.
 
-        Of the metadata of the weights all but the name of the preset make the training what it is.
-        Raises TrainingError where the folder cannot be written or holds another training.
+        A training is the same if all metadata but the name of the preset are equal.
+        Raises TrainingError if the folder cannot be written or holds another training.
         """
-        path = self.path / DESCRIPTION
         self._metadata = replace(metadata, settings=cattrs.unstructure(preset))
-        try:
-            known = _known(path)
-            if known is None:
+        if not (self.path / DESCRIPTION).exists():
+            description = {"facts": self._metadata.text(), "request": _asked(request)}
+            with self._faults_named():
                 write_whole(self.path / PRESET, to_toml(preset).encode())
-                written = {"facts": self._metadata.text(), "request": _asked(request)}
-                write_whole(path, json.dumps(written, indent=1).encode())
-                return
-        except OSError as error:
-            reason = f"cannot be written ({error.strerror})"
-            raise TrainingError(f"{self.path}: {reason}; choose another --out") from None
+                write_whole(self.path / DESCRIPTION, json.dumps(description, indent=1).encode())
+            return
+        known, _ = read_description(self.path)
         self._metadata = replace(self._metadata, preset=known.preset)
-        if differing := _differences(self._metadata, known):
-            names = ", ".join(differing)
+        mine, other = _compared(self._metadata), _compared(known)
+        if differing := sorted(key for key in mine.keys() | other.keys() if mine.get(key) != other.get(key)):
             raise TrainingError(
-                f"{self.path}: holds a training with other settings or data ({names}); choose another --out, or go on "
-                f"with that one: srbench train --resume {self.path}"
+                f"{self.path}: holds a training with other settings or data ({', '.join(differing)}); choose another "
+                f"--out, or resume that one: srbench train --resume {self.path}"
             )
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Be the only one who trains in the folder, which is made.
+        """Lock the folder, which is created, against other trainings.
 
-        Raises TrainingError where another process does, where it cannot be written, and where it holds other things.
+        Raises TrainingError if another process trains in it, it cannot be written, or it holds other files.
         """
         lock = FileLock(self.path / LOCK)
-        try:
+        with self._faults_named():
             self.path.mkdir(parents=True, exist_ok=True)
             known = {PRESET, LOCK}  # left by a training that was killed at once
             others = [entry.name for entry in self.path.iterdir() if entry.name not in known and entry.name[0] != "."]
@@ -110,29 +110,33 @@ class TrainingFolder:
                     f"{self.path}: not empty, and no training in it ({min(others)} is); choose another --out"
                 )
             _refuse_pipes(self.path)
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise TrainingError(
-                f"{self.path}: another process trains in it; wait for it, or choose another --out"
-            ) from None
-        except OSError as error:
-            raise TrainingError(f"{self.path}: cannot be written ({error.strerror}); choose another --out") from None
+            try:
+                held = lock.acquire(timeout=0)
+            except Timeout:
+                raise TrainingError(
+                    f"{self.path}: another process trains in it; wait for it, or choose another --out"
+                ) from None
+        with held:
+            yield
+
+    @contextmanager
+    def _faults_named(self) -> Iterator[None]:
         try:
             yield
-        finally:
-            lock.release()
+        except OSError as error:
+            raise TrainingError(f"{self.path}: cannot be written ({error.strerror}); choose another --out") from None
 
-    def save(self, state: Mapping[str, Stateful], step: int) -> None:
-        """Write the checkpoint: ``step`` steps are done."""
+    def save(self, state: State, step: int) -> None:
+        """Write the checkpoint after ``step`` steps."""
         with replaced_whole(self.path / CHECKPOINT) as temporary, temporary.open("wb") as file:
             torch.save({"step": step, **{name: part.state_dict() for name, part in state.items()}}, file)
             file.flush()
             os.fsync(file.fileno())
 
-    def restore(self, state: Mapping[str, Stateful], steps: int) -> int:
-        """Read the checkpoint into ``state``; returns the steps done, 0 without a checkpoint.
+    def restore(self, state: State, steps: int) -> int:
+        """Read the checkpoint into ``state``; returns the number of steps done, 0 without a checkpoint.
 
-        Raises TrainingError where it is of something else, or of a step that is none of the training's ``steps``.
+        Raises TrainingError for a checkpoint of something else, or of a step outside the training's ``steps``.
         """
         path = self.path / CHECKPOINT
         if not path.exists():
@@ -144,74 +148,64 @@ class TrainingFolder:
                 raise ValueError(f"step {step!r} of {steps}")
             for name, part in state.items():
                 part.load_state_dict(saved[name])
-        except Exception as error:  # what the bytes of a damaged file make torch raise is not to be foreseen
+        except Exception as error:  # a damaged file can make torch raise anything
             reason = " ".join(str(error).split())[:100] or type(error).__name__
             raise TrainingError(f"{path}: not a checkpoint of this training ({reason}); choose another --out") from None
         return step
 
     def forget_after(self, step: int) -> None:
-        """Drop the losses and metrics of steps that will be taken again."""
+        """Drop the losses and metrics of steps that will be repeated."""
         self.losses.keep(lambda at: at < step)
         self.metrics.keep(lambda at: at <= step)
 
     def save_weights(
-        self,
-        name: str,
-        network: torch.nn.Module,
-        storage: str,
-        metrics: dict[str, float] | None,
-        step: int | None = None,
+        self, name: str, network: torch.nn.Module, storage: str, metrics: dict[str, float], step: int | None = None
     ) -> None:
-        """Write the weights of a network as TRAINED or BEST, with all that is known of them."""
+        """Write the weights of a network as the file TRAINED or BEST, with all their metadata."""
         tensors = {key: value.to(getattr(torch, storage)).contiguous() for key, value in network.state_dict().items()}
         config, losses = cattrs.unstructure(network.config), _curves(self.losses.read())
-        metadata = replace(self._metadata, config=config, losses=losses, metrics=metrics, step=step)
+        metadata = replace(self._metadata, config=config, losses=losses, metrics=metrics or None, step=step)
         save_weights(self.path / name, tensors, metadata.text())
 
 
-def read_request(run: Path) -> tuple[str, dict[str, Any]]:
-    """What the training in a folder is of (``srflow``), and what was asked for when it began.
+def read_description(run: Path) -> tuple[WeightsMetadata, dict[str, Any]]:
+    """What is known of the weights of the training in a folder, and the request that began it.
 
-    Raises TrainingError where the folder holds no training, or a pipe.
+    Raises TrainingError if the folder holds no training, or a pipe.
     """
     path = run / DESCRIPTION
     _refuse_pipes(run)
     try:
         saved = json.loads(path.read_text())
-        return str(saved["facts"]["model"]), dict(saved["request"])
+        return read_metadata(saved["facts"], path), dict(saved["request"])
     except OSError:
         raise TrainingError(f"{run}: no folder of a training; name one that srbench train has made") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, WeightsError):
         raise TrainingError(f"{path}: not written by srbench train; name another folder") from None
 
 
-def _refuse_pipes(folder: Path) -> None:
-    for path in pipes_in(folder):
-        raise TrainingError(f"{path}: {no_file(path)}, not a file of a training; remove it")
+def resumed(run: Path, device: str, metrics: tuple[Metric, ...]) -> tuple[str, TrainingRequest]:
+    """The model of the training in the folder ``run``, and the request that resumes it.
 
-
-def _known(path: Path) -> WeightsMetadata | None:
-    if not path.exists():
-        return None
-    try:
-        return read_metadata(json.loads(path.read_text())["facts"], path)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, WeightsError):
-        raise TrainingError(f"{path}: not written by srbench train; choose another --out") from None
-
-
-def _curves(rows: list[dict[str, float]]) -> dict[str, list[float]]:
-    """By name of a loss: means over equal parts of all steps with a finite one, to 4 digits."""
-    curves: dict[str, list[float]] = {}
-    for name in (name for name in (rows[0] if rows else {}) if name not in ("step", "learning_rate")):
-        values = [row[name] for row in rows if math.isfinite(row[name])]
-        parts = min(len(values), CURVE_POINTS)
-        pieces = [values[k * len(values) // parts : (k + 1) * len(values) // parts] for k in range(parts)]
-        curves[name] = [float(f"{fmean(piece):.4g}") for piece in pieces]
-    return curves
+    The preset is the one in the folder, so that a newer version with other presets resumes alike.
+    Raises TrainingError if the folder holds no training.
+    """
+    facts, asked = read_description(run)
+    return facts.model, TrainingRequest(
+        preset=str(run / PRESET),
+        data=tuple(map(Path, asked["data"])),
+        out=run,
+        lr=tuple(map(Path, asked["lr"])),
+        validation=None if asked["validation"] is None else Path(asked["validation"]),
+        start=None if asked["start"] is None else Path(asked["start"]),
+        device=device,
+        metrics=metrics,
+        tensorboard=bool(asked["tensorboard"]),
+    )
 
 
 def _asked(request: TrainingRequest) -> dict[str, Any]:
-    """What has to be known to go on: paths that do not depend on the working folder."""
+    """What ``resumed`` needs, with absolute paths."""
     return {
         "data": [str(folder.resolve()) for folder in request.data],
         "lr": [str(folder.resolve()) for folder in request.lr],
@@ -221,16 +215,27 @@ def _asked(request: TrainingRequest) -> dict[str, Any]:
     }
 
 
-def _differences(ours: WeightsMetadata, theirs: WeightsMetadata) -> list[str]:
-    """Names of other facts, and of other settings, those as ``--set`` has them."""
-    mine, other = _compared(ours), _compared(theirs)
-    return sorted(key for key in mine.keys() | other.keys() if mine.get(key) != other.get(key))
+def _refuse_pipes(folder: Path) -> None:
+    for path in pipes_in(folder):
+        raise TrainingError(f"{path}: {no_file(path)}, not a file of a training; remove it")
+
+
+def _curves(rows: list[dict[str, float]]) -> dict[str, list[float]]:
+    """Loss curves by name: means over equal parts of the steps with finite losses, to 4 digits."""
+    curves: dict[str, list[float]] = {}
+    for name in (name for name in (rows[0] if rows else {}) if name not in ("step", "learning_rate")):
+        values = [row[name] for row in rows if math.isfinite(row[name])]
+        parts = min(len(values), CURVE_POINTS)
+        pieces = [values[k * len(values) // parts : (k + 1) * len(values) // parts] for k in range(parts)]
+        curves[name] = [float(f"{fmean(piece):.4g}") for piece in pieces]
+    return curves
 
 
 def _compared(metadata: WeightsMetadata) -> dict[str, Any]:
+    """Facts and settings by name, settings as ``--set`` names them."""
     text = metadata.text()
     settings = _flat(json.loads(text.pop("settings", "{}")))
-    text.pop("trained_on", None)  # it follows from the rest
+    text.pop("trained_on", None)  # follows from the rest
     return text | settings
 
 

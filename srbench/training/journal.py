@@ -1,61 +1,48 @@
-"""A table that grows by one line at a time: losses, metrics."""
+"""A table that grows line by line: losses, metrics."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Mapping
-from io import StringIO
 from pathlib import Path
 
 from srbench.images.io import disk_faults_named, write_whole
 
 
 class Journal:
-    """A CSV file with a column ``step`` and numbers; its header is the names of the first line's values."""
+    """A CSV file of numbers with a column ``step``; the first line's values name the columns."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._columns: list[str] = []
 
     def append(self, step: int, values: Mapping[str, float]) -> None:
-        """One more line. Every line has the names of the first.
+        """Append one line with the names of the first.
 
-        When this returns, the operating system has the line, and the end of the process does not lose it. A power
-        failure may lose the last lines; a training that goes on writes those after its last checkpoint again.
+        The line survives the end of the process, but perhaps not a power failure; a resumed training writes the lines
+        after its checkpoint again.
         """
-        text = StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        if not self._columns:
-            self._columns = self._header() or ["step", *values]
-            if not self.path.exists():
-                writer.writerow(self._columns)
-        row = {"step": step, **values}
-        writer.writerow([row[name] for name in self._columns])
+        header = [] if self._columns else self._lines()[:1]
+        self._columns = self._columns or (header[0].strip().split(",") if header else ["step", *values])
         with disk_faults_named(self.path), self.path.open("a") as file:
-            file.write(text.getvalue())
+            writer = csv.DictWriter(file, self._columns, extrasaction="ignore", lineterminator="\n")
+            if file.tell() == 0:
+                writer.writeheader()
+            writer.writerow({"step": step, **values})
 
     def read(self) -> list[dict[str, float]]:
-        """All whole lines; a last one that was cut off by a kill is left out."""
-        if not self.path.exists():
-            return []
-        lines = self.path.read_text().splitlines(keepends=True)
-        if lines and not lines[-1].endswith("\n"):
-            lines.pop()
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(lines)]
+        """All lines but one that a kill has cut off."""
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(self._lines())]
 
     def keep(self, wanted: Callable[[int], bool]) -> None:
-        """Drop the lines of steps that are not wanted."""
-        if not self.path.exists():
-            return
-        header, *lines = self.path.read_text().splitlines(keepends=True) or [""]
-        kept = [line for line in lines if line.endswith("\n") and wanted(int(line.partition(",")[0]))]
-        if header.endswith("\n"):
+        """Drop the lines of all other steps."""
+        header, *lines = self._lines() or [""]
+        if header:
+            kept = [line for line in lines if wanted(int(line.partition(",")[0]))]
             write_whole(self.path, "".join([header, *kept]).encode())
         else:
-            self.path.unlink()
+            self.path.unlink(missing_ok=True)
 
-    def _header(self) -> list[str]:
-        if not self.path.exists():
-            return []
-        with self.path.open() as file:
-            return file.readline().strip().split(",")
+    def _lines(self) -> list[str]:
+        text = self.path.read_text() if self.path.exists() else ""
+        return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]

@@ -1,4 +1,4 @@
-"""What a trainer gives to the loop: networks with their optimisers and losses; and what the loop gives to a loss."""
+"""Networks with their optimisers and losses, which a trainer gives to the loop, and the batches the losses receive."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from srbench.training.config import TrainingConfig
 from srbench.training.patches import generator_at
@@ -17,7 +18,7 @@ Network = TypeVar("Network", bound=torch.nn.Module)
 
 @dataclass(frozen=True)
 class Batch:
-    """Patches of a step: all of them, or a process's share, or a part of that."""
+    """The patches of a step, of a process's share of it, or of a part of that."""
 
     lr: Tensor
     """(b, 3, p/s, p/s) in [0, 1]."""
@@ -25,24 +26,24 @@ class Batch:
     """(b, 3, p, p) in [0, 1]."""
     step: int
     first: int
-    """Number of the first of these patches among all of the step."""
+    """Number of the first of these patches within the step."""
     seed: int
 
     def generators(self, purpose: int) -> list[torch.Generator]:
-        """One for each patch: what patch j draws depends on seed, step, j and the purpose alone.
+        """One generator for each patch, seeded with seed, step, number of the patch, and purpose.
 
-        So all that is random is the same on any number of processes, and however a step is taken apart.
+        Random numbers are therefore the same on any number of processes, and in any number of parts.
         """
         patches = range(self.first, self.first + len(self.hr))
         return [generator_at(self.seed, self.step, patch, purpose) for patch in patches]
 
     def uniform(self) -> Tensor:
-        """As large as HR, in [0, 1)."""
+        """Uniform noise in [0, 1) of HR's shape."""
         noise = [torch.rand(self.hr.shape[1:], generator=generator) for generator in self.generators(1)]
         return torch.stack(noise).to(self.hr.device)
 
     def rolled(self, images: Tensor, shift: int) -> Tensor:
-        """Images (b, 3, p, p), each rolled down and right by less than ``shift`` pixels, its own number each way."""
+        """Roll each of the images (b, 3, p, p) down and right by its own random 0 to ``shift`` - 1 pixels."""
         if not shift:
             return images
         shifts = [torch.randint(shift, (2,), generator=generator).tolist() for generator in self.generators(2)]
@@ -58,31 +59,38 @@ class Batch:
 
 
 Loss = Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]
-"""From a batch to the scalar to minimise, a mean over the batch, and the scalars to write down, by name."""
+"""A function of a batch: the scalar to minimise, a mean over the batch, and named scalars for the journal."""
 
 
 @dataclass(frozen=True)
 class Learner:
-    """A network that a step improves. The learners of a training take their turns in every step."""
+    """A network to train. The learners of a training take turns in every step."""
 
     name: str
     network: torch.nn.Module
     optimizer: torch.optim.Optimizer
     loss: Loss
     rate: float = 1.0
-    """Its learning rate over the preset's."""
+    """Learning rate relative to the preset's."""
 
     def parameters(self) -> list[Tensor]:
-        """All that its optimiser changes."""
+        """All parameters of the optimiser."""
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
 
 def adam(groups: Iterable[Iterable[Tensor]], config: TrainingConfig) -> torch.optim.Adam:
-    """Adam with one parameter group for each of ``groups``, all in one pass over the memory (``fused``)."""
+    """Adam with one parameter group for each of ``groups``."""
     tables = [{"params": list(group)} for group in groups]
     return torch.optim.Adam(tables, config.learning_rate, config.betas, fused=True)
 
 
+def moving_average(network: torch.nn.Module, decay: float) -> AveragedModel | None:
+    """The exponential moving average of a network's weights and buffers; None for a decay of 0."""
+    if not decay:
+        return None
+    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
+
+
 def channels_last(network: Network) -> Network:
-    """Lay a network's weights out for convolutions over channels-last images: 1.5 times as fast on a CPU."""
+    """The network with weights in channels-last memory: 1.5 times as fast on a CPU."""
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

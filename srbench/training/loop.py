@@ -1,7 +1,7 @@
-"""The training loop that every model shares, from the request to the weights file.
+"""The training loop of all models, from the request to the weights file.
 
-Whatever is random at a step is drawn from generators seeded with the step and the number of the patch. So nothing but
-networks, optimisers and counts has to be restored, a resumed training repeats an uninterrupted one exactly, and any
+Random numbers of a step come from generators seeded with the step and the number of the patch. Networks, optimisers and
+counts are therefore all that a checkpoint needs: a resumed training repeats an uninterrupted one exactly, and any
 number of processes takes the same steps.
 """
 
@@ -20,12 +20,11 @@ from torch import Tensor
 
 from srbench.images.io import write_png
 from srbench.interfaces import ImagePair, TrainingRequest
-from srbench.training.averages import Average
 from srbench.training.breakdown import PATIENCE, Breakdowns, breakdown
 from srbench.training.config import TrainingConfig, TrainingPreset
 from srbench.training.curves import write_curves
-from srbench.training.folder import BEST, Stateful, TrainingFolder
-from srbench.training.learner import Batch, Learner
+from srbench.training.folder import BEST, State, TrainingFolder
+from srbench.training.learner import Batch, Learner, moving_average
 from srbench.training.patches import Patches
 from srbench.training.validation import MOST, SIDE, Best, Validation
 from srbench.training.view import Board, View
@@ -34,9 +33,9 @@ from srbench.weights.metadata import WeightsMetadata
 
 
 class Training:
-    """What a trainer asks before it has its networks (``patches``, ``device``, ``first_batch``), then ``fit``.
+    """A training: ``patches``, ``device`` and ``first_batch`` serve to build the networks, ``fit`` trains them.
 
-    Raises TrainingError for settings or data that cannot be trained on.
+    Raises TrainingError for unusable settings or data.
     """
 
     def __init__(self, model: str, scale: int, preset: TrainingPreset, request: TrainingRequest) -> None:
@@ -45,26 +44,26 @@ class Training:
         self._accelerator = Accelerator(cpu=request.device == "cpu")
         self.config.check(self._accelerator.num_processes)
         self.device: torch.device = self._accelerator.device
-        # The main process decodes the images and warns, the others find them.
+        # The main process decodes the images and warns; the others find them decoded.
         with self._accelerator.main_process_first(), warnings.catch_warnings():
             if not self._accelerator.is_main_process:
                 warnings.simplefilter("ignore")
-            self.patches = Patches(request.data, scale, self.config, lr=request.lr or None)
+            self.patches = Patches(request.data, scale, self.config, request.lr)
             self._validation = Validation(self._validation_pairs(), request.metrics)
         self._folder = TrainingFolder(request.out)
 
     def first_batch(self) -> Batch:
-        """All patches of step 0: the same on every process, whatever their number."""
+        """All patches of step 0, the same on every process."""
         return self._on_device(*self.patches.batch(0), step=0, first=0)
 
     def fit(
         self, learners: Sequence[Learner], start: str = "", before_step: Callable[[int], None] = lambda step: None
     ) -> Path:
-        """Take all steps that are not done yet; returns the weights file, of the first learner's network.
+        """Take all remaining steps; returns the weights file of the first learner's network.
 
-        ``start`` is the sha256 of the weights that the networks began with. ``before_step`` is told every step.
-        Killed at any moment, the same call goes on from the last checkpoint.
-        Raises TrainingError that names the layer after a few broken steps in a row, and where another process trains in
+        ``start`` is the SHA-256 of the initial weights. ``before_step`` is called with every step. After a kill at any
+        moment, the same call resumes from the last checkpoint.
+        Raises TrainingError that names the layer after PATIENCE broken steps in a row, and if another process trains in
         the folder.
         """
         with self._folder.writing() if self._accelerator.is_main_process else nullcontext():
@@ -74,20 +73,21 @@ class Training:
         main = self._accelerator.is_main_process
         with self._accelerator.main_process_first():
             self._folder.open(self._metadata(start), self._preset, self._request)
-        average, breakdowns, best = Average(learners[0].network, self.config.average), Breakdowns(), Best()
-        state: dict[str, Stateful] = {"average": average, "breakdowns": breakdowns, "best": best}
-        for learner in learners:
-            state |= {learner.name: learner.network, f"{learner.name} optimizer": learner.optimizer}
+        breakdowns, best = Breakdowns(), Best()
+        average = moving_average(learners[0].network, self.config.average)
+        result = learners[0].network if average is None else average.module
+        state = {"breakdowns": breakdowns, "best": best, **_state(learners, average)}
         kept = self._folder.restore(state, self.config.steps)
         self._accelerator.wait_for_everyone()
         if main:
             self._folder.forget_after(kept)
         board = Board(self._folder.path / "tensorboard", kept, wanted=main and self._request.tensorboard)
-        with closing(board), View(self.config, kept, shown=main) as view:
+        with closing(board), View(self.config, kept, self.device.type, shown=main) as view:
             for batch in self._batches(kept):
                 before_step(batch.step)
                 values, broken = self._take_step(batch, learners, breakdowns)
-                average.update()
+                if average is not None:
+                    average.update_parameters(learners[0].network)
                 if breakdowns.in_a_row == PATIENCE:
                     raise breakdown(broken, batch, kept)
                 done = batch.step + 1
@@ -96,20 +96,21 @@ class Training:
                     board.numbers("training", batch.step, values)
                     view.step(batch.step, values)
                     if self._due(done, self.config.validate_every):
-                        view.validated(self._validate(done, average.network, best, board))
+                        view.validated(self._validate(done, result, best, board))
                 if self._due(done, self.config.checkpoint_every) and not breakdowns.in_a_row:
                     if main:
                         self._folder.save(state, done)
                     kept = done
         if main:
-            self._finish(average.network, best)
+            self._folder.save_weights(TRAINED, result, self._preset.storage, best.last)
+            write_curves(self._folder.path, self._folder.path / "loss.svg")
         self._accelerator.wait_for_everyone()
         return self._folder.path / TRAINED
 
     def _take_step(
         self, batch: Batch, learners: Sequence[Learner], breakdowns: Breakdowns
     ) -> tuple[dict[str, float], Learner]:
-        """All learners take their turn; returns what to write down, and the first learner that could not step."""
+        """Let all learners step; returns values for the journal, and the first learner that could not step."""
         losses: dict[str, float] = {}
         norms: dict[str, float] = {}
         rate = self.config.learning_rate_at(batch.step)
@@ -129,7 +130,7 @@ class Training:
         return {**losses, **names, "learning_rate": rate}, (skipped or learners)[0]
 
     def _gradients(self, learner: Learner, batch: Batch) -> dict[str, float]:
-        """Leave the gradient of the whole step's mean loss in the parameters; returns the means of what it names."""
+        """Compute the gradient of the mean loss of the whole step; returns the means of the named values."""
         sums: dict[str, Tensor] = {}
         parts = batch.parts(self.config.accumulate)
         for part in parts:
@@ -148,12 +149,12 @@ class Training:
         return dict(zip(sums, means.tolist(), strict=True))
 
     def _mean(self, values: Tensor) -> Tensor:
-        """Over the processes. The same bits on all of them, so their networks stay equal."""
+        """Mean over the processes, bit-identical on all of them, so that their networks stay equal."""
         mean: Tensor = self._accelerator.reduce(values, "mean")
         return mean
 
     def _batches(self, start: int) -> Iterator[Batch]:
-        """The share of this process in every step from ``start`` on, on its device; drawn ahead by threads."""
+        """The share of this process in every step from ``start`` on, on its device."""
         rank, world = self._accelerator.process_index, self._accelerator.num_processes
         with closing(self.patches.batches(start, rank, world)) as drawn:
             for step, (lr, hr) in enumerate(islice(drawn, self.config.steps - start), start):
@@ -180,14 +181,10 @@ class Training:
         write_curves(self._folder.path, self._folder.path / "loss.svg")
         return metrics
 
-    def _finish(self, network: torch.nn.Module, best: Best) -> None:
-        self._folder.save_weights(TRAINED, network, self._preset.storage, best.last or None)
-        write_curves(self._folder.path, self._folder.path / "loss.svg")
-
     def _validation_pairs(self) -> list[ImagePair]:
         folder = self._request.validation
         if folder is not None:
-            return Patches(folder, self._scale, self.config).centres(MOST, SIDE)
+            return Patches([folder], self._scale, self.config).centres(MOST, SIDE)
         return self.patches.hold_out(MOST, SIDE) or self.patches.centres(MOST, SIDE)
 
     def _metadata(self, start: str) -> WeightsMetadata:
@@ -202,3 +199,10 @@ class Training:
             data=self.patches.fingerprint,
             start=start,
         )
+
+
+def _state(learners: Sequence[Learner], average: torch.nn.Module | None) -> State:
+    state: State = {} if average is None else {"average": average}
+    for learner in learners:
+        state |= {learner.name: learner.network, f"{learner.name} optimizer": learner.optimizer}
+    return state

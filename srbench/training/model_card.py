@@ -1,36 +1,55 @@
-"""The page of a trained model: what it is, what it was trained on, how good it was, how to use it."""
+"""The model card of exported weights: what they are, what they were trained on, how good they are, how to use them."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
 
+from torch import Tensor
+
 from srbench.images.io import write_whole
 from srbench.system import markdown
-from srbench.system.config import to_toml
+from srbench.system.config import structure, to_toml
 from srbench.training.config import TrainingConfig
-from srbench.training.export import trained_as
-from srbench.weights.files import load_weights, sha256_file
+from srbench.weights.files import sha256_file
 from srbench.weights.metadata import WeightsMetadata
 
 
-def write_model_card(weights: Path, metadata: WeightsMetadata) -> Path:
-    """Write the card of a weights file beside it, as ``.md``; returns its path.
+def trained_as(metadata: WeightsMetadata) -> TrainingConfig:
+    """The settings that weights of ours were trained with. Raises ConfigError if the metadata lack them."""
+    settings = metadata.settings or {}
+    return structure(settings.get("training", {}), TrainingConfig, f"settings of the {metadata.model} weights")
 
-    The metadata are those of the file, as ``srbench.training.export`` has them.
-    """
-    tensors, _ = load_weights(weights)
+
+def write_model_card(weights: Path, tensors: Mapping[str, Tensor], metadata: WeightsMetadata) -> Path:
+    """Write the card of an exported weights file beside it, as ``.md``; returns its path."""
     stored = ", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}))
     numbers = sum(tensor.numel() for tensor in tensors.values())
-    size = f"{numbers:,} parameters, {weights.stat().st_size / 1e6:.2f} MB as {stored}"
+    training = trained_as(metadata)
+    facts = {
+        "Model": metadata.model,
+        "Scale": f"{metadata.scale}x",
+        "Licence": str(metadata.licence),
+        "Size": f"{numbers:,} parameters, {weights.stat().st_size / 1e6:.2f} MB as {stored}",
+        "Network": json.dumps(metadata.config).replace('"', "").strip("{}"),
+        "Trained on": str(metadata.trained_on),
+        "Data": f"sha256 {metadata.data} of names, sizes and pixels",
+        "Schedule": _schedule(training),
+        "Weights": f"after step {metadata.step}",
+        "sha256": sha256_file(weights),
+    }
+    if metadata.start:
+        facts["Started from"] = f"weights with sha256 {metadata.start}"
+    model = quote(f"{metadata.model}:{weights.name}")
     parts = [
         f"# {markdown.escape(weights.stem)}",
-        "\n".join(f"- {name}: {markdown.escape(text)}" for name, text in _lines(weights, metadata, size).items()),
+        "\n".join(f"- {name}: {markdown.escape(text)}" for name, text in facts.items()),
         "## Use",
-        markdown.block(_commands(weights, metadata), "sh"),
+        markdown.block(f"srbench run --models {model} --scale {metadata.scale}", "sh"),
         "## Validation",
-        _validation(metadata, stored),
+        _validation(metadata, training.best, stored),
         "## Settings",
         f"The preset {markdown.code(str(metadata.preset))} as it was trained, changes included:",
         markdown.block(to_toml(metadata.settings).strip(), "toml"),
@@ -40,36 +59,13 @@ def write_model_card(weights: Path, metadata: WeightsMetadata) -> Path:
     return path
 
 
-def _lines(weights: Path, metadata: WeightsMetadata, size: str) -> dict[str, str]:
-    lines = {
-        "Model": metadata.model,
-        "Scale": f"{metadata.scale}x",
-        "Licence": f"{metadata.licence}",
-        "Size": size,
-        "Network": json.dumps(metadata.config).replace('"', "").strip("{}"),
-        "Trained on": f"{metadata.trained_on}",
-        "Data": f"sha256 {metadata.data} of names, sizes and pixels",
-        "Schedule": _schedule(trained_as(metadata)),
-        "Weights": f"after step {metadata.step}",
-        "sha256": sha256_file(weights),
-    }
-    if metadata.start:
-        lines["Started from"] = f"weights with sha256 {metadata.start}"
-    return lines
-
-
 def _schedule(training: TrainingConfig) -> str:
-    alone, at = ("constant", "halved at") if training.schedule == "step" else ("cosine", "cosine, begun anew at")
+    alone, at = ("constant", "halved at") if training.schedule == "step" else ("cosine", "cosine, restarted at")
     points = ", ".join(str(milestone) for milestone in training.milestones)
     return f"learning rate {training.learning_rate:g}, " + (f"{at} {points} of the steps" if points else alone)
 
 
-def _commands(weights: Path, metadata: WeightsMetadata) -> str:
-    model = quote(f"{metadata.model}:{weights.name}")
-    return f"srbench run --models {model} --scale {metadata.scale}"
-
-
-def _validation(metadata: WeightsMetadata, stored: str) -> str:
+def _validation(metadata: WeightsMetadata, best: str, stored: str) -> str:
     if not metadata.validation:
         return "There was none."
     names = [name for name in next(iter(metadata.validation.values())) if name != "step"]
@@ -77,9 +73,8 @@ def _validation(metadata: WeightsMetadata, stored: str) -> str:
         [which, f"{values['step']}", *(f"{values[name]:.4g}" for name in names)]
         for which, values in metadata.validation.items()
     ]
-    by = markdown.code(trained_as(metadata).best)
     how = f"{markdown.escape(str(metadata.validated_on))}, before the weights were stored as {stored}"
     return (
-        f"On {how}. Best is by {by}; `srbench show NAME` says what a metric is.\n\n"
+        f"On {how}. Best is by {markdown.code(best)}; `srbench show NAME` says what a metric is.\n\n"
         f"{markdown.table(['', 'step', *names], lines)}"
     )

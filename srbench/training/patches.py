@@ -1,14 +1,11 @@
-"""Random aligned LR and HR patches of folders of images, the same whatever draws them."""
+"""Random aligned LR and HR patches of folders of images, the same on any number of processes."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,114 +14,82 @@ from torch import Tensor
 
 from srbench.interfaces import ImagePair
 from srbench.training import TrainingError
-from srbench.training.image_store import ImageStore, decoded, downscaled, listed, warn_of_left_out
+from srbench.training.config import TrainingConfig
+from srbench.training.image_store import ImageStore, ahead, decoded, downscaled, listed, warn_of_left_out
 
-_WORKERS = 2
-"""Threads that draw the batches of the next steps; what they do happens outside Python's lock."""
-
-
-class PatchConfig(Protocol):
-    """What of a preset concerns the data."""
-
-    @property
-    def batch(self) -> int:
-        """Patches a step, of all processes together."""
-        ...
-
-    @property
-    def patch(self) -> int:
-        """Side of an HR patch in pixels, a multiple of the scale."""
-        ...
-
-    @property
-    def seed(self) -> int:
-        """Of everything random."""
-        ...
+_THREADS = 2
+"""Threads that draw the batches of the next steps, mostly outside Python's lock."""
 
 
 def generator_at(seed: int, *where: int) -> torch.Generator:
-    """A generator for one place in the training (step, patch, purpose): equal places draw equal numbers."""
+    """A generator for one place in a training (step, patch, purpose): equal places draw equal numbers."""
     digest = hashlib.sha256(repr((seed, *where)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
 
 
 class Patches:
-    """Random patches of the images in and below some folders, flipped and turned.
+    """Random patches of the images in and below folders, flipped and rotated.
 
-    Patch j of a step is drawn from a generator seeded with seed, step and j, from an image drawn first. So the
-    batches depend neither on the number of processes nor on how many steps were drawn before.
-
-    ``data`` is one folder of HR images or several. Without ``lr``, LR is the whole HR image downscaled exactly
-    (``image_store.downscaled``), so patches have no borders of their own. With ``lr``, as many folders, images are
-    paired by name; HR, cut to a multiple of the scale, has to be ``scale`` times as large. ``cache`` is where the
-    decoded images are kept. Images that are damaged or smaller than a patch are named in a warning and left out.
-    Raises TrainingError for unusable folders, TrainingError for pairs or sizes that do not fit.
+    Patch j of a step is drawn from a generator seeded with seed, step and j, so batches depend neither on the number
+    of processes nor on the steps drawn before. Without ``lr``, LR is the whole HR image downscaled, so that patches
+    have no borders of their own. With ``lr``, as many folders, images are paired by name; HR, cropped to a multiple of
+    the scale, has to be ``scale`` times as large. Unreadable images and those smaller than a patch are named in a
+    warning and left out. Raises ImageError or TrainingError for unusable folders, pairs or sizes.
     """
 
-    def __init__(
-        self,
-        data: Path | Sequence[Path],
-        scale: int,
-        config: PatchConfig,
-        *,
-        lr: Path | Sequence[Path] | None = None,
-        cache: Path | None = None,
-    ) -> None:
+    def __init__(self, data: Sequence[Path], scale: int, config: TrainingConfig, lr: Sequence[Path] = ()) -> None:
         if config.patch % scale:
-            raise TrainingError(f"patch {config.patch} is no multiple of the scale {scale}; correct the preset")
-        self.scale, self.config = scale, config
-        self._folders = _folders(data)
-        self._hr = decoded(self._folders, cache)
-        self._lr = downscaled(self._hr, scale) if lr is None else decoded(_folders(lr), cache)
-        pairs = _same_names(self._hr, self._lr) if lr is None else _same_stems(self._hr, self._lr)
-        self._pairs = self._usable(pairs)
-        self.files = [self._hr.names[hr] for hr, _ in self._pairs]
-        """The images that are used, by their paths inside the folder."""
+            raise TrainingError(f"patch {config.patch} is not a multiple of the scale {scale}; correct the preset")
+        self.scale, self.config, self._folders = scale, config, data
+        self._hr = decoded(data)
+        self._lr = decoded(lr) if lr else downscaled(self._hr, scale)
+        self._pairs = self._usable(_same_stems(self._hr, self._lr) if lr else _same_names(self._hr, self._lr))
+
+    @property
+    def files(self) -> list[str]:
+        """The images in use, by their paths inside the folder."""
+        return [self._hr.names[hr] for hr, _ in self._pairs]
 
     def centres(self, most: int, side: int) -> list[ImagePair]:
-        """Up to ``most`` whole images, evenly spread, their centres cut to at most ``side`` HR pixels."""
+        """The central crops, at most ``side`` HR pixels, of up to ``most`` images, evenly spread."""
         return [self._centre(*self._pairs[at], side) for at in self._spread(min(most, len(self._pairs)))]
 
     def hold_out(self, most: int, side: int) -> list[ImagePair]:
-        """As ``centres``, but of one image in ten at most, and no patch will come from these images any more."""
+        """As ``centres``, for at most one image in ten; no patches are drawn from these images any more."""
         chosen = self._spread(min(most, len(self._pairs) // 10))
         held_out = [self._centre(*self._pairs[at], side) for at in chosen]
         self._pairs = [pair for at, pair in enumerate(self._pairs) if at not in chosen]
-        self.files = [self._hr.names[hr] for hr, _ in self._pairs]
         return held_out
 
     def _spread(self, number: int) -> list[int]:
         return [at * len(self._pairs) // number for at in range(number)]
 
     def _centre(self, hr: int, lr: int, side: int) -> ImagePair:
-        small = self._lr[lr]
-        lengths = [2 * (min(length, side // self.scale) // 2) for length in small.shape[:2]]
-        top, left = ((length - wanted) // 2 for length, wanted in zip(small.shape[:2], lengths, strict=True))
+        height, width = (2 * (min(length, side // self.scale) // 2) for length in self._lr.sizes[lr])
+        top, left = ((length - kept) // 2 for length, kept in zip(self._lr.sizes[lr], (height, width), strict=True))
         cut = [
-            np.array(image[factor * top : factor * (top + lengths[0]), factor * left : factor * (left + lengths[1])])[
-                None
-            ]
-            for image, factor in ((small, 1), (self._hr[hr], self.scale))
+            np.array(image[factor * top : factor * (top + height), factor * left : factor * (left + width)])
+            for image, factor in ((self._lr[lr], 1), (self._hr[hr], self.scale))
         ]
-        return ImagePair(_stem(self._hr.names[hr]), *(_unit(image)[0].contiguous() for image in cut))
+        return ImagePair(_stem(self._hr.names[hr]), *(_unit(image[None])[0].contiguous() for image in cut))
 
     @property
     def origin(self) -> str:
-        """What the patches are taken from, in words."""
-        many = "image" if len(self.files) == 1 else "images"
-        return f"{len(self.files)} {many} of the folder {', '.join(f.resolve().name for f in self._folders)}"
+        """The source of the patches, in words."""
+        many = "image" if len(self._pairs) == 1 else "images"
+        return f"{len(self._pairs)} {many} of the folder {', '.join(f.resolve().name for f in self._folders)}"
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of all that determines the images used: names, sizes and pixels of HR and LR."""
+        """SHA-256 of names, sizes and pixels of the images in use, HR and LR."""
         used = [(self._hr.names[hr], self._hr.sha256[hr], self._lr.sha256[lr]) for hr, lr in self._pairs]
         return hashlib.sha256(repr(used).encode()).hexdigest()
 
     def batch(self, step: int, rank: int = 0, world: int = 1) -> tuple[Tensor, Tensor]:
         """LR (b, 3, p/s, p/s) and HR (b, 3, p, p) in [0, 1], in channels-last memory.
 
-        The share of process ``rank`` of ``world``: b is the preset's batch divided by ``world``. The shares of all
-        processes together are the batch of one. Raises TrainingError where they cannot be equally large.
+        The share of process ``rank`` of ``world``: b is the preset's batch divided by ``world``. Raises TrainingError
+        if it cannot be divided.
         """
         share, rest = divmod(self.config.batch, world)
         if rest:
@@ -137,16 +102,8 @@ class Patches:
         return _unit(lr), _unit(hr)
 
     def batches(self, start: int, rank: int = 0, world: int = 1) -> Generator[tuple[Tensor, Tensor], None, None]:
-        """The batches of step ``start`` and all that follow, without end; threads draw them a few steps ahead."""
-        with ThreadPoolExecutor(_WORKERS, thread_name_prefix="patches") as pool:
-            pending: deque[Future[tuple[Tensor, Tensor]]] = deque()
-            try:
-                for step in count(start):
-                    pending.append(pool.submit(self.batch, step, rank, world))
-                    if len(pending) > _WORKERS:
-                        yield pending.popleft().result()
-            finally:
-                pool.shutdown(cancel_futures=True)
+        """The batches from step ``start`` on, without end; threads draw them a few steps ahead."""
+        return ahead(lambda step: self.batch(step, rank, world), count(start), _THREADS)
 
     def _patch(self, generator: torch.Generator) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         hr_number, lr_number = self._pairs[_below(len(self._pairs), generator)]
@@ -155,19 +112,16 @@ class Patches:
         top, left = (_below(length - side + 1, generator) for length in lr.shape[:2])
         turns, flip = _below(4, generator), _below(2, generator)
         lr, hr = (
-            np.rot90(image[y : y + size, x : x + size], turns)
-            for image, y, x, size in (
-                (lr, top, left, side),
-                (hr, top * self.scale, left * self.scale, self.config.patch),
-            )
+            np.rot90(image[factor * top :, factor * left :][: factor * side, : factor * side], turns)
+            for image, factor in ((lr, 1), (hr, self.scale))
         )
         return (lr[:, ::-1], hr[:, ::-1]) if flip else (lr, hr)
 
     def _usable(self, pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Without those whose sizes do not fit; a warning names them."""
+        """Leave out pairs whose sizes do not fit, with a warning."""
         faults = [self._fault(hr, lr) for hr, lr in pairs]
-        usable = [pair for pair, fault in zip(pairs, faults, strict=True) if fault is None]
-        named = [fault for fault in faults if fault is not None]
+        usable = [pair for pair, fault in zip(pairs, faults, strict=True) if not fault]
+        named = [fault for fault in faults if fault]
         if not usable:
             raise TrainingError(
                 f"none of {len(pairs)} images gives patches of {self.config.patch}: {listed(named)}; "
@@ -176,31 +130,27 @@ class Patches:
         warn_of_left_out(named)
         return usable
 
-    def _fault(self, hr: int, lr: int) -> str | None:
+    def _fault(self, hr: int, lr: int) -> str:
         name, (height, width), lr_size = self._hr.names[hr], self._hr.sizes[hr], self._lr.sizes[lr]
         if min(lr_size) * self.scale < self.config.patch:
             return f"{name}: {height}x{width} is smaller than the patch of {self.config.patch}"
-        if tuple(side // self.scale for side in (height, width)) != lr_size:
+        if (height // self.scale, width // self.scale) != lr_size:
             return f"{name}: HR of {height}x{width} is not {self.scale} times LR of {lr_size[0]}x{lr_size[1]}"
-        return None
-
-
-def _folders(data: Path | Sequence[Path]) -> list[Path]:
-    return [data] if isinstance(data, Path) else list(data)
+        return ""
 
 
 def _same_names(hr: ImageStore, lr: ImageStore) -> list[tuple[int, int]]:
-    """Numbers of the images that are in both, LR having been made from HR."""
+    """Numbers of the images in both stores, for LR made from HR."""
     numbers = {name: number for number, name in enumerate(lr.names)}
     return [(number, numbers[name]) for number, name in enumerate(hr.names) if name in numbers]
 
 
 def _same_stems(hr: ImageStore, lr: ImageStore) -> list[tuple[int, int]]:
-    """Numbers of the images that have one name but for the ending; every file must have its partner."""
-    hr_files, lr_files = ({_stem(name): name for name in [*store.names, *store.faults]} for store in (hr, lr))
-    if len(hr_files) + len(lr_files) < sum(len(store.names) + len(store.faults) for store in (hr, lr)):
-        raise TrainingError("HR and LR are paired by name, but two images of one folder differ in the ending only")
-    if alone := sorted(hr_files.keys() ^ lr_files.keys()):
+    """Numbers of the images with the same name up to the ending; every file needs its partner."""
+    hr_stems, lr_stems = ([_stem(name) for name in (*store.names, *store.faults)] for store in (hr, lr))
+    if len({*hr_stems}) < len(hr_stems) or len({*lr_stems}) < len(lr_stems):
+        raise TrainingError("HR and LR are paired by name, but two images of a folder differ only in the ending")
+    if alone := sorted({*hr_stems} ^ {*lr_stems}):
         raise TrainingError(f"HR and LR are paired by name, but these are alone: {listed(alone)}; add or remove images")
     numbers = {_stem(name): number for number, name in enumerate(lr.names)}
     return [(number, numbers[_stem(name)]) for number, name in enumerate(hr.names) if _stem(name) in numbers]

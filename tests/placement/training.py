@@ -10,8 +10,8 @@ import torch
 from baselines.rrdb import RRDBConfig, RRDBNet
 from srbench.interfaces import ImagePair, TrainingRequest, WeightsInfo
 from srbench.plugins.registry import find_plugin, load_metric
-from srbench.training.averages import Average
 from srbench.training.breakdown import Breakdowns
+from srbench.training.learner import moving_average
 from srbench.training.loop import Training
 from srbench.training.validation import Validation
 from srflow import SRFlow
@@ -85,16 +85,16 @@ def first_batch(self):
 
 def fit(self, learners, start="", before_step=lambda step: None):
     """One step, and the validation after it; the learners and the average."""
-    average = Average(learners[0].network, self.config.average)
+    average = moving_average(learners[0].network, self.config.average)
     before_step(0)
     losses, _ = self._take_step(self.first_batch(), learners, Breakdowns())
     assert losses
-    average.update()
+    average.update_parameters(learners[0].network)
     pair = ImagePair("a", torch.rand(3, 8, 8), torch.rand(3, 8 * self._scale, 8 * self._scale))
     validation = Validation([pair], [load_metric("psnr")])
-    assert validation.measure(average.network, self.device)["psnr"] == 1
-    assert validation.grid(average.network, self.device).device.type == "cpu"
-    return learners, average.network
+    assert validation.measure(average.module, self.device)["psnr"] == 1
+    assert validation.grid(average.module, self.device).device.type == "cpu"
+    return learners, average.module
 
 
 def first_stage(config, path):

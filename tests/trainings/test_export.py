@@ -80,7 +80,7 @@ def test_what_a_file_lacks_is_named(trainings, srbench, tmp_path):
     tensors, facts = load_weights(run / "weights.safetensors")
     del facts["data"]
     save_weights(run / "weights.safetensors", tensors, facts)
-    assert "says nothing of its data;" in srbench("export", run).stderr
+    assert "lacks data in its metadata;" in srbench("export", run).stderr
 
 
 def test_folders_that_are_refused(srbench, tmp_path):

@@ -35,8 +35,9 @@ METADATA = WeightsMetadata(
 
 def card(tmp_path, **others):
     weights = tmp_path / "my weights.safetensors"
-    save_weights(weights, {"a": torch.zeros(100, 100), "b": torch.zeros(5)}, {})
-    path = write_model_card(weights, replace(METADATA, **others))
+    tensors = {"a": torch.zeros(100, 100), "b": torch.zeros(5)}
+    save_weights(weights, tensors, {})
+    path = write_model_card(weights, tensors, replace(METADATA, **others))
     assert path == tmp_path / "my weights.md"
     return path.read_text()
 
@@ -50,7 +51,7 @@ def test_what_users_named_stays_text(tmp_path):
 
 def test_schedule_start_and_size(tmp_path):
     text = card(tmp_path, start="5e1f")
-    assert "- Schedule: learning rate 0.002, cosine, begun anew at 0.5 of the steps" in text
+    assert "- Schedule: learning rate 0.002, cosine, restarted at 0.5 of the steps" in text
     assert "- Started from: weights with sha256 5e1f" in text
     assert "- Size: 10,005 parameters, 0.04 MB as float32" in text
     assert "- Network: scale: 4\n" in text

@@ -9,12 +9,11 @@ import torch
 from srbench.images.io import write_png
 from srbench.interfaces import ImagePair
 from srbench.training import TrainingError
-from srbench.training.averages import Average
 from srbench.training.breakdown import PATIENCE, Breakdowns, breakdown
 from srbench.training.config import LOWEST_RATE, TrainingConfig
 from srbench.training.curves import write_curves
 from srbench.training.journal import Journal
-from srbench.training.learner import Batch, Learner
+from srbench.training.learner import Batch, Learner, moving_average
 from srbench.training.patches import Patches
 from srbench.training.validation import LABEL, Best, Validation
 
@@ -100,16 +99,16 @@ def test_a_journal_on_a_full_disk_is_named(tmp_path):
 
 def test_an_average_is_the_exponential_one():
     network = torch.nn.Linear(1, 1, bias=False)
-    average, expected = Average(network, 0.9), None
+    average, expected = moving_average(network, 0.9), None
     for value in (1.0, 2.0, 5.0):
         torch.nn.init.constant_(network.weight, value)
-        average.update()
+        average.update_parameters(network)
         expected = value if expected is None else 0.9 * expected + 0.1 * value
-        assert float(average.network.weight.detach()) == pytest.approx(expected)
-    other = Average(torch.nn.Linear(1, 1, bias=False), 0.9)
+        assert float(average.module.weight.detach()) == pytest.approx(expected)
+    other = moving_average(torch.nn.Linear(1, 1, bias=False), 0.9)
     other.load_state_dict(average.state_dict())
-    assert torch.equal(other.network.weight, average.network.weight)
-    assert Average(network, 0.0).network is network
+    assert torch.equal(other.module.weight, average.module.weight)
+    assert moving_average(network, 0.0) is None
 
 
 class Named:
@@ -148,7 +147,7 @@ def test_validation_means_over_the_images():
 def test_images_held_out_are_not_trained_on(tmp_path):
     for i in range(30):
         write_png(tmp_path / "data" / f"{i:02}.png", torch.full((3, 20 + 4 * (i % 3), 24), i, dtype=torch.uint8))
-    patches = Patches(tmp_path / "data", 4, config(batch=64, patch=16))
+    patches = Patches([tmp_path / "data"], 4, config(batch=64, patch=16))
     held_out = patches.hold_out(8, 16)
     assert [pair.name for pair in held_out] == ["00", "10", "20"]
     assert {pair.hr.shape for pair in held_out} == {(3, 16, 16)}

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from srbench.images import ImageError
 from srbench.images.io import quantize_round, read_image, read_uint8, write_png
 from srbench.images.resize import downscale_uint8
 from srbench.training import TrainingError, image_store
@@ -178,18 +179,18 @@ def test_a_killed_build_leaves_no_store_and_a_second_training_waits(folder, cach
 
 
 def test_unusable_folders(tmp_path, folder):
-    with pytest.raises(TrainingError, match="missing, not a folder"):
-        Patches(tmp_path / "absent", 4, Config())
+    with pytest.raises(ImageError, match="missing, not a folder"):
+        Patches([tmp_path / "absent"], 4, Config())
     (tmp_path / "empty").mkdir()
-    with pytest.raises(TrainingError, match="no images in it or below"):
-        Patches(tmp_path / "empty", 4, Config())
+    with pytest.raises(ImageError, match="no images in it"):
+        Patches([tmp_path / "empty"], 4, Config())
     (tmp_path / "empty" / "bad.png").touch()
     with pytest.raises(TrainingError, match=r"none of 1 images can be used: .*bad\.png: not an image"):
-        Patches(tmp_path / "empty", 4, Config())
-    with pytest.raises(TrainingError, match="no multiple of the scale"):
-        Patches(folder, 4, Config(patch=18))
+        Patches([tmp_path / "empty"], 4, Config())
+    with pytest.raises(TrainingError, match="not a multiple of the scale"):
+        Patches([folder], 4, Config(patch=18))
     with pytest.raises(TrainingError, match=r"none of 2 images gives patches of 44: 0\.png: 40x33 is smaller"):
-        Patches(folder, 4, Config(patch=44))
+        Patches([folder], 4, Config(patch=44))
 
 
 def test_a_full_disk_leaves_no_half_store(folder, cache, monkeypatch):
@@ -203,15 +204,15 @@ def test_a_full_disk_leaves_no_half_store(folder, cache, monkeypatch):
 
 
 def test_small_images_are_named_and_left_out(folder):
-    whole = Patches(folder, 4, Config())
+    whole = Patches([folder], 4, Config())
     with pytest.warns(UserWarning, match=r"images left out: 1\.png: 24x50 is smaller than the patch of 32"):
-        patches = Patches(folder, 4, Config(patch=32))
+        patches = Patches([folder], 4, Config(patch=32))
     assert patches.files == ["0.png"]
     assert patches.origin == "1 image of the folder data"
     assert patches.fingerprint != whole.fingerprint
     write_png(folder / "tiny.png", random_image(3, 9, 0))
     with pytest.warns(UserWarning, match="tiny.png: 3x9 is smaller than the scale 4"):
-        assert Patches(folder, 4, Config()).files == ["0.png", "1.png"]
+        assert Patches([folder], 4, Config()).files == ["0.png", "1.png"]
 
 
 def test_patches_are_aligned_and_cover_all_there_is(folder):
@@ -222,7 +223,7 @@ def test_patches_are_aligned_and_cover_all_there_is(folder):
         for hr in whole
         for small, large in _all_pieces(hr, downscale_uint8(hr, 4))
     }
-    patches = Patches(folder, 4, Config(batch=3000))
+    patches = Patches([folder], 4, Config(batch=3000))
     lr, hr = ((images * 255).round().byte() for images in patches.batch(7))
     assert lr.shape == (3000, 3, 4, 4)
     assert hr.shape == (3000, 3, 16, 16)
@@ -248,15 +249,15 @@ def equal(first, second):
 
 
 def test_batches_depend_on_seed_and_step_alone(folder):
-    patches = Patches(folder, 4, Config())
+    patches = Patches([folder], 4, Config())
     expected = patches.batch(7)
-    assert equal(Patches(folder, 4, Config()).batch(7), expected)
+    assert equal(Patches([folder], 4, Config()).batch(7), expected)
     assert not torch.equal(patches.batch(8)[1], expected[1])
-    assert not torch.equal(Patches(folder, 4, Config(seed=6)).batch(7)[1], expected[1])
+    assert not torch.equal(Patches([folder], 4, Config(seed=6)).batch(7)[1], expected[1])
 
 
 def test_two_processes_draw_together_what_one_draws(folder):
-    patches = Patches(folder, 4, Config())
+    patches = Patches([folder], 4, Config())
     shares = [patches.batch(7, rank, 2) for rank in range(2)]
     assert equal([torch.cat(parts) for parts in zip(*shares, strict=True)], patches.batch(7))
     with pytest.raises(TrainingError, match="batch of 4 cannot be shared by 3 processes"):
@@ -264,7 +265,7 @@ def test_two_processes_draw_together_what_one_draws(folder):
 
 
 def test_drawing_ahead_changes_nothing(folder):
-    patches = Patches(folder, 4, Config())
+    patches = Patches([folder], 4, Config())
     for rank, world in ((0, 1), (1, 2)):
         ahead = patches.batches(3, rank, world)
         for step, batch in enumerate(islice(ahead, 6), start=3):
@@ -279,18 +280,15 @@ def test_several_folders(folder, tmp_path):
     assert patches.origin == "3 images of the folder data, more"
 
 
-def test_pairs(folder, tmp_path, cache):
+def test_pairs(folder, tmp_path):
     """LR of one's own, another ending, HR larger than a multiple of the scale."""
     for i, (height, width) in enumerate([(10, 8), (6, 12)]):
         write_png(tmp_path / "lr" / f"{i}.bmp", random_image(height, width, 10 + i))
-    given = tmp_path / "elsewhere"
-    patches = Patches(folder, 4, Config(), lr=tmp_path / "lr", cache=given)
-    assert given.is_dir()
-    assert not cache.exists()
+    patches = Patches([folder], 4, Config(), lr=[tmp_path / "lr"])
     lr, hr = patches.batch(0)
-    made = {Patches(folder, 4, Config()).fingerprint, patches.fingerprint}
+    made = {Patches([folder], 4, Config()).fingerprint, patches.fingerprint}
     assert len(made) == 2
-    assert equal([hr], [Patches(folder, 4, Config()).batch(0)[1]])
+    assert equal([hr], [Patches([folder], 4, Config()).batch(0)[1]])
     pieces = {
         small.numpy().tobytes()
         for i, size in enumerate([(10, 8), (6, 12)])
@@ -302,14 +300,14 @@ def test_pairs(folder, tmp_path, cache):
 def test_pairs_that_are_none(folder, tmp_path):
     write_png(tmp_path / "lr" / "0.png", random_image(10, 8, 0))
     with pytest.raises(TrainingError, match="these are alone: 1; add or remove"):
-        Patches(folder, 4, Config(), lr=tmp_path / "lr")
+        Patches([folder], 4, Config(), lr=[tmp_path / "lr"])
     write_png(tmp_path / "lr" / "1.png", random_image(5, 12, 0))
     with pytest.warns(UserWarning, match=r"1\.png: HR of 24x50 is not 4 times LR of 5x12"):
-        assert Patches(folder, 4, Config(), lr=tmp_path / "lr").files == ["0.png"]
+        assert Patches([folder], 4, Config(), lr=[tmp_path / "lr"]).files == ["0.png"]
     write_png(tmp_path / "lr" / "1.jpg.png", random_image(6, 12, 0))
     (tmp_path / "lr" / "1.jpg.png").rename(tmp_path / "lr" / "1.bmp")
-    with pytest.raises(TrainingError, match="differ in the ending only"):
-        Patches(folder, 4, Config(), lr=tmp_path / "lr")
+    with pytest.raises(TrainingError, match="differ only in the ending"):
+        Patches([folder], 4, Config(), lr=[tmp_path / "lr"])
 
 
 def test_generators_differ_by_place_only():
