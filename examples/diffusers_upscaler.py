@@ -1,13 +1,13 @@
 """A diffusion upscaler: srbench run --models examples/diffusers_upscaler.py:Upscaler --scale 4 --limit 1 --samples 2.
 
-Needs diffusers, which srbench does not, and downloads the weights when it is used first.
+Needs diffusers, which srbench does not install, and downloads the weights on first use.
 """
 
 import torch
 
 
 class Upscaler:
-    """Stable Diffusion's x4 upscaler; what makes its samples differ is the generator alone."""
+    """Stable Diffusion's x4 upscaler; its samples differ only by the generator."""
 
     scale = 4
 
@@ -18,7 +18,7 @@ class Upscaler:
         self.pipeline.set_progress_bar_config(disable=True)
 
     def sample(self, lr: torch.Tensor, n: int, *, temperature: float, generator: torch.Generator) -> torch.Tensor:
-        # Diffusion has no temperature. The generator lives on the CPU, so that a seed means the same on every device.
+        # Diffusion has no temperature. The generator lives on the CPU, so that a seed gives the same noise on every device.
         self.pipeline.to(lr.device)
         outputs = [
             self.pipeline("", image=2 * lr[None] - 1, generator=generator, output_type="pt").images for _ in range(n)

@@ -2,7 +2,7 @@
 # A tour of srbench in a notebook: every `# %%` is a cell, for Jupyter, VS Code, Spyder, or all at once:
 # `python examples/tour.py`. Half a minute on a laptop's CPU.
 
-# %% Evaluate two models by name and one of our own, at 8x, on the first two of the packaged photographs.
+# %% Evaluate two models by name and a function of your own, at 8x, on the first two of the packaged photographs.
 import torch
 
 import srbench
@@ -18,22 +18,22 @@ results = srbench.evaluate(
     metrics=["psnr", "lpips", "lr_psnr"],
 )  # fmt: skip
 
-# %% Look: one line per model and temperature, and all values behind it.
+# %% Results: one row per model and temperature, and all values behind it.
 print(results.table[["psnr", "lpips", "lr_psnr", "n"]].round(3))
 print(results.rows.head())
 
 # %% Compare two models image by image: difference, 95 % interval, paired permutation test.
 print(results.compare("srflow", "bicubic")[["a", "b", "difference", "low", "high", "p_holm", "verdict"]].round(3))
 
-# %% Score another metric, from the kept images: no model runs again.
+# %% Score another metric, from the saved images: no model runs again.
 results = results.score("ssim")
 print(results.table[["psnr", "ssim"]].round(3))
 
-# %% Verify: hash every file, measure every image again, and sample one item again.
+# %% Verify: hash every file, measure every image again, and sample one output again.
 findings = results.verify(resample=1)
 print(findings.text())
 assert findings.proven
 
-# %% Report: tables, strips and plots; and the whole run, to be resumed, scored and verified later.
-# results.report("runs/tour") keeps it; without a folder the report goes when the results do.
+# %% Report: tables, strips and plots. results.report("runs/tour") keeps it with the whole run, to be resumed, scored and
+# verified later; without a folder it is deleted with the results.
 print(results.report())
