@@ -18,7 +18,7 @@ class Upscaler:
         self.pipeline.set_progress_bar_config(disable=True)
 
     def sample(self, lr: torch.Tensor, n: int, *, temperature: float, generator: torch.Generator) -> torch.Tensor:
-        # Diffusion has no temperature. The generator lives on the CPU, so that a seed gives the same noise on every device.
+        # Diffusion has no temperature. The generator lives on the CPU, so that a seed means the same on any device.
         self.pipeline.to(lr.device)
         outputs = [
             self.pipeline("", image=2 * lr[None] - 1, generator=generator, output_type="pt").images for _ in range(n)

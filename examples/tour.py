@@ -34,6 +34,6 @@ findings = results.verify(resample=1)
 print(findings.text())
 assert findings.proven
 
-# %% Report: tables, strips and plots. results.report("runs/tour") keeps it with the whole run, to be resumed, scored and
-# verified later; without a folder it is deleted with the results.
+# %% Report: tables, strips and plots. results.report("runs/tour") keeps it with the whole run, to be resumed,
+# scored and verified later; without a folder it is deleted with the results.
 print(results.report())
