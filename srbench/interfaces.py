@@ -6,14 +6,16 @@ size of the low-resolution (LR) image and ``H, W = s*h, s*w`` that of the high-r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args, runtime_checkable
 
 if TYPE_CHECKING:  # the command line reads this module before it may load torch
     import torch
     from torch import Tensor
+
+Made = TypeVar("Made")
 
 LARGEST_SEED = 2**63 - 1
 """Of every random generator of torch."""
@@ -37,6 +39,17 @@ class ImagePair:
     """(3, h, w) in [0, 1], a multiple of 1/255."""
     hr: Tensor
     """(3, s*h, s*w) in [0, 1], a multiple of 1/255."""
+    _known: dict[Hashable, tuple[object, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, key: Hashable, make: Callable[[], Made], of: object = None) -> Made:
+        """What ``make`` returns, computed once for all that is measured on this pair, such as features of HR.
+
+        With ``of``, it is kept for that object only, such as the samples of one model: another one replaces it.
+        """
+        if key not in self._known or self._known[key][0] is not of:
+            self._known[key] = of, make()
+        made: Made = self._known[key][1]
+        return made
 
 
 @dataclass(frozen=True)
@@ -184,66 +197,95 @@ class Weighted(Protocol):
     weights: WeightsInfo
 
 
-class Metric(Protocol):
-    """One column of the table. Direction, unit and protocol are facts of the metric.
+Group = Literal["Distortion", "Perception", "Consistency", "Diversity", "Cost", "Other"]
+GROUPS: tuple[Group, ...] = get_args(Group)
+"""Headings of the table's columns, in their order."""
 
-    Further facts may be left out, and then have the value in brackets:
 
-    ``signature: str`` (empty)
-        The protocol in a few words, without the name: ``RGB|floor|crop0|v1``; docs/protocols.md has the scheme.
-    ``parameters: tuple[Path, ...]`` (empty)
-        The files whose bytes determine the values.
-    ``fingerprint: str`` (empty)
-        Digest of what else does, such as weights that another package has loaded.
-    ``unquantised: bool`` (False)
-        Does it see the samples as the model returned them, and not the 8-bit images that are written to disk?
-    ``sees_uint8: bool`` (False)
-        Are the 8-bit images that it sees uint8, and not float32 in [0, 1]?
-    ``needs_lr: bool`` (False)
-        Does it compare with the LR image?
-    ``of_model: bool`` (False)
-        Is it of the model, and not of its images? Then it has ``of`` too: see ``srbench.metrics.cost``.
-    Its class or function may take ``quantize``, how the 8-bit images came about (``floor`` or ``round``), and other
-    parameters with defaults, which a suite can set: ``psnr+channels=Y``.
-    """
+@dataclass(frozen=True)
+class MapFacts:
+    """The error map that a metric offers: its value at every pixel of an output."""
+
+    unit: str
+    """Meaning of a pixel's value: ``distance to HR at every pixel``."""
+    upper: float
+    """Value of the brightest colour; larger values share it."""
+    smallest_side: int = 1
+    """Pixels that both sides of an image need."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricFacts:
+    """Facts of a metric: one column of the table. No other place knows a direction, a unit or a group."""
 
     name: str
     """Key in files: ``lr_psnr``."""
     title: str
     """Column header: ``LR-PSNR``."""
-    higher_is_better: bool
-    unit: str
-    """``dB``, ``grey levels`` or empty."""
-    digits: int
-    """Decimals worth printing."""
+    direction: Literal[-1, 0, 1]
+    """1 if higher is better, -1 if lower is better, 0 if neither is."""
     protocol: str
-    """One line that says exactly what is computed, quantisation and channels included."""
+    """One line that lets a stranger compute the same number; ``{quantize}`` stands for ``floor`` or ``round``."""
+    signature: str = ""
+    """The same in a few words by the scheme of docs/protocols.md, without name and rounding: ``RGB|crop0|v1``.
+    Equal signatures mean comparable numbers. Empty: a digest of the code takes its place."""
+    unit: str = ""
+    """``dB``, ``grey levels`` or empty."""
+    digits: int = 2
+    """Decimals worth printing."""
+    group: Group = "Other"
+    leads: bool = False
+    """True if it stands for its group where a report shows one metric of each."""
+    map: MapFacts | None = None
+    """Its error map; the metric then has ``map``, see ``MappedMetric``."""
+    sees: Literal["uint8", "float", "returned", "model"] = field(default="float", compare=False)
+    """8-bit outputs as uint8 or as float32 in [0, 1], outputs as the model returned them, or the model itself."""
+    needs: tuple[Literal["HR", "LR"], ...] = field(default=("HR",), compare=False)
+    """Images of the pair that it looks at."""
+    per: Literal["sample", "image", "folder"] = field(default="sample", compare=False)
+    """One value per sample; per image, from all its samples, comparable at equal numbers of samples only; or one of
+    two folders of images, which only ``srbench measure`` has."""
+    parameters: tuple[Path, ...] = field(default=(), compare=False)
+    """Files whose bytes determine the values."""
+    fingerprint: str = field(default="", compare=False)
+    """Digest of anything else that does, such as weights loaded by another package."""
+    spec: str = ""
+    """The name that the user typed; filled in by the harness, as is the digest."""
+    digest: str = ""
+    """SHA-256 of code and parameters."""
+
+    def stored(self) -> dict[str, Any]:
+        """What a manifest holds of them: everything that matters after the values are measured."""
+        facts = {one.name: getattr(self, one.name) for one in fields(self) if one.compare}
+        return facts | {"map": asdict(self.map)} if self.map else {key: facts[key] for key in facts if key != "map"}
+
+
+class Metric(Protocol):
+    """A column of the table.
+
+    The class or function that makes it may take parameters with defaults, which a suite can set: ``psnr+channels=Y``.
+    """
+
+    @property
+    def facts(self) -> MetricFacts:
+        """What a reader, a table and the harness need to know; an ordinary attribute will do."""
+        ...
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """(n, 3, H, W) in [0, 1] and the pair -> (n,) one value per sample, or () one for the set.
+        """(n, 3, H, W) and the pair -> (n,) values, or () where ``facts.per`` is ``image``.
 
-        Samples are multiples of 1/255, or as the model returned them where the metric is ``unquantised``.
+        Samples are in [0, 1] and multiples of 1/255, unless ``facts.sees`` states otherwise.
         """
         ...
 
 
-@dataclass(frozen=True)
-class MetricFacts:
-    """A column of the table."""
+@runtime_checkable
+class MappedMetric(Metric, Protocol):
+    """A metric with an error map, as its ``facts.map`` says."""
 
-    name: str
-    spec: str
-    """How the user named it."""
-    title: str
-    higher_is_better: bool
-    unit: str
-    digits: int
-    protocol: str
-    """One line that lets a stranger compute the same number."""
-    signature: str
-    """The same in a few words: ``PSNR|RGB|floor|crop0|v1``. Equal signatures mean comparable numbers."""
-    digest: str
-    """sha256 of its code and parameters."""
+    def map(self, samples: Tensor, pair: ImagePair) -> Tensor:
+        """The arguments of the call -> (H, W) float32: the value at every pixel of the first sample."""
+        ...
 
 
 class Dataset(Protocol):

@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from srbench.plugins.registry import load_metric
+from srbench.plugins.registry import open_metric
 from srbench.system.markdown import escape
 from srbench.weights.files import load_weights
 
@@ -142,9 +142,9 @@ def test_the_table_holds_means_over_samples_then_images(whole):
 
 def test_the_report_prints_the_table(whole):
     header, *body = markdown_cells((whole / "report.md").read_text())
-    metrics = [load_metric(name) for name in METRICS]
-    arrows = {"sigma": ""} | {m.name: " ↑" if m.higher_is_better else " ↓" for m in metrics if m.name != "sigma"}
-    assert header == ["model", *(f"{m.title}{arrows[m.name]}" for m in metrics), "n"]
+    metrics = [open_metric(name).facts for name in METRICS]
+    arrows = ["", " ↑", " ↓"]
+    assert header == ["model", *(f"{m.title}{arrows[m.direction]}" for m in metrics), "n"]
     assert [cells[0] for cells in body] == ["bicubic", "rrdb", "esrgan", "srflow τ=0.8"]
     for line, cells in zip(lines(whole), body, strict=True):
         assert cells[1:-1] == [f"{float(line[m.name]):.{m.digits}f}" for m in metrics]
@@ -152,7 +152,7 @@ def test_the_report_prints_the_table(whole):
 
 def test_the_report_says_how_data_weights_and_seed(whole):
     report = (whole / "report.md").read_text()
-    assert all(escape(load_metric(name).protocol) in report for name in METRICS)
+    assert all(escape(open_metric(name).facts.protocol) in report for name in METRICS)
     assert "Data: `photos`, 2 images, **the first of 22**, **the central 128 x 128 of each**" in report
     assert "LR: made from HR by MATLAB-exact bicubic" in report
     assert "Seed: 0" in report

@@ -105,11 +105,14 @@ def perceptual_maps(images: list[Pixels], hr: Pixels) -> list[Values]:
     import torch
 
     from srbench.benchmark.scoring import one_thread
-    from srbench.metrics.perceptual import lpips_maps
+    from srbench.interfaces import ImagePair
+    from srbench.metrics import perceptual
 
-    as_tensors = [torch.from_numpy(image.copy()).permute(2, 0, 1) for image in (hr, *images)]
+    reference, *outputs = [torch.from_numpy(image.copy()).permute(2, 0, 1) for image in (hr, *images)]
+    pair = ImagePair("", reference, reference)
+    metric = perceptual.LPIPS()
     with one_thread():  # other images have the other cores
-        return [values.numpy() for values in lpips_maps(as_tensors[1:], as_tensors[0])]
+        return [metric.map(output[None], pair).numpy() for output in outputs]
 
 
 def maps_of(

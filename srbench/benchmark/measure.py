@@ -90,7 +90,7 @@ class Measured:
         )
         table.add_column("image", no_wrap=True)
         for metric in self.metrics:
-            table.add_column(Text(f"{metric.title}\n{'↑' if metric.higher_is_better else '↓'}"), justify="right")
+            table.add_column(Text(f"{metric.title}\n{'↓' if metric.direction < 0 else '↑'}"), justify="right")
         for image, by_metric in self.values.items():
             cells = [f"{_one(by_metric[m.name]):.{m.digits}f}" if m.name in by_metric else "–" for m in self.metrics]
             table.add_row(Text(printable(image)), *cells)
@@ -233,7 +233,7 @@ class _Opened:
             images = quantize(outputs, self._suite.quantize)
             for metric in self._loaded[0]:
                 try:
-                    seen = outputs if metric.unquantised else images
+                    seen = outputs if metric.facts.sees == "returned" else images
                     values[metric.facts.name] = measure(metric.metric, seen, pair)
                 except SRBenchError as error:
                     faults.append(str(error))
@@ -292,7 +292,7 @@ def _chosen(names: Sequence[str] | None, lr: Path | None, suite: Suite) -> tuple
     if names == ():
         return ()
     metrics = open_metrics(tuple(names) if names else None, suite.columns, suite.quantize, suite.optional)
-    in_need = [metric for metric in metrics if metric.needs_lr]
+    in_need = [metric for metric in metrics if "LR" in metric.facts.needs]
     if lr is None and names is not None and in_need:
         raise BenchmarkError(f"{in_need[0].facts.title} needs LR images; name their folder with --lr")
     chosen = tuple(metric for metric in metrics if lr is not None or metric not in in_need)

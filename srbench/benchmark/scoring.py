@@ -25,20 +25,21 @@ def measure(metric: Metric, images: Tensor, pair: ImagePair) -> Value:
     Raises the metric's own SRBenchError, and BenchmarkError that names the image if the metric fails otherwise or the
     value is NaN.
     """
-    is_ready = images.is_floating_point() or getattr(metric, "sees_uint8", False)
+    name = metric.facts.name
+    is_ready = images.is_floating_point() or metric.facts.sees == "uint8"
     samples = images if is_ready else images.float().div_(255)
     try:
         found = metric(samples, pair).double().tolist()
     except SRBenchError:
         raise
     except (Exception, SystemExit) as error:
-        raise BenchmarkError(f"{pair.name}: {metric.name} failed: {in_one_line(error)}") from error
+        raise BenchmarkError(f"{pair.name}: {name} failed: {in_one_line(error)}") from error
     value: Value = found
     numbers = value if isinstance(value, list) else [value]
     if isinstance(value, list) and len(value) != len(images):
-        raise BenchmarkError(f"{pair.name}: {metric.name} gave {len(value)} values for {len(images)} samples; fix it")
+        raise BenchmarkError(f"{pair.name}: {name} gave {len(value)} values for {len(images)} samples; fix it")
     if any(map(math.isnan, numbers)):
-        raise BenchmarkError(f"{pair.name}: {metric.name} is not defined for this image (NaN); leave one of them out")
+        raise BenchmarkError(f"{pair.name}: {name} is not defined for this image (NaN); leave one of them out")
     return value
 
 

@@ -28,8 +28,7 @@ from srbench.benchmark.sampling import (
 )
 from srbench.benchmark.scoring import measure, measure_model, one_thread, score
 from srbench.images.io import quantize
-from srbench.interfaces import Dataset, ImagePair, Progress, SRBenchError, Step, silent
-from srbench.metrics.perceptual import LPIPS
+from srbench.interfaces import Dataset, ImagePair, MappedMetric, Progress, SRBenchError, Step, silent
 from srbench.models.inference import Output
 from srbench.models.loading import LoadedModel, load_model
 from srbench.plugins.registry import LoadedMetric
@@ -219,7 +218,7 @@ class Session:
         record = self.folder.sample(setting, pair.name)
         assert record is not None
         lacking = _lacking(self.folder, record, self.metrics)
-        images = None if any(one.unquantised for one in lacking) else kept_outputs(self.folder, record)
+        images = None if any(one.facts.sees == "returned" for one in lacking) else kept_outputs(self.folder, record)
         if images is not None:
             self.score_images(record, pair, lacking, images, images)
             return
@@ -243,9 +242,9 @@ class Session:
             before = self.folder.score(record, metric.facts)
 
             def measured(metric: LoadedMetric = metric) -> Value:
-                if metric.of_model:
+                if metric.facts.sees == "model":
                     return measure_model(metric, self.model(record.model).model, self.device, record)
-                return measure(metric.metric, exact if metric.unquantised else images, pair)
+                return measure(metric.metric, exact if metric.facts.sees == "returned" else images, pair)
 
             with one_thread() if self.device == "cpu" else nullcontext():
                 tries = 1 if before is None else before.tries + 1
@@ -253,24 +252,24 @@ class Session:
             lines.append(line)
             if line.failed:
                 self.fail(f"{record.setting.folder}: {line.error}")
-            elif isinstance(metric.metric, LPIPS) and metric.metric.is_default:
-                self._keep_map(metric.metric, record)
+            elif isinstance(metric.metric, MappedMetric) and metric.facts.name == LPIPS_MAP.name:
+                self._keep_map(metric.metric, record, images, pair)
         self.count(*lines)
         self.folder.append(*lines)
 
-    def _keep_map(self, lpips: LPIPS, record: SampleRecord) -> None:
-        """Keep the map of the LPIPS value just measured if a report will show it, which saves computing it again.
+    def _keep_map(self, metric: MappedMetric, record: SampleRecord, images: Tensor, pair: ImagePair) -> None:
+        """Keep the map of the value just measured if a report will show it, which saves computing it again.
 
         A map from a GPU would differ from the report's in the last bit.
         """
-        pair = self.folder.of(record.image).pair
+        known = self.folder.of(record.image).pair
         if self.device != "cpu" or not record.kept or record.image not in evenly(self.folder.manifest.scope):
             return
-        assert pair is not None
-        assert pair.hr is not None
+        assert known is not None
+        assert known.hr is not None
         with one_thread():
-            values = lpips.map_of_first().numpy()
-        content = map_png(values, LPIPS_MAP, map_key(LPIPS_MAP, pair.hr.pixels, [record.outputs[0].pixels]))
+            values = metric.map(images, pair).numpy()
+        content = map_png(values, LPIPS_MAP, map_key(LPIPS_MAP, known.hr.pixels, [record.outputs[0].pixels]))
         file = map_file(LPIPS_MAP, record.setting.folder, record.image)
         self.folder.write(self.folder.path / file, content)
 

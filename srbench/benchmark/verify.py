@@ -309,10 +309,10 @@ class _Proof:
                 )
         for facts, metric in self.metrics:
             score = self.folder.score(record, facts)
-            if score is None or score.failed or score.value is None or metric.of_model:
+            if score is None or score.failed or score.value is None or metric.facts.sees == "model":
                 continue  # images do not tell what a model costs
             found.scores_all += 1
-            seen = exact if metric.unquantised else images
+            seen = exact if metric.facts.sees == "returned" else images
             if seen is not None and (fault := _compare(metric, seen, pair, score, score.value)):
                 found.faults.append(fault)
             elif seen is not None:

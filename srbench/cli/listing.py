@@ -12,7 +12,7 @@ from srbench.cli.terminal import show
 from srbench.interfaces import SRBenchError
 
 if TYPE_CHECKING:
-    from srbench.interfaces import Metric, WeightsInfo
+    from srbench.interfaces import MetricFacts, WeightsInfo
 
 _KINDS = ("models", "metrics", "datasets", "suites", "degradations", "presets", "trainers", "converters")
 
@@ -111,7 +111,7 @@ def show_command(name: str) -> None:
     """Show details of a model, metric, dataset or suite."""
     from srbench.metrics.suite import suite_names
     from srbench.models.loading import SCALES, ready_models
-    from srbench.plugins.registry import KINDS, describe, load_dataset, load_metric, registered
+    from srbench.plugins.registry import KINDS, describe, load_dataset, open_metric, registered
     from srbench.system.file_names import unknown
 
     kinds = [kind for kind in KINDS if name in registered(kind)]
@@ -124,7 +124,7 @@ def show_command(name: str) -> None:
         point = registered(kind)[name]
         show(f"{kind.removesuffix('s')} {name} ({point.value})\n\n{describe(kind, name)}\n")
         if kind == "metrics":
-            show(_metric_sentence(load_metric(name)))
+            show(_metric_sentence(open_metric(name).facts))
         if kind == "datasets":
             show(f"{len(load_dataset(name, SCALES[0]))} images")
         if kind == "models":
@@ -138,13 +138,13 @@ def _show_suite(name: str) -> None:
     suite = read_suite(name)
     show(f"suite {suite.label}: {suite.about}\n")
     for metric in open_metrics(None, suite.metrics, suite.quantize):
-        show(f"{metric.facts.signature}\n{_metric_sentence(metric.metric)}\n")
+        show(f"{metric.facts.signature}\n{_metric_sentence(metric.facts)}\n")
     if suite.optional:
         show(f"and, where their weights are here: {', '.join(suite.optional)}")
 
 
-def _metric_sentence(metric: Metric) -> str:
-    direction = "higher" if metric.higher_is_better else "lower"
+def _metric_sentence(metric: MetricFacts) -> str:
+    direction = ("neither higher nor lower", "higher", "lower")[metric.direction]
     unit = f", in {metric.unit}" if metric.unit else ""
     return f"{metric.title}: {direction} is better{unit}. Protocol: {metric.protocol}."
 

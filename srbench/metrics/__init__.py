@@ -1,10 +1,14 @@
-"""The eight columns of the default table as functions of images: ``srbench.metrics.lpips(sr, hr)``.
+"""Columns of the table: a class each, found by entry points, and the eight of the default table as functions of images.
 
-The functions take torch tensors or numpy arrays, (3, H, W) or (n, 3, H, W), uint8 or floating point in [0, 1], and give
-the values of the table: a float for one image, (n,) float64 for a batch. docs/protocols.md says what they mean.
+The functions take torch tensors or numpy arrays, (3, H, W) or (n, 3, H, W), uint8 or floating point in [0, 1], and
+return the values of the table: a float for one image, (n,) float64 for a batch. docs/protocols.md defines them. They
+are looked up on first use, as they load torch.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
+
+from srbench.interfaces import SRBenchError
 
 if TYPE_CHECKING:
     from srbench.metrics.consistency import lr_psnr as lr_psnr
@@ -18,15 +22,21 @@ if TYPE_CHECKING:
 
 __all__ = ["brisque", "lpips", "lr_psnr", "niqe", "pique", "psnr", "sigma", "ssim"]
 
+_HOMES = {
+    **dict.fromkeys(("psnr", "ssim"), "pixel"),
+    **dict.fromkeys(("brisque", "niqe", "pique"), "naturalness"),
+    **{"lpips": "perceptual", "lr_psnr": "consistency", "sigma": "diversity"},
+}
+
+
+class MetricError(SRBenchError):
+    """Images, parameters or suites that a metric cannot use."""
+
 
 def __getattr__(name: str) -> object:
-    """A function on first use: reading a suite must not load torch."""
-    if name not in __all__:
-        raise AttributeError(f"module 'srbench.metrics' has no attribute {name!r}")
-    from srbench.metrics import consistency, diversity, naturalness, perceptual, pixel
-
-    homes = (consistency, diversity, naturalness, perceptual, pixel)
-    return next(getattr(home, name) for home in homes if name in vars(home))
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -9,7 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srbench.metrics.samples import MetricError, as_uint8
+from srbench.interfaces import ImagePair
+from srbench.metrics import MetricError
+from srbench.metrics.samples import ImageMetric, as_uint8
 
 Images = Tensor | NDArray[Any]
 """(3, H, W) or (n, 3, H, W), RGB: uint8 in 0..255, or float16, bfloat16, float32 or float64 in [0, 1]."""
@@ -90,6 +92,18 @@ def written_pair(sr: Images, hr: Images) -> tuple[Tensor, Tensor]:
             f"sr is {size(images)} and hr is {size(references)}; both must have one size, crop or resize one of them"
         )
     return images, references
+
+
+def measured(metric: ImageMetric, sr: Images, hr: Images | None = None) -> Values:
+    """The values of a metric, of images alone or with HR: one for all of them, or one each. Raises MetricError."""
+    if hr is None:
+        images = references = written(sr, "sr")
+    else:
+        images, references = written_pair(sr, hr)
+    if hr is None or len(references) == 1:
+        return as_given(metric(images, ImagePair("sr", references[0], references[0])), sr)
+    pairs = zip(images, references, strict=True)
+    return as_given(torch.cat([metric(image[None], ImagePair("sr", one, one)) for image, one in pairs]), sr)
 
 
 def require_partners(images: Tensor, references: Tensor, name: str) -> None:

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from srbench.images.resize import downscale_uint8
-from srbench.interfaces import ImagePair
+from srbench.interfaces import ImagePair, MetricFacts
+from srbench.metrics import MetricError
 from srbench.metrics.arguments import Images, Values, as_given, require_partners, size, written
 from srbench.metrics.pixel import decibels
-from srbench.metrics.samples import MetricError, OfLast, as_uint8, quantised
+from srbench.metrics.samples import ImageMetric, lr_of
 
 
 def lr_psnr(sr: Images, lr: Images) -> Values:
@@ -33,7 +34,7 @@ def lr_psnr(sr: Images, lr: Images) -> Values:
     if images.shape[-2:] == references.shape[-2:]:
         raise MetricError(f"lr is {size(references)} as sr is; give the smaller LR image that sr was made from")
     scale = _scale_between(images, references, f"sr {size(images)} is no whole multiple of lr", "crop sr")
-    return as_given(_consistency(images, references, scale), sr)
+    return as_given(decibels(downscaled(images, scale), references), sr)
 
 
 def _scale_between(large: Tensor, small: Tensor, complaint: str, advice: str) -> int:
@@ -44,43 +45,32 @@ def _scale_between(large: Tensor, small: Tensor, complaint: str, advice: str) ->
     return scale
 
 
-def _consistency(images: Tensor, references: Tensor, scale: int) -> Tensor:
-    """(n, 3, H, W) and (1 or n, 3, h, w), both uint8 -> (n,) float64 in dB."""
-    return decibels(downscaled(images, scale), references)
-
-
 def downscaled(images: Tensor, scale: int) -> Tensor:
     """(n, 3, H, W) uint8 -> (n, 3, H / scale, W / scale) uint8 on the CPU, one by one: float64 takes memory."""
     return torch.stack([downscale_uint8(image, scale) for image in images.cpu()])
 
 
-_lr = OfLast(as_uint8)
-
-
-class LRPSNR:
+class LRPSNR(ImageMetric):
     """Peak signal-to-noise ratio of the downscaled result to the LR image."""
 
-    name = "lr_psnr"
-    title = "LR-PSNR"
-    higher_is_better = True
-    unit = "dB"
-    digits = 2
-    sees_uint8 = True
-    needs_lr = True
-
-    def __init__(self, quantize: str = "floor") -> None:
-        self.protocol = (
-            f"uint8 RGB by {quantize}, downscaled by MATLAB's antialiased bicubic, rounded to uint8 after each of its "
+    facts = MetricFacts(
+        name="lr_psnr",
+        title="LR-PSNR",
+        group="Consistency",
+        leads=True,
+        direction=1,
+        unit="dB",
+        protocol=(
+            "uint8 RGB by {quantize}, downscaled by MATLAB's antialiased bicubic, rounded to uint8 after each of its "
             "two passes, PSNR to the uint8 LR image"
-        )
-        self.signature = f"RGB|{quantize}|matlab-bicubic|v1"
+        ),
+        signature="RGB|matlab-bicubic|v1",
+        sees="uint8",
+        needs=("LR",),
+    )
 
-    def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """(n, 3, H, W) and the pair -> (n,) float64 in dB; inf where the LR image is met exactly.
-
-        Raises MetricError for output that is no image and for an HR size that is no whole multiple of the
-        LR size.
-        """
+    def values(self, images: Tensor, pair: ImagePair) -> Tensor:
+        """(n,) in dB; inf where the LR image is met exactly. HR must be a whole multiple of LR."""
         complaint = f"{pair.name}: HR {size(pair.hr)} is no whole multiple of LR"
         scale = _scale_between(pair.hr, pair.lr, complaint, "crop the HR image")
-        return _consistency(quantised(samples, pair), _lr(pair.lr)[None], scale)
+        return decibels(downscaled(images, scale), lr_of(pair))

@@ -18,8 +18,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from srbench.interfaces import ImagePair, Model, PrecomputedResults, SRModel, StochasticSRModel, Weighted, WeightsInfo
-from srbench.metrics.samples import MetricError
+from srbench.interfaces import (
+    ImagePair,
+    MetricFacts,
+    Model,
+    PrecomputedResults,
+    SRModel,
+    StochasticSRModel,
+    Weighted,
+    WeightsInfo,
+)
+from srbench.metrics import MetricError
 
 PROBE = 256
 """Side of the output of the probe, in pixels, or as near to it as the scale allows."""
@@ -128,16 +137,13 @@ def parameters_of(model: object) -> float:
 
 
 class _Cost:
-    """What all four have."""
+    """Base of the four, which differ in their facts and in ``_of``."""
 
-    name = title = unit = protocol = signature = ""
-    higher_is_better = False
-    digits = 2
-    of_model = True
+    facts: MetricFacts
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """Raises MetricError: images do not tell what it took to make them."""
-        raise MetricError(f"{pair.name}: {self.title} is of a model, not of images; measure it with srbench run")
+        raise MetricError(f"{pair.name}: {self.facts.title} is of a model, not of images; measure it with srbench run")
 
     def of(self, making: Making) -> float:
         """The cost; NaN where it cannot be known, as of results made elsewhere."""
@@ -147,12 +153,33 @@ class _Cost:
         raise NotImplementedError
 
 
+def _facts(name: str, title: str, unit: str, protocol: str, signature: str, digits: int) -> MetricFacts:
+    return MetricFacts(
+        name=name,
+        title=title,
+        group="Cost",
+        direction=0,  # what a model costs is no merit of its images
+        unit=unit,
+        digits=digits,
+        protocol=protocol,
+        signature=signature,
+        sees="model",
+        needs=(),
+        per="image",
+    )
+
+
 class Parameters(_Cost):
     """How many numbers a model has learned, in millions."""
 
-    name, title, unit = "parameters", "params, M", "millions"
-    protocol = "numbers that the model has learned, as its weights say or as its networks have them"
-    signature = "v1"
+    facts = _facts(
+        "parameters",
+        "params, M",
+        "millions",
+        "numbers that the model has learned, as its weights say or as its networks have them",
+        "v1",
+        digits=2,
+    )
 
     def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
         return parameters_of(model) / 1e6
@@ -161,13 +188,16 @@ class Parameters(_Cost):
 class Operations(_Cost):
     """Floating point operations for a million pixels of output, in thousands of millions."""
 
-    name, title, unit, digits = "gflops", "GFLOP/MP", "10^9 operations per 10^6 pixels", 0
-    protocol = (
+    facts = _facts(
+        "gflops",
+        "GFLOP/MP",
+        "10^9 operations per 10^6 pixels",
         f"operations that torch's counter (torch.utils.flop_counter) sees while the model makes one output of {PROBE} "
         "pixels a side, over its pixels: matrix products, convolutions and attention, a multiplication and an addition "
-        "being two"
+        "being two",
+        f"probe{PROBE}|v1",
+        digits=0,
     )
-    signature = f"probe{PROBE}|v1"
 
     def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
         found = probe(model, making.temperature, making.device)
@@ -177,12 +207,15 @@ class Operations(_Cost):
 class Memory(_Cost):
     """What a model has to hold at once, in megabytes, besides its parameters."""
 
-    name, title, unit, digits = "memory", "memory, MB/MP", "10^6 bytes per 10^6 pixels", 0
-    protocol = (
+    facts = _facts(
+        "memory",
+        "memory, MB/MP",
+        "10^6 bytes per 10^6 pixels",
         f"bytes of the tensors alive at once, at most, that torch makes while the model makes one output of {PROBE} "
-        "pixels a side, over its pixels; parameters and what libraries hold inside an operation are not counted"
+        "pixels a side, over its pixels; parameters and what libraries hold inside an operation are not counted",
+        f"probe{PROBE}|v1",
+        digits=0,
     )
-    signature = f"probe{PROBE}|v1"
 
     def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
         found = probe(model, making.temperature, making.device)
@@ -192,9 +225,14 @@ class Memory(_Cost):
 class Seconds(_Cost):
     """Time of a model for one output of an image."""
 
-    name, title, unit, digits = "seconds", "seconds", "s", 2
-    protocol = "wall clock of the model for one output, on the machine of the run, all samples' time over their number"
-    signature = "v1"
+    facts = _facts(
+        "seconds",
+        "seconds",
+        "s",
+        "wall clock of the model for one output, on the machine of the run, all samples' time over their number",
+        "v1",
+        digits=2,
+    )
 
     def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
         return making.seconds

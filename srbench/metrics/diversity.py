@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srbench.interfaces import ImagePair
+from srbench.interfaces import ImagePair, MetricFacts
 from srbench.metrics.arguments import Images, image_tensor
 from srbench.metrics.samples import checked
 
@@ -49,17 +49,21 @@ _ROWS = 16
 class Sigma:
     """Pixel standard deviation over samples, as the follow-up paper's code (HCFlow) computes it."""
 
-    name = "sigma"
-    title = "sigma"
-    higher_is_better = True
-    unit = "grey levels"
-    digits = 2
-    protocol = (
-        "standard deviation (ddof 1) over the samples of an image as returned (not clamped, not rounded) "
-        "times 255, mean over pixels and channels; 0 for one sample"
+    facts = MetricFacts(
+        name="sigma",
+        title="sigma",
+        group="Diversity",
+        direction=0,  # a higher temperature always adds diversity
+        unit="grey levels",
+        protocol=(
+            "standard deviation (ddof 1) over the samples of an image as returned (not clamped, not rounded) "
+            "times 255, mean over pixels and channels; 0 for one sample"
+        ),
+        signature="RGB|ddof1|v1",
+        sees="returned",
+        needs=(),
+        per="image",
     )
-    signature = "RGB|float|ddof1|v1"
-    unquantised = True
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> () float64 in grey levels. Raises MetricError for unusable output."""

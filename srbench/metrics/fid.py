@@ -17,12 +17,31 @@ from torch import Tensor
 
 from srbench.images.io import write_png
 from srbench.interfaces import MetricFacts
+from srbench.metrics import MetricError
 from srbench.metrics.from_pyiqa import created, quiet, version_and_licence
-from srbench.metrics.samples import MetricError
+from srbench.plugins.registry import completed
 from srbench.weights.files import parameters_sha256
 
 DISTANCES = {"fid": "frechet", "kid": "mmd"}
 """Our names, and pyiqa's of the distance between the features."""
+
+
+def facts_of(name: str) -> MetricFacts:
+    """The facts of one of DISTANCES."""
+    version, licence = version_and_licence()
+    return MetricFacts(
+        name=name,
+        title=name.upper(),
+        direction=-1,
+        digits=2 if name == "fid" else 5,
+        protocol=(
+            f"{name.upper()} of pyiqa {version} (clean: bicubic to 299x299 in float32), 8-bit RGB by "
+            f"{{quantize}}, Inception v3, all outputs and all HR images as sets; licence of pyiqa: {licence}"
+        ),
+        signature=f"RGB|clean|pyiqa{version}|v1",
+        sees="uint8",
+        per="folder",
+    )
 
 
 class SetDistances:
@@ -30,24 +49,8 @@ class SetDistances:
 
     def __init__(self, names: Sequence[str], quantize: str) -> None:
         self._metric = created("fid")
-        digest, (version, licence) = parameters_sha256(self._metric), version_and_licence()
-        self.facts = tuple(
-            MetricFacts(
-                name=name,
-                spec=name,
-                title=name.upper(),
-                higher_is_better=False,
-                unit="",
-                digits=2 if name == "fid" else 5,
-                protocol=(
-                    f"{name.upper()} of pyiqa {version} (clean: bicubic to 299x299 in float32), 8-bit RGB by "
-                    f"{quantize}, Inception v3, all outputs and all HR images as sets; licence of pyiqa: {licence}"
-                ),
-                signature=f"{name.upper()}|RGB|{quantize}|clean|pyiqa{version}|v1",
-                digest=digest,
-            )
-            for name in names
-        )
+        digest = parameters_sha256(self._metric)
+        self.facts = tuple(completed(facts_of(name), name, digest, quantize) for name in names)
 
     def between(self, outputs: Iterable[Tensor], references: Iterable[Tensor]) -> dict[str, float]:
         """Two sets of uint8 images (3, H, W) -> every distance, by its name.

@@ -21,46 +21,48 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from srbench.interfaces import ImagePair
-from srbench.metrics.samples import MetricError
+from srbench.interfaces import ImagePair, MetricFacts
+from srbench.metrics import MetricError
 from srbench.system.file_names import unknown
 from srbench.weights.download import OFFLINE
 from srbench.weights.files import parameters_sha256
 
 OF_SETS = ("fid", "sfid", "fid_dinov2", "inception_score")
-"""They compare sets of images."""
+"""Metrics of sets of images."""
 _PACKAGES = {"pkg_resources": "setuptools<81"}
-"""Modules that are installed by another name."""
+"""Names to install for modules that have another one."""
 
 
 class PyIQA:
     """A metric of pyiqa with its defaults: pyiqa:NAME. Direction and range are those that pyiqa states."""
 
-    unit = ""
-    digits = 4
-
-    def __init__(self, variant: str, quantize: str = "floor") -> None:
+    def __init__(self, variant: str) -> None:
         if variant in OF_SETS:
             raise MetricError(
                 f"pyiqa:{variant} compares sets of images, and a column is of single ones; "
                 "srbench measure DIR --ref DIR --metrics fid,kid compares two folders"
             )
         self._metric = created(variant)
+        self._with_hr = self._metric.metric_mode == "FR"
         version, licence = version_and_licence()
-        self.name = "pyiqa_" + re.sub(r"\W", "_", variant.replace("+", "_plus"))
-        self.title = f"{variant} (pyiqa)"
-        self.higher_is_better = not self._metric.lower_better
-        compared = "compared with HR" if self._metric.metric_mode == "FR" else "of the output alone"
-        self.protocol = (
-            f"{variant} of pyiqa {version} with its defaults, 8-bit RGB by {quantize} over 255, {compared}, range "
-            f"{self._metric.score_range} by pyiqa; licence of pyiqa: {licence}"
+        self.facts = MetricFacts(
+            name="pyiqa_" + re.sub(r"\W", "_", variant.replace("+", "_plus")),
+            title=f"{variant} (pyiqa)",
+            direction=-1 if self._metric.lower_better else 1,
+            digits=4,
+            protocol=(
+                f"{variant} of pyiqa {version} with its defaults, 8-bit RGB by {{quantize}} over 255, "
+                f"{'compared with HR' if self._with_hr else 'of the output alone'}, range "
+                f"{self._metric.score_range} by pyiqa; licence of pyiqa: {licence}"
+            ),
+            signature=f"RGB|pyiqa{version}|v1",
+            needs=("HR",) if self._with_hr else (),
+            fingerprint=parameters_sha256(self._metric),
         )
-        self.signature = f"RGB|{quantize}|pyiqa{version}|v1"
-        self.fingerprint = parameters_sha256(self._metric)
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> (n,) float64. Every sample is measured by itself."""
-        references = (pair.hr[None],) if self._metric.metric_mode == "FR" else ()
+        references = (pair.hr[None],) if self._with_hr else ()
         with quiet():
             values = [self._metric(sample[None], *references).double().cpu() for sample in samples]
         return torch.stack([value.reshape(()) for value in values])
@@ -80,7 +82,7 @@ def created(variant: str) -> Any:  # noqa: ANN401 - of a package without types
 
 
 def version_and_licence() -> tuple[str, str]:
-    """Of the package that is installed."""
+    """Version and licence of the installed package."""
     found = metadata("pyiqa")
     return found["Version"], found["License-Expression"] or found["License"] or "unknown"
 

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from srbench.metrics import MetricError
 from srbench.metrics.parameters import parameter_file
-from srbench.metrics.samples import MetricError
 from srbench.weights.checkpoints import read_checkpoint
 from srbench.weights.files import load_weights
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from abc import abstractmethod
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srbench.interfaces import ImagePair
-from srbench.metrics.arguments import Images, Values, as_given, written
+from srbench.interfaces import ImagePair, MetricFacts
+from srbench.metrics import MetricError
+from srbench.metrics.arguments import Images, Values, measured
 from srbench.metrics.parameters import packaged, parameter_file
-from srbench.metrics.samples import MetricError, quantised, require_side
+from srbench.metrics.samples import ImageMetric
 from srbench.metrics.scene_statistics import (
     Array,
     contrast_normalised,
@@ -25,7 +25,6 @@ from srbench.metrics.scene_statistics import (
 )
 
 _NIQE_BLOCK = 96
-_BRISQUE_SIDE = 64
 _PIQUE_BLOCK = 16
 
 
@@ -44,7 +43,7 @@ def niqe(sr: Images) -> Values:
     >>> round(niqe(noise), 2)
     38.89
     """
-    return as_given(_niqe_values(written(sr, "sr"), "sr"), sr)
+    return measured(NIQE(), sr)
 
 
 def brisque(sr: Images) -> Values:
@@ -62,7 +61,7 @@ def brisque(sr: Images) -> Values:
     >>> round(brisque(noise), 1)
     90.9
     """
-    return as_given(_brisque_values(written(sr, "sr"), "sr"), sr)
+    return measured(BRISQUE(), sr)
 
 
 def pique(sr: Images) -> Values:
@@ -78,28 +77,22 @@ def pique(sr: Images) -> Values:
     >>> pique(np.full((3, 32, 32), 128, dtype=np.uint8))
     100.0
     """
-    return as_given(_pique_values(written(sr, "sr"), "sr"), sr)
+    return measured(PIQUE(), sr)
 
 
-def _niqe_values(images: Tensor, name: str) -> Tensor:
-    return _score(images, lambda grey_image: _niqe(grey_image, name), _NIQE_BLOCK, NIQE.title, name)
+class _Naturalness(ImageMetric):
+    """Base of the three: a score of every grey image by itself."""
+
+    def values(self, images: Tensor, pair: ImagePair) -> Tensor:
+        """(n,) scores; raises MetricError for images without enough texture."""
+        return torch.tensor([self.score(grey(image), pair.name) for image in images], dtype=torch.float64)
+
+    @abstractmethod
+    def score(self, image: Array, name: str) -> float:
+        """(H, W) whole numbers in 0..255 -> score."""
 
 
-def _brisque_values(images: Tensor, name: str) -> Tensor:
-    return _score(images, lambda grey_image: _brisque(grey_image, name), _BRISQUE_SIDE, BRISQUE.title, name)
-
-
-def _pique_values(images: Tensor, name: str) -> Tensor:
-    return _score(images, _pique, _PIQUE_BLOCK, PIQUE.title, name)
-
-
-def _score(images: Tensor, measure: Callable[[Array], float], minimum: int, title: str, name: str) -> Tensor:
-    """(n, 3, H, W) uint8 -> (n,) float64: ``measure`` of every grey image (H, W)."""
-    require_side(images, minimum, title, name)
-    return torch.tensor([measure(grey(image)) for image in images], dtype=torch.float64)
-
-
-class NIQE:
+class NIQE(_Naturalness):
     """Natural image quality evaluator: distance from the statistics of undistorted photographs.
 
     Mittal, Soundararajan and Bovik, "Making a completely blind image quality analyzer", 2013, with the model
@@ -107,43 +100,36 @@ class NIQE:
     with these.
     """
 
-    name = "niqe"
-    title = "NIQE (LIVE)"
-    higher_is_better = False
-    unit = ""
-    digits = 2
-    parameters: tuple[Path, ...] = (parameter_file("niqe_live_fp64"),)
-    sees_uint8 = True
-
-    def __init__(self, quantize: str = "floor") -> None:
-        self.protocol = (
-            f"LIVE release model, uint8 RGB by {quantize}, MATLAB rgb2gray rounded, 96x96 blocks from the top left "
+    facts = MetricFacts(
+        name="niqe",
+        title="NIQE (LIVE)",
+        group="Perception",
+        direction=-1,
+        protocol=(
+            "LIVE release model, uint8 RGB by {quantize}, MATLAB rgb2gray rounded, 96x96 blocks from the top left "
             "at 2 scales, an image with fewer than 2 complete blocks mirrored to 2x2 first, "
             "|MSCN| < 1e-9 set to 0, float64"
-        )
-        self.signature = f"grey|{quantize}|LIVE|block96|mirror|snap|v1"
+        ),
+        signature="grey|LIVE|block96|mirror|snap|v1",
+        sees="uint8",
+        needs=(),
+        parameters=(parameter_file("niqe_live_fp64"),),
+    )
+    smallest_side = _NIQE_BLOCK
 
-    def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """(n, 3, H, W) and the pair -> (n,) float64, 0 or more.
-
-        Raises MetricError below 96 pixels a side, and where fewer than two blocks vary enough to be fitted.
-        """
-        return _niqe_values(quantised(samples, pair), pair.name)
-
-
-def _niqe(image: Array, name: str) -> float:
-    """(H, W) whole numbers in 0..255 -> score."""
-    features = _niqe_features(_whole_blocks(image))
-    complete = features[~np.isnan(features).any(axis=1)]
-    if len(complete) < 2:
-        raise MetricError(
-            f"{name}: {NIQE.title} needs two 96x96 blocks with texture and the output has "
-            f"{len(complete)} of {len(features)}; leave the image or {NIQE.title} out"
-        )
-    model = packaged("niqe_live_fp64")
-    difference = model["mu_prisparam"].numpy() - np.nanmean(features, axis=0)
-    covariance = (model["cov_prisparam"].numpy() + np.cov(complete, rowvar=False)) / 2
-    return float(np.sqrt(difference @ np.linalg.pinv(covariance) @ difference))
+    def score(self, image: Array, name: str) -> float:
+        """0 or more; raises MetricError where fewer than two blocks vary enough to be fitted."""
+        features = _niqe_features(_whole_blocks(image))
+        complete = features[~np.isnan(features).any(axis=1)]
+        if len(complete) < 2:
+            raise MetricError(
+                f"{name}: {self.facts.title} needs two 96x96 blocks with texture and the output has "
+                f"{len(complete)} of {len(features)}; leave the image or {self.facts.title} out"
+            )
+        model = packaged("niqe_live_fp64")
+        difference = model["mu_prisparam"].numpy() - np.nanmean(features, axis=0)
+        covariance = (model["cov_prisparam"].numpy() + np.cov(complete, rowvar=False)) / 2
+        return float(np.sqrt(difference @ np.linalg.pinv(covariance) @ difference))
 
 
 def _whole_blocks(image: Array) -> Array:
@@ -178,7 +164,7 @@ def _blocks(field: Array, size: int) -> Array:
     return field.reshape(height, size, width, size).swapaxes(1, 2).reshape(-1, size, size)
 
 
-class BRISQUE:
+class BRISQUE(_Naturalness):
     """Blind/referenceless image spatial quality evaluator: opinion scores predicted from scene statistics.
 
     Mittal, Moorthy and Bovik, "No-reference image quality assessment in the spatial domain", 2012, with the
@@ -186,43 +172,37 @@ class BRISQUE:
     cannot be compared.
     """
 
-    name = "brisque"
-    title = "BRISQUE (LIVE)"
-    higher_is_better = False
-    unit = ""
-    digits = 1
-    parameters: tuple[Path, ...] = (parameter_file("brisque_live_fp64"),)
-    sees_uint8 = True
-
-    def __init__(self, quantize: str = "floor") -> None:
-        self.protocol = (
-            f"LIVE release support vectors and feature ranges, uint8 RGB by {quantize}, MATLAB rgb2gray rounded, "
+    facts = MetricFacts(
+        name="brisque",
+        title="BRISQUE (LIVE)",
+        group="Perception",
+        direction=-1,
+        digits=1,
+        protocol=(
+            "LIVE release support vectors and feature ranges, uint8 RGB by {quantize}, MATLAB rgb2gray rounded, "
             "whole image at 2 scales, zeros outside it, |MSCN| < 1e-9 set to 0, float64; "
             "nominally 0..100, not clipped"
-        )
-        self.signature = f"grey|{quantize}|LIVE|pad0|snap|v1"
+        ),
+        signature="grey|LIVE|pad0|snap|v1",
+        sees="uint8",
+        needs=(),
+        parameters=(parameter_file("brisque_live_fp64"),),
+    )
+    smallest_side = 64
 
-    def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """(n, 3, H, W) and the pair -> (n,) float64.
-
-        Raises MetricError below 64 pixels a side and for an image of one colour.
-        """
-        return _brisque_values(quantised(samples, pair), pair.name)
-
-
-def _brisque(image: Array, name: str) -> float:
-    """(H, W) whole numbers in 0..255 -> score."""
-    features = _brisque_features(image)
-    if np.isnan(features).any():
-        raise MetricError(
-            f"{name}: {BRISQUE.title} needs an image that varies and the output is flat; "
-            f"leave the image or {BRISQUE.title} out"
-        )
-    model = {key: value.numpy() for key, value in packaged("brisque_live_fp64").items()}
-    low, high = model["feature_minimum"], model["feature_maximum"]
-    scaled = 2 * (features - low) / (high - low) - 1
-    kernel = np.exp(-model["gamma"] * np.square(model["sv"] - scaled).sum(axis=1))
-    return float(model["sv_coef"] @ kernel - model["rho"].item())
+    def score(self, image: Array, name: str) -> float:
+        """About 0..100; raises MetricError for an image of one colour."""
+        features = _brisque_features(image)
+        if np.isnan(features).any():
+            raise MetricError(
+                f"{name}: {self.facts.title} needs an image that varies and the output is flat; "
+                f"leave the image or {self.facts.title} out"
+            )
+        model = {key: value.numpy() for key, value in packaged("brisque_live_fp64").items()}
+        low, high = model["feature_minimum"], model["feature_maximum"]
+        scaled = 2 * (features - low) / (high - low) - 1
+        kernel = np.exp(-model["gamma"] * np.square(model["sv"] - scaled).sum(axis=1))
+        return float(model["sv_coef"] @ kernel - model["rho"].item())
 
 
 def _brisque_features(image: Array) -> Array:
@@ -238,43 +218,40 @@ def _brisque_features(image: Array) -> Array:
     return np.array(numbers, dtype=np.float64)
 
 
-class PIQUE:
+class PIQUE(_Naturalness):
     """Perception-based image quality evaluator: how distorted the active blocks are (MATLAB: ``piqe``).
 
     Venkatanath et al., "Blind image quality evaluation using perception based features", 2015. It has no
     parameters that were learned.
     """
 
-    name = "pique"
-    title = "PIQUE"
-    higher_is_better = False
-    unit = ""
-    digits = 1
-    sees_uint8 = True
-
-    def __init__(self, quantize: str = "floor") -> None:
-        self.protocol = (
-            f"uint8 RGB by {quantize}, MATLAB rgb2gray rounded, scaled to maximum 255 and rounded, mirrored to whole "
+    facts = MetricFacts(
+        name="pique",
+        title="PIQUE",
+        group="Perception",
+        direction=-1,
+        digits=1,
+        protocol=(
+            "uint8 RGB by {quantize}, MATLAB rgb2gray rounded, scaled to maximum 255 and rounded, mirrored to whole "
             "16x16 blocks, thresholds 0.1, float64; 0..100, 100 where no block is active"
-        )
-        self.signature = f"grey|{quantize}|block16|mirror|snap|v1"
+        ),
+        signature="grey|block16|mirror|snap|v1",
+        sees="uint8",
+        needs=(),
+    )
+    smallest_side = _PIQUE_BLOCK
 
-    def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """(n, 3, H, W) and the pair -> (n,) float64. Raises MetricError below 16 pixels a side."""
-        return _pique_values(quantised(samples, pair), pair.name)
-
-
-def _pique(image: Array) -> float:
-    """(H, W) whole numbers in 0..255 -> score."""
-    stretched = np.floor(255 * image / max(image.max(), 1) + 0.5)
-    missing = [-side % _PIQUE_BLOCK for side in image.shape]
-    stretched = np.pad(stretched, [(0, count) for count in missing], mode="symmetric")
-    blocks = _blocks(contrast_normalised(stretched, "nearest"), _PIQUE_BLOCK)
-    variance = blocks.var(axis=(1, 2), ddof=1)
-    active = variance > 0.1
-    blocks, variance = blocks[active], variance[active]
-    distortion = _has_flat_edge(blocks) * (1 - variance) + _is_noisy(blocks, variance) * variance
-    return float(100 * (distortion.sum() + 1) / (active.sum() + 1))
+    def score(self, image: Array, name: str) -> float:
+        """0..100; 100 where no block is active."""
+        stretched = np.floor(255 * image / max(image.max(), 1) + 0.5)
+        missing = [-side % _PIQUE_BLOCK for side in image.shape]
+        stretched = np.pad(stretched, [(0, count) for count in missing], mode="symmetric")
+        blocks = _blocks(contrast_normalised(stretched, "nearest"), _PIQUE_BLOCK)
+        variance = blocks.var(axis=(1, 2), ddof=1)
+        active = variance > 0.1
+        blocks, variance = blocks[active], variance[active]
+        distortion = _has_flat_edge(blocks) * (1 - variance) + _is_noisy(blocks, variance) * variance
+        return float(100 * (distortion.sum() + 1) / (active.sum() + 1))
 
 
 def _has_flat_edge(blocks: Array) -> NDArray[np.bool_]:

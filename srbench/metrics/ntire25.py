@@ -8,40 +8,37 @@ max(0, (10 - NIQE) / 10), each by pyiqa with its defaults.
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 
 from torch import Tensor
 
-from srbench.interfaces import ImagePair
+from srbench.interfaces import ImagePair, MetricFacts
 from srbench.metrics.from_pyiqa import PyIQA
 from srbench.metrics.perceptual import LPIPS
 
 TERMS = ("dists", "clipiqa", "maniqa", "musiq", "niqe")
-"""By pyiqa. LPIPS is that of the lpips package, as pyiqa's is."""
+"""Metrics of pyiqa in the score. LPIPS is that of the lpips package, as pyiqa's is."""
 
 
 class NTIRE25Score:
     """What the perceptual track ranked by; a higher score is better, and 6 the highest that is possible."""
 
-    name = "ntire25_score"
-    title = "score"
-    higher_is_better = True
-    unit = ""
-    digits = 3
-    parameters: tuple[Path, ...] = LPIPS.parameters
-
-    def __init__(self, quantize: str = "round") -> None:
-        self._lpips = LPIPS(quantize=quantize)
-        self._terms = {name: PyIQA(name, quantize=quantize) for name in TERMS}
-        self.protocol = (
-            f"uint8 RGB by {quantize}, (1 - LPIPS) + (1 - DISTS) + CLIPIQA + MANIQA + MUSIQ / 100 + max(0, (10 - NIQE) "
-            "/ 10), by pyiqa with its defaults; of every image, where the challenge took the mean of each term first, "
-            "which is the same unless the NIQE of an image is above 10"
+    def __init__(self) -> None:
+        self._lpips, self._terms = LPIPS(), {name: PyIQA(name) for name in TERMS}
+        fingerprints = "\n".join(term.facts.fingerprint for term in self._terms.values())
+        self.facts = MetricFacts(
+            name="ntire25_score",
+            title="score",
+            direction=1,
+            digits=3,
+            protocol=(
+                "uint8 RGB by {quantize}, (1 - LPIPS) + (1 - DISTS) + CLIPIQA + MANIQA + MUSIQ / 100 + max(0, (10 - "
+                "NIQE) / 10), by pyiqa with its defaults; of every image, where the challenge took the mean of each "
+                "term first, which is the same unless the NIQE of an image is above 10"
+            ),
+            signature=self._terms["niqe"].facts.signature,
+            parameters=self._lpips.facts.parameters,
+            fingerprint=hashlib.sha256(fingerprints.encode()).hexdigest(),
         )
-        self.signature = f"RGB|{quantize}|{self._terms['niqe'].signature.split('|')[2]}|v1"
-        self.fingerprint = hashlib.sha256(
-            "\n".join(term.fingerprint for term in self._terms.values()).encode()
-        ).hexdigest()
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> (n,) float64."""

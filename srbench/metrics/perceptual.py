@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from contextlib import AbstractContextManager
-from itertools import repeat
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srbench.interfaces import ImagePair
-from srbench.metrics.arguments import Images, Values, as_given, written_pair
+from srbench.interfaces import ImagePair, MapFacts, MetricFacts
+from srbench.metrics.arguments import Images, Values, measured
 from srbench.metrics.lpips_network import NETS, load_network, parts_of, total
-from srbench.metrics.samples import quantised, reference, require_side
+from srbench.metrics.samples import ImageMetric, hr_of
 
 _ALEXNET = parts_of("alex")
 _SMALLEST = 64
@@ -36,13 +35,7 @@ def lpips(sr: Images, hr: Images) -> Values:
     >>> round(lpips(hr // 2, hr), 2)
     0.09
     """
-    images, references = written_pair(sr, hr)
-    require_side(images, _SMALLEST, LPIPS.title, "sr")
-    with torch.inference_mode(), _exact_convolutions():
-        network = load_network(_ALEXNET, images.device)
-        wanted = map(network.features, references.to(images.device))
-        distances = network.distances(images, repeat(next(wanted)) if len(references) == 1 else wanted)
-    return as_given(distances, sr)
+    return measured(LPIPS(), sr, hr)
 
 
 def _exact_convolutions() -> AbstractContextManager[None]:
@@ -51,81 +44,62 @@ def _exact_convolutions() -> AbstractContextManager[None]:
     return exact
 
 
-class LPIPS:
+class LPIPS(ImageMetric):
     """Learned perceptual image patch similarity to the HR image, version 0.1.
 
     Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric", 2018. On AlexNet, whose
     weights come with srbench; ``net=vgg`` and ``net=squeeze`` are the networks of the lpips package on torchvision's
-    files, or on the file ``trunk``. The features
-    of the last HR image are kept, so that all samples and models measured one after the other on it share
-    them; an image is known by its tensor object, which must not be changed in place in between.
+    files, or on the file ``trunk``. Computed in float32 on the device of the samples.
     """
 
-    name = "lpips"
-    title = "LPIPS"
-    higher_is_better = False
-    unit = ""
-    digits = 3
-    parameters: tuple[Path, ...] = (_ALEXNET.trunk, _ALEXNET.heads)
-    sees_uint8 = True
+    smallest_side = _SMALLEST  # the deepest feature map of a smaller image has fewer than 3x3 values
 
-    def __init__(self, net: str = "alex", trunk: str = "", quantize: str = "floor") -> None:
+    def __init__(self, net: str = "alex", trunk: str = "") -> None:
         self._parts = parts_of(net, trunk)
-        if self._parts != _ALEXNET:
-            self.parameters = (self._parts.trunk, self._parts.heads)
-            self.name, self.title = f"lpips_{net}", f"LPIPS {net.upper()}"
-        self.protocol = f"version 0.1, {NETS[net]}, uint8 RGB by {quantize}, scaled to -1..1, whole image, spatial mean"
-        self.signature = f"RGB|{quantize}|{net}0.1|v1"
-        self._last: tuple[Tensor, torch.device, list[Tensor]] | None = None
-        self._first: tuple[list[Tensor], torch.Size] | None = None
+        is_default = self._parts == _ALEXNET
+        self.facts = MetricFacts(
+            name="lpips" if is_default else f"lpips_{net}",
+            title="LPIPS" if is_default else f"LPIPS {net.upper()}",
+            group="Perception",
+            leads=True,
+            direction=-1,
+            digits=3,
+            protocol=(
+                f"version 0.1, {NETS[net]}, uint8 RGB by {{quantize}}, scaled to -1..1, whole image, spatial mean"
+            ),
+            signature=f"RGB|{net}0.1|v1",
+            map=MapFacts("distance to HR at every pixel", upper=0.6, smallest_side=_SMALLEST),
+            sees="uint8",
+            parameters=(self._parts.trunk, self._parts.heads),
+        )
 
-    @torch.inference_mode()
-    def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """(n, 3, H, W) and the pair -> (n,) float64, 0 for equal images.
+    def values(self, images: Tensor, pair: ImagePair) -> Tensor:
+        """(n,), 0 for equal images."""
+        return torch.stack([total(layers) for layers in self._layers(images, pair)]).cpu().to(torch.float64)
 
-        Computed in float32 on the device of the samples.
+    def map(self, samples: Tensor, pair: ImagePair) -> Tensor:
+        """uint8 samples and the pair -> (H, W): where the value of the first sample comes from; free after the call.
 
-        Raises MetricError below 64 pixels a side: the deepest feature map of such an image has fewer than
-        3x3 values.
+        The difference of every layer is upscaled bilinearly to the size of the image and summed, as the ``lpips``
+        package does with ``spatial=True``. The mean of a map is near the metric, but not equal to it.
         """
-        images = quantised(samples, pair)
-        require_side(images, _SMALLEST, self.title, pair.name)
-        with _exact_convolutions():
-            network, wanted = load_network(self._parts, images.device), self._features_of_hr(pair.hr, images.device)
-            layers = [network.differences(network.features(image), wanted) for image in images]
-        self._first = layers[0], images.shape[-2:]
-        return torch.stack([total(of_image) for of_image in layers]).cpu().to(torch.float64)
+        return _upscaled(self._layers(samples, pair)[0], pair.hr.shape[-2:])
 
-    @property
-    def is_default(self) -> bool:
-        """Is it the LPIPS of the maps of a report?"""
-        return self._parts == _ALEXNET
+    def maps(self, images: Tensor, pair: ImagePair) -> Tensor:
+        """uint8 images (n, 3, H, W) and the pair -> the maps of all, (n, H, W)."""
+        return torch.stack([_upscaled(layers, pair.hr.shape[-2:]) for layers in self._layers(images, pair)])
+
+    def _layers(self, images: Tensor, pair: ImagePair) -> list[list[Tensor]]:
+        """Differences from HR at every pixel of every layer, for each image; those of the last images are kept."""
+        key = LPIPS, self._parts, images.device
+        return pair.once((*key, "layers"), lambda: self._compared(images, pair, key), of=images)
 
     @torch.inference_mode()
-    def map_of_first(self) -> Tensor:
-        """Of the first image of the last call (H, W) float32: what ``lpips_maps`` gives of it, at no cost."""
-        assert self._first is not None
-        return _upscaled(*self._first)
-
-    def _features_of_hr(self, hr: Tensor, device: torch.device) -> list[Tensor]:
-        if self._last is None or self._last[0] is not hr or self._last[1] != device:
-            self._last = hr, device, load_network(self._parts, device).features(reference(hr).to(device))
-        return self._last[2]
-
-
-@torch.inference_mode()
-def lpips_maps(images: list[Tensor], hr: Tensor) -> list[Tensor]:
-    """Where the LPIPS of images comes from: uint8 (3, H, W), at least 64 a side, and HR -> (H, W) float32 each.
-
-    The difference of every layer is upscaled bilinearly to the size of the image and summed, as the ``lpips`` package
-    does with ``spatial=True``; on the device of HR. The mean of a map is near the metric, but not equal to it.
-    """
-    network, maps = load_network(_ALEXNET, hr.device), []
-    with _exact_convolutions():
-        wanted = network.features(hr)
-        for image in images:
-            maps.append(_upscaled(network.differences(network.features(image), wanted), hr.shape[-2:]))
-    return maps
+    def _compared(self, images: Tensor, pair: ImagePair, key: Hashable) -> list[list[Tensor]]:
+        network = load_network(self._parts, images.device)
+        with _exact_convolutions():
+            hr = pair.once(key, lambda: network.features(hr_of(pair).to(images.device)))
+            return [network.differences(network.features(image), hr) for image in images]
 
 
 def _upscaled(layers: list[Tensor], size: torch.Size) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from srbench.interfaces import ImagePair
-from srbench.metrics.arguments import Images, Values, as_given, written_pair
+from srbench.interfaces import ImagePair, MetricFacts
+from srbench.metrics import MetricError
+from srbench.metrics.arguments import Images, Values, as_given, measured, written_pair
 from srbench.metrics.region import Region
-from srbench.metrics.samples import MetricError, quantised, reference, require_side
+from srbench.metrics.samples import ImageMetric, hr_of, require_side
 
 Array = NDArray[Any]
 
@@ -57,10 +57,7 @@ def ssim(sr: Images, hr: Images) -> Values:
     >>> round(ssim(hr // 2, hr), 4)
     0.6399
     """
-    images, references = written_pair(sr, hr)
-    window = WINDOWS["uniform7"]
-    require_side(images, window.side, "SSIM", "sr")
-    return as_given(_similarity(images, [_Moments(image, window) for image in references], window), sr)
+    return measured(SSIM(), sr, hr)
 
 
 def decibels(images: Tensor, references: Tensor) -> Tensor:
@@ -86,16 +83,16 @@ def _flat(images: Tensor, references: Tensor) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class Window:
-    """In which SSIM takes its means: weights along a side, whole numbers where they can be."""
+    """Separable window of SSIM: weights along a side, whole numbers where they can be."""
 
     weights: tuple[float, ...]
     covariance: float
-    """By what the weighted covariance is multiplied: n / (n - 1) is the sample covariance of n values."""
+    """Factor of the weighted covariance: n / (n - 1) makes it the sample covariance of n values."""
     sentence: str
 
     @property
     def side(self) -> int:
-        """In pixels."""
+        """Side in pixels."""
         return len(self.weights)
 
     def sums(self, image: Array) -> Array:
@@ -125,7 +122,7 @@ WINDOWS = {
 
 
 class _Moments:
-    """Of a uint8 image (c, h, w): the weighted sums in every window, of the values and of their squares."""
+    """Weighted sums of a uint8 image (c, h, w) in every window, of its values and of their squares."""
 
     def __init__(self, image: Tensor, window: Window) -> None:
         self.values = image.cpu().contiguous().numpy()
@@ -134,19 +131,12 @@ class _Moments:
 
 
 def _product(one: Array, other: Array) -> Array:
-    """Of uint8, without loss."""
+    """Product of uint8 values, without loss."""
     return np.multiply(one, other, dtype=np.uint16)
 
 
-def _similarity(images: Tensor, references: Sequence[_Moments], window: Window) -> Tensor:
-    """(n, c, H, W) uint8 and 1 or n references -> (n,) float64."""
-    pairs = zip(images, [*references] * (len(images) // len(references)), strict=True)
-    values = [_structural_similarity(image.cpu().contiguous().numpy(), hr, window) for image, hr in pairs]
-    return torch.tensor(values, dtype=torch.float64)
-
-
 _BAND = 32
-"""Rows of windows that are taken together: they fit into a processor's cache."""
+"""Rows of windows per pass, few enough for a processor's cache."""
 
 
 def _structural_similarity(image: Array, hr: _Moments, window: Window) -> float:
@@ -174,65 +164,67 @@ def _structural_similarity(image: Array, hr: _Moments, window: Window) -> float:
     return found / float(len(image) * rows * columns)
 
 
-class PSNR:
+class PSNR(ImageMetric):
     """Peak signal-to-noise ratio to the HR image."""
 
-    name = "psnr"
-    higher_is_better = True
-    unit = "dB"
-    digits = 2
-    sees_uint8 = True
-
-    def __init__(self, channels: str = "RGB", border: int | str = 0, quantize: str = "floor") -> None:
-        self.region = region = Region(channels, border)
-        self.needs_lr = region.needs_lr
-        self.title = f"PSNR{region.suffix}"
-        self.protocol = (
-            f"{region.sentence(quantize)}, one mean squared error over all pixels and channels, peak 255; "
-            "identical images: inf"
+    def __init__(self, channels: str = "RGB", border: int | str = 0) -> None:
+        self._region = Region(channels, border)
+        self.facts = MetricFacts(
+            name="psnr",
+            title=f"PSNR{self._region.suffix}",
+            group="Distortion",
+            leads=True,
+            direction=1,
+            unit="dB",
+            protocol=(
+                f"{self._region.sentence}, one mean squared error over all pixels and channels, peak 255; "
+                "identical images: inf"
+            ),
+            signature=f"{channels}|{self._region.cropped()}|v1",
+            sees="uint8",
+            needs=self._region.needs,
         )
-        self.signature = f"{channels}|{quantize}|{region.cropped()}|v1"
 
-    def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """(n, 3, H, W) and the pair -> (n,) float64 in dB. Raises MetricError for unusable output."""
-        images, hr = quantised(samples, pair), reference(pair.hr)[None]
-        return decibels(self.region.of(images, pair), self.region.of(hr, pair))
+    def values(self, images: Tensor, pair: ImagePair) -> Tensor:
+        """(n,) in dB."""
+        return decibels(self._region.of(images, pair), self._region.of(hr_of(pair)[None], pair))
 
 
-class SSIM:
+class SSIM(ImageMetric):
     """Structural similarity to the HR image.
 
     Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004: with the window
     ``uniform7`` as in the official SRFlow test code, with ``gaussian11`` as in the paper and in most tables.
     """
 
-    name = "ssim"
-    higher_is_better = True
-    unit = ""
-    digits = 3
-    sees_uint8 = True
-
-    def __init__(
-        self, channels: str = "RGB", border: int | str = 0, window: str = "uniform7", quantize: str = "floor"
-    ) -> None:
+    def __init__(self, channels: str = "RGB", border: int | str = 0, window: str = "uniform7") -> None:
         if window not in WINDOWS:
             raise MetricError(f"window is {window!r}; choose {' or '.join(WINDOWS)}")
-        self.region, self.window = region, kind = Region(channels, border), WINDOWS[window]
-        self._last: tuple[ImagePair, _Moments] | None = None
-        self.needs_lr = region.needs_lr
-        self.title = f"SSIM{region.suffix}"
-        seen = f"uint8 RGB by {quantize}" if region == Region("RGB", 0) else region.sentence(quantize)
-        self.protocol = (
-            f"{seen}, {kind.sentence}, K1 .01, K2 .03, "
-            f"range 255, {kind.side // 2} border pixels left out, mean over channels"
+        self._region, self._window = Region(channels, border), WINDOWS[window]
+        left_out = self._window.side // 2
+        seen = "uint8 RGB by {quantize}" if self._region == Region("RGB", 0) else self._region.sentence
+        self.facts = MetricFacts(
+            name="ssim",
+            title=f"SSIM{self._region.suffix}",
+            group="Distortion",
+            direction=1,
+            digits=3,
+            protocol=(
+                f"{seen}, {self._window.sentence}, K1 .01, K2 .03, "
+                f"range 255, {left_out} border pixels left out, mean over channels"
+            ),
+            signature=f"{channels}|{window}|{self._region.cropped(left_out)}|v1",
+            sees="uint8",
+            needs=self._region.needs,
         )
-        self.signature = f"{channels}|{quantize}|{window}|{region.cropped(kind.side // 2)}|v1"
 
-    def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """(n, 3, H, W) and the pair -> (n,) float64 in -1..1. Raises MetricError for less than a window."""
-        images = self.region.of(quantised(samples, pair), pair)
-        require_side(images, self.window.side, "SSIM", pair.name)
-        if self._last is None or self._last[0] is not pair:
-            hr = self.region.of(reference(pair.hr)[None], pair)
-            self._last = pair, _Moments(hr[0], self.window)
-        return _similarity(images, [self._last[1]], self.window)
+    def values(self, images: Tensor, pair: ImagePair) -> Tensor:
+        """(n,) in -1..1; raises MetricError where the region is smaller than a window."""
+        images = self._region.of(images, pair)
+        require_side(images, self._window.side, "SSIM", pair.name)
+        hr = pair.once((SSIM, self._region, self._window), lambda: self._moments(pair))
+        found = [_structural_similarity(image.cpu().contiguous().numpy(), hr, self._window) for image in images]
+        return torch.tensor(found, dtype=torch.float64)
+
+    def _moments(self, pair: ImagePair) -> _Moments:
+        return _Moments(self._region.of(hr_of(pair)[None], pair)[0], self._window)

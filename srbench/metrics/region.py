@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
 from srbench.images.io import luma
 from srbench.interfaces import ImagePair
-from srbench.metrics.samples import MetricError
+from srbench.metrics import MetricError
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Region:
     channels: str
     """``RGB``; or ``Y``, the BT.601 luma rounded to uint8 in 16..235, as MATLAB's ``rgb2ycbcr`` gives it."""
     border: int | str
-    """How many pixels are left out at each side; ``scale``: as many as the scale."""
+    """Pixels left out at each side; ``scale``: as many as the scale."""
 
     def __post_init__(self) -> None:
         """Raises MetricError for values that mean nothing."""
@@ -28,13 +29,13 @@ class Region:
             raise MetricError(f"border is {self.border!r}; give a number of pixels, or scale")
 
     @property
-    def needs_lr(self) -> bool:
-        """Does it depend on the scale, which only the LR image tells?"""
-        return self.border == "scale"
+    def needs(self) -> tuple[Literal["HR", "LR"], ...]:
+        """Images that it depends on: a border of the scale needs LR, which alone tells the scale."""
+        return ("HR", "LR") if self.border == "scale" else ("HR",)
 
     @property
     def suffix(self) -> str:
-        """For the title of a metric: ``-Y``, or nothing."""
+        """Suffix of a metric's title: ``-Y``, or nothing."""
         return "-Y" if self.channels == "Y" else ""
 
     def cropped(self, further: int = 0) -> str:
@@ -43,11 +44,12 @@ class Region:
             return f"crop{self.border + further}"
         return f"crop(scale+{further})" if further else "crop(scale)"
 
-    def sentence(self, quantize: str) -> str:
-        """The same as a part of a sentence."""
+    @property
+    def sentence(self) -> str:
+        """The region as a part of a protocol."""
         channels = ", Y of BT.601 in 16..235, rounded to uint8" if self.channels == "Y" else ""
         border = "as many pixels as the scale" if self.border == "scale" else f"{self.border} pixels"
-        return f"uint8 RGB by {quantize}{channels}, {f'{border} left out at each side' if self.border else 'no crop'}"
+        return f"uint8 RGB by {{quantize}}{channels}, {f'{border} left out at each side' if self.border else 'no crop'}"
 
     def of(self, images: Tensor, pair: ImagePair) -> Tensor:
         """uint8 (n, 3, H, W), as large as HR -> uint8 (n, 3, h, w) or (n, 1, h, w).

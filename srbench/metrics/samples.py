@@ -1,45 +1,42 @@
-"""What every metric asks of a model's output before it measures it."""
+"""What metrics see: outputs of the size of HR, finite, and as uint8."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
 
 from srbench.images.io import quantize_floor
-from srbench.interfaces import ImagePair, SRBenchError
-
-if TYPE_CHECKING:  # suites are read where torch is not loaded
-    from torch import Tensor
-
-Found = TypeVar("Found")
+from srbench.interfaces import ImagePair, MetricFacts
+from srbench.metrics import MetricError
 
 
-class MetricError(SRBenchError):
-    """Images, parameters or suites that a metric cannot use."""
+class ImageMetric(ABC):
+    """Base of the metrics of 8-bit images: a subclass is its facts, its smallest side and its formula."""
 
+    facts: MetricFacts
+    smallest_side = 1
+    """Pixels that both sides of an image need."""
 
-class OfLast(Generic[Found]):
-    """What a function makes of an image, kept until it is asked of another one.
+    def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
+        """(n, 3, H, W) and the pair -> (n,) float64, or () for a metric of all samples of an image.
 
-    All samples and models that are measured one after the other on one HR image share it. An image is known by its
-    tensor object, which must not be changed in place in between, and which is kept, so that its identity is not given
-    away.
-    """
+        Samples are uint8; floating-point ones are clamped and floored to uint8, as the functions of ``srbench.metrics``
+        do. Raises MetricError, naming the image, for output that cannot be measured.
+        """
+        images = checked(samples, pair)
+        images = images.contiguous() if images.dtype == torch.uint8 else as_uint8(images)
+        require_side(images, self.smallest_side, self.facts.title, pair.name)
+        return self.values(images, pair)
 
-    def __init__(self, function: Callable[[Tensor], Found]) -> None:
-        self._function = function
-        self._last: tuple[Tensor, Found] | None = None
-
-    def __call__(self, image: Tensor) -> Found:
-        """The function of the image."""
-        last = self._last
-        if last is None or last[0] is not image:
-            self._last = last = image, self._function(image)
-        return last[1]
+    @abstractmethod
+    def values(self, images: Tensor, pair: ImagePair) -> Tensor:
+        """(n, 3, H, W) uint8, contiguous and as large as HR, and the pair -> what the call returns."""
 
 
 def checked(samples: Tensor, pair: ImagePair) -> Tensor:
-    """Return ``samples`` as they are: (n, 3, H, W) with n > 0, as large as the HR image, and finite or uint8.
+    """Return ``samples`` unchanged: (n, 3, H, W) with n > 0, as large as the HR image, and finite or uint8.
 
     Raises MetricError, naming the image, where they are not.
     """
@@ -49,7 +46,7 @@ def checked(samples: Tensor, pair: ImagePair) -> Tensor:
             f"{pair.name}: the model returned {tuple(samples.shape)}; "
             f"it must return (n, 3, {height}, {width}), the size of the HR image"
         )
-    if not samples.is_floating_point():
+    if samples.dtype == torch.uint8:
         return samples
     # the sum of finite numbers may overflow, which costs a second look
     if not samples.sum().isfinite() and not (finite := samples.isfinite()).all():
@@ -62,26 +59,23 @@ def checked(samples: Tensor, pair: ImagePair) -> Tensor:
 
 
 def as_uint8(images: Tensor) -> Tensor:
-    """Floating point (n, 3, H, W) -> the uint8 images written to disk: clamped to [0, 1], times 255, floor.
+    """Floating point (..., 3, H, W) -> the uint8 images written to disk: clamped to [0, 1], times 255, floor.
 
-    float64 becomes float32 first, as in a run. The rows of the result lie one after the other in memory, whatever the
-    layout of the input: the last digit of a mean hangs on the order of its sum.
+    float64 becomes float32 first, as in a run. The rows of the result are contiguous whatever the layout of the input:
+    the last digit of a mean depends on the order of its sum.
     """
-    single = images.float() if images.dtype.itemsize == 8 else images
+    single = images.to(torch.float32) if images.dtype == torch.float64 else images
     return quantize_floor(single).contiguous()
 
 
-def quantised(samples: Tensor, pair: ImagePair) -> Tensor:
-    """Checked samples as uint8, by ``as_uint8``; such as are uint8 already as they are.
-
-    Raises MetricError as ``checked`` does.
-    """
-    found = checked(samples, pair)
-    return as_uint8(found) if found.is_floating_point() else found.contiguous()
+def hr_of(pair: ImagePair) -> Tensor:
+    """HR (3, H, W) as uint8."""
+    return pair.once("hr", lambda: pair.hr if pair.hr.dtype == torch.uint8 else as_uint8(pair.hr))
 
 
-reference = OfLast(as_uint8)
-"""HR (3, H, W) as uint8."""
+def lr_of(pair: ImagePair) -> Tensor:
+    """LR (3, h, w) as uint8."""
+    return pair.once("lr", lambda: pair.lr if pair.lr.dtype == torch.uint8 else as_uint8(pair.lr))
 
 
 def require_side(images: Tensor, minimum: int, title: str, name: str) -> None:

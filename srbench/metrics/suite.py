@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from srbench.interfaces import SRBenchError
-from srbench.metrics.samples import MetricError
+from srbench.metrics import MetricError
 from srbench.plugins.registry import LoadedMetric, MetricSpec, open_metric
 from srbench.system.config import load_toml, preset_names
 from srbench.system.file_names import unknown

@@ -19,14 +19,14 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from srbench.interfaces import MOST_DIGITS, Converter, Dataset, Metric, MetricFacts, SRBenchError, Trainer
+from srbench.interfaces import GROUPS, MOST_DIGITS, Converter, Dataset, Metric, MetricFacts, SRBenchError, Trainer
 from srbench.plugins import PluginError
 from srbench.plugins.code_digest import code_digest, code_digest_now
 from srbench.system.file_names import unknown
@@ -36,8 +36,6 @@ KINDS = ("models", "metrics", "datasets", "trainers", "converters")
 """Entry point groups are ``srbench.`` and one of these."""
 FAMILIES = "metric_families"
 """One more group: of classes that are many metrics, by an argument ``variant``: ``pyiqa:dists``."""
-
-_METRIC_FACTS = ("name", "title", "higher_is_better", "unit", "digits", "protocol")
 
 
 @dataclass(frozen=True)
@@ -78,16 +76,11 @@ class MetricSpec:
 
 @dataclass(frozen=True)
 class LoadedMetric:
-    """A metric that is ready to measure."""
+    """A metric of a run."""
 
     metric: Metric
     facts: MetricFacts
-    unquantised: bool
-    """Does it see samples as the model returned them, rather than 8-bit images?"""
-    needs_lr: bool
-    """Does it compare with the LR image?"""
-    of_model: bool = False
-    """Is it of the model, and not of its images?"""
+    """The metric's own facts, completed for the run."""
 
 
 @cache
@@ -114,58 +107,55 @@ def find_plugin(kind: str, text: str) -> Plugin:
 
 
 def open_metric(text: str, quantize: str = "floor") -> LoadedMetric:
-    """Make the metric that ``text`` names, with its facts.
+    """Make the metric that ``text`` names, for outputs that became 8-bit images by ``quantize``.
 
-    ``quantize`` is how the outputs that it will see became 8-bit images. Raises PluginError, or what the metric
-    raises for parameters that mean nothing.
+    Raises PluginError, or what the metric raises for parameters that mean nothing.
     """
     spec = MetricSpec.parse(text)
     family, colon, variant = spec.name.partition(":")
     is_variant = bool(colon) and family in registered(FAMILIES)
     plugin = find_plugin(FAMILIES, family) if is_variant else find_plugin("metrics", spec.name)
-    refused = [name for name in spec.parameters if not plugin.takes(name) or name == "quantize"]
+    refused = [name for name in spec.parameters if not plugin.takes(name)]
     if refused:
         raise PluginError(f"metric {text}: {plugin.name} takes no parameter {refused[0]}; leave it out")
-    arguments = spec.parameters | ({"quantize": quantize} if plugin.takes("quantize") else {})
-    arguments |= {"variant": variant} if is_variant else {}
+    arguments = spec.parameters | ({"variant": variant} if is_variant else {})
     metric: Metric = call(f"metric {text}", plugin.factory, **arguments)
-    missing = [fact for fact in _METRIC_FACTS if not hasattr(metric, fact)]
-    if missing or not callable(metric):
-        raise PluginError(f"metric {text} does not say its {', '.join(missing) or 'values: it is not callable'}")
-    if not re.fullmatch(r"[A-Za-z0-9_]{1,100}", metric.name):
-        raise PluginError(f"metric {text}: its name {metric.name!r} may have letters, digits and _ only")
-    if not (str(metric.title).strip() and type(metric.digits) is int and 0 <= metric.digits <= MOST_DIGITS):
-        raise PluginError(f"metric {text}: needs a title, and 0 to {MOST_DIGITS} digits after the point")
-    parameters = [sha256_file(Path(path)) for path in getattr(metric, "parameters", ())]
-    digest = _sha256(
-        plugin.digest,
-        *parameters,
-        repr(sorted(spec.parameters.items())),
-        quantize,
-        variant,
-        getattr(metric, "fingerprint", ""),
-    )
-    signature = getattr(metric, "signature", None)
-    if signature is None:
-        own = f"+{text.partition('+')[2]}" if spec.parameters else ""
-        signature = f"code {digest[:8]}{own}"
-    unquantised, needs_lr, of_model = (
-        bool(getattr(metric, fact, False)) for fact in ("unquantised", "needs_lr", "of_model")
-    )
-    if quantize != "floor" and not (plugin.takes("quantize") or unquantised or of_model):
-        signature += f"|{quantize}"  # the metric does not know; its images are others all the same
-    facts = MetricFacts(
-        name=metric.name,
-        spec=text,
-        title=metric.title,
-        higher_is_better=metric.higher_is_better,
-        unit=metric.unit,
-        digits=metric.digits,
-        protocol=metric.protocol,
-        signature=f"{metric.name.upper().replace('_', '-')}|{signature}",
-        digest=digest,
-    )
-    return LoadedMetric(metric, facts, unquantised, needs_lr, of_model)
+    facts = _checked_facts(metric, f"metric {text}")
+    files = [sha256_file(Path(path)) for path in facts.parameters]
+    parameters = repr(sorted(spec.parameters.items()))
+    digest = _sha256(plugin.digest, *files, parameters, quantize, variant, facts.fingerprint)
+    return LoadedMetric(metric, completed(facts, text, digest, quantize))
+
+
+def _checked_facts(metric: Metric, what: str) -> MetricFacts:
+    """The facts of a metric. Raises PluginError for such as no table could print."""
+    facts = getattr(metric, "facts", None)
+    if not isinstance(facts, MetricFacts) or not callable(metric):
+        raise PluginError(f"{what} needs facts (srbench.interfaces.MetricFacts) and has to be callable")
+    if not re.fullmatch(r"[A-Za-z0-9_]{1,100}", facts.name):
+        raise PluginError(f"{what}: its name {facts.name!r} may have letters, digits and _ only")
+    if not (str(facts.title).strip() and type(facts.digits) is int and 0 <= facts.digits <= MOST_DIGITS):
+        raise PluginError(f"{what}: needs a title, and 0 to {MOST_DIGITS} digits after the point")
+    if facts.group not in GROUPS or facts.direction not in (-1, 0, 1):
+        raise PluginError(f"{what}: its group is one of {', '.join(GROUPS)}, and its direction -1, 0 or 1")
+    return facts
+
+
+def completed(facts: MetricFacts, spec: str, digest: str, quantize: str) -> MetricFacts:
+    """The facts of a metric in a run: named by the user, with the whole signature and protocol.
+
+    A signature is name, channels, what is seen of the output, everything else; one that is not stated has a digest of
+    the code, and the parameters.
+    """
+    name, seen = facts.name.upper().replace("_", "-"), {"returned": "float", "model": ""}.get(facts.sees, quantize)
+    if facts.signature:
+        first, *rest = facts.signature.split("|")
+        parts = [name, first, seen, *rest]
+    else:
+        own = "".join(f"+{key}={value}" for key, value in MetricSpec.parse(spec).parameters.items())
+        parts = [name, f"code {digest[:8]}{own}", "" if seen in ("float", "floor") else seen]
+    protocol = facts.protocol.replace("{quantize}", quantize)
+    return replace(facts, spec=spec, digest=digest, protocol=protocol, signature="|".join(filter(None, parts)))
 
 
 def load_metric(text: str) -> Metric:

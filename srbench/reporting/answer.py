@@ -6,12 +6,11 @@ import math
 from collections.abc import Iterator
 
 from srbench.interfaces import MetricFacts
-from srbench.reporting.groups import direction, group_of
 from srbench.reporting.ranking import UNDECIDED, Ranking
 from srbench.reporting.scores import Scores, joined, p_text, printed
 
-ASKED = ("lpips", "psnr")
-"""The metrics that are answered first: how good it looks, how close it is to HR."""
+ASKED = ("Perception", "Distortion")
+"""Groups whose leading metric is answered first: how good it looks, how close it is to HR."""
 KEEPS_LR = 45.0
 """LR-PSNR in dB from which on an output keeps the LR image: Lugmayr et al., "NTIRE 2021 learning the super-resolution
 space challenge", section 3."""
@@ -25,8 +24,9 @@ def answer(scores: Scores) -> list[str]:
 
     Without these two metrics, the first of the table that has a direction.
     """
-    directed = [metric for metric in scores.metrics if direction(metric)]
-    asked = [metric for name in ASKED for metric in directed if metric.name == name] or directed[:1]
+    directed = [metric for metric in scores.metrics if metric.direction]
+    leading = [metric for group in ASKED for metric in directed if metric.leads and metric.group == group]
+    asked = leading or directed[:1]
     if len(scores.lines) == 1:
         values = [f"{metric.title} {_value(scores, 0, metric)}" for metric in asked]
         return [f"{scores.lines[0].label}: {joined(values)}; no other row to compare it with."] if values else []
@@ -35,7 +35,7 @@ def answer(scores: Scores) -> list[str]:
 
 def _best(scores: Scores, metric: MetricFacts) -> str:
     ranking = scores.rankings[scores.metrics.index(metric)]
-    what = f"{'Highest' if direction(metric) > 0 else 'Lowest'} {metric.title}"
+    what = f"{'Highest' if metric.direction > 0 else 'Lowest'} {metric.title}"
     if ranking.leader is None:
         return f"{what}: {UNDECIDED}, as no row has a finite value for every image."
     return f"{what}: {scores.lines[ranking.leader].label} at {_value(scores, ranking.leader, metric)}, " + "".join(
@@ -47,7 +47,7 @@ def _tail(scores: Scores, metric: MetricFacts, ranking: Ranking, leader: int) ->
     """What the images say about the leader and the others, best first."""
     cells = scores.column(metric.name)
     others = [row for row in ranking.taking_part if row != leader]
-    others.sort(key=lambda row: -direction(metric) * cells[row].mean)
+    others.sort(key=lambda row: -metric.direction * cells[row].mean)
     images = max(line.images for line in scores.lines)
     if images < ranking.fewest:
         counted = f"{images} image{'s' if images > 1 else ''}"
@@ -69,7 +69,7 @@ def _tail(scores: Scores, metric: MetricFacts, ranking: Ranking, leader: int) ->
 
 def _diversity(scores: Scores) -> Iterator[str]:
     """Which models are diverse, and whether all their samples keep the LR image."""
-    sigma = next((metric for metric in scores.metrics if group_of(metric) == "Diversity"), None)
+    sigma = next((metric for metric in scores.metrics if metric.group == "Diversity"), None)
     if sigma is None:
         return
     rows: dict[str, list[int]] = {}
@@ -81,7 +81,7 @@ def _diversity(scores: Scores) -> Iterator[str]:
     models = list(rows)
     everybody = {line.model for line in scores.lines}
     only = "Only " if len(everybody) > len(models) else ""
-    consistency = next((metric for metric in scores.metrics if metric.name == "lr_psnr"), None)
+    consistency = next((metric for metric in scores.metrics if metric.leads and metric.group == "Consistency"), None)
     kept = [] if consistency is None else [_kept(scores, consistency, rows[model]) for model in models]
     if consistency is not None and len(models) > 1 and all(text.startswith(KEEPS) for text in kept):
         every = [row for model in models for row in rows[model]]

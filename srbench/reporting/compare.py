@@ -17,7 +17,6 @@ from srbench.interfaces import MetricFacts
 from srbench.reporting import ReportError
 from srbench.reporting.examples import example_png, open_example
 from srbench.reporting.files import ReportFolder
-from srbench.reporting.groups import direction
 from srbench.reporting.merge import Measurements, Run, read_runs
 from srbench.reporting.ranking import UNDECIDED, Ranking, rank
 from srbench.reporting.scores import header, joined, p_text, printed
@@ -71,7 +70,7 @@ class Difference:
     @property
     def gains(self) -> dict[str, float]:
         """The differences, turned so that more is better for A; as they are where the metric has no direction."""
-        return {name: (direction(self.metric) or 1) * value for name, value in self.by_image.items()}
+        return {name: (self.metric.direction or 1) * value for name, value in self.by_image.items()}
 
     @property
     def outcomes(self) -> tuple[int, int, int]:
@@ -103,11 +102,12 @@ class Comparison:
     @property
     def shown(self) -> Difference:
         """The metric whose largest differences are shown."""
-        return next((found for found in self.differences if found.metric.name == "lpips"), self.differences[0])
+        leading = (one for one in self.differences if one.metric.leads and one.metric.group == "Perception")
+        return next(leading, self.differences[0])
 
     def verdict(self, found: Difference) -> str:
         """The better one, "undecided", or nothing where the metric has no direction."""
-        if not direction(found.metric):
+        if not found.metric.direction:
             return ""
         return (UNDECIDED, *self.labels)[found.better]
 
@@ -202,7 +202,7 @@ def _cells(comparison: Comparison) -> list[list[str]]:
                 "–" if math.isnan(found.effect) else f"{found.effect:.2f}",
                 printed(found.smallest, metric),
                 p_text(found.p_holm),
-                *(map(str, found.outcomes) if direction(metric) else "–––"),
+                *(map(str, found.outcomes) if metric.direction else "–––"),
                 str(len(found.by_image)),
                 comparison.verdict(found),
             ]
@@ -212,7 +212,7 @@ def _cells(comparison: Comparison) -> list[list[str]]:
 
 def verdict_sentences(comparison: Comparison) -> str:
     """What the images say about A and B: ``srflow is better in LPIPS; SSIM is undecided.``"""
-    directed = [found for found in comparison.differences if direction(found.metric)]
+    directed = [found for found in comparison.differences if found.metric.direction]
     titles = {sign: [found.metric.title for found in directed if found.better == sign] for sign in (1, -1, 0)}
     parts = [
         f"{label} is better in {joined(titles[sign])}"
@@ -318,7 +318,7 @@ def _compare(measurements: Measurements, a: Sequence[Row], b: Sequence[Row]) -> 
 
 def _can_compare(rows: Sequence[Row], metric: MetricFacts) -> bool:
     """A model with one output has no diversity to compare."""
-    return direction(metric) != 0 or any(np.any(row.values.get(metric.name, 0.0)) for row in rows)
+    return metric.direction != 0 or any(np.any(row.values.get(metric.name, 0.0)) for row in rows)
 
 
 def _difference(

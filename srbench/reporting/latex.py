@@ -6,7 +6,6 @@ import re
 import unicodedata
 
 from srbench.interfaces import MetricFacts
-from srbench.reporting.groups import direction
 from srbench.reporting.published import DIFFERS
 from srbench.reporting.ranking import RULE, Mark
 from srbench.reporting.scores import Scores
@@ -118,7 +117,7 @@ def _published(scores: Scores) -> list[str]:
 def title(metric: MetricFacts) -> str:
     """Title and arrow, a word a line."""
     words = [escape(word) for word in metric.title.split()]
-    words[-1] += ("", " $\\uparrow$", " $\\downarrow$")[direction(metric)]
+    words[-1] += ("", " $\\uparrow$", " $\\downarrow$")[metric.direction]
     return words[0] if len(words) == 1 else rf"\shortstack[r]{{{(chr(92) * 2).join(words)}}}"
 
 

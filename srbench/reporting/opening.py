@@ -10,7 +10,6 @@ import numpy as np
 from srbench.interfaces import MetricFacts
 from srbench.reporting import ReportError
 from srbench.reporting.examples import open_example
-from srbench.reporting.groups import direction
 from srbench.reporting.merge import Measurements
 from srbench.reporting.scores import Scores
 from srbench.reporting.strips import difference_window
@@ -69,8 +68,9 @@ class _Leaders:
 
 
 def _leaders(measurements: Measurements, scores: Scores) -> _Leaders | None:
-    directed = [metric for metric in scores.metrics if direction(metric)]
-    metric = next((one for one in directed if one.name == "lpips"), directed[0] if directed else None)
+    directed = [metric for metric in scores.metrics if metric.direction]
+    leading = [one for one in directed if one.leads and one.group == "Perception"]
+    metric = next(iter(leading + directed), None)
     kept = _kept_rows(measurements)
     if metric is None or len(found := _leading(scores, metric, kept)) < 2:
         return None
@@ -98,7 +98,7 @@ def _leading(scores: Scores, metric: MetricFacts, kept: list[dict[str, Row]]) ->
     """The best line of every model that has kept images, best first."""
     cells = scores.column(metric.name)
     there = [line for line, cell in enumerate(cells) if math.isfinite(cell.mean) and kept[line]]
-    there.sort(key=lambda line: -direction(metric) * cells[line].mean)
+    there.sort(key=lambda line: -metric.direction * cells[line].mean)
     best: dict[str, int] = {}
     for line in there:
         best.setdefault(scores.lines[line].model, line)

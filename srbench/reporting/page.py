@@ -25,9 +25,8 @@ from markupsafe import Markup
 from PIL import Image
 
 from srbench.benchmark.error_maps import KINDS
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import GROUPS, MetricFacts
 from srbench.reporting.columns import HR, LR, Column, columns_of, kept_files
-from srbench.reporting.groups import direction, group_of, place_of
 from srbench.reporting.inside import MAILABLE, Carried, carry, exact, small
 from srbench.reporting.merge import Measurements
 from srbench.reporting.opening import Opening, most_different, opening
@@ -85,7 +84,7 @@ def page(
         undefined=jinja2.StrictUndefined,
     )
     metrics = measurements.manifest.metrics
-    by_group = sorted(range(len(metrics)), key=lambda place: place_of(metrics[place]))
+    by_group = sorted(range(len(metrics)), key=lambda place: GROUPS.index(metrics[place].group))
     labels = ", ".join(model.label for model in measurements.models)
     facts = {
         "title": f"Super-resolution {measurements.protocol.scale}×: {labels}",
@@ -102,9 +101,8 @@ def page(
         "notes": notes,
         "scores": scores,
         "header": header,
-        "direction": direction,
         "by_group": by_group,
-        "groups": [(name, len(list(found))) for name, found in groupby(group_of(metrics[place]) for place in by_group)],
+        "groups": [(name, len(list(found))) for name, found in groupby(metrics[place].group for place in by_group)],
         "same_n": len({line.images for line in scores.lines}) == 1,
         "others": [name for name in FILES if not embedded and (out / name).exists()],
         "plots": [(plot, _plot_address(out / FOLDER / plot.file, out, embedded)) for plot in plots],
@@ -177,9 +175,7 @@ def _contents(
         looks = list(pool.map(_size_and_thumbnail, pairs))
     return {
         "scale": measurements.protocol.scale,
-        "metrics": [
-            asdict(metric) | {"direction": direction(metric), "group_place": place_of(metric)} for metric in metrics
-        ],
+        "metrics": [metric.stored() | {"group_place": GROUPS.index(metric.group)} for metric in metrics],
         "opening": _opening(start, columns),
         "compressed": False,
         "settings": [setting_label(*setting) for setting in settings],

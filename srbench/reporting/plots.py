@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from srbench.interfaces import MetricFacts
 from srbench.plugins.code_digest import package_digest
 from srbench.reporting.files import ReportFolder
-from srbench.reporting.groups import direction
 from srbench.reporting.scores import Cell, Line, Scores, header
 from srbench.run_folder.protocol import ModelFacts
 from srbench.run_folder.records import digest
@@ -83,13 +82,13 @@ def _key(scores: Scores, table: ResultTable, models: Sequence[ModelFacts], basel
     losses = [
         [model.label, model.weights.sha256, model.weights.losses] for model in models if model.weights is not None
     ]
-    return digest("plots", package_digest(__name__), values, [asdict(one) for one in scores.metrics], losses, baseline)
+    return digest("plots", package_digest(__name__), values, [one.stored() for one in scores.metrics], losses, baseline)
 
 
 def _differences(scores: Scores, table: ResultTable, baseline: int) -> Iterator[tuple[Plot, Draw]]:
     """A forest plot: every row minus the baseline, image by image."""
     others = [row for row in range(len(scores.lines)) if row != baseline]
-    columns = {metric.name: table.columns(metric.name) for metric in scores.metrics if direction(metric)}
+    columns = {metric.name: table.columns(metric.name) for metric in scores.metrics if metric.direction}
     differences = {
         name: {row: values for row in others if len(values := _finite_values(rows[row] - rows[baseline]))}
         for name, rows in columns.items()
@@ -118,7 +117,7 @@ def _differences(scores: Scores, table: ResultTable, baseline: int) -> Iterator[
             axes.set(title=header(metric), xlabel="better \u2192")
             axes.margins(x=0.12)
             axes.locator_params(axis="x", nbins=4)
-            if not metric.higher_is_better:
+            if metric.direction < 0:
                 axes.invert_xaxis()
         return figure
 
@@ -132,18 +131,18 @@ def _differences(scores: Scores, table: ResultTable, baseline: int) -> Iterator[
 
 def _planes(scores: Scores) -> Iterator[tuple[Plot, Draw]]:
     """PSNR and LR-PSNR against LPIPS."""
-    measured = {metric.name: metric for metric in scores.metrics}
+    leading = {metric.group: metric for metric in reversed(scores.metrics) if metric.leads}
     planes = (
-        ("psnr", "plane.svg", "Perception and distortion",
+        ("Distortion", "plane.svg", "Perception and distortion",
          "Distortion against perception (Blau and Michaeli, 2018). A model that is better in both than another lies "
          "nearer to the marked corner. Bars are 95 % intervals of the means over images, not of differences; lines "
          "join the temperatures of a model."),
-        ("lr_psnr", "consistency.svg", "Consistency and perception",
+        ("Consistency", "consistency.svg", "Consistency and perception",
          "Does the output downscale to the LR image it was made from? LR-PSNR against LPIPS."),
     )  # fmt: skip
-    for name, file, title, caption in planes:
-        if name in measured and "lpips" in measured and len(scores.lines) > 1:
-            yield Plot(title, file, caption), partial(_plane, scores, measured[name], measured["lpips"])
+    for group, file, title, caption in planes:
+        if group in leading and "Perception" in leading and len(scores.lines) > 1:
+            yield Plot(title, file, caption), partial(_plane, scores, leading[group], leading["Perception"])
 
 
 def _plane(scores: Scores, across: MetricFacts, up: MetricFacts) -> Figure:
@@ -157,7 +156,7 @@ def _plane(scores: Scores, across: MetricFacts, up: MetricFacts) -> Figure:
             _errorbar(axes, scores, model, [x for x, _ in points], [y for _, y in points])
     axes.margins(0.12)
     axes.set(xlabel=_axis(across), ylabel=_axis(up))
-    corner = 0.97 if across.higher_is_better else 0.03, 0.95 if up.higher_is_better else 0.05
+    corner = 0.97 if across.direction > 0 else 0.03, 0.95 if up.direction > 0 else 0.05
     axes.text(*corner, "better", transform=axes.transAxes, ha="right" if corner[0] > 0.5 else "left", va="center",
               color=SOFT, style="italic", bbox={"boxstyle": "round", "fc": PALE, "ec": "none"})  # fmt: skip
     finite = [p for p in range(len(xs)) if math.isfinite(xs[p].mean) and math.isfinite(ys[p].mean)]
@@ -337,7 +336,7 @@ def _reach(cells: Sequence[Cell]) -> list[list[float]]:
 
 def _axis(metric: MetricFacts) -> str:
     unit = f" in {metric.unit}" if metric.unit else ""
-    return f"{metric.title}{unit} ({'higher' if metric.higher_is_better else 'lower'} is better)"
+    return f"{metric.title}{unit} ({'higher' if metric.direction > 0 else 'lower'} is better)"
 
 
 def _finite_values(values: pd.Series[float]) -> NDArray[np.float64]:

@@ -12,7 +12,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from srbench.interfaces import MetricFacts
-from srbench.reporting.groups import direction
 from srbench.run_folder.statistics import LEVEL, fewest_images, holm, paired_p_values
 
 Mark = Literal["", "best", "second"]
@@ -64,7 +63,7 @@ def rank(columns: Sequence[pd.Series[float]], metric: MetricFacts) -> Ranking:
     p < 0.05 after Holm's correction for all pairs of rows: under no difference at all, at most one column in twenty
     has any verdict. A row with a value that is not finite has no mark, as its mean is over other images.
     """
-    rows, turn = len(columns), direction(metric)
+    rows, turn = len(columns), metric.direction
     values = pd.concat(columns, axis=1, keys=range(rows)) if rows else pd.DataFrame()
     values = values.where(np.isfinite(values))
     pairs = [pair for pair in combinations(range(rows), 2) if values[list(pair)].notna().all(axis=1).any()]

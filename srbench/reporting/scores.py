@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from srbench.interfaces import MetricFacts
-from srbench.reporting.groups import direction
 from srbench.reporting.published import Published
 from srbench.reporting.ranking import Mark, Ranking, rank
 from srbench.run_folder.protocol import setting_label
@@ -99,7 +98,7 @@ def printed(value: float, metric: MetricFacts) -> str:
 
 def header(metric: MetricFacts) -> str:
     """Title and direction: ``LPIPS ↓``; ``sigma``, which has none."""
-    return f"{metric.title} {('', '↑', '↓')[direction(metric)]}".rstrip()
+    return f"{metric.title} {('', '↑', '↓')[metric.direction]}".rstrip()
 
 
 def p_text(value: float) -> str:

@@ -18,6 +18,7 @@ import cattrs
 
 from srbench.images.io import write_whole
 from srbench.interfaces import MOST_DIGITS
+from srbench.metrics.earlier import with_group
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest
 from srbench.system.config import ConfigError, structure
@@ -52,7 +53,8 @@ def is_run(run: Path) -> bool:
 
 def content_of(manifest: Manifest) -> bytes:
     """Bytes of ``manifest.json``."""
-    return (json.dumps(cattrs.unstructure(manifest), indent=1, allow_nan=False) + "\n").encode()
+    facts = cattrs.unstructure(manifest) | {"metrics": [metric.stored() for metric in manifest.metrics]}
+    return (json.dumps(facts, indent=1, allow_nan=False) + "\n").encode()
 
 
 def read_manifest(run: Path) -> Manifest:
@@ -94,10 +96,11 @@ def _damaged(path: Path, reason: str) -> RunFolderError:
 def _translate(facts: dict[str, Any]) -> None:
     """Rewrite a manifest of format 2: settings had a ``limit``, the first images of the list; invocations a ``shard``.
 
-    Raises AttributeError, KeyError, TypeError or ValueError if it is none.
+    Its metrics had no group. Raises AttributeError, KeyError, TypeError or ValueError if it is none.
     """
     for setting in facts["settings"]:
         setting.pop("limit")
+    facts["metrics"] = [with_group(metric) for metric in facts["metrics"]]
     for invocation in facts["invocations"]:
         limits = [setting.pop("limit") for setting in invocation["settings"]]
         known = [limit for limit in limits if limit is not None]

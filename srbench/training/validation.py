@@ -33,7 +33,7 @@ class Validation:
     """Metrics on the same images and latents at every call."""
 
     def __init__(self, pairs: Sequence[ImagePair], metrics: Iterable[Metric]) -> None:
-        self.pairs, self.metrics = pairs, {metric.name: metric for metric in metrics}
+        self.pairs, self.metrics = pairs, {metric.facts.name: metric for metric in metrics}
 
     def measure(self, network: torch.nn.Module, device: torch.device) -> dict[str, float]:
         """Mean of every metric over the images, NaN if an image has no value. Networks that sample give one sample."""
@@ -77,8 +77,8 @@ class Best(Counts):
     def see(self, step: int, metrics: dict[str, float], by: Metric) -> bool:
         """Record a validation; True if it is the best so far, which NaN never is."""
         self.last = metrics
-        value, before = metrics[by.name], self.metrics.get(by.name, math.nan)
-        better = value > before if by.higher_is_better else value < before
+        value, before = metrics[by.facts.name], self.metrics.get(by.facts.name, math.nan)
+        better = by.facts.direction * (value - before) > 0
         if math.isnan(value) or not (better or math.isnan(before)):
             return False
         self.step, self.metrics = step, metrics

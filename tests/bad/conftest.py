@@ -159,7 +159,7 @@ class Recursive(Half):
 
 
 class Metric:
-    name, title, higher_is_better, unit, digits, protocol = "mine", "A_b|$&\\n<b>", True, "", 2, "mine"
+    facts = MetricFacts(name="mine", title="A_b|$&\\n<b>", direction=1, protocol="mine")
 
     def __call__(self, samples, pair):
         return samples.mean((1, 2, 3))

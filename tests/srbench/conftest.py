@@ -192,8 +192,30 @@ def make_row():
 
 
 MEASURED = (
-    MetricFacts("psnr", "psnr", "PSNR", True, "dB", 2, "uint8 RGB", "PSNR|RGB", "digest of psnr"),
-    MetricFacts("lpips", "lpips", "LPIPS", False, "", 3, "AlexNet", "LPIPS|alex", "digest of lpips"),
+    MetricFacts(
+        name="psnr",
+        title="PSNR",
+        direction=1,
+        unit="dB",
+        protocol="uint8 RGB",
+        signature="PSNR|RGB",
+        spec="psnr",
+        digest="digest of psnr",
+        group="Distortion",
+        leads=True,
+    ),
+    MetricFacts(
+        name="lpips",
+        title="LPIPS",
+        direction=-1,
+        digits=3,
+        protocol="AlexNet",
+        signature="LPIPS|alex",
+        spec="lpips",
+        digest="digest of lpips",
+        group="Perception",
+        leads=True,
+    ),
 )
 PROTOCOL = Protocol("srflow@1", "d", "made from HR", scale=4, crop=None, samples=2, seed=0, tile=None)
 

@@ -45,7 +45,18 @@ def test_the_key_depends_on_nothing_else(change):
 
 def test_the_key_of_a_value_depends_on_images_and_metric():
     sample = SampleRecord("1", "a", 0, 1, "", "m", 0.8, "", (ImageDigest("2", "3"),), 0.5, None)
-    metric = MetricFacts("psnr", "psnr", "PSNR", True, "dB", 2, "uint8 RGB", "PSNR|RGB", "4")
+    metric = MetricFacts(
+        name="psnr",
+        title="PSNR",
+        direction=1,
+        unit="dB",
+        protocol="uint8 RGB",
+        signature="PSNR|RGB",
+        spec="psnr",
+        digest="4",
+        group="Distortion",
+        leads=True,
+    )
     known = score_key(sample, metric)
     assert known != score_key(structs.replace(sample, key="5"), metric)
     assert known != score_key(structs.replace(sample, outputs=(ImageDigest("5", "3"),)), metric)

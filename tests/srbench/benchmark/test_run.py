@@ -342,9 +342,11 @@ def test_the_folder_is_named_after_day_models_and_scale(spec, tmp_path, monkeypa
 METRIC = """
 import torch
 
+from srbench.interfaces import MetricFacts
+
 
 class Odd:
-    name, title, higher_is_better, unit, digits, protocol = "m", "M", True, "", 1, "none"
+    facts = MetricFacts(name="m", title="M", direction=1, digits=1, protocol="none")
 
     def __call__(self, samples, pair):
         if pair.name == "b":

@@ -176,12 +176,13 @@ def test_changed_weights(tmp_path, changed):
 METRIC = """
 import torch
 
+from srbench.interfaces import MetricFacts
+
 SHIFT = 0.0
 
 
 class Shifted:
-    name, title, higher_is_better, unit, digits, protocol = "shifted", "shifted", True, "", 2, "a test"
-    signature = "v1"
+    facts = MetricFacts(name="shifted", title="shifted", direction=1, protocol="a test", signature="v1")
 
     def __call__(self, samples, pair):
         return (samples - pair.hr).abs().mean(dim=(1, 2, 3)) + SHIFT

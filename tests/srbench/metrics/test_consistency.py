@@ -9,8 +9,8 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from srbench.images import resize
 from srbench.interfaces import ImagePair
+from srbench.metrics import MetricError
 from srbench.metrics.consistency import LRPSNR
-from srbench.metrics.samples import MetricError
 
 
 def cubic(x: np.ndarray) -> np.ndarray:

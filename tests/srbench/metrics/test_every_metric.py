@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from srbench.interfaces import ImagePair
-from srbench.metrics import lpips_network, naturalness
+from srbench.interfaces import ImagePair, MappedMetric
+from srbench.metrics import MetricError, lpips_network, naturalness
 from srbench.metrics.consistency import LRPSNR
 from srbench.metrics.diversity import Sigma
 from srbench.metrics.naturalness import BRISQUE, NIQE, PIQUE
 from srbench.metrics.parameters import packaged, parameter_file
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.pixel import PSNR, SSIM
-from srbench.metrics.samples import MetricError
+from srbench.plugins.registry import open_metric
 
 ROOT = Path(__file__).parents[3]
 PER_SAMPLE = (PSNR, SSIM, LPIPS, LRPSNR, NIQE, BRISQUE, PIQUE)
@@ -53,29 +53,32 @@ def test_golden_full_reference(golden, metric, key):
 def test_golden_no_reference(golden, metric):
     pair, result, values = golden
     measured = metric()(torch.cat([result, pair.hr[None]]), pair)
-    wanted = [expected(values, metric.name, which) for which in ("sr", "hr")]
+    wanted = [expected(values, metric.facts.name, which) for which in ("sr", "hr")]
     assert measured.tolist() == pytest.approx(wanted, abs=1e-6)
 
 
 @pytest.mark.parametrize("metric", ALL)
 def test_facts(metric):
-    made = metric()
-    assert made.title
-    assert "\n" not in made.protocol
-    assert len(made.protocol) > 40
-    assert made.unit == {"psnr": "dB", "lr_psnr": "dB", "sigma": "grey levels"}.get(made.name, "")
-    assert getattr(made, "unquantised", False) == (made.name == "sigma")
-    assert getattr(made, "needs_lr", False) == (made.name == "lr_psnr")
+    facts = metric().facts
+    assert facts.title
+    assert "\n" not in facts.protocol
+    assert len(facts.protocol) > 40
+    assert facts.unit == {"psnr": "dB", "lr_psnr": "dB", "sigma": "grey levels"}.get(facts.name, "")
+    assert facts.sees == ("returned" if facts.name == "sigma" else "uint8")
+    assert ("LR" in facts.needs) == (facts.name == "lr_psnr")
+    assert (facts.map is not None) == isinstance(metric(), MappedMetric)
 
 
 @pytest.mark.parametrize("metric", ALL)
 def test_signatures(metric):
     """Channels, what is seen of the output, what distinguishes, version; and the table of the documentation."""
-    made = metric()
-    assert re.fullmatch(r"(RGB|grey)\|(floor|float)(\|[A-Za-z0-9.-]+)+\|v[1-9]", made.signature)
-    assert getattr(made, "unquantised", False) == ("|float|" in made.signature)
+    facts = open_metric(metric().facts.name).facts
+    name, signature = facts.signature.split("|", 1)
+    assert name == facts.name.upper().replace("_", "-")
+    assert re.fullmatch(r"(RGB|grey)\|(floor|float)(\|[A-Za-z0-9.-]+)+\|v[1-9]", signature)
+    assert (facts.sees == "returned") == ("|float|" in signature)
     documented = (ROOT / "docs" / "protocols.md").read_text()
-    assert f"| {made.title} | `{made.signature.replace('|', chr(92) + '|')}` |" in documented
+    assert f"| {facts.title} | `{signature.replace('|', chr(92) + '|')}` |" in documented
 
 
 @pytest.mark.parametrize("metric", ALL)
@@ -87,13 +90,13 @@ def test_parameter_files_are_those_that_are_read(metric, coffee, samples, monkey
         monkeypatch.setattr(lpips_network, name, lambda path, load=load: opened.append(path) or load(path))
     lpips_network.load_network.cache_clear()
     metric()(samples[:1], coffee)
-    files = getattr(metric, "parameters", ())
+    files = metric().facts.parameters
     assert sorted(set(opened)) == sorted(files)
     assert all(path.is_file() for path in files)
 
 
 def test_names_are_the_columns_and_the_entry_points():
-    assert [metric.name for metric in ALL] == COLUMNS
+    assert [metric().facts.name for metric in ALL] == COLUMNS
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     entries = project["entry-points"]["srbench.metrics"]
     assert list(entries) == [
@@ -101,12 +104,12 @@ def test_names_are_the_columns_and_the_entry_points():
     ]  # fmt: skip
     for name, target in entries.items():
         module, attribute = target.split(":")
-        assert getattr(import_module(module), attribute)().name == name
+        assert getattr(import_module(module), attribute)().facts.name == name
 
 
 def test_live_models_are_named_in_the_header():
-    assert NIQE.title == "NIQE (LIVE)"
-    assert BRISQUE.title == "BRISQUE (LIVE)"
+    assert NIQE.facts.title == "NIQE (LIVE)"
+    assert BRISQUE.facts.title == "BRISQUE (LIVE)"
 
 
 @pytest.mark.parametrize("metric", PER_SAMPLE)
@@ -114,7 +117,7 @@ def test_direction(coffee, metric):
     """The true image is better than a bicubic one, by the direction the metric states."""
     from_lr = torch.nn.functional.interpolate(coffee.lr[None], scale_factor=4, mode="bilinear")
     true, blurred = metric()(torch.cat([coffee.hr[None], from_lr]), coffee).tolist()
-    assert (true > blurred) == metric.higher_is_better
+    assert (true > blurred) == (metric().facts.direction > 0)
     assert true != blurred
 
 

@@ -11,8 +11,8 @@ from PIL import Image
 from scipy.linalg import sqrtm
 
 from srbench.images.io import read_uint8, write_png
+from srbench.metrics import MetricError
 from srbench.metrics.fid import SetDistances
-from srbench.metrics.samples import MetricError
 from srbench.metrics.suite import open_metrics
 
 

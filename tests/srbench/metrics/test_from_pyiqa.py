@@ -175,7 +175,7 @@ def test_facts_come_from_pyiqa(opened, name):
     if isinstance(found, str):
         pytest.skip(found)
     facts, config = found.facts, pyiqa.models.inference_model.DEFAULT_CONFIGS[name]
-    assert facts.higher_is_better == (name not in LOWER_IS_BETTER) == (not config.get("lower_better", False))
+    assert (facts.direction > 0) == (name not in LOWER_IS_BETTER) == (not config.get("lower_better", False))
     key = re.sub(r"\W", "_", name.replace("+", "_plus"))
     assert facts.name == f"pyiqa_{key}"
     assert facts.title == f"{name} (pyiqa)"

@@ -240,7 +240,7 @@ def test_lr_psnr_refuses_the_hr_image(coffee):
 )
 def test_too_small_images_are_refused(name, minimum):
     small = torch.zeros(3, 100, minimum - 1)
-    title = CLASSES[name]().title.replace("(", r"\(").replace(")", r"\)")
+    title = CLASSES[name]().facts.title.replace("(", r"\(").replace(")", r"\)")
     with pytest.raises(SRBenchError, match=rf"sr: 100x{minimum - 1} pixels are too few for {title}; .* {minimum}, use"):
         call(name, small, ImagePair("small", small, small))
 

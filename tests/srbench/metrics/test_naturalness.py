@@ -8,10 +8,9 @@ import torch
 from scipy.ndimage import correlate
 
 from srbench.interfaces import ImagePair
-from srbench.metrics import naturalness, scene_statistics
+from srbench.metrics import MetricError, naturalness, scene_statistics
 from srbench.metrics.naturalness import BRISQUE, NIQE, PIQUE
 from srbench.metrics.parameters import packaged
-from srbench.metrics.samples import MetricError
 from srbench.metrics.scene_statistics import contrast_normalised, grey
 
 RANDOM = np.random.default_rng(5)

@@ -8,9 +8,9 @@ from skimage.metrics import peak_signal_noise_ratio
 from srbench.images.io import quantize_round
 from srbench.images.resize import downscale_uint8
 from srbench.interfaces import ImagePair
+from srbench.metrics import MetricError
 from srbench.metrics.ntire import Diversity, SpatialLPIPS, WorstLRPSNR
 from srbench.metrics.parameters import packaged
-from srbench.metrics.samples import MetricError
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from srbench.interfaces import MetricFacts
 from srbench.metrics import ntire25
 from srbench.metrics.ntire25 import TERMS, NTIRE25Score
 from srbench.metrics.perceptual import LPIPS
@@ -16,9 +19,9 @@ def terms(monkeypatch):
     values = dict.fromkeys(TERMS, 0.0)
 
     class StandIn:
-        fingerprint, signature = "f", "RGB|round|pyiqa0|v1"
+        facts = MetricFacts(name="a", title="a", direction=1, protocol="", fingerprint="f", signature="RGB|pyiqa0|v1")
 
-        def __init__(self, variant, quantize):
+        def __init__(self, variant):
             self.variant = variant
 
         def __call__(self, samples, pair):
@@ -30,7 +33,7 @@ def terms(monkeypatch):
 
 def test_the_equation_of_the_organisers(terms, coffee, samples):
     terms |= {"dists": 0.15, "clipiqa": 0.7, "maniqa": 0.5, "musiq": 65.0, "niqe": 3.5}
-    wanted = (1 - LPIPS(quantize="round")(samples, coffee)) + (1 - 0.15) + 0.7 + 0.5 + 0.65 + (10 - 3.5) / 10
+    wanted = (1 - LPIPS()(samples, coffee)) + (1 - 0.15) + 0.7 + 0.5 + 0.65 + (10 - 3.5) / 10
     assert torch.allclose(NTIRE25Score()(samples, coffee), wanted)
 
 
@@ -40,6 +43,6 @@ def test_niqe_takes_nothing_away(terms, coffee):
 
 
 def test_its_fingerprint_is_of_all_weights(terms, monkeypatch):
-    before = NTIRE25Score().fingerprint
-    monkeypatch.setattr(ntire25.PyIQA, "fingerprint", "g")
-    assert NTIRE25Score().fingerprint != before
+    before = NTIRE25Score().facts.fingerprint
+    monkeypatch.setattr(ntire25.PyIQA, "facts", replace(ntire25.PyIQA.facts, fingerprint="g"))
+    assert NTIRE25Score().facts.fingerprint != before

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from srbench.interfaces import ImagePair, SRBenchError
-from srbench.metrics.samples import MetricError, checked, quantised, require_side
+from srbench.metrics import MetricError
+from srbench.metrics.samples import as_uint8, checked, require_side
 
 PAIR = ImagePair("tree", torch.zeros(3, 2, 3), torch.zeros(3, 4, 6))
 
@@ -21,16 +22,15 @@ def test_checked_says_how_much_is_broken():
         checked(samples, PAIR)
 
 
-def test_quantised_floors_and_clamps():
+def test_as_uint8_floors_and_clamps():
     samples = torch.tensor([-0.5, 0.0, 0.999 / 255, 1.999 / 255, 254.9 / 255, 1.5]).expand(1, 3, 4, 6)
-    assert quantised(samples, PAIR)[0, 0, 0].tolist() == [0, 0, 0, 1, 254, 255]
-    assert quantised(samples, PAIR).dtype == torch.uint8
+    assert as_uint8(samples)[0, 0, 0].tolist() == [0, 0, 0, 1, 254, 255]
+    assert as_uint8(samples).dtype == torch.uint8
 
 
-def test_quantised_keeps_every_8_bit_value():
+def test_as_uint8_keeps_every_8_bit_value():
     levels = torch.arange(256, dtype=torch.float32) / 255
-    pair = ImagePair("levels", levels, levels.expand(3, 1, 256))
-    assert quantised(levels.expand(1, 3, 1, 256), pair)[0, 0, 0].tolist() == list(range(256))
+    assert as_uint8(levels.expand(1, 3, 1, 256))[0, 0, 0].tolist() == list(range(256))
 
 
 def test_require_side():

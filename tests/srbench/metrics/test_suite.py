@@ -26,7 +26,7 @@ from srbench.images.io import quantize_floor, quantize_round, read_image
 from srbench.images.resize import downscale_uint8, upscale_uint8
 from srbench.interfaces import ImagePair, SRBenchError
 from srbench.matrix.bench_file import read_spec
-from srbench.metrics.samples import MetricError
+from srbench.metrics import MetricError
 from srbench.metrics.suite import Suite, open_metrics, read_suite, suite_names
 from srbench.reporting import ReportError
 from srbench.reporting.merge import read_runs
@@ -259,8 +259,11 @@ metrics = ["psnr"]
 optional = ["here.py:Here", "ssim"]
 """
 HERE = """
+from srbench.interfaces import MetricFacts
+
+
 class Here:
-    name, title, higher_is_better, unit, digits, protocol = "here", "here", True, "", 1, "nothing"
+    facts = MetricFacts(name="here", title="here", direction=1, digits=1, protocol="nothing")
 
     def __call__(self, samples, pair):
         return samples.mean(dim=(1, 2, 3))

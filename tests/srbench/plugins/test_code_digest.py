@@ -34,8 +34,11 @@ class Near:
         return F.interpolate(lr, scale_factor=self.scale) * GAIN
 """
 METRIC = """
+from srbench.interfaces import MetricFacts
+
+
 class Mine:
-    name, title, higher_is_better, unit, digits, protocol = "mine", "mine", True, "", 2, "a test"
+    facts = MetricFacts(name="mine", title="mine", direction=1, protocol="a test")
 
     def __call__(self, samples, pair):
         from srbench_test_helper import SHIFT
@@ -197,8 +200,11 @@ class Bare:
         return self.gain * F.interpolate(lr, scale_factor=self.scale)
 '''
 METRICS = """
+from srbench.interfaces import MetricFacts
+
+
 class Mine:
-    name, title, higher_is_better, unit, digits, protocol = "mine", "mine", True, "", 2, "a test"
+    facts = MetricFacts(name="mine", title="mine", direction=1, protocol="a test")
 
     def __init__(self, gain):
         self.gain = gain

@@ -58,7 +58,7 @@ def test_what_srbench_brings_is_registered():
     assert "photos" in registered("datasets")
     assert {"esrgan", "rrdb", "srflow"} <= set(registered("trainers"))
     for name in registered("metrics"):
-        assert load_metric(name).name == name, "rows and options call a metric alike"
+        assert load_metric(name).facts.name == name, "rows and options call a metric alike"
     assert load_dataset("photos", 4).name == "photos"
     assert callable(load_trainer("srflow"))
 

@@ -15,8 +15,30 @@ from srbench.run_folder.results import ResultTable
 
 NAMES = [r"50% of_it & #1 {x} ~^$ \input{y}", "<b>\"q\" 'p' `c` |", "dash--dash --- é Ü ß 漢 τ", "plain"]
 METRICS = [
-    MetricFacts("psnr", "psnr", "PSNR", True, "dB", 2, "100% RGB_8", "PSNR|RGB_8", "0"),
-    MetricFacts("lpips", "lpips", "LPIPS_x", False, "", 3, "a\nb", "LPIPS-X|v1", "1"),
+    MetricFacts(
+        name="psnr",
+        title="PSNR",
+        direction=1,
+        unit="dB",
+        protocol="100% RGB_8",
+        signature="PSNR|RGB_8",
+        spec="psnr",
+        digest="0",
+        group="Distortion",
+        leads=True,
+    ),
+    MetricFacts(
+        name="lpips",
+        title="LPIPS_x",
+        direction=-1,
+        digits=3,
+        protocol="a\nb",
+        signature="LPIPS-X|v1",
+        spec="lpips",
+        digest="1",
+        group="Perception",
+        leads=True,
+    ),
 ]
 PROTOCOL = Protocol("srflow@1", "my_photos & more", "made from HR", scale=8, crop=64, samples=1, seed=0, tile=None)
 IMAGES = tuple(map(str, range(8)))
@@ -28,7 +50,7 @@ def made(make_row):
     def call(metrics, intervals=False):
         rows = [
             make_row(name, 0.5 if k else None, str(image), {
-                m.name: [20.0 + k + image**2 / 9] if m.higher_is_better else [0.5 + k / 10 + image**2 / 90]
+                m.name: [20.0 + k + image**2 / 9] if m.direction > 0 else [0.5 + k / 10 + image**2 / 90]
                 for m in metrics
             })
             for k, name in enumerate(NAMES)

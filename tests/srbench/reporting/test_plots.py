@@ -15,10 +15,25 @@ from srbench.reporting.scores import score
 from srbench.run_folder.protocol import ModelFacts
 from srbench.run_folder.results import ResultTable
 
-FACTS = [("psnr", "PSNR", True, "dB"), ("lpips", "LPIPS", False, ""), ("lr_psnr", "LR-PSNR", True, "dB")]
+FACTS = [
+    ("psnr", "PSNR", 1, "dB", "Distortion"),
+    ("lpips", "LPIPS", -1, "", "Perception"),
+    ("lr_psnr", "LR-PSNR", 1, "dB", "Consistency"),
+]
 METRICS = [
-    MetricFacts(name, name, title, up, unit, 2, protocol="", signature=title, digest="0")
-    for name, title, up, unit in FACTS
+    MetricFacts(
+        name=name,
+        title=title,
+        direction=direction,
+        unit=unit,
+        protocol="",
+        signature=title,
+        spec=name,
+        digest="0",
+        group=group,
+        leads=True,
+    )
+    for name, title, direction, unit, group in FACTS
 ]
 HOSTILE = r"</svg><script>alert(1)</script> $\frac{-- >]]> & é 漢"
 

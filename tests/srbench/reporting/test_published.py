@@ -16,8 +16,28 @@ from srbench.reporting.report import write_report
 from srbench.reporting.scores import terminal_table
 from srbench.run_folder.manifest import read_manifest
 
-PSNR = MetricFacts("psnr", "psnr", "PSNR", True, "dB", 2, "", "PSNR|RGB|floor|crop0|v1", "digest")
-NIQE = MetricFacts("niqe", "niqe", "NIQE", False, "", 2, "", "NIQE|grey|floor|LIVE|v1", "digest")
+PSNR = MetricFacts(
+    name="psnr",
+    title="PSNR",
+    direction=1,
+    unit="dB",
+    protocol="",
+    signature="PSNR|RGB|floor|crop0|v1",
+    spec="psnr",
+    digest="digest",
+    group="Distortion",
+    leads=True,
+)
+NIQE = MetricFacts(
+    name="niqe",
+    title="NIQE",
+    direction=-1,
+    protocol="",
+    signature="NIQE|grey|floor|LIVE|v1",
+    spec="niqe",
+    digest="digest",
+    group="Perception",
+)
 TABLE = PublishedTable(
     data="faces", images=2, scale=4, source="A paper", reprinted="the row of Flow",
     protocol={"psnr": "RGB|floor|crop0", "niqe": "another model"},
@@ -136,7 +156,7 @@ def test_never_beneath_the_photographs(name):
 def test_a_stand_in_for_celeba(make_run):
     """5000 names under which nothing was measured: the facts alone decide."""
     metrics = tuple(
-        MetricFacts(name, name, name.upper(), True, "", 2, "", f"{name.upper().replace('_', '-')}|{signature}|v1", "")
+        replace(PSNR, name=name, title=name.upper(), signature=f"{name.upper().replace('_', '-')}|{signature}|v1")
         for name, signature in {
             "psnr": "RGB|floor|crop0", "ssim": "RGB|floor|uniform7|crop3", "lpips": "RGB|floor|alex0.1",
             "lr_psnr": "RGB|floor|matlab-bicubic", "sigma": "RGB|float|ddof1",

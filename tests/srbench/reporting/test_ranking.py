@@ -17,8 +17,21 @@ from srbench.reporting.ranking import rank
 from srbench.reporting.scores import header, score
 from srbench.run_folder.protocol import setting_folder
 
-UP, DOWN = (MetricFacts("m", "m", "M", up, "", 2, "", "M", "0") for up in (True, False))
-SIGMA = MetricFacts("sigma", "sigma", "sigma", True, "grey levels", 2, "", "SIGMA", "0")
+UP, DOWN = (
+    MetricFacts(name="m", title="M", direction=1 if up else -1, protocol="", signature="M", spec="m", digest="0")
+    for up in (True, False)
+)
+SIGMA = MetricFacts(
+    name="sigma",
+    title="sigma",
+    direction=0,
+    unit="grey levels",
+    protocol="",
+    signature="SIGMA",
+    spec="sigma",
+    digest="0",
+    group="Diversity",
+)
 EASE = np.random.default_rng(0).normal(0, 3, 20)
 """How much easier than the mean every image is: far more than the models differ."""
 NOISE = np.random.default_rng(1).normal(0, 0.5, 20)

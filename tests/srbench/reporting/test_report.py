@@ -23,10 +23,13 @@ from srbench.run_folder.statistics import mean_interval
 
 NAMES = ["apple", "birch", "cedar", "daisy", "elm", "fir leaf"]
 METRICS = (
-    MetricFacts("psnr", "psnr", "PSNR", True, "dB", 2, "uint8 RGB", "PSNR|RGB", "0"),
-    MetricFacts("lpips", "lpips", "LPIPS", False, "", 3, "AlexNet", "LPIPS|alex", "1"),
-    MetricFacts("sigma", "sigma", "sigma", True, "grey levels", 2, "ddof 1", "SIGMA|ddof1", "2"),
-)
+    MetricFacts(name="psnr", title="PSNR", group="Distortion", leads=True, direction=1, unit="dB", spec="psnr",
+                protocol="uint8 RGB", signature="PSNR|RGB", digest="0"),
+    MetricFacts(name="lpips", title="LPIPS", group="Perception", leads=True, direction=-1, digits=3, spec="lpips",
+                protocol="AlexNet", signature="LPIPS|alex", digest="1"),
+    MetricFacts(name="sigma", title="sigma", group="Diversity", direction=0, unit="grey levels", spec="sigma",
+                protocol="ddof 1", signature="SIGMA|ddof1", digest="2"),
+)  # fmt: skip
 WEIGHTS = WeightsInfo("c0ffee" * 10, "CC0-1.0", "90 images | CPU", 1234567)
 SETTINGS = [("bicubic", None), ("flow", 0.5), ("flow", 0.9)]
 

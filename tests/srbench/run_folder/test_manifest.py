@@ -16,7 +16,20 @@ MANIFEST = Manifest(
     FORMAT,
     Protocol("srflow@1", "d", "made from HR", scale=4, crop=None, samples=2, seed=0, tile=None),
     images=("a", "τ b", "c"),
-    metrics=(MetricFacts("psnr", "psnr", "PSNR", True, "dB", 2, "uint8 RGB", "PSNR|RGB", "0"),),
+    metrics=(
+        MetricFacts(
+            name="psnr",
+            title="PSNR",
+            direction=1,
+            unit="dB",
+            protocol="uint8 RGB",
+            signature="PSNR|RGB",
+            spec="psnr",
+            digest="0",
+            group="Distortion",
+            leads=True,
+        ),
+    ),
     models=(
         ModelFacts("m", "m:file", "1", projected=True, weights=WeightsInfo("f00", "CC0-1.0", "flowers", 12)),
         ModelFacts("n", "n", "2", projected=False, weights=None),

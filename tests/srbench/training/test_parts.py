@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from srbench.images.io import write_png
-from srbench.interfaces import ImagePair
+from srbench.interfaces import ImagePair, MetricFacts
 from srbench.training import TrainingError
 from srbench.training.breakdown import PATIENCE, Breakdowns, breakdown
 from srbench.training.config import LOWEST_RATE, TrainingConfig
@@ -112,19 +112,18 @@ def test_an_average_is_the_exponential_one():
 
 
 class Named:
-    def __init__(self, name, higher_is_better, values):
-        self.name, self.higher_is_better, self.values = name, higher_is_better, iter(values)
+    def __init__(self, name, direction, values):
+        self.facts = MetricFacts(name=name, title=name, direction=direction, protocol="a test")
+        self.values = iter(values)
 
     def __call__(self, samples, pair):
         return torch.tensor([next(self.values)])
 
 
-@pytest.mark.parametrize(
-    ("higher", "expected"), [(True, [True, False, False, True]), (False, [True, True, False, False])]
-)
-def test_the_best_is_by_the_direction_of_the_metric(higher, expected):
+@pytest.mark.parametrize(("direction", "expected"), [(1, [True, False, False, True]), (-1, [True, True, False, False])])
+def test_the_best_is_by_the_direction_of_the_metric(direction, expected):
     """2, then 1, NaN, 3. A NaN never is the best, not even at first."""
-    metric, best = Named("m", higher, ()), Best()
+    metric, best = Named("m", direction, ()), Best()
     assert not best.see(0, {"m": math.nan}, metric)
     assert [best.see(step, {"m": value}, metric) for step, value in enumerate((2.0, 1.0, math.nan, 3.0), 1)] == expected
     again = Best()
@@ -134,7 +133,7 @@ def test_the_best_is_by_the_direction_of_the_metric(higher, expected):
 
 def test_validation_means_over_the_images():
     pairs = [ImagePair(str(i), torch.rand(3, 4, 4), torch.rand(3, 8, 8)) for i in range(2)]
-    validation = Validation(pairs, [Named("a", True, (1.0, 2.0)), Named("b", False, (0.0, 4.0))])
+    validation = Validation(pairs, [Named("a", 1, (1.0, 2.0)), Named("b", -1, (0.0, 4.0))])
     network = torch.nn.Upsample(scale_factor=2)
     assert validation.measure(network, torch.device("cpu")) == {"a": 1.5, "b": 2.0}
     assert validation.grid(network, torch.device("cpu")).shape == (3, 16 + LABEL, 24)
