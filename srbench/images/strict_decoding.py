@@ -16,7 +16,7 @@ FAULTS = (
     *(struct.error, zlib.error),
     Image.DecompressionBombError,
 )
-"""What Pillow raises, or may raise, for damaged files; most of them for damaged EXIF."""
+"""Errors that Pillow raises, or may raise, for damaged files; most of them for damaged EXIF."""
 
 _lock, _decoding, _setting = Lock(), 0, False
 

@@ -1,4 +1,4 @@
-"""From the name of a model to a model that is ready to run. A name is
+"""Models by name, ready to run. A name is
 
     srflow                      a registered model
     srflow:FILE                 a registered model with the weights of a file or an official checkpoint

@@ -50,7 +50,7 @@ class ResultFolder:
             raise SRBenchError(f"{self.folder}: {one} and {two} are one sample of {name}; move one of them away")
 
     def __contains__(self, name: str) -> bool:
-        """Is there a result of that name?"""
+        """True if there is a result with this name."""
         return name in self.files or name in self._samples
 
     def others(self, names: Collection[str]) -> list[str]:

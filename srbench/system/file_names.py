@@ -1,4 +1,4 @@
-"""Names: the answer to an unknown one, names that may become part of a path, and what is not a file."""
+"""Names: the answer to an unknown one, and those that may become part of a path; paths that are no files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def printable(text: str, but: str = "") -> str:
 
 
 def no_file(path: Path) -> str:
-    """What a path leads to if it is not a file: ``a folder``; empty for a file, and for a path that does not exist."""
+    """Kind of a path that is no file, such as ``a folder``; empty for a file, and for a path that does not exist."""
     if path.is_file():
         return ""
     if path.is_dir():

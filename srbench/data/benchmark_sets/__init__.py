@@ -1,1 +1,1 @@
-"""Benchmark sets by name: what they are, where they come from, how they are known."""
+"""Benchmark sets by name: facts, downloads, checks."""

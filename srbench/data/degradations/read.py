@@ -64,9 +64,8 @@ class Degradation:
 
 def step_words(step: Step) -> str:
     """Kind and values of a step: ``noise sigma 1..10``."""
-    kind = next(kind for kind, cls in STEPS.items() if type(step) is cls)
     given = [f"{name.replace('_', ' ')} {_short(value)}" for name, value in asdict(step).items() if value is not None]
-    return " ".join([kind, *given])
+    return " ".join([type(step).__name__.lower(), *given])
 
 
 def _short(value: Any) -> str:  # noqa: ANN401 - any value of a step
@@ -108,7 +107,7 @@ class Degraded(Derived):
         self.scale, self.degradation = scale, degradation
 
     def derived(self, pair: ImagePair) -> ImagePair:
-        """The same HR with degraded LR."""
+        """HR unchanged, LR degraded."""
         return replace(pair, lr=self.degradation(quantize_round(pair.hr), self.scale).float() / 255)
 
 

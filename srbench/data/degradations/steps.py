@@ -9,6 +9,7 @@ import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import torch
@@ -117,9 +118,7 @@ class Downscale:
 
 Step = Blur | Noise | Jpeg | Resize | Downscale
 """A call takes (3, h, w) uint8, the size of LR and a generator, and returns (3, h', w') uint8."""
-STEPS: dict[str, type[Step]] = {
-    "blur": Blur, "noise": Noise, "jpeg": Jpeg, "resize": Resize, "downscale": Downscale,
-}  # fmt: skip
+STEPS: dict[str, type[Step]] = {step.__name__.lower(): step for step in get_args(Step)}
 """Steps by their ``kind`` in a file."""
 
 
