@@ -206,7 +206,7 @@ def test_metrics_are_added(spec, results, tmp_path, cluster):
     ("engine", "workers", "error"),
     [
         ("dask:tcp://127.0.0.1:9", None, r"^dask:tcp://127.0.0.1:9: no scheduler answers there \("),
-        ("dask:tcp://127.0.0.1:9", 2, r"takes no --workers 2; give the cluster its workers, or leave one out$"),
+        ("dask:tcp://127.0.0.1:9", 2, r"takes no --workers 2; set them on the cluster, or leave one out$"),
         ("dask:nowhere://", None, r"^dask:nowhere://: no scheduler answers there \("),
         ("ray", None, r"^no engine 'ray'; give dask or dask:ADDRESS, or leave it out$"),
     ],
