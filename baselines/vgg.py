@@ -119,7 +119,7 @@ def load_vgg(network: str) -> dict[str, Tensor]:
 def _downloaded() -> dict[str, Tensor]:
     part = cache_folder("weights") / "vgg16.part"
     try:
-        download(ADDRESS, part, lambda done, total: None)
+        download(ADDRESS, part, "VGG16")
         if (found := sha256_file(part)) != SHA256:
             part.unlink()
             raise DownloadError(f"gave a file with sha256 {found} instead of {SHA256}")

@@ -93,7 +93,7 @@ def internet(monkeypatch, tmp_path):
         part.write_bytes(answers[address].read_bytes())
 
     for module in ("srbench.models.fetch", "srbench.data.benchmark_sets.fetch"):
-        monkeypatch.setattr(f"{module}.download_with_bar", download)
+        monkeypatch.setattr(f"{module}.download", download)
     digests = {
         find_set("set5").pixels: pixels_digest(photos),
         find_released("esrgan-x4").sha256: sha256_file(checkpoint),

@@ -13,7 +13,7 @@ from srbench.models.convert import convert
 from srbench.system.archives import ArchiveError, opened_archive
 from srbench.system.cache import cache_folder
 from srbench.system.terminal import say
-from srbench.weights.download import MOST_BYTES, DownloadError, download_with_bar
+from srbench.weights.download import MOST_BYTES, DownloadError, download
 from srbench.weights.files import WeightsError, sha256_file
 from srbench.weights.table import ReleasedWeights, cached_path, find_released
 
@@ -52,7 +52,7 @@ def add(name: str, source: str, sha256: str | None = None) -> Path:
 
 def _downloaded(name: str, entry: ReleasedWeights, address: str, sha256: str | None) -> Path:
     part = cache_folder("weights") / f"{name}-{hashlib.sha256(address.encode()).hexdigest()[:12]}.part"
-    download_with_bar(address, part, entry.file)
+    download(address, part, entry.file)
     try:
         return _keep(name, entry, part, sha256, address)
     finally:

@@ -1,4 +1,4 @@
-"""What all trainings share: images, patches, the loop."""
+"""Training: images, patches, the loop, validation, export."""
 
 from srbench.interfaces import SRBenchError
 

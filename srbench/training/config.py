@@ -79,14 +79,12 @@ class TrainingConfig:
 
 
 class TrainingPreset(Protocol):
-    """What all presets have."""
+    """A preset of any trainer."""
 
     @property
     def training(self) -> TrainingConfig:
         """Settings of the training."""
-        ...
 
     @property
     def storage(self) -> Literal["float16", "float32"]:
         """Number type of the weights file."""
-        ...

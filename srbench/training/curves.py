@@ -21,7 +21,7 @@ _POINTS = 400
 """Most points of a curve; longer curves show means of equally many steps."""
 _NO_LOSS = ("learning_rate", "gradient")
 _UNITS = {"bits_per_dim": "bits per dimension", "psnr": "dB", "lr_psnr": "dB", "lpips": "distance"}
-"""Of losses and validation metrics; the other losses are weighted terms without a unit."""
+"""Units of losses and validation metrics; other losses are weighted terms without a unit."""
 
 
 def write_curves(run: Path, out: Path) -> None:

@@ -169,7 +169,7 @@ class TrainingFolder:
 
 
 def read_description(run: Path) -> tuple[WeightsMetadata, dict[str, Any]]:
-    """What is known of the weights of the training in a folder, and the request that began it.
+    """Metadata of the weights of the training in a folder, as far as known at its start, and the request that began it.
 
     Raises TrainingError if the folder holds no training, or a pipe.
     """
@@ -205,7 +205,7 @@ def resumed(run: Path, device: str, metrics: tuple[Metric, ...]) -> tuple[str, T
 
 
 def _asked(request: TrainingRequest) -> dict[str, Any]:
-    """What ``resumed`` needs, with absolute paths."""
+    """The part of a request that ``resumed`` reads, with absolute paths."""
     return {
         "data": [str(folder.resolve()) for folder in request.data],
         "lr": [str(folder.resolve()) for folder in request.lr],

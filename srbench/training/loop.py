@@ -27,7 +27,7 @@ from srbench.training.folder import BEST, State, TrainingFolder
 from srbench.training.learner import Batch, Learner, moving_average
 from srbench.training.patches import Patches
 from srbench.training.validation import MOST, SIDE, Best, Validation
-from srbench.training.view import Board, View
+from srbench.training.view import View
 from srbench.weights.files import TRAINED
 from srbench.weights.metadata import WeightsMetadata
 
@@ -81,8 +81,9 @@ class Training:
         self._accelerator.wait_for_everyone()
         if main:
             self._folder.forget_after(kept)
-        board = Board(self._folder.path / "tensorboard", kept, wanted=main and self._request.tensorboard)
-        with closing(board), View(self.config, kept, self.device.type, shown=main) as view:
+        board = self._folder.path / "tensorboard" if self._request.tensorboard else None
+        view = View(self.config, kept, self.device.type, board) if main else None
+        with nullcontext() if view is None else closing(view):
             for batch in self._batches(kept):
                 before_step(batch.step)
                 values, broken = self._take_step(batch, learners, breakdowns)
@@ -91,12 +92,11 @@ class Training:
                 if breakdowns.in_a_row == PATIENCE:
                     raise breakdown(broken, batch, kept)
                 done = batch.step + 1
-                if main:
+                if view is not None:
                     self._folder.losses.append(batch.step, values)
-                    board.numbers("training", batch.step, values)
                     view.step(batch.step, values)
                     if self._due(done, self.config.validate_every):
-                        view.validated(self._validate(done, result, best, board))
+                        self._validate(done, result, best, view)
                 if self._due(done, self.config.checkpoint_every) and not breakdowns.in_a_row:
                     if main:
                         self._folder.save(state, done)
@@ -167,19 +167,17 @@ class Training:
     def _due(self, done: int, every: int) -> bool:
         return done % every == 0 or done == self.config.steps
 
-    def _validate(self, done: int, network: torch.nn.Module, best: Best, board: Board) -> dict[str, float]:
+    def _validate(self, done: int, network: torch.nn.Module, best: Best, view: View) -> None:
         metrics = self._validation.measure(network, self.device)
         if not metrics:
-            return metrics
+            return
         self._folder.metrics.append(done, metrics)
         grid = self._validation.grid(network, self.device)
         write_png(self._folder.path / "validation.png", grid)
-        board.numbers("validation", done, metrics)
-        board.image(done, grid)
+        view.validated(done, metrics, grid)
         if best.see(done, metrics, self._validation.metric(self.config.best)):
             self._folder.save_weights(BEST, network, self._preset.storage, best.metrics, best.step)
         write_curves(self._folder.path, self._folder.path / "loss.svg")
-        return metrics
 
     def _validation_pairs(self) -> list[ImagePair]:
         folder = self._request.validation

@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from rich.console import Console, Group
@@ -24,54 +23,63 @@ _SECONDS = 30
 
 
 class View:
-    """Losses, metrics, speed and memory: below a live bar in a terminal, as a line now and then elsewhere."""
+    """Losses, metrics, speed and memory: below a live bar in a terminal, as a line now and then elsewhere.
 
-    def __init__(self, config: TrainingConfig, start: int, device: str, *, shown: bool) -> None:
-        self._device = device
-        self._config, self._step, self._start, self._shown = config, start, start, shown
+    Also writes TensorBoard logs into the folder ``board``, if given; they need the package tensorboard.
+    """
+
+    def __init__(self, config: TrainingConfig, start: int, device: str, board: Path | None) -> None:
+        self._config, self._step, self._start, self._device = config, start, start, device
         self._values: dict[str, float] = {}
         self._metrics: dict[str, float] = {}
+        self._board = None if board is None else _writer(board, start)
         self._console = Console(file=sys.stderr, soft_wrap=True)
         self._began = self._said = time.monotonic()
         elapsed = (TextColumn("elapsed"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
         self._bar = Progress(TextColumn("training"), BarColumn(), MofNCompleteColumn(), *elapsed, console=self._console)
         self._task = self._bar.add_task("training", total=config.steps, completed=start)
-        live = shown and self._console.is_terminal
-        self._live = Live(get_renderable=self._render, console=self._console, refresh_per_second=2) if live else None
-
-    def __enter__(self) -> View:
-        if self._shown:
-            config = self._config
-            size = f"{config.steps} steps of {config.batch} patches, {config.patch}x{config.patch} pixels"
-            self._console.print(f"{size}. What to expect of so many steps: docs/training.md", highlight=False)
-        if self._live:
+        size = f"{config.steps} steps of {config.batch} patches, {config.patch}x{config.patch} pixels"
+        self._console.print(f"{size}. What to expect of so many steps: docs/training.md", highlight=False)
+        self._live = Live(get_renderable=self._render, console=self._console, refresh_per_second=2)
+        if self._console.is_terminal:
             self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._live:
-            self._live.stop()
-        elif self._shown and self._step > self._start:
-            self._say()
 
     def step(self, step: int, values: Mapping[str, float]) -> None:
         """Show the losses of a step that is done."""
         self._step, self._values = step + 1, dict(values)
         self._bar.update(self._task, completed=step + 1)
-        if self._shown and not self._live and time.monotonic() - self._said > _SECONDS:
+        self._log("training", step, values)
+        if not self._live.is_started and time.monotonic() - self._said > _SECONDS:
             self._say()
 
-    def validated(self, metrics: Mapping[str, float]) -> None:
-        """Show new metrics."""
+    def validated(self, step: int, metrics: Mapping[str, float], grid: Tensor) -> None:
+        """Show new metrics, and log the validation image, (3, H, W) uint8."""
         self._metrics = {f"validation {name}": value for name, value in metrics.items()}
+        self._log("validation", step, metrics)
+        if self._board is not None:
+            self._board.add_image("validation", grid, step)
+            self._board.flush()
+
+    def close(self) -> None:
+        """Show the last step, and write all logs."""
+        if self._live.is_started:
+            self._live.stop()
+        elif self._step > self._start:
+            self._say()
+        if self._board is not None:
+            self._board.close()
+
+    def _log(self, group: str, step: int, values: Mapping[str, float]) -> None:
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(f"{group}/{name}", value, step)
 
     def _facts(self) -> str:
         speed = (self._step - self._start) * self._config.batch / max(time.monotonic() - self._began, 1e-9)
-        numbers = [f"{name} {value:.4g}" for name, value in (self._values | self._metrics).items()]
+        facts = [f"{name} {value:.4g}" for name, value in (self._values | self._metrics).items()]
+        facts.append(f"patches/s {speed:.3g}")
         memory = peak_memory_mb(self._device)
-        return ", ".join([*numbers, f"patches/s {speed:.3g}", *([] if memory is None else [f"memory {memory:.0f} MB"])])
+        return ", ".join(facts if memory is None else [*facts, f"memory {memory:.0f} MB"])
 
     def _say(self) -> None:
         self._said = time.monotonic()
@@ -82,31 +90,9 @@ class View:
         return Group(self._bar, Text(self._facts()))
 
 
-class Board:
-    """TensorBoard logs, if ``wanted``; they need the package tensorboard."""
-
-    def __init__(self, folder: Path, start: int, *, wanted: bool) -> None:
-        self._writer: Any = None
-        if wanted:
-            try:
-                from torch.utils.tensorboard import SummaryWriter
-            except ImportError:
-                raise TrainingError("--tensorboard needs the package tensorboard; pip install tensorboard") from None
-            self._writer = SummaryWriter(str(folder), purge_step=start)
-
-    def numbers(self, group: str, step: int, values: Mapping[str, float]) -> None:
-        """Log scalars as ``group/name``."""
-        if self._writer is not None:
-            for name, value in values.items():
-                self._writer.add_scalar(f"{group}/{name}", value, step)
-
-    def image(self, step: int, image: Tensor) -> None:
-        """Log an image, (3, H, W) uint8."""
-        if self._writer is not None:
-            self._writer.add_image("validation", image, step)
-            self._writer.flush()
-
-    def close(self) -> None:
-        """Write all that is pending."""
-        if self._writer is not None:
-            self._writer.close()
+def _writer(folder: Path, start: int) -> Any:  # noqa: ANN401 - an optional package
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise TrainingError("--tensorboard needs the package tensorboard; pip install tensorboard") from None
+    return SummaryWriter(str(folder), purge_step=start)

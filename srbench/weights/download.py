@@ -8,6 +8,7 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from srbench.interfaces import SRBenchError
@@ -31,34 +32,29 @@ class OfflineError(SRBenchError):
     """A download forbidden by SRBENCH_OFFLINE."""
 
 
-def download(address: str, part: Path, advance: Callable[[int, int | None], None]) -> None:
-    """Download a URL into the file ``part``, which keeps the received bytes if the connection breaks.
+def download(address: str, part: Path, title: str) -> None:
+    """Download a URL into the file ``part``, with a progress bar in the terminal.
 
-    ``advance`` receives the bytes so far and in total (None if unknown). A broken connection is resumed as long as each
-    attempt adds bytes. Raises DownloadError, OfflineError.
+    If the connection breaks, ``part`` keeps the received bytes; it is resumed as long as each attempt adds some.
+    Raises DownloadError, OfflineError.
     """
     if os.environ.get(OFFLINE, "0") not in ("", "0"):
         raise OfflineError(f"{OFFLINE} is set, so {address} is not downloaded; unset it, or name a local file")
     if not address.startswith(("http://", "https://")):
         raise DownloadError("is not a URL: it has to begin with http:// or https://")
     part.parent.mkdir(parents=True, exist_ok=True)
-    before = -1
-    while before < (there := part.stat().st_size if part.exists() else 0):
-        before = there
-        fault = _attempt(address, part, there, advance)
-        if fault is None:
-            return
+    with transfer() as bar:
+        advance = partial(bar.update, bar.add_task(title, total=None))
+        before = -1
+        while before < (there := part.stat().st_size if part.exists() else 0):
+            before = there
+            fault = _attempt(address, part, there, advance)
+            if fault is None:
+                return
     raise DownloadError(fault)
 
 
-def download_with_bar(address: str, part: Path, title: str) -> None:
-    """``download`` with a progress bar in the terminal."""
-    with transfer() as bar:
-        task = bar.add_task(title, total=None)
-        download(address, part, lambda done, total: bar.update(task, completed=done, total=total))
-
-
-def _attempt(address: str, part: Path, there: int, advance: Callable[[int, int | None], None]) -> str | None:
+def _attempt(address: str, part: Path, there: int, advance: Callable[..., None]) -> str | None:
     """Open one connection; returns what went wrong, None if the file is complete."""
     try:
         request = urllib.request.Request(address, headers={"User-Agent": "srbench"})
@@ -79,9 +75,7 @@ def _attempt(address: str, part: Path, there: int, advance: Callable[[int, int |
         return f"failed ({' '.join(reason.split())})"
 
 
-def _receive(
-    answer: http.client.HTTPResponse, part: Path, there: int, advance: Callable[[int, int | None], None]
-) -> str | None:
+def _receive(answer: http.client.HTTPResponse, part: Path, there: int, advance: Callable[..., None]) -> str | None:
     if answer.headers.get_content_type() == "text/html":
         return "answered with a web page, not a file"
     start = there if answer.status == 206 else 0
@@ -92,14 +86,14 @@ def _receive(
     if total is not None and not 0 <= total <= MOST_BYTES:
         return f"wants to send {total} bytes; at most {MOST_BYTES} are accepted"
     size = start
-    advance(size, total)
+    advance(completed=size, total=total)
     with part.open("ab" if start else "wb") as file:
         while block := answer.read(_BLOCK):
             file.write(block)
             size += len(block)
             if size > MOST_BYTES:
                 raise DownloadError(f"sends more than {MOST_BYTES} bytes, the most that are accepted")
-            advance(size, total)
+            advance(completed=size, total=total)
     if total is not None and size < total:
         return f"broke off after {size} of {total} bytes; rerun the same command to resume"
     return None

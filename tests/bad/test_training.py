@@ -77,7 +77,7 @@ def test_offline_nothing_is_fetched_and_no_foreign_code_is_run(tmp_path, monkeyp
     with pytest.raises(OfflineError, match="SRBENCH_OFFLINE is set, so https://files"):
         vgg.load_vgg("vgg16")
     monkeypatch.delenv(OFFLINE)
-    monkeypatch.setattr(vgg, "download", lambda address, part, advance: part.write_bytes(b"another file"))
+    monkeypatch.setattr(vgg, "download", lambda address, part, title: part.write_bytes(b"another file"))
     (tmp_path / "srbench" / "weights").mkdir(parents=True)
     with pytest.raises(WeightsError, match=r"gave a file with sha256 .* instead of a286e44c"):
         vgg.load_vgg("vgg16")

@@ -12,7 +12,7 @@ from srbench.images.folders import images_in, is_image
 from srbench.interfaces import SRBenchError
 from srbench.system.archives import opened_archive
 from srbench.system.terminal import say
-from srbench.weights.download import DownloadError, OfflineError, download_with_bar
+from srbench.weights.download import DownloadError, OfflineError, download
 
 
 def fetched_set(name: str, scale: int) -> Folder:
@@ -60,7 +60,7 @@ def _images(entry: BenchmarkSet, address: str, part: Path) -> None:
     part.mkdir(parents=True, exist_ok=True)
     if "{" not in address:
         archive = part.with_suffix(".archive")
-        download_with_bar(address, archive, archive.name)
+        download(address, archive, archive.name)
         shutil.rmtree(part)  # left by an interrupted unpacking
         part.mkdir()
         try:
@@ -73,7 +73,7 @@ def _images(entry: BenchmarkSet, address: str, part: Path) -> None:
         image = part / f"{name}{PurePosixPath(address).suffix}"
         if not image.exists():
             arriving = part / f"{name}.arriving"
-            download_with_bar(address.format(name=name, number=number), arriving, image.name)
+            download(address.format(name=name, number=number), arriving, image.name)
             arriving.replace(image)
 
 

@@ -65,7 +65,7 @@ def served(monkeypatch):
             part.parent.mkdir(parents=True, exist_ok=True)
             part.write_bytes(contents[address])
 
-        monkeypatch.setattr(fetch, "download_with_bar", download)
+        monkeypatch.setattr(fetch, "download", download)
         return asked
 
     return call

@@ -3,10 +3,12 @@
 import hashlib
 import threading
 import zipfile
+from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -195,27 +197,29 @@ def test_a_partial_download_is_resumed(server, table, checkpoint):
     assert [asked for _, asked in server.requests][:3] == [None, f"bytes={third}-", f"bytes={2 * third}-"]
 
 
-def test_a_broken_connection_keeps_what_came(server, tmp_path, checkpoint):
+def test_a_broken_connection_keeps_what_came(server, tmp_path, checkpoint, monkeypatch):
     server.files["/net.pth"] = checkpoint
     part = tmp_path / "folder" / "part"
     seen = []
+    bar = nullcontext(Mock(update=lambda task, *, completed, total: seen.append((completed, total))))
+    monkeypatch.setattr("srbench.weights.download.transfer", lambda: bar)
     server.cut = 100
     server.ranges = False  # every connection begins anew and brings nothing more
     with pytest.raises(
         DownloadError, match=f"broke off after 100 of {len(checkpoint)} bytes; rerun the same command to resume"
     ):
-        download(f"{server.address}/net.pth", part, lambda *progress: seen.append(progress))
+        download(f"{server.address}/net.pth", part, "net")
     assert part.read_bytes() == checkpoint[:100]
     server.cut, server.ranges = None, True
-    download(f"{server.address}/net.pth", part, lambda *progress: seen.append(progress))
+    download(f"{server.address}/net.pth", part, "net")
     assert part.read_bytes() == checkpoint
     assert server.requests[-1] == ("/net.pth", "bytes=100-")
     assert seen[0] == (0, len(checkpoint))
     assert seen[-1] == (len(checkpoint), len(checkpoint))
-    download(f"{server.address}/net.pth", part, lambda *progress: None)
+    download(f"{server.address}/net.pth", part, "net")
     assert part.read_bytes() == checkpoint, "a complete part stays as it is"
     part.write_bytes(checkpoint + b"longer than the file is now")
-    download(f"{server.address}/net.pth", part, lambda *progress: None)
+    download(f"{server.address}/net.pth", part, "net")
     assert part.read_bytes() == checkpoint
 
 
