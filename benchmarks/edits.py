@@ -27,8 +27,7 @@ from PIL import Image
 from torch import Tensor
 
 from srbench.data.datasets import cropped, packaged_photos
-from srbench.editing.edit import Editor, box_mask, lr_psnr
-from srbench.editing.figures import TARGET, FigurePanel, write_figure
+from srbench.editing.edit import TARGET, Editor, box_mask, figure_panel, lr_psnr, write_figure
 from srbench.editing.measures import cut, kept_detail, seam_energy
 from srbench.images.io import luma, quantize_floor, quantize_round
 from srbench.images.resize import downscale_uint8
@@ -133,7 +132,7 @@ def content(trial: Trial) -> None:
             notes = "", "", f"LR-PSNR {fits[0]:.1f} dB", f"LR-PSNR {fits[1]:.1f} dB"
             shown = [around(place, pair, image) for image in (pair.hr, pasted, after)]
             shown.insert(1, around(taken, other, other.hr))
-            panels += [FigurePanel(title, note, image, {TARGET: box})
+            panels += [figure_panel(title, note, image, {TARGET: box})
                        for title, note, (image, box) in zip(titles, notes, shown, strict=True)]  # fmt: skip
     heads = "from | into | box | LR-PSNR pasted | harmonised | seam before | pasted | harmonised | kept detail"
     print_table(f"{heads} | given the kept LR: LR-PSNR | seam | kept detail", rows)

@@ -6,23 +6,29 @@ The image is HR; the LR image that every edit has to keep is made from it as in 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from srbench.data.datasets import pair_of_hr
 from srbench.editing import EditError
-from srbench.editing.figures import SOURCE, TARGET, FigurePanel, write_figure
 from srbench.editing.measures import LR_FIT_LIMIT, cut, kept_detail, seam_energy
-from srbench.images.io import quantize_floor, read_image, write_png
+from srbench.images.io import quantize_floor, read_image, write_png, write_whole
 from srbench.interfaces import Box, EditableSRModel, ImagePair
 from srbench.metrics import lr_psnr as measured_lr_psnr
 from srbench.models.inference import Draw, choose_device, upscale
 from srbench.models.loading import load_model
-from srbench.reporting.strips import difference_window
+from srbench.reporting.strips import Colour, Panel, difference_window, strip_png
+
+SOURCE, TARGET = (40, 130, 255), (255, 60, 40)
+"""Colours of boxes in figures: where texture comes from, and where it or content goes."""
+FIGURE_PANEL = 640
+"""Width of a panel of a figure in pixels."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +100,8 @@ def transfer_style(editor: Editor, image: Path, source: Box, target: Box, temper
     after = editor.move_style(pair, source, target, temperature)
     fit = lr_psnr(after, pair)
     panels = [
-        FigurePanel("before", f"texture from {boxes[SOURCE]}", pair.hr, boxes),
-        FigurePanel("after", f"to {boxes[TARGET]}, {_fit_note(fit)}", after, boxes),
+        figure_panel("before", f"texture from {boxes[SOURCE]}", pair.hr, boxes),
+        figure_panel("after", f"to {boxes[TARGET]}, {_fit_note(fit)}", after, boxes),
     ]
     file = _write(out / f"{image.stem}_style.png", after, panels, boxes[TARGET])
     return Edited(file, fit, f"from {boxes[SOURCE]} to {boxes[TARGET]}")
@@ -117,8 +123,8 @@ def transfer_content(
     fits = [lr_psnr(image, pair) for image in (pasted, after)]
     steps = [math.sqrt(seam_energy(image, mask)) for image in (pasted, after)]
     frame = {TARGET: _bounds(mask)}
-    panels = [FigurePanel("target", "", pair.hr, frame)] + [
-        FigurePanel(title, f"LR-PSNR {fit:.1f} dB, step at the border {step:.0f} grey levels", image, frame)
+    panels = [figure_panel("target", "", pair.hr, frame)] + [
+        figure_panel(title, f"LR-PSNR {fit:.1f} dB, step at the border {step:.0f} grey levels", image, frame)
         for title, image, fit, step in zip(("pasted", "harmonised"), (pasted, after), fits, steps, strict=True)
     ]
     file = _write(out / f"{target.stem}_content.png", after, panels, frame[TARGET])
@@ -134,14 +140,13 @@ def compare_temperatures(
 ) -> list[Edited]:
     """Write a sample of the image's LR at every temperature, from one seed, and a figure of all."""
     pair = pair_of_hr(image, editor.scale)
-    edits, panels = [], [FigurePanel("HR", "original", pair.hr)]
+    edits, panels = [], [figure_panel("HR", "original", pair.hr)]
     for temperature in temperatures:
         sample = editor.sample(pair, temperature, 1, seed)[0]
         edits.append(Edited(out / f"{image.stem}_t{temperature:g}.png", lr_psnr(sample, pair)))
         write_png(edits[-1].file, quantize_floor(sample))
-        panels.append(FigurePanel(f"temperature {temperature:g}", _fit_note(edits[-1].lr_psnr), sample))
-    zoomed = _most_different([panel.image for panel in panels[1:]], editor.scale)
-    write_figure(out / f"{image.stem}_temperatures_figure.png", panels, zoomed)
+        panels.append(figure_panel(f"temperature {temperature:g}", _fit_note(edits[-1].lr_psnr), sample))
+    write_figure(out / f"{image.stem}_temperatures_figure.png", panels, _most_different(panels[1:], editor.scale))
     return edits
 
 
@@ -151,28 +156,37 @@ def restore_image(editor: Editor, image: Path, temperature: float, seed: int, ou
     after = editor.restore(pair, temperature, seed)
     fit = lr_psnr(after, pair)
     panels = [
-        FigurePanel("given", "", pair.hr),
-        FigurePanel("sample", "of its LR alone", editor.sample(pair, temperature, 1, seed)[0]),
-        FigurePanel("restored", _fit_note(fit), after),
+        figure_panel("given", "", pair.hr),
+        figure_panel("sample", "of its LR alone", editor.sample(pair, temperature, 1, seed)[0]),
+        figure_panel("restored", _fit_note(fit), after),
     ]
-    zoomed = _most_different([pair.hr, after], editor.scale)
+    zoomed = _most_different([panels[0], panels[2]], editor.scale)
     return Edited(_write(out / f"{image.stem}_restored.png", after, panels, zoomed), fit)
+
+
+def figure_panel(title: str, note: str, image: Tensor, boxes: Mapping[Colour, Box] | None = None) -> Panel:
+    """Panel of an image (3, H, W) in [0, 1]."""
+    return Panel(title, note, Image.fromarray(quantize_floor(image).permute(1, 2, 0).cpu().numpy()), boxes or {})
+
+
+def write_figure(path: Path, panels: list[Panel], zoomed: Box | None = None) -> None:
+    """Write the panels as one PNG; beneath each image the same box of it, zoomed."""
+    write_whole(path, strip_png(panels, zoomed, FIGURE_PANEL))
 
 
 def _fit_note(fit: float) -> str:
     return f"LR-PSNR {fit:.1f} dB (8 bits allow {LR_FIT_LIMIT})"
 
 
-def _write(file: Path, image: Tensor, panels: list[FigurePanel], zoomed: Box) -> Path:
+def _write(file: Path, image: Tensor, panels: list[Panel], zoomed: Box) -> Path:
     write_png(file, quantize_floor(image))
     write_figure(file.with_name(f"{file.stem}_figure.png"), panels, zoomed)
     return file
 
 
-def _most_different(images: Sequence[Tensor], scale: int) -> Box:
-    """Window in which images (3, H, W) differ most; the upper left corner of a single one."""
-    window = difference_window([quantize_floor(image).permute(1, 2, 0).numpy() for image in images], scale)
-    return Box(window.left, window.top, window.side, window.side)
+def _most_different(panels: list[Panel], scale: int) -> Box:
+    """Window in which the images differ most; the upper left corner of a single one."""
+    return difference_window([np.asarray(panel.image) for panel in panels], scale)
 
 
 def box_mask(box: Box, pair: ImagePair) -> Tensor:

@@ -47,8 +47,8 @@ def opening(measurements: Measurements, scores: Scores) -> Opening | None:
         return None  # the page shows what there is
     window = difference_window([output.image(0) for output in example.outputs], example.scale)
     height, width = example.hr.shape[:2]
-    x, y = (window.left + window.side / 2) / width, (window.top + window.side / 2) / height
-    return Opening(image, leaders.a, leaders.b, x, y, min(width, height) / window.side)
+    x, y = (window.x + window.width / 2) / width, (window.y + window.height / 2) / height
+    return Opening(image, leaders.a, leaders.b, x, y, min(width, height) / window.width)
 
 
 def most_different(measurements: Measurements, scores: Scores) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -11,15 +12,17 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from srbench.images.io import png_of
+from srbench.interfaces import Box
 
 PANEL = 240
 """Width of a panel in pixels: four fit the column of a web page."""
 WINDOW = 80
-"""Side of the zoomed window in HR pixels, where the image is that large."""
+"""Side of the zoomed window in HR pixels, if the image is that large."""
 
+Colour = tuple[int, int, int]
 _COLUMNS = 4
 _MARGIN, _GAP, _LABEL = 16, 12, 46
-_INK, _GREY, _BOX = (20, 20, 20), (110, 110, 110), (255, 45, 45)
+_INK, _GREY, _ZOOMED = (20, 20, 20), (110, 110, 110), (255, 45, 45)
 
 
 @dataclass(frozen=True)
@@ -29,41 +32,29 @@ class Panel:
     title: str
     note: str
     image: Image.Image
+    boxes: Mapping[Colour, Box] = field(default_factory=dict)
+    """Colour -> box to draw."""
 
 
-@dataclass(frozen=True)
-class Window:
-    """The square of an image that is zoomed, in pixels."""
+def strip_png(panels: list[Panel], zoomed: Box | None, side: int = PANEL) -> bytes:
+    """Draw the panels as one PNG, in even rows of up to four.
 
-    left: int
-    top: int
-    side: int
-
-    @property
-    def box(self) -> tuple[int, int, int, int]:
-        """Left, top, right, bottom, as Pillow's crop takes it."""
-        return self.left, self.top, self.left + self.side, self.top + self.side
-
-
-def strip_png(panels: list[Panel], window: Window) -> bytes:
-    """The panels as one PNG; up to four stand in a row, more are wrapped into even rows.
-
-    Under its two lines a panel shows the image downscaled to 240 pixels (a smaller one is upscaled by a whole
-    number and keeps its pixels), and beneath it the window, upscaled by a whole number.
+    Under its two lines a panel shows the image, downscaled to ``side`` pixels (a smaller one is upscaled by a whole
+    number and keeps its pixels), and beneath it the zoomed box, upscaled by a whole number.
     """
     rows = -(-len(panels) // _COLUMNS)
     columns = -(-len(panels) // rows)
-    tiles = [_tile(panel, window) for panel in panels]
-    return _tiles_png([tiles[first : first + columns] for first in range(0, len(tiles), columns)])
+    tiles = [_tile(panel, zoomed, side) for panel in panels]
+    return _tiles_png([tiles[first : first + columns] for first in range(0, len(tiles), columns)], side)
 
 
 def sheet_png(rows: list[list[Panel]]) -> bytes:
-    """Rows of panels as one PNG; each shows its whole image within 240 pixels."""
-    return _tiles_png([[_tile(panel, None) for panel in row] for row in rows])
+    """Draw rows of panels as one PNG; each shows its whole image within 240 pixels."""
+    return _tiles_png([[_tile(panel, None, PANEL) for panel in row] for row in rows], PANEL)
 
 
-def difference_window(images: list[NDArray[np.uint8]], step: int) -> Window:
-    """The window in which images (H, W, 3) differ most: their variance at every pixel, summed.
+def difference_window(images: list[NDArray[np.uint8]], step: int) -> Box:
+    """Square window in which images (H, W, 3) differ most: their variance at every pixel, summed.
 
     Sides and corners are multiples of ``step`` (the scale): no LR pixel is cut. The first of equals wins.
     """
@@ -72,7 +63,7 @@ def difference_window(images: list[NDArray[np.uint8]], step: int) -> Window:
     side = max(side - side % step, 1)
     scores = _box_sums(variance, side)[::step, ::step]
     top, left = np.unravel_index(np.argmax(scores), scores.shape)
-    return Window(int(left) * step, int(top) * step, side)
+    return Box(int(left) * step, int(top) * step, side, side)
 
 
 def _box_sums(values: NDArray[np.float64], side: int) -> NDArray[np.float64]:
@@ -82,8 +73,8 @@ def _box_sums(values: NDArray[np.float64], side: int) -> NDArray[np.float64]:
     return bands[:, side:] - bands[:, :-side]
 
 
-def _tiles_png(rows: list[list[Image.Image]]) -> bytes:
-    right, down = PANEL + _GAP, max(tile.height for row in rows for tile in row) + 2 * _GAP
+def _tiles_png(rows: list[list[Image.Image]], side: int) -> bytes:
+    right, down = side + _GAP, max(tile.height for row in rows for tile in row) + 2 * _GAP
     size = 2 * _MARGIN - _GAP + max(map(len, rows)) * right, 2 * _MARGIN - 2 * _GAP + len(rows) * down
     sheet = Image.new("RGB", size, "white")
     for row, tiles in enumerate(rows):
@@ -92,38 +83,46 @@ def _tiles_png(rows: list[list[Image.Image]]) -> bytes:
     return png_of(np.asarray(sheet))
 
 
-def _tile(panel: Panel, window: Window | None) -> Image.Image:
-    """Label, whole image with the window drawn in, window: one above the other, 240 wide."""
-    whole, factor = _fitted(panel.image)
-    zoomed = 0 if window is None else _GAP // 2 + PANEL // window.side * window.side
-    tile = Image.new("RGB", (PANEL, _LABEL + whole.height + zoomed), "white")
+def _tile(panel: Panel, zoomed: Box | None, side: int) -> Image.Image:
+    """Label, whole image with its boxes, zoomed box: one above the other, ``side`` wide."""
+    whole, factor = _fitted(panel.image, side)
+    detail = None if zoomed is None else _detail(panel.image, zoomed, side)
+    tile = Image.new("RGB", (side, _LABEL + whole.height + (_GAP // 2 + detail.height if detail else 0)), "white")
     draw = ImageDraw.Draw(tile)
-    draw.text((0, 0), _fitting(panel.title, 20), fill=_INK, font=_font(20))
-    draw.text((0, 24), _fitting(panel.note, 13), fill=_GREY, font=_font(13))
-    left = (PANEL - whole.width) // 2
+    draw.text((0, 0), _fitting(panel.title, 20, side), fill=_INK, font=_font(20))
+    draw.text((0, 24), _fitting(panel.note, 13, side), fill=_GREY, font=_font(13))
+    left = (side - whole.width) // 2
     tile.paste(whole, (left, _LABEL))
-    if window is not None:
-        x0, y0, x1, y1 = (round(edge * factor) for edge in window.box)
-        frame = (left + x0, _LABEL + y0, left + x1 - 1, _LABEL + y1 - 1)
-        draw.rectangle(frame, outline=_BOX, width=2)
-        side = PANEL // window.side * window.side
-        detail = panel.image.crop(window.box).resize((side, side), Image.Resampling.NEAREST)
-        tile.paste(detail, ((PANEL - side) // 2, _LABEL + whole.height + _GAP // 2))
+    boxes = {**panel.boxes} if zoomed is None or zoomed in panel.boxes.values() else {**panel.boxes, _ZOOMED: zoomed}
+    for colour, box in boxes.items():
+        x0, y0, x1, y1 = (round(edge * factor) for edge in (box.x, box.y, box.x + box.width, box.y + box.height))
+        frame = (left + x0, _LABEL + y0, left + min(x1, whole.width) - 1, _LABEL + min(y1, whole.height) - 1)
+        draw.rectangle(frame, outline=colour, width=2)
+    if detail:
+        tile.paste(detail, ((side - detail.width) // 2, _LABEL + whole.height + _GAP // 2))
     return tile
 
 
-def _fitted(image: Image.Image) -> tuple[Image.Image, float]:
-    """The image within 240 x 240 in RGB, and how much larger it became. Upscaling is by a whole number.
+def _detail(image: Image.Image, box: Box, side: int) -> Image.Image:
+    """A box of an image, as far as it lies inside, within ``side`` x ``side``."""
+    part = image.crop((box.x, box.y, min(box.x + box.width, image.width), min(box.y + box.height, image.height)))
+    factor = max(side // max(part.size), 1)
+    part = part.resize((part.width * factor, part.height * factor), Image.Resampling.NEAREST)
+    return part.crop((0, 0, min(part.width, side), min(part.height, side)))
 
-    Of a map the values are resized, which are the indices of its palette, and not the colours.
+
+def _fitted(image: Image.Image, side: int) -> tuple[Image.Image, float]:
+    """The image within ``side`` x ``side`` in RGB, and the factor, a whole number if it is upscaled.
+
+    For a map, the values are resized, which are the indices of its palette, not the colours.
     """
     palette = image.getpalette() if image.mode == "P" else None
     values = image if palette is None else Image.fromarray(np.asarray(image))
     longest = max(image.size)
-    if longest <= PANEL:
-        size, way = tuple(side * (PANEL // longest) for side in image.size), Image.Resampling.NEAREST
+    if longest <= side:
+        size, way = tuple(edge * (side // longest) for edge in image.size), Image.Resampling.NEAREST
     else:  # in half the time of a Lanczos window, which shows nothing more at this size
-        size, way = tuple(max(round(side * PANEL / longest), 1) for side in image.size), Image.Resampling.HAMMING
+        size, way = tuple(max(round(edge * side / longest), 1) for edge in image.size), Image.Resampling.HAMMING
     fitted = values.resize((size[0], size[1]), way)
     if palette is not None:
         fitted.putpalette(palette)
@@ -137,11 +136,11 @@ def _font(size: int) -> Any:  # noqa: ANN401 - Pillow names it by what was found
 
 
 @cache
-def _fitting(text: str, size: int) -> str:
-    """The text, cut with an ellipsis where it would leave its panel."""
+def _fitting(text: str, size: int, width: int) -> str:
+    """The text, cut with an ellipsis if it would leave its panel."""
     font = _font(size)
-    if font.getlength(text) <= PANEL:
+    if font.getlength(text) <= width:
         return text
-    while text and font.getlength(text + "...") > PANEL:
+    while text and font.getlength(text + "...") > width:
         text = text[:-1]
     return text + "..."

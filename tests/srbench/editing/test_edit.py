@@ -10,8 +10,7 @@ import torch
 from PIL import Image
 
 from srbench.data.datasets import packaged_photos, pair_of_hr
-from srbench.editing.edit import Editor, lr_psnr
-from srbench.editing.figures import SOURCE, TARGET, ZOOMED, FigurePanel, write_figure
+from srbench.editing.edit import SOURCE, TARGET, Editor, figure_panel, lr_psnr, write_figure
 from srbench.editing.measures import LR_FIT_LIMIT, cut, fit_to_lr
 from srbench.images.io import quantize_floor, quantize_round, read_image, write_png
 from srbench.images.lr_projection import make_consistent
@@ -126,17 +125,17 @@ def test_a_perfect_fit_has_about_the_lr_psnr_that_is_named_as_the_limit():
 
 def test_figures_have_a_row_that_is_zoomed(tmp_path):
     images = [torch.rand((3, 160, 240), generator=torch.Generator().manual_seed(seed)) for seed in range(2)]
-    panels = [FigurePanel(f"image {k}", "", image, {TARGET: Box(0, 0, 8, 8)}) for k, image in enumerate(images)]
+    panels = [figure_panel(f"image {k}", "", image, {TARGET: Box(0, 0, 8, 8)}) for k, image in enumerate(images)]
     write_figure(tmp_path / "figure.png", panels, Box(80, 40, 64, 48))
     sheet = torch.from_numpy(np.array(Image.open(tmp_path / "figure.png").convert("RGB"))).permute(2, 0, 1)
-    width, height, factor = 480, 320, 480 // 64
+    side, height, factor = 640, 320, 640 // 64
     for place, image in enumerate(images):
-        left = 12 + place * (width + 12) + (width - 64 * factor) // 2
-        top = 12 + 44 + height + 6
+        left = 16 + place * (side + 12) + (side - 64 * factor) // 2
+        top = 16 + 46 + height + 6
         wanted = quantize_floor(image)[:, 40:88, 80:144].repeat_interleave(factor, 1).repeat_interleave(factor, 2)
         assert torch.equal(sheet[:, top : top + 48 * factor, left : left + 64 * factor], wanted)
     colours = {colour for _, colour in Image.open(tmp_path / "figure.png").convert("RGB").getcolors(maxcolors=1 << 24)}
-    assert {TARGET, ZOOMED} <= colours
+    assert {TARGET, (255, 45, 45)} <= colours
 
 
 def test_temperatures_from_one_seed_are_those_of_upscale(command, chameleon):

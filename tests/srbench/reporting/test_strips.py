@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
+from srbench.interfaces import Box
 from srbench.reporting import strips
-from srbench.reporting.strips import PANEL, Panel, Window, difference_window, sheet_png, strip_png
+from srbench.reporting.strips import PANEL, Panel, difference_window, sheet_png, strip_png
 
 TOP = 16 + 46
 """Rows of the sheet above the first whole image: margin and label."""
@@ -32,7 +33,7 @@ def upscaled(image: Image.Image, factor: int) -> np.ndarray:
 
 def test_panels_show_the_images_and_their_windows():
     images = [noise(40, 40, seed) for seed in range(3)]
-    window = Window(left=8, top=16, side=24)
+    window = Box(8, 16, 24, 24)
     sheet = written(images, window)
     for place, image in enumerate(images):
         left = 16 + place * (PANEL + 12)
@@ -48,7 +49,7 @@ def test_panels_show_the_images_and_their_windows():
 
 
 def test_a_large_image_is_shrunk_into_its_panel():
-    sheet = written([Image.new("RGB", (480, 320), (10, 200, 30))], Window(0, 0, 80))
+    sheet = written([Image.new("RGB", (480, 320), (10, 200, 30))], Box(0, 0, 80, 80))
     assert (sheet[TOP + 60 : TOP + 160, 16 : 16 + PANEL] == (10, 200, 30)).all()
     assert (sheet[TOP + 160 : TOP + 166, 16 : 16 + PANEL] == 255).all(), "white between image and window"
     assert (sheet[TOP + 166 : TOP + 166 + PANEL, 16 : 16 + PANEL] == (10, 200, 30)).all()
@@ -58,7 +59,7 @@ def test_a_large_image_is_shrunk_into_its_panel():
     ("panels", "rows", "columns"), [(1, 1, 1), (4, 1, 4), (5, 2, 3), (7, 2, 4), (9, 3, 3), (12, 3, 4)]
 )
 def test_many_panels_wrap_into_even_rows(panels, rows, columns):
-    sheet = written([noise(24, 24)] * panels, Window(0, 0, 24))
+    sheet = written([noise(24, 24)] * panels, Box(0, 0, 24, 24))
     tile_height = 46 + PANEL + 6 + PANEL
     assert sheet.shape[1] == 2 * 16 + columns * PANEL + (columns - 1) * 12
     assert sheet.shape[0] == 2 * 16 + rows * tile_height + (rows - 1) * 24
@@ -67,18 +68,18 @@ def test_many_panels_wrap_into_even_rows(panels, rows, columns):
 def test_labels_are_drawn_and_cut_to_their_panel():
     png = strip_png(
         [Panel("a very long name of a model that nobody can read", "", noise(24, 24))] * 2,
-        Window(0, 0, 24),
+        Box(0, 0, 24, 24),
     )
     sheet = np.asarray(Image.open(BytesIO(png)).convert("L"))
     assert (sheet[16:40, 16 : 16 + PANEL] < 128).any()
     assert (sheet[16:40, 16 + PANEL : 16 + PANEL + 12] == 255).all(), "no label crosses the gap"
-    cut = strips._fitting("a very long name of a model that nobody can read", 20)
+    cut = strips._fitting("a very long name of a model that nobody can read", 20, PANEL)
     assert cut.endswith("...")
     assert ImageFont.load_default(20).getlength(cut) <= PANEL
 
 
 def test_equal_input_gives_equal_bytes():
-    one, other = (strip_png([Panel("a", "", noise(32, 32))] * 2, Window(0, 0, 32)) for _ in range(2))
+    one, other = (strip_png([Panel("a", "", noise(32, 32))] * 2, Box(0, 0, 32, 32)) for _ in range(2))
     assert one == other
 
 
@@ -97,17 +98,17 @@ def test_the_window_lies_where_images_differ_most():
     other, third = one.copy(), one.copy()
     other[168:248, 40:120] += 30
     third[0:80, 0:80] += 20
-    assert difference_window([one, other, third], step=8) == Window(left=40, top=168, side=80)
+    assert difference_window([one, other, third], step=8) == Box(40, 168, 80, 80)
 
 
 @pytest.mark.parametrize(("width", "height", "step", "side"), [(400, 300, 3, 78), (64, 40, 8, 40), (4, 4, 4, 4)])
 def test_the_window_cuts_no_lr_pixel(width, height, step, side):
     window = difference_window([np.asarray(noise(width, height, k)) for k in range(2)], step)
-    assert window.side == side
-    assert window.left % step == window.top % step == 0
-    assert window.box[2] <= width
-    assert window.box[3] <= height
+    assert window.width == window.height == side
+    assert window.x % step == window.y % step == 0
+    assert window.x + side <= width
+    assert window.y + side <= height
 
 
 def test_the_first_of_equal_windows_wins():
-    assert difference_window([np.zeros((200, 200, 3), dtype=np.uint8)] * 2, step=4) == Window(0, 0, 80)
+    assert difference_window([np.zeros((200, 200, 3), dtype=np.uint8)] * 2, step=4) == Box(0, 0, 80, 80)
