@@ -1,4 +1,4 @@
-"""What predicts the affine maps of injectors and couplings: one small network from LR features and kept channels."""
+"""ActNorm, and the small network that predicts the affine maps of injectors and couplings."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from srflow.compute.convolution import channels_last, convolve
 from srflow.features import FeatureConvolution, Features, FeatureSize, FeatureWeights
 
 SCALE_FLOOR = 1e-4
-"""Added to every sigmoid scale of the released networks, so that the inverse cannot divide by zero."""
+"""Summand of every sigmoid scale in the released networks, so that the inverse cannot divide by zero."""
 
 
 class ActNorm(nn.Module):
     """Shift and scale of every channel (Glow, section 3.1): (x + bias) * exp(log_scale).
 
-    ``initialize`` sets them from a first batch, by an explicit call, so that every process starts from equal values.
+    An explicit call of ``initialize`` sets them from a first batch, so that every process starts from equal values.
     """
 
     def __init__(self, channels: int) -> None:
@@ -36,7 +36,7 @@ class ActNorm(nn.Module):
         self.log_scale.copy_(-(deviation.clamp_min(1e-3) + 1e-6).log())
 
     def folded(self) -> tuple[Tensor, Tensor]:
-        """Scale (c, 1, 1, 1) of the weights and bias (c,) of a convolution that has this layer folded in."""
+        """Scale (c, 1, 1, 1) of the weights, and bias (c,), of a convolution with this layer folded in."""
         scale = self.log_scale.exp()
         return scale[..., None], (self.bias * scale).flatten()
 
@@ -60,7 +60,7 @@ class ZeroConv(CachedConstants):
         return convolve(x, weight, bias)
 
     def scaled(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias, the scale folded in."""
+        """Weight and bias with the scale folded in."""
         factor = (3 * self.log_scale).exp()
         return self.weight * factor[:, None, None, None], self.bias * factor
 
@@ -72,7 +72,7 @@ class Affine(NamedTuple):
     scale: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
-        """From x to z; a batch of 1 serves any batch."""
+        """From x to z; a map of batch 1 serves any batch."""
         return (x - self.centre) * self.scale
 
     def inverse(self, z: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ class Affine(NamedTuple):
 
 
 class NetworkWeights(NamedTuple):
-    """Weights and biases behind the features' share, with all that is constant folded in."""
+    """Weights and biases of an ``AffineNetwork`` but for the share of the features, norms folded in."""
 
     first: Tensor | None
     """(width, kept, 3, 3); None where no channels are kept."""
@@ -96,12 +96,12 @@ class NetworkWeights(NamedTuple):
 
 
 class AffineNetwork(CachedConstants):
-    """Predicts an affine map of ``channels`` from the LR features, and from ``kept`` channels where there are any.
+    """Predicts an affine map of ``channels`` channels from the LR features and from ``kept`` channels, if any.
 
     3x3 convolution, ActNorm, ReLU, 1x1 convolution, ActNorm, ReLU, 3x3 convolution that starts at zero (SRFlow, section
-    3.3). A convolution is linear in its input channels, so the features' share of the first one is computed apart, by
-    ``share``: once for all samples and both directions. Both ActNorms are folded into the convolutions before them.
-    ``floor`` is the least scale of the map: its inverse divides by it.
+    3.3). A convolution is linear in its input channels, so ``share`` computes the share of the features in the first
+    one, once for all samples and both directions. Both ActNorms are folded into the convolutions before them. The scale
+    of the map is at least ``floor``, by which the inverse divides.
     """
 
     def __init__(self, features: FeatureSize, kept: int, width: int, channels: int, floor: float) -> None:
@@ -127,21 +127,15 @@ class AffineNetwork(CachedConstants):
         self.norm_mix.initialize(self.mix(F.relu(self.norm_first(hidden))))
 
     def share(self, features: Features) -> Tensor:
-        """The LR image's share of the first convolution, normalised: (b, width, h, w), channels last."""
+        """The share of the features in the first convolution, normalised: (b, width, h, w), channels last."""
         return self.features.convolve(features, self.constant("features", self._feature_weights))
 
     def affine(self, share: Tensor, kept: Tensor | None = None) -> Affine:
-        """The map, from the share, which has the batch of the samples or one of 1, and from kept (b, kept, h, w).
-
-        Without ``kept`` it overwrites the share.
-        """
+        """The map, from the share, whose batch is 1 or that of the samples, and from kept (b, kept, h, w)."""
         weights = self.constant("network", self._network_weights)
         hidden = share if kept is None or weights.first is None else convolve(kept, weights.first).add_(share)
-        hidden = hidden.relu_()
-        # In place only without gradients: autograd copies whole maps where it has to follow a change through a view.
-        mixed = convolve(hidden, weights.mix, weights.mix_bias)
-        mixed = F.relu(mixed, inplace=not torch.is_grad_enabled())
-        output = convolve(mixed, weights.last, weights.last_bias).contiguous()
+        mixed = convolve(F.relu(hidden), weights.mix, weights.mix_bias)
+        output = convolve(F.relu(mixed), weights.last, weights.last_bias).contiguous()
         centre, scale = output.chunk(2, 1)
         return Affine(centre, torch.sigmoid(scale) + self.floor)
 

@@ -17,27 +17,27 @@ class SRFlowConfig:
     """Size of an SRFlow network."""
 
     encoder: RRDBConfig
-    """The LR encoder; its scale is the flow's."""
+    """The LR encoder; the flow has its scale."""
     stacked: tuple[int, ...]
     """Encoder blocks (counted from 0) whose outputs condition every level, beside the level's own features."""
     steps: int
-    """Conditional flow steps a level, K in the paper (16)."""
+    """Conditional flow steps per level, K in the paper (16)."""
     width: int
-    """Channels inside the couplings' networks (64 in the paper)."""
+    """Channels inside the networks of the couplings (64 in the paper)."""
     scale_floor: float = SCALE_FLOOR
-    """Least scale of injectors and couplings. The inverse divides by it: where a network is asked for something it has
-    not seen, a floor of 1e-4 (the released networks') lets rare samples grow by 1e4 a layer."""
+    """Smallest scale of injectors and couplings. The inverse divides by it: on input unlike the training data, a floor
+    of 1e-4 (as in the released networks) lets rare samples grow by 1e4 per layer."""
     log_deviation_bound: float | None = None
-    """Bound of the logarithm of a split's deviation; none in the released networks, where such samples overflow."""
+    """Bound of the log-deviation of a split. The released networks have none, and such samples overflow."""
     transitions: int = 2
     """Steps without a coupling at the start of every level."""
     consistency: Literal["none", "residual"] = "none"
-    """What is done about what LR says of an image: nothing, as in the released networks, which learn it in a long
-    training; or the flow models the residual of an image to the consistent upscaling D+ lr, and samples and edited
-    images are made to downscale to LR (see ``srbench.images.lr_projection``)."""
+    """``none``: the flow models the image and learns by training what LR determines, as the released networks do.
+    ``residual``: it models the residual to the consistent upscaling D+ lr, and samples and edited images are projected
+    onto the images that downscale to LR (``srbench.images.lr_projection``)."""
     relative_temperatures: tuple[float, ...] = ()
-    """Of samples: factors of the temperature, a latent each, finest first; none (the paper) is 1 for all. In the
-    small 8x network cooler finest latents measured a lower LPIPS at the same PSNR (``docs/zoo.md``)."""
+    """Factors of the temperature for each latent, finest first; empty (the paper): 1 for all. In the small 8x network,
+    cooler finest latents measured a lower LPIPS at the same PSNR (``docs/zoo.md``)."""
 
     def __post_init__(self) -> None:
         counts = (("steps", self.steps, 1), ("width", self.width, 1), ("transitions", self.transitions, 0))
@@ -53,7 +53,7 @@ class SRFlowConfig:
         if not all(0 <= factor < math.inf for factor in self.relative_temperatures):
             raise ValueError(f"relative_temperatures are {list(self.relative_temperatures)}; they have to be 0 or more")
         if self.relative_temperatures and len(self.relative_temperatures) != self.levels - 1:
-            raise ValueError(f"relative_temperatures have to be {self.levels - 1}, one a latent, or none")
+            raise ValueError(f"relative_temperatures have to be {self.levels - 1}, one for each latent, or none")
 
     @classmethod
     def from_preset(cls, name: str) -> SRFlowConfig:
@@ -62,5 +62,10 @@ class SRFlowConfig:
 
     @property
     def levels(self) -> int:
-        """L in the paper: 3 for 4x, 4 for 8x."""
+        """Number of levels, L in the paper: 3 for 4x, 4 for 8x."""
         return int(math.log2(self.encoder.scale)) + 1
+
+    @property
+    def projected(self) -> bool:
+        """True if samples are projected onto the images that downscale to LR."""
+        return self.consistency == "residual"

@@ -1,7 +1,7 @@
-"""Edits of an HR image by its latents given LR: functions of a distribution and what is edited (SRFlow, section 3.5).
+"""Edits of an HR image through its latents given LR (SRFlow, section 3.5).
 
-A temperature is the one of samples: each latent has the standard deviation that a sample's has, relative temperatures
-included. Only ``transfer_style`` takes it as a plain factor, because what it moves are latents of a real image.
+A temperature is that of samples, relative temperatures included. Only ``transfer_style`` takes it as a plain factor,
+because it moves latents of a real image.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import torch
 from torch import Tensor
 
 from srbench.interfaces import Box
+from srflow.frame import pad_to_even
 from srflow.given import Given
 from srflow.latents import blend, masks, move_patch, normalize_channels, normalize_locations
 
 SEAM = 8
-"""HR pixels to either side of an edge over which edited latents pass into those around them."""
+"""HR pixels to either side of an edge over which edited latents blend into those around them."""
 
 PROJECTIONS = 8
-"""Of an edited image onto [0, 1] and onto the images that downscale to LR, in turn."""
+"""Projections of an edited image onto [0, 1], and as many onto the images that downscale to LR, in turn."""
 
 
 @torch.no_grad()
@@ -30,7 +31,7 @@ def transfer_style(given: Given, hr: Tensor, source: Box, target: Box, *, temper
     """
     latents, _ = given.encode(hr[None])
     moved = move_patch([temperature * z for z in latents], given.strides, source, target)
-    inside = given.frame.pad(torch.zeros_like(hr[:1]))[0]
+    inside = _padded(given, torch.zeros_like(hr[0]))
     inside[target.y : target.y + target.height, target.x : target.x + target.width] = 1
     return _decoded(given, blend(latents, moved, masks(inside, given.strides, SEAM)))
 
@@ -56,7 +57,7 @@ def transfer_content(
     latents, _ = given.encode(hr[None])
     content, _ = given_pasted.encode(pasted[None])
     content = normalize_locations(content, given.temperatures(temperature), generator)
-    soft = masks(given.frame.pad(mask[None, None])[0, 0], given.strides, SEAM)
+    soft = masks(_padded(given, mask), given.strides, SEAM)
     return _decoded(given, blend(latents, content, soft))
 
 
@@ -74,14 +75,20 @@ def restore(given: Given, hr: Tensor, *, temperature: float, generator: torch.Ge
     return _decoded(given, latents)
 
 
+def _padded(given: Given, mask: Tensor) -> Tensor:
+    """A mask (H, W) at the size of the image that the flow sees."""
+    return pad_to_even(mask[None, None], given.strides[-1] // 2)[0, 0]
+
+
 def _decoded(given: Given, latents: list[Tensor]) -> Tensor:
-    """HR (3, H, W), and where samples are projected onto LR, one that is kept within [0, 1] too.
+    """HR (3, H, W); if samples are projected onto LR, so is the image, but kept within [0, 1].
 
     Texture moved to a bright or dark place leaves [0, 1], and what is cut off there is missing from LR. Projections in
     turn onto both convex sets lead to their intersection (Youla and Webb, "Image Restoration by the Method of Convex
     Projections", IEEE Transactions on Medical Imaging, 1982).
     """
-    hr = given.project(given.decode(latents))
-    for _ in range(PROJECTIONS if given.projected else 0):
+    decoded = given.decode(latents)
+    hr = given.project(decoded)
+    for _ in range(PROJECTIONS if hr is not decoded else 0):
         hr = given.project(hr.clamp(0, 1))
     return hr[0]

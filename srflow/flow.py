@@ -1,28 +1,20 @@
-"""The conditional flow: steps, levels, and the way through all levels in both directions."""
+"""The conditional flow: steps, levels, and the passes through all levels in both directions."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
-from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from srflow.affine import SCALE_FLOOR
-from srflow.compute import parallel
+from srflow.compute.precision import products
 from srflow.config import SRFlowConfig
 from srflow.features import Features, FeatureSize
-from srflow.layers import (
-    AffineCoupling,
-    AffineInjector,
-    Chain,
-    ChannelMixing,
-    Condition,
-    Split,
-    Squeeze,
-)
+from srflow.layers import AffineCoupling, AffineInjector, Chain, ChannelMixing, Condition, FlowLayer, Split, Squeeze
 
 
 class FlowStep(Chain):
@@ -38,17 +30,38 @@ class FlowStep(Chain):
 
 
 class Level(Chain):
-    """A squeeze, any layers, and a split at the end where half of the channels leave as a latent."""
+    """A squeeze, any layers, and perhaps a split at the end, behind which half of the channels leave as a latent."""
 
     def condition(self, features: Features) -> Condition:
-        """The conditions of all layers, the last one first: there decoding begins, and need not wait for the rest."""
-        return [layer.condition(features) for layer in reversed(self.layers())][::-1]
+        """The conditions of all layers, the last one first: decoding begins there and need not wait for the rest."""
+        return [layer.condition(features) for layer in reversed(list(self))][::-1]
 
     @property
-    def exit(self) -> Split | None:
-        """The split, where half of the channels leave; none in the two deepest levels of the released networks."""
+    def leaving(self) -> int:
+        """Channels that leave; 0 without a split, as in the two deepest levels of the released networks."""
         last = self[-1]
-        return last if isinstance(last, Split) else None
+        return last.leaving if isinstance(last, Split) else 0
+
+    def part(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The output of the level -> the input of the next one, and the latent that leaves, if one does."""
+        kept = x.shape[1] - self.leaving
+        return (x[:, :kept], [x[:, kept:]]) if self.leaving else (x, [])
+
+    def join(self, x: Tensor, latents: list[Tensor]) -> Tensor:
+        """Undo ``part``; takes the latent from the end of the list."""
+        return torch.cat([x, latents.pop()], 1) if self.leaving else x
+
+
+Forward = Callable[[Level, Tensor, Any], tuple[Tensor, Tensor]]
+"""A level, its input and its condition -> output and log-determinant (b,)."""
+Inverse = Callable[[Level, Tensor, Any], Tensor]
+"""A level, its output and its condition -> input."""
+
+
+def condition(layer: FlowLayer, features: Features) -> Condition:
+    """``layer.condition``, in the precision that conditions have."""
+    with products(features.own.device, tf32=True):
+        return layer.condition(features)
 
 
 class ConditionalFlow(nn.Module):
@@ -83,49 +96,44 @@ class ConditionalFlow(nn.Module):
         return cls(levels)
 
     def conditions(self, features: Sequence[Features]) -> list[Condition]:
-        """The conditions of every level, from its features, begun with the deepest level as decoding does."""
+        """The conditions of every level from its features, beginning with the deepest level, as decoding does."""
         levels = zip(reversed(self.levels), reversed(features), strict=True)
-        return [level.condition(own) for level, own in levels][::-1]
+        return [condition(level, own) for level, own in levels][::-1]
 
     def latent_shapes(self, height: int, width: int) -> list[tuple[int, int, int]]:
         """Shapes (c, h, w) of the latents of an image of height x width, finest first, the deepest last."""
         shapes, channels = [], 3
         for depth, level in enumerate(self.levels, 1):
-            channels, split = 4 * channels, level.exit
-            if split is not None:
-                shapes.append((channels - split.kept, height >> depth, width >> depth))
-                channels = split.kept
+            channels = 4 * channels - level.leaving
+            if level.leaving:
+                shapes.append((level.leaving, height >> depth, width >> depth))
         return [*shapes, (channels, height >> len(self.levels), width >> len(self.levels))]
 
-    def encode(self, x: Tensor, conditions: Sequence[Condition]) -> tuple[list[Tensor], Tensor]:
-        """From x (b, 3, H, W): latents, finest first, the deepest last, and log|det d latents / d x| (b,)."""
+    def encode(
+        self, x: Tensor, conditions: Sequence[Any], forward: Forward = Level.__call__
+    ) -> tuple[list[Tensor], Tensor]:
+        """From x (b, 3, H, W): latents, finest first, the deepest last, and log|det d latents / d x| (b,).
+
+        ``forward`` computes a level, from what ``conditions`` has for it.
+        """
         latents, log_det = [], x.new_zeros(x.shape[0])
-        for level, condition in zip(self.levels, conditions, strict=True):
-            x, share = level(x, condition)
-            log_det = log_det + share
-            x, leaving = part(level, x)
-            latents += leaving
+        with products(x.device, tf32=False):
+            for level, condition in zip(self.levels, conditions, strict=True):
+                x, share = forward(level, x, condition)
+                log_det = log_det + share
+                x, leaving = level.part(x)
+                latents += leaving
         return [*latents, x], log_det
 
-    def decode(self, latents: Sequence[Tensor], conditions: Sequence[Condition]) -> Tensor:
+    def decode(self, latents: Sequence[Tensor], conditions: Sequence[Any], inverse: Inverse = Level.inverse) -> Tensor:
         """Undo ``encode``: latents -> x (b, 3, H, W). Conditions of a batch of 1 serve any number of latents."""
         *leaving, x = latents
-        for level, condition in zip(reversed(self.levels), reversed(conditions), strict=True):
-            if level.exit is not None:
-                x = torch.cat([x, leaving.pop()], 1)
-            x = parallel.in_cache(partial(level.inverse, condition=condition), x, condition)
+        with products(x.device, tf32=False):
+            for level, condition in zip(reversed(self.levels), reversed(conditions), strict=True):
+                x = inverse(level, level.join(x, leaving), condition)
         return x
 
     @torch.no_grad()
     def initialize(self, x: Tensor, features: Sequence[Features]) -> None:
         """Let every layer set its parameters from a first batch x (b, 3, H, W)."""
-        for level, own in zip(self.levels, features, strict=True):
-            for layer in level.leaves():
-                layer.initialize(x, own)
-                x, _ = layer(x, layer.condition(own))
-            x, _ = part(level, x)
-
-
-def part(level: Level, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """A level's output: what goes on to the next one, and the latent that leaves, if one does."""
-    return (x, []) if level.exit is None else (x[:, : level.exit.kept], [x[:, level.exit.kept :]])
+        self.encode(x, features, lambda level, x, own: (level.initialize(x, own), x.new_zeros(())))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import TypeVar
 
 import torch
@@ -16,102 +16,87 @@ from srflow.compute import parallel
 from srflow.compute.groups import in_groups
 from srflow.config import SRFlowConfig
 from srflow.encoder import Encoder
-from srflow.flow import ConditionalFlow
+from srflow.flow import ConditionalFlow, Level
 from srflow.frame import Frame
+from srflow.layers import Condition
+from srflow.tiled_decode import tiled_decode
 
 Value = TypeVar("Value")
 
 LOG_2PI = math.log(2 * math.pi)
 
-
-class EncoderAndFlow(nn.Module):
-    """The two networks of SRFlow, and what is common to all that is done with them."""
-
-    def __init__(self, config: SRFlowConfig, flow: ConditionalFlow | None = None) -> None:
-        """``flow``: another flow than the configuration's, of layers of one's own."""
-        super().__init__()
-        self.config = config
-        self.scale: int = config.encoder.scale
-        self.encoder = Encoder(config.encoder, config.stacked)
-        self.flow = ConditionalFlow.from_config(config) if flow is None else flow
-
-    @property
-    def projected(self) -> bool:
-        """Are samples projected onto the images that downscale to LR?"""
-        return self.config.consistency == "residual"
-
-    def frame(self, lr: Tensor) -> Frame:
-        """LR (b, 3, h, w) as the flow sees it."""
-        return Frame(lr, self.scale, residual=self.config.consistency == "residual")
-
-    def draw(self, frame: Frame, n: int, temperature: float, generator: torch.Generator) -> Iterator[Tensor]:
-        """Latents of n samples, finest first, drawn on the CPU when they are asked for."""
-        shapes = self.flow.latent_shapes(*(self.scale * side for side in frame.lr.shape[-2:]))
-        for shape, deviation in zip(shapes, self.temperatures(temperature), strict=True):
-            yield torch.randn((n, *shape), generator=generator).to(frame.lr).mul_(deviation)
-
-    def temperatures(self, temperature: float) -> list[float]:
-        """The standard deviation of each latent of a sample at this temperature."""
-        factors = self.config.relative_temperatures or (1.0,) * (self.config.levels - 1)
-        return [temperature * factor for factor in factors]
-
-
 TOGETHER = 5
-"""Samples of one LR image that are decoded together at most."""
+"""Most samples of one LR image that are decoded together."""
 
 
 class Given:
-    """The distribution of HR images given one LR image (3, h, w), or given each of a batch (b, 3, h, w).
+    """The distribution of HR images given one LR image (3, h, w), or given each of a batch (b, 3, h, w), in [0, 1].
 
-    Made by ``SRFlow.given``. It owns all that the flow takes from LR, computed once for everything asked of it, with
-    gradients where they were enabled then. It changes nothing: several threads may use it, or several of them.
+    The networks see LR once, when something is first asked, for all samples, temperatures and directions. Results carry
+    no gradients, and one that is not finite raises NumericsError, which names the layer. ``gradients=True`` is for
+    training: results carry gradients where torch has them enabled, and are returned as they are. Several threads may
+    use one distribution.
 
     HR images and latents have a batch: (n, 3, s*h, s*w) with any n for one LR image, n = b for a batch. Latents are a
-    list of tensors (n, c, h', w'), finest first, the deepest last. Sides of LR that are odd are extended by one pixel
-    by reflection (a side of one pixel by repetition), HR with them.
+    list of tensors (n, c, h', w'), finest first, the deepest last. Odd sides of LR are extended by one pixel by
+    reflection (a side of one pixel by repetition), and HR with them.
     """
 
-    def __init__(self, model: EncoderAndFlow, lr: Tensor) -> None:
-        self._model, self.lr = model, lr
-        self.frame = model.frame(lr if lr.dim() == 4 else lr[None])
-        self._pixels = self.frame.lr[:, 0].numel() * model.scale**2
-        with parallel.one_core(lr.device, self._pixels):
-            features = model.encoder(self.frame.lr)
-        self._conditions = model.flow.conditions(features)
+    def __init__(
+        self, encoder: Encoder, flow: ConditionalFlow, config: SRFlowConfig, lr: Tensor, *, gradients: bool = False
+    ) -> None:
+        self._encoder, self._flow, self._config, self._gradients = encoder, flow, config, gradients
+        self._lr = lr if gradients else lr.detach()
+        self._frame = Frame(self._lr if lr.dim() == 4 else self._lr[None], config.encoder.scale, config.projected)
+        batch, _, height, width = self._frame.lr.shape
+        self._size = height * config.encoder.scale, width * config.encoder.scale
+        self._pixels = batch * self._size[0] * self._size[1]
+
+    def sample(
+        self,
+        n: int = 1,
+        *,
+        temperature: float = 0.8,
+        generator: torch.Generator | None = None,
+        tile: int | None = None,
+    ) -> Tensor:
+        """Draw n HR images of one LR image: (n, 3, H, W), or of each of a batch: (n, b, 3, H, W); not clamped.
+
+        Every latent is drawn from a normal distribution of the standard deviation that ``temperatures`` gives it
+        (SRFlow, section 3.5), on the CPU, finest first, by a generator of the CPU or torch's own. Where the model's
+        samples are projected onto LR, ``encode`` of a sample gives other latents than were drawn. ``tile`` is that of
+        ``decode``.
+        """
+
+        def image(latents: Sequence[Tensor]) -> Tensor:
+            return self.project(self.decode(latents, tile=tile))
+
+        with torch.no_grad():
+            if self._lr.dim() == 3:
+                latents = self._draw(n, temperature, generator)
+                return in_groups(image, latents, 3 * self._pixels, n if tile else TOGETHER)
+            batch = len(self._lr)
+            return torch.stack([image(list(self._draw(batch, temperature, generator))) for _ in range(n)])
 
     def encode(self, hr: Tensor) -> tuple[list[Tensor], Tensor]:
         """HR (n, 3, H, W) -> latents and log|det d latents / d hr| of shape (n,).
 
-        Raises ImageSizeError where HR does not belong to LR, NumericsError where the result is not finite.
+        Raises ImageSizeError where HR does not belong to LR.
         """
-        return self._checked(lambda given: given.encode_unchecked(hr), hr=hr)
+        return self._finite(lambda given: given._flow.encode(given._frame.enter(hr), given._conditions), hr=hr)
 
-    def encode_unchecked(self, hr: Tensor) -> tuple[list[Tensor], Tensor]:
-        """As ``encode``, but the result may have any numbers: training passes over a few broken steps."""
-        return self._model.flow.encode(self.frame.enter(hr), self._conditions)
+    def decode(self, latents: Sequence[Tensor], *, tile: int | None = None) -> Tensor:
+        """Latents -> HR (n, 3, H, W), not clamped, not projected: the inverse of ``encode``.
 
-    def decode(self, latents: Sequence[Tensor]) -> Tensor:
-        """Latents -> HR (n, 3, H, W), not clamped: the inverse of ``encode``.
-
-        Raises NumericsError where HR is not finite.
+        With ``tile``, in stripes of the area of a square of so many LR pixels: the same image up to rounding, in
+        memory that does not grow with LR, without gradients; see ``srflow.tiled_decode``.
         """
-        return self._checked(lambda given: given.decode_unchecked(latents), latents=list(latents))
-
-    def decode_unchecked(self, latents: Sequence[Tensor]) -> Tensor:
-        """As ``decode``, but the result may have any numbers."""
-        decode = partial(self._model.flow.decode, conditions=self._conditions)
-        one = self.frame.lr.shape[0] == 1
-        return self.frame.leave(parallel.over_samples(decode, latents, self._pixels) if one else decode(latents))
-
-    def _checked(self, compute: Callable[[Given], Value], **inputs: Tensor | list[Tensor]) -> Value:
-        """Where the result is not finite, it is computed once more, from LR on, to find the layer."""
-        again = partial(Given, self._model, self.lr)
-        return finite(self._model, partial(compute, self), lambda: compute(again()), lr=self.lr, **inputs)
+        return self._finite(lambda given: given._decode(latents, tile), latents=list(latents))
 
     def log_prob(self, hr: Tensor) -> Tensor:
         """The log-density log p(hr | lr) in nats, (n,): the density of the values in [0, 1], before any projection.
 
-        Raises what ``encode`` raises; an image so unlikely that the number overflows has -inf.
+        An image so unlikely that the number overflows has -inf. Raises ImageSizeError as ``encode`` does.
         """
         return log_density(*self.encode(hr))
 
@@ -119,52 +104,62 @@ class Given:
         """Negative log-likelihood in bits per dimension (3*H*W) of HR as given, (n,): no quantisation term."""
         return bits_per_dimension(self.log_prob(hr), hr)
 
-    @torch.no_grad()
-    def sample(self, n: int, *, temperature: float, generator: torch.Generator) -> Tensor:
-        """Draw n HR images of every LR image: (n, 3, H, W), of a batch (n, b, 3, H, W), not clamped.
-
-        Every latent is drawn from a normal distribution of standard deviation ``temperature`` (SRFlow, section 3.5),
-        times the configuration's relative temperature, on the CPU, where the generator has to be, finest latent first.
-        A model whose samples are projected onto LR changes them after decoding: ``encode`` of a sample then gives other
-        latents than were drawn.
-        """
-        if self.lr.dim() == 3:
-            latents = self._model.draw(self.frame, n, temperature, generator)
-            return in_groups(lambda drawn: self.project(self.decode(drawn)), latents, 3 * self._pixels, TOGETHER)
-        batch = len(self.lr)
-        return torch.stack([self.project(self.decode(self.latents(batch, temperature, generator))) for _ in range(n)])
-
-    def latents(self, n: int, temperature: float, generator: torch.Generator) -> list[Tensor]:
-        """Latents of n samples, as ``sample`` draws them."""
-        return list(self._model.draw(self.frame, n, temperature, generator))
-
-    @property
-    def projected(self) -> bool:
-        """Are samples projected onto the images that downscale to LR?"""
-        return self._model.projected
-
-    def project(self, hr: Tensor) -> Tensor:
-        """HR (n, 3, H, W) made to downscale to LR, where the model's samples are; else as it is."""
-        return make_consistent(hr, self.lr, self._model.scale) if self.projected else hr
+    def temperatures(self, temperature: float) -> list[float]:
+        """Standard deviation of each latent of a sample at this temperature."""
+        factors = self._config.relative_temperatures or (1.0,) * (self._config.levels - 1)
+        return [temperature * factor for factor in factors]
 
     @property
     def strides(self) -> list[int]:
         """HR pixels, to a side, that one location of each latent stands for."""
-        height, width = (self._model.scale * side for side in self.frame.lr.shape[-2:])
-        return [height // shape[1] for shape in self._model.flow.latent_shapes(height, width)]
+        return [self._size[0] // shape[1] for shape in self._flow.latent_shapes(*self._size)]
 
-    def temperatures(self, temperature: float) -> list[float]:
-        """Standard deviation of each latent of a sample at this temperature."""
-        return self._model.temperatures(temperature)
+    def project(self, hr: Tensor) -> Tensor:
+        """HR (n, 3, H, W) made to downscale to LR; ``hr`` itself where the model's samples are not projected."""
+        return make_consistent(hr, self._lr, self._config.encoder.scale) if self._config.projected else hr
+
+    @cached_property
+    def _conditions(self) -> list[Condition]:
+        with parallel.one_core(self._lr.device, self._pixels):
+            features = self._encoder(self._frame.lr)
+        return self._flow.conditions(features)
+
+    def _draw(self, n: int, temperature: float, generator: torch.Generator | None) -> Iterator[Tensor]:
+        """Latents of n samples, finest first, each drawn when it is asked for."""
+        shapes = self._flow.latent_shapes(*self._size)
+        for shape, deviation in zip(shapes, self.temperatures(temperature), strict=True):
+            yield torch.randn((n, *shape), generator=generator).to(self._lr).mul_(deviation)
+
+    def _decode(self, latents: Sequence[Tensor], tile: int | None) -> Tensor:
+        if tile is not None:
+            return self._frame.leave(tiled_decode(self._flow, latents, self._encoder, self._frame.lr, tile))
+        decode = partial(self._flow.decode, conditions=self._conditions)
+        if len(self._frame.lr) == 1:
+            decode = partial(parallel.over_samples, partial(decode, inverse=_inverse_in_cache), pixels=self._pixels)
+        return self._frame.leave(decode(latents))
+
+    def _finite(self, compute: Callable[[Given], Value], **inputs: Tensor | list[Tensor]) -> Value:
+        """``compute(self)``; where the result is not finite it is computed again, from LR on, to find the layer."""
+        if self._gradients:
+            return compute(self)
+        networks = nn.ModuleDict({"encoder": self._encoder, "flow": self._flow})
+        networks.training = self._flow.training
+        again = partial(Given, self._encoder, self._flow, self._config, self._lr)
+        with torch.no_grad():
+            return finite(networks, lambda: compute(self), lambda: compute(again()), lr=self._lr, **inputs)
+
+
+def _inverse_in_cache(level: Level, z: Tensor, condition: Condition) -> Tensor:
+    return parallel.in_cache(partial(level.inverse, condition=condition), z)
 
 
 def log_density(latents: Sequence[Tensor], log_det: Tensor) -> Tensor:
-    """The log-density of the image behind standard normal latents (n, ...): the change of variables, (n,)."""
+    """The log-density of the image behind standard normal latents (n, ...), by the change of variables, (n,)."""
     for z in latents:
         log_det = log_det - 0.5 * (z.square() + LOG_2PI).flatten(1).sum(1)
     return log_det
 
 
 def bits_per_dimension(log_prob: Tensor, hr: Tensor) -> Tensor:
-    """Minus a log-density in nats (n,) of HR (n, 3, H, W), in bits for each of its numbers."""
+    """A log-density in nats (n,) of HR (n, 3, H, W), negated, in bits for each of its 3*H*W numbers."""
     return -log_prob / (math.log(2) * hr[0].numel())

@@ -3,13 +3,13 @@
 Lugmayr et al., "SRFlow: Learning the Super-Resolution Space with Normalizing Flow", ECCV 2020, section 3.3; ActNorm and
 the invertible 1x1 convolution are those of Kingma and Dhariwal, "Glow", NeurIPS 2018.
 
-Whoever adds a layer writes one class. Sampling, likelihood, training, reversible training and tiled decoding know
-layers by the contract of ``FlowLayer`` alone.
+A new layer is one class. Sampling, likelihood, training, reversible training and tiled decoding use nothing but the
+contract of ``FlowLayer``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -20,27 +20,30 @@ from torch import Tensor, nn
 from srflow.affine import SCALE_FLOOR, ActNorm, Affine, AffineNetwork, ZeroConv
 from srflow.compute import parallel
 from srflow.compute.constants import CachedConstants
-from srflow.compute.precision import products
 from srflow.features import Features, FeatureSize
 
 Condition = Sequence[Any]
-"""What a layer takes from the LR image: tensors of a batch of 1, which serves any batch, or of that of x. Of a chain:
-the conditions of its layers."""
+"""Tensors that a layer computes from the LR image, of a batch of 1, which serves any batch, or of the batch of x; for
+a chain, the conditions of its layers."""
 
 
 class FlowLayer(CachedConstants):
     """An invertible map of feature maps, given the features of an LR image.
 
-    ``forward`` and ``inverse`` are what every layer has. One that looks at the LR image has a ``condition`` too, one
-    that looks at neighbouring pixels a ``halo``, one that starts from data an ``initialize``. What depends on the LR
-    image alone belongs in the condition: it is computed once for all samples, all temperatures and both directions.
+    Every layer has ``forward`` and ``inverse``. A layer that sees the LR image also has a ``condition``, one that sees
+    neighbouring pixels a ``halo``, one that starts from data an ``initialize``. Everything that depends on the LR image
+    alone belongs in the condition: it is computed once for all samples, all temperatures and both directions.
     """
 
     halo: int = 0
-    """How far, in pixels of its own size, ``condition`` and ``inverse`` look around them."""
+    """Pixels, at the size of z, that ``condition`` and ``inverse`` see to every side."""
+
+    def layers(self) -> Sequence[FlowLayer]:
+        """The layers to compute one after the other where memory is short: this one, or those of a chain."""
+        return [self]
 
     def condition(self, features: Features) -> Condition:
-        """What the layer takes from the LR image."""
+        """Everything that the layer computes from the LR image alone."""
         return ()
 
     def forward(self, x: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
@@ -51,13 +54,15 @@ class FlowLayer(CachedConstants):
         """Undo ``forward``, exactly up to rounding."""
         raise NotImplementedError
 
-    def initialize(self, x: Tensor, features: Features) -> None:
-        """Set parameters from a first batch x (b, c, h, w), the input of the layer."""
+    def initialize(self, x: Tensor, features: Features) -> Tensor:
+        """Set parameters from a first batch x (b, c, h, w), the input of the layer; returns the output z."""
+        z: Tensor = self(x, self.condition(features))[0]
+        return z
 
     def retrace(self, z: Tensor, condition: Condition) -> tuple[Tensor, Tensor, Tensor]:
         """The input x of an output z, then z and the log-determinant again, with a graph that begins at x.
 
-        A layer that needs the same network in both directions can evaluate it once here.
+        A layer that evaluates the same network in both directions can do so once here.
         """
         with torch.no_grad():
             x = self.inverse(z, condition)
@@ -67,35 +72,42 @@ class FlowLayer(CachedConstants):
 
 
 class Chain(nn.Sequential, FlowLayer):
-    """Layers one after the other, as one; its condition holds those of its layers."""
+    """Layers one after the other, as one layer."""
 
-    def layers(self) -> list[FlowLayer]:
-        """The layers, in encoding order; some may be chains."""
-        return cast(list[FlowLayer], list(self))
+    def __iter__(self) -> Iterator[FlowLayer]:  # type: ignore[override]
+        return cast(Iterator[FlowLayer], super().__iter__())
 
-    def leaves(self) -> list[FlowLayer]:
-        """The layers that are no chains, of all chains inside it too, in encoding order."""
-        found: list[FlowLayer] = []
-        for layer in self.layers():
-            found += layer.leaves() if isinstance(layer, Chain) else [layer]
-        return found
+    @property
+    def halo(self) -> int:
+        """Pixels, at the size of z, that all layers together see to every side, at most."""
+        return sum(layer.halo for layer in self)
+
+    def layers(self) -> Sequence[FlowLayer]:
+        """All layers of the chain and of chains inside it, in encoding order."""
+        return [part for layer in self for part in layer.layers()]
 
     def condition(self, features: Features) -> Condition:
-        """The conditions of all layers, perhaps still being computed, and waited for when used."""
-        return parallel.start([partial(layer.condition, features) for layer in self.layers()], features.own.device)
+        """The conditions of all layers, some perhaps still being computed."""
+        return parallel.start([partial(layer.condition, features) for layer in self], features.own.device)
+
+    def initialize(self, x: Tensor, features: Features) -> Tensor:
+        """Set the parameters of every layer from the output of the one before."""
+        for layer in self:
+            x = layer.initialize(x, features)
+        return x
 
     def forward(self, x: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """(b, c, h, w) -> the last layer's output, and the sum of the log-determinants (b,)."""
         log_det = x.new_zeros(x.shape[0])
-        for layer, own in zip(self.layers(), condition, strict=True):
-            x, share = layer(x, own)
+        for layer, own in zip(self, condition, strict=True):
+            x, share = layer(x, parallel.result(own))
             log_det = log_det + share
         return x, log_det
 
     def inverse(self, z: Tensor, condition: Condition) -> Tensor:
         """Undo ``forward``."""
-        for layer, own in zip(reversed(self.layers()), reversed(condition), strict=True):
-            z = layer.inverse(z, own)
+        for layer, own in zip(reversed(list(self)), reversed(condition), strict=True):
+            z = layer.inverse(z, parallel.result(own))
         return z
 
 
@@ -136,21 +148,20 @@ class ChannelMixing(FlowLayer):
         self.norm = ActNorm(channels)
         self.weight = nn.Parameter(nn.init.orthogonal_(torch.empty(channels, channels)))
 
-    def initialize(self, x: Tensor, features: Features) -> None:
+    def initialize(self, x: Tensor, features: Features) -> Tensor:
         """Set the ActNorm."""
         self.norm.initialize(x)
+        return super().initialize(x, features)
 
     def forward(self, x: Tensor, condition: Condition = ()) -> tuple[Tensor, Tensor]:
         """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
-        with products(x.device, tf32=False):
-            mixing, log_det = self.constant("forward", self._forward)
-            log_det = log_det.to(x.dtype) * (x.shape[-2] * x.shape[-1])
-            return mixing(x), log_det.expand(x.shape[0])
+        mixing, log_det = self.constant("forward", self._forward)
+        log_det = log_det.to(x.dtype) * (x.shape[-2] * x.shape[-1])
+        return mixing(x), log_det.expand(x.shape[0])
 
     def inverse(self, z: Tensor, condition: Condition = ()) -> Tensor:
         """Undo ``forward``. Raises torch.linalg.LinAlgError for a singular matrix."""
-        with products(z.device, tf32=False):
-            return self.constant("inverse", self._inverse)(z)
+        return self.constant("inverse", self._inverse)(z)
 
     def _forward(self) -> tuple[Mixing, Tensor]:
         weight = self.weight * self.norm.log_scale.exp().flatten()
@@ -174,12 +185,12 @@ class AffineInjector(FlowLayer):
 
     def condition(self, features: Features) -> Condition:
         """The affine map."""
-        with products(features.own.device, tf32=True):
-            return self.network.affine(self.network.share(features))
+        return self.network.affine(self.network.share(features))
 
-    def initialize(self, x: Tensor, features: Features) -> None:
+    def initialize(self, x: Tensor, features: Features) -> Tensor:
         """Set the ActNorms of the network."""
         self.network.initialize(features)
+        return super().initialize(x, features)
 
     def forward(self, x: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
         """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
@@ -203,55 +214,51 @@ class AffineCoupling(FlowLayer):
 
     def condition(self, features: Features) -> Condition:
         """The LR image's share of the network's first convolution."""
-        with products(features.own.device, tf32=True):
-            return (self.network.share(features),)
+        return (self.network.share(features),)
 
-    def initialize(self, x: Tensor, features: Features) -> None:
+    def initialize(self, x: Tensor, features: Features) -> Tensor:
         """Set the ActNorms of the network."""
         self.network.initialize(features, x[:, : self.kept])
+        return super().initialize(x, features)
 
     def forward(self, x: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
         """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
         kept, changed = x[:, : self.kept], x[:, self.kept :]
-        affine = self._affine(kept, *condition)
+        affine = self.network.affine(condition[0], kept)
         return torch.cat([kept, affine.forward(changed)], 1), affine.log_det()
 
     def inverse(self, z: Tensor, condition: Condition) -> Tensor:
         """(b, c, h, w) -> the same shape."""
         kept, changed = z[:, : self.kept], z[:, self.kept :]
-        return torch.cat([kept, self._affine(kept, *condition).inverse(changed)], 1)
+        return torch.cat([kept, self.network.affine(condition[0], kept).inverse(changed)], 1)
 
     def retrace(self, z: Tensor, condition: Condition) -> tuple[Tensor, Tensor, Tensor]:
-        """As inverse and forward, but the network is evaluated once: its input is the same in both directions."""
+        """``inverse`` and ``forward`` with one evaluation of the network, whose input both directions share."""
         x = z.detach().clone().requires_grad_()
         with torch.enable_grad():
-            kept = x[:, : self.kept].clone()  # of its own, because the rest of x is written below
-            affine = self._affine(kept, *condition)
+            kept = x[:, : self.kept].clone()  # a copy, because the rest of x is written below
+            affine = self.network.affine(condition[0], kept)
         with torch.no_grad():
             x[:, self.kept :] = affine.inverse(z[:, self.kept :])
         with torch.enable_grad():
             changed = affine.forward(x[:, self.kept :])
             return x, torch.cat([kept, changed], 1), affine.log_det()
 
-    def _affine(self, kept: Tensor, share: Tensor) -> Affine:
-        with products(kept.device, tf32=False):
-            return self.network.affine(share, kept)
-
 
 class Split(FlowLayer):
     """The first half of the channels predicts mean and deviation of the second, which becomes standard normal.
 
-    An affine map like any other; the flow then lets the second half leave as a latent (SRFlow, section 3.3; Glow's
-    multi-scale architecture). ``bound``, where there is one, keeps the logarithm of the deviation between -bound and
-    bound, smoothly: the inverse takes its exponential.
+    An affine map like any other; ``Level`` then lets the second half leave as a latent (SRFlow, section 3.3; Glow's
+    multi-scale architecture). ``bound`` smoothly limits the logarithm of the deviation to -bound ... bound, because the
+    inverse takes its exponential; None: no limit.
     """
 
     halo = 1
 
     def __init__(self, channels: int, bound: float | None = None) -> None:
         super().__init__()
-        self.kept, self.bound = channels // 2, bound
-        self.prior = ZeroConv(self.kept, 2 * (channels - self.kept))
+        self.kept, self.leaving, self.bound = channels // 2, channels - channels // 2, bound
+        self.prior = ZeroConv(self.kept, 2 * self.leaving)
 
     def forward(self, x: Tensor, condition: Condition = ()) -> tuple[Tensor, Tensor]:
         """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
@@ -267,8 +274,7 @@ class Split(FlowLayer):
         return torch.cat([kept, mean + log_deviation.exp() * latent], 1)
 
     def _normal(self, kept: Tensor) -> tuple[Tensor, Tensor]:
-        with products(kept.device, tf32=False):
-            mean, log_deviation = self.prior(kept).chunk(2, 1)
+        mean, log_deviation = self.prior(kept).chunk(2, 1)
         if self.bound is not None:
             log_deviation = self.bound * torch.tanh(log_deviation / self.bound)
         return mean, log_deviation

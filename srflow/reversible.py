@@ -1,8 +1,9 @@
-"""Encode without remembering: the backward pass rebuilds what the forward pass did not store.
+"""Encoding without stored activations: the backward pass rebuilds them.
 
 Every layer is invertible, so the input of a layer is the inverse of its output (Gomez et al., "The Reversible Residual
-Network", NeurIPS 2017). Instead of all maps of all layers, a level stores its output and the LR features; activation
-memory then does not grow with the number of steps. The price is one more pass in each direction.
+Network", NeurIPS 2017). Instead of all maps of all layers, a level stores its output and the LR features, so activation
+memory does not grow with the number of steps: 114 MB instead of 707 MB at K = 16 (``benchmarks/memory.py``). The price
+is one more pass in each direction.
 """
 
 from __future__ import annotations
@@ -13,22 +14,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from srflow.compute.precision import products
 from srflow.features import Features
-from srflow.flow import ConditionalFlow, part
+from srflow.flow import ConditionalFlow, Level, condition
 from srflow.layers import FlowLayer
 
 
 def encode_reversibly(flow: ConditionalFlow, x: Tensor, features: Sequence[Features]) -> tuple[list[Tensor], Tensor]:
-    """``flow.encode`` of x (b, 3, H, W) with conditions of one Features a level: the same values and gradients."""
-    latents, log_det = [], x.new_zeros(x.shape[0])
-    for level, own in zip(flow.levels, features, strict=True):
-        layers = level.leaves()
-        parameters = [parameter for layer in layers for parameter in layer.parameters()]
-        x, share = _Layers.apply(layers, *own, x, *parameters)  # type: ignore[no-untyped-call]
-        log_det = log_det + share
-        x, leaving = part(level, x)
-        latents += leaving
-    return [*latents, x], log_det
+    """``flow.encode`` of x (b, 3, H, W), given the features of every level: the same values and gradients."""
+    return flow.encode(x, features, _forward)
+
+
+def _forward(level: Level, x: Tensor, features: Features) -> tuple[Tensor, Tensor]:
+    return _Layers.apply(level.layers(), *features, x, *level.parameters())  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _Layers(torch.autograd.Function):
@@ -45,7 +43,7 @@ class _Layers(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         log_det = x.new_zeros(x.shape[0])
         for layer in layers:
-            x, share = layer(x, layer.condition(Features(own, stacked)))
+            x, share = layer(x, condition(layer, Features(own, stacked)))
             log_det = log_det + share
         ctx.layers = layers
         ctx.save_for_backward(own, stacked, x)
@@ -69,14 +67,14 @@ class _Layers(torch.autograd.Function):
 def _undo(
     layer: FlowLayer, features: Features, z: Tensor, grads: tuple[Tensor, Tensor], sources: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor, list[Tensor | None]]:
-    """A layer's input from its output z, the gradient there, and those of the sources: None for one without part."""
-    with torch.enable_grad():
-        x, z_again, log_det = layer.retrace(z, layer.condition(features))
+    """From the output z of a layer its input, the gradient there, and those of the sources; None for an unused one."""
+    with torch.enable_grad(), products(z.device, tf32=False):
+        x, z_again, log_det = layer.retrace(z, condition(layer, features))
     wanted = [source for source in sources if source.requires_grad]
-    # A log-determinant that is constant, as a squeeze's, has no part in any gradient.
+    # A constant log-determinant, such as a squeeze's, contributes to no gradient.
     number = 2 if log_det.requires_grad else 1
-    outputs = [z_again, log_det]
-    grad_x, *found = torch.autograd.grad(outputs[:number], [x, *wanted], grads[:number], allow_unused=True)
+    outputs = [z_again, log_det][:number]
+    grad_x, *found = torch.autograd.grad(outputs, [x, *wanted], grads[:number], allow_unused=True)
     rest = iter(found)
     return x.detach(), grad_x, [next(rest) if source.requires_grad else None for source in sources]
 

@@ -7,29 +7,18 @@ from pathlib import Path
 
 from torch import Tensor
 
-from srbench.weights.pretrained import Family, load_pretrained
-from srflow.checkpoints.convert import convert_srflow, converted, size_of
-from srflow.config import SRFlowConfig
+from srflow.checkpoints.convert import converted, size_of
 from srflow.model import SRFlow
 
 
 def load_srflow(scale: int, weights: Path | None = None) -> SRFlow:
-    """SRFlow: packaged weights, or a weights file.
-
-    Raises what ``SRFlow.from_pretrained`` raises.
-    """
+    """SRFlow: packaged weights, or a weights file. Raises WeightsError as ``SRFlow.from_pretrained`` does."""
     return SRFlow.from_pretrained(scale, weights)
 
 
 def load_srflow_perceptual(scale: int, weights: Path | None = None) -> SRFlow:
-    """SRFlow after a second stage of losses on its samples: packaged weights, or a weights file.
-
-    ``srflow.training.second_stage`` says which losses.
-
-    Raises WeightsError where the file is damaged or of another scale, or where none is packaged for the scale.
-    """
-    family = Family("srflow-perceptual", SRFlow, SRFlowConfig, convert_srflow, "srflow")
-    return load_pretrained(family, scale, weights)
+    """SRFlow after a second stage of losses on its samples (``srflow.training.second_stage``), loaded likewise."""
+    return SRFlow.from_pretrained(scale, weights, "srflow-perceptual")
 
 
 def load_official(state_dict: Mapping[str, Tensor], *, blocks: tuple[int, ...]) -> SRFlow:

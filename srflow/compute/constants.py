@@ -1,8 +1,11 @@
-"""Functions of a module's parameters alone, computed once when a trained network is used."""
+"""Functions of a module's parameters alone, computed once while a trained network is in use.
+
+Without them a sample of CelebA 8x took 1.12 times as long (``benchmarks/parts.py``).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Self, TypeVar
 
 import torch
@@ -12,11 +15,11 @@ Value = TypeVar("Value")
 
 
 class CachedConstants(nn.Module):
-    """A module that keeps what it computes of its parameters: inverses, folded weights.
+    """A module that keeps what it computes from its parameters: inverses, folded weights.
 
-    Kept values are dropped when a parameter is changed in place or moved, and by ``train`` and ``eval``. Whoever writes
-    through ``parameter.data``, which torch does not count as a change, has to call ``eval`` afterwards. Nothing is kept
-    of parameters made in inference mode, whose changes torch does not count either.
+    A parameter that is changed in place or moved, ``train`` and ``eval`` discard what is kept. torch does not count
+    changes through ``parameter.data``: call ``eval`` after them. Nor does it count changes of parameters made in
+    inference mode, so nothing is kept of these. ``_version``, the count, is private to torch, which has no public one.
     """
 
     def __init__(self) -> None:
@@ -27,7 +30,7 @@ class CachedConstants(nn.Module):
         """``compute()``, a function of the parameters; kept in eval mode without gradients until one changes."""
         if torch.is_grad_enabled() or self.training:
             return compute()
-        parameters = list(_parameters(self))
+        parameters = list(self.parameters())
         if any(parameter.is_inference() for parameter in parameters):
             return compute()
         state = [(parameter.data_ptr(), parameter._version) for parameter in parameters]
@@ -38,25 +41,15 @@ class CachedConstants(nn.Module):
         return value  # type: ignore[return-value]
 
     def __getstate__(self) -> dict[str, Any]:
-        """What copies and files get: nothing that is kept."""
+        """State for copies and files, without what is kept."""
         return {**self.__dict__, "_kept": {}}
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode, and forget what is kept."""
+        """Set the mode and discard what is kept."""
         self._kept.clear()
         return super().train(mode)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Move or cast, and forget what is kept: the new tensors may lie where the old ones did."""
+        """Move or cast, and discard what is kept: the new tensors may lie where the old ones did."""
         self._kept.clear()
         return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
-
-
-def _parameters(module: nn.Module) -> Iterator[Tensor]:
-    """As ``module.parameters()``, in a fifth of the time, which is asked for in every layer of every sample."""
-    for parameter in module._parameters.values():
-        if parameter is not None:
-            yield parameter
-    for child in module._modules.values():
-        if child is not None:
-            yield from _parameters(child)

@@ -1,32 +1,39 @@
-"""How exactly a GPU multiplies: in TF32 what follows from the LR image alone, in float32 the flow itself.
+"""TF32 on a GPU: for whatever follows from the LR image alone; float32 for the flow itself.
 
 TF32 rounds the factors of a product to 10 bits of mantissa, on the tensor cores of an NVIDIA GPU. torch allows it to
-convolutions unless told otherwise. Conditions may be rounded: the flow is invertible whatever they are, as long as both
-directions take the same ones. The couplings' networks may not: the inverse evaluates them at numbers that differ in the
-last bits from those of the forward direction, and rounding turns such a difference into one of a thousandth.
+convolutions by default. Conditions may be rounded: the flow is invertible whatever they are, as long as both directions
+take the same ones. The couplings' networks may not: the inverse evaluates them at numbers that differ in the last bits
+from those of the forward direction, and rounding turns such a difference into one of a thousandth.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
+ROUNDING = "cuda"
+"""The kind of device that has TF32."""
+_ONE_PASS = threading.RLock()
+
 
 @contextmanager
 def products(device: torch.device, *, tf32: bool) -> Iterator[None]:
-    """Inside, convolutions and matrix products of float32 on a GPU are computed in TF32, or never are.
+    """One pass of one thread, whose float32 convolutions and matrix products on a GPU use TF32, or never do.
 
-    Changes nothing for other devices, whose products are exact. What torch was set to holds again afterwards.
+    torch's settings are the process's: other threads wait for the end of the pass, which restores them. Other devices,
+    whose products are exact, need no settings and wait for nobody.
     """
-    if device.type != "cuda":
+    if device.type != ROUNDING:
         yield
         return
     convolutions, matrices = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = convolutions.allow_tf32, matrices.allow_tf32
-    convolutions.allow_tf32 = matrices.allow_tf32 = tf32
-    try:
-        yield
-    finally:
-        convolutions.allow_tf32, matrices.allow_tf32 = before
+    with _ONE_PASS:
+        before = convolutions.allow_tf32, matrices.allow_tf32
+        convolutions.allow_tf32 = matrices.allow_tf32 = tf32
+        try:
+            yield
+        finally:
+            convolutions.allow_tf32, matrices.allow_tf32 = before

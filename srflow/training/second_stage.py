@@ -8,6 +8,7 @@ The likelihood asks that no HR image is unlikely; it does not ask that every sam
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from srbench.interfaces import TrainingRequest
 from srbench.system.config import load_preset
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
-from srflow.given import Given, bits_per_dimension, log_density
+from srflow.given import bits_per_dimension, log_density
 from srflow.model import SRFlow
 from srflow.presets import PERCEPTUAL, SecondStagePreset
 from srflow.training.sample_losses import grid_difference, texture_difference
@@ -51,12 +52,13 @@ class Losses:
 
     def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum, and its parts by name: bits per dimension as in the first stage, then those of images."""
-        given, weights = self.network.given(batch.lr), self.weights
+        given, weights = self.network.given(batch.lr, gradients=True), self.weights
         hr = noisy(batch)
-        nll = bits_per_dimension(log_density(*given.encode_unchecked(hr)), hr).mean()
-        latents = _latents(given, batch, weights.temperature)
-        pixel = F.l1_loss(_image(given, [torch.zeros_like(z) for z in latents]), batch.hr)
-        sample = _image(given, latents)
+        encoded, log_det = given.encode(hr)
+        nll = bits_per_dimension(log_density(encoded, log_det), hr).mean()
+        latents = _latents(encoded, batch, given.temperatures(weights.temperature))
+        pixel = F.l1_loss(given.project(given.decode([torch.zeros_like(z) for z in latents])), batch.hr)
+        sample = given.project(given.decode(latents))
         seen, known = self._features(batch, sample)
         perceptual, texture = F.l1_loss(seen[-1].float(), known[-1].float()), texture_difference(seen, known)
         grid = grid_difference(sample, batch.hr, self.network.scale)
@@ -76,12 +78,7 @@ class Losses:
         return seen, known
 
 
-def _latents(given: Given, batch: Batch, temperature: float) -> list[Tensor]:
-    """One sample for each LR image, which hangs on its patch alone."""
-    drawn = [given.latents(1, temperature, generator) for generator in batch.generators(3)]
-    return [torch.cat(latents) for latents in zip(*drawn, strict=True)]
-
-
-def _image(given: Given, latents: list[Tensor]) -> Tensor:
-    """As a sample is made, with gradients."""
-    return given.project(given.decode_unchecked(latents))
+def _latents(like: Sequence[Tensor], batch: Batch, temperatures: Sequence[float]) -> list[Tensor]:
+    """Latents of one sample for each LR image, which depend on the number of its patch alone."""
+    drawn = [[torch.randn(z[:1].shape, generator=generator) for z in like] for generator in batch.generators(3)]
+    return [torch.cat(z).to(like[0]).mul_(t) for z, t in zip(zip(*drawn, strict=True), temperatures, strict=True)]

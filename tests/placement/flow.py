@@ -27,8 +27,8 @@ CONFIGS = {
 
 
 def both_directions(flow, lr, hr, generator):
-    latents, log_det = flow.encode(hr[None], lr[None])
-    return latents, log_det, flow.decode(latents, lr[None])
+    latents, log_det = flow.given(lr[None]).encode(hr[None])
+    return latents, log_det, flow.given(lr[None]).decode(latents)
 
 
 def style(flow, lr, hr, generator):
@@ -48,14 +48,14 @@ def initialized(flow, lr, hr, generator):
 
 PROGRAMS = {
     "sample": lambda flow, lr, hr, generator: flow.sample(lr, 2, temperature=0.8, generator=generator),
-    "tiles": lambda flow, lr, hr, generator: flow.sample_in_tiles(lr, 2, temperature=0.8, generator=generator, tile=4),
+    "tiles": lambda flow, lr, hr, generator: flow.sample(lr, 2, temperature=0.8, generator=generator, tile=4),
     "batch": lambda flow, lr, hr, generator: flow.given(lr[None]).sample(2, temperature=0.8, generator=generator),
     "consistent": lambda flow, lr, hr, generator: ConsistentSamples(flow).sample(
         lr, 2, temperature=0.8, generator=generator
     ),
     "both directions": both_directions,
-    "log_prob": lambda flow, lr, hr, generator: flow.log_prob(hr[None], lr[None]),
-    "nll": lambda flow, lr, hr, generator: flow.nll(hr[None], lr[None]),
+    "log_prob": lambda flow, lr, hr, generator: flow.given(lr[None]).log_prob(hr[None]),
+    "nll": lambda flow, lr, hr, generator: flow.given(lr[None]).nll(hr[None]),
     "initialize": initialized,
     "restore": lambda flow, lr, hr, generator: flow.restore(hr, lr, temperature=0.8, generator=generator),
     "style": style,

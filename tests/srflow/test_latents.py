@@ -193,11 +193,11 @@ def test_restoring_gives_a_samples_statistics_and_is_repeatable():
     model, (_, lr) = build(), photograph(96, 128)
     wild = [0.2 * torch.randn((1, *shape), generator=seeded(3), dtype=lr.dtype) + 0.1
             for shape in model.flow.latent_shapes(96, 128)]  # fmt: skip
-    hr = model.decode(wild, lr[None])[0]
+    hr = model.given(lr[None]).decode(wild)[0]
     restored = [model.restore(hr, lr, temperature=0.1, generator=seeded(seed)) for seed in (1, 1, 2)]
     assert torch.equal(restored[0], restored[1])
     assert not torch.equal(restored[0], restored[2])
-    for z, before in zip(model.encode(restored[0][None], lr[None])[0], wild, strict=True):
+    for z, before in zip(model.given(lr[None]).encode(restored[0][None])[0], wild, strict=True):
         assert [float(z.mean()), float(z.std())] == pytest.approx([0, 0.1], abs=0.01)
         centred = [part - part.mean((1, 2, 3)) for part in (before, z)]
         assert torch.cosine_similarity(*(part.flatten() for part in centred), dim=0) > 0.7

@@ -2,15 +2,12 @@
 
 from fractions import Fraction
 
-import pytest
 import torch
 import torch.nn.functional as F
-from torch.autograd.functional import jacobian
 
 from srflow.affine import ActNorm, AffineNetwork
 from srflow.features import Features, FeatureSize
-from srflow.flow import FlowStep
-from srflow.layers import AffineCoupling, AffineInjector, Chain, ChannelMixing, Split, Squeeze
+from srflow.layers import AffineCoupling, ChannelMixing, Split, Squeeze
 
 CHANNELS, WIDTH, SIDE = 6, 5, 4
 SIZE = FeatureSize(2, 3, Fraction(1))
@@ -35,70 +32,8 @@ def features(batch, seed=2):
     )
 
 
-LAYERS = {
-    "squeeze": Squeeze,
-    "mixing": lambda: ChannelMixing(CHANNELS),
-    "injector": lambda: AffineInjector(CHANNELS, SIZE, WIDTH),
-    "coupling": lambda: AffineCoupling(CHANNELS, SIZE, WIDTH),
-    "split": lambda: Split(CHANNELS),
-    "bounded split": lambda: Split(CHANNELS, 0.3),
-    "step": lambda: FlowStep(CHANNELS, SIZE, WIDTH),
-    "chain": lambda: Chain(Split(CHANNELS), Chain(Squeeze(), Split(4 * CHANNELS, 0.3))),
-}
-
-
-@pytest.fixture(params=LAYERS)
-def layer(request):
-    torch.manual_seed(3)
-    layer = randomised(LAYERS[request.param]())
-    return layer, lambda batch: layer.condition(features(batch))
-
-
 def image(batch):
     return torch.randn((batch, CHANNELS, SIDE, SIDE), generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-
-
-def test_inverse(layer):
-    layer, condition = layer
-    x = image(3)
-    z, _ = layer(x, condition(3))
-    assert not torch.equal(z, x)
-    torch.testing.assert_close(layer.inverse(z, condition(3)), x, rtol=0, atol=1e-10)
-    elsewhere = 1.1 * z + 0.1
-    back, _ = layer(layer.inverse(elsewhere, condition(3)), condition(3))
-    torch.testing.assert_close(back, elsewhere, rtol=0, atol=1e-10)
-
-
-def test_log_determinant_is_the_jacobians(layer):
-    layer, condition = layer
-    x = image(1)
-    _, log_det = layer(x, condition(1))
-    matrix = jacobian(lambda flat: layer(flat.view_as(x), condition(1))[0].flatten(), x.flatten())
-    assert log_det.shape == (1,)
-    torch.testing.assert_close(log_det[0], torch.linalg.slogdet(matrix).logabsdet, rtol=1e-9, atol=1e-9)
-
-
-def test_images_of_a_batch_do_not_meet(layer):
-    layer, condition = layer
-    x = image(3)
-    changed = x.clone()
-    changed[1] += 1
-    (z, log_det), (other, other_log_det) = layer(x, condition(3)), layer(changed, condition(3))
-    for i in (0, 2):
-        torch.testing.assert_close(z[i], other[i], rtol=0, atol=1e-12)
-        torch.testing.assert_close(log_det[i], other_log_det[i], rtol=1e-12, atol=1e-12)
-    assert not torch.allclose(z[1], other[1])
-
-
-def test_one_condition_serves_a_batch(layer):
-    layer, condition = layer
-    x = image(3)
-    together, log_det = layer(x, condition(1))
-    assert log_det.shape == (3,)
-    for i in range(3):
-        alone, share = layer(x[i : i + 1], condition(1))
-        torch.testing.assert_close(together[i], alone[0], rtol=0, atol=1e-12)
-        torch.testing.assert_close(log_det[i], share[0], rtol=1e-12, atol=1e-12)
 
 
 def test_squeeze_order():
@@ -148,59 +83,6 @@ def test_a_network_is_the_papers_stack_of_layers():
     found = network.affine(network.share(given), kept)
     torch.testing.assert_close(found.centre, -shift)
     torch.testing.assert_close(found.scale, torch.sigmoid(scale + 2) + 0.1)
-
-
-def test_a_chain_is_its_leaves_one_after_the_other():
-    step, x = randomised(FlowStep(CHANNELS, SIZE, WIDTH)), image(2)
-    chain = Chain(Squeeze(), Chain(ChannelMixing(4 * CHANNELS).double()))
-    assert step.leaves() == [step.mixing, step.injector, step.coupling]
-    assert Chain(step, chain).leaves() == [*step.leaves(), *chain.leaves()]
-    expected, total = x, 0
-    for layer in step.leaves():
-        expected, log_det = layer(expected, layer.condition(features(2)))
-        total = total + log_det
-    found, log_det = step(x, step.condition(features(2)))
-    torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(log_det, total)
-
-
-@pytest.mark.parametrize("name", [name for name in LAYERS if name not in ("step", "chain")])
-def test_retracing_gives_the_input_and_the_gradients_of_the_layer(name):
-    torch.manual_seed(3)
-    layer, x = randomised(LAYERS[name]()), image(2)
-    condition = layer.condition(features(2))
-    z, log_det = layer(x, condition)
-    found, again, log_det_again = layer.retrace(z.detach(), condition)
-    for ours, theirs in ((found, x), (again, z), (log_det_again, log_det)):
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
-    leaf = x.clone().requires_grad_()
-    weights = torch.randn(z.shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-    sources = list(layer.parameters())
-    gradients = [
-        torch.autograd.grad((weights * outputs[0]).sum() + outputs[1].sum(), [start, *sources], retain_graph=True)
-        for start, outputs in ((leaf, layer(leaf, condition)), (found, (again, log_det_again)))
-    ]
-    for ours, theirs in zip(*gradients, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-9)
-
-
-def test_a_halo_is_as_far_as_a_layer_looks():
-    """A pixel changed further away than the halo changes nothing, in the input as in the features."""
-    torch.manual_seed(3)
-    for build in LAYERS.values():
-        layer = randomised(build())
-        if not layer.halo:
-            continue
-        side = 2 * layer.halo + 3
-
-        def inverse(changed, layer=layer, side=side):
-            generator = torch.Generator().manual_seed(1)
-            maps = [torch.randn((1, c, side, side), generator=generator, dtype=torch.float64) for c in (CHANNELS, 2, 3)]
-            for part in maps:
-                part[..., 0] += changed
-            return layer.inverse(maps[0], layer.condition(Features(*maps[1:])))[..., layer.halo + 1 :]
-
-        assert torch.equal(inverse(0.0), inverse(1.0)), type(layer)
 
 
 def test_a_mixing_is_an_actnorm_and_a_convolution():

@@ -45,7 +45,7 @@ def test_size_is_read_from_the_checkpoint(case):
 
 
 def test_encode(case):
-    latents, log_det = case.model.encode(case.io["gt"], case.io["lr"])
+    latents, log_det = case.model.given(case.io["lr"]).encode(case.io["gt"])
     for i, latent in enumerate(latents):
         assert close(latent, case.io[f"enc.eps.{i}"], 2e-5)
     # The official log-determinant carries the log-density of the latents that leave at a split.
@@ -55,9 +55,9 @@ def test_encode(case):
 
 def test_nll(case):
     # Bits per dimension here, bits per pixel there.
-    assert close(3 * case.model.nll(case.io["gt"], case.io["lr"]), case.io["enc.nll"], 1e-5)
+    assert close(3 * case.model.given(case.io["lr"]).nll(case.io["gt"]), case.io["enc.nll"], 1e-5)
     noisy = case.io["gt"] + (case.io["u"] - 0.5) / 32
-    ours = 3 * case.model.nll(noisy, case.io["lr"])
+    ours = 3 * case.model.given(case.io["lr"]).nll(noisy)
     assert close(ours, case.io["enc.noisy_nll"], 1e-5)
     # The official quantisation term is counted once a pixel, five bits.
     assert close(ours + 5, case.io["enc.noise_official_nll"], 1e-4)
@@ -73,13 +73,13 @@ def test_decode(case):
         (given, "sr_epses"),
         (encoded, "sr_roundtrip"),
     ]:
-        assert close(case.model.decode(latents, case.io["lr"]), case.io[f"dec.{name}"], 5e-6), name
+        assert close(case.model.given(case.io["lr"]).decode(latents), case.io[f"dec.{name}"], 5e-6), name
 
 
 def test_round_trip(case):
     with torch.no_grad():
-        latents, _ = case.model.encode(case.io["gt"], case.io["lr"])
-        assert close(case.model.decode(latents, case.io["lr"]), case.io["gt"], 5e-6)
+        latents, _ = case.model.given(case.io["lr"]).encode(case.io["gt"])
+        assert close(case.model.given(case.io["lr"]).decode(latents), case.io["gt"], 5e-6)
 
 
 def test_encoder_features(case):
@@ -98,7 +98,7 @@ def test_every_layer(case):
     x, index = case.io["gt"], 0
     for level, own in zip(case.model.flow.levels, features, strict=True):
         transitions = [[layer] for layer in level.transitions]
-        steps = [step.leaves() for step in level.steps]
+        steps = [step.layers() for step in level.steps]
         for layers in [[level.squeeze], *transitions, *steps]:
             for layer in layers:
                 x, log_det = layer(x, layer.condition(own))
@@ -106,9 +106,9 @@ def test_every_layer(case):
             assert close(x[:1], case.trace[f"layer.{index:02}.out"], 2e-5), index
             assert torch.allclose(total, case.trace[f"layer.{index:02}.logdet"], rtol=1e-5, atol=2e-3), index
             index += 1
-        if level.exit is not None:
-            x, log_det = level.exit(x)
-            x, leaving = x[:, : level.exit.kept], x[:, level.exit.kept :]
+        if level.leaving:
+            x, log_det = level.split(x)
+            x, (leaving,) = level.part(x)
             total = total + log_det - 0.5 * (leaving.square() + math.log(2 * math.pi)).flatten(1).sum(1)
             assert torch.allclose(total, case.trace[f"layer.{index:02}.logdet"], rtol=1e-5, atol=2e-3), index
             assert close(x[:1], case.trace[f"layer.{index:02}.out"], 2e-5)
@@ -118,7 +118,7 @@ def test_every_layer(case):
 
 def test_gradients(case):
     case.model.zero_grad()
-    (3 * case.model.nll(case.io["gt"], case.io["lr"])).mean().backward()
+    (3 * case.model.given(case.io["lr"], gradients=True).nll(case.io["gt"])).mean().backward()
     flow = case.model.flow.levels[0]
     for ours, name in [
         (case.model.encoder.conv_first.weight, "RRDB.conv_first.weight"),

@@ -22,20 +22,19 @@ def model():
 
 def ways(model, lr=LR):
     """All that a model can be asked for."""
-    latents = model.given(lr[0]).latents(2, 0.8, torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    latents = [0.8 * torch.randn((2, *shape), generator=generator) for shape in model.flow.latent_shapes(*HR.shape[-2:])]
     return {
-        "encode": lambda: [*(found := model.encode(HR, lr))[0], found[1]],
-        "log_prob": lambda: [model.log_prob(HR, lr)],
-        "nll": lambda: [model.nll(HR, lr)],
-        "decode": lambda: [model.decode(latents, lr)],
+        "encode": lambda: [*(found := model.given(lr).encode(HR))[0], found[1]],
+        "log_prob": lambda: [model.given(lr).log_prob(HR)],
+        "nll": lambda: [model.given(lr).nll(HR)],
+        "decode": lambda: [model.given(lr).decode(latents)],
         "sample": lambda: [model.sample(lr[0], 2, temperature=1.2, generator=torch.Generator())],
-        "sample_in_tiles": lambda: [
-            model.sample_in_tiles(lr[0], 2, temperature=1.2, generator=torch.Generator(), tile=4)
-        ],
+        "sample in tiles": lambda: [model.sample(lr[0], 2, temperature=1.2, generator=torch.Generator(), tile=4)],
     }
 
 
-FORWARD, INVERSE = ("encode", "log_prob", "nll"), ("decode", "sample", "sample_in_tiles")
+FORWARD, INVERSE = ("encode", "log_prob", "nll"), ("decode", "sample", "sample in tiles")
 
 
 def faults(model, names, lr=LR):

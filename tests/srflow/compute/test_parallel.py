@@ -24,20 +24,24 @@ def state(_):
     return torch.get_num_threads(), torch.is_grad_enabled(), torch.is_inference_mode_enabled()
 
 
+def results(pieces):
+    return [parallel.result(started) for started in parallel.start(pieces, CPU)]
+
+
 PIECES = [partial(state, number) for number in range(3)]
 
 
 def test_every_piece_has_one_core_and_the_callers_mode():
     with torch.no_grad():
-        assert list(parallel.start(PIECES, CPU)) == [(1, False, False)] * 3
+        assert results(PIECES) == [(1, False, False)] * 3
     with torch.inference_mode():
-        assert list(parallel.start(PIECES, CPU)) == [(1, False, True)] * 3
+        assert results(PIECES) == [(1, False, True)] * 3
     assert torch.get_num_threads() == 2
 
 
 def test_threads_to_come_have_the_cores_of_the_process():
     with torch.no_grad():
-        list(parallel.start(PIECES, CPU))
+        results(PIECES)
     found = []
     thread = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
     thread.start()
@@ -61,22 +65,19 @@ def test_results_are_waited_for_one_by_one_and_the_last_is_begun_first():
         return number
 
     with torch.no_grad():
-        results = parallel.start([partial(piece, number) for number in range(5)], CPU)
-    assert len(results) == 5
-    assert list(results[1:]) == [1, 2, 3, 4], "the first one is not waited for"
+        first, *others = parallel.start([partial(piece, number) for number in range(5)], CPU)
+    assert [parallel.result(other) for other in others] == [1, 2, 3, 4], "the first one is not waited for"
     assert order[0] == 4
     gate.set()
-    assert list(results) == [0, 1, 2, 3, 4]
-    assert results[-1] == 4
+    assert parallel.result(first) == 0
 
 
 def test_a_fault_reaches_who_takes_the_result():
     with torch.no_grad():
-        good, bad = parallel.start([lambda: 1, lambda: 2], CPU), parallel.start([lambda: 1, lambda: 1 / 0], CPU)
-    assert list(good) == [1, 2]
-    assert bad[0] == 1
+        good, bad = parallel.start([lambda: 1, lambda: 1 / 0], CPU)
+    assert parallel.result(good) == 1
     with pytest.raises(ZeroDivisionError):
-        _ = bad[1]
+        parallel.result(bad)
 
 
 def test_one_core_is_for_small_images():
@@ -105,26 +106,22 @@ def test_samples_are_shared_out_and_come_back_in_order(samples, pixels):
 
 
 def test_as_many_samples_at_a_time_as_the_caches_hold(monkeypatch):
-    monkeypatch.setattr(parallel, "CACHE_BYTES", 100)
-    sizes, x = [], torch.arange(5.0)[:, None]
+    monkeypatch.setattr(parallel, "CACHE_PIXELS", 50)
+    sizes, x = [], torch.arange(5.0)[:, None, None, None].expand(5, 3, 4, 6)
 
     def function(samples):
         sizes.append(len(samples))
         return -samples
 
-    shared = [[[torch.zeros(1, 12)], []], [[torch.zeros(1, 3), torch.zeros(1, 10)], [()]], []]
-    assert torch.equal(parallel.in_cache(function, x, shared), -x)
-    assert sizes == [2, 2, 1], "of the last condition that has tensors the widest has 40 bytes"
-    sizes.clear()
-    parallel.in_cache(function, x, [[torch.zeros(5, 30)]])
-    assert sizes == [5], "conditions of a batch belong to its images"
+    assert torch.equal(parallel.in_cache(function, x), -x)
+    assert sizes == [2, 2, 1]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_process_has_threads_of_its_own():
     with torch.no_grad():
-        list(parallel.start(PIECES, CPU))
+        results(PIECES)
         child = os.fork()
         if child == 0:
-            os._exit(0 if len(list(parallel.start([int, int], CPU))) == 2 else 1)
+            os._exit(0 if results([int, int]) == [0, 0] else 1)
     assert os.waitpid(child, 0)[1] == 0

@@ -1,6 +1,8 @@
 """TF32 on a GPU for the conditions and for nothing else: where it is allowed, and the error it makes."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch.overrides import TorchFunctionMode
 
-from srflow import encoder, layers, load_official, tiled_decode
+from srflow import encoder, features, flow, layers, load_official, tiled_decode
+from srflow.compute import precision
 from srflow.compute.precision import products
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "srflow"
@@ -36,6 +39,41 @@ def test_settings_hold_inside_only(tf32):
     assert allowed() == before
 
 
+@pytest.mark.parametrize("work", ["sample", "encode", "train"])
+def test_two_threads_leave_the_settings_as_they_were(case, work, monkeypatch):
+    """On one model, with the CPU in the part of the GPU: conditions always in TF32, the flow never, and none after."""
+    monkeypatch.setattr(precision, "ROUNDING", "cpu")
+    before, found = allowed(), set()
+
+    def noting(what, function):
+        def noted(*arguments):
+            found.add((what, allowed()))
+            time.sleep(1e-4)  # for the other thread
+            found.add((what, allowed()))
+            return function(*arguments)
+
+        return noted
+
+    for owner, name, what in (
+        (encoder.Encoder, "upscale", "condition"),
+        (features.FeatureConvolution, "convolve", "condition"),
+        (layers.Mixing, "__call__", "flow"),
+        (layers.Split, "_normal", "flow"),
+    ):
+        monkeypatch.setattr(owner, name, noting(what, getattr(owner, name)))
+    works = {
+        "sample": lambda: case.model.sample(case.lr[0], generator=torch.Generator().manual_seed(0)),
+        "encode": lambda: case.model.given(case.lr).encode(case.hr),
+        "train": lambda: case.model(case.hr, case.lr).sum().backward(),
+    }
+    case.model.reversible = True
+    with ThreadPoolExecutor(2) as pool:
+        for each in [pool.submit(works[work]) for _ in range(4)]:
+            each.result()
+    assert found == {("condition", (True, True)), ("flow", (False, False))}
+    assert allowed() == before
+
+
 def rounded(x):
     """To the 10 bits of mantissa that TF32 keeps, ties away from zero."""
     return ((x.detach().view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
@@ -47,7 +85,7 @@ class TF32(TorchFunctionMode):
     def __init__(self, monkeypatch, everywhere=False):
         super().__init__()
         self.rounding, self.everywhere, self.counts = everywhere, everywhere, {True: 0, False: 0}
-        for module in (encoder, layers, tiled_decode):
+        for module in (encoder, flow, tiled_decode):
             monkeypatch.setattr(module, "products", self.products)
 
     @contextmanager
@@ -77,8 +115,8 @@ class Case:
     @torch.no_grad()
     def errors(self):
         """Of the latents' image, and of an image encoded and decoded: largest differences."""
-        made = self.model.decode(self.latents, self.lr)
-        again = self.model.decode(self.model.encode(self.hr, self.lr)[0], self.lr)
+        made = self.model.given(self.lr).decode(self.latents)
+        again = self.model.given(self.lr).decode(self.model.given(self.lr).encode(self.hr)[0])
         return (made - self.drawn).abs().max().item(), (again - self.hr).abs().max().item()
 
 
@@ -102,9 +140,7 @@ def test_the_error_of_rounded_conditions(case, monkeypatch):
 
 def test_stripes_round_what_the_whole_rounds(case, monkeypatch):
     def draw(**tile):
-        ways = {True: case.model.sample_in_tiles, False: case.model.sample}
-        lr, generator = case.lr[0], torch.Generator().manual_seed(0)
-        return ways[bool(tile)](lr, 1, temperature=0.9, generator=generator, **tile)
+        return case.model.sample(case.lr[0], temperature=0.9, generator=torch.Generator().manual_seed(0), **tile)
 
     with TF32(monkeypatch):
         whole, striped = draw(), draw(tile=2)

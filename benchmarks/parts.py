@@ -1,0 +1,152 @@
+"""What each speed part of SRFlow earns: python benchmarks/parts.py [PART ...] [--threads N] [--repeats N].
+
+Every part is replaced by the plain computation, on each work that uses it, and both are measured in turn. A cell is the
+time without the part over the time with it, of the fastest runs of each: 1.25 says that the part saves a fifth of the
+time. One thread is measured in processor time, which other processes hardly change; several, in seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from unittest.mock import patch
+
+import srbench.system.threads  # noqa: F401 - before torch
+
+# isort: split
+import torch
+import torch.nn.functional as F
+from speed import Work, encode, sample, training_step
+from torch import Tensor
+
+from srflow import given, layers
+from srflow.affine import Affine
+from srflow.compute import constants, parallel, upscaled
+
+Part = AbstractContextManager[object]
+
+WORKS: dict[str, Callable[[], Work]] = {
+    "sample": lambda: sample("celeba-x8", 20, 1),
+    "ten samples": lambda: sample("celeba-x8", 20, 10),
+    "encode": lambda: encode("celeba-x8", 20),
+    "DF2K sample": lambda: sample("df2k-x4", 128, 1),
+    "step": lambda: training_step("celeba-x8", 2, reversible=False),
+    "reversible step": lambda: training_step("celeba-x8", 2, reversible=True),
+}
+"""CelebA 8x of LR 20, DF2K 4x of LR 128, training steps of CelebA 8x with two patches of 160."""
+
+
+@contextmanager
+def imported(function: Callable[..., object], plain: Callable[..., object]) -> Iterator[None]:
+    """Inside, every module of srflow that imported the function has the plain one."""
+    patches = [
+        patch.object(module, name, plain)
+        for module in [module for name, module in sys.modules.items() if name.startswith("srflow")]
+        for name, value in list(vars(module).items())
+        if value is function
+    ]
+    for each in patches:
+        each.start()
+    try:
+        yield
+    finally:
+        for each in patches:
+            each.stop()
+
+
+def convolve_upscaled(out: Tensor, x: Tensor, taps: Tensor, scale: int) -> Tensor:
+    """Upscale, then convolve."""
+    weight = taps.view(3, 3, -1, taps.shape[1]).permute(2, 3, 0, 1)
+    large = F.interpolate(x, scale_factor=scale)
+    return out + F.conv2d(large, weight.contiguous(memory_format=torch.channels_last), padding=1)
+
+
+def mix(mixing: layers.Mixing, x: Tensor) -> Tensor:
+    """A 1x1 convolution."""
+    return F.conv2d(x, mixing.weight[..., None, None], mixing.bias.flatten())
+
+
+PARTS: dict[str, tuple[Callable[[], Part], tuple[str, ...]]] = {
+    "oneDNN for every convolution": (
+        lambda: patch.object(torch.backends.mkldnn, "is_available", lambda: False),
+        tuple(WORKS),
+    ),
+    "convolve before upscaling": (
+        lambda: imported(upscaled.add_convolved_upscaled, convolve_upscaled),
+        tuple(WORKS),
+    ),
+    "upscaled in bands": (lambda: patch.object(upscaled, "BAND_BYTES", 2**40), tuple(WORKS)),
+    "kept constants": (
+        lambda: patch.object(constants.CachedConstants, "constant", lambda _, name, compute: compute()),
+        ("sample", "ten samples", "encode", "DF2K sample"),
+    ),
+    "parameters by dictionary": (
+        lambda: imported(constants._parameters, lambda module: module.parameters()),
+        ("sample", "ten samples", "encode"),
+    ),
+    "mixing as a matrix product": (lambda: patch.object(layers.Mixing, "__call__", mix), tuple(WORKS)),
+    "addcdiv": (
+        lambda: patch.object(Affine, "inverse", lambda affine, z: z / affine.scale + affine.centre),
+        ("sample", "ten samples", "reversible step"),
+    ),
+    "ReLU in place": (
+        lambda: patch.object(Tensor, "relu_", Tensor.relu),
+        ("sample", "ten samples", "step", "reversible step"),
+    ),
+    "coupling retraced once": (
+        lambda: patch.object(layers.AffineCoupling, "retrace", layers.FlowLayer.retrace),
+        ("reversible step",),
+    ),
+    "samples that fit the caches": (lambda: patch.object(parallel, "CACHE_BYTES", 2**40), ("ten samples",)),
+    "five samples at a time": (lambda: patch.object(given, "TOGETHER", 100), ("ten samples",)),
+    "work side by side": (lambda: imported(parallel.cores, lambda device: 1), tuple(WORKS)[:4]),
+    "one core for small images": (lambda: patch.object(parallel, "SMALL", 0), tuple(WORKS)[:3]),
+    "conditions waited for one by one": (
+        lambda: imported(parallel.start, lambda pieces, device, start=parallel.start: list(start(pieces, device))),
+        tuple(WORKS)[:4],
+    ),
+}
+"""By name: inside the context the computation is the plain one; and the works that the part has to do with."""
+
+
+def gain(work: Work, part: Callable[[], Part], clock: Callable[[], float], repeats: int) -> float:
+    """The shortest time without the part over the shortest with it, after a run of each that does not count."""
+    times: tuple[list[float], list[float]] = [], []
+    for repeat in range(repeats + 1):
+        for without in (True, False) if repeat % 2 else (False, True):
+            with part() if without else patch.object(Affine, "__doc__", ""):
+                start = clock()
+                work()
+                times[without].append(clock() - start)
+    return min(times[True][1:]) / min(times[False][1:])
+
+
+def main() -> None:
+    """Print the table of the parts whose names contain one of the arguments."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", help="parts of their names; all without any")
+    parser.add_argument("--works", nargs="*", default=list(WORKS), choices=WORKS)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    clock = time.process_time if options.threads == 1 else time.perf_counter
+    chosen = [name for name in PARTS if not options.parts or any(word in name for word in options.parts)]
+    print(f"torch {torch.__version__}, {options.threads} threads, minima of {options.repeats}\n")
+    print("| without | " + " | ".join(options.works) + " |\n|---|" + "--:|" * len(options.works))
+    cells: dict[tuple[str, str], str] = {}
+    for name in options.works:
+        work = WORKS[name]()
+        for part in chosen:
+            if name in PARTS[part][1]:
+                cells[part, name] = f"{gain(work, PARTS[part][0], clock, options.repeats):.2f}"
+                print(f"{part}, {name}: {cells[part, name]}", file=sys.stderr, flush=True)
+    for part in chosen:
+        print(f"| {part} | " + " | ".join(cells.get((part, name), "") for name in options.works) + " |")
+
+
+if __name__ == "__main__":
+    main()

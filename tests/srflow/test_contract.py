@@ -1,0 +1,269 @@
+"""The contract of a flow layer, kept by every layer of SRFlow, by one that is new to it, and by chains of them."""
+
+from fractions import Fraction
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.autograd.functional import jacobian
+
+from baselines.rrdb import RRDBConfig
+from srbench.images.resize import downscale
+from srflow import SRFlow, SRFlowConfig
+from srflow.encoder import Encoder
+from srflow.features import Features, FeatureSize
+from srflow.flow import ConditionalFlow, FlowStep, Level
+from srflow.layers import AffineCoupling, AffineInjector, Chain, ChannelMixing, FlowLayer, Split, Squeeze
+from srflow.reversible import encode_reversibly
+from srflow.tiled_decode import tiled_decode
+
+CHANNELS, WIDTH, SIDE = 6, 5, 4
+SIZE = FeatureSize(3, 3, Fraction(1))
+
+
+class Shear(FlowLayer):
+    """z = x but for the last channel, which gets a learned blur of the first, and LR features, and is scaled."""
+
+    halo = 2
+
+    def __init__(self, features):
+        super().__init__()
+        self.blur = torch.nn.Parameter(0.1 * torch.randn(1, 1, 5, 5))
+        self.project = torch.nn.Parameter(0.1 * torch.randn(1, features, 3, 3))
+        self.log_scale = torch.nn.Parameter(torch.zeros(()))
+
+    def condition(self, features):
+        return (F.conv2d(features.own, self.project, padding=1),)
+
+    def initialize(self, x, features):
+        changed = x[:, -1:] + self._shift(x, self.condition(features))
+        self.log_scale.fill_(-changed.std().log())
+        return super().initialize(x, features)
+
+    def _shift(self, x, condition):
+        return F.conv2d(x[:, :1], self.blur, padding=2) + condition[0]
+
+    def forward(self, x, condition):
+        changed = (x[:, -1:] + self._shift(x, condition)) * self.log_scale.exp()
+        log_det = self.log_scale * x[0, 0].numel()
+        return torch.cat([x[:, :-1], changed], 1), log_det.expand(len(x))
+
+    def inverse(self, z, condition):
+        changed = z[:, -1:] * (-self.log_scale).exp() - self._shift(z, condition)
+        return torch.cat([z[:, :-1], changed], 1)
+
+
+LAYERS = {
+    "squeeze": Squeeze,
+    "mixing": lambda: ChannelMixing(CHANNELS),
+    "injector": lambda: AffineInjector(CHANNELS, SIZE, WIDTH),
+    "coupling": lambda: AffineCoupling(CHANNELS, SIZE, WIDTH),
+    "split": lambda: Split(CHANNELS),
+    "bounded split": lambda: Split(CHANNELS, 0.3),
+    "new": lambda: Shear(SIZE.own),
+    "step": lambda: FlowStep(CHANNELS, SIZE, WIDTH),
+    "chain of new ones": lambda: Chain(Shear(SIZE.own), ChannelMixing(CHANNELS), Shear(SIZE.own)),
+    "chain of chains": lambda: Chain(Split(CHANNELS), Chain(Squeeze(), Split(4 * CHANNELS, 0.3))),
+}
+SAME_SIZE = [name for name in LAYERS if name not in ("squeeze", "chain of chains")]
+
+
+def randomised(layer):
+    """Move every parameter away from zero and identity."""
+    generator = torch.Generator().manual_seed(7)
+    for parameter in layer.parameters():
+        parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
+    return layer.double()
+
+
+def build(name):
+    torch.manual_seed(3)
+    return randomised(LAYERS[name]())
+
+
+def random(seed, *shape):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def features(batch, side=SIDE):
+    return Features(random(2, batch, SIZE.own, side, side), random(4, batch, SIZE.stacked, side, side))
+
+
+def image(batch, side=SIDE):
+    return random(5, batch, CHANNELS, side, side)
+
+
+@pytest.fixture(params=LAYERS)
+def layer(request):
+    return build(request.param)
+
+
+def test_inverse(layer):
+    x, condition = image(3), layer.condition(features(3))
+    z, _ = layer(x, condition)
+    assert not torch.equal(z, x)
+    torch.testing.assert_close(layer.inverse(z, condition), x, rtol=0, atol=1e-10)
+    elsewhere = 1.1 * z + 0.1
+    back, _ = layer(layer.inverse(elsewhere, condition), condition)
+    torch.testing.assert_close(back, elsewhere, rtol=0, atol=1e-10)
+
+
+def test_log_determinant_is_the_jacobians(layer):
+    x, condition = image(1), layer.condition(features(1))
+    _, log_det = layer(x, condition)
+    matrix = jacobian(lambda flat: layer(flat.view_as(x), layer.condition(features(1)))[0].flatten(), x.flatten())
+    assert log_det.shape == (1,)
+    torch.testing.assert_close(log_det[0], torch.linalg.slogdet(matrix).logabsdet, rtol=1e-9, atol=1e-9)
+
+
+def test_images_of_a_batch_do_not_meet(layer):
+    x, condition = image(3), layer.condition(features(3))
+    changed = x.clone()
+    changed[1] += 1
+    (z, log_det), (other, other_log_det) = layer(x, condition), layer(changed, condition)
+    for i in (0, 2):
+        torch.testing.assert_close(z[i], other[i], rtol=0, atol=1e-12)
+        torch.testing.assert_close(log_det[i], other_log_det[i], rtol=1e-12, atol=1e-12)
+    assert not torch.allclose(z[1], other[1])
+
+
+def test_one_condition_serves_a_batch(layer):
+    x, condition = image(3), layer.condition(features(1))
+    together, log_det = layer(x, condition)
+    assert log_det.shape == (3,)
+    for i in range(3):
+        alone, share = layer(x[i : i + 1], condition)
+        torch.testing.assert_close(together[i], alone[0], rtol=0, atol=1e-12)
+        torch.testing.assert_close(log_det[i], share[0], rtol=1e-12, atol=1e-12)
+
+
+@torch.no_grad()
+def test_initialize_returns_the_output(layer):
+    x = 3 * image(4) + 1
+    z = layer.initialize(x, features(4))
+    torch.testing.assert_close(z, layer(x, layer.condition(features(4)))[0], rtol=0, atol=1e-12)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["mixing", "new", "step", "chain of new ones"])
+def test_initialize_sets_parameters(name):
+    """Every layer of a chain from the output of the one before: in the end the scaled channels have deviation 1."""
+    layer = build(name)
+    layer.initialize(100 * image(8) + 7, features(8))
+    z, _ = layer(100 * image(8) + 7, layer.condition(features(8)))
+    assert z[:, -1].std().item() == pytest.approx(1, rel=0.5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", [name for name in SAME_SIZE if name != "mixing"])
+def test_a_halo_is_as_far_as_a_layer_sees(name):
+    """A pixel changed further away than the halo changes nothing, in the input as in the features."""
+    layer = build(name)
+    assert layer.halo > 0
+    side = 2 * layer.halo + 3
+
+    def inverse(changed):
+        maps = [image(1, side), *features(1, side)]
+        for part in maps:
+            part[..., 0] += changed
+        return layer.inverse(maps[0], layer.condition(Features(*maps[1:])))[..., layer.halo + 1 :]
+
+    torch.testing.assert_close(inverse(0.0), inverse(1.0), rtol=0, atol=1e-13)
+
+
+def test_the_halo_of_a_chain_is_that_of_all_its_layers():
+    assert build("chain of new ones").halo == 4
+    assert build("chain of chains").halo == 2
+
+
+def test_layers_of_a_chain_one_after_the_other(layer):
+    x, condition = image(2), layer.condition(features(2))
+    expected, total = x, 0
+    for part in layer.layers():
+        assert not isinstance(part, Chain)
+        expected, log_det = part(expected, part.condition(features(2)))
+        total = total + log_det
+    found, log_det = layer(x, condition)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(log_det, total)
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if "chain" not in name and name != "step"])
+def test_retracing_gives_the_input_and_the_gradients_of_the_layer(name):
+    layer, x = build(name), image(2)
+    condition = layer.condition(features(2))
+    z, log_det = layer(x, condition)
+    found, again, log_det_again = layer.retrace(z.detach(), condition)
+    for ours, theirs in ((found, x), (again, z), (log_det_again, log_det)):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
+    leaf, weights, sources = x.clone().requires_grad_(), random(6, *z.shape), list(layer.parameters())
+    gradients = [
+        torch.autograd.grad((weights * outputs[0]).sum() + outputs[1].sum(), [start, *sources], retain_graph=True)
+        for start, outputs in ((leaf, layer(leaf, condition)), (found, (again, log_det_again)))
+    ]
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-9)
+
+
+def test_reversible(layer):
+    """Without stored activations, the values and gradients of the layer."""
+    flow, found = ConditionalFlow([Level(layer)]), []
+    for encode in (
+        lambda x, maps: flow.encode(x, flow.conditions([maps])),
+        lambda x, maps: encode_reversibly(flow, x, [maps]),
+    ):
+        sources = [image(2), *features(2), *layer.parameters()]
+        for source in sources:
+            source.requires_grad_()
+        latents, log_det = encode(sources[0], Features(*sources[1:3]))
+        loss = log_det.sum() + sum((random(6, *z.shape) * z).sum() for z in latents)
+        found.append([loss, *torch.autograd.grad(loss, sources, allow_unused=True)])
+    for stored, rebuilt in zip(*found, strict=True):
+        torch.testing.assert_close(rebuilt, stored, rtol=1e-8, atol=1e-9)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("tile", [4, 6])
+def test_tiles(layer, tile):
+    """Decoded in stripes, a layer that works at LR size gives what it gives at once."""
+    encoder = randomised(Encoder(RRDBConfig(2, SIZE.own, 2, 1), (0,)))
+    flow = ConditionalFlow([Level(layer), Level(Squeeze())])
+    lr = torch.rand((1, 3, 24, 8), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    conditions = flow.conditions(encoder(lr))
+    latents, _ = flow.encode(random(5, 2, CHANNELS, 24, 8), conditions)
+    latents = [z + 0.1 * random(8, *z.shape) for z in latents]
+    tiled = tiled_decode(flow, latents, encoder, lr, tile)
+    torch.testing.assert_close(tiled, flow.decode(latents, conditions), rtol=0, atol=1e-10)
+
+
+CONFIG = SRFlowConfig(RRDBConfig(4, 8, 4, 2), (0, 1), steps=2, width=8)
+
+
+def with_a_new_layer():
+    """4x: three levels, the new layer among those of SRFlow and alone in a level."""
+    torch.manual_seed(0)
+    usual = ConditionalFlow.from_config(CONFIG).levels
+    first = Level(Squeeze(), Shear(8), next(iter(usual[0].steps)), Shear(8), Split(12))
+    second = Level(Squeeze(), Chain(Shear(8), Shear(8)))
+    return SRFlow(CONFIG, ConditionalFlow([first, second, Level(*usual[2])]))
+
+
+def test_a_new_layer_trains_reverses_tiles_and_samples():
+    model = with_a_new_layer().double()
+    hr = torch.rand((2, 3, 32, 24), generator=torch.Generator().manual_seed(8), dtype=torch.float64)
+    lr = downscale(hr, 4)
+    model.initialize(hr, lr)
+    optimizer, losses = torch.optim.Adam(model.parameters(), 3e-3), []
+    for model.reversible in [False, True] * 10:
+        optimizer.zero_grad()
+        losses.append(model(hr, lr).mean())
+        losses[-1].backward()
+        optimizer.step()
+    assert losses[-1] < losses[0] - 0.05
+    model.eval()
+    given = model.given(lr)
+    torch.testing.assert_close(given.decode(given.encode(hr)[0]), hr, rtol=0, atol=1e-9)
+    tall = torch.rand((3, 40, 6), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    whole, tiled = (model.sample(tall, 2, generator=torch.Generator().manual_seed(0), tile=tile) for tile in (None, 5))
+    assert whole.std() > 0.05
+    torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-10)
