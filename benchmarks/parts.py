@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from unittest.mock import patch
 
@@ -22,13 +22,14 @@ import torch.nn.functional as F
 from speed import Work, encode, sample, training_step
 from torch import Tensor
 
-from srflow import given, layers
+from srflow import SRFlow, given, layers
 from srflow.affine import Affine
 from srflow.compute import constants, parallel, upscaled
 
 Part = AbstractContextManager[object]
 
 WORKS: dict[str, Callable[[], Work]] = {
+    "packaged sample": lambda: packaged(8, 40),
     "sample": lambda: sample("celeba-x8", 20, 1),
     "ten samples": lambda: sample("celeba-x8", 20, 10),
     "encode": lambda: encode("celeba-x8", 20),
@@ -36,7 +37,14 @@ WORKS: dict[str, Callable[[], Work]] = {
     "step": lambda: training_step("celeba-x8", 2, reversible=False),
     "reversible step": lambda: training_step("celeba-x8", 2, reversible=True),
 }
-"""CelebA 8x of LR 20, DF2K 4x of LR 128, training steps of CelebA 8x with two patches of 160."""
+"""Packaged 8x of LR 40; CelebA 8x of LR 20; DF2K 4x of LR 128; steps of CelebA 8x with two patches of 160."""
+SAMPLING = ("packaged sample", "sample", "ten samples", "encode", "DF2K sample")
+
+
+def packaged(scale: int, side: int) -> Work:
+    """Two samples of one LR image by the packaged network."""
+    model, lr = SRFlow.from_pretrained(scale), torch.rand(3, side, side)
+    return lambda: model.sample(lr, 2, generator=torch.Generator().manual_seed(0))
 
 
 @contextmanager
@@ -69,6 +77,15 @@ def mix(mixing: layers.Mixing, x: Tensor) -> Tensor:
     return F.conv2d(x, mixing.weight[..., None, None], mixing.bias.flatten())
 
 
+def start_and_wait(
+    pieces: Sequence[Callable[[], object]],
+    device: torch.device,
+    start: Callable[..., Sequence[object]] = parallel.start,
+) -> list[object]:
+    """Wait for all pieces of work at once."""
+    return [parallel.result(piece) for piece in start(pieces, device)]
+
+
 PARTS: dict[str, tuple[Callable[[], Part], tuple[str, ...]]] = {
     "oneDNN for every convolution": (
         lambda: patch.object(torch.backends.mkldnn, "is_available", lambda: False),
@@ -81,32 +98,24 @@ PARTS: dict[str, tuple[Callable[[], Part], tuple[str, ...]]] = {
     "upscaled in bands": (lambda: patch.object(upscaled, "BAND_BYTES", 2**40), tuple(WORKS)),
     "kept constants": (
         lambda: patch.object(constants.CachedConstants, "constant", lambda _, name, compute: compute()),
-        ("sample", "ten samples", "encode", "DF2K sample"),
-    ),
-    "parameters by dictionary": (
-        lambda: imported(constants._parameters, lambda module: module.parameters()),
-        ("sample", "ten samples", "encode"),
+        SAMPLING,
     ),
     "mixing as a matrix product": (lambda: patch.object(layers.Mixing, "__call__", mix), tuple(WORKS)),
     "addcdiv": (
         lambda: patch.object(Affine, "inverse", lambda affine, z: z / affine.scale + affine.centre),
         ("sample", "ten samples", "reversible step"),
     ),
-    "ReLU in place": (
-        lambda: patch.object(Tensor, "relu_", Tensor.relu),
-        ("sample", "ten samples", "step", "reversible step"),
-    ),
     "coupling retraced once": (
         lambda: patch.object(layers.AffineCoupling, "retrace", layers.FlowLayer.retrace),
         ("reversible step",),
     ),
-    "samples that fit the caches": (lambda: patch.object(parallel, "CACHE_BYTES", 2**40), ("ten samples",)),
+    "samples that fit the caches": (lambda: patch.object(parallel, "CACHE_PIXELS", 2**40), ("ten samples",)),
     "five samples at a time": (lambda: patch.object(given, "TOGETHER", 100), ("ten samples",)),
-    "work side by side": (lambda: imported(parallel.cores, lambda device: 1), tuple(WORKS)[:4]),
-    "one core for small images": (lambda: patch.object(parallel, "SMALL", 0), tuple(WORKS)[:3]),
+    "work side by side": (lambda: imported(parallel.cores, lambda device: 1), SAMPLING),
+    "one core for small images": (lambda: patch.object(parallel, "SMALL", 0), SAMPLING[:4]),
     "conditions waited for one by one": (
-        lambda: imported(parallel.start, lambda pieces, device, start=parallel.start: list(start(pieces, device))),
-        tuple(WORKS)[:4],
+        lambda: imported(parallel.start, start_and_wait),
+        SAMPLING,
     ),
 }
 """By name: inside the context the computation is the plain one; and the works that the part has to do with."""

@@ -131,14 +131,13 @@ class StochasticSRModel(Protocol):
         ...
 
 
-@runtime_checkable
 class TiledSRModel(StochasticSRModel, Protocol):
-    """Draws from one latent for the whole image, but computes it piece by piece."""
+    """Draws from one latent for the whole image, and can compute it piece by piece."""
 
-    def sample_in_tiles(
-        self, lr: Tensor, n: int, *, temperature: float, generator: torch.Generator, tile: int
+    def sample(
+        self, lr: Tensor, n: int, *, temperature: float, generator: torch.Generator, tile: int | None = None
     ) -> Tensor:
-        """As ``sample``, and the same images up to rounding, in memory for about ``tile`` x ``tile`` LR pixels."""
+        """With ``tile``, the same images up to rounding, in memory for about ``tile`` x ``tile`` LR pixels."""
         ...
 
 

@@ -74,11 +74,11 @@ class FlowLayer(CachedConstants):
 class Chain(nn.Sequential, FlowLayer):
     """Layers one after the other, as one layer."""
 
-    def __iter__(self) -> Iterator[FlowLayer]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[FlowLayer]:
         return cast(Iterator[FlowLayer], super().__iter__())
 
     @property
-    def halo(self) -> int:
+    def halo(self) -> int:  # type: ignore[override]
         """Pixels, at the size of z, that all layers together see to every side, at most."""
         return sum(layer.halo for layer in self)
 

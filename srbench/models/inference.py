@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
+from inspect import signature
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
@@ -104,7 +106,7 @@ def _too_large(model: Model, lr: Tensor, draw: Draw, device: str) -> str:
     """Out-of-memory message with advice; a tile changes the protocol, so none is chosen automatically."""
     height, width = lr.shape[-2:]
     advice = "use smaller images (--crop), or another --device"
-    if isinstance(model, TiledSRModel) or not isinstance(model, StochasticSRModel):
+    if not isinstance(model, StochasticSRModel) or _samples_in_tiles(model):
         tile = min(draw.tile or max(height, width), max(height, width)) // 2
         if tile >= SMALLEST_TILE:
             advice = f"upscale in smaller tiles (--tile {tile})"
@@ -117,9 +119,13 @@ def _too_large(model: Model, lr: Tensor, draw: Draw, device: str) -> str:
 def _sample(model: StochasticSRModel, lr: Tensor, draw: Draw, generator: torch.Generator) -> Tensor:
     if draw.tile is None:
         return model.sample(lr, draw.samples, temperature=draw.temperature, generator=generator)
-    if not isinstance(model, TiledSRModel):
+    if not _samples_in_tiles(model):
         raise ModelError(f"{type(model).__name__} cannot sample in tiles; leave --tile out")
-    return model.sample_in_tiles(lr, draw.samples, temperature=draw.temperature, generator=generator, tile=draw.tile)
+    return model.sample(lr, draw.samples, temperature=draw.temperature, generator=generator, tile=draw.tile)
+
+
+def _samples_in_tiles(model: StochasticSRModel) -> TypeGuard[TiledSRModel]:
+    return "tile" in signature(model.sample).parameters
 
 
 def require_memory(name: str, samples: int, size: list[int]) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from baselines.rrdb import RRDBConfig
 from srbench.images.resize import downscale
+from srbench.system.numerics import NumericsError
 from srflow import SRFlow, SRFlowConfig
 
 CONFIG = SRFlowConfig(RRDBConfig(4, 8, 4, 2), (0, 1), steps=2, width=8)
@@ -36,18 +37,44 @@ def pair(height, width, batch=2, dtype=torch.float64):
     return hr, downscale(hr, 4)
 
 
-def test_what_is_asked_of_a_model_is_asked_of_the_distribution():
+def test_the_documented_use_makes_no_graph():
+    """Of trained weights, of LR, or of HR: gradients have to be asked for."""
+    model, (hr, lr) = build(consistency="residual").double(), pair(4, 6)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    given = model.given(lr.requires_grad_())
+    latents, log_det = given.encode(hr.requires_grad_())
+    sample = model.given(lr[0]).sample(generator=seeded())
+    plain = [*latents, log_det, given.decode(latents), given.log_prob(hr), given.nll(hr), sample]
+    assert not any(result.requires_grad for result in plain)
+    asked = model.given(lr, gradients=True)
+    assert all(result.requires_grad for result in (*asked.encode(hr)[0], asked.decode(latents), asked.nll(hr)))
+
+
+def test_a_distribution_has_eight_members():
+    assert sorted(name for name in dir(build().given(torch.rand(3, 4, 4))) if not name.startswith("_")) == [
+        "decode", "encode", "log_prob", "nll", "project", "sample", "strides", "temperatures"
+    ]  # fmt: skip
+
+
+def test_a_broken_result_is_an_error_but_not_in_training():
+    model, (hr, lr) = build(), pair(4, 6, dtype=torch.float32)
+    torch.nn.init.constant_(model.flow.levels[1].transitions[0].norm.log_scale, 100)
+    with pytest.raises(NumericsError, match=r"first in flow\.levels\.1\.transitions"):
+        model.given(lr).encode(hr)
+    assert not model(hr, lr).isfinite().any()
+
+
+def test_encoding_decoding_and_density_agree():
     model = build(consistency="residual").double()
     hr, lr = pair(5, 6)
     given = model.given(lr)
-    latents, log_det = given.encode(hr)
-    torch.testing.assert_close(latents, model.given(lr).encode(hr)[0])
-    torch.testing.assert_close(log_det, model.given(lr).encode(hr)[1])
+    latents, _ = given.encode(hr)
     torch.testing.assert_close(given.decode(latents), hr, rtol=0, atol=1e-9)
-    torch.testing.assert_close(given.log_prob(hr), model.given(lr).log_prob(hr))
+    torch.testing.assert_close(given.decode(latents, tile=4), hr, rtol=0, atol=1e-9)
     torch.testing.assert_close(given.nll(hr), -given.log_prob(hr) / math.log(2) / hr[0].numel())
+    torch.testing.assert_close(given.nll(hr), model(hr, lr))
     drawn = model.given(lr[0]).sample(3, temperature=0.8, generator=seeded())
-    torch.testing.assert_close(drawn, model.sample(lr[0], 3, temperature=0.8, generator=seeded()))
+    torch.testing.assert_close(drawn, model.sample(lr[0], 3, generator=seeded()))
 
 
 def test_one_lr_image_serves_any_number_of_hr_images():

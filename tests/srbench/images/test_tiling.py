@@ -52,9 +52,9 @@ class Draws:
 
 
 class DrawsInTiles(Draws):
-    def sample_in_tiles(self, lr, n, *, temperature, generator, tile):
+    def sample(self, lr, n, *, temperature, generator, tile=None):
         self.tile = tile
-        return self.sample(lr, n, temperature=temperature, generator=generator)
+        return super().sample(lr, n, temperature=temperature, generator=generator)
 
 
 def pair():

@@ -22,8 +22,8 @@ def model():
 
 def ways(model, lr=LR):
     """All that a model can be asked for."""
-    generator = torch.Generator().manual_seed(0)
-    latents = [0.8 * torch.randn((2, *shape), generator=generator) for shape in model.flow.latent_shapes(*HR.shape[-2:])]
+    shapes, generator = model.flow.latent_shapes(32, 32), torch.Generator().manual_seed(0)
+    latents = [0.8 * torch.randn((2, *shape), generator=generator) for shape in shapes]
     return {
         "encode": lambda: [*(found := model.given(lr).encode(HR))[0], found[1]],
         "log_prob": lambda: [model.given(lr).log_prob(HR)],
