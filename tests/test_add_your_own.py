@@ -86,6 +86,6 @@ def test_suite(worked):
     assert manifest.protocol.suite == "mine@1"
     signatures = [one.signature for one in manifest.metrics]
     assert [one for one in signatures if not one.startswith("PYIQA")] == [
-        "PSNR|Y|round|crop4|v1", "SSIM|RGB|round|gaussian11|crop5|v1", "MAE|RGB|crop4|v1|round",
+        "PSNR|Y|round|crop4|v1", "SSIM|RGB|round|gaussian11|crop5|v1", "MAE|RGB|round|crop4|v1",
     ]  # fmt: skip
     assert len(values(worked[0] / "runs/suite")) == 4

@@ -6,7 +6,7 @@ the value, so it is kept when that is measured, if a report will show it; the re
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -19,7 +19,10 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from srbench.images.io import PNG
+from srbench.interfaces import ImagePair, MappedMetric, MetricFacts
+from srbench.metrics.earlier import mapped
 from srbench.plugins.code_digest import package_digest
+from srbench.plugins.registry import load_metric
 from srbench.run_folder.records import digest
 
 Pixels = NDArray[np.uint8]
@@ -38,17 +41,31 @@ class MapKind:
     unit: str
     upper: float
     """Value of the brightest colour; larger values saturate."""
+    metric: MetricFacts | None = None
+    """The metric whose map it is."""
+
+    @classmethod
+    def of(cls, metric: MetricFacts) -> MapKind:
+        """The kind of a metric's map."""
+        assert metric.map is not None
+        return cls(metric.name, metric.title, metric.map.unit, metric.map.upper, metric)
+
+    @property
+    def smallest_side(self) -> int:
+        """Pixels that both sides of an image need."""
+        return self.metric.map.smallest_side if self.metric and self.metric.map else 1
 
 
 ERROR = MapKind("error", "error", "absolute, in grey levels", 64)
-LPIPS = MapKind("lpips", "LPIPS", "distance to HR at every pixel", 0.6)
 DEVIATION = MapKind("deviation", "spread of samples", "deviation in grey levels", 32)
-KINDS = (ERROR, LPIPS, DEVIATION)
-LPIPS_SIDE = 64
-"""Smallest side for which LPIPS is defined."""
 ILLUSTRATED = 30
 """Largest number of images with strips, grids and maps in a report, spread evenly over the list."""
 _CHUNK = "srbench-map"
+
+
+def kinds_of(metrics: Iterable[MetricFacts]) -> list[MapKind]:
+    """The kinds of maps in a report of some metrics."""
+    return [ERROR, *map(MapKind.of, mapped(metrics)), DEVIATION]
 
 
 def evenly(names: Sequence[str], count: int = ILLUSTRATED) -> list[str]:
@@ -64,17 +81,16 @@ def map_file(kind: MapKind, setting: str, image: str) -> str:
 
 def map_key(kind: MapKind, hr: str, outputs: Sequence[str]) -> str:
     """Digest of all that a map shows: the digests of the pixels of HR and of the outputs, and the code."""
-    return digest("map", kind.name, package_digest(__name__), hr, *outputs)
+    metric = [] if kind.metric is None else [kind.metric.digest]
+    return digest("map", kind.name, package_digest(__name__), *metric, hr, *outputs)
 
 
 def map_png(values: Values, kind: MapKind, key: str) -> bytes:
     """A map as a PNG that carries its key."""
     facts, buffer = PngInfo(), BytesIO()
     facts.add_text(_CHUNK, key)
-    # LPIPS maps are smooth, and the others repeat nothing
-    coloured(values, kind).save(
-        buffer, format="PNG", pnginfo=facts, **({"compress_level": 4} if kind == LPIPS else PNG)
-    )
+    # maps of metrics are smooth, and the others repeat nothing
+    coloured(values, kind).save(buffer, format="PNG", pnginfo=facts, **({"compress_level": 4} if kind.metric else PNG))
     return buffer.getvalue()
 
 
@@ -100,19 +116,23 @@ def deviation_map(images: list[Pixels]) -> Values:
     return deviation
 
 
-def perceptual_maps(images: list[Pixels], hr: Pixels) -> list[Values]:
-    """LPIPS distance from HR at every pixel of each image, all of at least 64 pixels a side."""
+def metric_maps(metric: MetricFacts, images: list[Pixels], hr: Pixels) -> list[Values]:
+    """The map of a metric for each image."""
     import torch
 
-    from srbench.benchmark.scoring import one_thread
-    from srbench.interfaces import ImagePair
-    from srbench.metrics import perceptual
+    from srbench.benchmark.scoring import one_thread, seen
 
     reference, *outputs = [torch.from_numpy(image.copy()).permute(2, 0, 1) for image in (hr, *images)]
-    pair = ImagePair("", reference, reference)
-    metric = perceptual.LPIPS()
+    pair, loaded = ImagePair("", reference, reference / 255), _with_map(metric.spec)
     with one_thread():  # other images have the other cores
-        return [metric.map(output[None], pair).numpy() for output in outputs]
+        return [loaded.map(seen(loaded.facts, output[None]), pair).numpy() for output in outputs]
+
+
+@cache
+def _with_map(spec: str) -> MappedMetric:
+    metric = load_metric(spec)
+    assert isinstance(metric, MappedMetric)
+    return metric
 
 
 def maps_of(
@@ -120,18 +140,18 @@ def maps_of(
 ) -> dict[tuple[MapKind, str], Values]:
     """The wanted maps of the outputs of several models for one image, by kind and name of the model.
 
-    Error and LPIPS are of the first sample; LPIPS needs 64 pixels a side, a deviation two samples.
+    All but deviations, which need two samples, are of the first sample.
     """
     found: dict[tuple[MapKind, str], Values] = {}
-    perceptual = [name for name in outputs if (LPIPS, name) in wanted]
-    if perceptual:
-        values = perceptual_maps([outputs[name][0] for name in perceptual], hr)
-        found |= {(LPIPS, name): one for name, one in zip(perceptual, values, strict=True)}
-    for name, images in outputs.items():
-        if (ERROR, name) in wanted:
-            found[ERROR, name] = error_map(images[0], hr)
-        if (DEVIATION, name) in wanted:
-            found[DEVIATION, name] = deviation_map(images)
+    for kind in dict.fromkeys(kind for kind, _ in wanted):
+        names = [name for name in outputs if (kind, name) in wanted]
+        if kind.metric is not None:
+            values = metric_maps(kind.metric, [outputs[name][0] for name in names], hr)
+        elif kind == ERROR:
+            values = [error_map(outputs[name][0], hr) for name in names]
+        else:
+            values = [deviation_map(outputs[name]) for name in names]
+        found |= {(kind, name): one for name, one in zip(names, values, strict=True)}
     return found
 
 

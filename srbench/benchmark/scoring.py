@@ -19,6 +19,11 @@ from srbench.run_folder.folder import score_key
 from srbench.run_folder.records import SampleRecord, ScoreRecord, Value
 
 
+def seen(facts: MetricFacts, images: Tensor) -> Tensor:
+    """Outputs (n, 3, H, W), uint8 or float in [0, 1], as a metric sees them."""
+    return images if images.is_floating_point() or facts.sees == "uint8" else images.float().div_(255)
+
+
 def measure(metric: Metric, images: Tensor, pair: ImagePair) -> Value:
     """One metric of the outputs (n, 3, H, W), uint8 or float in [0, 1]: a value for each, or one for the set.
 
@@ -26,10 +31,8 @@ def measure(metric: Metric, images: Tensor, pair: ImagePair) -> Value:
     value is NaN.
     """
     name = metric.facts.name
-    is_ready = images.is_floating_point() or metric.facts.sees == "uint8"
-    samples = images if is_ready else images.float().div_(255)
     try:
-        found = metric(samples, pair).double().tolist()
+        found = metric(seen(metric.facts, images), pair).double().tolist()
     except SRBenchError:
         raise
     except (Exception, SystemExit) as error:

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from srbench.benchmark import BenchmarkError
-from srbench.benchmark.error_maps import LPIPS as LPIPS_MAP
-from srbench.benchmark.error_maps import evenly, map_file, map_key, map_png
+from srbench.benchmark.error_maps import MapKind, evenly, map_file, map_key, map_png
 from srbench.benchmark.request import Bench
 from srbench.benchmark.sampling import (
     Sampling,
@@ -26,9 +25,9 @@ from srbench.benchmark.sampling import (
     sample,
     source_of,
 )
-from srbench.benchmark.scoring import measure, measure_model, one_thread, score
+from srbench.benchmark.scoring import measure, measure_model, one_thread, score, seen
 from srbench.images.io import quantize
-from srbench.interfaces import Dataset, ImagePair, MappedMetric, Progress, SRBenchError, Step, silent
+from srbench.interfaces import Dataset, ImagePair, MappedMetric, MetricFacts, Progress, SRBenchError, Step, silent
 from srbench.models.inference import Output
 from srbench.models.loading import LoadedModel, load_model
 from srbench.plugins.registry import LoadedMetric
@@ -252,25 +251,27 @@ class Session:
             lines.append(line)
             if line.failed:
                 self.fail(f"{record.setting.folder}: {line.error}")
-            elif isinstance(metric.metric, MappedMetric) and metric.facts.name == LPIPS_MAP.name:
-                self._keep_map(metric.metric, record, images, pair)
+            elif isinstance(metric.metric, MappedMetric):
+                self._keep_map(metric.metric, metric.facts, record, pair, images)
         self.count(*lines)
         self.folder.append(*lines)
 
-    def _keep_map(self, metric: MappedMetric, record: SampleRecord, images: Tensor, pair: ImagePair) -> None:
+    def _keep_map(
+        self, metric: MappedMetric, facts: MetricFacts, record: SampleRecord, pair: ImagePair, images: Tensor
+    ) -> None:
         """Keep the map of the value just measured if a report will show it, which saves computing it again.
 
         A map from a GPU would differ from the report's in the last bit.
         """
-        known = self.folder.of(record.image).pair
+        known, kind = self.folder.of(record.image).pair, MapKind.of(facts)
         if self.device != "cpu" or not record.kept or record.image not in evenly(self.folder.manifest.scope):
             return
         assert known is not None
         assert known.hr is not None
         with one_thread():
-            values = metric.map(images, pair).numpy()
-        content = map_png(values, LPIPS_MAP, map_key(LPIPS_MAP, known.hr.pixels, [record.outputs[0].pixels]))
-        file = map_file(LPIPS_MAP, record.setting.folder, record.image)
+            values = metric.map(seen(facts, images), pair).numpy()
+        content = map_png(values, kind, map_key(kind, known.hr.pixels, [record.outputs[0].pixels]))
+        file = map_file(kind, record.setting.folder, record.image)
         self.folder.write(self.folder.path / file, content)
 
     def model(self, label: str) -> LoadedModel:

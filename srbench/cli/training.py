@@ -10,8 +10,6 @@ import click
 from srbench.cli import options
 from srbench.cli.terminal import show
 
-METRICS = ("psnr", "lr_psnr", "lpips")
-"""The metrics of validation."""
 _EXAMPLES = """\b
 srbench train srflow --preset mini-x8 --data photographs/train
 srbench train --resume runs/srflow-mini-x8
@@ -47,8 +45,9 @@ def train(name: str | None, device: str, resume: Path | None, **given: object) -
     import warnings
 
     from srbench.interfaces import TrainingRequest
+    from srbench.metrics.suite import leading_metrics
     from srbench.models.inference import choose_device
-    from srbench.plugins.registry import load_metric, load_trainer
+    from srbench.plugins.registry import load_trainer
     from srbench.system.terminal import warn_in_one_line
     from srbench.training.folder import resumed
     from srbench.weights.files import weights_in
@@ -58,7 +57,7 @@ def train(name: str | None, device: str, resume: Path | None, **given: object) -
         warnings.simplefilter("ignore")  # process 0 has shown it
     if "start" in asked:
         asked["start"] = weights_in(Path(str(asked["start"])))
-    metrics = tuple(map(load_metric, METRICS))
+    metrics = leading_metrics()
     if resume is not None:
         name, request = resumed(resume, choose_device(device), metrics)
     else:

@@ -1,10 +1,13 @@
-"""Facts that run folders lack which were written before metrics stated their group and direction."""
+"""Facts known without loading a metric: of the map of every report, and of metrics in run folders of format 2."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
-from srbench.interfaces import Group
+from srbench.interfaces import Group, MapFacts, MetricFacts
+from srbench.plugins.code_digest import package_digest
 
 _GROUPS: dict[Group, tuple[str, ...]] = {
     "Distortion": ("psnr", "ssim"),
@@ -14,6 +17,15 @@ _GROUPS: dict[Group, tuple[str, ...]] = {
     "Cost": ("parameters", "gflops", "memory", "seconds"),
 }
 _LEADING = ("psnr", "lpips", "lr_psnr")
+LPIPS_MAP = MapFacts("distance to HR at every pixel", upper=0.6, smallest_side=64)
+
+
+def mapped(metrics: Iterable[MetricFacts]) -> list[MetricFacts]:
+    """The metrics whose maps a report shows: LPIPS, measured or not, and all others that have one."""
+    digest = package_digest("srbench.metrics.perceptual")
+    lpips = MetricFacts(name="lpips", title="LPIPS", direction=-1, protocol="", spec="lpips", digest=digest)
+    found = {"lpips": lpips} | {one.name: one for one in metrics if one.map or one.spec == lpips.spec}
+    return [replace(one, map=one.map or LPIPS_MAP) for one in found.values()]
 
 
 def with_group(metric: dict[str, Any]) -> dict[str, Any]:

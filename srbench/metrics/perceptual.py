@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srbench.interfaces import ImagePair, MapFacts, MetricFacts
+from srbench.interfaces import ImagePair, MetricFacts
 from srbench.metrics.arguments import Images, Values, measured
+from srbench.metrics.earlier import LPIPS_MAP
 from srbench.metrics.lpips_network import NETS, load_network, parts_of, total
 from srbench.metrics.samples import ImageMetric, hr_of
 
 _ALEXNET = parts_of("alex")
-_SMALLEST = 64
 
 
 def lpips(sr: Images, hr: Images) -> Values:
@@ -52,7 +52,7 @@ class LPIPS(ImageMetric):
     files, or on the file ``trunk``. Computed in float32 on the device of the samples.
     """
 
-    smallest_side = _SMALLEST  # the deepest feature map of a smaller image has fewer than 3x3 values
+    smallest_side = LPIPS_MAP.smallest_side  # the deepest feature map of a smaller image has fewer than 3x3 values
 
     def __init__(self, net: str = "alex", trunk: str = "") -> None:
         self._parts = parts_of(net, trunk)
@@ -68,7 +68,7 @@ class LPIPS(ImageMetric):
                 f"version 0.1, {NETS[net]}, uint8 RGB by {{quantize}}, scaled to -1..1, whole image, spatial mean"
             ),
             signature=f"RGB|{net}0.1|v1",
-            map=MapFacts("distance to HR at every pixel", upper=0.6, smallest_side=_SMALLEST),
+            map=LPIPS_MAP,
             sees="uint8",
             parameters=(self._parts.trunk, self._parts.heads),
         )

@@ -7,14 +7,15 @@ path/to/mine.toml           one of your own
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from srbench.interfaces import SRBenchError
+from srbench.interfaces import GROUPS, Metric, SRBenchError
 from srbench.metrics import MetricError
-from srbench.plugins.registry import LoadedMetric, MetricSpec, open_metric
+from srbench.plugins.registry import LoadedMetric, MetricSpec, load_metric, open_metric, registered
 from srbench.system.config import load_toml, preset_names
 from srbench.system.file_names import unknown
 
@@ -106,3 +107,13 @@ def open_metrics(
             raise MetricError(f"{text}: a metric named {metric.facts.name}, as {other} is; leave one of them out")
         metrics[metric.facts.name] = metric
     return tuple(metrics.values())
+
+
+def leading_metrics() -> tuple[Metric, ...]:
+    """The registered metrics that lead their groups: those of a training's validation. One that fails is left out."""
+    found = []
+    for name in registered("metrics"):
+        with suppress(SRBenchError):
+            found.append(load_metric(name))
+    leading = (metric for metric in found if metric.facts.leads)
+    return tuple(sorted(leading, key=lambda one: (-one.facts.direction, GROUPS.index(one.facts.group))))

@@ -15,13 +15,10 @@ from PIL import Image
 
 from srbench.benchmark.error_maps import (
     DEVIATION,
-    ERROR,
-    KINDS,
-    LPIPS,
-    LPIPS_SIDE,
     MapKind,
     colour_scale,
     evenly,
+    kinds_of,
     map_file,
     map_key,
     map_png,
@@ -47,8 +44,8 @@ def write_images(measurements: Measurements, out: ReportFolder, progress: Progre
     names = evenly([name for name in measurements.images if name in with_outputs and measurements.pair(name)])
     images = [_Imaged(measurements, name, out) for name in names]
     with ThreadPoolExecutor(os.cpu_count()) as pool, ThreadPoolExecutor(1) as beside:
-        if any(kind == LPIPS for image in images for kind, _ in image.lacking):
-            beside.submit(import_module, "srbench.metrics.perceptual")  # torch takes a second, while strips are made
+        if any(kind.metric for image in images for kind, _ in image.lacking):
+            beside.submit(import_module, "torch")  # it takes a second, while strips are made
         for place, write in enumerate((_Imaged.write_strips, _Imaged.write_sheet)):
             for done, _ in enumerate(pool.map(write, images)):
                 progress(Step(place * len(names) + done + 1, 2 * len(names), f"report: {names[done]}"))
@@ -61,6 +58,7 @@ class _Imaged:
     def __init__(self, measurements: Measurements, name: str, out: ReportFolder) -> None:
         self.measurements, self.name, self.out = measurements, name, out
         self.metric = measurements.manifest.metrics[0]
+        self.kinds = kinds_of(measurements.manifest.metrics)
         pair = measurements.pair(name)
         assert pair is not None
         self._hr = pair[1]
@@ -74,7 +72,7 @@ class _Imaged:
         return open_example(self.measurements, self.name, self.rows)
 
     def write_strips(self) -> None:
-        """Write or keep the strip and the grids, and write the maps that are lacking, but for those of LPIPS."""
+        """Write or keep the strip and the grids, and write the maps that are lacking, but for those of metrics."""
         opened = cache(self._opened)  # where there is one to write, and for as long
         self._write(
             f"strips/{self.name}.png",
@@ -85,14 +83,14 @@ class _Imaged:
             if row.sample.kept > 1:
                 file = f"grids/{_setting(row)}/{self.name}.png"
                 self._write(file, self._key("grid", self._facts(row)), partial(self._grid, opened, place))
-        self._write_maps(opened, [place for place in self.lacking if place[0] != LPIPS])
+        self._write_maps(opened, [place for place in self.lacking if not place[0].metric])
 
     def write_sheet(self) -> None:
-        """Write the maps of LPIPS that are lacking, and write or keep the sheet of all."""
-        self._write_maps(self._opened, [place for place in self.lacking if place[0] == LPIPS])
+        """Write the maps of metrics that are lacking, and write or keep the sheet of all."""
+        self._write_maps(self._opened, [place for place in self.lacking if place[0].metric])
         labels = [
             [row.model, row.temperature, self._keys.get((kind, _setting(row)))]
-            for kind in KINDS
+            for kind in self.kinds
             for row in nearest(self.rows)
         ]
         self._write(f"sheets/{self.name}.png", self._key("sheet", labels), self._sheet)
@@ -133,20 +131,19 @@ class _Imaged:
     def _keys_of_maps(self) -> dict[tuple[MapKind, str], str]:
         """Those of the maps of all rows."""
         with Image.open(self._hr) as opened:
-            is_large = min(opened.size) >= LPIPS_SIDE
+            side = min(opened.size)
         keys, hr = {}, self.measurements.pair_pixels(self.name)[1]
         for row in self.rows:
             pixels, setting = _pixels(row), _setting(row)
-            keys[ERROR, setting] = map_key(ERROR, hr, pixels[:1])
-            if is_large:
-                keys[LPIPS, setting] = map_key(LPIPS, hr, pixels[:1])
-            if len(pixels) > 1:
-                keys[DEVIATION, setting] = map_key(DEVIATION, hr, pixels)
+            for kind in self.kinds:
+                shown = pixels if kind == DEVIATION else pixels[:1]
+                if side >= kind.smallest_side and (kind != DEVIATION or len(pixels) > 1):
+                    keys[kind, setting] = map_key(kind, hr, shown)
         return keys
 
     def _sheet(self) -> bytes:
         """The maps of the rows that are shown, a kind a line."""
-        lines = [self._sheet_line(kind) for kind in KINDS]
+        lines = [self._sheet_line(kind) for kind in self.kinds]
         return sheet_png([line for line in lines if len(line) > 1])
 
     def _sheet_line(self, kind: MapKind) -> list[Panel]:

@@ -24,7 +24,7 @@ import jinja2
 from markupsafe import Markup
 from PIL import Image
 
-from srbench.benchmark.error_maps import KINDS
+from srbench.benchmark.error_maps import MapKind, kinds_of
 from srbench.interfaces import GROUPS, MetricFacts
 from srbench.reporting.columns import HR, LR, Column, columns_of, kept_files
 from srbench.reporting.inside import MAILABLE, Carried, carry, exact, small
@@ -168,6 +168,7 @@ def _contents(
     ``embedded``, the files are left out.
     """
     rows, metrics = _by_image(measurements), measurements.manifest.metrics
+    kinds = kinds_of(metrics)
     settings = list(dict.fromkeys((row.model, row.temperature) for row in measurements.rows))
     columns = columns_of(files)
     pairs = [[found[column] for column in (LR, HR) if column in found] for found in files.values()]
@@ -179,14 +180,14 @@ def _contents(
         "opening": _opening(start, columns),
         "compressed": False,
         "settings": [setting_label(*setting) for setting in settings],
-        "maps": [asdict(kind) for kind in KINDS],
+        "maps": [{"name": one.name, "title": one.title, "unit": one.unit, "upper": one.upper} for one in kinds],
         "columns": [asdict(column) for column in columns],
         "images": [
             {
                 "name": name,
                 **look,
                 "files": [None if embedded or c not in found else _address(found[c], out) for c in columns],
-                "maps": {} if embedded else _maps(out, name, columns),
+                "maps": {} if embedded else _maps(out, name, columns, kinds),
                 "values": [_values(rows[name].get(place), metrics) for place in range(len(settings))],
             }
             for (name, found), look in zip(files.items(), looks, strict=True)
@@ -227,10 +228,10 @@ def _opening(found: Opening | None, columns: Sequence[Column]) -> dict[str, obje
     return asdict(found) | {"a": first[found.a], "b": first[found.b]}
 
 
-def _maps(out: Path, name: str, columns: Sequence[Column]) -> dict[str, list[str | None]]:
+def _maps(out: Path, name: str, columns: Sequence[Column], kinds: Sequence[MapKind]) -> dict[str, list[str | None]]:
     """By kind the map of every column, from those that the report wrote into ``out``; of a model's first sample."""
     found: dict[str, list[str | None]] = {}
-    for kind in KINDS:
+    for kind in kinds:
         paths = [out / MAPS / setting_folder(c.model, c.temperature) / f"{name}_{kind.name}.png" for c in columns]
         shown = [c.model != "" and not c.sample and path.exists() for c, path in zip(columns, paths, strict=True)]
         if any(shown):

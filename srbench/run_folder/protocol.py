@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from srbench.interfaces import MetricFacts, WeightsInfo
+from srbench.metrics.suite import DEFAULT, read_suite
 
 FORMAT = 3
 """Format of the run folders that are written; those of format 2 are read too."""
 RESERVED = ("hr", "lr")
 """Labels that no model may have: the folders of the pairs."""
-COLUMNS = ("psnr", "ssim", "lpips", "lr_psnr", "niqe", "brisque", "pique", "sigma")
-"""Columns of the suite ``srflow``, by which a folder was measured that names no columns."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,8 @@ class Protocol:
     """Side of the tiles in LR pixels; None: images are upscaled whole."""
     quantize: str = "floor"
     """Conversion of outputs to 8-bit images: ``floor`` or ``round``."""
-    columns: tuple[str, ...] = COLUMNS
-    """Metrics of the suite with their parameters, measured or not."""
+    columns: tuple[str, ...] = field(default_factory=lambda: read_suite(DEFAULT).columns)
+    """Metrics of the suite with their parameters, measured or not; a folder that names none is of the default suite."""
 
     def place(self, spec: str) -> int:
         """Sort key of a metric: columns of the suite first, others after them in the order in which they were added."""

@@ -39,8 +39,8 @@ class TrainingConfig:
     """Decay of the exponential moving average of the weights, which is validated and saved; 0 disables it."""
     validate_every: int
     """Steps between validations."""
-    best: Literal["psnr", "lr_psnr", "lpips"]
-    """The metric on the validation images by which the best weights are chosen."""
+    best: str
+    """Name of the validation metric that chooses the best weights."""
     checkpoint_every: int
     """Steps between checkpoints."""
     seed: int

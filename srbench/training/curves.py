@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -20,21 +20,23 @@ if TYPE_CHECKING:
 _POINTS = 400
 """Most points of a curve; longer curves show means of equally many steps."""
 _NO_LOSS = ("learning_rate", "gradient")
-_UNITS = {"bits_per_dim": "bits per dimension", "psnr": "dB", "lr_psnr": "dB", "lpips": "distance"}
-"""Units of losses and validation metrics; other losses are weighted terms without a unit."""
+_LOSS_UNITS = {"bits_per_dim": "bits per dimension"}
+"""Units of losses; the others are weighted terms without one."""
 
 
-def write_curves(run: Path, out: Path) -> None:
+def write_curves(run: Path, out: Path, units: Mapping[str, str]) -> None:
     """Draw the losses and validation metrics of a training folder as an SVG file; equal trainings give equal bytes.
 
-    Raises TrainingError for a folder without losses.
+    ``units`` are those of the metrics, by name. Raises TrainingError for a folder without losses.
     """
+    units = _LOSS_UNITS | {f"validation {name}": unit for name, unit in units.items()}
     panels = _panels(run)
     with plot_style():
         figure = new_figure(3.2 * len(panels), 2.4)
         grid = figure.subplots(1, len(panels), squeeze=False)[0]
         for number, ((name, points), axis) in enumerate(zip(panels.items(), grid, strict=True)):
             _draw(axis, name, points, COLOURS[number % len(COLOURS)])
+            axis.set_ylabel(units.get(name, "loss"), fontsize=8)
         write_whole(out, svg(figure))
 
 
@@ -65,4 +67,3 @@ def _draw(axis: Axes, name: str, points: Sequence[tuple[float, float]], colour: 
     axis.plot(steps, values, color=colour, linewidth=1.0, marker="." if len(points) < 30 else "")
     axis.set_title(name, fontsize=9)
     axis.set_xlabel("step")
-    axis.set_ylabel(_UNITS.get(name.removeprefix("validation "), "loss"), fontsize=8)

@@ -103,7 +103,7 @@ class Training:
                     kept = done
         if main:
             self._folder.save_weights(TRAINED, result, self._preset.storage, best.last)
-            write_curves(self._folder.path, self._folder.path / "loss.svg")
+            write_curves(self._folder.path, self._folder.path / "loss.svg", self._validation.units)
         self._accelerator.wait_for_everyone()
         return self._folder.path / TRAINED
 
@@ -177,7 +177,7 @@ class Training:
         view.validated(done, metrics, grid)
         if best.see(done, metrics, self._validation.metric(self.config.best)):
             self._folder.save_weights(BEST, network, self._preset.storage, best.metrics, best.step)
-        write_curves(self._folder.path, self._folder.path / "loss.svg")
+        write_curves(self._folder.path, self._folder.path / "loss.svg", self._validation.units)
 
     def _validation_pairs(self) -> list[ImagePair]:
         folder = self._request.validation

@@ -44,6 +44,11 @@ class Validation:
                 values[name].append(_value(metric, output, pair))
         return {name: fmean(each) for name, each in values.items() if each}
 
+    @property
+    def units(self) -> dict[str, str]:
+        """Units of the metrics by name; the title of one without a unit."""
+        return {name: metric.facts.unit or metric.facts.title for name, metric in self.metrics.items()}
+
     def metric(self, name: str) -> Metric:
         """A metric by its name. Raises TrainingError if it is not measured."""
         if name not in self.metrics:

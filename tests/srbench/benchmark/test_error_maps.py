@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from srbench.benchmark.error_maps import LPIPS, carried_key, evenly, map_file, map_key, map_png
+from srbench.benchmark.error_maps import MapKind, carried_key, evenly, map_file, map_key, map_png
 from srbench.benchmark.run import run, score_run
 from srbench.images.io import encode_png
 from srbench.run_folder.folder import RunFolder
 
 SETTINGS = ("near", "noisy-t0.3", "noisy-t0.8")
+KIND = MapKind("lpips", "LPIPS", "distance", 0.6)
 
 
 @pytest.fixture
@@ -40,12 +41,13 @@ def maps(folder: Path) -> dict[str, bytes]:
 def test_they_are_those_that_the_report_would_make(changed, command):
     folder = run(changed(metrics=("psnr", "lpips"))).folder
     kept = maps(folder)
-    assert list(kept) == sorted(map_file(LPIPS, setting, name) for setting in SETTINGS for name in "abc")
     records = RunFolder.read(folder)
+    kind = MapKind.of(records.manifest.metric("lpips"))
+    assert list(kept) == sorted(map_file(kind, setting, name) for setting in SETTINGS for name in "abc")
     for image, known in records.known.items():
         for setting, sample in known.samples.items():
-            file = folder / map_file(LPIPS, setting.folder, image)
-            assert carried_key(file) == map_key(LPIPS, known.pair.hr.pixels, [sample.outputs[0].pixels])
+            file = folder / map_file(kind, setting.folder, image)
+            assert carried_key(file) == map_key(kind, known.pair.hr.pixels, [sample.outputs[0].pixels])
     assert command("report", folder).code == 0
     assert maps(folder) == kept
     shutil.rmtree(folder / "maps")
@@ -55,9 +57,7 @@ def test_they_are_those_that_the_report_would_make(changed, command):
 
 def test_a_report_computes_none_that_is_kept(changed, command, monkeypatch):
     folder = run(changed(metrics=("lpips",))).folder
-    monkeypatch.setattr(
-        "srbench.benchmark.error_maps.perceptual_maps", lambda *_: pytest.fail("a map was computed again")
-    )
+    monkeypatch.setattr("srbench.benchmark.error_maps.metric_maps", lambda *_: pytest.fail("a map was computed again"))
     assert command("report", folder).code == 0
 
 
@@ -81,8 +81,8 @@ def test_only_images_that_a_report_shows_have_one(changed, monkeypatch):
 def test_one_of_other_pixels_is_replaced_and_a_file_of_yours_is_moved_aside(changed, command):
     folder = run(changed(metrics=("lpips",))).folder
     kept = maps(folder)
-    stale, yours = (folder / map_file(LPIPS, "near", name) for name in "ab")
-    stale.write_bytes(map_png(np.zeros((64, 64), np.float32), LPIPS, "another key"))
+    stale, yours = (folder / map_file(KIND, "near", name) for name in "ab")
+    stale.write_bytes(map_png(np.zeros((64, 64), np.float32), KIND, "another key"))
     yours.write_bytes(mine := encode_png(torch.zeros(3, 4, 4, dtype=torch.uint8)))
     done = command("report", folder)
     assert maps(folder) == kept
@@ -98,10 +98,8 @@ def test_a_changed_model_has_another(changed, models, command, monkeypatch):
     models.write_text(models.read_text().replace("scale_factor=4)", "scale_factor=4).flip(-1)"))
     run(changed(metrics=("lpips",)))
     now = maps(folder)
-    assert all(now[map_file(LPIPS, "near", name)] != kept[map_file(LPIPS, "near", name)] for name in "abc")
-    monkeypatch.setattr(
-        "srbench.benchmark.error_maps.perceptual_maps", lambda *_: pytest.fail("a map was computed again")
-    )
+    assert all(now[map_file(KIND, "near", name)] != kept[map_file(KIND, "near", name)] for name in "abc")
+    monkeypatch.setattr("srbench.benchmark.error_maps.metric_maps", lambda *_: pytest.fail("a map was computed again"))
     assert command("report", folder).code == 0
     assert maps(folder) == now
 

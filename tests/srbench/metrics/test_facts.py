@@ -1,0 +1,100 @@
+"""What a metric is, it says itself: no other room knows one by name, and one from outside finds every place."""
+
+from __future__ import annotations
+
+import ast
+import re
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+import torch
+
+from srbench.images.io import encode_png
+from srbench.metrics.earlier import with_group
+from srbench.metrics.suite import leading_metrics
+from srbench.plugins import registry
+from srbench.plugins.registry import open_metric, registered
+from srbench.run_folder.manifest import read_manifest
+
+ROOT = Path(__file__).parents[3]
+WORDS = {
+    "lpips": ["run_folder/manifest.py"],  # the package
+    "memory": ["reporting/report.py"],
+    "parameters": ["reporting/report.py"],
+    "seconds": ["reporting/report.py", "run_folder/manifest.py"],
+}
+"""Files in which the name of a metric is a word of another meaning."""
+OUTSIDE = '''
+from srbench.interfaces import MapFacts, MetricFacts
+
+
+class Gap:
+    """Mean absolute difference."""
+
+    facts = MetricFacts(
+        name="gap", title="Gap", group="Perception", leads=True, direction=-1, unit="levels", signature="RGB|v1",
+        protocol="uint8 RGB by {quantize}, mean absolute difference", map=MapFacts("difference in levels", upper=64),
+    )
+
+    def __call__(self, samples, pair):
+        return 255 * (samples - pair.hr).abs().mean(dim=(1, 2, 3))
+
+    def map(self, samples, pair):
+        return 255 * (samples[0] - pair.hr).abs().mean(dim=0)
+'''
+
+
+def test_no_other_room_knows_a_metric_by_name():
+    names = {*registered("metrics"), "fid", "kid", "pyiqa"}
+    found = []
+    for package in ("srbench", "srflow", "baselines"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            if path.is_relative_to(ROOT / "srbench" / "metrics"):
+                continue
+            short = path.relative_to(ROOT / package).as_posix()
+            constants = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+            found += [f"{short}: {name}" for name in constants & names if short not in WORDS.get(name, [])]
+    assert found == []
+
+
+def test_facts_of_a_manifest_of_format_2_are_those_of_the_metrics():
+    for name in registered("metrics"):
+        facts = open_metric(name).facts
+        old = {"name": name, "higher_is_better": facts.direction >= 0 and facts.group != "Cost"}
+        assert with_group(old) == {
+            "name": name, "group": facts.group, "direction": facts.direction, "leads": facts.leads,
+        }  # fmt: skip
+
+
+@pytest.fixture
+def outside(tmp_path, monkeypatch):
+    """A metric of another distribution, registered as ``gap``."""
+    (tmp_path / "gap_of_test.py").write_text(OUTSIDE)
+    monkeypatch.syspath_prepend(tmp_path)
+    known, point = registry.entry_points, EntryPoint("gap", "gap_of_test:Gap", "srbench.metrics")
+    monkeypatch.setattr(
+        registry, "entry_points", lambda group: [*known(group=group), *([point] if group == point.group else [])]
+    )
+    registered.cache_clear()
+    yield
+    registered.cache_clear()
+
+
+def test_a_metric_from_outside_finds_every_place(outside, spec, photos, command, tmp_path):
+    for name in "abc":
+        (photos / f"{name}.png").write_bytes(encode_png(torch.full((3, 64, 64), 9, dtype=torch.uint8)))
+    models = Path(spec.models[0].partition("=")[2].rpartition(":")[0])
+    done = command("run", "--models", f"near={models}:Nearest,noisy={models}:Noisy", "--data", photos, "--scale", 4,
+                   "--metrics", "psnr,gap", "--samples", 2, "--temperature", "0.3,0.8", "--workers", 1,
+                   "--out", "run")  # fmt: skip
+    assert done.code == 0, done.err
+    run = tmp_path / "run"
+    facts = read_manifest(run).metric("gap")
+    assert (facts.signature, facts.protocol[:19]) == ("GAP|RGB|floor|v1", "uint8 RGB by floor,")
+    assert "Gap ↓" in (run / "report.md").read_text()
+    page = (run / "report.html").read_text()
+    assert re.search(r"<span>Distortion</span></th><th[^>]*><span>Perception</span>", page)
+    assert "Gap in levels (lower is better)" in (run / "plots" / "plane.svg").read_text()
+    assert len(list(run.glob("maps/*/*_gap.png"))) == 12, "of four images, one for each setting"
+    assert "gap" in [metric.facts.name for metric in leading_metrics()]
