@@ -57,21 +57,10 @@ def test_no_banned_word(path):
     assert not faults, "\n".join(faults)
 
 
-ROOMS_DONE = (
-    "srbench/system",
-    "srbench/images",
-    "srbench/data",
-    "srbench/models",
-    "srbench/training",
-    "srbench/weights",
-    "baselines",
-    "srbench/cli",
-    "srbench/editing",
-    "srbench/matrix",
-    "srbench/api.py",
-    "srbench/__init__.py",
-)
-"""Rooms whose docstrings stand alone; when all are here, SOURCES takes the place of this list."""
+ROOMS_LEFT = (
+    "srbench/benchmark", "srbench/interfaces.py", "srbench/metrics", "srbench/plugins", "srbench/reporting", "srflow",
+)  # fmt: skip
+"""Rooms where docstrings may still begin like answers; a room that passes leaves this list."""
 ANSWERS = re.compile(r"(Of|By|In which|Where|Those|That|Such|What|How|Who|Whether|Is|Are|Does|Do|Did|Has|Was)\b")
 """Beginnings of answers to a question that is not printed, and of questions."""
 
@@ -85,7 +74,9 @@ def docstrings(path: Path) -> Iterator[tuple[int, str]]:
             yield statement.lineno, value.value
 
 
-@pytest.mark.parametrize("path", [one for one in SOURCES if str(one.relative_to(ROOT)).startswith(ROOMS_DONE)], ids=str)
+@pytest.mark.parametrize(
+    "path", [one for one in SOURCES if not str(one.relative_to(ROOT)).startswith(ROOMS_LEFT)], ids=str
+)
 def test_docstrings_begin_with_a_noun_or_a_verb(path):
     faults = [f"{line}: {text.splitlines()[0]}" for line, text in docstrings(path) if ANSWERS.match(text)]
     assert not faults, "\n".join(faults)

@@ -21,19 +21,13 @@ _KINDS = ("models", "metrics", "datasets", "suites", "degradations", "presets", 
 @click.argument("kind", type=click.Choice(_KINDS))
 def list_command(kind: str) -> None:
     """List what is installed: models, metrics, datasets and more."""
-    kinds = {
-        "suites": _suites, "presets": _presets, "models": _models, "degradations": _degradations,
-        "datasets": _datasets,
-    }  # fmt: skip
-    rows = kinds.get(kind, lambda: _others(kind))()
-    for line in _aligned([*rows]):
-        show(line)
-
-
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    """Columns as wide as their widest cell, apart from the last."""
+    own = {"suites": _suites, "presets": _presets, "models": _models, "degradations": _degradations}
+    rows = [*(own[kind]() if kind in own else _others(kind))]
+    if kind == "datasets":
+        rows += _benchmark_sets()
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
-    return ["  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[-1]]) for row in rows]
+    for row in rows:
+        show("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))
 
 
 def _suites() -> Iterator[tuple[str, ...]]:
@@ -51,16 +45,15 @@ def _degradations() -> Iterator[tuple[str, ...]]:
         yield name, found.about, found.words
 
 
-def _datasets() -> Iterator[tuple[str, ...]]:
+def _benchmark_sets() -> Iterator[tuple[str, ...]]:
     from srbench.data.benchmark_sets.table import benchmark_sets
 
-    yield from _others("datasets")
     for name, entry in benchmark_sets().items():
         yield name, f"{entry.title}; see srbench data list."
 
 
 def _presets() -> Iterator[tuple[str, ...]]:
-    """Model, name, length and first comment line of every preset that can be trained."""
+    """Model, name, steps and first comment line of every preset."""
     from srbench.plugins.registry import registered
     from srbench.system.config import preset_names
 
@@ -73,7 +66,7 @@ def _presets() -> Iterator[tuple[str, ...]]:
 
 
 def _models() -> Iterator[tuple[str, ...]]:
-    """Name, scales, parameters, licence and a sentence of every model that is registered."""
+    """Name, scales, parameters, licence and description of every registered model."""
     from srbench.models.loading import ready_models
 
     for name, about in _others("models"):
@@ -140,7 +133,7 @@ def _show_suite(name: str) -> None:
     for metric in open_metrics(None, suite.metrics, suite.quantize):
         show(f"{metric.facts.signature}\n{_metric_sentence(metric.facts)}\n")
     if suite.optional:
-        show(f"and, where their weights are here: {', '.join(suite.optional)}")
+        show(f"and, if their weights are downloaded: {', '.join(suite.optional)}")
 
 
 def _metric_sentence(metric: MetricFacts) -> str:
@@ -153,8 +146,8 @@ def _weights_sentence(weights: WeightsInfo | None) -> str:
     if weights is None:
         return "no weights needed"
     count = "unknown" if weights.parameters is None else f"{weights.parameters:,}"
-    facts = f"{count} parameters, licence {weights.licence}, trained on {weights.trained_on}"
-    return f"{facts}, sha256 {weights.sha256}"
+    origin = f"licence {weights.licence}, trained on {weights.trained_on}, sha256 {weights.sha256}"
+    return f"{count} parameters, {origin}"
 
 
 @click.command()

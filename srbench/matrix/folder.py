@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from srbench.images.io import write_whole
@@ -46,9 +46,11 @@ SPANNED = tuple(field.name for field in fields(Cell))
 class Matrix:
     """Cells of a matrix, and the folder that holds their runs."""
 
-    path: Path
+    format: int
     command: str
     cells: tuple[Cell, ...]
+    path: Path = Path()
+    """Folder of the matrix; not in the file."""
 
     def folder(self, cell: Cell) -> Path:
         """Run folder of a cell."""
@@ -78,33 +80,23 @@ def read_matrix(path: Path) -> Matrix:
     """Read the list of a folder. Raises MatrixError if it is missing or damaged."""
     file = path / FILE
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        listed = structure(found, _List, str(file))
+        matrix = structure(json.loads(file.read_text(encoding="utf-8")), Matrix, str(file))
     except (OSError, ValueError, ConfigError) as error:
         raise MatrixError(f"{file}: cannot be read ({' '.join(str(error).split())}); run its command again") from None
-    if listed.format != FORMAT:
-        raise MatrixError(f"{file}: format {listed.format} instead of {FORMAT}; run again with another --out")
-    for cell in listed.cells:
+    if matrix.format != FORMAT:
+        raise MatrixError(f"{file}: format {matrix.format} instead of {FORMAT}; run again with another --out")
+    for cell in matrix.cells:
         if Path(cell.name).name != cell.name:
             raise MatrixError(f"{file}: {cell.name!r} cannot be the name of a folder")
-    return Matrix(path, listed.command, listed.cells)
+    return replace(matrix, path=path)
 
 
 def write_matrix(matrix: Matrix) -> None:
     """Write the list, and make its folder. Raises MatrixError if that fails."""
-    listed = asdict(_List(FORMAT, matrix.command, matrix.cells))
+    listed = {name: value for name, value in asdict(matrix).items() if name != "path"}
     content = (json.dumps(listed, indent=1, ensure_ascii=False) + "\n").encode()
     try:
         matrix.path.mkdir(parents=True, exist_ok=True)
         write_whole(matrix.path / FILE, content)
     except OSError as error:
         raise MatrixError(f"{matrix.path}: cannot be written ({error.strerror}); choose another --out") from None
-
-
-@dataclass(frozen=True)
-class _List:
-    """``matrix.json``."""
-
-    format: int
-    command: str
-    cells: tuple[Cell, ...]

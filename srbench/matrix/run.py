@@ -14,7 +14,7 @@ from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import Outcome, run, score_run
 from srbench.interfaces import Progress, SRBenchError, silent
 from srbench.matrix import MatrixError
-from srbench.matrix.folder import Cell, Matrix, is_matrix, read_matrix, runs_in, write_matrix
+from srbench.matrix.folder import FORMAT, Cell, Matrix, is_matrix, read_matrix, runs_in, write_matrix
 from srbench.matrix.request import MatrixSpec
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.merge import merge
@@ -46,7 +46,7 @@ def run_matrix(
         known = read_matrix(path).cells
     elif path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise MatrixError(f"{path}: already exists and is no matrix of srbench; choose another --out")
-    matrix = Matrix(path, spec.command, tuple(dict.fromkeys([*known, *spec.runs])))
+    matrix = Matrix(FORMAT, spec.command, tuple(dict.fromkeys([*known, *spec.runs])), path)
     write_matrix(matrix)
     outcomes, failures = [], []
     for cell, cell_spec in _placed(spec, matrix):
@@ -78,7 +78,7 @@ def estimate_matrix(spec: MatrixSpec) -> Iterator[str]:
     """Lines of ``--dry-run`` for every cell. Raises SRBenchError if one could not start."""
     path = folder_of(spec)
     yield f"matrix: {path}, {len(spec.runs)} runs"
-    for _, cell_spec in _placed(spec, Matrix(path, spec.command, tuple(spec.runs))):
+    for _, cell_spec in _placed(spec, Matrix(FORMAT, spec.command, tuple(spec.runs), path)):
         yield from estimate(cell_spec)
 
 
