@@ -311,27 +311,27 @@ class Dataset(Protocol):
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """What is asked of ``srbench train NAME``."""
+    """The options of ``srbench train NAME``."""
 
     preset: str
     """Name of a preset of the model, or a TOML file."""
     data: tuple[Path, ...]
     """Folders of HR images."""
     out: Path
-    """Folder of the training; one that is there already is gone on with."""
+    """Training folder; an existing training in it is resumed."""
     changes: tuple[str, ...] = ()
-    """Values in place of the preset's, as typed: ``training.learning_rate=1e-4``."""
+    """Values that override the preset's, as typed: ``training.learning_rate=1e-4``."""
     lr: tuple[Path, ...] = ()
-    """Folders of LR images, paired with HR by name; without, LR is made from HR."""
+    """Folders of LR images, paired with HR by name; if empty, HR is downscaled."""
     validation: Path | None = None
-    """Folder of HR images to validate on; without, some images of the data are held out."""
+    """Folder of HR images for validation; None uses some images of the data, held out if there are enough."""
     start: Path | None = None
-    """Weights to start from."""
+    """File of the initial weights."""
     device: str = "cpu"
     metrics: tuple[Metric, ...] = ()
-    """What validation measures; the preset names one of them that chooses the best weights."""
+    """Metrics of the validation; the preset names the one that selects the best weights."""
     tensorboard: bool = False
-    """Write losses, metrics and images for TensorBoard as well."""
+    """Also write losses, metrics and images for TensorBoard."""
 
 
 class Trainer(Protocol):
@@ -343,14 +343,14 @@ class Trainer(Protocol):
 
 
 class Converter(Protocol):
-    """Reads the official checkpoints of one model: what stands behind ``srbench convert``."""
+    """A reader of a model's official checkpoints, for ``srbench convert``."""
 
     def __call__(
         self, tensors: Mapping[str, Tensor], preset: str | None
     ) -> tuple[dict[str, Tensor], dict[str, str]] | None:
-        """Tensors under their official names -> those of a weights file, and its metadata but for licence and training.
+        """Tensors by official names -> tensors and metadata of a weights file, without licence and provenance.
 
-        Returns None for a checkpoint that is not of this model, or never belongs to this preset. Without a preset it is
-        found by the checkpoint's size. Raises SRBenchError for a checkpoint of this model that does not fit the preset.
+        Returns None for a checkpoint of another model, or one that cannot belong to the preset. None as preset selects
+        it by the checkpoint's size. Raises SRBenchError for a checkpoint of this model that does not fit the preset.
         """
         ...
