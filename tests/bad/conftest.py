@@ -140,6 +140,8 @@ MODELS = """
 import sys
 import torch.nn.functional as F
 
+from srbench.interfaces import MetricFacts
+
 
 class Half:
     scale = 4

@@ -37,9 +37,9 @@ MANIFESTS = {
     "label reserved": (("models", 0, "label"), "HR", "no name of a model"),
     "scale": (("protocol", "scale"), 0, "scale and samples have to be 1 or more"),
     "digits": (("metrics", 0, "digits"), 10**9, "decimals"),
-    "setting": (("settings", 0, "model"), "nothing", "no model of it"),
+    "setting": (("settings", 0, "model"), "nothing", "none of its models"),
     "temperature": (("settings", 0, "temperature"), -1.0, "no temperature"),
-    "format": (("format",), 99, "of format 99"),
+    "format": (("format",), 99, "has format 99"),
     "type": (("protocol",), [], "protocol: expected a table"),
     "key": (("more",), 1, "unknown key 'more'"),
 }

@@ -10,7 +10,7 @@ import pytest
 from srbench.interfaces import MetricFacts
 from srbench.reporting.latex import display_name, escape, latex_table
 from srbench.reporting.scores import score
-from srbench.run_folder.protocol import FORMAT, Manifest, Protocol, Setting
+from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, Protocol, Setting
 from srbench.run_folder.results import ResultTable
 
 NAMES = [r"50% of_it & #1 {x} ~^$ \input{y}", "<b>\"q\" 'p' `c` |", "dash--dash --- é Ü ß 漢 τ", "plain"]
@@ -42,7 +42,8 @@ METRICS = [
 ]
 PROTOCOL = Protocol("srflow@1", "my_photos & more", "made from HR", scale=8, crop=64, samples=1, seed=0, tile=None)
 IMAGES = tuple(map(str, range(8)))
-MANIFEST = Manifest(FORMAT, PROTOCOL, IMAGES, tuple(METRICS), (), (Setting("m", None),), ())
+ASKED = Invocation("srbench run", (Setting("m", None),), IMAGES, ("psnr",), "then", "later", "cpu", {}, {})
+MANIFEST = Manifest(FORMAT, PROTOCOL, IMAGES, tuple(METRICS), (), ASKED.settings, (ASKED,))
 
 
 @pytest.fixture

@@ -164,7 +164,9 @@ def test_a_stand_in_for_celeba(make_run):
     )  # fmt: skip
     names = [f"{number:06d}" for number in range(5000)]
     run = make_run("run", {("m", None): {}}, images=["000000"], metrics=metrics, protocol=FACES)
-    manifest = replace(read_manifest(run), images=tuple(names))
+    manifest = read_manifest(run)
+    asked = replace(manifest.invocations[0], images=tuple(names))
+    manifest = replace(manifest, images=tuple(names), invocations=(asked,))
     manifest = replace(manifest, protocol=replace(manifest.protocol, dataset="celeba-5000", scale=8))
     found = published_rows(manifest, metrics, read_tables())
     assert [line.label for line in found.lines] == ["Bicubic", "RRDB", "ESRGAN", "SRFlow τ=0.8"]

@@ -164,9 +164,9 @@ def test_report_and_compare_never_disagree(make_run):
     random, decided, undecided = np.random.default_rng(3), 0, 0
     for number in range(200):
         n, models = int(random.integers(1, 13)), int(random.integers(2, 5))
-        ease, gaps = random.normal(25, 4, n), random.normal(0, 0.6, models)
+        ease, gaps = random.normal(25, 4, n).tolist(), random.normal(0, 0.6, models).tolist()
         run = make_run(f"run{number}", {
-            (f"m{k}", None): {str(i): (ease[i] + gaps[k] + random.normal(0, 0.4), _odd(random)) for i in range(n)}
+            (f"m{k}", None): {str(i): (e + gaps[k] + random.normal(0, 0.4), _odd(random)) for i, e in enumerate(ease)}
             for k in range(models)
         })  # fmt: skip
         measurements = read_runs([run])
