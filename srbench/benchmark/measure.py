@@ -1,30 +1,20 @@
 """``srbench measure``: folders of images in, numbers out. No model, no run folder, nothing written.
 
-Where other processes measure, they start before anything large is loaded here, and nothing of that is.
+Metrics are scored as in a run. Where other processes do it, they start before anything large is loaded here.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import math
-import multiprocessing
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-from rich.text import Text
-
 from srbench.benchmark import BenchmarkError
+from srbench.benchmark.engines.pool import Lost, Pool, Send, given_up
 from srbench.images.folders import images_in
 from srbench.images.io import quantize, read_uint8
 from srbench.interfaces import ImagePair, MetricFacts, Progress, SRBenchError, Step, silent
@@ -32,96 +22,59 @@ from srbench.metrics.suite import DEFAULT, OF_SETS, Suite, open_metrics, read_su
 from srbench.models.precomputed import ResultFolder
 from srbench.plugins.registry import LoadedMetric
 from srbench.run_folder.records import Value
-from srbench.system.file_names import printable
-from srbench.system.processes import end_quickly, for_workers, suitable_workers
+from srbench.system.processes import suitable_workers
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from srbench.metrics.fid import SetDistances
+IMAGES_EACH = 8
+"""Images of ``measure`` that cost as much as one of ``srbench run``, where a model makes them first."""
 
 
 @dataclass(frozen=True)
 class Measured:
     """Values of every image, and their means."""
 
+    label: str
+    """Name of the folder of images."""
     suite: str
     """``name@version``."""
     metrics: tuple[MetricFacts, ...]
     values: dict[str, dict[str, Value]]
-    """By image and metric."""
+    """Values by image and metric."""
     failures: tuple[str, ...]
     set_metrics: tuple[MetricFacts, ...] = ()
-    """FID and KID, where asked for."""
+    """FID and KID, if asked for."""
     sets: dict[str, float] = field(default_factory=dict)
-    """By the name of a set metric: of all images together. Not measured where an image could not be."""
+    """Values of all images together, by set metric; empty if any image could not be measured."""
+
+    def of_image(self, image: str, metric: str) -> float:
+        """Mean over the samples of an image; NaN if it could not be measured."""
+        value = self.values[image].get(metric, math.nan)
+        return fmean(value) if isinstance(value, list) else value
+
+    def count(self, metric: str) -> int:
+        """Number of images with a finite value."""
+        return sum(math.isfinite(self.of_image(image, metric)) for image in self.values)
 
     def mean(self, metric: str) -> float:
-        """Over images, of the means over samples, as in the table of a run: values that are not finite are left out.
-
-        Where all are, it is such a value; where there is none, NaN.
-        """
-        found = self._of(metric)
+        """Mean over images, as in the table of a run without values that are not finite, unless all are such."""
+        found = [value for image in self.values if not math.isnan(value := self.of_image(image, metric))]
         finite = [value for value in found if math.isfinite(value)]
         return fmean(finite) if finite else found[0] if found else math.nan
 
-    def count(self, metric: str) -> int:
-        """How many images are in a mean."""
-        return sum(map(math.isfinite, self._of(metric)))
-
-    def _of(self, metric: str) -> list[float]:
-        return [_one(by_metric[metric]) for by_metric in self.values.values() if metric in by_metric]
-
-    def table(self) -> Table:
-        """For the terminal."""
-        table = Table(
-            title=f"protocol {self.suite}",
-            title_justify="left",
-            title_style="",
-            caption="   ".join(
-                f"{facts.title} ↓ {self.sets[facts.name]:.{facts.digits}f}" for facts in self.set_metrics
-            ),
-            caption_justify="left",
-            caption_style="",
-            box=SIMPLE_HEAD,
-            collapse_padding=True,
-            pad_edge=False,
-            header_style="",
-        )
-        table.add_column("image", no_wrap=True)
-        for metric in self.metrics:
-            table.add_column(Text(f"{metric.title}\n{'↓' if metric.direction < 0 else '↑'}"), justify="right")
-        for image, by_metric in self.values.items():
-            cells = [f"{_one(by_metric[m.name]):.{m.digits}f}" if m.name in by_metric else "–" for m in self.metrics]
-            table.add_row(Text(printable(image)), *cells)
-        table.add_section()
-        means = [self.mean(metric.name) for metric in self.metrics]
-        shown = [f"{mean:.{m.digits}f}" if mean == mean else "–" for mean, m in zip(means, self.metrics, strict=True)]
-        table.add_row(f"mean of {len(self.values)}", *shown)
-        counts = [self.count(metric.name) for metric in self.metrics]
-        if any(count < len(self.values) for count in counts):
-            table.add_row("finite values", *map(str, counts))
-        return table
-
     def csv(self) -> str:
-        """One line a number: image (empty for a value of all images), sample (likewise), metric, value, signature."""
-        import pandas as pd
+        """``rows.csv`` of a run of these images; ``image`` is empty for a value of all images together."""
+        from srbench.run_folder.results import ResultTable, rows_csv
 
-        signatures = {metric.name: metric.signature for metric in self.metrics + self.set_metrics}
-        records = [
-            (image, sample, metric, value, signatures[metric])
-            for image, by_metric in self.values.items()
-            for metric, values in by_metric.items()
-            for sample, value in (enumerate(values) if isinstance(values, list) else [(pd.NA, values)])
-        ]
-        records += [("", pd.NA, metric, value, signatures[metric]) for metric, value in self.sets.items()]
-        frame = pd.DataFrame.from_records(records, columns=["image", "sample", "metric", "value", "signature"])
-        text = io.StringIO()
-        frame.to_csv(text, index=False)
-        return text.getvalue().rstrip("\n")
+        by_image: dict[str, Mapping[str, Value]] = {**self.values, "": self.sets}
+        rows = [(self.label, None, image, values) for image, values in by_image.items()]
+        metrics = self.metrics + self.set_metrics
+        table = ResultTable.from_values(rows, tuple(metric.name for metric in metrics))
+        return rows_csv(table, metrics, self.suite).rstrip("\n")
 
     def json(self) -> str:
-        """Signatures, means and over how many images, the values of every image; such as are not finite are texts."""
+        """Signatures, means, numbers of finite values and all values; numbers that are not finite are strings."""
         facts = {
             "suite": self.suite,
             "signatures": {metric.name: metric.signature for metric in self.metrics + self.set_metrics},
@@ -140,188 +93,139 @@ def measure_folder(
 ) -> Measured:  # fmt: skip
     """Measure the images of one folder against those of another, paired by name; several samples are NAME_sampleK.
 
-    Without ``names`` the metrics of the suite are measured, but for those that need an LR image where ``lr`` is not
-    given; ``fid`` and ``kid`` are of the folders as sets. ``workers`` processes share the images, with the same values;
-    None: as many as suit this machine. Raises BenchmarkError that names every image without a partner, and SRBenchError
-    for an unknown metric.
+    Without ``names`` the metrics of the suite are measured, except those that need an LR image if ``lr`` is not given.
+    ``fid`` and ``kid`` compare the folders as sets. ``workers`` processes share the images, with the same values; None:
+    as many as suit this machine. Raises BenchmarkError that names every image without a partner, and SRBenchError for
+    an unknown metric.
     """
-    protocol = read_suite(suite)
-    of_sets = [name for name in OF_SETS if name in (names or ())]
-    distances = (
-        _distances(of_sets, protocol) if of_sets else None
-    )  # before anything is measured: weights may be missing
-    references = images_in(ref)
+    protocol, results, hr = read_suite(suite), ResultFolder(images, 1), images_in(ref)
     low = None if lr is None else images_in(lr)
-    results = ResultFolder(images, 1)
-    _check_partners(results, references, low, images, ref, lr)
-    jobs = [(name, path, None if low is None else low[name]) for name, path in references.items()]
-    workers = suitable_workers("cpu", len(jobs) // IMAGES_EACH) if workers is None else min(workers, len(jobs))
+    missing = [(images, [name for name in hr if name not in results]), (ref, results.others(hr))]
+    if lr is not None and low is not None:
+        missing.append((lr, [name for name in hr if name not in low]))
+    if faults := [f"{folder} lacks {', '.join(lacking)}" for folder, lacking in missing if lacking]:
+        raise BenchmarkError(f"images are paired by name, but {'; '.join(faults)}; add or remove images")
     of_images = tuple(name for name in names if name not in OF_SETS) if names else None
-    opened = _Opened(results, of_images, suite, lr)
-    values: dict[str, dict[str, Value]] = {}
-    failures: list[str] = []
-    with _done(opened, jobs, workers) as ((facts, said), done):
-        for warning in said:
-            warnings.warn(warning, stacklevel=2)
-        for place, (name, _, _) in enumerate(jobs):
-            progress(Step(place, len(jobs), name))
-            values[name], faults = next(done)
-            for fault in faults:
-                progress(Step(place, len(jobs), "", fault))
-            failures += faults
-    progress(Step(len(jobs), len(jobs), ""))
+    of_sets = [name for name in OF_SETS if name in (names or ())]
+    distances = None
+    if of_sets:  # before anything is measured: the weights may be missing
+        from srbench.metrics.fid import SetDistances
+
+        distances = SetDistances(of_sets, protocol.quantize)
+    workers = suitable_workers("cpu", len(hr) // IMAGES_EACH) if workers is None else min(workers, len(hr))
+    facts: Facts = ()
+    found: dict[str, _Found] = {}
+    for message in _Folders(results, hr, low, protocol, of_images).measured(workers):
+        if not isinstance(message, _Found):
+            facts = message
+            continue
+        found[message.image] = message
+        for fault in message.faults:
+            progress(Step(len(found), len(hr), "", fault))
+        progress(Step(len(found), len(hr), message.image))
+    progress(Step(len(hr), len(hr), ""))
+    values = {name: found[name].values for name in hr}
+    failures = tuple(fault for name in hr for fault in found[name].faults)
+    measured = Measured(images.resolve().name, protocol.label, facts, values, failures)
     if distances is None or failures:
-        return Measured(protocol.label, facts, values, tuple(failures))
-    outputs = (image for name in references for image in quantize(results.read(name), protocol.quantize))
-    sets = distances.between(outputs, map(read_uint8, references.values()))
-    return Measured(protocol.label, facts, values, (), distances.facts, sets)
-
-
-def _distances(names: Sequence[str], suite: Suite) -> SetDistances:
-    from srbench.metrics.fid import SetDistances
-
-    return SetDistances(names, suite.quantize)
-
-
-IMAGES_EACH = 8
-"""For how many images that ``srbench run`` shares out one is shared out here: no model makes them first."""
-Job = tuple[str, Path, Path | None]
-"""Name, HR file, LR file."""
-Found = tuple[dict[str, Value], list[str]]
-"""Values by metric, and what failed."""
-Facts = tuple[tuple[MetricFacts, ...], tuple[str, ...]]
-"""Of the metrics, and warnings."""
+        return measured
+    outputs = (image for name in hr for image in quantize(results.read(name), protocol.quantize))
+    sets = distances.between(outputs, map(read_uint8, hr.values()))
+    return replace(measured, set_metrics=distances.facts, sets=sets)
 
 
 @dataclass(frozen=True)
-class _Opened:
-    """What measures, as it can be sent to other processes."""
+class _Found:
+    """Values of an image by metric, and what failed."""
+
+    image: str
+    values: dict[str, Value]
+    faults: list[str]
+
+
+Facts = tuple[MetricFacts, ...]
+
+
+@dataclass(frozen=True)
+class _Folders:
+    """Images by name and what to measure of them, as it can be sent to other processes."""
 
     results: ResultFolder
+    hr: Mapping[str, Path]
+    lr: Mapping[str, Path] | None
+    suite: Suite
     names: tuple[str, ...] | None
-    suite: str
-    lr: Path | None
 
-    @cached_property
-    def _suite(self) -> Suite:
-        return read_suite(self.suite)
+    def measured(self, workers: int) -> Iterator[Facts | _Found]:
+        """Facts of the metrics, then what is found of every image, in any order."""
+        if workers == 1:
+            metrics = self.metrics()
+            yield tuple(metric.facts for metric in metrics)
+            yield from (self.measure(metrics, name) for name in self.hr)
+            return
+        with Pool[str](_open, self) as pool:
+            pool.add(*self.hr)
+            for _ in range(workers):
+                pool.start()
+            for _, message in pool.messages():
+                match message:
+                    case _Found() | tuple():
+                        yield message
+                    case Lost(str(name), end) if pool.is_hopeless(name):
+                        yield _Found(name, {}, [given_up(name, end)])
+                    case Lost(str(name), _):
+                        pool.add(name)
 
-    @cached_property
-    def _loaded(self) -> tuple[tuple[LoadedMetric, ...], tuple[str, ...]]:
-        """The metrics, loaded once a process, and what was warned of meanwhile."""
-        with warnings.catch_warnings(record=True) as said:
-            metrics = _chosen(self.names, self.lr, self._suite)
-        return metrics, tuple(str(one.message) for one in said)
+    def metrics(self) -> tuple[LoadedMetric, ...]:
+        """Open the metrics. Raises BenchmarkError, and SRBenchError for an unknown metric."""
+        if self.names == ():
+            return ()
+        metrics = open_metrics(self.names, self.suite.columns, self.suite.quantize, self.suite.optional)
+        usable = tuple(metric for metric in metrics if self.lr is not None or "LR" not in metric.facts.needs)
+        if self.names is not None and len(usable) < len(metrics):
+            [first, *_] = [metric.facts.title for metric in metrics if "LR" in metric.facts.needs]
+            raise BenchmarkError(f"{first} needs LR images; name their folder with --lr")
+        if not usable:
+            label = self.suite.label
+            raise BenchmarkError(f"all metrics of {label} need the scale or LR images; name their folder with --lr")
+        return usable
 
-    def facts(self) -> Facts:
-        """Of the metrics. Raises BenchmarkError, and SRBenchError for an unknown metric."""
-        metrics, said = self._loaded
-        return tuple(metric.facts for metric in metrics), said
-
-    def measure(self, job: Job) -> Found:
-        """All metrics of one image, in one thread: sums of float32 depend on how many there are."""
+    def measure(self, metrics: Sequence[LoadedMetric], name: str) -> _Found:
+        """Measure one image, in one thread: sums of float32 depend on the number of threads."""
         from srbench.benchmark.scoring import measure, one_thread
 
-        name, hr, lr = job
         values: dict[str, Value] = {}
         faults: list[str] = []
         with one_thread():
             try:
-                pair, outputs = _read(self.results, name, hr, lr)
+                pair, outputs = self.read(name)
             except SRBenchError as error:
-                return values, [str(error)]
-            images = quantize(outputs, self._suite.quantize)
-            for metric in self._loaded[0]:
+                return _Found(name, {}, [str(error)])
+            images = quantize(outputs, self.suite.quantize)
+            for metric in metrics:
                 try:
-                    seen = outputs if metric.facts.sees == "returned" else images
-                    values[metric.facts.name] = measure(metric.metric, seen, pair)
+                    values[metric.facts.name] = measure(
+                        metric.metric, outputs if metric.facts.sees == "returned" else images, pair
+                    )
                 except SRBenchError as error:
                     faults.append(str(error))
-        return values, faults
+        return _Found(name, values, faults)
+
+    def read(self, name: str) -> tuple[ImagePair, Tensor]:
+        """The pair of a name, 8-bit as in a run, and the images (n, 3, H, W) to measure against it."""
+        hr = read_uint8(self.hr[name]).float() / 255
+        lr = hr if self.lr is None else read_uint8(self.lr[name]).float() / 255  # no usable metric looks at LR
+        outputs = self.results.read(name)
+        if outputs.shape[-2:] != hr.shape[-2:]:
+            sizes = [f"{image.shape[-2]}x{image.shape[-1]}" for image in (outputs, hr)]
+            raise BenchmarkError(f"{name}: the image is {sizes[0]} and the reference {sizes[1]}; make them of one size")
+        return ImagePair(name, lr, hr), outputs
 
 
-_opened: _Opened
-"""Of a process that works for another one."""
-
-
-def _open(opened: _Opened) -> None:
-    global _opened
-    _opened = opened
-    end_quickly()
-
-
-def _facts() -> Facts:
-    return _opened.facts()
-
-
-def _measure(job: Job) -> Found:
-    return _opened.measure(job)
-
-
-@contextmanager
-def _done(opened: _Opened, jobs: Sequence[Job], workers: int) -> Iterator[tuple[Facts, Iterator[Found]]]:
-    """What is measured, and what is found of every job, in order."""
-    if workers == 1:
-        yield opened.facts(), map(opened.measure, jobs)
-        return
-    with for_workers():
-        pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _open, (opened,))
-        facts = pool.submit(_facts)
-        found = pool.map(_measure, jobs, chunksize=max(min(len(jobs) // (4 * workers), 16), 1))
-    try:
-        yield facts.result(), found
-    except BrokenProcessPool:
-        raise BenchmarkError("a process ended before it was done; if memory is short, use fewer --workers") from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _read(results: ResultFolder, name: str, hr: Path, lr: Path | None) -> tuple[ImagePair, Tensor]:
-    """The pair of a name, 8-bit as in a run, and the images (n, 3, H, W) to be measured against it."""
-    reference = read_uint8(hr).float() / 255
-    # Without LR images no chosen metric looks at any.
-    pair = ImagePair(name, reference if lr is None else read_uint8(lr).float() / 255, reference)
-    outputs = results.read(name)
-    if outputs.shape[-2:] != reference.shape[-2:]:
-        sizes = [f"{image.shape[-2]}x{image.shape[-1]}" for image in (outputs, reference)]
-        raise BenchmarkError(f"{name}: the image is {sizes[0]} and the reference {sizes[1]}; both must have one size")
-    return pair, outputs
-
-
-def _chosen(names: Sequence[str] | None, lr: Path | None, suite: Suite) -> tuple[LoadedMetric, ...]:
-    if names == ():
-        return ()
-    metrics = open_metrics(tuple(names) if names else None, suite.columns, suite.quantize, suite.optional)
-    in_need = [metric for metric in metrics if "LR" in metric.facts.needs]
-    if lr is None and names is not None and in_need:
-        raise BenchmarkError(f"{in_need[0].facts.title} needs LR images; name their folder with --lr")
-    chosen = tuple(metric for metric in metrics if lr is not None or metric not in in_need)
-    if not chosen:
-        raise BenchmarkError(f"all metrics of {suite.label} need the scale or LR images; name their folder with --lr")
-    return chosen
-
-
-def _check_partners(
-    results: ResultFolder,
-    references: Mapping[str, Path],
-    low: Mapping[str, Path] | None,
-    images: Path,
-    ref: Path,
-    lr: Path | None,
-) -> None:
-    faults = [
-        (images, [name for name in references if name not in results]),
-        (ref, results.others(references)),
-    ]
-    if low is not None and lr is not None:
-        faults.append((lr, [name for name in references if name not in low]))
-    listed = [f"{folder} lacks {', '.join(missing)}" for folder, missing in faults if missing]
-    if listed:
-        raise BenchmarkError(f"images are paired by name, but {'; '.join(listed)}; add or remove images")
-
-
-def _one(value: Value) -> float:
-    return fmean(value) if isinstance(value, list) else value
+def _open(send: Send, folders: _Folders, role: str) -> Callable[[str], None]:
+    metrics = folders.metrics()
+    send(tuple(metric.facts for metric in metrics))
+    return lambda name: send(folders.measure(metrics, name))
 
 
 def _finite(value: object) -> object:

@@ -199,10 +199,11 @@ def measure(
     Name several samples of an image NAME_sample0.png, NAME_sample1.png and so on.
     """
     from srbench.benchmark.measure import measure_folder
+    from srbench.reporting.scores import measured_table
 
     with shown_progress() as progress:
         found = measure_folder(images, ref, lr, metrics, progress, suite, workers)
-    show(found.table() if form == "table" else found.csv() if form == "csv" else found.json())
+    show(measured_table(found) if form == "table" else found.csv() if form == "csv" else found.json())
     if found.failures:
         click.echo(f"srbench: {len(found.failures)} could not be measured, see above", err=True)
         context.exit(1)

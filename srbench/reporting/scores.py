@@ -5,17 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
 from srbench.interfaces import MetricFacts
 from srbench.reporting.published import Published
-from srbench.reporting.ranking import Mark, Ranking, rank
 from srbench.run_folder.protocol import setting_label
-from srbench.run_folder.results import ResultTable
+from srbench.system.file_names import printable
+
+if TYPE_CHECKING:  # ``srbench measure`` prints its table without pandas, which takes a third of a second to import
+    import pandas as pd
+
+    from srbench.benchmark.measure import Measured
+    from srbench.reporting.ranking import Mark, Ranking
+    from srbench.run_folder.results import ResultTable
 
 TERMINAL: dict[Mark, str] = {"": "", "best": "bold", "second": "underline"}
 
@@ -75,6 +81,8 @@ class Scores:
 
 def score(table: ResultTable, summary: pd.DataFrame, metrics: Sequence[MetricFacts]) -> Scores:
     """Means, intervals and marks: of a table, its summary, and the facts of its metrics from the manifest."""
+    from srbench.reporting.ranking import rank
+
     settings = [(str(model), float(temperature)) for model, temperature in summary.index.tolist()]
     columns = []
     rankings = [rank(table.columns(metric.name), metric) for metric in metrics]
@@ -111,13 +119,37 @@ def joined(names: Sequence[str]) -> str:
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
-def terminal_table(scores: Scores) -> Table:
-    """The table for the terminal: the best bold, the next underlined, without the intervals."""
+def _empty_table(first: str, metrics: Sequence[MetricFacts]) -> Table:
+    """A table for the terminal without rows: a column of names, then one for each metric."""
     table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, header_style="")
-    table.add_column("model", no_wrap=True)
-    for metric in scores.metrics:
+    table.add_column(first, no_wrap=True)
+    for metric in metrics:
         # one word a line, so that eight metrics fit 80 columns
         table.add_column(Text(header(metric).replace(" ", "\n")), justify="right")
+    return table
+
+
+def measured_table(measured: Measured) -> Table:
+    """The table of ``srbench measure`` for the terminal: a row per image, and the means."""
+    table = _empty_table("image", measured.metrics)
+    table.title, table.title_justify, table.title_style = f"protocol {measured.suite}", "left", ""
+    sets = [f"{header(metric)} {printed(measured.sets[metric.name], metric)}" for metric in measured.set_metrics]
+    table.caption, table.caption_justify, table.caption_style = "   ".join(sets), "left", ""
+    for image in measured.values:
+        cells = [printed(measured.of_image(image, metric.name), metric) for metric in measured.metrics]
+        table.add_row(Text(printable(image)), *cells)
+    table.add_section()
+    means = [printed(measured.mean(metric.name), metric) for metric in measured.metrics]
+    table.add_row(f"mean of {len(measured.values)}", *means)
+    counts = [measured.count(metric.name) for metric in measured.metrics]
+    if min(counts, default=0) < len(measured.values):
+        table.add_row("finite values", *map(str, counts))
+    return table
+
+
+def terminal_table(scores: Scores) -> Table:
+    """The table for the terminal: the best bold, the next underlined, without the intervals."""
+    table = _empty_table("model", scores.metrics)
     table.add_column("n", justify="right", no_wrap=True)
     for line in scores.lines:
         cells = [Text(cell.text, TERMINAL[cell.mark]) for cell in line.cells]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -105,11 +105,20 @@ class ResultTable:
     @classmethod
     def from_rows(cls, rows: Sequence[Row], metrics: tuple[str, ...]) -> ResultTable:
         """Tabulate rows, in the order in which models are to be listed. Missing values are NaN."""
+        missing: dict[str, Value] = dict.fromkeys(metrics, math.nan)
+        values = ((row.model, row.temperature, row.image, missing | row.values) for row in rows)
+        return cls.from_values(values, metrics)
+
+    @classmethod
+    def from_values(
+        cls, rows: Iterable[tuple[str, float | None, str, Mapping[str, Value]]], metrics: tuple[str, ...]
+    ) -> ResultTable:
+        """Tabulate rows of model, temperature, image and values by metric."""
         records = [
-            (row.model, row.temperature, row.image, sample, metric, value)
-            for row in rows
-            for metric in metrics
-            for sample, value in _numbered(row.values.get(metric, math.nan))
+            (model, temperature, image, sample, metric, value)
+            for model, temperature, image, values in rows
+            for metric, found in values.items()
+            for sample, value in _numbered(found)
         ]
         columns = ["model", "temperature", "image", "sample", "metric", "value"]
         frame = pd.DataFrame.from_records(records, columns=columns)
@@ -156,8 +165,7 @@ def csv_texts(
     """Texts of table.csv, the summary of a table, and rows.csv, all its values, by file name.
 
     table.csv has one line per model and temperature: the columns of the suite first, measured or not, the intervals
-    after all means. rows.csv has one line per number, with the signature of its protocol; ``sample`` is empty for a
-    value of the whole set. Both end with the suite.
+    after all means. Both end with the suite.
     """
     lines = summary.reset_index()
     suite = [MetricSpec.parse(column).name for column in protocol.columns]
@@ -168,15 +176,20 @@ def csv_texts(
     intervals = [f"{name}_{end}" for name in table.metrics for end in ("low", "high")]
     columns = ["model", "temperature", *suite, "n", *others, *intervals, "not_finite"]
     columns += [*(f"{name}_signature" for name in table.metrics), "suite"]
-    rows = table.values.assign(
-        sample=table.values["sample"].replace(-1, pd.NA).astype("Int64"),
-        signature=table.values["metric"].map(signatures),
-        suite=protocol.suite,
-    )
     return {
         "table.csv": lines.reindex(columns=columns).to_csv(index=False),
-        "rows.csv": rows.to_csv(index=False),
+        "rows.csv": rows_csv(table, metrics, protocol.suite),
     }
+
+
+def rows_csv(table: ResultTable, metrics: Sequence[MetricFacts], suite: str) -> str:
+    """One line per number, with the signature of its protocol; ``sample`` is empty for a value of the whole set."""
+    rows = table.values.assign(
+        sample=table.values["sample"].replace(-1, pd.NA).astype("Int64"),
+        signature=table.values["metric"].map({metric.name: metric.signature for metric in metrics}),
+        suite=suite,
+    )
+    return rows.to_csv(index=False)
 
 
 def _by_setting(images: pd.DataFrame) -> DataFrameGroupBy[Any, Any]:

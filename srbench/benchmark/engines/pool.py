@@ -11,8 +11,8 @@ import shutil
 import signal
 import threading
 import warnings
-from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterator
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -85,6 +85,8 @@ class Pool(Generic[Job]):
     def __init__(self, opener: Opener, *arguments: object, scratch: Path | None = None) -> None:
         """The processes remove ``scratch`` where this one is killed."""
         self.workers: list[Worker[Job]] = []
+        self.waiting: defaultdict[str, deque[Job]] = defaultdict(deque)
+        """Jobs that no worker has yet, by role."""
         self._opener, self._arguments, self._scratch = opener, arguments, scratch
         self._deaths: Counter[Hashable] = Counter()
         self._failed_starts = 0
@@ -104,14 +106,21 @@ class Pool(Generic[Job]):
                 worker.process.join()
 
     @property
-    def idle(self) -> list[Worker[Job]]:
-        """Workers that can be given a job."""
-        return [worker for worker in self.workers if worker.ready and worker.job is None]
-
-    @property
-    def jobs(self) -> list[Job]:
-        """Jobs at work."""
+    def at_work(self) -> list[Job]:
+        """Jobs that workers have."""
         return [worker.job for worker in self.workers if worker.job is not None]
+
+    def add(self, *jobs: Job, role: str = "") -> None:
+        """Put jobs at the end of the queue of a role."""
+        self.waiting[role].extend(jobs)
+
+    def prepared(self, job: Job) -> Job:
+        """A job as it is sent to a worker."""
+        return job
+
+    def hears(self, worker: Worker[Job]) -> bool:
+        """False for a worker whose messages have to wait, and which thereby waits itself."""
+        return True
 
     def start(self, role: str = "", gpu: str | None = None) -> None:
         """Start a process; ``role`` is the opener's last argument, ``gpu`` the value of CUDA_VISIBLE_DEVICES."""
@@ -124,36 +133,42 @@ class Pool(Generic[Job]):
         theirs.close()  # the worker's end alone stays open, so that its death is seen
         self.workers.append(Worker(process, ours, role, gpu))
 
-    def give(self, worker: Worker[Job], job: Job) -> None:
-        """Send a job to an idle worker."""
-        worker.job = job
-        with suppress(OSError):  # it has died: that is heard from its connection
-            worker.connection.send(job)
+    def messages(self) -> Iterator[tuple[Worker[Job], Any]]:
+        """Have all jobs done; yields ``Done``, ``Lost`` and all that jobs send, with the worker that did.
 
-    def messages(self, unheard: Collection[Worker[Job]] = ()) -> Iterator[tuple[Worker[Job], Any]]:
-        """Wait, and take a message of every worker that has one: ``Done``, ``Lost``, or what its job has sent.
-
-        Workers that are ``unheard`` have to wait. Raises BenchmarkError where no process can work.
+        Raises BenchmarkError if no process can work.
         """
-        by_connection = {worker.connection: worker for worker in self.workers if worker not in unheard}
-        for connection in wait(list(by_connection)):
-            worker = by_connection[connection]  # type: ignore[index]
-            try:
-                message = worker.connection.recv()
-            except (EOFError, OSError):
-                message = self._bury(worker)
-            match message:
-                case Idle() if not worker.ready:
-                    worker.ready, self._failed_starts = True, 0
-                case Warned(text):
-                    warnings.warn(text, stacklevel=2)  # two workers may say the same: it is shown once
-                case Unusable(reason):
-                    raise BenchmarkError(reason)
-                case Idle():
-                    job, worker.job = worker.job, None
-                    yield worker, Done(job)
-                case _:
-                    yield worker, message
+        while any(self.waiting.values()) or self.at_work:
+            for worker in self.workers:
+                queue = self.waiting[worker.role]
+                if worker.ready and worker.job is None and queue:
+                    worker.job = self.prepared(queue.popleft())
+                    with suppress(OSError):  # it has died: that is heard from its connection
+                        worker.connection.send(worker.job)
+            by_connection = {worker.connection: worker for worker in self.workers if self.hears(worker)}
+            for connection in wait(list(by_connection)):
+                yield from self._message(by_connection[connection])  # type: ignore[index]
+
+    def _message(self, worker: Worker[Job]) -> Iterator[tuple[Worker[Job], Any]]:
+        try:
+            message = worker.connection.recv()
+        except (EOFError, OSError):
+            yield worker, self._bury(worker)
+            if any(self.waiting.values()) or self.at_work:
+                self.start(worker.role, worker.gpu)
+            return
+        match message:
+            case Idle() if not worker.ready:
+                worker.ready, self._failed_starts = True, 0
+            case Warned(text):
+                warnings.warn(text, stacklevel=3)  # two workers may say the same: it is shown once
+            case Unusable(reason):
+                raise BenchmarkError(reason)
+            case Idle():
+                job, worker.job = worker.job, None
+                yield worker, Done(job)
+            case _:
+                yield worker, message
 
     def is_hopeless(self, item: Hashable) -> bool:
         """Count a death at something: True if it was the last one that is survived."""

@@ -29,6 +29,8 @@ from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Manifest, Setting
 from srbench.run_folder.records import AnyRecord, SampleRecord
 
+SAMPLER, SCORER = "sampler", "scorer"
+"""Roles of processes; without scorers, samplers score too."""
 Lines = tuple[AnyRecord, ...]
 
 
@@ -73,6 +75,11 @@ class Scoring:
     outputs: Path | None
     """File of the outputs as the model returned them, (n, 3, H, W) float32; None: the kept ones are measured."""
 
+    @property
+    def image(self) -> str:
+        """Name of the image."""
+        return self.record.image
+
     def close(self) -> None:
         """Remove the outputs."""
         if self.outputs is not None:
@@ -84,7 +91,7 @@ class Job:
     """Work for a process, with the lines that the folder has of its image."""
 
     work: Task | Scoring
-    lines: Lines
+    lines: Lines = ()
 
 
 @dataclass(frozen=True)
@@ -195,10 +202,10 @@ class RemoteSession(Session):
         self.score_images(record, pair, metrics, images, exact)
 
 
-def open_worker(send: Send, packed: bytes, scratch: str, role: str) -> Callable[[Job], None]:
-    """Open a session in a process of a pool. A ``sampler`` leaves its outputs in ``scratch`` for those who score."""
+def open_worker(send: Send, packed: bytes, scratch: Path | None, role: str) -> Callable[[Job], None]:
+    """Open a session in a process of a pool. With ``scratch``, samplers leave their outputs there for scorers."""
     torch.set_num_threads(1)
-    return open_session(Opening.unpacked(packed), send, Path(scratch) if role == "sampler" else None).work
+    return open_session(Opening.unpacked(packed), send, scratch if role == SAMPLER else None).work
 
 
 def open_session(opening: Opening, send: Send, scratch: Path | None = None) -> RemoteSession:

@@ -308,7 +308,7 @@ def test_measure_goes_on_after_a_fault(command, folders, draw_image):
     found = command("measure", *folders, "--metrics", "psnr,niqe", "--format", "json")
     assert found.code == 1
     facts = json.loads(found.out)
-    assert facts["failures"][0] == "a: the image is 28x32 and the reference 32x32; both must have one size"
+    assert facts["failures"][0] == "a: the image is 28x32 and the reference 32x32; make them of one size"
     assert [list(values) for values in facts["images"].values()] == [[], ["psnr"]]
     assert "failed: a: the image is 28x32" in found.err
     assert "too few for NIQE" in found.err

@@ -84,9 +84,9 @@ def test_the_table_and_the_lines(network, folders, srbench):
     arguments = ("measure", folders / "sr", "--ref", folders / "hr", "--metrics", "fid")
     assert "FID ↓ " in srbench(*arguments).stdout
     lines = srbench(*arguments, "--format", "csv").stdout.splitlines()
-    assert lines[0] == "image,sample,metric,value,signature"
+    assert lines[0] == "model,temperature,image,sample,metric,value,signature,suite"
     assert len(lines) == 2
-    assert lines[1].startswith(",,fid,")
+    assert lines[1].startswith("sr,,,,fid,")
 
 
 def test_a_set_and_itself(network, folders):
