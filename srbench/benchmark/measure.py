@@ -136,7 +136,7 @@ def measure_folder(
 
 @dataclass(frozen=True)
 class _Found:
-    """Values of an image by metric, and what failed."""
+    """Values of an image by metric, and one line per failure."""
 
     image: str
     values: dict[str, Value]
@@ -148,7 +148,7 @@ Facts = tuple[MetricFacts, ...]
 
 @dataclass(frozen=True)
 class _Folders:
-    """Images by name and what to measure of them, as it can be sent to other processes."""
+    """Images by name and the metrics asked for, in a form that can be sent to other processes."""
 
     results: ResultFolder
     hr: Mapping[str, Path]
@@ -157,7 +157,7 @@ class _Folders:
     names: tuple[str, ...] | None
 
     def measured(self, workers: int) -> Iterator[Facts | _Found]:
-        """Facts of the metrics, then what is found of every image, in any order."""
+        """Facts of the metrics, then the values of every image, in any order."""
         if workers == 1:
             metrics = self.metrics()
             yield tuple(metric.facts for metric in metrics)

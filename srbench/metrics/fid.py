@@ -1,8 +1,8 @@
-"""FID and KID: how far two sets of images are apart in the features of Inception v3, by pyiqa.
+"""FID and KID, distances between two sets of images in the features of Inception v3, by pyiqa.
 
 Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium", 2017; Binkowski et
 al., "Demystifying MMD GANs", 2018; images are resized as in Parmar et al., "On aliased resizing and surprising
-subtleties in GAN evaluation", 2022. They are of sets, not of images, so they are no ``Metric``.
+subtleties in GAN evaluation", 2022. A ``Metric`` measures one image, so they are none.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from srbench.plugins.registry import completed
 from srbench.weights.files import parameters_sha256
 
 DISTANCES = {"fid": "frechet", "kid": "mmd"}
-"""Our names, and pyiqa's of the distance between the features."""
+"""Names, and pyiqa's names of the distance between features."""
 
 
 def facts_of(name: str) -> MetricFacts:
-    """The facts of one of DISTANCES."""
+    """Facts of one of DISTANCES."""
     version, licence = version_and_licence()
     return MetricFacts(
         name=name,
@@ -45,7 +45,7 @@ def facts_of(name: str) -> MetricFacts:
 
 
 class SetDistances:
-    """Some of DISTANCES, of one network. Raises MetricError that says which file is missing and where it belongs."""
+    """Some of DISTANCES, from one network. Raises MetricError that names a missing file and where it belongs."""
 
     def __init__(self, names: Sequence[str], quantize: str) -> None:
         self._metric = created("fid")
@@ -53,10 +53,10 @@ class SetDistances:
         self.facts = tuple(completed(facts_of(name), name, digest, quantize) for name in names)
 
     def between(self, outputs: Iterable[Tensor], references: Iterable[Tensor]) -> dict[str, float]:
-        """Two sets of uint8 images (3, H, W) -> every distance, by its name.
+        """Two sets of uint8 images (3, H, W) -> every distance by name.
 
-        FID is 0 and up; KID, an unbiased estimate, may be below 0, and draws 1000 images of larger sets, 100 times with
-        one seed. Raises MetricError below two images.
+        FID is 0 or more. KID is an unbiased estimate, which may be negative, and takes 100 random subsets of 1000
+        images of larger sets, with a fixed seed. Raises MetricError for fewer than two images.
         """
         with TemporaryDirectory() as folder:
             sets = [Path(folder) / name for name in ("outputs", "references")]
@@ -73,7 +73,7 @@ class SetDistances:
 
 
 def _written(images: Iterable[Tensor], folder: Path) -> int:
-    """Pyiqa reads files: all images as PNG, and how many there are."""
+    """Write images as PNG, which pyiqa reads, and count them."""
     count = 0
     for count, image in enumerate(images, start=1):
         write_png(folder / f"{count:06}.png", image)
@@ -82,7 +82,7 @@ def _written(images: Iterable[Tensor], folder: Path) -> int:
 
 @contextmanager
 def _seeded() -> Iterator[None]:
-    """Pyiqa draws with numpy's global generator, which is left as it was."""
+    """Seed numpy's global generator, which pyiqa uses, and restore it."""
     state = np.random.get_state()
     np.random.seed(0)
     try:

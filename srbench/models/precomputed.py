@@ -1,4 +1,4 @@
-"""Results that were made elsewhere: a folder of images, paired with the benchmark by name."""
+"""Results made elsewhere: a folder of images, paired with the dataset by name."""
 
 from __future__ import annotations
 
@@ -21,23 +21,22 @@ _NUMBERED = re.compile(r".*?(\d+)", re.DOTALL)
 
 
 class ResultFolder:
-    """One image per benchmark image, ``NAME.png``, or several samples: ``NAME_sample0.png`` and so on.
+    """One image per HR image, ``NAME.png``, or several samples, ``NAME_sample0.png`` and so on.
 
-    Without images of its own, its folders hold the samples: ``NAME/0.png`` or ``0/NAME.png``, where words may stand
-    before a number. Raises ImageError for a folder without images, SRBenchError that names two files of one sample:
-    ``a_sample0``, ``a_sample00``.
+    A folder without images may hold folders of samples, ``NAME/0.png`` or ``0/NAME.png``, with any words before the
+    number. Raises ImageError for a folder without images, and SRBenchError that names two files of one sample, such as
+    ``a_sample0`` and ``a_sample00``.
     """
 
     def __init__(self, folder: Path, scale: int) -> None:
         self.folder, self.scale = folder, scale
-        inner = _inner(folder)
-        self.files: Mapping[str, Path] = {} if inner else images_in(folder)
-        self._inner = inner
+        self._inner = _inner(folder)
+        self.files: Mapping[str, Path] = {} if self._inner else images_in(folder)
         self._samples: dict[str, dict[int, Path]] = {}
         for stem, path in self.files.items():
             if match := _SAMPLE.fullmatch(stem):
                 self._add(match[1], match[2], path)
-        for path in inner:
+        for path in self._inner:
             if match := _NUMBERED.fullmatch(path.stem):
                 self._add(path.parent.name, match[1], path)
             if match := _NUMBERED.fullmatch(path.parent.name):
@@ -54,9 +53,10 @@ class ResultFolder:
         return name in self.files or name in self._samples
 
     def others(self, names: Collection[str]) -> list[str]:
-        """Its files, without endings, that are a result of none of these names.
+        """Files, without endings, that are results of none of these names.
 
-        Raises SRBenchError where one of them has a result alone and one of several, which no other of them claims.
+        Raises SRBenchError if a name has both a single result and samples, unless the samples are results of other
+        names.
         """
         for name in names:
             samples = [path for path in self._samples.get(name, {}).values() if path.stem not in names]
@@ -73,7 +73,7 @@ class ResultFolder:
     def read(self, name: str) -> Tensor:
         """(n, 3, s*h, s*w) in [0, 1], samples in order of their numbers.
 
-        Raises SRBenchError where the image is missing or damaged, or samples differ in size.
+        Raises SRBenchError if the image is missing or damaged, or samples differ in size.
         """
         import torch
 
@@ -83,7 +83,7 @@ class ResultFolder:
         return torch.stack(images)
 
     def digest(self, name: str) -> str:
-        """sha256 of the files behind a name. Raises SRBenchError where there is none."""
+        """SHA-256 of the files of a name. Raises SRBenchError if there is none."""
         digest = hashlib.sha256()
         for path in self._of(name):
             digest.update(hashlib.sha256(path.read_bytes()).digest())
@@ -99,12 +99,12 @@ class ResultFolder:
 
 
 def _inner(folder: Path) -> list[Path]:
-    """The images in the folders of a folder that has none itself."""
+    """The images in the folders of a folder without images."""
     try:
         if any(path.suffix.lower() in ENDINGS for path in folder.iterdir()):
             return []
         folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
         found = [images_in(one) for one in folders if any(path.suffix.lower() in ENDINGS for path in one.iterdir())]
     except OSError:
-        return []  # what cannot be listed is named by those who read it
+        return []  # ``images_in`` names the folder that cannot be listed
     return [path for images in found for path in images.values()]

@@ -211,7 +211,7 @@ def folders(photos, draw_image):
 
 
 def expected():
-    """The same by the functions of srbench.metrics."""
+    """Values from the functions of srbench.metrics."""
     hr, lr = ({name: read_uint8(Path(kind) / f"{name}.png") for name in "ac"} for kind in ("hr", "lr"))
     outputs = {"a": read_uint8(Path("sr/a.png"))[None]}
     outputs["c"] = torch.stack([read_uint8(Path(f"sr/c_sample{number}.png")) for number in (0, 1)])
@@ -294,7 +294,7 @@ def test_measure_names_every_image_without_a_partner(command, folders):
 
 
 def test_measure_of_names_that_end_like_samples(command, folders):
-    """Of HR images a_sample0 and a_sample1 every one has its own result."""
+    """HR images a_sample0 and a_sample1 have results of their own."""
     for kind in "hr", "sr":
         for number in 0, 1:
             write_png(Path(kind) / f"a_sample{number}.png", read_uint8(Path(kind) / "a.png"))

@@ -28,7 +28,7 @@ def test_samples_come_in_the_order_of_their_numbers(tmp_path):
 
 
 def test_a_folder_is_searched_once_however_many_names_are_asked_for(tmp_path):
-    """Of 20,000 results each, a search for every name would take minutes."""
+    """For 20,000 results, a search per name would take minutes."""
 
     class Counted(dict):
         searches = 0
@@ -53,7 +53,7 @@ def test_a_folder_is_searched_once_however_many_names_are_asked_for(tmp_path):
 
 
 def test_numbers_may_have_zeros_before_them(tmp_path):
-    """Those of the NTIRE challenge: 000001_sample00010.png. Two files of one sample are named."""
+    """As in the NTIRE challenge: 000001_sample00010.png. Two files of one sample are named."""
     for number in (10, 9):
         write_png(tmp_path / f"000001_sample{number:05d}.png", flat(number))
     assert ResultFolder(tmp_path, 4).read("000001")[:, 0, 0, 0].mul(255).tolist() == [9, 10]
@@ -100,7 +100,7 @@ def test_faults_are_named(tmp_path):
                                    "seed{number}/{name}.png"])  # fmt: skip
 @pytest.mark.parametrize("names", [("a", "b"), ("0801", "0802")])
 def test_samples_in_folders(tmp_path, place, names):
-    """A folder an image, or a folder a sample; also where both have numbers for names."""
+    """One folder per image or per sample, also if both have numbers as names."""
     for level, name in enumerate(names):
         for number in (10, 2):
             write_png(tmp_path / place.format(name=name, number=number), flat(100 * level + number))
@@ -137,7 +137,7 @@ def test_one_alone_and_one_of_several_are_a_duplicate(tmp_path):
 
 @pytest.fixture
 def measured(command, tmp_path):
-    """What a run says of a folder of results for the images a and b, after something was done to it."""
+    """The outcome of a run on a folder of results for images a and b, changed before."""
 
     def call(change):
         for level, name in enumerate("ab"):
