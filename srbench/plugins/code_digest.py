@@ -70,8 +70,13 @@ def reachable(
                 above[parent] = found
         for imported in _imports(name, path.name == "__init__.py", path.read_bytes()):
             top = imported.partition(".")[0]
+            package, _, member = imported.rpartition(".")
             if (found := _find(imported, local, folder)) is not None:
                 waiting.append((imported, found))
+            elif (init := _find(package, local, folder)) is not None and init.name == "__init__.py":
+                home = _exports(init.read_bytes()).get(member, "")
+                if (found := _find(home, local, folder)) is not None:
+                    waiting.append((home, found))
             elif top not in (*local, *sys.stdlib_module_names) and _find(top, local, folder) is None:
                 foreign.add(top)
     return above | followed, foreign
@@ -92,6 +97,16 @@ def _imports(name: str, is_package: bool, source: bytes) -> tuple[str, ...]:
     except (SyntaxError, ValueError, ImportError):
         return ()
     return tuple(found)
+
+
+@cache
+def _exports(source: bytes) -> dict[str, str]:
+    """Modules by the names that a package takes from them, also for type checkers only: those are loaded on use."""
+    try:
+        nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
+    except (SyntaxError, ValueError):
+        return {}
+    return {alias.asname or alias.name: node.module or "" for node in nodes for alias in node.names}
 
 
 def _executed(statements: Sequence[ast.AST]) -> Iterator[ast.AST]:

@@ -158,6 +158,14 @@ def test_what_is_followed(tmp_path):
     assert foreign == {"numpy", "torch"}
 
 
+def test_names_that_a_package_loads_on_use_are_followed(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("from srbench.metrics import psnr")
+    assert {"srbench.metrics.pixel", "srbench.metrics.region"} <= reachable("mine", file, (), tmp_path)[0].keys()
+    file.write_text("from srbench.metrics import MetricError")
+    assert "srbench.metrics.pixel" not in reachable("mine", file, (), tmp_path)[0]
+
+
 def test_versions_of_libraries_count_but_not_their_builds(tmp_path, monkeypatch):
     import srbench.plugins.code_digest
 
