@@ -75,7 +75,7 @@ def shortened(command: str) -> tuple[str, ...]:
 @pytest.fixture
 def internet(monkeypatch, tmp_path):
     """Set5's first address gives photographs, ESRGAN's a network of noise; the tables know these by their digests."""
-    names, files = find_set("set5").names, sorted((ROOT / "srbench" / "photos").glob("*.png"))
+    names, files = find_set("set5").names, sorted((ROOT / "srbench" / "data" / "photos").glob("*.png"))
     photos = dict(zip(names, files, strict=False))
     checkpoint = tmp_path / "noise.pth"
     torch.manual_seed(0)
@@ -115,7 +115,9 @@ def clone(tmp_path, monkeypatch, internet):
     for name in ("train", "val"):
         (tmp_path / "photographs" / name).mkdir(parents=True)
         for photo in ("books", "dog"):
-            (tmp_path / "photographs" / name / f"{photo}.png").symlink_to(ROOT / "srbench" / "photos" / f"{photo}.png")
+            (tmp_path / "photographs" / name / f"{photo}.png").symlink_to(
+                ROOT / "srbench" / "data" / "photos" / f"{photo}.png"
+            )
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
