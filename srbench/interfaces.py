@@ -18,20 +18,20 @@ if TYPE_CHECKING:  # the command line reads this module before it may load torch
 Made = TypeVar("Made")
 
 LARGEST_SEED = 2**63 - 1
-"""Of every random generator of torch."""
+"""Largest seed of torch's random generators."""
 SMALLEST_TILE = 16
-"""Side of the smallest tile that can be asked for, in LR pixels."""
+"""Smallest side of a tile, in LR pixels."""
 MOST_DIGITS = 12
-"""Decimals that a metric is printed with."""
+"""Most decimals of a printed metric."""
 
 
 class SRBenchError(Exception):
-    """A fault of the input. Its text is one line: what was given, what is allowed, what to do."""
+    """Unusable input. The message is one line: what was given, what is allowed, what to do."""
 
 
 @dataclass(frozen=True)
 class ImagePair:
-    """One benchmark image: what a model is given and what it should have found."""
+    """One benchmark image: the input of a model and its ground truth."""
 
     name: str
     """File name without its ending: the key by which results and images are paired."""
@@ -42,9 +42,9 @@ class ImagePair:
     _known: dict[Hashable, tuple[object, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def once(self, key: Hashable, make: Callable[[], Made], of: object = None) -> Made:
-        """What ``make`` returns, computed once for all that is measured on this pair, such as features of HR.
+        """Call ``make`` once per pair and key, and keep the result for all later calls: features of HR, for example.
 
-        With ``of``, it is kept for that object only, such as the samples of one model: another one replaces it.
+        With ``of``, such as the samples of one model, the result is kept until another object is given.
         """
         if key not in self._known or self._known[key][0] is not of:
             self._known[key] = of, make()
@@ -74,44 +74,44 @@ class Box:
 
 @dataclass(frozen=True)
 class WeightsInfo:
-    """Where the numbers of a trained model come from; printed in every report."""
+    """Provenance of a trained model's weights, printed in every report."""
 
     sha256: str
-    """Of the weights file."""
+    """SHA-256 of the weights file."""
     licence: str
     """SPDX identifier, or a sentence where there is none."""
     trained_on: str
     """Data, number of steps and hardware."""
     parameters: int | None
-    """How many numbers were trained; None where that is unknown."""
+    """Number of trained parameters; None if unknown."""
     losses: dict[str, list[float]] = field(default_factory=dict)
-    """By name: the curve of a loss over the training, means of equal parts of its steps; empty where it is unknown."""
+    """Loss curves by name, as means over equal parts of the training; empty if unknown."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """Progress: what callers of the library and the terminal are told."""
+    """Progress, as reported to callers of the library and to the terminal."""
 
     done: int
-    """Items, of ``total``."""
+    """Finished items, out of ``total``."""
     total: int
     what: str
-    """Setting and image that come next; empty at the end."""
+    """Next setting and image; empty at the end."""
     fault: str = ""
-    """What has just failed, in one line."""
+    """Failure that just happened, in one line."""
     share: float | None = None
-    """Share of the work that is done, where it tells the pace (see ``Session.image_done``); None: ``done / total``."""
+    """Finished share of the work, which gives the pace (see ``Session.image_done``); None: ``done / total``."""
 
 
 Progress = Callable[[Step], None]
 
 
 def silent(step: Step) -> None:
-    """Say nothing."""
+    """Ignore progress."""
 
 
 class SRModel(Protocol):
-    """Maps an LR image to one HR image, always the same."""
+    """Deterministic model: one HR image per LR image."""
 
     scale: int
 
@@ -122,7 +122,7 @@ class SRModel(Protocol):
 
 @runtime_checkable
 class StochasticSRModel(Protocol):
-    """Draws HR images that fit an LR image."""
+    """Stochastic model: samples HR images given an LR image."""
 
     scale: int
 
@@ -254,7 +254,7 @@ class MetricFacts:
     """SHA-256 of code and parameters."""
 
     def stored(self) -> dict[str, Any]:
-        """What a manifest holds of them: everything that matters after the values are measured."""
+        """Facts that a manifest holds: all that matter once the values are measured."""
         facts = {one.name: getattr(self, one.name) for one in fields(self) if one.compare}
         return facts | {"map": asdict(self.map)} if self.map else {key: facts[key] for key in facts if key != "map"}
 
@@ -267,7 +267,7 @@ class Metric(Protocol):
 
     @property
     def facts(self) -> MetricFacts:
-        """What a reader, a table and the harness need to know; an ordinary attribute will do."""
+        """Facts for readers, tables and the harness; a plain attribute suffices."""
         ...
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
@@ -283,21 +283,21 @@ class MappedMetric(Metric, Protocol):
     """A metric with an error map, as its ``facts.map`` says."""
 
     def map(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """The arguments of the call -> (H, W) float32: the value at every pixel of the first sample."""
+        """The arguments of the call -> (H, W) float32, the value at every pixel of the first sample."""
         ...
 
 
 class Dataset(Protocol):
-    """Named benchmark images. Reading one may fail without harm to the others."""
+    """Named benchmark images. One that cannot be read does not affect the others."""
 
     name: str
 
     def __len__(self) -> int:
-        """How many images."""
+        """Number of images."""
         ...
 
     def __iter__(self) -> Iterator[str]:
-        """Their names, in order."""
+        """Image names, in order."""
         ...
 
     def read(self, name: str) -> ImagePair:
@@ -305,7 +305,7 @@ class Dataset(Protocol):
         ...
 
     def digest(self, name: str) -> str:
-        """sha256 of all that determines the pair: the files' bytes, scale and crop."""
+        """SHA-256 of everything that determines the pair: the bytes of the files, scale and crop."""
         ...
 
 
@@ -335,7 +335,7 @@ class TrainingRequest:
 
 
 class Trainer(Protocol):
-    """What stands behind ``srbench train NAME``."""
+    """A training, for ``srbench train NAME``."""
 
     def __call__(self, request: TrainingRequest) -> Path:
         """Train or resume, return the weights file. Raises SRBenchError for unusable input."""

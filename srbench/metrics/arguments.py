@@ -1,4 +1,4 @@
-"""What the metric functions take and give: tensors or arrays, one image or a batch, 8-bit or floating point."""
+"""Arguments and results of the metric functions: tensors or arrays, one image or a batch, 8-bit or floating point."""
 
 from __future__ import annotations
 

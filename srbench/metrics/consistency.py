@@ -1,4 +1,4 @@
-"""LR-PSNR: does the result, downscaled again, give the image the model was shown?"""
+"""LR-PSNR: consistency of the downscaled result with the LR image."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def lr_psnr(sr: Images, lr: Images) -> Values:
 
 
 def _scale_between(large: Tensor, small: Tensor, complaint: str, advice: str) -> int:
-    """(..., H, W) and (..., h, w) -> H / h = W / w. Raises MetricError where that is no whole number."""
+    """(..., H, W) and (..., h, w) -> H / h = W / w. Raises MetricError unless it is a whole number."""
     scale = int(large.shape[-2] // small.shape[-2])
     if scale < 1 or large.shape[-2:] != (scale * small.shape[-2], scale * small.shape[-1]):
         raise MetricError(f"{complaint} {size(small)}; {advice} to the scale times the LR size")
@@ -54,20 +54,13 @@ class LRPSNR(ImageMetric):
     """Peak signal-to-noise ratio of the downscaled result to the LR image."""
 
     facts = MetricFacts(
-        name="lr_psnr",
-        title="LR-PSNR",
-        group="Consistency",
-        leads=True,
-        direction=1,
-        unit="dB",
+        name="lr_psnr", title="LR-PSNR", group="Consistency", leads=True, direction=1, unit="dB",
+        signature="RGB|matlab-bicubic|v1", sees="uint8", needs=("LR",),
         protocol=(
             "uint8 RGB by {quantize}, downscaled by MATLAB's antialiased bicubic, rounded to uint8 after each of its "
             "two passes, PSNR to the uint8 LR image"
         ),
-        signature="RGB|matlab-bicubic|v1",
-        sees="uint8",
-        needs=("LR",),
-    )
+    )  # fmt: skip
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """(n,) in dB; inf where the LR image is met exactly. HR must be a whole multiple of LR."""

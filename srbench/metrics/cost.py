@@ -1,7 +1,7 @@
-"""What a model costs: parameters, operations, memory and time, as columns of the table. ``cost`` names all four.
+"""Costs of a model as columns of the table: parameters, operations, memory and time. ``cost`` names all four.
 
-They are of a model, not of its images: operations and memory are counted once, while it upscales a probe, so that they
-do not depend on the machine; time is that of the run.
+Operations and memory are counted once, while the model upscales a probe, so they do not depend on the machine; time is
+measured in the run.
 """
 
 from __future__ import annotations
@@ -36,29 +36,29 @@ PROBE = 256
 
 @dataclass(frozen=True)
 class Making:
-    """How an output was made."""
+    """Circumstances in which an output was made."""
 
     model: Model
     temperature: float | None
     device: str
     seconds: float
-    """Of the model for one output."""
+    """Seconds of the model for one output."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What one output of a model took."""
+    """Cost of one output of a model."""
 
     operations: float
-    """Floating point operations, a multiplication and an addition being two; NaN where torch does not see them."""
+    """Floating point operations, a multiplication and an addition being two; NaN if torch does not see them."""
     tensors: float
-    """Bytes of all tensors alive at once that it made, at most; NaN where torch does not see them."""
+    """Peak bytes of the tensors that it made; NaN if torch does not see them."""
     pixels: int
-    """Of the output."""
+    """Pixels of the output."""
 
 
 class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of the tensors that operations make, as long as these live."""
+    """Counter of the bytes of live tensors made by operations."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -89,7 +89,7 @@ class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _convolution(x: Any, weight: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:  # noqa: ANN401
-    """Of oneDNN's own convolution, which torch's counter does not know: shapes in, operations out."""
+    """Operations of oneDNN's own convolution, which torch's counter does not know, from its shapes."""
     operations: int = 2 * math.prod(out_shape) * math.prod(weight[1:])
     return operations
 
@@ -98,7 +98,7 @@ _PROBES: WeakKeyDictionary[Any, dict[float | None, Probe]] = WeakKeyDictionary()
 
 
 def probe(model: SRModel | StochasticSRModel, temperature: float | None, device: str) -> Probe:
-    """Let a model make one output of about PROBE pixels a side, and count; a model is asked once a temperature."""
+    """Count while a model makes one output of about PROBE pixels a side; once per model and temperature."""
     known = _PROBES.setdefault(model, {}) if type(model).__hash__ is not None else {}
     if temperature not in known:
         known[temperature] = _probe(model, temperature, device)
@@ -127,7 +127,7 @@ def _probe(model: SRModel | StochasticSRModel, temperature: float | None, device
 
 
 def parameters_of(model: object) -> float:
-    """How many numbers a model has learned; NaN where it does not tell and is no network of torch."""
+    """Number of learned parameters; NaN if the model does not state it, 0 if it holds no network."""
     if isinstance(model, Weighted) and isinstance(model.weights, WeightsInfo):
         return math.nan if model.weights.parameters is None else float(model.weights.parameters)
     if isinstance(model, nn.Module):
@@ -142,11 +142,11 @@ class _Cost:
     facts: MetricFacts
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
-        """Raises MetricError: images do not tell what it took to make them."""
+        """Raise MetricError: images do not show what they cost."""
         raise MetricError(f"{pair.name}: {self.facts.title} is of a model, not of images; measure it with srbench run")
 
     def of(self, making: Making) -> float:
-        """The cost; NaN where it cannot be known, as of results made elsewhere."""
+        """Cost of an output; NaN if it is unknown, as for results made elsewhere."""
         return math.nan if isinstance(making.model, PrecomputedResults) else self._of(making, making.model)
 
     def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
@@ -154,23 +154,16 @@ class _Cost:
 
 
 def _facts(name: str, title: str, unit: str, protocol: str, signature: str, digits: int) -> MetricFacts:
+    """Facts of a cost; it has no direction, as it is no merit of the images."""
     return MetricFacts(
-        name=name,
-        title=title,
-        group="Cost",
-        direction=0,  # what a model costs is no merit of its images
-        unit=unit,
-        digits=digits,
+        name=name, title=title, group="Cost", direction=0, unit=unit, digits=digits,
+        signature=signature, sees="model", needs=(), per="image",
         protocol=protocol,
-        signature=signature,
-        sees="model",
-        needs=(),
-        per="image",
-    )
+    )  # fmt: skip
 
 
 class Parameters(_Cost):
-    """How many numbers a model has learned, in millions."""
+    """Learned parameters of a model, in millions."""
 
     facts = _facts(
         "parameters",
@@ -186,7 +179,7 @@ class Parameters(_Cost):
 
 
 class Operations(_Cost):
-    """Floating point operations for a million pixels of output, in thousands of millions."""
+    """Billions of floating point operations per million output pixels."""
 
     facts = _facts(
         "gflops",
@@ -205,7 +198,7 @@ class Operations(_Cost):
 
 
 class Memory(_Cost):
-    """What a model has to hold at once, in megabytes, besides its parameters."""
+    """Peak memory of a model besides its parameters, in megabytes per million output pixels."""
 
     facts = _facts(
         "memory",
@@ -223,7 +216,7 @@ class Memory(_Cost):
 
 
 class Seconds(_Cost):
-    """Time of a model for one output of an image."""
+    """Seconds of a model per output."""
 
     facts = _facts(
         "seconds",

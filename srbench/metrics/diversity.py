@@ -1,4 +1,4 @@
-"""Sigma: how much do the samples of one image differ?"""
+"""Sigma: spread of the samples of one image."""
 
 from __future__ import annotations
 
@@ -43,27 +43,23 @@ def _deviation(samples: Tensor) -> Tensor:
 
 
 _ROWS = 16
-"""Rows of the images that are taken together."""
+"""Image rows per pass."""
 
 
 class Sigma:
-    """Pixel standard deviation over samples, as the follow-up paper's code (HCFlow) computes it."""
+    """Pixel standard deviation over samples, as the follow-up paper's code (HCFlow) computes it.
+
+    It has no direction: a higher temperature always adds diversity.
+    """
 
     facts = MetricFacts(
-        name="sigma",
-        title="sigma",
-        group="Diversity",
-        direction=0,  # a higher temperature always adds diversity
-        unit="grey levels",
+        name="sigma", title="sigma", group="Diversity", direction=0, unit="grey levels",
+        signature="RGB|ddof1|v1", sees="returned", needs=(), per="image",
         protocol=(
             "standard deviation (ddof 1) over the samples of an image as returned (not clamped, not rounded) "
             "times 255, mean over pixels and channels; 0 for one sample"
         ),
-        signature="RGB|ddof1|v1",
-        sees="returned",
-        needs=(),
-        per="image",
-    )
+    )  # fmt: skip
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> () float64 in grey levels. Raises MetricError for unusable output."""

@@ -46,19 +46,16 @@ class PyIQA:
         self._with_hr = self._metric.metric_mode == "FR"
         version, licence = version_and_licence()
         self.facts = MetricFacts(
-            name="pyiqa_" + re.sub(r"\W", "_", variant.replace("+", "_plus")),
-            title=f"{variant} (pyiqa)",
-            direction=-1 if self._metric.lower_better else 1,
-            digits=4,
+            name="pyiqa_" + re.sub(r"\W", "_", variant.replace("+", "_plus")), title=f"{variant} (pyiqa)",
+            direction=-1 if self._metric.lower_better else 1, digits=4,
+            signature=f"RGB|pyiqa{version}|v1", needs=("HR",) if self._with_hr else (),
+            fingerprint=parameters_sha256(self._metric),
             protocol=(
                 f"{variant} of pyiqa {version} with its defaults, 8-bit RGB by {{quantize}} over 255, "
                 f"{'compared with HR' if self._with_hr else 'of the output alone'}, range "
                 f"{self._metric.score_range} by pyiqa; licence of pyiqa: {licence}"
             ),
-            signature=f"RGB|pyiqa{version}|v1",
-            needs=("HR",) if self._with_hr else (),
-            fingerprint=parameters_sha256(self._metric),
-        )
+        )  # fmt: skip
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> (n,) float64. Every sample is measured by itself."""
@@ -69,7 +66,7 @@ class PyIQA:
 
 
 def created(variant: str) -> Any:  # noqa: ANN401 - of a package without types
-    """A metric of pyiqa on the CPU. Raises MetricError that says what is missing."""
+    """Create a metric of pyiqa on the CPU. Raises MetricError that names what is missing."""
     with quiet():
         import pyiqa
 
@@ -88,7 +85,7 @@ def version_and_licence() -> tuple[str, str]:
 
 
 def _remedy(error: BaseException) -> str:
-    """What was missing and where it belongs: what the downloading functions on the way down were called with."""
+    """The missing file and its place, found in the arguments of the downloading functions on the stack."""
     cause: BaseException | None = error
     while cause is not None:
         for frame, _ in reversed(list(walk_tb(cause.__traceback__))):
@@ -108,7 +105,7 @@ def _remedy(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """What pyiqa says of its loading stays out of the tables; and nothing is fetched where that is not allowed."""
+    """Silence pyiqa, and forbid downloads if OFFLINE is set."""
     for logger in ("pyiqa", "huggingface_hub"):  # the latter tells of every attempt to reach its server
         logging.getLogger(logger).setLevel(logging.ERROR)
     offline = os.environ.get(OFFLINE, "0") not in ("", "0")

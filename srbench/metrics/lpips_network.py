@@ -1,9 +1,9 @@
-"""The networks of LPIPS, and its weights of their channels from the ``lpips`` package: nothing is downloaded."""
+"""Networks of LPIPS, with the channel weights of the ``lpips`` package; nothing is downloaded."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -19,7 +19,7 @@ from srbench.weights.checkpoints import read_checkpoint
 from srbench.weights.files import load_weights
 
 _FILES = {"vgg": "vgg16-397923af.pth", "squeeze": "squeezenet1_1-b8a52dc0.pth"}
-"""torchvision's weights of ImageNet, as torch keeps them. Those of AlexNet come with srbench."""
+"""File names of torchvision's ImageNet weights; those of AlexNet are packaged."""
 NETS = {"alex": "AlexNet", "vgg": "VGG16", "squeeze": "SqueezeNet"}
 _MEAN = torch.tensor([-0.030, -0.088, -0.188]).view(3, 1, 1)
 _SCALE = torch.tensor([0.458, 0.448, 0.450]).view(3, 1, 1)
@@ -27,12 +27,12 @@ _SCALE = torch.tensor([0.458, 0.448, 0.450]).view(3, 1, 1)
 
 Layer = Callable[[Tensor], Tensor]
 SIZES = 4
-"""Of so many sizes of images packed weights are kept, 10 MB each: threads have images of their own at work."""
+"""Image sizes whose packed weights are kept, 10 MB each: every thread works on its own image."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The files whose numbers make a network."""
+    """Weights files of a network."""
 
     net: str
     """One of NETS."""
@@ -43,7 +43,7 @@ class Parts:
 
 
 def parts_of(net: str, trunk: str = "") -> Parts:
-    """The files of a network; ``trunk`` is one of your own. Raises MetricError that says what is missing."""
+    """The weights files of a network; ``trunk`` names one of your own. Raises MetricError that names a missing file."""
     if net not in NETS:
         raise MetricError(f"LPIPS has no net {net!r}; choose {', '.join(NETS)}")
     package = find_spec("lpips")
@@ -65,11 +65,11 @@ def parts_of(net: str, trunk: str = "") -> Parts:
 
 
 class Network:
-    """A network on one device, and how far images are apart in its features.
+    """A network on one device, and the distances between images in its features.
 
     Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric", 2018, eq. 1. The features of
-    an HR image can be kept, where the package computes them again for every pair. Channels come last in memory, which
-    is faster on a CPU.
+    HR can be reused, where the package recomputes them for every pair. Channels come last in memory, which is faster on
+    a CPU.
     """
 
     def __init__(self, parts: Parts, device: torch.device) -> None:
@@ -88,27 +88,21 @@ class Network:
         return [maps / (maps.square().sum(dim=1, keepdim=True).sqrt() + 1e-10) for maps in found]
 
     def differences(self, these: list[Tensor], those: list[Tensor]) -> list[Tensor]:
-        """Two lists of maps -> the weighted squared difference at every pixel of each, (1, 1, h, w)."""
+        """Two lists of maps -> weighted squared differences at every pixel, (1, 1, h, w) each."""
         # a product of matrices, as torch is slow in convolutions with one output channel
         return [
             torch.matmul((this - that).square().movedim(1, -1), head).unsqueeze(1)
             for head, this, that in zip(self._heads, these, those, strict=True)
         ]
 
-    def distances(self, images: Tensor, wanted: Iterable[list[Tensor]]) -> Tensor:
-        """(n, 3, H, W) uint8 and at least n lists of maps -> (n,) float64 on the CPU."""
-        pairs = zip(images, wanted, strict=False)
-        found = [total(self.differences(self.features(image), maps)) for image, maps in pairs]
-        return torch.stack(found).cpu().to(torch.float64)
-
 
 def total(layers: list[Tensor]) -> Tensor:
-    """Differences of layers -> () by eq. 1 of the paper: their means over pixels, summed."""
+    """Differences of layers -> () by eq. 1 of the paper: the sum of their means over pixels."""
     return torch.stack([layer.mean() for layer in layers]).sum()
 
 
 class _AlexNet(torch.nn.Module):
-    """The convolutions of torchvision's AlexNet; what every rectification gives is a list of five.
+    """Convolutions of torchvision's AlexNet, returning the outputs of its five rectifications.
 
     LPIPS on AlexNet is a column of the default suite, and the package imports torchvision, which imports torch's
     compiler: 1.6 s of every process, where the eight columns of 22 images of 192x192 take 3.7 s (AMD EPYC, process
@@ -136,7 +130,7 @@ class _AlexNet(torch.nn.Module):
         return found
 
     def _layers_for(self, signal: Tensor) -> list[tuple[bool, Layer]]:
-        """Convolutions with their rectifications, and pools, for images of one size; those of a few sizes are kept."""
+        """Rectified convolutions and pools for images of one size; those of a few sizes are kept."""
         key = signal.shape, signal.device
         if (ready := self._ready.get(key)) is not None:
             return ready

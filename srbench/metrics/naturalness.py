@@ -1,4 +1,4 @@
-"""NIQE, BRISQUE and PIQUE: how natural an image looks, judged without the true one."""
+"""NIQE, BRISQUE and PIQUE: naturalness of an image, without a reference."""
 
 from __future__ import annotations
 
@@ -101,20 +101,15 @@ class NIQE(_Naturalness):
     """
 
     facts = MetricFacts(
-        name="niqe",
-        title="NIQE (LIVE)",
-        group="Perception",
-        direction=-1,
+        name="niqe", title="NIQE (LIVE)", group="Perception", direction=-1,
+        signature="grey|LIVE|block96|mirror|snap|v1", sees="uint8", needs=(),
+        parameters=(parameter_file("niqe_live_fp64"),),
         protocol=(
             "LIVE release model, uint8 RGB by {quantize}, MATLAB rgb2gray rounded, 96x96 blocks from the top left "
             "at 2 scales, an image with fewer than 2 complete blocks mirrored to 2x2 first, "
             "|MSCN| < 1e-9 set to 0, float64"
         ),
-        signature="grey|LIVE|block96|mirror|snap|v1",
-        sees="uint8",
-        needs=(),
-        parameters=(parameter_file("niqe_live_fp64"),),
-    )
+    )  # fmt: skip
     smallest_side = _NIQE_BLOCK
 
     def score(self, image: Array, name: str) -> float:
@@ -133,7 +128,7 @@ class NIQE(_Naturalness):
 
 
 def _whole_blocks(image: Array) -> Array:
-    """Cut (H, W) to whole blocks; where that leaves fewer than two, mirror it first: right, below and both.
+    """Cut (H, W) to whole blocks; if fewer than two would remain, mirror it first: right, below and both.
 
     The statistics of a single block have no covariance. The mirroring is that of the follow-up paper's script
     (HCFlow) for images of 160x160.
@@ -173,21 +168,15 @@ class BRISQUE(_Naturalness):
     """
 
     facts = MetricFacts(
-        name="brisque",
-        title="BRISQUE (LIVE)",
-        group="Perception",
-        direction=-1,
-        digits=1,
+        name="brisque", title="BRISQUE (LIVE)", group="Perception", direction=-1, digits=1,
+        signature="grey|LIVE|pad0|snap|v1", sees="uint8", needs=(),
+        parameters=(parameter_file("brisque_live_fp64"),),
         protocol=(
             "LIVE release support vectors and feature ranges, uint8 RGB by {quantize}, MATLAB rgb2gray rounded, "
             "whole image at 2 scales, zeros outside it, |MSCN| < 1e-9 set to 0, float64; "
             "nominally 0..100, not clipped"
         ),
-        signature="grey|LIVE|pad0|snap|v1",
-        sees="uint8",
-        needs=(),
-        parameters=(parameter_file("brisque_live_fp64"),),
-    )
+    )  # fmt: skip
     smallest_side = 64
 
     def score(self, image: Array, name: str) -> float:
@@ -226,19 +215,13 @@ class PIQUE(_Naturalness):
     """
 
     facts = MetricFacts(
-        name="pique",
-        title="PIQUE",
-        group="Perception",
-        direction=-1,
-        digits=1,
+        name="pique", title="PIQUE", group="Perception", direction=-1, digits=1,
+        signature="grey|block16|mirror|snap|v1", sees="uint8", needs=(),
         protocol=(
             "uint8 RGB by {quantize}, MATLAB rgb2gray rounded, scaled to maximum 255 and rounded, mirrored to whole "
             "16x16 blocks, thresholds 0.1, float64; 0..100, 100 where no block is active"
         ),
-        signature="grey|block16|mirror|snap|v1",
-        sees="uint8",
-        needs=(),
-    )
+    )  # fmt: skip
     smallest_side = _PIQUE_BLOCK
 
     def score(self, image: Array, name: str) -> float:
@@ -255,7 +238,7 @@ class PIQUE(_Naturalness):
 
 
 def _has_flat_edge(blocks: Array) -> NDArray[np.bool_]:
-    """(b, 16, 16) -> (b,): does a segment of 6 along one of the block's four edges deviate less than 0.1?"""
+    """(b, 16, 16) -> (b,): True where a segment of 6 along an edge of the block has a deviation below 0.1."""
     edges = np.stack([blocks[:, 0], blocks[:, -1], blocks[:, :, 0], blocks[:, :, -1]], axis=1)
     segments = np.lib.stride_tricks.sliding_window_view(edges, 6, axis=-1)
     flat: NDArray[np.bool_] = (segments.std(axis=-1, ddof=1) < 0.1).any(axis=(1, 2))
@@ -263,7 +246,7 @@ def _has_flat_edge(blocks: Array) -> NDArray[np.bool_]:
 
 
 def _is_noisy(blocks: Array, variance: Array) -> NDArray[np.bool_]:
-    """(b, 16, 16) and (b,) -> (b,): is a block's deviation near the ratio of its centre's to its surround's?
+    """(b, 16, 16) and (b,) -> (b,): True where a block's deviation is near the ratio of its centre's to its surround's.
 
     The centre is columns 8 and 9. MATLAB's code, by its Python ports, takes column 8 out first and then
     column 9 of the rest, which is column 10 of the block: the surround keeps column 9. The score needs that.

@@ -1,4 +1,4 @@
-"""The fixed numbers some metrics need, packaged in the folder ``parameters``; nothing is ever downloaded."""
+"""Fixed numbers of some metrics, packaged in the folder ``parameters``; nothing is ever downloaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PSNR and SSIM: how far every pixel is from the true one."""
+"""PSNR and SSIM: distortion of the pixels."""
 
 from __future__ import annotations
 
@@ -170,20 +170,13 @@ class PSNR(ImageMetric):
     def __init__(self, channels: str = "RGB", border: int | str = 0) -> None:
         self._region = Region(channels, border)
         self.facts = MetricFacts(
-            name="psnr",
-            title=f"PSNR{self._region.suffix}",
-            group="Distortion",
-            leads=True,
-            direction=1,
-            unit="dB",
+            name="psnr", title=f"PSNR{self._region.suffix}", group="Distortion", leads=True, direction=1, unit="dB",
+            signature=f"{channels}|{self._region.cropped()}|v1", sees="uint8", needs=self._region.needs,
             protocol=(
                 f"{self._region.sentence}, one mean squared error over all pixels and channels, peak 255; "
                 "identical images: inf"
             ),
-            signature=f"{channels}|{self._region.cropped()}|v1",
-            sees="uint8",
-            needs=self._region.needs,
-        )
+        )  # fmt: skip
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """(n,) in dB."""
@@ -204,19 +197,14 @@ class SSIM(ImageMetric):
         left_out = self._window.side // 2
         seen = "uint8 RGB by {quantize}" if self._region == Region("RGB", 0) else self._region.sentence
         self.facts = MetricFacts(
-            name="ssim",
-            title=f"SSIM{self._region.suffix}",
-            group="Distortion",
-            direction=1,
-            digits=3,
+            name="ssim", title=f"SSIM{self._region.suffix}", group="Distortion", direction=1, digits=3,
+            signature=f"{channels}|{window}|{self._region.cropped(left_out)}|v1", sees="uint8",
+            needs=self._region.needs,
             protocol=(
                 f"{seen}, {self._window.sentence}, K1 .01, K2 .03, "
                 f"range 255, {left_out} border pixels left out, mean over channels"
             ),
-            signature=f"{channels}|{window}|{self._region.cropped(left_out)}|v1",
-            sees="uint8",
-            needs=self._region.needs,
-        )
+        )  # fmt: skip
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """(n,) in -1..1; raises MetricError where the region is smaller than a window."""

@@ -1,4 +1,4 @@
-"""Which numbers of two images are compared: all channels or the luma, with or without a border."""
+"""Region of two images that is compared: all channels or the luma, with or without a border."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What metrics see: outputs of the size of HR, finite, and as uint8."""
+"""Outputs as metrics see them: of the size of HR, finite, and uint8."""
 
 from __future__ import annotations
 

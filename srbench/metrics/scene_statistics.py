@@ -1,4 +1,4 @@
-"""Statistics of natural images: what NIQE, BRISQUE and PIQUE share. Everything is float64.
+"""Statistics of natural images, shared by NIQE, BRISQUE and PIQUE. Everything is float64.
 
 Ruderman, "The statistics of natural images", 1994; Mittal, Moorthy and Bovik, "No-reference image quality
 assessment in the spatial domain", 2012 (BRISQUE); Mittal, Soundararajan and Bovik, "Making a completely blind
@@ -40,7 +40,7 @@ class AsymmetricGaussian:
     """Generalised Gaussian distributions with mean 0 on both sides of it, one an array element."""
 
     place: NDArray[np.intp]
-    """Of the shape, in the list of all; -1 where the values allowed no fit."""
+    """Index of the shape in the list of all; -1 where no fit is possible."""
     left: Array
     """Root mean square of the negative values."""
     right: Array
@@ -51,18 +51,18 @@ class AsymmetricGaussian:
 
     @property
     def shape(self) -> Array:
-        """2 is a Gaussian, 1 a Laplacian; NaN where the values allowed no fit."""
+        """Shape: 2 is a Gaussian, 1 a Laplacian; NaN where no fit is possible."""
         return self._of(_SHAPES)
 
     @property
     def scale(self) -> tuple[Array, Array]:
-        """The scale parameters on both sides: deviation times sqrt(gamma(1/shape) / gamma(3/shape))."""
+        """Scale parameters on both sides: deviation times sqrt(gamma(1/shape) / gamma(3/shape))."""
         factor = self._of(_SCALE)
         return self.left * factor, self.right * factor
 
     @property
     def mean(self) -> Array:
-        """Of the whole distribution: it is not 0 where left and right differ."""
+        """Mean of the whole distribution, not 0 where left and right differ."""
         left, right = self.scale
         return (right - left) * self._of(_MEAN)
 

@@ -1,4 +1,4 @@
-"""Suites: a protocol that people quote, as a TOML file: how images become 8-bit, and what the table has.
+"""Suites: quoted protocols as TOML files, with the conversion to 8-bit images and the columns of the table.
 
 srflow                      one that comes with srbench (``srbench list suites``)
 path/to/mine.toml           one of your own
@@ -23,49 +23,49 @@ DEFAULT = "srflow"
 BUNDLES = {"cost": ("parameters", "gflops", "memory", "seconds")}
 """Several metrics under one name."""
 OF_SETS = ("fid", "kid")
-"""They compare sets of images, so that ``srbench measure`` alone has them: see ``srbench.metrics.fid``."""
+"""Metrics that compare two folders of images, for ``srbench measure`` alone: see ``srbench.metrics.fid``."""
 _FOLDER = files("srbench.metrics") / "suites"
 
 
 @dataclass(frozen=True)
 class Suite:
-    """What a suite file says."""
+    """Contents of a suite file."""
 
     name: str
     version: int
-    """Rises when any number of the suite would change."""
+    """Version, which rises when any number of the suite would change."""
     metrics: tuple[str, ...]
     """The columns of the table, with their parameters: ``psnr+channels=Y``."""
     quantize: Literal["floor", "round"] = "round"
-    """How outputs become 8-bit images."""
+    """Conversion of outputs to 8-bit images."""
     optional: tuple[str, ...] = ()
-    """More columns, measured where their weights are here; what they lack is said where they are not."""
+    """Further columns, left out with a warning if their weights are missing."""
     samples: int | None = None
-    """How many a model that samples draws where nothing else is asked for."""
+    """Default number of samples per image."""
     about: str = ""
-    """Whose numbers these are, in a line."""
+    """Origin of the protocol, in one line."""
 
     @property
     def label(self) -> str:
-        """``name@version``, as it stands in every table."""
+        """``name@version``, as printed in every table."""
         return f"{self.name}@{self.version}"
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Of its table, measured or not."""
+        """Columns of its table, measured or not."""
         return self.metrics + self.optional
 
 
 def suite_names() -> list[str]:
-    """Those that come with srbench, sorted."""
+    """Names of the packaged suites, sorted."""
     return preset_names(_FOLDER)
 
 
 def read_suite(text: str) -> Suite:
-    """The suite of a name, or of a TOML file.
+    """Read a packaged suite by name, or a TOML file.
 
-    Raises MetricError where there is none, where it has no metric, and where a file takes the name of one that comes
-    with srbench; ConfigError for what is no suite.
+    Raises MetricError for an unknown name, a suite without metrics, and a file with the name of a packaged suite;
+    ConfigError for a file that is no suite.
     """
     if not text.endswith(".toml"):
         if text not in suite_names():
@@ -82,12 +82,10 @@ def read_suite(text: str) -> Suite:
 def open_metrics(
     names: tuple[str, ...] | None, columns: tuple[str, ...], quantize: str, optional: tuple[str, ...] = ()
 ) -> tuple[LoadedMetric, ...]:
-    """The metrics of some names, or the columns of a suite; outputs are seen ``quantize``d.
+    """Open metrics by name, or the columns of a suite, for outputs that became 8-bit by ``quantize``.
 
-    Of the columns those that are ``optional`` are left out, with a warning, where they cannot be loaded.
-
-    A name without parameters means what it means in the suite; one of BUNDLES stands for several. Raises PluginError,
-    MetricError where two metrics have one name.
+    A name without parameters means what it means in the suite; one of BUNDLES stands for several. ``optional`` columns
+    that cannot be loaded are left out with a warning. Raises PluginError, and MetricError if two metrics share a name.
     """
     known = {MetricSpec.parse(column).name: column for column in columns}
     metrics: dict[str, LoadedMetric] = {}

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from srbench.interfaces import Converter
-from srbench.plugins.registry import load_converter, registered
+from srbench.plugins.registry import find_plugin, registered
 from srbench.weights.checkpoints import read_checkpoint
 from srbench.weights.files import WeightsError, save_weights, sha256_file
 from srbench.weights.metadata import read_metadata
@@ -25,7 +25,7 @@ def convert(checkpoint: Path, preset: str, out: Path, model: str | None = None, 
     names = [model] if model else list(registered("converters"))
     fitting = {}
     for name in names:
-        converted = _converted(load_converter(name), tensors, preset, checkpoint)
+        converted = _converted(find_plugin("converters", name).factory, tensors, preset, checkpoint)
         if converted is not None:
             fitting[name] = converted
     if not fitting:

@@ -1,12 +1,12 @@
-"""One door for every plug-in: from what a user types to what it names.
+"""Plug-ins by the names that users type: models, metrics, datasets, trainers and converters.
 
-    psnr                        what is registered under that name, by an entry point
+    psnr                        an entry point
     package.module:Name         a class or function of an installed package
-    path/to/file.py:Name        the same, in a file
-    pyiqa:dists                 of metrics: one of a registered family
+    path/to/file.py:Name        a class or function of a file
+    pyiqa:dists                 a metric of a registered family
 
-Models, metrics, datasets, trainers and converters come through it. Only what is asked for is imported, so a broken
-plug-in harms nobody else. ``srbench.models`` says what else a model may be.
+Only the named plug-in is imported, so a broken one does not affect the others. ``srbench.models`` lists further names
+of models.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from srbench.interfaces import GROUPS, MOST_DIGITS, Converter, Dataset, Metric, MetricFacts, SRBenchError, Trainer
+from srbench.interfaces import GROUPS, MOST_DIGITS, Dataset, MappedMetric, Metric, MetricFacts, SRBenchError, Trainer
 from srbench.plugins import PluginError
 from srbench.plugins.code_digest import code_digest, code_digest_now
 from srbench.system.file_names import unknown
 from srbench.weights.files import sha256_file
 
 KINDS = ("models", "metrics", "datasets", "trainers", "converters")
-"""Entry point groups are ``srbench.`` and one of these."""
+"""Entry point groups, without ``srbench.``."""
 FAMILIES = "metric_families"
-"""One more group: of classes that are many metrics, by an argument ``variant``: ``pyiqa:dists``."""
+"""Entry point group of classes that implement many metrics, chosen by an argument ``variant``: ``pyiqa:dists``."""
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """What a name stands for, imported."""
+    """An imported plug-in."""
 
     factory: Callable[..., Any]
     name: str
-    """Registered name, or that of the class or function."""
+    """Registered name, or name of the class or function."""
     digest: str
-    """sha256 of its code (see ``srbench.plugins.code_digest``) and of its name there: a module may have several."""
+    """SHA-256 of its code (see ``srbench.plugins.code_digest``) and of its name, as a module may hold several."""
 
     def takes(self, argument: str) -> bool:
-        """Does the factory have an argument of that name?"""
+        """True if the factory has an argument of that name."""
         try:
             return argument in inspect.signature(self.factory).parameters
         except ValueError:  # built-in callables have no signature
@@ -58,16 +58,16 @@ class Plugin:
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """The name of a metric, taken apart: ``psnr+channels=Y+border=4``, ``pyiqa:dists``."""
+    """The parts of a metric's name: ``psnr+channels=Y+border=4``, ``pyiqa:dists``."""
 
     name: str
     """Registered name, family:VARIANT, file.py:Name or package.module:Name."""
     parameters: dict[str, str | int]
-    """What its class is called with."""
+    """Arguments of its class."""
 
     @classmethod
     def parse(cls, text: str) -> MetricSpec:
-        """Whole numbers are numbers, all else is text."""
+        """Take a name apart; whole numbers become integers, other values stay text."""
         found = re.fullmatch(r"(.+?)((?:\+\w+=[^+]+)*)", text)
         name, rest = (found[1], found[2]) if found else (text, "")
         pairs = (part.split("=", 1) for part in rest.split("+")[1:])
@@ -85,12 +85,12 @@ class LoadedMetric:
 
 @cache
 def registered(kind: str) -> dict[str, EntryPoint]:
-    """The entry points of a kind (one of KINDS) by name, sorted; nothing is imported. Looked up once a process."""
+    """Entry points of one of KINDS by name, sorted; looked up once per process, nothing is imported."""
     return {point.name: point for point in sorted(entry_points(group=f"srbench.{kind}"), key=lambda p: p.name)}
 
 
 def find_plugin(kind: str, text: str) -> Plugin:
-    """What ``text`` names among a kind. Raises PluginError where it names nothing or cannot be imported."""
+    """Import the plug-in of a kind that ``text`` names. Raises PluginError if that fails."""
     points, (before, colon, name) = registered(kind), text.rpartition(":")
     if text in points:
         point = points[text]
@@ -107,9 +107,9 @@ def find_plugin(kind: str, text: str) -> Plugin:
 
 
 def open_metric(text: str, quantize: str = "floor") -> LoadedMetric:
-    """Make the metric that ``text`` names, for outputs that became 8-bit images by ``quantize``.
+    """Create the metric that ``text`` names, for outputs that became 8-bit images by ``quantize``.
 
-    Raises PluginError, or what the metric raises for parameters that mean nothing.
+    Raises PluginError, or the metric's own SRBenchError for unusable parameters.
     """
     spec = MetricSpec.parse(text)
     family, colon, variant = spec.name.partition(":")
@@ -128,7 +128,7 @@ def open_metric(text: str, quantize: str = "floor") -> LoadedMetric:
 
 
 def _checked_facts(metric: Metric, what: str) -> MetricFacts:
-    """The facts of a metric. Raises PluginError for such as no table could print."""
+    """The facts of a metric. Raises PluginError for facts that no table could show."""
     facts = getattr(metric, "facts", None)
     if not isinstance(facts, MetricFacts) or not callable(metric):
         raise PluginError(f"{what} needs facts (srbench.interfaces.MetricFacts) and has to be callable")
@@ -136,16 +136,18 @@ def _checked_facts(metric: Metric, what: str) -> MetricFacts:
         raise PluginError(f"{what}: its name {facts.name!r} may have letters, digits and _ only")
     if not (str(facts.title).strip() and type(facts.digits) is int and 0 <= facts.digits <= MOST_DIGITS):
         raise PluginError(f"{what}: needs a title, and 0 to {MOST_DIGITS} digits after the point")
+    if (facts.map is not None) != isinstance(metric, MappedMetric):
+        raise PluginError(f"{what}: a metric with the fact map has a method map, and no other has")
     if facts.group not in GROUPS or facts.direction not in (-1, 0, 1):
         raise PluginError(f"{what}: its group is one of {', '.join(GROUPS)}, and its direction -1, 0 or 1")
     return facts
 
 
 def completed(facts: MetricFacts, spec: str, digest: str, quantize: str) -> MetricFacts:
-    """The facts of a metric in a run: named by the user, with the whole signature and protocol.
+    """The facts of a metric in a run: its name as typed, the full signature and protocol.
 
-    A signature is name, channels, what is seen of the output, everything else; one that is not stated has a digest of
-    the code, and the parameters.
+    A signature is name, channels, ``floor``, ``round`` or ``float`` for the outputs seen, and the rest. If the metric
+    states none, a digest of the code and the parameters take its place.
     """
     name, seen = facts.name.upper().replace("_", "-"), {"returned": "float", "model": ""}.get(facts.sees, quantize)
     if facts.signature:
@@ -159,7 +161,7 @@ def completed(facts: MetricFacts, spec: str, digest: str, quantize: str) -> Metr
 
 
 def load_metric(text: str) -> Metric:
-    """Make the metric that ``text`` names. Raises PluginError."""
+    """Create the metric that ``text`` names. Raises PluginError."""
     return open_metric(text).metric
 
 
@@ -175,19 +177,13 @@ def load_trainer(name: str) -> Trainer:
     return trainer
 
 
-def load_converter(name: str) -> Converter:
-    """The function that reads official checkpoints of a model. Raises PluginError."""
-    converter: Converter = find_plugin("converters", name).factory
-    return converter
-
-
 def describe(kind: str, name: str) -> str:
-    """The docstring of what is registered under a name. Raises PluginError."""
+    """The docstring of a registered plug-in. Raises PluginError."""
     return inspect.getdoc(find_plugin(kind, name).factory) or "(no description)"
 
 
 def source_digest(thing: object) -> str | None:
-    """sha256 of the code of an object's class, or of a function; None where it has no source file."""
+    """SHA-256 of the code of an object's class, or of a function; None without a source file."""
     subject = thing if inspect.isfunction(thing) else type(thing)
     try:
         file = Path(inspect.getsourcefile(subject) or "")
@@ -201,7 +197,7 @@ def source_digest(thing: object) -> str | None:
 
 
 def call(what: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
-    """Run foreign code; its own SRBenchErrors pass, all else becomes one line that says where it failed."""
+    """Run foreign code; its SRBenchErrors pass, other errors become a PluginError that names the failing line."""
     try:
         return function(*arguments, **named)
     except SRBenchError:
@@ -214,7 +210,7 @@ def call(what: str, function: Callable[..., Any], *arguments: Any, **named: Any)
 
 
 def module_of_file(path: Path) -> ModuleType:
-    """Import a file; modules beside it can be imported by it. Raises PluginError where it is missing or fails."""
+    """Import a file, which may import modules beside it. Raises PluginError if it is missing or fails."""
     if not path.is_file():
         raise PluginError(f"{path}: no such file; a plug-in is named as path/to/file.py:Name")
     folder = str(path.resolve().parent)
@@ -246,7 +242,7 @@ def _sha256(*parts: str) -> str:
 
 
 def _packages(point: EntryPoint) -> tuple[str, ...]:
-    """The top-level packages of the distribution that registered something, as far as entry points tell."""
+    """Top-level packages of the distribution of an entry point, as far as its entry points show."""
     tops = {point.module.partition(".")[0]}
     if point.dist is not None:
         tops |= {other.module.partition(".")[0] for other in point.dist.entry_points if other.module}

@@ -17,11 +17,12 @@ from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run
 from srbench.data.datasets import Folder
 from srbench.images.io import quantize_floor, read_image, write_png
+from srbench.metrics.suite import read_suite
 from srbench.plugins.registry import load_metric
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
-from srbench.run_folder.protocol import COLUMNS, Setting
+from srbench.run_folder.protocol import Setting
 from srbench.run_folder.results import failures_of, rows_of
 
 
@@ -380,7 +381,8 @@ def test_the_manifest_says_what_was_run(spec):
     manifest = read_manifest(run(spec).folder)
     assert asdict(manifest.protocol) == {
         "suite": "srflow@1", "dataset": "photos", "lr": "made from HR by MATLAB-exact bicubic", "scale": 4,
-        "crop": None, "samples": 3, "seed": 0, "tile": None, "quantize": "floor", "columns": COLUMNS,
+        "crop": None, "samples": 3, "seed": 0, "tile": None, "quantize": "floor",
+        "columns": read_suite("srflow").columns,
     }  # fmt: skip
     assert manifest.images == ("a", "b", "c", "d")
     assert [metric.name for metric in manifest.metrics] == ["psnr", "sigma"]

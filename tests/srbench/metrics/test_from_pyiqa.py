@@ -28,11 +28,10 @@ from srbench.interfaces import ImagePair, SRBenchError
 from srbench.metrics.from_pyiqa import OF_SETS, PyIQA
 from srbench.metrics.parameters import packaged
 from srbench.metrics.perceptual import LPIPS
-from srbench.metrics.suite import open_metrics
+from srbench.metrics.suite import open_metrics, read_suite
 from srbench.plugins import PluginError
 from srbench.plugins.registry import LoadedMetric, open_metric
 from srbench.run_folder.folder import RunFolder
-from srbench.run_folder.protocol import COLUMNS
 from srbench.run_folder.results import rows_of
 
 WITHOUT_WEIGHTS = ("psnr", "psnry", "ssim", "ssimc", "ms_ssim", "cw_ssim", "fsim", "vif", "gmsd", "nlpd", "vsi", "mad",
@@ -267,4 +266,5 @@ def test_it_is_imported_only_when_asked_for():
     )
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=300)
     assert json.loads(found.stdout) is False
-    assert len(open_metrics(None, COLUMNS, "floor")) == len(COLUMNS)
+    columns = read_suite("srflow").columns
+    assert len(open_metrics(None, columns, "floor")) == len(columns)

@@ -34,8 +34,8 @@ from srbench.reporting.report import write_report
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
-from srbench.run_folder.protocol import COLUMNS
 
+COLUMNS = read_suite("srflow").columns
 PHOTOGRAPHS = {"astronaut": skimage.data.astronaut, "coffee": skimage.data.coffee}
 
 
