@@ -20,7 +20,7 @@ from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel
 from srbench.models.loading import load_model as load_by_name
 from srbench.run_folder.folder import RunFolder
-from srbench.run_folder.protocol import Manifest, setting_label
+from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.results import ResultTable, rows_of
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Results:
         return verify_run(self.folder, resample=resample, device=device, progress=progress, models=self._models)
 
     def __repr__(self) -> str:
-        lines = [setting_label(one.model, one.temperature) for one in self.manifest.settings]
+        lines = [one.label for one in self.manifest.settings]
         return f"Results({str(self.folder)!r}: {', '.join(lines)}; {len(self.manifest.scope)} images)"
 
     def _values(self) -> ResultTable:

@@ -40,7 +40,7 @@ def worked(tmp_path_factory):
 
 
 def values(folder: Path) -> dict[str, dict[str, float | list[float]]]:
-    return {f"{row.model} {row.image}": row.values for row in rows_of(RunFolder.read(folder))}
+    return {f"{row.setting.model} {row.image}": row.values for row in rows_of(RunFolder.read(folder))}
 
 
 def test_blocks():

@@ -14,7 +14,7 @@ from srbench.data.benchmark_sets.table import find_set, is_here
 from srbench.interfaces import SRBenchError
 from srbench.reporting.merge import read_runs
 from srbench.reporting.published import PublishedTable, published_rows, read_tables
-from srbench.reporting.scores import Cell, printed, score
+from srbench.reporting.scores import printed, score
 from srbench.run_folder.manifest import read_manifest
 from srbench.system.config import load_toml
 from srbench.system.file_names import unknown
@@ -78,16 +78,17 @@ def side_by_side(asked: Reproduction, out: Path) -> Table:
     table = measurements.table()
     scores = score(table, table.summary(), manifest.metrics)
     published = published_rows(manifest, scores.metrics, [_table(asked)])
-    measured = {
-        next(model.spec for model in manifest.models if model.label == line.model): line.cells for line in scores.lines
-    }
+    specs = {model.label: model.spec for model in manifest.models}
+    measured = {specs[line.setting.model]: line.cells for line in scores.lines}
     found = Table("row", "metric", "paper", "measured", "difference", box=SIMPLE_HEAD, pad_edge=False, header_style="")
     for line in published.lines:
-        cells: tuple[Cell, ...] = measured.get(asked.rows.get(line.label, ""), ())
-        for metric, paper, here in zip(scores.metrics, line.cells, cells, strict=False):
-            if not paper.why and paper.text != "–":
-                difference = f"{here.mean - float(paper.text):+.{metric.digits}f}"
-                found.add_row(line.label, metric.title, paper.text, printed(here.mean, metric), difference)
+        cells = measured.get(asked.rows.get(line.label, ""), {})
+        for metric in scores.metrics:
+            paper = line.cells[metric.name]
+            if cells and not paper.why and paper.text != "–":
+                here = cells[metric.name].mean
+                difference = f"{here - float(paper.text):+.{metric.digits}f}"
+                found.add_row(line.label, metric.title, paper.text, printed(here, metric), difference)
     if not found.rows:
         raise ReproduceError(f"{out}: no number of it can be compared; {' '.join(published.notes)}")
     return found

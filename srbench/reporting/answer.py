@@ -34,7 +34,7 @@ def answer(scores: Scores) -> list[str]:
 
 
 def _best(scores: Scores, metric: MetricFacts) -> str:
-    ranking = scores.rankings[scores.metrics.index(metric)]
+    ranking = scores.rankings[metric.name]
     what = f"{'Highest' if metric.direction > 0 else 'Lowest'} {metric.title}"
     if ranking.leader is None:
         return f"{what}: {UNDECIDED}, as no row has a finite value for every image."
@@ -75,11 +75,11 @@ def _diversity(scores: Scores) -> Iterator[str]:
     rows: dict[str, list[int]] = {}
     for row, cell in enumerate(scores.column(sigma.name)):
         if cell.mean > 0:
-            rows.setdefault(scores.lines[row].model, []).append(row)
+            rows.setdefault(scores.lines[row].setting.model, []).append(row)
     if not rows:
         return
     models = list(rows)
-    everybody = {line.model for line in scores.lines}
+    everybody = {line.setting.model for line in scores.lines}
     only = "Only " if len(everybody) > len(models) else ""
     consistency = next((metric for metric in scores.metrics if metric.leads and metric.group == "Consistency"), None)
     kept = [] if consistency is None else [_kept(scores, consistency, rows[model]) for model in models]

@@ -1,4 +1,4 @@
-"""Two models on the same images: paired differences, how sure they are, and the images where they are largest."""
+"""Comparison of two models on the same images: paired differences, their significance, and the largest of them."""
 
 from __future__ import annotations
 
@@ -17,64 +17,63 @@ from srbench.interfaces import MetricFacts
 from srbench.reporting import ReportError
 from srbench.reporting.examples import example_png, open_example
 from srbench.reporting.files import ReportFolder
-from srbench.reporting.merge import Measurements, Run, read_runs
+from srbench.reporting.merge import Measurements, Run, mean_of, read_runs
 from srbench.reporting.ranking import UNDECIDED, Ranking, rank
 from srbench.reporting.scores import header, joined, p_text, printed
 from srbench.run_folder.folder import writing
-from srbench.run_folder.protocol import setting_folder, setting_label
 from srbench.run_folder.results import Row
 from srbench.run_folder.statistics import mean_interval, smallest_difference
 from srbench.system import markdown
 from srbench.system.file_names import unknown
 
 SHOWN = 4
-"""How many images are shown, those with the largest difference in LPIPS, or in the first metric without it."""
+"""Number of images shown, those with the largest differences in perception, or else in the first metric."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Of one metric: A minus B on every image that both have."""
+    """One metric: A minus B on every image that both have."""
 
     metric: MetricFacts
     mean_a: float
     mean_b: float
     by_image: dict[str, float]
-    """Images where both values are finite; means and tests are over these."""
+    """Images on which both values are finite; means and tests are over these."""
     left_out: int
-    """Images where a value is not finite."""
+    """Number of images with a value that is not finite."""
     low: float
     """Lower end of the 95 % interval of the mean difference."""
     high: float
     p: float
-    """Of the paired permutation test."""
+    """Two-sided p of the paired permutation test."""
     p_holm: float
-    """Corrected for all pairs of rows of the table."""
+    """p after Holm's correction for all pairs of rows of the table."""
     better: int
-    """1 where A is better, -1 where B is, 0 where the images support neither, or the metric has no direction."""
+    """1 if A is better, -1 if B is, 0 if the images support neither, or the metric has no direction."""
     smallest: float
-    """The smallest mean difference that so many images could have shown; NaN where they could show none."""
+    """Smallest mean difference that so many images could have shown; NaN if they could show none."""
     fewest: int
-    """The least number of images with which a verdict is possible."""
+    """Smallest number of images that allows a verdict."""
 
     @property
     def mean(self) -> float:
-        """Over images."""
+        """Mean difference over images."""
         return fmean(self.by_image.values()) if self.by_image else math.nan
 
     @property
     def effect(self) -> float:
-        """Mean difference over the standard deviation of the differences (Cohen's d of pairs); NaN where that is 0."""
+        """Mean over standard deviation of the differences (Cohen's d of pairs); NaN if that deviation is 0."""
         spread = float(np.std(list(self.by_image.values()), ddof=1)) if len(self.by_image) > 1 else 0.0
         return self.mean / spread if spread > 1e-12 * abs(self.mean) else math.nan
 
     @property
     def gains(self) -> dict[str, float]:
-        """The differences, turned so that more is better for A; as they are where the metric has no direction."""
+        """Differences with the sign changed if lower is better, so that A is better where they are positive."""
         return {name: (self.metric.direction or 1) * value for name, value in self.by_image.items()}
 
     @property
     def outcomes(self) -> tuple[int, int, int]:
-        """Images on which A is better, equal, worse."""
+        """Numbers of images on which A is better, equal, worse."""
         gains = list(self.gains.values())
         return sum(gain > 0 for gain in gains), gains.count(0), sum(gain < 0 for gain in gains)
 
@@ -90,32 +89,28 @@ class Comparison:
     @property
     def labels(self) -> tuple[str, str]:
         """A and B for a reader."""
-        return setting_label(self.a[0].model, self.a[0].temperature), setting_label(
-            self.b[0].model, self.b[0].temperature
-        )
+        return self.a[0].setting.label, self.b[0].setting.label
 
     @property
     def folder(self) -> str:
-        """A and B, fit for a file name."""
-        return "-".join(setting_folder(row.model, row.temperature) for row in (self.a[0], self.b[0]))
+        """A and B as a folder name."""
+        return f"{self.a[0].setting.folder}-{self.b[0].setting.folder}"
 
     @property
     def shown(self) -> Difference:
-        """The metric whose largest differences are shown."""
+        """Metric whose largest differences are shown."""
         leading = (one for one in self.differences if one.metric.leads and one.metric.group == "Perception")
         return next(leading, self.differences[0])
 
     def verdict(self, found: Difference) -> str:
-        """The better one, "undecided", or nothing where the metric has no direction."""
-        if not found.metric.direction:
-            return ""
-        return (UNDECIDED, *self.labels)[found.better]
+        """Label of the better one, or "undecided"; empty if the metric has no direction."""
+        return (UNDECIDED, *self.labels)[found.better] if found.metric.direction else ""
 
 
 def compare_models(run: Path, a: str, b: str) -> tuple[Measurements, list[Comparison]]:
     """Compare two models of one run, named ``srflow``, or ``srflow-t0.8`` where there are several temperatures.
 
-    Raises ReportError for a name that is not there or means several, and SRBenchError where the folder is no run.
+    Raises ReportError for an unknown or ambiguous name, SRBenchError if the folder is no run.
     """
     measurements = read_runs([run])
     rows = _by_setting(measurements.runs[0])
@@ -128,8 +123,8 @@ def compare_models(run: Path, a: str, b: str) -> tuple[Measurements, list[Compar
 def compare_runs(a: Path, b: Path) -> tuple[Measurements, list[Comparison]]:
     """Compare every model of run A with the model of the same label and temperature in run B.
 
-    Where each run holds one model at one temperature, these two, whatever they are called. Raises ReportError where
-    nothing can be paired, ReportError where the protocols disagree, SRBenchError where a folder is no run.
+    If each run holds one model at one temperature, these two are compared, whatever their labels. Raises ReportError if
+    nothing can be paired or the protocols disagree, SRBenchError if a folder is no run.
     """
     for path in (a, b):
         if not path.is_dir():
@@ -158,7 +153,7 @@ def write_comparison(measurements: Measurements, comparison: Comparison) -> Path
 
 
 def _examples(measurements: Measurements, comparison: Comparison, out: ReportFolder) -> list[str]:
-    """Strips of the images that differ most, written; as Markdown."""
+    """Write strips of the images that differ most; returns them as Markdown."""
     gains = comparison.shown.gains
     names = sorted(gains, key=lambda name: -abs(gains[name]))[:SHOWN]
     rows = {name: [row for row in (*comparison.a, *comparison.b) if row.image == name] for name in names}
@@ -173,7 +168,7 @@ def _examples(measurements: Measurements, comparison: Comparison, out: ReportFol
 
 
 def terminal_table(comparison: Comparison) -> Table:
-    """The differences for the terminal; what is decided is bold."""
+    """Table for the terminal, with decided lines bold."""
     table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, header_style="")
     for title in _HEADERS:
         lines = title.replace("% ", "%\n").replace("p (", "p\n(").replace("shown ", "shown\n")
@@ -211,7 +206,7 @@ def _cells(comparison: Comparison) -> list[list[str]]:
 
 
 def verdict_sentences(comparison: Comparison) -> str:
-    """What the images say about A and B: ``srflow is better in LPIPS; SSIM is undecided.``"""
+    """Verdict in words: ``srflow is better in LPIPS; SSIM is undecided.``"""
     directed = [found for found in comparison.differences if found.metric.direction]
     titles = {sign: [found.metric.title for found in directed if found.better == sign] for sign in (1, -1, 0)}
     parts = [
@@ -273,7 +268,7 @@ def _by_gain(comparison: Comparison) -> list[list[str]]:
 
 
 def _extremes(comparison: Comparison) -> list[list[str]]:
-    """For every metric the image on which each is better by most."""
+    """Images with the largest advantage of A and of B, a line per metric."""
     lines = []
     for found in comparison.differences:
         line = [markdown.escape(header(found.metric))]
@@ -287,17 +282,17 @@ def _extremes(comparison: Comparison) -> list[list[str]]:
 
 
 def _by_setting(run: Run) -> dict[str, tuple[Row, ...]]:
-    """The rows of every model and temperature, under the labels that the run itself uses."""
+    """Rows of every model and temperature, by the label in the folder of the run."""
     found: dict[str, list[Row]] = {}
     for row in run.rows:
-        found.setdefault(setting_folder(run.labels[row.model], row.temperature), []).append(row)
+        found.setdefault(row.sample.setting.folder, []).append(row)
     return {setting: tuple(rows) for setting, rows in found.items()}
 
 
 def _chosen(rows: dict[str, tuple[Row, ...]], name: str, run: Path) -> tuple[Row, ...]:
     if name in rows:
         return rows[name]
-    of_model = [setting for setting, found in rows.items() if found[0].model == name]
+    of_model = [setting for setting, found in rows.items() if found[0].setting.model == name]
     if len(of_model) > 1:
         raise ReportError(f"{name} has several temperatures in {run}; choose from {', '.join(of_model)}")
     if not of_model:
@@ -306,38 +301,35 @@ def _chosen(rows: dict[str, tuple[Row, ...]], name: str, run: Path) -> tuple[Row
 
 
 def _compare(measurements: Measurements, a: Sequence[Row], b: Sequence[Row]) -> Comparison:
-    metrics = [m for m in measurements.manifest.metrics if _can_compare(a, m) and _can_compare(b, m)]
-    if not metrics:
-        raise ReportError(f"{a[0].model} and {b[0].model} have no metric that could be compared; measure one more")
     table = measurements.table()
-    rows = list(dict.fromkeys((row.model, row.temperature) for row in measurements.rows))
-    places = [rows.index((side[0].model, side[0].temperature)) for side in (a, b)]
-    differences = [_difference(a, b, metric, rank(table.columns(metric.name), metric), places) for metric in metrics]
+    places = tuple(measurements.settings.index(side[0].setting) for side in (a, b))
+    differences = [
+        _difference(a, b, metric, rank(table.columns(metric.name), metric), places)
+        for metric in measurements.metrics
+        if all(_can_compare(rows, metric) for rows in (a, b))
+    ]
+    if not differences:
+        models = f"{a[0].setting.model} and {b[0].setting.model}"
+        raise ReportError(f"{models} have no metric that could be compared; measure one more")
     return Comparison(tuple(a), tuple(b), tuple(differences))
 
 
 def _can_compare(rows: Sequence[Row], metric: MetricFacts) -> bool:
-    """A model with one output has no diversity to compare."""
+    """True unless it is the diversity of a model with one output."""
     return metric.direction != 0 or any(np.any(row.values.get(metric.name, 0.0)) for row in rows)
 
 
 def _difference(
-    a: Sequence[Row], b: Sequence[Row], metric: MetricFacts, ranking: Ranking, places: Sequence[int]
+    a: Sequence[Row], b: Sequence[Row], metric: MetricFacts, ranking: Ranking, places: tuple[int, ...]
 ) -> Difference:
-    ours, theirs = ({row.image: _mean(row, metric) for row in rows} for rows in (a, b))
+    ours, theirs = ({row.image: mean_of(row, metric) for row in rows} for rows in (a, b))
     common = [name for name in ours if name in theirs]
     finite = [name for name in common if math.isfinite(ours[name]) and math.isfinite(theirs[name])]
     by_image = {name: ours[name] - theirs[name] for name in finite}
     values = list(by_image.values())
     mean_a, mean_b = (fmean(side[name] for name in finite) if finite else math.nan for side in (ours, theirs))
-    where = tuple(places)
     return Difference(
         metric, mean_a, mean_b, by_image, len(common) - len(finite), *mean_interval(values),
-        float(ranking.p[where]), float(ranking.p_holm[where]), int(ranking.better[where]),
+        float(ranking.p[places]), float(ranking.p_holm[places]), int(ranking.better[places]),
         smallest_difference(values, ranking.tests), ranking.fewest,
     )  # fmt: skip
-
-
-def _mean(row: Row, metric: MetricFacts) -> float:
-    """Over the samples of an image; NaN where the value is missing."""
-    return float(np.mean(row.values.get(metric.name, math.nan)))

@@ -15,7 +15,6 @@ from srbench.reporting import ReportError
 from srbench.reporting.merge import Measurements
 from srbench.reporting.scores import printed
 from srbench.reporting.strips import Panel, difference_window, strip_png
-from srbench.run_folder.protocol import setting_folder
 from srbench.run_folder.results import Row
 
 STRIP_SAMPLES = 2
@@ -36,7 +35,7 @@ class ModelOutput:
     @property
     def setting(self) -> str:
         """Model and temperature, fit for a file name."""
-        return setting_folder(self.row.model, self.row.temperature)
+        return self.row.setting.folder
 
     def image(self, sample: int) -> Pixels:
         """The output, or a saved sample; opened when it is asked for."""
@@ -51,13 +50,13 @@ class ModelOutput:
 
     def panels(self, metric: MetricFacts, most: int | None = None) -> list[Panel]:
         """One an image, with its value of a metric; of the first ``most``."""
-        values = self.row.values.get(metric.name)
+        values, temperature = self.row.values.get(metric.name), self.row.setting.temperature
         panels = []
         for sample in range(len(self.files))[:most]:
-            notes = [] if self.row.temperature is None else [f"temperature {self.row.temperature:g}"]
+            notes = [] if temperature is None else [f"temperature {temperature:g}"]
             notes += [f"sample {sample + 1}"] if self.row.sample.drawn else []
             notes += [f"{metric.title} {printed(values[sample], metric)}"] if isinstance(values, list) else []
-            panels.append(Panel(self.row.model, ", ".join(notes), Image.fromarray(self.image(sample))))
+            panels.append(Panel(self.row.setting.model, ", ".join(notes), Image.fromarray(self.image(sample))))
         return panels
 
 
@@ -86,8 +85,8 @@ def nearest(rows: Sequence[Row]) -> list[Row]:
     """Of rows of one image one a model: the one whose temperature is nearest to the shown one."""
     found: dict[str, Row] = {}
     for row in rows:
-        if _distance(row) < _distance(found.setdefault(row.model, row)):
-            found[row.model] = row
+        if _distance(row) < _distance(found.setdefault(row.setting.model, row)):
+            found[row.setting.model] = row
     return list(found.values())
 
 
@@ -129,7 +128,8 @@ def framed(example: Example, panels: Sequence[Panel]) -> list[Panel]:
 
 
 def _distance(row: Row) -> float:
-    return 0 if row.temperature is None else abs(row.temperature - SHOWN_TEMPERATURE)
+    temperature = row.setting.temperature
+    return 0 if temperature is None else abs(temperature - SHOWN_TEMPERATURE)
 
 
 def _size(path: Path) -> tuple[int, int]:

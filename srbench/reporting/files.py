@@ -1,15 +1,14 @@
-"""The files that a report consists of: written whole, remembered, and removed when a later report has no use for them.
+"""Files of a report: written whole, listed, and removed once a later report has no use for them.
 
-An image or a plot has a key, the digest of all that it shows and of the code that draws it: where the last report made
-one of the same key, it is kept as it is.
-
-Nothing else is ever removed or overwritten. What is not in the list or was changed since is not ours: it is moved aside
-where its name is needed, and links are not followed.
+Images and plots have a key, the digest of all that they show and of the code that draws them: one of the same key is
+kept as it is. Files that are not listed, or were changed since, are never removed or overwritten: they are moved aside
+if their name is needed. Links are not followed.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from srbench.benchmark.error_maps import carried_key
@@ -20,13 +19,19 @@ from srbench.run_folder.manifest import FILE as MANIFEST
 from srbench.weights.files import sha256_bytes, sha256_file
 
 FILE = "report.json"
-"""The list: names, sha256 and keys of the files that the last report wrote, and whether it came to its end."""
+"""List of the files that the last report wrote, with SHA-256 and keys, and whether that report was finished."""
+
+
+@dataclass(frozen=True)
+class _Listed:
+    digest: str
+    key: str = ""
 
 
 class ReportFolder:
-    """Where a report is written: the folder of a run, or one of its own; ``part`` is a folder in it with its own list.
+    """Folder of a report: that of a run, or one of its own; ``part`` is a folder within it that has its own list.
 
-    Raises ReportError for a folder with other things in it, and for links that lead out of it.
+    Raises ReportError if the folder holds other things, or for links that lead out of it.
     """
 
     def __init__(self, root: Path, part: str = "") -> None:
@@ -36,26 +41,23 @@ class ReportFolder:
         is_ours = any((root / name).exists() for name in (MANIFEST, MATRIX, FILE))
         if not is_ours and root.is_dir() and (others := sorted(entry.name for entry in root.iterdir())):
             raise ReportError(f"{root}: not empty, and no report in it ({others[0]} is); choose another --out")
-        self._before, self._keys_before, self._finished = self._listed()
-        self._written: dict[str, str] = {}
-        self._keys: dict[str, str] = {}
+        self._before, self._finished = self._read_list()
+        self._written: dict[str, _Listed] = {}
         self.moved: list[tuple[Path, Path]] = []
-        """Files of somebody else that were in the way: where they were, where they are now."""
-        self._write_list(self._before, self._keys_before, finished=False)
+        """Other people's files that were in the way: old and new path."""
+        self._write_list(self._before, finished=False)
 
     def write(self, name: str, content: bytes, key: str = "") -> Path:
-        """Write a file such as ``strips/a.png``, whole, unless it is there; returns its path.
+        """Write a file such as ``strips/a.png``, whole, unless it exists; returns its path.
 
         ``key`` is that of an image or a plot. Raises ReportError for a link in the way.
         """
         path, digest = self.path / name, sha256_bytes(content)
         self._require_no_link(path)
-        if _is_there(path, digest):
-            self._know(name, digest, key)
-            return path
-        self._move_aside(path, {self._before.get(name), self._written.get(name)})
-        write_whole(path, content)
-        self._know(name, digest, key)
+        if not _is_there(path, digest):
+            self._move_aside(path, [known[name].digest for known in (self._before, self._written) if name in known])
+            write_whole(path, content)
+        self._written[name] = _Listed(digest, key)
         return path
 
     def keep(self, name: str, key: str) -> bool:
@@ -63,29 +65,23 @@ class ReportFolder:
 
         Raises ReportError for a link in the way.
         """
-        path, digest = self.path / name, self._before.get(name)
+        path, before = self.path / name, self._before.get(name)
         self._require_no_link(path)
-        if digest is not None and self._keys_before.get(name) == key:
-            if not _is_there(path, digest):
+        if before is None or before.key != key:
+            if carried_key(path) != key:
                 return False
-        elif carried_key(path) == key:  # made when it was measured, perhaps since the last report
-            digest = sha256_file(path)
-        else:
+            before = _Listed(sha256_file(path), key)  # made when it was measured, perhaps since the last report
+        elif not _is_there(path, before.digest):
             return False
-        self._know(name, digest, key)
+        self._written[name] = before
         return True
 
     def __contains__(self, name: str) -> bool:
-        """Is a file of that name written or kept by now?"""
+        """True if a file of that name is written or kept by now."""
         return name in self._written
 
-    def _know(self, name: str, digest: str, key: str) -> None:
-        self._written[name] = digest
-        if key:
-            self._keys[name] = key
-
-    def _move_aside(self, path: Path, ours: set[str | None]) -> None:
-        """Give a file another name that is neither the last report's, nor a killed one's, nor a map of the run."""
+    def _move_aside(self, path: Path, ours: list[str]) -> None:
+        """Rename a file unless it is the last report's, that of a killed report, or a map of the run."""
         if not self._finished or not path.is_file() or sha256_file(path) in ours or carried_key(path):
             return
         number = 1
@@ -95,16 +91,12 @@ class ReportFolder:
         self.moved.append((path, aside))
 
     def finish(self, *, kept: tuple[str, ...] = ()) -> None:
-        """Remove what the report before wrote and this one did not, but for names that begin with one of ``kept``."""
-        left = {}
-        for name, digest in self._before.items():
-            if name not in self._written:
-                if name.startswith(kept) and kept:
-                    left[name] = digest
-                else:
-                    self._remove(name, digest)
-        keys = {name: key for name, key in self._keys_before.items() if name in left}
-        self._write_list(left | self._written, keys | self._keys, finished=True)
+        """Remove what only the last report wrote, except names that begin with one of ``kept``."""
+        others = {name: one for name, one in self._before.items() if name not in self._written}
+        left = {name: one for name, one in others.items() if name.startswith(kept)}
+        for name in others.keys() - left.keys():
+            self._remove(name, others[name].digest)
+        self._write_list(left | self._written, finished=True)
 
     def _remove(self, name: str, digest: str) -> None:
         path = self.path / name
@@ -113,7 +105,7 @@ class ReportFolder:
             if sha256_file(path) == digest:
                 path.unlink()
         except (OSError, ReportError):
-            return  # gone already, or no longer ours
+            return  # gone, or no longer ours
         for folder in path.parents:
             if folder == self.path or any(folder.iterdir()):
                 return
@@ -126,20 +118,25 @@ class ReportFolder:
             if part.is_symlink():
                 raise ReportError(f"{part}: a link, and a report is only written into real folders; remove it")
 
-    def _listed(self) -> tuple[dict[str, str], dict[str, str], bool]:
-        """Files and keys of the list, and whether its report was finished; what is no such list lists nothing."""
+    def _read_list(self) -> tuple[dict[str, _Listed], bool]:
+        """Files of the list, and whether its report was finished; an invalid list is empty."""
         try:
             facts = json.loads((self.path / FILE).read_text(encoding="utf-8"))
-            listed = {str(name): str(digest) for name, digest in facts["files"].items() if _is_inside(str(name))}
-            keys = {str(name): str(key) for name, key in facts.get("keys", {}).items() if name in listed}
-            finished = facts["finished"] is True
+            keys = facts.get("keys", {})
+            listed = {
+                str(name): _Listed(str(digest), str(keys.get(name, "")))
+                for name, digest in facts["files"].items()
+                if _is_inside(str(name))
+            }
+            return listed, facts["finished"] is True
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return {}, {}, True
-        return listed, keys, finished
+            return {}, True
 
-    def _write_list(self, files: dict[str, str], keys: dict[str, str], *, finished: bool) -> None:
+    def _write_list(self, listed: dict[str, _Listed], *, finished: bool) -> None:
         self._require_no_link(self.path / FILE)
-        facts = {"finished": finished, "files": dict(sorted(files.items())), "keys": dict(sorted(keys.items()))}
+        names = sorted(listed)
+        files, keys = ({name: getattr(listed[name], one) for name in names} for one in ("digest", "key"))
+        facts = {"finished": finished, "files": files, "keys": {name: key for name, key in keys.items() if key}}
         write_whole(self.path / FILE, (json.dumps(facts, indent=1) + "\n").encode())
 
 

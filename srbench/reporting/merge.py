@@ -1,19 +1,23 @@
-"""One run, or several whose protocols agree, as one: what every report and comparison is made of."""
+"""Measurements behind a table or a comparison: one run, or several whose protocols agree."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
+
+from srbench.interfaces import MetricFacts
 from srbench.reporting import ReportError
-from srbench.run_folder.folder import Place, RunFolder
-from srbench.run_folder.protocol import Invocation, Manifest, ModelFacts, Protocol
-from srbench.run_folder.records import SampleRecord
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.protocol import Invocation, Manifest, ModelFacts, Protocol, Setting
 from srbench.run_folder.results import ResultTable, Row, failures_of, rows_of
 
+_Place = tuple[Setting, str]
 _PROTOCOL = {
     "suite": "protocol",
     "quantize": "8-bit images by",
@@ -23,32 +27,32 @@ _PROTOCOL = {
     "crop": "crop",
     "lr": "LR images",
 }
-"""What of two protocols has to be equal so that their values may stand in one table, and its name for a reader."""
+"""Parts of the protocol that have to agree within a table, and their names for a reader."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder that was read; its labels may have been changed."""
+    """A run folder in memory; models may have other labels than in the folder."""
 
     folder: RunFolder
     models: tuple[ModelFacts, ...]
     rows: list[Row]
-    labels: dict[str, str]
-    """Label of a model in the table -> its label in the folder."""
+    renamed: dict[str, str] = field(default_factory=dict)
+    """Labels in the folder -> labels in the table, where they differ."""
 
     @property
     def path(self) -> Path:
-        """Where it is."""
+        """Folder of the run."""
         return self.folder.path
 
     @property
     def manifest(self) -> Manifest:
-        """With the labels of the folder."""
+        """Manifest, with the labels of the folder."""
         return self.folder.manifest
 
     @property
     def invocations(self) -> list[Invocation]:
-        """Those that made what the table shows."""
+        """Commands that made what the table shows."""
         made_by = {place for row in self.rows for place in row.invocations}
         known = self.manifest.invocations
         return [known[place] for place in sorted(made_by) if 0 <= place < len(known)]
@@ -56,19 +60,27 @@ class Run:
 
 @dataclass(frozen=True)
 class Measurements:
-    """The runs of one table: equal protocols, and no label stands for two different results."""
+    """Runs of one table: their protocols agree, and no label stands for two different results."""
 
     runs: tuple[Run, ...]
+    _pairs: dict[str, tuple[Path, Path] | None] = field(default_factory=dict, repr=False)
+    _files: dict[_Place, list[Path]] = field(default_factory=dict, repr=False)
+    """Results of ``pair`` and ``outputs``, which hash every file once."""
 
     @property
     def manifest(self) -> Manifest:
-        """Of the first run: protocol, data and metrics are those of all."""
+        """Manifest of the first run; protocol, data and metrics are those of all."""
         return self.runs[0].manifest
 
     @property
     def protocol(self) -> Protocol:
-        """Of the first run."""
+        """Protocol of the first run."""
         return self.manifest.protocol
+
+    @property
+    def metrics(self) -> tuple[MetricFacts, ...]:
+        """Columns of the table."""
+        return self.manifest.metrics
 
     @property
     def images(self) -> tuple[str, ...]:
@@ -77,143 +89,133 @@ class Measurements:
 
     @property
     def models(self) -> list[ModelFacts]:
-        """Every model, each label once."""
-        models = {model.label: model for run in reversed(self.runs) for model in run.models}
-        order = dict.fromkeys(model.label for run in self.runs for model in run.models)
-        return [models[label] for label in order]
+        """All models, each label once."""
+        models: dict[str, ModelFacts] = {}
+        for model in (model for run in self.runs for model in run.models):
+            models.setdefault(model.label, model)
+        return list(models.values())
+
+    @cached_property
+    def _found(self) -> dict[_Place, list[tuple[RunFolder, Row]]]:
+        """Rows of all runs by line of the table and image."""
+        found: dict[_Place, list[tuple[RunFolder, Row]]] = {}
+        for run in self.runs:
+            for row in run.rows:
+                found.setdefault(_place(row), []).append((run.folder, row))
+        return found
 
     @cached_property
     def rows(self) -> list[Row]:
-        """Of all runs; what two of them measured alike is there once."""
-        rows = {(row.model, row.temperature, row.image): row for run in reversed(self.runs) for row in run.rows}
-        order = dict.fromkeys((row.model, row.temperature, row.image) for run in self.runs for row in run.rows)
-        return [rows[key] for key in order]
+        """Rows of all runs; those that two of them share appear once."""
+        return [rows[0][1] for rows in self._found.values()]
+
+    @cached_property
+    def settings(self) -> list[Setting]:
+        """Lines of the table."""
+        return list(dict.fromkeys(row.setting for row in self.rows))
 
     @property
     def failures(self) -> list[str]:
-        """What was asked for and failed."""
+        """One line for everything that was asked for and failed."""
         return [fault for run in self.runs for fault in failures_of(run.folder)]
 
     @property
     def foreign_images(self) -> list[Path]:
-        """Files that are not the images that were measured, and are not shown."""
+        """Files in the place of measured images, but with other content; they are not shown."""
         return [file for run in self.runs for file in run.folder.foreign_images()]
 
     def table(self) -> ResultTable:
-        """The values of all rows."""
-        return ResultTable.from_rows(self.rows, tuple(metric.name for metric in self.manifest.metrics))
+        """Values of all rows."""
+        return ResultTable.from_rows(self.rows, tuple(metric.name for metric in self.metrics))
 
     def pair(self, image: str) -> tuple[Path, Path] | None:
-        """The kept LR and HR image of a name, or None where they are no longer there, or are other images."""
-        found = self._pair(image)
-        return None if found is None else found[1]
-
-    def pair_pixels(self, image: str) -> tuple[str, str]:
-        """sha256 of the pixels of ``pair``. Raises KeyError where that is None."""
-        found = self._pair(image)
-        if found is None:
-            raise KeyError(image)
-        record = found[0].of(image).pair
-        assert record is not None
-        assert record.lr is not None
-        assert record.hr is not None
-        return record.lr.pixels, record.hr.pixels
-
-    def _pair(self, image: str) -> tuple[RunFolder, tuple[Path, Path]] | None:
+        """Kept LR and HR of an image; None if one of them is missing or another image."""
         if image not in self._pairs:
-            found = ((run.folder, pair) for run in self.runs if (pair := run.folder.pair(image)) is not None)
+            found = (pair for run in self.runs if (pair := run.folder.pair(image)) is not None)
             self._pairs[image] = next(found, None)
         return self._pairs[image]
 
-    @cached_property
-    def _pairs(self) -> dict[str, tuple[RunFolder, tuple[Path, Path]] | None]:
-        """What ``pair`` has found."""
-        return {}
+    def pair_pixels(self, image: str) -> tuple[str, str]:
+        """SHA-256 of the pixels of LR and HR. Raises KeyError if no run has read them."""
+        for run in self.runs:
+            record = run.folder.of(image).pair
+            if record is not None and record.lr is not None and record.hr is not None:
+                return record.lr.pixels, record.hr.pixels
+        raise KeyError(image)
 
     def outputs(self, row: Row) -> list[Path]:
-        """The kept outputs behind a row, in order; none where one of them is missing or another image."""
-        place = row.model, row.temperature, row.image
+        """Kept outputs of a row, in order; empty if one of them is missing or another image."""
+        place = _place(row)
         if place not in self._files:
-            found = (files for folder, sample in self._places[place] if (files := folder.outputs(sample)))
+            found = (files for folder, other in self._found[place] if (files := folder.outputs(other.sample)))
             self._files[place] = next(found, [])
         return self._files[place]
 
-    @cached_property
-    def _files(self) -> dict[Place, list[Path]]:
-        """What ``outputs`` has found: files are read once to see whether they are the ones that were measured."""
-        return {}
-
-    @cached_property
-    def _places(self) -> dict[Place, list[tuple[RunFolder, SampleRecord]]]:
-        """All that runs hold of a row."""
-        places: dict[Place, list[tuple[RunFolder, SampleRecord]]] = {}
-        for run in self.runs:
-            for row in run.rows:
-                places.setdefault((row.model, row.temperature, row.image), []).append((run.folder, row.sample))
-        return places
-
 
 def read_runs(folders: Sequence[Path]) -> Measurements:
-    """Read the folders of runs.
+    """Read run folders.
 
-    A label that several runs use for different results gets the name of the folder: ``srflow @ monday``. Raises
-    ReportError that names the difference where protocols disagree, SRBenchError for a folder that is no
-    run or has no measured rows.
+    A label that stands for different results in several runs gets the name of its folder: ``srflow @ monday``.
+    Raises ReportError that names the difference if protocols disagree, SRBenchError if a folder is no run or has no
+    measured rows.
     """
     runs = []
     for path in dict.fromkeys(folders):
         folder = RunFolder.read(path)
-        rows = rows_of(folder)
-        measured = {row.model for row in rows}
-        models = tuple(model for model in folder.manifest.models if model.label in measured or _asked(folder, model))
-        runs.append(Run(folder, models, rows, {model.label: model.label for model in models}))
+        asked = {setting.model for setting in folder.manifest.settings}
+        models = tuple(model for model in folder.manifest.models if model.label in asked)
+        runs.append(Run(folder, models, rows_of(folder)))
     for other in runs[1:]:
-        _check_protocol(runs[0], other)
+        if difference := _difference(runs[0], other):
+            paths = f"{runs[0].path} and {other.path}"
+            raise ReportError(f"{paths} cannot stand in one table: {difference}; report each by itself")
     return Measurements(tuple(_unambiguous(runs)))
 
 
-def _asked(folder: RunFolder, model: ModelFacts) -> bool:
-    return any(setting.model == model.label for setting in folder.manifest.settings)
+def mean_of(row: Row, metric: MetricFacts) -> float:
+    """Mean of a metric over the samples of an image; NaN if the value is missing."""
+    return float(np.mean(row.values.get(metric.name, math.nan)))
 
 
-def _check_protocol(one: Run, other: Run) -> None:
+def _place(row: Row) -> _Place:
+    return row.setting, row.image
+
+
+def _difference(one: Run, other: Run) -> str:
+    """First difference that keeps two runs from standing in one table; empty if there is none."""
     for name, what in _PROTOCOL.items():
         here, there = getattr(one.manifest.protocol, name), getattr(other.manifest.protocol, name)
         if here != there:
-            raise _refusal(one, other, f"{what}: {here} against {there}")
+            return f"{what}: {here} against {there}"
     if one.manifest.scope != other.manifest.scope:
-        raise _refusal(one, other, f"images: {_difference(one.manifest.scope, other.manifest.scope)}")
+        return f"images: {_entries(one.manifest.scope, other.manifest.scope)}"
     ours, theirs = ([metric.signature for metric in run.manifest.metrics] for run in (one, other))
     if ours != theirs:
-        raise _refusal(one, other, f"metrics: {_difference(ours, theirs)}")
+        return f"metrics: {_entries(ours, theirs)}"
     for image in one.manifest.scope:
         mine, others = one.folder.of(image).pair, other.folder.of(image).pair
         if mine is None or others is None or mine.failed or others.failed:
             continue
         for kind in ("lr", "hr"):
             if getattr(mine, kind).pixels != getattr(others, kind).pixels:
-                raise _refusal(one, other, f"the {kind.upper()} images named {image} differ")
+                return f"the {kind.upper()} images named {image} differ"
+    return ""
 
 
-def _refusal(one: Run, other: Run, why: str) -> ReportError:
-    return ReportError(f"{one.path} and {other.path} cannot stand in one table: {why}; report each by itself")
-
-
-def _difference(here: Sequence[str], there: Sequence[str]) -> str:
-    """The first entries in which two lists differ."""
-    mine, theirs = ([entry for entry in a if entry not in b] for a, b in ((here, there), (there, here)))
-    if mine or theirs:
-        return f"{_few(mine)} against {_few(theirs)}"
-    return "the same in another order"
-
-
-def _few(entries: Sequence[str]) -> str:
-    shown = ", ".join(entries[:3]) or "nothing"
-    return f"{shown} and {len(entries) - 3} more" if len(entries) > 3 else shown
+def _entries(here: Sequence[str], there: Sequence[str]) -> str:
+    """First entries in which two lists differ."""
+    if set(here) == set(there):
+        return "the same in another order"
+    texts = []
+    for ours, theirs in ((here, there), (there, here)):
+        own = [entry for entry in ours if entry not in theirs]
+        more = f" and {len(own) - 3} more" if len(own) > 3 else ""
+        texts.append((", ".join(own[:3]) or "nothing") + more)
+    return " against ".join(texts)
 
 
 def _unambiguous(runs: list[Run]) -> list[Run]:
-    """The runs with labels changed that stand for different results in two of them."""
+    """Runs in which every label that stood for different results carries the name of its folder."""
     used = {label for one, other in combinations(runs, 2) for label in _conflicts(one, other)}
     names = [run.path.resolve().name for run in runs]
     if len(set(names)) < len(names):
@@ -225,16 +227,15 @@ def _unambiguous(runs: list[Run]) -> list[Run]:
 
 def _conflicts(one: Run, other: Run) -> set[str]:
     digests = {model.label: model.digest for model in one.models}
-    values = {(row.model, row.temperature, row.image): row.values for row in one.rows}
-    found = {m.label for m in other.models if m.label in digests and m.digest != digests[m.label]}
-    for row in other.rows:
-        if values.get((row.model, row.temperature, row.image), row.values) != row.values:
-            found.add(row.model)
-    return found
+    values = {_place(row): row.values for row in one.rows}
+    models = {model.label for model in other.models if digests.get(model.label, model.digest) != model.digest}
+    return models | {row.setting.model for row in other.rows if values.get(_place(row), row.values) != row.values}
 
 
 def _renamed(run: Run, names: dict[str, str]) -> Run:
     models = tuple(replace(model, label=names.get(model.label, model.label)) for model in run.models)
-    rows = [replace(row, model=names.get(row.model, row.model)) for row in run.rows]
-    labels = {names.get(label, label): before for label, before in run.labels.items()}
-    return Run(run.folder, models, rows, labels)
+    rows = [
+        replace(row, setting=replace(row.setting, model=names.get(row.setting.model, row.setting.model)))
+        for row in run.rows
+    ]
+    return Run(run.folder, models, rows, names)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from srbench.reporting.merge import Measurements, Run
 from srbench.reporting.scores import Scores
-from srbench.run_folder.protocol import setting_label
 
 
 def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
@@ -27,11 +27,11 @@ def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
 def _coverage(measurements: Measurements) -> Iterator[str]:
     images: dict[str, set[str]] = {}
     for run in measurements.runs:
-        shown = {own: label for label, own in run.labels.items()}
         for setting in run.manifest.settings:
-            images.setdefault(setting_label(shown[setting.model], setting.temperature), set())
+            model = run.renamed.get(setting.model, setting.model)
+            images.setdefault(replace(setting, model=model).label, set())
     for row in measurements.rows:
-        images.setdefault(setting_label(row.model, row.temperature), set()).add(row.image)
+        images.setdefault(row.setting.label, set()).add(row.image)
     planned = len(measurements.images)
     counts = ", ".join(f"{label} {len(names)}" for label, names in images.items())
     if len(set(map(frozenset, images.values()))) > 1:
@@ -47,8 +47,7 @@ def _stale(measurements: Measurements) -> Iterator[str]:
         for image, known in run.folder.known.items():
             for setting in known.samples:
                 if run.folder.sample(setting, image) is None:
-                    label = setting_label(setting.model, setting.temperature)
-                    counts[label] = counts.get(label, 0) + 1
+                    counts[setting.label] = counts.get(setting.label, 0) + 1
         if counts:
             listed = ", ".join(f"{count} of {label}" for label, count in counts.items())
             yield f"Left out, sampled by other code or weights or from other images than now: {listed}. Run them again."
@@ -74,7 +73,7 @@ def _missing(measurements: Measurements) -> Iterator[str]:
     for row in measurements.rows:
         for metric in measurements.manifest.metrics:
             if metric.name not in row.values:
-                what = f"{metric.title} of {setting_label(row.model, row.temperature)}"
+                what = f"{metric.title} of {row.setting.label}"
                 counts[what] = counts.get(what, 0) + 1
     if counts:
         listed = ", ".join(f"{what} on {count}" for what, count in counts.items())
@@ -107,6 +106,6 @@ def _hardware(measurements: Measurements) -> Iterator[str]:
 
 
 def _too_few(scores: Scores) -> Iterator[str]:
-    fewest = max((ranking.fewest for ranking in scores.rankings), default=0)
+    fewest = max((ranking.fewest for ranking in scores.rankings.values()), default=0)
     if len(scores.lines) > 1 and max(line.images for line in scores.lines) < fewest:
         yield f"{len(scores.lines)} rows need at least {fewest} images for a verdict: nothing is marked."

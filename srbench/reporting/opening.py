@@ -1,18 +1,16 @@
-"""What a page shows at first: the two leading models, on the image and in the window where they differ most."""
+"""First view of a page: the two leading models, on the image and in the window where they differ most."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
-from srbench.interfaces import MetricFacts
 from srbench.reporting import ReportError
 from srbench.reporting.examples import open_example
-from srbench.reporting.merge import Measurements
+from srbench.reporting.merge import Measurements, mean_of
 from srbench.reporting.scores import Scores
 from srbench.reporting.strips import difference_window
+from srbench.run_folder.protocol import Setting
 from srbench.run_folder.results import Row
 
 
@@ -29,81 +27,63 @@ class Opening:
     """Centre of the window, as a share of the width."""
     y: float
     zoom: float
-    """How much smaller the window is than the image."""
-
-
-def opening(measurements: Measurements, scores: Scores) -> Opening | None:
-    """The opening of a page; None where no two models have kept images.
-
-    They lead in LPIPS, or in the first metric that has a direction.
-    """
-    leaders = _leaders(measurements, scores)
-    if leaders is None or not leaders.gaps:
-        return None
-    image = next(iter(leaders.gaps))
-    try:
-        example = open_example(measurements, image, [leaders.kept[line][image] for line in (leaders.a, leaders.b)])
-    except ReportError:
-        return None  # the page shows what there is
-    window = difference_window([output.image(0) for output in example.outputs], example.scale)
-    height, width = example.hr.shape[:2]
-    x, y = (window.x + window.width / 2) / width, (window.y + window.height / 2) / height
-    return Opening(image, leaders.a, leaders.b, x, y, min(width, height) / window.width)
-
-
-def most_different(measurements: Measurements, scores: Scores) -> list[str]:
-    """The images that both leading models have, where they differ most first."""
-    leaders = _leaders(measurements, scores)
-    return [] if leaders is None else list(leaders.gaps)
+    """Side of the image over that of the window."""
 
 
 @dataclass(frozen=True)
-class _Leaders:
+class Leaders:
+    """The two leading models that have kept images."""
+
     a: int
     """Line of the runner-up."""
     b: int
-    kept: list[dict[str, Row]]
-    gaps: dict[str, float]
-    """By image how much their values differ, the largest first."""
+    """Line of the leader."""
+    rows: dict[str, tuple[Row, Row]]
+    """Their rows by image, the image with the largest difference first."""
 
 
-def _leaders(measurements: Measurements, scores: Scores) -> _Leaders | None:
+def leaders(measurements: Measurements, scores: Scores) -> Leaders | None:
+    """Leaders in perception, or else in the first metric that has a direction; None without two of them."""
     directed = [metric for metric in scores.metrics if metric.direction]
     leading = [one for one in directed if one.leads and one.group == "Perception"]
     metric = next(iter(leading + directed), None)
-    kept = _kept_rows(measurements)
-    if metric is None or len(found := _leading(scores, metric, kept)) < 2:
+    if metric is None:
         return None
-    b, a = found[:2]
-    gaps = {
-        image: abs(_mean(kept[a][image], metric) - _mean(kept[b][image], metric))
-        for image in kept[a]
-        if image in kept[b]
-    }
-    order = sorted((image for image in gaps if math.isfinite(gaps[image])), key=lambda image: -gaps[image])
-    return _Leaders(a, b, kept, {image: gaps[image] for image in order})
-
-
-def _kept_rows(measurements: Measurements) -> list[dict[str, Row]]:
-    """For every line of the table the rows whose images are kept, by image."""
-    lines: dict[tuple[str, float | None], dict[str, Row]] = {}
-    for row in measurements.rows:
-        line = lines.setdefault((row.model, row.temperature), {})
-        if measurements.pair(row.image) and measurements.outputs(row):
-            line[row.image] = row
-    return list(lines.values())
-
-
-def _leading(scores: Scores, metric: MetricFacts, kept: list[dict[str, Row]]) -> list[int]:
-    """The best line of every model that has kept images, best first."""
+    kept = _kept_rows(measurements)
     cells = scores.column(metric.name)
     there = [line for line, cell in enumerate(cells) if math.isfinite(cell.mean) and kept[line]]
     there.sort(key=lambda line: -metric.direction * cells[line].mean)
     best: dict[str, int] = {}
     for line in there:
-        best.setdefault(scores.lines[line].model, line)
-    return list(best.values())
+        best.setdefault(scores.lines[line].setting.model, line)
+    if len(best) < 2:
+        return None
+    b, a = list(best.values())[:2]
+    rows = {image: (row, kept[b][image]) for image, row in kept[a].items() if image in kept[b]}
+    gaps = {image: abs(mean_of(one, metric) - mean_of(other, metric)) for image, (one, other) in rows.items()}
+    order = sorted((image for image in gaps if math.isfinite(gaps[image])), key=lambda image: -gaps[image])
+    return Leaders(a, b, {image: rows[image] for image in order})
 
 
-def _mean(row: Row, metric: MetricFacts) -> float:
-    return float(np.mean(row.values.get(metric.name, math.nan)))
+def opening(measurements: Measurements, found: Leaders) -> Opening | None:
+    """Opening of a page; None if the leaders share no image."""
+    if not found.rows:
+        return None
+    image, rows = next(iter(found.rows.items()))
+    try:
+        example = open_example(measurements, image, rows)
+    except ReportError:
+        return None  # the page shows what there is
+    window = difference_window([output.image(0) for output in example.outputs], example.scale)
+    height, width = example.hr.shape[:2]
+    x, y = (window.x + window.width / 2) / width, (window.y + window.height / 2) / height
+    return Opening(image, found.a, found.b, x, y, min(width, height) / window.width)
+
+
+def _kept_rows(measurements: Measurements) -> list[dict[str, Row]]:
+    """Rows whose images are kept, by image, for every line of the table."""
+    lines: dict[Setting, dict[str, Row]] = {setting: {} for setting in measurements.settings}
+    for row in measurements.rows:
+        if measurements.pair(row.image) and measurements.outputs(row):
+            lines[row.setting][row.image] = row
+    return list(lines.values())

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -31,24 +33,24 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FOLDER = "plots"
-Draw = Callable[[], "Figure"]
 _MARKERS = "osD^vPX*<>"
 _DOTS = 100
-"""How many strokes show a distribution; of more images, as many quantiles."""
+"""Largest number of strokes of a distribution; more images are shown by that many quantiles."""
 _SMALL = 8.5
-"""Points of the smallest text: 11.3 pixels."""
+"""Size of the smallest text in points: 11.3 pixels."""
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot that was written."""
+    """A plot of a report."""
 
     title: str
     file: str
-    """Its name in the folder of plots."""
+    """Name in the folder of plots."""
     caption: str
+    draw: Callable[[], Figure]
     is_folded: bool = False
-    """Of interest to few: shown on request."""
+    """True if it interests few, and is shown on request."""
 
 
 def write_plots(
@@ -57,27 +59,33 @@ def write_plots(
     models: Sequence[ModelFacts],
     out: ReportFolder,
     baseline: int = 0,
-    parsed: Callable[[], object] = lambda: None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> list[Plot]:
-    """Write all plots for which there are values into the folder ``plots`` of a report; those of the same values stay.
+    """Write all plots for which there are values into the folder ``plots`` of a report; unchanged ones are kept.
 
-    ``baseline`` is the line of the table from which the differences are taken. ``parsed`` is called when all is parsed
-    that matplotlib and we ourselves parse: what is drawn after it calls ``ast.parse`` no more.
+    ``baseline`` is the line of the table from which differences are taken; ``meanwhile`` runs while plots are drawn.
     """
-    plots = [*_differences(scores, table, baseline), *_planes(scores), *_temperatures(scores)]
-    plots += [*_distributions(scores, table), *_losses(models)]
+    found = [_differences(scores, table, baseline), *_planes(scores), _temperatures(scores)]
+    found += [_distributions(scores, table), _losses(models)]
+    plots = [plot for plot in found if plot is not None]
     key = _key(scores, table, models, baseline)
-    lacking = [(plot, draw) for plot, draw in plots if not out.keep(f"{FOLDER}/{plot.file}", key)]
-    if lacking:
-        with plot_style():
-            parsed()
-            for plot, draw in lacking:
-                out.write(f"{FOLDER}/{plot.file}", svg(draw()), key)
-    return [plot for plot, _ in plots]
+    lacking = [plot for plot in plots if not out.keep(f"{FOLDER}/{plot.file}", key)]
+
+    def draw() -> None:
+        for plot in lacking:
+            out.write(f"{FOLDER}/{plot.file}", svg(plot.draw()), key)
+
+    # In Python 3.11 two threads cannot parse at once (CPython issue 106905): matplotlib has parsed its styles, and this
+    # module its code, before the other thread starts.
+    with plot_style() if lacking else nullcontext(), ThreadPoolExecutor(1) as beside:
+        drawn = beside.submit(draw)
+        meanwhile()
+        drawn.result()
+    return plots
 
 
 def _key(scores: Scores, table: ResultTable, models: Sequence[ModelFacts], baseline: int) -> str:
-    """Digest of all that any plot shows, and of the code that draws it."""
+    """Digest of all that the plots show, and of the code that draws them."""
     values = hashlib.sha256(pd.util.hash_pandas_object(table.values, index=False).to_numpy().tobytes()).hexdigest()
     losses = [
         [model.label, model.weights.sha256, model.weights.losses] for model in models if model.weights is not None
@@ -85,32 +93,29 @@ def _key(scores: Scores, table: ResultTable, models: Sequence[ModelFacts], basel
     return digest("plots", package_digest(__name__), values, [one.stored() for one in scores.metrics], losses, baseline)
 
 
-def _differences(scores: Scores, table: ResultTable, baseline: int) -> Iterator[tuple[Plot, Draw]]:
-    """A forest plot: every row minus the baseline, image by image."""
+def _differences(scores: Scores, table: ResultTable, baseline: int) -> Plot | None:
+    """Forest plot: every line minus the baseline, paired by image."""
     others = [row for row in range(len(scores.lines)) if row != baseline]
-    columns = {metric.name: table.columns(metric.name) for metric in scores.metrics if metric.direction}
-    differences = {
-        name: {row: values for row in others if len(values := _finite_values(rows[row] - rows[baseline]))}
-        for name, rows in columns.items()
-    }
-    shown = [
-        place
-        for place, metric in enumerate(scores.metrics)
-        if any(map(np.any, differences.get(metric.name, {}).values()))
-    ]
+    shown = []
+    for metric in (metric for metric in scores.metrics if metric.direction):
+        columns = table.columns(metric.name)
+        differences = {row: _finite_values(columns[row] - columns[baseline]) for row in others}
+        if any(map(np.any, differences.values())):
+            shown.append((metric, differences))
     if not shown:
-        return
+        return None
 
     def draw() -> Figure:
         figure, panels = _panels(len(shown), 0.75 + 0.24 * len(others))
-        for panel, place in enumerate(shown):
-            axes, metric, ranking = panels[panel], scores.metrics[place], scores.rankings[place]
+        for panel, (axes, (metric, differences)) in enumerate(zip(panels, shown, strict=True)):
             axes.axvline(0, color=SOFT, linewidth=0.8)
-            for row, values in differences[metric.name].items():
-                colour, marker = _look(scores.lines, scores.lines[row].model)
+            for row, values in differences.items():
+                if not len(values):
+                    continue
+                colour, marker = _look(scores.lines, scores.lines[row].setting.model)
                 mean, (low, high) = float(values.mean()), mean_interval(values)
                 reach = [[0.0], [0.0]] if math.isnan(low) else [[max(mean - low, 0)], [max(high - mean, 0)]]
-                fill = colour if ranking.better[row, baseline] else "none"
+                fill = colour if scores.rankings[metric.name].better[row, baseline] else "none"
                 axes.errorbar([mean], [others.index(row)], xerr=reach, color=colour, marker=marker, markersize=6,
                               markerfacecolor=fill, elinewidth=1.2)  # fmt: skip
             _name_rows(axes, [scores.lines[row].label for row in others], is_named=panel % _COLUMNS == 0)
@@ -126,11 +131,11 @@ def _differences(scores: Scores, table: ResultTable, baseline: int) -> Iterator[
         f"Mean of the paired differences from {name}, with its 95 % interval; to the right is better. Filled: "
         f"distinguishable from {name} by the rule of the table; hollow: undecided."
     )
-    yield Plot(f"Differences from {name}", "differences.svg", caption), draw
+    return Plot(f"Differences from {name}", "differences.svg", caption, draw)
 
 
-def _planes(scores: Scores) -> Iterator[tuple[Plot, Draw]]:
-    """PSNR and LR-PSNR against LPIPS."""
+def _planes(scores: Scores) -> Iterator[Plot]:
+    """Distortion and consistency against perception, each by its leading metric."""
     leading = {metric.group: metric for metric in reversed(scores.metrics) if metric.leads}
     planes = (
         ("Distortion", "plane.svg", "Perception and distortion",
@@ -142,37 +147,41 @@ def _planes(scores: Scores) -> Iterator[tuple[Plot, Draw]]:
     )  # fmt: skip
     for group, file, title, caption in planes:
         if group in leading and "Perception" in leading and len(scores.lines) > 1:
-            yield Plot(title, file, caption), partial(_plane, scores, leading[group], leading["Perception"])
+            yield Plot(title, file, caption, partial(_plane, scores, leading[group], leading["Perception"]))
 
 
 def _plane(scores: Scores, across: MetricFacts, up: MetricFacts) -> Figure:
     figure = new_figure(6.4, 3.8)
     axes = figure.subplots()
     xs, ys = scores.column(across.name), scores.column(up.name)
+    finite = [place for place in range(len(xs)) if math.isfinite(xs[place].mean) and math.isfinite(ys[place].mean)]
     for model, places in _by_model(scores.lines).items():
-        points = [(xs[place], ys[place]) for place in sorted(places, key=lambda place: scores.lines[place].temperature)]
-        points = [(x, y) for x, y in points if math.isfinite(x.mean) and math.isfinite(y.mean)]
-        if points:
-            _errorbar(axes, scores, model, [x for x, _ in points], [y for _, y in points])
+        places = [place for place in places if place in finite]
+        if places:
+            colour, marker = _look(scores.lines, model)
+            across_cells, up_cells = ([cells[place] for place in places] for cells in (xs, ys))
+            means = [cell.mean for cell in across_cells], [cell.mean for cell in up_cells]
+            axes.errorbar(*means, xerr=_reach(across_cells), yerr=_reach(up_cells), color=colour, fmt="none",
+                          elinewidth=0.9, alpha=0.5)  # fmt: skip
+            axes.plot(*means, label=model, color=colour, marker=marker, markersize=7, linewidth=1)
     axes.margins(0.12)
     axes.set(xlabel=_axis(across), ylabel=_axis(up))
     corner = 0.97 if across.direction > 0 else 0.03, 0.95 if up.direction > 0 else 0.05
     axes.text(*corner, "better", transform=axes.transAxes, ha="right" if corner[0] > 0.5 else "left", va="center",
               color=SOFT, style="italic", bbox={"boxstyle": "round", "fc": PALE, "ec": "none"})  # fmt: skip
-    finite = [p for p in range(len(xs)) if math.isfinite(xs[p].mean) and math.isfinite(ys[p].mean)]
     _label(figure, axes, [(xs[place].mean, ys[place].mean, _short(scores.lines, place)) for place in finite])
     return figure
 
 
 def _short(lines: Sequence[Line], place: int) -> str:
-    """The label of a line; of a model's further temperatures, only these."""
+    """Label of a line; for further temperatures of a model, the temperature alone."""
     line = lines[place]
-    is_first = place == _by_model(lines)[line.model][0]
-    return line.label if is_first or math.isnan(line.temperature) else f"{line.temperature:g}"
+    is_first = place == min(_by_model(lines)[line.setting.model])
+    return line.label if is_first or line.setting.temperature is None else f"{line.setting.temperature:g}"
 
 
 def _label(figure: Figure, axes: Axes, spots: Sequence[tuple[float, float, str]]) -> None:
-    """Name points where the names cover neither each other nor the points, as far as there is room."""
+    """Write names beside points; they cover neither each other nor the points if there is room."""
     figure.draw_without_rendering()  # the layout decides where the points are
     points = [axes.transData.transform(spot[:2]) * 72 / figure.dpi for spot in spots]
     frame = [side * 72 / figure.dpi for side in axes.bbox.extents]
@@ -199,36 +208,24 @@ def _inside(box: Sequence[float], frame: Sequence[float]) -> bool:
     return box[0] >= frame[0] and box[1] >= frame[1] and box[2] <= frame[2] and box[3] <= frame[3]
 
 
-def _errorbar(axes: Axes, scores: Scores, model: str, xs: Sequence[Cell], ys: Sequence[Cell]) -> None:
-    colour, marker = _look(scores.lines, model)
-    means = [x.mean for x in xs], [y.mean for y in ys]
-    axes.errorbar(*means, xerr=_reach(xs), yerr=_reach(ys), color=colour, fmt="none", elinewidth=0.9, alpha=0.5)
-    axes.plot(*means, label=model, color=colour, marker=marker, markersize=7, linewidth=1)
-
-
-def _temperatures(scores: Scores) -> Iterator[tuple[Plot, Draw]]:
-    """Every metric against temperature, for the models that have several."""
+def _temperatures(scores: Scores) -> Plot | None:
+    """Every metric against temperature, for models that have several."""
     models = {model: places for model, places in _by_model(scores.lines).items() if len(places) > 1}
-    if not models:
-        return
     metrics = [
         metric
         for metric in scores.metrics
-        for means in [np.array([cell.mean for cell in scores.column(metric.name)])]
-        if any(np.ptp(found) > 0 for found in (means[places][np.isfinite(means[places])] for places in models.values())
-               if len(found))
-    ]  # fmt: skip
+        if any(_differ(scores.column(metric.name)[place].mean for place in places) for places in models.values())
+    ]
     if not metrics:
-        return
+        return None
 
     def draw() -> Figure:
         figure, panels = _panels(len(metrics), 2.0)
         for axes, metric in zip(panels, metrics, strict=True):
             for model, places in models.items():
-                places = sorted(places, key=lambda place: scores.lines[place].temperature)
                 cells = [scores.column(metric.name)[place] for place in places]
                 colour, marker = _look(scores.lines, model)
-                temperatures = [scores.lines[place].temperature for place in places]
+                temperatures = [_temperature(scores.lines[place]) for place in places]
                 axes.plot(temperatures, [_finite(cell.mean) for cell in cells], color=colour, marker=marker,
                           markersize=4, linewidth=1, label=model)  # fmt: skip
                 axes.fill_between(temperatures, [cell.low for cell in cells], [cell.high for cell in cells],
@@ -239,24 +236,24 @@ def _temperatures(scores: Scores) -> Iterator[tuple[Plot, Draw]]:
         return figure
 
     caption = "What the temperature trades: means, and their 95 % intervals as bands."
-    yield Plot("Temperature", "temperature.svg", caption), draw
+    return Plot("Temperature", "temperature.svg", caption, draw)
 
 
-def _distributions(scores: Scores, table: ResultTable) -> Iterator[tuple[Plot, Draw]]:
-    """The values of all images, a line a setting."""
+def _distributions(scores: Scores, table: ResultTable) -> Plot | None:
+    """Values of all images, a row per line of the table."""
     columns = {
         metric.name: [_finite_values(values) for values in table.columns(metric.name)] for metric in scores.metrics
     }
-    metrics = [metric for metric in scores.metrics if any(len(v) > 1 and np.ptp(v) for v in columns[metric.name])]
+    metrics = [metric for metric in scores.metrics if any(map(_differ, columns[metric.name]))]
     if not metrics:
-        return
+        return None
 
     def draw() -> Figure:
         figure, panels = _panels(len(metrics), 0.7 + 0.22 * len(scores.lines))
         for panel, (axes, metric) in enumerate(zip(panels, metrics, strict=True)):
             cells = scores.column(metric.name)
             for place, finite in enumerate(columns[metric.name]):
-                colour, marker = _look(scores.lines, scores.lines[place].model)
+                colour, marker = _look(scores.lines, scores.lines[place].setting.model)
                 if len(finite):
                     dots = np.quantile(finite, np.linspace(0, 1, min(len(finite), _DOTS)))
                     axes.plot(dots, np.full(len(dots), place), "|", color=colour, alpha=0.55, markersize=7)
@@ -269,17 +266,17 @@ def _distributions(scores: Scores, table: ResultTable) -> Iterator[tuple[Plot, D
     caption = "A stroke is an image; the marker is the mean with its 95 % interval."
     if max(line.images for line in scores.lines) > _DOTS:
         caption = f"{_DOTS} strokes are quantiles of the images; the marker is the mean with its 95 % interval."
-    yield Plot("All images", "distributions.svg", caption), draw
+    return Plot("All images", "distributions.svg", caption, draw)
 
 
-def _losses(models: Sequence[ModelFacts]) -> Iterator[tuple[Plot, Draw]]:
-    """How the losses of every model fell, where its weights carry them; of weights that two models share, once."""
+def _losses(models: Sequence[ModelFacts]) -> Plot | None:
+    """Training losses of every model whose weights carry them; once for weights that two models share."""
     weights = {model.weights.sha256: (model.label, model.weights) for model in reversed(models) if model.weights}
     curves = [
         (label, name, values) for label, found in reversed(weights.values()) for name, values in found.losses.items()
     ]
     if not curves:
-        return
+        return None
 
     def draw() -> Figure:
         figure, panels = _panels(len(curves), 2.0)
@@ -290,7 +287,7 @@ def _losses(models: Sequence[ModelFacts]) -> Iterator[tuple[Plot, Draw]]:
         return figure
 
     caption = "Losses while the models were trained, as their weights carry them; a point is the mean over some steps."
-    yield Plot("Training", "training.svg", caption, is_folded=True), draw
+    return Plot("Training", "training.svg", caption, draw, is_folded=True)
 
 
 _COLUMNS = 4
@@ -308,27 +305,31 @@ def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
 
 
 def _name_rows(axes: Axes, labels: Sequence[str], *, is_named: bool) -> None:
-    """Rows from top to bottom, named in the first panel of a line."""
+    """Set rows from top to bottom, with names in the first panel of a line."""
     axes.set_yticks(range(len(labels)), labels if is_named else [""] * len(labels), fontsize=_SMALL)
     axes.set_ylim(len(labels) - 0.5, -0.5)
 
 
 def _by_model(lines: Sequence[Line]) -> dict[str, list[int]]:
-    """The places of a model's lines."""
+    """Places of the lines of every model, by rising temperature."""
     places: dict[str, list[int]] = {}
     for place, line in enumerate(lines):
-        places.setdefault(line.model, []).append(place)
-    return places
+        places.setdefault(line.setting.model, []).append(place)
+    return {model: sorted(found, key=lambda place: _temperature(lines[place])) for model, found in places.items()}
+
+
+def _temperature(line: Line) -> float:
+    return line.setting.temperature or 0.0
 
 
 def _look(lines: Sequence[Line], model: str) -> tuple[str, str]:
-    """Colour and marker of a model: with 7 and 10 of them the first 70 models look different."""
+    """Colour and marker of a model; the first 70 models differ in one of them."""
     place = list(_by_model(lines)).index(model)
     return COLOURS[place % len(COLOURS)], _MARKERS[place % len(_MARKERS)]
 
 
 def _reach(cells: Sequence[Cell]) -> list[list[float]]:
-    """How far the intervals reach below and above the means; 0 where there is none."""
+    """Distances from the means to the ends of their intervals, below and above; 0 without an interval."""
     below = [0 if math.isnan(cell.low) else max(cell.mean - cell.low, 0) for cell in cells]
     above = [0 if math.isnan(cell.high) else max(cell.high - cell.mean, 0) for cell in cells]
     return [below, above]
@@ -341,6 +342,11 @@ def _axis(metric: MetricFacts) -> str:
 
 def _finite_values(values: pd.Series[float]) -> NDArray[np.float64]:
     return np.array([value for value in values if math.isfinite(value)], dtype=np.float64)
+
+
+def _differ(values: Iterable[float]) -> bool:
+    """True if two finite values differ."""
+    return len({value for value in values if math.isfinite(value)}) > 1
 
 
 def _finite(value: float) -> float:

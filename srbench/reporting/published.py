@@ -1,4 +1,4 @@
-"""Published rows that may stand beneath a measured table: those of the same data, scale and protocol."""
+"""Published rows beneath a measured table: those of the same data, scale and protocol."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from srbench.system.config import load_toml
 
 TABLES = files("srbench.reporting") / "published.toml"
 DIFFERS = "≠"
-"""Stands where a published number was measured by another protocol than the column's."""
+"""Text of a published number whose protocol is not that of the column."""
 
 
 @dataclass(frozen=True)
 class PublishedTable:
-    """One table of a publication, as ``published.toml`` has it."""
+    """One table of a publication, as in ``published.toml``."""
 
     data: str
-    """Name of the dataset, as ``srbench data list`` has it."""
+    """Name of the dataset, as in ``srbench data list``."""
     images: int
-    """How many it has; a published mean is over all of them."""
+    """Number of its images; a published mean is over all of them."""
     scale: int
     source: str
     protocol: dict[str, str]
-    """By metric: its signature without name and version, or why there is none."""
+    """Signatures by metric, without name and version, or a reason why there is none."""
     rows: dict[str, dict[str, str]]
-    """By model: values as they were printed, by metric."""
+    """Values as printed, by model and metric."""
     reprinted: str = ""
-    """Which rows are not of those who printed them; empty: all are."""
+    """Rows that the source took from elsewhere; empty: none."""
 
     @property
     def origin(self) -> str:
-        """Source, and what of it was reprinted there."""
+        """Source, and which of its rows are reprinted."""
         return f"{self.source} (reprinted: {self.reprinted})" if self.reprinted else self.source
 
 
@@ -49,7 +49,7 @@ class _File:
 
 @dataclass(frozen=True)
 class PublishedCell:
-    """A number as it was printed, or why it cannot stand in its column."""
+    """A number as it was printed, or the reason why it cannot stand in its column."""
 
     text: str
     why: str = ""
@@ -60,28 +60,33 @@ class PublishedLine:
     """One published row; it takes part in no ranking."""
 
     label: str
-    cells: tuple[PublishedCell, ...]
-    """One for every metric of the measured table."""
+    cells: dict[str, PublishedCell]
+    """Cells by metric of the measured table."""
     images: int
     source: str
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Label, values and number of images."""
+        return self.label, *(cell.text for cell in self.cells.values()), str(self.images)
 
 
 @dataclass(frozen=True)
 class Published:
-    """What a report says of published numbers."""
+    """Published numbers in a report."""
 
     lines: tuple[PublishedLine, ...] = ()
     notes: tuple[str, ...] = ()
-    """Where the lines come from, where their protocol differs, and why there are no others."""
+    """Sources of the lines, differences of their protocols, and why there are no others."""
 
 
 def read_tables(path: Path | Traversable | None = None) -> tuple[PublishedTable, ...]:
-    """All tables of a file, or those that come with srbench. Raises ConfigError."""
+    """Tables of a file, by default the one that comes with srbench. Raises ConfigError."""
     return load_toml(path or TABLES, _File).table
 
 
 def published_rows(manifest: Manifest, metrics: Sequence[MetricFacts], tables: Sequence[PublishedTable]) -> Published:
-    """The rows of the data and scale of a run of which at least one number was measured as a column of it is."""
+    """Published rows of the same data and scale, if at least one of their numbers has the protocol of its column."""
     protocol = manifest.protocol
     ours = [one for one in tables if (one.data, one.scale) == (protocol.dataset, protocol.scale)]
     if not ours:
@@ -104,7 +109,7 @@ def published_rows(manifest: Manifest, metrics: Sequence[MetricFacts], tables: S
 
 
 def difference(metric: MetricFacts, table: PublishedTable) -> str:
-    """How a table was measured otherwise than a column of the same name; empty where both protocols are one."""
+    """Difference between the protocols of a published and a measured column; empty if there is none."""
     name, _, here = re.sub(r"\|v\d+$", "", metric.signature).partition("|")
     stated = table.protocol.get(metric.name, "")
     if name == metric.name.upper().replace("_", "-") and here == stated:
@@ -113,7 +118,7 @@ def difference(metric: MetricFacts, table: PublishedTable) -> str:
 
 
 def _other_data(manifest: Manifest, table: PublishedTable) -> str:
-    """What of a run's images is otherwise than a table's; empty where nothing is."""
+    """Difference between the images of a run and of a table; empty if there is none."""
     protocol = manifest.protocol
     if protocol.crop is not None:
         return f"It is of whole images, here the central {protocol.crop} x {protocol.crop} are measured."
@@ -125,7 +130,7 @@ def _other_data(manifest: Manifest, table: PublishedTable) -> str:
 
 
 def _other_protocol(metrics: Sequence[MetricFacts], table: PublishedTable) -> str:
-    """How all columns that a table has differ from those here; empty where one is the same."""
+    """Differences of all columns that both have; empty if one column has the same protocol."""
     there = [metric for metric in metrics if metric.name in table.protocol]
     if not there:
         return "It has none of the metrics that are measured here."
@@ -134,12 +139,8 @@ def _other_protocol(metrics: Sequence[MetricFacts], table: PublishedTable) -> st
 
 
 def _line(label: str, values: dict[str, str], metrics: Sequence[MetricFacts], table: PublishedTable) -> PublishedLine:
-    cells = [
-        PublishedCell("–")
-        if metric.name not in values
-        else PublishedCell(DIFFERS, why)
-        if (why := difference(metric, table))
-        else PublishedCell(values[metric.name])
-        for metric in metrics
-    ]
-    return PublishedLine(label, tuple(cells), table.images, table.source)
+    cells = {}
+    for metric in metrics:
+        why = difference(metric, table) if metric.name in values else ""
+        cells[metric.name] = PublishedCell(DIFFERS if why else values.get(metric.name, "–"), why)
+    return PublishedLine(label, cells, table.images, table.source)

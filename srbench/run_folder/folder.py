@@ -29,9 +29,6 @@ from srbench.weights.files import sha256_file
 IMAGES = "images"
 _LOCK, _OWNER = ".lock", ".owner.json"
 
-Place = tuple[str, float | None, str]
-"""Model, temperature, image."""
-
 
 def score_key(sample: SampleRecord, metric: MetricFacts) -> str:
     """Key of a value: digest of all that determines it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -68,8 +67,13 @@ class Setting:
 
     @property
     def folder(self) -> str:
-        """Name of the folder of its images; see ``setting_folder``."""
-        return setting_folder(self.model, self.temperature)
+        """Name of the folder of its images, ``srflow-t0.8``; the label of the model alone without temperature."""
+        return self.model if self.temperature is None else f"{self.model}-t{_short(self.temperature)}"
+
+    @property
+    def label(self) -> str:
+        """Name for a reader, ``srflow τ=0.8``; the label of the model alone without temperature."""
+        return self.model if self.temperature is None else f"{self.model} τ={_short(self.temperature)}"
 
 
 @dataclass(frozen=True)
@@ -124,16 +128,6 @@ class Manifest:
     def _in_order(self, images: Iterable[str]) -> tuple[str, ...]:
         wanted = set(images)
         return tuple(image for image in self.images if image in wanted)
-
-
-def setting_folder(model: str, temperature: float | None) -> str:
-    """Folder of a model's images at a temperature, ``srflow-t0.8``; the label alone for a model with one output."""
-    return model if temperature is None else f"{model}-t{_short(temperature)}"
-
-
-def setting_label(model: str, temperature: float | None) -> str:
-    """Name of a setting for a reader, ``srflow τ=0.8``; the label alone without temperature (None or NaN)."""
-    return model if temperature is None or math.isnan(temperature) else f"{model} τ={_short(temperature)}"
 
 
 def _short(number: float) -> str:

@@ -13,7 +13,7 @@ from srbench.interfaces import MetricFacts
 from srbench.plugins.registry import MetricSpec
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
-from srbench.run_folder.protocol import Protocol
+from srbench.run_folder.protocol import Protocol, Setting
 from srbench.run_folder.records import SampleRecord, ScoreRecord, Value
 from srbench.run_folder.statistics import mean_interval
 
@@ -26,18 +26,13 @@ class Row:
     """A model at one temperature on one image: its samples and their values."""
 
     sample: SampleRecord
-    model: str
-    """Label in the table, which may differ from that of the record if several runs are merged."""
+    setting: Setting
+    """Line of the table; its label may differ from that of the record if several runs are merged."""
     values: dict[str, Value]
     """Values by metric: one per sample, or a number for the whole set."""
     metric_seconds: float
     invocations: frozenset[int]
     """Indices of the invocations that sampled and measured it."""
-
-    @property
-    def temperature(self) -> float | None:
-        """None for a model with one output."""
-        return self.sample.temperature
 
     @property
     def image(self) -> str:
@@ -75,7 +70,7 @@ def _row(folder: RunFolder, sample: SampleRecord) -> Row:
                 f"for {len(sample.outputs)} samples; run again with another --out"
             )
     made_by = frozenset((sample.invocation, *(score.invocation for score in there)))
-    return Row(sample, sample.model, values, sum(score.seconds for score in there), made_by)
+    return Row(sample, sample.setting, values, sum(score.seconds for score in there), made_by)
 
 
 def failures_of(folder: RunFolder) -> list[str]:
@@ -106,7 +101,7 @@ class ResultTable:
     def from_rows(cls, rows: Sequence[Row], metrics: tuple[str, ...]) -> ResultTable:
         """Tabulate rows, in the order in which models are to be listed. Missing values are NaN."""
         missing: dict[str, Value] = dict.fromkeys(metrics, math.nan)
-        values = ((row.model, row.temperature, row.image, missing | row.values) for row in rows)
+        values = ((row.setting.model, row.setting.temperature, row.image, missing | row.values) for row in rows)
         return cls.from_values(values, metrics)
 
     @classmethod

@@ -186,7 +186,7 @@ def make_row():
             f"{model} {temperature} {image}", image, 0, 1, "", "m", temperature, "",
             (ImageDigest("0", None),) * outputs, seconds, 100.0,
         )  # fmt: skip
-        return Row(sample, model, values, 0.25, frozenset((0,)))
+        return Row(sample, Setting(model, temperature), values, 0.25, frozenset((0,)))
 
     return call
 

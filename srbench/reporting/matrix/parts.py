@@ -1,4 +1,4 @@
-"""The tables of a matrix, as they are printed in every format."""
+"""Tables of a matrix, the same in every format."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from srbench.reporting.scores import Scores
 
 @dataclass(frozen=True)
 class Entry:
-    """A cell of the matrix that has been measured."""
+    """A measured cell of the matrix."""
 
     cell: Cell
     measurements: Measurements
@@ -27,11 +27,11 @@ class Value:
     text: str
     mark: Mark
     partial: bool
-    """Is it the mean of fewer images than were asked for?"""
+    """True if it is the mean of fewer images than were asked for."""
 
     @property
     def shown(self) -> str:
-        """With a dagger where it is partial."""
+        """Text, with a dagger if it is partial."""
         return f"{self.text}†" if self.partial else self.text
 
 
@@ -40,26 +40,26 @@ MISSING = Value("–", "", partial=False)
 
 @dataclass(frozen=True)
 class Part:
-    """The table of one suite."""
+    """Table of one suite."""
 
     suite: str
     """Name and version."""
     metrics: tuple[MetricFacts, ...]
-    """Columns of every group. What depends on the scale in their signatures is that of the first cell."""
+    """Columns of every group, with the facts of the last cell that has them."""
     groups: tuple[str, ...]
-    """Datasets."""
+    """Names of the datasets."""
     blocks: tuple[tuple[int, tuple[tuple[str, tuple[Value, ...]], ...]], ...]
-    """A scale and its rows: label, and the values of all metrics of the first group, then of the second."""
+    """Rows by scale: a label, and the values of all metrics of the first group, then of the next."""
     entries: tuple[Entry, ...]
 
     @property
     def signatures(self) -> tuple[str, ...]:
-        """Of all cells, each once."""
+        """Signatures of the metrics of all cells, each once."""
         return tuple(dict.fromkeys(m.signature for entry in self.entries for m in entry.scores.metrics))
 
     @property
     def images(self) -> tuple[str, ...]:
-        """``set5: 5 images``, each once, and where their LR comes from."""
+        """Datasets and origins of LR, each once: ``set5: 5 images``."""
         counts = dict.fromkeys(map(_images, self.entries))
         origins = dict.fromkeys(f"LR {entry.measurements.protocol.lr}" for entry in self.entries)
         return (*counts, *origins)

@@ -40,7 +40,10 @@ def text(run_folder, name="rows.jsonl"):
 
 def by_place(run_folder):
     """The rows of a run by model, temperature and image."""
-    return {(row.model, row.temperature, row.image): row for row in rows_of(RunFolder.read(Path(run_folder)))}
+    return {
+        (row.setting.model, row.setting.temperature, row.image): row
+        for row in rows_of(RunFolder.read(Path(run_folder)))
+    }
 
 
 def test_rows_hold_what_the_metrics_say(spec, photos):
@@ -49,7 +52,7 @@ def test_rows_hold_what_the_metrics_say(spec, photos):
     assert (outcome.sampled, outcome.scored, outcome.usable) == (12, 24, True)
     rows = by_place(spec.out)
     settings = [("Nearest", None, 1), ("Noisy", 0.0, 3), ("Noisy", 0.8, 3)]
-    assert [(row.image, row.model, row.temperature, row.samples) for row in rows.values()] == [
+    assert [(row.image, row.setting.model, row.setting.temperature, row.samples) for row in rows.values()] == [
         (image, *setting) for setting in settings for image in "abcd"
     ]
     pair = Folder(photos, 4).read("b")

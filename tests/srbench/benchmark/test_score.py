@@ -16,7 +16,7 @@ from srbench.run_folder.results import rows_of
 
 def values(folder):
     rows = rows_of(RunFolder.read(folder))
-    return {(row.model, row.temperature, row.image): row.values for row in rows}
+    return {(row.setting.model, row.setting.temperature, row.image): row.values for row in rows}
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from srbench.reporting import report
 from srbench.reporting.matrix.report import write_matrix_report
 from srbench.reporting.merge import read_runs
 from srbench.run_folder.folder import RunFolder
-from srbench.run_folder.protocol import setting_label
+from srbench.run_folder.protocol import Setting
 from srbench.run_folder.results import rows_of
 
 MODELS = """
@@ -132,13 +132,13 @@ def test_one_table_in_four_formats(command, matrix):
     for line in lines:
         cell = Cell(line["data"], int(line["scale"]), line["suite"].split("@")[0])
         rows = rows_of(RunFolder.read(matrix / cell.name))
-        values = [row.values["psnr"] for row in rows if row.model == line["model"]]
+        values = [row.values["psnr"] for row in rows if row.setting.model == line["model"]]
         assert int(line["n"]) == len(values)
         assert float(line["mean"]) == pytest.approx(sum(sum(v) / len(v) for v in values) / len(values))
         assert line["signature"] == f"PSNR|{'Y' if cell.suite == 'own' else 'RGB'}|round|crop(scale)|v1"
     texts = {name: (matrix / name).read_text() for name in ("report.md", "report.html", "table.tex")}
     for line in lines:
-        label = setting_label(line["model"], float(line["temperature"]) if line["temperature"] else None)
+        label = Setting(line["model"], float(line["temperature"]) if line["temperature"] else None).label
         number = f"{float(line['mean']):.2f}"
         assert any(row.startswith(f"| {label} ") and number in row for row in texts["report.md"].splitlines())
         assert number in texts["report.html"]
@@ -203,8 +203,8 @@ def test_a_model_of_one_scale_is_left_out_of_the_others(command, bench):
     found = command("run", bench, "--models", models, "--data", "one/hr", "--suite", "own.toml", "--workers", 1)
     assert found.code == 0, found.err
     assert "models.py:OnlyFour has another scale; it is left out of x3" in found.err
-    assert {row.model for row in read_runs([Path("m/hr-x3-own")]).rows} == {"Nearest"}
-    assert {row.model for row in read_runs([Path("m/hr-x4-own")]).rows} == {"Nearest", "OnlyFour"}
+    assert {row.setting.model for row in read_runs([Path("m/hr-x3-own")]).rows} == {"Nearest"}
+    assert {row.setting.model for row in read_runs([Path("m/hr-x4-own")]).rows} == {"Nearest", "OnlyFour"}
     found = command("run", bench, "--models", "models.py:OnlyFour")
     assert (found.code, found.err.splitlines()) == (
         1, ["srbench: x3: no model has this scale; leave it out of --scale"],

@@ -120,7 +120,7 @@ def test_cost_in_a_run(command, photos, models, tmp_path):
     common = ("run", "--models", named, "--data", photos, "--scale", 4, "--limit", 1, "--samples", 2, "--workers", 1)
     found = command(*common, "--metrics", "psnr,cost", "--out", "run")
     assert found.code == 0, found.err
-    rows = {row.model: row.values for row in rows_of(RunFolder.read(Path("run")))}
+    rows = {row.setting.model: row.values for row in rows_of(RunFolder.read(Path("run")))}
     assert rows["Network"]["parameters"] == pytest.approx(1344 / 1e6)
     assert rows["Network"]["gflops"] == pytest.approx(2 * 27 * 48 / 16 / 1e3)
     assert rows["Noisy"]["gflops"] == 0
@@ -132,5 +132,5 @@ def test_cost_in_a_run(command, photos, models, tmp_path):
     assert command(*common, "--metrics", "psnr", "--out", "later").code == 0
     found = command("score", "later", "--metrics", "cost", "--workers", 1)
     assert found.code == 0, found.err
-    later = {row.model: row.values for row in rows_of(RunFolder.read(Path("later")))}
+    later = {row.setting.model: row.values for row in rows_of(RunFolder.read(Path("later")))}
     assert later["Network"]["memory"] == rows["Network"]["memory"]

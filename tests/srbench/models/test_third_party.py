@@ -130,7 +130,7 @@ def test_a_run_with_weights_alone(tmp_path, photos):
                             "out": str(tmp_path / "run")})  # fmt: skip
     assert spec.scale == 4
     folder = run(spec).folder
-    rows = {row.model: row.values for row in rows_of(RunFolder.read(folder))}
+    rows = {row.setting.model: row.values for row in rows_of(RunFolder.read(folder))}
     assert set(rows) == {"4x-a", "second", "bicubic"}
     assert rows["second"]["lr_psnr"][0] > rows["4x-a"]["lr_psnr"][0]
     assert verify(folder, resample=3).proven
@@ -236,7 +236,7 @@ def test_an_onnx_graph_of_rrdb_is_rrdb(tmp_path, photos):
     spec = read_spec(None, {"models": ("rrdb", str(path)), "data": str(photos), "metrics": ("psnr", "ssim"), "limit": 2,
                             "out": str(tmp_path / "run")})  # fmt: skip
     assert spec.scale == 4
-    rows = {(row.model, row.image): row.values for row in rows_of(RunFolder.read(run(spec).folder))}
+    rows = {(row.setting.model, row.image): row.values for row in rows_of(RunFolder.read(run(spec).folder))}
     for image in "ab":
         for metric, values in rows["rrdb", image].items():
             assert rows["4x-rrdb", image][metric] == pytest.approx(values, abs=1e-3)

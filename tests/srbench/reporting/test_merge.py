@@ -39,7 +39,7 @@ LPIPS = MetricFacts(
 
 
 def labels(runs):
-    return [(row.model, row.temperature) for row in read_runs(runs).rows if row.image == "a"]
+    return [(row.setting.model, row.setting.temperature) for row in read_runs(runs).rows if row.image == "a"]
 
 
 def test_several_runs_are_one_table(make_run, tmp_path):
@@ -65,7 +65,7 @@ def test_a_label_with_two_meanings_is_told_apart(make_run):
     assert labels(runs) == [("m @ one", None), ("n", None), ("m @ two", None)]
     assert [model.label for model in measurements.models] == ["m @ one", "n", "m @ two"]
     for row in measurements.rows:
-        run = "two" if row.model == "m @ two" else "one"
+        run = "two" if row.setting.model == "m @ two" else "one"
         assert [path.parts[-4] for path in measurements.outputs(row)] == [run]
 
 

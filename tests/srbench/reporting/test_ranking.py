@@ -15,7 +15,6 @@ from srbench.reporting.compare import compare_models
 from srbench.reporting.merge import read_runs
 from srbench.reporting.ranking import rank
 from srbench.reporting.scores import header, score
-from srbench.run_folder.protocol import setting_folder
 
 UP, DOWN = (
     MetricFacts(name="m", title="M", direction=1 if up else -1, protocol="", signature="M", spec="m", digest="0")
@@ -172,16 +171,17 @@ def test_report_and_compare_never_disagree(make_run):
         measurements = read_runs([run])
         table = measurements.table()
         scores = score(table, table.summary(), measurements.manifest.metrics)
-        names = [setting_folder(line.model, None) for line in scores.lines]
+        names = [line.setting.folder for line in scores.lines]
         for a, b in combinations(range(models), 2):
             _, [comparison] = compare_models(run, names[a], names[b])
-            for place, (found, ranking) in enumerate(zip(comparison.differences, scores.rankings, strict=True)):
+            for found in comparison.differences:
+                ranking = scores.rankings[found.metric.name]
                 assert found.better == ranking.better[a, b]
                 if ranking.is_decided and ranking.leader in (a, b):
                     other = b if ranking.leader == a else a
                     if not np.isfinite(table.columns(found.metric.name)[other]).all():
                         continue
-                    marked = scores.lines[other].cells[place].mark == "best"
+                    marked = scores.lines[other].cells[found.metric.name].mark == "best"
                     assert marked == (comparison.verdict(found) == "undecided")
                     decided, undecided = decided + (not marked), undecided + marked
     assert decided > 50

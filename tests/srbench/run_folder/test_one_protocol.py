@@ -105,7 +105,7 @@ def test_a_replaced_image(finished, spec, photos, draw_image):
 def test_a_replaced_image_that_one_model_alone_has_seen(finished, changed, models, photos, draw_image, command):
     write_png(photos / "a.png", draw_image(77, 32, 32))
     run(changed(models=(f"near={models}:Nearest",)))
-    rows = {(row.model, row.image) for row in rows_of(RunFolder.read(finished))}
+    rows = {(row.setting.model, row.image) for row in rows_of(RunFolder.read(finished))}
     assert ("near", "a") in rows
     assert ("noisy", "a") not in rows
     assert command("report", finished).code == 0

@@ -205,7 +205,7 @@ def run(make_run):
 
 def test_planned_rows_come_in_the_order_of_the_plan(run):
     rows = rows_of(RunFolder.read(run))
-    assert [(row.model, row.temperature, row.image) for row in rows] == [
+    assert [(row.setting.model, row.setting.temperature, row.image) for row in rows] == [
         ("m", None, "a"), ("m", None, "b"), ("flow", 0.8, "a"),
     ]  # fmt: skip
     assert rows[2].values == {"psnr": [10.0, 12.0], "lpips": [0.1, 0.2]}
@@ -213,7 +213,7 @@ def test_planned_rows_come_in_the_order_of_the_plan(run):
     manifest = read_manifest(run)
     asked = replace(manifest.invocations[0], images=("a",))
     write_manifest(run, replace(manifest, settings=manifest.settings[::-1], invocations=(asked,)))
-    assert [(row.model, row.image) for row in rows_of(RunFolder.read(run))] == [("flow", "a"), ("m", "a")]
+    assert [(row.setting.model, row.image) for row in rows_of(RunFolder.read(run))] == [("flow", "a"), ("m", "a")]
     write_manifest(run, replace(manifest, models=tuple(replace(one, digest="other") for one in manifest.models)))
     with pytest.raises(RunFolderError, match="nothing is measured yet"):
         rows_of(RunFolder.read(run))
@@ -226,7 +226,7 @@ def test_values_of_other_code_or_weights_are_no_rows(run):
     assert [list(row.values) for row in rows_of(RunFolder.read(run))] == [["psnr"]] * 3
     models = tuple(replace(one, digest="other") if one.label == "m" else one for one in manifest.models)
     write_manifest(run, replace(manifest, models=models))
-    assert [row.model for row in rows_of(RunFolder.read(run))] == ["flow"]
+    assert [row.setting.model for row in rows_of(RunFolder.read(run))] == ["flow"]
 
 
 def test_a_later_line_replaces_an_earlier_one(run):

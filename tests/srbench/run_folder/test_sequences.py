@@ -49,7 +49,9 @@ def values_in(path):
     except RunFolderError:
         return {}
     return {
-        (row.model, row.temperature, row.image, metric): value for row in rows for metric, value in row.values.items()
+        (row.setting.model, row.setting.temperature, row.image, metric): value
+        for row in rows
+        for metric, value in row.values.items()
     }
 
 
