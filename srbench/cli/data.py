@@ -6,10 +6,8 @@ from pathlib import Path
 
 import click
 
+from srbench.cli import options
 from srbench.cli.terminal import show
-
-_SOURCE = click.argument("source", type=click.Path(path_type=Path))
-_OUT = click.argument("out", type=click.Path(path_type=Path))
 
 
 @click.group()
@@ -39,46 +37,24 @@ def fetch_sets(names: tuple[str, ...]) -> None:
         show(fetch_set(name))
 
 
-@data.group()
-def prepare() -> None:
-    """Convert published datasets to folders of HR images. SOURCE is the folder with the downloaded files."""
+@data.command()
+@click.argument("dataset", type=click.Choice(["celeba", "celeba-aligned", "div2k", "flickr2k"]))
+@click.argument("source", type=options.PATH)
+@click.argument("out", type=options.PATH)
+def prepare(dataset: str, source: Path, out: Path) -> None:
+    """Convert a published dataset to folders of HR images. SOURCE is the folder with the downloaded files.
 
+    \b
+    celeba          as cropped by the SRFlow authors: upright faces, 160x160, official splits
+    celeba-aligned  central 160x160 crops of the aligned images, official splits
+    div2k           800 training and 100 validation images
+    flickr2k        2650 training images
+    """  # noqa: D301 - click's mark
+    from srbench.data.prepare.archives import prepare_div2k, prepare_flickr2k
+    from srbench.data.prepare.celeba import prepare_celeba, prepare_celeba_aligned
 
-@prepare.command()
-@_SOURCE
-@_OUT
-def celeba(source: Path, out: Path) -> None:
-    """CelebA as cropped by the SRFlow authors: upright faces, 160x160, official splits."""
-    from srbench.data.prepare.celeba import prepare_celeba
-
-    prepare_celeba(source, out)
-
-
-@prepare.command()
-@_SOURCE
-@_OUT
-def celeba_aligned(source: Path, out: Path) -> None:
-    """CelebA from the aligned images: central 160x160 crops, official splits."""
-    from srbench.data.prepare.celeba import prepare_celeba_aligned
-
-    prepare_celeba_aligned(source, out)
-
-
-@prepare.command()
-@_SOURCE
-@_OUT
-def div2k(source: Path, out: Path) -> None:
-    """DIV2K: 800 training and 100 validation images."""
-    from srbench.data.prepare.archives import prepare_div2k
-
-    prepare_div2k(source, out)
-
-
-@prepare.command()
-@_SOURCE
-@_OUT
-def flickr2k(source: Path, out: Path) -> None:
-    """Flickr2K: 2650 training images."""
-    from srbench.data.prepare.archives import prepare_flickr2k
-
-    prepare_flickr2k(source, out)
+    datasets = {
+        "celeba": prepare_celeba, "celeba-aligned": prepare_celeba_aligned,
+        "div2k": prepare_div2k, "flickr2k": prepare_flickr2k,
+    }  # fmt: skip
+    datasets[dataset](source, out)

@@ -138,9 +138,7 @@ def explore(image: Path | None, model: str, scale: int, device: str, out: Path, 
 
 def _opened(model: str, scale: int, device: str) -> Editor:
     from srbench.editing.edit import Editor
-    from srbench.system.terminal import warn_in_one_line
 
-    warn_in_one_line()
     return Editor(model, scale, device)
 
 

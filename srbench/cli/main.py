@@ -14,6 +14,7 @@ from srbench.cli.interruption import INTERRUPTED, twice_at_once
 from srbench.cli.listing import doctor, list_command, show_command
 from srbench.cli.measuring import init, measure, merge, reproduce, run, score, verify
 from srbench.cli.reporting import compare, report, view
+from srbench.cli.terminal import warn_in_one_line
 from srbench.cli.training import export, train
 from srbench.cli.weights import convert, weights
 from srbench.interfaces import SRBenchError
@@ -30,6 +31,7 @@ class OneLineErrors(click.Group):
     def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - click's own signature
         """Run the command that the arguments name, and exit."""
         end_quickly()
+        warn_in_one_line()
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):  # what a terminal of another encoding lacks is written out
                 stream.reconfigure(errors="backslashreplace")

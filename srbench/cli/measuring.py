@@ -14,9 +14,7 @@ from srbench.interfaces import SRBenchError
 
 if TYPE_CHECKING:
     from srbench.benchmark.engines.choice import Workers
-    from srbench.benchmark.request import RunSpec
     from srbench.benchmark.run import Outcome
-    from srbench.matrix.request import MatrixSpec
 
 
 @click.command()
@@ -63,13 +61,15 @@ def run(
     """
     from srbench.benchmark.estimate import estimate
     from srbench.benchmark.run import run as run_spec
+    from srbench.matrix.bench_file import RequestError, read_spec
     from srbench.matrix.request import MatrixSpec
     from srbench.matrix.run import estimate_matrix, run_matrix
     from srbench.matrix.slurm import run_on_slurm
-    from srbench.system.terminal import warn_in_one_line
 
-    warn_in_one_line()
-    spec = _requested(bench, {name: value for name, value in values.items() if value is not None})
+    try:
+        spec = read_spec(bench, {name: value for name, value in values.items() if value is not None})
+    except RequestError as error:
+        raise click.UsageError(f"{error}.") from None
     if dry_run:
         for line in estimate_matrix(spec) if isinstance(spec, MatrixSpec) else estimate(spec):
             show(line)
@@ -89,22 +89,6 @@ def run(
         else:
             outcome = run_spec(spec, progress, workers, engine)
     report_outcome(outcome, values["shard"], published=published)
-
-
-def _requested(bench: Path | None, given: dict[str, Any]) -> RunSpec | MatrixSpec:
-    """Read bench.toml and the command line. Raises UsageError if they say too little, or contradict each other."""
-    if ("hr" in given) != ("lr" in given):
-        raise click.UsageError("--hr and --lr go together.")
-    if "hr" in given and "data" in given:
-        raise click.UsageError("--data and --hr/--lr exclude each other.")
-    if bench is None and "models" not in given:
-        raise click.UsageError("Give --models, or a bench.toml.")
-    from srbench.matrix.bench_file import MissingError, read_spec
-
-    try:
-        return read_spec(bench, given)
-    except MissingError as error:
-        raise click.UsageError(f"{error}.") from None
 
 
 @click.command()

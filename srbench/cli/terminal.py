@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,12 +30,16 @@ def say(text: str) -> None:
     say_text(text)
 
 
+def warn_in_one_line() -> None:
+    """Show warnings as one line on stderr, without the line of code."""
+    warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
+
+
 @contextmanager
 def shown_progress() -> Iterator[Progress]:
     """Show a bar on stderr as soon as there is something to do, and a line above it for everything that fails."""
-    from srbench.system.terminal import progress, warn_in_one_line
+    from srbench.system.terminal import progress
 
-    warn_in_one_line()
     bar = progress()
     task = bar.add_task("", start=False, total=None)
 

@@ -48,11 +48,9 @@ def train(name: str | None, device: str, resume: Path | None, **given: object) -
     from srbench.metrics.suite import leading_metrics
     from srbench.models.inference import choose_device
     from srbench.plugins.registry import load_trainer
-    from srbench.system.terminal import warn_in_one_line
     from srbench.training.folder import resumed
     from srbench.weights.files import weights_in
 
-    warn_in_one_line()
     if os.environ.get("RANK", "0") != "0":
         warnings.simplefilter("ignore")  # process 0 has shown it
     if "start" in asked:

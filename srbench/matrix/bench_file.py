@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import make_dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from srbench.benchmark.request import RunSpec, checked
 from srbench.images.io import write_whole
@@ -21,8 +21,8 @@ from srbench.system.config import load_toml, register
 TEMPLATE = (files("srbench.matrix") / "bench.toml").read_text(encoding="utf-8")
 
 
-class MissingError(MatrixError):
-    """A request that lacks models or a scale."""
+class RequestError(MatrixError):
+    """A request that lacks models or a scale, or a command line that contradicts itself."""
 
 
 def _one_or_more(kind: type) -> Callable[[object], object]:
@@ -39,37 +39,27 @@ register(str | tuple[str, ...] | None, _one_or_more(str))
 register(int | tuple[int, ...] | None, _one_or_more(int))
 
 
-@dataclass(frozen=True)
-class BenchFile:
-    """Keys of a bench.toml."""
+def _kind(name: str, kind: Any) -> Any:  # noqa: ANN401 - types
+    one: Any = int if name == "scale" else str
+    return (one | tuple[one, ...] if name in SPANNED else kind) | None
 
-    models: tuple[str, ...] | None = None
-    scale: int | tuple[int, ...] | None = None
-    data: str | tuple[str, ...] | None = None
-    hr: str | None = None
-    lr: str | None = None
-    limit: int | None = None
-    crop: int | None = None
-    degrade: str | tuple[str, ...] | None = None
-    suite: str | tuple[str, ...] | None = None
-    metrics: tuple[str, ...] | None = None
-    temperature: tuple[float, ...] | None = None
-    samples: int | None = None
-    seed: int | None = None
-    device: str | None = None
-    tile: int | None = None
-    out: str | None = None
+
+BenchFile = make_dataclass("BenchFile", [
+    ("temperature" if name == "temperatures" else name, _kind(name, kind), None)
+    for name, kind in get_type_hints(RunSpec).items() if name != "shard"
+], frozen=True)  # fmt: skip
+"""Keys of a bench.toml: all options of a run but the shard."""
 
 
 def read_spec(path: Path | None, given: Mapping[str, Any]) -> RunSpec | MatrixSpec:
     """The run, or the matrix of runs, that a file and the options of a command line request.
 
     ``given`` are options by their names in RunSpec; those of SPANNED may be tuples. Raises ConfigError for an unknown
-    key or a value of the wrong type, MissingError for missing models or scale, MatrixError for a contradiction.
+    key or a value of the wrong type, RequestError for missing models or scale, MatrixError for a contradiction.
     """
     where = "the command line" if path is None else str(path)
-    file = BenchFile() if path is None else load_toml(path, BenchFile)
-    asked = {field.name: getattr(file, field.name) for field in fields(file) if getattr(file, field.name) is not None}
+    file = {} if path is None else vars(load_toml(path, BenchFile))
+    asked = {name: value for name, value in file.items() if value is not None}
     if "temperature" in asked:
         asked["temperatures"] = asked.pop("temperature")
     if "data" in given:
@@ -78,12 +68,13 @@ def read_spec(path: Path | None, given: Mapping[str, Any]) -> RunSpec | MatrixSp
         asked.pop("data", None)
     asked |= given
     if "models" not in asked:
-        raise MissingError(f"{where}: models is missing; write it there or give --models")
+        raise RequestError(f"{where}: models is missing; give --models, or write it into a file")
     if not asked["models"]:
         raise MatrixError(f"{where}: models is empty; name at least one")
     if "hr" in asked or "lr" in asked:
         if "data" in asked or not ("hr" in asked and "lr" in asked):
-            raise MatrixError(f"{where}: give data, or hr and lr together")
+            kind = RequestError if path is None else MatrixError
+            raise kind(f"{where}: give data, or hr and lr together")
         asked["data"] = (None,)
     if "scale" not in asked:
         asked["scale"] = _scale_of(asked["models"], where)
@@ -108,7 +99,7 @@ def _scale_of(models: Sequence[str], where: str) -> int:
     """The scale that the weights or classes of the models are made for."""
     said = {model: scale for model in models if (scale := scale_of(model)) is not None}
     if not said:
-        raise MissingError(f"{where}: scale is missing and no model implies it; write it there or give --scale")
+        raise RequestError(f"{where}: scale is missing and no model implies it; give --scale, or write it into a file")
     if len(set(said.values())) > 1:
         listed = ", ".join(f"{model} {scale}" for model, scale in said.items())
         raise MatrixError(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -89,8 +87,3 @@ def transfer() -> Progress:
         console=_STDERR if _STDERR.is_terminal else Console(quiet=True),
         transient=True,
     )
-
-
-def warn_in_one_line() -> None:
-    """Show warnings as one line on stderr, without the line of code."""
-    warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")

@@ -85,7 +85,7 @@ def test_a_training_names_what_it_leaves_out(refused, folder):
     [
         (f"{RUN} --hr {{bad}}/fine --lr {{bad}}/fine", r"HR of 32x32 is not 4 times LR of 32x32"),
         (f"{RUN} --hr {{bad}}/fine --lr {{bad}}/tiny", r"tiny lacks b"),
-        (f"{RUN} --hr {{bad}}/fine", r"--hr and --lr go together"),
+        (f"{RUN} --hr {{bad}}/fine", r"give data, or hr and lr together"),
         (f"{RUN} --data {{bad}}/tiny", r"a\.png: 2x2 is smaller than the scale 4"),
         (f"{RUN} --data {{bad}}/fine --crop 2", r"a crop of 2 leaves no LR pixel"),
         (f"{RUN} --data {{bad}}/fine --tile 3", r"--tile"),

@@ -3,10 +3,12 @@
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
+from srbench.cli.terminal import warn_in_one_line
 from srbench.weights.files import save_weights
 
 
@@ -94,8 +96,8 @@ def test_failures_are_named_again_at_the_end(command, photos):
         ({"scale": None}, "scale is missing and no model implies it"),
         ({"models": "bicubic,,rrdb"}, "a name is empty; separate names by single commas"),
         ({"device": "tpu"}, "'tpu' is not one of"),
-        ({"hr": "x"}, "--hr and --lr go together"),
-        ({"hr": "x", "lr": "x"}, "exclude each other"),
+        ({"hr": "x"}, "the command line: give data, or hr and lr together"),
+        ({"hr": "x", "lr": "x"}, "the command line: give data, or hr and lr together"),
         ({"colour": "red"}, "No such option"),
     ],
 )
@@ -139,6 +141,15 @@ def test_other_faults(command, photos):
     unknown = command("rnu")
     assert (unknown.code, len(unknown.err.splitlines())) == (2, 1)
     assert command("list", "colours").code == 2
+
+
+def test_warnings_are_one_line(capsys, monkeypatch):
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warn_in_one_line()
+        warnings.warn("a.png: alpha channel dropped", stacklevel=1)
+    assert capsys.readouterr() == ("", "warning: a.png: alpha channel dropped\n")
 
 
 def test_lists(command):

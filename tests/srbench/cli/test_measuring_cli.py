@@ -137,9 +137,9 @@ def test_what_is_missing_in_the_file(command):
     assert "absent.toml: cannot be read (No such file or directory)" in one_line(command("run", "absent.toml"))
     Path("bench.toml").write_text("scale = 4\n")
     for arguments, fault in {
-        ("bench.toml",): "bench.toml: models is missing; write it there or give --models",
+        ("bench.toml",): "bench.toml: models is missing; give --models, or write it into a file",
         ("bench.toml", "--models", "bicubic"): "",
-        (): "Give --models, or a bench.toml",
+        (): "the command line: models is missing; give --models, or write it into a file",
         ("--models", "bicubic"): "scale is missing and no model implies it",
     }.items():
         found = command("run", *arguments, "--dry-run")

@@ -1,6 +1,5 @@
 import io
 import re
-import warnings
 
 from rich.progress import Task, TaskID
 from rich.table import Table
@@ -23,15 +22,6 @@ def test_a_table_in_a_pipe_is_as_wide_as_it_needs_to_be(capsys, monkeypatch):
     out = capsys.readouterr().out
     assert "m" * 40 in out
     assert "metric 29" in out
-
-
-def test_warnings_are_one_line(capsys, monkeypatch):
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        console.warn_in_one_line()
-        warnings.warn("a.png: alpha channel dropped", stacklevel=1)
-    assert capsys.readouterr() == ("", "warning: a.png: alpha channel dropped\n")
 
 
 def test_progress_counts_on_stderr(capsys, monkeypatch):
