@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from srflow.compute.constants import CachedConstants
 from srflow.compute.convolution import channels_last, convolve
-from srflow.features import FeatureConvolution, Features, FeatureSize, FeatureWeights
+from srflow.features import FeatureConvolution, Features, FeatureSize
 
 SCALE_FLOOR = 1e-4
 """Summand of every sigmoid scale in the released networks, so that the inverse cannot divide by zero."""
@@ -84,17 +84,6 @@ class Affine(NamedTuple):
         return self.scale.log().flatten(1).sum(1)
 
 
-class NetworkWeights(NamedTuple):
-    """Weights and biases of an ``AffineNetwork`` but for the share of the features, norms folded in."""
-
-    first: Tensor | None
-    """(width, kept, 3, 3); None where no channels are kept."""
-    mix: Tensor
-    mix_bias: Tensor
-    last: Tensor
-    last_bias: Tensor
-
-
 class AffineNetwork(CachedConstants):
     """Predicts an affine map of ``channels`` channels from the LR features and from ``kept`` channels, if any.
 
@@ -120,7 +109,7 @@ class AffineNetwork(CachedConstants):
         """Set both ActNorms from a first batch."""
         width = len(self.mix.weight)
         plain = self.features.folded(self.mix.weight.new_ones(width, 1, 1, 1), self.mix.weight.new_zeros(width))
-        hidden = self.features.convolve(features, plain)
+        hidden = self.features.convolve(features, *plain)
         if kept is not None and self.first is not None:
             hidden = hidden + convolve(kept, self.first)
         self.norm_first.initialize(hidden)
@@ -128,24 +117,25 @@ class AffineNetwork(CachedConstants):
 
     def share(self, features: Features) -> Tensor:
         """The share of the features in the first convolution, normalised: (b, width, h, w), channels last."""
-        return self.features.convolve(features, self.constant("features", self._feature_weights))
+        return self.features.convolve(features, *self.constant("features", self._feature_weights))
 
     def affine(self, share: Tensor, kept: Tensor | None = None) -> Affine:
         """The map, from the share, whose batch is 1 or that of the samples, and from kept (b, kept, h, w)."""
-        weights = self.constant("network", self._network_weights)
-        hidden = share if kept is None or weights.first is None else convolve(kept, weights.first).add_(share)
-        mixed = convolve(F.relu(hidden), weights.mix, weights.mix_bias)
-        output = convolve(F.relu(mixed), weights.last, weights.last_bias).contiguous()
+        first, mix, mix_bias, last, last_bias = self.constant("network", self._network_weights)
+        hidden = share if kept is None or first is None else convolve(kept, first).add_(share)
+        mixed = convolve(F.relu(hidden), mix, mix_bias)
+        output = convolve(F.relu(mixed), last, last_bias).contiguous()
         centre, scale = output.chunk(2, 1)
         return Affine(centre, torch.sigmoid(scale) + self.floor)
 
-    def _feature_weights(self) -> FeatureWeights:
+    def _feature_weights(self) -> tuple[Tensor, Tensor, Tensor]:
         return self.features.folded(*self.norm_first.folded())
 
-    def _network_weights(self) -> NetworkWeights:
+    def _network_weights(self) -> tuple[Tensor | None, Tensor, Tensor, Tensor, Tensor]:
+        """Weights and biases for ``affine``, with norms, scales and constants folded in."""
         first = None if self.first is None else channels_last(self.first * self.norm_first.folded()[0])
         scale, bias = self.norm_mix.folded()
         (shift, factor), (shift_bias, factor_bias) = (part.chunk(2) for part in self.last.scaled())
         # The released networks predict minus the centre, and the scale before sigmoid(scale + 2).
         last, last_bias = torch.cat([-shift, factor]), torch.cat([-shift_bias, factor_bias + 2])
-        return NetworkWeights(first, self.mix.weight * scale, bias, channels_last(last), last_bias)
+        return first, self.mix.weight * scale, bias, channels_last(last), last_bias

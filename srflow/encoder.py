@@ -18,19 +18,16 @@ class Encoder(RRDBTrunk):
     """Features for every level, finest (half the HR size) first, deepest (half the LR size) last."""
 
     def __init__(self, config: RRDBConfig, stacked: tuple[int, ...]) -> None:
-        # The upscaling to full HR size, and what follows it in an RRDBNet, serves no level.
+        # No level takes the features at full HR size, nor what follows them in an RRDBNet.
         super().__init__(config, int(math.log2(config.scale)) - 1)
         self.stacked = stacked
 
     def forward(self, lr: Tensor) -> list[Features]:
-        """(b, 3, h, w) in [0, 1], h and w even -> one Features a level."""
+        """(b, 3, h, w) in [0, 1], h and w even -> features, one for each level."""
         with products(lr.device, tf32=True):
-            return self._features(lr)
-
-    def _features(self, lr: Tensor) -> list[Features]:
-        trunk, outputs = self.trunk(channels_last(lr), self.stacked)
-        stacked = torch.cat([outputs[block] for block in self.stacked], 1)
-        sizes = [F.avg_pool2d(trunk, 2), trunk]
-        for step in range(len(self.conv_up)):
-            sizes.append(self.upscale(sizes[-1], step))
+            trunk, outputs = self.trunk(channels_last(lr), self.stacked)
+            stacked = torch.cat([outputs[block] for block in self.stacked], 1)
+            sizes = [F.avg_pool2d(trunk, 2), trunk]
+            for step in range(len(self.conv_up)):
+                sizes.append(self.upscale(sizes[-1], step))
         return [Features(own, stacked) for own in reversed(sizes)]

@@ -1,7 +1,6 @@
-"""Features of the LR image, and the convolution that takes them into a network of the flow.
+"""Features of the LR image, and the convolution with which every network of the flow takes them.
 
-Every network of the flow begins with a 3x3 convolution of the LR features. Of these, the stacked block outputs exist at
-LR size only; the convolution takes them before they are upscaled, which is the same and costs less.
+The stacked block outputs exist at LR size only and are convolved before they are upscaled, which costs less.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from srflow.compute.upscaled import add_convolved_upscaled
 
 
 class Features(NamedTuple):
-    """What the LR encoder gives to one level; channels last."""
+    """Features of one level; channels last."""
 
     own: Tensor
     """(b, features, h, w) at the level's size."""
     stacked: Tensor
-    """(b, blocks * features, lr_h, lr_w): outputs of several encoder blocks, at LR size for every level."""
+    """(b, blocks * features, lr_h, lr_w): outputs of several encoder blocks, the same at LR size for every level."""
 
 
 class FeatureSize(NamedTuple):
@@ -33,21 +32,11 @@ class FeatureSize(NamedTuple):
     stacked: int
     """Channels of the stacked block outputs."""
     upscaling: Fraction
-    """The level's size over LR size: an integer, or 1/2 for the deepest level."""
-
-
-class FeatureWeights(NamedTuple):
-    """Weights of a feature convolution with an ActNorm behind it folded in."""
-
-    own: Tensor
-    """(width, own, 3, 3)."""
-    stacked: Tensor
-    """(9 * width, stacked), tap by tap, where the level is larger than LR, else (width, stacked, 3, 3)."""
-    bias: Tensor
+    """Size of the level over the LR size: an integer, or 1/2 for the deepest level."""
 
 
 class FeatureConvolution(nn.Module):
-    """A 3x3 convolution of a level's own features and the nearest-neighbour resized stack, side by side."""
+    """A 3x3 convolution of the features of a level, joined to the nearest-neighbour resized stack."""
 
     def __init__(self, size: FeatureSize, width: int) -> None:
         super().__init__()
@@ -57,17 +46,20 @@ class FeatureConvolution(nn.Module):
         nn.init.normal_(self.own, std=0.05)
         nn.init.normal_(self.stacked, std=0.05)
 
-    def folded(self, scale: Tensor, bias: Tensor) -> FeatureWeights:
-        """The weights that ``convolve`` takes: outputs times scale (width, 1, 1, 1), plus bias (width,)."""
+    def folded(self, scale: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The weights that ``convolve`` takes: outputs times scale (width, 1, 1, 1), plus bias (width,).
+
+        Where the level is larger than LR, those of the stack are tap by tap: (9 * width, stacked).
+        """
         stacked = self.stacked * scale
         stacked = stacked.permute(2, 3, 0, 1).flatten(0, 2) if self.upscaling > 1 else channels_last(stacked)
-        return FeatureWeights(channels_last(self.own * scale), stacked, bias)
+        return channels_last(self.own * scale), stacked, bias
 
-    def convolve(self, features: Features, weights: FeatureWeights) -> Tensor:
-        """-> (b, width, h, w) at the level's size, channels last."""
-        out = convolve(features.own, weights.own, weights.bias)
+    def convolve(self, features: Features, own: Tensor, stacked: Tensor, bias: Tensor) -> Tensor:
+        """Features -> (b, width, h, w) at the level's size, channels last."""
+        out = convolve(features.own, own, bias)
         if self.upscaling > 1:
-            return add_convolved_upscaled(out, features.stacked, weights.stacked, int(self.upscaling))
+            return add_convolved_upscaled(out, features.stacked, stacked, int(self.upscaling))
         # Nearest-neighbour downscaling keeps the first pixel of every patch.
         stride = self.upscaling.denominator
-        return out.add_(convolve(features.stacked[..., ::stride, ::stride], weights.stacked))
+        return out.add_(convolve(features.stacked[..., ::stride, ::stride], stacked))

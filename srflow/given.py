@@ -74,7 +74,7 @@ class Given:
         with torch.no_grad():
             if self._lr.dim() == 3:
                 latents = self._draw(n, temperature, generator)
-                return in_groups(image, latents, 3 * self._pixels, n if tile else TOGETHER)
+                return in_groups(image, latents, n if tile else TOGETHER)
             batch = len(self._lr)
             return torch.stack([image(list(self._draw(batch, temperature, generator))) for _ in range(n)])
 

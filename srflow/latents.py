@@ -1,7 +1,7 @@
-"""What can be done with latents: normalise, move, blend, interpolate, mix. Pure functions.
+"""Pure functions of latents: normalise, move, blend.
 
-Given its LR image, an image is its latents: a list of tensors (n, c, h, w) as ``Given.encode`` gives them, finest
-first, the deepest last. A location of a level with stride t stands for t x t pixels of HR.
+Latents are a list of tensors (n, c, h, w) as ``Given.encode`` returns them, finest first, the deepest last. A location
+of a level with stride t stands for t x t pixels of HR.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 from srbench.interfaces import Box, SRBenchError
 
 _PARALLEL = 1e-4
-"""Sine of the angle below which two directions count as one: there the spherical weights divide 0 by 0."""
+"""Sine of the angle below which two directions count as one, because the spherical weights would divide 0 by 0."""
 
 
 class LatentError(SRBenchError):
@@ -32,8 +32,8 @@ def normalize_locations(
 
         z' = s* / s (z - m) + m*,    m* ~ N(0, t^2/N),    s*^2 ~ Gamma((N-1)/2, 2 t^2/(N-1)).
 
-    Here t is a standard deviation, as everywhere in this package; the paper writes a variance there. m* and s* are
-    drawn as what they are: mean and standard deviation of N fresh normal numbers. The generator lives on the CPU.
+    Here t is a standard deviation, as everywhere in this package; the paper writes a variance there. m* and s* are the
+    mean and standard deviation of N fresh normal numbers. The generator lives on the CPU.
     """
     return [_normalized(z, (1,), t, generator) for z, t in zip(latents, temperatures, strict=True)]
 
@@ -41,10 +41,10 @@ def normalize_locations(
 def normalize_channels(
     latents: list[Tensor], temperatures: Sequence[float], generator: torch.Generator
 ) -> list[Tensor]:
-    """As ``normalize_locations``, but a collection is one channel of one level at all locations.
+    """As ``normalize_locations``, but over all locations of one channel of one level.
 
-    The paper's spatial collections: they take out what the whole image has too much of, such as noise or a tint.
-    Raises LatentError where a level has one location: one number has no variance.
+    The paper's spatial collections: they remove an excess in the whole image, such as noise or a tint.
+    Raises LatentError for a level of one location, because one number has no variance.
     """
     if latents[-1][0, 0].numel() < 2:
         raise LatentError("a level of one location has no statistics over locations; use a larger image")
@@ -62,8 +62,8 @@ def _normalized(z: Tensor, collected: tuple[int, ...], temperature: float, gener
 def move_patch(latents: list[Tensor], strides: list[int], source: Box, target: Box) -> list[Tensor]:
     """The latents at ``source`` written over those at ``target``, at every level.
 
-    Where the target is larger, the patch is repeated: moved latents stay what they were, mirrored ones would not.
-    Raises LatentError where a box is not on the grid of a level, or leaves the image.
+    A larger target repeats the patch, because mirrored latents would be others.
+    Raises LatentError for a box that is not on the grid of a level or leaves the image.
     """
     moved = []
     for z, stride in zip(latents, strides, strict=True):
@@ -89,9 +89,9 @@ def _on_level(box: Box, z: Tensor, stride: int) -> tuple[int, int, int, int]:
 
 
 def masks(mask: Tensor, strides: list[int], softness: int = 0) -> list[Tensor]:
-    """A mask (H, W) in [0, 1] on the grids of all levels: (h, w) each, the mean over a location's pixels.
+    """A mask (H, W) in [0, 1] on the grids of all levels: (h, w) each, the mean over the pixels of a location.
 
-    The edge is first softened by a square window that reaches ``softness`` pixels to either side.
+    First a square window that reaches ``softness`` pixels to either side softens the edge.
     """
     soft = mask[None, None]
     if softness:
@@ -101,17 +101,12 @@ def masks(mask: Tensor, strides: list[int], softness: int = 0) -> list[Tensor]:
 
 
 def blend(these: list[Tensor], those: list[Tensor], weights: list[Tensor]) -> list[Tensor]:
-    """Spherical interpolation: ``these`` where a level's weights (h, w) are 0, ``those`` where they are 1.
+    """Spherical interpolation: ``these`` where the weights (h, w) of a level are 0, ``those`` where they are 1.
 
-    Shoemake's formula, at every location between its two vectors of channels. A mean of two independent samples would
-    have too small a variance, and decode to a blurred seam; this keeps it.
+    Shoemake's formula, at every location, for its two vectors of channels: it keeps the variance, where a mean of two
+    independent samples would lose some and decode to a blurred seam. A weight may also be one number (0-d).
     """
     return [_slerp(*level) for level in zip(these, those, weights, strict=True)]
-
-
-def interpolate(these: list[Tensor], those: list[Tensor], weight: float) -> list[Tensor]:
-    """``blend`` with one weight for all locations: 0 gives ``these``, 1 gives ``those``."""
-    return blend(these, those, [z.new_tensor(weight) for z in these])
 
 
 def _slerp(this: Tensor, that: Tensor, weight: Tensor) -> Tensor:
@@ -122,8 +117,3 @@ def _slerp(this: Tensor, that: Tensor, weight: Tensor) -> Tensor:
     first = torch.where(parallel, 1 - weight, torch.sin((1 - weight) * angle) / sine)
     second = torch.where(parallel, weight, torch.sin(weight * angle) / sine)
     return first * this + second * that
-
-
-def mix_levels(fine: list[Tensor], coarse: list[Tensor], fine_levels: int) -> list[Tensor]:
-    """The finest ``fine_levels`` latents of one image, the deeper ones of another with the same LR size."""
-    return [*fine[:fine_levels], *coarse[fine_levels:]]

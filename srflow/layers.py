@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -43,7 +43,7 @@ class FlowLayer(CachedConstants):
         return [self]
 
     def condition(self, features: Features) -> Condition:
-        """Everything that the layer computes from the LR image alone."""
+        """All that the layer computes from the LR image alone."""
         return ()
 
     def forward(self, x: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
@@ -97,7 +97,6 @@ class Chain(nn.Sequential, FlowLayer):
         return x
 
     def forward(self, x: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        """(b, c, h, w) -> the last layer's output, and the sum of the log-determinants (b,)."""
         log_det = x.new_zeros(x.shape[0])
         for layer, own in zip(self, condition, strict=True):
             x, share = layer(x, parallel.result(own))
@@ -105,7 +104,6 @@ class Chain(nn.Sequential, FlowLayer):
         return x, log_det
 
     def inverse(self, z: Tensor, condition: Condition) -> Tensor:
-        """Undo ``forward``."""
         for layer, own in zip(reversed(list(self)), reversed(condition), strict=True):
             z = layer.inverse(z, parallel.result(own))
         return z
@@ -115,32 +113,18 @@ class Squeeze(FlowLayer):
     """Every 2x2 patch becomes four channels: (b, c, h, w) <-> (b, 4c, h/2, w/2). A permutation."""
 
     def forward(self, x: Tensor, condition: Condition = ()) -> tuple[Tensor, Tensor]:
-        """(b, c, h, w) -> (b, 4c, h/2, w/2), and zeros."""
         return F.pixel_unshuffle(x, 2), x.new_zeros(x.shape[0])
 
     def inverse(self, z: Tensor, condition: Condition = ()) -> Tensor:
-        """(b, 4c, h/2, w/2) -> (b, c, h, w)."""
         return F.pixel_shuffle(z, 2)
-
-
-class Mixing(NamedTuple):
-    """A 1x1 convolution of few channels: matrix (c, c) and bias (c, 1)."""
-
-    weight: Tensor
-    bias: Tensor
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """(b, c, h, w) -> the same shape. As a matrix product, which measured 3 to 15 times as fast on a CPU."""
-        weight = self.weight.expand(x.shape[0], -1, -1)
-        return torch.baddbmm(self.bias, weight, x.flatten(2)).view(x.shape)
 
 
 class ChannelMixing(FlowLayer):
     """An ActNorm, then one full matrix that mixes the channels of every pixel, at first a random rotation.
 
-    Glow, sections 3.1 and 3.2. Computed as one convolution in either direction; inverse and log-determinant of the
+    Glow, sections 3.1 and 3.2. Computed as one matrix product in either direction; inverse and log-determinant of the
     matrix in float64, because the couplings after it multiply what they lose. Without a coupling behind it, it is the
-    paper's transition step (SRFlow, section 3.4).
+    paper's transition step (SRFlow, section 3.4). The inverse of a singular matrix raises torch.linalg.LinAlgError.
     """
 
     def __init__(self, channels: int) -> None:
@@ -154,24 +138,27 @@ class ChannelMixing(FlowLayer):
         return super().initialize(x, features)
 
     def forward(self, x: Tensor, condition: Condition = ()) -> tuple[Tensor, Tensor]:
-        """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
-        mixing, log_det = self.constant("forward", self._forward)
+        weight, bias, log_det = self.constant("forward", self._forward)
         log_det = log_det.to(x.dtype) * (x.shape[-2] * x.shape[-1])
-        return mixing(x), log_det.expand(x.shape[0])
+        return _mix(x, weight, bias), log_det.expand(x.shape[0])
 
     def inverse(self, z: Tensor, condition: Condition = ()) -> Tensor:
-        """Undo ``forward``. Raises torch.linalg.LinAlgError for a singular matrix."""
-        return self.constant("inverse", self._inverse)(z)
+        return _mix(z, *self.constant("inverse", self._inverse))
 
-    def _forward(self) -> tuple[Mixing, Tensor]:
+    def _forward(self) -> tuple[Tensor, Tensor, Tensor]:
         weight = self.weight * self.norm.log_scale.exp().flatten()
         log_det = self.norm.log_scale.sum() + torch.linalg.slogdet(self.weight.double()).logabsdet
-        return Mixing(weight, weight @ self.norm.bias.flatten(1)), log_det
+        return weight, weight @ self.norm.bias.flatten(1), log_det
 
-    def _inverse(self) -> Mixing:
+    def _inverse(self) -> tuple[Tensor, Tensor]:
         scale = (-self.norm.log_scale.double()).exp().flatten(1)
         weight = scale * torch.linalg.inv(self.weight.double())
-        return Mixing(weight.to(self.weight.dtype), -self.norm.bias.flatten(1))
+        return weight.to(self.weight.dtype), -self.norm.bias.flatten(1)
+
+
+def _mix(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A 1x1 convolution of few channels, matrix (c, c) and bias (c, 1), as a product that leaves channels first."""
+    return torch.baddbmm(bias, weight.expand(x.shape[0], -1, -1), x.flatten(2)).view(x.shape)
 
 
 class AffineInjector(FlowLayer):
@@ -193,12 +180,10 @@ class AffineInjector(FlowLayer):
         return super().initialize(x, features)
 
     def forward(self, x: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
-        """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
         affine = Affine(*condition)
         return affine.forward(x), affine.log_det().expand(x.shape[0])
 
     def inverse(self, z: Tensor, condition: Condition) -> Tensor:
-        """(b, c, h, w) -> the same shape."""
         return Affine(*condition).inverse(z)
 
 
@@ -222,13 +207,11 @@ class AffineCoupling(FlowLayer):
         return super().initialize(x, features)
 
     def forward(self, x: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:
-        """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
         kept, changed = x[:, : self.kept], x[:, self.kept :]
         affine = self.network.affine(condition[0], kept)
         return torch.cat([kept, affine.forward(changed)], 1), affine.log_det()
 
     def inverse(self, z: Tensor, condition: Condition) -> Tensor:
-        """(b, c, h, w) -> the same shape."""
         kept, changed = z[:, : self.kept], z[:, self.kept :]
         return torch.cat([kept, self.network.affine(condition[0], kept).inverse(changed)], 1)
 
@@ -261,14 +244,12 @@ class Split(FlowLayer):
         self.prior = ZeroConv(self.kept, 2 * self.leaving)
 
     def forward(self, x: Tensor, condition: Condition = ()) -> tuple[Tensor, Tensor]:
-        """(b, c, h, w) -> the same shape, and the log-determinant (b,)."""
         kept, leaving = x[:, : self.kept], x[:, self.kept :]
         mean, log_deviation = self._normal(kept)
         latent = (leaving - mean) * (-log_deviation).exp()
         return torch.cat([kept, latent], 1), -log_deviation.flatten(1).sum(1)
 
     def inverse(self, z: Tensor, condition: Condition = ()) -> Tensor:
-        """(b, c, h, w) -> the same shape."""
         kept, latent = z[:, : self.kept], z[:, self.kept :]
         mean, log_deviation = self._normal(kept)
         return torch.cat([kept, mean + log_deviation.exp() * latent], 1)

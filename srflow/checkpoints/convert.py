@@ -1,8 +1,8 @@
-"""Official SRFlow checkpoints <-> ours: names, channel orders, and the tensors that do nothing.
+"""Official SRFlow checkpoints converted to ours: names, channel orders, and tensors without effect.
 
 The released networks keep every layer of the flow in one flat list and interleave shift and scale channels; ours keep
-levels and steps, and shift before scale. The first convolutions that see the LR image are kept apart from those that
-see the flow's own channels.
+levels and steps, and shift before scale. Ours split the first convolution of a network by what it sees: channels of the
+flow, own features, stacked features.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib.resources import files
+from itertools import count
 from typing import Literal
 
 import torch
@@ -32,9 +33,6 @@ from srflow.flow import ConditionalFlow
 
 FLOW = "flowUpsamplerNet.layers."
 
-LevelPlan = dict[Literal["transitions", "steps", "split"], list[int]]
-"""Flat layer indices of a level. A squeeze has no tensors: it is the gap where a level begins."""
-
 
 def convert_srflow(tensors: Mapping[str, Tensor], preset: str | None) -> Weights | None:
     """SRFlow's released networks: presets ``celeba-x8``, ``df2k-x4``, ``df2k-x8``, or a TOML preset of another size.
@@ -51,7 +49,7 @@ def convert_srflow(tensors: Mapping[str, Tensor], preset: str | None) -> Weights
 
 
 def converted(source: Mapping[str, Tensor], config: SRFlowConfig) -> dict[str, Tensor]:
-    """Official tensors -> ours, strictly but for the tensors that serve no image. Raises WeightsError."""
+    """Official tensors -> ours, leaving out those without effect. Raises WeightsError for any other difference."""
     useful = {name: tensor for name, tensor in source.items() if not name.startswith(_dead(config))}
     require_shapes(useful, official_shapes(config))
     encoder = {name.removeprefix("RRDB."): tensor for name, tensor in useful.items() if name.startswith("RRDB.")}
@@ -68,7 +66,7 @@ def converted(source: Mapping[str, Tensor], config: SRFlowConfig) -> dict[str, T
 
 
 def official_shapes(config: SRFlowConfig) -> dict[str, torch.Size]:
-    """Official names and shapes of all tensors that are of use."""
+    """Official names and shapes of all tensors with an effect."""
     encoder = {f"RRDB.{name}": shape for name, shape in rrdb_shapes(config.encoder).items()}
     shapes = {name: shape for name, shape in encoder.items() if not name.startswith(_dead(config))}
     ours = _flow_shapes(config)
@@ -91,34 +89,25 @@ def _flow_shapes(config: SRFlowConfig) -> dict[str, torch.Size]:
 
 
 def _dead(config: SRFlowConfig) -> tuple[str, ...]:
-    """How the names begin that released files carry for nothing: an unused prior, and the encoder's last layers."""
+    """First parts of the names of tensors without effect: an unused prior, and the last layers of the encoder."""
     return ("flowUpsamplerNet.f.", "RRDB.HRconv.", "RRDB.conv_last.", f"RRDB.upconv{config.levels - 1}.")
-
-
-def _plan(config: SRFlowConfig) -> list[LevelPlan]:
-    plan: list[LevelPlan] = []
-    index = 0
-    for level in range(1, config.levels + 1):
-        steps = index + 1 + config.transitions
-        end = steps + config.steps
-        split = [end] if level < config.levels - 1 else []
-        plan.append({"transitions": list(range(index + 1, steps)), "steps": list(range(steps, end)), "split": split})
-        index = end + len(split)
-    return plan
 
 
 def _names(config: SRFlowConfig) -> Iterator[tuple[str, list[str]]]:
     """The official name of every tensor of the flow, and our names of it or of its parts."""
-    for level, indices in enumerate(_plan(config)):
+    indices = (f"{FLOW}{index}." for index in count())
+    for level in range(config.levels):
         ours = f"levels.{level}."
-        for i, index in enumerate(indices["transitions"]):
-            yield from _mixing_names(f"{FLOW}{index}.", f"{ours}transitions.{i}.")
-        for i, index in enumerate(indices["steps"]):
-            yield from _mixing_names(f"{FLOW}{index}.", f"{ours}steps.{i}.mixing.")
-            for theirs, layer in (("fFeatures", "injector"), ("fAffine", "coupling")):
-                yield from _network_names(f"{FLOW}{index}.affine.{theirs}.", f"{ours}steps.{i}.{layer}.network.")
-        for index in indices["split"]:
-            yield from _zero_conv_names(f"{FLOW}{index}.conv.", f"{ours}split.prior.")
+        next(indices)  # a squeeze has no tensors
+        for i in range(config.transitions):
+            yield from _mixing_names(next(indices), f"{ours}transitions.{i}.")
+        for i in range(config.steps):
+            theirs = next(indices)
+            yield from _mixing_names(theirs, f"{ours}steps.{i}.mixing.")
+            for network, layer in (("fFeatures", "injector"), ("fAffine", "coupling")):
+                yield from _network_names(f"{theirs}affine.{network}.", f"{ours}steps.{i}.{layer}.network.")
+        if level < config.levels - 2:
+            yield from _zero_conv_names(f"{next(indices)}conv.", f"{ours}split.prior.")
 
 
 def _mixing_names(theirs: str, ours: str) -> Iterator[tuple[str, list[str]]]:
@@ -146,7 +135,7 @@ def _zero_conv_names(theirs: str, ours: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def size_of(source: Mapping[str, Tensor], blocks: tuple[int, ...]) -> SRFlowConfig:
-    """The size of a network, read from names and shapes. Raises WeightsError where they do not tell."""
+    """The size of a network, read from names and shapes. Raises WeightsError for those of another model."""
     found = [re.match(rf"{re.escape(FLOW)}(\d+)\.", name) for name in source]
     indices = sorted({int(match[1]) for match in found if match})
     if not indices or "RRDB.conv_first.weight" not in source:

@@ -1,4 +1,4 @@
-"""What a preset says: a network, and how it is trained. The presets themselves are the TOML files beside this."""
+"""Presets: a network and its training. The presets themselves are the TOML files beside this module."""
 
 from __future__ import annotations
 
@@ -21,58 +21,50 @@ class SRFlowPreset:
     network: SRFlowConfig
     training: TrainingConfig
     frozen: float = 0.5
-    """Fraction of the training in which the encoder stays as pretrained (SRFlow, section 4.1)."""
+    """Fraction of the training during which the encoder stays as pretrained (SRFlow, section 4.1)."""
     reversible: bool = False
-    """Store no activations: a third of the memory or less, for more time a step."""
+    """Store no activations: a third of the memory or less, for more time per step."""
     storage: Literal["float16", "float32"] = "float32"
     """Type of the numbers in the weights file."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.frozen <= 1:
-            raise ValueError(f"frozen is {self.frozen}; it has to be a share of the training, 0 to 1")
+            raise ValueError(f"frozen is {self.frozen}; it has to be a fraction of the training, 0 to 1")
 
 
 @dataclass(frozen=True)
 class SecondStageConfig:
-    """The part of a second stage's preset that concerns its losses."""
+    """The losses of the second stage."""
 
     nll_weight: float
-    """Of the negative log-likelihood in bits per dimension."""
+    """Weight of the negative log-likelihood in bits per dimension."""
     pixel_weight: float
-    """Of the absolute error of the image at temperature 0."""
+    """Weight of the absolute error of the image at temperature 0."""
     perceptual_weight: float
-    """Of the difference of features of a sample and of HR."""
+    """Weight of the difference between features of a sample and of HR."""
     texture_weight: float
-    """Of the difference between the statistics of those features in windows (``sample_losses.py``)."""
+    """Weight of ``sample_losses.texture_difference``: statistics of those features in windows."""
     grid_weight: float
-    """Of the difference in how edges of that sample and of HR lie on the grid of LR pixels (``sample_losses.py``)."""
+    """Weight of ``sample_losses.grid_difference``: edges of sample and HR on the grid of LR pixels."""
     temperature: float
-    """Of that sample."""
+    """Temperature of the sample."""
     perceptual_layer: str
-    """A convolution of VGG16, compared before its ReLU."""
+    """Convolution of VGG16 whose output is compared before its ReLU."""
     perceptual_precision: Literal["float32", "bfloat16"]
-    """Of VGG16's convolutions. bfloat16 takes 0.76 of a step's time on processors that have it (AVX-512 BF16)."""
+    """Type of VGG16's convolutions. With bfloat16 a step takes 0.76 of the time on processors with AVX-512 BF16."""
     shift: int
-    """VGG16 sees sample and HR rolled by 0 to ``shift`` - 1 pixels each way, so that nothing can hide
-    on the grid of its strides."""
+    """Pixels: VGG16 sees sample and HR rolled by 0 to ``shift`` - 1 each way, so that no pattern can hide on the grid
+    of its strides."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "nll_weight",
-            "pixel_weight",
-            "perceptual_weight",
-            "texture_weight",
-            "grid_weight",
-            "temperature",
-            "shift",
-        ):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}; it has to be 0 or more")
+        for name, value in vars(self).items():
+            if not isinstance(value, str) and not 0 <= value < math.inf:
+                raise ValueError(f"{name} is {value}; it has to be 0 or more")
 
 
 @dataclass(frozen=True)
 class SecondStagePreset:
-    """A network trained by likelihood, and how it is trained on."""
+    """A network trained by likelihood, and its second stage of training."""
 
     network: SRFlowConfig
     losses: SecondStageConfig

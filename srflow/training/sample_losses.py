@@ -1,4 +1,4 @@
-"""Losses on samples that do not ask a sample to be HR, only to look like it: textures, and where edges lie."""
+"""Losses that compare samples and HR by their textures and by the places of their edges, not pixel by pixel."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ WINDOW = 32
 
 
 def texture_difference(seen: Sequence[Tensor], known: Sequence[Tensor]) -> Tensor:
-    """How far the statistics of two lists of features are apart, a scalar: 0 for equal textures wherever they lie.
+    """Distance between the statistics of two lists of features, a scalar: 0 for equal textures at any place.
 
-    Feature maps (b, c, h / 2^i, w / 2^i) of stage i, before their ReLU. Compared are mean and standard deviation of
-    every channel behind it, in windows of WINDOW HR pixels that overlap by half: the mean absolute difference over the
-    mean of the known statistic, averaged over stages (the statistics of DISTS, Ding et al., 2020, taken locally).
-    A loss between features at one place is least for samples that are alike; this one is not.
+    Feature maps (b, c, h / 2^i, w / 2^i) of stage i, before their ReLU. Behind it, every channel has a mean and a
+    standard deviation in windows of WINDOW HR pixels that overlap by half. The mean absolute difference is divided by
+    the mean known statistic and averaged over stages (the statistics of DISTS, Ding et al., 2020, taken locally).
+    A loss between features at the same place favours samples that are alike; this one does not.
     """
     differences = [
         F.l1_loss(a, b) / b.abs().mean().clamp(min=1e-6)
@@ -40,19 +40,19 @@ def _statistics(features: Sequence[Tensor]) -> list[Tensor]:
 
 
 def grid_difference(images: Tensor, real: Tensor, period: int) -> Tensor:
-    """How differently edges of images and of HR (b, 3, h, w) lie on a grid of ``period`` pixels, a scalar; 0 for alike.
+    """Distance between the edges of images and of HR (b, 3, h, w) on a grid of ``period`` pixels, a scalar.
 
-    The flow works on grids of 2, 4 and 8 pixels, and its conditions are upscaled LR features. A network that sees
-    features cannot tell whether what it sees lies on that grid, so losses on features let a weave of lines grow there.
+    The flow works on grids of 2, 4 and 8 pixels, and its conditions are upscaled LR features. Losses on features do not
+    see whether a pattern lies on that grid, so they let a weave of lines grow there.
     """
     return F.mse_loss(edges_on_grid(images, period), edges_on_grid(real, period))
 
 
 def edges_on_grid(images: Tensor, period: int) -> Tensor:
-    """How strong edges are at each column and each row of a grid, (2, period), over their mean; all 1 for no grid.
+    """Strength of edges at each column and each row of a grid, (2, period), over their mean; all 1 without a grid.
 
-    An edge is the absolute difference of two pixels side by side, over the mean of edges within ``period`` pixels, so
-    that smooth places count as much as strong contours. images (b, 3, h, w), h and w more than two periods.
+    An edge is the absolute difference of two adjacent pixels, over the mean of edges within ``period`` pixels, so that
+    smooth regions count as much as strong contours. images (b, 3, h, w); h and w exceed two periods.
     """
     luma, found = images.mean(1, keepdim=True), []
     for along, across in ((3, 2), (2, 3)):

@@ -1,8 +1,8 @@
-"""Train SRFlow on after its likelihood: a second stage that looks at samples with a perceptual network.
+"""Second stage of training: SRFlow, trained by likelihood, is trained further by losses on its samples.
 
-The likelihood asks that no HR image is unlikely; it does not ask that every sample looks like one. Losses on samples do
+The likelihood requires that no HR image is unlikely, but not that every sample looks like one. Losses on samples do
 (HCFlow++: Liang et al., ICCV 2021, section 3.4; FxSR: Park et al., 2022). The result is a model of its own,
-``srflow-perceptual``: ``srflow`` stays what its paper says, one loss.
+``srflow-perceptual``; ``srflow`` has the one loss of its paper.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from srflow.training.train import LEVELS, noisy, trained
 
 
 def train_srflow_perceptual(request: TrainingRequest) -> Path:
-    """Train SRFlow weights on by likelihood, L1 and losses on samples; returns the weights file.
+    """Train SRFlow weights further by likelihood, L1 and losses on samples; returns the weights file.
 
-    ``start`` is an SRFlow weights file of the preset's size; without it the packaged one of the scale is taken.
+    ``start`` is an SRFlow weights file of the preset's size; by default the packaged one of the scale.
     Raises PresetError, TrainingError, WeightsError.
     """
     settings = load_preset(PERCEPTUAL, request.preset, SecondStagePreset, request.changes)
@@ -43,7 +43,7 @@ def train_srflow_perceptual(request: TrainingRequest) -> Path:
 
 
 class Losses:
-    """What the second stage minimises, of one batch: losses that share the work on LR."""
+    """The losses of the second stage for one batch, which share the work on LR."""
 
     def __init__(self, network: SRFlow, settings: SecondStagePreset, device: torch.device) -> None:
         self.network, self.weights = network, settings.losses
@@ -51,7 +51,7 @@ class Losses:
         self.perceptual = channels_last(perceptual).to(device)
 
     def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted sum, and its parts by name: bits per dimension as in the first stage, then those of images."""
+        """The weighted sum, and its parts by name: bits per dimension as in the first stage, then losses on images."""
         given, weights = self.network.given(batch.lr, gradients=True), self.weights
         hr = noisy(batch)
         encoded, log_det = given.encode(hr)
@@ -68,7 +68,7 @@ class Losses:
         return total, {"bits_per_dim": nll + math.log2(LEVELS), **parts}
 
     def _features(self, batch: Batch, sample: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Of a sample and of HR, rolled alike."""
+        """Features of a sample and of HR, rolled alike."""
         sample, hr = (batch.rolled(images, self.weights.shift) for images in (sample, batch.hr))
         half = self.weights.perceptual_precision == "bfloat16"
         with torch.autocast(sample.device.type, torch.bfloat16) if half else nullcontext():

@@ -1,4 +1,4 @@
-"""Train SRFlow: one loss, the negative log-likelihood, from a pretrained encoder."""
+"""Training of SRFlow: one loss, the negative log-likelihood, from a pretrained encoder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.zoo import load_rrdb
 from srbench.interfaces import TrainingRequest
 from srbench.system.config import load_preset
@@ -23,16 +22,15 @@ from srflow.model import SRFlow
 from srflow.presets import FOLDER, SRFlowPreset
 
 LEVELS = 32
-"""Dequantisation noise is uniform over a 1/32 of the range."""
+"""Steps of the range; uniform dequantisation noise spans one."""
 
 
 def train_srflow(request: TrainingRequest) -> Path:
     """Train SRFlow by its negative log-likelihood alone; returns the weights file.
 
-    ``start`` is an RRDB weights file of the encoder's size, or an SRFlow weights file of the network's size, which is
-    trained on with its encoder; without it the packaged RRDB of the scale is taken if it is of that size. The loss
-    printed is the bits per dimension of the image in 1/32 steps: nll of the noisy image plus log2(32).
-    Raises PresetError, TrainingError, WeightsError.
+    ``start`` is an RRDB weights file of the encoder's size, or an SRFlow weights file of the network's size, encoder
+    included; by default the packaged RRDB of the scale, if it has that size. The printed loss is in bits per dimension
+    of the image in 1/32 steps: nll of the noisy image plus log2(32). Raises PresetError, TrainingError, WeightsError.
     """
     settings = load_preset(FOLDER, request.preset, SRFlowPreset, request.changes)
     training = Training("srflow", settings.network.encoder.scale, settings, request)
@@ -68,9 +66,9 @@ def noisy(batch: Batch) -> Tensor:
 
 
 def trained(config: SRFlowConfig, path: Path | None) -> SRFlow:
-    """The network of an SRFlow weights file, or the packaged one, to train on.
+    """The network of an SRFlow weights file, or the packaged one, to be trained further.
 
-    Raises TrainingError where it is of another size than ``config``, WeightsError.
+    Raises TrainingError for a network of another size than ``config``, WeightsError.
     """
     network = SRFlow.from_pretrained(config.encoder.scale, path)
     if network.config != config:
@@ -86,28 +84,20 @@ def _model_of(path: Path) -> str:
 
 
 def _from_encoder(config: SRFlowConfig, start: Path | None) -> tuple[SRFlow, str]:
-    """A new flow, and the sha256 of the RRDB weights that its encoder begins with; "" for none."""
-    network, pretrained = SRFlow(config), _pretrained(config.encoder, start)
-    if pretrained is None:
-        return network, ""
-    known = network.encoder.state_dict()
-    network.encoder.load_state_dict({k: v for k, v in pretrained.state_dict().items() if k in known})
-    return network, pretrained.weights.sha256
-
-
-def _pretrained(config: RRDBConfig, start: Path | None) -> RRDBNet | None:
-    """The network that the encoder starts from. None, with a warning, where none is named and none fits."""
+    """A new flow, and the SHA-256 of the RRDB weights of its encoder; "", with a warning, if none fit by default."""
+    network, pretrained = SRFlow(config), None
     try:
-        network = load_rrdb(config.scale, start)
+        pretrained = load_rrdb(config.encoder.scale, start)
     except WeightsError:
         if start is not None:
             raise
-        network = None
-    if network is not None and network.config == config:
-        return network
-    if network is not None and start is not None:
+    if pretrained is not None and pretrained.config == config.encoder:
+        known = network.encoder.state_dict()
+        network.encoder.load_state_dict({k: v for k, v in pretrained.state_dict().items() if k in known})
+        return network, pretrained.weights.sha256
+    if pretrained is not None and start is not None:
         raise TrainingError(
-            f"the preset's encoder is {config}, the RRDB weights are {network.config}; "
+            f"the preset's encoder is {config.encoder}, the RRDB weights are {pretrained.config}; "
             "name weights of that size with --start"
         )
     warnings.warn(
@@ -115,4 +105,4 @@ def _pretrained(config: RRDBConfig, start: Path | None) -> RRDBNet | None:
         "first step; to train as published, train rrdb by the preset of the same name and name them with --start",
         stacklevel=2,
     )
-    return None
+    return network, ""

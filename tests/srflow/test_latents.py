@@ -16,9 +16,7 @@ from srflow import SRFlow, SRFlowConfig
 from srflow.latents import (
     LatentError,
     blend,
-    interpolate,
     masks,
-    mix_levels,
     move_patch,
     normalize_channels,
     normalize_locations,
@@ -137,6 +135,10 @@ def test_masks_are_means_over_locations_with_edges_as_soft_as_asked():
     torch.testing.assert_close(soft[1][16], row.view(-1, 2).mean(1))
 
 
+def interpolate(these, those, weight):
+    return blend(these, those, [torch.tensor(weight)] * len(these))
+
+
 def test_blending_keeps_ends_and_the_variance_between_them():
     these, those = random_latents(1, side=128), random_latents(2, side=128)
     for weight, ends in ((0.0, these), (1.0, those)):
@@ -168,12 +170,6 @@ def test_a_blend_by_maps_differs_from_both_only_between():
         half = z.shape[-1] // 2
         torch.testing.assert_close(z[..., :half], this[..., :half], atol=1e-5, rtol=0)
         torch.testing.assert_close(z[..., half:], that[..., half:], atol=1e-5, rtol=0)
-
-
-def test_levels_are_mixed():
-    fine, coarse = random_latents(1), random_latents(2)
-    mixed = mix_levels(fine, coarse, 2)
-    assert [z is part for z, part in zip(mixed, [*fine[:2], coarse[2]], strict=True)] == [True] * 3
 
 
 def test_style_moved_onto_itself_changes_nothing_and_elsewhere_only_the_surroundings():

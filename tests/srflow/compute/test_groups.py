@@ -19,15 +19,14 @@ def test_as_many_as_the_memory_holds():
         return torch.cat(drawn, 1)
 
     with pytest.warns(UserWarning, match="out of memory") as said:
-        found = in_groups(decode, latents, 5, 10)
+        found = in_groups(decode, latents, 10)
     assert torch.equal(found, torch.cat(latents, 1))
-    assert tried == [10, 5, *[2] * 11, 1]
+    assert tried == [10, 5, *[2, 2, 1] * 4, 2, 1]
     assert [str(one.message) for one in said] == [
         "out of memory: samples are decoded 5 at a time", "out of memory: samples are decoded 2 at a time"
     ]  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore:out of memory")
 @pytest.mark.filterwarnings("ignore:out of memory")
 @pytest.mark.parametrize(
     "error", [torch.cuda.OutOfMemoryError("CUDA out of memory"), RuntimeError("a fault"), OSError()]
@@ -37,7 +36,7 @@ def test_what_no_smaller_group_helps_is_raised(error):
         raise error
 
     with pytest.raises(type(error)):
-        in_groups(decode, [torch.zeros(3, 2)], 2, 2)
+        in_groups(decode, [torch.zeros(3, 2)], 2)
 
 
 @pytest.mark.filterwarnings("ignore:out of memory")

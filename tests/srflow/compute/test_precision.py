@@ -57,7 +57,7 @@ def test_two_threads_leave_the_settings_as_they_were(case, work, monkeypatch):
     for owner, name, what in (
         (encoder.Encoder, "upscale", "condition"),
         (features.FeatureConvolution, "convolve", "condition"),
-        (layers.Mixing, "__call__", "flow"),
+        (layers, "_mix", "flow"),
         (layers.Split, "_normal", "flow"),
     ):
         monkeypatch.setattr(owner, name, noting(what, getattr(owner, name)))
