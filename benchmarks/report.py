@@ -27,9 +27,10 @@ from srbench.metrics.suite import open_metrics
 from srbench.models.inference import Output
 from srbench.reporting.report import write_report
 from srbench.run_folder.folder import RunFolder, score_key
-from srbench.run_folder.manifest import hardware, now, software
+from srbench.run_folder.manifest import now
 from srbench.run_folder.protocol import COLUMNS, FORMAT, Invocation, Manifest, ModelFacts, Protocol, Setting
 from srbench.run_folder.records import SampleRecord, ScoreRecord
+from srbench.system.machine import hardware, software
 
 SCALE = 8
 TEMPERATURE = 0.8

@@ -34,8 +34,7 @@ def estimate(spec: RunSpec) -> Iterator[str]:
     check_folder(path)
     folder, metrics = extended(bench, path)
     tasks = plan_tasks(folder, metrics, bench)
-    left = sum(len(task.samplings) for task in tasks)
-    to_score = sum(len(task.scorings) for task in tasks)
+    left, to_score = sum(len(task.samplings) for task in tasks), sum(len(task.scorings) for task in tasks)
     lost = [task for task in tasks if task.fault]
     sampled = bench.items - left - len(lost) * len(bench.settings)
     yield f"folder: {path}{'' if path.exists() else ' (new)'}"
@@ -93,9 +92,10 @@ class _Costs:
         """Seconds for what is left to do of an image, without sampling again for values of unquantised outputs."""
         every = sum(self._seconds[metric.facts.name] for metric in self.metrics)
         total = sum(self.sampling(one.setting) + self._outputs(one.setting) * every for one in task.samplings)
-        for record in (self.folder.sample(setting, task.image) for setting in task.scorings):
-            lacking = [one.facts for one in self.metrics if record is not None and self.folder.lacks(record, one.facts)]
-            total += sum(len(record.outputs) * self._seconds[facts.name] for facts in lacking if record is not None)
+        for record in (self.folder.sample(setting, task.image, task.pair_key) for setting in task.scorings):
+            assert record is not None
+            lacking = (one.facts.name for one in self.metrics if self.folder.lacks(record, one.facts))
+            total += len(record.outputs) * sum(self._seconds[name] for name in lacking)
         return total
 
     def bytes(self, task: Task) -> float:

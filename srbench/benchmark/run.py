@@ -22,9 +22,10 @@ from srbench.run_folder import RunFolderError
 from srbench.run_folder.checksums import write_sums
 from srbench.run_folder.folder import RunFolder, writing
 from srbench.run_folder.manifest import FILE as MANIFEST
-from srbench.run_folder.manifest import content_of, hardware, is_run, is_written, now, read_manifest, software
+from srbench.run_folder.manifest import content_of, is_run, is_written, now, read_manifest
 from srbench.run_folder.merge import joined
 from srbench.run_folder.protocol import Invocation, Manifest
+from srbench.system.machine import hardware, software
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,6 @@ class Outcome:
     sampled: int
     """Number of items sampled now, without those that the folder already held."""
     scored: int
-    """Number of values measured now."""
     usable: bool
     """True if the folder holds anything that a report can show."""
     failures: tuple[str, ...]
@@ -67,7 +67,7 @@ def run_bench(
         folder, metrics = extended(bench, path)
         tasks = plan_tasks(folder, metrics, bench)
         session = Session(folder, metrics, dict(bench.models), bench.dataset, bench.device, progress)
-        _work(session, tasks, _Request(command or bench.spec.command(), workers, engine, bench))
+        _work(session, tasks, command or bench.spec.command(), workers, engine, bench)
     return _outcome(session, bench.items)
 
 
@@ -99,33 +99,26 @@ def score_run(
         tasks = plan_tasks(folder, metrics)
         session = Session(folder, metrics, dict(models or {}), None, choose_device(device), progress)
         command = shlex.join(["srbench", "score", str(path), "--metrics", ",".join(names)])
-        _work(session, tasks, _Request(command, workers, engine))
+        _work(session, tasks, command, workers, engine)
     return _outcome(session, sum(task.items for task in tasks))
 
 
-@dataclass(frozen=True)
-class _Request:
-    """An invocation as it was asked for."""
-
-    command: str
-    workers: Workers
-    engine: str | None
-    bench: Bench | None = None
-
-
-def _work(session: Session, tasks: Sequence[Task], request: _Request) -> None:
+def _work(
+    session: Session, tasks: Sequence[Task], command: str, workers: Workers, engine: str | None,
+    bench: Bench | None = None,
+) -> None:  # fmt: skip
     """Do tasks as a new invocation. None is recorded if there are no tasks and the manifest stays the same.
 
     The sums count only after an invocation has finished: they are written just before its end is recorded.
     """
-    folder, manifest, bench = session.folder, session.folder.manifest, request.bench
-    engine = choose_engine(request.engine, request.workers, session.device, len(tasks))
+    folder, manifest = session.folder, session.folder.manifest
+    chosen = choose_engine(engine, workers, session.device, len(tasks))
     if not tasks and is_written(folder.path, manifest):
         write_sums(folder, (folder.path / MANIFEST).read_bytes())
         return
     session.invocation = len(manifest.invocations)
     invocation = Invocation(
-        command=request.command,
+        command=command,
         settings=() if bench is None else bench.settings,
         images=() if bench is None else bench.images,
         metrics=tuple(metric.facts.name for metric in session.metrics),
@@ -133,12 +126,12 @@ def _work(session: Session, tasks: Sequence[Task], request: _Request) -> None:
         finished=None,
         device=session.device,
         software=software(),
-        hardware=hardware(session.device) | engine.facts(),
+        hardware=hardware(session.device) | chosen.facts(),
     )
     folder.extend(replace(manifest, invocations=(*manifest.invocations, invocation)))
     session.total = sum(task.items for task in tasks)
     if tasks:
-        engine.work(session, tasks, _opening(session, bench))
+        chosen.work(session, tasks, _opening(session, bench))
     session.progress(Step(session.done, session.total, ""))
     done = replace(manifest, invocations=(*manifest.invocations, replace(invocation, finished=now())))
     write_sums(folder, content_of(done))
@@ -146,15 +139,13 @@ def _work(session: Session, tasks: Sequence[Task], request: _Request) -> None:
 
 
 def _opening(session: Session, bench: Bench | None) -> Opening:
-    """All that a worker has to open to do the tasks of a session."""
-    given = {label: model for label, model in session.models.items() if model.given}
     named = bench is not None and (bench.spec.data is not None or bench.spec.hr is not None)
     return Opening(
         folder=session.folder.path.resolve(),
         manifest=session.folder.manifest,
         metrics=tuple(metric.facts.name for metric in session.metrics),
         data=bench.spec if bench is not None and named else session.dataset,
-        models=given,
+        models={label: model for label, model in session.models.items() if model.given},
         device=session.device,
         invocation=session.invocation,
     )

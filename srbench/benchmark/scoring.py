@@ -30,19 +30,14 @@ def measure(metric: Metric, images: Tensor, pair: ImagePair) -> Value:
     Raises the metric's own SRBenchError, and BenchmarkError that names the image if the metric fails otherwise or the
     value is NaN.
     """
-    name = metric.facts.name
-    try:
-        found = metric(seen(metric.facts, images), pair).double().tolist()
-    except SRBenchError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise BenchmarkError(f"{pair.name}: {name} failed: {in_one_line(error)}") from error
-    value: Value = found
+    what = f"{pair.name}: {metric.facts.name}"
+    with _failing(what):
+        value: Value = metric(seen(metric.facts, images), pair).double().tolist()
     numbers = value if isinstance(value, list) else [value]
     if isinstance(value, list) and len(value) != len(images):
-        raise BenchmarkError(f"{pair.name}: {name} gave {len(value)} values for {len(images)} samples; fix it")
+        raise BenchmarkError(f"{what} gave {len(value)} values for {len(images)} samples; fix it")
     if any(map(math.isnan, numbers)):
-        raise BenchmarkError(f"{pair.name}: {name} is not defined for this image (NaN); leave one of them out")
+        raise BenchmarkError(f"{what} is not defined for this image (NaN); leave one of them out")
     return value
 
 
@@ -52,12 +47,18 @@ def measure_model(loaded: LoadedMetric, model: Model, device: str, record: Sampl
     Raises as ``measure``.
     """
     metric: Any = loaded.metric
-    try:
+    with _failing(f"{record.image}: {loaded.facts.name}"):
         return float(metric.of(Making(model, record.temperature, device, record.seconds / len(record.outputs))))
+
+
+@contextmanager
+def _failing(what: str) -> Iterator[None]:
+    try:
+        yield
     except SRBenchError:
         raise
-    except Exception as error:
-        raise BenchmarkError(f"{record.image}: {loaded.facts.name} failed: {in_one_line(error)}") from error
+    except (Exception, SystemExit) as error:
+        raise BenchmarkError(f"{what} failed: {in_one_line(error)}") from error
 
 
 def score(

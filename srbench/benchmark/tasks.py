@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -42,7 +42,6 @@ class Task:
 
     image: str
     pair_key: str
-    """Key of the pair in the dataset."""
     fresh: bool
     """True if the folder lacks the pair, or holds another one."""
     samplings: tuple[Sampling, ...] = ()
@@ -59,7 +58,12 @@ class Task:
     @property
     def items(self) -> int:
         """Number of settings, at least 1."""
-        return max(len(self.samplings) + len(self.scorings), 1)
+        return max(len(self.settings), 1)
+
+    def without(self, setting: Setting) -> Task:
+        """The task without one of its settings."""
+        samplings = tuple(one for one in self.samplings if one.setting != setting)
+        return replace(self, samplings=samplings, scorings=tuple(one for one in self.scorings if one != setting))
 
 
 def plan_tasks(folder: RunFolder, metrics: Sequence[LoadedMetric], bench: Bench | None = None) -> list[Task]:
@@ -102,6 +106,10 @@ def _lacking(folder: RunFolder, record: SampleRecord, metrics: Sequence[LoadedMe
     return [metric for metric in metrics if folder.lacks(record, metric.facts)]
 
 
+def _failures(record: PairRecord | SampleRecord | None) -> int:
+    return record.tries if record is not None and record.failed else 0
+
+
 @dataclass
 class Session:
     """One invocation at work on a run folder, which nobody else writes into."""
@@ -120,9 +128,8 @@ class Session:
     share: float = 0.0
     """Share of the items that were done when the last image was: an image may begin with settings that cost little."""
     sampled: set[int] = field(default_factory=set)
-    """Hashes of the items that were sampled."""
     scored: set[int] = field(default_factory=set)
-    """Hashes of the values that were measured."""
+    """Hashes of the items that were sampled, and of the values that were measured."""
     failures: list[str] = field(default_factory=list)
 
     def do(self, task: Task) -> None:
@@ -138,6 +145,17 @@ class Session:
                 self._score(setting, pair)
                 self.done += 1
         self.image_done(before + task.items)
+
+    def rest(self, task: Task, begun: Setting | None) -> Task:
+        """The rest of a task from a setting on; pairs and samples kept by now are neither read nor sampled again."""
+        known = self.folder.of(task.image)
+        fresh = task.fresh and (known.pair is None or known.pair.failed or known.pair.key != task.pair_key)
+        done = 0 if begun is None else task.settings.index(begun)
+        samplings, scorings = task.samplings[done:], task.scorings[max(done - len(task.samplings), 0) :]
+        record = None if begun is None else known.samples.get(begun)
+        if samplings and begun and record and not record.failed and record.invocation == self.invocation:
+            samplings, scorings = samplings[1:], (begun, *scorings)
+        return replace(task, fresh=fresh, samplings=samplings, scorings=scorings)
 
     def give_up(self, task: Task, setting: Setting | None, error: str, tries: int) -> None:
         """Record that a setting of a task failed so often, or its pair if there is no setting."""
@@ -173,16 +191,12 @@ class Session:
         except SRBenchError as error:
             self._fail_pair(task, str(error))
             return None
-        keep_pair(self.folder, pair, task.pair_key, self.invocation, self._pair_failures(task.image) + 1)
+        keep_pair(self.folder, pair, task.pair_key, self.invocation, 1 + _failures(self.folder.of(task.image).pair))
         return pair
-
-    def _pair_failures(self, image: str) -> int:
-        known = self.folder.of(image).pair
-        return known.tries if known is not None and known.failed else 0
 
     def _fail_pair(self, task: Task, error: str, tries: int = 1) -> None:
         if task.fresh:
-            tries += self._pair_failures(task.image)
+            tries += _failures(self.folder.of(task.image).pair)
             key = task.pair_key or digest("unreadable", task.image)
             self.folder.append(PairRecord(key, task.image, self.invocation, tries, error, None, None))
         self.fail(error)
@@ -200,7 +214,7 @@ class Session:
 
     def _sample_failures(self, sampling: Sampling, image: str) -> int:
         known = self.folder.of(image).samples.get(sampling.setting)
-        return known.tries if known is not None and known.failed and known.key == sampling.key else 0
+        return _failures(known) if known is not None and known.key == sampling.key else 0
 
     def _fail_sample(self, sampling: Sampling, image: str, error: str, tries: int = 1) -> None:
         tries += self._sample_failures(sampling, image)
@@ -222,7 +236,7 @@ class Session:
             self.score_images(record, pair, lacking, images, images)
             return
         try:
-            output = sample(self.folder, self.model(record.model).model, pair, record.temperature, self.device)
+            output = sample(self.folder, self.model(setting.model).model, pair, setting.temperature, self.device)
         except SRBenchError as error:
             self.fail(f"{setting.folder}: {error}")
             return
@@ -263,16 +277,15 @@ class Session:
 
         A map from a GPU would differ from the report's in the last bit.
         """
-        known, kind = self.folder.of(record.image).pair, MapKind.of(facts)
         if self.device != "cpu" or not record.kept or record.image not in evenly(self.folder.manifest.scope):
             return
+        known, kind = self.folder.of(record.image).pair, MapKind.of(facts)
         assert known is not None
         assert known.hr is not None
         with one_thread():
             values = metric.map(seen(facts, images), pair).numpy()
         content = map_png(values, kind, map_key(kind, known.hr.pixels, [record.outputs[0].pixels]))
-        file = map_file(kind, record.setting.folder, record.image)
-        self.folder.write(self.folder.path / file, content)
+        self.folder.write(self.folder.path / map_file(kind, record.setting.folder, record.image), content)
 
     def model(self, label: str) -> LoadedModel:
         """A model of the folder, loaded if the command did not name it. Raises SRBenchError."""
@@ -294,7 +307,7 @@ class Session:
         self.scored |= {hash((one.key, one.image, one.model, one.metric)) for one in scores}
 
     def image_done(self, done: int) -> None:
-        """Note how many items are done now that one more image is."""
+        """Note how many items are done after an image."""
         self.done, self.share = done, done / max(self.total, 1)
 
     def begin(self, setting: Setting, image: str) -> None:

@@ -6,10 +6,10 @@ import math
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from srbench.benchmark.sampling import kept_outputs, kept_pair, same_outputs, sample, source_of
@@ -42,14 +42,12 @@ class Findings:
     images: int = 0
     """Number of kept images that are byte for byte those of their records."""
     images_kept: int = 0
-    """Number of images that should be there."""
     scores: int = 0
     """Number of values that were measured again and found equal."""
     scores_all: int = 0
     sampled: int = 0
     """Number of items that were sampled again and found equal."""
     sampled_all: int = 0
-    """Number of items to sample again."""
     items: int = 0
     faults: list[str] = field(default_factory=list)
     """Contradictions of the table."""
@@ -58,7 +56,7 @@ class Findings:
 
     @property
     def proven(self) -> bool:
-        """True if everything was found as the folder states it."""
+        """True if everything is as the folder states it."""
         return not self.faults
 
     def facts(self) -> dict[str, Any]:
@@ -95,13 +93,9 @@ def verify(
     _check_sums(folder, found)
     _check_structure(folder, found)
     metrics = _metrics(folder, found)
-    records = [
-        record
-        for image, known in folder.known.items()
-        for setting, record in known.samples.items()
-        if not record.failed and folder.sample(setting, image) is record
-    ]
-    records.sort(key=lambda record: record.image)
+    samples = (record for known in folder.known.values() for record in known.samples.values() if not record.failed)
+    current = (record for record in samples if folder.sample(record.setting, record.image) is record)
+    records = sorted(current, key=lambda record: record.image)
     found.items = len(records)
     again = set(random.Random(0).sample(records, min(resample, len(records))))
     found.sampled_all = len(again)
@@ -123,7 +117,7 @@ def verify(
 
 def _check_sums(folder: RunFolder, found: Findings) -> None:
     """Compare records and manifest with SHA256SUMS, unless the last command stopped before it wrote that."""
-    if any(one.finished is None for one in folder.manifest.invocations[-1:]):
+    if folder.manifest.invocations and folder.manifest.invocations[-1].finished is None:
         found.remarks.append(f"{SUMS}: the last command did not finish; files were not compared with it")
         return
     sums = read_sums(folder.path)
@@ -131,13 +125,8 @@ def _check_sums(folder: RunFolder, found: Findings) -> None:
         found.faults.append(f"{SUMS}: it is missing or damaged; files were not compared with it")
         return
     for name, digest in sums.items():
-        if name.endswith(".png"):
-            continue  # compared with their records
-        try:
-            same = sha256_file(folder.path / name) == digest
-        except OSError:
-            same = False
-        if not same:
+        file = folder.path / name
+        if file.suffix != ".png" and not (file.is_file() and sha256_file(file) == digest):  # images have records
             found.faults.append(f"{name}: is missing or not the file that {SUMS} states")
 
 
@@ -146,7 +135,7 @@ def _check_structure(folder: RunFolder, found: Findings) -> None:
     finished: dict[tuple[Setting, str], bool] = {}
     """True for an item that a finished command asked for, False for one that only unfinished ones did."""
     for invocation in folder.manifest.invocations:
-        for item in ((setting, image) for setting in invocation.settings for image in invocation.images):
+        for item in product(invocation.settings, invocation.images):
             finished[item] = finished.get(item, False) or invocation.finished is not None
     for (setting, image), is_finished in sorted(finished.items(), key=lambda one: one[0][1]):
         _check_item(folder, setting, image, is_finished, found)
@@ -156,13 +145,11 @@ def _check_structure(folder: RunFolder, found: Findings) -> None:
         if is_kept(file, known):
             found.images += 1
         else:
-            name = file.relative_to(folder.path).as_posix()
             reason = "is not the image of its record" if file.exists() else "is missing"
-            found.faults.append(f"{name}: {reason}")
+            found.faults.append(f"{file.relative_to(folder.path).as_posix()}: {reason}")
 
 
 def _check_item(folder: RunFolder, setting: Setting, image: str, finished: bool, found: Findings) -> None:
-    """Look for the line of an item that was asked for, and a value of every metric."""
     record, known, where = folder.sample(setting, image), folder.of(image), f"{setting.folder} {image}"
     if record is None and known.pair is not None and known.pair.failed:
         found.remarks.append(f"{where}: could not be read: {known.pair.error}")
@@ -191,7 +178,7 @@ def _foreign_lines(folder: RunFolder) -> Iterator[str]:
     """Name lines about something that the manifest does not know."""
     manifest = folder.manifest
     settings, images = set(manifest.settings), set(manifest.images)
-    names, count, foreign = {metric.name for metric in manifest.metrics}, len(manifest.invocations), ""
+    names, count = {metric.name for metric in manifest.metrics}, len(manifest.invocations)
     for image, known in folder.known.items():
         for setting in known.samples:
             if setting not in settings or image not in images:
@@ -200,11 +187,9 @@ def _foreign_lines(folder: RunFolder) -> Iterator[str]:
             if score.setting not in settings or score.metric not in names:
                 where = f"{score.setting.folder} {image}"
                 yield f"rows.jsonl: {score.metric} of {where} is in no plan of the manifest"
-        for line in known.lines():
-            if not foreign and not 0 <= line.invocation < count:
-                foreign = f"{line.FILE}: {image} names command {line.invocation}, and the manifest has {count}"
-    if foreign:
-        yield foreign
+    lines = (line for known in folder.known.values() for line in known.lines())
+    if foreign := next((line for line in lines if not 0 <= line.invocation < count), None):
+        yield f"{foreign.FILE}: {foreign.image} names command {foreign.invocation}, and the manifest has {count}"
 
 
 def _metrics(folder: RunFolder, found: Findings) -> list[tuple[MetricFacts, LoadedMetric]]:
@@ -271,13 +256,11 @@ class _Proof:
         except SRBenchError as error:
             found.faults.append(f"{where}: could not be sampled again: {error}")
             return None
-        images, kept = (
-            quantize(output.images, self.folder.manifest.protocol.quantize),
-            kept_outputs(self.folder, record),
-        )
+        images = quantize(output.images, self.folder.manifest.protocol.quantize)
         if same_outputs(record, images):
             found.sampled += 1
             return output.images
+        kept = kept_outputs(self.folder, record)
         if kept is None or kept.shape != images.shape:
             found.faults.append(f"{where}: sampled again, it is another image")
             return None
@@ -297,16 +280,13 @@ class _Proof:
     def measure_again(self, record: SampleRecord, pair: ImagePair, exact: Tensor | None) -> None:
         """Measure the kept images of a record, or ``exact``, its outputs before quantisation."""
         images, found = kept_outputs(self.folder, record), self.found
+        where, count = f"{record.setting.folder} {record.image}", len(record.outputs)
         if images is None and exact is not None:
             images = quantize(exact, self.folder.manifest.protocol.quantize)
-        if images is None:
-            where = f"{record.setting.folder} {record.image}"
-            if record.kept == len(record.outputs):
-                found.faults.append(f"{where}: its images are not those of the record; nothing was measured again")
-            else:
-                found.remarks.append(
-                    f"{where}: {record.kept} of {len(record.outputs)} samples were kept; see --resample"
-                )
+        elif images is None and record.kept == count:
+            found.faults.append(f"{where}: its images are not those of the record; nothing was measured again")
+        elif images is None:
+            found.remarks.append(f"{where}: {record.kept} of {count} samples were kept; see --resample")
         for facts, metric in self.metrics:
             score = self.folder.score(record, facts)
             if score is None or score.failed or score.value is None or metric.facts.sees == "model":
@@ -329,14 +309,14 @@ def _compare(metric: LoadedMetric, images: Tensor, pair: ImagePair, score: Score
 
 
 def _equal(one: Value, other: Value) -> bool:
-    if isinstance(one, list) != isinstance(other, list):
-        return False
-    ours, theirs = (value if isinstance(value, list) else [value] for value in (one, other))
-    return len(ours) == len(theirs) and all(
-        math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE) for a, b in zip(ours, theirs, strict=True)
-    )
+    pairs = zip(_numbers(one), _numbers(other), strict=False)
+    same_shape = isinstance(one, list) == isinstance(other, list) and len(_numbers(one)) == len(_numbers(other))
+    return same_shape and all(math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE) for a, b in pairs)
 
 
 def _short(value: Value) -> str:
-    numbers = torch.tensor(value, dtype=torch.float64).flatten().tolist()
-    return ", ".join(f"{number:.6g}" for number in numbers[:5])
+    return ", ".join(f"{number:.6g}" for number in _numbers(value)[:5])
+
+
+def _numbers(value: Value) -> list[float]:
+    return value if isinstance(value, list) else [value]

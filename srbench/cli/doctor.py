@@ -14,7 +14,7 @@ from srbench.images.resize import downscale
 from srbench.interfaces import ImagePair, SRBenchError
 from srbench.models.loading import SCALES, ready_models
 from srbench.plugins.registry import load_dataset, load_metric, load_trainer, registered
-from srbench.run_folder.manifest import hardware, software
+from srbench.system.machine import hardware, software
 
 PHOTOS_SHA256 = "45fc0726757cf76771a3c97df9edcce2734fa510b9ce345f89a49aa7c526305d"
 """SHA-256 of the sorted names and bytes of the packaged photographs."""

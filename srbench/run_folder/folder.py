@@ -104,11 +104,10 @@ class RunFolder:
         """
         known = self.of(image)
         record = known.samples.get(setting)
-        if pair_key is None and known.pair is not None:
-            pair_key = known.pair.key
-        if record is None or pair_key is None or all(model.label != setting.model for model in self.manifest.models):
+        key = pair_key or (known.pair.key if known.pair else "")
+        if record is None or setting.model not in {model.label for model in self.manifest.models}:
             return None
-        return record if record.key == self.sample_key(setting, pair_key, record.source) else None
+        return record if record.key == self.sample_key(setting, key, record.source) else None
 
     def score(self, sample: SampleRecord, metric: MetricFacts) -> ScoreRecord | None:
         """The record of a value, failed ones too."""
@@ -132,11 +131,8 @@ class RunFolder:
 
     def pair(self, image: str) -> tuple[Path, Path] | None:
         """LR and HR file of an image; None unless both are the images of their record."""
-        record = self.of(image).pair
-        if record is None or record.lr is None or record.hr is None:
-            return None
-        lr, hr = self.pair_files(image)
-        return (lr, hr) if is_kept(lr, record.lr) and is_kept(hr, record.hr) else None
+        record, files = self.of(image).pair, self.pair_files(image)
+        return files if record is not None and all(map(is_kept, files, (record.lr, record.hr))) else None
 
     def outputs(self, sample: SampleRecord) -> list[Path]:
         """Files of the kept outputs of a record; an empty list if one of them is missing or another image."""
@@ -146,9 +142,8 @@ class RunFolder:
     def kept_images(self) -> Iterator[tuple[Path, ImageDigest]]:
         """Path and digest of every image that was kept."""
         for image, known in self.known.items():
-            if known.pair is not None:
-                digests = zip(self.pair_files(image), (known.pair.lr, known.pair.hr), strict=True)
-                yield from ((file, one) for file, one in digests if one is not None and one.sha256 is not None)
+            if known.pair is not None and known.pair.lr is not None and known.pair.hr is not None:
+                yield from zip(self.pair_files(image), (known.pair.lr, known.pair.hr), strict=True)
             for sample in known.samples.values():
                 yield from zip(self.output_files(sample), sample.outputs, strict=False)
 
@@ -157,10 +152,10 @@ class RunFolder:
         return [file for file, known in self.kept_images() if file.exists() and not is_kept(file, known)]
 
 
-def is_kept(file: Path, known: ImageDigest) -> bool:
+def is_kept(file: Path, known: ImageDigest | None) -> bool:
     """True if a file exists, is no link, and is byte for byte the image of its record."""
     try:
-        return known.sha256 is not None and not file.is_symlink() and sha256_file(file) == known.sha256
+        return known is not None and not file.is_symlink() and sha256_file(file) == known.sha256
     except OSError:
         return False
 
@@ -199,7 +194,9 @@ def check_folder(path: Path) -> None:
     """Raise RunFolderError for a file, and for a folder that holds other things than a run."""
     if path.is_dir():
         check_files(path)
-        _refuse_links(path / IMAGES)
+        for folder in (path / IMAGES, *(path / IMAGES).glob("*")):
+            if folder.is_symlink():
+                raise RunFolderError(f"{folder}: a link, and a run is only written into real folders; remove it")
         known = re.compile(rf"{re.escape(_LOCK)}|\.?{re.escape(_OWNER)}(\.\d+)?|\.{re.escape(FILE)}\.\d+")
         names = sorted(entry.name for entry in path.iterdir())
         others = [name for name in names if not known.fullmatch(name)]
@@ -221,12 +218,6 @@ def check_files(path: Path) -> None:
         found = "a link" if file.is_symlink() else no_file(file)
         if found:
             raise RunFolderError(f"{file}: {found}, not a file of srbench; remove it")
-
-
-def _refuse_links(images: Path) -> None:
-    for folder in [images, *(images.iterdir() if images.is_dir() else ())]:
-        if folder.is_symlink():
-            raise RunFolderError(f"{folder}: a link, and a run is only written into real folders; remove it")
 
 
 def _owner(path: Path) -> str:

@@ -1,16 +1,11 @@
-"""Reading and writing ``manifest.json``, and the facts of this machine that go into it."""
+"""Reading and writing ``manifest.json``."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import platform
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +16,11 @@ from srbench.interfaces import MOST_DIGITS
 from srbench.metrics.earlier import with_group
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest
+from srbench.run_folder.records import strict_json
 from srbench.system.config import ConfigError, structure
 from srbench.system.file_names import is_file_name
 
 FILE = "manifest.json"
-
-_PACKAGES = (
-    "sr-bench", "torch", "torchvision", "numpy", "scipy", "pillow", "scikit-image", "lpips", "pandas", "safetensors",
-)  # fmt: skip
 
 
 def write_manifest(run: Path, manifest: Manifest) -> None:
@@ -65,7 +57,7 @@ def read_manifest(run: Path) -> Manifest:
     """
     path = run / FILE
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        facts = strict_json(path.read_text(encoding="utf-8"))
         if not isinstance(facts, dict):
             raise ValueError("not an object")
         if facts.get("format") == 2:
@@ -112,10 +104,6 @@ def _translate(facts: dict[str, Any]) -> None:
     facts["format"] = FORMAT
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
-
-
 def _faults(manifest: Manifest) -> Iterator[str]:
     """Name what no run would have written."""
     if not (manifest.metrics and manifest.settings):
@@ -147,64 +135,6 @@ def _setting_faults(manifest: Manifest) -> Iterator[str]:
         yield "two settings share a folder"
 
 
-def software() -> dict[str, str]:
-    """Versions of the libraries behind the numbers; ``srbench source`` is the commit of a checkout."""
-    import torch
-
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "not installed"
-    versions["torch"] = torch.__version__  # with the kind of its build, which the installed metadata may leave out
-    commit = _source_commit()
-    return versions if commit is None else versions | {"srbench source": commit}
-
-
-def hardware(device: str) -> dict[str, str]:
-    """Facts of this machine and the device of the models (``cpu``, ``cuda``, ``mps``)."""
-    import torch
-
-    facts = {
-        "platform": platform.platform(),
-        "cpu": _cpu(),
-        "cpus": str(os.cpu_count()),
-        "threads": str(torch.get_num_threads()),
-        "device": device,
-    }
-    if device == "cuda":
-        facts["gpu"] = torch.cuda.get_device_name()
-    return facts
-
-
 def now() -> str:
     """The time in UTC, to the second: ``2026-01-31T12:00:00+00:00``."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _cpu() -> str:
-    if sys.platform == "linux":
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _source_commit() -> str | None:
-    """Commit that srbench runs from, followed by ``changed`` if files differ; None outside a checkout of srbench."""
-    package = Path(__file__).parents[1]
-
-    def git(*arguments: str) -> str | None:
-        command = ["git", "-C", str(package), *arguments]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return done.stdout.strip()
-
-    # An installed package may lie inside somebody else's checkout: only a tracked file makes the commit ours.
-    if git("ls-files", "--error-unmatch", "__init__.py") is None:
-        return None
-    commit = git("rev-parse", "HEAD")
-    return f"{commit} changed" if commit and git("status", "--porcelain", "--", ".") else commit

@@ -5,18 +5,21 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from msgspec import structs
 
+from srbench.interfaces import MetricFacts
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.checksums import write_sums
 from srbench.run_folder.folder import RunFolder, is_kept
 from srbench.run_folder.manifest import content_of
-from srbench.run_folder.protocol import Manifest, Protocol, Setting
+from srbench.run_folder.protocol import Manifest, ModelFacts, Protocol, Setting
 from srbench.run_folder.records import AnyRecord, ImageDigest
 
+_Named = ModelFacts | MetricFacts
 Part = tuple[RunFolder, int]
 """A folder to be merged, and the number of invocations of those before it."""
 
@@ -31,30 +34,27 @@ def joined(path: Path, known: Manifest, asked: Manifest) -> Manifest:
     images = _joined_images(path, known.images, asked.images)
     models = {model.label: model for model in known.models}
     for model in asked.models:
-        before = models.setdefault(model.label, model)
-        if before.spec != model.spec and before.digest != model.digest:
-            raise RunFolderError(
-                f"{path}: {model.label} stands for {before.spec} there, not for {model.spec}; give another label: "
-                f"NAME={model.spec}"
-            )
+        _check_same(path, model.label, models.get(model.label, model), model, f"give another label: NAME={model.spec}")
         models[model.label] = model
     metrics = {metric.name: metric for metric in known.metrics}
     for metric in asked.metrics:
-        there = metrics.setdefault(metric.name, metric)
-        if there.spec != metric.spec and there.digest != metric.digest:
-            raise RunFolderError(
-                f"{path}: {metric.name} stands for {there.spec} there, not for {metric.spec}; choose another --out"
-            )
+        _check_same(path, metric.name, metrics.get(metric.name, metric), metric, "choose another --out")
         metrics[metric.name] = metric
     order, settings = list(models), dict.fromkeys((*known.settings, *asked.settings))
+    suite = {column: place for place, column in enumerate(known.protocol.columns)}
     _check_folders(path, settings)
     return replace(
         known,
         images=images,
         models=tuple(models.values()),
         settings=tuple(sorted(settings, key=lambda one: (order.index(one.model), one.temperature or 0.0))),
-        metrics=tuple(sorted(metrics.values(), key=lambda metric: known.protocol.place(metric.spec))),
+        metrics=tuple(sorted(metrics.values(), key=lambda metric: suite.get(metric.spec, len(suite)))),
     )
+
+
+def _check_same(path: Path, name: str, known: _Named, asked: _Named, advice: str) -> None:
+    if known.spec != asked.spec and known.digest != asked.digest:
+        raise RunFolderError(f"{path}: {name} stands for {known.spec} there, not for {asked.spec}; {advice}")
 
 
 def _check_folders(path: Path, settings: Iterable[Setting]) -> None:
@@ -100,9 +100,8 @@ def merge(paths: Sequence[Path], out: Path) -> Path:
         raise RunFolderError(f"{out}: already exists; choose another --out")
     folders = [RunFolder.read(path) for path in dict.fromkeys(path.resolve() for path in paths)]
     manifest = _manifest(folders)
-    parts: list[Part] = []
-    for folder in folders:
-        parts.append((folder, sum(len(one.manifest.invocations) for one, _ in parts)))
+    before = accumulate((len(folder.manifest.invocations) for folder in folders), initial=0)
+    parts = list(zip(folders, before, strict=False))
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
         merged = RunFolder(Path(temporary) / "run", manifest)
@@ -151,10 +150,7 @@ def _lines(parts: Sequence[Part], merged: RunFolder, image: str) -> Iterator[Any
             raise RunFolderError(f"{image}: HR or LR in {folder.path} are others than in {read[0][1].path}")
     if pairs:
         pair, (folder, before) = min(pairs, key=lambda one: one[0].failed)
-        for file, target, known in zip(
-            folder.pair_files(image), merged.pair_files(image), (pair.lr, pair.hr), strict=True
-        ):
-            _copy(file, target, known)
+        _copy(folder.pair_files(image), merged.pair_files(image), (pair.lr, pair.hr))
         yield structs.replace(pair, invocation=pair.invocation + before)
     for setting in merged.manifest.settings:
         yield from _item(parts, merged, setting, image)
@@ -165,10 +161,7 @@ def _item(parts: Sequence[Part], merged: RunFolder, setting: Setting, image: str
     if not found:
         return
     sample, (folder, before) = min(found, key=lambda one: (one[1][0].sample(setting, image) is None, one[0].failed))
-    for file, target, known in zip(
-        folder.output_files(sample), merged.output_files(sample), sample.outputs, strict=False
-    ):
-        _copy(file, target, known)
+    _copy(folder.output_files(sample), merged.output_files(sample), sample.outputs)
     yield structs.replace(sample, invocation=sample.invocation + before)
     for metric in merged.manifest.metrics:
         scores = [(score, before) for folder, before in parts if (score := folder.score(sample, metric)) is not None]
@@ -177,10 +170,13 @@ def _item(parts: Sequence[Part], merged: RunFolder, setting: Setting, image: str
             yield structs.replace(score, invocation=score.invocation + before)
 
 
-def _copy(file: Path, target: Path, known: ImageDigest | None) -> None:
-    if known is None or known.sha256 is None:
-        return
-    if not is_kept(file, known):
-        raise RunFolderError(f"{file}: is missing, or not the image of its record; see srbench verify, then run again")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(file, target)
+def _copy(files: Iterable[Path], targets: Iterable[Path], digests: Iterable[ImageDigest | None]) -> None:
+    for file, target, known in zip(files, targets, digests, strict=False):
+        if known is None:
+            continue
+        if not is_kept(file, known):
+            raise RunFolderError(
+                f"{file}: is missing, or not the image of its record; see srbench verify, then run again"
+            )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)

@@ -22,7 +22,6 @@ class Protocol:
     suite: str
     """Name and version: ``srflow@1``."""
     dataset: str
-    """Name of the dataset."""
     lr: str
     """Origin of its LR images, in words."""
     scale: int
@@ -37,10 +36,6 @@ class Protocol:
     """Conversion of outputs to 8-bit images: ``floor`` or ``round``."""
     columns: tuple[str, ...] = field(default_factory=lambda: read_suite(DEFAULT).columns)
     """Metrics of the suite with their parameters, measured or not; a folder that names none is of the default suite."""
-
-    def place(self, spec: str) -> int:
-        """Sort key of a metric: columns of the suite first, others after them in the order in which they were added."""
-        return self.columns.index(spec) if spec in self.columns else len(self.columns)
 
 
 @dataclass(frozen=True)
@@ -82,9 +77,7 @@ class Invocation:
 
     command: str
     settings: tuple[Setting, ...]
-    """Settings it asked for."""
     images: tuple[str, ...]
-    """Names of the images it asked for."""
     metrics: tuple[str, ...]
     """Metrics it measured wherever the folder lacked them, whoever had asked for the samples."""
     started: str

@@ -1,12 +1,6 @@
 """The lines of a run folder: what was read, sampled and measured. Lines are appended, never changed.
 
-    pairs.jsonl     one line per HR and LR image that was read
-    samples.jsonl   one line per model, temperature and image: outputs, time and memory
-    rows.jsonl      one line per measured value
-
-A later line replaces an earlier one about the same thing. A failure is a line too. Images are identified by the sha256
-of their pixels, and kept ones also by that of their file. JSON has no words for values that are not finite: they are
-written as the texts "inf", "-inf" and "nan".
+JSON has no words for values that are not finite: they are written as the texts "inf", "-inf" and "nan".
 """
 
 from __future__ import annotations
@@ -30,9 +24,6 @@ from srbench.system.file_names import is_file_name
 
 Value = list[float] | float
 """One number per sample, or one for the whole set."""
-
-
-AGAIN = "run the same command again to do what is missing"
 
 
 class ImageDigest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -194,7 +185,7 @@ def to_line(record: AnyRecord) -> str:
 
 def from_line(line: str | bytes, kind: type[Record]) -> Record:
     """Invert ``to_line``. Raises ValueError that says what is wrong with the line."""
-    facts = json.loads(line, parse_constant=_refuse)
+    facts = strict_json(line)
     if isinstance(facts, dict) and "value" in facts:
         facts["value"] = _from_json(facts["value"])
     return convert(facts, kind)
@@ -203,9 +194,10 @@ def from_line(line: str | bytes, kind: type[Record]) -> Record:
 def append(folder: Path, records: Iterable[AnyRecord], ends: dict[str, int]) -> None:
     """Append lines to the files of a run folder, and wait until they are on the disk.
 
-    ``ends`` are the sizes by file name as this process has left them. Raises RunFolderError for a file of another
-    size, and OSError if a line cannot be written: it is cut off again, if the disk allows that.
+    ``ends`` are the sizes by file name as this process has left them. Raises the error of ``check``, and OSError if a
+    line cannot be written: it is cut off again, if the disk allows that.
     """
+    check(folder, ends)
     by_file: dict[str, list[str]] = {}
     for record in records:
         by_file.setdefault(record.FILE, []).append(to_line(record) + "\n")
@@ -213,25 +205,22 @@ def append(folder: Path, records: Iterable[AnyRecord], ends: dict[str, int]) -> 
         path, content = folder / name, "".join(lines).encode()
         with disk_faults_named(path), path.open("ab", buffering=0) as file:
             end = file.tell()
-            if end != ends.get(name, end):
-                raise RunFolderError(f"{path}: was deleted or changed meanwhile; {AGAIN}")
             try:
                 _write(file, content)
             except OSError:
                 with suppress(OSError):
                     file.truncate(end)
                 raise
-            ends[name] = end + len(content)
+            ends[name] = file.tell()
 
 
 def check(folder: Path, ends: dict[str, int]) -> None:
     """Raise RunFolderError if the folder or one of its files of lines is not as this process has left it."""
-    for name, end in ends.items():
-        path = folder / name
-        if not path.exists() or path.stat().st_size != end:
-            raise RunFolderError(f"{path}: was deleted or changed meanwhile; {AGAIN}")
-    if not folder.is_dir():
-        raise RunFolderError(f"{folder}: was deleted meanwhile; {AGAIN}")
+    sizes = {folder / name: end for name, end in ends.items()}
+    changed = [path for path, end in sizes.items() if not path.exists() or path.stat().st_size != end]
+    if changed or not folder.is_dir():
+        fault = f"{[*changed, folder][0]}: was deleted or changed meanwhile"
+        raise RunFolderError(f"{fault}; run the same command again to do what is missing")
 
 
 def _write(file: FileIO, content: bytes) -> None:
@@ -271,8 +260,13 @@ def drop_torn_lines(folder: Path) -> None:
                 os.truncate(path, content.rfind(b"\n") + 1)
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
+def strict_json(text: str | bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """Parse JSON without Python's NaN and Infinity. Raises ValueError."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
 
 
 def _to_json(value: Value | None) -> Any:  # noqa: ANN401 - any JSON value

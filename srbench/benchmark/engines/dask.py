@@ -21,8 +21,7 @@ import torch
 
 from srbench.benchmark import BenchmarkError, in_one_line
 from srbench.benchmark.engines.pool import TRIES, given_up
-from srbench.benchmark.engines.received import receive, rest
-from srbench.benchmark.engines.worker import Begun, Job, Opening, RemoteSession, open_session
+from srbench.benchmark.engines.worker import Begun, Job, Opening, RemoteSession, open_session, receive
 from srbench.benchmark.tasks import Session, Task
 from srbench.interfaces import Step
 from srbench.system.processes import for_workers
@@ -69,8 +68,7 @@ def do(packed: bytes, job: Job) -> list[object]:
 @lru_cache(maxsize=1)
 def _session(packed: bytes) -> RemoteSession:
     """A session whose ``send`` is replaced for every job."""
-    unheard: list[object] = []
-    return open_session(Opening.unpacked(packed), unheard.append)
+    return open_session(packed, lambda message: None)
 
 
 @dataclass
@@ -111,7 +109,7 @@ class _Work:
                 self.session.progress(Step(self.session.done, self.session.total, part.image, share=self.session.share))
 
     def _submit(self, image: _Image, part: Task) -> None:
-        part = rest(part, None, self.session)
+        part = self.session.rest(part, None)
         job = Job(part, self.session.folder.of(part.image).lines())
         future = self._client.submit(do, self._opening, job, retries=RETRIES, pure=False)
         self._at_work[future] = image, part
@@ -150,14 +148,13 @@ class _Work:
             image.later.clear()
 
 
-def _parts(task: Task) -> list[Task]:
+def _parts(task: Task) -> Iterator[Task]:
     """Split a task: the pair, if it has to be read, then one setting each."""
     nothing = replace(task, samplings=(), scorings=())
-    return [
-        *([nothing] if task.fresh else []),
-        *(replace(nothing, samplings=(one,)) for one in task.samplings),
-        *(replace(nothing, scorings=(one,)) for one in task.scorings),
-    ]
+    if task.fresh:
+        yield nothing
+    yield from (replace(nothing, samplings=(one,)) for one in task.samplings)
+    yield from (replace(nothing, scorings=(one,)) for one in task.scorings)
 
 
 @contextmanager
@@ -181,11 +178,8 @@ def _connected(address: str, workers: int) -> Iterator[Client]:
             with client:
                 yield client
         else:
-            limits = {
-                "distributed.scheduler.allowed-failures": TRIES - 1,
-                "distributed.scheduler.worker-ttl": SILENT,
-            }
-            with config.set(limits):
+            scheduler = "distributed.scheduler"
+            with config.set({f"{scheduler}.allowed-failures": TRIES - 1, f"{scheduler}.worker-ttl": SILENT}):
                 with for_workers():
                     cluster = LocalCluster(
                         n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address="127.0.0.1:0",

@@ -12,8 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from srbench.benchmark.engines.pool import TRIES, Done, Lost, Pool, Worker, given_up
-from srbench.benchmark.engines.received import receive, rest, without
-from srbench.benchmark.engines.worker import SAMPLER, SCORER, Begun, Job, Opening, Scoring, open_worker
+from srbench.benchmark.engines.worker import SAMPLER, SCORER, Begun, Job, Opening, Scoring, open_worker, receive
 from srbench.benchmark.tasks import Session, Task
 from srbench.run_folder.protocol import Setting
 
@@ -90,14 +89,14 @@ class _Crew(Pool[Job]):
                 receive(message, self.session)
 
     def _again(self, task: Task, begun: Setting | None, end: str) -> None:
-        left = rest(task, begun, self.session)
+        left = self.session.rest(task, begun)
         if self.is_hopeless((task.image, begun)):
             self.session.give_up(left, begun, given_up(task.image, end), TRIES)
             if begun is None:
                 self.session.done += task.items
                 return
             self.session.done += 1
-            left = without(left, begun)
+            left = left.without(begun)
         if left.fresh or left.settings:
             self.add(Job(left), role=SAMPLER)
 

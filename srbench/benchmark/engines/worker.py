@@ -1,4 +1,4 @@
-"""A session in a process that works for another one.
+"""A session in a process that works for another one, its messages, and what the other process makes of them.
 
 It opens data, metrics and models by their names, once, and does one job after the other. Lines and files are sent back
 in the order in which a session writes them: only the other process writes.
@@ -50,7 +50,7 @@ class Opening:
     invocation: int
 
     def packed(self) -> bytes:
-        """Serialize. Raises BenchmarkError for objects that cannot be sent to another process."""
+        """Serialize for ``open_session``. Raises BenchmarkError for objects that cannot be sent."""
         try:
             return pickle.dumps(self)
         except Exception as error:  # whatever an object raises
@@ -58,12 +58,6 @@ class Opening:
                 f"a model or dataset cannot be sent to other processes ({in_one_line(error)}); name it as "
                 "file.py:Name, or leave workers out"
             ) from None
-
-    @classmethod
-    def unpacked(cls, packed: bytes) -> Opening:
-        """Invert ``packed``."""
-        opening: Opening = pickle.loads(packed)
-        return opening
 
 
 @dataclass(frozen=True)
@@ -205,11 +199,12 @@ class RemoteSession(Session):
 def open_worker(send: Send, packed: bytes, scratch: Path | None, role: str) -> Callable[[Job], None]:
     """Open a session in a process of a pool. With ``scratch``, samplers leave their outputs there for scorers."""
     torch.set_num_threads(1)
-    return open_session(Opening.unpacked(packed), send, scratch if role == SAMPLER else None).work
+    return open_session(packed, send, scratch if role == SAMPLER else None).work
 
 
-def open_session(opening: Opening, send: Send, scratch: Path | None = None) -> RemoteSession:
-    """Open what a worker needs; models are loaded on first use. Raises SRBenchError."""
+def open_session(packed: bytes, send: Send, scratch: Path | None = None) -> RemoteSession:
+    """Open what a packed ``Opening`` names; models are loaded on first use. Raises SRBenchError."""
+    opening: Opening = pickle.loads(packed)
     metrics = []
     for name in opening.metrics:
         facts = opening.manifest.metric(name)
@@ -222,3 +217,15 @@ def open_session(opening: Opening, send: Send, scratch: Path | None = None) -> R
         folder, metrics, dict(opening.models), data, opening.device,
         invocation=opening.invocation, send=send, scratch=scratch,
     )  # fmt: skip
+
+
+def receive(message: object, session: Session) -> None:
+    """Write lines or a file, or tell of a fault. Raises RunFolderError, or OSError, if that fails."""
+    match message:
+        case Written(lines):
+            session.folder.append(*lines)
+            session.count(*lines)
+        case File(path, content):
+            session.folder.write(path, content)
+        case Fault(text):
+            session.fail(text)

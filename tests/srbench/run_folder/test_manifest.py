@@ -1,16 +1,13 @@
 import json
-import shutil
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
-import torch
 
 from srbench.interfaces import MetricFacts, WeightsInfo
 from srbench.run_folder import RunFolderError
-from srbench.run_folder.manifest import content_of, hardware, now, read_manifest, software, write_manifest
+from srbench.run_folder.manifest import content_of, now, read_manifest, write_manifest
 from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, ModelFacts, Protocol, Setting
+from srbench.system.machine import hardware, software
 
 MANIFEST = Manifest(
     FORMAT,
@@ -154,47 +151,3 @@ def test_what_no_run_would_have_written(tmp_path, change, fault):
         read_manifest(tmp_path)
     assert str(caught.value).endswith("restore it, or run again with another --out")
     assert "\n" not in str(caught.value)
-
-
-def test_torch_is_named_with_its_build(monkeypatch):
-    """As PyPI's build for CUDA names itself, whose installed metadata say 2.15.0."""
-    monkeypatch.setattr(torch, "__version__", "2.15.0+cu132")
-    assert software()["torch"] == "2.15.0+cu132"
-
-
-def test_versions_and_hardware():
-    found = software()
-    assert found["torch"] == torch.__version__
-    assert found["python"] == ".".join(map(str, sys.version_info[:3]))
-    assert found["sr-bench"] != "not installed"
-    assert hardware("cpu")["threads"] == "1", "the tests run with one"
-    assert hardware("cpu")["cpu"]
-    assert now().endswith("+00:00")
-
-
-@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
-def test_the_commit_is_that_of_srbench_or_none(tmp_path, monkeypatch):
-    """A package that lies in somebody else's checkout, as a virtual environment does, takes no commit from it."""
-    import srbench.run_folder.manifest
-
-    def git(*arguments):
-        identity = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
-        subprocess.run(["git", "-C", str(tmp_path), *identity, *arguments], check=True, capture_output=True)
-
-    package = tmp_path / "srbench"
-    manifest = package / "run_folder" / "manifest.py"
-    manifest.parent.mkdir(parents=True)
-    for file in (manifest, package / "__init__.py"):
-        file.touch()
-    (tmp_path / "own.txt").touch()
-    monkeypatch.setattr(srbench.run_folder.manifest, "__file__", str(manifest))
-    git("init")
-    git("add", "own.txt")
-    git("commit", "-m", "somebody else's")
-    assert "srbench source" not in software()
-    git("add", "srbench")
-    git("commit", "-m", "ours")
-    commit = software()["srbench source"]
-    assert len(commit) == 40
-    manifest.write_text("changed")
-    assert software()["srbench source"] == f"{commit} changed"

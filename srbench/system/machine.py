@@ -1,0 +1,67 @@
+"""Facts of this machine and its software, for the manifest of a run and for ``srbench doctor``."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_PACKAGES = (
+    "sr-bench", "torch", "torchvision", "numpy", "scipy", "pillow", "scikit-image", "lpips", "pandas", "safetensors",
+)  # fmt: skip
+
+
+def software() -> dict[str, str]:
+    """Versions of the libraries behind the numbers; ``srbench source`` is the commit of a checkout."""
+    import torch
+
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    versions["torch"] = torch.__version__  # with the kind of its build, which the installed metadata may leave out
+    commit = _source_commit()
+    return versions if commit is None else versions | {"srbench source": commit}
+
+
+def hardware(device: str) -> dict[str, str]:
+    """Facts of this machine and the device of the models (``cpu``, ``cuda``, ``mps``)."""
+    import torch
+
+    facts = {
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "cpus": str(os.cpu_count()),
+        "threads": str(torch.get_num_threads()),
+        "device": device,
+    }
+    return facts | {"gpu": torch.cuda.get_device_name()} if device == "cuda" else facts
+
+
+def _cpu() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _source_commit() -> str | None:
+    """Commit that srbench runs from, followed by ``changed`` if files differ; None outside a checkout of srbench."""
+    git = ["git", "-C", str(Path(__file__).parents[1])]
+    try:
+        # An installed package may lie inside somebody else's checkout: only a tracked file makes the commit ours.
+        _output(*git, "ls-files", "--error-unmatch", "__init__.py")
+        commit = _output(*git, "rev-parse", "HEAD")
+        return f"{commit} changed" if _output(*git, "status", "--porcelain", "--", ".") else commit
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
