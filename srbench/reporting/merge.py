@@ -67,10 +67,11 @@ class Measurements:
     _files: dict[_Place, list[Path]] = field(default_factory=dict, repr=False)
     """Results of ``pair`` and ``outputs``, which hash every file once."""
 
-    @property
+    @cached_property
     def manifest(self) -> Manifest:
-        """Manifest of the first run; protocol, data and metrics are those of all."""
-        return self.runs[0].manifest
+        """Manifest of the first run with the commands of all; protocol, data and metrics are those of all."""
+        commands = tuple(one for run in self.runs for one in run.manifest.invocations)
+        return replace(self.runs[0].manifest, invocations=commands)
 
     @property
     def protocol(self) -> Protocol:
@@ -187,7 +188,7 @@ def _difference(one: Run, other: Run) -> str:
         here, there = getattr(one.manifest.protocol, name), getattr(other.manifest.protocol, name)
         if here != there:
             return f"{what}: {here} against {there}"
-    if one.manifest.scope != other.manifest.scope:
+    if one.manifest.scope != other.manifest.scope and not _are_shards(one, other):
         return f"images: {_entries(one.manifest.scope, other.manifest.scope)}"
     ours, theirs = ([metric.signature for metric in run.manifest.metrics] for run in (one, other))
     if ours != theirs:
@@ -200,6 +201,15 @@ def _difference(one: Run, other: Run) -> str:
             if getattr(mine, kind).pixels != getattr(others, kind).pixels:
                 return f"the {kind.upper()} images named {image} differ"
     return ""
+
+
+def _are_shards(one: Run, other: Run) -> bool:
+    """True if two runs are of the same models and settings, and of other images of the same dataset."""
+    here, there = (
+        (run.manifest.images, set(run.manifest.settings), {(model.label, model.digest) for model in run.models})
+        for run in (one, other)
+    )
+    return here == there and set(one.manifest.scope).isdisjoint(other.manifest.scope)
 
 
 def _entries(here: Sequence[str], there: Sequence[str]) -> str:

@@ -45,6 +45,16 @@ def test_merged_shards_are_the_run(spec, shards, results, tmp_path, command):
     assert (merged / "rows.csv").read_bytes() == (whole / "rows.csv").read_bytes()
 
 
+def test_a_report_of_shards_is_that_of_the_run(spec, shards, tmp_path, command):
+    whole = run(spec).folder
+    assert command("report", *shards, "--out", tmp_path / "shards").code == 0
+    assert command("report", whole, "--out", tmp_path / "whole").code == 0
+    tables = [(tmp_path / name / "table.csv").read_text() for name in ("shards", "whole")]
+    assert tables[0] == tables[1]
+    refused = command("report", shards[0], whole, "--out", tmp_path / "mixed")
+    assert (refused.code, "images: nothing against" in refused.stderr) == (1, True)
+
+
 def test_a_shard_is_resumed_and_completed_by_the_others_command(spec, shards, results, tmp_path):
     first = replace(spec, models=spec.models[:2], shard="1/3", out=str(shards[0]))
     assert (run(first).sampled, run(first).scored) == (0, 0)
