@@ -107,8 +107,11 @@ class Measurements:
 
     @cached_property
     def rows(self) -> list[Row]:
-        """Rows of all runs; those that two of them share appear once."""
-        return [rows[0][1] for rows in self._found.values()]
+        """Rows of all runs, line by line in the order of the images; those that two runs share appear once."""
+        lines = {setting: place for place, setting in enumerate(dict.fromkeys(setting for setting, _ in self._found))}
+        images = {image: place for place, image in enumerate(self.images)}
+        found = sorted(self._found.items(), key=lambda one: (lines[one[0][0]], images[one[0][1]]))
+        return [rows[0][1] for _, rows in found]
 
     @cached_property
     def settings(self) -> list[Setting]:
