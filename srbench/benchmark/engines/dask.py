@@ -21,9 +21,10 @@ import torch
 
 from srbench.benchmark import BenchmarkError, in_one_line
 from srbench.benchmark.engines.pool import TRIES, given_up
-from srbench.benchmark.engines.worker import Begun, Job, Opening, RemoteSession, open_session, receive
+from srbench.benchmark.engines.worker import Job, Opening, RemoteSession, open_session, receive
 from srbench.benchmark.tasks import Session, Task
 from srbench.interfaces import Step
+from srbench.run_folder.protocol import Setting
 from srbench.system.processes import for_workers
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def do(packed: bytes, job: Job) -> list[object]:
         session = _session(packed)
         session.send = made.append
         session.work(job)
-    return [message for message in made if not isinstance(message, Begun)]
+    return [message for message in made if not isinstance(message, Setting)]
 
 
 @lru_cache(maxsize=1)

@@ -38,20 +38,6 @@ class Idle:
 
 
 @dataclass(frozen=True)
-class Warned:
-    """Message: a warning, in one line."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Unusable:
-    """Message: the process can do nothing, for a reason in one line."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
 class Done(Generic[Job]):
     """A job was done."""
 
@@ -160,10 +146,10 @@ class Pool(Generic[Job]):
         match message:
             case Idle() if not worker.ready:
                 worker.ready, self._failed_starts = True, 0
-            case Warned(text):
-                warnings.warn(text, stacklevel=3)  # two workers may say the same: it is shown once
-            case Unusable(reason):
-                raise BenchmarkError(reason)
+            case Warning():
+                warnings.warn(message, stacklevel=3)  # two workers may say the same: it is shown once
+            case BenchmarkError():  # the process can do nothing
+                raise message
             case Idle():
                 job, worker.job = worker.job, None
                 yield worker, Done(job)
@@ -198,7 +184,7 @@ def _serve(connection: Connection, opener: Opener, arguments: tuple[object, ...]
     """Do jobs that come through a connection, until it is closed or the process at its other end is gone."""
     threading.Thread(target=_end_with_parent, args=(scratch,), daemon=True).start()
     end_quickly()
-    warnings.showwarning = lambda message, *_, **__: connection.send(Warned(str(message)))
+    warnings.showwarning = lambda message, *_, **__: connection.send(UserWarning(str(message)))
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
             do = opener(connection.send, *arguments)
@@ -208,7 +194,7 @@ def _serve(connection: Connection, opener: Opener, arguments: tuple[object, ...]
         except (EOFError, BrokenPipeError, ConnectionResetError):
             raise
         except Exception as error:  # whatever foreign code raises where no line can say it
-            connection.send(Unusable(in_one_line(error)))
+            connection.send(BenchmarkError(in_one_line(error)))
 
 
 def _end_with_parent(scratch: Path | None) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from srbench.benchmark.engines.pool import TRIES, Done, Lost, Pool, Worker, given_up
-from srbench.benchmark.engines.worker import SAMPLER, SCORER, Begun, Job, Opening, Scoring, open_worker, receive
+from srbench.benchmark.engines.worker import SAMPLER, SCORER, Job, Opening, Scoring, open_worker, receive
 from srbench.benchmark.tasks import Session, Task
 from srbench.run_folder.protocol import Setting
 
@@ -61,7 +61,7 @@ class _Crew(Pool[Job]):
     def _take(self, worker: Worker[Job], message: object) -> None:
         begun = self._begun.get(worker)
         match message:
-            case Begun(setting):
+            case Setting() as setting:
                 assert worker.job is not None
                 assert isinstance(worker.job.work, Task)
                 self.session.done += begun is not None

@@ -89,32 +89,11 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Begun:
-    """A message: this setting of the task comes next."""
-
-    setting: Setting
-
-
-@dataclass(frozen=True)
-class Written:
-    """A message: lines to append."""
-
-    lines: Lines
-
-
-@dataclass(frozen=True)
 class File:
-    """A message: a file to write."""
+    """A file to write."""
 
     path: Path
     content: bytes
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A message: something failed, in one line; its records are sent separately."""
-
-    text: str
 
 
 @dataclass
@@ -125,7 +104,7 @@ class SentFolder(RunFolder):
 
     def append(self, *lines: AnyRecord) -> None:
         """Send lines, and know them from now on."""
-        self.send(Written(lines))
+        self.send(lines)
         self.take(lines)
 
     def write(self, path: Path, content: bytes) -> None:
@@ -138,6 +117,7 @@ class RemoteSession(Session):
     """A session that sends what it makes. With ``scratch`` it leaves scoring to others."""
 
     send: Send = field(kw_only=True)
+    """Takes the setting that comes next, a tuple of lines, a file, a scoring left to others, or a fault as text."""
     scratch: Path | None = field(kw_only=True, default=None)
     """Folder where outputs are left for those who score them."""
 
@@ -152,11 +132,11 @@ class RemoteSession(Session):
 
     def begin(self, setting: Setting, image: str) -> None:
         """Send which setting comes next."""
-        self.send(Begun(setting))
+        self.send(setting)
 
     def fail(self, fault: str) -> None:
         """Send what failed."""
-        self.send(Fault(fault))
+        self.send(fault)
 
     def model(self, label: str) -> LoadedModel:
         """The model of a label, loaded once. Raises BenchmarkError if it is no longer the one of the manifest."""
@@ -222,10 +202,10 @@ def open_session(packed: bytes, send: Send, scratch: Path | None = None) -> Remo
 def receive(message: object, session: Session) -> None:
     """Write lines or a file, or tell of a fault. Raises RunFolderError, or OSError, if that fails."""
     match message:
-        case Written(lines):
+        case tuple() as lines:
             session.folder.append(*lines)
             session.count(*lines)
         case File(path, content):
             session.folder.write(path, content)
-        case Fault(text):
-            session.fail(text)
+        case str() as fault:
+            session.fail(fault)

@@ -52,7 +52,7 @@ def test_a_report_of_shards_is_that_of_the_run(spec, shards, tmp_path, command):
     for name in ("table.csv", "rows.csv"):
         assert (tmp_path / "shards" / name).read_text() == (tmp_path / "whole" / name).read_text()
     refused = command("report", shards[0], whole, "--out", tmp_path / "mixed")
-    assert (refused.code, "images: nothing against" in refused.stderr) == (1, True)
+    assert (refused.code, "images: nothing against" in refused.err) == (1, True)
 
 
 def test_a_shard_is_resumed_and_completed_by_the_others_command(spec, shards, results, tmp_path):
