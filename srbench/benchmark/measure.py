@@ -21,7 +21,7 @@ from srbench.interfaces import ImagePair, MetricFacts, Progress, SRBenchError, S
 from srbench.metrics.suite import DEFAULT, OF_SETS, Suite, open_metrics, read_suite
 from srbench.models.precomputed import ResultFolder
 from srbench.plugins.registry import LoadedMetric
-from srbench.run_folder.records import Value
+from srbench.run_folder.records import Value, to_json
 from srbench.system.processes import suitable_workers
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Measured:
             "images": self.values,
             "failures": self.failures,
         }
-        return json.dumps(_finite(facts), indent=1, ensure_ascii=False, allow_nan=False)
+        return json.dumps(to_json(facts), indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def measure_folder(
@@ -226,11 +226,3 @@ def _open(send: Send, folders: _Folders, role: str) -> Callable[[str], None]:
     metrics = folders.metrics()
     send(tuple(metric.facts for metric in metrics))
     return lambda name: send(folders.measure(metrics, name))
-
-
-def _finite(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(one) for one in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

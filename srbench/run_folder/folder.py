@@ -113,6 +113,11 @@ class RunFolder:
         """The record of a value, failed ones too."""
         return self.of(sample.image).scores.get((score_key(sample, metric), sample.model, metric.name))
 
+    def scores(self, sample: SampleRecord) -> list[ScoreRecord]:
+        """Records of all its values, failed ones too."""
+        scores = (self.score(sample, metric) for metric in self.manifest.metrics)
+        return [score for score in scores if score is not None]
+
     def lacks(self, sample: SampleRecord, metric: MetricFacts) -> bool:
         """True if a sample record has no value of a metric, or a failure in its place."""
         score = self.score(sample, metric)

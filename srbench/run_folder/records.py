@@ -177,10 +177,7 @@ def digest(*facts: object) -> str:
 
 def to_line(record: AnyRecord) -> str:
     """One line of strict JSON, without its end."""
-    facts = to_builtins(record)
-    if isinstance(record, ScoreRecord):
-        facts["value"] = _to_json(record.value)
-    return json.dumps(facts, allow_nan=False)
+    return json.dumps(to_json(to_builtins(record)), allow_nan=False)
 
 
 def from_line(line: str | bytes, kind: type[Record]) -> Record:
@@ -269,10 +266,13 @@ def strict_json(text: str | bytes) -> Any:  # noqa: ANN401 - any JSON value
     return json.loads(text, parse_constant=refuse)
 
 
-def _to_json(value: Value | None) -> Any:  # noqa: ANN401 - any JSON value
-    if isinstance(value, list):
-        return [_to_json(number) for number in value]
-    return value if value is None or math.isfinite(value) else str(value)
+def to_json(value: object) -> object:
+    """The value with texts in place of numbers that are not finite."""
+    if isinstance(value, dict):
+        return {key: to_json(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(one) for one in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _from_json(value: Any) -> Any:  # noqa: ANN401 - any JSON value

@@ -60,17 +60,16 @@ def rows_of(folder: RunFolder) -> list[Row]:
 
 
 def _row(folder: RunFolder, sample: SampleRecord) -> Row:
-    scores = [folder.score(sample, metric) for metric in folder.manifest.metrics]
-    there = [score for score in scores if score is not None]
-    values = {score.metric: score.value for score in there if score.value is not None}
+    scores = folder.scores(sample)
+    values = {score.metric: score.value for score in scores if score.value is not None}
     for name, value in values.items():
         if isinstance(value, list) and len(value) != len(sample.outputs):
             raise RunFolderError(
                 f"{folder.path / ScoreRecord.FILE}: {name} of {sample.model} on {sample.image} has {len(value)} values "
                 f"for {len(sample.outputs)} samples; run again with another --out"
             )
-    made_by = frozenset((sample.invocation, *(score.invocation for score in there)))
-    return Row(sample, sample.setting, values, sum(score.seconds for score in there), made_by)
+    made_by = frozenset((sample.invocation, *(score.invocation for score in scores)))
+    return Row(sample, sample.setting, values, sum(score.seconds for score in scores), made_by)
 
 
 def failures_of(folder: RunFolder) -> list[str]:
@@ -83,8 +82,7 @@ def failures_of(folder: RunFolder) -> list[str]:
             if sample.failed:
                 faults.append(f"{setting.folder}: {sample.error}")
             elif folder.sample(setting, image) is sample:
-                scores = [folder.score(sample, metric) for metric in folder.manifest.metrics]
-                faults += [f"{setting.folder}: {score.error}" for score in scores if score is not None and score.failed]
+                faults += [f"{setting.folder}: {score.error}" for score in folder.scores(sample) if score.failed]
     return list(dict.fromkeys(faults))
 
 
