@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from srbench.benchmark.request import RunSpec, checked, open_bench
-from srbench.benchmark.run import run_bench, score_run
+from srbench.benchmark.run import run, score_run
 from srbench.benchmark.verify import Findings
 from srbench.benchmark.verify import verify as verify_run
 from srbench.interfaces import Dataset, Progress, SRBenchError, silent
@@ -172,7 +172,7 @@ def evaluate(
     dataset = None if isinstance(data, str | Path) else data
     bench = open_bench(checked(spec, "evaluate"), dataset, objects)
     call = _call(spec, data) if objects or dataset is not None else None
-    outcome = run_bench(bench, progress, call, workers)
+    outcome = run(bench, progress, workers, command=call)
     if not outcome.usable:
         raise EvaluationError(f"nothing could be measured: {'; '.join(outcome.failures) or 'there are no images'}")
     results = Results(outcome.folder, outcome.failures, bench.models)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
@@ -74,6 +74,8 @@ class _Costs:
         self.pair = pairs[0]
         self.area = fmean(pair.hr[0].numel() for pair in pairs) / self.pair.hr[0].numel()
         """HR pixels of the mean image, relative to the image that is measured."""
+        self.png = self.area * len(encode_png(quantize_floor(self.pair.hr)))
+        """Bytes of an HR image, and of an output as if it were as hard to compress."""
         self._seconds = _known_seconds(folder)
         for metric in metrics:
             if metric.facts.name not in self._seconds:
@@ -99,10 +101,9 @@ class _Costs:
         return total
 
     def bytes(self, task: Task) -> float:
-        """Size of the images that are kept of a task, as if all were as hard to compress as HR."""
-        hr = self.area * len(encode_png(quantize_floor(self.pair.hr)))
-        pair = hr * (1 + 1 / self.bench.spec.scale**2) if task.fresh else 0.0
-        return pair + hr * sum(min(self._outputs(one.setting), KEPT_SAMPLES) for one in task.samplings)
+        """Size of the images that are kept of a task."""
+        pair = 1 + 1 / self.bench.spec.scale**2 if task.fresh else 0.0
+        return self.png * (pair + sum(min(self._outputs(one.setting), KEPT_SAMPLES) for one in task.samplings))
 
     def _outputs(self, setting: Setting) -> int:
         return self.bench.spec.samples if is_stochastic(self.bench.models[setting.model].model) else 1
@@ -121,13 +122,13 @@ class _Costs:
 
 def _known_seconds(folder: RunFolder) -> dict[Setting | str, float]:
     """Mean seconds in a run by setting, for all samples of an image, and by metric, for one output."""
-    seconds: dict[Setting | str, list[float]] = {}
+    seconds: defaultdict[Setting | str, list[float]] = defaultdict(list)
     for known in folder.known.values():
-        outputs = {sample.key: len(sample.outputs) for sample in known.samples.values() if not sample.failed}
-        for setting, sample in known.samples.items():
-            if not sample.failed:
-                seconds.setdefault(setting, []).append(sample.seconds)
+        sampled = [sample for sample in known.samples.values() if not sample.failed]
+        outputs = {sample.key: len(sample.outputs) for sample in sampled}
+        for sample in sampled:
+            seconds[sample.setting].append(sample.seconds)
         for score in known.scores.values():
             if not score.failed and score.sample in outputs:
-                seconds.setdefault(score.metric, []).append(score.seconds / outputs[score.sample])
+                seconds[score.metric].append(score.seconds / outputs[score.sample])
     return {what: fmean(values) for what, values in seconds.items()}

@@ -44,24 +44,21 @@ class Outcome:
     """One line for everything that could not be read, sampled or measured now."""
 
 
-def run(spec: RunSpec, progress: Progress = silent, workers: Workers = 1, engine: str | None = None) -> Outcome:
-    """Sample and measure all that a command asks for and its run folder lacks.
+def run(
+    request: RunSpec | Bench, progress: Progress = silent, workers: Workers = 1, engine: str | None = None,
+    command: str | None = None,
+) -> Outcome:  # fmt: skip
+    """Sample and measure all that is asked for and the run folder lacks.
 
     ``workers`` processes share the work, this one alone if 1. Each has one thread, as the last bit of an output may
     depend on the number of threads. ``engine`` is ``dask`` for a cluster of so many workers on this machine, or
-    ``dask:ADDRESS`` for that of a scheduler, without ``workers``.
+    ``dask:ADDRESS`` for that of a scheduler, without ``workers``. ``command`` is recorded in place of the command line
+    of the request.
     Models, temperatures, metrics and images are added to what the folder holds. Failures are recorded, named and tried
     again the next time. Raises SRBenchError if the run cannot start: unknown names, unusable weights or folders, a
     folder that holds another protocol or is in use.
     """
-    return run_bench(open_bench(spec), progress, workers=workers, engine=engine)
-
-
-def run_bench(
-    bench: Bench, progress: Progress = silent, command: str | None = None, workers: Workers = 1,
-    engine: str | None = None,
-) -> Outcome:  # fmt: skip
-    """Run what is already open; ``command`` is recorded in place of the command line of its spec."""
+    bench = request if isinstance(request, Bench) else open_bench(request)
     path = folder_of(bench)
     with writing(path):
         folder, metrics = extended(bench, path)
