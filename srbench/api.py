@@ -22,6 +22,7 @@ from srbench.models.loading import load_model as load_by_name
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.results import ResultTable, rows_of
+from srbench.system.file_names import occupied
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +98,7 @@ class Results:
 
         target = self.folder if folder is None else Path(folder)
         if target.resolve() != self.folder.resolve():
-            if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            if occupied(target):
                 raise EvaluationError(f"{target}: already exists; choose another folder")
             ignored = shutil.ignore_patterns(".lock", ".owner.json")
             shutil.copytree(self.folder, target, dirs_exist_ok=True, ignore=ignored)

@@ -18,7 +18,7 @@ from srbench.cli.terminal import warn_in_one_line
 from srbench.cli.training import export, train
 from srbench.cli.weights import convert, weights
 from srbench.interfaces import SRBenchError
-from srbench.system.file_names import printable
+from srbench.system.file_names import one_line, printable
 from srbench.system.processes import end_quickly
 
 
@@ -40,7 +40,7 @@ class OneLineErrors(click.Group):
                 code = super().main(*args, **extra | {"standalone_mode": False})
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "srbench"
-            _fault(f"{' '.join(error.format_message().split())} See {command} --help.")
+            _fault(f"{one_line(error.format_message())} See {command} --help.")
             sys.exit(2)
         except (SRBenchError, click.ClickException) as error:
             _fault(str(error))
@@ -61,7 +61,7 @@ class OneLineErrors(click.Group):
 
 def _sentence(error: OSError) -> str:
     """Many libraries raise an OSError that has no number and no file but a text."""
-    text = error.strerror or " ".join(str(error).split()) or type(error).__name__
+    text = error.strerror or one_line(error)
     return text if error.filename is None else f"{error.filename}: {text}"
 
 

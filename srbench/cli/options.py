@@ -49,7 +49,6 @@ def _scale(text: str) -> int:
 
 
 def _temperature(text: str) -> float:
-    """Type of an option that is a temperature."""
     try:
         number = float(text)
     except ValueError:

@@ -10,6 +10,7 @@ from srbench.images.io import write_whole
 from srbench.matrix import MatrixError
 from srbench.run_folder.manifest import FILE as MANIFEST
 from srbench.system.config import ConfigError, structure
+from srbench.system.file_names import one_line
 
 FILE = "matrix.json"
 FORMAT = 1
@@ -52,10 +53,6 @@ class Matrix:
     path: Path = Path()
     """Folder of the matrix; not in the file."""
 
-    def folder(self, cell: Cell) -> Path:
-        """Run folder of a cell."""
-        return self.path / cell.name
-
 
 def is_matrix(path: Path) -> bool:
     """True if a folder holds a matrix."""
@@ -70,7 +67,7 @@ def runs_in(path: Path) -> list[Path]:
     if not is_matrix(path):
         return [path]
     matrix = read_matrix(path)
-    begun = [matrix.folder(cell) for cell in matrix.cells if (matrix.folder(cell) / MANIFEST).is_file()]
+    begun = [path / cell.name for cell in matrix.cells if (path / cell.name / MANIFEST).is_file()]
     if not begun:
         raise MatrixError(f"{path}: no run of it has started; run its command: {matrix.command}")
     return begun
@@ -82,7 +79,7 @@ def read_matrix(path: Path) -> Matrix:
     try:
         matrix = structure(json.loads(file.read_text(encoding="utf-8")), Matrix, str(file))
     except (OSError, ValueError, ConfigError) as error:
-        raise MatrixError(f"{file}: cannot be read ({' '.join(str(error).split())}); run its command again") from None
+        raise MatrixError(f"{file}: cannot be read ({one_line(error)}); run its command again") from None
     if matrix.format != FORMAT:
         raise MatrixError(f"{file}: format {matrix.format} instead of {FORMAT}; run again with another --out")
     for cell in matrix.cells:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from srbench.benchmark.engines.choice import Workers
 from srbench.benchmark.estimate import estimate
-from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import Outcome, run, score_run
 from srbench.interfaces import Progress, SRBenchError, silent
 from srbench.matrix import MatrixError
@@ -18,6 +17,7 @@ from srbench.matrix.folder import FORMAT, Cell, Matrix, is_matrix, read_matrix, 
 from srbench.matrix.request import MatrixSpec
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.merge import merge
+from srbench.system.file_names import occupied
 
 
 def combined(folder: Path, outcomes: Sequence[Outcome], failures: Sequence[str]) -> Outcome:
@@ -44,16 +44,17 @@ def run_matrix(
     known: tuple[Cell, ...] = ()
     if is_matrix(path):
         known = read_matrix(path).cells
-    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+    elif occupied(path):
         raise MatrixError(f"{path}: already exists and is no matrix of srbench; choose another --out")
     matrix = Matrix(FORMAT, spec.command, tuple(dict.fromkeys([*known, *spec.runs])), path)
     write_matrix(matrix)
     outcomes, failures = [], []
-    for cell, cell_spec in _placed(spec, matrix):
+    for cell, cell_spec in spec.runs.items():
+        folder = path / cell.name
         try:
-            outcome = run(cell_spec, progress, workers, engine)
+            outcome = run(replace(cell_spec, out=str(folder)), progress, workers, engine)
         except SRBenchError as error:
-            failures.append(f"{cell.name}: {str(error).removeprefix(f'{matrix.folder(cell)}: ')}")
+            failures.append(f"{cell.name}: {str(error).removeprefix(f'{folder}: ')}")
             continue
         failures += [f"{cell.name}: {failure}" for failure in outcome.failures]
         outcomes.append(outcome)
@@ -78,8 +79,8 @@ def estimate_matrix(spec: MatrixSpec) -> Iterator[str]:
     """Lines of ``--dry-run`` for every cell. Raises SRBenchError if one could not start."""
     path = folder_of(spec)
     yield f"matrix: {path}, {len(spec.runs)} runs"
-    for _, cell_spec in _placed(spec, Matrix(FORMAT, spec.command, tuple(spec.runs), path)):
-        yield from estimate(cell_spec)
+    for cell, cell_spec in spec.runs.items():
+        yield from estimate(replace(cell_spec, out=str(path / cell.name)))
 
 
 def merge_matrices(paths: Sequence[Path], out: Path) -> list[Path]:
@@ -88,7 +89,7 @@ def merge_matrices(paths: Sequence[Path], out: Path) -> list[Path]:
     Raises RunFolderError if ``out`` is not empty or the matrices have different cells, and what
     ``srbench.run_folder.merge.merge`` raises.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if occupied(out):
         raise RunFolderError(f"{out}: already exists; choose another --out")
     matrices = [read_matrix(path) for path in paths]
     first = matrices[0]
@@ -97,9 +98,8 @@ def merge_matrices(paths: Sequence[Path], out: Path) -> list[Path]:
             raise RunFolderError(
                 f"{other.path}: its cells differ from those of {first.path}; merge matrices of the same request"
             )
-    merged = replace(first, path=out)
-    folders = [merge([matrix.folder(cell) for matrix in matrices], merged.folder(cell)) for cell in first.cells]
-    write_matrix(merged)
+    folders = [merge([path / cell.name for path in paths], out / cell.name) for cell in first.cells]
+    write_matrix(replace(first, path=out))
     return folders
 
 
@@ -120,8 +120,3 @@ def folder_of(spec: MatrixSpec) -> Path:
     while path.exists():
         path, number = runs / f"{name}-{number}", number + 1
     return path
-
-
-def _placed(spec: MatrixSpec, matrix: Matrix) -> Iterator[tuple[Cell, RunSpec]]:
-    for cell, cell_spec in spec.runs.items():
-        yield cell, replace(cell_spec, out=str(matrix.folder(cell)))

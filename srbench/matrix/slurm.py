@@ -17,6 +17,7 @@ from srbench.interfaces import Progress, SRBenchError, Step, silent
 from srbench.matrix import MatrixError
 from srbench.matrix.run import combined
 from srbench.run_folder.merge import merge
+from srbench.system.file_names import one_line
 
 if TYPE_CHECKING:
     from submitit import AutoExecutor, Job
@@ -113,6 +114,5 @@ def _executor(folder: Path, engine: str) -> AutoExecutor:
         executor = AutoExecutor(folder, cluster=settings.pop("cluster"))
         executor.update_parameters(**settings)
     except (AssertionError, KeyError, NameError, OSError, RuntimeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise MatrixError(f"{engine}: no jobs can be submitted ({reason})") from None
+        raise MatrixError(f"{engine}: no jobs can be submitted ({one_line(error)})") from None
     return executor

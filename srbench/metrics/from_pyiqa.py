@@ -23,7 +23,7 @@ from torch import Tensor
 
 from srbench.interfaces import ImagePair, MetricFacts
 from srbench.metrics import MetricError
-from srbench.system.file_names import unknown
+from srbench.system.file_names import one_line, unknown
 from srbench.weights.download import OFFLINE
 from srbench.weights.files import parameters_sha256
 
@@ -100,7 +100,7 @@ def _remedy(error: BaseException) -> str:
             package = _PACKAGES.get(cause.name, cause.name)
             return f"it needs the Python module {cause.name}; install it: pip install '{package}'"
         cause = cause.__cause__ or cause.__context__
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return f"{type(error).__name__}: {one_line(error)[:200]}"
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from torch import Tensor
 from srbench.images.tiling import upscale_in_tiles
 from srbench.interfaces import SMALLEST_TILE, Model, PrecomputedResults, SRBenchError, StochasticSRModel, TiledSRModel
 from srbench.models import ModelError
+from srbench.system.file_names import one_line
 from srbench.system.memory import out_of_memory, peak_memory_mb
 
 COPIES = 3
@@ -78,8 +79,7 @@ def upscale(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Out
     except (Exception, SystemExit) as error:
         if out_of_memory(error):
             raise ModelError(f"{name}: {_too_large(model, lr, draw, device)}") from error
-        reason = " ".join(str(error).split())
-        raise ModelError(f"{name}: the model failed: {type(error).__name__}: {reason}") from error
+        raise ModelError(f"{name}: the model failed: {type(error).__name__}: {one_line(error)}") from error
     seconds = time.perf_counter() - start
     _check(images, name, [model.scale * side for side in lr.shape[-2:]])
     return Output(images, seconds, peak_memory_mb(device))

@@ -12,6 +12,7 @@ from srbench.images.io import replaced_whole
 from srbench.interfaces import StochasticSRModel, Weighted, WeightsInfo
 from srbench.models import ModelError
 from srbench.models.loading import load_model, scale_of
+from srbench.system.file_names import one_line
 
 _OPSET = 17
 
@@ -52,5 +53,4 @@ def _write(network: nn.Module, path: Path, text: str) -> None:
                 dynamic_axes=axes, opset_version=_OPSET, dynamo=False,
             )  # fmt: skip
     except Exception as error:  # an exporter may raise anything for a foreign network
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"{text}: torch cannot write it as ONNX ({reason})") from error
+        raise ModelError(f"{text}: torch cannot write it as ONNX ({one_line(error)[:200]})") from error

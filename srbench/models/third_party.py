@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from srbench.images.tiling import upscale_in_windows
 from srbench.interfaces import WeightsInfo
 from srbench.models import ModelError
+from srbench.system.file_names import one_line
 from srbench.weights.files import WeightsError, load_metadata, require_finite, sha256_file
 
 ONNX = ".onnx"
@@ -71,7 +72,7 @@ def _described(path: Path) -> Any:  # noqa: ANN401 - the package is optional
             f"{path}: spandrel does not know its architecture; name code that makes the model: file.py:Name"
         ) from None
     except Exception as error:  # a parser may raise anything for the bytes of a foreign file
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = one_line(error)[:200]
         raise ModelError(f"{path}: damaged, or no weights file ({reason}); get another copy of it") from None
     if not isinstance(found, spandrel.ImageModelDescriptor):
         raise ModelError(f"{path}: {found.architecture.name} fills holes in images; name a model that upscales")
@@ -95,7 +96,7 @@ class OnnxModel:
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error)[:200]
             raise ModelError(f"{path}: damaged, or no ONNX file ({reason}); get another copy of it") from None
         self.path = path
         self.input, shape = _rgb_input(self.session, path)
@@ -127,8 +128,8 @@ class OnnxModel:
         try:
             found = tuple(self._run(torch.full((1, 3, height, width), 0.5)).shape)
         except Exception as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ModelError(f"{self.path}: does not run on LR of {height}x{width} ({reason})") from None
+            fault = f"does not run on LR of {height}x{width} ({one_line(error)[:200]})"
+            raise ModelError(f"{self.path}: {fault}") from None
         scale = found[-1] // width
         if found != (1, 3, scale * height, scale * width):
             raise ModelError(f"{self.path}: makes {found} of (1, 3, {height}, {width}); it has to upscale")

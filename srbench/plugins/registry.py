@@ -29,7 +29,7 @@ from typing import Any
 from srbench.interfaces import GROUPS, MOST_DIGITS, Dataset, MappedMetric, Metric, MetricFacts, SRBenchError, Trainer
 from srbench.plugins import PluginError
 from srbench.plugins.code_digest import code_digest, code_digest_now
-from srbench.system.file_names import unknown
+from srbench.system.file_names import one_line, unknown
 from srbench.weights.files import sha256_file
 
 KINDS = ("models", "metrics", "datasets", "trainers", "converters")
@@ -205,8 +205,7 @@ def call(what: str, function: Callable[..., Any], *arguments: Any, **named: Any)
     except (Exception, SystemExit) as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(frame.filename).name} line {frame.lineno}"
-        reason = " ".join(str(error).split())
-        raise PluginError(f"{what} failed: {type(error).__name__}: {reason} ({place})") from error
+        raise PluginError(f"{what} failed: {type(error).__name__}: {one_line(error)} ({place})") from error
 
 
 def module_of_file(path: Path) -> ModuleType:

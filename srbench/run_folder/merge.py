@@ -18,6 +18,7 @@ from srbench.run_folder.folder import RunFolder, is_kept
 from srbench.run_folder.manifest import content_of
 from srbench.run_folder.protocol import Manifest, ModelFacts, Protocol, Setting
 from srbench.run_folder.records import AnyRecord, ImageDigest
+from srbench.system.file_names import occupied
 
 _Named = ModelFacts | MetricFacts
 Part = tuple[RunFolder, int]
@@ -96,7 +97,7 @@ def merge(paths: Sequence[Path], out: Path) -> Path:
     complete. Raises RunFolderError if ``out`` holds something, the last command of a folder did not finish, protocols,
     images, metrics, models or pairs differ, or a kept image is missing or another one.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if occupied(out):
         raise RunFolderError(f"{out}: already exists; choose another --out")
     folders = [RunFolder.read(path) for path in dict.fromkeys(path.resolve() for path in paths)]
     manifest = _manifest(folders)

@@ -20,7 +20,7 @@ from msgspec import Struct, convert, field, to_builtins
 from srbench.images.io import disk_faults_named
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.protocol import Setting
-from srbench.system.file_names import is_file_name
+from srbench.system.file_names import is_file_name, one_line
 
 Value = list[float] | float
 """One number per sample, or one for the whole set."""
@@ -240,10 +240,8 @@ def read(folder: Path, kind: type[Record]) -> list[Record]:
         try:
             records.append(from_line(line, kind))
         except (ValueError, RecursionError) as error:
-            reason = " ".join(str(error).split())
-            raise RunFolderError(
-                f"{path}: line {number} is damaged ({reason}); delete that line and run the command again"
-            ) from None
+            fault = f"{path}: line {number} is damaged ({one_line(error)})"
+            raise RunFolderError(f"{fault}; delete that line and run the command again") from None
     return records
 
 

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
 from srbench.interfaces import SRBenchError
+from srbench.system.file_names import one_line
 
 _FAULTS = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, ValueError, OSError)
 
@@ -51,4 +52,4 @@ def opened_archive(file: Path) -> Iterator[Iterator[Member]]:
     except _FAULTS as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # such as a full disk
             raise
-        raise ArchiveError(" ".join(str(error).split()) or type(error).__name__) from None
+        raise ArchiveError(one_line(error)) from None

@@ -23,6 +23,11 @@ def unknown(kind: str, name: str, available: Iterable[str]) -> str:
     return f"unknown {kind} {name!r}; {question}available: {', '.join(names) or 'none'}"
 
 
+def one_line(error: object) -> str:
+    """Message of an error in one line; its class if it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def is_file_name(name: str) -> bool:
     """True if a file of this name stays inside its folder and takes one line in a list."""
     if name in ("", ".", "..") or "/" in name or "\\" in name or printable(name) != name:
@@ -38,6 +43,11 @@ def printable(text: str, but: str = "") -> str:
         else character
         for character in text
     )
+
+
+def occupied(path: Path) -> bool:
+    """True for a file, and for a folder that is not empty."""
+    return path.exists() and (not path.is_dir() or any(path.iterdir()))
 
 
 def no_file(path: Path) -> str:

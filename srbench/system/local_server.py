@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from srbench.interfaces import SRBenchError
+from srbench.system.file_names import one_line
 from srbench.system.terminal import say, show
 
 HOST = "127.0.0.1"
@@ -33,7 +34,7 @@ class LocalServer(ThreadingHTTPServer):
     def handle_error(self, *_: object) -> None:
         """Report all faults but broken connections in one line on stderr."""
         if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
-            say(f"a request failed: {type(sys.exception()).__name__}: {' '.join(str(sys.exception()).split())}")
+            say(f"a request failed: {type(sys.exception()).__name__}: {one_line(sys.exception())}")
 
 
 class LocalRequestHandler(BaseHTTPRequestHandler):

@@ -33,7 +33,7 @@ from filelock import FileLock, Timeout
 from srbench.images.io import replaced_whole, write_whole
 from srbench.interfaces import Metric, TrainingRequest
 from srbench.system.config import to_toml
-from srbench.system.file_names import no_file, pipes_in
+from srbench.system.file_names import no_file, one_line, pipes_in
 from srbench.training import TrainingError
 from srbench.training.config import TrainingPreset
 from srbench.training.journal import Journal
@@ -149,7 +149,7 @@ class TrainingFolder:
             for name, part in state.items():
                 part.load_state_dict(saved[name])
         except Exception as error:  # a damaged file can make torch raise anything
-            reason = " ".join(str(error).split())[:100] or type(error).__name__
+            reason = one_line(error)[:100]
             raise TrainingError(f"{path}: not a checkpoint of this training ({reason}); choose another --out") from None
         return step
 

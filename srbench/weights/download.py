@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from srbench.interfaces import SRBenchError
+from srbench.system.file_names import one_line
 from srbench.system.terminal import transfer
 
 OFFLINE = "SRBENCH_OFFLINE"
@@ -69,10 +70,9 @@ def _attempt(address: str, part: Path, there: int, advance: Callable[..., None])
         if error.code == 416 and there:
             part.unlink()  # the file has changed since the download began
             return _attempt(address, part, 0, advance)
-        return f"answered {error.code} {' '.join(str(error.reason).split())}"
+        return f"answered {error.code} {one_line(error.reason)}"
     except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = str(getattr(error, "reason", error)) or type(error).__name__
-        return f"failed ({' '.join(reason.split())})"
+        return f"failed ({one_line(getattr(error, 'reason', error))})"
 
 
 def _receive(answer: http.client.HTTPResponse, part: Path, there: int, advance: Callable[..., None]) -> str | None:

@@ -72,10 +72,11 @@ def _entries(matrix: Matrix) -> tuple[list[Entry], list[str]]:
     """Cells that have been measured, and notes about missing ones and missing images."""
     entries, notes = [], []
     for cell in matrix.cells:
+        run = matrix.path / cell.name
         try:
-            if not (matrix.folder(cell) / MANIFEST).is_file():
-                raise RunFolderError(f"{matrix.folder(cell)}: not begun")
-            measurements = read_runs([matrix.folder(cell)])
+            if not (run / MANIFEST).is_file():
+                raise RunFolderError(f"{run}: not begun")
+            measurements = read_runs([run])
         except RunFolderError:
             notes.append(f"{_place(cell)}: nothing is measured yet.")
             continue
