@@ -6,7 +6,7 @@ Wang et al., "ESRGAN: Enhanced Super-Resolution Generative Adversarial Networks"
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Literal
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srbench.interfaces import WeightsInfo
-from srbench.system.config import load_network
+from srbench.system.config import load_network, require_range
 
 SLOPE = 0.2
 """Negative slope of every LeakyReLU."""
@@ -24,6 +24,7 @@ RESIDUAL = 0.2
 """Weight of a block's output relative to its input."""
 MOST = 10_000
 """Upper limit of blocks and channels: far above what anyone trains, and still built in seconds."""
+NO_MEMORY = (None,) * 4
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,7 @@ class RRDBConfig:
     trunk (as in the released SRFlow networks). The same weights give different images."""
 
     def __post_init__(self) -> None:
-        for name in ("features", "growth", "blocks"):
-            if not 1 <= getattr(self, name) <= MOST:
-                raise ValueError(f"{name} is {getattr(self, name)}; it has to be 1 to {MOST}")
+        require_range(self, ["features", "growth", "blocks"], 1, MOST)
 
     @classmethod
     def from_preset(cls, name: str) -> RRDBConfig:
@@ -69,13 +68,13 @@ class DenseBlock(nn.Module):
             assert conv.bias is not None
             nn.init.zeros_(conv.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, features, h, w) -> the same shape."""
+    def forward(self, x: Tensor, memory: Sequence[Tensor | None] = NO_MEMORY) -> Tensor:
+        """(b, features, h, w) -> the same shape; ``memory`` as from ``_shared_memory``."""
         *growing, last = self.convs
         known, joined = [x], x
-        for conv in growing:
+        for conv, out in zip(growing, memory, strict=True):
             known.append(F.leaky_relu(conv(joined), SLOPE, inplace=True))
-            joined = torch.cat(known, 1)
+            joined = torch.cat(known, 1, out=out)
         return _residual(x, last(joined))
 
 
@@ -85,12 +84,25 @@ class RRDB(nn.Sequential):
     def __init__(self, features: int, growth: int) -> None:
         super().__init__(*(DenseBlock(features, growth) for _ in range(3)))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, memory: Sequence[Tensor | None] = NO_MEMORY) -> Tensor:
         """(b, features, h, w) -> the same shape."""
         out = x
         for block in self:
-            out = block(out)
+            out = block(out, memory)
         return _residual(x, out)
+
+
+def _shared_memory(x: Tensor, growth: int) -> Sequence[Tensor | None]:
+    """Memory in which every dense block joins its maps, like x (b, features, h, w); gradients need maps of their own.
+
+    New memory costs page faults: 6 % of the time on a CPU for LR of 128x128.
+    """
+    if x.device.type != "cpu" or torch.is_grad_enabled():
+        return NO_MEMORY
+    batch, features, height, width = x.shape
+    pixels, widths = batch * height * width, [features + i * growth for i in range(1, 5)]
+    memory = x.new_empty(pixels * widths[-1])
+    return [memory[: pixels * c].view(batch, height, width, c).permute(0, 3, 1, 2) for c in widths]
 
 
 def _residual(x: Tensor, out: Tensor) -> Tensor:
@@ -117,9 +129,9 @@ class RRDBTrunk(nn.Module):
         Blocks count from 0; their outputs have the shape of the features.
         """
         first = x = self.conv_first(lr)
-        outputs = {}
+        outputs, memory = {}, _shared_memory(x, self.config.growth)
         for index, block in enumerate(self.body):
-            x = block(x)
+            x = block(x, memory)
             if index in kept:
                 outputs[index] = x
         skip = first if self.config.long_skip == "first" else x

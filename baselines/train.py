@@ -64,8 +64,7 @@ def train_esrgan(request: TrainingRequest) -> Path:
     training = Training("esrgan", settings.network.scale, settings, request)
     network = channels_last(_generator(settings.network, request.start).train()).to(training.device)
     torch.manual_seed(settings.training.seed)
-    learners = Adversaries(network, settings, training.device).learners()
-    return training.fit(learners, network.weights.sha256)
+    return training.fit(adversaries(network, settings, training.device), network.weights.sha256)
 
 
 def _generator(config: RRDBConfig, start: Path | None) -> RRDBNet:
@@ -88,46 +87,36 @@ def _generator(config: RRDBConfig, start: Path | None) -> RRDBNet:
     )
 
 
-class Adversaries:
-    """Generator and discriminator of ESRGAN with their losses."""
+def adversaries(generator: RRDBNet, settings: ESRGANPreset, device: torch.device) -> list[Learner]:
+    """Generator and discriminator of ESRGAN with their losses; the generator learns first in every step."""
+    config, losses = settings.training, settings.losses
+    discriminator = channels_last(Discriminator(config.patch, losses.discriminator_width)).to(device)
+    tensors = load_vgg(losses.perceptual_network)
+    perceptual = channels_last(PerceptualLoss(tensors, losses.perceptual_network, losses.perceptual_layer)).to(device)
+    fakes: dict[int, Tensor] = {}
+    """Outputs of the generator in this step, for the discriminator, by the number of their first patch."""
 
-    def __init__(self, generator: RRDBNet, settings: ESRGANPreset, device: torch.device) -> None:
-        self.generator, self.settings, losses = generator, settings, settings.losses
-        discriminator = Discriminator(settings.training.patch, losses.discriminator_width)
-        tensors = load_vgg(losses.perceptual_network)
-        perceptual = PerceptualLoss(tensors, losses.perceptual_network, losses.perceptual_layer)
-        self.discriminator = channels_last(discriminator).to(device)
-        self.perceptual = channels_last(perceptual).to(device)
-        self._fakes: dict[int, Tensor] = {}
-        """Outputs of the generator in this step, for the discriminator, by the number of their first patch."""
-
-    def learners(self) -> list[Learner]:
-        """The generator, which learns first in every step, and the discriminator."""
-        config, rate = self.settings.training, self.settings.losses.discriminator_rate
-        first, second = (adam([net.parameters()], config) for net in (self.generator, self.discriminator))
-        return [
-            Learner("generator", self.generator, first, self.generator_loss),
-            Learner("discriminator", self.discriminator, second, self.discriminator_loss, rate),
-        ]
-
-    def generator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Weighted sum of the three losses; ESRGAN, equation 3."""
-        self.discriminator.requires_grad_(False)
-        fake, weights = self.generator(batch.lr), self.settings.losses
-        self._fakes[batch.first] = fake.detach()
+    def of_generator(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        # ESRGAN, equation 3.
+        discriminator.requires_grad_(False)
+        fake = generator(batch.lr)
+        fakes[batch.first] = fake.detach()
         pixel = F.l1_loss(fake, batch.hr)
-        real, fake = (batch.rolled(images, weights.shift) for images in (batch.hr, fake))
-        seen = self.perceptual(fake, real)
-        adversarial = generator_loss(self.discriminator(real), self.discriminator(fake))
-        total = (
-            weights.pixel_weight * pixel + weights.perceptual_weight * seen + weights.adversarial_weight * adversarial
-        )
+        real, fake = (batch.rolled(images, losses.shift) for images in (batch.hr, fake))
+        seen = perceptual(fake, real)
+        adversarial = generator_loss(discriminator(real), discriminator(fake))
+        total = losses.pixel_weight * pixel + losses.perceptual_weight * seen + losses.adversarial_weight * adversarial
         return total, {"l1": pixel, "perceptual": seen, "adversarial": adversarial}
 
-    def discriminator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """ESRGAN, equation 1, for the images that the generator made before its step."""
-        self.discriminator.requires_grad_(True)
-        shift = self.settings.losses.shift
-        real, fake = (batch.rolled(images, shift) for images in (batch.hr, self._fakes[batch.first]))
-        loss = discriminator_loss(self.discriminator(real), self.discriminator(fake))
+    def of_discriminator(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        # ESRGAN, equation 1, for the images that the generator made before its step.
+        discriminator.requires_grad_(True)
+        real, fake = (batch.rolled(images, losses.shift) for images in (batch.hr, fakes[batch.first]))
+        loss = discriminator_loss(discriminator(real), discriminator(fake))
         return loss, {"discriminator": loss}
+
+    first, second = (adam([network.parameters()], config) for network in (generator, discriminator))
+    return [
+        Learner("generator", generator, first, of_generator),
+        Learner("discriminator", discriminator, second, of_discriminator, losses.discriminator_rate),
+    ]

@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Literal
 
 from baselines.rrdb import RRDBConfig
+from srbench.system.config import require_range
 from srbench.training.config import TrainingConfig
 
 RRDB = files("baselines") / "presets" / "rrdb"
@@ -46,11 +47,8 @@ class AdversarialConfig:
     ``mini-x4`` keeps it because its packaged weights were trained with it."""
 
     def __post_init__(self) -> None:
-        if self.discriminator_width < 1:
-            raise ValueError(f"discriminator_width is {self.discriminator_width}; it has to be 1 or more")
-        for name in ("pixel_weight", "perceptual_weight", "adversarial_weight", "shift"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}; it has to be 0 or more")
+        require_range(self, ["discriminator_width"], 1)
+        require_range(self, ["pixel_weight", "perceptual_weight", "adversarial_weight", "shift"], 0)
         if not 0 < self.discriminator_rate < math.inf:
             raise ValueError(f"discriminator_rate is {self.discriminator_rate}; it has to be above 0")
 

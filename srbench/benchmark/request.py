@@ -16,7 +16,7 @@ from srbench.data.benchmark_sets.fetch import fetched_set
 from srbench.data.benchmark_sets.table import benchmark_sets
 from srbench.data.datasets import PairedFolders, cropped, lr_origin, open_folder
 from srbench.data.degradations.read import DEFAULT as BICUBIC
-from srbench.data.degradations.read import Degraded, read_degradation
+from srbench.data.degradations.read import degraded, read_degradation
 from srbench.interfaces import LARGEST_SEED, SMALLEST_TILE, Dataset
 from srbench.metrics.suite import DEFAULT, Suite, open_metrics, read_suite
 from srbench.models.inference import choose_device, is_stochastic
@@ -227,7 +227,7 @@ def open_dataset(spec: RunSpec, given: Dataset | None = None) -> Dataset:
     _check_names(dataset)
     if spec.crop is not None:
         dataset = cropped(dataset, spec.scale, spec.crop)
-    return dataset if degradation is None else Degraded(dataset, spec.scale, degradation)
+    return dataset if degradation is None else degraded(dataset, spec.scale, degradation)
 
 
 def _named_dataset(spec: RunSpec) -> Dataset:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
@@ -60,20 +61,19 @@ class Folder(_Names):
 
 
 class PairedFolders(_Names):
-    """HR and LR images, paired by name.
+    """HR and LR images, paired by name, in two folders or in another toolkit's ``layout`` of both.
 
+    In a layout, HR may exceed a multiple of LR by less than the scale; it is cropped as that toolkit crops it.
     Raises ImageError for a folder without images, DataError that names every image without a partner.
     """
 
-    trimmed = False
-    """True if HR may exceed a multiple of LR, by less than the scale; the rest is cropped at the bottom and right."""
-
-    def __init__(self, hr: Path, lr: Path, scale: int) -> None:
-        self.name = hr.resolve().name
-        self.lr_origin = "a folder of its own, paired by name"
-        self._pair(hr, images_in(hr), lr, images_in(lr), scale)
-
-    def _pair(self, hr: Path, hr_files: Mapping[str, Path], lr: Path, lr_files: Mapping[str, Path], scale: int) -> None:
+    def __init__(self, hr: Path, lr: Path, scale: int, layout: Layout | None = None) -> None:
+        self.name, self.lr_origin, self.trimmed = hr.resolve().name, "a folder of its own, paired by name", False
+        if layout is not None:
+            self.name, self.trimmed = f"{hr.parent.resolve().name} ({layout.name})", True
+            self.lr_origin = f"those in {layout.lr_folder}, paired by name"
+        hr_files = images_in(hr) if layout is None else layout.hr
+        lr_files = images_in(lr) if layout is None or layout.lr is None else layout.lr
         faults = []
         for folder, here, there in ((lr, lr_files, hr_files), (hr, hr_files, lr_files)):
             if missing := [name for name in there if name not in here]:
@@ -100,21 +100,6 @@ class PairedFolders(_Names):
         return _digest([self.hr[name], self.lr[name]], f"paired x{self.scale}")
 
 
-class LaidOut(PairedFolders):
-    """HR and LR of a folder in another toolkit's layout, paired by name; HR is cropped as that toolkit crops it.
-
-    Raises DataError that names every image without a partner.
-    """
-
-    trimmed = True
-
-    def __init__(self, folder: Path, layout: Layout, scale: int) -> None:
-        assert layout.lr is not None
-        self.name = f"{folder.resolve().name} ({layout.name})"
-        self.lr_origin = f"those in {layout.lr_folder}, paired by name"
-        self._pair(folder / layout.name, layout.hr, folder / layout.lr_folder, layout.lr, scale)
-
-
 def open_folder(folder: Path, scale: int, *, own_lr: bool = True, name: str | None = None) -> Dataset:
     """The images in a folder, plain or in another toolkit's layout.
 
@@ -126,45 +111,24 @@ def open_folder(folder: Path, scale: int, *, own_lr: bool = True, name: str | No
         return Folder(folder, scale, name=name)
     if layout.lr is None or not own_lr:
         return Folder(folder, scale, name=f"{folder.resolve().name} ({layout.name})", files=layout.hr)
-    return LaidOut(folder, layout, scale)
+    return PairedFolders(folder / layout.name, folder / layout.lr_folder, scale, layout)
 
 
 class Derived(_Names):
-    """A dataset made from another one, pair by pair; ``made`` says how and is part of every digest."""
+    """A dataset whose pairs ``derive`` makes from those of another; ``made`` says how and is part of every digest."""
 
-    def __init__(self, whole: Dataset, made: str, lr_origin: str) -> None:
+    def __init__(self, whole: Dataset, derive: Callable[[ImagePair], ImagePair], made: str, lr_origin: str) -> None:
         self.name, self.lr_origin = whole.name, lr_origin
         self.whole = self.names = whole
-        self.made = made
-
-    def derived(self, pair: ImagePair) -> ImagePair:
-        """The pair made from one of the whole dataset."""
-        raise NotImplementedError
+        self.derive, self.made = derive, made
 
     def read(self, name: str) -> ImagePair:
         """Raises the errors of the whole dataset, and DataError."""
-        return self.derived(self.whole.read(name))
+        return self.derive(self.whole.read(name))
 
     def digest(self, name: str) -> str:
         """SHA-256 of the whole pair's digest and of how the pair is made from it."""
         return hashlib.sha256(f"{self.whole.digest(name)} {self.made}".encode()).hexdigest()
-
-
-class Cropped(Derived):
-    """The centre of every pair of a dataset: HR crop x crop, LR the same part of the image."""
-
-    def __init__(self, whole: Dataset, scale: int, crop: int) -> None:
-        _check_crop(crop, scale)
-        super().__init__(whole, f"crop {crop}", lr_origin(whole))
-        self.scale, self.crop = scale, crop
-
-    def derived(self, pair: ImagePair) -> ImagePair:
-        """Crop in LR pixels, so that HR and LR show the same part whatever the parity of the sizes."""
-        side = self.crop // self.scale
-        height, width = pair.lr.shape[-2:]
-        top, left = max(height - side, 0) // 2 * self.scale, max(width - side, 0) // 2 * self.scale
-        hr = pair.hr[:, top : top + side * self.scale, left : left + side * self.scale]
-        return ImagePair(pair.name, crop_centre(pair.lr, side).contiguous(), hr.contiguous())
 
 
 def pair_of_hr(path: Path, scale: int, crop: int | None = None) -> ImagePair:
@@ -196,7 +160,15 @@ def cropped(dataset: Dataset, scale: int, crop: int) -> Dataset:
     """
     if isinstance(dataset, Folder):
         return Folder(dataset.folder, scale, crop=crop, name=dataset.name, files=dataset.files)
-    return Cropped(dataset, scale, crop)
+    _check_crop(crop, scale)
+    return Derived(dataset, partial(_centre, scale, crop // scale), f"crop {crop}", lr_origin(dataset))
+
+
+def _centre(scale: int, side: int, pair: ImagePair) -> ImagePair:
+    """Crop in LR pixels, so that HR and LR show the same part whatever the parity of the sizes."""
+    top, left = (max(length - side, 0) // 2 * scale for length in pair.lr.shape[-2:])
+    hr = pair.hr[:, top : top + side * scale, left : left + side * scale]
+    return ImagePair(pair.name, crop_centre(pair.lr, side).contiguous(), hr.contiguous())
 
 
 def _check_crop(crop: int | None, scale: int) -> None:

@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from torch import Tensor
-
-from srbench.interfaces import Converter
 from srbench.plugins.registry import find_plugin, registered
 from srbench.weights.checkpoints import read_checkpoint
-from srbench.weights.files import WeightsError, save_weights, sha256_file
+from srbench.weights.files import WeightsError, faults_of, save_weights, sha256_file
 from srbench.weights.metadata import read_metadata
-from srbench.weights.table import origin
+from srbench.weights.table import credited
 
 
 def convert(checkpoint: Path, preset: str, out: Path, model: str | None = None, *, address: str | None = None) -> str:
@@ -25,7 +22,8 @@ def convert(checkpoint: Path, preset: str, out: Path, model: str | None = None, 
     names = [model] if model else list(registered("converters"))
     fitting = {}
     for name in names:
-        converted = _converted(find_plugin("converters", name).factory, tensors, preset, checkpoint)
+        with faults_of(checkpoint):
+            converted = find_plugin("converters", name).factory(tensors, preset)
         if converted is not None:
             fitting[name] = converted
     if not fitting:
@@ -38,17 +36,7 @@ def convert(checkpoint: Path, preset: str, out: Path, model: str | None = None, 
             f"choose with --as {' or --as '.join(fitting)}"
         )
     [(found, (weights, text))] = fitting.items()
-    metadata, digest = read_metadata(text, checkpoint), sha256_file(checkpoint)
-    known = origin(found, metadata.preset, digest, address)
-    metadata = replace(metadata, licence=known.licence, trained_on=known.trained_on, converted_from_sha256=digest)
-    save_weights(out, weights, metadata.text())
+    digest = sha256_file(checkpoint)
+    metadata = credited(read_metadata(text, checkpoint), found, digest, address)
+    save_weights(out, weights, replace(metadata, converted_from_sha256=digest).text())
     return found
-
-
-def _converted(
-    converter: Converter, tensors: dict[str, Tensor], preset: str, checkpoint: Path
-) -> tuple[dict[str, Tensor], dict[str, str]] | None:
-    try:
-        return converter(tensors, preset)
-    except WeightsError as error:
-        raise WeightsError(f"{checkpoint}: {error}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -110,6 +111,15 @@ def _read_toml(path: Path | Traversable) -> dict[str, Any]:
 def register(kind: Any, read: Callable[[object], Any]) -> None:  # noqa: ANN401 - any type, unions among them
     """Let ``structure`` read values of a type with ``read``, which raises ValueError for invalid ones."""
     _CONVERTER.register_structure_hook(kind, lambda value, _: read(value))
+
+
+def require_range(config: object, names: Sequence[str], low: float, high: float = math.inf) -> None:
+    """Raise ValueError unless all these fields are finite numbers from ``low`` to ``high``."""
+    for name in names:
+        value = getattr(config, name)
+        if not low <= value <= high or math.isinf(value):
+            limits = f"{low} or more" if math.isinf(high) else f"{low} to {high}"
+            raise ValueError(f"{name} is {value}; it has to be {limits}")
 
 
 def _change(table: dict[str, Any], change: str) -> None:

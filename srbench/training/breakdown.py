@@ -33,11 +33,9 @@ class Breakdowns(Counts):
         """Count a step."""
         self.skipped += skipped
         self.first = self.first or dict(losses)
-        broken = skipped or any(self._exploded(name, value) for name, value in losses.items())
+        limits = {name: EXPLODED * max(1.0, abs(self.first.get(name, 1.0))) for name in losses}
+        broken = skipped or any(not math.isfinite(value) or abs(value) > limits[name] for name, value in losses.items())
         self.in_a_row = self.in_a_row + 1 if broken else 0
-
-    def _exploded(self, name: str, value: float) -> bool:
-        return not math.isfinite(value) or abs(value) > EXPLODED * max(1.0, abs(self.first.get(name, 1.0)))
 
 
 def breakdown(learner: Learner, batch: Batch, kept: int) -> TrainingError:

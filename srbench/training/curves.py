@@ -6,16 +6,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
 
 from srbench.images.io import write_whole
 from srbench.system.plot_style import COLOURS, new_figure, plot_style, svg
 from srbench.training import TrainingError
 from srbench.training.folder import LOSSES, METRICS
 from srbench.training.journal import Journal
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _POINTS = 400
 """Most points of a curve; longer curves show means of equally many steps."""
@@ -35,7 +31,11 @@ def write_curves(run: Path, out: Path, units: Mapping[str, str]) -> None:
         figure = new_figure(3.2 * len(panels), 2.4)
         grid = figure.subplots(1, len(panels), squeeze=False)[0]
         for number, ((name, points), axis) in enumerate(zip(panels.items(), grid, strict=True)):
-            _draw(axis, name, points, COLOURS[number % len(COLOURS)])
+            steps, values = zip(*points, strict=True) if points else ((), ())
+            marker = "." if len(points) < 30 else ""
+            axis.plot(steps, values, color=COLOURS[number % len(COLOURS)], linewidth=1.0, marker=marker)
+            axis.set_title(name, fontsize=9)
+            axis.set_xlabel("step")
             axis.set_ylabel(units.get(name, "loss"), fontsize=8)
         write_whole(out, svg(figure))
 
@@ -60,10 +60,3 @@ def _thinned(points: Sequence[tuple[float, float]]) -> Iterator[tuple[float, flo
         finite = [point for point in points[at : at + width] if math.isfinite(point[1])]
         if finite:
             yield fmean(step for step, _ in finite), fmean(value for _, value in finite)
-
-
-def _draw(axis: Axes, name: str, points: Sequence[tuple[float, float]], colour: str) -> None:
-    steps, values = zip(*points, strict=True) if points else ((), ())
-    axis.plot(steps, values, color=colour, linewidth=1.0, marker="." if len(points) < 30 else "")
-    axis.set_title(name, fontsize=9)
-    axis.set_xlabel("step")

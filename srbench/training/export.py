@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from torch import Tensor
-
 from srbench.training import TrainingError
 from srbench.training.folder import BEST, read_description
 from srbench.training.model_card import trained_as, write_model_card
 from srbench.training.validation import MOST, SIDE, TEMPERATURE
-from srbench.weights.files import TRAINED, load_weights, save_weights, weights_in
-from srbench.weights.metadata import WeightsMetadata, read_metadata
+from srbench.weights.files import TRAINED, save_weights, weights_in
+from srbench.weights.metadata import WeightsMetadata, load_described
 
 _NEEDED = ("model", "scale", "preset", "config", "data", "settings", "trained_on", "licence")
 
@@ -26,7 +24,7 @@ def export(run: Path, out: Path | None, *, best: bool, licence: str | None) -> t
     its files; WeightsError if the training is not finished or its files are damaged.
     """
     _, request = read_description(run)
-    tensors, metadata = _read(weights_in(run))
+    tensors, metadata = load_described(weights_in(run))
     if missing := [name for name in _NEEDED if getattr(metadata, name) is None]:
         raise TrainingError(
             f"{run / TRAINED}: lacks {', '.join(missing)} in its metadata; train it with this version of srbench"
@@ -39,7 +37,7 @@ def export(run: Path, out: Path | None, *, best: bool, licence: str | None) -> t
     metadata = replace(metadata, step=trained_as(metadata).steps)
     validation = {} if metadata.metrics is None else {"last": _validation(metadata)}
     if (run / BEST).is_file():
-        best_tensors, best_metadata = _read(run / BEST)
+        best_tensors, best_metadata = load_described(run / BEST)
         validation["best"] = _validation(best_metadata)
         if best:
             tensors, metadata = best_tensors, best_metadata
@@ -58,11 +56,6 @@ def export(run: Path, out: Path | None, *, best: bool, licence: str | None) -> t
     )
     save_weights(out, tensors, metadata.text())
     return out, write_model_card(out, tensors, metadata)
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], WeightsMetadata]:
-    tensors, text = load_weights(path)
-    return tensors, read_metadata(text, path)
 
 
 def _validation(metadata: WeightsMetadata) -> dict[str, int | float]:

@@ -80,7 +80,14 @@ class TrainingFolder:
         """
         self._metadata = replace(metadata, settings=cattrs.unstructure(preset))
         if not (self.path / DESCRIPTION).exists():
-            description = {"facts": self._metadata.text(), "request": _asked(request)}
+            asked = {
+                "data": [str(folder.resolve()) for folder in request.data],
+                "lr": [str(folder.resolve()) for folder in request.lr],
+                "validation": request.validation and str(request.validation.resolve()),
+                "start": request.start and str(request.start.resolve()),
+                "tensorboard": request.tensorboard,
+            }
+            description = {"facts": self._metadata.text(), "request": asked}
             with self._faults_named():
                 write_whole(self.path / PRESET, to_toml(preset).encode())
                 write_whole(self.path / DESCRIPTION, json.dumps(description, indent=1).encode())
@@ -191,28 +198,10 @@ def resumed(run: Path, device: str, metrics: tuple[Metric, ...]) -> tuple[str, T
     Raises TrainingError if the folder holds no training.
     """
     facts, asked = read_description(run)
-    return facts.model, TrainingRequest(
-        preset=str(run / PRESET),
-        data=tuple(map(Path, asked["data"])),
-        out=run,
-        lr=tuple(map(Path, asked["lr"])),
-        validation=None if asked["validation"] is None else Path(asked["validation"]),
-        start=None if asked["start"] is None else Path(asked["start"]),
-        device=device,
-        metrics=metrics,
-        tensorboard=bool(asked["tensorboard"]),
-    )
-
-
-def _asked(request: TrainingRequest) -> dict[str, Any]:
-    """The part of a request that ``resumed`` reads, with absolute paths."""
-    return {
-        "data": [str(folder.resolve()) for folder in request.data],
-        "lr": [str(folder.resolve()) for folder in request.lr],
-        "validation": None if request.validation is None else str(request.validation.resolve()),
-        "start": None if request.start is None else str(request.start.resolve()),
-        "tensorboard": request.tensorboard,
-    }
+    data, lr = (tuple(map(Path, asked[name])) for name in ("data", "lr"))
+    validation, start = (None if asked[name] is None else Path(asked[name]) for name in ("validation", "start"))
+    preset, tensorboard = str(run / PRESET), bool(asked["tensorboard"])
+    return facts.model, TrainingRequest(preset, data, run, (), lr, validation, start, device, metrics, tensorboard)
 
 
 def _refuse_pipes(folder: Path) -> None:

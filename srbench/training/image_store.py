@@ -193,11 +193,7 @@ def _build(target: Path, names: Sequence[str], make: Callable[[str], Tensor], ti
         part.replace(target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    _remove_old(target)
-
-
-def _remove_old(target: Path) -> None:
-    """Remove stores of earlier states of the folder; a training that still reads one keeps its open file."""
+    # Stores of earlier states of the folder; a training that still reads one keeps its open file.
     state = target.name.partition("-")[0]
     for folder in target.parent.iterdir():
         if folder.is_dir() and not folder.name.startswith(state):

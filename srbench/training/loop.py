@@ -19,7 +19,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from srbench.images.io import write_png
-from srbench.interfaces import ImagePair, TrainingRequest
+from srbench.interfaces import TrainingRequest
 from srbench.training.breakdown import PATIENCE, Breakdowns, breakdown
 from srbench.training.config import TrainingConfig, TrainingPreset
 from srbench.training.curves import write_curves
@@ -49,7 +49,11 @@ class Training:
             if not self._accelerator.is_main_process:
                 warnings.simplefilter("ignore")
             self.patches = Patches(request.data, scale, self.config, request.lr)
-            self._validation = Validation(self._validation_pairs(), request.metrics)
+            if request.validation is None:
+                pairs = self.patches.hold_out(MOST, SIDE) or self.patches.centres(MOST, SIDE)
+            else:
+                pairs = Patches([request.validation], scale, self.config).centres(MOST, SIDE)
+            self._validation = Validation(pairs, request.metrics)
         self._folder = TrainingFolder(request.out)
 
     def first_batch(self) -> Batch:
@@ -76,7 +80,7 @@ class Training:
         breakdowns, best = Breakdowns(), Best()
         average = moving_average(learners[0].network, self.config.average)
         result = learners[0].network if average is None else average.module
-        state = {"breakdowns": breakdowns, "best": best, **_state(learners, average)}
+        state: State = {"breakdowns": breakdowns, "best": best, **_state(learners, average)}
         kept = self._folder.restore(state, self.config.steps)
         self._accelerator.wait_for_everyone()
         if main:
@@ -140,18 +144,14 @@ class Training:
                 sums[name] = sums.get(name, 0) + value.detach() / len(parts)
         means = torch.stack([*sums.values()])
         if self._accelerator.num_processes > 1:
-            means = self._mean(means)
+            # Bit-identical on all processes, so that their networks stay equal.
+            means = self._accelerator.reduce(means, "mean")
             gradients = [p.grad for p in learner.parameters() if p.grad is not None]
-            flat = self._mean(torch.cat([gradient.flatten() for gradient in gradients]))
+            flat = self._accelerator.reduce(torch.cat([gradient.flatten() for gradient in gradients]), "mean")
             shares = torch.split(flat, [gradient.numel() for gradient in gradients])
             for gradient, mean in zip(gradients, shares, strict=True):
                 gradient.copy_(mean.view(gradient.shape))
         return dict(zip(sums, means.tolist(), strict=True))
-
-    def _mean(self, values: Tensor) -> Tensor:
-        """Mean over the processes, bit-identical on all of them, so that their networks stay equal."""
-        mean: Tensor = self._accelerator.reduce(values, "mean")
-        return mean
 
     def _batches(self, start: int) -> Iterator[Batch]:
         """The share of this process in every step from ``start`` on, on its device."""
@@ -179,15 +179,8 @@ class Training:
             self._folder.save_weights(BEST, network, self._preset.storage, best.metrics, best.step)
         write_curves(self._folder.path, self._folder.path / "loss.svg", self._validation.units)
 
-    def _validation_pairs(self) -> list[ImagePair]:
-        folder = self._request.validation
-        if folder is not None:
-            return Patches([folder], self._scale, self.config).centres(MOST, SIDE)
-        return self.patches.hold_out(MOST, SIDE) or self.patches.centres(MOST, SIDE)
-
     def _metadata(self, start: str) -> WeightsMetadata:
-        config = self.config
-        size = f"{config.steps} steps of {config.batch} patches of {config.patch} pixels"
+        size = f"{self.config.steps} steps of {self.config.batch} patches of {self.config.patch} pixels"
         return WeightsMetadata(
             model=self._model,
             scale=self._scale,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from statistics import fmean
 
@@ -41,7 +42,10 @@ class Validation:
         for pair in self.pairs:
             output = _upscaled(network, pair, TEMPERATURE, device)
             for name, metric in self.metrics.items():
-                values[name].append(_value(metric, output, pair))
+                values[name].append(math.nan)
+                if output.isfinite().all():
+                    with suppress(SRBenchError):  # the image is too small for this metric
+                        values[name][-1] = float(metric(output[None], pair).mean())
         return {name: fmean(each) for name, each in values.items() if each}
 
     @property
@@ -118,12 +122,3 @@ def _labels(titles: Sequence[str], width: int) -> Tensor:
         ImageDraw.Draw(column).text((2, 2), title, fill="black", font=ImageFont.load_default(12))
         columns.append(np.asarray(column))
     return torch.from_numpy(np.concatenate(columns, 1)).permute(2, 0, 1)
-
-
-def _value(metric: Metric, output: Tensor, pair: ImagePair) -> float:
-    if not output.isfinite().all():
-        return math.nan
-    try:
-        return float(metric(output[None], pair).mean())
-    except SRBenchError:  # the image is too small for this metric
-        return math.nan

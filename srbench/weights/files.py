@@ -112,6 +112,15 @@ def _with_sorted_header(content: bytes) -> bytes:
 
 
 @contextmanager
+def faults_of(path: Path) -> Iterator[None]:
+    """Put the path in front of the message of a WeightsError."""
+    try:
+        yield
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
+
+
+@contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     if kind := no_file(path):
         raise WeightsError(f"{path}: {kind}, not a weights file; name the .safetensors file")

@@ -6,10 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from srbench.system.config import ConfigError, structure
-from srbench.weights.files import WeightsError
+from srbench.weights.files import WeightsError, load_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,12 @@ class WeightsMetadata:
 
 
 _JSON = {name for name, kind in get_type_hints(WeightsMetadata).items() if kind not in (str, str | None)}
+
+
+def load_described(path: Path) -> tuple[dict[str, Tensor], WeightsMetadata]:
+    """Tensors and metadata of a weights file. Raises WeightsError as ``load_weights`` and ``read_metadata`` do."""
+    tensors, text = load_weights(path)
+    return tensors, read_metadata(text, path)
 
 
 def read_metadata(text: Mapping[str, str], path: Path) -> WeightsMetadata:

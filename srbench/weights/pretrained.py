@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -17,9 +17,9 @@ from torch.overrides import TorchFunctionMode
 from srbench.interfaces import Converter, WeightsInfo
 from srbench.system.config import structure
 from srbench.weights.checkpoints import ENDINGS, read_checkpoint
-from srbench.weights.files import WeightsError, load_weights, sha256_file
-from srbench.weights.metadata import WeightsMetadata, read_metadata
-from srbench.weights.table import origin
+from srbench.weights.files import WeightsError, faults_of, sha256_file
+from srbench.weights.metadata import WeightsMetadata, load_described, read_metadata
+from srbench.weights.table import credited
 
 Network = TypeVar("Network", bound=nn.Module)
 _REPEATED = ("blocks", "steps", "transitions")
@@ -113,10 +113,8 @@ def fill(network: nn.Module, tensors: dict[str, Any], path: Path) -> None:
 
 
 def _require_fit(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    try:
+    with faults_of(path):
         require_shapes(tensors, {name: tensor.shape for name, tensor in network.state_dict().items()})
-    except WeightsError as error:
-        raise WeightsError(f"{path}: {error}") from None
 
 
 def require_shapes(tensors: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]) -> None:
@@ -134,19 +132,14 @@ def require_shapes(tensors: Mapping[str, Tensor], shapes: Mapping[str, torch.Siz
 
 def _read(family: Family[Network], path: Path) -> tuple[dict[str, Tensor], WeightsMetadata]:
     if path.suffix.lower() not in ENDINGS:
-        tensors, text = load_weights(path)
-        return tensors, read_metadata(text, path)
+        return load_described(path)
     checkpoint = read_checkpoint(path)
-    try:
+    with faults_of(path):
         converted = family.convert(checkpoint, None)
-    except WeightsError as error:
-        raise WeightsError(f"{path}: {error}") from None
     if converted is None:
         raise WeightsError(f"{path}: not a checkpoint of {family.model}; choose another file, or another model for it")
     tensors, text = converted
-    metadata = read_metadata(text, path)
-    found = origin(family.model, metadata.preset, sha256_file(path))
-    return tensors, replace(metadata, licence=found.licence, trained_on=found.trained_on)
+    return tensors, credited(read_metadata(text, path), family.model, sha256_file(path))
 
 
 def _load_packaged(family: Family[Network], scale: int) -> Network:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from srbench.system.cache import cache_folder
 from srbench.system.config import load_toml
 from srbench.system.file_names import unknown
 from srbench.weights.files import WeightsError
+from srbench.weights.metadata import WeightsMetadata
 
 _TABLE = Path(__file__).with_suffix(".toml")
 
@@ -46,34 +47,22 @@ def find_released(name: str) -> ReleasedWeights:
     return table[name]
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Licence and provenance of a checkpoint."""
-
-    licence: str
-    """SPDX identifier, or ``unknown``."""
-    trained_on: str
-    """Dataset, number of steps, and who trained it; or why that is unknown."""
-
-
-def origin(model: str, preset: str | None, sha256: str, address: str | None = None) -> Origin:
-    """Credit a checkpoint to the authors if its SHA-256 is in the table; otherwise its licence is unknown.
+def credited(metadata: WeightsMetadata, model: str, sha256: str, address: str | None = None) -> WeightsMetadata:
+    """Credit a checkpoint that ``model`` reads to the authors if its SHA-256 is in the table; else nobody is credited.
 
     Without a SHA-256 in the table, it is credited only if it was downloaded from an ``address`` in the table, which
     the text then names.
     """
-    table = released_weights()
-    for entry in table.values():
+    licence, trained_on = "unknown", "unknown (not a released file)"
+    for name, entry in released_weights().items():
         if entry.sha256 == sha256:
-            return Origin(entry.licence, entry.trained_on)
-    for name, entry in table.items():
-        if (entry.model, entry.preset) == (model, preset) and entry.sha256 is None:
+            return replace(metadata, licence=entry.licence, trained_on=entry.trained_on)
+        if (entry.model, entry.preset, entry.sha256) == (model, metadata.preset, None):
+            trained_on = f"unknown (may be a copy of the released {name} or not: the sha256 of that is not known)"
             if address in entry.addresses:
-                return Origin(entry.licence, f"{entry.trained_on}; downloaded from {address}, its sha256 unconfirmed")
-            return Origin(
-                "unknown", f"unknown (may be a copy of the released {name} or not: the sha256 of that is not known)"
-            )
-    return Origin("unknown", "unknown (not a released file)")
+                licence = entry.licence
+                trained_on = f"{entry.trained_on}; downloaded from {address}, its sha256 unconfirmed"
+    return replace(metadata, licence=licence, trained_on=trained_on)
 
 
 def cached_path(name: str) -> Path:

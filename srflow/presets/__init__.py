@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Literal
 
+from srbench.system.config import require_range
 from srbench.training.config import TrainingConfig
 from srflow.config import SRFlowConfig
 
@@ -57,9 +57,7 @@ class SecondStageConfig:
     of its strides."""
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not isinstance(value, str) and not 0 <= value < math.inf:
-                raise ValueError(f"{name} is {value}; it has to be 0 or more")
+        require_range(self, [name for name, value in vars(self).items() if not isinstance(value, str)], 0)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torchvision.models import get_model
 from baselines.esrgan import Discriminator, discriminator_loss, generator_loss
 from baselines.presets import ESRGANPreset
 from baselines.rrdb import RRDBConfig, RRDBNet
-from baselines.train import Adversaries
+from baselines.train import adversaries
 from baselines.vgg import LAYERS, PerceptualLoss, _ArraysOnly, _converted, load_vgg
 from baselines.zoo import load_esrgan, load_rrdb
 from srbench.interfaces import SRBenchError
@@ -118,7 +118,7 @@ def test_unknown_layer(monkeypatch):
     changes = ["losses.perceptual_layer=conv9_9"]
     preset = load_preset(files("baselines") / "presets" / "esrgan", "mini-x8", ESRGANPreset, changes)
     with pytest.raises(ConfigError, match=r"losses\.perceptual_layer 'conv9_9' is none of conv1_1.*; correct the"):
-        Adversaries(RRDBNet(RRDBConfig(8, 4, 2, 1)), preset, torch.device("cpu"))
+        adversaries(RRDBNet(RRDBConfig(8, 4, 2, 1)), preset, torch.device("cpu"))
 
 
 def test_checkpoint_conversion():

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -99,16 +100,14 @@ def read_degradation(text: str) -> Degradation:
     return found
 
 
-class Degraded(Derived):
+def degraded(whole: Dataset, scale: int, degradation: Degradation) -> Dataset:
     """A dataset with the HR images of another one, and LR made by a degradation."""
+    made = degradation.words
+    return Derived(whole, partial(_with_lr, scale, degradation), made, f"made from HR by {made}")
 
-    def __init__(self, whole: Dataset, scale: int, degradation: Degradation) -> None:
-        super().__init__(whole, degradation.words, f"made from HR by {degradation.words}")
-        self.scale, self.degradation = scale, degradation
 
-    def derived(self, pair: ImagePair) -> ImagePair:
-        """HR unchanged, LR degraded."""
-        return replace(pair, lr=self.degradation(quantize_round(pair.hr), self.scale).float() / 255)
+def _with_lr(scale: int, degradation: Degradation, pair: ImagePair) -> ImagePair:
+    return replace(pair, lr=degradation(quantize_round(pair.hr), scale).float() / 255)
 
 
 def _read_step(value: object) -> Step:

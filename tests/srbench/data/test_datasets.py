@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from srbench.data import DataError
-from srbench.data.datasets import Cropped, Folder, PairedFolders, cropped, packaged_photos
+from srbench.data.datasets import Folder, PairedFolders, cropped, packaged_photos
 from srbench.images import ImageError
 from srbench.images.io import quantize_floor, read_image, write_png
 from srbench.images.resize import downscale_uint8
@@ -108,8 +108,8 @@ def test_digest_follows_bytes_scale_and_crop(photos, pairs):
         Folder(photos, 2).digest("a"),
         Folder(photos, 4, crop=16).digest("a"),
         PairedFolders(*pairs, 4).digest("a"),
-        Cropped(PairedFolders(*pairs, 4), 4, 16).digest("a"),
-        Cropped(PairedFolders(*pairs, 4), 4, 20).digest("a"),
+        cropped(PairedFolders(*pairs, 4), 4, 16).digest("a"),
+        cropped(PairedFolders(*pairs, 4), 4, 20).digest("a"),
     ]
     assert len({plain, *others}) == len(others) + 1
     shutil.copy(photos / "c.png", photos / "a.png")

@@ -14,7 +14,7 @@ from srbench.benchmark import BenchmarkError
 from srbench.benchmark.request import RunSpec, open_dataset
 from srbench.data import MATLAB_BICUBIC, DataError
 from srbench.data.datasets import Folder
-from srbench.data.degradations.read import Degraded, degradation_names, read_degradation
+from srbench.data.degradations.read import degradation_names, degraded, read_degradation
 from srbench.data.degradations.steps import Blur, Downscale, Noise, Range, Resize, gaussian
 from srbench.images.resize import downscale_uint8
 from srbench.run_folder.manifest import read_manifest
@@ -111,13 +111,13 @@ def test_faults_are_named(tmp_path, text, fault):
 
 def test_a_data_set_degraded(photos):
     whole = Folder(photos, 4)
-    noisy = Degraded(whole, 4, read_degradation("blur-noise-jpeg"))
+    noisy = degraded(whole, 4, read_degradation("blur-noise-jpeg"))
     assert (noisy.name, list(noisy), len(noisy)) == ("photos", list(whole), 4)
     assert torch.equal(noisy.read("b").hr, whole.read("b").hr)
     assert torch.equal(noisy.read("b").lr, noisy.read("b").lr)
     assert not torch.equal(noisy.read("b").lr, whole.read("b").lr)
     assert noisy.lr_origin.startswith("made from HR by blur-noise-jpeg@1: blur sigma 0.2..2 | downscale by matlab")
-    digests = {whole.digest("b"), noisy.digest("b"), Degraded(whole, 4, read_degradation("second-order")).digest("b")}
+    digests = {whole.digest("b"), noisy.digest("b"), degraded(whole, 4, read_degradation("second-order")).digest("b")}
     assert len(digests) == 3
 
 
