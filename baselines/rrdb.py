@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from srbench.interfaces import WeightsInfo
 from srbench.system.config import load_network, require_range
 
-SLOPE = 0.2
-"""Negative slope of every LeakyReLU."""
+SLOPE = 0.2  # of every LeakyReLU below 0
 RESIDUAL = 0.2
 """Weight of a block's output relative to its input."""
 MOST = 10_000
@@ -32,7 +31,6 @@ class RRDBConfig:
     """Size of an RRDBNet."""
 
     scale: Literal[2, 4, 8]
-    """Upscaling factor."""
     features: int
     """Channels of the trunk (64 in the papers)."""
     growth: int

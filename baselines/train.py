@@ -35,7 +35,11 @@ def train_rrdb(request: TrainingRequest) -> Path:
     torch.manual_seed(settings.training.seed)
     network, digest = channels_last(RRDBNet(settings.network)), ""
     if request.start is not None:
-        _warm_start(network, load_weights(request.start)[0], request.start)
+        known, own = load_weights(request.start)[0], network.state_dict()
+        # A network of another scale has more or fewer upscaling convolutions.
+        kept = {name: value for name, value in own.items() if name.startswith("conv_up.")}
+        shared = {name: value for name, value in known.items() if name in own or not name.startswith("conv_up.")}
+        fill(network, kept | shared, request.start)
         digest = sha256_file(request.start)
     network.to(training.device)
 
@@ -44,13 +48,6 @@ def train_rrdb(request: TrainingRequest) -> Path:
         return l1, {"l1": l1}
 
     return training.fit([Learner("network", network, adam([network.parameters()], settings.training), loss)], digest)
-
-
-def _warm_start(network: RRDBNet, known: dict[str, Tensor], path: Path) -> None:
-    """Fill a network with weights of any scale, which may have more or fewer upscaling convolutions."""
-    own = {name: value for name, value in network.state_dict().items() if name.startswith("conv_up.")}
-    taken = {name: value for name, value in known.items() if name in own or not name.startswith("conv_up.")}
-    fill(network, own | taken, path)
 
 
 def train_esrgan(request: TrainingRequest) -> Path:
@@ -68,7 +65,6 @@ def train_esrgan(request: TrainingRequest) -> Path:
 
 
 def _generator(config: RRDBConfig, start: Path | None) -> RRDBNet:
-    """The RRDB network to start from."""
     if start is not None:
         network = load_rrdb(config.scale, start)
         if network.config != config:

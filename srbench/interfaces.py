@@ -17,12 +17,9 @@ if TYPE_CHECKING:  # the command line reads this module before it may load torch
 
 Made = TypeVar("Made")
 
-LARGEST_SEED = 2**63 - 1
-"""Largest seed of torch's random generators."""
-SMALLEST_TILE = 16
-"""Smallest side of a tile, in LR pixels."""
-MOST_DIGITS = 12
-"""Most decimals of a printed metric."""
+LARGEST_SEED = 2**63 - 1  # of torch's generators
+SMALLEST_TILE = 16  # LR pixels
+MOST_DIGITS = 12  # decimals of a printed metric
 
 
 class SRBenchError(Exception):
@@ -117,7 +114,6 @@ class SRModel(Protocol):
 
     def __call__(self, lr: Tensor) -> Tensor:
         """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), not clamped."""
-        ...
 
 
 @runtime_checkable
@@ -128,7 +124,6 @@ class StochasticSRModel(Protocol):
 
     def sample(self, lr: Tensor, n: int, *, temperature: float, generator: torch.Generator) -> Tensor:
         """(3, h, w) in [0, 1] -> (n, 3, s*h, s*w), not clamped. The generator lives on the CPU."""
-        ...
 
 
 class TiledSRModel(StochasticSRModel, Protocol):
@@ -138,7 +133,6 @@ class TiledSRModel(StochasticSRModel, Protocol):
         self, lr: Tensor, n: int, *, temperature: float, generator: torch.Generator, tile: int | None = None
     ) -> Tensor:
         """With ``tile``, the same images up to rounding, in memory for about ``tile`` x ``tile`` LR pixels."""
-        ...
 
 
 @runtime_checkable
@@ -154,7 +148,6 @@ class EditableSRModel(StochasticSRModel, Protocol):
         The temperature multiplies the moved texture: 1 leaves it as strong as it was. Both boxes lie in the image and
         on the grid; a last column or row of the grid may reach beyond the image.
         """
-        ...
 
     def transfer_content(
         self, hr: Tensor, lr: Tensor, pasted: Tensor, mask: Tensor, *, temperature: float, generator: torch.Generator
@@ -163,11 +156,9 @@ class EditableSRModel(StochasticSRModel, Protocol):
 
         ``pasted`` is as large as HR and equal to it outside the mask. The generator lives on the CPU.
         """
-        ...
 
     def restore(self, hr: Tensor, lr: Tensor, *, temperature: float, generator: torch.Generator) -> Tensor:
         """HR (3, s*h, s*w) without its noise, to fit LR (3, h, w); not clamped. The generator lives on the CPU."""
-        ...
 
 
 @runtime_checkable
@@ -178,11 +169,9 @@ class PrecomputedResults(Protocol):
 
     def read(self, name: str) -> Tensor:
         """Name of an image -> (n, 3, s*h, s*w) in [0, 1]. Raises SRBenchError where it is missing or damaged."""
-        ...
 
     def digest(self, name: str) -> str:
         """sha256 of the file behind a name. Raises SRBenchError where it is missing."""
-        ...
 
 
 Model = SRModel | StochasticSRModel | PrecomputedResults
@@ -231,7 +220,6 @@ class MetricFacts:
     unit: str = ""
     """``dB``, ``grey levels`` or empty."""
     digits: int = 2
-    """Decimals worth printing."""
     group: Group = "Other"
     leads: bool = False
     """True if it stands for its group where a report shows one metric of each."""
@@ -268,14 +256,12 @@ class Metric(Protocol):
     @property
     def facts(self) -> MetricFacts:
         """Facts for readers, tables and the harness; a plain attribute suffices."""
-        ...
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """(n, 3, H, W) and the pair -> (n,) values, or () where ``facts.per`` is ``image``.
 
         Samples are in [0, 1] and multiples of 1/255, unless ``facts.sees`` states otherwise.
         """
-        ...
 
 
 @runtime_checkable
@@ -284,7 +270,6 @@ class MappedMetric(Metric, Protocol):
 
     def map(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """The arguments of the call -> (H, W) float32, the value at every pixel of the first sample."""
-        ...
 
 
 class Dataset(Protocol):
@@ -294,19 +279,15 @@ class Dataset(Protocol):
 
     def __len__(self) -> int:
         """Number of images."""
-        ...
 
     def __iter__(self) -> Iterator[str]:
         """Image names, in order."""
-        ...
 
     def read(self, name: str) -> ImagePair:
         """Decode one pair. Raises SRBenchError that names the file."""
-        ...
 
     def digest(self, name: str) -> str:
         """SHA-256 of everything that determines the pair: the bytes of the files, scale and crop."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -316,7 +297,6 @@ class TrainingRequest:
     preset: str
     """Name of a preset of the model, or a TOML file."""
     data: tuple[Path, ...]
-    """Folders of HR images."""
     out: Path
     """Training folder; an existing training in it is resumed."""
     changes: tuple[str, ...] = ()
@@ -339,7 +319,6 @@ class Trainer(Protocol):
 
     def __call__(self, request: TrainingRequest) -> Path:
         """Train or resume, return the weights file. Raises SRBenchError for unusable input."""
-        ...
 
 
 class Converter(Protocol):
@@ -353,4 +332,3 @@ class Converter(Protocol):
         Returns None for a checkpoint of another model, or one that cannot belong to the preset. None as preset selects
         it by the checkpoint's size. Raises SRBenchError for a checkpoint of this model that does not fit the preset.
         """
-        ...

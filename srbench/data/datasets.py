@@ -24,11 +24,9 @@ class _Names:
     names: Mapping[str, Path] | Dataset
 
     def __len__(self) -> int:
-        """Number of images."""
         return len(self.names)
 
     def __iter__(self) -> Iterator[str]:
-        """Image names in order."""
         return iter(self.names)
 
 
@@ -74,10 +72,11 @@ class PairedFolders(_Names):
             self.lr_origin = f"those in {layout.lr_folder}, paired by name"
         hr_files = images_in(hr) if layout is None else layout.hr
         lr_files = images_in(lr) if layout is None or layout.lr is None else layout.lr
-        faults = []
-        for folder, here, there in ((lr, lr_files, hr_files), (hr, hr_files, lr_files)):
-            if missing := [name for name in there if name not in here]:
-                faults.append(f"{folder} lacks {', '.join(missing)}")
+        faults = [
+            f"{folder} lacks {', '.join(missing)}"
+            for folder, here, there in ((lr, lr_files, hr_files), (hr, hr_files, lr_files))
+            if (missing := [name for name in there if name not in here])
+        ]
         if faults:
             raise DataError(f"HR and LR are paired by name, but {'; '.join(faults)}; add or remove images")
         self.hr = self.names = hr_files

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srbench.images import ImageError
-from srbench.images.folders import holds_images, images_in
+from srbench.images.folders import image_files, images_in
 
 _SRF = re.compile(r"(.+)_SRF_(\d+)_(HR|LR)")
 
@@ -38,7 +38,7 @@ def find_layout(folder: Path, scale: int) -> Layout | None:
         return None
     if re.fullmatch(r"image_SRF_\d+", folder.resolve().name):
         return _selfexsr(folder, scale)
-    if holds_images(folder):
+    if image_files(folder):
         return None
     known = {path.name for path in folder.iterdir() if path.is_dir()}
     if "HR" in known:

@@ -25,7 +25,7 @@ def images_in(folder: Path) -> dict[str, Path]:
     """
     _require_folder(folder)
     found: dict[str, Path] = {}
-    for path in _listed(folder):
+    for path in image_files(folder):
         if kind := no_file(path):
             raise ImageError(f"{path}: {kind}, not a file; put an image in its place, or move it away")
         if (other := found.setdefault(path.stem, path)) is not path:
@@ -57,18 +57,14 @@ def images_below(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def holds_images(folder: Path) -> bool:
-    """True if images lie in the folder itself. Raises ImageError if it cannot be listed."""
-    return bool(_listed(folder))
-
-
 def _require_folder(folder: Path) -> None:
     if not folder.is_dir():
         kind = "a file" if folder.exists() else "missing"
         raise ImageError(f"{folder}: {kind}, not a folder of images; check the path")
 
 
-def _listed(folder: Path) -> list[Path]:
+def image_files(folder: Path) -> list[Path]:
+    """The files of a folder that look like images, sorted, perhaps none. Raises ImageError if it cannot be listed."""
     try:
         return sorted(path for path in folder.iterdir() if is_image(path))
     except OSError as error:

@@ -40,9 +40,7 @@ def read_image(path: Path) -> Tensor:
     Raises ImageError, naming the file, if it is missing, damaged or no image.
     """
     image = _open(path)
-    if _is_wide(image):
-        return _grey_from_wide(image, path)
-    return _rgb(image, path).float().div_(255)
+    return _grey_from_wide(image, path) if _is_wide(image) else _rgb(image, path).float().div_(255)
 
 
 def read_uint8(path: Path, crop: int | None = None) -> Tensor:
@@ -187,10 +185,7 @@ def quantize(images: Tensor, how: str) -> Tensor:
         return single(images)
     import torch
 
-    found = torch.empty(images.shape, dtype=torch.uint8, device=images.device)
-    for place, image in enumerate(images):
-        found[place] = single(image)
-    return found
+    return torch.stack([single(image) for image in images])
 
 
 def luma(images: Tensor) -> Tensor:

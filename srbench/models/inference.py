@@ -91,8 +91,7 @@ def _outputs(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Te
     lr = lr.to(device)
     if isinstance(model, StochasticSRModel):
         require_memory(name, draw.samples, [model.scale * side for side in lr.shape[-2:]])
-        generator = torch.Generator().manual_seed(draw.seed)
-        images = _sample(model, lr, draw, generator)
+        images = _sample(model, lr, draw)
         if len(images) != draw.samples:
             raise ModelError(f"{name}: the model returned {len(images)} samples, not {draw.samples}; correct it")
     elif draw.tile is not None:
@@ -116,7 +115,8 @@ def _too_large(model: Model, lr: Tensor, draw: Draw, device: str) -> str:
     return f"the model ran out of memory ({device}, LR of {height}x{width}{tiles}); {advice}"
 
 
-def _sample(model: StochasticSRModel, lr: Tensor, draw: Draw, generator: torch.Generator) -> Tensor:
+def _sample(model: StochasticSRModel, lr: Tensor, draw: Draw) -> Tensor:
+    generator = torch.Generator().manual_seed(draw.seed)
     if draw.tile is None:
         return model.sample(lr, draw.samples, temperature=draw.temperature, generator=generator)
     if not _samples_in_tiles(model):
@@ -139,7 +139,6 @@ def require_memory(name: str, samples: int, size: list[int]) -> None:
 
 
 def _memory_bytes() -> int | None:
-    """Memory of this machine; None if unknown."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

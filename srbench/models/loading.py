@@ -55,15 +55,12 @@ class ModelSpec:
     """The parts of a model's name."""
 
     text: str
-    """The whole name as typed."""
     label: str
-    """Label in front; empty without one."""
     name: str
     """Registered name, file.py:Name, package.module:Name, a file that is a network, or a folder of results."""
     weights: str
     """File, folder or name of weights; empty for the model's own."""
     strength: float | None
-    """Share of the weights in network interpolation."""
     consistent: bool
     """True for outputs projected onto the images that downscale to LR."""
 
@@ -77,7 +74,7 @@ class ModelSpec:
             raise PluginError(f"label {label!r} in {text!r}: use letters, digits and . _ + - only")
         consistent = rest.endswith(CONSISTENT) and rest != CONSISTENT
         rest = rest.removesuffix(CONSISTENT) if consistent else rest
-        if _is_network(rest):
+        if is_network(rest):
             return cls(text, label, rest, "", None, consistent)
         name, colon, weights = rest.partition(":")
         strength = None
@@ -96,14 +93,9 @@ class ModelSpec:
         """True for a folder of results made elsewhere."""
         return self.name not in registered("models") and Path(self.name).is_dir()
 
-    @property
-    def is_network(self) -> bool:
-        """True for a file that is a network by itself."""
-        return _is_network(self.name)
 
-
-def _is_network(text: str) -> bool:
-    """A colon separates a registered model from its weights, unless a file has such a name."""
+def is_network(text: str) -> bool:
+    """True for a file that is a network by itself; a colon comes before weights, unless a file has such a name."""
     path = Path(text)
     return path.suffix.lower() in third_party.ENDINGS and (":" not in text or path.is_file()) and not path.is_dir()
 
@@ -115,7 +107,6 @@ class LoadedModel:
     label: str
     """Name in the table and in file names."""
     spec: str
-    """Name as typed by the user."""
     model: Model
     digest: str
     """SHA-256 of everything that determines the outputs: code, harness and weights."""
@@ -135,7 +126,7 @@ def load_model(text: str, scale: int, device: str) -> LoadedModel:
     spec = ModelSpec.parse(text)
     if spec.is_folder:
         return _results(spec, scale)
-    if spec.is_network:
+    if is_network(spec.name):
         return _network(spec, scale, device)
     if "/" in spec.name and ":" not in spec.name:
         raise PluginError(f"{spec.name}: no such folder of results; check the path in {text!r}")
@@ -154,7 +145,7 @@ def scale_of(text: str) -> int | None:
     spec = ModelSpec.parse(text)
     if spec.is_folder:
         return None
-    if spec.is_network:
+    if is_network(spec.name):
         return third_party.load_file(Path(spec.name)).scale
     if not spec.weights:
         scale = getattr(find_plugin("models", spec.name).factory, "scale", None)

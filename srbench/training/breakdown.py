@@ -27,7 +27,6 @@ class Breakdowns(Counts):
     """Steps that changed nothing because their gradient was not finite."""
     in_a_row: int = 0
     first: dict[str, float] = field(default_factory=dict)
-    """Losses of the first step."""
 
     def see(self, losses: Mapping[str, float], *, skipped: bool) -> None:
         """Count a step."""

@@ -27,7 +27,6 @@ class TrainingConfig:
     """Side of an HR patch in pixels, a multiple of the scale."""
     learning_rate: float
     betas: tuple[float, float]
-    """Betas of Adam."""
     schedule: Literal["step", "cosine"]
     """``step`` halves the rate at every milestone; ``cosine`` lowers it to LOWEST_RATE along half a cosine, and
     restarts at every milestone."""
@@ -38,11 +37,9 @@ class TrainingConfig:
     average: float
     """Decay of the exponential moving average of the weights, which is validated and saved; 0 disables it."""
     validate_every: int
-    """Steps between validations."""
     best: str
     """Name of the validation metric that chooses the best weights."""
     checkpoint_every: int
-    """Steps between checkpoints."""
     seed: int
 
     def learning_rate_at(self, step: int) -> float:

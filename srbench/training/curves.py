@@ -41,7 +41,6 @@ def write_curves(run: Path, out: Path, units: Mapping[str, str]) -> None:
 
 
 def _panels(run: Path) -> dict[str, list[tuple[float, float]]]:
-    """Points (step, value) by the name of a loss or validation metric."""
     losses = Journal(run / LOSSES).read()
     if not losses:
         raise TrainingError(f"{run}: holds no losses; name the folder of a training that has begun")

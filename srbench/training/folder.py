@@ -1,18 +1,4 @@
-"""The folder of a training: its description, losses and metrics, checkpoint, and weights.
-
-    preset.toml           the resolved preset
-    training.json         facts of the training, and what was requested
-    train.csv             a line per step
-    validation.csv        a line per validation
-    loss.svg              curves of both
-    validation.png        LR, outputs and HR of some images
-    checkpoint.pt         state to resume from: networks, optimisers, average, counts
-    best.safetensors      the weights with the best validation so far
-    weights.safetensors   the weights at the end
-    training.lock         held by the training process, released when it ends
-
-All files except the two journals are written atomically.
-"""
+"""The folder of a training (docs/training.md lists its files); all but the two journals are written atomically."""
 
 from __future__ import annotations
 
@@ -69,8 +55,6 @@ class TrainingFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.losses, self.metrics = Journal(path / LOSSES), Journal(path / METRICS)
-        self._metadata: WeightsMetadata
-        """Metadata of the weights, as far as known before the training."""
 
     def open(self, metadata: WeightsMetadata, preset: TrainingPreset, request: TrainingRequest) -> None:
         """Begin a training, or find the same one in the folder.

@@ -154,7 +154,6 @@ class Training:
         return dict(zip(sums, means.tolist(), strict=True))
 
     def _batches(self, start: int) -> Iterator[Batch]:
-        """The share of this process in every step from ``start`` on, on its device."""
         rank, world = self._accelerator.process_index, self._accelerator.num_processes
         with closing(self.patches.batches(start, rank, world)) as drawn:
             for step, (lr, hr) in enumerate(islice(drawn, self.config.steps - start), start):

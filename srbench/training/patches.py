@@ -43,7 +43,9 @@ class Patches:
         self.scale, self.config, self._folders = scale, config, data
         self._hr = decoded(data)
         self._lr = decoded(lr) if lr else downscaled(self._hr, scale)
-        self._pairs = self._usable(_same_stems(self._hr, self._lr) if lr else _same_names(self._hr, self._lr))
+        numbers = {name: number for number, name in enumerate(self._lr.names)}
+        same = [(number, numbers[name]) for number, name in enumerate(self._hr.names) if name in numbers]
+        self._pairs = self._usable(_same_stems(self._hr, self._lr) if lr else same)
 
     @property
     def files(self) -> list[str]:
@@ -118,7 +120,6 @@ class Patches:
         return (lr[:, ::-1], hr[:, ::-1]) if flip else (lr, hr)
 
     def _usable(self, pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Leave out pairs whose sizes do not fit, with a warning."""
         faults = [self._fault(hr, lr) for hr, lr in pairs]
         usable = [pair for pair, fault in zip(pairs, faults, strict=True) if not fault]
         named = [fault for fault in faults if fault]
@@ -137,12 +138,6 @@ class Patches:
         if (height // self.scale, width // self.scale) != lr_size:
             return f"{name}: HR of {height}x{width} is not {self.scale} times LR of {lr_size[0]}x{lr_size[1]}"
         return ""
-
-
-def _same_names(hr: ImageStore, lr: ImageStore) -> list[tuple[int, int]]:
-    """Numbers of the images in both stores, for LR made from HR."""
-    numbers = {name: number for number, name in enumerate(lr.names)}
-    return [(number, numbers[name]) for number, name in enumerate(hr.names) if name in numbers]
 
 
 def _same_stems(hr: ImageStore, lr: ImageStore) -> list[tuple[int, int]]:

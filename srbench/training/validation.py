@@ -26,8 +26,7 @@ TEMPERATURE = 0.8
 """Temperature of the measured samples, as in ``srbench run``."""
 SHOWN_TEMPERATURES = (0.5, 0.8, 1.0)
 _SHOWN = 4
-LABEL = 18
-"""Height in pixels of the labels above the images."""
+LABEL = 18  # height of the labels in pixels
 
 
 class Validation:
@@ -78,10 +77,8 @@ class Best(Counts):
     """Metrics of the last and of the best validation."""
 
     step: int = 0
-    """Step of the best validation."""
     last: dict[str, float] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
-    """Metrics of the best validation."""
 
     def see(self, step: int, metrics: dict[str, float], by: Metric) -> bool:
         """Record a validation; True if it is the best so far, which NaN never is."""

@@ -18,8 +18,7 @@ from srbench.system.memory import peak_memory_mb
 from srbench.training import TrainingError
 from srbench.training.config import TrainingConfig
 
-_SECONDS = 30
-"""Time between lines if stderr is not a terminal."""
+_SECONDS = 30  # between lines if stderr is not a terminal
 
 
 class View:
@@ -40,7 +39,9 @@ class View:
         self._task = self._bar.add_task("training", total=config.steps, completed=start)
         size = f"{config.steps} steps of {config.batch} patches, {config.patch}x{config.patch} pixels"
         self._console.print(f"{size}. What to expect of so many steps: docs/training.md", highlight=False)
-        self._live = Live(get_renderable=self._render, console=self._console, refresh_per_second=2)
+        self._live = Live(
+            get_renderable=lambda: Group(self._bar, Text(self._facts())), console=self._console, refresh_per_second=2
+        )
         if self._console.is_terminal:
             self._live.start()
 
@@ -85,9 +86,6 @@ class View:
         self._said = time.monotonic()
         line = f"step {self._step} of {self._config.steps}: {self._facts()}"
         self._console.print(line, markup=False, highlight=False)
-
-    def _render(self) -> Group:
-        return Group(self._bar, Text(self._facts()))
 
 
 def _writer(folder: Path, start: int) -> Any:  # noqa: ANN401 - an optional package

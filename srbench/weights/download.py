@@ -19,8 +19,7 @@ OFFLINE = "SRBENCH_OFFLINE"
 """Environment variable; any value but 0 forbids all downloads."""
 
 _BLOCK = 1 << 18
-_SECONDS = 30
-"""Timeout of a connection."""
+_SECONDS = 30  # timeout of a connection
 MOST_BYTES = 16 << 30
 """Largest accepted file, far above any released weights: an endless answer must not fill the disk."""
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 TRAINED = "weights.safetensors"
-"""Weights file of a finished training."""
 
 
 class WeightsError(SRBenchError):

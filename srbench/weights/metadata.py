@@ -24,29 +24,22 @@ class WeightsMetadata:
     preset: str | None = None
     scale: int | None = None
     config: dict[str, Any] | None = None
-    """Network size: the fields of its dataclass."""
     licence: str | None = None
     """SPDX identifier, or a sentence if there is none."""
     trained_on: str | None = None
     """Dataset, number of steps, and who trained it or on what."""
     converted_from_sha256: str | None = None
-    """SHA-256 of the converted checkpoint."""
     data: str | None = None
     """Fingerprint of the training data. This and the following fields exist only for our own trainings."""
     start: str | None = None
     """SHA-256 of the initial weights; empty for random ones."""
     settings: dict[str, Any] | None = None
-    """The resolved preset."""
     losses: dict[str, list[float]] | None = None
-    """Curves of the losses over the training, by name."""
     metrics: dict[str, float] | None = None
-    """Validation metrics of these weights."""
     step: int | None = None
-    """Number of training steps."""
     validation: dict[str, dict[str, int | float]] | None = None
     """Step and metrics of the ``last`` and the ``best`` validation. Exported weights only, as the next."""
     validated_on: str | None = None
-    """Description of the validation images."""
 
     def text(self) -> dict[str, str]:
         """The metadata as stored in a file."""

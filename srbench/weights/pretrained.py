@@ -22,8 +22,7 @@ from srbench.weights.metadata import WeightsMetadata, load_described, read_metad
 from srbench.weights.table import credited
 
 Network = TypeVar("Network", bound=nn.Module)
-_REPEATED = ("blocks", "steps", "transitions")
-"""Fields of a config that count layers."""
+_REPEATED = ("blocks", "steps", "transitions")  # fields that count layers
 
 
 @dataclass(frozen=True)
@@ -31,15 +30,11 @@ class Family(Generic[Network]):
     """A model, its network, and how its weights files are read."""
 
     model: str
-    """Name in the metadata."""
     network: type[Network]
     """Network class; its argument is a ``config``."""
     config: type[Any]
-    """Dataclass of the network size."""
     convert: Converter
-    """Converter of official checkpoints."""
     package: str
-    """Package that holds the packaged weights."""
 
 
 def load_pretrained(family: Family[Network], scale: int, path: Path | None) -> Network:

@@ -27,9 +27,7 @@ class ReleasedWeights:
     addresses: tuple[str, ...]
     """URLs, past or present, the authors' own first; of the file itself or of a zip archive that holds it."""
     licence: str
-    """SPDX identifier."""
     trained_on: str
-    """Dataset, number of steps, and who trained it."""
     sha256: str | None = None
     """SHA-256 of the file; None if unknown."""
 

@@ -56,7 +56,6 @@ def fetch_set(name: str) -> Path:
 
 
 def _images(entry: BenchmarkSet, address: str, part: Path) -> None:
-    """Fetch all images of a set into a folder. Raises DownloadError, OfflineError, ArchiveError, DataError."""
     part.mkdir(parents=True, exist_ok=True)
     if "{" not in address:
         archive = part.with_suffix(".archive")
@@ -78,7 +77,6 @@ def _images(entry: BenchmarkSet, address: str, part: Path) -> None:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack the images of an archive by their names alone."""
     with opened_archive(archive) as members:
         for member in members:
             if is_image(member.path) and "__MACOSX" not in member.path.parts:

@@ -29,7 +29,6 @@ class BenchmarkSet:
 
     title: str
     images: int
-    """Number of images."""
     licence: str
     """Licence or terms, and the authors."""
     page: str

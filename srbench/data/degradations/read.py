@@ -40,7 +40,6 @@ class Degradation:
     version: int
     """Raised whenever any LR image would change."""
     steps: tuple[Step, ...]
-    """Steps in order; one of them downscales."""
     seed: int = 0
     about: str = ""
     """One line for ``srbench list degradations``."""
@@ -111,7 +110,6 @@ def _with_lr(scale: int, degradation: Degradation, pair: ImagePair) -> ImagePair
 
 
 def _read_step(value: object) -> Step:
-    """Read a step from its table. Raises ValueError for an unknown kind or invalid values."""
     if not isinstance(value, Mapping) or not isinstance(value.get("kind"), str):
         raise ValueError("a step is a table with a kind")
     kind = value["kind"]

@@ -21,8 +21,7 @@ from srbench.data import DataError
 from srbench.images.resize import downscale_uint8, mirrored
 from srbench.system.config import register
 
-Size = tuple[int, int]
-"""Height and width of LR."""
+Size = tuple[int, int]  # of LR: height, width
 
 
 class Range(tuple[float, float]):
@@ -90,7 +89,6 @@ class Resize:
     by: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Raises ValueError for an unknown method."""
         _check(self.by, ("matlab",))
 
     def __call__(self, image: Tensor, lr: Size, generator: torch.Generator) -> Tensor:
@@ -108,7 +106,6 @@ class Downscale:
     by: str
 
     def __post_init__(self) -> None:
-        """Raises ValueError for an unknown method."""
         _check((self.by,), ())
 
     def __call__(self, image: Tensor, lr: Size, generator: torch.Generator) -> Tensor:
@@ -119,7 +116,6 @@ class Downscale:
 Step = Blur | Noise | Jpeg | Resize | Downscale
 """A call takes (3, h, w) uint8, the size of LR and a generator, and returns (3, h', w') uint8."""
 STEPS: dict[str, type[Step]] = {step.__name__.lower(): step for step in get_args(Step)}
-"""Steps by their ``kind`` in a file."""
 
 
 def gaussian(one: float, other: float, angle: float) -> Tensor:
@@ -141,10 +137,6 @@ def _matlab(image: Tensor, size: Size) -> Tensor:
     return downscale_uint8(image, height // size[0])
 
 
-def _by_pillow(image: Tensor, size: Size) -> Tensor:
-    return _tensor(_pillow(image).resize((size[1], size[0]), Image.Resampling.BICUBIC))
-
-
 def _by_opencv(image: Tensor, size: Size) -> Tensor:
     import cv2
 
@@ -158,7 +150,7 @@ def _by_torch(mode: str, **options: bool) -> Callable[[Tensor, Size], Tensor]:
 
 METHODS: dict[str, Callable[[Tensor, Size], Tensor]] = {
     "matlab": _matlab,
-    "pillow": _by_pillow,
+    "pillow": lambda image, size: _tensor(_pillow(image).resize((size[1], size[0]), Image.Resampling.BICUBIC)),
     "opencv": _by_opencv,
     "torch": _by_torch("bicubic"),
     "bicubic": _by_torch("bicubic", antialias=True),

@@ -27,7 +27,6 @@ from srbench.system.terminal import progress
 WHERE = "http://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (for noncommercial research only)"
 CROPPER = "https://github.com/LynnHo/HD-CelebA-Cropper"
 SPLITS = {"train": range(1, 162771), "val": range(162771, 182638), "test": range(182638, 202600)}
-"""Image numbers."""
 
 _SIDE = 640
 _FACE_FACTOR = 0.6
@@ -108,7 +107,6 @@ def _landmarks(archive: Path) -> tuple[dict[str, NDArray[np.float64]], NDArray[n
 
 
 def _each(folder: Path, names: list[str], out: Path, make: Callable[[str], Tensor]) -> None:
-    """Make all missing images, on all cores."""
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise DataError(f"{folder}: lacks {len(missing)} of {len(names)} images, first {missing[0]}; unpack it again")

@@ -21,7 +21,7 @@ from srbench.matrix import MatrixError
 from srbench.matrix.bench_file import read_spec
 from srbench.models import ModelError
 from srbench.models import third_party as foreign
-from srbench.models.loading import ModelSpec, load_model, scale_of
+from srbench.models.loading import ModelSpec, is_network, load_model, scale_of
 from srbench.models.third_party import OnnxModel, load_file
 from srbench.plugins import PluginError
 from srbench.run_folder.folder import RunFolder
@@ -210,7 +210,7 @@ def test_our_own_weights_are_named_with_their_model():
 def test_names(text, name, weights):
     spec = ModelSpec.parse(text)
     assert (spec.name, spec.weights) == (name, weights)
-    assert spec.is_network == (weights == "")
+    assert is_network(spec.name) == (weights == "")
 
 
 @pytest.mark.parametrize(
