@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
+from glob import escape
 from pathlib import Path
 
 from srbench.benchmark.engines.choice import Workers, choose_engine
@@ -175,12 +176,8 @@ def folder_of(bench: Bench) -> Path:
         return Path(spec.out)
     suffix = f"-{'-'.join(bench.models)}-x{spec.scale}"
     runs = Path("runs")
-    for folder in sorted(runs.glob("*") if runs.is_dir() else [], reverse=True):
-        if re.fullmatch(r"\d{4}-\d\d-\d\d" + re.escape(suffix), folder.name):
-            try:
-                manifest = read_manifest(folder)
-            except RunFolderError:
-                continue
-            if manifest.invocations and manifest.invocations[0].command == spec.command():
+    for folder in sorted(runs.glob(f"????-??-??{escape(suffix)}"), reverse=True):
+        with suppress(RunFolderError):
+            if any(one.command == spec.command() for one in read_manifest(folder).invocations[:1]):
                 return folder
     return runs / f"{date.today().isoformat()}{suffix}"

@@ -293,10 +293,8 @@ class Session:
         if label not in self.models:
             self.models[label] = load_model(facts.spec, self.folder.manifest.protocol.scale, self.device)
         if self.models[label].digest != facts.digest:
-            raise BenchmarkError(
-                f"{label} has other code or weights than when it was sampled, and its outputs were not kept; run the "
-                "command that sampled it again"
-            )
+            path = self.folder.path
+            raise BenchmarkError(f"{label} has other code or weights than {path} states; run its command again")
         return self.models[label]
 
     def count(self, *lines: AnyRecord) -> None:

@@ -138,13 +138,6 @@ class RemoteSession(Session):
         """Send what failed."""
         self.send(fault)
 
-    def model(self, label: str) -> LoadedModel:
-        """The model of a label, loaded once. Raises BenchmarkError if it is no longer the one of the manifest."""
-        try:
-            return super().model(label)
-        except BenchmarkError:
-            raise BenchmarkError(f"{label}: its code or weights changed meanwhile; run the command again") from None
-
     def score_images(
         self, record: SampleRecord, pair: ImagePair, metrics: Sequence[LoadedMetric], images: Tensor, exact: Tensor
     ) -> None:
