@@ -25,6 +25,7 @@ from srbench.benchmark.engines.worker import Job, Opening, RemoteSession, open_s
 from srbench.benchmark.tasks import Session, Task
 from srbench.interfaces import Step
 from srbench.run_folder.protocol import Setting
+from srbench.system.file_names import one_line
 from srbench.system.processes import for_workers
 
 if TYPE_CHECKING:
@@ -174,8 +175,7 @@ def _connected(address: str, workers: int) -> Iterator[Client]:
             try:
                 client = Client(address, timeout=PATIENCE, set_as_default=False)
             except (OSError, ValueError, RuntimeError) as error:
-                reason = " ".join(str(error).split())
-                raise BenchmarkError(f"dask:{address}: no scheduler answers there ({reason})") from None
+                raise BenchmarkError(f"dask:{address}: no scheduler answers there ({one_line(error)})") from None
             with client:
                 yield client
         else:
