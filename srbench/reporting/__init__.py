@@ -1,4 +1,4 @@
-"""What is made of a run: tables, images, plots, pages, comparisons."""
+"""Reports of runs: tables, images, plots, pages, comparisons."""
 
 from srbench.interfaces import SRBenchError
 

@@ -1,4 +1,4 @@
-"""What a table says, in two or three sentences: the first thing in every report."""
+"""Result of a table in two or three sentences, with which every report begins."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from srbench.reporting.ranking import UNDECIDED, Ranking
 from srbench.reporting.scores import Scores, joined, p_text, printed
 
 ASKED = ("Perception", "Distortion")
-"""Groups whose leading metric is answered first: how good it looks, how close it is to HR."""
+"""Groups whose leading metrics come first: how good an output looks, how close it is to HR."""
 KEEPS_LR = 45.0
-"""LR-PSNR in dB from which on an output keeps the LR image: Lugmayr et al., "NTIRE 2021 learning the super-resolution
-space challenge", section 3."""
+"""Smallest LR-PSNR in dB of an output that keeps the LR image: Lugmayr et al., "NTIRE 2021 learning the
+super-resolution space challenge", section 3."""
 KEEPS = "keeps"
 _NAMED = 2
-"""How many rows that are not distinguishable from the best are named."""
+"""Largest number of named rows that are not distinguishable from the best."""
 
 
 def answer(scores: Scores) -> list[str]:
-    """Who is best in LPIPS and PSNR, as far as the images say, and who is diverse.
+    """Best rows in perception and distortion, as far as the images decide, and the models that are diverse.
 
-    Without these two metrics, the first of the table that has a direction.
+    Without metrics of these two, the first one of the table that has a direction.
     """
     directed = [metric for metric in scores.metrics if metric.direction]
     leading = [metric for group in ASKED for metric in directed if metric.leads and metric.group == group]
@@ -44,7 +44,7 @@ def _best(scores: Scores, metric: MetricFacts) -> str:
 
 
 def _tail(scores: Scores, metric: MetricFacts, ranking: Ranking, leader: int) -> Iterator[str]:
-    """What the images say about the leader and the others, best first."""
+    """Verdict on the leader and the other rows, best first."""
     cells = scores.column(metric.name)
     others = [row for row in ranking.taking_part if row != leader]
     others.sort(key=lambda row: -metric.direction * cells[row].mean)
@@ -68,7 +68,7 @@ def _tail(scores: Scores, metric: MetricFacts, ranking: Ranking, leader: int) ->
 
 
 def _diversity(scores: Scores) -> Iterator[str]:
-    """Which models are diverse, and whether all their samples keep the LR image."""
+    """Models that are diverse, and whether all their samples keep the LR image."""
     sigma = next((metric for metric in scores.metrics if metric.group == "Diversity"), None)
     if sigma is None:
         return

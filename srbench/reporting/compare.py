@@ -15,10 +15,11 @@ from rich.text import Text
 
 from srbench.interfaces import MetricFacts
 from srbench.reporting import ReportError
-from srbench.reporting.examples import example_png, open_example
+from srbench.reporting.examples import Example
 from srbench.reporting.files import ReportFolder
 from srbench.reporting.merge import Measurements, Run, mean_of, read_runs
 from srbench.reporting.ranking import UNDECIDED, Ranking, rank
+from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import header, joined, p_text, printed
 from srbench.run_folder.folder import writing
 from srbench.run_folder.results import Row
@@ -44,10 +45,8 @@ class Difference:
     low: float
     """Lower end of the 95 % interval of the mean difference."""
     high: float
-    p: float
-    """Two-sided p of the paired permutation test."""
     p_holm: float
-    """p after Holm's correction for all pairs of rows of the table."""
+    """Two-sided p of the paired permutation test, after Holm's correction for all pairs of rows of the table."""
     better: int
     """1 if A is better, -1 if B is, 0 if the images support neither, or the metric has no direction."""
     smallest: float
@@ -146,24 +145,20 @@ def write_comparison(measurements: Measurements, comparison: Comparison) -> Path
     folder = measurements.runs[0].path
     with writing(folder):
         out = ReportFolder(folder, f"compare/{comparison.folder}")
-        text = _markdown(measurements, comparison, _examples(measurements, comparison, out))
+        text = _markdown(measurements, comparison, _write_strips(measurements, comparison, out))
         path = out.write("compare.md", text.encode())
         out.finish()
     return path
 
 
-def _examples(measurements: Measurements, comparison: Comparison, out: ReportFolder) -> list[str]:
-    """Write strips of the images that differ most; returns them as Markdown."""
-    gains = comparison.shown.gains
-    names = sorted(gains, key=lambda name: -abs(gains[name]))[:SHOWN]
-    rows = {name: [row for row in (*comparison.a, *comparison.b) if row.image == name] for name in names}
-    strips = []
-    for name in names:
-        if measurements.pair(name) and all(map(measurements.outputs, rows[name])):
-            example = open_example(measurements, name, rows[name])
-            out.write(f"{name}.png", example_png(example, example.outputs, comparison.shown.metric))
-            difference = printed(comparison.shown.by_image[name], comparison.shown.metric)
-            strips.append(f"{markdown.escape(name)}: {difference}\n\n{markdown.image(name, f'{name}.png')}\n")
+def _write_strips(measurements: Measurements, comparison: Comparison, out: ReportFolder) -> list[str]:
+    """Write strips of the images that differ most; returns the names of those that are kept."""
+    shown, strips = comparison.shown, []
+    for name in sorted(shown.by_image, key=lambda name: -abs(shown.by_image[name]))[:SHOWN]:
+        rows = [row for row in (*comparison.a, *comparison.b) if row.image == name]
+        if measurements.pair(name) and all(map(measurements.outputs, rows)):
+            out.write(f"{name}.png", Example(measurements, name, rows).strip_png(rows, shown.metric))
+            strips.append(name)
     return strips
 
 
@@ -188,20 +183,12 @@ def _cells(comparison: Comparison) -> list[list[str]]:
     lines = []
     for found in comparison.differences:
         metric = found.metric
+        means = [printed(value, metric) for value in (found.mean_a, found.mean_b, found.mean)]
         interval = "" if math.isnan(found.low) else f"{printed(found.low, metric)} to {printed(found.high, metric)}"
-        lines.append(
-            [
-                header(metric),
-                *(printed(value, metric) for value in (found.mean_a, found.mean_b, found.mean)),
-                interval,
-                "–" if math.isnan(found.effect) else f"{found.effect:.2f}",
-                printed(found.smallest, metric),
-                p_text(found.p_holm),
-                *(map(str, found.outcomes) if metric.direction else "–––"),
-                str(len(found.by_image)),
-                comparison.verdict(found),
-            ]
-        )
+        effect = "–" if math.isnan(found.effect) else f"{found.effect:.2f}"
+        outcomes = map(str, found.outcomes) if metric.direction else "–––"
+        tests = [interval, effect, printed(found.smallest, metric), p_text(found.p_holm)]
+        lines.append([header(metric), *means, *tests, *outcomes, str(len(found.by_image)), comparison.verdict(found)])
     return lines
 
 
@@ -224,47 +211,26 @@ def verdict_sentences(comparison: Comparison) -> str:
 
 
 def _markdown(measurements: Measurements, comparison: Comparison, strips: Sequence[str]) -> str:
-    a, b = map(markdown.escape, comparison.labels)
-    lines = [[markdown.escape(cell) for cell in cells] for cells in _cells(comparison)]
-    left_out = [f"{found.metric.title} {found.left_out}" for found in comparison.differences if found.left_out]
-    protocol, folders = measurements.protocol, [run.path.name for run in measurements.runs]
-    parts = [
-        f"# {a} against {b}\n",
-        f"**{markdown.escape(verdict_sentences(comparison))}**\n",
-        f"A is {a}, B is {b}; {len(measurements.images)} images of {markdown.code(protocol.dataset)}, "
-        f"{protocol.scale}x, protocol {markdown.code(protocol.suite)}, "
-        f"from {' and '.join(map(markdown.code, folders))}.\n",
-        markdown.table(_HEADERS, lines) + "\n",
-        _EXPLANATION,
-    ]
-    if left_out:
-        parts.append(f"> Images left out, because a value is not finite: {markdown.escape(', '.join(left_out))}.\n")
-    parts += [
-        "## Where they differ most\n",
-        markdown.table(("metric", "A better by", "B better by"), _extremes(comparison), 3),
-    ]
-    title = markdown.escape(header(comparison.shown.metric))
-    if strips:
-        parts += [f"\nThe largest differences A - B in {title}, zoomed where the two differ most.\n", *strips]
-    parts += [f"\n## Image by image\n\nIn {title}; the images on which A is better by most come first.\n",
-              markdown.table(("image", "A - B"), _by_gain(comparison))]  # fmt: skip
-    return "\n".join(parts).rstrip("\n") + "\n"
-
-
-_EXPLANATION = """\
-↑ higher is better, ↓ lower is better. A and B are means over the n images for which both have a value, A - B is the
-mean of the paired differences with its 95 % interval (BCa bootstrap over images). Effect is the mean difference over
-the standard deviation of the differences; "shown from" is the smallest mean difference that so many images could have
-shown. p is that of a paired permutation test, two-sided, with Holm's correction for all pairs of rows of the report's
-table, so that this verdict and its marks agree. Where p < 0.05 the last column names the better model, else it says
-undecided. Wins, ties and losses count images for A.
-"""
-
-
-def _by_gain(comparison: Comparison) -> list[list[str]]:
     shown = comparison.shown
-    names = sorted(shown.gains, key=lambda name: -shown.gains[name])
-    return [[markdown.escape(name), printed(shown.by_image[name], shown.metric)] for name in names]
+    by_image = {name: printed(value, shown.metric) for name, value in shown.by_image.items()}
+    order = sorted(shown.gains, key=lambda name: -shown.gains[name])
+    lines = [[markdown.escape(cell) for cell in cells] for cells in _cells(comparison)]
+    text = rendered(
+        "compare.md.jinja",
+        measurements=measurements,
+        protocol=measurements.protocol,
+        a=comparison.labels[0],
+        b=comparison.labels[1],
+        verdict=verdict_sentences(comparison),
+        table=markdown.table(_HEADERS, lines),
+        left_out=[f"{found.metric.title} {found.left_out}" for found in comparison.differences if found.left_out],
+        extremes=markdown.table(("metric", "A better by", "B better by"), _extremes(comparison), 3),
+        shown=shown,
+        strips=strips,
+        by_image=by_image,
+        gains=markdown.table(("image", "A - B"), [[markdown.escape(name), by_image[name]] for name in order]),
+    )
+    return f"{text}\n"
 
 
 def _extremes(comparison: Comparison) -> list[list[str]]:
@@ -330,6 +296,6 @@ def _difference(
     mean_a, mean_b = (fmean(side[name] for name in finite) if finite else math.nan for side in (ours, theirs))
     return Difference(
         metric, mean_a, mean_b, by_image, len(common) - len(finite), *mean_interval(values),
-        float(ranking.p[places]), float(ranking.p_holm[places]), int(ranking.better[places]),
+        float(ranking.p_holm[places]), int(ranking.better[places]),
         smallest_difference(values, ranking.tests), ranking.fewest,
     )  # fmt: skip

@@ -1,9 +1,8 @@
-"""One image of a run, opened: LR, HR and what every model made of it; and the strip that shows them."""
+"""One image of a run, opened: LR, HR and the outputs of models, and strips that show them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,71 +17,76 @@ from srbench.reporting.strips import Panel, difference_window, strip_png
 from srbench.run_folder.results import Row
 
 STRIP_SAMPLES = 2
-"""How many samples of a model a strip shows."""
+"""Largest number of samples of a model in a strip."""
 SHOWN_TEMPERATURE = 0.8
-"""Of several temperatures the nearest to this one is shown, which SRFlow's paper reports."""
+"""Temperature reported in SRFlow's paper; of several, the nearest to it is shown."""
 
 
-@dataclass(frozen=True)
-class ModelOutput:
-    """What a model made of one image at one temperature."""
+class Example:
+    """LR, HR and kept outputs of one image. An output is opened when it is first needed.
 
-    row: Row
-    files: list[Path]
-    """Of its output, or of its saved samples."""
-    _opened: dict[int, Pixels] = field(default_factory=dict)
+    Raises FileNotFoundError if the pair is not kept, ReportError if the sizes of its images do not fit together.
+    """
 
-    @property
-    def setting(self) -> str:
-        """Model and temperature, fit for a file name."""
-        return self.row.setting.folder
+    def __init__(self, measurements: Measurements, name: str, rows: Sequence[Row]) -> None:
+        pair = measurements.pair(name)
+        if pair is None:
+            raise FileNotFoundError(name)
+        self.lr, self.hr = map(_open, pair)
+        self.scale = measurements.protocol.scale
+        self.rows = [row for row in rows if measurements.outputs(row)]
+        self._files = {row.setting: measurements.outputs(row) for row in self.rows}
+        self._opened: dict[Path, Pixels] = {}
+        height, width = self.hr.shape[:2]
+        sizes = {_size(files[0]) for files in self._files.values()} | {(width, height)}
+        if len(sizes) > 1 or self.hr.shape[:2] != tuple(self.scale * side for side in self.lr.shape[:2]):
+            raise ReportError(f"{name}: the sizes of LR, HR and outputs do not fit together; run again, another --out")
 
-    def image(self, sample: int) -> Pixels:
-        """The output, or a saved sample; opened when it is asked for."""
-        if sample not in self._opened:
-            self._opened[sample] = _open(self.files[sample])
-        return self._opened[sample]
+    def image(self, row: Row, sample: int = 0) -> Pixels:
+        """Output of a row, or one of its kept samples."""
+        path = self._files[row.setting][sample]
+        if path not in self._opened:
+            self._opened[path] = _open(path)
+        return self._opened[path]
 
-    @property
-    def images(self) -> list[Pixels]:
-        """All."""
-        return [self.image(sample) for sample in range(len(self.files))]
+    def images(self, row: Row) -> list[Pixels]:
+        """Output of a row, or all its kept samples."""
+        return [self.image(row, sample) for sample in range(len(self._files[row.setting]))]
 
-    def panels(self, metric: MetricFacts, most: int | None = None) -> list[Panel]:
-        """One an image, with its value of a metric; of the first ``most``."""
-        values, temperature = self.row.values.get(metric.name), self.row.setting.temperature
-        panels = []
-        for sample in range(len(self.files))[:most]:
-            notes = [] if temperature is None else [f"temperature {temperature:g}"]
-            notes += [f"sample {sample + 1}"] if self.row.sample.drawn else []
+    def strip_png(self, rows: Sequence[Row], metric: MetricFacts) -> bytes:
+        """LR, up to two samples of each row with their values of a metric, and HR.
+
+        The strip is zoomed where the outputs differ most; a single output, where it differs most from HR.
+        """
+        first = [self.image(row) for row in rows]
+        return self._png(rows, metric, first if len(first) > 1 else [*first, self.hr], STRIP_SAMPLES)
+
+    def grid_png(self, row: Row, metric: MetricFacts) -> bytes:
+        """LR, all kept samples of a row, and HR."""
+        return self._png([row], metric, self.images(row), None)
+
+    def _png(self, rows: Sequence[Row], metric: MetricFacts, differing: list[Pixels], most: int | None) -> bytes:
+        (height, width), (lr_height, lr_width) = self.hr.shape[:2], self.lr.shape[:2]
+        lr = Image.fromarray(self.lr).resize((width, height), Image.Resampling.NEAREST)
+        panels = [
+            Panel("LR", f"{lr_width} x {lr_height}, upscaled {self.scale} times", lr),
+            *(panel for row in rows for panel in self._panels(row, metric, most)),
+            Panel("HR", f"{width} x {height}", Image.fromarray(self.hr)),
+        ]
+        return strip_png(panels, difference_window(differing, self.scale))
+
+    def _panels(self, row: Row, metric: MetricFacts, most: int | None) -> list[Panel]:
+        values, panels = row.values.get(metric.name), []
+        for sample in range(len(self._files[row.setting]))[:most]:
+            notes = [temperature_note(row)] if temperature_note(row) else []
+            notes += [f"sample {sample + 1}"] if row.sample.drawn else []
             notes += [f"{metric.title} {printed(values[sample], metric)}"] if isinstance(values, list) else []
-            panels.append(Panel(self.row.setting.model, ", ".join(notes), Image.fromarray(self.image(sample))))
+            panels.append(Panel(row.setting.model, ", ".join(notes), Image.fromarray(self.image(row, sample))))
         return panels
 
 
-@dataclass(frozen=True)
-class Example:
-    """The pair and the outputs."""
-
-    name: str
-    lr: Pixels
-    hr: Pixels
-    outputs: list[ModelOutput]
-
-    @property
-    def scale(self) -> int:
-        """HR pixels per LR pixel."""
-        return len(self.hr) // len(self.lr)
-
-    @property
-    def shown(self) -> list[ModelOutput]:
-        """One output per model: at the temperature nearest to the one shown."""
-        rows = nearest([output.row for output in self.outputs])
-        return [output for row in rows for output in self.outputs if output.row is row]
-
-
 def nearest(rows: Sequence[Row]) -> list[Row]:
-    """Of rows of one image one a model: the one whose temperature is nearest to the shown one."""
+    """One row per model, from rows of one image: the one whose temperature is nearest to the shown one."""
     found: dict[str, Row] = {}
     for row in rows:
         if _distance(row) < _distance(found.setdefault(row.setting.model, row)):
@@ -90,41 +94,10 @@ def nearest(rows: Sequence[Row]) -> list[Row]:
     return list(found.values())
 
 
-def open_example(measurements: Measurements, name: str, rows: Sequence[Row]) -> Example:
-    """Open the saved pair of an image, with the outputs behind rows of it; outputs that are not saved are left out.
-
-    Raises FileNotFoundError where the pair is not saved.
-    """
-    pair = measurements.pair(name)
-    if pair is None:
-        raise FileNotFoundError(name)
-    outputs = [ModelOutput(row, list(measurements.outputs(row))) for row in rows]
-    example = Example(name, _open(pair[0]), _open(pair[1]), [output for output in outputs if output.files])
-    height, width = example.hr.shape[:2]
-    sizes = {_size(output.files[0]) for output in example.outputs} | {(width, height)}
-    scale = measurements.protocol.scale
-    if len(sizes) > 1 or example.hr.shape[:2] != tuple(scale * side for side in example.lr.shape[:2]):
-        raise ReportError(f"{name}: the sizes of its LR, HR and outputs do not fit together; run again, another --out")
-    return example
-
-
-def example_png(example: Example, outputs: Sequence[ModelOutput], metric: MetricFacts) -> bytes:
-    """A strip of LR, two samples of each output with their values of a metric, and HR.
-
-    It is zoomed where the outputs differ most; a single output, where it differs most from HR.
-    """
-    first = [output.image(0) for output in outputs]
-    window = difference_window(first if len(first) > 1 else [*first, example.hr], example.scale)
-    panels = [panel for output in outputs for panel in output.panels(metric, STRIP_SAMPLES)]
-    return strip_png(framed(example, panels), window)
-
-
-def framed(example: Example, panels: Sequence[Panel]) -> list[Panel]:
-    """The panels between LR and HR."""
-    (height, width), (lr_height, lr_width) = example.hr.shape[:2], example.lr.shape[:2]
-    lr = Image.fromarray(example.lr).resize((width, height), Image.Resampling.NEAREST)
-    note = f"{lr_width} x {lr_height}, upscaled {example.scale} times"
-    return [Panel("LR", note, lr), *panels, Panel("HR", f"{width} x {height}", Image.fromarray(example.hr))]
+def temperature_note(row: Row) -> str:
+    """``temperature 0.8``; empty for a model with one output."""
+    temperature = row.setting.temperature
+    return "" if temperature is None else f"temperature {temperature:g}"
 
 
 def _distance(row: Row) -> float:

@@ -26,10 +26,10 @@ from srbench.benchmark.error_maps import (
 )
 from srbench.interfaces import Progress, Step
 from srbench.plugins.code_digest import package_digest
-from srbench.reporting.examples import Example, example_png, framed, nearest, open_example
+from srbench.reporting.examples import Example, nearest, temperature_note
 from srbench.reporting.files import ReportFolder
 from srbench.reporting.merge import Measurements
-from srbench.reporting.strips import PANEL, Panel, difference_window, sheet_png, strip_png
+from srbench.reporting.strips import PANEL, Panel, sheet_png
 from srbench.run_folder.records import digest
 from srbench.run_folder.results import Row
 
@@ -53,48 +53,34 @@ class _Imaged:
 
     def __init__(self, measurements: Measurements, name: str, out: ReportFolder) -> None:
         self.measurements, self.name, self.out = measurements, name, out
-        self.metric, self.kinds = measurements.metrics[0], kinds_of(measurements.metrics)
+        self.metric = measurements.metrics[0]
         self.rows = [row for row in measurements.rows if row.image == name and measurements.outputs(row)]
         self._drawn_by = [package_digest(__name__), *measurements.pair_pixels(name)]
-        self._keys = self._keys_of_maps()
+        self._kinds = kinds_of(measurements.metrics)
+        self._map_keys = self._keys_of_maps()
 
     def write(self) -> None:
         """Write all files that the last report did not leave."""
-        opened = cache(partial(open_example, self.measurements, self.name, self.rows))
+        opened = cache(partial(Example, self.measurements, self.name, self.rows))
         shown = nearest(self.rows)
-        self._write(
-            f"strips/{self.name}.png",
-            self._key("strip", *map(self._facts, shown)),
-            lambda: example_png(opened(), opened().shown, self.metric),
-        )
-        for place, row in enumerate(self.rows):
+        facts = [self._facts(row) for row in shown]
+        self._write(f"strips/{self.name}.png", ["strip", *facts], lambda: opened().strip_png(shown, self.metric))
+        for row in self.rows:
             if row.sample.kept > 1:
-                file = f"grids/{row.setting.folder}/{self.name}.png"
-                self._write(file, self._key("grid", self._facts(row)), partial(self._grid, opened, place))
-        lacking = [place for place, key in self._keys.items() if not self.out.keep(map_file(*place, self.name), key)]
+                draw = partial(self._grid, opened, row)
+                self._write(f"grids/{row.setting.folder}/{self.name}.png", ["grid", self._facts(row)], draw)
+        keep = self.out.keep
+        lacking = [place for place, key in self._map_keys.items() if not keep(map_file(*place, self.name), key)]
         if lacking:
             self._write_maps(opened(), lacking)
-        labels = [
-            [*astuple(row.setting), self._keys.get((kind, row.setting.folder))] for kind in self.kinds for row in shown
-        ]
-        self._write(f"sheets/{self.name}.png", self._key("sheet", labels), partial(self._sheet, shown))
+        keys = [self._map_keys.get((kind, row.setting.folder)) for kind in self._kinds for row in shown]
+        settings = [astuple(row.setting) for row in shown]
+        self._write(f"sheets/{self.name}.png", ["sheet", settings, keys], partial(self._sheet, shown))
 
-    def _write_maps(self, example: Example, lacking: Sequence[tuple[MapKind, str]]) -> None:
-        images = {
-            output.setting: output.images if (DEVIATION, output.setting) in lacking else [output.image(0)]
-            for output in example.outputs
-            if any(setting == output.setting for _, setting in lacking)
-        }
-        for place, values in maps_of(images, example.hr, lacking).items():
-            key = self._keys[place]
-            self.out.write(map_file(*place, self.name), map_png(values, place[0], key), key)
-
-    def _write(self, file: str, key: str, draw: Callable[[], bytes]) -> None:
+    def _write(self, file: str, shown: Sequence[object], draw: Callable[[], bytes]) -> None:
+        key = digest(self._drawn_by, *shown)
         if not self.out.keep(file, key):
             self.out.write(file, draw(), key)
-
-    def _key(self, kind: str, *shown: object) -> str:
-        return digest(kind, self._drawn_by, *shown)
 
     def _facts(self, row: Row) -> list[object]:
         """Facts that a panel of a row shows."""
@@ -102,12 +88,8 @@ class _Imaged:
         text = [self.metric.title, self.metric.digits, str(value)]
         return [*astuple(row.setting), row.sample.drawn, _pixels(row), *text]
 
-    def _grid(self, opened: Callable[[], Example], place: int) -> bytes:
-        """Samples of a row."""
-        example = opened()
-        output = example.outputs[place]
-        window = difference_window(output.images, example.scale)
-        return strip_png(framed(example, output.panels(self.metric)), window)
+    def _grid(self, opened: Callable[[], Example], row: Row) -> bytes:
+        return opened().grid_png(row, self.metric)
 
     def _keys_of_maps(self) -> dict[tuple[MapKind, str], str]:
         """Keys of the maps of all rows."""
@@ -117,25 +99,36 @@ class _Imaged:
             side = min(opened.size)
         keys, hr = {}, self._drawn_by[-1]
         for row in self.rows:
-            pixels, setting = _pixels(row), row.setting.folder
-            for kind in self.kinds:
+            pixels = _pixels(row)
+            for kind in self._kinds:
                 if kind == DEVIATION and len(pixels) > 1:
-                    keys[kind, setting] = map_key(kind, hr, pixels)
+                    keys[kind, row.setting.folder] = map_key(kind, hr, pixels)
                 elif kind != DEVIATION and side >= kind.smallest_side:
-                    keys[kind, setting] = map_key(kind, hr, pixels[:1])
+                    keys[kind, row.setting.folder] = map_key(kind, hr, pixels[:1])
         return keys
+
+    def _write_maps(self, example: Example, lacking: Sequence[tuple[MapKind, str]]) -> None:
+        images = {}
+        for row in example.rows:
+            folder = row.setting.folder
+            if (DEVIATION, folder) in lacking:
+                images[folder] = example.images(row)
+            elif any(setting == folder for _, setting in lacking):
+                images[folder] = [example.image(row)]
+        for place, values in maps_of(images, example.hr, lacking).items():
+            key = self._map_keys[place]
+            self.out.write(map_file(*place, self.name), map_png(values, place[0], key), key)
 
     def _sheet(self, shown: Sequence[Row]) -> bytes:
         """Maps of some rows, a line per kind, after its colours."""
         lines = []
-        for kind in self.kinds:
+        for kind in self._kinds:
             panels = []
             for row in shown:
                 file = map_file(kind, row.setting.folder, self.name)
                 if file in self.out:
-                    note = "" if row.setting.temperature is None else f"temperature {row.setting.temperature:g}"
                     with Image.open(self.out.path / file) as image:
-                        panels.append(Panel(row.setting.model, note, image.copy()))
+                        panels.append(Panel(row.setting.model, temperature_note(row), image.copy()))
             if panels:
                 lines.append([Panel(kind.title, kind.unit, colour_scale(kind, PANEL)), *panels])
         return sheet_png(lines)

@@ -1,4 +1,4 @@
-"""Images as text within a page, so that the page is one file; exactly where that is small enough to mail."""
+"""Images embedded in a page that is one file: exact if the page is then small enough to mail, else compressed."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from PIL import Image
 from srbench.reporting.columns import LR, Column
 
 MAILABLE = 8_000_000
-"""Bytes that a page of one file may have."""
+"""Largest size of a page of one file, in bytes."""
 _ATTEMPTS = ((None, True), (95, True), (90, True), (90, False), (85, False), (80, False))
-"""What is tried: the quality of WebP (None: lossless), and whether all samples are carried or a model's first alone."""
+"""Attempts: WebP quality (None: lossless), and True to embed all samples, not only the first one of a model."""
 _PROBES = 24
-"""From how many files the size of all is estimated, so that hopeless attempts cost little."""
+"""Number of files from which the size of all is estimated, so that hopeless attempts cost little."""
 Files = Mapping[str, Mapping[Column, Path]]
-"""By image and column."""
+"""Files by image and column."""
 
 
 @dataclass(frozen=True)
 class Carried:
-    """The images that a page carries."""
+    """Images embedded in a page."""
 
     addresses: dict[str, dict[Column, str]]
-    """By image and column, as ``data:`` addresses."""
+    """``data:`` addresses by image and column."""
     quality: int | None
-    """Of WebP; None where every pixel is exact."""
+    """WebP quality; None if every pixel is exact."""
     psnr: float
-    """The lowest PSNR in dB of an image as it is carried against its file; infinite where every pixel is exact."""
+    """Lowest PSNR in dB of an embedded image against its file; infinite if every pixel is exact."""
     all_samples: bool
-    """Or the first of a model alone."""
+    """False if only the first sample of a model is embedded."""
 
 
 def carry(files: Files, room: int) -> Carried:
-    """The images as exactly as fits into ``room`` bytes of text.
+    """Embed images as exactly as fits into ``room`` bytes of text.
 
-    Lossless, else compressed, else compressed without further samples; if even that is too much, as many images as fit,
-    in their order, the first one always. LR is exact always: its pixels are seen one by one.
+    They are lossless, else compressed, else compressed without further samples; if even that is too much, as many
+    images as fit, in their order, but at least one. LR is always exact, as its pixels are seen one by one.
     """
     for quality, all_samples in _ATTEMPTS:
         wanted = files if all_samples else {name: _first_samples(found) for name, found in files.items()}
@@ -57,7 +57,7 @@ def carry(files: Files, room: int) -> Carried:
 
 
 def _carry(files: Files, quality: int | None, room: int, *, all_samples: bool, is_last: bool) -> Carried:
-    """The images until there is no more room."""
+    """Embed images until there is no more room."""
     taken: dict[str, dict[Column, str]] = {}
     worst = math.inf
     with ThreadPoolExecutor() as pool:
@@ -77,7 +77,7 @@ def _first_samples(found: Mapping[Column, Path]) -> dict[Column, Path]:
 
 
 def _estimate(files: Files, quality: int | None) -> float:
-    """Bytes of all, from some."""
+    """Estimated bytes of all files."""
     flat = [(path, _quality(column, quality)) for found in files.values() for column, path in found.items()]
     probes = flat[:: -(-len(flat) // _PROBES) or 1]
     return sum(len(_encode(*probe)[0]) for probe in probes) * len(flat) / max(len(probes), 1)
@@ -88,7 +88,7 @@ def _quality(column: Column, quality: int | None) -> int | None:
 
 
 def _encode(path: Path, quality: int | None) -> tuple[str, float]:
-    """The address of an image, and its PSNR against the file."""
+    """Address of an image, and its PSNR against the file."""
     with Image.open(path) as file:
         image = file.convert("RGB")
     if quality is None:
@@ -100,12 +100,12 @@ def _encode(path: Path, quality: int | None) -> tuple[str, float]:
 
 
 def exact(image: Image.Image) -> str:
-    """An image as an address; every pixel as it is."""
+    """Address of an image without loss."""
     return _address(_webp(image, lossless=True, method=1))
 
 
 def small(image: Image.Image, side: int) -> str:
-    """An image within side x side as an address, compressed: for a list."""
+    """Address of an image within side x side, compressed, for a list."""
     image = image.convert("RGB")
     image.thumbnail((side, side))
     return _address(_webp(image, quality=70))

@@ -15,7 +15,7 @@ from srbench.interfaces import MetricFacts
 from srbench.reporting import ReportError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Invocation, Manifest, ModelFacts, Protocol, Setting
-from srbench.run_folder.results import ResultTable, Row, failures_of, rows_of
+from srbench.run_folder.results import ResultTable, Row, rows_of
 
 _Place = tuple[Setting, str]
 _PROTOCOL = {
@@ -117,16 +117,6 @@ class Measurements:
     def settings(self) -> list[Setting]:
         """Lines of the table."""
         return list(dict.fromkeys(row.setting for row in self.rows))
-
-    @property
-    def failures(self) -> list[str]:
-        """One line for everything that was asked for and failed."""
-        return [fault for run in self.runs for fault in failures_of(run.folder)]
-
-    @property
-    def foreign_images(self) -> list[Path]:
-        """Files in the place of measured images, but with other content; they are not shown."""
-        return [file for run in self.runs for file in run.folder.foreign_images()]
 
     def table(self) -> ResultTable:
         """Values of all rows."""

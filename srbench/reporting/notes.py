@@ -1,12 +1,14 @@
-"""What a reader must know before comparing two cells of a table: plain sentences."""
+"""Notes of a report: what a reader must know before comparing two cells of a table, in plain sentences."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
-from srbench.reporting.merge import Measurements, Run
+from srbench.reporting.merge import Measurements
 from srbench.reporting.scores import Scores
+from srbench.run_folder.results import failures_of
 
 
 def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
@@ -15,10 +17,9 @@ def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
         *_coverage(measurements),
         *_stale(measurements),
         *_projected(measurements),
-        *(f"Failed: {failure}" for failure in measurements.failures),
+        *(f"Failed: {failure}" for run in measurements.runs for failure in failures_of(run.folder)),
         *_foreign(measurements),
-        *_missing(measurements),
-        *_not_finite(measurements, scores),
+        *_missing(measurements, scores),
         *_hardware(measurements),
         *_too_few(scores),
     ]
@@ -41,13 +42,10 @@ def _coverage(measurements: Measurements) -> Iterator[str]:
 
 
 def _stale(measurements: Measurements) -> Iterator[str]:
-    """Samples of other code, weights or data than the folder now stands for: they are in no mean."""
+    """Samples of other code, weights or data than the folder now stands for, which count in no mean."""
     for run in measurements.runs:
-        counts: dict[str, int] = {}
-        for image, known in run.folder.known.items():
-            for setting in known.samples:
-                if run.folder.sample(setting, image) is None:
-                    counts[setting.label] = counts.get(setting.label, 0) + 1
+        samples = ((setting, image) for image, known in run.folder.known.items() for setting in known.samples)
+        counts = Counter(setting.label for setting, image in samples if run.folder.sample(setting, image) is None)
         if counts:
             listed = ", ".join(f"{count} of {label}" for label, count in counts.items())
             yield f"Left out, sampled by other code or weights or from other images than now: {listed}. Run them again."
@@ -56,34 +54,29 @@ def _stale(measurements: Measurements) -> Iterator[str]:
 def _projected(measurements: Measurements) -> Iterator[str]:
     projected = [model.label for model in measurements.models if model.projected]
     if projected:
-        yield (f"Outputs projected onto the LR constraint, which fixes their LR-PSNR: {', '.join(projected)}.")
+        yield f"Outputs projected onto the LR constraint, which fixes their LR-PSNR: {', '.join(projected)}."
 
 
 def _foreign(measurements: Measurements) -> Iterator[str]:
-    foreign = measurements.foreign_images
+    """Files in the place of measured images, but with other content."""
+    foreign = [file for run in measurements.runs for file in run.folder.foreign_images()]
     if foreign:
         shown = ", ".join(f"{file.parent.name}/{file.name}" for file in foreign[:5])
         more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
         yield f"Not shown, because they are not the images that were measured: {shown}{more}."
 
 
-def _missing(measurements: Measurements) -> Iterator[str]:
-    """Values that are not there, with the metric and the number of images."""
-    counts: dict[str, int] = {}
-    for row in measurements.rows:
-        for metric in measurements.manifest.metrics:
-            if metric.name not in row.values:
-                what = f"{metric.title} of {row.setting.label}"
-                counts[what] = counts.get(what, 0) + 1
-    if counts:
-        listed = ", ".join(f"{what} on {count}" for what, count in counts.items())
-        yield f"Missing values, left out of the means, with the number of images: {listed}."
-
-
-def _not_finite(measurements: Measurements, scores: Scores) -> Iterator[str]:
-    missing = any(
-        metric.name not in row.values for row in measurements.rows for metric in measurements.manifest.metrics
+def _missing(measurements: Measurements, scores: Scores) -> Iterator[str]:
+    """Missing values by metric and setting, and values that are not finite."""
+    missing = Counter(
+        f"{metric.title} of {row.setting.label}"
+        for row in measurements.rows
+        for metric in measurements.metrics
+        if metric.name not in row.values
     )
+    if missing:
+        listed = ", ".join(f"{what} on {count}" for what, count in missing.items())
+        yield f"Missing values, left out of the means, with the number of images: {listed}."
     unusable = [f"{line.not_finite} of {line.label}" for line in scores.lines if line.not_finite]
     if unusable:
         reason = "is missing or not finite" if missing else "is not finite"
@@ -94,13 +87,9 @@ def _not_finite(measurements: Measurements, scores: Scores) -> Iterator[str]:
 
 
 def _hardware(measurements: Measurements) -> Iterator[str]:
-    def machine(run: Run) -> set[str]:
-        return {
-            ", ".join(one.hardware.get(name, "") for name in ("cpu", "gpu", "device") if one.hardware.get(name))
-            for one in run.invocations
-        }
-
-    machines = sorted(set().union(*map(machine, measurements.runs)))
+    hardware = [invocation.hardware for run in measurements.runs for invocation in run.invocations]
+    parts = ("cpu", "gpu", "device")
+    machines = sorted({", ".join(one[part] for part in parts if one.get(part)) for one in hardware})
     if len(machines) > 1:
         yield f"Measured on different machines: times and memory cannot be compared: {'; '.join(machines)}."
 

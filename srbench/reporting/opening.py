@@ -4,30 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from srbench.reporting import ReportError
-from srbench.reporting.examples import open_example
+from srbench.reporting.examples import Example
 from srbench.reporting.merge import Measurements, mean_of
 from srbench.reporting.scores import Scores
 from srbench.reporting.strips import difference_window
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.results import Row
-
-
-@dataclass(frozen=True)
-class Opening:
-    """An image, two lines of the table, and a window of the image."""
-
-    image: str
-    a: int
-    """Line of the runner-up."""
-    b: int
-    """Line of the leader."""
-    x: float
-    """Centre of the window, as a share of the width."""
-    y: float
-    zoom: float
-    """Side of the image over that of the window."""
 
 
 @dataclass(frozen=True)
@@ -65,19 +50,23 @@ def leaders(measurements: Measurements, scores: Scores) -> Leaders | None:
     return Leaders(a, b, {image: rows[image] for image in order})
 
 
-def opening(measurements: Measurements, found: Leaders) -> Opening | None:
-    """Opening of a page; None if the leaders share no image."""
+def opening(measurements: Measurements, found: Leaders) -> dict[str, Any] | None:
+    """Opening of a page, for its scripts; None if the leaders share no image.
+
+    It holds the image, both lines of the table, the centre of the window as shares of width and height, and the zoom.
+    """
     if not found.rows:
         return None
     image, rows = next(iter(found.rows.items()))
     try:
-        example = open_example(measurements, image, rows)
+        example = Example(measurements, image, rows)
     except ReportError:
         return None  # the page shows what there is
-    window = difference_window([output.image(0) for output in example.outputs], example.scale)
+    window = difference_window([example.image(row) for row in rows], example.scale)
     height, width = example.hr.shape[:2]
     x, y = (window.x + window.width / 2) / width, (window.y + window.height / 2) / height
-    return Opening(image, found.a, found.b, x, y, min(width, height) / window.width)
+    zoom = min(width, height) / window.width
+    return {"image": image, "a": found.a, "b": found.b, "x": x, "y": y, "zoom": zoom}
 
 
 def _kept_rows(measurements: Measurements) -> list[dict[str, Row]]:

@@ -84,7 +84,7 @@ def page(
     }
     if start is not None:
         first = {column.setting: place for place, column in enumerate(columns) if not column.sample}
-        contents["opening"] = asdict(start) | {"a": first[start.a], "b": first[start.b]}
+        contents["opening"] = start | {"a": first[start["a"]], "b": first[start["b"]]}
     facts = _facts(measurements, scores) | {
         "answer": answer,
         "notes": notes,

@@ -1,4 +1,4 @@
-"""The plots of a report: SVG that is the same for the same values, readable in print and without colour vision.
+"""Plots of a report: SVG that is the same for the same values, readable in print and without colour vision.
 
 A panel in which nothing differs is not drawn, and no text is smaller than 11 pixels.
 """
@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -99,39 +99,34 @@ def _differences(scores: Scores, table: ResultTable, baseline: int) -> Plot | No
     shown = []
     for metric in (metric for metric in scores.metrics if metric.direction):
         columns = table.columns(metric.name)
-        differences = {row: _finite_values(columns[row] - columns[baseline]) for row in others}
-        if any(map(np.any, differences.values())):
+        differences = [_finite(columns[row] - columns[baseline]) for row in others]
+        if any(map(np.any, differences)):
             shown.append((metric, differences))
-    if not shown:
-        return None
 
-    def draw() -> Figure:
-        figure, panels = _panels(len(shown), 0.75 + 0.24 * len(others))
-        for panel, (axes, (metric, differences)) in enumerate(zip(panels, shown, strict=True)):
-            axes.axvline(0, color=SOFT, linewidth=0.8)
-            for row, values in differences.items():
-                if not len(values):
-                    continue
-                colour, marker = _look(scores.lines, scores.lines[row].setting.model)
+    def draw(axes: Axes, panel: int) -> None:
+        metric, differences = shown[panel]
+        axes.axvline(0, color=SOFT, linewidth=0.8)
+        for place, (row, values) in enumerate(zip(others, differences, strict=True)):
+            if len(values):
+                colour, marker = _looks(scores.lines)[row]
                 mean, (low, high) = float(values.mean()), mean_interval(values)
-                reach = [[0.0], [0.0]] if math.isnan(low) else [[max(mean - low, 0)], [max(high - mean, 0)]]
                 fill = colour if scores.rankings[metric.name].better[row, baseline] else "none"
-                axes.errorbar([mean], [others.index(row)], xerr=reach, color=colour, marker=marker, markersize=6,
-                              markerfacecolor=fill, elinewidth=1.2)  # fmt: skip
-            _name_rows(axes, [scores.lines[row].label for row in others], is_named=panel % _COLUMNS == 0)
-            axes.set(title=header(metric), xlabel="better \u2192")
-            axes.margins(x=0.12)
-            axes.locator_params(axis="x", nbins=4)
-            if metric.direction < 0:
-                axes.invert_xaxis()
-        return figure
+                axes.errorbar([mean], [place], xerr=_reach([mean], [low], [high]), color=colour, marker=marker,
+                              markersize=6, markerfacecolor=fill, elinewidth=1.2)  # fmt: skip
+        _name_rows(axes, [scores.lines[row].label for row in others], is_named=panel % _COLUMNS == 0)
+        axes.set(xlabel="better \u2192")
+        axes.margins(x=0.12)
+        axes.locator_params(axis="x", nbins=4)
+        if metric.direction < 0:
+            axes.invert_xaxis()
 
     name = scores.lines[baseline].label
     caption = (
         f"Mean of the paired differences from {name}, with its 95 % interval; to the right is better. Filled: "
         f"distinguishable from {name} by the rule of the table; hollow: undecided."
     )
-    return Plot(f"Differences from {name}", "differences.svg", caption, draw)
+    titles = [header(metric) for metric, _ in shown]
+    return _small_plots(f"Differences from {name}", "differences.svg", caption, titles, 0.75 + 0.24 * len(others), draw)
 
 
 def _planes(scores: Scores) -> Iterator[Plot]:
@@ -156,14 +151,12 @@ def _plane(scores: Scores, across: MetricFacts, up: MetricFacts) -> Figure:
     xs, ys = scores.column(across.name), scores.column(up.name)
     finite = [place for place in range(len(xs)) if math.isfinite(xs[place].mean) and math.isfinite(ys[place].mean)]
     for model, places in _by_model(scores.lines).items():
-        places = [place for place in places if place in finite]
-        if places:
-            colour, marker = _look(scores.lines, model)
-            across_cells, up_cells = ([cells[place] for place in places] for cells in (xs, ys))
-            means = [cell.mean for cell in across_cells], [cell.mean for cell in up_cells]
-            axes.errorbar(*means, xerr=_reach(across_cells), yerr=_reach(up_cells), color=colour, fmt="none",
+        if places := [place for place in places if place in finite]:
+            colour, marker = _looks(scores.lines)[places[0]]
+            (x, *x_ends), (y, *y_ends) = (_intervals([cells[place] for place in places]) for cells in (xs, ys))
+            axes.errorbar(x, y, xerr=_reach(x, *x_ends), yerr=_reach(y, *y_ends), color=colour, fmt="none",
                           elinewidth=0.9, alpha=0.5)  # fmt: skip
-            axes.plot(*means, label=model, color=colour, marker=marker, markersize=7, linewidth=1)
+            axes.plot(x, y, label=model, color=colour, marker=marker, markersize=7, linewidth=1)
     axes.margins(0.12)
     axes.set(xlabel=_axis(across), ylabel=_axis(up))
     corner = 0.97 if across.direction > 0 else 0.03, 0.95 if up.direction > 0 else 0.05
@@ -182,10 +175,12 @@ def _short(lines: Sequence[Line], place: int) -> str:
 
 def _label(figure: Figure, axes: Axes, spots: Sequence[tuple[float, float, str]]) -> None:
     """Write names beside points; they cover neither each other nor the points if there is room."""
+    from matplotlib.transforms import Bbox
+
     figure.draw_without_rendering()  # the layout decides where the points are
     points = [axes.transData.transform(spot[:2]) * 72 / figure.dpi for spot in spots]
-    frame = [side * 72 / figure.dpi for side in axes.bbox.extents]
-    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in points]
+    frame = Bbox.from_extents(*(side * 72 / figure.dpi for side in axes.bbox.extents))
+    taken = [Bbox.from_extents(x - 4, y - 4, x + 4, y + 4) for x, y in points]
     for (x, y), spot in zip(points, spots, strict=True):
         width, height = 0.58 * _SMALL * len(spot[2]), 1.1 * _SMALL
         offsets = [
@@ -193,80 +188,60 @@ def _label(figure: Figure, axes: Axes, spots: Sequence[tuple[float, float, str]]
             for far in (0, 10, 20)
             for across, up in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
         ]
-        boxes = [(x + right, y + up, x + right + width, y + up + height) for right, up in offsets]
-        faults = [sum(_overlap(box, other) for other in taken) + 2 * (not _inside(box, frame)) for box in boxes]
+        boxes = [Bbox.from_bounds(x + right, y + up, width, height) for right, up in offsets]
+        is_inside = [frame.contains(*box.min) and frame.contains(*box.max) for box in boxes]
+        faults = [box.count_overlaps(taken) + 2 * (not fits) for box, fits in zip(boxes, is_inside, strict=True)]
         best = faults.index(min(faults))
         taken.append(boxes[best])
         axes.annotate(spot[2], spot[:2], offsets[best], textcoords="offset points", fontsize=_SMALL, va="bottom")
 
 
-def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-
-
-def _inside(box: Sequence[float], frame: Sequence[float]) -> bool:
-    return box[0] >= frame[0] and box[1] >= frame[1] and box[2] <= frame[2] and box[3] <= frame[3]
-
-
 def _temperatures(scores: Scores) -> Plot | None:
     """Every metric against temperature, for models that have several."""
     models = {model: places for model, places in _by_model(scores.lines).items() if len(places) > 1}
+    means = {metric.name: np.array([cell.mean for cell in scores.column(metric.name)]) for metric in scores.metrics}
     metrics = [
-        metric
-        for metric in scores.metrics
-        if any(_differ(scores.column(metric.name)[place].mean for place in places) for places in models.values())
+        metric for metric in scores.metrics if any(_differ(means[metric.name][places]) for places in models.values())
     ]
-    if not metrics:
-        return None
 
-    def draw() -> Figure:
-        figure, panels = _panels(len(metrics), 2.0)
-        for axes, metric in zip(panels, metrics, strict=True):
-            for model, places in models.items():
-                cells = [scores.column(metric.name)[place] for place in places]
-                colour, marker = _look(scores.lines, model)
-                temperatures = [_temperature(scores.lines[place]) for place in places]
-                axes.plot(temperatures, [_finite(cell.mean) for cell in cells], color=colour, marker=marker,
-                          markersize=4, linewidth=1, label=model)  # fmt: skip
-                axes.fill_between(temperatures, [cell.low for cell in cells], [cell.high for cell in cells],
-                                  color=colour, alpha=0.15, linewidth=0)  # fmt: skip
-            axes.set_title(header(metric))
-            axes.set_xlabel("temperature")
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-        return figure
+    def draw(axes: Axes, panel: int) -> None:
+        for model, places in models.items():
+            mean, low, high = _intervals([scores.column(metrics[panel].name)[place] for place in places])
+            colour, marker = _looks(scores.lines)[places[0]]
+            temperatures = [_temperature(scores.lines[place]) for place in places]
+            axes.plot(temperatures, np.where(np.isfinite(mean), mean, np.nan), color=colour, marker=marker,
+                      markersize=4, linewidth=1, label=model)  # fmt: skip
+            axes.fill_between(temperatures, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.set_xlabel("temperature")
+        if panel == len(metrics) - 1:
+            axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)
 
     caption = "What the temperature trades: means, and their 95 % intervals as bands."
-    return Plot("Temperature", "temperature.svg", caption, draw)
+    return _small_plots("Temperature", "temperature.svg", caption, list(map(header, metrics)), 2.0, draw)
 
 
 def _distributions(scores: Scores, table: ResultTable) -> Plot | None:
     """Values of all images, a row per line of the table."""
-    columns = {
-        metric.name: [_finite_values(values) for values in table.columns(metric.name)] for metric in scores.metrics
-    }
+    columns = {metric.name: list(map(_finite, table.columns(metric.name))) for metric in scores.metrics}
     metrics = [metric for metric in scores.metrics if any(map(_differ, columns[metric.name]))]
-    if not metrics:
-        return None
 
-    def draw() -> Figure:
-        figure, panels = _panels(len(metrics), 0.7 + 0.22 * len(scores.lines))
-        for panel, (axes, metric) in enumerate(zip(panels, metrics, strict=True)):
-            cells = scores.column(metric.name)
-            for place, finite in enumerate(columns[metric.name]):
-                colour, marker = _look(scores.lines, scores.lines[place].setting.model)
-                if len(finite):
-                    dots = np.quantile(finite, np.linspace(0, 1, min(len(finite), _DOTS)))
-                    axes.plot(dots, np.full(len(dots), place), "|", color=colour, alpha=0.55, markersize=7)
-                    axes.errorbar([cells[place].mean], [place], xerr=_reach([cells[place]]), color=INK, marker=marker,
-                                  markersize=4, markerfacecolor=colour, elinewidth=1.2)  # fmt: skip
-            _name_rows(axes, [line.label for line in scores.lines], is_named=panel % _COLUMNS == 0)
-            axes.set_title(header(metric))
-        return figure
+    def draw(axes: Axes, panel: int) -> None:
+        metric = metrics[panel]
+        for place, values in enumerate(columns[metric.name]):
+            if len(values):
+                colour, marker = _looks(scores.lines)[place]
+                dots = np.quantile(values, np.linspace(0, 1, min(len(values), _DOTS)))
+                axes.plot(dots, np.full(len(dots), place), "|", color=colour, alpha=0.55, markersize=7)
+                mean, low, high = _intervals([scores.lines[place].cells[metric.name]])
+                axes.errorbar(mean, [place], xerr=_reach(mean, low, high), color=INK, marker=marker, markersize=4,
+                              markerfacecolor=colour, elinewidth=1.2)  # fmt: skip
+        _name_rows(axes, [line.label for line in scores.lines], is_named=panel % _COLUMNS == 0)
 
-    caption = "A stroke is an image; the marker is the mean with its 95 % interval."
-    if max(line.images for line in scores.lines) > _DOTS:
-        caption = f"{_DOTS} strokes are quantiles of the images; the marker is the mean with its 95 % interval."
-    return Plot("All images", "distributions.svg", caption, draw)
+    is_large = max(line.images for line in scores.lines) > _DOTS
+    strokes = f"{_DOTS} strokes are quantiles of the images" if is_large else "A stroke is an image"
+    caption = f"{strokes}; the marker is the mean with its 95 % interval."
+    height = 0.7 + 0.22 * len(scores.lines)
+    return _small_plots("All images", "distributions.svg", caption, list(map(header, metrics)), height, draw)
 
 
 def _losses(models: Sequence[ModelFacts]) -> Plot | None:
@@ -275,33 +250,38 @@ def _losses(models: Sequence[ModelFacts]) -> Plot | None:
     curves = [
         (label, name, values) for label, found in reversed(weights.values()) for name, values in found.losses.items()
     ]
-    if not curves:
-        return None
 
-    def draw() -> Figure:
-        figure, panels = _panels(len(curves), 2.0)
-        for axes, (label, name, values) in zip(panels, curves, strict=True):
-            axes.plot(np.linspace(0, 100, len(values)), values, color=COLOURS[0], linewidth=1.2)
-            axes.set_title(f"{label}\n{name}")
-            axes.set_xlabel("% of the training")
-        return figure
+    def draw(axes: Axes, panel: int) -> None:
+        values = curves[panel][2]
+        axes.plot(np.linspace(0, 100, len(values)), values, color=COLOURS[0], linewidth=1.2)
+        axes.set_xlabel("% of the training")
 
     caption = "Losses while the models were trained, as their weights carry them; a point is the mean over some steps."
-    return Plot("Training", "training.svg", caption, draw, is_folded=True)
+    titles = [f"{label}\n{name}" for label, name, _ in curves]
+    plot = _small_plots("Training", "training.svg", caption, titles, 2.0, draw)
+    return plot and replace(plot, is_folded=True)
 
 
 _COLUMNS = 4
 
 
-def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure of small plots, four in a row."""
-    rows = -(-count // _COLUMNS)
-    figure = new_figure(9.0, rows * height + 0.3)
-    grid = figure.subplots(rows, _COLUMNS, squeeze=False)
-    panels = list(grid.flat)
-    for axes in panels[count:]:
-        axes.remove()
-    return figure, panels[:count]
+def _small_plots(
+    title: str, file: str, caption: str, titles: Sequence[str], height: float, draw: Callable[[Axes, int], None]
+) -> Plot | None:
+    """Plot of small panels, four in a row, each with its title and drawn by its number; None without a panel."""
+
+    def draw_all() -> Figure:
+        rows = -(-len(titles) // _COLUMNS)
+        figure = new_figure(9.0, rows * height + 0.3)
+        panels = list(figure.subplots(rows, _COLUMNS, squeeze=False).flat)
+        for axes in panels[len(titles) :]:
+            axes.remove()
+        for panel, name in enumerate(titles):
+            draw(panels[panel], panel)
+            panels[panel].set_title(name)
+        return figure
+
+    return Plot(title, file, caption, draw_all) if titles else None
 
 
 def _name_rows(axes: Axes, labels: Sequence[str], *, is_named: bool) -> None:
@@ -322,17 +302,21 @@ def _temperature(line: Line) -> float:
     return line.setting.temperature or 0.0
 
 
-def _look(lines: Sequence[Line], model: str) -> tuple[str, str]:
-    """Colour and marker of a model; the first 70 models differ in one of them."""
-    place = list(_by_model(lines)).index(model)
-    return COLOURS[place % len(COLOURS)], _MARKERS[place % len(_MARKERS)]
+def _looks(lines: Sequence[Line]) -> list[tuple[str, str]]:
+    """Colour and marker of every line, one of each per model; the first 70 models differ in one of them."""
+    models = list(dict.fromkeys(line.setting.model for line in lines))
+    places = [models.index(line.setting.model) for line in lines]
+    return [(COLOURS[place % len(COLOURS)], _MARKERS[place % len(_MARKERS)]) for place in places]
 
 
-def _reach(cells: Sequence[Cell]) -> list[list[float]]:
-    """Distances from the means to the ends of their intervals, below and above; 0 without an interval."""
-    below = [0 if math.isnan(cell.low) else max(cell.mean - cell.low, 0) for cell in cells]
-    above = [0 if math.isnan(cell.high) else max(cell.high - cell.mean, 0) for cell in cells]
-    return [below, above]
+def _intervals(cells: Sequence[Cell]) -> tuple[list[float], list[float], list[float]]:
+    """Means of some cells, and both ends of their intervals."""
+    return [cell.mean for cell in cells], [cell.low for cell in cells], [cell.high for cell in cells]
+
+
+def _reach(means: Sequence[float], lows: Sequence[float], highs: Sequence[float]) -> list[NDArray[np.floating]]:
+    """Distances from the means to the lower and upper ends of their intervals; 0 without an interval."""
+    return [np.fmax(np.subtract(means, lows), 0), np.fmax(np.subtract(highs, means), 0)]
 
 
 def _axis(metric: MetricFacts) -> str:
@@ -340,14 +324,10 @@ def _axis(metric: MetricFacts) -> str:
     return f"{metric.title}{unit} ({'higher' if metric.direction > 0 else 'lower'} is better)"
 
 
-def _finite_values(values: pd.Series[float]) -> NDArray[np.float64]:
-    return np.array([value for value in values if math.isfinite(value)], dtype=np.float64)
+def _finite(values: pd.Series[float]) -> NDArray[np.float64]:
+    return np.asarray(values[np.isfinite(values)], dtype=np.float64)
 
 
-def _differ(values: Iterable[float]) -> bool:
+def _differ(values: NDArray[np.float64]) -> bool:
     """True if two finite values differ."""
-    return len({value for value in values if math.isfinite(value)}) > 1
-
-
-def _finite(value: float) -> float:
-    return value if math.isfinite(value) else math.nan
+    return len(np.unique(values[np.isfinite(values)])) > 1

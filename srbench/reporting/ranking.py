@@ -1,4 +1,4 @@
-"""The one rule of significance: what the images say about the rows of a column. Every mark and verdict follows it."""
+"""Rule of significance for the rows of a column; every mark and verdict follows it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from srbench.run_folder.statistics import LEVEL, fewest_images, holm, paired_p_v
 
 Mark = Literal["", "best", "second"]
 UNDECIDED = "undecided"
-"""What is said where the images support neither of two rows."""
+"""Verdict if the images support neither of two rows."""
 RULE = (
     "{best}: the best mean, and every row not distinguishable from it; {second}: the same among the other rows. A "
     "column without marks is undecided. Two rows are distinguishable if a paired permutation test over the images says "
     "p {less} 0.05 after Holm's correction for all pairs of rows; whether intervals overlap does not tell."
 )
-"""The rule as a reader is told it; to be formatted with words for the two marks and a sign for "less"."""
+"""Rule for the reader; a format string for the words of both marks and the sign for "less"."""
 
 
 @dataclass(frozen=True)
@@ -30,34 +30,28 @@ class Ranking:
     """Every row of a column against every other."""
 
     marks: tuple[Mark, ...]
-    """"best": the row with the best mean, and all that are not distinguishable from it; "second": the same among the
-    others. All empty where no row is distinguishable from the best one."""
+    """"best" for the row with the best mean and all rows not distinguishable from it, "second" for the same among the
+    others. All are empty if no row is distinguishable from the best one."""
     taking_part: tuple[int, ...]
-    """The rows that may have a mark: those with a finite value for every image."""
+    """Rows that may have a mark: those with a finite value for every image."""
     leader: int | None
-    """The row with the best mean; None where no row takes part, or the metric has no direction."""
-    p: NDArray[np.float64]
-    """(rows, rows): of the paired permutation test, two-sided; 1 where two rows have no image in common."""
+    """Row with the best mean; None if no row takes part, or the metric has no direction."""
     p_holm: NDArray[np.float64]
-    """The same, corrected for all pairs of rows."""
+    """(rows, rows): two-sided p of the paired permutation test, after Holm's correction for all pairs of rows; 1 if two
+    rows have no image in common."""
     better: NDArray[np.int64]
-    """(rows, rows): 1 where the row is better than the column, -1 where it is worse, 0 where that is undecided."""
+    """(rows, rows): 1 if the row is better than the column, -1 if it is worse, 0 if that is undecided."""
     tests: int
-    """How many pairs of rows were tested."""
+    """Number of tested pairs of rows."""
 
     @property
     def fewest(self) -> int:
-        """The least number of images with which a verdict is possible."""
+        """Smallest number of images that allows a verdict."""
         return fewest_images(self.tests)
-
-    @property
-    def is_decided(self) -> bool:
-        """Is some row distinguishable from the best one?"""
-        return any(self.marks)
 
 
 def rank(columns: Sequence[pd.Series[float]], metric: MetricFacts) -> Ranking:
-    """What the images say about the rows of one column of the table; a row is its values, indexed by image.
+    """Ranking of the rows of one column of the table, each given by its values indexed by image.
 
     Two rows are distinguishable if the paired permutation test over the images for which both have a finite value says
     p < 0.05 after Holm's correction for all pairs of rows: under no difference at all, at most one column in twenty
@@ -67,7 +61,7 @@ def rank(columns: Sequence[pd.Series[float]], metric: MetricFacts) -> Ranking:
     values = pd.concat(columns, axis=1, keys=range(rows)) if rows else pd.DataFrame()
     values = values.where(np.isfinite(values))
     pairs = [pair for pair in combinations(range(rows), 2) if values[list(pair)].notna().all(axis=1).any()]
-    p, p_holm, better = np.ones((rows, rows)), np.ones((rows, rows)), np.zeros((rows, rows), dtype=np.int64)
+    p_holm, better = np.ones((rows, rows)), np.zeros((rows, rows), dtype=np.int64)
     if pairs:
         firsts, seconds = np.array(pairs).T
         table = values.to_numpy()
@@ -75,19 +69,18 @@ def rank(columns: Sequence[pd.Series[float]], metric: MetricFacts) -> Ranking:
         found = paired_p_values(differences)
         corrected = holm(found)
         verdicts = np.where(corrected < 1 - LEVEL, turn * np.sign(np.nanmean(differences, axis=0)), 0).astype(np.int64)
-        p[firsts, seconds] = p[seconds, firsts] = found
         p_holm[firsts, seconds] = p_holm[seconds, firsts] = corrected
         better[firsts, seconds], better[seconds, firsts] = verdicts, -verdicts
     taking_part = [row for row, column in enumerate(columns) if len(column) and np.isfinite(column).all()]
     scores = [turn * float(column.mean()) for column in columns]
     leader, marks = _marked(taking_part if turn else [], scores, better)
-    return Ranking(marks, tuple(taking_part), leader, p, p_holm, better, max(len(pairs), 1))
+    return Ranking(marks, tuple(taking_part), leader, p_holm, better, max(len(pairs), 1))
 
 
 def _marked(
     taking_part: Sequence[int], scores: Sequence[float], better: NDArray[np.int64]
 ) -> tuple[int | None, tuple[Mark, ...]]:
-    """The leader and the marks. Between rows of unlike images the better mean may lose on the common ones."""
+    """Leader and marks. Between rows of different images, the better mean may lose on the common ones."""
     marks: list[Mark] = [""] * len(scores)
     left, leader = list(taking_part), None
     for mark in ("best", "second"):
