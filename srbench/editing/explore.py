@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from srbench.benchmark.error_maps import DEVIATION, coloured, deviation_map
@@ -24,7 +23,7 @@ from srbench.data.datasets import pair_of_hr
 from srbench.editing import EditError
 from srbench.editing.edit import Editor, lr_psnr
 from srbench.editing.measures import fit_to_lr
-from srbench.images.io import encode_png, quantize_floor, read_recipe, write_whole
+from srbench.images.io import encode_png, header_size, quantize_floor, read_recipe, write_whole
 from srbench.images.resize import upscale
 from srbench.interfaces import Box, ImagePair, SRBenchError
 from srbench.system.config import structure
@@ -88,7 +87,9 @@ class Explorer:
         name = PurePosixPath(name.replace("\\", "/")).name or "image"
         if not is_file_name(name):
             raise EditError(f"{printable(name)[:100]} cannot be {FILE_NAME}; rename it")
-        _check_size(name, content)
+        width, height = header_size(BytesIO(content))
+        if width * height > MOST_PIXELS:
+            raise EditError(f"{name}: {width}x{height} is too large, at most 512x512 pixels in all; cut a part out")
         with TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
             path = Path(folder) / name
             path.write_bytes(content)
@@ -157,16 +158,6 @@ class Explorer:
         differ = f"{_SPREAD_SAMPLES} samples differ by {values.mean():.1f} grey levels on average"
         legend = f"black 0, pale yellow {DEVIATION.upper:g} or more"
         return torch.from_numpy(image).permute(2, 0, 1), f"{differ} ({legend})"
-
-
-def _check_size(name: str, content: bytes) -> None:
-    try:
-        with Image.open(BytesIO(content)) as file:
-            width, height = file.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return  # decoding it will tell
-    if width * height > MOST_PIXELS:
-        raise EditError(f"{name}: {width}x{height} is too large, at most 512x512 pixels in all; cut a part out")
 
 
 def _request(asked: Mapping[str, Any]) -> Request:

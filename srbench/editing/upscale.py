@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image
 
 from srbench.editing import EditError
 from srbench.images.folders import images_below
-from srbench.images.io import quantize_floor, read_image, read_recipe, read_uint8, write_png
-from srbench.images.strict_decoding import FAULTS
+from srbench.images.io import header_size, quantize_floor, read_image, read_recipe, read_uint8, write_png
 from srbench.interfaces import PrecomputedResults, Progress, SRBenchError, Step, silent
 from srbench.metrics import lr_psnr
 from srbench.models.inference import Draw, choose_device, is_stochastic, require_memory
@@ -69,7 +68,7 @@ def upscale(spec: UpscaleSpec, progress: Progress = silent) -> Iterator[Upscaled
     for fault in faults:
         progress(Step(0, total, "", fault))
         yield Upscaled(fault=fault)
-    pixels = [_pixels(path) for path in sources.values()]
+    pixels = [0 if no_file(path) else math.prod(header_size(path)) for path in sources.values()]
     for done, (name, path) in enumerate(sources.items()):
         share = sum(pixels[:done]) / max(sum(pixels), 1)
         progress(Step(done, total, str(path), share=share))
@@ -103,17 +102,6 @@ def _sources(spec: UpscaleSpec) -> tuple[dict[Path, Path], list[str]]:
         if (other := sources.setdefault(name, path)) != path:
             faults.append(f"{path}: {other} has the same name; upscale it into another --out")
     return sources, faults
-
-
-def _pixels(path: Path) -> int:
-    """Number of pixels according to the header; 0 if unreadable, which reading the image will report."""
-    if no_file(path):
-        return 0
-    try:
-        with Image.open(path) as image:
-            return image.width * image.height
-    except FAULTS:
-        return 0
 
 
 def _one(spec: UpscaleSpec, loaded: LoadedModel, device: str, path: Path, name: Path) -> Upscaled:

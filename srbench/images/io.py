@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,6 +120,15 @@ def png_of(pixels: NDArray[np.uint8]) -> bytes:
     setting = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
     setting += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_PAETH]
     return cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), setting)[1].tobytes()
+
+
+def header_size(file: Path | IO[bytes]) -> tuple[int, int]:
+    """Width and height of an image by its header; 0 if it is unreadable, which reading the image will report."""
+    try:
+        with Image.open(file) as image:
+            return image.size
+    except FAULTS:
+        return 0, 0
 
 
 def read_recipe(path: Path) -> str | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from srbench.images.io import write_whole
@@ -45,13 +46,11 @@ SPANNED = tuple(field.name for field in fields(Cell))
 
 @dataclass(frozen=True)
 class Matrix:
-    """Cells of a matrix, and the folder that holds their runs."""
+    """Contents of ``matrix.json``."""
 
     format: int
     command: str
     cells: tuple[Cell, ...]
-    path: Path = Path()
-    """Folder of the matrix; not in the file."""
 
 
 def is_matrix(path: Path) -> bool:
@@ -85,15 +84,13 @@ def read_matrix(path: Path) -> Matrix:
     for cell in matrix.cells:
         if Path(cell.name).name != cell.name:
             raise MatrixError(f"{file}: {cell.name!r} cannot be the name of a folder")
-    return replace(matrix, path=path)
+    return matrix
 
 
-def write_matrix(matrix: Matrix) -> None:
+def write_matrix(path: Path, command: str, cells: Iterable[Cell]) -> None:
     """Write the list, and make its folder. Raises MatrixError if that fails."""
-    listed = {name: value for name, value in asdict(matrix).items() if name != "path"}
-    content = (json.dumps(listed, indent=1, ensure_ascii=False) + "\n").encode()
+    listed = asdict(Matrix(FORMAT, command, tuple(cells)))
     try:
-        matrix.path.mkdir(parents=True, exist_ok=True)
-        write_whole(matrix.path / FILE, content)
+        write_whole(path / FILE, (json.dumps(listed, indent=1, ensure_ascii=False) + "\n").encode())
     except OSError as error:
-        raise MatrixError(f"{matrix.path}: cannot be written ({error.strerror}); choose another --out") from None
+        raise MatrixError(f"{path}: cannot be written ({error.strerror}); choose another --out") from None

@@ -13,7 +13,7 @@ from srbench.benchmark.estimate import estimate
 from srbench.benchmark.run import Outcome, run, score_run
 from srbench.interfaces import Progress, SRBenchError, silent
 from srbench.matrix import MatrixError
-from srbench.matrix.folder import FORMAT, Cell, Matrix, is_matrix, read_matrix, runs_in, write_matrix
+from srbench.matrix.folder import Cell, is_matrix, read_matrix, runs_in, write_matrix
 from srbench.matrix.request import MatrixSpec
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.merge import merge
@@ -46,8 +46,7 @@ def run_matrix(
         known = read_matrix(path).cells
     elif occupied(path):
         raise MatrixError(f"{path}: already exists and is no matrix of srbench; choose another --out")
-    matrix = Matrix(FORMAT, spec.command, tuple(dict.fromkeys([*known, *spec.runs])), path)
-    write_matrix(matrix)
+    write_matrix(path, spec.command, dict.fromkeys([*known, *spec.runs]))
     outcomes, failures = [], []
     for cell, cell_spec in spec.runs.items():
         folder = path / cell.name
@@ -93,13 +92,11 @@ def merge_matrices(paths: Sequence[Path], out: Path) -> list[Path]:
         raise RunFolderError(f"{out}: already exists; choose another --out")
     matrices = [read_matrix(path) for path in paths]
     first = matrices[0]
-    for other in matrices[1:]:
+    for path, other in zip(paths, matrices, strict=True):
         if set(other.cells) != set(first.cells):
-            raise RunFolderError(
-                f"{other.path}: its cells differ from those of {first.path}; merge matrices of the same request"
-            )
+            raise RunFolderError(f"{path}: its cells differ from those of {paths[0]}; merge matrices of one request")
     folders = [merge([path / cell.name for path in paths], out / cell.name) for cell in first.cells]
-    write_matrix(replace(first, path=out))
+    write_matrix(out, first.command, first.cells)
     return folders
 
 

@@ -74,13 +74,11 @@ def run_on_slurm(spec: RunSpec, engine: str, jobs: int, progress: Progress = sil
 def _done(executor: AutoExecutor, parts: Sequence[Part], progress: Progress) -> list[Outcome]:
     from submitit.helpers import as_completed
 
-    submitted: list[Job[Any]] = []
-    done, said = 0, "waiting for Slurm jobs"
+    submitted: list[Job[Any]] = executor.submit_array(list(parts))
+    said = "waiting for Slurm jobs"
     try:
-        submitted += executor.submit_array(list(parts))
-        progress(Step(done, len(parts), said))
-        for job in as_completed(submitted, poll_frequency=EVERY):
-            done += 1
+        progress(Step(0, len(parts), said))
+        for done, job in enumerate(as_completed(submitted, poll_frequency=EVERY), 1):
             progress(Step(done, len(parts), said, share=done / len(parts)))
             _outcome(job)  # the first that fails ends the others
     except BaseException:

@@ -79,11 +79,7 @@ def progress() -> Progress:
 def transfer() -> Progress:
     """A bar on stderr with bytes done, speed and time left; only in a terminal, and removed at the end."""
     return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
+        TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
         TimeRemainingColumn(),
-        console=_STDERR if _STDERR.is_terminal else Console(quiet=True),
-        transient=True,
-    )
+        console=_STDERR if _STDERR.is_terminal else Console(quiet=True), transient=True,
+    )  # fmt: skip

@@ -49,7 +49,7 @@ def write_matrix_report(path: Path, formats: Sequence[str], out: Path | None = N
     been measured, SRBenchError if one is damaged.
     """
     matrix = read_matrix(path)
-    entries, notes = _entries(matrix)
+    entries, notes = _entries(path, matrix)
     by_suite: dict[str, list[Entry]] = {}
     for entry in entries:
         by_suite.setdefault(entry.measurements.protocol.suite, []).append(entry)
@@ -68,11 +68,11 @@ def write_matrix_report(path: Path, formats: Sequence[str], out: Path | None = N
     return MatrixReport(tuple(made), parts, tuple(notes), tuple(folder.moved))
 
 
-def _entries(matrix: Matrix) -> tuple[list[Entry], list[str]]:
+def _entries(path: Path, matrix: Matrix) -> tuple[list[Entry], list[str]]:
     """Cells that have been measured, and notes about missing ones and missing images."""
     entries, notes = [], []
     for cell in matrix.cells:
-        run = matrix.path / cell.name
+        run = path / cell.name
         try:
             if not (run / MANIFEST).is_file():
                 raise RunFolderError(f"{run}: not begun")
@@ -88,7 +88,7 @@ def _entries(matrix: Matrix) -> tuple[list[Entry], list[str]]:
             for line in entry.scores.lines if line.images < len(measurements.images)
         ]  # fmt: skip
     if not entries:
-        raise MatrixError(f"{matrix.path}: nothing of it is measured yet; run its command: {matrix.command}")
+        raise MatrixError(f"{path}: nothing of it is measured yet; run its command: {matrix.command}")
     return entries, notes
 
 
