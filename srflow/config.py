@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Literal
 
 from baselines.rrdb import MOST, RRDBConfig
-from srbench.system.config import load_network
+from srbench.system.config import load_network, require_range
 from srflow.affine import SCALE_FLOOR
 
 
@@ -40,10 +40,8 @@ class SRFlowConfig:
     cooler finest latents measured a lower LPIPS at the same PSNR (``docs/zoo.md``)."""
 
     def __post_init__(self) -> None:
-        counts = (("steps", self.steps, 1), ("width", self.width, 1), ("transitions", self.transitions, 0))
-        for name, value, least in counts:
-            if not least <= value <= MOST:
-                raise ValueError(f"{name} is {value}; it has to be {least} to {MOST}")
+        require_range(self, ["steps", "width"], 1, MOST)
+        require_range(self, ["transitions"], 0, MOST)
         if not all(0 <= block < self.encoder.blocks for block in self.stacked):
             raise ValueError(f"stacked is {list(self.stacked)}; of the encoder's {self.encoder.blocks} blocks, from 0")
         if not 0 < self.scale_floor < 1:

@@ -23,8 +23,7 @@ from baselines.rrdb import RRDBNet
 from baselines.zoo import load_rrdb
 from srbench.data.datasets import cropped
 from srbench.images.io import luma, pixels_sha256, quantize_round
-from srbench.interfaces import WeightsInfo
-from srbench.models.inference import is_stochastic
+from srbench.interfaces import StochasticSRModel, WeightsInfo
 from srbench.models.loading import load_model
 from srbench.plugins.registry import load_dataset, load_metric
 from srbench.system.config import load_toml
@@ -188,7 +187,7 @@ class TestWeights:
         assert loaded.label == metadata["model"]
         assert isinstance(loaded.model, SRFlow if metadata["model"] in FLOWS else RRDBNet)
         assert not loaded.model.training
-        assert is_stochastic(loaded.model) == (metadata["model"] in FLOWS)
+        assert isinstance(loaded.model, StochasticSRModel) == (metadata["model"] in FLOWS)
         parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
         facts = (metadata["licence"], metadata["trained_on"], parameters, json.loads(metadata.get("losses", "{}")))
         assert loaded.weights == WeightsInfo(sha256_file(path), *facts)
@@ -203,7 +202,7 @@ class TestWeights:
         photograph = load_dataset("photos", scale).read("chameleon").lr[:, 20:29, 20:27]
         for lr in (torch.zeros(3, 5, 8), torch.ones(3, 8, 5), photograph):
             with torch.no_grad():
-                if is_stochastic(model):
+                if isinstance(model, StochasticSRModel):
                     generator = torch.Generator().manual_seed(0)
                     result = model.sample(lr, 1, temperature=0.8, generator=generator)
                 else:
@@ -251,7 +250,7 @@ def crops(request):
     results = {}
     with torch.no_grad():
         for name, model in models.items():
-            if is_stochastic(model):
+            if isinstance(model, StochasticSRModel):
                 generator = torch.Generator().manual_seed(0)
                 results[name] = [model.sample(p.lr, 2, temperature=0.8, generator=generator) for p in pairs]
             else:

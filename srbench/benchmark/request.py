@@ -17,9 +17,9 @@ from srbench.data.benchmark_sets.table import benchmark_sets
 from srbench.data.datasets import PairedFolders, cropped, lr_origin, open_folder
 from srbench.data.degradations.read import DEFAULT as BICUBIC
 from srbench.data.degradations.read import degraded, read_degradation
-from srbench.interfaces import LARGEST_SEED, SMALLEST_TILE, Dataset
+from srbench.interfaces import LARGEST_SEED, SMALLEST_TILE, Dataset, StochasticSRModel
 from srbench.metrics.suite import DEFAULT, Suite, open_metrics, read_suite
-from srbench.models.inference import choose_device, is_stochastic
+from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel, load_model, wrap_model
 from srbench.models.precomputed import ResultFolder
 from srbench.plugins.code_digest import package_digest
@@ -101,7 +101,7 @@ class Bench:
         return tuple(
             Setting(loaded.label, temperature)
             for loaded in self.models.values()
-            for temperature in (temperatures if is_stochastic(loaded.model) else [None])
+            for temperature in (temperatures if isinstance(loaded.model, StochasticSRModel) else [None])
         )
 
     def pair_key(self, image: str) -> str:

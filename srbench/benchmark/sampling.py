@@ -12,8 +12,8 @@ from torch import Tensor
 
 from srbench.images import ImageError
 from srbench.images.io import encode_png, pixels_sha256, quantize, quantize_floor, read_uint8
-from srbench.interfaces import ImagePair, Model, PrecomputedResults
-from srbench.models.inference import Draw, Output, is_stochastic, upscale
+from srbench.interfaces import ImagePair, Model, PrecomputedResults, StochasticSRModel
+from srbench.models.inference import Draw, Output, upscale
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord, digest
@@ -76,7 +76,7 @@ def sample(folder: RunFolder, model: Model, pair: ImagePair, temperature: float 
     assert record is not None
     assert record.lr is not None
     seed = int(digest("seed", protocol.seed, protocol.scale, record.lr.pixels)[:15], 16)
-    count = protocol.samples if is_stochastic(model) else 1
+    count = protocol.samples if isinstance(model, StochasticSRModel) else 1
     return upscale(model, pair.name, pair.lr, Draw(temperature or 0.0, count, seed, protocol.tile), device)
 
 

@@ -14,9 +14,9 @@ import torch
 from srbench.editing import EditError
 from srbench.images.folders import images_below
 from srbench.images.io import header_size, quantize_floor, read_image, read_recipe, read_uint8, write_png
-from srbench.interfaces import PrecomputedResults, Progress, SRBenchError, Step, silent
+from srbench.interfaces import PrecomputedResults, Progress, SRBenchError, Step, StochasticSRModel, silent
 from srbench.metrics import lr_psnr
-from srbench.models.inference import Draw, choose_device, is_stochastic, require_memory
+from srbench.models.inference import Draw, choose_device, require_memory
 from srbench.models.inference import upscale as upscale_image
 from srbench.models.loading import LoadedModel, load_model
 from srbench.system.file_names import FILE_NAME, is_file_name, no_file
@@ -110,7 +110,7 @@ def _one(spec: UpscaleSpec, loaded: LoadedModel, device: str, path: Path, name: 
         raise EditError(f"{path}: its name cannot be {FILE_NAME}; rename it")
     facts = {"model": spec.model, "digest": loaded.digest, "scale": spec.scale, "lr": sha256_file(path)}
     endings = [".png"]
-    if is_stochastic(loaded.model):
+    if isinstance(loaded.model, StochasticSRModel):
         require_memory(path.name, spec.samples, [spec.scale * side for side in lr.shape[-2:]])
         facts |= {"temperature": spec.temperature, "samples": spec.samples, "seed": spec.seed}
         if spec.samples > 1:

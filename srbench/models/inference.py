@@ -54,11 +54,6 @@ def choose_device(name: str) -> str:
     return name
 
 
-def is_stochastic(model: object) -> bool:
-    """True for a model that samples at a temperature."""
-    return isinstance(model, StochasticSRModel)
-
-
 def upscale(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Output:
     """Let a model upscale the LR image (3, h, w) called ``name``.
 

@@ -7,8 +7,7 @@ import torch
 from srbench.images.io import write_png
 from srbench.images.lr_projection import make_consistent
 from srbench.images.resize import downscale
-from srbench.interfaces import SRBenchError
-from srbench.models.inference import is_stochastic
+from srbench.interfaces import SRBenchError, StochasticSRModel
 from srbench.models.loading import load_model, ready_models
 from srbench.models.precomputed import ResultFolder
 from srbench.plugins import PluginError, registry
@@ -149,7 +148,8 @@ def test_a_model_made_consistent(models, name, temperature):
     assert (made.label, plain.label) == (f"{name}+consistent", name)
     assert load_model(f"other={models}:{name}+consistent", 4, "cpu").label == "other"
     assert made.digest != plain.digest
-    assert is_stochastic(made.model) == is_stochastic(plain.model) == (temperature is not None)
+    for one in (made, plain):
+        assert isinstance(one.model, StochasticSRModel) == (temperature is not None)
     lr = torch.rand(3, 6, 5, generator=torch.Generator().manual_seed(0))
 
     def answer(model):
