@@ -65,9 +65,7 @@ def test_models_temperatures_metrics_and_images_are_added(changed, models, tmp_p
         run(changed(**step))
     whole = run(changed(limit=None, out=str(tmp_path / "whole"))).folder
     added = tmp_path / "run"
-    ours, theirs = (
-        {(r.model, r.temperature, r.image): r.values for r in rows_of(RunFolder.read(f))} for f in (added, whole)
-    )
+    ours, theirs = ({(r.setting, r.image): r.values for r in rows_of(RunFolder.read(f))} for f in (added, whole))
     assert ours == theirs
     assert list(ours) == list(theirs), "and in the same order"
     assert len(read_manifest(added).invocations) == 5
