@@ -27,7 +27,7 @@ from srbench.reporting.strips import Colour, Panel, difference_window, strip_png
 
 SOURCE, TARGET = (40, 130, 255), (255, 60, 40)
 """Colours of boxes in figures: where texture comes from, and where it or content goes."""
-FIGURE_PANEL = 640
+FIGURE_PANEL = 512
 """Width of a panel of a figure in pixels."""
 
 

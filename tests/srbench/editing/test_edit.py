@@ -128,7 +128,7 @@ def test_figures_have_a_row_that_is_zoomed(tmp_path):
     panels = [figure_panel(f"image {k}", "", image, {TARGET: Box(0, 0, 8, 8)}) for k, image in enumerate(images)]
     write_figure(tmp_path / "figure.png", panels, Box(80, 40, 64, 48))
     sheet = torch.from_numpy(np.array(Image.open(tmp_path / "figure.png").convert("RGB"))).permute(2, 0, 1)
-    side, height, factor = 640, 320, 640 // 64
+    side, height, factor = 512, 320, 512 // 64
     for place, image in enumerate(images):
         left = 16 + place * (side + 12) + (side - 64 * factor) // 2
         top = 16 + 46 + height + 6
