@@ -77,6 +77,13 @@ def mix(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return F.conv2d(x, weight[..., None, None], bias.flatten())
 
 
+@contextmanager
+def not_in_place() -> Iterator[None]:
+    """A new map for every ReLU."""
+    with patch.object(Tensor, "relu_", Tensor.relu), patch.object(F, "relu", lambda x, inplace=False: x.relu()):
+        yield
+
+
 def start_and_wait(
     pieces: Sequence[Callable[[], object]],
     device: torch.device,
@@ -104,6 +111,7 @@ PARTS: dict[str, tuple[Callable[[], Part], tuple[str, ...]]] = {
         lambda: patch.object(Affine, "inverse", lambda affine, z: z / affine.scale + affine.centre),
         ("sample", "ten samples", "reversible step"),
     ),
+    "ReLU in place": (not_in_place, tuple(WORKS)),
     "coupling retraced once": (
         lambda: patch.object(layers.AffineCoupling, "retrace", layers.FlowLayer.retrace),
         ("reversible step",),
