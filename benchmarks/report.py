@@ -101,7 +101,7 @@ def _scores(record: SampleRecord, metrics: Sequence[MetricFacts], generator: tor
         values = torch.rand(len(record.outputs), generator=generator).tolist()
         yield ScoreRecord(
             score_key(record, metric), record.image, 0, 1, "", record.model, record.temperature, metric.name,
-            metric.signature, values[0] if metric.name == "sigma" else values, record.key, 0.01,
+            metric.signature, values[0] if metric.per == "image" else values, record.key, 0.01,
         )  # fmt: skip
 
 

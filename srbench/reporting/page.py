@@ -48,17 +48,9 @@ _SCRIPTS = (
 
 
 def page(
-    measurements: Measurements,
-    scores: Scores,
-    out: Path,
-    *,
-    answer: Sequence[str],
-    notes: Sequence[str],
-    costs: Sequence[Sequence[str]],
-    plots: Sequence[Plot],
-    embedded: bool,
-    most: int | None = None,
-) -> str:
+    measurements: Measurements, scores: Scores, out: Path, *, answer: Sequence[str], notes: Sequence[str],
+    costs: Sequence[Sequence[str]], plots: Sequence[Plot], embedded: bool, most: int | None = None,
+) -> str:  # fmt: skip
     """Text of report.html in the folder ``out``.
 
     ``answer`` and ``notes`` are sentences, ``costs`` the lines of time and memory after their headers, and ``plots``

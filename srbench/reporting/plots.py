@@ -54,13 +54,9 @@ class Plot:
 
 
 def write_plots(
-    scores: Scores,
-    table: ResultTable,
-    models: Sequence[ModelFacts],
-    out: ReportFolder,
-    baseline: int = 0,
+    scores: Scores, table: ResultTable, models: Sequence[ModelFacts], out: ReportFolder, baseline: int = 0,
     meanwhile: Callable[[], object] = lambda: None,
-) -> list[Plot]:
+) -> list[Plot]:  # fmt: skip
     """Write all plots for which there are values into the folder ``plots`` of a report; unchanged ones are kept.
 
     ``baseline`` is the line of the table from which differences are taken; ``meanwhile`` runs while plots are drawn.

@@ -111,10 +111,11 @@ def joined(names: Sequence[str]) -> str:
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
-def _empty_table(first: str, metrics: Sequence[MetricFacts]) -> Table:
-    """Table for the terminal without rows: a column of names, then one for each metric."""
+def empty_table(names: Sequence[str], metrics: Sequence[MetricFacts]) -> Table:
+    """Table for the terminal without rows: columns for what a row is named by, then one per metric."""
     table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, header_style="")
-    table.add_column(first, no_wrap=True)
+    for name in names:
+        table.add_column(name, no_wrap=True)
     for metric in metrics:
         # one word per line, so that eight metrics fit 80 columns
         table.add_column(Text(header(metric).replace(" ", "\n")), justify="right")
@@ -123,7 +124,7 @@ def _empty_table(first: str, metrics: Sequence[MetricFacts]) -> Table:
 
 def measured_table(measured: Measured) -> Table:
     """Table of ``srbench measure`` for the terminal: a row per image, and the means."""
-    table = _empty_table("image", measured.metrics)
+    table = empty_table(["image"], measured.metrics)
     table.title, table.title_justify, table.title_style = f"protocol {measured.suite}", "left", ""
     sets = [f"{header(metric)} {printed(measured.sets[metric.name], metric)}" for metric in measured.set_metrics]
     table.caption, table.caption_justify, table.caption_style = "   ".join(sets), "left", ""
@@ -141,7 +142,7 @@ def measured_table(measured: Measured) -> Table:
 
 def terminal_table(scores: Scores) -> Table:
     """Table for the terminal: best bold, second underlined, no intervals."""
-    table = _empty_table("model", scores.metrics)
+    table = empty_table(["model"], scores.metrics)
     table.add_column("n", justify="right", no_wrap=True)
     for line in scores.lines:
         cells = [Text(cell.text, TERMINAL[cell.mark]) for cell in line.cells.values()]

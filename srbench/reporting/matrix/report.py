@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -22,7 +21,7 @@ from srbench.reporting.matrix.latex import latex_tables
 from srbench.reporting.matrix.parts import MISSING, Entry, Part, Value
 from srbench.reporting.merge import read_runs
 from srbench.reporting.rendering import rendered, source
-from srbench.reporting.scores import MARKDOWN, TERMINAL, header, score
+from srbench.reporting.scores import MARKDOWN, TERMINAL, empty_table, header, score
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.manifest import FILE as MANIFEST
 from srbench.system import markdown
@@ -147,11 +146,8 @@ def terminal_tables(parts: Sequence[Part]) -> list[Table]:
     for part in parts:
         width = len(part.metrics)
         for place, group in enumerate(part.groups):
-            table = Table(box=SIMPLE_HEAD, title=f"{group}, {part.suite}", title_justify="left", pad_edge=False)
-            table.add_column("model", no_wrap=True)
-            table.add_column("scale", justify="right")
-            for metric in part.metrics:
-                table.add_column(header(metric).replace(" ", "\n"), justify="right")
+            table = empty_table(("model", "scale"), part.metrics)
+            table.title, table.title_justify, table.title_style = f"{group}, {part.suite}", "left", ""
             for scale, rows in part.blocks:
                 for label, values in rows:
                     here = values[place * width : (place + 1) * width]
