@@ -12,7 +12,7 @@ from rich.table import Table
 from srbench.benchmark.request import RunSpec
 from srbench.data.benchmark_sets.table import find_set, is_here
 from srbench.interfaces import SRBenchError
-from srbench.reporting.merge import read_runs
+from srbench.reporting.measurements import read_runs
 from srbench.reporting.published import PublishedTable, published_rows, read_tables
 from srbench.reporting.scores import printed, score
 from srbench.run_folder.manifest import read_manifest

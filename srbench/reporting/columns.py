@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from srbench.reporting.merge import Measurements
+from srbench.reporting.measurements import Measurements
 from srbench.run_folder.results import Row
 
 

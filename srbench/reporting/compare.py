@@ -17,7 +17,7 @@ from srbench.interfaces import MetricFacts
 from srbench.reporting import ReportError
 from srbench.reporting.examples import Example
 from srbench.reporting.files import ReportFolder
-from srbench.reporting.merge import Measurements, Run, mean_of, read_runs
+from srbench.reporting.measurements import Measurements, Run, mean_of, read_runs
 from srbench.reporting.ranking import UNDECIDED, Ranking, rank
 from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import header, joined, p_text, printed

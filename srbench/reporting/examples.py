@@ -11,7 +11,7 @@ from PIL import Image
 from srbench.benchmark.error_maps import Pixels
 from srbench.interfaces import MetricFacts
 from srbench.reporting import ReportError
-from srbench.reporting.merge import Measurements
+from srbench.reporting.measurements import Measurements
 from srbench.reporting.scores import printed
 from srbench.reporting.strips import Panel, difference_window, strip_png
 from srbench.run_folder.results import Row

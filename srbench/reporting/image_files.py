@@ -28,7 +28,7 @@ from srbench.interfaces import Progress, Step
 from srbench.plugins.code_digest import package_digest
 from srbench.reporting.examples import Example, nearest, temperature_note
 from srbench.reporting.files import ReportFolder
-from srbench.reporting.merge import Measurements
+from srbench.reporting.measurements import Measurements
 from srbench.reporting.strips import PANEL, Panel, sheet_png
 from srbench.run_folder.records import digest
 from srbench.run_folder.results import Row

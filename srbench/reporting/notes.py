@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
-from srbench.reporting.merge import Measurements
+from srbench.reporting.measurements import Measurements
 from srbench.reporting.scores import Scores
 from srbench.run_folder.results import failures_of
 

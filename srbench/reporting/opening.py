@@ -8,7 +8,7 @@ from typing import Any
 
 from srbench.reporting import ReportError
 from srbench.reporting.examples import Example
-from srbench.reporting.merge import Measurements, mean_of
+from srbench.reporting.measurements import Measurements, mean_of
 from srbench.reporting.scores import Scores
 from srbench.reporting.strips import difference_window
 from srbench.run_folder.protocol import Setting

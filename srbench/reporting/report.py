@@ -18,7 +18,7 @@ from srbench.reporting.answer import answer
 from srbench.reporting.files import ReportFolder
 from srbench.reporting.image_files import write_images
 from srbench.reporting.latex import latex_table
-from srbench.reporting.merge import Measurements, read_runs
+from srbench.reporting.measurements import Measurements, read_runs
 from srbench.reporting.notes import notes_of
 from srbench.reporting.page import page
 from srbench.reporting.plots import FOLDER, Plot, write_plots

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from srbench.interfaces import MetricFacts
 from srbench.matrix.folder import Cell
-from srbench.reporting.merge import Measurements
+from srbench.reporting.measurements import Measurements
 from srbench.reporting.ranking import Mark
 from srbench.reporting.scores import Scores
 

@@ -19,7 +19,7 @@ from srbench.matrix.folder import Cell, Matrix, read_matrix
 from srbench.reporting.files import ReportFolder
 from srbench.reporting.matrix.latex import latex_tables
 from srbench.reporting.matrix.parts import MISSING, Entry, Part, Value
-from srbench.reporting.merge import read_runs
+from srbench.reporting.measurements import read_runs
 from srbench.reporting.rendering import rendered, source
 from srbench.reporting.scores import MARKDOWN, TERMINAL, empty_table, header, score
 from srbench.run_folder import RunFolderError

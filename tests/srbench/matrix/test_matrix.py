@@ -17,7 +17,7 @@ from srbench.matrix import MatrixError
 from srbench.matrix.folder import FILE, Cell, is_matrix, read_matrix
 from srbench.reporting import report
 from srbench.reporting.matrix.report import write_matrix_report
-from srbench.reporting.merge import read_runs
+from srbench.reporting.measurements import read_runs
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.results import rows_of

@@ -29,7 +29,7 @@ from srbench.matrix.bench_file import read_spec
 from srbench.metrics import MetricError
 from srbench.metrics.suite import Suite, open_metrics, read_suite, suite_names
 from srbench.reporting import ReportError
-from srbench.reporting.merge import read_runs
+from srbench.reporting.measurements import read_runs
 from srbench.reporting.report import write_report
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder

@@ -12,7 +12,7 @@ from scipy.stats import binom
 
 from srbench.interfaces import MetricFacts
 from srbench.reporting.compare import compare_models
-from srbench.reporting.merge import read_runs
+from srbench.reporting.measurements import read_runs
 from srbench.reporting.ranking import rank
 from srbench.reporting.scores import header, score
 

@@ -10,7 +10,7 @@ import pytest
 from srbench.benchmark.run import run
 from srbench.benchmark.verify import verify
 from srbench.images.io import read_uint8, write_png
-from srbench.reporting.merge import read_runs
+from srbench.reporting.measurements import read_runs
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest

@@ -7,7 +7,7 @@ import pytest
 
 from srbench.interfaces import MetricFacts
 from srbench.reporting import ReportError
-from srbench.reporting.merge import read_runs
+from srbench.reporting.measurements import read_runs
 from srbench.reporting.report import write_report
 
 ONE = {"a": (20.0, 0.5), "b": (30.0, 0.4)}
