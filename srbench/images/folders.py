@@ -41,6 +41,8 @@ def images_in(folder: Path) -> dict[str, Path]:
 def images_below(folder: Path) -> list[Path]:
     """The images of a folder and its sub-folders, sorted; hidden files and folders are skipped, links not followed.
 
+    A folder named as an image is among them, so that whoever reads it names it.
+
     Raises ImageError for a missing folder, one without images, or one that cannot be listed.
     """
 
@@ -51,7 +53,7 @@ def images_below(folder: Path) -> list[Path]:
     found = []
     for here, below, names in os.walk(folder, onerror=fail):
         below[:] = [name for name in below if not name.startswith(".")]
-        found += [path for path in (Path(here, name) for name in names) if is_image(path)]
+        found += [path for path in (Path(here, name) for name in below + names) if is_image(path)]
     if not found:
         raise ImageError(_EMPTY.format(folder))
     return sorted(found)

@@ -45,8 +45,10 @@ class Difference:
     low: float
     """Lower end of the 95 % interval of the mean difference."""
     high: float
+    p: float
+    """Two-sided p of the paired permutation test."""
     p_holm: float
-    """Two-sided p of the paired permutation test, after Holm's correction for all pairs of rows of the table."""
+    """p after Holm's correction for all pairs of rows of the table."""
     better: int
     """1 if A is better, -1 if B is, 0 if the images support neither, or the metric has no direction."""
     smallest: float
@@ -296,6 +298,6 @@ def _difference(
     mean_a, mean_b = (fmean(side[name] for name in finite) if finite else math.nan for side in (ours, theirs))
     return Difference(
         metric, mean_a, mean_b, by_image, len(common) - len(finite), *mean_interval(values),
-        float(ranking.p_holm[places]), int(ranking.better[places]),
+        float(ranking.p[places]), float(ranking.p_holm[places]), int(ranking.better[places]),
         smallest_difference(values, ranking.tests), ranking.fewest,
     )  # fmt: skip

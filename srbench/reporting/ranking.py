@@ -36,9 +36,10 @@ class Ranking:
     """Rows that may have a mark: those with a finite value for every image."""
     leader: int | None
     """Row with the best mean; None if no row takes part, or the metric has no direction."""
+    p: NDArray[np.float64]
+    """(rows, rows): two-sided p of the paired permutation test; 1 if two rows have no image in common."""
     p_holm: NDArray[np.float64]
-    """(rows, rows): two-sided p of the paired permutation test, after Holm's correction for all pairs of rows; 1 if two
-    rows have no image in common."""
+    """(rows, rows): p after Holm's correction for all pairs of rows."""
     better: NDArray[np.int64]
     """(rows, rows): 1 if the row is better than the column, -1 if it is worse, 0 if that is undecided."""
     tests: int
@@ -61,7 +62,8 @@ def rank(columns: Sequence[pd.Series[float]], metric: MetricFacts) -> Ranking:
     values = pd.concat(columns, axis=1, keys=range(rows)) if rows else pd.DataFrame()
     values = values.where(np.isfinite(values))
     pairs = [pair for pair in combinations(range(rows), 2) if values[list(pair)].notna().all(axis=1).any()]
-    p_holm, better = np.ones((rows, rows)), np.zeros((rows, rows), dtype=np.int64)
+    p, p_holm = np.ones((2, rows, rows))
+    better = np.zeros((rows, rows), dtype=np.int64)
     if pairs:
         firsts, seconds = np.array(pairs).T
         table = values.to_numpy()
@@ -69,12 +71,13 @@ def rank(columns: Sequence[pd.Series[float]], metric: MetricFacts) -> Ranking:
         found = paired_p_values(differences)
         corrected = holm(found)
         verdicts = np.where(corrected < 1 - LEVEL, turn * np.sign(np.nanmean(differences, axis=0)), 0).astype(np.int64)
+        p[firsts, seconds] = p[seconds, firsts] = found
         p_holm[firsts, seconds] = p_holm[seconds, firsts] = corrected
         better[firsts, seconds], better[seconds, firsts] = verdicts, -verdicts
     taking_part = [row for row, column in enumerate(columns) if len(column) and np.isfinite(column).all()]
     scores = [turn * float(column.mean()) for column in columns]
     leader, marks = _marked(taking_part if turn else [], scores, better)
-    return Ranking(marks, tuple(taking_part), leader, p_holm, better, max(len(pairs), 1))
+    return Ranking(marks, tuple(taking_part), leader, p, p_holm, better, max(len(pairs), 1))
 
 
 def _marked(

@@ -141,7 +141,7 @@ def test_a_feature_convolution_equals_one_of_everything(upscaling):
     everything = torch.cat([own, F.interpolate(stacked, own.shape[-2:])], 1)
     weight = torch.cat([convolution.own, convolution.stacked], 1)
     expected = F.conv2d(everything, weight, padding=1) * scale.view(-1, 1, 1) + bias[:, None, None]
-    found = convolution.convolve(Features(own, stacked), convolution.folded(scale, bias))
+    found = convolution.convolve(Features(own, stacked), *convolution.folded(scale, bias))
     torch.testing.assert_close(found, expected)
 
 

@@ -19,7 +19,7 @@ from srbench.run_folder.manifest import read_manifest
 
 ROOT = Path(__file__).parents[3]
 WORDS = {
-    "lpips": ["run_folder/manifest.py"],  # the package
+    "lpips": ["system/machine.py"],  # the package
     "memory": ["reporting/report.py"],
     "parameters": ["reporting/report.py"],
     "seconds": ["reporting/report.py", "run_folder/manifest.py"],
