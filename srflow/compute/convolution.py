@@ -1,4 +1,4 @@
-"""How the flow's convolutions are computed on a CPU."""
+"""Convolutions of the flow on a CPU, by oneDNN."""
 
 from __future__ import annotations
 
