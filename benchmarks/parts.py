@@ -125,7 +125,7 @@ PARTS: dict[str, tuple[Callable[[], Part], tuple[str, ...]]] = {
         SAMPLING,
     ),
 }
-"""By name: inside the context the computation is the plain one; and the works that the part has to do with."""
+"""Context that replaces a part by the plain computation, and the works that use it, by name."""
 
 
 def gain(work: Work, part: Callable[[], Part], clock: Callable[[], float], repeats: int) -> float:

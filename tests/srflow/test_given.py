@@ -38,7 +38,7 @@ def pair(height, width, batch=2, dtype=torch.float64):
 
 
 def test_the_documented_use_makes_no_graph():
-    """Of trained weights, of LR, or of HR: gradients have to be asked for."""
+    """Gradients of trained weights, LR or HR exist only if they are asked for."""
     model, (hr, lr) = build(consistency="residual").double(), pair(4, 6)
     assert all(parameter.requires_grad for parameter in model.parameters())
     given = model.given(lr.requires_grad_())
