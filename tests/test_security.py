@@ -15,7 +15,7 @@ import torch
 from srbench.editing.explore import MOST_BYTES, MOST_PIXELS, Explorer
 from srbench.editing.explore_server import open_explorer
 from srbench.images.io import write_png
-from srbench.reporting.view import open_folder
+from srbench.reporting.page.view import open_folder
 from srbench.system.file_names import LONGEST
 from srbench.system.local_server import HOST, SECONDS
 from srbench.weights.download import MOST_BYTES as MOST_DOWNLOADED

@@ -65,7 +65,7 @@ def compare(a: str, b: str, run: Path | None) -> None:
 @options.page
 def view(run: Path, port: int, no_browser: bool) -> None:
     """Open the report of RUN in a browser. Served on localhost only; press Ctrl-C to stop."""
-    from srbench.reporting.view import view as view_run
+    from srbench.reporting.page.view import view as view_run
 
     view_run(run, port=port, browser=not no_browser)
 

@@ -20,7 +20,7 @@ from srbench.reporting.image_files import write_images
 from srbench.reporting.latex import latex_table
 from srbench.reporting.measurements import Measurements, read_runs
 from srbench.reporting.notes import notes_of
-from srbench.reporting.page import page
+from srbench.reporting.page.page import page
 from srbench.reporting.plots import FOLDER, Plot, write_plots
 from srbench.reporting.published import PublishedTable, published_rows
 from srbench.reporting.rendering import rendered

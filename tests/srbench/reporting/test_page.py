@@ -20,8 +20,8 @@ from PIL import Image
 
 from srbench.images.io import write_png
 from srbench.interfaces import SRBenchError
+from srbench.reporting.page.view import open_folder, view
 from srbench.reporting.report import write_report
-from srbench.reporting.view import open_folder, view
 
 NAMES = ["50% #1 & 'half'", "<!--<script>?", "c"]
 
@@ -103,7 +103,7 @@ def test_a_single_file_that_would_be_too_large_to_mail_compresses_its_images_and
     size = exact.stat().st_size
     assert "Images are compressed" not in exact.read_text()
     assert not data_of(exact.read_text())["compressed"]
-    monkeypatch.setattr("srbench.reporting.page.MAILABLE", size - 3000)
+    monkeypatch.setattr("srbench.reporting.page.page.MAILABLE", size - 3000)
     smaller = write_page(run, single_file=True)
     assert smaller.stat().st_size < size - 3000
     assert "Images are compressed here (WebP, quality 95;" in smaller.read_text()

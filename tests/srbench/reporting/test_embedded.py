@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srbench.reporting.columns import HR, LR, Column
-from srbench.reporting.inside import carry
+from srbench.reporting.page.columns import HR, LR, Column
+from srbench.reporting.page.embedded import carry
 
 
 @pytest.fixture

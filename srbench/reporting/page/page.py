@@ -24,10 +24,10 @@ from PIL import Image
 
 from srbench.benchmark.error_maps import MapKind, kinds_of, map_file
 from srbench.interfaces import GROUPS, MetricFacts
-from srbench.reporting.columns import HR, LR, Column, columns_of, kept_files
-from srbench.reporting.inside import MAILABLE, Carried, carry, exact, small
 from srbench.reporting.measurements import Measurements
-from srbench.reporting.opening import leaders, opening
+from srbench.reporting.page.columns import HR, LR, Column, columns_of, kept_files
+from srbench.reporting.page.embedded import MAILABLE, Carried, carry, exact, small
+from srbench.reporting.page.opening import leaders, opening
 from srbench.reporting.plots import FOLDER, Plot
 from srbench.reporting.rendering import rendered, source
 from srbench.reporting.scores import Scores

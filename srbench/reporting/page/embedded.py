@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from srbench.reporting.columns import LR, Column
+from srbench.reporting.page.columns import LR, Column
 
 MAILABLE = 8_000_000
 """Largest size of a page of one file, in bytes."""
