@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -153,26 +153,19 @@ class _Cost:
         raise NotImplementedError
 
 
-def _facts(name: str, title: str, unit: str, protocol: str, signature: str, digits: int) -> MetricFacts:
-    """Facts of a cost; it has no direction, as it is no merit of the images."""
-    return MetricFacts(
-        name=name, title=title, group="Cost", direction=0, unit=unit, digits=digits,
-        signature=signature, sees="model", needs=(), per="image",
-        protocol=protocol,
-    )  # fmt: skip
+_FACTS = MetricFacts(
+    name="", title="", protocol="", direction=0, group="Cost", sees="model", needs=(), per="image"
+)  # fmt: skip
+"""Facts of all four; they have no direction, as a cost is no merit of the images."""
 
 
 class Parameters(_Cost):
     """Learned parameters of a model, in millions."""
 
-    facts = _facts(
-        "parameters",
-        "params, M",
-        "millions",
-        "numbers that the model has learned, as its weights say or as its networks have them",
-        "v1",
-        digits=2,
-    )
+    facts = replace(
+        _FACTS, name="parameters", title="params, M", unit="millions", signature="v1",
+        protocol="numbers that the model has learned, as its weights say or as its networks have them",
+    )  # fmt: skip
 
     def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
         return parameters_of(model) / 1e6
@@ -181,16 +174,15 @@ class Parameters(_Cost):
 class Operations(_Cost):
     """Billions of floating point operations per million output pixels."""
 
-    facts = _facts(
-        "gflops",
-        "GFLOP/MP",
-        "10^9 operations per 10^6 pixels",
-        f"operations that torch's counter (torch.utils.flop_counter) sees while the model makes one output of {PROBE} "
-        "pixels a side, over its pixels: matrix products, convolutions and attention, a multiplication and an addition "
-        "being two",
-        f"probe{PROBE}|v1",
-        digits=0,
-    )
+    facts = replace(
+        _FACTS, name="gflops", title="GFLOP/MP", unit="10^9 operations per 10^6 pixels", digits=0,
+        signature=f"probe{PROBE}|v1",
+        protocol=(
+            "operations that torch's counter (torch.utils.flop_counter) sees while the model makes one output of "
+            f"{PROBE} pixels a side, over its pixels: matrix products, convolutions and attention, a multiplication "
+            "and an addition being two"
+        ),
+    )  # fmt: skip
 
     def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
         found = probe(model, making.temperature, making.device)
@@ -200,15 +192,15 @@ class Operations(_Cost):
 class Memory(_Cost):
     """Peak memory of a model besides its parameters, in megabytes per million output pixels."""
 
-    facts = _facts(
-        "memory",
-        "memory, MB/MP",
-        "10^6 bytes per 10^6 pixels",
-        f"bytes of the tensors alive at once, at most, that torch makes while the model makes one output of {PROBE} "
-        "pixels a side, over its pixels; parameters and what libraries hold inside an operation are not counted",
-        f"probe{PROBE}|v1",
-        digits=0,
-    )
+    facts = replace(
+        _FACTS, name="memory", title="memory, MB/MP", unit="10^6 bytes per 10^6 pixels", digits=0,
+        signature=f"probe{PROBE}|v1",
+        protocol=(
+            "bytes of the tensors alive at once, at most, that torch makes while the model makes one output of "
+            f"{PROBE} pixels a side, over its pixels; parameters and what libraries hold inside an operation are not "
+            "counted"
+        ),
+    )  # fmt: skip
 
     def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
         found = probe(model, making.temperature, making.device)
@@ -218,14 +210,12 @@ class Memory(_Cost):
 class Seconds(_Cost):
     """Seconds of a model per output."""
 
-    facts = _facts(
-        "seconds",
-        "seconds",
-        "s",
-        "wall clock of the model for one output, on the machine of the run, all samples' time over their number",
-        "v1",
-        digits=2,
-    )
+    facts = replace(
+        _FACTS, name="seconds", title="seconds", unit="s", signature="v1",
+        protocol=(
+            "wall clock of the model for one output, on the machine of the run, all samples' time over their number"
+        ),
+    )  # fmt: skip
 
     def _of(self, making: Making, model: SRModel | StochasticSRModel) -> float:
         return making.seconds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,7 @@ _FILES = {"vgg": "vgg16-397923af.pth", "squeeze": "squeezenet1_1-b8a52dc0.pth"}
 NETS = {"alex": "AlexNet", "vgg": "VGG16", "squeeze": "SqueezeNet"}
 _MEAN = torch.tensor([-0.030, -0.088, -0.188]).view(3, 1, 1)
 _SCALE = torch.tensor([0.458, 0.448, 0.450]).view(3, 1, 1)
-
-
-Layer = Callable[[Tensor], Tensor]
-SIZES = 4
+_SIZES = 4
 """Image sizes whose packed weights are kept, 10 MB each: every thread works on its own image."""
 
 
@@ -118,43 +115,21 @@ class _AlexNet(torch.nn.Module):
             *(pool(3, 2), conv(192, 384, 3, padding=1), relu(), conv(384, 256, 3, padding=1), relu()),
             *(conv(256, 256, 3, padding=1), relu()),
         )
-        self._ready: dict[tuple[torch.Size, torch.device], list[tuple[bool, Layer]]] = {}
 
     def forward(self, signal: Tensor) -> list[Tensor]:
         """(1, 3, H, W) -> five maps (1, c, h, w)."""
         found = []
-        for is_rectified, layer in self._layers_for(signal):
-            signal = layer(signal)
-            if is_rectified:
-                found.append(signal)
-        return found
-
-    def _layers_for(self, signal: Tensor) -> list[tuple[bool, Layer]]:
-        """Rectified convolutions and pools for images of one size; those of a few sizes are kept."""
-        key = signal.shape, signal.device
-        if (ready := self._ready.get(key)) is not None:
-            return ready
-        height, width = signal.shape[-2:]
-        layers: list[tuple[bool, Layer]] = []
         for layer in self.features:
             if isinstance(layer, torch.nn.Conv2d):
-                layers.append((True, _rectified(layer, (1, layer.in_channels, height, width))))
-            if isinstance(layer, torch.nn.MaxPool2d):
-                layers.append((False, layer))
-            height, width = (_side_behind(layer, side) for side in (height, width))
-        self._ready = {**dict(list(self._ready.items())[1 - SIZES :]), key: layers}  # threads see the old or the new
-        return layers
+                signal = _rectified(layer, signal.shape)(signal)
+                found.append(signal)
+            elif isinstance(layer, torch.nn.MaxPool2d):
+                signal = layer(signal)
+        return found
 
 
-def _side_behind(layer: torch.nn.Module, side: int) -> int:
-    if isinstance(layer, torch.nn.MaxPool2d):
-        return (side - 3) // 2 + 1
-    if isinstance(layer, torch.nn.Conv2d):
-        return (side + 2 * int(layer.padding[0]) - layer.kernel_size[0]) // layer.stride[0] + 1
-    return side
-
-
-def _rectified(layer: torch.nn.Conv2d, shape: tuple[int, ...]) -> Layer:
+@lru_cache(maxsize=5 * _SIZES)
+def _rectified(layer: torch.nn.Conv2d, shape: torch.Size) -> Callable[[Tensor], Tensor]:
     """A convolution and its rectification, for inputs of one shape.
 
     oneDNN has an order of weights for every shape and brings them into it again at every call, a fifth of the time at
@@ -165,7 +140,7 @@ def _rectified(layer: torch.nn.Conv2d, shape: tuple[int, ...]) -> Layer:
     pack = getattr(torch._C._nn, "mkldnn_reorder_conv2d_weight", None)
     if pack is None or weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return lambda signal: torch.relu_(layer(signal))
-    packed = pack(weight.to_mkldnn(), *setting, shape)
+    packed = pack(weight.to_mkldnn(), *setting, tuple(shape))
     convolve = torch.ops.mkldnn._convolution_pointwise
     return lambda signal: convolve(signal, packed, bias, *setting, "relu", [], "")
 

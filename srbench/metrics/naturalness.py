@@ -146,10 +146,10 @@ def _niqe_features(image: Array) -> Array:
     for scaled, size in ((image, _NIQE_BLOCK), (half(image), _NIQE_BLOCK // 2)):
         blocks = _blocks(contrast_normalised(scaled, "nearest"), size)
         fit = fit_asymmetric(blocks)
-        columns += [fit.shape, np.mean(fit.scale, axis=0)]
+        columns += [fit.shape, np.mean(fit.scales, axis=0)]
         for products in neighbour_products(blocks):
             fit = fit_asymmetric(products)
-            columns += [fit.shape, fit.mean, *fit.scale]
+            columns += [fit.shape, fit.mean, *fit.scales]
     return np.stack(columns, axis=1)
 
 
@@ -203,7 +203,7 @@ def _brisque_features(image: Array) -> Array:
         numbers += [shape, deviation**2]
         for products in neighbour_products(field):
             fit = fit_asymmetric(products)
-            numbers += [fit.shape, fit.mean, fit.left**2, fit.right**2]
+            numbers += [fit.shape, fit.mean, *(side**2 for side in fit.deviations)]
     return np.array(numbers, dtype=np.float64)
 
 

@@ -68,17 +68,10 @@ def decibels(images: Tensor, references: Tensor) -> Tensor:
     """
     import cv2
 
-    pairs = zip(*_flat(images, references), strict=True)
+    first, second = (each.cpu().flatten(-3, -2).contiguous().numpy() for each in (images, references))
+    pairs = zip(first, np.broadcast_to(second, first.shape), strict=True)
     total = torch.tensor([cv2.norm(image, hr, cv2.NORM_L2SQR) for image, hr in pairs], dtype=torch.float64)
     return 10 * torch.log10(255**2 / (total / images[0].numel()))
-
-
-def _flat(images: Tensor, references: Tensor) -> tuple[Array, Array]:
-    """uint8 (n, c, h, w) and (c, h, w) or (1 or n, c, h, w) -> (n, c * h, w) each."""
-    sides = -1, images.shape[-1]
-    first = images.cpu().contiguous().numpy().reshape(len(images), *sides)
-    second = references.cpu().contiguous().numpy().reshape(len(references) if references.ndim == 4 else 1, *sides)
-    return first, np.broadcast_to(second, first.shape)
 
 
 @dataclass(frozen=True)
@@ -121,15 +114,6 @@ WINDOWS = {
 }
 
 
-class _Moments:
-    """Weighted sums of a uint8 image (c, h, w) in every window, of its values and of their squares."""
-
-    def __init__(self, image: Tensor, window: Window) -> None:
-        self.values = image.cpu().contiguous().numpy()
-        self.sums = [window.sums(channel) for channel in self.values]
-        self.squares = [window.sums(_product(channel, channel)) for channel in self.values]
-
-
 def _product(one: Array, other: Array) -> Array:
     """Product of uint8 values, without loss."""
     return np.multiply(one, other, dtype=np.uint16)
@@ -139,29 +123,28 @@ _BAND = 32
 """Rows of windows per pass, few enough for a processor's cache."""
 
 
-def _structural_similarity(image: Array, hr: _Moments, window: Window) -> float:
-    """Mean over windows and channels of Wang et al., eq. 13, of (c, h, w) uint8 and the moments of another image.
+def _structural_similarity(image: Array, reference: Array, window: Window) -> float:
+    """Mean over windows and channels of Wang et al., eq. 13, of two images (c, h, w) uint8.
 
     Means are sums over the total of the weights: both sides of the fraction are multiplied by the fourth power of that,
     so that with whole weights no number is rounded before the last products.
     """
     total = sum(window.weights) ** 2
     c1, c2 = (0.01 * 255 * total) ** 2, (0.03 * 255 * total) ** 2 / window.covariance
-    found, (rows, columns) = 0.0, hr.sums[0].shape
-    for place, channel in enumerate(image):
+    found, rows = 0.0, image.shape[1] - window.side + 1
+    for channel, hr in zip(image, reference, strict=True):
         for top in range(0, rows, _BAND):
-            windows, pixels = slice(top, top + _BAND), slice(top, top + _BAND + window.side - 1)
-            band = channel[pixels]
-            x, y = window.sums(band), hr.sums[place][windows]
+            one, other = (each[top : top + _BAND + window.side - 1] for each in (channel, hr))
+            x, y = window.sums(one), window.sums(other)
             both, squares = x * y, x * x + y * y
-            joint = total * window.sums(_product(band, hr.values[place][pixels])) - both
-            spread = total * (window.sums(_product(band, band)) + hr.squares[place][windows]) - squares
+            joint = total * window.sums(_product(one, other)) - both
+            spread = total * (window.sums(_product(one, one)) + window.sums(_product(other, other))) - squares
             above, below = 2 * both + c1, squares + c1
             above *= 2 * joint + c2
             below *= spread + c2
             above /= below
             found += float(above.sum())
-    return found / float(len(image) * rows * columns)
+    return found / float(len(image) * rows * (image.shape[2] - window.side + 1))
 
 
 class PSNR(ImageMetric):
@@ -208,11 +191,8 @@ class SSIM(ImageMetric):
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """(n,) in -1..1; raises MetricError where the region is smaller than a window."""
-        images = self._region.of(images, pair)
-        require_side(images, self._window.side, "SSIM", pair.name)
-        hr = pair.once((SSIM, self._region, self._window), lambda: self._moments(pair))
-        found = [_structural_similarity(image.cpu().contiguous().numpy(), hr, self._window) for image in images]
+        regions = [self._region.of(each, pair) for each in (images, hr_of(pair)[None])]
+        require_side(regions[0], self._window.side, "SSIM", pair.name)
+        outputs, [hr] = (region.cpu().contiguous().numpy() for region in regions)
+        found = [_structural_similarity(output, hr, self._window) for output in outputs]
         return torch.tensor(found, dtype=torch.float64)
-
-    def _moments(self, pair: ImagePair) -> _Moments:
-        return _Moments(self._region.of(hr_of(pair)[None], pair)[0], self._window)

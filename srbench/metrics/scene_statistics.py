@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -31,40 +30,22 @@ _WINDOW = _TAPS / _TAPS.sum()
 _SHAPES = np.arange(200, 10001) / 1000
 _GAMMA_1, _GAMMA_2, _GAMMA_3 = (np.array([math.gamma(k / shape) for shape in _SHAPES.tolist()]) for k in (1, 2, 3))
 _ABSOLUTE_TO_SQUARE = _GAMMA_2**2 / (_GAMMA_1 * _GAMMA_3)
-_SCALE = np.sqrt(_GAMMA_1 / _GAMMA_3)
-_MEAN = _GAMMA_2 / _GAMMA_1
+# Shape, scale parameter over deviation, and mean over difference of the scale parameters; NaN at the end, for no fit.
+_FACTORS = np.stack([_SHAPES, np.sqrt(_GAMMA_1 / _GAMMA_3), _GAMMA_2 / _GAMMA_1])
+_FACTORS = np.append(_FACTORS, np.full((3, 1), np.nan), axis=1)
 
 
-@dataclass(frozen=True)
-class AsymmetricGaussian:
-    """Generalised Gaussian distributions with mean 0 on both sides of it, one an array element."""
+class AsymmetricGaussian(NamedTuple):
+    """Generalised Gaussian distributions with mean 0 on both sides of it, one an array element; NaN without a fit."""
 
-    place: NDArray[np.intp]
-    """Index of the shape in the list of all; -1 where no fit is possible."""
-    left: Array
-    """Root mean square of the negative values."""
-    right: Array
-    """Root mean square of the positive values."""
-
-    def _of(self, table: Array) -> Array:
-        return np.where(self.place < 0, np.nan, table[self.place])
-
-    @property
-    def shape(self) -> Array:
-        """Shape: 2 is a Gaussian, 1 a Laplacian; NaN where no fit is possible."""
-        return self._of(_SHAPES)
-
-    @property
-    def scale(self) -> tuple[Array, Array]:
-        """Scale parameters on both sides: deviation times sqrt(gamma(1/shape) / gamma(3/shape))."""
-        factor = self._of(_SCALE)
-        return self.left * factor, self.right * factor
-
-    @property
-    def mean(self) -> Array:
-        """Mean of the whole distribution, not 0 where left and right differ."""
-        left, right = self.scale
-        return (right - left) * self._of(_MEAN)
+    shape: Array
+    """Shape: 2 is a Gaussian, 1 a Laplacian."""
+    mean: Array
+    """Mean of the whole distribution, not 0 where left and right differ."""
+    deviations: tuple[Array, Array]
+    """Root mean squares of the negative and of the positive values."""
+    scales: tuple[Array, Array]
+    """Scale parameters on both sides: deviation times sqrt(gamma(1/shape) / gamma(3/shape))."""
 
 
 def grey(image: Tensor) -> Array:
@@ -152,7 +133,10 @@ def fit_asymmetric(values: Array) -> AsymmetricGaussian:
         wanted = ratio * (skew**3 + 1) * (skew + 1) / np.square(skew**2 + 1)
     next_above = np.searchsorted(_ABSOLUTE_TO_SQUARE, wanted).clip(1, len(_SHAPES) - 1)
     is_nearer_below = wanted - _ABSOLUTE_TO_SQUARE[next_above - 1] <= _ABSOLUTE_TO_SQUARE[next_above] - wanted
-    return AsymmetricGaussian(np.where(np.isnan(wanted), -1, next_above - is_nearer_below), left, right)
+    place = np.where(np.isnan(wanted), -1, next_above - is_nearer_below)
+    shape, to_scale, to_mean = _FACTORS[:, place]
+    scales = left * to_scale, right * to_scale
+    return AsymmetricGaussian(shape, (scales[1] - scales[0]) * to_mean, (left, right), scales)
 
 
 def _count(marks: NDArray[np.bool_]) -> Array:

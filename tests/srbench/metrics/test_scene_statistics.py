@@ -96,7 +96,7 @@ def test_fits_find_the_distribution_they_are_shown(shape):
     skewed = np.where(values < 0, 2 * values, values) * (RANDOM.random(size) < np.where(values < 0, 1, 0.5))
     skewed = skewed[skewed != 0][: 300 * 400].reshape(300, 400)  # left twice as wide and twice as frequent
     fit = fit_asymmetric(skewed)
-    left, right = fit.scale
+    left, right = fit.scales
     assert fit.shape == pytest.approx(shape, rel=0.05)
     assert (left, right) == (pytest.approx(2, rel=0.05), pytest.approx(1, rel=0.05))
     assert fit.mean == pytest.approx(skewed.mean(), rel=0.1)
@@ -115,8 +115,8 @@ def test_the_fitted_shape_is_the_nearest_on_the_grid():
         skew = left / right
         ratio = np.abs(block).mean() ** 2 / (block**2).mean()
         wanted = ratio * (skew**3 + 1) * (skew + 1) / (skew**2 + 1) ** 2
-        assert fit.left[index] == pytest.approx(left)
-        assert fit.right[index] == pytest.approx(right)
+        assert fit.deviations[0][index] == pytest.approx(left)
+        assert fit.deviations[1][index] == pytest.approx(right)
         assert fit.shape[index] == pytest.approx(shapes[np.abs(moments - wanted).argmin()], abs=1e-9)
 
 
