@@ -26,7 +26,10 @@ def image_tensor(images: Images, name: str) -> Tensor:
     """Images -> (n, 3, H, W) of the same numbers. Raises MetricError, with the argument's name, for anything else."""
     _require_type(images, name)
     _require_shape(images, name)
-    tensor = torch.from_numpy(_plain(images)) if isinstance(images, np.ndarray) else images.detach()
+    if isinstance(images, np.ndarray):  # a copy of read-only memory and of reversed strides, which torch cannot share
+        tensor = torch.from_numpy(np.require(images, requirements=["C", "W"]))
+    else:
+        tensor = images.detach()
     tensor = tensor if tensor.ndim == 4 else tensor[None]
     if tensor.dtype != torch.uint8:
         _require_range(tensor, name)
@@ -72,11 +75,6 @@ def _require_range(tensor: Tensor, name: str) -> None:
         )
 
 
-def _plain(array: NDArray[Any]) -> NDArray[Any]:
-    """The array, or a copy where torch could not share it: read-only memory, reversed or unaligned strides."""
-    return array if array.flags.c_contiguous and array.flags.writeable else np.array(array, order="C")
-
-
 def written(images: Images, name: str) -> Tensor:
     """Images -> (n, 3, H, W) uint8, by ``as_uint8``. Raises MetricError as ``image_tensor`` does."""
     tensor = image_tensor(images, name)
@@ -97,13 +95,12 @@ def written_pair(sr: Images, hr: Images) -> tuple[Tensor, Tensor]:
 def measured(metric: ImageMetric, sr: Images, hr: Images | None = None) -> Values:
     """The values of a metric, of images alone or with HR: one for all of them, or one each. Raises MetricError."""
     if hr is None:
-        images = references = written(sr, "sr")
+        images = written(sr, "sr")
+        references = images[:1]
     else:
         images, references = written_pair(sr, hr)
-    if hr is None or len(references) == 1:
-        return as_given(metric(images, ImagePair("sr", references[0], references[0])), sr)
-    pairs = zip(images, references, strict=True)
-    return as_given(torch.cat([metric(image[None], ImagePair("sr", one, one)) for image, one in pairs]), sr)
+    groups = zip(torch.split(images, len(images) // len(references)), references, strict=True)
+    return as_given(torch.cat([metric(group, ImagePair("sr", one, one)) for group, one in groups]), sr)
 
 
 def require_partners(images: Tensor, references: Tensor, name: str) -> None:

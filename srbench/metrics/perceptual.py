@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from contextlib import AbstractContextManager
 
 import torch
 import torch.nn.functional as F
@@ -36,12 +35,6 @@ def lpips(sr: Images, hr: Images) -> Values:
     0.09
     """
     return measured(LPIPS(), sr, hr)
-
-
-def _exact_convolutions() -> AbstractContextManager[None]:
-    """TF32 convolutions, the default of many GPUs, keep only 10 bits of every factor."""
-    exact: AbstractContextManager[None] = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-    return exact
 
 
 class LPIPS(ImageMetric):
@@ -91,7 +84,8 @@ class LPIPS(ImageMetric):
     @torch.inference_mode()
     def _compared(self, images: Tensor, pair: ImagePair, key: Hashable) -> list[list[Tensor]]:
         network = load_network(self._parts, images.device)
-        with _exact_convolutions():
+        # TF32 convolutions, the default of many GPUs, keep only 10 bits of every factor
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             hr = pair.once(key, lambda: network.features(hr_of(pair).to(images.device)))
             return [network.differences(network.features(image), hr) for image in images]
 

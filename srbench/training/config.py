@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Literal, Protocol
 
 from srbench.interfaces import LARGEST_SEED
+from srbench.system.config import require_range
 from srbench.training import TrainingError
 
 LOWEST_RATE = 1e-7
@@ -42,6 +43,16 @@ class TrainingConfig:
     checkpoint_every: int
     seed: int
 
+    def __post_init__(self) -> None:
+        require_range(self, ["steps", "batch", "accumulate", "patch", "validate_every", "checkpoint_every"], 1)
+        require_range(self, ["seed"], 0, LARGEST_SEED)
+        if not (0 < self.learning_rate < math.inf and self.max_grad_norm > 0):
+            raise ValueError("learning_rate and max_grad_norm have to be above 0")
+        if not all(0 <= share < 1 for share in (*self.betas, self.average)):
+            raise ValueError(f"betas are {list(self.betas)} and average is {self.average}; they have to be in [0, 1)")
+        if not all(0 <= before < after < 1 for before, after in pairwise((0.0, *self.milestones))):
+            raise ValueError(f"milestones are {list(self.milestones)}; they have to rise between 0 and 1")
+
     def learning_rate_at(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""
         begun = [0, *(round(milestone * self.steps) for milestone in self.milestones)]
@@ -53,26 +64,12 @@ class TrainingConfig:
         return LOWEST_RATE + (self.learning_rate - LOWEST_RATE) * (1 + math.cos(math.pi * share)) / 2
 
     def check(self, processes: int) -> None:
-        """Raise TrainingError for the first unusable value."""
-        positive = ("steps", "batch", "accumulate", "patch", "validate_every", "checkpoint_every")
-        for name, value in vars(self).items():
-            if name in positive and value < 1:
-                raise TrainingError(f"training.{name} is {value}; it has to be 1 or more")
+        """Raise TrainingError if the processes cannot share a batch."""
         if self.batch % (processes * self.accumulate):
             raise TrainingError(
                 f"training.batch {self.batch} cannot be shared by {processes} processes in {self.accumulate} parts "
                 "each; make it a multiple, or change training.accumulate"
             )
-        if not (0 < self.learning_rate < math.inf and self.max_grad_norm > 0):
-            raise TrainingError("training.learning_rate and training.max_grad_norm have to be above 0")
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise TrainingError(f"training.betas are {list(self.betas)}; they have to be in [0, 1)")
-        if not 0 <= self.seed <= LARGEST_SEED:
-            raise TrainingError(f"training.seed is {self.seed}; it has to be 0 to {LARGEST_SEED}")
-        if not 0 <= self.average < 1:
-            raise TrainingError(f"training.average is {self.average}; it has to be in [0, 1), 0 for no average")
-        if not all(0 <= before < after < 1 for before, after in pairwise((0.0, *self.milestones))):
-            raise TrainingError(f"training.milestones are {list(self.milestones)}; they have to rise between 0 and 1")
 
 
 class TrainingPreset(Protocol):

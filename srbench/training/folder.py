@@ -146,8 +146,8 @@ class TrainingFolder:
 
     def forget_after(self, step: int) -> None:
         """Drop the losses and metrics of steps that will be repeated."""
-        self.losses.keep(lambda at: at < step)
-        self.metrics.keep(lambda at: at <= step)
+        self.losses.cut(step)
+        self.metrics.cut(step + 1)
 
     def save_weights(
         self, name: str, network: torch.nn.Module, storage: str, metrics: dict[str, float], step: int | None = None

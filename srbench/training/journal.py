@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from srbench.images.io import disk_faults_named, write_whole
@@ -34,11 +34,11 @@ class Journal:
         """All lines but one that a kill has cut off."""
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(self._lines())]
 
-    def keep(self, wanted: Callable[[int], bool]) -> None:
-        """Drop the lines of all other steps."""
+    def cut(self, end: int) -> None:
+        """Drop the lines of the steps from ``end`` on."""
         header, *lines = self._lines() or [""]
         if header:
-            kept = [line for line in lines if wanted(int(line.partition(",")[0]))]
+            kept = [line for line in lines if int(line.partition(",")[0]) < end]
             write_whole(self.path, "".join([header, *kept]).encode())
         else:
             self.path.unlink(missing_ok=True)

@@ -43,14 +43,12 @@ class Patches:
         self.scale, self.config, self._folders = scale, config, data
         self._hr = decoded(data)
         self._lr = decoded(lr) if lr else downscaled(self._hr, scale)
-        numbers = {name: number for number, name in enumerate(self._lr.names)}
-        same = [(number, numbers[name]) for number, name in enumerate(self._hr.names) if name in numbers]
-        self._pairs = self._usable(_same_stems(self._hr, self._lr) if lr else same)
-
-    @property
-    def files(self) -> list[str]:
-        """The images in use, by their paths inside the folder."""
-        return [self._hr.names[hr] for hr, _ in self._pairs]
+        if lr:
+            _require_partners(self._hr, self._lr)
+        key = _stem if lr else str
+        numbers = {key(name): number for number, name in enumerate(self._lr.names)}
+        hr_keys = enumerate(map(key, self._hr.names))
+        self._pairs = self._usable([(number, numbers[name]) for number, name in hr_keys if name in numbers])
 
     def centres(self, most: int, side: int) -> list[ImagePair]:
         """The central crops, at most ``side`` HR pixels, of up to ``most`` images, evenly spread."""
@@ -90,13 +88,9 @@ class Patches:
     def batch(self, step: int, rank: int = 0, world: int = 1) -> tuple[Tensor, Tensor]:
         """LR (b, 3, p/s, p/s) and HR (b, 3, p, p) in [0, 1], in channels-last memory.
 
-        The share of process ``rank`` of ``world``: b is the preset's batch divided by ``world``. Raises TrainingError
-        if it cannot be divided.
+        The share of process ``rank`` of ``world``: b is the preset's batch divided by ``world``.
         """
-        share, rest = divmod(self.config.batch, world)
-        if rest:
-            raise TrainingError(f"a batch of {self.config.batch} cannot be shared by {world} processes; change it")
-        side = self.config.patch
+        share, side = self.config.batch // world, self.config.patch
         lr = np.empty((share, side // self.scale, side // self.scale, 3), np.uint8)
         hr = np.empty((share, side, side, 3), np.uint8)
         for row in range(share):
@@ -140,15 +134,12 @@ class Patches:
         return ""
 
 
-def _same_stems(hr: ImageStore, lr: ImageStore) -> list[tuple[int, int]]:
-    """Numbers of the images with the same name up to the ending; every file needs its partner."""
+def _require_partners(hr: ImageStore, lr: ImageStore) -> None:
     hr_stems, lr_stems = ([_stem(name) for name in (*store.names, *store.faults)] for store in (hr, lr))
     if len({*hr_stems}) < len(hr_stems) or len({*lr_stems}) < len(lr_stems):
         raise TrainingError("HR and LR are paired by name, but two images of a folder differ only in the ending")
     if alone := sorted({*hr_stems} ^ {*lr_stems}):
         raise TrainingError(f"HR and LR are paired by name, but these are alone: {listed(alone)}; add or remove images")
-    numbers = {_stem(name): number for number, name in enumerate(lr.names)}
-    return [(number, numbers[_stem(name)]) for number, name in enumerate(hr.names) if _stem(name) in numbers]
 
 
 def _stem(name: str) -> str:
