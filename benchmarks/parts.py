@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from unittest.mock import patch
 
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from srflow import SRFlow, given, layers
 from srflow.affine import Affine
-from srflow.compute import constants, parallel, upscaled
+from srflow.compute import constants, convolution, groups
 
 Part = AbstractContextManager[object]
 
@@ -77,29 +77,13 @@ def mix(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return F.conv2d(x, weight[..., None, None], bias.flatten())
 
 
-@contextmanager
-def not_in_place() -> Iterator[None]:
-    """A new map for every ReLU."""
-    with patch.object(Tensor, "relu_", Tensor.relu), patch.object(F, "relu", lambda x, inplace=False: x.relu()):
-        yield
-
-
-def start_and_wait(
-    pieces: Sequence[Callable[[], object]],
-    device: torch.device,
-    start: Callable[..., Sequence[object]] = parallel.start,
-) -> list[object]:
-    """Wait for all pieces of work at once."""
-    return [parallel.result(piece) for piece in start(pieces, device)]
-
-
 PARTS: dict[str, tuple[Callable[[], Part], tuple[str, ...]]] = {
     "oneDNN for every convolution": (
         lambda: patch.object(torch.backends.mkldnn, "is_available", lambda: False),
         tuple(WORKS),
     ),
     "convolve before upscaling": (
-        lambda: imported(upscaled.add_convolved_upscaled, convolve_upscaled),
+        lambda: imported(convolution.add_convolved_upscaled, convolve_upscaled),
         tuple(WORKS),
     ),
     "kept constants": (
@@ -107,23 +91,12 @@ PARTS: dict[str, tuple[Callable[[], Part], tuple[str, ...]]] = {
         SAMPLING,
     ),
     "mixing as a matrix product": (lambda: imported(layers._mix, mix), tuple(WORKS)),
-    "addcdiv": (
-        lambda: patch.object(Affine, "inverse", lambda affine, z: z / affine.scale + affine.centre),
-        ("sample", "ten samples", "reversible step"),
-    ),
-    "ReLU in place": (not_in_place, tuple(WORKS)),
     "coupling retraced once": (
         lambda: patch.object(layers.AffineCoupling, "retrace", layers.FlowLayer.retrace),
         ("reversible step",),
     ),
-    "samples that fit the caches": (lambda: patch.object(parallel, "CACHE_PIXELS", 2**40), ("ten samples",)),
+    "samples that fit the caches": (lambda: patch.object(groups, "CACHE_PIXELS", 2**40), ("ten samples",)),
     "five samples at a time": (lambda: patch.object(given, "TOGETHER", 100), ("ten samples",)),
-    "work side by side": (lambda: imported(parallel.cores, lambda device: 1), SAMPLING),
-    "one core for small images": (lambda: patch.object(parallel, "SMALL", 0), SAMPLING[:4]),
-    "conditions waited for one by one": (
-        lambda: imported(parallel.start, start_and_wait),
-        SAMPLING,
-    ),
 }
 """Context that replaces a part by the plain computation, and the works that use it, by name."""
 

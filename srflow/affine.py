@@ -77,7 +77,7 @@ class Affine(NamedTuple):
 
     def inverse(self, z: Tensor) -> Tensor:
         """From z to x."""
-        return torch.addcdiv(self.centre, z, self.scale)
+        return z / self.scale + self.centre
 
     def log_det(self) -> Tensor:
         """log|det dz/dx|, (b,)."""
@@ -120,16 +120,11 @@ class AffineNetwork(CachedConstants):
         return self.features.convolve(features, *self.constant("features", self._feature_weights))
 
     def affine(self, share: Tensor, kept: Tensor | None = None) -> Affine:
-        """The map, from the share, whose batch is 1 or that of the samples, and from kept (b, kept, h, w).
-
-        Without ``kept`` it overwrites the share.
-        """
+        """The map, from the share, whose batch is 1 or that of the samples, and from kept (b, kept, h, w)."""
         first, mix, mix_bias, last, last_bias = self.constant("network", self._network_weights)
-        hidden = share if kept is None or first is None else convolve(kept, first).add_(share)
-        mixed = convolve(hidden.relu_(), mix, mix_bias)
-        # In place only without gradients, because autograd would copy the map; new memory takes 8 % of a sample's time.
-        mixed = F.relu(mixed, inplace=not torch.is_grad_enabled())
-        output = convolve(mixed, last, last_bias).contiguous()
+        hidden = share if kept is None or first is None else convolve(kept, first) + share
+        hidden = F.relu(convolve(F.relu(hidden), mix, mix_bias))
+        output = convolve(hidden, last, last_bias).contiguous()
         centre, scale = output.chunk(2, 1)
         return Affine(centre, torch.sigmoid(scale) + self.floor)
 

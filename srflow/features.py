@@ -11,8 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from srflow.compute.convolution import channels_last, convolve
-from srflow.compute.upscaled import add_convolved_upscaled
+from srflow.compute.convolution import add_convolved_upscaled, channels_last, convolve
 
 
 class Features(NamedTuple):

@@ -32,10 +32,6 @@ class FlowStep(Chain):
 class Level(Chain):
     """A squeeze, any layers, and perhaps a split at the end, behind which half of the channels leave as a latent."""
 
-    def condition(self, features: Features) -> Condition:
-        """The conditions of all layers, the last one first: decoding begins there and need not wait for the rest."""
-        return [layer.condition(features) for layer in reversed(list(self))][::-1]
-
     @property
     def leaving(self) -> int:
         """Channels that leave; 0 without a split, as in the two deepest levels of the released networks."""
@@ -96,9 +92,8 @@ class ConditionalFlow(nn.Module):
         return cls(levels)
 
     def conditions(self, features: Sequence[Features]) -> list[Condition]:
-        """The conditions of every level from its features, beginning with the deepest level, as decoding does."""
-        levels = zip(reversed(self.levels), reversed(features), strict=True)
-        return [condition(level, own) for level, own in levels][::-1]
+        """The conditions of every level from its features."""
+        return [condition(level, own) for level, own in zip(self.levels, features, strict=True)]
 
     def latent_shapes(self, height: int, width: int) -> list[tuple[int, int, int]]:
         """Shapes (c, h, w) of the latents of an image of height x width, finest first, the deepest last."""

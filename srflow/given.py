@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from srbench.images.lr_projection import make_consistent
 from srbench.system.numerics import finite
-from srflow.compute import parallel
-from srflow.compute.groups import in_groups
+from srflow.compute.groups import in_cache, in_groups
 from srflow.config import SRFlowConfig
 from srflow.encoder import Encoder
 from srflow.flow import ConditionalFlow, Level
@@ -48,9 +47,8 @@ class Given:
         self._encoder, self._flow, self._config, self._gradients = encoder, flow, config, gradients
         self._lr = lr if gradients else lr.detach()
         self._frame = Frame(self._lr if lr.dim() == 4 else self._lr[None], config.encoder.scale, config.projected)
-        batch, _, height, width = self._frame.lr.shape
+        height, width = self._frame.lr.shape[2:]
         self._size = height * config.encoder.scale, width * config.encoder.scale
-        self._pixels = batch * self._size[0] * self._size[1]
 
     def sample(
         self,
@@ -120,9 +118,7 @@ class Given:
 
     @cached_property
     def _conditions(self) -> list[Condition]:
-        with parallel.one_core(self._lr.device, self._pixels):
-            features = self._encoder(self._frame.lr)
-        return self._flow.conditions(features)
+        return self._flow.conditions(self._encoder(self._frame.lr))
 
     def _draw(self, n: int, temperature: float, generator: torch.Generator | None) -> Iterator[Tensor]:
         """Latents of n samples, finest first, each drawn when it is asked for."""
@@ -133,10 +129,8 @@ class Given:
     def _decode(self, latents: Sequence[Tensor], tile: int | None) -> Tensor:
         if tile is not None:
             return self._frame.leave(tiled_decode(self._flow, latents, self._encoder, self._frame.lr, tile))
-        decode = partial(self._flow.decode, conditions=self._conditions)
-        if len(self._frame.lr) == 1:
-            decode = partial(parallel.over_samples, partial(decode, inverse=_inverse_in_cache), pixels=self._pixels)
-        return self._frame.leave(decode(latents))
+        inverse = _inverse_in_cache if len(self._frame.lr) == 1 else Level.inverse
+        return self._frame.leave(self._flow.decode(latents, self._conditions, inverse))
 
     def _finite(self, compute: Callable[[Given], Value], **inputs: Tensor | list[Tensor]) -> Value:
         """``compute(self)``; where the result is not finite it is computed again, from LR on, to find the layer."""
@@ -150,7 +144,7 @@ class Given:
 
 
 def _inverse_in_cache(level: Level, z: Tensor, condition: Condition) -> Tensor:
-    return parallel.in_cache(partial(level.inverse, condition=condition), z)
+    return in_cache(partial(level.inverse, condition=condition), z)
 
 
 def log_density(latents: Sequence[Tensor], log_det: Tensor) -> Tensor:

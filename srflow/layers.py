@@ -10,7 +10,6 @@ contract of ``FlowLayer``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import Any, cast
 
 import torch
@@ -18,7 +17,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srflow.affine import SCALE_FLOOR, ActNorm, Affine, AffineNetwork, ZeroConv
-from srflow.compute import parallel
 from srflow.compute.constants import CachedConstants
 from srflow.features import Features, FeatureSize
 
@@ -87,8 +85,8 @@ class Chain(nn.Sequential, FlowLayer):
         return [part for layer in self for part in layer.layers()]
 
     def condition(self, features: Features) -> Condition:
-        """The conditions of all layers, some perhaps still being computed."""
-        return parallel.start([partial(layer.condition, features) for layer in self], features.own.device)
+        """The conditions of all layers."""
+        return [layer.condition(features) for layer in self]
 
     def initialize(self, x: Tensor, features: Features) -> Tensor:
         """Set the parameters of every layer from the output of the one before."""
@@ -99,13 +97,13 @@ class Chain(nn.Sequential, FlowLayer):
     def forward(self, x: Tensor, condition: Condition) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         log_det = x.new_zeros(x.shape[0])
         for layer, own in zip(self, condition, strict=True):
-            x, share = layer(x, parallel.result(own))
+            x, share = layer(x, own)
             log_det = log_det + share
         return x, log_det
 
     def inverse(self, z: Tensor, condition: Condition) -> Tensor:
         for layer, own in zip(reversed(list(self)), reversed(condition), strict=True):
-            z = layer.inverse(z, parallel.result(own))
+            z = layer.inverse(z, own)
         return z
 
 
@@ -157,7 +155,7 @@ class ChannelMixing(FlowLayer):
 
 
 def _mix(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """A 1x1 convolution of few channels, matrix (c, c) and bias (c, 1), as a product that leaves channels first."""
+    """A 1x1 convolution, matrix (c, c) and bias (c, 1), as a product: the same bits with any number of threads."""
     return torch.baddbmm(bias, weight.expand(x.shape[0], -1, -1), x.flatten(2)).view(x.shape)
 
 

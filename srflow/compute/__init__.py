@@ -1,1 +1,1 @@
-"""Fast computation: threads, convolutions, precision, cached constants."""
+"""Fast computation: convolutions, precision, cached constants, groups of samples."""

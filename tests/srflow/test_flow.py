@@ -145,19 +145,12 @@ def test_a_feature_convolution_equals_one_of_everything(upscaling):
     torch.testing.assert_close(found, expected)
 
 
-@pytest.mark.parametrize("samples", [1, 2, 5])
-@pytest.mark.parametrize("limit", ["CACHE_PIXELS", "SMALL", None])
-def test_a_decoded_image_does_not_depend_on_the_cores(monkeypatch, samples, limit):
-    model = build(4).double().eval()
-    _, lr = pair(4, 4, 6, batch=1)
-    given = model.given(lr[0])
-    latents = [0.8 * torch.randn(samples, *shape, dtype=torch.float64) for shape in model.flow.latent_shapes(16, 24)]
-    expected = given.decode(latents).detach()
-    if limit:
-        monkeypatch.setattr(f"srflow.compute.parallel.{limit}", 1)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    with torch.no_grad():
-        torch.testing.assert_close(model.given(lr).decode(latents), expected, rtol=0, atol=1e-10)
-    assert torch.get_num_threads() == 2
-    torch.set_num_threads(threads)
+@pytest.mark.parametrize("scale", [4, 8])
+def test_a_sample_does_not_depend_on_the_threads(scale):
+    model, lr = SRFlow.from_pretrained(scale), torch.rand(3, 20, 24, generator=torch.Generator().manual_seed(0))
+    before, samples = torch.get_num_threads(), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        samples.append(model.sample(lr, 6, generator=torch.Generator().manual_seed(1)))
+    torch.set_num_threads(before)
+    torch.testing.assert_close(*samples, rtol=0, atol=1e-4)

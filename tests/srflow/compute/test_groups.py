@@ -5,8 +5,21 @@ import torch
 
 from baselines.rrdb import RRDBConfig
 from srflow import SRFlow, SRFlowConfig
-from srflow.compute.groups import in_groups
+from srflow.compute import groups
+from srflow.compute.groups import in_cache, in_groups
 from srflow.layers import Squeeze
+
+
+def test_as_many_samples_at_a_time_as_the_caches_hold(monkeypatch):
+    monkeypatch.setattr(groups, "CACHE_PIXELS", 50)
+    sizes, x = [], torch.arange(5.0)[:, None, None, None].expand(5, 3, 4, 6)
+
+    def function(samples):
+        sizes.append(len(samples))
+        return -samples
+
+    assert torch.equal(in_cache(function, x), -x)
+    assert sizes == [2, 2, 1]
 
 
 def test_as_many_as_the_memory_holds():

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from srflow.compute import upscaled
+from srflow.compute import convolution
 from srflow.compute.convolution import channels_last
 
 
@@ -24,7 +24,7 @@ def test_equals_the_convolution_of_the_upscaled(scale):
     x, weight, out = operands(scale)
     large = x.repeat_interleave(scale, -1).repeat_interleave(scale, -2)
     expected = out + F.conv2d(large, weight, padding=1)
-    found = upscaled.add_convolved_upscaled(out, x, taps(weight), scale)
+    found = convolution.add_convolved_upscaled(out, x, taps(weight), scale)
     assert found.data_ptr() == out.data_ptr()
     torch.testing.assert_close(found, expected)
 
@@ -34,7 +34,7 @@ def test_gradients(scale):
     x, weight, out = (part.requires_grad_() for part in operands(scale))
 
     def function(out, x, weight):
-        return upscaled.add_convolved_upscaled(out.clone(), x, taps(weight), scale)
+        return convolution.add_convolved_upscaled(out.clone(), x, taps(weight), scale)
 
     assert torch.autograd.gradcheck(function, (out, x, weight))
 
@@ -42,6 +42,6 @@ def test_gradients(scale):
 def test_gradients_that_nobody_wants_are_not_computed():
     x, weight, out = operands(4)
     weight.requires_grad_()
-    upscaled.add_convolved_upscaled(out, x, taps(weight), 4).sum().backward()
+    convolution.add_convolved_upscaled(out, x, taps(weight), 4).sum().backward()
     assert x.grad is None
     assert weight.grad is not None
