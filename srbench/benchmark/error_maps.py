@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
-from srbench.images.io import PNG
+from srbench.images.io import PNG, read_recipe
 from srbench.interfaces import ImagePair, MappedMetric, MetricFacts
 from srbench.metrics.earlier import mapped
 from srbench.plugins.code_digest import package_digest
@@ -96,12 +96,7 @@ def map_png(values: Values, kind: MapKind, key: str) -> bytes:
 
 def carried_key(path: Path) -> str | None:
     """The key of a map; None for any other or missing file."""
-    try:
-        with Image.open(path) as file:
-            found = file.info.get(_CHUNK)
-    except (OSError, SyntaxError, ValueError):
-        return None
-    return None if found is None else str(found)
+    return read_recipe(path, _CHUNK)
 
 
 def error_map(image: Pixels, hr: Pixels) -> Values:

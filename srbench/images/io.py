@@ -131,11 +131,11 @@ def header_size(file: Path | IO[bytes]) -> tuple[int, int]:
         return 0, 0
 
 
-def read_recipe(path: Path) -> str | None:
-    """The recipe that ``write_png`` has written into a file; None for any other file."""
+def read_recipe(path: Path, chunk: str = "srbench") -> str | None:
+    """The recipe that ``write_png`` has written into a file, or another text chunk; None for any other file."""
     try:
         with Image.open(path) as file:
-            found = file.info.get("srbench")
+            found = file.info.get(chunk)
     except (OSError, SyntaxError, ValueError):
         return None
     return None if found is None else str(found)

@@ -10,8 +10,7 @@ from statistics import fmean
 from srbench.images.io import write_whole
 from srbench.system.plot_style import COLOURS, new_figure, plot_style, svg
 from srbench.training import TrainingError
-from srbench.training.folder import LOSSES, METRICS
-from srbench.training.journal import Journal
+from srbench.training.folder import LOSSES, METRICS, Journal
 
 _POINTS = 400
 """Most points of a curve; longer curves show means of equally many steps."""

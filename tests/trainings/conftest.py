@@ -18,8 +18,7 @@ import srflow.training.train
 from srbench.images.io import write_png
 from srbench.interfaces import TrainingRequest
 from srbench.plugins.registry import load_metric
-from srbench.training.folder import resumed
-from srbench.training.journal import Journal
+from srbench.training.folder import Journal, resumed
 
 TRAINING = """
 [training]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from srbench.models.loading import load_model
-from srbench.training.journal import Journal
+from srbench.training.folder import Journal
 from srbench.weights.files import load_weights, save_weights
 
 

@@ -8,8 +8,7 @@ import torch
 from baselines.zoo import load_rrdb
 from srbench.system.config import ConfigError, PresetError, load_toml
 from srbench.training import TrainingError
-from srbench.training.folder import TrainingFolder
-from srbench.training.journal import Journal
+from srbench.training.folder import Journal, TrainingFolder
 from srbench.weights.files import WeightsError, load_weights, sha256_file
 from srflow.presets import SRFlowPreset
 from srflow.zoo import load_srflow, load_srflow_perceptual

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from srbench.training.model_card import write_model_card
+from srbench.training.export import write_model_card
 from srbench.weights.files import save_weights
 from srbench.weights.metadata import WeightsMetadata
 

@@ -12,7 +12,7 @@ from srbench.training import TrainingError
 from srbench.training.breakdown import PATIENCE, Breakdowns, breakdown
 from srbench.training.config import LOWEST_RATE, TrainingConfig
 from srbench.training.curves import write_curves
-from srbench.training.journal import Journal
+from srbench.training.folder import Journal
 from srbench.training.learner import Batch, Learner, moving_average
 from srbench.training.patches import Patches
 from srbench.training.validation import LABEL, Best, Validation
