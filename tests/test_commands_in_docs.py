@@ -50,7 +50,7 @@ LEFT_OUT = {
     r"srbench run --models srflow-perceptual:runs": "is trained by the command before",
     r"srbench (train|run) .*data/celeba": "needs CelebA, and days",
     r"srbench data prepare": "needs archives of gigabytes; tests/srbench/data/test_prepare.py prepares small ones",
-    r"srbench weights add srflow": "needs SRFlow's checkpoint; tests/srbench/models/test_fetch.py adds small ones",
+    r"srbench weights add srflow": "needs SRFlow's checkpoint; tests/srbench/models/test_official.py adds small ones",
     r"srbench (convert|run --models srflow:)": "tests/srflow/checkpoints/test_convert.py has small ones",
 }
 """By a pattern: commands that are not run, and why."""
@@ -92,7 +92,7 @@ def internet(monkeypatch, tmp_path):
         part.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(answers[address].read_bytes())
 
-    for module in ("srbench.models.fetch", "srbench.data.benchmark_sets.fetch"):
+    for module in ("srbench.models.official", "srbench.data.benchmark_sets.fetch"):
         monkeypatch.setattr(f"{module}.download", download)
     digests = {
         find_set("set5").pixels: pixels_digest(photos),

@@ -23,7 +23,7 @@ def convert(checkpoint: Path, preset: str, out: Path, model: str | None) -> None
 
     Reads the released checkpoints of SRFlow, RRDB and ESRGAN.
     """
-    from srbench.models.convert import convert as convert_checkpoint
+    from srbench.models.official import convert as convert_checkpoint
 
     found = convert_checkpoint(checkpoint, preset, out, model)
     say(f"{checkpoint}: {found}, preset {preset}")
@@ -54,7 +54,7 @@ def list_weights() -> None:
 @_SHA256
 def fetch_weights(name: str, sha256: str | None) -> None:
     """Download the released weights NAME. Use them as MODEL:NAME."""
-    from srbench.models.fetch import fetch
+    from srbench.models.official import fetch
 
     show(fetch(name, sha256))
 
@@ -65,6 +65,6 @@ def fetch_weights(name: str, sha256: str | None) -> None:
 @_SHA256
 def add_weights(name: str, source: str, sha256: str | None) -> None:
     """Add the released weights NAME from a file or URL of your own."""
-    from srbench.models.fetch import add
+    from srbench.models.official import add
 
     show(add(name, source, sha256))

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from importlib.util import find_spec
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +43,7 @@ def parts_of(net: str, trunk: str = "") -> Parts:
     """The weights files of a network; ``trunk`` names one of your own. Raises MetricError that names a missing file."""
     if net not in NETS:
         raise MetricError(f"LPIPS has no net {net!r}; choose {', '.join(NETS)}")
-    package = find_spec("lpips")
-    assert package is not None
-    assert package.origin is not None
-    heads = Path(package.origin).parent / "weights" / "v0.1" / f"{net}.pth"
+    heads = Path(str(distribution("lpips").locate_file(f"lpips/weights/v0.1/{net}.pth")))
     if trunk:
         path = Path(trunk)
     elif net == "alex":

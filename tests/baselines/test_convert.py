@@ -15,7 +15,7 @@ from baselines.convert import (
 )
 from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.zoo import load_esrgan, load_rrdb
-from srbench.models.convert import convert
+from srbench.models.official import convert
 from srbench.weights.files import WeightsError, load_weights
 
 FULL = RRDBConfig(4, 64, 32, 23)

@@ -20,7 +20,7 @@ from srbench.data.prepare.archives import extract
 from srbench.images import ImageError
 from srbench.images.io import quantize_round, read_image, read_uint8
 from srbench.interfaces import SRBenchError
-from srbench.models.fetch import _unpacked
+from srbench.models.official import _unpacked
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.manifest import content_of, read_manifest
 from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord, ScoreRecord, from_line, to_line

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from srbench.models.convert import convert
+from srbench.models.official import convert
 from srbench.system.config import PresetError
 from srbench.weights.files import WeightsError, load_weights, sha256_file
 from srflow import SRFlow, load_official

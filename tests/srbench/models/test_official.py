@@ -15,8 +15,8 @@ import torch
 
 from baselines.convert import rrdb_shapes
 from baselines.rrdb import RRDBConfig
-from srbench.models.fetch import add, fetch
 from srbench.models.loading import load_model
+from srbench.models.official import add, fetch
 from srbench.system.cache import cache_folder
 from srbench.weights import table as weights_table
 from srbench.weights.download import DownloadError, OfflineError, download
