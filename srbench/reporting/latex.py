@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 
 from srbench.interfaces import MetricFacts
-from srbench.reporting.published import DIFFERS
-from srbench.reporting.ranking import RULE, Mark
+from srbench.reporting.published import DIFFERS, PublishedLine
+from srbench.reporting.ranking import Mark
+from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import Scores
 from srbench.run_folder.protocol import Manifest
 
@@ -47,13 +48,11 @@ _SPECIAL = {
 }
 _PUBLISHED = {DIFFERS: "$\\neq$", "–": r"\textendash{}"}
 MARK: dict[Mark, str] = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
-TEX_RULE = RULE.format(best=r"\textbf{Bold}", second=r"\underline{underlined}", less="$<$")
-NEEDS = r"% Needs \usepackage{booktabs} and \usepackage[T1]{fontenc}."
 
 
 def escape(text: str) -> str:
     """Text that pdflatex prints as it is; a character it lacks becomes its code point."""
-    escaped = "".join(map(_escape, unicodedata.normalize("NFC", one_line(text))))
+    escaped = "".join(map(_escape, unicodedata.normalize("NFC", " ".join(text.split()))))
     return re.sub("-(?=-)", "-{}", escaped)
 
 
@@ -72,58 +71,27 @@ def latex_table(scores: Scores, manifest: Manifest, *, intervals: bool) -> str:
             ends = [
                 rf"{{\scriptsize {escape(cell.interval)}}}" if cell.interval else "" for cell in line.cells.values()
             ]
-            lines += [row(["", *ends, ""]), "\\addlinespace[2pt]"]
+            lines += [row(["", *ends, ""]), r"\addlinespace[2pt]"]
     if intervals:
         lines.pop()
+    published = [_published(line) for line in scores.published.lines]
     names = f"p{{{LONGEST * LETTER:g}pt}}" if is_broken else "l"
-    body = [
-        f"\\begin{{tabular}}{{{names}{'r' * (len(scores.metrics) + 1)}}}",
-        "\\toprule",
-        row(["model", *map(title, scores.metrics), "$n$"]),
-        "\\midrule",
-        *lines,
-        *_published(scores),
-        "\\bottomrule",
-        "\\end{tabular}",
-    ]
-    xcolor = "% And \\usepackage{xcolor}, for the rows that are published and were not measured here."
-    return "\n".join(
-        [
-            NEEDS,
-            *([xcolor] if scores.published.lines else []),
-            *(f"% {one_line(note)}" for note in scores.published.notes),
-            *environment(
-                {metric.signature: metric.protocol for metric in scores.metrics},
-                _caption(manifest, intervals=intervals),
-                _label(manifest, intervals=intervals),
-                body,
-                is_wide=_width(scores, intervals=intervals) > COLUMN,
-            ),
-            "",
-        ]
-    )
-
-
-def environment(
-    metrics: Mapping[str, str], caption: str, label: str, body: Sequence[str], *, is_wide: bool
-) -> list[str]:
-    """Lines of a floating table over one column of a two-column paper, or both if it ``is_wide``.
-
-    The protocols of ``metrics``, by signature, stand above it as comments.
-    """
-    name = "table*" if is_wide else "table"
-    return [
-        *(f"% {one_line(signature)}: {one_line(protocol)}" for signature, protocol in metrics.items()),
-        f"\\begin{{{name}}}",
-        "\\centering",
-        "\\footnotesize",
-        "\\setlength{\\tabcolsep}{3pt}",
-        "\\setlength{\\belowcaptionskip}{6pt}",
-        f"\\caption{{{caption}}}",
-        f"\\label{{tab:{label}}}",
-        *body,
-        f"\\end{{{name}}}",
-    ]
+    tabular = {
+        "columns": names + "r" * (len(scores.metrics) + 1),
+        "head": [row(["model", *map(title, scores.metrics), "$n$"])],
+        "blocks": [lines, published] if published else [lines],
+    }
+    table = {
+        "definitions": {metric.signature: metric.protocol for metric in scores.metrics},
+        "is_wide": _width(scores, intervals=intervals) > COLUMN,
+        "caption": _caption(manifest, intervals=intervals),
+        "label": _label(manifest, intervals=intervals),
+        "remark": "",
+        "tabulars": [tabular],
+    }
+    xcolor = r"And \usepackage{xcolor}, for the rows that are published and were not measured here."
+    comments = [*([xcolor] if published else []), *scores.published.notes]
+    return rendered("table.tex.jinja", comments=comments, tables=[table])
 
 
 def column_width(metric: MetricFacts, texts: Iterable[str]) -> float:
@@ -132,14 +100,10 @@ def column_width(metric: MetricFacts, texts: Iterable[str]) -> float:
     return max(map(len, [*words, f"{last} ↑", *texts])) * LETTER
 
 
-def _published(scores: Scores) -> list[str]:
-    """Published rows, grey, beneath a rule."""
-    lines = []
-    for line in scores.published.lines:
-        label, *values, images = line.texts
-        texts = [escape(display_name(label)), *(_PUBLISHED.get(value, value) for value in values), images]
-        lines.append(row([rf"\textcolor{{gray}}{{{text}}}" for text in texts]))
-    return ["\\midrule", *lines] if lines else []
+def _published(line: PublishedLine) -> str:
+    label, *values, images = line.texts
+    texts = [escape(display_name(label)), *(_PUBLISHED.get(value, value) for value in values), images]
+    return row([rf"\textcolor{{gray}}{{{text}}}" for text in texts])
 
 
 def title(metric: MetricFacts) -> str:
@@ -174,8 +138,7 @@ def _caption(manifest: Manifest, *, intervals: bool) -> str:
     beneath = "; beneath them their 95\\,\\% intervals (BCa bootstrap over images)" if intervals else ""
     return (
         f"Super-resolution ${protocol.scale}\\times$ on {escape(protocol.dataset)}, {len(manifest.scope)} images"
-        f"{crop}, LR {escape(protocol.lr)}; protocol {escape(protocol.suite)}. Means over $n$ images{beneath}. "
-        f"{TEX_RULE}"
+        f"{crop}, LR {escape(protocol.lr)}; protocol {escape(protocol.suite)}. Means over $n$ images{beneath}."
     )
 
 
@@ -187,11 +150,6 @@ def _label(manifest: Manifest, *, intervals: bool) -> str:
 def row(cells: list[str]) -> str:
     """Line of a tabular, from cells in LaTeX."""
     return " & ".join(cells) + r" \\"
-
-
-def one_line(text: str) -> str:
-    """Text on one line, with single spaces."""
-    return " ".join(text.split())
 
 
 def _escape(character: str) -> str:

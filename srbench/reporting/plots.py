@@ -55,11 +55,12 @@ class Plot:
 
 def write_plots(
     scores: Scores, table: ResultTable, models: Sequence[ModelFacts], out: ReportFolder, baseline: int = 0,
-    meanwhile: Callable[[], object] = lambda: None,
-) -> list[Plot]:  # fmt: skip
+    meanwhile: Callable[[], list[str]] = list,
+) -> tuple[list[Plot], list[str]]:  # fmt: skip
     """Write all plots for which there are values into the folder ``plots`` of a report; unchanged ones are kept.
 
-    ``baseline`` is the line of the table from which differences are taken; ``meanwhile`` runs while plots are drawn.
+    ``baseline`` is the line of the table from which differences are taken; ``meanwhile`` runs while plots are drawn,
+    and its result is returned beside them.
     """
     found = [_differences(scores, table, baseline), *_planes(scores), _temperatures(scores)]
     found += [_distributions(scores, table), _losses(models)]
@@ -75,9 +76,9 @@ def write_plots(
     # module its code, before the other thread starts.
     with plot_style() if lacking else nullcontext(), ThreadPoolExecutor(1) as beside:
         drawn = beside.submit(draw)
-        meanwhile()
+        result = meanwhile()
         drawn.result()
-    return plots
+    return plots, result
 
 
 def _key(scores: Scores, table: ResultTable, models: Sequence[ModelFacts], baseline: int) -> str:

@@ -1,8 +1,9 @@
-"""Templates of reports and pages: Markdown, where the names of users are escaped by filters, and HTML, by Jinja."""
+"""Templates of reports and pages: Markdown and LaTeX, in which filters escape the names of users, and HTML."""
 
 from __future__ import annotations
 
 from importlib.resources import files
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
@@ -10,24 +11,38 @@ from markupsafe import Markup
 from srbench.reporting.ranking import RULE
 from srbench.reporting.scores import header
 from srbench.system import markdown
+from srbench.system.file_names import one_line
+
+_RULES = {
+    "html": Markup(RULE).format(best=Markup("<b>Bold</b>"), second=Markup("<u>underlined</u>"), less="<"),
+    "md": RULE.format(best="**Bold**", second="<u>underlined</u>", less="<"),
+    "tex": RULE.format(best=r"\textbf{Bold}", second=r"\underline{underlined}", less="$<$"),
+}
+_FILTERS: dict[str, dict[str, Any]] = {
+    "html": {},
+    "md": {"escape": markdown.escape, "code": markdown.code, "block": markdown.block},
+    "tex": {"one_line": one_line},
+}
+_TEX: Any = {
+    "block_start_string": "<%", "block_end_string": "%>", "variable_start_string": "<<", "variable_end_string": ">>",
+    "comment_start_string": "<#", "comment_end_string": "#>",
+}  # fmt: skip
+"""Marks of a LaTeX template, where braces are LaTeX."""
 
 
 def rendered(template: str, **facts: object) -> str:
-    """Text of a template with some facts, ``header`` and the rule of significance; it ends without a line break."""
-    is_html = template.endswith(".html.jinja")
+    """Text of a template with some facts, ``header`` and the rule of significance."""
+    kind = template.split(".")[1]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("srbench.reporting"),
-        autoescape=is_html,
+        autoescape=kind == "html",
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        **(_TEX if kind == "tex" else {}),
     )
-    if is_html:
-        rule: str = Markup(RULE).format(best=Markup("<b>Bold</b>"), second=Markup("<u>underlined</u>"), less="<")
-    else:
-        environment.filters |= {"escape": markdown.escape, "code": markdown.code, "block": markdown.block}
-        rule = RULE.format(best="**Bold**", second="<u>underlined</u>", less="<")
-    return environment.get_template(template).render(header=header, image=markdown.image, rule=rule, **facts)
+    environment.filters |= _FILTERS[kind]
+    return environment.get_template(template).render(header=header, image=markdown.image, rule=_RULES[kind], **facts)
 
 
 def source(name: str) -> str:

@@ -5,11 +5,13 @@ A pure function of the folders: the same rows, manifests and images give the sam
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from srbench.benchmark.error_maps import evenly
 from srbench.interfaces import Progress, silent
@@ -80,61 +82,53 @@ def write_report(
     Raises ReportError for an unknown format or baseline, for several runs without ``out``, and if their protocols
     disagree; SRBenchError if a folder is no run or has no measured rows yet.
     """
-    for name in formats:
-        if name not in FORMATS:
-            raise ReportError(f"unknown format {name!r}; choose from {', '.join(FORMATS)}")
+    if others := [name for name in formats if name not in FORMATS]:
+        raise ReportError(f"unknown format {others[0]!r}; choose from {', '.join(FORMATS)}")
     measurements = read_runs(folders)
     if out is None and len(measurements.runs) > 1:
         raise ReportError("several runs have no folder in common; name one for the report with --out")
     own = measurements.runs[0].path
     # A run's own folder is locked, as somebody may write there.
     with writing(own, WAIT) if out is None or out.resolve() == own.resolve() else nullcontext():
-        return _write(
-            measurements, formats, ReportFolder(out or own), baseline, published, progress,
-            single_file=single_file, most=most,
-        )  # fmt: skip
-
-
-def _write(
-    measurements: Measurements, formats: Sequence[str], out: ReportFolder, baseline: str | None,
-    published: Sequence[PublishedTable] | None, progress: Progress, *, single_file: bool, most: int | None,
-) -> Report:  # fmt: skip
-    table = measurements.table()
-    summary = table.summary()
-    scores = score(table, summary, measurements.metrics)
-    if published is not None:
-        scores = replace(scores, published=published_rows(measurements.manifest, scores.metrics, published))
-    notes, sentences = notes_of(measurements, scores), answer(scores)
-    plots: list[Plot] = []
-    illustrated: list[str] = []
-
-    def illustrate() -> None:
+        folder = ReportFolder(out or own)
+        table = measurements.table()
+        summary = table.summary()
+        scores = score(table, summary, measurements.metrics)
+        if published is not None:
+            scores = replace(scores, published=published_rows(measurements.manifest, scores.metrics, published))
+        sentences = answer(scores)
+        facts = {
+            "measurements": measurements,
+            "protocol": measurements.protocol,
+            "metrics": measurements.metrics,
+            "scores": scores,
+            "answer": sentences,
+            "notes": notes_of(measurements, scores),
+            "costs": _costs(measurements.rows),
+        }
+        plots: list[Plot] = []
+        illustrated: list[str] = []
+        if {"md", "html"} & set(formats):
+            illustrate = partial(write_images, measurements, folder, progress) if "md" in formats else list
+            first = _baseline(scores, baseline)
+            plots, illustrated = write_plots(scores, table, measurements.models, folder, first, illustrate)
+        texts = {}
         if "md" in formats:
-            illustrated.extend(write_images(measurements, out, progress))
-
-    if {"md", "html"} & set(formats):
-        first = _baseline(scores, baseline)
-        plots = write_plots(scores, table, measurements.models, out, first, illustrate)
-    texts = {}
-    if "md" in formats:
-        texts["report.md"] = _markdown(measurements, scores, sentences, notes, plots, illustrated)
-    if "tex" in formats:
-        texts["table.tex"] = latex_table(scores, measurements.manifest, intervals=False)
-        texts["table_intervals.tex"] = latex_table(scores, measurements.manifest, intervals=True)
-    if "csv" in formats:
-        texts |= csv_texts(table, summary, measurements.metrics, measurements.protocol)
-    for name, text in texts.items():
-        out.write(name, text.encode())
-    if "html" in formats:  # last, as it links to the others
-        text = page(
-            measurements, scores, out.path, answer=sentences, notes=notes, costs=_costs(measurements.rows),
-            plots=plots, embedded=single_file, most=most,
-        )  # fmt: skip
-        out.write("report.html", text.encode())
-    others = [part for name, parts in _PARTS.items() if name not in formats for part in parts]
-    out.finish(kept=tuple(others if plots else [*others, f"{FOLDER}/"]))
-    files = tuple(out.path / parts[0] for name, parts in _PARTS.items() if name in formats)
-    return Report(files, scores, tuple(sentences), tuple(sorted(out.moved)))
+            texts["report.md"] = _markdown(measurements, scores, plots, illustrated, facts)
+        if "tex" in formats:
+            texts["table.tex"] = latex_table(scores, measurements.manifest, intervals=False)
+            texts["table_intervals.tex"] = latex_table(scores, measurements.manifest, intervals=True)
+        if "csv" in formats:
+            texts |= csv_texts(table, summary, measurements.metrics, measurements.protocol)
+        for name, text in texts.items():
+            folder.write(name, text.encode())
+        if "html" in formats:  # last, as it links to the others
+            text = page(measurements, scores, folder.path, plots, facts, embedded=single_file, most=most)
+            folder.write("report.html", text.encode())
+        left = [part for name, parts in _PARTS.items() if name not in formats for part in parts]
+        folder.finish(kept=tuple(left if plots else [*left, f"{FOLDER}/"]))
+    files = tuple(folder.path / parts[0] for name, parts in _PARTS.items() if name in formats)
+    return Report(files, scores, tuple(sentences), tuple(sorted(folder.moved)))
 
 
 def _baseline(scores: Scores, name: str | None) -> int:
@@ -146,25 +140,20 @@ def _baseline(scores: Scores, name: str | None) -> int:
 
 
 def _markdown(
-    measurements: Measurements, scores: Scores, answer: Sequence[str], notes: Sequence[str], plots: Sequence[Plot],
-    illustrated: Sequence[str],
+    measurements: Measurements, scores: Scores, plots: Sequence[Plot], illustrated: Sequence[str],
+    facts: Mapping[str, Any],
 ) -> str:  # fmt: skip
-    costs = _costs(measurements.rows)
+    headers, *lines = facts["costs"]
     text = rendered(
         "report.md.jinja",
-        measurements=measurements,
-        protocol=measurements.protocol,
-        metrics=measurements.metrics,
-        answer=answer,
-        published=scores.published,
+        **facts,
         score_table=_score_table(scores),
         interval_table=_interval_table(scores),
-        notes=notes,
         plots=plots,
         illustrated=illustrated,
         embedded=evenly(illustrated, EMBEDDED),
         weights_table=_weights_table(measurements.models),
-        cost_table=markdown.table(costs[0], [[markdown.escape(label), *numbers] for label, *numbers in costs[1:]]),
+        cost_table=markdown.table(headers, [[markdown.escape(label), *numbers] for label, *numbers in lines]),
     )
     return f"{text}\n"
 

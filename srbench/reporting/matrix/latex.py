@@ -4,20 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from srbench.reporting.latex import (
-    COLUMN,
-    LETTER,
-    MARK,
-    NEEDS,
-    TEX_RULE,
-    column_width,
-    display_name,
-    environment,
-    escape,
-    row,
-    title,
-)
+from srbench.reporting.latex import COLUMN, LETTER, MARK, column_width, display_name, escape, row, title
 from srbench.reporting.matrix.parts import Part, Value
+from srbench.reporting.rendering import rendered
 
 PAGE = 505.0
 """Width of both columns of a paper, in points."""
@@ -26,41 +15,41 @@ _GAP = 6.0
 
 def latex_tables(parts: Sequence[Part]) -> str:
     """Table environments, one per suite. Groups that do not fit side by side stand beneath each other."""
-    return "\n".join([NEEDS, *(line for part in parts for line in _table(part))]) + "\n"
+    return rendered("table.tex.jinja", comments=[], tables=list(map(_table, parts)))
 
 
-def _table(part: Part) -> list[str]:
+def _table(part: Part) -> dict[str, object]:
     panels = _panels(part)
-    body: list[str] = []
-    for groups in panels:
-        body += [*(["\\par\\medskip"] if body else []), *_tabular(part, groups)]
-    return environment(
-        {metric.signature: metric.protocol for entry in part.entries for metric in entry.scores.metrics},
-        _caption(part),
-        "".join(c if c.isalnum() else "-" for c in part.suite),
-        body,
-        is_wide=len(panels) > 1 or _names(part) + sum(_widths(part)) > COLUMN,
-    )
+    is_partial = any(value.partial for _, rows in part.blocks for _, values in rows for value in values)
+    return {
+        "definitions": {one.signature: one.protocol for entry in part.entries for one in entry.scores.metrics},
+        "is_wide": len(panels) > 1 or _names(part) + sum(_widths(part)) > COLUMN,
+        "caption": f"Super-resolution, protocol {escape(part.suite)}. {'; '.join(map(escape, part.images))}. "
+        "Means over images; every scale and dataset is compared by itself.",
+        "label": "".join(c if c.isalnum() else "-" for c in part.suite),
+        "remark": r" $^\dagger$: not all images are measured." if is_partial else "",
+        "tabulars": [_tabular(part, groups) for groups in panels],
+    }
 
 
-def _tabular(part: Part, groups: Sequence[int]) -> list[str]:
+def _tabular(part: Part, groups: Sequence[int]) -> dict[str, object]:
     """Tabular of some groups, given by their places."""
     width = len(part.metrics)
-    heads = [rf"\multicolumn{{{width}}}{{c}}{{{escape(part.groups[place])}}}" for place in groups]
+    names = [rf"\multicolumn{{{width}}}{{c}}{{{escape(part.groups[place])}}}" for place in groups]
     rules = [rf"\cmidrule(lr){{{3 + n * width}-{2 + (n + 1) * width}}}" for n in range(len(groups))]
-    lines = [
-        f"\\begin{{tabular}}{{lc{'r' * width * len(groups)}}}",
-        "\\toprule",
-        row(["", "", *heads]),
-        "".join(rules),
-        row(["model", "scale", *([title(metric) for metric in part.metrics] * len(groups))]),
-    ]
+    titles = [title(metric) for metric in part.metrics] * len(groups)
+    blocks = []
     for scale, rows in part.blocks:
-        lines.append("\\midrule")
+        lines = []
         for label, values in rows:
-            cells = [values[place * width + n] for place in groups for n in range(width)]
-            lines.append(row([escape(display_name(label)), rf"${scale}\times$", *map(_printed, cells)]))
-    return [*lines, "\\bottomrule", "\\end{tabular}"]
+            cells = [_printed(value) for place in groups for value in values[place * width : (place + 1) * width]]
+            lines.append(row([escape(display_name(label)), rf"${scale}\times$", *cells]))
+        blocks.append(lines)
+    return {
+        "columns": f"lc{'r' * width * len(groups)}",
+        "head": [row(["", "", *names]), "".join(rules), row(["model", "scale", *titles])],
+        "blocks": blocks,
+    }
 
 
 def _printed(value: Value) -> str:
@@ -95,12 +84,3 @@ def _widths(part: Part) -> list[float]:
         for place in range(count * len(part.groups))
     ]
     return [sum(columns[first : first + count]) for first in range(0, len(columns), count)]
-
-
-def _caption(part: Part) -> str:
-    partial = any(value.partial for _, rows in part.blocks for _, values in rows for value in values)
-    dagger = " $^\\dagger$: not all images are measured." if partial else ""
-    return (
-        f"Super-resolution, protocol {escape(part.suite)}. {'; '.join(map(escape, part.images))}. "
-        f"Means over images; every scale and dataset is compared by itself. {TEX_RULE}{dagger}"
-    )

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from itertools import groupby
@@ -48,14 +48,13 @@ _SCRIPTS = (
 
 
 def page(
-    measurements: Measurements, scores: Scores, out: Path, *, answer: Sequence[str], notes: Sequence[str],
-    costs: Sequence[Sequence[str]], plots: Sequence[Plot], embedded: bool, most: int | None = None,
+    measurements: Measurements, scores: Scores, out: Path, plots: Sequence[Plot], facts: Mapping[str, object], *,
+    embedded: bool, most: int | None,
 ) -> str:  # fmt: skip
-    """Text of report.html in the folder ``out``.
+    """Text of report.html in the folder ``out``, which holds the ``plots``; ``facts`` are those of every report.
 
-    ``answer`` and ``notes`` are sentences, ``costs`` the lines of time and memory after their headers, and ``plots``
-    those written into ``out``. Images are linked where the run keeps them, below ``out``. An ``embedded`` page holds
-    them itself and stays below 8 MB: ``most`` images at most, those on which the leading models differ most.
+    Images are linked where the run keeps them, below ``out``. An ``embedded`` page holds them itself and stays below
+    8 MB: ``most`` images at most, those on which the leading models differ most.
     """
     rows = _rows(measurements)
     files = {name: kept_files(measurements, name, lines) for name, lines in rows.items()}
@@ -77,10 +76,9 @@ def page(
     if start is not None:
         first = {column.setting: place for place, column in enumerate(columns) if not column.sample}
         contents["opening"] = start | {"a": first[start["a"]], "b": first[start["b"]]}
-    facts = _facts(measurements, scores) | {
-        "answer": answer,
-        "notes": notes,
-        "costs": costs,
+    facts = {
+        **facts,
+        **_facts(measurements, scores),
         "others": [name for name in FILES if not embedded and (out / name).exists()],
         "plots": [(plot, _plot_address(out / FOLDER / plot.file, out, embedded=embedded)) for plot in plots],
     }
@@ -104,12 +102,8 @@ def _facts(measurements: Measurements, scores: Scores) -> dict[str, Any]:
         "policy": _policy(style, script),
         "style": Markup(style),
         "script": Markup(script),
-        "measurements": measurements,
-        "protocol": measurements.protocol,
-        "metrics": measurements.metrics,
         "manifest_texts": [json.dumps(asdict(run.manifest), indent=1, ensure_ascii=False) for run in measurements.runs],
         "measured": len({row.image for row in measurements.rows}),
-        "scores": scores,
         "by_group": metrics,
         "groups": [(name, len(list(found))) for name, found in groupby(metric.group for metric in metrics)],
         "same_n": len({line.images for line in scores.lines}) == 1,

@@ -64,7 +64,7 @@ def written(tmp_path):
     def call(rows, metrics=METRICS, models=(), folder="run", baseline=0):
         table = ResultTable.from_rows(rows, tuple(metric.name for metric in metrics))
         out = ReportFolder(tmp_path / folder)
-        plots = write_plots(score(table, table.summary(), metrics), table, models, out, baseline)
+        plots, _ = write_plots(score(table, table.summary(), metrics), table, models, out, baseline)
         out.finish()
         files = {path.name: path.read_text() for path in (tmp_path / folder / "plots").iterdir()}
         assert sorted(files) == sorted(plot.file for plot in plots)
