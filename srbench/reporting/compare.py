@@ -144,7 +144,7 @@ def compare_runs(a: Path, b: Path) -> tuple[Measurements, list[Comparison]]:
 
 def write_comparison(measurements: Measurements, comparison: Comparison) -> Path:
     """Write ``compare/A-B/compare.md`` and its strips into the folder of the (first) run; returns compare.md."""
-    folder = measurements.runs[0].path
+    folder = measurements.runs[0].folder.path
     with writing(folder):
         out = ReportFolder(folder, f"compare/{comparison.folder}")
         text = _markdown(measurements, comparison, _write_strips(measurements, comparison, out))

@@ -8,7 +8,7 @@ if their name is needed. Links are not followed.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from srbench.benchmark.error_maps import carried_key
@@ -16,16 +16,19 @@ from srbench.images.io import write_whole
 from srbench.matrix.folder import FILE as MATRIX
 from srbench.reporting import ReportError
 from srbench.run_folder.manifest import FILE as MANIFEST
+from srbench.system.config import ConfigError, structure
 from srbench.weights.files import sha256_bytes, sha256_file
 
 FILE = "report.json"
 """List of the files that the last report wrote, with SHA-256 and keys, and whether that report was finished."""
 
 
-@dataclass(frozen=True)
-class _Listed:
-    digest: str
-    key: str = ""
+@dataclass
+class _List:
+    finished: bool = True
+    files: dict[str, str] = field(default_factory=dict)
+    """SHA-256 by name."""
+    keys: dict[str, str] = field(default_factory=dict)
 
 
 class ReportFolder:
@@ -41,11 +44,10 @@ class ReportFolder:
         is_ours = any((root / name).exists() for name in (MANIFEST, MATRIX, FILE))
         if not is_ours and root.is_dir() and (others := sorted(entry.name for entry in root.iterdir())):
             raise ReportError(f"{root}: not empty, and no report in it ({others[0]} is); choose another --out")
-        self._before, self._finished = self._read_list()
-        self._written: dict[str, _Listed] = {}
+        self._before, self._written = self._read_list(), _List()
         self.moved: list[tuple[Path, Path]] = []
         """Other people's files that were in the way: old and new path."""
-        self._write_list(self._before, finished=False)
+        self._write_list(replace(self._before, finished=False))
 
     def write(self, name: str, content: bytes, key: str = "") -> Path:
         """Write a file such as ``strips/a.png``, whole, unless it exists; returns its path.
@@ -55,9 +57,9 @@ class ReportFolder:
         path, digest = self.path / name, sha256_bytes(content)
         self._require_no_link(path)
         if not _is_there(path, digest):
-            self._move_aside(path, [known[name].digest for known in (self._before, self._written) if name in known])
+            self._move_aside(path, [known.files.get(name, "") for known in (self._before, self._written)])
             write_whole(path, content)
-        self._written[name] = _Listed(digest, key)
+        self._list(name, digest, key)
         return path
 
     def keep(self, name: str, key: str) -> bool:
@@ -65,24 +67,29 @@ class ReportFolder:
 
         Raises ReportError for a link in the way.
         """
-        path, before = self.path / name, self._before.get(name)
+        path, digest = self.path / name, self._before.files.get(name, "")
         self._require_no_link(path)
-        if before is None or before.key != key:
+        if not digest or self._before.keys.get(name, "") != key:
             if carried_key(path) != key:
                 return False
-            before = _Listed(sha256_file(path), key)  # made when it was measured, perhaps since the last report
-        elif not _is_there(path, before.digest):
+            digest = sha256_file(path)  # made when it was measured, perhaps since the last report
+        elif not _is_there(path, digest):
             return False
-        self._written[name] = before
+        self._list(name, digest, key)
         return True
+
+    def _list(self, name: str, digest: str, key: str) -> None:
+        self._written.files[name] = digest
+        if key:
+            self._written.keys[name] = key
 
     def __contains__(self, name: str) -> bool:
         """True if a file of that name is written or kept by now."""
-        return name in self._written
+        return name in self._written.files
 
     def _move_aside(self, path: Path, ours: list[str]) -> None:
         """Rename a file unless it is the last report's, that of a killed report, or a map of the run."""
-        if not self._finished or not path.is_file() or sha256_file(path) in ours or carried_key(path):
+        if not self._before.finished or not path.is_file() or sha256_file(path) in ours or carried_key(path):
             return
         number = 1
         while (aside := path.with_name(f"{path.name}.{number}")).exists():
@@ -92,11 +99,12 @@ class ReportFolder:
 
     def finish(self, *, kept: tuple[str, ...] = ()) -> None:
         """Remove what only the last report wrote, except names that begin with one of ``kept``."""
-        others = {name: one for name, one in self._before.items() if name not in self._written}
-        left = {name: one for name, one in others.items() if name.startswith(kept)}
-        for name in others.keys() - left.keys():
-            self._remove(name, others[name].digest)
-        self._write_list(left | self._written, finished=True)
+        for name in sorted(self._before.files.keys() - self._written.files.keys()):
+            if name.startswith(kept):
+                self._list(name, self._before.files[name], self._before.keys.get(name, ""))
+            else:
+                self._remove(name, self._before.files[name])
+        self._write_list(self._written)
 
     def _remove(self, name: str, digest: str) -> None:
         path = self.path / name
@@ -118,25 +126,18 @@ class ReportFolder:
             if part.is_symlink():
                 raise ReportError(f"{part}: a link, and a report is only written into real folders; remove it")
 
-    def _read_list(self) -> tuple[dict[str, _Listed], bool]:
-        """Files of the list, and whether its report was finished; an invalid list is empty."""
+    def _read_list(self) -> _List:
+        """List of the last report; empty if there is none or it is invalid."""
         try:
-            facts = json.loads((self.path / FILE).read_text(encoding="utf-8"))
-            keys = facts.get("keys", {})
-            listed = {
-                str(name): _Listed(str(digest), str(keys.get(name, "")))
-                for name, digest in facts["files"].items()
-                if _is_inside(str(name))
-            }
-            return listed, facts["finished"] is True
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return {}, True
+            listed = structure(json.loads((self.path / FILE).read_text(encoding="utf-8")), _List, FILE)
+        except (OSError, ValueError, RecursionError, ConfigError):
+            return _List()
+        return replace(listed, files={name: one for name, one in listed.files.items() if _is_inside(name)})
 
-    def _write_list(self, listed: dict[str, _Listed], *, finished: bool) -> None:
+    def _write_list(self, listed: _List) -> None:
         self._require_no_link(self.path / FILE)
-        names = sorted(listed)
-        files, keys = ({name: getattr(listed[name], one) for name in names} for one in ("digest", "key"))
-        facts = {"finished": finished, "files": files, "keys": {name: key for name, key in keys.items() if key}}
+        files, keys = (dict(sorted(found.items())) for found in (listed.files, listed.keys))
+        facts = {"finished": listed.finished, "files": files, "keys": keys}
         write_whole(self.path / FILE, (json.dumps(facts, indent=1) + "\n").encode())
 
 

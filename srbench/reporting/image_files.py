@@ -16,6 +16,7 @@ from PIL import Image
 from srbench.benchmark.error_maps import (
     DEVIATION,
     MapKind,
+    Values,
     colour_scale,
     evenly,
     kinds_of,
@@ -24,7 +25,7 @@ from srbench.benchmark.error_maps import (
     map_png,
     maps_of,
 )
-from srbench.interfaces import Progress, Step
+from srbench.interfaces import MetricFacts, Progress, Step
 from srbench.plugins.code_digest import package_digest
 from srbench.reporting.examples import Example, nearest, temperature_note
 from srbench.reporting.files import ReportFolder
@@ -32,6 +33,9 @@ from srbench.reporting.measurements import Measurements
 from srbench.reporting.strips import PANEL, Panel, sheet_png
 from srbench.run_folder.records import digest
 from srbench.run_folder.results import Row
+
+_Place = tuple[MapKind, str]
+"""Kind of a map, and the folder name of a setting."""
 
 
 def write_images(measurements: Measurements, out: ReportFolder, progress: Progress) -> list[str]:
@@ -41,97 +45,86 @@ def write_images(measurements: Measurements, out: ReportFolder, progress: Progre
     """
     with_outputs = {row.image for row in measurements.rows if measurements.outputs(row)}
     names = evenly([name for name in measurements.images if name in with_outputs and measurements.pair(name)])
-    images = [_Imaged(measurements, name, out) for name in names]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, _ in enumerate(pool.map(_Imaged.write, images), 1):
+        for done, _ in enumerate(pool.map(partial(_write, measurements, out), names), 1):
             progress(Step(done, len(names), f"report: {names[done - 1]}"))
     return names
 
 
-class _Imaged:
-    """Strip, grids, maps and sheet of one image, which is opened only if one of them has to be made."""
+def _write(measurements: Measurements, out: ReportFolder, name: str) -> None:
+    """Write strip, grids, maps and sheet of one image, which is opened only if one of them has to be made."""
+    metric, kinds = measurements.metrics[0], kinds_of(measurements.metrics)
+    rows = [row for row in measurements.rows if row.image == name and measurements.outputs(row)]
+    opened = cache(partial(Example, measurements, name, rows))
+    pixels = measurements.pair_pixels(name)
 
-    def __init__(self, measurements: Measurements, name: str, out: ReportFolder) -> None:
-        self.measurements, self.name, self.out = measurements, name, out
-        self.metric = measurements.metrics[0]
-        self.rows = [row for row in measurements.rows if row.image == name and measurements.outputs(row)]
-        self._drawn_by = [package_digest(__name__), *measurements.pair_pixels(name)]
-        self._kinds = kinds_of(measurements.metrics)
-        self._map_keys = self._keys_of_maps()
+    def write(file: str, shown: Sequence[object], draw: Callable[[], bytes]) -> None:
+        key = digest([package_digest(__name__), *pixels], *shown)
+        if not out.keep(file, key):
+            out.write(file, draw(), key)
 
-    def write(self) -> None:
-        """Write all files that the last report did not leave."""
-        opened = cache(partial(Example, self.measurements, self.name, self.rows))
-        shown = nearest(self.rows)
-        facts = [self._facts(row) for row in shown]
-        self._write(f"strips/{self.name}.png", ["strip", *facts], lambda: opened().strip_png(shown, self.metric))
-        for row in self.rows:
-            if row.sample.kept > 1:
-                draw = partial(self._grid, opened, row)
-                self._write(f"grids/{row.setting.folder}/{self.name}.png", ["grid", self._facts(row)], draw)
-        keep = self.out.keep
-        lacking = [place for place, key in self._map_keys.items() if not keep(map_file(*place, self.name), key)]
-        if lacking:
-            self._write_maps(opened(), lacking)
-        keys = [self._map_keys.get((kind, row.setting.folder)) for kind in self._kinds for row in shown]
-        settings = [astuple(row.setting) for row in shown]
-        self._write(f"sheets/{self.name}.png", ["sheet", settings, keys], partial(self._sheet, shown))
+    shown = nearest(rows)
+    facts = [_facts(row, metric) for row in shown]
+    write(f"strips/{name}.png", ["strip", *facts], lambda: opened().strip_png(shown, metric))
+    for row in rows:
+        if row.sample.kept > 1:
+            file = f"grids/{row.setting.folder}/{name}.png"
+            write(file, ["grid", _facts(row, metric)], lambda row=row: opened().grid_png(row, metric))  # type: ignore[misc]
+    pair = measurements.pair(name)
+    assert pair is not None
+    with Image.open(pair[1]) as image:
+        keys = _map_keys(rows, kinds, pixels[1], min(image.size))
+    lacking = [place for place, key in keys.items() if not out.keep(map_file(*place, name), key)]
+    if lacking:
+        for place, values in _maps(opened(), lacking).items():
+            out.write(map_file(*place, name), map_png(values, place[0], keys[place]), keys[place])
+    maps = [keys.get((kind, row.setting.folder)) for kind in kinds for row in shown]
+    settings = [astuple(row.setting) for row in shown]
+    write(f"sheets/{name}.png", ["sheet", settings, maps], lambda: _sheet(out, name, kinds, shown))
 
-    def _write(self, file: str, shown: Sequence[object], draw: Callable[[], bytes]) -> None:
-        key = digest(self._drawn_by, *shown)
-        if not self.out.keep(file, key):
-            self.out.write(file, draw(), key)
 
-    def _facts(self, row: Row) -> list[object]:
-        """Facts that a panel of a row shows."""
-        value = row.values.get(self.metric.name)
-        text = [self.metric.title, self.metric.digits, str(value)]
-        return [*astuple(row.setting), row.sample.drawn, _pixels(row), *text]
+def _facts(row: Row, metric: MetricFacts) -> list[object]:
+    """Facts that a panel of a row shows."""
+    text = [metric.title, metric.digits, str(row.values.get(metric.name))]
+    return [*astuple(row.setting), row.sample.drawn, _pixels(row), *text]
 
-    def _grid(self, opened: Callable[[], Example], row: Row) -> bytes:
-        return opened().grid_png(row, self.metric)
 
-    def _keys_of_maps(self) -> dict[tuple[MapKind, str], str]:
-        """Keys of the maps of all rows."""
-        pair = self.measurements.pair(self.name)
-        assert pair is not None
-        with Image.open(pair[1]) as opened:
-            side = min(opened.size)
-        keys, hr = {}, self._drawn_by[-1]
-        for row in self.rows:
-            pixels = _pixels(row)
-            for kind in self._kinds:
-                if kind == DEVIATION and len(pixels) > 1:
-                    keys[kind, row.setting.folder] = map_key(kind, hr, pixels)
-                elif kind != DEVIATION and side >= kind.smallest_side:
-                    keys[kind, row.setting.folder] = map_key(kind, hr, pixels[:1])
-        return keys
+def _map_keys(rows: Sequence[Row], kinds: Sequence[MapKind], hr: str, side: int) -> dict[_Place, str]:
+    keys = {}
+    for row in rows:
+        pixels = _pixels(row)
+        for kind in kinds:
+            if kind == DEVIATION and len(pixels) > 1:
+                keys[kind, row.setting.folder] = map_key(kind, hr, pixels)
+            elif kind != DEVIATION and side >= kind.smallest_side:
+                keys[kind, row.setting.folder] = map_key(kind, hr, pixels[:1])
+    return keys
 
-    def _write_maps(self, example: Example, lacking: Sequence[tuple[MapKind, str]]) -> None:
-        images = {}
-        for row in example.rows:
-            folder = row.setting.folder
-            if (DEVIATION, folder) in lacking:
-                images[folder] = example.images(row)
-            elif any(setting == folder for _, setting in lacking):
-                images[folder] = [example.image(row)]
-        for place, values in maps_of(images, example.hr, lacking).items():
-            key = self._map_keys[place]
-            self.out.write(map_file(*place, self.name), map_png(values, place[0], key), key)
 
-    def _sheet(self, shown: Sequence[Row]) -> bytes:
-        """Maps of some rows, a line per kind, after its colours."""
-        lines = []
-        for kind in self._kinds:
-            panels = []
-            for row in shown:
-                file = map_file(kind, row.setting.folder, self.name)
-                if file in self.out:
-                    with Image.open(self.out.path / file) as image:
-                        panels.append(Panel(row.setting.model, temperature_note(row), image.copy()))
-            if panels:
-                lines.append([Panel(kind.title, kind.unit, colour_scale(kind, PANEL)), *panels])
-        return sheet_png(lines)
+def _maps(example: Example, wanted: Sequence[_Place]) -> dict[_Place, Values]:
+    images = {}
+    for row in example.rows:
+        folder = row.setting.folder
+        if (DEVIATION, folder) in wanted:
+            images[folder] = example.images(row)
+        elif any(setting == folder for _, setting in wanted):
+            images[folder] = [example.image(row)]
+    return maps_of(images, example.hr, wanted)
+
+
+def _sheet(out: ReportFolder, name: str, kinds: Sequence[MapKind], shown: Sequence[Row]) -> bytes:
+    """Maps of some rows, a line per kind, after its colours."""
+    lines = []
+    for kind in kinds:
+        panels = []
+        for row in shown:
+            file = map_file(kind, row.setting.folder, name)
+            if file in out:
+                with Image.open(out.path / file) as image:
+                    panels.append(Panel(row.setting.model, temperature_note(row), image.copy()))
+        if panels:
+            lines.append([Panel(kind.title, kind.unit, colour_scale(kind, PANEL)), *panels])
+    return sheet_png(lines)
 
 
 def _pixels(row: Row) -> list[str]:

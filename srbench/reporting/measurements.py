@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy as np
 from srbench.interfaces import MetricFacts
 from srbench.reporting import ReportError
 from srbench.run_folder.folder import RunFolder
-from srbench.run_folder.protocol import Invocation, Manifest, ModelFacts, Protocol, Setting
+from srbench.run_folder.protocol import Invocation, ModelFacts, Setting
 from srbench.run_folder.results import ResultTable, Row, rows_of
 
 _Place = tuple[Setting, str]
@@ -41,82 +40,41 @@ class Run:
     """Labels in the folder -> labels in the table, where they differ."""
 
     @property
-    def path(self) -> Path:
-        """Folder of the run."""
-        return self.folder.path
-
-    @property
-    def manifest(self) -> Manifest:
-        """Manifest, with the labels of the folder."""
-        return self.folder.manifest
-
-    @property
     def invocations(self) -> list[Invocation]:
         """Commands that made what the table shows."""
         made_by = {place for row in self.rows for place in row.invocations}
-        known = self.manifest.invocations
+        known = self.folder.manifest.invocations
         return [known[place] for place in sorted(made_by) if 0 <= place < len(known)]
 
 
-@dataclass(frozen=True)
 class Measurements:
     """Runs of one table: their protocols agree, and no label stands for two different results."""
 
-    runs: tuple[Run, ...]
-    _pairs: dict[str, tuple[Path, Path] | None] = field(default_factory=dict, repr=False)
-    _files: dict[_Place, list[Path]] = field(default_factory=dict, repr=False)
-    """Results of ``pair`` and ``outputs``, which hash every file once."""
-
-    @cached_property
-    def manifest(self) -> Manifest:
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self.runs = runs
+        commands = tuple(one for run in runs for one in run.folder.manifest.invocations)
+        self.manifest = replace(runs[0].folder.manifest, invocations=commands)
         """Manifest of the first run with the commands of all; protocol, data and metrics are those of all."""
-        commands = tuple(one for run in self.runs for one in run.manifest.invocations)
-        return replace(self.runs[0].manifest, invocations=commands)
-
-    @property
-    def protocol(self) -> Protocol:
-        """Protocol of the first run."""
-        return self.manifest.protocol
-
-    @property
-    def metrics(self) -> tuple[MetricFacts, ...]:
-        """Columns of the table."""
-        return self.manifest.metrics
-
-    @property
-    def images(self) -> tuple[str, ...]:
+        self.protocol, self.metrics = self.manifest.protocol, self.manifest.metrics
+        self.images = self.manifest.scope
         """Names of the images that were asked for."""
-        return self.manifest.scope
-
-    @property
-    def models(self) -> list[ModelFacts]:
+        self.models: list[ModelFacts] = []
         """All models, each label once."""
-        models: dict[str, ModelFacts] = {}
-        for model in (model for run in self.runs for model in run.models):
-            models.setdefault(model.label, model)
-        return list(models.values())
-
-    @cached_property
-    def _found(self) -> dict[_Place, list[tuple[RunFolder, Row]]]:
-        """Rows of all runs by line of the table and image."""
-        found: dict[_Place, list[tuple[RunFolder, Row]]] = {}
-        for run in self.runs:
+        for model in (model for run in runs for model in run.models):
+            if model.label not in {one.label for one in self.models}:
+                self.models.append(model)
+        self._found: dict[_Place, list[tuple[RunFolder, Row]]] = {}
+        for run in runs:
             for row in run.rows:
-                found.setdefault(_place(row), []).append((run.folder, row))
-        return found
-
-    @cached_property
-    def rows(self) -> list[Row]:
-        """Rows of all runs, line by line in the order of the images; those that two runs share appear once."""
-        lines = {setting: place for place, setting in enumerate(dict.fromkeys(setting for setting, _ in self._found))}
-        images = {image: place for place, image in enumerate(self.images)}
-        found = sorted(self._found.items(), key=lambda one: (lines[one[0][0]], images[one[0][1]]))
-        return [rows[0][1] for _, rows in found]
-
-    @cached_property
-    def settings(self) -> list[Setting]:
+                self._found.setdefault(_place(row), []).append((run.folder, row))
+        self.settings = list(dict.fromkeys(setting for setting, _ in self._found))
         """Lines of the table."""
-        return list(dict.fromkeys(row.setting for row in self.rows))
+        order = [(setting, image) for setting in self.settings for image in self.images]
+        self.rows = [self._found[place][0][1] for place in order if place in self._found]
+        """Rows of all runs, line by line in the order of the images; those that two runs share appear once."""
+        self._pairs: dict[str, tuple[Path, Path] | None] = {}
+        self._files: dict[_Place, list[Path]] = {}
+        """Results of ``pair`` and ``outputs``, which hash every file once."""
 
     def table(self) -> ResultTable:
         """Values of all rows."""
@@ -161,9 +119,9 @@ def read_runs(folders: Sequence[Path]) -> Measurements:
         runs.append(Run(folder, models, rows_of(folder)))
     for other in runs[1:]:
         if difference := _difference(runs[0], other):
-            paths = f"{runs[0].path} and {other.path}"
+            paths = f"{runs[0].folder.path} and {other.folder.path}"
             raise ReportError(f"{paths} cannot stand in one table: {difference}; report each by itself")
-    return Measurements(tuple(_unambiguous(runs)))
+    return Measurements(_unambiguous(runs))
 
 
 def mean_of(row: Row, metric: MetricFacts) -> float:
@@ -178,15 +136,15 @@ def _place(row: Row) -> _Place:
 def _difference(one: Run, other: Run) -> str:
     """First difference that keeps two runs from standing in one table; empty if there is none."""
     for name, what in _PROTOCOL.items():
-        here, there = getattr(one.manifest.protocol, name), getattr(other.manifest.protocol, name)
+        here, there = getattr(one.folder.manifest.protocol, name), getattr(other.folder.manifest.protocol, name)
         if here != there:
             return f"{what}: {here} against {there}"
-    if one.manifest.scope != other.manifest.scope and not _are_shards(one, other):
-        return f"images: {_entries(one.manifest.scope, other.manifest.scope)}"
-    ours, theirs = ([metric.signature for metric in run.manifest.metrics] for run in (one, other))
+    if one.folder.manifest.scope != other.folder.manifest.scope and not _are_shards(one, other):
+        return f"images: {_entries(one.folder.manifest.scope, other.folder.manifest.scope)}"
+    ours, theirs = ([metric.signature for metric in run.folder.manifest.metrics] for run in (one, other))
     if ours != theirs:
         return f"metrics: {_entries(ours, theirs)}"
-    for image in one.manifest.scope:
+    for image in one.folder.manifest.scope:
         mine, others = one.folder.of(image).pair, other.folder.of(image).pair
         if mine is None or others is None or mine.failed or others.failed:
             continue
@@ -199,10 +157,14 @@ def _difference(one: Run, other: Run) -> str:
 def _are_shards(one: Run, other: Run) -> bool:
     """True if two runs are of the same models and settings, and of other images of the same dataset."""
     here, there = (
-        (run.manifest.images, set(run.manifest.settings), {(model.label, model.digest) for model in run.models})
+        (
+            run.folder.manifest.images,
+            set(run.folder.manifest.settings),
+            {(model.label, model.digest) for model in run.models},
+        )
         for run in (one, other)
     )
-    return here == there and set(one.manifest.scope).isdisjoint(other.manifest.scope)
+    return here == there and set(one.folder.manifest.scope).isdisjoint(other.folder.manifest.scope)
 
 
 def _entries(here: Sequence[str], there: Sequence[str]) -> str:
@@ -220,7 +182,7 @@ def _entries(here: Sequence[str], there: Sequence[str]) -> str:
 def _unambiguous(runs: list[Run]) -> list[Run]:
     """Runs in which every label that stood for different results carries the name of its folder."""
     used = {label for one, other in combinations(runs, 2) for label in _conflicts(one, other)}
-    names = [run.path.resolve().name for run in runs]
+    names = [run.folder.path.resolve().name for run in runs]
     if len(set(names)) < len(names):
         names = [f"{name} ({place})" for place, name in enumerate(names, 1)]
     return [

@@ -28,7 +28,7 @@ def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
 def _coverage(measurements: Measurements) -> Iterator[str]:
     images: dict[str, set[str]] = {}
     for run in measurements.runs:
-        for setting in run.manifest.settings:
+        for setting in run.folder.manifest.settings:
             model = run.renamed.get(setting.model, setting.model)
             images.setdefault(replace(setting, model=model).label, set())
     for row in measurements.rows:

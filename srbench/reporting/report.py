@@ -87,7 +87,7 @@ def write_report(
     measurements = read_runs(folders)
     if out is None and len(measurements.runs) > 1:
         raise ReportError("several runs have no folder in common; name one for the report with --out")
-    own = measurements.runs[0].path
+    own = measurements.runs[0].folder.path
     # A run's own folder is locked, as somebody may write there.
     with writing(own, WAIT) if out is None or out.resolve() == own.resolve() else nullcontext():
         folder = ReportFolder(out or own)

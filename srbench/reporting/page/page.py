@@ -14,6 +14,7 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,7 @@ from PIL import Image
 from srbench.benchmark.error_maps import MapKind, kinds_of, map_file
 from srbench.interfaces import GROUPS, MetricFacts
 from srbench.reporting.measurements import Measurements
-from srbench.reporting.page.columns import HR, LR, Column, columns_of, kept_files
-from srbench.reporting.page.embedded import MAILABLE, Carried, carry, exact, small
+from srbench.reporting.page.images import HR, LR, MAILABLE, Carried, Column, carry, columns_of, exact, kept_files, small
 from srbench.reporting.page.opening import leaders, opening
 from srbench.reporting.plots import FOLDER, Plot
 from srbench.reporting.rendering import rendered, source
@@ -76,11 +76,20 @@ def page(
     if start is not None:
         first = {column.setting: place for place, column in enumerate(columns) if not column.sample}
         contents["opening"] = start | {"a": first[start["a"]], "b": first[start["b"]]}
+    style, script = source("report.css"), "\n".join(map(source, _SCRIPTS))
+    metrics = sorted(measurements.metrics, key=lambda metric: GROUPS.index(metric.group))
+    address = _svg if embedded else partial(_address, out)
+    manifests = [asdict(run.folder.manifest) for run in measurements.runs]
     facts = {
         **facts,
-        **_facts(measurements, scores),
+        "style": Markup(style),
+        "script": Markup(script),
+        "hashes": [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)],
+        "manifest_texts": [json.dumps(manifest, indent=1, ensure_ascii=False) for manifest in manifests],
+        "by_group": metrics,
+        "groups": [(name, len(list(found))) for name, found in groupby(metric.group for metric in metrics)],
         "others": [name for name in FILES if not embedded and (out / name).exists()],
-        "plots": [(plot, _plot_address(out / FOLDER / plot.file, out, embedded=embedded)) for plot in plots],
+        "plots": [(plot, address(out / FOLDER / plot.file)) for plot in plots],
     }
     if not embedded:
         return rendered("report.html.jinja", shown=len(kept), carried="", contents=_json(contents), **facts)
@@ -90,35 +99,6 @@ def page(
     _fill(contents, carried)
     text, shown = _sentences(carried, len(kept)), len(carried.addresses)
     return rendered("report.html.jinja", shown=shown, carried=text, contents=_json(contents), **facts)
-
-
-def _facts(measurements: Measurements, scores: Scores) -> dict[str, Any]:
-    """Facts of the template that are the same with and without embedded images."""
-    style, script = source("report.css"), "\n".join(map(source, _SCRIPTS))
-    metrics = sorted(measurements.metrics, key=lambda metric: GROUPS.index(metric.group))
-    labels = ", ".join(model.label for model in measurements.models)
-    return {
-        "title": f"Super-resolution {measurements.protocol.scale}×: {labels}",
-        "policy": _policy(style, script),
-        "style": Markup(style),
-        "script": Markup(script),
-        "manifest_texts": [json.dumps(asdict(run.manifest), indent=1, ensure_ascii=False) for run in measurements.runs],
-        "measured": len({row.image for row in measurements.rows}),
-        "by_group": metrics,
-        "groups": [(name, len(list(found))) for name, found in groupby(metric.group for metric in metrics)],
-        "same_n": len({line.images for line in scores.lines}) == 1,
-    }
-
-
-def _policy(style: str, script: str) -> str:
-    """Policy that allows this style, these scripts, and images beside the page or within it."""
-    style_hash, script_hash = (
-        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in (style, script)
-    )
-    return (
-        f"default-src 'none'; img-src 'self' file: data:; style-src {style_hash}; script-src {script_hash}; "
-        "base-uri 'none'; form-action 'none'"
-    )
 
 
 def _json(value: object) -> Markup:
@@ -149,7 +129,7 @@ def _images(
         {
             "name": name,
             **look,
-            "files": [None if embedded or c not in found else _address(found[c], out) for c in columns],
+            "files": [None if embedded or c not in found else _address(out, found[c]) for c in columns],
             "maps": {} if embedded else _maps(out, name, columns, kinds),
             "values": [
                 [_rounded(rows[name][line].values.get(metric.name), metric) for metric in measurements.metrics]
@@ -195,7 +175,7 @@ def _maps(out: Path, name: str, columns: Sequence[Column], kinds: Sequence[MapKi
         shown = [c.model != "" and not c.sample and path.exists() for c, path in zip(columns, paths, strict=True)]
         if any(shown):
             found[kind.name] = [
-                _address(path, out) if there else None for path, there in zip(paths, shown, strict=True)
+                _address(out, path) if there else None for path, there in zip(paths, shown, strict=True)
             ]
     return found
 
@@ -211,7 +191,7 @@ def _size_and_thumbnail(pair: Sequence[Path]) -> dict[str, object]:
     return facts
 
 
-def _address(path: Path, out: Path) -> str:
+def _address(out: Path, path: Path) -> str:
     """Address of an image: relative to the page if it lies below it, else its pixels, exactly."""
     if path.is_relative_to(out):
         return quote(path.relative_to(out).as_posix())
@@ -219,9 +199,7 @@ def _address(path: Path, out: Path) -> str:
         return exact(file.convert("RGB"))
 
 
-def _plot_address(path: Path, out: Path, *, embedded: bool) -> str:
-    if not embedded:
-        return _address(path, out)
+def _svg(path: Path) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srbench.reporting.page.columns import HR, LR, Column
-from srbench.reporting.page.embedded import carry
+from srbench.reporting.page.images import HR, LR, Column, carry
 
 
 @pytest.fixture

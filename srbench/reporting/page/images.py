@@ -1,4 +1,7 @@
-"""Images embedded in a page that is one file: exact if the page is then small enough to mail, else compressed."""
+"""Images of a page: LR, HR and the outputs of every line of the table, linked or embedded.
+
+Embedded images are exact if the page is then small enough to mail, else compressed.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,14 @@ import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from srbench.reporting.page.columns import LR, Column
+from srbench.reporting.measurements import Measurements
+from srbench.run_folder.results import Row
 
 MAILABLE = 8_000_000
 """Largest size of a page of one file, in bytes."""
@@ -21,8 +26,48 @@ _ATTEMPTS = ((None, True), (95, True), (90, True), (90, False), (85, False), (80
 """Attempts: WebP quality (None: lossless), and True to embed all samples, not only the first one of a model."""
 _PROBES = 24
 """Number of files from which the size of all is estimated, so that hopeless attempts cost little."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """LR, HR, the output of a model, or one of its samples."""
+
+    id: str
+    """Unique name, for the address of the page."""
+    title: str
+    model: str
+    """Empty for LR and HR."""
+    temperature: float | None
+    sample: int | None
+    """Number from 0; None for a model with one output."""
+    setting: int | None
+    """Line of the table; None for LR and HR."""
+
+
+LR = Column("lr", "LR", "", None, None, None)
+HR = Column("hr", "HR", "", None, None, None)
 Files = Mapping[str, Mapping[Column, Path]]
 """Files by image and column."""
+
+
+def kept_files(measurements: Measurements, image: str, lines: dict[int, Row]) -> dict[Column, Path]:
+    """Kept files of an image, whose rows are given by line of the table."""
+    found = dict(zip((LR, HR), measurements.pair(image) or (), strict=False))
+    for line, row in lines.items():
+        setting = row.setting
+        for sample, path in enumerate(measurements.outputs(row)):
+            name, title, number = setting.folder, setting.label, None
+            if row.sample.drawn:
+                name, number = f"{name}_{sample + 1}", sample
+                title += f" #{number + 1}" if row.samples > 1 else ""
+            found[Column(name, title, setting.model, setting.temperature, number, line)] = path
+    return found
+
+
+def columns_of(files: dict[str, dict[Column, Path]]) -> list[Column]:
+    """Columns of a page from the kept files of every image: LR, HR, then outputs in the order of the table."""
+    outputs = {column for found in files.values() for column in found} - {LR, HR}
+    return [LR, HR, *sorted(outputs, key=lambda column: (column.setting, column.sample))]
 
 
 @dataclass(frozen=True)
@@ -46,7 +91,10 @@ def carry(files: Files, room: int) -> Carried:
     images as fit, in their order, but at least one. LR is always exact, as its pixels are seen one by one.
     """
     for quality, all_samples in _ATTEMPTS:
-        wanted = files if all_samples else {name: _first_samples(found) for name, found in files.items()}
+        wanted = {
+            name: {column: path for column, path in found.items() if all_samples or not column.sample}
+            for name, found in files.items()
+        }
         is_last = (quality, all_samples) == _ATTEMPTS[-1]
         if not is_last and _estimate(wanted, quality) > 1.1 * room:
             continue
@@ -62,8 +110,7 @@ def _carry(files: Files, quality: int | None, room: int, *, all_samples: bool, i
     worst = math.inf
     with ThreadPoolExecutor() as pool:
         for name, found in files.items():
-            qualities = [_quality(column, quality) for column in found]
-            encoded = list(pool.map(_encode, found.values(), qualities))
+            encoded = list(pool.map(partial(_encode, quality), *zip(*found.items(), strict=True)))
             room -= sum(len(address) for address, _ in encoded)
             if room < 0 and (taken or not is_last):
                 break
@@ -72,26 +119,18 @@ def _carry(files: Files, quality: int | None, room: int, *, all_samples: bool, i
     return Carried(taken, quality, worst, all_samples)
 
 
-def _first_samples(found: Mapping[Column, Path]) -> dict[Column, Path]:
-    return {column: path for column, path in found.items() if not column.sample}
-
-
 def _estimate(files: Files, quality: int | None) -> float:
     """Estimated bytes of all files."""
-    flat = [(path, _quality(column, quality)) for found in files.values() for column, path in found.items()]
+    flat = [pair for found in files.values() for pair in found.items()]
     probes = flat[:: -(-len(flat) // _PROBES) or 1]
-    return sum(len(_encode(*probe)[0]) for probe in probes) * len(flat) / max(len(probes), 1)
+    return sum(len(_encode(quality, *probe)[0]) for probe in probes) * len(flat) / max(len(probes), 1)
 
 
-def _quality(column: Column, quality: int | None) -> int | None:
-    return None if column == LR else quality
-
-
-def _encode(path: Path, quality: int | None) -> tuple[str, float]:
+def _encode(quality: int | None, column: Column, path: Path) -> tuple[str, float]:
     """Address of an image, and its PSNR against the file."""
     with Image.open(path) as file:
         image = file.convert("RGB")
-    if quality is None:
+    if quality is None or column == LR:
         return exact(image), math.inf
     data = _webp(image, quality=quality, method=4)
     with Image.open(io.BytesIO(data)) as carried:
