@@ -78,7 +78,7 @@ class Results:
 
         from srbench.reporting.compare import compare_models
 
-        _, [comparison] = compare_models(self.folder, a, b)
+        comparison = compare_models(self.folder, a, b)
         rows = [
             {"metric": found.metric.name, "a": found.mean_a, "b": found.mean_b, "difference": found.mean}
             | {name: getattr(found, name) for name in ("low", "high", "p", "p_holm", "effect", "smallest")}

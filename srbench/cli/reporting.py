@@ -50,10 +50,9 @@ def compare(a: str, b: str, run: Path | None) -> None:
     """
     from srbench.reporting import compare as comparing
 
-    found = comparing.compare_models(run, a, b) if run else comparing.compare_runs(Path(a), Path(b))
-    measurements, comparisons = found
-    for comparison in comparisons:
-        path = comparing.write_comparison(measurements, comparison)
+    found = [comparing.compare_models(run, a, b)] if run else comparing.compare_runs(Path(a), Path(b))
+    for comparison in found:
+        path = comparing.write_comparison(comparison)
         show(f"A = {comparison.labels[0]}, B = {comparison.labels[1]}")
         show(comparing.terminal_table(comparison))
         show(comparing.verdict_sentences(comparison))

@@ -83,9 +83,10 @@ class Difference:
 class Comparison:
     """Two models at one temperature each."""
 
-    a: tuple[Row, ...]
-    b: tuple[Row, ...]
-    differences: tuple[Difference, ...]
+    measurements: Measurements
+    a: list[Row]
+    b: list[Row]
+    differences: list[Difference]
 
     @property
     def labels(self) -> tuple[str, str]:
@@ -108,7 +109,7 @@ class Comparison:
         return (UNDECIDED, *self.labels)[found.better] if found.metric.direction else ""
 
 
-def compare_models(run: Path, a: str, b: str) -> tuple[Measurements, list[Comparison]]:
+def compare_models(run: Path, a: str, b: str) -> Comparison:
     """Compare two models of one run, named ``srflow``, or ``srflow-t0.8`` where there are several temperatures.
 
     Raises ReportError for an unknown or ambiguous name, SRBenchError if the folder is no run.
@@ -118,10 +119,10 @@ def compare_models(run: Path, a: str, b: str) -> tuple[Measurements, list[Compar
     ours, theirs = _chosen(rows, a, run), _chosen(rows, b, run)
     if ours == theirs:
         raise ReportError(f"{a} and {b} are the same rows of {run}; name two models")
-    return measurements, [_compare(measurements, ours, theirs)]
+    return _compare(measurements, ours, theirs)
 
 
-def compare_runs(a: Path, b: Path) -> tuple[Measurements, list[Comparison]]:
+def compare_runs(a: Path, b: Path) -> list[Comparison]:
     """Compare every model of run A with the model of the same label and temperature in run B.
 
     If each run holds one model at one temperature, these two are compared, whatever their labels. Raises ReportError if
@@ -139,29 +140,24 @@ def compare_runs(a: Path, b: Path) -> tuple[Measurements, list[Comparison]]:
         pairs = list(zip(ours.values(), theirs.values(), strict=True))
     if not pairs:
         raise ReportError(f"no model is in both runs: {', '.join(ours)} against {', '.join(theirs)}")
-    return measurements, [_compare(measurements, *pair) for pair in pairs]
+    return [_compare(measurements, *pair) for pair in pairs]
 
 
-def write_comparison(measurements: Measurements, comparison: Comparison) -> Path:
+def write_comparison(comparison: Comparison) -> Path:
     """Write ``compare/A-B/compare.md`` and its strips into the folder of the (first) run; returns compare.md."""
+    measurements, shown = comparison.measurements, comparison.shown
     folder = measurements.runs[0].folder.path
+    strips = []
     with writing(folder):
         out = ReportFolder(folder, f"compare/{comparison.folder}")
-        text = _markdown(measurements, comparison, _write_strips(measurements, comparison, out))
-        path = out.write("compare.md", text.encode())
+        for name in sorted(shown.by_image, key=lambda name: -abs(shown.by_image[name]))[:SHOWN]:
+            rows = [row for row in (*comparison.a, *comparison.b) if row.image == name]
+            if measurements.pair(name) and all(map(measurements.outputs, rows)):
+                out.write(f"{name}.png", Example(measurements, name, rows).strip_png(rows, shown.metric))
+                strips.append(name)
+        path = out.write("compare.md", _markdown(comparison, strips).encode())
         out.finish()
     return path
-
-
-def _write_strips(measurements: Measurements, comparison: Comparison, out: ReportFolder) -> list[str]:
-    """Write strips of the images that differ most; returns the names of those that are kept."""
-    shown, strips = comparison.shown, []
-    for name in sorted(shown.by_image, key=lambda name: -abs(shown.by_image[name]))[:SHOWN]:
-        rows = [row for row in (*comparison.a, *comparison.b) if row.image == name]
-        if measurements.pair(name) and all(map(measurements.outputs, rows)):
-            out.write(f"{name}.png", Example(measurements, name, rows).strip_png(rows, shown.metric))
-            strips.append(name)
-    return strips
 
 
 def terminal_table(comparison: Comparison) -> Table:
@@ -212,8 +208,8 @@ def verdict_sentences(comparison: Comparison) -> str:
     return sentence
 
 
-def _markdown(measurements: Measurements, comparison: Comparison, strips: Sequence[str]) -> str:
-    shown = comparison.shown
+def _markdown(comparison: Comparison, strips: Sequence[str]) -> str:
+    measurements, shown = comparison.measurements, comparison.shown
     by_image = {name: printed(value, shown.metric) for name, value in shown.by_image.items()}
     order = sorted(shown.gains, key=lambda name: -shown.gains[name])
     lines = [[markdown.escape(cell) for cell in cells] for cells in _cells(comparison)]
@@ -241,23 +237,23 @@ def _extremes(comparison: Comparison) -> list[list[str]]:
     for found in comparison.differences:
         line = [markdown.escape(header(found.metric))]
         for sign in (1, -1):
-            name, gain = max(
-                ((name, sign * gain) for name, gain in found.gains.items()), key=lambda pair: pair[1], default=("", 0)
-            )
+            gains = {name: sign * gain for name, gain in found.gains.items()}
+            name = max(gains, key=lambda name: gains[name], default="")
+            gain = gains.get(name, 0)
             line.append(f"{printed(gain, found.metric)} ({markdown.escape(name)})" if gain > 0 else "–")
         lines.append(line)
     return lines
 
 
-def _by_setting(run: Run) -> dict[str, tuple[Row, ...]]:
+def _by_setting(run: Run) -> dict[str, list[Row]]:
     """Rows of every model and temperature, by the label in the folder of the run."""
     found: dict[str, list[Row]] = {}
     for row in run.rows:
         found.setdefault(row.sample.setting.folder, []).append(row)
-    return {setting: tuple(rows) for setting, rows in found.items()}
+    return found
 
 
-def _chosen(rows: dict[str, tuple[Row, ...]], name: str, run: Path) -> tuple[Row, ...]:
+def _chosen(rows: dict[str, list[Row]], name: str, run: Path) -> list[Row]:
     if name in rows:
         return rows[name]
     of_model = [setting for setting, found in rows.items() if found[0].setting.model == name]
@@ -268,23 +264,19 @@ def _chosen(rows: dict[str, tuple[Row, ...]], name: str, run: Path) -> tuple[Row
     return rows[of_model[0]]
 
 
-def _compare(measurements: Measurements, a: Sequence[Row], b: Sequence[Row]) -> Comparison:
+def _compare(measurements: Measurements, a: list[Row], b: list[Row]) -> Comparison:
     table = measurements.table()
     places = tuple(measurements.settings.index(side[0].setting) for side in (a, b))
     differences = [
         _difference(a, b, metric, rank(table.columns(metric.name), metric), places)
         for metric in measurements.metrics
-        if all(_can_compare(rows, metric) for rows in (a, b))
+        # the diversity of a model with one output is nothing to compare
+        if metric.direction or all(any(np.any(row.values.get(metric.name, 0.0)) for row in rows) for rows in (a, b))
     ]
     if not differences:
         models = f"{a[0].setting.model} and {b[0].setting.model}"
         raise ReportError(f"{models} have no metric that could be compared; measure one more")
-    return Comparison(tuple(a), tuple(b), tuple(differences))
-
-
-def _can_compare(rows: Sequence[Row], metric: MetricFacts) -> bool:
-    """True unless it is the diversity of a model with one output."""
-    return metric.direction != 0 or any(np.any(row.values.get(metric.name, 0.0)) for row in rows)
+    return Comparison(measurements, a, b, differences)
 
 
 def _difference(

@@ -14,7 +14,7 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from srbench.system.file_names import printable
@@ -67,10 +67,23 @@ class _Durations(ProgressColumn):
         return Text(text, style="dim")
 
 
+class _Description(TextColumn):
+    """Description on one line, which is shortened where the line would not fit the terminal: the numbers stay whole."""
+
+    def __init__(self) -> None:
+        super().__init__("{task.description}", markup=False, table_column=Column())
+
+    def render(self, task: Task) -> Text:
+        text = super().render(task)
+        text.no_wrap, text.overflow = True, "ellipsis"
+        return text
+
+
 def progress() -> Progress:
     """A bar on stderr with the number done and the time elapsed, and the time left if a task has a field ``share``."""
+    whole = Column(no_wrap=True)
     return Progress(
-        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), _Durations(),
+        _Description(), BarColumn(), MofNCompleteColumn(table_column=whole), _Durations(whole),
         console=_STDERR,
         redirect_stdout=_STDOUT.is_terminal,  # lines for a pipe or a file must not land on stderr
     )  # fmt: skip

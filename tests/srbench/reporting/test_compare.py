@@ -33,7 +33,7 @@ def run(make_run):
 
 
 def test_differences_by_hand(run):
-    _, (comparison,) = compare_models(run, "flow-t0.5", "m")
+    comparison = compare_models(run, "flow-t0.5", "m")
     psnr, lpips = comparison.differences
     assert comparison.labels == ("flow τ=0.5", "m")
     assert (psnr.mean, psnr.low, psnr.high) == pytest.approx((2, 2, 2))
@@ -56,7 +56,7 @@ def test_differences_by_hand(run):
 
 
 def test_the_other_way_round_is_the_opposite(run):
-    (_, (there,)), (_, (back,)) = compare_models(run, "flow-t0.9", "m"), compare_models(run, "m", "flow-t0.9")
+    there, back = compare_models(run, "flow-t0.9", "m"), compare_models(run, "m", "flow-t0.9")
     for one, other in zip(there.differences, back.differences, strict=True):
         assert one.mean == pytest.approx(-other.mean)
         assert one.outcomes == other.outcomes[::-1]
@@ -66,7 +66,7 @@ def test_the_other_way_round_is_the_opposite(run):
 
 def test_equal_values_are_ties(make_run):
     run = make_run("run", {("m", None): values(), ("n", None): values()})
-    _, (comparison,) = compare_models(run, "m", "n")
+    comparison = compare_models(run, "m", "n")
     assert {(found.mean, found.p_holm, found.outcomes, found.better) for found in comparison.differences} == {
         (0, 1, (0, 12, 0), 0)
     }
@@ -75,7 +75,7 @@ def test_equal_values_are_ties(make_run):
 def test_values_that_are_not_finite_are_left_out_and_said(make_run, srbench):
     odd = values(2) | {NAMES[0]: (math.inf, 0.1), NAMES[1]: (-99.0, math.nan)}
     run = make_run("run", {("m", None): values(), ("n", None): odd})
-    _, (comparison,) = compare_models(run, "n", "m")
+    comparison = compare_models(run, "n", "m")
     psnr, lpips = comparison.differences
     assert (psnr.left_out, len(psnr.by_image), sum(psnr.outcomes)) == (1, 11, 11)
     assert (lpips.left_out, len(lpips.by_image)) == (1, 11)
@@ -111,13 +111,13 @@ def test_what_is_written_and_shown(run, srbench):
 def test_two_runs(make_run):
     one = make_run("one", {("m", None): values(), ("flow", 0.5): values(1, 0, 2)})
     other = make_run("two", {("flow", 0.5): values(0.5, 0, 2), ("x", None): values()})
-    measurements, (comparison,) = compare_runs(one, other)
+    (comparison,) = compare_runs(one, other)
     assert comparison.labels == ("flow @ one τ=0.5", "flow @ two τ=0.5")
     assert comparison.differences[0].mean == pytest.approx(0.5)
-    assert write_comparison(measurements, comparison).parent.parent == one / "compare"
+    assert write_comparison(comparison).parent.parent == one / "compare"
     third = make_run("three", {("y", None): values(-1)})
     alone = make_run("four", {("m", None): values()})
-    _, (comparison,) = compare_runs(third, alone)
+    (comparison,) = compare_runs(third, alone)
     assert comparison.labels == ("y", "m")
     assert comparison.differences[0].better == -1
 

@@ -172,7 +172,7 @@ def test_report_and_compare_never_disagree(make_run):
         scores = score(table, table.summary(), measurements.manifest.metrics)
         names = [line.setting.folder for line in scores.lines]
         for a, b in combinations(range(models), 2):
-            _, [comparison] = compare_models(run, names[a], names[b])
+            comparison = compare_models(run, names[a], names[b])
             for found in comparison.differences:
                 ranking = scores.rankings[found.metric.name]
                 assert found.better == ranking.better[a, b]

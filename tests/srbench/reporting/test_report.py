@@ -96,7 +96,7 @@ def table_lines(text):
 def no_plots(monkeypatch, request):
     """They have tests of their own, and take a second each time."""
     if "with_plots" not in request.fixturenames:
-        monkeypatch.setattr("srbench.reporting.report.write_plots", lambda *given: given[-1]() or [])
+        monkeypatch.setattr("srbench.reporting.report.write_plots", lambda *given: ([], given[-1]()))
 
 
 @pytest.fixture

@@ -36,6 +36,18 @@ def test_progress_counts_on_stderr(capsys, monkeypatch):
     assert "0 s elapsed" in err
 
 
+def test_a_long_description_is_shortened_and_the_numbers_stay(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with console.progress() as bar:
+        bar.add_task("a folder/" * 20 + "photo.png", total=4, completed=4, share=1e-9)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("a folder/")
+    assert "…" in line
+    assert "4/4" in line
+    assert "0 s elapsed" in line
+
+
 def test_durations_have_units():
     named = {0: "0 s", 59.4: "59 s", 60: "1 min", 200: "3 min 20 s", 3599: "59 min", 7500: "2 h 5 min"}
     assert {seconds: console.duration(seconds) for seconds in named} == named
