@@ -9,16 +9,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from builders import metric, model_facts, protocol
 
 from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run
 from srbench.benchmark.sampling import Sampling, failed_sample, keep_pair, keep_sample
 from srbench.images.io import write_png
-from srbench.interfaces import ImagePair, MetricFacts
+from srbench.interfaces import ImagePair
 from srbench.models.inference import Output
 from srbench.plugins.registry import registered
 from srbench.run_folder.folder import RunFolder, score_key
-from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, ModelFacts, Protocol, Setting
+from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, Setting
 from srbench.run_folder.records import ImageDigest, SampleRecord, ScoreRecord
 from srbench.run_folder.results import Row
 
@@ -191,33 +192,7 @@ def make_row():
     return call
 
 
-MEASURED = (
-    MetricFacts(
-        name="psnr",
-        title="PSNR",
-        direction=1,
-        unit="dB",
-        protocol="uint8 RGB",
-        signature="PSNR|RGB",
-        spec="psnr",
-        digest="digest of psnr",
-        group="Distortion",
-        leads=True,
-    ),
-    MetricFacts(
-        name="lpips",
-        title="LPIPS",
-        direction=-1,
-        digits=3,
-        protocol="AlexNet",
-        signature="LPIPS|alex",
-        spec="lpips",
-        digest="digest of lpips",
-        group="Perception",
-        leads=True,
-    ),
-)
-PROTOCOL = Protocol("srflow@1", "d", "made from HR", scale=4, crop=None, samples=2, seed=0, tile=None)
+MEASURED = metric("psnr"), metric("lpips")
 
 
 @dataclass(frozen=True)
@@ -247,10 +222,7 @@ def make_run(tmp_path):
             (folder.path / file).unlink(missing_ok=True)
         images = tuple(images or next(iter(values.values())))
         planned = list(dict.fromkeys([*settings, *values]))
-        facts = {
-            label: ModelFacts(label, label, f"digest of {label}", projected=False, weights=None)
-            for label in dict.fromkeys(model for model, _ in planned)
-        }
+        labels, facts = dict.fromkeys(model for model, _ in planned), changes.pop("models", {})
         command = f"srbench run --models m --scale 4 --out {name}"
         asked = tuple(Setting(*setting) for setting in planned)
         names = tuple(metric.name for metric in metrics)
@@ -258,14 +230,13 @@ def make_run(tmp_path):
         invocation = Invocation(command, asked, images[:limit], names, "then", "later", "cpu", software, hardware)
         manifest = Manifest(
             FORMAT,
-            replace(PROTOCOL, **changes.pop("protocol", {})),
+            protocol(**changes.pop("protocol", {})),
             images,
             metrics,
-            tuple(replace(one, **changes.get("models", {}).get(one.label, {})) for one in facts.values()),
+            tuple(model_facts(label, **facts.get(label, {})) for label in labels),
             asked,
             (replace(invocation, **changes.pop("invocation", {})),),
         )
-        changes.pop("models", None)
         assert not changes
         folder.path.mkdir(parents=True, exist_ok=True)
         folder.extend(manifest)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from builders import metric, model_facts, protocol
 from msgspec import structs
 
 import srbench.benchmark.sampling
@@ -12,12 +13,12 @@ from srbench.benchmark.request import RunSpec, open_bench
 from srbench.benchmark.run import extended
 from srbench.benchmark.tasks import plan_tasks
 from srbench.images.io import pixels_sha256, quantize_floor, write_png
-from srbench.interfaces import ImagePair, MetricFacts
+from srbench.interfaces import ImagePair
 from srbench.run_folder.folder import RunFolder, score_key
-from srbench.run_folder.protocol import FORMAT, Manifest, ModelFacts, Protocol, Setting
+from srbench.run_folder.protocol import FORMAT, Manifest, Setting
 from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord
 
-PROTOCOL = Protocol("srflow@1", "d", "made from HR", scale=4, crop=None, samples=5, seed=0, tile=None)
+PROTOCOL = protocol(samples=5)
 OF_PROTOCOL = {"scale": 8, "samples": 6, "seed": 1, "tile": 64, "quantize": "round"}
 """What of a protocol determines a sample, changed."""
 OTHERS = {"suite": "other@1", "dataset": "e", "lr": "read from files", "crop": 96, "columns": ("psnr",)}
@@ -25,7 +26,7 @@ OTHERS = {"suite": "other@1", "dataset": "e", "lr": "read from files", "crop": 9
 
 
 def key(model="1", source="", pair="2", temperature=0.8, **protocol):
-    models = (ModelFacts("m", "m", model, projected=False, weights=None),)
+    models = (model_facts("m", digest=model),)
     manifest = Manifest(FORMAT, replace(PROTOCOL, **protocol), (), (), models, (), ())
     return RunFolder(Path("run"), manifest).sample_key(Setting("m", temperature), pair, source)
 
@@ -45,23 +46,12 @@ def test_the_key_depends_on_nothing_else(change):
 
 def test_the_key_of_a_value_depends_on_images_and_metric():
     sample = SampleRecord("1", "a", 0, 1, "", "m", 0.8, "", (ImageDigest("2", "3"),), 0.5, None)
-    metric = MetricFacts(
-        name="psnr",
-        title="PSNR",
-        direction=1,
-        unit="dB",
-        protocol="uint8 RGB",
-        signature="PSNR|RGB",
-        spec="psnr",
-        digest="4",
-        group="Distortion",
-        leads=True,
-    )
-    known = score_key(sample, metric)
-    assert known != score_key(structs.replace(sample, key="5"), metric)
-    assert known != score_key(structs.replace(sample, outputs=(ImageDigest("5", "3"),)), metric)
-    assert known != score_key(sample, replace(metric, digest="5"))
-    assert known == score_key(structs.replace(sample, seconds=1.0, invocation=7), metric), (
+    psnr = metric("psnr", digest="4")
+    known = score_key(sample, psnr)
+    assert known != score_key(structs.replace(sample, key="5"), psnr)
+    assert known != score_key(structs.replace(sample, outputs=(ImageDigest("5", "3"),)), psnr)
+    assert known != score_key(sample, replace(psnr, digest="5"))
+    assert known == score_key(structs.replace(sample, seconds=1.0, invocation=7), psnr), (
         "how it came about does not matter"
     )
 

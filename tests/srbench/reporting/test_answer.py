@@ -6,70 +6,18 @@ import math
 
 import numpy as np
 import pytest
+from builders import metric
 
-from srbench.interfaces import MetricFacts
 from srbench.reporting.answer import answer
 from srbench.reporting.scores import score
 from srbench.run_folder.results import ResultTable
 
 FACTS = {
-    "psnr": MetricFacts(
-        name="psnr",
-        title="PSNR",
-        direction=1,
-        unit="dB",
-        protocol="",
-        signature="PSNR",
-        spec="psnr",
-        digest="0",
-        group="Distortion",
-        leads=True,
-    ),
-    "ssim": MetricFacts(
-        name="ssim",
-        title="SSIM",
-        direction=1,
-        digits=3,
-        protocol="",
-        signature="SSIM",
-        spec="ssim",
-        digest="0",
-        group="Distortion",
-    ),
-    "lpips": MetricFacts(
-        name="lpips",
-        title="LPIPS",
-        direction=-1,
-        digits=3,
-        protocol="",
-        signature="LPIPS",
-        spec="lpips",
-        digest="0",
-        group="Perception",
-        leads=True,
-    ),
-    "lr_psnr": MetricFacts(
-        name="lr_psnr",
-        title="LR-PSNR",
-        direction=1,
-        unit="dB",
-        protocol="",
-        signature="LR-PSNR",
-        spec="lr_psnr",
-        digest="0",
-        group="Consistency",
-        leads=True,
-    ),
-    "sigma": MetricFacts(
-        name="sigma",
-        title="sigma",
-        direction=0,
-        protocol="",
-        signature="SIGMA",
-        spec="sigma",
-        digest="0",
-        group="Diversity",
-    ),
+    "psnr": metric("psnr"),
+    "ssim": metric("ssim"),
+    "lpips": metric("lpips"),
+    "lr_psnr": metric("lr_psnr"),
+    "sigma": metric("sigma"),
 }
 EASE = np.random.default_rng(0).normal(0, 0.02, 12)
 NOISE = np.random.default_rng(1).normal(0, 0.02, 12)

@@ -6,41 +6,19 @@ import subprocess
 from dataclasses import replace
 
 import pytest
+from builders import metric, protocol
 
-from srbench.interfaces import MetricFacts
 from srbench.reporting.latex import display_name, escape, latex_table
 from srbench.reporting.scores import score
-from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, Protocol, Setting
+from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, Setting
 from srbench.run_folder.results import ResultTable
 
 NAMES = [r"50% of_it & #1 {x} ~^$ \input{y}", "<b>\"q\" 'p' `c` |", "dash--dash --- é Ü ß 漢 τ", "plain"]
 METRICS = [
-    MetricFacts(
-        name="psnr",
-        title="PSNR",
-        direction=1,
-        unit="dB",
-        protocol="100% RGB_8",
-        signature="PSNR|RGB_8",
-        spec="psnr",
-        digest="0",
-        group="Distortion",
-        leads=True,
-    ),
-    MetricFacts(
-        name="lpips",
-        title="LPIPS_x",
-        direction=-1,
-        digits=3,
-        protocol="a\nb",
-        signature="LPIPS-X|v1",
-        spec="lpips",
-        digest="1",
-        group="Perception",
-        leads=True,
-    ),
+    metric("psnr", protocol="100% RGB_8", signature="PSNR|RGB_8"),
+    metric("lpips", title="LPIPS_x", protocol="a\nb", signature="LPIPS-X|v1"),
 ]
-PROTOCOL = Protocol("srflow@1", "my_photos & more", "made from HR", scale=8, crop=64, samples=1, seed=0, tile=None)
+PROTOCOL = protocol(dataset="my_photos & more", scale=8, crop=64, samples=1)
 IMAGES = tuple(map(str, range(8)))
 ASKED = Invocation("srbench run", (Setting("m", None),), IMAGES, ("psnr",), "then", "later", "cpu", {}, {})
 MANIFEST = Manifest(FORMAT, PROTOCOL, IMAGES, tuple(METRICS), (), ASKED.settings, (ASKED,))

@@ -4,38 +4,16 @@ import re
 from dataclasses import replace
 
 import pytest
+from builders import metric
 
-from srbench.interfaces import MetricFacts
 from srbench.reporting import ReportError
 from srbench.reporting.measurements import read_runs
 from srbench.reporting.report import write_report
 
 ONE = {"a": (20.0, 0.5), "b": (30.0, 0.4)}
 OTHER = {"a": (21.0, 0.6), "b": (29.0, 0.3)}
-PSNR = MetricFacts(
-    name="psnr",
-    title="PSNR",
-    direction=1,
-    unit="dB",
-    protocol="uint8 RGB",
-    signature="PSNR|RGB",
-    spec="psnr",
-    digest="0",
-    group="Distortion",
-    leads=True,
-)
-LPIPS = MetricFacts(
-    name="lpips",
-    title="LPIPS",
-    direction=-1,
-    digits=3,
-    protocol="AlexNet",
-    signature="LPIPS|alex",
-    spec="lpips",
-    digest="1",
-    group="Perception",
-    leads=True,
-)
+PSNR = metric("psnr")
+LPIPS = metric("lpips")
 
 
 def labels(runs):

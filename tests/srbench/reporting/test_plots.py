@@ -7,40 +7,21 @@ from dataclasses import replace
 
 import matplotlib
 import pytest
+from builders import metric, model_facts
 
-from srbench.interfaces import MetricFacts, WeightsInfo
+from srbench.interfaces import WeightsInfo
 from srbench.reporting.files import ReportFolder
 from srbench.reporting.plots import write_plots
 from srbench.reporting.scores import score
-from srbench.run_folder.protocol import ModelFacts
 from srbench.run_folder.results import ResultTable
 
-FACTS = [
-    ("psnr", "PSNR", 1, "dB", "Distortion"),
-    ("lpips", "LPIPS", -1, "", "Perception"),
-    ("lr_psnr", "LR-PSNR", 1, "dB", "Consistency"),
-]
-METRICS = [
-    MetricFacts(
-        name=name,
-        title=title,
-        direction=direction,
-        unit=unit,
-        protocol="",
-        signature=title,
-        spec=name,
-        digest="0",
-        group=group,
-        leads=True,
-    )
-    for name, title, direction, unit, group in FACTS
-]
+METRICS = [metric("psnr"), metric("lpips"), metric("lr_psnr")]
 HOSTILE = r"</svg><script>alert(1)</script> $\frac{-- >]]> & é 漢"
 
 
 def model(label, losses):
     weights = None if losses is None else WeightsInfo(label, "CC0-1.0", "flowers", 3, losses)
-    return ModelFacts(label, label, "0", projected=False, weights=weights)
+    return model_facts(label, weights=weights)
 
 
 @pytest.fixture

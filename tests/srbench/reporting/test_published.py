@@ -6,38 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from builders import metric
 from rich.console import Console
 
 from srbench.data import MATLAB_BICUBIC
-from srbench.interfaces import MetricFacts
 from srbench.reporting import published
 from srbench.reporting.published import PublishedTable, difference, published_rows, read_tables
 from srbench.reporting.report import write_report
 from srbench.reporting.scores import terminal_table
 from srbench.run_folder.manifest import read_manifest
 
-PSNR = MetricFacts(
-    name="psnr",
-    title="PSNR",
-    direction=1,
-    unit="dB",
-    protocol="",
-    signature="PSNR|RGB|floor|crop0|v1",
-    spec="psnr",
-    digest="digest",
-    group="Distortion",
-    leads=True,
-)
-NIQE = MetricFacts(
-    name="niqe",
-    title="NIQE",
-    direction=-1,
-    protocol="",
-    signature="NIQE|grey|floor|LIVE|v1",
-    spec="niqe",
-    digest="digest",
-    group="Perception",
-)
+PSNR = metric("psnr", protocol="", signature="PSNR|RGB|floor|crop0|v1")
+NIQE = metric("niqe", signature="NIQE|grey|floor|LIVE|v1")
 TABLE = PublishedTable(
     data="faces", images=2, scale=4, source="A paper", reprinted="the row of Flow",
     protocol={"psnr": "RGB|floor|crop0", "niqe": "another model"},

@@ -8,29 +8,16 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
+from builders import metric
 from scipy.stats import binom
 
-from srbench.interfaces import MetricFacts
 from srbench.reporting.compare import compare_models
 from srbench.reporting.measurements import read_runs
 from srbench.reporting.ranking import rank
 from srbench.reporting.scores import header, score
 
-UP, DOWN = (
-    MetricFacts(name="m", title="M", direction=1 if up else -1, protocol="", signature="M", spec="m", digest="0")
-    for up in (True, False)
-)
-SIGMA = MetricFacts(
-    name="sigma",
-    title="sigma",
-    direction=0,
-    unit="grey levels",
-    protocol="",
-    signature="SIGMA",
-    spec="sigma",
-    digest="0",
-    group="Diversity",
-)
+UP, DOWN = metric("m"), metric("m", direction=-1)
+SIGMA = metric("sigma")
 EASE = np.random.default_rng(0).normal(0, 3, 20)
 """How much easier than the mean every image is: far more than the models differ."""
 NOISE = np.random.default_rng(1).normal(0, 0.5, 20)

@@ -8,11 +8,12 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from builders import metric
 from markdown_it import MarkdownIt
 from PIL import Image
 from rich.console import Console
 
-from srbench.interfaces import MetricFacts, SRBenchError, WeightsInfo
+from srbench.interfaces import SRBenchError, WeightsInfo
 from srbench.reporting.report import EMBEDDED, write_report
 from srbench.reporting.scores import printed, terminal_table
 from srbench.run_folder.folder import RunFolder
@@ -23,12 +24,9 @@ from srbench.run_folder.statistics import mean_interval
 
 NAMES = ["apple", "birch", "cedar", "daisy", "elm", "fir leaf"]
 METRICS = (
-    MetricFacts(name="psnr", title="PSNR", group="Distortion", leads=True, direction=1, unit="dB", spec="psnr",
-                protocol="uint8 RGB", signature="PSNR|RGB", digest="0"),
-    MetricFacts(name="lpips", title="LPIPS", group="Perception", leads=True, direction=-1, digits=3, spec="lpips",
-                protocol="AlexNet", signature="LPIPS|alex", digest="1"),
-    MetricFacts(name="sigma", title="sigma", group="Diversity", direction=0, unit="grey levels", spec="sigma",
-                protocol="ddof 1", signature="SIGMA|ddof1", digest="2"),
+    metric("psnr"),
+    metric("lpips"),
+    metric("sigma"),
 )  # fmt: skip
 WEIGHTS = WeightsInfo("c0ffee" * 10, "CC0-1.0", "90 images | CPU", 1234567)
 SETTINGS = [("bicubic", None), ("flow", 0.5), ("flow", 0.9)]

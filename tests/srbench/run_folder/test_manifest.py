@@ -2,34 +2,22 @@ import json
 from dataclasses import replace
 
 import pytest
+from builders import metric, model_facts, protocol
 
-from srbench.interfaces import MetricFacts, WeightsInfo
+from srbench.interfaces import WeightsInfo
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.manifest import content_of, now, read_manifest, write_manifest
-from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, ModelFacts, Protocol, Setting
+from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, Setting
 from srbench.system.machine import hardware, software
 
 MANIFEST = Manifest(
     FORMAT,
-    Protocol("srflow@1", "d", "made from HR", scale=4, crop=None, samples=2, seed=0, tile=None),
+    protocol(),
     images=("a", "τ b", "c"),
-    metrics=(
-        MetricFacts(
-            name="psnr",
-            title="PSNR",
-            direction=1,
-            unit="dB",
-            protocol="uint8 RGB",
-            signature="PSNR|RGB",
-            spec="psnr",
-            digest="0",
-            group="Distortion",
-            leads=True,
-        ),
-    ),
+    metrics=(metric("psnr"),),
     models=(
-        ModelFacts("m", "m:file", "1", projected=True, weights=WeightsInfo("f00", "CC0-1.0", "flowers", 12)),
-        ModelFacts("n", "n", "2", projected=False, weights=None),
+        model_facts("m", spec="m:file", projected=True, weights=WeightsInfo("f00", "CC0-1.0", "flowers", 12)),
+        model_facts("n"),
     ),
     settings=(Setting("m", 0.8), Setting("n", None)),
     invocations=tuple(

@@ -4,13 +4,13 @@ from io import StringIO
 
 import pandas as pd
 import pytest
+from builders import metric, protocol
 from msgspec import structs
 
-from srbench.interfaces import MetricFacts
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest, write_manifest
-from srbench.run_folder.protocol import Protocol, Setting
+from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import (
     ImageDigest,
     PairRecord,
@@ -25,30 +25,9 @@ from srbench.run_folder.records import (
 from srbench.run_folder.results import ResultTable, csv_texts, failures_of, rows_of
 
 INF = math.inf
-PSNR = MetricFacts(
-    name="psnr",
-    title="PSNR",
-    direction=1,
-    unit="dB",
-    protocol="uint8 RGB",
-    signature="PSNR|RGB",
-    spec="psnr",
-    digest="0",
-    group="Distortion",
-    leads=True,
-)
-SIGMA = MetricFacts(
-    name="sigma",
-    title="sigma",
-    direction=0,
-    unit="grey levels",
-    protocol="ddof 1",
-    signature="SIGMA|ddof1",
-    spec="sigma",
-    digest="1",
-    group="Diversity",
-)
-PROTOCOL = Protocol("srflow@1", "photos", "made from HR", 4, None, 2, 0, None)
+PSNR = metric("psnr")
+SIGMA = metric("sigma")
+PROTOCOL = protocol(dataset="photos")
 
 
 @pytest.fixture
@@ -183,16 +162,7 @@ def test_csv_holds_the_same_numbers(make_row):
 def test_metrics_of_others_follow(make_row):
     rows = [make_row("m", None, "a", {"psnr": [1.0], "dists": [0.5]})]
     table = ResultTable.from_rows(rows, ("dists", "psnr"))
-    dists = MetricFacts(
-        name="dists",
-        title="DISTS",
-        direction=-1,
-        digits=3,
-        protocol="VGG",
-        signature="DISTS|code",
-        spec="dists.py:DISTS",
-        digest="2",
-    )
+    dists = metric("dists", direction=-1, digits=3, protocol="VGG", signature="DISTS|code", spec="dists.py:DISTS")
     text = csv_texts(table, table.summary(), (dists, PSNR), PROTOCOL)["table.csv"]
     assert ",pique,sigma,n,dists,dists_low,dists_high,psnr_low," in text
 

@@ -1,0 +1,39 @@
+"""Facts that several tests make up: metrics, models and the protocol of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from srbench.interfaces import MetricFacts
+from srbench.run_folder.protocol import ModelFacts, Protocol
+
+_KNOWN: dict[str, dict[str, Any]] = {
+    "psnr": {"title": "PSNR", "direction": 1, "unit": "dB", "group": "Distortion", "leads": True,
+             "protocol": "uint8 RGB", "signature": "PSNR|RGB"},
+    "ssim": {"title": "SSIM", "direction": 1, "digits": 3, "group": "Distortion"},
+    "lpips": {"title": "LPIPS", "direction": -1, "digits": 3, "group": "Perception", "leads": True,
+              "protocol": "AlexNet", "signature": "LPIPS|alex"},
+    "niqe": {"title": "NIQE", "direction": -1, "group": "Perception"},
+    "lr_psnr": {"title": "LR-PSNR", "direction": 1, "unit": "dB", "group": "Consistency", "leads": True},
+    "sigma": {"title": "sigma", "direction": 0, "unit": "grey levels", "group": "Diversity", "protocol": "ddof 1",
+              "signature": "SIGMA|ddof1"},
+}  # fmt: skip
+
+
+def metric(name: str, **changes: Any) -> MetricFacts:
+    """Facts of a metric, some of them changed; one that is not known here is of direction 1."""
+    known = _KNOWN.get(name, {"title": name.upper(), "direction": 1})
+    facts = {"protocol": "", "signature": known["title"], "spec": name, "digest": f"digest of {name}"}
+    return MetricFacts(**{"name": name} | facts | known | changes)
+
+
+def protocol(**changes: Any) -> Protocol:
+    """Protocol of a run at scale 4, two samples per image."""
+    facts = {"suite": "srflow@1", "dataset": "d", "lr": "made from HR", "scale": 4, "crop": None, "samples": 2}
+    return Protocol(**facts | {"seed": 0, "tile": None} | changes)
+
+
+def model_facts(label: str, **changes: Any) -> ModelFacts:
+    """Facts of a model without weights, some of them changed."""
+    facts = {"spec": label, "digest": f"digest of {label}", "projected": False, "weights": None}
+    return ModelFacts(label, **facts | changes)
