@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from srbench.benchmark import BenchmarkError, in_one_line
+from srbench.benchmark import BenchmarkError
 from srbench.interfaces import ImagePair, Metric, MetricFacts, Model, SRBenchError
 from srbench.metrics.cost import Making
-from srbench.plugins.registry import LoadedMetric
+from srbench.plugins.registry import LoadedMetric, call
 from srbench.run_folder.folder import score_key
 from srbench.run_folder.records import SampleRecord, ScoreRecord, Value
 
@@ -27,12 +27,11 @@ def seen(facts: MetricFacts, images: Tensor) -> Tensor:
 def measure(metric: Metric, images: Tensor, pair: ImagePair) -> Value:
     """One metric of the outputs (n, 3, H, W), uint8 or float in [0, 1]: a value for each, or one for the set.
 
-    Raises the metric's own SRBenchError, and BenchmarkError that names the image if the metric fails otherwise or the
-    value is NaN.
+    Raises the metric's own SRBenchError, PluginError that names the image if it fails otherwise, and BenchmarkError if
+    the value is NaN.
     """
     what = f"{pair.name}: {metric.facts.name}"
-    with _failing(what):
-        value: Value = metric(seen(metric.facts, images), pair).double().tolist()
+    value: Value = call(what, lambda: metric(seen(metric.facts, images), pair).double().tolist())
     numbers = value if isinstance(value, list) else [value]
     if isinstance(value, list) and len(value) != len(images):
         raise BenchmarkError(f"{what} gave {len(value)} values for {len(images)} samples; fix it")
@@ -47,18 +46,8 @@ def measure_model(loaded: LoadedMetric, model: Model, device: str, record: Sampl
     Raises as ``measure``.
     """
     metric: Any = loaded.metric
-    with _failing(f"{record.image}: {loaded.facts.name}"):
-        return float(metric.of(Making(model, record.temperature, device, record.seconds / len(record.outputs))))
-
-
-@contextmanager
-def _failing(what: str) -> Iterator[None]:
-    try:
-        yield
-    except SRBenchError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise BenchmarkError(f"{what} failed: {in_one_line(error)}") from error
+    making = Making(model, record.temperature, device, record.seconds / len(record.outputs))
+    return float(call(f"{record.image}: {loaded.facts.name}", metric.of, making))
 
 
 def score(

@@ -164,17 +164,13 @@ class Session:
         elif sampling := next((one for one in task.samplings if one.setting == setting), None):
             self._fail_sample(sampling, task.image, error, tries)
         elif record := self.folder.sample(setting, task.image):
-            self.give_up_scores(record, error, tries)
 
-    def give_up_scores(self, record: SampleRecord, error: str, tries: int) -> None:
-        """Record that the metrics a record lacks failed so often."""
+            def failed() -> Value:
+                raise BenchmarkError(error)
 
-        def failed() -> Value:
-            raise BenchmarkError(error)
-
-        lacking = _lacking(self.folder, record, self.metrics)
-        self.folder.append(*(score(one.facts, record, failed, self.invocation, tries) for one in lacking))
-        self.fail(f"{record.setting.folder}: {error}")
+            lacking = _lacking(self.folder, record, self.metrics)
+            self.folder.append(*(score(one.facts, record, failed, self.invocation, tries) for one in lacking))
+            self.fail(f"{setting.folder}: {error}")
 
     def _pair(self, task: Task) -> ImagePair | None:
         """The pair of a task, from the folder or read and kept; None if it cannot be read."""

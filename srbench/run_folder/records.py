@@ -74,14 +74,29 @@ class PairRecord(_Record, frozen=True):
             raise ValueError("neither LR and HR nor an error")
 
 
-class SampleRecord(_Record, frozen=True):
-    """The outputs of a model for one image at one temperature."""
-
-    FILE: ClassVar[str] = "samples.jsonl"
+class _SettingRecord(_Record, frozen=True):
+    """A line about a model at one temperature."""
 
     model: str
     """Label of the model."""
     temperature: float | None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not is_file_name(self.model):
+            raise ValueError(f"{self.model!r} is no label of a model")
+
+    @property
+    def setting(self) -> Setting:
+        """The model and its temperature."""
+        return Setting(self.model, self.temperature)
+
+
+class SampleRecord(_SettingRecord, frozen=True):
+    """The outputs of a model for one image at one temperature."""
+
+    FILE: ClassVar[str] = "samples.jsonl"
+
     source: str
     """sha256 of the files that precomputed results were read from; empty for a model that computes."""
     outputs: tuple[ImageDigest, ...]
@@ -92,17 +107,10 @@ class SampleRecord(_Record, frozen=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not is_file_name(self.model):
-            raise ValueError(f"{self.model!r} is no label of a model")
         if not self.failed and not self.outputs:
             raise ValueError("neither outputs nor an error")
         if any(output.sha256 is not None for output in self.outputs[self.kept :]):
             raise ValueError("the kept outputs are not the first ones")
-
-    @property
-    def setting(self) -> Setting:
-        """The model and its temperature."""
-        return Setting(self.model, self.temperature)
 
     @property
     def drawn(self) -> bool:
@@ -115,13 +123,11 @@ class SampleRecord(_Record, frozen=True):
         return sum(output.sha256 is not None for output in self.outputs)
 
 
-class ScoreRecord(_Record, frozen=True):
+class ScoreRecord(_SettingRecord, frozen=True):
     """One metric of one sample record."""
 
     FILE: ClassVar[str] = "rows.jsonl"
 
-    model: str
-    temperature: float | None
     metric: str
     signature: str
     """Protocol of the value in short."""
@@ -135,11 +141,6 @@ class ScoreRecord(_Record, frozen=True):
         super().__post_init__()
         if not self.failed and self.value is None:
             raise ValueError("neither a value nor an error")
-
-    @property
-    def setting(self) -> Setting:
-        """The model and its temperature."""
-        return Setting(self.model, self.temperature)
 
 
 AnyRecord = PairRecord | SampleRecord | ScoreRecord

@@ -33,11 +33,6 @@ TRIES = 3
 
 
 @dataclass(frozen=True)
-class Idle:
-    """Message: the process has opened everything, or has done its job."""
-
-
-@dataclass(frozen=True)
 class Done(Generic[Job]):
     """A job was done."""
 
@@ -144,13 +139,13 @@ class Pool(Generic[Job]):
                 self.start(worker.role, worker.gpu)
             return
         match message:
-            case Idle() if not worker.ready:
+            case None if not worker.ready:  # it has opened everything
                 worker.ready, self._failed_starts = True, 0
             case Warning():
                 warnings.warn(message, stacklevel=3)  # two workers may say the same: it is shown once
             case BenchmarkError():  # the process can do nothing
                 raise message
-            case Idle():
+            case None:  # it has done its job
                 job, worker.job = worker.job, None
                 yield worker, Done(job)
             case _:
@@ -189,7 +184,7 @@ def _serve(connection: Connection, opener: Opener, arguments: tuple[object, ...]
         try:
             do = opener(connection.send, *arguments)
             while True:
-                connection.send(Idle())
+                connection.send(None)
                 do(connection.recv())
         except (EOFError, BrokenPipeError, ConnectionResetError):
             raise

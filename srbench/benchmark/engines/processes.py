@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from srbench.benchmark.engines.pool import TRIES, Done, Lost, Pool, Worker, given_up
-from srbench.benchmark.engines.worker import SAMPLER, SCORER, Job, Opening, Scoring, open_worker, receive
+from srbench.benchmark.engines.worker import SAMPLER, SCORER, Job, Opening, open_worker, receive
 from srbench.benchmark.tasks import Session, Task
 from srbench.run_folder.protocol import Setting
 
@@ -51,7 +51,7 @@ class _Crew(Pool[Job]):
 
     def prepared(self, job: Job) -> Job:
         """The job, with all lines that the folder has of its image by now."""
-        return replace(job, lines=self.session.folder.of(job.work.image).lines())
+        return replace(job, lines=self.session.folder.of(job.task.image).lines())
 
     def hears(self, worker: Worker[Job]) -> bool:
         """False for samplers while too many outputs wait for scorers."""
@@ -63,46 +63,37 @@ class _Crew(Pool[Job]):
         match message:
             case Setting() as setting:
                 assert worker.job is not None
-                assert isinstance(worker.job.work, Task)
                 self.session.done += begun is not None
                 self._begun[worker] = setting
-                self.session.begin(setting, worker.job.work.image)
-            case Scoring(record):
-                others = [job.work for job in (*self.waiting[SCORER], *self.at_work)]
-                if any(isinstance(other, Scoring) and other.record == record for other in others):
+                self.session.begin(setting, worker.job.task.image)
+            case Job():
+                others = (job for job in (*self.waiting[SCORER], *self.at_work) if job.metrics is not None)
+                if any(other.task == message.task for other in others):
                     message.close()  # a sampler that was lost had left it behind already
                 else:
-                    self.add(Job(message), role=SCORER)
-            case Done(Job(Task() as task)):
-                done = 0 if begun is None else task.settings.index(begun)
-                self.session.image_done(self.session.done + task.items - done)
+                    self.add(message, role=SCORER)
+            case Done(job) if worker.role == SCORER:
+                job.close()
+            case Done(job):
+                done = 0 if begun is None else job.task.settings.index(begun)
+                self.session.image_done(self.session.done + job.task.items - done)
                 self._begun.pop(worker, None)
-            case Done(Job(Scoring() as scoring)):
-                scoring.close()
             case Lost(job, end):
                 self._begun.pop(worker, None)
-                if job is not None and isinstance(job.work, Task):
-                    self._again(job.work, begun, end)
-                elif job is not None:
-                    self._score_again(job.work, end)
+                if job is not None:
+                    self._again(worker.role, job, begun if worker.role == SAMPLER else job.task.scorings[0], end)
             case _:
                 receive(message, self.session)
 
-    def _again(self, task: Task, begun: Setting | None, end: str) -> None:
-        left = self.session.rest(task, begun)
-        if self.is_hopeless((task.image, begun)):
-            self.session.give_up(left, begun, given_up(task.image, end), TRIES)
+    def _again(self, role: str, job: Job, begun: Setting | None, end: str) -> None:
+        left, image = self.session.rest(job.task, begun), job.task.image
+        if self.is_hopeless((role, image, begun)):
+            self.session.give_up(left, begun, given_up(image, end), TRIES)
+            job.close()
+            if role == SAMPLER:
+                self.session.done += job.task.items if begun is None else 1
             if begun is None:
-                self.session.done += task.items
                 return
-            self.session.done += 1
             left = left.without(begun)
         if left.fresh or left.settings:
-            self.add(Job(left), role=SAMPLER)
-
-    def _score_again(self, scoring: Scoring, end: str) -> None:
-        if self.is_hopeless(scoring.record):
-            self.session.give_up_scores(scoring.record, given_up(scoring.record.image, end), TRIES)
-            scoring.close()
-        else:
-            self.add(Job(scoring), role=SCORER)
+            self.add(replace(job, task=left), role=role)

@@ -31,7 +31,6 @@ from srbench.run_folder.records import AnyRecord, SampleRecord
 
 SAMPLER, SCORER = "sampler", "scorer"
 """Roles of processes; without scorers, samplers score too."""
-Lines = tuple[AnyRecord, ...]
 
 
 @dataclass(frozen=True)
@@ -61,31 +60,20 @@ class Opening:
 
 
 @dataclass(frozen=True)
-class Scoring:
-    """Metrics to measure of a record; as a message, they are left to other processes."""
+class Job:
+    """Work for a process, with the lines that the folder has of its image."""
 
-    record: SampleRecord
-    metrics: tuple[str, ...]
-    outputs: Path | None
-    """File of the outputs as the model returned them, (n, 3, H, W) float32; None: the kept ones are measured."""
-
-    @property
-    def image(self) -> str:
-        """Name of the image."""
-        return self.record.image
+    task: Task
+    lines: tuple[AnyRecord, ...] = ()
+    metrics: tuple[str, ...] | None = None
+    """Metrics to measure of the one setting of a task that was left to others; None: the task has to be done."""
+    outputs: Path | None = None
+    """File of its outputs as the model returned them, (n, 3, H, W) float32; None: the kept ones are measured."""
 
     def close(self) -> None:
         """Remove the outputs."""
         if self.outputs is not None:
             self.outputs.unlink(missing_ok=True)
-
-
-@dataclass(frozen=True)
-class Job:
-    """Work for a process, with the lines that the folder has of its image."""
-
-    work: Task | Scoring
-    lines: Lines = ()
 
 
 @dataclass(frozen=True)
@@ -117,7 +105,7 @@ class RemoteSession(Session):
     """A session that sends what it makes. With ``scratch`` it leaves scoring to others."""
 
     send: Send = field(kw_only=True)
-    """Takes the setting that comes next, a tuple of lines, a file, a scoring left to others, or a fault as text."""
+    """Takes the setting that comes next, a tuple of lines, a file, a job left to others, or a fault as text."""
     scratch: Path | None = field(kw_only=True, default=None)
     """Folder where outputs are left for those who score them."""
 
@@ -125,10 +113,10 @@ class RemoteSession(Session):
         """Do a job."""
         self.folder = SentFolder(self.folder.path, self.folder.manifest, send=self.send)
         self.folder.take(job.lines)
-        if isinstance(job.work, Task):
-            self.do(job.work)
+        if job.metrics is None:
+            self.do(job.task)
         else:
-            self._measure(job.work)
+            self._measure(job)
 
     def begin(self, setting: Setting, image: str) -> None:
         """Send which setting comes next."""
@@ -152,20 +140,24 @@ class RemoteSession(Session):
                 np.save(file, exact.numpy())
             except OSError as error:
                 raise BenchmarkError(f"{file}: {error.strerror}; set TMPDIR to a folder of another disk") from None
-        self.send(Scoring(record, tuple(one.facts.name for one in metrics), file))
+        task = Task(record.image, "", fresh=False, scorings=(record.setting,))
+        self.send(Job(task, metrics=tuple(one.facts.name for one in metrics), outputs=file))
 
-    def _measure(self, scoring: Scoring) -> None:
-        record, pair = scoring.record, kept_pair(self.folder, scoring.record.image)
+    def _measure(self, job: Job) -> None:
+        [setting], image = job.task.scorings, job.task.image
+        record, pair = self.folder.sample(setting, image), kept_pair(self.folder, image)
+        assert record is not None
+        assert job.metrics is not None
         exact: Tensor | None
-        if scoring.outputs is None:
+        if job.outputs is None:
             exact = images = kept_outputs(self.folder, record)
         else:
-            exact = torch.from_numpy(np.load(scoring.outputs))
+            exact = torch.from_numpy(np.load(job.outputs))
             images = quantize(exact, self.folder.manifest.protocol.quantize)
         if pair is None or images is None or exact is None:
-            self.fail(f"{record.image}: its images are no longer in {self.folder.path}; run the same command again")
+            self.fail(f"{image}: its images are no longer in {self.folder.path}; run the same command again")
             return
-        metrics = [metric for metric in self.metrics if metric.facts.name in scoring.metrics]
+        metrics = [metric for metric in self.metrics if metric.facts.name in job.metrics]
         self.score_images(record, pair, metrics, images, exact)
 
 
