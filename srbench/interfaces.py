@@ -74,7 +74,6 @@ class WeightsInfo:
     """Provenance of a trained model's weights, printed in every report."""
 
     sha256: str
-    """SHA-256 of the weights file."""
     licence: str
     """SPDX identifier, or a sentence where there is none."""
     trained_on: str
@@ -306,7 +305,6 @@ class TrainingRequest:
     validation: Path | None = None
     """Folder of HR images for validation; None uses some images of the data, held out if there are enough."""
     start: Path | None = None
-    """File of the initial weights."""
     device: str = "cpu"
     metrics: tuple[Metric, ...] = ()
     """Metrics of the validation; the preset names the one that selects the best weights."""

@@ -42,7 +42,6 @@ class MapKind:
     upper: float
     """Value of the brightest colour; larger values saturate."""
     metric: MetricFacts | None = None
-    """The metric whose map it is."""
 
     @classmethod
     def of(cls, metric: MetricFacts) -> MapKind:
@@ -57,6 +56,7 @@ class MapKind:
 
 
 ERROR = MapKind("error", "error", "absolute, in grey levels", 64)
+"""Absolute difference from HR, mean over the channels."""
 DEVIATION = MapKind("deviation", "spread of samples", "deviation in grey levels", 32)
 ILLUSTRATED = 30
 """Largest number of images with strips, grids and maps in a report, spread evenly over the list."""
@@ -99,12 +99,6 @@ def carried_key(path: Path) -> str | None:
     return read_recipe(path, _CHUNK)
 
 
-def error_map(image: Pixels, hr: Pixels) -> Values:
-    """Absolute difference from HR in grey levels, mean over the channels."""
-    difference: Values = np.abs(image.astype(np.float32) - hr).mean(axis=2)
-    return difference
-
-
 def deviation_map(images: list[Pixels]) -> Values:
     """Standard deviation (ddof 1) over two or more images in grey levels, mean over the channels."""
     deviation: Values = np.stack(images).astype(np.float32).std(axis=0, ddof=1).mean(axis=2)
@@ -143,7 +137,7 @@ def maps_of(
         if kind.metric is not None:
             values = metric_maps(kind.metric, [outputs[name][0] for name in names], hr)
         elif kind == ERROR:
-            values = [error_map(outputs[name][0], hr) for name in names]
+            values = [np.abs(outputs[name][0].astype(np.float32) - hr).mean(axis=2) for name in names]
         else:
             values = [deviation_map(outputs[name]) for name in names]
         found |= {(kind, name): one for name, one in zip(names, values, strict=True)}

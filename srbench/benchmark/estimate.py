@@ -11,7 +11,7 @@ from srbench.benchmark.request import Bench, RunSpec, open_bench
 from srbench.benchmark.run import extended, folder_of
 from srbench.benchmark.sampling import KEPT_SAMPLES
 from srbench.benchmark.scoring import measure
-from srbench.benchmark.tasks import Task, plan_tasks
+from srbench.benchmark.tasks import Task, lacking, plan_tasks
 from srbench.images.io import encode_png, quantize_floor
 from srbench.interfaces import ImagePair, SRBenchError, StochasticSRModel
 from srbench.models.inference import Draw, upscale
@@ -34,7 +34,9 @@ def estimate(spec: RunSpec) -> Iterator[str]:
     check_folder(path)
     folder, metrics = extended(bench, path)
     tasks = plan_tasks(folder, metrics, bench)
-    left, to_score = sum(len(task.samplings) for task in tasks), sum(len(task.scorings) for task in tasks)
+    settings = Counter(item.setting for task in tasks for item in task.items if item.key)
+    left = settings.total()
+    to_score = sum(len(task.items) for task in tasks) - left
     lost = [task for task in tasks if task.fault]
     sampled = bench.items - left - len(lost) * len(bench.settings)
     yield f"folder: {path}{'' if path.exists() else ' (new)'}"
@@ -48,7 +50,7 @@ def estimate(spec: RunSpec) -> Iterator[str]:
     yield f"left to sample: {left}, to score: {left + to_score}, on {len(tasks) - len(lost)} images"
     try:
         costs = _Costs(bench, folder, metrics, tasks)
-        for setting, count in Counter(one.setting for task in tasks for one in task.samplings).items():
+        for setting, count in settings.items():
             yield f"  {setting.folder}: {count} x {costs.sampling(setting):.1f} s for the model"
         minutes, size = sum(map(costs.seconds, tasks)) / 60, sum(map(costs.bytes, tasks)) / 2**20
     except SRBenchError as error:
@@ -93,17 +95,19 @@ class _Costs:
     def seconds(self, task: Task) -> float:
         """Seconds for what is left to do of an image, without sampling again for values of unquantised outputs."""
         every = sum(self._seconds[metric.facts.name] for metric in self.metrics)
-        total = sum(self.sampling(one.setting) + self._outputs(one.setting) * every for one in task.samplings)
-        for record in (self.folder.sample(setting, task.image, task.pair_key) for setting in task.scorings):
-            assert record is not None
-            lacking = (one.facts.name for one in self.metrics if self.folder.lacks(record, one.facts))
-            total += len(record.outputs) * sum(self._seconds[name] for name in lacking)
+        total = 0.0
+        for item in task.items:
+            if item.key:
+                total += self.sampling(item.setting) + self._outputs(item.setting) * every
+            elif record := self.folder.sample(item.setting, task.image, task.pair_key):
+                metrics = lacking(self.folder, record, self.metrics)
+                total += len(record.outputs) * sum(self._seconds[one.facts.name] for one in metrics)
         return total
 
     def bytes(self, task: Task) -> float:
         """Size of the images that are kept of a task."""
         pair = 1 + 1 / self.bench.spec.scale**2 if task.fresh else 0.0
-        return self.png * (pair + sum(min(self._outputs(one.setting), KEPT_SAMPLES) for one in task.samplings))
+        return self.png * (pair + sum(min(self._outputs(one.setting), KEPT_SAMPLES) for one in task.items if one.key))
 
     def _outputs(self, setting: Setting) -> int:
         return self.bench.spec.samples if isinstance(self.bench.models[setting.model].model, StochasticSRModel) else 1

@@ -41,7 +41,6 @@ class Measured:
     """``name@version``."""
     metrics: tuple[MetricFacts, ...]
     values: dict[str, dict[str, Value]]
-    """Values by image and metric."""
     failures: tuple[str, ...]
     set_metrics: tuple[MetricFacts, ...] = ()
     """FID and KID, if asked for."""

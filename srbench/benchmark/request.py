@@ -80,7 +80,6 @@ class Bench:
     dataset: Dataset
     suite: Suite
     models: dict[str, LoadedModel]
-    """Models by label."""
     metrics: tuple[LoadedMetric, ...]
 
     @property
@@ -91,7 +90,7 @@ class Bench:
     @cached_property
     def images(self) -> tuple[str, ...]:
         """Names of the images that are asked for."""
-        number, of = (1, 1) if self.spec.shard is None else parse_shard(self.spec.shard)
+        number, of = parse_shard(self.spec.shard or "1/1")
         return tuple(self.dataset)[: self.spec.limit][number - 1 :: of]
 
     @cached_property

@@ -20,10 +20,8 @@ from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel
 from srbench.plugins.registry import LoadedMetric, open_metric
 from srbench.run_folder import RunFolderError
-from srbench.run_folder.checksums import write_sums
 from srbench.run_folder.folder import RunFolder, writing
-from srbench.run_folder.manifest import FILE as MANIFEST
-from srbench.run_folder.manifest import content_of, is_run, is_written, now, read_manifest
+from srbench.run_folder.manifest import is_run, is_written, now, read_manifest
 from srbench.run_folder.merge import joined
 from srbench.run_folder.protocol import Invocation, Manifest
 from srbench.system.machine import hardware, software
@@ -98,7 +96,7 @@ def score_run(
         session = Session(folder, metrics, dict(models or {}), None, choose_device(device), progress)
         command = shlex.join(["srbench", "score", str(path), "--metrics", ",".join(names)])
         _work(session, tasks, command, workers, engine)
-    return _outcome(session, sum(task.items for task in tasks))
+    return _outcome(session, session.total)
 
 
 def _work(
@@ -112,7 +110,7 @@ def _work(
     folder, manifest = session.folder, session.folder.manifest
     chosen = choose_engine(engine, workers, session.device, len(tasks))
     if not tasks and is_written(folder.path, manifest):
-        write_sums(folder, (folder.path / MANIFEST).read_bytes())
+        folder.finish(manifest)
         return
     session.invocation = len(manifest.invocations)
     invocation = Invocation(
@@ -127,13 +125,11 @@ def _work(
         hardware=hardware(session.device) | chosen.facts(),
     )
     folder.extend(replace(manifest, invocations=(*manifest.invocations, invocation)))
-    session.total = sum(task.items for task in tasks)
+    session.total = sum(task.size for task in tasks)
     if tasks:
         chosen.work(session, tasks, _opening(session, bench))
     session.progress(Step(session.done, session.total, ""))
-    done = replace(manifest, invocations=(*manifest.invocations, replace(invocation, finished=now())))
-    write_sums(folder, content_of(done))
-    folder.extend(done)
+    folder.finish(replace(manifest, invocations=(*manifest.invocations, replace(invocation, finished=now()))))
 
 
 def _opening(session: Session, bench: Bench | None) -> Opening:

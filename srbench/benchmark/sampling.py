@@ -26,12 +26,12 @@ SAMPLED_ANEW = "not finished: sampled anew"
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
-    """A setting that has to be sampled for an image."""
+class Item:
+    """A setting that has to be sampled for an image, or is sampled and lacks values."""
 
     setting: Setting
-    key: str
-    """Key of the record."""
+    key: str = ""
+    """Key of the record to make; empty if only values are lacking."""
     source: str = ""
     """Digest of the files of precomputed results; empty for a model that computes."""
     fault: str = ""
@@ -81,21 +81,18 @@ def sample(folder: RunFolder, model: Model, pair: ImagePair, temperature: float 
 
 
 def keep_sample(
-    folder: RunFolder, sampling: Sampling, image: str, output: Output, invocation: int, tries: int
+    folder: RunFolder, item: Item, image: str, output: Output, invocation: int, tries: int
 ) -> tuple[SampleRecord, Tensor]:
     """Keep the outputs of a model in a run folder, the first KEPT_SAMPLES as files; returns record and uint8 images."""
-    if sampling.setting in folder.of(image).samples:
-        folder.append(failed_sample(sampling, image, SAMPLED_ANEW, invocation, 0))
+    nothing = failed_sample(item, image, SAMPLED_ANEW, invocation, 0)
+    if item.setting in folder.of(image).samples:
+        folder.append(nothing)
     images = quantize(output.images, folder.manifest.protocol.quantize)
-    record = SampleRecord(
-        key=sampling.key,
-        image=image,
-        invocation=invocation,
+    record = replace(
+        nothing,
         tries=tries,
         error="",
-        model=sampling.setting.model,
-        temperature=sampling.setting.temperature,
-        source=sampling.source,
+        source=item.source,
         outputs=tuple(
             ImageDigest(pixels_sha256(one), "to be kept" if place < KEPT_SAMPLES else None)
             for place, one in enumerate(images)
@@ -109,10 +106,10 @@ def keep_sample(
     return record, images
 
 
-def failed_sample(sampling: Sampling, image: str, error: str, invocation: int, tries: int) -> SampleRecord:
+def failed_sample(item: Item, image: str, error: str, invocation: int, tries: int) -> SampleRecord:
     """The record of a setting that gave nothing for an image."""
-    model, temperature = sampling.setting.model, sampling.setting.temperature
-    return SampleRecord(sampling.key, image, invocation, tries, error, model, temperature, "", (), 0.0, None)
+    model, temperature = item.setting.model, item.setting.temperature
+    return SampleRecord(item.key, image, invocation, tries, error, model, temperature, "", (), 0.0, None)
 
 
 def kept_outputs(folder: RunFolder, record: SampleRecord) -> Tensor | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,10 +32,9 @@ def measure(metric: Metric, images: Tensor, pair: ImagePair) -> Value:
     """
     what = f"{pair.name}: {metric.facts.name}"
     value: Value = call(what, lambda: metric(seen(metric.facts, images), pair).double().tolist())
-    numbers = value if isinstance(value, list) else [value]
     if isinstance(value, list) and len(value) != len(images):
         raise BenchmarkError(f"{what} gave {len(value)} values for {len(images)} samples; fix it")
-    if any(map(math.isnan, numbers)):
+    if np.isnan(value).any():
         raise BenchmarkError(f"{what} is not defined for this image (NaN); leave one of them out")
     return value
 

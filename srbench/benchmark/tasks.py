@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from itertools import dropwhile
 
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from srbench.benchmark import BenchmarkError
 from srbench.benchmark.error_maps import MapKind, evenly, map_file, map_key, map_png
 from srbench.benchmark.request import Bench
 from srbench.benchmark.sampling import (
-    Sampling,
+    Item,
     failed_sample,
     keep_pair,
     keep_sample,
@@ -38,59 +39,51 @@ from srbench.run_folder.records import AnyRecord, PairRecord, SampleRecord, Scor
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One image: what has to be read, sampled and scored."""
+    """One image: what has to be read, sampled and scored, in this order."""
 
     image: str
     pair_key: str
     fresh: bool
     """True if the folder lacks the pair, or holds another one."""
-    samplings: tuple[Sampling, ...] = ()
-    scorings: tuple[Setting, ...] = ()
-    """Settings that are sampled and lack values."""
+    items: tuple[Item, ...] = ()
     fault: str = ""
     """Reason why the pair cannot be read."""
 
     @property
-    def settings(self) -> tuple[Setting, ...]:
-        """All its settings, in the order in which they are done."""
-        return (*(one.setting for one in self.samplings), *self.scorings)
+    def size(self) -> int:
+        """Number of items, at least 1."""
+        return max(len(self.items), 1)
 
-    @property
-    def items(self) -> int:
-        """Number of settings, at least 1."""
-        return max(len(self.settings), 1)
-
-    def without(self, setting: Setting) -> Task:
-        """The task without one of its settings."""
-        samplings = tuple(one for one in self.samplings if one.setting != setting)
-        return replace(self, samplings=samplings, scorings=tuple(one for one in self.scorings if one != setting))
+    def after(self, setting: Setting | None) -> tuple[Item, ...]:
+        """The items from a setting on; all if there is no setting."""
+        return tuple(dropwhile(lambda one: setting is not None and one.setting != setting, self.items))
 
 
 def plan_tasks(folder: RunFolder, metrics: Sequence[LoadedMetric], bench: Bench | None = None) -> list[Task]:
     """Tasks left to do until all that ``bench`` asks for is sampled, and all of the folder scored."""
     asked = set() if bench is None else set(bench.images)
     tasks = [_task(folder, image, metrics, bench if image in asked else None) for image in folder.manifest.images]
-    return [task for task in tasks if task.fault or task.fresh or task.settings]
+    return [task for task in tasks if task.fault or task.fresh or task.items]
 
 
 def _task(folder: RunFolder, image: str, metrics: Sequence[LoadedMetric], bench: Bench | None) -> Task:
     known = folder.of(image).pair
     fresh, key = False, "" if known is None else known.key
-    samplings: tuple[Sampling, ...] = ()
+    items: tuple[Item, ...] = ()
     if bench is not None:
         try:
             key = bench.pair_key(image)
         except SRBenchError as error:
             return Task(image, "", fresh=True, fault=str(error))
         fresh = known is None or known.failed or known.key != key
-        samplings = tuple(_samplings(folder, bench, image, key))
-    sampled = {one.setting for one in samplings}
-    records = [folder.sample(one, image, key) for one in folder.manifest.settings if one not in sampled]
-    scorings = (one.setting for one in records if one is not None and not one.failed and _lacking(folder, one, metrics))
-    return Task(image, key, fresh, samplings, tuple(scorings))
+        items = tuple(_samplings(folder, bench, image, key))
+    new = {one.setting for one in items}
+    records = [folder.sample(one, image, key) for one in folder.manifest.settings if one not in new]
+    sampled = [one for one in records if one is not None and not one.failed and lacking(folder, one, metrics)]
+    return Task(image, key, fresh, (*items, *(Item(one.setting) for one in sampled)))
 
 
-def _samplings(folder: RunFolder, bench: Bench, image: str, pair_key: str) -> Iterator[Sampling]:
+def _samplings(folder: RunFolder, bench: Bench, image: str, pair_key: str) -> Iterator[Item]:
     for setting in bench.settings:
         source, fault = "", ""
         try:
@@ -99,11 +92,13 @@ def _samplings(folder: RunFolder, bench: Bench, image: str, pair_key: str) -> It
             fault = str(error)
         key, record = folder.sample_key(setting, pair_key, source), folder.of(image).samples.get(setting)
         if fault or record is None or record.failed or record.key != key:
-            yield Sampling(setting, key, source, fault)
+            yield Item(setting, key, source, fault)
 
 
-def _lacking(folder: RunFolder, record: SampleRecord, metrics: Sequence[LoadedMetric]) -> list[LoadedMetric]:
-    return [metric for metric in metrics if folder.lacks(record, metric.facts)]
+def lacking(folder: RunFolder, record: SampleRecord, metrics: Sequence[LoadedMetric]) -> list[LoadedMetric]:
+    """The metrics of which a record has no value, or a failure in its place."""
+    scores = [(metric, folder.score(record, metric.facts)) for metric in metrics]
+    return [metric for metric, score in scores if score is None or score.failed]
 
 
 def _failures(record: PairRecord | SampleRecord | None) -> int:
@@ -136,40 +131,38 @@ class Session:
         """Do a task; failures are recorded and named, and the rest is done."""
         before, pair = self.done, self._pair(task)
         if pair is not None:
-            for sampling in task.samplings:
-                self.begin(sampling.setting, task.image)
-                self._sample(sampling, pair)
+            for item in task.items:
+                self.begin(item.setting, task.image)
+                if item.key:
+                    self._sample(item, pair)
+                else:
+                    self._score(item.setting, pair)
                 self.done += 1
-            for setting in task.scorings:
-                self.begin(setting, task.image)
-                self._score(setting, pair)
-                self.done += 1
-        self.image_done(before + task.items)
+        self.image_done(before + task.size)
 
     def rest(self, task: Task, begun: Setting | None) -> Task:
         """The rest of a task from a setting on; pairs and samples kept by now are neither read nor sampled again."""
         known = self.folder.of(task.image)
         fresh = task.fresh and (known.pair is None or known.pair.failed or known.pair.key != task.pair_key)
-        done = 0 if begun is None else task.settings.index(begun)
-        samplings, scorings = task.samplings[done:], task.scorings[max(done - len(task.samplings), 0) :]
+        items = task.after(begun)
         record = None if begun is None else known.samples.get(begun)
-        if samplings and begun and record and not record.failed and record.invocation == self.invocation:
-            samplings, scorings = samplings[1:], (begun, *scorings)
-        return replace(task, fresh=fresh, samplings=samplings, scorings=scorings)
+        if begun and record and not record.failed and record.invocation == self.invocation:
+            items = (Item(begun), *items[1:])
+        return replace(task, fresh=fresh, items=items)
 
     def give_up(self, task: Task, setting: Setting | None, error: str, tries: int) -> None:
         """Record that a setting of a task failed so often, or its pair if there is no setting."""
         if setting is None:
             self._fail_pair(task, error, tries)
-        elif sampling := next((one for one in task.samplings if one.setting == setting), None):
-            self._fail_sample(sampling, task.image, error, tries)
+        elif item := next((one for one in task.items if one.setting == setting and one.key), None):
+            self._fail_sample(item, task.image, error, tries)
         elif record := self.folder.sample(setting, task.image):
 
             def failed() -> Value:
                 raise BenchmarkError(error)
 
-            lacking = _lacking(self.folder, record, self.metrics)
-            self.folder.append(*(score(one.facts, record, failed, self.invocation, tries) for one in lacking))
+            metrics = lacking(self.folder, record, self.metrics)
+            self.folder.append(*(score(one.facts, record, failed, self.invocation, tries) for one in metrics))
             self.fail(f"{setting.folder}: {error}")
 
     def _pair(self, task: Task) -> ImagePair | None:
@@ -197,28 +190,28 @@ class Session:
             self.folder.append(PairRecord(key, task.image, self.invocation, tries, error, None, None))
         self.fail(error)
 
-    def _sample(self, sampling: Sampling, pair: ImagePair) -> None:
-        setting = sampling.setting
+    def _sample(self, item: Item, pair: ImagePair) -> None:
+        setting = item.setting
         try:
-            if sampling.fault:
-                raise BenchmarkError(sampling.fault)
+            if item.fault:
+                raise BenchmarkError(item.fault)
             output = sample(self.folder, self.model(setting.model).model, pair, setting.temperature, self.device)
         except SRBenchError as error:
-            self._fail_sample(sampling, pair.name, str(error))
+            self._fail_sample(item, pair.name, str(error))
         else:
-            self._keep_and_score(sampling, pair, output, self._sample_failures(sampling, pair.name) + 1)
+            self._keep_and_score(item, pair, output, self._sample_failures(item, pair.name) + 1)
 
-    def _sample_failures(self, sampling: Sampling, image: str) -> int:
-        known = self.folder.of(image).samples.get(sampling.setting)
-        return _failures(known) if known is not None and known.key == sampling.key else 0
+    def _sample_failures(self, item: Item, image: str) -> int:
+        known = self.folder.of(image).samples.get(item.setting)
+        return _failures(known) if known is not None and known.key == item.key else 0
 
-    def _fail_sample(self, sampling: Sampling, image: str, error: str, tries: int = 1) -> None:
-        tries += self._sample_failures(sampling, image)
-        self.folder.append(failed_sample(sampling, image, error, self.invocation, tries))
-        self.fail(f"{sampling.setting.folder}: {error}")
+    def _fail_sample(self, item: Item, image: str, error: str, tries: int = 1) -> None:
+        tries += self._sample_failures(item, image)
+        self.folder.append(failed_sample(item, image, error, self.invocation, tries))
+        self.fail(f"{item.setting.folder}: {error}")
 
-    def _keep_and_score(self, sampling: Sampling, pair: ImagePair, output: Output, tries: int) -> None:
-        record, images = keep_sample(self.folder, sampling, pair.name, output, self.invocation, tries)
+    def _keep_and_score(self, item: Item, pair: ImagePair, output: Output, tries: int) -> None:
+        record, images = keep_sample(self.folder, item, pair.name, output, self.invocation, tries)
         self.count(record)
         self.score_images(record, pair, self.metrics, images, output.images)
 
@@ -226,10 +219,10 @@ class Session:
         """Measure what the record of a setting lacks, from its files if they were kept."""
         record = self.folder.sample(setting, pair.name)
         assert record is not None
-        lacking = _lacking(self.folder, record, self.metrics)
-        images = None if any(one.facts.sees == "returned" for one in lacking) else kept_outputs(self.folder, record)
+        metrics = lacking(self.folder, record, self.metrics)
+        images = None if any(one.facts.sees == "returned" for one in metrics) else kept_outputs(self.folder, record)
         if images is not None:
-            self.score_images(record, pair, lacking, images, images)
+            self.score_images(record, pair, metrics, images, images)
             return
         try:
             output = sample(self.folder, self.model(setting.model).model, pair, setting.temperature, self.device)
@@ -238,9 +231,9 @@ class Session:
             return
         again = quantize(output.images, self.folder.manifest.protocol.quantize)
         if same_outputs(record, again):
-            self.score_images(record, pair, lacking, again, output.images)
+            self.score_images(record, pair, metrics, again, output.images)
         else:  # on another machine the last bit may differ: then all values are measured of the new images
-            self._keep_and_score(Sampling(setting, record.key, record.source), pair, output, 1)
+            self._keep_and_score(Item(setting, record.key, record.source), pair, output, 1)
 
     def score_images(
         self, record: SampleRecord, pair: ImagePair, metrics: Sequence[LoadedMetric], images: Tensor, exact: Tensor

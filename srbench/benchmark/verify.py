@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from srbench.benchmark.sampling import kept_outputs, kept_pair, same_outputs, sample, source_of
@@ -19,9 +20,7 @@ from srbench.interfaces import ImagePair, MetricFacts, Progress, SRBenchError, S
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel, load_model
 from srbench.plugins.registry import LoadedMetric, open_metric
-from srbench.run_folder.checksums import FILE as SUMS
-from srbench.run_folder.checksums import read_sums
-from srbench.run_folder.folder import RunFolder, is_kept
+from srbench.run_folder.folder import SUMS, RunFolder, is_kept, read_sums
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import SampleRecord, ScoreRecord, Value
 from srbench.weights.files import sha256_file
@@ -309,14 +308,10 @@ def _compare(metric: LoadedMetric, images: Tensor, pair: ImagePair, score: Score
 
 
 def _equal(one: Value, other: Value) -> bool:
-    pairs = zip(_numbers(one), _numbers(other), strict=False)
-    same_shape = isinstance(one, list) == isinstance(other, list) and len(_numbers(one)) == len(_numbers(other))
-    return same_shape and all(math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE) for a, b in pairs)
+    pairs = zip(np.ravel(one), np.ravel(other), strict=False)
+    same = np.shape(one) == np.shape(other)
+    return same and all(math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE) for a, b in pairs)
 
 
 def _short(value: Value) -> str:
-    return ", ".join(f"{number:.6g}" for number in _numbers(value)[:5])
-
-
-def _numbers(value: Value) -> list[float]:
-    return value if isinstance(value, list) else [value]
+    return ", ".join(f"{number:.6g}" for number in np.ravel(value)[:5])

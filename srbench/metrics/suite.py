@@ -15,7 +15,7 @@ from typing import Literal
 
 from srbench.interfaces import GROUPS, Metric, SRBenchError
 from srbench.metrics import MetricError
-from srbench.plugins.registry import LoadedMetric, MetricSpec, load_metric, open_metric, registered
+from srbench.plugins.registry import LoadedMetric, load_metric, open_metric, parse_metric, registered
 from srbench.system.config import load_toml, preset_names
 from srbench.system.file_names import unknown
 
@@ -87,7 +87,7 @@ def open_metrics(
     A name without parameters means what it means in the suite; one of BUNDLES stands for several. ``optional`` columns
     that cannot be loaded are left out with a warning. Raises PluginError, and MetricError if two metrics share a name.
     """
-    known = {MetricSpec.parse(column).name: column for column in columns}
+    known = {parse_metric(column)[0]: column for column in columns}
     metrics: dict[str, LoadedMetric] = {}
     chosen = columns if names is None else [known.get(name, name) for name in names]
     for text in (one for name in chosen for one in BUNDLES.get(name, (name,))):

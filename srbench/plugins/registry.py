@@ -57,24 +57,6 @@ class Plugin:
 
 
 @dataclass(frozen=True)
-class MetricSpec:
-    """The parts of a metric's name: ``psnr+channels=Y+border=4``, ``pyiqa:dists``."""
-
-    name: str
-    """Registered name, family:VARIANT, file.py:Name or package.module:Name."""
-    parameters: dict[str, str | int]
-    """Arguments of its class."""
-
-    @classmethod
-    def parse(cls, text: str) -> MetricSpec:
-        """Take a name apart; whole numbers become integers, other values stay text."""
-        found = re.fullmatch(r"(.+?)((?:\+\w+=[^+]+)*)", text)
-        name, rest = (found[1], found[2]) if found else (text, "")
-        pairs = (part.split("=", 1) for part in rest.split("+")[1:])
-        return cls(name, {key: int(value) if value.isdecimal() and len(value) < 19 else value for key, value in pairs})
-
-
-@dataclass(frozen=True)
 class LoadedMetric:
     """A metric of a run."""
 
@@ -106,24 +88,35 @@ def find_plugin(kind: str, text: str) -> Plugin:
     raise PluginError(unknown(kind.removesuffix("s"), text if text.isidentifier() else before or text, ways))
 
 
+def parse_metric(text: str) -> tuple[str, dict[str, str | int]]:
+    """Take ``psnr+channels=Y+border=4`` apart: its name, as ``find_plugin`` takes it, and the arguments of its class.
+
+    Whole numbers become integers, other values stay text.
+    """
+    found = re.fullmatch(r"(.+?)((?:\+\w+=[^+]+)*)", text)
+    name, rest = (found[1], found[2]) if found else (text, "")
+    pairs = (part.split("=", 1) for part in rest.split("+")[1:])
+    return name, {key: int(value) if value.isdecimal() and len(value) < 19 else value for key, value in pairs}
+
+
 def open_metric(text: str, quantize: str = "floor") -> LoadedMetric:
     """Create the metric that ``text`` names, for outputs that became 8-bit images by ``quantize``.
 
     Raises PluginError, or the metric's own SRBenchError for unusable parameters.
     """
-    spec = MetricSpec.parse(text)
-    family, colon, variant = spec.name.partition(":")
+    name, parameters = parse_metric(text)
+    family, colon, variant = name.partition(":")
     is_variant = bool(colon) and family in registered(FAMILIES)
-    plugin = find_plugin(FAMILIES, family) if is_variant else find_plugin("metrics", spec.name)
-    refused = [name for name in spec.parameters if not plugin.takes(name)]
+    plugin = find_plugin(FAMILIES, family) if is_variant else find_plugin("metrics", name)
+    refused = [one for one in parameters if not plugin.takes(one)]
     if refused:
         raise PluginError(f"metric {text}: {plugin.name} takes no parameter {refused[0]}; leave it out")
-    arguments = spec.parameters | ({"variant": variant} if is_variant else {})
+    arguments = parameters | ({"variant": variant} if is_variant else {})
     metric: Metric = call(f"metric {text}", plugin.factory, **arguments)
     facts = _checked_facts(metric, f"metric {text}")
     files = [sha256_file(Path(path)) for path in facts.parameters]
-    parameters = repr(sorted(spec.parameters.items()))
-    digest = _sha256(plugin.digest, *files, parameters, quantize, variant, facts.fingerprint)
+    given = repr(sorted(parameters.items()))
+    digest = _sha256(plugin.digest, *files, given, quantize, variant, facts.fingerprint)
     return LoadedMetric(metric, completed(facts, text, digest, quantize))
 
 
@@ -154,7 +147,7 @@ def completed(facts: MetricFacts, spec: str, digest: str, quantize: str) -> Metr
         first, *rest = facts.signature.split("|")
         parts = [name, first, seen, *rest]
     else:
-        own = "".join(f"+{key}={value}" for key, value in MetricSpec.parse(spec).parameters.items())
+        own = "".join(f"+{key}={value}" for key, value in parse_metric(spec)[1].items())
         parts = [name, f"code {digest[:8]}{own}", "" if seen in ("float", "floor") else seen]
     protocol = facts.protocol.replace("{quantize}", quantize)
     return replace(facts, spec=spec, digest=digest, protocol=protocol, signature="|".join(filter(None, parts)))

@@ -13,20 +13,22 @@ import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from filelock import FileLock, Timeout
 
 from srbench.images.io import write_whole
 from srbench.interfaces import MetricFacts
 from srbench.run_folder import RunFolderError, records
-from srbench.run_folder.manifest import FILE, now, read_manifest, write_manifest
+from srbench.run_folder.manifest import FILE, content_of, is_written, now, read_manifest, write_manifest
 from srbench.run_folder.protocol import Manifest, Setting
 from srbench.run_folder.records import AnyRecord, ImageDigest, ImageRecords, SampleRecord, ScoreRecord, digest
 from srbench.system.file_names import no_file, pipes_in
-from srbench.weights.files import sha256_file
+from srbench.weights.files import sha256_bytes, sha256_file
 
 IMAGES = "images"
+SUMS = "SHA256SUMS"
+"""The file that ``sha256sum -c`` checks and any tool can sign."""
 _LOCK, _OWNER = ".lock", ".owner.json"
 
 
@@ -37,9 +39,9 @@ def score_key(sample: SampleRecord, metric: MetricFacts) -> str:
 
 @dataclass
 class RunFolder:
-    """A run folder in memory. ``extend``, ``append`` and ``write`` write; see ``writing`` for who may.
+    """A run folder in memory. ``extend``, ``finish``, ``append`` and ``write`` write; see ``writing`` for who may.
 
-    These three raise OSError, and RunFolderError if the folder was deleted or changed by somebody else.
+    These raise OSError, and RunFolderError if the folder was deleted or changed by somebody else.
     """
 
     path: Path
@@ -82,6 +84,18 @@ class RunFolder:
         write_manifest(self.path, manifest)
         self.manifest = manifest
 
+    def finish(self, manifest: Manifest) -> None:
+        """Write the sums of records, kept images and the manifest, then the manifest, unless the files say the same."""
+        names = [kind.FILE for kind in records.KINDS if (self.path / kind.FILE).exists()]
+        sums = {name: sha256_file(self.path / name) for name in names}
+        same = is_written(self.path, manifest)
+        sums[FILE] = sha256_file(self.path / FILE) if same else sha256_bytes(content_of(manifest))
+        sums |= {file.relative_to(self.path).as_posix(): str(known.sha256) for file, known in self.kept_images()}
+        path, text = self.path / SUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
+        if not (path.exists() and path.read_bytes() == text):
+            self.write(path, text)
+        self.extend(manifest)
+
     def of(self, image: str) -> ImageRecords:
         """The current records of an image; empty ones if it has none."""
         return self.known.get(image, ImageRecords())
@@ -117,11 +131,6 @@ class RunFolder:
         """Records of all its values, failed ones too."""
         scores = (self.score(sample, metric) for metric in self.manifest.metrics)
         return [score for score in scores if score is not None]
-
-    def lacks(self, sample: SampleRecord, metric: MetricFacts) -> bool:
-        """True if a sample record has no value of a metric, or a failure in its place."""
-        score = self.score(sample, metric)
-        return score is None or score.failed
 
     def pair_files(self, image: str) -> tuple[Path, Path]:
         """Paths of the LR and HR file of an image, kept or not."""
@@ -163,6 +172,21 @@ def is_kept(file: Path, known: ImageDigest | None) -> bool:
         return known is not None and not file.is_symlink() and sha256_file(file) == known.sha256
     except OSError:
         return False
+
+
+def read_sums(path: Path) -> dict[str, str] | None:
+    """SHA256SUMS by name; None if the file is missing or damaged, or names something outside the folder."""
+    try:
+        lines = (path / SUMS).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return None
+    sums = {}
+    for line in lines:
+        digest, _, name = line.partition("  ")
+        if len(digest) != 64 or not name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            return None
+        sums[name] = digest
+    return sums
 
 
 @contextmanager

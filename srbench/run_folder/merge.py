@@ -13,9 +13,7 @@ from msgspec import structs
 
 from srbench.interfaces import MetricFacts
 from srbench.run_folder import RunFolderError
-from srbench.run_folder.checksums import write_sums
 from srbench.run_folder.folder import RunFolder, is_kept
-from srbench.run_folder.manifest import content_of
 from srbench.run_folder.protocol import Manifest, ModelFacts, Protocol, Setting
 from srbench.run_folder.records import AnyRecord, ImageDigest
 from srbench.system.file_names import occupied
@@ -108,8 +106,7 @@ def merge(paths: Sequence[Path], out: Path) -> Path:
         merged = RunFolder(Path(temporary) / "run", manifest)
         merged.path.mkdir()
         merged.append(*(line for image in manifest.images for line in _lines(parts, merged, image)))
-        write_sums(merged, content_of(manifest))
-        merged.extend(manifest)
+        merged.finish(manifest)
         merged.path.replace(out)
     return out
 

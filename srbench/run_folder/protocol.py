@@ -28,7 +28,6 @@ class Protocol:
     crop: int | None
     """Side of the central crop of HR in pixels; None: whole images."""
     samples: int
-    """Samples per image."""
     seed: int
     tile: int | None
     """Side of the tiles in LR pixels; None: images are upscaled whole."""

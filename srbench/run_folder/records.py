@@ -78,7 +78,6 @@ class _SettingRecord(_Record, frozen=True):
     """A line about a model at one temperature."""
 
     model: str
-    """Label of the model."""
     temperature: float | None
 
     def __post_init__(self) -> None:

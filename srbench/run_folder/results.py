@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from srbench.interfaces import MetricFacts
-from srbench.plugins.registry import MetricSpec
+from srbench.plugins.registry import parse_metric
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Protocol, Setting
@@ -93,7 +93,6 @@ class ResultTable:
     values: pd.DataFrame
     """``temperature`` is NaN for a model with one output, ``sample`` is -1 for a value of the whole set."""
     metrics: tuple[str, ...]
-    """Metrics in the order of the table."""
 
     @classmethod
     def from_rows(cls, rows: Sequence[Row], metrics: tuple[str, ...]) -> ResultTable:
@@ -161,7 +160,7 @@ def csv_texts(
     after all means. Both end with the suite.
     """
     lines = summary.reset_index()
-    suite = [MetricSpec.parse(column).name for column in protocol.columns]
+    suite = [parse_metric(column)[0] for column in protocol.columns]
     others = [name for name in table.metrics if name not in suite]
     signatures = {metric.name: metric.signature for metric in metrics}
     lines = lines.assign(**{f"{name}_signature": signature for name, signature in signatures.items()})

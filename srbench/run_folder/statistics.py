@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 LEVEL = 0.95
 """Confidence of every interval; a difference is supported if p is below 1 - LEVEL."""
 RESAMPLES = 9999
-"""Number of resamples of a bootstrap."""
 EXACT = 17
 """Largest number of images for which a permutation test goes through all changes of sign."""
 PERMUTATIONS = 99_999

@@ -35,7 +35,7 @@ def for_workers(gpu: str | None = None) -> Iterator[None]:
     The GPU has to be chosen before torch is loaded.
     """
     settings = dict.fromkeys(_THREADS, "1") | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})
-    before = {name: os.environ.get(name) for name in settings}
+    before = {name: os.environ[name] for name in settings if name in os.environ}
     mask = None
     if hasattr(signal, "pthread_sigmask"):
         resource_tracker.ensure_running()  # else the first process starts it, which unblocks Ctrl-C again
@@ -44,10 +44,8 @@ def for_workers(gpu: str | None = None) -> Iterator[None]:
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in settings.keys() - before:
+            del os.environ[name]
+        os.environ.update(before)
         if mask is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)

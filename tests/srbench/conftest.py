@@ -13,7 +13,7 @@ from builders import metric, model_facts, protocol
 
 from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run
-from srbench.benchmark.sampling import Sampling, failed_sample, keep_pair, keep_sample
+from srbench.benchmark.sampling import Item, failed_sample, keep_pair, keep_sample
 from srbench.images.io import write_png
 from srbench.interfaces import ImagePair
 from srbench.models.inference import Output
@@ -255,9 +255,9 @@ def make_run(tmp_path):
 def _write_row(folder, model, temperature, image, found, grey, step):
     """The records and images of a model at a temperature for one image."""
     setting = Setting(model, temperature)
-    sampling = Sampling(setting, folder.sample_key(setting, f"pair {image}", ""))
+    item = Item(setting, folder.sample_key(setting, f"pair {image}", ""))
     if isinstance(found, str):
-        folder.append(failed_sample(sampling, image, found, 0, 1))
+        folder.append(failed_sample(item, image, found, 0, 1))
         return
     metrics = folder.manifest.metrics
     if not isinstance(found, dict):
@@ -265,7 +265,7 @@ def _write_row(folder, model, temperature, image, found, grey, step):
         found = {name: value if isinstance(value, list) else [value] for name, value in in_order}
     count = max((len(value) for value in found.values() if isinstance(value, list)), default=1)
     images = torch.stack([torch.full((3, 24, 24), (grey + step * sample) / 255) for sample in range(count)])
-    record, _ = keep_sample(folder, sampling, image, Output(images, 0.5, 100.0), 0, 1)
+    record, _ = keep_sample(folder, item, image, Output(images, 0.5, 100.0), 0, 1)
     folder.append(*(
         ScoreRecord(
             score_key(record, metric), image, 0, 1, "", model, temperature, metric.name, metric.signature,

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -73,52 +72,39 @@ def _session(packed: bytes) -> RemoteSession:
     return open_session(packed, lambda message: None)
 
 
-@dataclass
-class _Image:
-    """An image at work."""
-
-    task: Task
-    later: deque[Task] = field(default_factory=deque)
-    """Parts to do after the present one."""
-    blamed: bool = False
-    """True if workers ended while they did it: its parts are then done alone."""
-
-
 class _Work:
     def __init__(self, session: Session, client: Client, packed: bytes) -> None:
         from distributed import as_completed
 
         self.session, self._client = session, client
         self._opening = client.submit(bytes, packed, pure=False)  # made again if it is lost
-        self._at_work: dict[Future, tuple[_Image, Task]] = {}
-        self._blamed: deque[_Image] = deque()
+        self._at_work: dict[Future, tuple[Task, bool]] = {}
+        """Tasks, and True for a part of one that is done alone."""
+        self._alone: list[Task] = []
+        """Parts of tasks that have ended workers."""
         self._completed = as_completed(loop=client.loop)
 
     def do(self, tasks: Sequence[Task]) -> None:
         for task in tasks:
-            self._submit(_Image(task), task)
-        while self._at_work or self._blamed:
+            self._submit(task)
+        while self._at_work or self._alone:
             if not self._at_work:
-                image = self._blamed.popleft()
-                self._submit(image, image.later.popleft())
+                self._submit(self._alone.pop(0), alone=True)
             future = next(self._completed)
-            image, part = self._at_work.pop(future)
-            self._take(future, image, part)
-            if image.later:
-                self._blamed.append(image)
-            else:
-                self.session.image_done(self.session.done + image.task.items)
-                self.session.progress(Step(self.session.done, self.session.total, part.image, share=self.session.share))
+            task, alone = self._at_work.pop(future)
+            self._take(future, task, alone=alone)
+            if not alone:
+                self.session.image_done(self.session.done + task.size)
+                self.session.progress(Step(self.session.done, self.session.total, task.image, share=self.session.share))
 
-    def _submit(self, image: _Image, part: Task) -> None:
-        part = self.session.rest(part, None)
-        job = Job(part, self.session.folder.of(part.image).lines())
+    def _submit(self, task: Task, *, alone: bool = False) -> None:
+        job = Job(self.session.rest(task, None), self.session.folder.of(task.image).lines())
         future = self._client.submit(do, self._opening, job, retries=RETRIES, pure=False)
-        self._at_work[future] = image, part
+        self._at_work[future] = task, alone
         self._completed.add(future)
 
-    def _take(self, future: Future, image: _Image, part: Task) -> None:
-        """Write the messages of a worker about a part of an image, or find out what ended the worker."""
+    def _take(self, future: Future, task: Task, *, alone: bool) -> None:
+        """Write the messages of a worker about a task, or find out what ended the worker."""
         from distributed import CancelledError, KilledWorker
         from distributed.comm import CommClosedError
 
@@ -129,34 +115,27 @@ class _Work:
                 "the Dask scheduler is gone; finished work is kept. Rerun the same command to resume."
             ) from None
         except KilledWorker as error:
-            self._lost(image, part, error.allowed_failures + 1)
+            if not alone:
+                self._alone.extend(_parts(task))
+                return
+            times = error.allowed_failures + 1
+            setting = task.items[0].setting if task.items else None
+            self.session.give_up(task, setting, given_up(task.image, f"{times} workers of Dask"), times)
         except Exception as error:  # whatever foreign code raises outside an item
             raise BenchmarkError(f"a Dask worker cannot work: {in_one_line(error)}") from None
         else:
             for message in made:
                 receive(message, self.session)
-            known = self.session.folder.of(part.image).pair
-            if known is None or known.failed:
-                image.later.clear()
-
-    def _lost(self, image: _Image, part: Task, times: int) -> None:
-        if not image.blamed:
-            image.blamed = True
-            image.later.extend(_parts(part))
-            return
-        setting = next(iter(part.settings), None)
-        self.session.give_up(part, setting, given_up(part.image, f"{times} workers of Dask"), times)
-        if setting is None:
-            image.later.clear()
+        known = self.session.folder.of(task.image).pair
+        if known is None or known.failed:
+            self._alone = [part for part in self._alone if part.image != task.image]
 
 
 def _parts(task: Task) -> Iterator[Task]:
     """Split a task: the pair, if it has to be read, then one setting each."""
-    nothing = replace(task, samplings=(), scorings=())
     if task.fresh:
-        yield nothing
-    yield from (replace(nothing, samplings=(one,)) for one in task.samplings)
-    yield from (replace(nothing, scorings=(one,)) for one in task.scorings)
+        yield replace(task, items=())
+    yield from (replace(task, items=(one,)) for one in task.items)
 
 
 @contextmanager

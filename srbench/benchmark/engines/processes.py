@@ -75,13 +75,13 @@ class _Crew(Pool[Job]):
             case Done(job) if worker.role == SCORER:
                 job.close()
             case Done(job):
-                done = 0 if begun is None else job.task.settings.index(begun)
-                self.session.image_done(self.session.done + job.task.items - done)
+                left = job.task.after(begun)
+                self.session.image_done(self.session.done + max(len(left), 1))
                 self._begun.pop(worker, None)
             case Lost(job, end):
                 self._begun.pop(worker, None)
                 if job is not None:
-                    self._again(worker.role, job, begun if worker.role == SAMPLER else job.task.scorings[0], end)
+                    self._again(worker.role, job, begun if worker.role == SAMPLER else job.task.items[0].setting, end)
             case _:
                 receive(message, self.session)
 
@@ -91,9 +91,9 @@ class _Crew(Pool[Job]):
             self.session.give_up(left, begun, given_up(image, end), TRIES)
             job.close()
             if role == SAMPLER:
-                self.session.done += job.task.items if begun is None else 1
+                self.session.done += job.task.size if begun is None else 1
             if begun is None:
                 return
-            left = left.without(begun)
-        if left.fresh or left.settings:
+            left = replace(left, items=left.items[1:])
+        if left.fresh or left.items:
             self.add(replace(job, task=left), role=role)

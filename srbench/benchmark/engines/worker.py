@@ -19,7 +19,7 @@ from torch import Tensor
 from srbench.benchmark import BenchmarkError, in_one_line
 from srbench.benchmark.engines.pool import Send
 from srbench.benchmark.request import RunSpec, open_dataset
-from srbench.benchmark.sampling import kept_outputs, kept_pair
+from srbench.benchmark.sampling import Item, kept_outputs, kept_pair
 from srbench.benchmark.tasks import Session, Task
 from srbench.images.io import quantize
 from srbench.interfaces import Dataset, ImagePair
@@ -40,7 +40,6 @@ class Opening:
     folder: Path
     manifest: Manifest
     metrics: tuple[str, ...]
-    """Names of the metrics to measure."""
     data: RunSpec | Dataset | None
     """Request that names the dataset, or the dataset; None if no image has to be read."""
     models: dict[str, LoadedModel]
@@ -140,12 +139,12 @@ class RemoteSession(Session):
                 np.save(file, exact.numpy())
             except OSError as error:
                 raise BenchmarkError(f"{file}: {error.strerror}; set TMPDIR to a folder of another disk") from None
-        task = Task(record.image, "", fresh=False, scorings=(record.setting,))
+        task = Task(record.image, "", fresh=False, items=(Item(record.setting),))
         self.send(Job(task, metrics=tuple(one.facts.name for one in metrics), outputs=file))
 
     def _measure(self, job: Job) -> None:
-        [setting], image = job.task.scorings, job.task.image
-        record, pair = self.folder.sample(setting, image), kept_pair(self.folder, image)
+        [item], image = job.task.items, job.task.image
+        record, pair = self.folder.sample(item.setting, image), kept_pair(self.folder, image)
         assert record is not None
         assert job.metrics is not None
         exact: Tensor | None

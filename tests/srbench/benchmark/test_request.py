@@ -140,9 +140,9 @@ def test_tasks_are_images_with_their_settings(photos, models, tmp_path):
     tasks = tasks_of(spec, tmp_path)
     assert [task.image for task in tasks] == ["a", "b"]
     for task in tasks:
-        settings = [(one.setting.model, one.setting.temperature) for one in task.samplings]
+        settings = [(one.setting.model, one.setting.temperature) for one in task.items]
         assert settings == [("Nearest", None), ("Noisy", 0.0), ("Noisy", 0.8)]
-        assert (task.fresh, task.scorings, task.items) == (True, (), 3)
+        assert (task.fresh, all(one.key for one in task.items), task.size) == (True, True, 3)
     assert not (tmp_path / "run").exists(), "to plan is to write nothing"
 
 
@@ -152,7 +152,7 @@ def test_a_missing_result_is_named_and_the_others_are_planned(photos, tmp_path):
     (photos / "a.png").rename(results / "a.png")
     (results / "c.png").write_bytes((photos / "c.png").read_bytes())
     spec = RunSpec(models=(f"theirs={results}", "bicubic"), scale=4, data=str(photos), metrics=("psnr",))
-    samplings = {(t.image, one.setting.model): one.fault for t in tasks_of(spec, tmp_path) for one in t.samplings}
+    samplings = {(t.image, one.setting.model): one.fault for t in tasks_of(spec, tmp_path) for one in t.items}
     assert {place: fault.partition(";")[0] for place, fault in samplings.items()} == {
         ("b", "theirs"): f"{results}: no result named b",
         ("b", "bicubic"): "",
@@ -171,7 +171,7 @@ def test_a_changed_result_is_another_item(photos, tmp_path):
         (results / path.name).write_bytes(path.read_bytes())
     (results / "b.png").write_bytes((photos / "a.png").read_bytes())
     before, after = (
-        [task.samplings[0].source for task in tasks_of(replace(spec, models=(f"theirs={folder}",)), tmp_path)]
+        [task.items[0].source for task in tasks_of(replace(spec, models=(f"theirs={folder}",)), tmp_path)]
         for folder in (photos, results)
     )
     assert [old == new for old, new in zip(before, after, strict=True)] == [True, False, True, True]
