@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from srbench.images.io import PNG, read_recipe
-from srbench.interfaces import ImagePair, MappedMetric, MetricFacts
+from srbench.interfaces import ImagePair, MapFacts, MappedMetric, MetricFacts
 from srbench.metrics.earlier import mapped
 from srbench.plugins.code_digest import package_digest
 from srbench.plugins.registry import load_metric
@@ -31,33 +31,25 @@ Values = NDArray[np.float32]
 """(H, W)."""
 
 
-@dataclass(frozen=True)
-class MapKind:
+@dataclass(frozen=True, kw_only=True)
+class MapKind(MapFacts):
     """A kind of map. The colours mean the same in every map of a kind."""
 
     name: str
     """Ending of its file."""
     title: str
-    unit: str
-    upper: float
-    """Value of the brightest colour; larger values saturate."""
     metric: MetricFacts | None = None
 
     @classmethod
     def of(cls, metric: MetricFacts) -> MapKind:
         """The kind of a metric's map."""
         assert metric.map is not None
-        return cls(metric.name, metric.title, metric.map.unit, metric.map.upper, metric)
-
-    @property
-    def smallest_side(self) -> int:
-        """Pixels that both sides of an image need."""
-        return self.metric.map.smallest_side if self.metric and self.metric.map else 1
+        return cls(**vars(metric.map), name=metric.name, title=metric.title, metric=metric)
 
 
-ERROR = MapKind("error", "error", "absolute, in grey levels", 64)
+ERROR = MapKind("absolute, in grey levels", 64, name="error", title="error")
 """Absolute difference from HR, mean over the channels."""
-DEVIATION = MapKind("deviation", "spread of samples", "deviation in grey levels", 32)
+DEVIATION = MapKind("deviation in grey levels", 32, name="deviation", title="spread of samples")
 ILLUSTRATED = 30
 """Largest number of images with strips, grids and maps in a report, spread evenly over the list."""
 _CHUNK = "srbench-map"

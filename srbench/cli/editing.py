@@ -9,11 +9,10 @@ import click
 
 from srbench.cli import options
 from srbench.cli.terminal import show, shown_progress
-from srbench.interfaces import SRBenchError
+from srbench.interfaces import Box, SRBenchError
 
 if TYPE_CHECKING:
     from srbench.editing.edit import Edited, Editor
-    from srbench.interfaces import Box
 
 
 @click.command()

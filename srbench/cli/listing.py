@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import click
 
 from srbench.cli.terminal import show
-from srbench.interfaces import SRBenchError
-
-if TYPE_CHECKING:
-    from srbench.interfaces import MetricFacts, WeightsInfo
+from srbench.interfaces import MetricFacts, SRBenchError, WeightsInfo
 
 _KINDS = ("models", "metrics", "datasets", "suites", "degradations", "presets", "trainers", "converters")
 

@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from srbench.interfaces import Progress, Step
 from srbench.system.file_names import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-    from srbench.interfaces import Progress
 
 
 def show(result: str | Path | Table) -> None:
@@ -43,7 +42,7 @@ def shown_progress() -> Iterator[Progress]:
     bar = progress()
     task = bar.add_task("", start=False, total=None)
 
-    def update(step: Any) -> None:  # noqa: ANN401 - srbench.interfaces.Step
+    def update(step: Step) -> None:
         if step.fault:
             say(f"failed: {step.fault}")
         if step.total > 0:

@@ -15,7 +15,7 @@ from srbench.images.io import encode_png
 from srbench.run_folder.folder import RunFolder
 
 SETTINGS = ("near", "noisy-t0.3", "noisy-t0.8")
-KIND = MapKind("lpips", "LPIPS", "distance", 0.6)
+KIND = MapKind("distance", 0.6, name="lpips", title="LPIPS")
 
 
 @pytest.fixture
