@@ -13,7 +13,7 @@ from pathlib import Path
 from srbench.benchmark.engines.choice import Workers, choose_engine
 from srbench.benchmark.engines.worker import Opening
 from srbench.benchmark.request import Bench, RunSpec, open_bench
-from srbench.benchmark.tasks import Session, Task, plan_tasks
+from srbench.benchmark.tasks import Session, plan_tasks
 from srbench.interfaces import Progress, SRBenchError, Step, silent
 from srbench.metrics.suite import open_metrics
 from srbench.models.inference import choose_device
@@ -61,10 +61,8 @@ def run(
     path = folder_of(bench)
     with writing(path):
         folder, metrics = extended(bench, path)
-        tasks = plan_tasks(folder, metrics, bench)
         session = Session(folder, metrics, dict(bench.models), bench.dataset, bench.device, progress)
-        _work(session, tasks, command or bench.spec.command(), workers, engine, bench)
-    return _outcome(session, bench.items)
+        return _work(session, command or bench.spec.command(), workers, engine, bench)
 
 
 def extended(bench: Bench, path: Path) -> tuple[RunFolder, tuple[LoadedMetric, ...]]:
@@ -92,44 +90,38 @@ def score_run(
         known = folder.manifest
         folder.manifest = joined(path, known, replace(known, metrics=tuple(one.facts for one in added)))
         metrics = _with_others(added, folder.manifest)
-        tasks = plan_tasks(folder, metrics)
         session = Session(folder, metrics, dict(models or {}), None, choose_device(device), progress)
         command = shlex.join(["srbench", "score", str(path), "--metrics", ",".join(names)])
-        _work(session, tasks, command, workers, engine)
-    return _outcome(session, session.total)
+        return _work(session, command, workers, engine)
 
 
-def _work(
-    session: Session, tasks: Sequence[Task], command: str, workers: Workers, engine: str | None,
-    bench: Bench | None = None,
-) -> None:  # fmt: skip
-    """Do tasks as a new invocation. None is recorded if there are no tasks and the manifest stays the same.
-
-    The sums count only after an invocation has finished: they are written just before its end is recorded.
-    """
+def _work(session: Session, command: str, workers: Workers, engine: str | None, bench: Bench | None = None) -> Outcome:
+    """Do all tasks as a new invocation. None is recorded if there are no tasks and the manifest stays the same."""
     folder, manifest = session.folder, session.folder.manifest
+    tasks = plan_tasks(folder, session.metrics, bench)
     chosen = choose_engine(engine, workers, session.device, len(tasks))
-    if not tasks and is_written(folder.path, manifest):
-        folder.finish(manifest)
-        return
-    session.invocation = len(manifest.invocations)
-    invocation = Invocation(
-        command=command,
-        settings=() if bench is None else bench.settings,
-        images=() if bench is None else bench.images,
-        metrics=tuple(metric.facts.name for metric in session.metrics),
-        started=now(),
-        finished=None,
-        device=session.device,
-        software=software(),
-        hardware=hardware(session.device) | chosen.facts(),
-    )
-    folder.extend(replace(manifest, invocations=(*manifest.invocations, invocation)))
-    session.total = sum(task.size for task in tasks)
-    if tasks:
-        chosen.work(session, tasks, _opening(session, bench))
-    session.progress(Step(session.done, session.total, ""))
-    folder.finish(replace(manifest, invocations=(*manifest.invocations, replace(invocation, finished=now()))))
+    session.invocation, session.total = len(manifest.invocations), sum(task.size for task in tasks)
+    if tasks or not is_written(folder.path, manifest):
+        invocation = Invocation(
+            command=command,
+            settings=() if bench is None else bench.settings,
+            images=() if bench is None else bench.images,
+            metrics=tuple(metric.facts.name for metric in session.metrics),
+            started=now(),
+            finished=None,
+            device=session.device,
+            software=software(),
+            hardware=hardware(session.device) | chosen.facts(),
+        )
+        folder.extend(replace(manifest, invocations=(*manifest.invocations, invocation)))
+        if tasks:
+            chosen.work(session, tasks, _opening(session, bench))
+        session.progress(Step(session.done, session.total, ""))
+        manifest = replace(manifest, invocations=(*manifest.invocations, replace(invocation, finished=now())))
+    folder.finish(manifest)
+    usable = any(not sample.failed for known in folder.known.values() for sample in known.samples.values())
+    items = session.total if bench is None else bench.items
+    return Outcome(folder.path, items, len(session.sampled), len(session.scored), usable, tuple(session.failures))
 
 
 def _opening(session: Session, bench: Bench | None) -> Opening:
@@ -143,12 +135,6 @@ def _opening(session: Session, bench: Bench | None) -> Opening:
         device=session.device,
         invocation=session.invocation,
     )
-
-
-def _outcome(session: Session, items: int) -> Outcome:
-    folder = session.folder
-    usable = any(not sample.failed for known in folder.known.values() for sample in known.samples.values())
-    return Outcome(folder.path, items, len(session.sampled), len(session.scored), usable, tuple(session.failures))
 
 
 def _with_others(metrics: Sequence[LoadedMetric], manifest: Manifest) -> tuple[LoadedMetric, ...]:
