@@ -112,19 +112,16 @@ def measure_folder(
 
         distances = SetDistances(of_sets, protocol.quantize)
     workers = suitable_workers("cpu", len(hr) // IMAGES_EACH) if workers is None else min(workers, len(hr))
-    facts: Facts = ()
     found: dict[str, _Found] = {}
-    for message in _Folders(results, hr, low, protocol, of_images).measured(workers):
-        if not isinstance(message, _Found):
-            facts = message
-            continue
-        found[message.image] = message
-        for fault in message.faults:
+    for one in _Folders(results, hr, low, protocol, of_images).measured(workers):
+        found[one.image] = one
+        for fault in one.faults:
             progress(Step(len(found), len(hr), "", fault))
-        progress(Step(len(found), len(hr), message.image))
+        progress(Step(len(found), len(hr), one.image))
     progress(Step(len(hr), len(hr), ""))
     values = {name: found[name].values for name in hr}
     failures = tuple(fault for name in hr for fault in found[name].faults)
+    facts = max((one.facts for one in found.values()), key=len, default=())
     measured = Measured(images.resolve().name, protocol.label, facts, values, failures)
     if distances is None or failures:
         return measured
@@ -140,9 +137,8 @@ class _Found:
     image: str
     values: dict[str, Value]
     faults: list[str]
-
-
-Facts = tuple[MetricFacts, ...]
+    facts: tuple[MetricFacts, ...] = ()
+    """Facts of the metrics; empty if they are not known, as the process was lost."""
 
 
 @dataclass(frozen=True)
@@ -155,11 +151,10 @@ class _Folders:
     suite: Suite
     names: tuple[str, ...] | None
 
-    def measured(self, workers: int) -> Iterator[Facts | _Found]:
-        """Facts of the metrics, then the values of every image, in any order."""
+    def measured(self, workers: int) -> Iterator[_Found]:
+        """The values of every image, in any order."""
         if workers == 1:
             metrics = self.metrics()
-            yield tuple(metric.facts for metric in metrics)
             yield from (self.measure(metrics, name) for name in self.hr)
             return
         with Pool[str](_open, self) as pool:
@@ -168,7 +163,7 @@ class _Folders:
                 pool.start()
             for _, message in pool.messages():
                 match message:
-                    case _Found() | tuple():
+                    case _Found():
                         yield message
                     case Lost(str(name), end) if pool.is_hopeless(name):
                         yield _Found(name, {}, [given_up(name, end)])
@@ -195,11 +190,12 @@ class _Folders:
 
         values: dict[str, Value] = {}
         faults: list[str] = []
+        facts = tuple(metric.facts for metric in metrics)
         with one_thread():
             try:
                 pair, outputs = self.read(name)
             except SRBenchError as error:
-                return _Found(name, {}, [str(error)])
+                return _Found(name, {}, [str(error)], facts)
             images = quantize(outputs, self.suite.quantize)
             for metric in metrics:
                 try:
@@ -208,7 +204,7 @@ class _Folders:
                     )
                 except SRBenchError as error:
                     faults.append(str(error))
-        return _Found(name, values, faults)
+        return _Found(name, values, faults, facts)
 
     def read(self, name: str) -> tuple[ImagePair, Tensor]:
         """The pair of a name, 8-bit as in a run, and the images (n, 3, H, W) to measure against it."""
@@ -223,5 +219,4 @@ class _Folders:
 
 def _open(send: Send, folders: _Folders, role: str) -> Callable[[str], None]:
     metrics = folders.metrics()
-    send(tuple(metric.facts for metric in metrics))
     return lambda name: send(folders.measure(metrics, name))

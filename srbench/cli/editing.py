@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from srbench.cli.terminal import show, shown_progress
 from srbench.interfaces import Box, SRBenchError
 
 if TYPE_CHECKING:
-    from srbench.editing.edit import Edited, Editor
+    from srbench.editing.edit import Edited
 
 
 @click.command()
@@ -64,11 +65,11 @@ _EDITING = options.together(
 @options.box("--to", "target", required=True, help="Box to put the texture into.")
 @options.temperature(default=0.9, help="Strength of the transferred texture; 1 keeps it.")
 @_EDITING
-def style_transfer(model: str, scale: int, device: str, **values: Any) -> None:  # noqa: ANN401 - click's
+def style_transfer(**values: Any) -> None:  # noqa: ANN401 - click's
     """Transfer the texture of one part of IMAGE to another."""
     from srbench.editing.edit import transfer_style
 
-    _tell(transfer_style(_opened(model, scale, device), **values))
+    _edit(transfer_style, **values)
 
 
 @edit.command("content-transfer")
@@ -79,17 +80,14 @@ def style_transfer(model: str, scale: int, device: str, **values: Any) -> None: 
 @options.temperature(default=0.9, help="Temperature of the pasted latents.")
 @options.seed(default=0)
 @_EDITING
-def content_transfer(
-    box: Box | None, mask: Path | None, model: str, scale: int, device: str,
-    **values: Any,  # noqa: ANN401 - click's
-) -> None:  # fmt: skip
+def content_transfer(box: Box | None, mask: Path | None, **values: Any) -> None:  # noqa: ANN401 - click's
     """Paste SOURCE into TARGET and harmonise it. SOURCE must have the size of TARGET or of the box."""
     where = box or mask
     if where is None or (box and mask):
         raise click.UsageError("Give either --box or --mask.")
     from srbench.editing.edit import transfer_content
 
-    _tell(transfer_content(_opened(model, scale, device), where=where, **values))
+    _edit(transfer_content, where=where, **values)
 
 
 @edit.command("temperature")
@@ -98,11 +96,11 @@ def content_transfer(
               help="Sampling temperatures.")  # fmt: skip
 @options.seed(default=0)
 @_EDITING
-def temperature_command(model: str, scale: int, device: str, **values: Any) -> None:  # noqa: ANN401 - click's
+def temperature_command(**values: Any) -> None:  # noqa: ANN401 - click's
     """Downscale IMAGE and sample it at several temperatures from the same seed."""
     from srbench.editing.edit import compare_temperatures
 
-    _tell(*compare_temperatures(_opened(model, scale, device), **values))
+    _edit(compare_temperatures, **values)
 
 
 @edit.command("restore")
@@ -110,11 +108,11 @@ def temperature_command(model: str, scale: int, device: str, **values: Any) -> N
 @options.temperature(default=0.8, help="Temperature of the remaining texture; lower is smoother.")
 @options.seed(default=0)
 @_EDITING
-def restore(model: str, scale: int, device: str, **values: Any) -> None:  # noqa: ANN401 - click's
+def restore(**values: Any) -> None:  # noqa: ANN401 - click's
     """Denoise IMAGE: remove what neither its LR image nor the model explains."""
     from srbench.editing.edit import restore_image
 
-    _tell(restore_image(_opened(model, scale, device), **values))
+    _edit(restore_image, **values)
 
 
 @click.command()
@@ -129,20 +127,20 @@ def explore(image: Path | None, model: str, scale: int, device: str, out: Path, 
 
     Shows samples, texture edits and the spread of samples. Served on localhost only; press Ctrl-C to stop.
     """
+    from srbench.editing.edit import Editor
     from srbench.editing.explore import Explorer
     from srbench.editing.explore_server import explore as serve
 
-    serve(Explorer(_opened(model, scale, device), out), image, port=port, browser=not no_browser)
+    serve(Explorer(Editor(model, scale, device), out), image, port=port, browser=not no_browser)
 
 
-def _opened(model: str, scale: int, device: str) -> Editor:
+def _edit(
+    edit: Callable[..., Edited | list[Edited]], model: str, scale: int, device: str,
+    **values: Any,  # noqa: ANN401 - click's
+) -> None:  # fmt: skip
     from srbench.editing.edit import Editor
-
-    return Editor(model, scale, device)
-
-
-def _tell(*edits: Edited) -> None:
     from srbench.editing.measures import fit_to_lr
 
-    for made in edits:
+    found = edit(Editor(model, scale, device), **values)
+    for made in found if isinstance(found, list) else [found]:
         show(f"{made.file}  {fit_to_lr(made.lr_psnr)}{f'  ({made.remark})' if made.remark else ''}")

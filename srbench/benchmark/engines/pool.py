@@ -169,9 +169,9 @@ class Pool(Generic[Job]):
         return Lost(worker.job, end)
 
 
-def given_up(image: str, end: str, tries: int = TRIES) -> str:
-    """Error of something that has ended its process ``tries`` times."""
-    return f"{image}: ended its process {tries} times ({end}); if memory is short, use fewer --workers"
+def given_up(image: str, end: str) -> str:
+    """Error of something that has ended its process TRIES times."""
+    return f"{image}: ended its process {TRIES} times ({end}); if memory is short, use fewer --workers"
 
 
 def _serve(connection: Connection, opener: Opener, arguments: tuple[object, ...], scratch: Path | None) -> None:
