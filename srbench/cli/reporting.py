@@ -70,14 +70,13 @@ def view(run: Path, port: int, no_browser: bool) -> None:
 
 
 def show_report(
-    runs: Sequence[Path], formats: Sequence[str] | None = None, out: Path | None = None, *, published: bool = False,
+    runs: Sequence[Path], formats: Sequence[str] | None = None, out: Path | None = None,
     **settings: Any,  # noqa: ANN401 - those of write_report
 ) -> None:  # fmt: skip
     """Write the report of some runs, or of a matrix; print its tables, what they say, and how to open it."""
     from srbench.matrix.folder import is_matrix
     from srbench.reporting import report as run_report
     from srbench.reporting.matrix import report as matrix_report
-    from srbench.reporting.published import read_tables
     from srbench.reporting.scores import terminal_table
 
     formats = formats or run_report.FORMATS
@@ -87,8 +86,7 @@ def show_report(
         files, moved, lines = matrix.files, matrix.moved, [*matrix_report.terminal_tables(matrix.parts), *matrix.notes]
     else:
         with shown_progress() as progress:
-            tables = read_tables() if published else None
-            report = run_report.write_report(runs, formats, out, published=tables, progress=progress, **settings)
+            report = run_report.write_report(runs, formats, out, progress=progress, **settings)
         files, moved = report.files, report.moved
         lines = [terminal_table(report.scores), *report.scores.published.notes, *report.answer]
     for before, now in moved:
@@ -102,12 +100,11 @@ def show_report(
 
 def report_cell(outcome: Outcome, *, published: bool = False) -> None:
     """Say what was done in a cell of a matrix, and write its report."""
-    from srbench.reporting.published import read_tables
     from srbench.reporting.report import write_report
 
     say(f"{outcome.folder}: {outcome.sampled} items sampled now, {outcome.scored} values measured now")
     if outcome.usable:
-        write_report([outcome.folder], published=read_tables() if published else None)
+        write_report([outcome.folder], published=published)
 
 
 def report_outcome(outcome: Outcome, shard: str | None = None, *, published: bool = False) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from statistics import fmean
 
@@ -247,10 +248,7 @@ def _extremes(comparison: Comparison) -> list[list[str]]:
 
 def _by_setting(run: Run) -> dict[str, list[Row]]:
     """Rows of every model and temperature, by the label in the folder of the run."""
-    found: dict[str, list[Row]] = {}
-    for row in run.rows:
-        found.setdefault(row.sample.setting.folder, []).append(row)
-    return found
+    return {name: list(rows) for name, rows in groupby(run.rows, key=lambda row: row.sample.setting.folder)}
 
 
 def _chosen(rows: dict[str, list[Row]], name: str, run: Path) -> list[Row]:

@@ -91,7 +91,6 @@ def _key(scores: Scores, table: ResultTable, models: Sequence[ModelFacts], basel
 
 
 def _differences(scores: Scores, table: ResultTable, baseline: int) -> Plot | None:
-    """Forest plot: every line minus the baseline, paired by image."""
     others = [row for row in range(len(scores.lines)) if row != baseline]
     shown = []
     for metric in (metric for metric in scores.metrics if metric.direction):
@@ -127,7 +126,6 @@ def _differences(scores: Scores, table: ResultTable, baseline: int) -> Plot | No
 
 
 def _planes(scores: Scores) -> Iterator[Plot]:
-    """Distortion and consistency against perception, each by its leading metric."""
     leading = {metric.group: metric for metric in reversed(scores.metrics) if metric.leads}
     planes = (
         ("Distortion", "plane.svg", "Perception and distortion",
@@ -194,7 +192,6 @@ def _label(figure: Figure, axes: Axes, spots: Sequence[tuple[float, float, str]]
 
 
 def _temperatures(scores: Scores) -> Plot | None:
-    """Every metric against temperature, for models that have several."""
     models = {model: places for model, places in _by_model(scores.lines).items() if len(places) > 1}
     means = {metric.name: np.array([cell.mean for cell in scores.column(metric.name)]) for metric in scores.metrics}
     metrics = [
@@ -218,7 +215,6 @@ def _temperatures(scores: Scores) -> Plot | None:
 
 
 def _distributions(scores: Scores, table: ResultTable) -> Plot | None:
-    """Values of all images, a row per line of the table."""
     columns = {metric.name: list(map(_finite, table.columns(metric.name))) for metric in scores.metrics}
     metrics = [metric for metric in scores.metrics if any(map(_differ, columns[metric.name]))]
 
@@ -326,5 +322,4 @@ def _finite(values: pd.Series[float]) -> NDArray[np.float64]:
 
 
 def _differ(values: NDArray[np.float64]) -> bool:
-    """True if two finite values differ."""
     return len(np.unique(values[np.isfinite(values)])) > 1

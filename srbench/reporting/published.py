@@ -6,8 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from importlib.resources.abc import Traversable
-from pathlib import Path
 
 from srbench.data import MATLAB_BICUBIC
 from srbench.interfaces import MetricFacts
@@ -80,9 +78,9 @@ class Published:
     """Sources of the lines, differences of their protocols, and why there are no others."""
 
 
-def read_tables(path: Path | Traversable | None = None) -> tuple[PublishedTable, ...]:
-    """Tables of a file, by default the one that comes with srbench. Raises ConfigError."""
-    return load_toml(path or TABLES, _File).table
+def read_tables() -> tuple[PublishedTable, ...]:
+    """Published tables that come with srbench."""
+    return load_toml(TABLES, _File).table
 
 
 def published_rows(manifest: Manifest, metrics: Sequence[MetricFacts], tables: Sequence[PublishedTable]) -> Published:
@@ -94,8 +92,7 @@ def published_rows(manifest: Manifest, metrics: Sequence[MetricFacts], tables: S
     lines: list[PublishedLine] = []
     notes = []
     for table in ours:
-        other = _other_data(manifest, table) or _other_protocol(metrics, table)
-        if other:
+        if other := _other_data(manifest, table) or _other_protocol(metrics, table):
             notes.append(f"Not shown, as no number of it can be compared: {table.origin}. {other}")
             continue
         lines += [_line(label, values, metrics, table) for label, values in table.rows.items()]

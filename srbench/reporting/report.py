@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -24,7 +25,7 @@ from srbench.reporting.measurements import Measurements, read_runs
 from srbench.reporting.notes import notes_of
 from srbench.reporting.page.page import page
 from srbench.reporting.plots import FOLDER, Plot, write_plots
-from srbench.reporting.published import PublishedTable, published_rows
+from srbench.reporting.published import published_rows, read_tables
 from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import MARKDOWN, Scores, header, score
 from srbench.run_folder.folder import writing
@@ -51,12 +52,12 @@ EMBEDDED = 3
 class Report:
     """Files that were written, and their table."""
 
-    files: tuple[Path, ...]
+    files: list[Path]
     """Files to open, at most one per format, in the order of the formats."""
     scores: Scores
-    answer: tuple[str, ...]
+    answer: list[str]
     """Result in two or three sentences."""
-    moved: tuple[tuple[Path, Path], ...]
+    moved: list[tuple[Path, Path]]
     """Other people's files that were in the way: old and new path."""
 
 
@@ -68,7 +69,7 @@ def write_report(
     single_file: bool = False,
     most: int | None = None,
     baseline: str | None = None,
-    published: Sequence[PublishedTable] | None = None,
+    published: bool = False,
     progress: Progress = silent,
 ) -> Report:
     """Write the report of the runs in ``folders`` into the folder ``out``, by default that of the only run.
@@ -76,7 +77,7 @@ def write_report(
     ``md`` is report.md with plots and images; ``html`` is report.html, which links the images or, as ``single_file``,
     embeds those of at most ``most`` images and stays below 8 MB; ``tex`` is table.tex and, with intervals,
     table_intervals.tex; ``csv`` is table.csv and rows.csv. Every file is written whole.
-    Rows of ``published`` tables stand beneath the measured ones if data, scale and protocol agree.
+    ``published`` adds rows of published tables beneath the measured ones if data, scale and protocol agree.
     ``progress`` is called for every image whose strips, grids and maps are made.
     Differences are plotted from ``baseline``, such as ``bicubic`` or ``srflow-t0.8``; by default the first row.
     Raises ReportError for an unknown format or baseline, for several runs without ``out``, and if their protocols
@@ -94,8 +95,8 @@ def write_report(
         table = measurements.table()
         summary = table.summary()
         scores = score(table, summary, measurements.metrics)
-        if published is not None:
-            scores = replace(scores, published=published_rows(measurements.manifest, scores.metrics, published))
+        if published:
+            scores = replace(scores, published=published_rows(measurements.manifest, scores.metrics, read_tables()))
         sentences = answer(scores)
         facts = {
             "measurements": measurements,
@@ -127,12 +128,11 @@ def write_report(
             folder.write("report.html", text.encode())
         left = [part for name, parts in _PARTS.items() if name not in formats for part in parts]
         folder.finish(kept=tuple(left if plots else [*left, f"{FOLDER}/"]))
-    files = tuple(folder.path / parts[0] for name, parts in _PARTS.items() if name in formats)
-    return Report(files, scores, tuple(sentences), tuple(sorted(folder.moved)))
+    files = [folder.path / parts[0] for name, parts in _PARTS.items() if name in formats]
+    return Report(files, scores, sentences, sorted(folder.moved))
 
 
 def _baseline(scores: Scores, name: str | None) -> int:
-    """Line of the table that the user named, by default the first."""
     names = [line.setting.folder for line in scores.lines]
     if name is not None and name not in names:
         raise ReportError(unknown("baseline", name, names))
@@ -159,7 +159,6 @@ def _markdown(
 
 
 def _score_table(scores: Scores) -> str:
-    """Table of means; published rows are in italics."""
     lines = []
     for line in scores.lines:
         means = [MARKDOWN[cell.mark].format(cell.text) for cell in line.cells.values()]
@@ -193,19 +192,11 @@ def _weights_table(models: Sequence[ModelFacts]) -> str:
 
 def _costs(rows: Sequence[Row]) -> list[list[str]]:
     """Time and memory: headers, then a line per model and temperature."""
-    settings: dict[str, list[Row]] = {}
-    for row in rows:
-        settings.setdefault(row.setting.label, []).append(row)
     lines = [["model", "samples", "seconds per image", "metrics, seconds", "peak memory, MB"]]
-    for label, group in settings.items():
+    for label, found in groupby(rows, key=lambda row: row.setting.label):
+        group = list(found)
         memory = [row.sample.peak_memory_mb for row in group if row.sample.peak_memory_mb is not None]
-        lines.append(
-            [
-                label,
-                str(max(row.samples for row in group)),
-                f"{fmean(row.sample.seconds / row.samples for row in group):.2f}",
-                f"{fmean(row.metric_seconds for row in group):.2f}",
-                f"{max(memory):.0f}" if memory else "–",
-            ]
-        )
+        seconds = fmean(row.sample.seconds / row.samples for row in group), fmean(row.metric_seconds for row in group)
+        samples, peak = str(max(row.samples for row in group)), f"{max(memory):.0f}" if memory else "–"
+        lines.append([label, samples, *(f"{mean:.2f}" for mean in seconds), peak])
     return lines

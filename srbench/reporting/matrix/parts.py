@@ -44,28 +44,26 @@ class Part:
 
     suite: str
     """Name and version."""
-    metrics: tuple[MetricFacts, ...]
+    metrics: list[MetricFacts]
     """Columns of every group, with the facts of the last cell that has them."""
-    groups: tuple[str, ...]
+    groups: list[str]
     """Names of the datasets."""
-    blocks: tuple[tuple[int, tuple[tuple[str, tuple[Value, ...]], ...]], ...]
+    blocks: list[tuple[int, list[tuple[str, list[Value]]]]]
     """Rows by scale: a label, and the values of all metrics of the first group, then of the next."""
-    entries: tuple[Entry, ...]
+    entries: list[Entry]
 
     @property
-    def signatures(self) -> tuple[str, ...]:
+    def signatures(self) -> list[str]:
         """Signatures of the metrics of all cells, each once."""
-        return tuple(dict.fromkeys(m.signature for entry in self.entries for m in entry.scores.metrics))
+        return list(dict.fromkeys(m.signature for entry in self.entries for m in entry.scores.metrics))
 
     @property
-    def images(self) -> tuple[str, ...]:
+    def images(self) -> list[str]:
         """Datasets and origins of LR, each once: ``set5: 5 images``."""
-        counts = dict.fromkeys(map(_images, self.entries))
-        origins = dict.fromkeys(f"LR {entry.measurements.protocol.lr}" for entry in self.entries)
-        return (*counts, *origins)
-
-
-def _images(entry: Entry) -> str:
-    crop = entry.measurements.protocol.crop
-    part = "" if crop is None else f", the central {crop} x {crop} of each"
-    return f"{entry.cell.group}: {len(entry.measurements.images)} images{part}"
+        counts, origins = [], []
+        for entry in self.entries:
+            protocol = entry.measurements.protocol
+            part = "" if protocol.crop is None else f", the central {protocol.crop} x {protocol.crop} of each"
+            counts.append(f"{entry.cell.group}: {len(entry.measurements.images)} images{part}")
+            origins.append(f"LR {protocol.lr}")
+        return list(dict.fromkeys(counts + origins))

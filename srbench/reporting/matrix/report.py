@@ -31,13 +31,12 @@ _FILES = {"md": "report.md", "html": "report.html", "tex": "table.tex", "csv": "
 
 @dataclass(frozen=True)
 class MatrixReport:
-    """Files that were written, and their tables."""
+    """Files that were written, in the order of the formats, and their tables."""
 
-    files: tuple[Path, ...]
-    """Files in the order of the formats."""
-    parts: tuple[Part, ...]
-    notes: tuple[str, ...]
-    moved: tuple[tuple[Path, Path], ...]
+    files: list[Path]
+    parts: list[Part]
+    notes: list[str]
+    moved: list[tuple[Path, Path]]
     """Other people's files that were in the way: old and new path."""
 
 
@@ -52,7 +51,7 @@ def write_matrix_report(path: Path, formats: Sequence[str], out: Path | None = N
     by_suite: dict[str, list[Entry]] = {}
     for entry in entries:
         by_suite.setdefault(entry.measurements.protocol.suite, []).append(entry)
-    parts = tuple(_part(suite, group) for suite, group in by_suite.items())
+    parts = [_part(suite, group) for suite, group in by_suite.items()]
     folder = ReportFolder(out or path)
     base = "" if out is None or out.resolve() == path.resolve() else f"{path.resolve().as_uri()}/"
     facts = {"matrix": matrix, "parts": parts, "notes": notes, "base": base}
@@ -64,7 +63,7 @@ def write_matrix_report(path: Path, formats: Sequence[str], out: Path | None = N
     }
     made = [folder.write(file, texts[name].encode()) for name, file in _FILES.items() if name in formats]
     folder.finish(kept=tuple(file for name, file in _FILES.items() if name not in formats))
-    return MatrixReport(tuple(made), parts, tuple(notes), tuple(folder.moved))
+    return MatrixReport(made, parts, notes, folder.moved)
 
 
 def _entries(path: Path, matrix: Matrix) -> tuple[list[Entry], list[str]]:
@@ -95,25 +94,22 @@ def _place(cell: Cell) -> str:
     return f"{cell.group} x{cell.scale}, {cell.suite}"
 
 
-def _part(suite: str, entries: Sequence[Entry]) -> Part:
+def _part(suite: str, entries: list[Entry]) -> Part:
     metrics = {metric.name: metric for entry in entries for metric in entry.scores.metrics}
-    groups = tuple(dict.fromkeys(entry.cell.group for entry in entries))
-    labels: dict[int, dict[str, None]] = {}
-    values: dict[tuple[int, str, str, str], Value] = {}
+    groups = list(dict.fromkeys(entry.cell.group for entry in entries))
+    values: dict[int, dict[str, dict[tuple[str, str], Value]]] = {}
     for entry in entries:
         for line in entry.scores.lines:
-            labels.setdefault(entry.cell.scale, {})[line.label] = None
             is_partial = line.images < len(entry.measurements.images)
+            row = values.setdefault(entry.cell.scale, {}).setdefault(line.label, {})
             for name, cell in line.cells.items():
-                values[entry.cell.scale, line.label, entry.cell.group, name] = Value(cell.text, cell.mark, is_partial)
-    blocks = []
-    for scale, found in labels.items():
-        rows = [
-            (label, tuple(values.get((scale, label, group, name), MISSING) for group in groups for name in metrics))
-            for label in found
-        ]
-        blocks.append((scale, tuple(rows)))
-    return Part(suite, tuple(metrics.values()), groups, tuple(blocks), tuple(entries))
+                row[entry.cell.group, name] = Value(cell.text, cell.mark, is_partial)
+    columns = [(group, name) for group in groups for name in metrics]
+    blocks = [
+        (scale, [(label, [row.get(column, MISSING) for column in columns]) for label, row in rows.items()])
+        for scale, rows in values.items()
+    ]
+    return Part(suite, list(metrics.values()), groups, blocks, entries)
 
 
 def _markdown_table(part: Part) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from srbench.reporting import ReportError
@@ -11,7 +12,6 @@ from srbench.reporting.examples import Example
 from srbench.reporting.measurements import Measurements, mean_of
 from srbench.reporting.scores import Scores
 from srbench.reporting.strips import difference_window
-from srbench.run_folder.protocol import Setting
 from srbench.run_folder.results import Row
 
 
@@ -34,7 +34,10 @@ def leaders(measurements: Measurements, scores: Scores) -> Leaders | None:
     metric = next(iter(leading + directed), None)
     if metric is None:
         return None
-    kept = _kept_rows(measurements)
+    kept = [
+        {row.image: row for row in rows if measurements.pair(row.image) and measurements.outputs(row)}
+        for _, rows in groupby(measurements.rows, key=lambda row: row.setting)
+    ]
     cells = scores.column(metric.name)
     there = [line for line, cell in enumerate(cells) if math.isfinite(cell.mean) and kept[line]]
     there.sort(key=lambda line: -metric.direction * cells[line].mean)
@@ -67,12 +70,3 @@ def opening(measurements: Measurements, found: Leaders) -> dict[str, Any] | None
     x, y = (window.x + window.width / 2) / width, (window.y + window.height / 2) / height
     zoom = min(width, height) / window.width
     return {"image": image, "a": found.a, "b": found.b, "x": x, "y": y, "zoom": zoom}
-
-
-def _kept_rows(measurements: Measurements) -> list[dict[str, Row]]:
-    """Rows whose images are kept, by image, for every line of the table."""
-    lines: dict[Setting, dict[str, Row]] = {setting: {} for setting in measurements.settings}
-    for row in measurements.rows:
-        if measurements.pair(row.image) and measurements.outputs(row):
-            lines[row.setting][row.image] = row
-    return list(lines.values())
