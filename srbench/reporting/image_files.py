@@ -45,21 +45,23 @@ def write_images(measurements: Measurements, out: ReportFolder, progress: Progre
     """
     with_outputs = {row.image for row in measurements.rows if measurements.outputs(row)}
     names = evenly([name for name in measurements.images if name in with_outputs and measurements.pair(name)])
+    # In Python 3.11 two threads cannot parse at once (CPython issue 106905): all code is parsed before.
+    write = partial(_write, measurements, out, package_digest(__name__), kinds_of(measurements.metrics))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, _ in enumerate(pool.map(partial(_write, measurements, out), names), 1):
+        for done, _ in enumerate(pool.map(write, names), 1):
             progress(Step(done, len(names), f"report: {names[done - 1]}"))
     return names
 
 
-def _write(measurements: Measurements, out: ReportFolder, name: str) -> None:
+def _write(measurements: Measurements, out: ReportFolder, code: str, kinds: Sequence[MapKind], name: str) -> None:
     """Write strip, grids, maps and sheet of one image, which is opened only if one of them has to be made."""
-    metric, kinds = measurements.metrics[0], kinds_of(measurements.metrics)
+    metric = measurements.metrics[0]
     rows = [row for row in measurements.rows if row.image == name and measurements.outputs(row)]
     opened = cache(partial(Example, measurements, name, rows))
     pixels = measurements.pair_pixels(name)
 
     def write(file: str, shown: Sequence[object], draw: Callable[[], bytes]) -> None:
-        key = digest([package_digest(__name__), *pixels], *shown)
+        key = digest([code, *pixels], *shown)
         if not out.keep(file, key):
             out.write(file, draw(), key)
 
