@@ -81,24 +81,15 @@ def written(images: Images, name: str) -> Tensor:
     return tensor.contiguous() if tensor.dtype == torch.uint8 else as_uint8(tensor)
 
 
-def written_pair(sr: Images, hr: Images) -> tuple[Tensor, Tensor]:
-    """Images and their references, of one size -> (n, 3, H, W) and (1 or n, 3, H, W) uint8. Raises MetricError."""
-    images, references = written(sr, "sr"), written(hr, "hr")
+def measured(metric: ImageMetric, sr: Images, hr: Images | None = None) -> Values:
+    """The values of a metric, of images alone or with HR: one for all of them, or one each. Raises MetricError."""
+    images = written(sr, "sr")
+    references = images[:1] if hr is None else written(hr, "hr")
     require_partners(images, references, "hr")
     if images.shape[-2:] != references.shape[-2:]:
         raise MetricError(
             f"sr is {size(images)} and hr is {size(references)}; both must have one size, crop or resize one of them"
         )
-    return images, references
-
-
-def measured(metric: ImageMetric, sr: Images, hr: Images | None = None) -> Values:
-    """The values of a metric, of images alone or with HR: one for all of them, or one each. Raises MetricError."""
-    if hr is None:
-        images = written(sr, "sr")
-        references = images[:1]
-    else:
-        images, references = written_pair(sr, hr)
     groups = zip(torch.split(images, len(images) // len(references)), references, strict=True)
     return as_given(torch.cat([metric(group, ImagePair("sr", one, one)) for group, one in groups]), sr)
 

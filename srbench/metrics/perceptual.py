@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -78,16 +76,15 @@ class LPIPS(ImageMetric):
 
     def _layers(self, images: Tensor, pair: ImagePair) -> list[list[Tensor]]:
         """Differences from HR at every pixel of every layer, for each image; those of the last images are kept."""
-        key = LPIPS, self._parts, images.device
-        return pair.once((*key, "layers"), lambda: self._compared(images, pair, key), of=images)
+        network, key = load_network(self._parts, images.device), (LPIPS, self._parts, images.device)
 
-    @torch.inference_mode()
-    def _compared(self, images: Tensor, pair: ImagePair, key: Hashable) -> list[list[Tensor]]:
-        network = load_network(self._parts, images.device)
-        # TF32 convolutions, the default of many GPUs, keep only 10 bits of every factor
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        def compared() -> list[list[Tensor]]:
             hr = pair.once(key, lambda: network.features(hr_of(pair).to(images.device)))
             return [network.differences(network.features(image), hr) for image in images]
+
+        # TF32 convolutions, the default of many GPUs, keep only 10 bits of every factor
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            return pair.once((*key, "layers"), compared, of=images)
 
 
 def _upscaled(layers: list[Tensor], size: torch.Size) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 from srbench.images.io import luma
 from srbench.interfaces import ImagePair, MetricFacts
 from srbench.metrics import MetricError
-from srbench.metrics.arguments import Images, Values, as_given, measured, written_pair
+from srbench.metrics.arguments import Images, Values, measured
 from srbench.metrics.samples import ImageMetric, hr_of, require_side
 
 Array = NDArray[Any]
@@ -37,7 +37,7 @@ def psnr(sr: Images, hr: Images) -> Values:
     >>> psnr(np.stack([hr + 1, hr + 2, hr]), hr).round(2)
     array([48.13, 42.11,   inf])
     """
-    return as_given(decibels(*written_pair(sr, hr)), sr)
+    return measured(PSNR(), sr, hr)
 
 
 def ssim(sr: Images, hr: Images) -> Values:
