@@ -77,8 +77,7 @@ def _require_range(tensor: Tensor, name: str) -> None:
 
 def written(images: Images, name: str) -> Tensor:
     """Images -> (n, 3, H, W) uint8, by ``as_uint8``. Raises MetricError as ``image_tensor`` does."""
-    tensor = image_tensor(images, name)
-    return tensor.contiguous() if tensor.dtype == torch.uint8 else as_uint8(tensor)
+    return as_uint8(image_tensor(images, name))
 
 
 def measured(metric: ImageMetric, sr: Images, hr: Images | None = None) -> Values:

@@ -10,7 +10,7 @@ from srbench.interfaces import ImagePair, MetricFacts
 from srbench.metrics import MetricError
 from srbench.metrics.arguments import Images, Values, as_given, require_partners, size, written
 from srbench.metrics.pixel import decibels
-from srbench.metrics.samples import ImageMetric, lr_of
+from srbench.metrics.samples import ImageMetric, as_uint8
 
 
 def lr_psnr(sr: Images, lr: Images) -> Values:
@@ -66,4 +66,4 @@ class LRPSNR(ImageMetric):
         """(n,) in dB; inf where the LR image is met exactly. HR must be a whole multiple of LR."""
         complaint = f"{pair.name}: HR {size(pair.hr)} is no whole multiple of LR"
         scale = _scale_between(pair.hr, pair.lr, complaint, "crop the HR image")
-        return decibels(downscaled(images, scale), lr_of(pair))
+        return decibels(downscaled(images, scale), as_uint8(pair.lr))

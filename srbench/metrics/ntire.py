@@ -14,14 +14,14 @@ from srbench.metrics import MetricError
 from srbench.metrics.consistency import downscaled
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.pixel import decibels
-from srbench.metrics.samples import ImageMetric, hr_of, require_side
+from srbench.metrics.samples import ImageMetric, as_uint8, require_side
 
 _GRID = 8
 
 
 def _cropped(images: Tensor, pair: ImagePair) -> tuple[Tensor, Tensor]:
     """Outputs (n, 3, h, w) and HR (3, h, w), uint8, at multiples of 8 pixels."""
-    return crop_to_multiple(images, _GRID).contiguous(), crop_to_multiple(hr_of(pair), _GRID).contiguous()
+    return crop_to_multiple(images, _GRID).contiguous(), crop_to_multiple(as_uint8(pair.hr), _GRID).contiguous()
 
 
 def _maps(samples: Tensor, pair: ImagePair) -> Tensor:

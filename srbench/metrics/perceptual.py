@@ -10,7 +10,7 @@ from srbench.interfaces import ImagePair, MetricFacts
 from srbench.metrics.arguments import Images, Values, measured
 from srbench.metrics.earlier import LPIPS_MAP
 from srbench.metrics.lpips_network import NETS, load_network, parts_of, total
-from srbench.metrics.samples import ImageMetric, hr_of
+from srbench.metrics.samples import ImageMetric, as_uint8
 
 _ALEXNET = parts_of("alex")
 
@@ -79,7 +79,7 @@ class LPIPS(ImageMetric):
         network, key = load_network(self._parts, images.device), (LPIPS, self._parts, images.device)
 
         def compared() -> list[list[Tensor]]:
-            hr = pair.once(key, lambda: network.features(hr_of(pair).to(images.device)))
+            hr = pair.once(key, lambda: network.features(as_uint8(pair.hr).to(images.device)))
             return [network.differences(network.features(image), hr) for image in images]
 
         # TF32 convolutions, the default of many GPUs, keep only 10 bits of every factor

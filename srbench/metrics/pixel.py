@@ -15,7 +15,7 @@ from srbench.images.io import luma
 from srbench.interfaces import ImagePair, MetricFacts
 from srbench.metrics import MetricError
 from srbench.metrics.arguments import Images, Values, measured
-from srbench.metrics.samples import ImageMetric, hr_of, require_side
+from srbench.metrics.samples import ImageMetric, as_uint8, require_side
 
 Array = NDArray[Any]
 
@@ -215,7 +215,7 @@ class PSNR(ImageMetric):
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """(n,) in dB."""
-        return decibels(self._region.of(images, pair), self._region.of(hr_of(pair)[None], pair))
+        return decibels(self._region.of(images, pair), self._region.of(as_uint8(pair.hr)[None], pair))
 
 
 class SSIM(ImageMetric):
@@ -243,7 +243,7 @@ class SSIM(ImageMetric):
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """(n,) in -1..1; raises MetricError where the region is smaller than a window."""
-        regions = [self._region.of(each, pair) for each in (images, hr_of(pair)[None])]
+        regions = [self._region.of(each, pair) for each in (images, as_uint8(pair.hr)[None])]
         require_side(regions[0], self._window.side, "SSIM", pair.name)
         outputs, [hr] = (region.cpu().contiguous().numpy() for region in regions)
         found = [_structural_similarity(output, hr, self._window) for output in outputs]

@@ -25,8 +25,7 @@ class ImageMetric(ABC):
         Samples are uint8; floating-point ones are clamped and floored to uint8, as the functions of ``srbench.metrics``
         do. Raises MetricError, naming the image, for output that cannot be measured.
         """
-        images = checked(samples, pair)
-        images = images.contiguous() if images.dtype == torch.uint8 else as_uint8(images)
+        images = as_uint8(checked(samples, pair))
         require_side(images, self.smallest_side, self.facts.title, pair.name)
         return self.values(images, pair)
 
@@ -61,21 +60,13 @@ def checked(samples: Tensor, pair: ImagePair) -> Tensor:
 def as_uint8(images: Tensor) -> Tensor:
     """Floating point (..., 3, H, W) -> the uint8 images written to disk: clamped to [0, 1], times 255, floor.
 
-    float64 becomes float32 first, as in a run. The rows of the result are contiguous whatever the layout of the input:
-    the last digit of a mean depends on the order of its sum.
+    float64 becomes float32 first, as in a run; uint8 stays. The rows of the result are contiguous whatever the layout
+    of the input: the last digit of a mean depends on the order of its sum.
     """
+    if images.dtype == torch.uint8:
+        return images.contiguous()
     single = images.to(torch.float32) if images.dtype == torch.float64 else images
     return quantize_floor(single).contiguous()
-
-
-def hr_of(pair: ImagePair) -> Tensor:
-    """HR (3, H, W) as uint8."""
-    return pair.once("hr", lambda: pair.hr if pair.hr.dtype == torch.uint8 else as_uint8(pair.hr))
-
-
-def lr_of(pair: ImagePair) -> Tensor:
-    """LR (3, h, w) as uint8."""
-    return pair.once("lr", lambda: pair.lr if pair.lr.dtype == torch.uint8 else as_uint8(pair.lr))
 
 
 def require_side(images: Tensor, minimum: int, title: str, name: str) -> None:
