@@ -36,10 +36,7 @@ def decoded(content: bytes) -> Image.Image:
 
 @contextmanager
 def _strictly() -> Iterator[None]:
-    """Make Pillow refuse truncated files while any thread decodes one, and then restore the process-wide setting.
-
-    Any library may have set it. Pillow's decoders could be wrapped instead, but only through private names.
-    """
+    """Make Pillow refuse truncated files while any thread decodes one, and then restore the process-wide setting."""
     global _decoding, _setting
     with _lock:
         if not _decoding:

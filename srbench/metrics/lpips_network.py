@@ -98,10 +98,8 @@ def total(layers: list[Tensor]) -> Tensor:
 class _AlexNet(torch.nn.Module):
     """Convolutions of torchvision's AlexNet, returning the outputs of its five rectifications.
 
-    LPIPS on AlexNet is a column of the default suite, and the package imports torchvision, which imports torch's
-    compiler: 1.6 s of every process, where the eight columns of 22 images of 192x192 take 3.7 s (AMD EPYC, process
-    time, medians of five). The package's own module with channels last is as fast as this one, 0.95 to 1.05 of its
-    time. The tests hold both equal.
+    The package's own module imports torchvision, which imports torch's compiler: 1.6 s of every process, where the
+    eight columns of 22 images of 192x192 take 3.7 s (AMD EPYC, process time, medians of five).
     """
 
     def __init__(self) -> None:
@@ -129,8 +127,8 @@ class _AlexNet(torch.nn.Module):
 def _rectified(layer: torch.nn.Conv2d, shape: torch.Size) -> Callable[[Tensor], Tensor]:
     """A convolution and its rectification, for inputs of one shape.
 
-    oneDNN has an order of weights for every shape and brings them into it again at every call, a fifth of the time at
-    160x160: so they are packed once, by the functions that torch's compiler has for frozen weights.
+    oneDNN has an order of weights for every shape and brings them into it again at every call, a fifth to a third of
+    the time at 160x160: so they are packed once, by the functions that torch's compiler has for frozen weights.
     """
     weight, bias = layer.weight, layer.bias
     setting: Any = (layer.padding, layer.stride, layer.dilation, 1)

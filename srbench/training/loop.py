@@ -1,9 +1,4 @@
-"""The training loop of all models, from the request to the weights file.
-
-Random numbers of a step come from generators seeded with the step and the number of the patch. Networks, optimisers and
-counts are therefore all that a checkpoint needs: a resumed training repeats an uninterrupted one exactly, and any
-number of processes takes the same steps.
-"""
+"""The training loop of all models, from the request to the weights file (docs/architecture.md, Training)."""
 
 from __future__ import annotations
 
