@@ -19,16 +19,16 @@ from pathlib import Path
 import torch
 from msgspec.structs import replace
 
-from srbench.benchmark.sampling import Sampling, keep_pair, keep_sample
+from srbench.benchmark.sampling import Item, keep_pair, keep_sample
 from srbench.data.datasets import packaged_photos
 from srbench.images.resize import upscale
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import MetricFacts, ModelFacts
 from srbench.metrics.suite import open_metrics
 from srbench.models.inference import Output
 from srbench.reporting.report import write_report
 from srbench.run_folder.folder import RunFolder, score_key
 from srbench.run_folder.manifest import now
-from srbench.run_folder.protocol import COLUMNS, FORMAT, Invocation, Manifest, ModelFacts, Protocol, Setting
+from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, Protocol, Setting
 from srbench.run_folder.records import SampleRecord, ScoreRecord
 from srbench.system.machine import hardware, software
 
@@ -59,7 +59,7 @@ def _manifest(names: list[str], labels: list[str], samples: int) -> Manifest:
     protocol = Protocol(
         "srflow@1", "photos", "made from HR", scale=SCALE, crop=None, samples=samples, seed=0, tile=None
     )  # fmt: skip
-    metrics = tuple(metric.facts for metric in open_metrics(None, COLUMNS, "floor"))
+    metrics = tuple(metric.facts for metric in open_metrics(None, protocol.columns, "floor"))
     facts = tuple(ModelFacts(label, label, label, projected=False, weights=None) for label in labels)
     settings = tuple(Setting(label, TEMPERATURE) for label in labels)
     measured = tuple(metric.name for metric in metrics)
@@ -76,7 +76,7 @@ def _sample(folder: RunFolder, name: str, labels: list[str], samples: int, gener
     for label in labels:
         images = upscaled + 0.02 * torch.randn((samples, *upscaled.shape), generator=generator)
         setting = Setting(label, TEMPERATURE)
-        sampling = Sampling(setting, folder.sample_key(setting, name, ""))
+        sampling = Item(setting, folder.sample_key(setting, name, ""))
         keep_sample(folder, sampling, name, Output(images, 0.1, None), 0, 1)
 
 

@@ -85,6 +85,21 @@ class WeightsInfo:
 
 
 @dataclass(frozen=True)
+class ModelFacts:
+    """Facts of a model: one line of the table, or several."""
+
+    label: str
+    """Name in the table and in file names."""
+    spec: str
+    """The name that the user typed."""
+    digest: str
+    """SHA-256 of everything that determines the outputs: code, harness and weights."""
+    projected: bool
+    """True if the outputs are projected onto the images that downscale to LR."""
+    weights: WeightsInfo | None
+
+
+@dataclass(frozen=True)
 class Step:
     """Progress, as reported to callers of the library and to the terminal."""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from srbench.interfaces import MetricFacts
-from srbench.run_folder.protocol import ModelFacts, Protocol
+from srbench.interfaces import MetricFacts, ModelFacts
+from srbench.run_folder.protocol import Protocol
 
 _KNOWN: dict[str, dict[str, Any]] = {
     "psnr": {"title": "PSNR", "direction": 1, "unit": "dB", "group": "Distortion", "leads": True,

@@ -17,14 +17,14 @@ from srbench.data.benchmark_sets.table import benchmark_sets
 from srbench.data.datasets import PairedFolders, cropped, lr_origin, open_folder
 from srbench.data.degradations.read import DEFAULT as BICUBIC
 from srbench.data.degradations.read import degraded, read_degradation
-from srbench.interfaces import LARGEST_SEED, SMALLEST_TILE, Dataset, StochasticSRModel
+from srbench.interfaces import LARGEST_SEED, SMALLEST_TILE, Dataset, ModelFacts, StochasticSRModel
 from srbench.metrics.suite import DEFAULT, Suite, open_metrics, read_suite
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel, load_model, wrap_model
 from srbench.models.precomputed import ResultFolder
 from srbench.plugins.code_digest import package_digest
 from srbench.plugins.registry import LoadedMetric, load_dataset, registered, source_digest
-from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest, ModelFacts, Protocol, Setting
+from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest, Protocol, Setting
 from srbench.run_folder.records import digest
 from srbench.system.file_names import FILE_NAME, is_file_name, unknown
 

@@ -31,7 +31,7 @@ import torch
 from torch import nn
 
 from srbench.images.lr_projection import Consistent, ConsistentSamples
-from srbench.interfaces import Model, PrecomputedResults, SRBenchError, StochasticSRModel, Weighted, WeightsInfo
+from srbench.interfaces import Model, ModelFacts, PrecomputedResults, SRBenchError, StochasticSRModel, WeightsInfo
 from srbench.models import third_party
 from srbench.models.precomputed import ResultFolder
 from srbench.plugins import PluginError
@@ -101,18 +101,10 @@ def is_network(text: str) -> bool:
 
 
 @dataclass(frozen=True)
-class LoadedModel:
+class LoadedModel(ModelFacts):
     """A model that is ready to run."""
 
-    label: str
-    """Name in the table and in file names."""
-    spec: str
     model: Model
-    digest: str
-    """SHA-256 of everything that determines the outputs: code, harness and weights."""
-    projected: bool
-    """True if the outputs are projected onto the images that downscale to LR."""
-    weights: WeightsInfo | None
     given: bool = False
     """True for an object of this process, which cannot be loaded by ``spec``."""
 
@@ -211,7 +203,7 @@ def _ready(
     if getattr(model, "scale", None) != scale:
         made_for = getattr(model, "scale", "no")
         raise PluginError(f"{text} has scale {made_for}, not {scale}; its attribute 'scale' must be --scale")
-    weights = model.weights if isinstance(model, Weighted) and isinstance(model.weights, WeightsInfo) else None
+    weights = model.weights if isinstance(getattr(model, "weights", None), WeightsInfo) else None
     projected = bool(getattr(model, "projected", False)) or consistent
     facts = [code, package_digest("srbench.models.inference"), weights.sha256 if weights else ""]
     network = model.function if isinstance(model, _Scaled) else model
@@ -222,7 +214,7 @@ def _ready(
         model = ConsistentSamples(model) if isinstance(model, StochasticSRModel) else Consistent(model)
         facts += [CONSISTENT, package_digest("srbench.images.lr_projection")]
     digest = hashlib.sha256("\n".join(facts).encode()).hexdigest()
-    return LoadedModel(label, text, model, digest, projected, weights)
+    return LoadedModel(label, text, digest, projected, weights, model)
 
 
 def _results(spec: ModelSpec, scale: int) -> LoadedModel:
@@ -231,7 +223,7 @@ def _results(spec: ModelSpec, scale: int) -> LoadedModel:
     if spec.consistent:
         raise PluginError(f"{spec.text}: a folder of results takes no {CONSISTENT}; leave it out")
     digest = hashlib.sha256(f"results x{scale} {package_digest('srbench.models.precomputed')}".encode()).hexdigest()
-    return LoadedModel(spec.label, spec.text, ResultFolder(Path(spec.name), scale), digest, False, None)
+    return LoadedModel(spec.label, spec.text, digest, False, None, ResultFolder(Path(spec.name), scale))
 
 
 def _network(spec: ModelSpec, scale: int, device: str) -> LoadedModel:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import MetricFacts, ModelFacts
 from srbench.reporting import ReportError
 from srbench.run_folder.folder import RunFolder
-from srbench.run_folder.protocol import Invocation, ModelFacts, Setting
+from srbench.run_folder.protocol import Invocation, Setting
 from srbench.run_folder.results import ResultTable, Row, rows_of
 
 _Place = tuple[Setting, str]

@@ -18,11 +18,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import MetricFacts, ModelFacts
 from srbench.plugins.code_digest import package_digest
 from srbench.reporting.files import ReportFolder
 from srbench.reporting.scores import Cell, Line, Scores, header
-from srbench.run_folder.protocol import ModelFacts
 from srbench.run_folder.records import digest
 from srbench.run_folder.results import ResultTable
 from srbench.run_folder.statistics import mean_interval

@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import Any
 
 from srbench.benchmark.error_maps import evenly
-from srbench.interfaces import Progress, silent
+from srbench.interfaces import ModelFacts, Progress, silent
 from srbench.reporting import ReportError
 from srbench.reporting.answer import answer
 from srbench.reporting.files import ReportFolder
@@ -29,7 +29,6 @@ from srbench.reporting.published import published_rows, read_tables
 from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import MARKDOWN, Scores, header, score
 from srbench.run_folder.folder import writing
-from srbench.run_folder.protocol import ModelFacts
 from srbench.run_folder.results import Row, csv_texts
 from srbench.system import markdown
 from srbench.system.file_names import unknown

@@ -11,10 +11,10 @@ from tempfile import TemporaryDirectory
 
 from msgspec import structs
 
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import MetricFacts, ModelFacts
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder, is_kept
-from srbench.run_folder.protocol import Manifest, ModelFacts, Protocol, Setting
+from srbench.run_folder.protocol import Manifest, Protocol, Setting
 from srbench.run_folder.records import AnyRecord, ImageDigest
 from srbench.system.file_names import occupied
 

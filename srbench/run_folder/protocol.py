@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from srbench.interfaces import MetricFacts, WeightsInfo
+from srbench.interfaces import MetricFacts, ModelFacts
 from srbench.metrics.suite import DEFAULT, read_suite
 
 FORMAT = 3
@@ -35,20 +35,6 @@ class Protocol:
     """Conversion of outputs to 8-bit images: ``floor`` or ``round``."""
     columns: tuple[str, ...] = field(default_factory=lambda: read_suite(DEFAULT).columns)
     """Metrics of the suite with their parameters, measured or not; a folder that names none is of the default suite."""
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """A model of the table."""
-
-    label: str
-    spec: str
-    """Name that the user gave on the command line."""
-    digest: str
-    """sha256 of its code, its weights and its transforms."""
-    projected: bool
-    """True if its outputs are projected onto the images that downscale to LR."""
-    weights: WeightsInfo | None
 
 
 @dataclass(frozen=True)
