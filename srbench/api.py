@@ -165,7 +165,7 @@ def evaluate(
         models=tuple(text for text, _, _ in named), scale=scale,
         data=str(data) if isinstance(data, str | Path) else None, limit=limit, crop=crop, degrade=degrade, suite=suite,
         metrics=(metrics,) if isinstance(metrics, str) else None if metrics is None else tuple(metrics),
-        temperatures=tuple(map(float, temperature if isinstance(temperature, Iterable) else (temperature,))),
+        temperature=tuple(map(float, temperature if isinstance(temperature, Iterable) else (temperature,))),
         samples=read_suite(suite).samples or 5 if samples is None else samples, seed=seed, device=device, tile=tile,
         out=str(Path(temporary.name) / "run" if temporary else out),
     )  # fmt: skip
@@ -214,7 +214,7 @@ def _call(spec: RunSpec, data: str | Path | Dataset) -> str:
     """Text of the call, recorded for a run of objects, which no command line could repeat."""
     metrics = None if spec.metrics is None else list(spec.metrics)
     given = {
-        "scale": spec.scale, "temperature": list(spec.temperatures), "samples": spec.samples, "seed": spec.seed,
+        "scale": spec.scale, "temperature": list(spec.temperature), "samples": spec.samples, "seed": spec.seed,
         "suite": None if spec.suite == DEFAULT else spec.suite, "metrics": metrics, "limit": spec.limit,
         "crop": spec.crop, "degrade": spec.degrade, "tile": spec.tile, "out": spec.out,
     }  # fmt: skip

@@ -47,7 +47,7 @@ class RunSpec:
     """Suite by name or as a TOML file."""
     metrics: tuple[str, ...] | None = None
     """Metrics by name; None: those of the suite."""
-    temperatures: tuple[float, ...] = (0.8,)
+    temperature: tuple[float, ...] = (0.8,)
     samples: int = 5
     seed: int = 0
     device: str = "auto"
@@ -66,8 +66,7 @@ class RunSpec:
         for name, value in (asdict(self) | dict(spans or {})).items():
             if value == getattr(default, name) or value is None:
                 continue
-            option = "temperature" if name == "temperatures" else name
-            words += [f"--{option}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+            words += [f"--{name}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
         return shlex.join(words)
 
 
@@ -96,7 +95,7 @@ class Bench:
     @cached_property
     def settings(self) -> tuple[Setting, ...]:
         """Settings that are asked for, in the order of the table."""
-        temperatures = sorted(self.spec.temperatures)
+        temperatures = sorted(self.spec.temperature)
         return tuple(
             Setting(loaded.label, temperature)
             for loaded in self.models.values()
@@ -186,7 +185,7 @@ def checked(spec: RunSpec, where: str) -> RunSpec:
         if value is not None and not smallest <= value <= LARGEST_SEED:
             allowed = f"{smallest} or more" if value < smallest else f"at most {LARGEST_SEED}"
             raise BenchmarkError(f"{where}: {name} is {value}; it has to be {allowed}")
-    for temperature in spec.temperatures:
+    for temperature in spec.temperature:
         if not 0 <= temperature < math.inf:
             raise BenchmarkError(f"{where}: {temperature} is no temperature; it has to be 0 or more")
     if spec.device not in ("auto", "cpu", "cuda", "mps"):
@@ -197,7 +196,7 @@ def checked(spec: RunSpec, where: str) -> RunSpec:
         raise BenchmarkError(f"{where}: {error}") from None
     if spec.shard is not None and spec.out is None:
         raise BenchmarkError(f"{where}: a shard needs a folder of its own; name it with --out")
-    for name in ("metrics", "temperatures"):
+    for name in ("metrics", "temperature"):
         if getattr(spec, name) == ():
             raise BenchmarkError(f"{where}: {name} is empty; name at least one")
     return spec

@@ -32,8 +32,7 @@ if TYPE_CHECKING:
                "[default: bicubic]")  # fmt: skip
 @options.names("--suite", metavar="NAME|FILE,...", help="Protocols; see srbench list suites. [default: srflow]")
 @options.names("--metrics", help="Metrics: NAME, pyiqa:NAME or file.py:Name. [default: those of the suite]")
-@click.option("--temperature", "temperatures", type=options.TEMPERATURES, metavar="T,T", help="Sampling temperatures. "
-              "[default: 0.8]")  # fmt: skip
+@click.option("--temperature", type=options.TEMPERATURES, metavar="T,T", help="Sampling temperatures. [default: 0.8]")
 @options.samples(help="Samples per image. [default: 5]")
 @options.seed(help="Random seed for sampling. [default: 0]")
 @options.device(default=None, help="Device to run on. [default: auto]")

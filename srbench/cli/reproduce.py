@@ -45,7 +45,7 @@ class Reproduction:
         """Request for the run that measures all rows."""
         return RunSpec(
             tuple(self.rows.values()), self.scale, self.data, suite=self.suite, metrics=self.metrics,
-            temperatures=(self.temperature,), out=str(out),
+            temperature=(self.temperature,), out=str(out),
         )  # fmt: skip
 
     def missing(self) -> list[str]:

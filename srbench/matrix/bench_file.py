@@ -45,8 +45,7 @@ def _kind(name: str, kind: Any) -> Any:  # noqa: ANN401 - types
 
 
 BenchFile = make_dataclass("BenchFile", [
-    ("temperature" if name == "temperatures" else name, _kind(name, kind), None)
-    for name, kind in get_type_hints(RunSpec).items() if name != "shard"
+    (name, _kind(name, kind), None) for name, kind in get_type_hints(RunSpec).items() if name != "shard"
 ], frozen=True)  # fmt: skip
 """Keys of a bench.toml: all options of a run but the shard."""
 
@@ -60,8 +59,6 @@ def read_spec(path: Path | None, given: Mapping[str, Any]) -> RunSpec | MatrixSp
     where = "the command line" if path is None else str(path)
     file = {} if path is None else vars(load_toml(path, BenchFile))
     asked = {name: value for name, value in file.items() if value is not None}
-    if "temperature" in asked:
-        asked["temperatures"] = asked.pop("temperature")
     if "data" in given:
         asked.pop("hr", None), asked.pop("lr", None)
     if "hr" in given:

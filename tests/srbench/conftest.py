@@ -285,7 +285,7 @@ def spec(photos, models, tmp_path):
     """Nearest, and Noisy at two temperatures; two samples, kept in tmp_path/run."""
     return RunSpec(
         models=(f"near={models}:Nearest", f"noisy={models}:Noisy"), scale=4, data=str(photos), limit=3,
-        metrics=("psnr", "ssim", "sigma"), temperatures=(0.3, 0.8), samples=2, out=str(tmp_path / "run"),
+        metrics=("psnr", "ssim", "sigma"), temperature=(0.3, 0.8), samples=2, out=str(tmp_path / "run"),
     )  # fmt: skip
 
 

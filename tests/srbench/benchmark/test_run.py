@@ -30,7 +30,7 @@ from srbench.run_folder.results import failures_of, rows_of
 def spec(photos, models, tmp_path):
     return RunSpec(
         models=(f"{models}:Nearest", f"{models}:Noisy"), scale=4, data=str(photos), metrics=("psnr", "sigma"),
-        temperatures=(0.0, 0.8), samples=3, out=str(tmp_path / "run"),
+        temperature=(0.0, 0.8), samples=3, out=str(tmp_path / "run"),
     )  # fmt: skip
 
 
@@ -105,7 +105,7 @@ def test_one_seed_one_result(spec, tmp_path, timeless):
 
 def test_order_and_company_do_not_change_a_sample(spec, tmp_path):
     run(spec)
-    run(replace(spec, models=(f"renamed={spec.models[1]}",), metrics=("psnr",), temperatures=(0.8,), limit=2,
+    run(replace(spec, models=(f"renamed={spec.models[1]}",), metrics=("psnr",), temperature=(0.8,), limit=2,
                 out=str(tmp_path / "alone")))  # fmt: skip
     alone = {image: row.values["psnr"] for (_, _, image), row in by_place(tmp_path / "alone").items()}
     together = by_place(spec.out)
@@ -146,7 +146,7 @@ def test_killed_in_the_middle_the_same_command_completes_it(spec, models, tmp_pa
     process.communicate()
     kept = text(tmp_path / "killed", "samples.jsonl").count("\n")
     assert 3 <= kept < 8
-    same = RunSpec(models=(f"{models}:Slow",), scale=4, data=spec.data, metrics=("psnr",), temperatures=(0.5, 0.8),
+    same = RunSpec(models=(f"{models}:Slow",), scale=4, data=spec.data, metrics=("psnr",), temperature=(0.5, 0.8),
                    samples=2, out=str(tmp_path / "killed"))  # fmt: skip
     assert run(same).sampled == 8 - kept
     run(replace(same, out=str(tmp_path / "whole")))
@@ -242,12 +242,12 @@ def test_a_folder_of_results_is_measured(spec, photos, tmp_path):
 
 
 def test_a_folder_grows_by_models_temperatures_metrics_and_images(spec, tmp_path, timeless):
-    few = replace(spec, models=spec.models[1:], temperatures=(0.8,), metrics=("psnr",), limit=2)
+    few = replace(spec, models=spec.models[1:], temperature=(0.8,), metrics=("psnr",), limit=2)
     assert run(few).sampled == 2
     more = [
-        (replace(few, temperatures=(0.0,)), 2, 2),
+        (replace(few, temperature=(0.0,)), 2, 2),
         (replace(few, metrics=("sigma",)), 0, 4),
-        (replace(few, temperatures=(0.0, 0.8), limit=None), 4, 8),
+        (replace(few, temperature=(0.0, 0.8), limit=None), 4, 8),
         (replace(few, models=spec.models[:1], limit=3), 3, 6),
         (replace(few, models=spec.models[:1], limit=None), 1, 2),
         (spec, 0, 0),

@@ -61,13 +61,13 @@ def test_the_packaged_photographs_are_scored_without_models(count_samples, tmp_p
 
 
 def test_what_was_not_kept_is_sampled_again_from_its_seed(changed, count_samples, tmp_path):
-    many = changed(samples=7, metrics=("psnr",), temperatures=(0.8,))
+    many = changed(samples=7, metrics=("psnr",), temperature=(0.8,))
     folder = run(many).folder
     count_samples.clear()
     outcome = score_run(folder, ["ssim"])
     assert count_samples == ["a", "b", "c"], "noisy alone: of seven samples five are kept"
     assert (outcome.sampled, outcome.scored) == (0, 6)
-    whole = run(changed(samples=7, metrics=("psnr", "ssim"), temperatures=(0.8,), out=str(tmp_path / "whole"))).folder
+    whole = run(changed(samples=7, metrics=("psnr", "ssim"), temperature=(0.8,), out=str(tmp_path / "whole"))).folder
     assert values(folder) == values(whole)
 
 

@@ -56,10 +56,10 @@ def test_seeds_and_crops_in_turn(finished, changed, command, spec):
 def test_models_temperatures_metrics_and_images_are_added(changed, models, tmp_path):
     steps = [
         {"models": (f"near={models}:Nearest",), "metrics": ("psnr",), "limit": 2},
-        {"models": (f"noisy={models}:Noisy",), "temperatures": (0.8,), "metrics": ("sigma",), "limit": 2},
-        {"models": (f"noisy={models}:Noisy",), "temperatures": (0.3,), "metrics": ("ssim",), "limit": None},
+        {"models": (f"noisy={models}:Noisy",), "temperature": (0.8,), "metrics": ("sigma",), "limit": 2},
+        {"models": (f"noisy={models}:Noisy",), "temperature": (0.3,), "metrics": ("ssim",), "limit": None},
         {"models": (f"near={models}:Nearest",), "limit": None},
-        {"models": (f"noisy={models}:Noisy",), "temperatures": (0.8,), "limit": None},
+        {"models": (f"noisy={models}:Noisy",), "temperature": (0.8,), "limit": None},
     ]
     for step in steps:
         run(changed(**step))
@@ -112,7 +112,7 @@ def test_a_replaced_image_that_one_model_alone_has_seen(finished, changed, model
 
 
 def test_temperatures_that_look_alike_are_told_apart(changed, models, tmp_path):
-    folder = run(changed(models=(f"noisy={models}:Noisy",), temperatures=(0.8, 0.8000001), limit=1)).folder
+    folder = run(changed(models=(f"noisy={models}:Noisy",), temperature=(0.8, 0.8000001), limit=1)).folder
     names = {path.name for path in (folder / "images").iterdir()}
     assert names == {"hr", "lr", "noisy-t0.8", "noisy-t0.8000001"}
     assert verify(folder, resample=2).proven
@@ -146,7 +146,7 @@ def test_rows_of_unlike_machines_are_told_apart(finished, changed, models, monke
     import srbench.benchmark.run
 
     monkeypatch.setattr(srbench.benchmark.run, "hardware", lambda device: {"cpu": "abacus", "device": device})
-    run(changed(models=(f"noisy={models}:Noisy",), temperatures=(0.5,)))
+    run(changed(models=(f"noisy={models}:Noisy",), temperature=(0.5,)))
     machines = [one.hardware["cpu"] for one in read_manifest(finished).invocations]
     assert machines[1] == "abacus"
     assert machines[0] != "abacus"

@@ -37,7 +37,7 @@ def fresh_values(workshop):
     folder, models = workshop
     spec = RunSpec(
         models=tuple(models.values()), scale=4, data=str(folder / "photos"), metrics=METRICS,
-        temperatures=TEMPERATURES, samples=2, out=str(folder / "fresh"),
+        temperature=TEMPERATURES, samples=2, out=str(folder / "fresh"),
     )  # fmt: skip
     run(spec)
     return values_in(folder / "fresh")
@@ -67,7 +67,7 @@ def draw_command(chance, workshop, out):
         data=str(folder / "photos"),
         limit=chance.choice([None, 1, 2]),
         metrics=tuple(chance.sample(METRICS, chance.randint(1, 3))),
-        temperatures=tuple(chance.sample(TEMPERATURES, chance.randint(1, 2))),
+        temperature=tuple(chance.sample(TEMPERATURES, chance.randint(1, 2))),
         samples=2,
         seed=chance.choice([0, 0, 0, 1]) if out.exists() else 0,
         out=str(out),
@@ -180,6 +180,6 @@ def replace_all(workshop, manifest, out):
         scale=4, data=str(folder / "photos"),
         limit=len(manifest.scope),
         metrics=tuple(metric.name for metric in manifest.metrics),
-        temperatures=tuple({s.temperature for s in manifest.settings if s.temperature is not None}) or (0.8,),
+        temperature=tuple({s.temperature for s in manifest.settings if s.temperature is not None}) or (0.8,),
         samples=2, out=str(out),
     )  # fmt: skip
