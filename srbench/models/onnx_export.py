@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from srbench.images.io import replaced_whole
-from srbench.interfaces import StochasticSRModel, Weighted, WeightsInfo
+from srbench.interfaces import StochasticSRModel
 from srbench.models import ModelError
 from srbench.models.loading import load_model, scale_of
 from srbench.system.file_names import one_line
@@ -35,8 +35,7 @@ def export_onnx(text: str, out: Path, scale: int | None = None) -> None:
     with replaced_whole(out) as temporary:
         _write(loaded.model, temporary, text)
         graph = onnx.load(str(temporary))
-        weights = loaded.model.weights if isinstance(loaded.model, Weighted) else None
-        if isinstance(weights, WeightsInfo):
+        if weights := loaded.weights:
             facts = {"license": weights.licence, "trained_on": weights.trained_on, "weights_sha256": weights.sha256}
             onnx.helper.set_model_props(graph, facts)
         onnx.save(graph, str(temporary))
