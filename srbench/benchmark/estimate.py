@@ -13,7 +13,7 @@ from srbench.benchmark.sampling import KEPT_SAMPLES
 from srbench.benchmark.scoring import measure
 from srbench.benchmark.tasks import Task, lacking, plan_tasks
 from srbench.images.io import encode_png, quantize_floor
-from srbench.interfaces import ImagePair, SRBenchError, StochasticSRModel
+from srbench.interfaces import ImagePair, SRBenchError
 from srbench.models.inference import Draw, upscale
 from srbench.plugins.registry import LoadedMetric
 from srbench.run_folder.folder import RunFolder, check_folder
@@ -110,7 +110,7 @@ class _Costs:
         return self.png * (pair + sum(min(self._outputs(one.setting), KEPT_SAMPLES) for one in task.items if one.key))
 
     def _outputs(self, setting: Setting) -> int:
-        return self.bench.spec.samples if isinstance(self.bench.models[setting.model].model, StochasticSRModel) else 1
+        return 1 if setting.temperature is None else self.bench.spec.samples
 
     def _metric(self, metric: LoadedMetric) -> float:
         """Seconds a metric takes for one output."""

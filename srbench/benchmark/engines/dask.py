@@ -81,7 +81,7 @@ class _Work:
         self._at_work: dict[Future, tuple[Task, bool]] = {}
         """Tasks, and True for a part of one that is done alone."""
         self._alone: list[Task] = []
-        """Parts of tasks that have ended workers."""
+        """Parts of tasks that have ended workers: the pair, if it has to be read, then one setting each."""
         self._completed = as_completed(loop=client.loop)
 
     def do(self, tasks: Sequence[Task]) -> None:
@@ -116,7 +116,8 @@ class _Work:
             ) from None
         except KilledWorker as error:
             if not alone:
-                self._alone.extend(_parts(task))
+                pair = [replace(task, items=())] if task.fresh else []
+                self._alone += [*pair, *(replace(task, items=(item,)) for item in task.items)]
                 return
             times = error.allowed_failures + 1
             setting = task.items[0].setting if task.items else None
@@ -129,13 +130,6 @@ class _Work:
         known = self.session.folder.of(task.image).pair
         if known is None or known.failed:
             self._alone = [part for part in self._alone if part.image != task.image]
-
-
-def _parts(task: Task) -> Iterator[Task]:
-    """Split a task: the pair, if it has to be read, then one setting each."""
-    if task.fresh:
-        yield replace(task, items=())
-    yield from (replace(task, items=(one,)) for one in task.items)
 
 
 @contextmanager
