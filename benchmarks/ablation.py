@@ -67,7 +67,7 @@ def main(photographs: Path, runs: Sequence[Path], temperatures: Sequence[float])
 @torch.no_grad()
 def bits_per_dimension(model: SRFlow, pairs: Sequence[ImagePair]) -> float:
     """Mean over the images, with one noise each."""
-    return fmean(model.nll(_noisy(pair)[None], pair.lr[None]).item() for pair in pairs) + math.log2(LEVELS)
+    return fmean(model.given(pair.lr).nll(_noisy(pair)[None]).item() for pair in pairs) + math.log2(LEVELS)
 
 
 @torch.no_grad()

@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -169,9 +170,11 @@ def stages(root: Path, side: int, images: int, repeats: int) -> None:
     names_of = ("psnr", "ssim", "lpips", "lr_psnr", "niqe", "brisque", "pique", "sigma")
     opened = {name: open_metric(name) for name in names_of}
     for name, one in opened.items():
-        seen = floats if one.unquantised else outputs
-        work[name] = lambda k, one=one, seen=seen: measure(one.metric, seen[k], pairs[k])
-        work[f"{name}, again on one HR"] = lambda k, one=one, seen=seen: measure(one.metric, seen[0], pairs[0])
+        seen = floats if one.facts.sees == "returned" else outputs
+        work[name] = partial(lambda metric, seen, k: measure(metric, seen[k], pairs[k]), one.metric, seen)
+        work[f"{name}, again on one HR"] = partial(
+            lambda metric, seen, k: measure(metric, seen[0], pairs[0]), one.metric, seen
+        )
     print(f"{images} images of {side}x{side}, one thread, medians of {repeats}")
     for name, do in work.items():
         seconds = []

@@ -25,11 +25,11 @@ from srflow import SRFlow
 from srflow.presets import SRFlowPreset
 
 
-class Allocations(TorchDispatchMode):
+class Allocations(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes when the memory of every tensor made inside is taken and given back."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.events: list[tuple[int, int]] = []
         """Number of a storage and its bytes, negative when given back."""
         self._numbers = weakref.WeakKeyDictionary[Any, int]()
@@ -78,8 +78,11 @@ def peak_activations(model: SRFlow, hr: Tensor, lr: Tensor) -> int:
         if parameter.grad is not None:
             arrived(parameter.grad)
 
-    hooks = [parameter.register_hook(arrived) for parameter in model.parameters()]
-    hooks += [parameter.register_post_accumulate_grad_hook(accumulated) for parameter in model.parameters()]
+    hooks = [parameter.register_hook(arrived) for parameter in model.parameters()]  # type: ignore[no-untyped-call]
+    hooks += [
+        parameter.register_post_accumulate_grad_hook(accumulated)  # type: ignore[no-untyped-call]
+        for parameter in model.parameters()
+    ]
     with allocations:
         model(hr, lr).mean().backward()
     for hook in hooks:

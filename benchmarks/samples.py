@@ -20,10 +20,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from srbench.api import load_model
 from srbench.data.datasets import packaged_photos
 from srbench.images.io import write_whole
 from srbench.interfaces import ImagePair
-from srbench.models.loading import load_model
 from srbench.system.plot_style import COLOURS, new_figure, plot_style, svg
 from srflow.training.sample_losses import edges_on_grid
 
@@ -55,7 +55,7 @@ def grid(model: str, scale: int, name: str, box: Box, temperature: float, out: P
     The whole photograph is sampled, then cut: a detail of its own would miss its surroundings.
     """
     pair, drawn = _drawn(model, scale, name, temperature)
-    rrdb, esrgan = (load_model(other, scale, "cpu").model for other in ("rrdb", "esrgan"))
+    rrdb, esrgan = (load_model(other, scale, "cpu") for other in ("rrdb", "esrgan"))
     x, y, width, height = box
     with torch.no_grad():
         repeated = pair.lr.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
@@ -92,7 +92,7 @@ def _detail(scale: int, name: str, box: Box) -> list[Image.Image]:
         shown += [*drawn]
     repeated = pair.lr.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
     with torch.no_grad():
-        others = [load_model(other, scale, "cpu").model(pair.lr[None])[0] for other in ("rrdb", "esrgan")]
+        others = [load_model(other, scale, "cpu")(pair.lr[None])[0] for other in ("rrdb", "esrgan")]
     return [_tile(image[:, y : y + height, x : x + width]) for image in (repeated, *others, *shown, pair.hr)]
 
 
@@ -100,7 +100,7 @@ def mesh(model: str, scale: int, name: str, box: Box, temperature: float) -> Non
     """Print the spectral peak and the edges on the LR grid of HR, of other models' outputs and of samples in a box."""
     pair, drawn = _drawn(model, scale, name, temperature)
     with torch.no_grad():
-        others = {name: load_model(name, scale, "cpu").model(pair.lr[None]) for name in ("rrdb", "esrgan")}
+        others = {name: load_model(name, scale, "cpu")(pair.lr[None]) for name in ("rrdb", "esrgan")}
     x, y, width, height = box
     for label, images in {"HR": pair.hr[None], **others, f"{model} at {temperature:g}": drawn}.items():
         part = images[..., y : y + height, x : x + width].clamp(0, 1)
@@ -137,7 +137,7 @@ def spectral_peak(images: Tensor) -> tuple[float, float]:
 
 def _drawn(model: str, scale: int, name: str, temperature: float, n: int = SAMPLES) -> tuple[ImagePair, Tensor]:
     """A packaged photograph and n samples of it."""
-    pair, sampler = packaged_photos(scale).read(name), load_model(model, scale, "cpu").model
+    pair, sampler = packaged_photos(scale).read(name), load_model(model, scale, "cpu")
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         return pair, sampler.sample(pair.lr, n, temperature=temperature, generator=generator)
