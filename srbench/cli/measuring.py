@@ -60,8 +60,7 @@ def run(
     """
     from srbench.benchmark.estimate import estimate
     from srbench.benchmark.run import run as run_spec
-    from srbench.matrix.bench_file import RequestError, read_spec
-    from srbench.matrix.request import MatrixSpec
+    from srbench.matrix.request import MatrixSpec, RequestError, read_spec
     from srbench.matrix.run import estimate_matrix, run_matrix
     from srbench.matrix.slurm import run_on_slurm
 
@@ -222,7 +221,7 @@ def reproduce(name: str, out: Path | None, workers: Workers) -> None:
 @click.argument("file", default="bench.toml", type=options.PATH)
 def init(file: Path) -> None:
     """Write a commented bench.toml to edit, for srbench run."""
-    from srbench.matrix.bench_file import write_template
+    from srbench.matrix.request import write_template
 
     write_template(file)
     show(f"{file}: edit it, then srbench run {file}")

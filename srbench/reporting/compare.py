@@ -10,18 +10,17 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
 from srbench.interfaces import MetricFacts
 from srbench.reporting import ReportError
-from srbench.reporting.examples import Example
 from srbench.reporting.files import ReportFolder
+from srbench.reporting.image_files import Example
 from srbench.reporting.measurements import Measurements, Run, mean_of, read_runs
 from srbench.reporting.ranking import UNDECIDED, Ranking, rank
 from srbench.reporting.rendering import rendered
-from srbench.reporting.scores import header, joined, p_text, printed
+from srbench.reporting.scores import empty_table, header, joined, p_text, printed
 from srbench.run_folder.folder import writing
 from srbench.run_folder.results import Row
 from srbench.run_folder.statistics import mean_interval, smallest_difference
@@ -163,7 +162,7 @@ def write_comparison(comparison: Comparison) -> Path:
 
 def terminal_table(comparison: Comparison) -> Table:
     """Table for the terminal, with decided lines bold."""
-    table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, header_style="")
+    table = empty_table([], [])
     for title in _HEADERS:
         lines = title.replace("% ", "%\n").replace("p (", "p\n(").replace("shown ", "shown\n")
         table.add_column(lines, justify="left" if title in ("metric", "verdict") else "right", no_wrap=True)

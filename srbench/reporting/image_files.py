@@ -1,7 +1,4 @@
-"""Images of a report: a strip, sample grids and maps for every image of a run. Unchanged ones are kept.
-
-The key of a file is the digest of all that it shows (pixels, labels, values) and of the code that draws it.
-"""
+"""Images of a report: a strip, sample grids and maps for every image of a run. Unchanged ones are kept."""
 
 from __future__ import annotations
 
@@ -10,12 +7,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 from functools import cache, partial
+from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from srbench.benchmark.error_maps import (
     DEVIATION,
     MapKind,
+    Pixels,
     Values,
     colour_scale,
     evenly,
@@ -27,15 +27,113 @@ from srbench.benchmark.error_maps import (
 )
 from srbench.interfaces import MetricFacts, Progress, Step
 from srbench.plugins.code_digest import package_digest
-from srbench.reporting.examples import Example, nearest, temperature_note
+from srbench.reporting import ReportError
 from srbench.reporting.files import ReportFolder
 from srbench.reporting.measurements import Measurements
-from srbench.reporting.strips import PANEL, Panel, sheet_png
+from srbench.reporting.scores import printed
+from srbench.reporting.strips import PANEL, Panel, difference_window, sheet_png, strip_png
 from srbench.run_folder.records import digest
 from srbench.run_folder.results import Row
 
+STRIP_SAMPLES = 2
+"""Largest number of samples of a model in a strip."""
+SHOWN_TEMPERATURE = 0.8
+"""Temperature reported in SRFlow's paper; of several, the nearest to it is shown."""
 _Place = tuple[MapKind, str]
 """Kind of a map, and the folder name of a setting."""
+
+
+class Example:
+    """LR, HR and kept outputs of one image. An output is opened when it is first needed.
+
+    Raises FileNotFoundError if the pair is not kept, ReportError if the sizes of its images do not fit together.
+    """
+
+    def __init__(self, measurements: Measurements, name: str, rows: Sequence[Row]) -> None:
+        pair = measurements.pair(name)
+        if pair is None:
+            raise FileNotFoundError(name)
+        self.lr, self.hr = map(_open, pair)
+        self.scale = measurements.protocol.scale
+        self.rows = [row for row in rows if measurements.outputs(row)]
+        self._files = {row.setting: measurements.outputs(row) for row in self.rows}
+        self._opened: dict[Path, Pixels] = {}
+        height, width = self.hr.shape[:2]
+        sizes = {_size(files[0]) for files in self._files.values()} | {(width, height)}
+        if len(sizes) > 1 or self.hr.shape[:2] != tuple(self.scale * side for side in self.lr.shape[:2]):
+            raise ReportError(f"{name}: the sizes of LR, HR and outputs do not fit together; run again, another --out")
+
+    def image(self, row: Row, sample: int = 0) -> Pixels:
+        """Output of a row, or one of its kept samples."""
+        path = self._files[row.setting][sample]
+        if path not in self._opened:
+            self._opened[path] = _open(path)
+        return self._opened[path]
+
+    def images(self, row: Row) -> list[Pixels]:
+        """Output of a row, or all its kept samples."""
+        return [self.image(row, sample) for sample in range(len(self._files[row.setting]))]
+
+    def strip_png(self, rows: Sequence[Row], metric: MetricFacts) -> bytes:
+        """LR, up to two samples of each row with their values of a metric, and HR.
+
+        The strip is zoomed where the outputs differ most; a single output, where it differs most from HR.
+        """
+        first = [self.image(row) for row in rows]
+        return self._png(rows, metric, first if len(first) > 1 else [*first, self.hr], STRIP_SAMPLES)
+
+    def grid_png(self, row: Row, metric: MetricFacts) -> bytes:
+        """LR, all kept samples of a row, and HR."""
+        return self._png([row], metric, self.images(row), None)
+
+    def _png(self, rows: Sequence[Row], metric: MetricFacts, differing: list[Pixels], most: int | None) -> bytes:
+        (height, width), (lr_height, lr_width) = self.hr.shape[:2], self.lr.shape[:2]
+        lr = Image.fromarray(self.lr).resize((width, height), Image.Resampling.NEAREST)
+        panels = [
+            Panel("LR", f"{lr_width} x {lr_height}, upscaled {self.scale} times", lr),
+            *(panel for row in rows for panel in self._panels(row, metric, most)),
+            Panel("HR", f"{width} x {height}", Image.fromarray(self.hr)),
+        ]
+        return strip_png(panels, difference_window(differing, self.scale))
+
+    def _panels(self, row: Row, metric: MetricFacts, most: int | None) -> list[Panel]:
+        values, panels = row.values.get(metric.name), []
+        for sample in range(len(self._files[row.setting]))[:most]:
+            number = f"sample {sample + 1}" if row.sample.drawn else ""
+            value = f"{metric.title} {printed(values[sample], metric)}" if isinstance(values, list) else ""
+            note = ", ".join(filter(None, (_temperature_note(row), number, value)))
+            panels.append(Panel(row.setting.model, note, Image.fromarray(self.image(row, sample))))
+        return panels
+
+
+def _nearest(rows: Sequence[Row]) -> list[Row]:
+    """One row per model, from rows of one image: the one whose temperature is nearest to the shown one."""
+    found: dict[str, Row] = {}
+    for row in rows:
+        if _distance(row) < _distance(found.setdefault(row.setting.model, row)):
+            found[row.setting.model] = row
+    return list(found.values())
+
+
+def _temperature_note(row: Row) -> str:
+    """``temperature 0.8``; empty for a model with one output."""
+    temperature = row.setting.temperature
+    return "" if temperature is None else f"temperature {temperature:g}"
+
+
+def _distance(row: Row) -> float:
+    temperature = row.setting.temperature
+    return 0 if temperature is None else abs(temperature - SHOWN_TEMPERATURE)
+
+
+def _size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as file:
+        return file.size
+
+
+def _open(path: Path) -> Pixels:
+    with Image.open(path) as file:
+        return np.asarray(file.convert("RGB"))
 
 
 def write_images(measurements: Measurements, out: ReportFolder, progress: Progress) -> list[str]:
@@ -65,7 +163,7 @@ def _write(measurements: Measurements, out: ReportFolder, code: str, kinds: Sequ
         if not out.keep(file, key):
             out.write(file, draw(), key)
 
-    shown = nearest(rows)
+    shown = _nearest(rows)
     facts = [_facts(row, metric) for row in shown]
     write(f"strips/{name}.png", ["strip", *facts], lambda: opened().strip_png(shown, metric))
     for row in rows:
@@ -123,7 +221,7 @@ def _sheet(out: ReportFolder, name: str, kinds: Sequence[MapKind], shown: Sequen
             file = map_file(kind, row.setting.folder, name)
             if file in out:
                 with Image.open(out.path / file) as image:
-                    panels.append(Panel(row.setting.model, temperature_note(row), image.copy()))
+                    panels.append(Panel(row.setting.model, _temperature_note(row), image.copy()))
         if panels:
             lines.append([Panel(kind.title, kind.unit, colour_scale(kind, PANEL)), *panels])
     return sheet_png(lines)

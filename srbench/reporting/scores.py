@@ -111,9 +111,10 @@ def joined(names: Sequence[str]) -> str:
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
-def empty_table(names: Sequence[str], metrics: Sequence[MetricFacts]) -> Table:
+def empty_table(names: Sequence[str], metrics: Sequence[MetricFacts], title: str = "", caption: str = "") -> Table:
     """Table for the terminal without rows: columns for what a row is named by, then one per metric."""
-    table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, header_style="")
+    table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False, header_style="", title=title, title_style="",
+                  title_justify="left", caption=caption, caption_style="", caption_justify="left")  # fmt: skip
     for name in names:
         table.add_column(name, no_wrap=True)
     for metric in metrics:
@@ -124,10 +125,9 @@ def empty_table(names: Sequence[str], metrics: Sequence[MetricFacts]) -> Table:
 
 def measured_table(measured: Measured) -> Table:
     """Table of ``srbench measure`` for the terminal: a row per image, and the means."""
-    table = empty_table(["image"], measured.metrics)
-    table.title, table.title_justify, table.title_style = f"protocol {measured.suite}", "left", ""
     sets = [f"{header(metric)} {printed(measured.sets[metric.name], metric)}" for metric in measured.set_metrics]
-    table.caption, table.caption_justify, table.caption_style = "   ".join(sets), "left", ""
+    caption = "   ".join(sets)
+    table = empty_table(["image"], measured.metrics, title=f"protocol {measured.suite}", caption=caption)
     for image in measured.values:
         cells = [printed(measured.of_image(image, metric.name), metric) for metric in measured.metrics]
         table.add_row(Text(printable(image)), *cells)

@@ -142,8 +142,7 @@ def terminal_tables(parts: Sequence[Part]) -> list[Table]:
     for part in parts:
         width = len(part.metrics)
         for place, group in enumerate(part.groups):
-            table = empty_table(("model", "scale"), part.metrics)
-            table.title, table.title_justify, table.title_style = f"{group}, {part.suite}", "left", ""
+            table = empty_table(("model", "scale"), part.metrics, title=f"{group}, {part.suite}")
             for scale, rows in part.blocks:
                 for label, values in rows:
                     here = values[place * width : (place + 1) * width]

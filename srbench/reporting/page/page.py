@@ -25,12 +25,14 @@ from PIL import Image
 
 from srbench.benchmark.error_maps import MapKind, kinds_of, map_file
 from srbench.interfaces import GROUPS, MetricFacts
-from srbench.reporting.measurements import Measurements
+from srbench.reporting import ReportError
+from srbench.reporting.image_files import Example
+from srbench.reporting.measurements import Measurements, mean_of
 from srbench.reporting.page.images import HR, LR, MAILABLE, Carried, Column, carry, columns_of, exact, kept_files, small
-from srbench.reporting.page.opening import leaders, opening
 from srbench.reporting.plots import FOLDER, Plot
 from srbench.reporting.rendering import rendered, source
 from srbench.reporting.scores import Scores
+from srbench.reporting.strips import difference_window
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.results import Row
 
@@ -59,8 +61,8 @@ def page(
     rows = _rows(measurements)
     files = {name: kept_files(measurements, name, lines) for name, lines in rows.items()}
     kept = {name: found for name, found in files.items() if found}
-    leading = leaders(measurements, scores)
-    start = None if leading is None else opening(measurements, leading)
+    a, b, leading = _leaders(measurements, scores)
+    start = _opening(measurements, leading)
     columns = columns_of(files)
     kinds = kinds_of(measurements.metrics)
     contents = {
@@ -75,7 +77,7 @@ def page(
     }
     if start is not None:
         first = {column.setting: place for place, column in enumerate(columns) if not column.sample}
-        contents["opening"] = start | {"a": first[start["a"]], "b": first[start["b"]]}
+        contents["opening"] = {"image": start.pop("image"), "a": first[a], "b": first[b], **start}
     style, script = source("report.css"), "\n".join(map(source, _SCRIPTS))
     metrics = sorted(measurements.metrics, key=lambda metric: GROUPS.index(metric.group))
     address = _svg if embedded else partial(_address, out)
@@ -94,7 +96,7 @@ def page(
     if not embedded:
         return rendered("report.html.jinja", shown=len(kept), carried="", contents=_json(contents), **facts)
     shell = rendered("report.html.jinja", shown=0, carried="", contents=_json(contents), **facts)
-    order = list(dict.fromkeys([*(() if leading is None else leading.rows), *kept]))
+    order = list(dict.fromkeys([*leading, *kept]))
     carried = carry({name: kept[name] for name in order[:most]}, MAILABLE - _SLACK - len(shell.encode()))
     _fill(contents, carried)
     text, shown = _sentences(carried, len(kept)), len(carried.addresses)
@@ -208,3 +210,48 @@ def _rounded(value: list[float] | float | None, metric: MetricFacts) -> object:
     if isinstance(value, list):
         return [_rounded(one, metric) for one in value]
     return value if value is None else round(value, metric.digits + 2) if math.isfinite(value) else str(value)
+
+
+def _leaders(measurements: Measurements, scores: Scores) -> tuple[int, int, dict[str, tuple[Row, Row]]]:
+    """Lines of the runner-up and the leader in perception, or else in the first metric that has a direction.
+
+    Their rows are those of the images that both keep, the image with the largest difference first; none without two
+    models.
+    """
+    directed = [metric for metric in scores.metrics if metric.direction]
+    leading = [one for one in directed if one.leads and one.group == "Perception"]
+    kept = [
+        {row.image: row for row in rows if measurements.pair(row.image) and measurements.outputs(row)}
+        for _, rows in groupby(measurements.rows, key=lambda row: row.setting)
+    ]
+    best: dict[str, int] = {}
+    for metric in (leading + directed)[:1]:
+        cells = scores.column(metric.name)
+        there = [line for line, cell in enumerate(cells) if math.isfinite(cell.mean) and kept[line]]
+        for line in sorted(there, key=lambda line: -metric.direction * cells[line].mean):
+            best.setdefault(scores.lines[line].setting.model, line)
+    if len(best) < 2:
+        return 0, 0, {}
+    b, a = list(best.values())[:2]
+    rows = {image: (row, kept[b][image]) for image, row in kept[a].items() if image in kept[b]}
+    gaps = {image: abs(mean_of(one, metric) - mean_of(other, metric)) for image, (one, other) in rows.items()}
+    order = sorted((image for image in gaps if math.isfinite(gaps[image])), key=lambda image: -gaps[image])
+    return a, b, {image: rows[image] for image in order}
+
+
+def _opening(measurements: Measurements, leading: Mapping[str, tuple[Row, Row]]) -> dict[str, object] | None:
+    """First view of a page: where the leaders differ most; None if they share no image.
+
+    It holds the image, the centre of the window as shares of width and height, and the zoom.
+    """
+    if not leading:
+        return None
+    image, rows = next(iter(leading.items()))
+    try:
+        example = Example(measurements, image, rows)
+    except ReportError:
+        return None  # the page shows what there is
+    window = difference_window([example.image(row) for row in rows], example.scale)
+    height, width = example.hr.shape[:2]
+    x, y = (window.x + window.width / 2) / width, (window.y + window.height / 2) / height
+    return {"image": image, "x": x, "y": y, "zoom": min(width, height) / window.width}

@@ -25,7 +25,7 @@ from srbench.benchmark.verify import verify
 from srbench.images.io import quantize_floor, quantize_round, read_image
 from srbench.images.resize import downscale_uint8, upscale_uint8
 from srbench.interfaces import ImagePair, SRBenchError
-from srbench.matrix.bench_file import read_spec
+from srbench.matrix.request import read_spec
 from srbench.metrics import MetricError
 from srbench.metrics.suite import Suite, open_metrics, read_suite, suite_names
 from srbench.reporting import ReportError

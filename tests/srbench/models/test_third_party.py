@@ -18,7 +18,7 @@ from srbench.benchmark.verify import verify
 from srbench.images.tiling import OVERLAP, upscale_in_windows
 from srbench.interfaces import SRBenchError
 from srbench.matrix import MatrixError
-from srbench.matrix.bench_file import read_spec
+from srbench.matrix.request import read_spec
 from srbench.models import ModelError
 from srbench.models import third_party as foreign
 from srbench.models.loading import ModelSpec, is_network, load_model, scale_of
