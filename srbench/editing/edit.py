@@ -69,8 +69,7 @@ class Editor:
         return box.aligned(self.model.edit_grid)
 
     def move_style(self, pair: ImagePair, source: Box, target: Box, temperature: float) -> Tensor:
-        """HR (3, H, W) of the pair with the texture at ``source`` also at ``target``."""
-        source, target = self.aligned(source, pair), self.aligned(target, pair)
+        """HR (3, H, W) of the pair with the texture at ``source`` also at ``target``, two boxes on the model's grid."""
         hr, lr = self._on_device(pair.hr, pair.lr)
         return self.model.transfer_style(hr, lr, source, target, temperature=temperature).cpu()
 
@@ -97,7 +96,7 @@ def transfer_style(editor: Editor, image: Path, source: Box, target: Box, temper
     """Write the image with the texture of one box in another, and a figure of before and after."""
     pair = pair_of_hr(image, editor.scale)
     boxes = {SOURCE: editor.aligned(source, pair), TARGET: editor.aligned(target, pair)}
-    after = editor.move_style(pair, source, target, temperature)
+    after = editor.move_style(pair, boxes[SOURCE], boxes[TARGET], temperature)
     fit = lr_psnr(after, pair)
     panels = [
         figure_panel("before", f"texture from {boxes[SOURCE]}", pair.hr, boxes),

@@ -125,13 +125,13 @@ class Explorer:
                 pixels, caption = self._spread(request, pair)
                 return Made(encode_png(pixels, recipe), caption, (), recipe)
             if request.kind == "style":
-                boxes = [_box("from", request.source), _box("to", request.target)]
+                drawn = _box("from", request.source), _box("to", request.target)
+                boxes = [self.editor.aligned(box, pair) for box in drawn]
                 image = self.editor.move_style(pair, boxes[0], boxes[1], request.temperature)
             else:
                 image = self.editor.sample(pair, request.temperature, 1, request.seed)[0]
-        aligned = tuple(astuple(self.editor.aligned(box, pair)) for box in boxes)
         png = encode_png(quantize_floor(image), recipe)
-        return Made(png, fit_to_lr(lr_psnr(image, pair)), aligned, recipe)
+        return Made(png, fit_to_lr(lr_psnr(image, pair)), tuple(map(astuple, boxes)), recipe)
 
     def save(self, asked: Mapping[str, Any]) -> Path:
         """Repeat a request, which gives the same image, and write it into the folder of the page.

@@ -94,11 +94,6 @@ class Comparison:
         return self.a[0].setting.label, self.b[0].setting.label
 
     @property
-    def folder(self) -> str:
-        """A and B as a folder name."""
-        return f"{self.a[0].setting.folder}-{self.b[0].setting.folder}"
-
-    @property
     def shown(self) -> Difference:
         """Metric whose largest differences are shown."""
         leading = (one for one in self.differences if one.metric.leads and one.metric.group == "Perception")
@@ -146,10 +141,10 @@ def compare_runs(a: Path, b: Path) -> list[Comparison]:
 def write_comparison(comparison: Comparison) -> Path:
     """Write ``compare/A-B/compare.md`` and its strips into the folder of the (first) run; returns compare.md."""
     measurements, shown = comparison.measurements, comparison.shown
-    folder = measurements.runs[0].folder.path
-    strips = []
+    folder, strips = measurements.runs[0].folder.path, []
+    names = "-".join(rows[0].setting.folder for rows in (comparison.a, comparison.b))
     with writing(folder):
-        out = ReportFolder(folder, f"compare/{comparison.folder}")
+        out = ReportFolder(folder, f"compare/{names}")
         for name in sorted(shown.by_image, key=lambda name: -abs(shown.by_image[name]))[:SHOWN]:
             rows = [row for row in (*comparison.a, *comparison.b) if row.image == name]
             if measurements.pair(name) and all(map(measurements.outputs, rows)):

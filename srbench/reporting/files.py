@@ -59,7 +59,7 @@ class ReportFolder:
         if not _is_there(path, digest):
             self._move_aside(path, [known.files.get(name, "") for known in (self._before, self._written)])
             write_whole(path, content)
-        self._list(name, digest, key)
+        self._note(name, digest, key)
         return path
 
     def keep(self, name: str, key: str) -> bool:
@@ -75,10 +75,10 @@ class ReportFolder:
             digest = sha256_file(path)  # made when it was measured, perhaps since the last report
         elif not _is_there(path, digest):
             return False
-        self._list(name, digest, key)
+        self._note(name, digest, key)
         return True
 
-    def _list(self, name: str, digest: str, key: str) -> None:
+    def _note(self, name: str, digest: str, key: str) -> None:
         self._written.files[name] = digest
         if key:
             self._written.keys[name] = key
@@ -101,7 +101,7 @@ class ReportFolder:
         """Remove what only the last report wrote, except names that begin with one of ``kept``."""
         for name in sorted(self._before.files.keys() - self._written.files.keys()):
             if name.startswith(kept):
-                self._list(name, self._before.files[name], self._before.keys.get(name, ""))
+                self._note(name, self._before.files[name], self._before.keys.get(name, ""))
             else:
                 self._remove(name, self._before.files[name])
         self._write_list(self._written)

@@ -169,7 +169,7 @@ def _write(measurements: Measurements, out: ReportFolder, code: str, kinds: Sequ
     for row in rows:
         if row.sample.kept > 1:
             file = f"grids/{row.setting.folder}/{name}.png"
-            write(file, ["grid", _facts(row, metric)], lambda row=row: opened().grid_png(row, metric))  # type: ignore[misc]
+            write(file, ["grid", _facts(row, metric)], partial(lambda row: opened().grid_png(row, metric), row))
     pair = measurements.pair(name)
     assert pair is not None
     with Image.open(pair[1]) as image:

@@ -185,9 +185,14 @@ def _unambiguous(runs: list[Run]) -> list[Run]:
     names = [run.folder.path.resolve().name for run in runs]
     if len(set(names)) < len(names):
         names = [f"{name} ({place})" for place, name in enumerate(names, 1)]
-    return [
-        _renamed(run, {label: f"{label} @ {name}" for label in used}) for run, name in zip(runs, names, strict=True)
-    ]
+    unambiguous = []
+    for run, name in zip(runs, names, strict=True):
+        labels = {label: f"{label} @ {name}" for label in used}
+        models = tuple(replace(model, label=labels.get(model.label, model.label)) for model in run.models)
+        settings = [replace(row.setting, model=labels.get(row.setting.model, row.setting.model)) for row in run.rows]
+        rows = [replace(row, setting=setting) for row, setting in zip(run.rows, settings, strict=True)]
+        unambiguous.append(Run(run.folder, models, rows, labels))
+    return unambiguous
 
 
 def _conflicts(one: Run, other: Run) -> set[str]:
@@ -195,12 +200,3 @@ def _conflicts(one: Run, other: Run) -> set[str]:
     values = {_place(row): row.values for row in one.rows}
     models = {model.label for model in other.models if digests.get(model.label, model.digest) != model.digest}
     return models | {row.setting.model for row in other.rows if values.get(_place(row), row.values) != row.values}
-
-
-def _renamed(run: Run, names: dict[str, str]) -> Run:
-    models = tuple(replace(model, label=names.get(model.label, model.label)) for model in run.models)
-    rows = [
-        replace(row, setting=replace(row.setting, model=names.get(row.setting.model, row.setting.model)))
-        for row in run.rows
-    ]
-    return Run(run.folder, models, rows, names)

@@ -95,7 +95,12 @@ def published_rows(manifest: Manifest, metrics: Sequence[MetricFacts], tables: S
         if other := _other_data(manifest, table) or _other_protocol(metrics, table):
             notes.append(f"Not shown, as no number of it can be compared: {table.origin}. {other}")
             continue
-        lines += [_line(label, values, metrics, table) for label, values in table.rows.items()]
+        for label, values in table.rows.items():
+            cells = {}
+            for metric in metrics:
+                why = difference(metric, table) if metric.name in values else ""
+                cells[metric.name] = PublishedCell(DIFFERS if why else values.get(metric.name, "–"), why)
+            lines.append(PublishedLine(label, cells, table.images, table.source))
         notes.append(f"Published, not measured here: {table.origin}.")
         notes += [
             f"{DIFFERS} {metric.title} of {table.source}: {why}."
@@ -133,11 +138,3 @@ def _other_protocol(metrics: Sequence[MetricFacts], table: PublishedTable) -> st
         return "It has none of the metrics that are measured here."
     ways = [f"{metric.title}: {difference(metric, table)}" for metric in there]
     return "" if any(not difference(metric, table) for metric in there) else f"{'; '.join(ways)}."
-
-
-def _line(label: str, values: dict[str, str], metrics: Sequence[MetricFacts], table: PublishedTable) -> PublishedLine:
-    cells = {}
-    for metric in metrics:
-        why = difference(metric, table) if metric.name in values else ""
-        cells[metric.name] = PublishedCell(DIFFERS if why else values.get(metric.name, "–"), why)
-    return PublishedLine(label, cells, table.images, table.source)

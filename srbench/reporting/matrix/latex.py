@@ -22,7 +22,7 @@ def _table(part: Part) -> dict[str, object]:
     panels = _panels(part)
     is_partial = any(value.partial for _, rows in part.blocks for _, values in rows for value in values)
     return {
-        "definitions": {one.signature: one.protocol for entry in part.entries for one in entry.scores.metrics},
+        "definitions": part.definitions,
         "is_wide": len(panels) > 1 or _names(part) + sum(_widths(part)) > COLUMN,
         "caption": f"Super-resolution, protocol {escape(part.suite)}. {'; '.join(map(escape, part.images))}. "
         "Means over images; every scale and dataset is compared by itself.",

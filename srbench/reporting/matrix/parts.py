@@ -53,9 +53,9 @@ class Part:
     entries: list[Entry]
 
     @property
-    def signatures(self) -> list[str]:
-        """Signatures of the metrics of all cells, each once."""
-        return list(dict.fromkeys(m.signature for entry in self.entries for m in entry.scores.metrics))
+    def definitions(self) -> dict[str, str]:
+        """Protocols of the metrics of all cells, by signature."""
+        return {metric.signature: metric.protocol for entry in self.entries for metric in entry.scores.metrics}
 
     @property
     def images(self) -> list[str]:
