@@ -184,7 +184,7 @@ def compressed(hr: Tensor, generator: torch.Generator) -> Tensor:
     """HR as JPEG gives it back."""
     buffer = BytesIO()
     Image.fromarray(quantize_round(hr).permute(1, 2, 0).numpy()).save(buffer, "JPEG", quality=JPEG_QUALITY)
-    return torch.from_numpy(np.array(Image.open(buffer))).permute(2, 0, 1).float() / 255
+    return torch.from_numpy(np.array(Image.open(buffer, formats=["JPEG"]))).permute(2, 0, 1).float() / 255
 
 
 def lr_of(hr: Tensor, scale: int) -> Tensor:

@@ -56,7 +56,10 @@ def plain(hr_folder: Path, lr_folder: Path, sr_folder: Path) -> dict[str, dict[s
     found = {}
     with torch.no_grad():
         for path in sorted(sr_folder.iterdir()):
-            sr, hr, lr = (np.array(Image.open(folder / path.name)) for folder in (sr_folder, hr_folder, lr_folder))
+            sr, hr, lr = (
+                np.array(Image.open(folder / path.name, formats=["PNG"]))
+                for folder in (sr_folder, hr_folder, lr_folder)
+            )
             x, y = (torch.from_numpy(image).permute(2, 0, 1)[None].float() for image in (sr, hr))
             (height, _), (lr_height, lr_width) = hr.shape[:2], lr.shape[:2]
             assert height == SCALE * lr_height

@@ -131,3 +131,11 @@ def test_entry_points_name_objects_that_exist():
         for name, target in entries.items():
             module, _, attribute = target.partition(":")
             assert hasattr(importlib.import_module(module), attribute), f"{group}: {name}"
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *(path for path in OTHERS if "tests" not in path.parts)], ids=named)
+def test_an_image_is_opened_in_the_formats_that_are_named(path):
+    """Pillow goes by contents, and knows formats that start other programs."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Image.open", "PIL.Image.open"):
+            assert "formats" in [one.arg for one in node.keywords], f"{named(path)} line {node.lineno}"

@@ -20,6 +20,7 @@ import torch
 from PIL import Image, ImageOps
 
 from srbench.images.io import pixels_sha256, write_png
+from srbench.images.strict_decoding import FORMATS
 from srbench.system.terminal import progress, say
 
 LIST = Path(__file__).with_name("training-photographs.csv")
@@ -54,7 +55,7 @@ def make_photographs(out: Path) -> None:
     different = []
     with progress() as bar:
         for row, content in bar.track(_contents(work, rows), len(rows), description="photographs"):
-            with Image.open(BytesIO(content)) as file:
+            with Image.open(BytesIO(content), formats=FORMATS) as file:
                 image = ImageOps.exif_transpose(file).convert("RGB")
             if int(row["downscale"]) > 1:
                 image = image.reduce(int(row["downscale"]))  # a box filter: removes the softness of compression

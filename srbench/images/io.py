@@ -19,7 +19,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from srbench.images import ImageError
-from srbench.images.strict_decoding import FAULTS, decoded
+from srbench.images.strict_decoding import FAULTS, FORMATS, decoded, format_of
+from srbench.images.wide import has_wide_colours, turned, wide_pixels
 from srbench.system.file_names import no_file
 
 if TYPE_CHECKING:  # reports are made without torch, which takes a second to import
@@ -36,11 +37,11 @@ def read_image(path: Path) -> Tensor:
     """Read an 8-bit or 16-bit PNG, JPEG, WebP, TIFF or BMP.
 
     Returns (3, h, w) float32 in [0, 1]: EXIF orientation applied, grey and palette images converted to RGB, an alpha
-    channel dropped with a warning, 16-bit images divided by 65535.
+    channel and all pages but the first dropped with a warning, 16-bit images divided by 65535.
     Raises ImageError, naming the file, if it is missing, damaged or no image.
     """
-    image = _open(path)
-    return _grey_from_wide(image, path) if _is_wide(image) else _rgb(image, path).float().div_(255)
+    pixels = _pixels(path)
+    return pixels.float().div_(255 if pixels.element_size() == 1 else 65535)
 
 
 def read_uint8(path: Path, crop: int | None = None) -> Tensor:
@@ -48,53 +49,70 @@ def read_uint8(path: Path, crop: int | None = None) -> Tensor:
 
     ``crop`` cuts as ``crop_centre`` does, before a large image of one bit becomes 24 times as large.
     """
-    image = _open(path)
-    if crop is not None:
-        (left, top), (width, height) = (max(side - crop, 0) // 2 for side in image.size), image.size
-        image = image.crop((left, top, min(left + crop, width), min(top + crop, height)))
-    return quantize_round(_grey_from_wide(image, path)) if _is_wide(image) else _rgb(image, path)
+    pixels = _pixels(path, crop)
+    return pixels if pixels.element_size() == 1 else quantize_round(pixels.float().div_(65535))
 
 
-def _open(path: Path) -> Image.Image:
+def _pixels(path: Path, crop: int | None = None) -> Tensor:
+    """(3, h, w) uint8 or uint16 RGB."""
+    import torch
+
+    image, wide = _open(path)
+    width, height = image.size
+    side = max(width, height) if crop is None else crop
+    left, top = max(width - side, 0) // 2, max(height - side, 0) // 2
+    box = (left, top, min(left + side, width), min(top + side, height))
+    if wide is not None:
+        array = wide[box[1] : box[3], box[0] : box[2]]
+        array = np.broadcast_to(array[..., None], (*array.shape, 3)) if array.ndim == 2 else array
+        return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
+    rgb = (image if crop is None else image.crop(box)).convert("RGB")
+    return torch.from_numpy(np.array(rgb)).permute(2, 0, 1).contiguous()
+
+
+def _open(path: Path) -> tuple[Image.Image, NDArray[np.uint16] | None]:
+    """An image, and its values if they have more than 8 bits, turned as EXIF says; warns of what is dropped."""
     if kind := no_file(path):  # opening a pipe would wait forever, reading a device never end
         raise ImageError(f"{path}: {kind}, not a file; name an image")
     try:
-        return ImageOps.exif_transpose(decoded(path.read_bytes()))
+        content = path.read_bytes()
+        stored, pages = decoded(content)
+        wide = wide_pixels(content, stored)
+        image = ImageOps.exif_transpose(stored)
+        wide = wide if wide is None else turned(wide, stored)
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file") from None
     except UnidentifiedImageError:
-        raise ImageError(f"{path}: not an image; PNG, JPEG, WebP, TIFF and BMP are read") from None
+        other = format_of(content)
+        kind = "not an image" if other in ("", *FORMATS) else f"a file of format {other}"
+        raise ImageError(f"{path}: {kind}; PNG, JPEG, WebP, TIFF and BMP are read") from None
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from None
     except FAULTS as error:
         raise ImageError(f"{path}: damaged image ({error}); replace the file") from None
-
-
-def _is_wide(image: Image.Image) -> bool:
-    return image.mode.startswith("I") or image.mode == "F"
-
-
-def _rgb(image: Image.Image, path: Path) -> Tensor:
-    import torch
-
+    if pages > 1:
+        warnings.warn(f"{path}: the first of {pages} pages or frames is read", stacklevel=4)
     if image.has_transparency_data:
-        warnings.warn(f"{path}: alpha channel dropped", stacklevel=3)
-    array = np.array(image.convert("RGB"))
-    return torch.from_numpy(array).permute(2, 0, 1).contiguous()
-
-
-def _grey_from_wide(image: Image.Image, path: Path) -> Tensor:
-    array = np.asarray(image).astype(np.float64)
-    if image.mode == "F" or array.max(initial=0) > 65535 or array.min(initial=0) < 0:
-        raise ImageError(f"{path}: values outside 16 bits (mode {image.mode}); save it with 8 or 16 bits a channel")
-    import torch
-
-    grey = torch.from_numpy(array / 65535).float()
-    return grey.expand(3, *grey.shape).contiguous()
+        warnings.warn(f"{path}: alpha channel dropped", stacklevel=4)
+    return image, wide
 
 
 def pixels_sha256(image: Tensor) -> str:
     """SHA-256 of size and RGB values of (3, h, w) uint8, independent of the file."""
     size, pixels = tuple(image.shape[1:]), image.permute(1, 2, 0).contiguous().numpy()
     return hashlib.sha256(repr(size).encode() + pixels.tobytes()).hexdigest()
+
+
+def image_digest(path: Path) -> bytes:
+    """SHA-256 of an image file; another one for 16-bit colours, which earlier versions cut to 8 bits.
+
+    Raises OSError if the file cannot be read.
+    """
+    content = path.read_bytes()
+    digest = hashlib.sha256(content)
+    if has_wide_colours(content):
+        digest.update(b"16 bits")
+    return digest.digest()
 
 
 def write_png(path: Path, image: Tensor, recipe: str | None = None) -> None:
@@ -125,7 +143,7 @@ def png_of(pixels: NDArray[np.uint8]) -> bytes:
 def header_size(file: Path | IO[bytes]) -> tuple[int, int]:
     """Width and height of an image by its header; 0 if it is unreadable, which reading the image will report."""
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=FORMATS) as image:
             return image.size
     except FAULTS:
         return 0, 0
@@ -134,7 +152,7 @@ def header_size(file: Path | IO[bytes]) -> tuple[int, int]:
 def read_recipe(path: Path, chunk: str = "srbench") -> str | None:
     """The recipe that ``write_png`` has written into a file, or another text chunk; None for any other file."""
     try:
-        with Image.open(path) as file:
+        with Image.open(path, formats=["PNG"]) as file:
             found = file.info.get(chunk)
     except (OSError, SyntaxError, ValueError):
         return None

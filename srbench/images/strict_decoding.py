@@ -1,13 +1,14 @@
-"""Decode image files strictly: a damaged or truncated file is an error."""
+"""Decode image files strictly: a damaged or truncated file, and one of another format, is an error."""
 
 from __future__ import annotations
 
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from threading import Lock
+from typing import NamedTuple
 
 from PIL import Image, ImageFile
 
@@ -18,20 +19,44 @@ FAULTS = (
 )
 """Errors that Pillow raises, or may raise, for damaged files; most of them for damaged EXIF."""
 
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
+"""Formats that are read. Without this list, Pillow reads dozens by their contents, whatever the ending of the file is,
+and starts Ghostscript for one of them."""
+
 _lock, _decoding, _setting = Lock(), 0, False
 
 
-def decoded(content: bytes) -> Image.Image:
-    """Decode all pixels of an image file.
+class Decoded(NamedTuple):
+    """A decoded file."""
 
-    Raises UnidentifiedImageError for what is no image, and one of FAULTS for a damaged or truncated file.
+    image: Image.Image
+    pages: int
+    """Pages or frames of the file; ``image`` is the first. A photograph that carries others, as JPEG does, is one."""
+
+
+def decoded(content: bytes) -> Decoded:
+    """Decode all pixels of the first image of a file.
+
+    Raises UnidentifiedImageError for what is no image of one of FORMATS, and one of FAULTS for a damaged or truncated
+    file.
     """
     with _strictly():
-        image = Image.open(BytesIO(content))
+        image = Image.open(BytesIO(content), formats=FORMATS)
+        pages = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
         image.load()
     if image.format == "PNG":
         _require_rows(content, image)
-    return image
+    return Decoded(image, pages)
+
+
+def format_of(content: bytes) -> str:
+    """Name of the format that a file begins like, by Pillow's list; empty if there is none. Nothing is opened."""
+    Image.init()
+    for name, (_, accepts) in Image.OPEN.items():
+        with suppress(*FAULTS):
+            if accepts is not None and accepts(content[:16]):
+                return name
+    return ""
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from srbench.benchmark.error_maps import (
     map_png,
     maps_of,
 )
+from srbench.images.strict_decoding import FORMATS
 from srbench.interfaces import MetricFacts, Progress, Step
 from srbench.plugins.code_digest import package_digest
 from srbench.reporting import ReportError
@@ -127,12 +128,12 @@ def _distance(row: Row) -> float:
 
 
 def _size(path: Path) -> tuple[int, int]:
-    with Image.open(path) as file:
+    with Image.open(path, formats=FORMATS) as file:
         return file.size
 
 
 def _open(path: Path) -> Pixels:
-    with Image.open(path) as file:
+    with Image.open(path, formats=FORMATS) as file:
         return np.asarray(file.convert("RGB"))
 
 
@@ -172,7 +173,7 @@ def _write(measurements: Measurements, out: ReportFolder, code: str, kinds: Sequ
             write(file, ["grid", _facts(row, metric)], partial(lambda row: opened().grid_png(row, metric), row))
     pair = measurements.pair(name)
     assert pair is not None
-    with Image.open(pair[1]) as image:
+    with Image.open(pair[1], formats=FORMATS) as image:
         keys = _map_keys(rows, kinds, pixels[1], min(image.size))
     lacking = [place for place, key in keys.items() if not out.keep(map_file(*place, name), key)]
     if lacking:
@@ -220,7 +221,7 @@ def _sheet(out: ReportFolder, name: str, kinds: Sequence[MapKind], shown: Sequen
         for row in shown:
             file = map_file(kind, row.setting.folder, name)
             if file in out:
-                with Image.open(out.path / file) as image:
+                with Image.open(out.path / file, formats=FORMATS) as image:
                     panels.append(Panel(row.setting.model, _temperature_note(row), image.copy()))
         if panels:
             lines.append([Panel(kind.title, kind.unit, colour_scale(kind, PANEL)), *panels])

@@ -52,6 +52,13 @@ def with_exif(exif):
     return buffer.getvalue()
 
 
+def in_format(name):
+    """A fine image in a format of Pillow."""
+    buffer = io.BytesIO()
+    Image.fromarray(drawn(1).permute(1, 2, 0).numpy()).save(buffer, name)
+    return buffer.getvalue()
+
+
 def _images(bad):
     """One folder a fault, with a fine image ``a`` and a bad one ``b`` in each; and fine folders beside them."""
     for name, seeds in {"fine": (1, 2), "lr": (3, 4), "results": (5, 6)}.items():
@@ -69,6 +76,8 @@ def _images(bad):
         ("promised", "b.png", png_bytes(60_000, 60_000)),
         ("none", "b.png", png_bytes(0, 0)),
         ("rows", "b.png", png_bytes(32, 32, rows=bytes(97))),
+        ("eps", "b.png", in_format("EPS")),
+        ("gif", "b.jpg", in_format("GIF")),
     ):
         write_png(bad / name / "a.png", drawn(1))
         (bad / name / file).write_bytes(content)

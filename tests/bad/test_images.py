@@ -17,6 +17,8 @@ DAMAGED = [
     ("promised", r"b\.png: .*(pixels|large)"),
     ("none", r"b\.png: "),
     ("rows", r"b\.png: damaged"),
+    ("eps", r"b\.png: a file of format EPS; PNG, JPEG, WebP, TIFF and BMP are read"),
+    ("gif", r"b\.jpg: a file of format GIF; PNG, JPEG, WebP, TIFF and BMP are read"),
     ("floats", r"b\.tif: values outside 16 bits"),
     ("negative", r"b\.tif: values outside 16 bits"),
 ]

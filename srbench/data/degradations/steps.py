@@ -77,7 +77,7 @@ class Jpeg:
         """Compress at the quality, rounded to a whole number, and decode."""
         buffer = io.BytesIO()
         _pillow(image).save(buffer, format="JPEG", quality=round(self.quality.draw(generator)))
-        with Image.open(buffer) as file:
+        with Image.open(buffer, formats=["JPEG"]) as file:
             return _tensor(file.convert("RGB"))
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from srbench.images.strict_decoding import FORMATS
 from srbench.reporting.measurements import Measurements
 from srbench.run_folder.results import Row
 
@@ -128,12 +129,12 @@ def _estimate(files: Files, quality: int | None) -> float:
 
 def _encode(quality: int | None, column: Column, path: Path) -> tuple[str, float]:
     """Address of an image, and its PSNR against the file."""
-    with Image.open(path) as file:
+    with Image.open(path, formats=FORMATS) as file:
         image = file.convert("RGB")
     if quality is None or column == LR:
         return exact(image), math.inf
     data = _webp(image, quality=quality, method=4)
-    with Image.open(io.BytesIO(data)) as carried:
+    with Image.open(io.BytesIO(data), formats=["WEBP"]) as carried:
         error = np.mean((np.asarray(carried.convert("RGB"), np.float32) - np.asarray(image, np.float32)) ** 2)
     return _address(data), 10 * math.log10(255**2 / error) if error else math.inf
 

@@ -24,6 +24,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from srbench.benchmark.error_maps import MapKind, kinds_of, map_file
+from srbench.images.strict_decoding import FORMATS
 from srbench.interfaces import GROUPS, MetricFacts
 from srbench.reporting import ReportError
 from srbench.reporting.image_files import Example
@@ -186,7 +187,7 @@ def _size_and_thumbnail(pair: Sequence[Path]) -> dict[str, object]:
     """Width and height of HR, and a thumbnail, made of LR if that is large enough."""
     facts: dict[str, object] = {"width": 1, "height": 1, "thumbnail": "data:,"}
     for path in pair:
-        with Image.open(path) as file:
+        with Image.open(path, formats=FORMATS) as file:
             facts |= {"width": file.width, "height": file.height}
             if facts["thumbnail"] == "data:," and (path is pair[-1] or max(file.size) >= THUMBNAIL):
                 facts["thumbnail"] = small(file, THUMBNAIL)
@@ -197,7 +198,7 @@ def _address(out: Path, path: Path) -> str:
     """Address of an image: relative to the page if it lies below it, else its pixels, exactly."""
     if path.is_relative_to(out):
         return quote(path.relative_to(out).as_posix())
-    with Image.open(path) as file:
+    with Image.open(path, formats=FORMATS) as file:
         return exact(file.convert("RGB"))
 
 

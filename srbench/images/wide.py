@@ -1,0 +1,90 @@
+"""Images of more than 8 bits a channel. Pillow keeps all bits of grey ones only, and OpenCV reads the others."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps
+
+from srbench.images import ImageError
+from srbench.images.strict_decoding import FAULTS
+
+_SAVE = "save it with 8 or 16 bits a channel, as RGB or grey"
+_BITS, _WHITE_IS_ZERO = ExifTags.Base.BitsPerSample, (ExifTags.Base.PhotometricInterpretation, 0)
+
+
+def wide_pixels(content: bytes, image: Image.Image) -> NDArray[np.uint16] | None:
+    """16-bit values, (h, w) or (h, w, 3), of a file and its decoded image; None if 8 bits hold them.
+
+    Alpha is left out, EXIF orientation is not applied. Raises ImageError for values that are not read exactly.
+    """
+    bits = _bits(content, image)
+    if image.mode.startswith("I") or image.mode == "F":
+        return _grey(image, bits)
+    if bits <= 8:
+        return None
+    pixels = _by_opencv(content) if image.mode in ("RGB", "RGBA") else None
+    # An independent decoder must have seen the same image: channels in order, sides turned or not as TIFF states.
+    high = np.asarray(image)[..., :3]
+    if pixels is None or pixels.shape != high.shape or not np.array_equal(pixels >> 8, high):
+        raise ImageError(f"{bits} bits a channel in a form that is not read (mode {image.mode}); {_SAVE}")
+    return pixels
+
+
+def has_wide_colours(content: bytes) -> bool:
+    """True for a PNG or TIFF of more than 8 bits a channel that is not grey, by its header."""
+    if content.startswith(b"\x89PNG"):
+        return content[24:25] == b"\x10" and content[25:26] != b"\0"
+    if not content.startswith((b"II*\0", b"MM\0*")):
+        return False
+    try:
+        with Image.open(BytesIO(content), formats=["TIFF"]) as image:
+            return _bits(content, image) > 8 and image.mode != "F" and not image.mode.startswith("I")
+    except (ImageError, *FAULTS):
+        return False
+
+
+def turned(pixels: NDArray[np.uint16], image: Image.Image) -> NDArray[np.uint16]:
+    """The values with the EXIF orientation of ``image`` applied."""
+    key = ExifTags.Base.Orientation
+    if image.getexif().get(key, 1) == 1:
+        return pixels
+    planes = []
+    for plane in np.atleast_3d(pixels).transpose(2, 0, 1):
+        one = Image.fromarray(np.ascontiguousarray(plane))
+        one.getexif()[key] = image.getexif()[key]
+        planes.append(np.asarray(ImageOps.exif_transpose(one)))
+    return np.stack(planes, -1) if pixels.ndim == 3 else planes[0]
+
+
+def _bits(content: bytes, image: Image.Image) -> int:
+    if image.format == "PNG":
+        return content[24]
+    tags = getattr(image, "tag_v2", {})  # of TIFF
+    bits = max(tags.get(_BITS, (8,)))
+    if bits > 8 and tags.get(_WHITE_IS_ZERO[0]) == _WHITE_IS_ZERO[1]:
+        raise ImageError(f"{bits} bits of grey with 0 for white; {_SAVE}")
+    return int(bits)
+
+
+def _grey(image: Image.Image, bits: int) -> NDArray[np.uint16]:
+    pixels = np.asarray(image)
+    if image.mode == "F" or pixels.max(initial=0) > 65535 or pixels.min(initial=0) < 0:
+        raise ImageError(f"values outside 16 bits (mode {image.mode}); {_SAVE}")
+    if 8 < bits < 16:
+        raise ImageError(f"{bits} bits a channel; {_SAVE}")
+    return pixels.astype(np.uint16)
+
+
+def _by_opencv(content: bytes) -> NDArray[np.uint16] | None:
+    import cv2
+
+    try:
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None
+    if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
+        return None
+    return np.ascontiguousarray(pixels[..., 2::-1])

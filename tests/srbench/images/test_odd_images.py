@@ -1,0 +1,132 @@
+"""Odd image files: each gives an image, or an error in one line."""
+
+import io
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, features
+
+from srbench.images import ImageError
+from srbench.images.io import header_size, quantize_round, read_image, read_uint8
+
+COLOURS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
+PHOTO = Image.fromarray(COLOURS)
+GREY = PHOTO.convert("L")
+ALPHA = "alpha channel dropped"
+FIRST = "the first of 2 pages or frames is read"
+
+
+def coded(image, format, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def pages(format, **options):
+    return coded(PHOTO, format, save_all=True, append_images=[Image.new("RGB", (9, 6))], **options)
+
+
+def one_bit(image):
+    return image.convert("1", dither=Image.Dither.NONE)
+
+
+WHOLE = coded(PHOTO, "PNG")
+READ = {
+    "1x1.png": (coded(Image.new("RGB", (1, 1), (1, 2, 3)), "PNG"), np.array([[[1, 2, 3]]]), ""),
+    "high.png": (coded(PHOTO.resize((8, 4000), Image.Resampling.NEAREST), "PNG"), (4000, 8, 3), ""),
+    "wide.png": (coded(PHOTO.resize((4000, 8), Image.Resampling.NEAREST), "PNG"), (8, 4000, 3), ""),
+    "cmyk.jpg": (coded(PHOTO.convert("CMYK"), "JPEG", quality=100), (6, 9, 3), ""),
+    "grey.jpg": (coded(GREY, "JPEG"), (6, 9, 3), ""),
+    "clear-palette.png": (coded(PHOTO.quantize(8), "PNG", transparency=0), PHOTO.quantize(8), ALPHA),
+    "1-bit.png": (coded(one_bit(GREY), "PNG"), one_bit(GREY), ""),
+    "1-bit.tif": (coded(one_bit(GREY), "TIFF", compression="group4"), one_bit(GREY), ""),
+    "1-bit.bmp": (coded(one_bit(GREY), "BMP"), one_bit(GREY), ""),
+    "LA.png": (coded(GREY.convert("LA"), "PNG"), GREY, ALPHA),
+    "RGBA.webp": (coded(PHOTO.convert("RGBA"), "WEBP", lossless=True), PHOTO, ""),
+    "half.webp": (coded(Image.new("RGBA", (9, 6), (7, 8, 9, 99)), "WEBP", lossless=True, exact=True),
+                  Image.new("RGB", (9, 6), (7, 8, 9)), ALPHA),
+    "I16.tif": (coded(Image.fromarray(COLOURS[..., 0].astype(np.uint16) * 257), "TIFF"), COLOURS[..., :1], ""),
+    "YCbCr.tif": (coded(PHOTO.convert("YCbCr"), "TIFF"), PHOTO.convert("YCbCr"), ""),
+    "LAB.tif": (coded(PHOTO.convert("LAB"), "TIFF"), (6, 9, 3), ""),
+    "jpeg.png": (coded(PHOTO, "JPEG"), Image.open(io.BytesIO(coded(PHOTO, "JPEG"))), ""),
+    "png.jpg": (WHOLE, PHOTO, ""),
+    "more.png": (WHOLE + bytes(100), PHOTO, ""),
+    "animated.png": (pages("PNG"), PHOTO, FIRST),
+    "animated.webp": (pages("WEBP", lossless=True), PHOTO, FIRST),
+    "pages.tif": (pages("TIFF"), PHOTO, FIRST),
+    "several.jpg": (pages("MPO"), (6, 9, 3), ""),
+}  # fmt: skip
+"""Bytes, the image that they hold or its shape, and the only warning."""
+OTHERS = "; PNG, JPEG, WebP, TIFF and BMP are read"
+REFUSED = {
+    "nothing.png": (b"", f"not an image{OTHERS}"),
+    "zeros.png": (bytes(999), f"not an image{OTHERS}"),
+    "eps.png": (coded(PHOTO, "EPS"), f"a file of format EPS{OTHERS}"),
+    "gif.png": (coded(PHOTO, "GIF"), f"a file of format GIF{OTHERS}"),
+    "ico.png": (coded(PHOTO, "ICO"), f"a file of format ICO{OTHERS}"),
+    "ppm.png": (coded(PHOTO, "PPM"), f"a file of format PPM{OTHERS}"),
+    "jpeg2000.png": (coded(PHOTO, "JPEG2000"), f"a file of format JPEG2000{OTHERS}"),
+    "psd.png": (b"8BPS" + bytes(99), f"a file of format PSD{OTHERS}"),
+    "F.tif": (coded(GREY.convert("F"), "TIFF"), "values outside 16 bits"),
+    "negative.tif": (coded(Image.new("I", (9, 6), -7), "TIFF"), "values outside 16 bits"),
+    "truncated.png": (WHOLE[:-30], "damaged image"),
+    "truncated.jpg": (coded(PHOTO, "JPEG")[:-30], "damaged image"),
+    "truncated.webp": (coded(PHOTO, "WEBP")[:-30], "(damaged|not an) image"),
+    "huge.png": (WHOLE[:16] + b"\0\0\xff\xff\0\0\xff\xff" + WHOLE[24:], "(damaged|not an) image"),
+    "huge.bmp": (coded(PHOTO, "BMP")[:18] + b"\0\0\1\0\0\0\1\0" + coded(PHOTO, "BMP")[26:], "damaged image"),
+}
+if features.check("avif"):
+    REFUSED["avif.png"] = (coded(PHOTO, "AVIF"), f"a file of format AVIF{OTHERS}")
+
+
+@pytest.mark.parametrize("name", READ)
+def test_an_odd_file_that_is_an_image(tmp_path, name):
+    content, holds, says = READ[name]
+    path = tmp_path / name
+    path.write_bytes(content)
+    for read in (read_image, read_uint8):
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            image = read(path)
+        assert [str(one.message) for one in said] == ([f"{path}: {says}"] if says else [])
+        small = image if read is read_uint8 else quantize_round(image)
+        pixels = small.permute(1, 2, 0).numpy()
+        if isinstance(holds, tuple):
+            assert pixels.shape == holds
+        else:
+            exact = np.asarray(holds.convert("RGB")) if isinstance(holds, Image.Image) else holds
+            assert np.array_equal(pixels, np.broadcast_to(exact, pixels.shape))
+    assert header_size(path) == image.shape[:0:-1]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_an_odd_file_that_is_refused(tmp_path, name):
+    content, says = REFUSED[name]
+    path = tmp_path / name
+    path.write_bytes(content)
+    for read in (read_image, read_uint8):
+        with pytest.raises(ImageError, match=rf"{name}: {says}") as caught:
+            read(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_no_other_program_is_started(tmp_path, monkeypatch):
+    """Pillow knows EPS by its contents, and starts ``gs`` from PATH."""
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    path = tmp_path / "a.png"
+    path.write_bytes(coded(PHOTO, "EPS"))
+    assert header_size(path) == (0, 0)
+    with pytest.raises(ImageError, match="format EPS"):
+        read_image(path)
+    assert not (tmp_path / "started").exists()
+
+
+def test_cmyk_has_its_colours(tmp_path):
+    red = Image.new("RGB", (16, 16), (250, 20, 10))
+    path = tmp_path / "red.jpg"
+    path.write_bytes(coded(red.convert("CMYK"), "JPEG", quality=95))
+    assert (read_uint8(path).int() - torch.tensor([250, 20, 10])[:, None, None]).abs().max() < 8

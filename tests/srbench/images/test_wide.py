@@ -1,0 +1,145 @@
+"""Images of 16 bits a channel, written by other libraries than the one that reads them."""
+
+import struct
+import warnings
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image, ImageOps
+
+from srbench.images import ImageError
+from srbench.images.io import crop_centre, image_digest, quantize_round, read_image, read_uint8
+
+WIDE = np.random.default_rng(0).integers(0, 65536, (6, 9, 4), dtype=np.uint16)
+RGB = WIDE[..., :3].copy()
+
+
+def png(path, pixels, colour, *chunks):
+    """A PNG of 16 bits by its specification alone."""
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    height, width = pixels.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0))
+    body = b"".join(chunk(*one) for one in chunks) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + body)
+    return path
+
+
+def tiff(path, pixels, **options):
+    tifffile.imwrite(path, pixels, **{"photometric": "rgb"} | options)
+    return path
+
+
+def expected(pixels):
+    """(h, w, 3) uint16 -> (3, h, w) float32 in [0, 1]."""
+    return torch.from_numpy(pixels.astype(np.float64) / 65535).permute(2, 0, 1).float()
+
+
+def is_exact(path, pixels=RGB):
+    image = read_image(path)
+    small = read_uint8(path)
+    return (
+        (image.dtype, image.is_contiguous()) == (torch.float32, True)
+        and torch.equal(image, expected(pixels))
+        and torch.equal(small, quantize_round(image))
+        and torch.equal(read_uint8(path, 4), crop_centre(small, 4))
+    )
+
+
+def test_colours_of_png(tmp_path):
+    assert is_exact(png(tmp_path / "a.png", RGB, 2))
+    assert cv2.imwrite(str(tmp_path / "b.png"), RGB[..., ::-1])
+    assert is_exact(tmp_path / "b.png")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"byteorder": ">"}, {"compression": "zlib", "predictor": True}, {"rowsperstrip": 2}, {"tile": (16, 16)}],
+    ids=str,
+)
+def test_colours_of_tiff(tmp_path, options):
+    assert is_exact(tiff(tmp_path / "a.tif", RGB, **options))
+
+
+def test_every_value_is_divided_by_65535(tmp_path):
+    every = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    turned = np.stack([every, every[::-1], every.T], -1)
+    assert is_exact(png(tmp_path / "a.png", every, 0), np.stack([every] * 3, -1))
+    assert is_exact(png(tmp_path / "b.png", turned, 2), turned)
+
+
+@pytest.mark.parametrize("kind", ["RGBA png", "grey+alpha png", "one clear colour png", "RGBA tiff"])
+def test_alpha_is_dropped_with_a_warning(tmp_path, kind):
+    path, pixels = tmp_path / "alpha.png", RGB
+    if kind == "RGBA png":
+        png(path, WIDE, 6)
+    elif kind == "grey+alpha png":
+        pixels = np.repeat(WIDE[..., :1], 3, axis=-1)
+        png(path, WIDE[..., :2], 4)
+    elif kind == "RGBA tiff":
+        path = tiff(tmp_path / "alpha.tif", WIDE, extrasamples=["unassalpha"])
+    else:
+        png(path, RGB, 2, (b"tRNS", struct.pack(">HHH", *map(int, RGB[0, 0]))))
+    with pytest.warns(UserWarning, match=r"alpha\.(png|tif): alpha channel dropped"):
+        assert is_exact(path, pixels)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_applied_once(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    small = Image.fromarray(np.arange(54, dtype=np.uint8).reshape(6, 9))
+    small.getexif()[0x0112] = orientation
+    places = np.asarray(ImageOps.exif_transpose(small))
+    turned, grey = RGB.reshape(54, 3)[places], RGB[..., 0].reshape(54)[places]
+    chunk = (b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+    assert is_exact_turned(png(tmp_path / "a.png", RGB, 2, chunk), turned)
+    assert is_exact_turned(png(tmp_path / "b.png", RGB[..., 0], 0, chunk), np.stack([grey] * 3, -1))
+    assert is_exact_turned(tiff(tmp_path / "a.tif", RGB, extratags=[(274, 3, 1, orientation, True)]), turned)
+
+
+def is_exact_turned(path, pixels):
+    return torch.equal(read_image(path), expected(pixels))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "options", "says"),
+    [
+        (np.moveaxis(RGB, 2, 0).copy(), {"planarconfig": "separate"}, r"16 bits a channel in a form .* \(mode RGB\)"),
+        (WIDE, {"photometric": "separated", "extrasamples": []}, r"16 bits a channel in a form .* \(mode CMYK\)"),
+        (RGB[..., 0], {"photometric": "miniswhite"}, "16 bits of grey with 0 for white"),
+        (RGB.astype(np.float32), {}, "not an image|values outside 16 bits"),
+    ],
+    ids=["planes", "CMYK", "white is zero", "floats"],
+)
+def test_what_would_not_be_read_exactly_is_refused(tmp_path, pixels, options, says):
+    path = tiff(tmp_path / "a.tif", pixels, **options)
+    for read in (read_image, read_uint8):
+        with pytest.raises(ImageError, match=rf"a\.tif: ({says}); .*") as caught:
+            read(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_digest_tells_colours_that_earlier_versions_cut(tmp_path):
+    """Their rows stand under another key, and those of all other images under the same."""
+    from hashlib import sha256
+
+    cut = [png(tmp_path / "a.png", RGB, 2), tiff(tmp_path / "a.tif", RGB)]
+    same = [png(tmp_path / "b.png", RGB[..., 0], 0), tiff(tmp_path / "b.tif", RGB[..., 0], photometric="minisblack")]
+    same.append(tiff(tmp_path / "c.tif", RGB.astype(np.uint8)))
+    assert [image_digest(path) == sha256(path.read_bytes()).digest() for path in (*cut, *same)] == [False] * 2 + [
+        True
+    ] * 3
+
+
+def test_8_bits_are_read_as_before(tmp_path):
+    path = tiff(tmp_path / "a.tif", (RGB >> 8).astype(np.uint8))
+    with warnings.catch_warnings(action="error"):
+        assert torch.equal(read_uint8(path), torch.from_numpy((RGB >> 8).astype(np.uint8)).permute(2, 0, 1))
