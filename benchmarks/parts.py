@@ -77,6 +77,17 @@ def mix(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return F.conv2d(x, weight[..., None, None], bias.flatten())
 
 
+@contextmanager
+def new_maps() -> Iterator[None]:
+    """A new map for every ReLU and every sum."""
+    with (
+        patch.object(Tensor, "relu_", Tensor.relu),
+        patch.object(Tensor, "add_", Tensor.add),
+        patch.object(F, "relu", lambda x, inplace=False: x.relu()),
+    ):
+        yield
+
+
 PARTS: dict[str, tuple[Callable[[], Part], tuple[str, ...]]] = {
     "oneDNN for every convolution": (
         lambda: patch.object(torch.backends.mkldnn, "is_available", lambda: False),
@@ -91,6 +102,7 @@ PARTS: dict[str, tuple[Callable[[], Part], tuple[str, ...]]] = {
         SAMPLING,
     ),
     "mixing as a matrix product": (lambda: imported(layers._mix, mix), tuple(WORKS)),
+    "maps that are overwritten": (new_maps, tuple(WORKS)),
     "coupling retraced once": (
         lambda: patch.object(layers.AffineCoupling, "retrace", layers.FlowLayer.retrace),
         ("reversible step",),
