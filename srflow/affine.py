@@ -77,7 +77,7 @@ class Affine(NamedTuple):
 
     def inverse(self, z: Tensor) -> Tensor:
         """From z to x."""
-        return z / self.scale + self.centre
+        return torch.addcdiv(self.centre, z, self.scale)
 
     def log_det(self) -> Tensor:
         """log|det dz/dx|, (b,)."""
