@@ -28,6 +28,13 @@ class OneLineErrors(click.Group):
     Exit codes: 1 for a fault of the input, 2 for a wrong command line, 130 for an interruption.
     """
 
+    def make_context(self, info_name: str | None, args: list[str], *more: Any, **extra: Any) -> click.Context:  # noqa: ANN401
+        """Refuse what is not UTF-8, as records, reports and links are."""
+        for text in args:
+            if text.encode(errors="ignore").decode() != text:
+                raise SRBenchError(f"{text} is not UTF-8, as names in records are; rename the file or folder")
+        return super().make_context(info_name, args, *more, **extra)
+
     def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - click's own signature
         """Run the command that the arguments name, and exit."""
         end_quickly()

@@ -71,7 +71,9 @@ def upscale(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Out
         raise
     except SRBenchError as error:
         raise ModelError(f"{name}: {error}") from error
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         if out_of_memory(error):
             raise ModelError(f"{name}: {_too_large(model, lr, draw, device)}") from error
         raise ModelError(f"{name}: the model failed: {type(error).__name__}: {one_line(error)}") from error
@@ -82,18 +84,26 @@ def upscale(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Out
 
 def _outputs(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Tensor:
     if isinstance(model, PrecomputedResults):
-        return model.read(name)
+        return _numbers(model.read(name), name)
     lr = lr.to(device)
     if isinstance(model, StochasticSRModel):
         require_memory(name, draw.samples, [model.scale * side for side in lr.shape[-2:]])
         images = _sample(model, lr, draw)
-        if len(images) != draw.samples:
+        if len(_numbers(images, name)) != draw.samples:
             raise ModelError(f"{name}: the model returned {len(images)} samples, not {draw.samples}; correct it")
     elif draw.tile is not None:
         images = upscale_in_tiles(model, lr, draw.tile)
     else:
         images = model(lr[None])
-    return images.to("cpu", torch.float32)  # waits for the device
+    return _numbers(images, name).to("cpu", torch.float32)  # waits for the device
+
+
+def _numbers(images: object, name: str) -> Tensor:
+    if not isinstance(images, Tensor):
+        raise ModelError(f"{name}: the result is {type(images).__name__}; it must be a tensor (n, 3, H, W)")
+    if not images.is_floating_point():  # whole numbers would be levels of 0..255, which is another range
+        raise ModelError(f"{name}: the result has {images.dtype}; it must be floating point, with images in [0, 1]")
+    return images
 
 
 def _too_large(model: Model, lr: Tensor, draw: Draw, device: str) -> str:

@@ -200,9 +200,11 @@ class _Scaled:
 def _ready(
     label: str, text: str, model: Any, code: str, scale: int, device: str, consistent: bool = False,  # noqa: ANN401
 ) -> LoadedModel:  # fmt: skip
-    if getattr(model, "scale", None) != scale:
-        made_for = getattr(model, "scale", "no")
-        raise PluginError(f"{text} has scale {made_for}, not {scale}; its attribute 'scale' must be --scale")
+    if not (callable(model) or isinstance(model, StochasticSRModel | PrecomputedResults)):
+        raise PluginError(f"{text} gives {type(model).__name__}, which is no model; it needs a call or a method sample")
+    made_for = call(f"scale of {text}", getattr, model, "scale", None)
+    if made_for != scale:
+        raise PluginError(f"{text} has scale {made_for!r}, not {scale}; its attribute 'scale' must be --scale")
     weights = model.weights if isinstance(getattr(model, "weights", None), WeightsInfo) else None
     projected = bool(getattr(model, "projected", False)) or consistent
     facts = [code, package_digest("srbench.models.inference"), weights.sha256 if weights else ""]

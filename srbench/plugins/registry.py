@@ -193,9 +193,9 @@ def call(what: str, function: Callable[..., Any], *arguments: Any, **named: Any)
     """Run foreign code; its SRBenchErrors pass, other errors become a PluginError that names the failing line."""
     try:
         return function(*arguments, **named)
-    except SRBenchError:
+    except (SRBenchError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(frame.filename).name} line {frame.lineno}"
         raise PluginError(f"{what} failed: {type(error).__name__}: {one_line(error)} ({place})") from error
@@ -223,6 +223,8 @@ def _member(module: ModuleType, name: str, text: str, folder: Path | None) -> Pl
     if not callable(factory):
         names = [key for key, value in vars(module).items() if inspect.isclass(value) or inspect.isfunction(value)]
         raise PluginError(f"{text}: {unknown('class or function', name, names)}")
+    if getattr(module, "__file__", None) is None:
+        raise PluginError(f"{text}: {module.__name__} has no file that would tell a change; name code in a file")
     package = () if folder is not None else (module.__name__.partition(".")[0],)
     find_digest = code_digest if folder is None else code_digest_now
     code = find_digest(module.__name__, Path(str(module.__file__)), package, folder)

@@ -24,8 +24,12 @@ def unknown(kind: str, name: str, available: Iterable[str]) -> str:
 
 
 def one_line(error: object) -> str:
-    """Message of an error in one line; its class if it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """Message of an error in one line; its class if it has none, or if making it fails."""
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    return " ".join(text.split()) or type(error).__name__
 
 
 def is_file_name(name: str) -> bool:
