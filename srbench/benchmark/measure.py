@@ -20,7 +20,7 @@ from srbench.images.io import quantize, read_uint8
 from srbench.interfaces import ImagePair, MetricFacts, Progress, SRBenchError, Step, silent
 from srbench.metrics.suite import DEFAULT, OF_SETS, Suite, open_metrics, read_suite
 from srbench.models.precomputed import ResultFolder
-from srbench.plugins.registry import LoadedMetric
+from srbench.plugins.registry import LoadedMetric, counted
 from srbench.run_folder.records import Value, to_json
 from srbench.system.processes import suitable_workers
 
@@ -121,7 +121,9 @@ def measure_folder(
     progress(Step(len(hr), len(hr), ""))
     values = {name: found[name].values for name in hr}
     failures = tuple(fault for name in hr for fault in found[name].faults)
-    facts = max((one.facts for one in found.values()), key=len, default=())
+    counts = [one.samples for one in found.values() if one.samples]
+    samples = "-".join(map(str, sorted({min(counts, default=0), max(counts, default=0)})))
+    facts = tuple(counted(one, samples) for one in max((one.facts for one in found.values()), key=len, default=()))
     measured = Measured(images.resolve().name, protocol.label, facts, values, failures)
     if distances is None or failures:
         return measured
@@ -139,6 +141,8 @@ class _Found:
     faults: list[str]
     facts: tuple[MetricFacts, ...] = ()
     """Facts of the metrics; empty if they are not known, as the process was lost."""
+    samples: int = 0
+    """Number of images that were measured under this name; 0 if none could be read."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +208,7 @@ class _Folders:
                     )
                 except SRBenchError as error:
                     faults.append(str(error))
-        return _Found(name, values, faults, facts)
+        return _Found(name, values, faults, facts, len(outputs))
 
     def read(self, name: str) -> tuple[ImagePair, Tensor]:
         """The pair of a name, 8-bit as in a run, and the images (n, 3, H, W) to measure against it."""

@@ -141,7 +141,7 @@ def open_bench(
     device = choose_device(spec.device)
     suite = read_suite(spec.suite)
     dataset = open_dataset(spec, dataset)
-    metrics = open_metrics(spec.metrics, suite.columns, suite.quantize, suite.optional)
+    metrics = open_metrics(spec.metrics, suite.columns, suite.quantize, suite.optional, spec.samples)
     models: dict[str, LoadedModel] = {}
     for text in spec.models:
         if objects and text in objects:

@@ -84,7 +84,7 @@ def score_run(
     metrics.
     """
     protocol = read_manifest(path).protocol
-    added = open_metrics(tuple(names), protocol.columns, protocol.quantize)
+    added = open_metrics(tuple(names), protocol.columns, protocol.quantize, samples=protocol.samples)
     with writing(path):
         folder = RunFolder.read(path)
         known = folder.manifest
@@ -143,7 +143,7 @@ def _with_others(metrics: Sequence[LoadedMetric], manifest: Manifest) -> tuple[L
     for facts in manifest.metrics:
         if facts.name not in found:
             try:
-                metric = open_metric(facts.spec, manifest.protocol.quantize)
+                metric = open_metric(facts.spec, manifest.protocol.quantize, manifest.protocol.samples)
             except SRBenchError:
                 continue  # a plug-in that is not installed: its values stay, and no others are added
             if metric.facts.digest == facts.digest:

@@ -196,14 +196,15 @@ def _metrics(folder: RunFolder, found: Findings) -> list[tuple[MetricFacts, Load
 
     A metric whose source has changed is named, and measured all the same.
     """
-    metrics = []
+    metrics, protocol = [], folder.manifest.protocol
     for facts in folder.manifest.metrics:
         try:
-            metric = open_metric(facts.spec, folder.manifest.protocol.quantize)
+            metric = open_metric(facts.spec, protocol.quantize, protocol.samples)
         except SRBenchError as error:
             found.faults.append(f"{facts.title} cannot be measured again: {error}")
             continue
-        if metric.facts.signature != facts.signature:
+        earlier = f"{facts.signature}|n{protocol.samples}"  # formats 2 and 3 do not state the number of samples
+        if metric.facts.signature not in (facts.signature, earlier):
             found.faults.append(f"{facts.title}: its protocol is now {metric.facts.signature}, not {facts.signature}")
         elif metric.facts.digest != facts.digest:
             found.remarks.append(f"{facts.title}: its source is another than when it was measured")

@@ -1,4 +1,4 @@
-"""Facts known without loading a metric: of the map of every report, and of metrics in run folders of format 2."""
+"""Facts known without loading a metric: of the map of every report, and of metrics in earlier run folders."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ _GROUPS: dict[Group, tuple[str, ...]] = {
     "Diversity": ("sigma",),
     "Cost": ("parameters", "gflops", "memory", "seconds"),
 }
+_OF_ALL_SAMPLES = ("sigma", "diversity", "lr_psnr_worst")
 _LEADING = ("psnr", "lpips", "lr_psnr")
 LPIPS_MAP = MapFacts("distance to HR at every pixel", upper=0.6, smallest_side=64)
 
@@ -37,3 +38,10 @@ def with_group(metric: dict[str, Any]) -> dict[str, Any]:
     group = next((group for group, names in _GROUPS.items() if name in names), "Other")
     direction = 0 if group in ("Diversity", "Cost") else 1 if is_up else -1
     return facts | {"group": group, "direction": direction, "leads": name in _LEADING}
+
+
+def with_samples(metric: dict[str, Any], samples: int) -> dict[str, Any]:
+    """A metric of a manifest, with the number of samples in its signature where all samples make one value."""
+    if metric["spec"] not in _OF_ALL_SAMPLES:
+        return metric
+    return metric | {"signature": f"{metric['signature']}|n{samples}"}

@@ -80,9 +80,11 @@ def read_suite(text: str) -> Suite:
 
 
 def open_metrics(
-    names: tuple[str, ...] | None, columns: tuple[str, ...], quantize: str, optional: tuple[str, ...] = ()
-) -> tuple[LoadedMetric, ...]:
-    """Open metrics by name, or the columns of a suite, for outputs that became 8-bit by ``quantize``.
+    names: tuple[str, ...] | None, columns: tuple[str, ...], quantize: str, optional: tuple[str, ...] = (),
+    samples: int | None = None,
+) -> tuple[LoadedMetric, ...]:  # fmt: skip
+    """Open metrics by name, or the columns of a suite, for outputs that became 8-bit by ``quantize``, of so many
+    ``samples`` per image.
 
     A name without parameters means what it means in the suite; one of BUNDLES stands for several. ``optional`` columns
     that cannot be loaded are left out with a warning. Raises PluginError, and MetricError if two metrics share a name.
@@ -94,7 +96,7 @@ def open_metrics(
         if text in OF_SETS:
             raise MetricError(f"{text} compares two folders of images: srbench measure DIR --ref DIR --metrics {text}")
         try:
-            metric = open_metric(text, quantize)
+            metric = open_metric(text, quantize, samples)
         except SRBenchError as error:
             if names is not None or text not in optional:
                 raise

@@ -99,9 +99,10 @@ def parse_metric(text: str) -> tuple[str, dict[str, str | int]]:
     return name, {key: int(value) if value.isdecimal() and len(value) < 19 else value for key, value in pairs}
 
 
-def open_metric(text: str, quantize: str = "floor") -> LoadedMetric:
+def open_metric(text: str, quantize: str = "floor", samples: int | None = None) -> LoadedMetric:
     """Create the metric that ``text`` names, for outputs that became 8-bit images by ``quantize``.
 
+    ``samples`` is the number of samples per image, which the signatures of some metrics state; None: unknown.
     Raises PluginError, or the metric's own SRBenchError for unusable parameters.
     """
     name, parameters = parse_metric(text)
@@ -117,7 +118,8 @@ def open_metric(text: str, quantize: str = "floor") -> LoadedMetric:
     files = [sha256_file(Path(path)) for path in facts.parameters]
     given = repr(sorted(parameters.items()))
     digest = _sha256(plugin.digest, *files, given, quantize, variant, facts.fingerprint)
-    return LoadedMetric(metric, completed(facts, text, digest, quantize))
+    facts = completed(facts, text, digest, quantize)
+    return LoadedMetric(metric, facts if samples is None else counted(facts, str(samples)))
 
 
 def _checked_facts(metric: Metric, what: str) -> MetricFacts:
@@ -151,6 +153,13 @@ def completed(facts: MetricFacts, spec: str, digest: str, quantize: str) -> Metr
         parts = [name, f"code {digest[:8]}{own}", "" if seen in ("float", "floor") else seen]
     protocol = facts.protocol.replace("{quantize}", quantize)
     return replace(facts, spec=spec, digest=digest, protocol=protocol, signature="|".join(filter(None, parts)))
+
+
+def counted(facts: MetricFacts, samples: str) -> MetricFacts:
+    """The facts with the number of samples per image in the signature, if all samples of an image make one value."""
+    if facts.per != "image" or facts.sees == "model":
+        return facts
+    return replace(facts, signature=f"{facts.signature}|n{samples}")
 
 
 def load_metric(text: str) -> Metric:

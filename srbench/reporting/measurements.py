@@ -25,6 +25,7 @@ _PROTOCOL = {
     "dataset": "dataset",
     "crop": "crop",
     "lr": "LR images",
+    "tile": "tile",
 }
 """Parts of the protocol that have to agree within a table, and their names for a reader."""
 

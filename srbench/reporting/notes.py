@@ -21,6 +21,7 @@ def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
         *_foreign(measurements),
         *_missing(measurements, scores),
         *_hardware(measurements),
+        *_seeds(measurements),
         *_too_few(scores),
     ]
 
@@ -92,6 +93,15 @@ def _hardware(measurements: Measurements) -> Iterator[str]:
     machines = sorted({", ".join(one[part] for part in parts if one.get(part)) for one in hardware})
     if len(machines) > 1:
         yield f"Measured on different machines: times and memory cannot be compared: {'; '.join(machines)}."
+
+
+def _seeds(measurements: Measurements) -> Iterator[str]:
+    """Seeds of the runs whose outputs are samples, if they differ."""
+    sampled = [run for run in measurements.runs if any(row.sample.drawn for row in run.rows)]
+    seeds = [run.folder.manifest.protocol.seed for run in sampled]
+    if len(set(seeds)) > 1:
+        listed = ", ".join(f"{run.folder.path.name} {seed}" for run, seed in zip(sampled, seeds, strict=True))
+        yield f"Samples of different seeds: {listed}."
 
 
 def _too_few(scores: Scores) -> Iterator[str]:

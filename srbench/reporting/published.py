@@ -112,7 +112,7 @@ def published_rows(manifest: Manifest, metrics: Sequence[MetricFacts], tables: S
 
 def difference(metric: MetricFacts, table: PublishedTable) -> str:
     """Difference between the protocols of a published and a measured column; empty if there is none."""
-    name, _, here = re.sub(r"\|v\d+$", "", metric.signature).partition("|")
+    name, _, here = re.sub(r"\|v\d+(?=\||$)", "", metric.signature).partition("|")
     stated = table.protocol.get(metric.name, "")
     if name == metric.name.upper().replace("_", "-") and here == stated:
         return ""

@@ -13,7 +13,7 @@ import cattrs
 
 from srbench.images.io import write_whole
 from srbench.interfaces import MOST_DIGITS
-from srbench.metrics.earlier import with_group
+from srbench.metrics.earlier import with_group, with_samples
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest
 from srbench.run_folder.records import strict_json
@@ -61,10 +61,12 @@ def read_manifest(run: Path) -> Manifest:
         if not isinstance(facts, dict):
             raise ValueError("not an object")
         if facts.get("format") == 2:
-            _translate(facts)
+            _from_2(facts)
+        if facts.get("format") == 3:
+            _from_3(facts)
         if facts.get("format") != FORMAT:
             raise RunFolderError(
-                f"{path}: has format {facts.get('format')!r}, and this srbench reads 2 and {FORMAT}; "
+                f"{path}: has format {facts.get('format')!r}, and this srbench reads 2 to {FORMAT}; "
                 "use the srbench that made it, or run again with another --out"
             )
         manifest = structure(facts, Manifest, "")
@@ -85,7 +87,7 @@ def _damaged(path: Path, reason: str) -> RunFolderError:
     return RunFolderError(f"{path}: damaged ({reason}); restore it, or run again with another --out")
 
 
-def _translate(facts: dict[str, Any]) -> None:
+def _from_2(facts: dict[str, Any]) -> None:
     """Rewrite a manifest of format 2: settings had a ``limit``, the first images of the list; invocations a ``shard``.
 
     Its metrics had no group. Raises AttributeError, KeyError, TypeError or ValueError if it is none.
@@ -101,6 +103,15 @@ def _translate(facts: dict[str, Any]) -> None:
             raise ValueError("no number of images, or no shard")
         asked = facts["images"][: max(known, default=0) if len(known) == len(limits) else None]
         invocation["images"] = asked[shard["number"] - 1 :: shard["of"]]
+    facts["format"] = 3
+
+
+def _from_3(facts: dict[str, Any]) -> None:
+    """Rewrite a manifest of format 3, whose signatures did not state the number of samples.
+
+    Raises AttributeError, KeyError, TypeError or ValueError if it is none.
+    """
+    facts["metrics"] = [with_samples(metric, facts["protocol"]["samples"]) for metric in facts["metrics"]]
     facts["format"] = FORMAT
 
 

@@ -9,8 +9,8 @@ from functools import cached_property
 from srbench.interfaces import MetricFacts, ModelFacts
 from srbench.metrics.suite import DEFAULT, read_suite
 
-FORMAT = 3
-"""Format of the run folders that are written; those of format 2 are read too."""
+FORMAT = 4
+"""Format of the run folders that are written; those of formats 2 and 3 are read too."""
 RESERVED = ("hr", "lr")
 """Labels that no model may have: the folders of the pairs."""
 

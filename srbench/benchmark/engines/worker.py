@@ -169,10 +169,10 @@ def open_worker(send: Send, packed: bytes, scratch: Path | None, role: str) -> C
 def open_session(packed: bytes, send: Send, scratch: Path | None = None) -> RemoteSession:
     """Open what a packed ``Opening`` names; models are loaded on first use. Raises SRBenchError."""
     opening: Opening = pickle.loads(packed)
-    metrics = []
+    metrics, protocol = [], opening.manifest.protocol
     for name in opening.metrics:
         facts = opening.manifest.metric(name)
-        metrics.append(metric := open_metric(facts.spec, opening.manifest.protocol.quantize))
+        metrics.append(metric := open_metric(facts.spec, protocol.quantize, protocol.samples))
         if metric.facts.digest != facts.digest:
             raise BenchmarkError(f"{facts.title}: its code changed meanwhile; run the same command again")
     data = open_dataset(opening.data) if isinstance(opening.data, RunSpec) else opening.data

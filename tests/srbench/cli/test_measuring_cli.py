@@ -236,6 +236,7 @@ def test_measure_as_json(command, folders):
     facts, values = json.loads(found.out), expected()
     assert facts["images"] == values
     assert facts["signatures"]["psnr"] == "PSNR|RGB|floor|crop0|v1"
+    assert facts["signatures"]["sigma"] == "SIGMA|RGB|float|ddof1|v1|n1-2", "one image, and two of another"
     mean = (values["a"]["psnr"][0] + sum(values["c"]["psnr"]) / 2) / 2
     assert facts["mean"]["psnr"] == pytest.approx(mean)
     assert facts["failures"] == []

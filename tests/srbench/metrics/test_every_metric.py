@@ -19,7 +19,7 @@ from srbench.metrics.naturalness import BRISQUE, NIQE, PIQUE
 from srbench.metrics.parameters import packaged, parameter_file
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.pixel import PSNR, SSIM
-from srbench.plugins.registry import open_metric
+from srbench.plugins.registry import open_metric, registered
 
 ROOT = Path(__file__).parents[3]
 PER_SAMPLE = (PSNR, SSIM, LPIPS, LRPSNR, NIQE, BRISQUE, PIQUE)
@@ -79,6 +79,14 @@ def test_signatures(metric):
     assert (facts.sees == "returned") == ("|float|" in signature)
     documented = (ROOT / "docs" / "protocols.md").read_text()
     assert f"| {facts.title} | `{signature.replace('|', chr(92) + '|')}` |" in documented
+
+
+def test_signatures_state_the_number_of_samples_where_it_matters():
+    counted = {
+        name for name in registered("metrics") if open_metric(name, "round", 7).facts.signature.endswith("|v1|n7")
+    }
+    assert counted == {"sigma", "diversity", "lr_psnr_worst"}
+    assert open_metric("sigma", "round").facts.signature == "SIGMA|RGB|float|ddof1|v1"
 
 
 @pytest.mark.parametrize("metric", ALL)

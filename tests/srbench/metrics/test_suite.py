@@ -113,8 +113,8 @@ def test_srflow_round_is_srflow_on_rounded_images(photos, models, tmp_path):
         assert kept.score(sample, kept.manifest.metric("psnr")).value == psnr.metric(outputs, pair).tolist()
     signatures = [[one.signature for one in read_manifest(folder).metrics] for folder in (floored, rounded)]
     assert signatures == [
-        ["PSNR|RGB|floor|crop0|v1", "LR-PSNR|RGB|floor|matlab-bicubic|v1", "SIGMA|RGB|float|ddof1|v1"],
-        ["PSNR|RGB|round|crop0|v1", "LR-PSNR|RGB|round|matlab-bicubic|v1", "SIGMA|RGB|float|ddof1|v1"],
+        ["PSNR|RGB|floor|crop0|v1", "LR-PSNR|RGB|floor|matlab-bicubic|v1", "SIGMA|RGB|float|ddof1|v1|n2"],
+        ["PSNR|RGB|round|crop0|v1", "LR-PSNR|RGB|round|matlab-bicubic|v1", "SIGMA|RGB|float|ddof1|v1|n2"],
     ]
     assert verify(rounded, resample=1).proven
     with pytest.raises(ReportError, match="protocol: srflow@1 against srflow-round@1"):

@@ -8,7 +8,9 @@ from builders import metric
 
 from srbench.reporting import ReportError
 from srbench.reporting.measurements import read_runs
+from srbench.reporting.notes import notes_of
 from srbench.reporting.report import write_report
+from srbench.reporting.scores import score
 
 ONE = {"a": (20.0, 0.5), "b": (30.0, 0.4)}
 OTHER = {"a": (21.0, 0.6), "b": (29.0, 0.3)}
@@ -66,6 +68,7 @@ def test_folders_of_one_name_are_numbered(make_run):
         ({"protocol": {"dataset": "e"}}, "dataset: d against e"),
         ({"protocol": {"crop": 96}}, "crop: None against 96"),
         ({"protocol": {"lr": "read from files"}}, "LR images: made from HR against read from files"),
+        ({"protocol": {"tile": 64}}, "tile: None against 64"),
         ({"images": ["a", "c"]}, "images: b against c"),
         ({"images": ["a", "b", "c"], "limit": 1}, "images: b against nothing"),
         ({"metrics": (PSNR,)}, "metrics: LPIPS|alex against nothing"),
@@ -78,6 +81,26 @@ def test_a_refusal_names_the_difference(make_run, change, difference):
         read_runs(runs)
     assert str(runs[0]) in str(error.value)
     assert str(runs[1]) in str(error.value)
+
+
+def test_values_of_unlike_numbers_of_samples_are_refused(photos, models, command, tmp_path):
+    """Diversity and the worst LR-PSNR depend on the number of samples, and their signatures state it."""
+    options = ["--scale", 4, "--data", photos, "--limit", 1, "--models", f"{models}:Noisy", "--metrics", "psnr,sigma"]
+    for samples in (2, 3):
+        assert command("run", *options, "--samples", samples, "--out", tmp_path / str(samples)).code == 0
+    found = command("report", tmp_path / "2", tmp_path / "3", "--out", tmp_path / "both")
+    assert found.code == 1
+    assert "metrics: SIGMA|RGB|float|ddof1|v1|n2 against SIGMA|RGB|float|ddof1|v1|n3; report each" in found.err
+
+
+def test_samples_of_other_seeds_are_named(make_run, tmp_path):
+    for protocol, noted in (({"seed": 1}, ["Samples of different seeds: one 0, two 1."]), ({}, [])):
+        runs = [make_run("one", {("m", 0.5): ONE}), make_run("two", {("m", 0.8): ONE}, protocol=protocol)]
+        measurements = read_runs(runs)
+        notes = notes_of(
+            measurements, score(measurements.table(), measurements.table().summary(), measurements.metrics)
+        )
+        assert [note for note in notes if "seed" in note] == noted
 
 
 def test_images_of_one_name_have_to_be_the_same(make_run, greys):

@@ -80,6 +80,8 @@ def test_what_cannot_be_compared_is_not_shown(faces, changes, reason):
 def test_metrics_of_one_name(faces):
     assert difference(PSNR, TABLE) == ""
     assert difference(replace(PSNR, signature="PSNR|RGB|floor|crop0|v2"), TABLE) == "", "our version is not theirs"
+    counted = replace(PSNR, signature=f"{PSNR.signature}|n10")
+    assert difference(counted, TABLE) == "published RGB|floor|crop0, here RGB|floor|crop0|n10"
     assert difference(replace(PSNR, signature="PSNR|code 1234"), TABLE) == "published RGB|floor|crop0, here code 1234"
     unstated = replace(TABLE, protocol={})
     assert difference(PSNR, unstated) == "published without a stated protocol, here RGB|floor|crop0"

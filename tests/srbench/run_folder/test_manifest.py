@@ -74,6 +74,15 @@ def test_limits_and_shards_of_format_2_become_names(tmp_path):
     assert (tmp_path / "manifest.json").read_bytes() == before, "it says the same"
 
 
+def test_signatures_of_format_3_state_no_number_of_samples(tmp_path):
+    metrics = (metric("psnr"), metric("sigma"), metric("own", signature="OWN|code 1234"))
+    facts = json.loads(content_of(replace(MANIFEST, metrics=metrics))) | {"format": 3}
+    (tmp_path / "manifest.json").write_text(json.dumps(facts))
+    assert [one.signature for one in read_manifest(tmp_path).metrics] == [
+        "PSNR|RGB", f"SIGMA|ddof1|n{MANIFEST.protocol.samples}", "OWN|code 1234",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("path", [("images",), ("settings",), ("settings", 0, "limit"), ("invocations", 0, "shard")])
 def test_damaged_manifests_of_format_2(tmp_path, path):
     for wrong in (True, -1, "x", [3], {"number": 0, "of": 0}):
@@ -96,10 +105,10 @@ def test_damaged_manifests_of_format_2(tmp_path, path):
         (None, "no run in it"),
         ("{", "damaged"),
         ("[]", r"damaged \(not an object\)"),
-        ('{"name": "web app"}', "has format None, and this srbench reads 2 and 3"),
-        ('{"format": 4}', "has format 4, and this srbench reads 2 and 3"),
+        ('{"name": "web app"}', "has format None, and this srbench reads 2 to 4"),
+        ('{"format": 5}', "has format 5, and this srbench reads 2 to 4"),
         ('{"format": 2}', r"manifest\.json: damaged \(KeyError\('settings'\)\)"),
-        ('{"format": 3}', r"manifest\.json: damaged \(protocol: missing"),
+        ('{"format": 3}', r"manifest\.json: damaged \(KeyError\('metrics'\)\)"),
     ],
 )
 def test_what_is_no_run(tmp_path, content, fault):
