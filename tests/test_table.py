@@ -86,7 +86,7 @@ def rows(run):
 
 def timeless(run):
     """What was sampled and measured, without what differs from run to run: times, memory, invocations and tries."""
-    differing = ("seconds", "peak_memory_mb", "invocation", "tries")
+    differing = ("seconds", "peak_memory_mb", "invocation", "tries", "environment")
     every = records(run, "pairs.jsonl", "samples.jsonl", "rows.jsonl")
     return sorted({json.dumps({k: v for k, v in record.items() if k not in differing}) for record in every})
 

@@ -9,7 +9,6 @@ from statistics import fmean
 
 from srbench.benchmark.request import Bench, RunSpec, open_bench
 from srbench.benchmark.run import extended, folder_of
-from srbench.benchmark.sampling import KEPT_SAMPLES
 from srbench.benchmark.scoring import measure
 from srbench.benchmark.tasks import Task, lacking, plan_tasks
 from srbench.images.io import encode_png, quantize_floor
@@ -107,7 +106,8 @@ class _Costs:
     def bytes(self, task: Task) -> float:
         """Size of the images that are kept of a task."""
         pair = 1 + 1 / self.bench.spec.scale**2 if task.fresh else 0.0
-        return self.png * (pair + sum(min(self._outputs(one.setting), KEPT_SAMPLES) for one in task.items if one.key))
+        kept = self.folder.manifest.protocol.kept
+        return self.png * (pair + sum(min(self._outputs(one.setting), kept) for one in task.items if one.key))
 
     def _outputs(self, setting: Setting) -> int:
         return 1 if setting.temperature is None else self.bench.spec.samples

@@ -24,7 +24,7 @@ from srbench.models.loading import LoadedModel, load_model, wrap_model
 from srbench.models.precomputed import ResultFolder
 from srbench.plugins.code_digest import package_digest
 from srbench.plugins.registry import LoadedMetric, load_dataset, registered, source_digest
-from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest, Protocol, Setting
+from srbench.run_folder.protocol import FORMAT, KEPT, RESERVED, Manifest, Protocol, Setting
 from srbench.run_folder.records import digest
 from srbench.system.file_names import FILE_NAME, is_file_name, unknown
 
@@ -124,6 +124,8 @@ class Bench:
             tile=spec.tile,
             quantize=self.suite.quantize,
             columns=self.suite.columns,
+            # the values of a suite that states more than usual depend on every sample
+            kept=max(KEPT, spec.samples) if (self.suite.samples or 0) > KEPT else KEPT,
         )
         models = tuple(ModelFacts(m.label, m.spec, m.digest, m.projected, m.weights) for m in self.models.values())
         metrics = tuple(metric.facts for metric in self.metrics)

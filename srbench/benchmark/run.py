@@ -24,7 +24,7 @@ from srbench.run_folder.folder import RunFolder, writing
 from srbench.run_folder.manifest import is_run, is_written, now, read_manifest
 from srbench.run_folder.merge import joined
 from srbench.run_folder.protocol import Invocation, Manifest
-from srbench.system.machine import hardware, software
+from srbench.system.machine import software
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _work(session: Session, command: str, workers: Workers, engine: str | None, 
             finished=None,
             device=session.device,
             software=software(),
-            hardware=hardware(session.device) | chosen.facts(),
+            hardware=chosen.facts(session.device),
         )
         folder.extend(replace(manifest, invocations=(*manifest.invocations, invocation)))
         if tasks:

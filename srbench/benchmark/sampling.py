@@ -19,8 +19,8 @@ from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord, digest
 from srbench.weights.files import sha256_bytes
 
-KEPT_SAMPLES = 5
-"""Number of samples of an image that are kept as files; all are measured."""
+RUNAWAY = 0.5
+"""Distance from the range of an image beyond which a value makes a sample a runaway."""
 SAMPLED_ANEW = "not finished: sampled anew"
 """Error of a record that is written before the files of an earlier one are replaced."""
 
@@ -43,10 +43,10 @@ def keep_pair(folder: RunFolder, pair: ImagePair, key: str, invocation: int, tri
     before = folder.of(pair.name).pair
     if before is not None and not before.failed and before.key != key:
         # A kill from here on leaves files of neither pair; without this line they would be taken for the earlier one.
-        folder.append(PairRecord(key, pair.name, invocation, 0, SAMPLED_ANEW, None, None))
+        folder.append(PairRecord(key, pair.name, invocation, 0, SAMPLED_ANEW, None, None, folder.environment))
     files = zip(folder.pair_files(pair.name), (pair.lr, pair.hr), strict=True)
     lr, hr = (_keep(folder, path, quantize_floor(image)) for path, image in files)
-    folder.append(PairRecord(key, pair.name, invocation, tries, "", lr, hr))
+    folder.append(PairRecord(key, pair.name, invocation, tries, "", lr, hr, folder.environment))
 
 
 def kept_pair(folder: RunFolder, image: str) -> ImagePair | None:
@@ -83,33 +83,43 @@ def sample(folder: RunFolder, model: Model, pair: ImagePair, temperature: float 
 def keep_sample(
     folder: RunFolder, item: Item, image: str, output: Output, invocation: int, tries: int
 ) -> tuple[SampleRecord, Tensor]:
-    """Keep the outputs of a model in a run folder, the first KEPT_SAMPLES as files; returns record and uint8 images."""
-    nothing = failed_sample(item, image, SAMPLED_ANEW, invocation, 0)
+    """Keep the outputs of a model in a run folder, as files as the protocol says; returns record and uint8 images."""
+    protocol = folder.manifest.protocol
+    nothing = failed_sample(item, image, SAMPLED_ANEW, invocation, 0, folder.environment)
     if item.setting in folder.of(image).samples:
         folder.append(nothing)
-    images = quantize(output.images, folder.manifest.protocol.quantize)
+    images = quantize(output.images, protocol.quantize)
     record = replace(
         nothing,
         tries=tries,
         error="",
         source=item.source,
         outputs=tuple(
-            ImageDigest(pixels_sha256(one), "to be kept" if place < KEPT_SAMPLES else None)
+            ImageDigest(pixels_sha256(one), "to be kept" if place < protocol.kept else None)
             for place, one in enumerate(images)
         ),
         seconds=round(output.seconds, 4),
         peak_memory_mb=None if output.peak_memory_mb is None else round(output.peak_memory_mb, 1),
+        runaway=_runaway(output.images),
     )
     kept = [_keep(folder, path, one) for path, one in zip(folder.output_files(record), images, strict=False)]
-    record = replace(record, outputs=(*kept, *record.outputs[KEPT_SAMPLES:]))
+    record = replace(record, outputs=(*kept, *record.outputs[protocol.kept :]))
     folder.append(record)
     return record, images
 
 
-def failed_sample(item: Item, image: str, error: str, invocation: int, tries: int) -> SampleRecord:
+def _runaway(outputs: Tensor) -> int:
+    """Number of outputs (n, 3, H, W) with a value beyond the range [0, 1] by more than half of it."""
+    least, largest = outputs.flatten(1).aminmax(dim=1)
+    return int(((least < -RUNAWAY) | (largest > 1 + RUNAWAY)).sum())
+
+
+def failed_sample(
+    item: Item, image: str, error: str, invocation: int, tries: int, environment: str = ""
+) -> SampleRecord:
     """The record of a setting that gave nothing for an image."""
     model, temperature = item.setting.model, item.setting.temperature
-    return SampleRecord(item.key, image, invocation, tries, error, model, temperature, "", (), 0.0, None)
+    return SampleRecord(item.key, image, invocation, tries, error, model, temperature, "", (), 0.0, None, environment)
 
 
 def kept_outputs(folder: RunFolder, record: SampleRecord) -> Tensor | None:

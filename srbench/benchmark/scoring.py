@@ -50,8 +50,9 @@ def measure_model(loaded: LoadedMetric, model: Model, device: str, record: Sampl
 
 
 def score(
-    metric: MetricFacts, record: SampleRecord, measured: Callable[[], Value], invocation: int, tries: int
-) -> ScoreRecord:
+    metric: MetricFacts, record: SampleRecord, measured: Callable[[], Value], invocation: int, tries: int,
+    environment: str = "",
+) -> ScoreRecord:  # fmt: skip
     """The record of a metric that ``measured`` computes for a sample record; an SRBenchError becomes a record too."""
     start = time.perf_counter()
     value, error = None, ""
@@ -72,6 +73,7 @@ def score(
         value=value,
         sample=record.key,
         seconds=round(time.perf_counter() - start, 4),
+        environment=environment,
     )
 
 

@@ -187,7 +187,8 @@ class Session:
         if task.fresh:
             tries += _failures(self.folder.of(task.image).pair)
             key = task.pair_key or digest("unreadable", task.image)
-            self.folder.append(PairRecord(key, task.image, self.invocation, tries, error, None, None))
+            here = self.folder.environment
+            self.folder.append(PairRecord(key, task.image, self.invocation, tries, error, None, None, here))
         self.fail(error)
 
     def _sample(self, item: Item, pair: ImagePair) -> None:
@@ -207,7 +208,7 @@ class Session:
 
     def _fail_sample(self, item: Item, image: str, error: str, tries: int = 1) -> None:
         tries += self._sample_failures(item, image)
-        self.folder.append(failed_sample(item, image, error, self.invocation, tries))
+        self.folder.append(failed_sample(item, image, error, self.invocation, tries, self.folder.environment))
         self.fail(f"{item.setting.folder}: {error}")
 
     def _keep_and_score(self, item: Item, pair: ImagePair, output: Output, tries: int) -> None:
@@ -250,7 +251,7 @@ class Session:
 
             with one_thread() if self.device == "cpu" else nullcontext():
                 tries = 1 if before is None else before.tries + 1
-                line = score(metric.facts, record, measured, self.invocation, tries)
+                line = score(metric.facts, record, measured, self.invocation, tries, self.folder.environment)
             lines.append(line)
             if line.failed:
                 self.fail(f"{record.setting.folder}: {line.error}")

@@ -22,7 +22,15 @@ from srbench.interfaces import MetricFacts
 from srbench.run_folder import RunFolderError, records
 from srbench.run_folder.manifest import FILE, content_of, is_written, now, read_manifest, write_manifest
 from srbench.run_folder.protocol import Manifest, Setting
-from srbench.run_folder.records import AnyRecord, ImageDigest, ImageRecords, SampleRecord, ScoreRecord, digest
+from srbench.run_folder.records import (
+    EnvironmentRecord,
+    ImageDigest,
+    ImageRecords,
+    Line,
+    SampleRecord,
+    ScoreRecord,
+    digest,
+)
 from srbench.system.file_names import no_file, pipes_in
 from srbench.weights.files import sha256_bytes, sha256_file
 
@@ -50,6 +58,15 @@ class RunFolder:
     """Sizes of the files of lines as this process has left them."""
     known: dict[str, ImageRecords] = field(default_factory=dict)
     """Current records by image, of this or other code, weights and data."""
+    environments: dict[str, EnvironmentRecord] = field(default_factory=dict)
+    """Environments of its lines by their keys."""
+    here: EnvironmentRecord | None = None
+    """Environment of this process, if it samples or measures."""
+
+    @property
+    def environment(self) -> str:
+        """Key of the environment that lines made here name."""
+        return "" if self.here is None else self.here.key
 
     @classmethod
     def read(cls, path: Path) -> RunFolder:
@@ -63,15 +80,24 @@ class RunFolder:
             folder.take(records.read(path, kind))
         return folder
 
-    def take(self, lines: Iterable[AnyRecord]) -> None:
+    def take(self, lines: Iterable[Line]) -> None:
         """Let records count that are in the files."""
         for record in lines:
-            self.known.setdefault(record.image, ImageRecords()).take(record)
+            if isinstance(record, EnvironmentRecord):
+                self.environments[record.key] = record
+            else:
+                self.known.setdefault(record.image, ImageRecords()).take(record)
 
-    def append(self, *lines: AnyRecord) -> None:
-        """Add lines to the files."""
-        records.append(self.path, lines, self.ends)
-        self.take(lines)
+    def append(self, *lines: Line) -> None:
+        """Add lines to the files, and the environment of this process unless it is there."""
+        new = self.with_environment(lines)
+        records.append(self.path, new, self.ends)
+        self.take(new)
+
+    def with_environment(self, lines: Iterable[Line]) -> tuple[Line, ...]:
+        """Lines to be added, after the environment of this process; no environment that is there already."""
+        given = lines if self.here is None else (self.here, *lines)
+        return tuple(one for one in given if not (isinstance(one, EnvironmentRecord) and one.key in self.environments))
 
     def write(self, path: Path, content: bytes) -> None:
         """Write a file of the folder, whole."""

@@ -119,8 +119,8 @@ def _faults(manifest: Manifest) -> Iterator[str]:
     """Name what no run would have written."""
     if not (manifest.metrics and manifest.settings):
         yield "no metric or no model"
-    if manifest.protocol.scale < 1 or manifest.protocol.samples < 1:
-        yield "scale and samples have to be 1 or more"
+    if min(manifest.protocol.scale, manifest.protocol.samples, manifest.protocol.kept) < 1:
+        yield "scale, samples and kept samples have to be 1 or more"
     if any(not 0 <= metric.digits <= MOST_DIGITS for metric in manifest.metrics):
         yield f"a metric is printed with 0 to {MOST_DIGITS} decimals"
     labels = [model.label for model in manifest.models]

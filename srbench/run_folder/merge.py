@@ -44,6 +44,7 @@ def joined(path: Path, known: Manifest, asked: Manifest) -> Manifest:
     _check_folders(path, settings)
     return replace(
         known,
+        protocol=replace(known.protocol, kept=max(known.protocol.kept, asked.protocol.kept)),
         images=images,
         models=tuple(models.values()),
         settings=tuple(sorted(settings, key=lambda one: (order.index(one.model), one.temperature or 0.0))),
@@ -69,7 +70,8 @@ def _check_folders(path: Path, settings: Iterable[Setting]) -> None:
 
 
 def _check_protocol(path: Path, known: Protocol, asked: Protocol) -> None:
-    differing = [name for name, value in vars(known).items() if value != getattr(asked, name)]
+    """Refuse another protocol; how many samples are kept determines no value."""
+    differing = [name for name, value in vars(known).items() if name != "kept" and value != getattr(asked, name)]
     if differing:
         there, here = (", ".join(f"{name} {getattr(one, name)}" for name in differing) for one in (known, asked))
         raise RunFolderError(f"{path}: holds results of {there}, not of {here}; choose another --out")
@@ -105,6 +107,7 @@ def merge(paths: Sequence[Path], out: Path) -> Path:
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
         merged = RunFolder(Path(temporary) / "run", manifest)
         merged.path.mkdir()
+        merged.append(*{key: one for folder, _ in parts for key, one in folder.environments.items()}.values())
         merged.append(*(line for image in manifest.images for line in _lines(parts, merged, image)))
         merged.finish(manifest)
         merged.path.replace(out)

@@ -11,6 +11,8 @@ from srbench.metrics.suite import DEFAULT, read_suite
 
 FORMAT = 4
 """Format of the run folders that are written; those of formats 2 and 3 are read too."""
+KEPT = 5
+"""Number of samples of an image that are kept as files unless a suite states more; all are measured."""
 RESERVED = ("hr", "lr")
 """Labels that no model may have: the folders of the pairs."""
 
@@ -35,6 +37,8 @@ class Protocol:
     """Conversion of outputs to 8-bit images: ``floor`` or ``round``."""
     columns: tuple[str, ...] = field(default_factory=lambda: read_suite(DEFAULT).columns)
     """Metrics of the suite with their parameters, measured or not; a folder that names none is of the default suite."""
+    kept: int = KEPT
+    """Number of samples of an image that are kept as files."""
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,24 @@ class ImageDigest(Struct, frozen=True, forbid_unknown_fields=True):
     """sha256 of its PNG file; None if it was not kept."""
 
 
+class EnvironmentRecord(Struct, frozen=True, forbid_unknown_fields=True):
+    """The machine, settings and libraries of a process that samples or measures."""
+
+    FILE: ClassVar[str] = "environments.jsonl"
+
+    key: str
+    """sha256 of the facts, which lines name."""
+    facts: dict[str, str]
+    """Facts on which the last bits of a number may depend: device, processor, threads, TF32, versions, variables."""
+
+    @classmethod
+    def of(cls, facts: dict[str, str]) -> EnvironmentRecord:
+        """The record of some facts."""
+        return cls(digest("environment", facts), facts)
+
+
 class _Record(Struct, frozen=True, forbid_unknown_fields=True):
-    """The fields that all lines share."""
+    """The fields that all lines about an image share."""
 
     FILE: ClassVar[str]
 
@@ -67,6 +83,8 @@ class PairRecord(_Record, frozen=True):
 
     lr: ImageDigest | None
     hr: ImageDigest | None
+    environment: str = ""
+    """Key of the environment in which the line was made; empty in lines of formats 2 and 3."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -103,6 +121,10 @@ class SampleRecord(_SettingRecord, frozen=True):
     """Time the model took for all samples together."""
     peak_memory_mb: float | None
     """On a GPU, the most that torch held there meanwhile; on a CPU, the most that the process ever held."""
+    environment: str = ""
+    """Key of the environment, as in a pair."""
+    runaway: int | None = None
+    """Number of outputs with a value below -0.5 or above 1.5 before they became 8-bit; None if unknown."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -135,6 +157,8 @@ class ScoreRecord(_SettingRecord, frozen=True):
     sample: str
     """Key of the sample record."""
     seconds: float
+    environment: str = ""
+    """Key of the environment, as in a pair."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -143,8 +167,10 @@ class ScoreRecord(_SettingRecord, frozen=True):
 
 
 AnyRecord = PairRecord | SampleRecord | ScoreRecord
-Record = TypeVar("Record", bound=AnyRecord)
-KINDS: tuple[type[AnyRecord], ...] = (PairRecord, SampleRecord, ScoreRecord)
+"""A line about an image."""
+Line = AnyRecord | EnvironmentRecord
+Record = TypeVar("Record", bound=Line)
+KINDS: tuple[type[Line], ...] = (EnvironmentRecord, PairRecord, SampleRecord, ScoreRecord)
 
 
 class ImageRecords(Struct):
@@ -175,7 +201,7 @@ def digest(*facts: object) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def to_line(record: AnyRecord) -> str:
+def to_line(record: Line) -> str:
     """One line of strict JSON, without its end."""
     return json.dumps(to_json(to_builtins(record)), allow_nan=False)
 
@@ -188,7 +214,7 @@ def from_line(line: str | bytes, kind: type[Record]) -> Record:
     return convert(facts, kind)
 
 
-def append(folder: Path, records: Iterable[AnyRecord], ends: dict[str, int]) -> None:
+def append(folder: Path, records: Iterable[Line], ends: dict[str, int]) -> None:
     """Append lines to the files of a run folder, and wait until they are on the disk.
 
     ``ends`` are the sizes by file name as this process has left them. Raises the error of ``check``, and OSError if a

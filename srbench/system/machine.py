@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -14,8 +15,43 @@ _PACKAGES = (
 )  # fmt: skip
 
 
+_VARIABLES = (
+    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS",
+    "OPENBLAS_CORETYPE", "ONEDNN_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE", "ATEN_CPU_CAPABILITY",
+    "CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+)  # fmt: skip
+"""Environment variables on which the last bits of a number may depend."""
+
+
 def software() -> dict[str, str]:
     """Versions of the libraries behind the numbers; ``srbench source`` is the commit of a checkout."""
+    commit = _source_commit()
+    return _versions() if commit is None else _versions() | {"srbench source": commit}
+
+
+def environment(device: str) -> dict[str, str]:
+    """Facts of this process on which the last bits of its numbers may depend, by name.
+
+    They are device and processors, threads, TF32 on a GPU (unless a model sets it), versions, and those of some
+    environment variables that are set.
+    """
+    import torch
+
+    facts = {
+        "device": device,
+        "cpu": _cpu(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "threads": str(torch.get_num_threads()),
+    }
+    if device == "cuda":
+        facts["gpu"] = torch.cuda.get_device_name()
+        facts["TF32 in products"] = str(torch.backends.cuda.matmul.allow_tf32)
+        facts["TF32 in convolutions"] = str(torch.backends.cudnn.allow_tf32)
+    return facts | _versions() | {name: os.environ[name] for name in _VARIABLES if name in os.environ}
+
+
+@cache
+def _versions() -> dict[str, str]:
     import torch
 
     versions = {"python": platform.python_version()}
@@ -24,9 +60,8 @@ def software() -> dict[str, str]:
             versions[package] = version(package)
         except PackageNotFoundError:
             versions[package] = "not installed"
-    versions["torch"] = torch.__version__  # with the kind of its build, which the installed metadata may leave out
-    commit = _source_commit()
-    return versions if commit is None else versions | {"srbench source": commit}
+    versions["torch"] = str(torch.__version__)  # with the kind of its build, which the installed metadata may leave out
+    return versions
 
 
 def hardware(device: str) -> dict[str, str]:
@@ -43,6 +78,7 @@ def hardware(device: str) -> dict[str, str]:
     return facts | {"gpu": torch.cuda.get_device_name()} if device == "cuda" else facts
 
 
+@cache
 def _cpu() -> str:
     if sys.platform == "linux":
         for line in Path("/proc/cpuinfo").read_text().splitlines():

@@ -157,7 +157,7 @@ def command(capsys, monkeypatch, tmp_path):
     return call
 
 
-NO_RESULTS = ("seconds", "peak_memory_mb", "invocation", "tries")
+NO_RESULTS = ("seconds", "peak_memory_mb", "invocation", "tries", "environment")
 
 
 def timeless_rows(run: str | Path) -> list[str]:

@@ -13,6 +13,8 @@ from srbench.benchmark import BenchmarkError
 from srbench.benchmark.engines.processes import processes
 from srbench.benchmark.engines.worker import Opening
 from srbench.benchmark.tasks import Session, Task
+from srbench.run_folder.records import EnvironmentRecord
+from srbench.system.machine import environment, hardware
 from srbench.system.processes import suitable_workers
 
 Workers = int | Literal["gpus"] | None
@@ -30,12 +32,17 @@ class Engine:
     dask: str | None = None
     """Address of a Dask scheduler; empty for a cluster on this machine, None without Dask."""
 
-    def facts(self) -> dict[str, str]:
-        """Facts for the manifest, beside those of the machine."""
+    def facts(self, device: str) -> dict[str, str]:
+        """Facts for the manifest: engine and machine, but no machine for workers of a cluster, which may have others.
+
+        The environments that lines name tell those.
+        """
         count = len(self.samplers) + self.scorers
+        if self.dask:
+            return {"engine": f"dask:{self.dask}"}
         if self.dask is not None:
-            return {"engine": f"dask:{self.dask}" if self.dask else f"dask, {count} workers"}
-        return {"processes": f"{count}, one thread each"} if count > 1 else {}
+            return hardware(device) | {"engine": f"dask, {count} workers"}
+        return hardware(device) | ({"processes": f"{count}, one thread each"} if count > 1 else {})
 
     def work(self, session: Session, tasks: Sequence[Task], opening: Opening) -> None:
         """Do all tasks of a session; failures are recorded and named. Raises BenchmarkError if no process can work."""
@@ -46,6 +53,7 @@ class Engine:
         elif len(self.samplers) + self.scorers > 1:
             processes(session, tasks, opening, self.samplers, self.scorers)
         else:
+            session.folder.here = EnvironmentRecord.of(environment(session.device))
             for task in tasks:
                 session.do(task)
 

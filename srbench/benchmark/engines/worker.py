@@ -27,7 +27,8 @@ from srbench.models.loading import LoadedModel
 from srbench.plugins.registry import LoadedMetric, open_metric
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Manifest, Setting
-from srbench.run_folder.records import AnyRecord, SampleRecord
+from srbench.run_folder.records import AnyRecord, EnvironmentRecord, Line, SampleRecord
+from srbench.system.machine import environment
 
 SAMPLER, SCORER = "sampler", "scorer"
 """Roles of processes; without scorers, samplers score too."""
@@ -89,10 +90,11 @@ class SentFolder(RunFolder):
 
     send: Send = field(kw_only=True)
 
-    def append(self, *lines: AnyRecord) -> None:
+    def append(self, *lines: Line) -> None:
         """Send lines, and know them from now on."""
-        self.send(lines)
-        self.take(lines)
+        new = self.with_environment(lines)
+        self.send(new)
+        self.take(new)
 
     def write(self, path: Path, content: bytes) -> None:
         """Send a file."""
@@ -110,7 +112,8 @@ class RemoteSession(Session):
 
     def work(self, job: Job) -> None:
         """Do a job."""
-        self.folder = SentFolder(self.folder.path, self.folder.manifest, send=self.send)
+        # Sends its environment anew with every job: the messages of an earlier one may have been lost.
+        self.folder = SentFolder(self.folder.path, self.folder.manifest, here=self.folder.here, send=self.send)
         self.folder.take(job.lines)
         if job.metrics is None:
             self.do(job.task)
@@ -163,11 +166,14 @@ class RemoteSession(Session):
 def open_worker(send: Send, packed: bytes, scratch: Path | None, role: str) -> Callable[[Job], None]:
     """Open a session in a process of a pool. With ``scratch``, samplers leave their outputs there for scorers."""
     torch.set_num_threads(1)
-    return open_session(packed, send, scratch if role == SAMPLER else None).work
+    return open_session(packed, send, scratch if role == SAMPLER else None, measures=role == SCORER).work
 
 
-def open_session(packed: bytes, send: Send, scratch: Path | None = None) -> RemoteSession:
-    """Open what a packed ``Opening`` names; models are loaded on first use. Raises SRBenchError."""
+def open_session(packed: bytes, send: Send, scratch: Path | None = None, *, measures: bool = False) -> RemoteSession:
+    """Open what a packed ``Opening`` names; models are loaded on first use. Raises SRBenchError.
+
+    A session that only ``measures`` does so on the CPU.
+    """
     opening: Opening = pickle.loads(packed)
     metrics, protocol = [], opening.manifest.protocol
     for name in opening.metrics:
@@ -176,7 +182,8 @@ def open_session(packed: bytes, send: Send, scratch: Path | None = None) -> Remo
         if metric.facts.digest != facts.digest:
             raise BenchmarkError(f"{facts.title}: its code changed meanwhile; run the same command again")
     data = open_dataset(opening.data) if isinstance(opening.data, RunSpec) else opening.data
-    folder = SentFolder(opening.folder, opening.manifest, send=send)
+    here = EnvironmentRecord.of(environment("cpu" if measures else opening.device))
+    folder = SentFolder(opening.folder, opening.manifest, here=here, send=send)
     return RemoteSession(
         folder, metrics, dict(opening.models), data, opening.device,
         invocation=opening.invocation, send=send, scratch=scratch,
@@ -188,7 +195,7 @@ def receive(message: object, session: Session) -> None:
     match message:
         case tuple() as lines:
             session.folder.append(*lines)
-            session.count(*lines)
+            session.count(*(line for line in lines if not isinstance(line, EnvironmentRecord)))
         case File(path, content):
             session.folder.write(path, content)
         case str() as fault:

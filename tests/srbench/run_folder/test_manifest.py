@@ -109,6 +109,7 @@ def test_damaged_manifests_of_format_2(tmp_path, path):
         ('{"format": 5}', "has format 5, and this srbench reads 2 to 4"),
         ('{"format": 2}', r"manifest\.json: damaged \(KeyError\('settings'\)\)"),
         ('{"format": 3}', r"manifest\.json: damaged \(KeyError\('metrics'\)\)"),
+        ('{"format": 4}', r"manifest\.json: damaged \(protocol: missing"),
     ],
 )
 def test_what_is_no_run(tmp_path, content, fault):
@@ -137,7 +138,7 @@ def rewritten(run, change):
         (lambda f: f["settings"][0].update(temperature=-1), "-1.0 is no temperature"),
         (lambda f: f["settings"][0].update(limit=2), "unknown key 'limit'"),
         (lambda f: f["settings"].append(f["settings"][0]), "two settings share a folder"),
-        (lambda f: f["protocol"].update(scale=0), "scale and samples have to be 1 or more"),
+        (lambda f: f["protocol"].update(scale=0), "scale, samples and kept samples have to be 1 or more"),
         (lambda f: f["protocol"].update(scale="4"), r"manifest\.json: damaged \(protocol\.scale: '4' is no int"),
         (lambda f: f["protocol"].update(colour="red"), "unknown key 'colour'"),
     ],

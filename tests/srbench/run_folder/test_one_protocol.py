@@ -133,19 +133,24 @@ def test_a_label_stands_for_one_model(finished, changed, models):
 
 
 def test_a_finished_run_elsewhere_keeps_its_machine(finished, spec, monkeypatch):
+    import srbench.benchmark.engines.choice
     import srbench.benchmark.run
 
     before = read_manifest(finished)
-    monkeypatch.setattr(srbench.benchmark.run, "hardware", lambda device: {"cpu": "abacus", "device": device})
+    monkeypatch.setattr(
+        srbench.benchmark.engines.choice, "hardware", lambda device: {"cpu": "abacus", "device": device}
+    )
     monkeypatch.setattr(srbench.benchmark.run, "software", lambda: {"python": "0"})
     assert run(spec).sampled == 0
     assert read_manifest(finished) == before
 
 
 def test_rows_of_unlike_machines_are_told_apart(finished, changed, models, monkeypatch, command):
-    import srbench.benchmark.run
+    import srbench.benchmark.engines.choice
 
-    monkeypatch.setattr(srbench.benchmark.run, "hardware", lambda device: {"cpu": "abacus", "device": device})
+    monkeypatch.setattr(
+        srbench.benchmark.engines.choice, "hardware", lambda device: {"cpu": "abacus", "device": device}
+    )
     run(changed(models=(f"noisy={models}:Noisy",), temperature=(0.5,)))
     machines = [one.hardware["cpu"] for one in read_manifest(finished).invocations]
     assert machines[1] == "abacus"

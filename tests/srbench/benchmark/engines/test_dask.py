@@ -47,8 +47,8 @@ class Deadly:
 class Cluster:
     """A scheduler and two workers, as a user starts them."""
 
-    def __init__(self, folder):
-        self.folder, self.processes = folder, []
+    def __init__(self, folder, **variables):
+        self.folder, self.processes, self.variables = folder, [], variables
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -65,7 +65,7 @@ class Cluster:
         for name, *words in (scheduler, worker, worker):
             self.processes.append(subprocess.Popen(
                 [sys.executable, "-m", f"distributed.cli.{name}", *words, "--no-dashboard"], cwd=self.folder,
-                env=os.environ | limits, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                env=os.environ | limits | self.variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             ))  # fmt: skip
 
     def stop(self):
@@ -109,6 +109,20 @@ def command(spec, address):
 def sampled(spec):
     path = Path(spec.out) / "samples.jsonl"
     return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def test_workers_with_another_processor_say_so(changed, tmp_path):
+    """The processor of this machine, used as an older one; the client works with the newer one."""
+    cluster = Cluster(tmp_path, ATEN_CPU_CAPABILITY="default")
+    try:
+        folder = RunFolder.read(run(changed(limit=1), workers=None, engine=f"dask:{cluster.address}").folder)
+    finally:
+        cluster.stop()
+    [record] = folder.environments.values()
+    assert (record.facts["instructions"], record.facts["threads"]) == ("DEFAULT", "1")
+    assert {line.environment for line in folder.of("a").lines()} == {record.key}
+    [invocation] = folder.manifest.invocations
+    assert invocation.hardware == {"engine": f"dask:{cluster.address}"}, "nothing of the client's machine"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
