@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,11 +30,13 @@ def as_format_3(run):
     del facts["protocol"]["kept"]
     for part in (*facts["models"], *facts["metrics"]):
         part.pop("evidence", None)
+        if "signature" in part:
+            part["signature"] = re.sub(r"\|n\d+$", "", part["signature"])
     (run / "manifest.json").write_text(json.dumps(facts, indent=1) + "\n")
     for name in ("pairs.jsonl", "samples.jsonl", "rows.jsonl"):
         lines = [json.loads(line) for line in (run / name).read_text().splitlines()]
         kept = [{key: value for key, value in line.items() if key not in ADDED} for line in lines]
-        (run / name).write_text("".join(f"{json.dumps(line)}\n" for line in kept))
+        (run / name).write_text("".join(re.sub(r"\|n\d+(?=\")", "", f"{json.dumps(line)}\n") for line in kept))
     (run / "environments.jsonl").unlink()
     (run / ".manifest.json").unlink(missing_ok=True)
     names = [line.split("  ")[1] for line in (run / "SHA256SUMS").read_text().splitlines()]
