@@ -6,13 +6,13 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import nn
 
+from srbench.benchmark.findings import Findings
 from srbench.benchmark.request import RunSpec, checked, open_bench
 from srbench.benchmark.run import run, score_run
-from srbench.benchmark.verify import Findings
 from srbench.benchmark.verify import verify as verify_run
 from srbench.interfaces import Dataset, Progress, SRBenchError, silent
 from srbench.metrics.suite import DEFAULT, read_suite
@@ -115,10 +115,13 @@ class Results:
         results._temporary = self._temporary
         return results
 
-    def verify(self, *, resample: int = 0, device: str = "auto", progress: Progress = silent) -> Findings:
-        """Hash all files and measure all saved images again, as ``srbench verify`` does; sample some outputs again.
+    def verify(
+        self, *, resample: int | Literal["all"] = 0, device: str = "auto", progress: Progress = silent
+    ) -> Findings:
+        """Check records, images and report and measure all saved images again, as ``srbench verify`` does.
 
-        ``verify().proven`` is True if all is as the table has it; ``text()`` says what is not.
+        ``verify().verdict`` says what that shows, ``text()`` and ``findings`` why; ``verify(resample="all").proven`` is
+        True if every value is that of its images and every image that of its model.
         """
         return verify_run(self.folder, resample=resample, device=device, progress=progress, models=self._models)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -115,14 +115,24 @@ def score(folder: Path, metrics: tuple[str, ...], device: str, workers: Workers,
 
 @click.command()
 @click.argument("folder", metavar="RUN", type=options.PATH)
-@click.option("--resample", default=0, type=click.IntRange(min=0), metavar="K", help="Also sample K outputs again and "
-              "compare them.")  # fmt: skip
+@click.option("--resample", default="0", type=options.resampled, metavar="K|all", help="Also sample K items, or all, "
+              "again and compare them.")  # fmt: skip
+@click.option("--allow-unverified", is_flag=True, help="Exit with 0 if something could not be verified, but nothing is "
+              "contradicted.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @options.device(help="Device for --resample.")
-def verify(folder: Path, resample: int, as_json: bool, device: str) -> None:
-    """Verify RUN: hash every file and measure every saved image again. Exit code 1 if anything differs."""
+def verify(
+    folder: Path, resample: int | Literal["all"], allow_unverified: bool, as_json: bool, device: str
+) -> None:  # fmt: skip
+    """Verify RUN: its records and images by their hashes, its values by measuring every saved image again, its report
+    by making it again.
+
+    Exit codes: 0 if every value is verified, 1 if anything is contradicted, 3 if something could not be verified.
+    docs/verify.md lists all findings.
+    """
     import json
 
+    from srbench.benchmark.findings import CODES
     from srbench.benchmark.verify import verify as verify_run
     from srbench.matrix.folder import is_matrix, runs_in
 
@@ -135,8 +145,8 @@ def verify(folder: Path, resample: int, as_json: bool, device: str) -> None:
     if as_json:
         facts = [findings.facts() for findings in found]
         show(json.dumps(facts if is_matrix(folder) else facts[0], indent=1))
-    if not all(findings.proven for findings in found):
-        raise click.exceptions.Exit(1)
+    codes = {CODES[findings.verdict] for findings in found} - ({CODES["unverified"]} if allow_unverified else set())
+    raise click.exceptions.Exit(min(codes - {0}, default=0))
 
 
 @click.command()

@@ -74,6 +74,15 @@ def _workers(text: str) -> int | Literal["gpus"]:
     return int(text)
 
 
+def resampled(text: str) -> int | Literal["all"]:
+    """Read ``--resample``: a number of items, or ``all``."""
+    if text == "all":
+        return "all"
+    if not text.isascii() or not text.isdigit():
+        raise click.BadParameter(f"{text!r} is neither a number of items, 0 or more, nor all.")
+    return int(text)
+
+
 def _data(text: str) -> tuple[str, ...]:
     return (text,) if Path(text).exists() else NAMES(text)  # the name of a folder may have a comma
 

@@ -109,7 +109,7 @@ def test_results(photos):
     assert "ssim" in scored.table
     findings = scored.verify()
     assert isinstance(findings, Findings)
-    assert findings.proven, findings.text()
+    assert findings.holds, findings.text()
 
 
 def test_models_of_ones_own_run_again(photos):
@@ -119,8 +119,9 @@ def test_models_of_ones_own_run_again(photos):
     assert scored.failures == ()
     assert scored.table["sigma"].tolist() == pytest.approx([20.4, 0], abs=1)
     findings = scored.verify(resample=4)
-    assert (findings.sampled, findings.faults) == (4, [])
-    assert not srbench.Results(results.folder).verify(resample=4).proven
+    assert (findings.sampled, findings.verdict) == (4, "proven")
+    unknown = srbench.Results(results.folder).verify(resample=4)
+    assert (unknown.sampled, unknown.verdict) == (0, "unverified")
 
 
 def test_the_report_is_a_run_folder_of_its_own(photos, tmp_path):
@@ -128,7 +129,7 @@ def test_the_report_is_a_run_folder_of_its_own(photos, tmp_path):
     report = results.report(tmp_path / "kept", formats=["md"])
     assert report == tmp_path / "kept" / "report.md"
     assert srbench.Results(tmp_path / "kept").rows.equals(results.rows)
-    assert srbench.Results(tmp_path / "kept").verify().proven
+    assert srbench.Results(tmp_path / "kept").verify().holds
     with pytest.raises(EvaluationError, match="already exists; choose another folder"):
         results.report(tmp_path / "kept")
     folder = results.folder

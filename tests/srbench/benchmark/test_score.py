@@ -45,7 +45,7 @@ def test_metrics_are_added_without_models(finished, spec, changed, count_samples
     whole = run(changed(metrics=("psnr", "ssim", "lr_psnr", "sigma"), out=str(tmp_path / "whole"))).folder
     assert values(finished) == values(whole)
     assert [metric.name for metric in RunFolder.read(finished).manifest.metrics] == ["psnr", "ssim", "lr_psnr", "sigma"]
-    assert verify(finished).proven
+    assert verify(finished).holds
     assert len(RunFolder.read(finished).manifest.invocations) == 2
 
 
@@ -103,6 +103,6 @@ def test_a_metric_that_fails_leaves_the_others(finished, command):
     command("score", finished, "--metrics", "niqe")
     rows = [json.loads(line) for line in (finished / "rows.jsonl").read_text().splitlines()]
     assert {row["tries"] for row in rows if row["metric"] == "niqe"} == {1, 2}, "the next run tries again"
-    assert verify(finished).proven
+    assert verify(finished).holds
     text = (finished / "report.md").read_text()
     assert "Missing values, left out of the means, with the number of images: NIQE (LIVE) of near on 3" in text

@@ -6,9 +6,11 @@ import json
 import shutil
 import subprocess
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
+from srbench.benchmark.findings import CODES, RULES, SEVERITIES
 from srbench.benchmark.run import run
 from srbench.benchmark.verify import verify
 from srbench.images.io import encode_png, pixels_sha256, read_uint8
@@ -34,18 +36,65 @@ def forge_sums(folder):
 
 def faults(folder, **options):
     found = verify(folder, **options)
-    assert not found.proven
-    return "\n".join(found.faults)
+    assert found.verdict == "contradicted"
+    return "\n".join(found.of("contradicted"))
+
+
+def left(folder, **options):
+    found = verify(folder, **options)
+    assert found.verdict == "unverified"
+    return "\n".join(found.of("unverified"))
 
 
 def test_a_fresh_run_is_proven(finished):
-    found = verify(finished, resample=4)
-    assert (found.faults, found.remarks) == ([], [])
+    found = verify(finished, resample="all")
+    assert (found.findings, found.verdict) == ([], "proven")
+    assert (found.verified, found.unverified, found.contradicted) == (27, 0, 0)
     assert (found.images, found.images_kept) == (21, 21), "6 of pairs, 3 of near, 12 of noisy"
-    assert (found.scores_all, found.sampled, found.sampled_all) == (27, 4, 4)
-    assert found.scores == 27 - 9 + 4, "sigma is measured again only of what is sampled again"
-    assert "re-measured 22 of 27 scores and 4 of 4 samples: equal" in found.text()
-    assert verify(finished, resample=100).scores == 27
+    assert (found.sampled, found.sampled_all, found.items) == (9, 9, 9)
+
+
+def test_every_rule_has_a_line_in_the_documentation():
+    text = (Path(__file__).parents[3] / "docs" / "verify.md").read_text()
+    lines = [line for line in text.splitlines() if line.startswith("| SRB")]
+    assert lines == [f"| {name} | {rule.title} |" for name, rule in RULES.items()]
+    assert all(name[3] == str(SEVERITIES.index(rule.severity)) for name, rule in RULES.items())
+    assert all(f"| {verdict} |" in text for verdict in CODES)
+
+
+def test_what_only_sampling_tells_is_left_unverified(finished):
+    found = verify(finished, resample=4)
+    assert (found.verified, found.unverified) == (27 - 9 + 4, 5), "sigma is measured of what is sampled again"
+    assert not found.proven
+    assert [(one.rule, one.where) for one in found.findings] == [("SRB104", "sigma")]
+    assert "22 of 27 values verified, 5 unverified, 0 contradicted" in found.text()
+    assert "4 of 9 items sampled again: unverified" in found.text()
+
+
+def test_values_may_be_proven_and_their_origin_not(changed):
+    folder = run(changed(metrics=("psnr",), limit=1)).folder
+    found = verify(folder)
+    assert (found.findings, found.verdict) == ([], "values proven from their images")
+    assert "Not checked: that the named models made the images" in found.text()
+
+
+def test_samples_that_were_not_kept_leave_their_values_unverified(changed):
+    """Seven samples, five of them kept: a value of the set cannot be measured, those of the kept ones are."""
+    folder = run(changed(metrics=("psnr", "sigma"), samples=7, limit=1, models=(changed().models[1],))).folder
+    found = verify(folder)
+    assert (found.verified, found.unverified, found.contradicted, found.verdict) == (0, 4, 0, "unverified")
+    assert {one.rule for one in found.findings} == {"SRB103", "SRB104", "SRB114"}
+    assert verify(folder, resample="all").proven
+    path = folder / "rows.jsonl"
+    lines = [json.loads(line) for line in lines_of(path)]
+    lines[0]["value"][6] = 99.0
+    write_lines(path, map(json.dumps, lines))
+    forge_sums(folder)
+    assert verify(folder).verdict == "unverified"
+    lines[0]["value"][4] = 99.0
+    write_lines(path, map(json.dumps, lines))
+    forge_sums(folder)
+    assert "SRB005 contradicted: noisy-t0.3 a: PSNR is " in faults(folder)
 
 
 def test_sums_are_those_that_other_tools_check(finished):
@@ -85,7 +134,7 @@ def test_an_edited_value_of_what_only_sampling_tells(finished):
     lines[place] = json.dumps(row)
     write_lines(path, lines)
     forge_sums(finished)
-    assert "sigma is" in faults(finished, resample=100)
+    assert "sigma is" in faults(finished, resample="all")
 
 
 def test_swapped_images(finished):
@@ -127,7 +176,7 @@ def test_another_image_with_a_record_to_match(finished):
     lines[place] = json.dumps(record)
     write_lines(finished / "samples.jsonl", lines)
     forge_sums(finished)
-    found = faults(finished, resample=100)
+    found = faults(finished, resample="all")
     assert "near a: sampled again" in found
 
 
@@ -145,9 +194,10 @@ def test_a_deleted_line(finished, file):
 def test_a_deleted_image_and_a_deleted_pair(finished):
     (finished / "images" / "near" / "b.png").unlink()
     (finished / "images" / "hr" / "c.png").unlink()
-    found = faults(finished)
-    assert "images/near/b.png: is missing" in found
-    assert "c: LR or HR is missing or another image" in found
+    found = left(finished, resample="all")
+    assert "SRB102 unverified: images/near/b.png: is missing" in found
+    assert "SRB103 unverified: c: 9 values not verified: LR or HR is missing or another image" in found
+    assert verify(finished).verified == 6 + 4, "PSNR and SSIM of a, and of b but for near"
 
 
 def test_lines_of_nothing_that_was_asked_for(finished):
@@ -167,10 +217,14 @@ def test_changed_weights(tmp_path, changed):
     path = tmp_path / "mine.safetensors"
     save_weights(path, tensors, metadata)
     folder = run(changed(models=(f"rrdb:{path}",), metrics=("psnr",), limit=1)).folder
-    assert verify(folder, resample=1).proven
+    assert verify(folder, resample="all").proven
     save_weights(path, {name: 0.9 * tensor for name, tensor in tensors.items()}, metadata)
-    assert "rrdb-mine: its weights have sha256" in faults(folder)
-    assert "rrdb-mine a: sampled again" in faults(folder, resample=1)
+    found = verify(folder)
+    assert found.verdict == "values proven from their images"
+    assert (
+        "rrdb-mine: its code or parameters are others than when it was sampled; its weights are sha256" in found.text()
+    )
+    assert "SRB109 unverified: rrdb-mine a: sampled again" in left(folder, resample="all")
 
 
 METRIC = """
@@ -193,33 +247,39 @@ def test_a_changed_source_of_a_metric(tmp_path, changed):
     path = tmp_path / "metric.py"
     path.write_text(METRIC)
     folder = run(changed(metrics=("psnr", f"{path}:Shifted"))).folder
-    assert verify(folder).proven
+    assert verify(folder).findings == []
     path.write_text(METRIC + "# no change of a number\n")
     code_digest.cache_clear()
     found = verify(folder)
-    assert found.proven
-    assert found.remarks == ["shifted: its source is another than when it was measured"]
+    assert found.of(*SEVERITIES) == ["SRB205 note: shifted: its source is another than when it was measured"]
     path.write_text(METRIC.replace("SHIFT = 0.0", "SHIFT = 0.5"))
     code_digest.cache_clear()
-    found = verify(folder)
-    assert not found.proven
-    assert "shifted: its source is another than when it was measured" in found.remarks
-    assert any("near a: shifted is" in fault for fault in found.faults)
+    assert "SRB005 contradicted: near a: shifted is" in faults(folder)
+    path.unlink()
+    code_digest.cache_clear()
+    assert "SRB105 unverified: shifted: cannot be measured again" in left(folder)
 
 
 def test_a_copied_folder_is_proven_elsewhere(finished, tmp_path):
     shutil.copytree(finished, tmp_path / "elsewhere")
-    assert verify(tmp_path / "elsewhere", resample=2).proven
+    assert verify(tmp_path / "elsewhere", resample="all").proven
 
 
 def test_the_command(finished, command):
-    done = command("verify", finished, "--resample", 2)
+    done = command("verify", finished, "--resample", "all")
     assert done.code == 0
     assert "21 of 21 images" in done.out
-    assert json.loads(command("verify", finished, "--json").out)["proven"] is True
-    (finished / "images" / "near" / "a.png").unlink()
+    assert json.loads(command("verify", finished, "--resample", "all", "--json").out)["proven"] is True
+    assert command("verify", finished, "--resample", 2).code == 3, "sigma of seven items"
+    assert command("verify", finished, "--allow-unverified").code == 0
+    image = finished / "images" / "near" / "a.png"
+    image.unlink()
     done = command("verify", finished, "--json")
-    assert done.code == 1
-    assert json.loads(done.out)["faults"] == [
-        "images/near/a.png: is missing", "near a: its images are not those of the record; nothing was measured again",
-    ]  # fmt: skip
+    assert done.code == 3
+    facts = json.loads(done.out)
+    assert (facts["verdict"], facts["verified"], facts["unverified"]) == ("unverified", 16, 11)
+    assert facts["findings"][0] == {
+        "severity": "unverified", "rule": "SRB102", "where": "images/near/a.png", "text": "is missing",
+    }  # fmt: skip
+    image.write_bytes(b"")
+    assert command("verify", finished, "--allow-unverified").code == 1

@@ -335,11 +335,17 @@ def test_score_adds_metrics_without_models(command, run, models, photos):
 
 def test_verify(command, run):
     found = command("verify", run)
-    text = "run: 21 of 21 images are those of their records; re-measured 9 of 9 scores and 0 of 9 samples: equal"
-    assert (found.code, found.out) == (0, f"{text}\n")
+    assert found.code == 0
+    assert "run: 9 of 9 values verified, 0 unverified, 0 contradicted, 21 of 21 images are those" in found.out
+    assert found.out.splitlines()[-2].endswith(": values proven from their images")
+    assert found.out.endswith("made the images; --resample all samples them again.\n")
     facts = json.loads(command("verify", run, "--json", "--resample", "4").out)
-    assert (facts["proven"], facts["sampled"], facts["sampled_all"]) == (True, 4, 4)
-    assert (facts["scores"], facts["scores_all"], facts["faults"]) == (9, 9, [])
+    assert (facts["proven"], facts["sampled"], facts["sampled_all"]) == (False, 4, 4)
+    assert (facts["verified"], facts["findings"]) == (9, [])
+    found = command("verify", run, "--resample", "all")
+    assert found.code == 0
+    assert found.out.endswith(": proven\n")
+    assert "'some' is neither a number" in command("verify", run, "--resample", "some").err
 
 
 def test_verify_finds_what_was_changed(command, run):
@@ -357,9 +363,10 @@ def test_verify_finds_what_was_changed(command, run):
 def test_verify_finds_another_model(command, run, models):
     models.write_text(models.read_text().replace("0.1 * temperature", "0.2 * temperature"))
     found = command("verify", run, "--resample", "9")
-    assert found.code == 1
-    assert "Noisy-t0.8 a: sampled again," in found.out
-    assert "its code or parameters are others than when it was sampled" in found.out
+    assert found.code == 3
+    assert "SRB109 unverified: Noisy-t0.8 a: sampled again," in found.out
+    assert "SRB206 note: Noisy: its code or parameters are others than when it was sampled" in found.out
+    assert command("verify", run, "--resample", "9", "--allow-unverified").code == 0
 
 
 def test_the_scale_of_weights_and_classes_may_be_left_out(command, photos, models):

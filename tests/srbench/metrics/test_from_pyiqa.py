@@ -204,7 +204,7 @@ def test_in_a_run_beside_our_own(images, models, tmp_path):
     (row,) = rows_of(RunFolder.read(done.folder))
     assert list(row.values) == ["psnr", "pyiqa_psnr", "pyiqa_gmsd"]
     assert row.values["pyiqa_psnr"] == pytest.approx(row.values["psnr"], abs=1e-3)
-    assert verify(done.folder, resample=1).proven
+    assert verify(done.folder, resample=1).holds
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ def test_srflow_round_is_srflow_on_rounded_images(photos, models, tmp_path):
         ["PSNR|RGB|floor|crop0|v1", "LR-PSNR|RGB|floor|matlab-bicubic|v1", "SIGMA|RGB|float|ddof1|v1|n2"],
         ["PSNR|RGB|round|crop0|v1", "LR-PSNR|RGB|round|matlab-bicubic|v1", "SIGMA|RGB|float|ddof1|v1|n2"],
     ]
-    assert verify(rounded, resample=1).proven
+    assert verify(rounded, resample=1).holds
     with pytest.raises(ReportError, match="protocol: srflow@1 against srflow-round@1"):
         read_runs([floored, rounded])
 
@@ -140,7 +140,7 @@ def test_a_run_folder_is_of_one_suite(classic):
     for other in ("srflow", "srflow-round"):
         with pytest.raises(RunFolderError, match=rf"suite classic-y@1.*not of suite {other}@1"):
             run(replace(classic, suite=other))
-    assert verify(folder, resample=2).proven
+    assert verify(folder, resample=2).holds
 
 
 def test_a_metric_added_later_means_what_the_suite_says(classic):

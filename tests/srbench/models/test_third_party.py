@@ -133,7 +133,7 @@ def test_a_run_with_weights_alone(tmp_path, photos):
     rows = {row.setting.model: row.values for row in rows_of(RunFolder.read(folder))}
     assert set(rows) == {"4x-a", "second", "bicubic"}
     assert rows["second"]["lr_psnr"][0] > rows["4x-a"]["lr_psnr"][0]
-    assert verify(folder, resample=3).proven
+    assert verify(folder, resample=3).holds
     compact(tmp_path / "2x-b.pth", 2)
     with pytest.raises(MatrixError, match="several scales"):
         read_spec(None, {"models": (models[0], str(tmp_path / "2x-b.pth"))})
@@ -240,7 +240,7 @@ def test_an_onnx_graph_of_rrdb_is_rrdb(tmp_path, photos):
     for image in "ab":
         for metric, values in rows["rrdb", image].items():
             assert rows["4x-rrdb", image][metric] == pytest.approx(values, abs=1e-3)
-    assert verify(tmp_path / "run", resample=2).proven
+    assert verify(tmp_path / "run", resample=2).holds
 
 
 @needs_onnx

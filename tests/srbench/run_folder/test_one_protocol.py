@@ -50,7 +50,7 @@ def test_seeds_and_crops_in_turn(finished, changed, command, spec):
     assert run(spec).sampled == 0
     assert contents(finished) == before
     assert command("report", finished).code == 0
-    assert verify(finished).proven
+    assert verify(finished).holds
 
 
 def test_models_temperatures_metrics_and_images_are_added(changed, models, tmp_path):
@@ -69,7 +69,7 @@ def test_models_temperatures_metrics_and_images_are_added(changed, models, tmp_p
     assert ours == theirs
     assert list(ours) == list(theirs), "and in the same order"
     assert len(read_manifest(added).invocations) == 5
-    assert verify(added).proven
+    assert verify(added).holds
 
 
 def test_the_report_shows_all_that_the_folder_holds(finished, command, models, photos):
@@ -97,7 +97,7 @@ def test_a_replaced_image(finished, spec, photos, draw_image):
     outcome = run(spec)
     assert outcome.sampled == 3
     assert (read_uint8(finished / "images" / "hr" / "a.png") == new).all()
-    assert verify(finished, resample=9).proven
+    assert verify(finished, resample=9).holds
 
 
 def test_a_replaced_image_that_one_model_alone_has_seen(finished, changed, models, photos, draw_image, command):
@@ -108,14 +108,14 @@ def test_a_replaced_image_that_one_model_alone_has_seen(finished, changed, model
     assert ("noisy", "a") not in rows
     assert command("report", finished).code == 0
     assert "Left out, sampled by other code or weights or from other images" in (finished / "report.md").read_text()
-    assert verify(finished).proven
+    assert verify(finished).holds
 
 
 def test_temperatures_that_look_alike_are_told_apart(changed, models, tmp_path):
     folder = run(changed(models=(f"noisy={models}:Noisy",), temperature=(0.8, 0.8000001), limit=1)).folder
     names = {path.name for path in (folder / "images").iterdir()}
     assert names == {"hr", "lr", "noisy-t0.8", "noisy-t0.8000001"}
-    assert verify(folder, resample=2).proven
+    assert verify(folder, resample=2).holds
 
 
 @pytest.mark.parametrize("label", ["noisy-t0.8", "NOISY-t0.8"])
@@ -129,7 +129,7 @@ def test_a_label_stands_for_one_model(finished, changed, models):
         RunFolderError, match=r"near stands for near=.*:Nearest there, not for near=bicubic; give another"
     ):
         run(changed(models=("near=bicubic",)))
-    assert verify(finished).proven
+    assert verify(finished).holds
 
 
 def test_a_finished_run_elsewhere_keeps_its_machine(finished, spec, monkeypatch):

@@ -60,7 +60,7 @@ def test_a_disk_that_fails(spec, changed, timeless, monkeypatch, number, what):
     run(spec)
     assert (Path(spec.out) / "rows.jsonl").read_bytes().startswith(before)
     assert timeless(spec.out) == timeless(run(changed(out=f"{spec.out}-whole")).folder)
-    assert verify(Path(spec.out)).proven
+    assert verify(Path(spec.out)).holds
 
 
 @pytest.mark.parametrize("at", [0, 4, 9], ids=["at the first item", "meanwhile", "at the end"])
@@ -90,7 +90,7 @@ def test_lines_that_somebody_else_has_deleted(spec):
         run(spec, progress)
     assert read_manifest(Path(spec.out)).invocations[-1].finished is None
     run(spec)
-    assert verify(Path(spec.out)).proven
+    assert verify(Path(spec.out)).holds
 
 
 def test_a_disk_that_cannot_be_read(finished, monkeypatch):

@@ -79,7 +79,7 @@ def check(folder, ends):
     keys = Counter(row["key"] for row in rows)
     assert len(keys) == 4, "two temperatures, two images"
     assert set(keys.values()) == {1}, "none twice"
-    assert verify(folder).proven
+    assert verify(folder).holds
 
 
 def test_the_owner_is_named(spec, finished):
@@ -100,4 +100,4 @@ def test_a_lock_whose_owner_is_gone_is_taken_over(spec, models, tmp_path):
     end = start(spec, models, tmp_path / "killed")
     _, err = end.communicate(timeout=100)
     assert end.returncode == 0, err
-    assert verify(tmp_path / "killed").proven
+    assert verify(tmp_path / "killed").holds

@@ -164,7 +164,7 @@ def test_clients_workers_and_schedulers_killed(spec, models, draw_image, results
     assert all(error == gone or error.startswith(done) for error in errors), "or it was ready at that moment"
     whole = run(replace(spec, out=str(tmp_path / "whole"))).folder
     assert results(tmp_path / "killed") == results(whole)
-    assert verify(tmp_path / "killed").proven
+    assert verify(tmp_path / "killed").holds
 
 
 def test_what_kills_its_workers_is_given_up_and_the_rest_finishes(spec, tmp_path, results):
@@ -179,7 +179,7 @@ def test_what_kills_its_workers_is_given_up_and_the_rest_finishes(spec, tmp_path
     assert (failed.image, failed.model, failed.tries) == ("b", "Deadly", 3)
     assert "ended its process 3 times (3 workers of Dask)" in failed.error
     assert len(outcome.failures) == 1
-    assert verify(outcome.folder).proven
+    assert verify(outcome.folder).holds
 
 
 def test_a_worker_that_dask_gave_up_starting_is_started(spec, tmp_path, monkeypatch):

@@ -92,4 +92,4 @@ def test_the_same_rows_as_in_one_process(spec, results, tmp_path, monkeypatch, w
     keys = Counter(json.loads(line)["key"] for line in (other.folder / "rows.jsonl").read_text().splitlines())
     assert set(keys.values()) == {1}, "none twice"
     found = verify(other.folder, resample=3)
-    assert found.proven, found.text()
+    assert found.holds, found.text()

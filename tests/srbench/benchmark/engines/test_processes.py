@@ -86,7 +86,7 @@ def test_metrics_are_added_by_processes(spec, results, tmp_path):
     assert score_run(tmp_path / "few", ["sigma", "ssim"], workers=2).scored == 30
     whole = run(replace(spec, models=spec.models[:2]))
     assert results(tmp_path / "few")[0] == results(whole.folder)[0]
-    assert verify(tmp_path / "few").proven
+    assert verify(tmp_path / "few").holds
 
 
 @pytest.mark.filterwarnings("default::UserWarning")
@@ -114,7 +114,7 @@ def test_what_kills_its_process_is_given_up_and_the_rest_finishes(spec, killers,
     assert {line["image"] for line in given_up} == {"b", "d", "f"}
     assert all("ended its process 3 times (signal SIGKILL)" in line["error"] for line in given_up)
     assert len(outcome.failures) == 4
-    assert verify(outcome.folder).proven
+    assert verify(outcome.folder).holds
     safe = killers.read_text().replace("os.kill(os.getpid(), signal.SIGKILL)", "pass")
     killers.write_text(safe)
     assert run(deadly).failures[1:] == (), "tried again by the next command"
@@ -133,7 +133,7 @@ def test_a_metric_that_kills_is_given_up(spec, killers, tmp_path, request, where
     assert failed == {(image, metric) for image in "bdf" for metric in ("psnr", "deadly")}
     samples = [sample for one in known for sample in one.samples.values()]
     assert all(sample.tries == 1 and not sample.failed for sample in samples), "sampled once"
-    assert verify(outcome.folder).proven
+    assert verify(outcome.folder).holds
 
 
 def command(spec, workers):
@@ -197,7 +197,7 @@ def test_killed_at_random_moments_and_resumed(spec, models, draw_image, results,
     for name in ("samples.jsonl", "rows.jsonl"):
         assert len(lines(spec.out, name)) == len(lines(whole, name)), "none twice"
     assert results(tmp_path / "killed") == results(whole)
-    assert verify(tmp_path / "killed").proven
+    assert verify(tmp_path / "killed").holds
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")

@@ -31,11 +31,11 @@ def test_merged_shards_are_the_run(spec, shards, results, tmp_path, command):
     whole = run(spec).folder
     for folder in shards:
         found = verify(folder, resample=2)
-        assert found.proven, found.text()
+        assert found.holds, found.text()
         assert len(RunFolder.read(folder).known) == 2
     merged = merge(shards, tmp_path / "merged")
     assert results(merged) == results(whole)
-    assert verify(merged, resample=5).proven
+    assert verify(merged, resample=5).holds
     asked = [one.images for one in read_manifest(merged).invocations]
     assert asked == [("a", "d"), ("b", "e"), ("c", "f")]
     again = run(replace(spec, models=spec.models[:2], out=str(merged)))
@@ -60,11 +60,11 @@ def test_a_shard_is_resumed_and_completed_by_the_others_command(spec, shards, re
     assert (run(first).sampled, run(first).scored) == (0, 0)
     some = merge(shards[::2], tmp_path / "some")
     found = verify(some)
-    assert found.proven, found.text()
+    assert found.holds, found.text()
     completed = run(replace(spec, out=str(some)))
     assert (completed.sampled, completed.items) == (6, 24), "the second shard, three settings of b and e"
     assert results(some) == results(run(spec).folder)
-    assert verify(some).proven
+    assert verify(some).holds
 
 
 def test_what_two_folders_hold_is_there_once(spec, shards, results, tmp_path):
@@ -73,7 +73,7 @@ def test_what_two_folders_hold_is_there_once(spec, shards, results, tmp_path):
     assert results(merged) == results(whole)
     lines = [json.loads(line) for line in (merged / "rows.jsonl").read_text().splitlines()]
     assert len({line["key"] for line in lines}) == len(lines) == 45
-    assert verify(merged).proven
+    assert verify(merged).holds
 
 
 def test_runs_of_other_models_are_merged(spec, results, tmp_path):
@@ -81,7 +81,7 @@ def test_runs_of_other_models_are_merged(spec, results, tmp_path):
         run(replace(spec, models=(model,), out=str(tmp_path / f"model{number}")))
     merged = merge([tmp_path / f"model{number}" for number in range(3)], tmp_path / "merged")
     assert results(merged) == results(run(spec).folder)
-    assert verify(merged).proven
+    assert verify(merged).holds
 
 
 def test_what_does_not_go_together_is_refused(spec, shards, tmp_path):

@@ -31,7 +31,7 @@ def test_the_same_rows_as_without(spec, results, tmp_path):
     assert (outcome.items, outcome.sampled, outcome.scored) == (serial.items, serial.sampled, serial.scored)
     assert sorted(outcome.failures) == sorted(serial.failures)
     assert [(step.done, step.total) for step in steps] == [(0, 3), (1, 3), (2, 3), (3, 3)]
-    assert verify(tmp_path / "jobs").proven
+    assert verify(tmp_path / "jobs").holds
     with pytest.raises(MatrixError, match=r"jobs: already exists; choose another --out and combine both with"):
         run_on_slurm(spec, "slurm:cluster=debug", 3)
 

@@ -1,0 +1,191 @@
+"""Findings of ``srbench verify``: the rules, what each of them means for the table, and the verdict of them all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+Severity = Literal["contradicted", "unverified", "note"]
+"""Evidence against the table, something that nothing here can show, or a fact that a reader should know."""
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+Verdict = Literal["contradicted", "unverified", "values proven from their images", "proven"]
+CODES: dict[Verdict, int] = {"contradicted": 1, "unverified": 3, "values proven from their images": 0, "proven": 0}
+"""Exit codes."""
+SHOWN = 20
+"""Number of findings of one severity that are printed; the JSON has all."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A kind of finding."""
+
+    severity: Severity
+    title: str
+
+
+_TITLES: dict[Severity, dict[str, str]] = {
+    "contradicted": {
+        "SRB001": "A file is not the one that SHA256SUMS states.",
+        "SRB002": "An image is not that of its record.",
+        "SRB003": "A line that a finished command wrote is missing.",
+        "SRB004": "A line is about a model, image, metric or command that the manifest does not know.",
+        "SRB005": "A value measured again is another one.",
+        "SRB006": "An item sampled again by the same model on the same machine is another image.",
+        "SRB007": "The model is the one that was measured, and its weights are not the stated ones.",
+        "SRB008": "A value or a column states another protocol than its metric, whose code is the same.",
+        "SRB009": "The report shows other numbers than its records give.",
+        "SRB010": "A file of the report is not the one that report.json states.",
+    },
+    "unverified": {
+        "SRB101": "A file was not compared with SHA256SUMS, which is missing or damaged, or of an earlier command.",
+        "SRB102": "An image is not here.",
+        "SRB103": "A value was not measured again, as not all its images are here unchanged.",
+        "SRB104": "A value was not measured again, as its metric sees outputs as the model returned them.",
+        "SRB105": "A value was not measured again, as its metric is not here or failed.",
+        "SRB106": "A value was not measured again, as the metric has another protocol by now.",
+        "SRB107": "A value of the model itself was not measured again: the model is not here, or the value is a time.",
+        "SRB108": "An item was not sampled again, as its model or its files are not here, or failed.",
+        "SRB109": "An item sampled again by another model or on another machine is another image.",
+        "SRB110": "The report is older than its records.",
+        "SRB111": "The report shows other numbers than its records give, and was written by another srbench.",
+        "SRB112": "A file of the report is not here, or the report was not finished.",
+        "SRB113": "An image or a plot of the report, drawn again, is another one.",
+        "SRB114": "Nothing was measured that could be verified.",
+    },
+    "note": {
+        "SRB201": "An image of the dataset could not be read.",
+        "SRB202": "A model failed on an image.",
+        "SRB203": "An item is left out of the table: it is of other code, weights or images than the manifest.",
+        "SRB204": "An item was not sampled, as the command did not finish.",
+        "SRB205": "A metric has other code than when it was measured.",
+        "SRB206": "A model is not here, or has other code or weights than when it was measured.",
+        "SRB207": "An item sampled again is equal up to rounding.",
+        "SRB208": "The report shows the same numbers in other words than this srbench.",
+    },
+}  # fmt: skip
+RULES = {name: Rule(severity, title) for severity, titles in _TITLES.items() for name, title in titles.items()}
+"""Rules by id: 0xx contradict the table, 1xx leave something unverified, 2xx are notes."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A rule that applies to something."""
+
+    rule: str
+    where: str
+    text: str
+
+    @property
+    def severity(self) -> Severity:
+        """Severity of its rule."""
+        return RULES[self.rule].severity
+
+    def __str__(self) -> str:
+        """One line: ``SRB102 unverified: images/near/a.png: is missing``."""
+        return f"{self.rule} {self.severity}: {self.where}: {self.text}"
+
+
+@dataclass
+class Findings:
+    """Results of a check: findings and counts."""
+
+    folder: Path
+    verified: int = 0
+    """Number of values that were measured again from unchanged images, or of resampled outputs, and found equal."""
+    contradicted: int = 0
+    images: int = 0
+    """Number of kept images that are byte for byte those of their records."""
+    images_kept: int = 0
+    sampled: int = 0
+    """Number of items that were sampled again and found equal."""
+    sampled_all: int = 0
+    """Number of items that were to be sampled again, out of ``items``."""
+    items: int = 0
+    printed: int = 0
+    """Number of files of the report that are what the records give, out of ``printed_all``."""
+    printed_all: int = 0
+    _findings: list[Finding] = field(default_factory=list)
+    _left: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Number of unverified values by rule, place and reason."""
+
+    def add(self, rule: str, where: str, text: str) -> None:
+        """Note that a rule applies."""
+        self._findings.append(Finding(rule, where, text))
+
+    def leave(self, rule: str, where: str, text: str) -> None:
+        """Count a value as unverified; those of one reason are one finding."""
+        self._left[rule, where, text] += 1
+
+    @property
+    def unverified(self) -> int:
+        """Number of values that could not be measured again."""
+        return self._left.total()
+
+    @property
+    def findings(self) -> list[Finding]:
+        """All findings, contradictions first."""
+        left = [
+            Finding(rule, where, f"{count} {'value' if count == 1 else 'values'} not verified: {text}")
+            for (rule, where, text), count in self._left.items()
+        ]
+        return sorted([*self._findings, *left], key=lambda one: SEVERITIES.index(one.severity))
+
+    def of(self, *severities: Severity) -> list[str]:
+        """Findings of some severities, one line each."""
+        return [str(one) for one in self.findings if one.severity in severities]
+
+    @property
+    def verdict(self) -> Verdict:
+        """What is shown about the table as a whole."""
+        if self.of("contradicted"):
+            return "contradicted"
+        if self.of("unverified") or not self.verified:
+            return "unverified"
+        return "proven" if self.sampled == self.items else "values proven from their images"
+
+    @property
+    def holds(self) -> bool:
+        """True if nothing was contradicted."""
+        return self.verdict != "contradicted"
+
+    @property
+    def proven(self) -> bool:
+        """True if every value was verified from its images, and every image from its model."""
+        return self.verdict == "proven"
+
+    def facts(self) -> dict[str, Any]:
+        """The findings for JSON."""
+        counts = ("verified", "unverified", "contradicted", "images", "images_kept", "sampled", "sampled_all", "items")
+        return {
+            "folder": str(self.folder), "verdict": self.verdict, "proven": self.proven,
+            **{name: getattr(self, name) for name in (*counts, "printed", "printed_all")},
+            "findings": [{"severity": one.severity, **vars(one)} for one in self.findings],
+        }  # fmt: skip
+
+    def text(self) -> str:
+        """The findings for a reader."""
+        lines: list[str] = []
+        for severity in SEVERITIES:
+            lines += _shortened(self.of(severity))
+        parts = [
+            f"{self.verified} of {self.verified + self.unverified + self.contradicted} values verified",
+            f"{self.unverified} unverified",
+            f"{self.contradicted} contradicted",
+            f"{self.images} of {self.images_kept} images are those of their records",
+            f"{self.sampled} of {self.items} items sampled again",
+        ]
+        if self.printed_all:
+            parts.append(f"{self.printed} of {self.printed_all} files of the report are what the records give")
+        lines.append(f"{self.folder}: {', '.join(parts)}: {self.verdict}")
+        if self.sampled_all < self.items:
+            images = f"the {'other ' if self.sampled_all else ''}images; --resample all samples them again"
+            lines.append(f"Not checked: that the named models made {images}.")
+        return "\n".join(lines)
+
+
+def _shortened(lines: Sequence[str]) -> list[str]:
+    more = [f"and {len(lines) - SHOWN} more; --json has all"] if len(lines) > SHOWN else []
+    return [*lines[:SHOWN], *more]

@@ -1,0 +1,254 @@
+"""Values of a run folder measured again from its images, and items sampled again by their models."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from msgspec.structs import replace
+from torch import Tensor
+
+from srbench.benchmark.findings import Findings
+from srbench.benchmark.sampling import kept_outputs, same_outputs, sample, source_of
+from srbench.benchmark.scoring import measure, measure_model
+from srbench.images import ImageError
+from srbench.images.io import quantize, read_uint8
+from srbench.interfaces import ImagePair, MetricFacts, SRBenchError
+from srbench.models.loading import LoadedModel, load_model
+from srbench.plugins.registry import LoadedMetric, open_metric
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.records import SampleRecord, Value
+from srbench.system.machine import hardware
+
+TOLERANCE = 1e-5
+"""Largest relative difference of two values of one metric: what other processors and library versions change."""
+ROUNDED = 0.01
+"""Largest share of numbers that may be one grey level off if an item is sampled on another processor."""
+_MACHINE = ("platform", "cpu", "gpu", "device")
+"""Facts of a machine that may change the last bit of an output."""
+
+
+def open_metrics_again(folder: RunFolder, found: Findings) -> list[tuple[MetricFacts, LoadedMetric | None]]:
+    """The metrics of the table, as they were and as they are; None for one that cannot measure the same again.
+
+    A metric whose source has changed is named, and measured all the same.
+    """
+    metrics: list[tuple[MetricFacts, LoadedMetric | None]] = []
+    protocol = folder.manifest.protocol
+    for facts in folder.manifest.metrics:
+        metric = None
+        try:
+            metric = open_metric(facts.spec, protocol.quantize, protocol.samples)
+        except SRBenchError as error:
+            found.add("SRB105", facts.title, f"cannot be measured again: {error}")
+        if metric is not None and not _agree(metric.facts.signature, facts.signature):
+            rule = "SRB008" if metric.facts.digest == facts.digest else "SRB106"
+            found.add(rule, facts.title, f"its protocol is now {metric.facts.signature}, not {facts.signature}")
+            metric = None
+        elif metric is not None and metric.facts.digest != facts.digest:
+            found.add("SRB205", facts.title, "its source is another than when it was measured")
+        metrics.append((facts, metric))
+    return metrics
+
+
+def open_models_again(
+    folder: RunFolder, needed: set[str], device: str, known: Mapping[str, LoadedModel], found: Findings
+) -> dict[str, LoadedModel]:
+    """The models of the table that are known or can be loaded, their weights compared; those ``needed`` must be."""
+    models = {}
+    for facts in folder.manifest.models:
+        try:
+            loaded = known.get(facts.label) or load_model(facts.spec, folder.manifest.protocol.scale, device)
+        except SRBenchError as error:
+            rule = "SRB108" if facts.label in needed else "SRB206"
+            found.add(rule, facts.label, f"is not here, so its weights were not compared: {error}")
+            continue
+        models[facts.label] = loaded
+        stated, now = (_provenance(one) for one in (facts, loaded))
+        if loaded.digest == facts.digest and stated != now:
+            found.add("SRB007", facts.label, f"its weights are {now}, not {stated}")
+        elif loaded.digest != facts.digest:
+            weights = "" if stated == now else f"; its weights are {now}, not {stated}"
+            found.add("SRB206", facts.label, f"its code or parameters are others than when it was sampled{weights}")
+    return models
+
+
+def _provenance(model: LoadedModel | object) -> str:
+    """Words for what a model states about its weights."""
+    weights = getattr(model, "weights", None)
+    if weights is None:
+        return "not stated"
+    return f"sha256 {weights.sha256}, {weights.licence}, trained on {weights.trained_on}, {weights.parameters} numbers"
+
+
+def _agree(now: str, then: str) -> bool:
+    """True if two signatures state one protocol; earlier ones did not state the number of samples."""
+    shorter = [re.sub(r"\|n\d+$", "", one) for one in (now, then)]
+    return now == then or (shorter[0] == shorter[1] and not {now, then}.isdisjoint(shorter))
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A check of the records of a run folder, one by one."""
+
+    folder: RunFolder
+    metrics: list[tuple[MetricFacts, LoadedMetric | None]]
+    models: dict[str, LoadedModel]
+    device: str
+    found: Findings
+
+    def check(self, record: SampleRecord, pair: ImagePair | None, *, sampled: bool) -> None:
+        """Measure all values of a record again, after it was ``sampled`` again if that is asked for."""
+        exact = self._sample_again(record, pair) if sampled and pair is not None else None
+        images, where = self._images(record, exact), f"{record.setting.folder} {record.image}"
+        if sampled and pair is None:
+            self.found.add("SRB108", where, "was not sampled again, as LR or HR is missing or another image")
+        for facts, metric in self.metrics:
+            score = self.folder.score(record, facts)
+            if score is None or score.failed or score.value is None:
+                continue
+            if not _agree(facts.signature, score.signature):
+                text = f"{facts.title} has protocol {score.signature}, and its column {facts.signature}"
+                self.found.add("SRB008", where, text)
+            if metric is None:
+                self.found.leave("SRB105", facts.title, "the metric is not here, or has another protocol")
+            elif metric.facts.sees == "model":
+                self._measure_model_again(record, metric, score.value)
+            elif pair is None:
+                self.found.leave("SRB103", record.image, "LR or HR is missing or another image")
+            elif metric.facts.sees == "returned" and exact is None:
+                self.found.leave("SRB104", facts.title, "it sees outputs as the model returned them; --resample all")
+            else:
+                seen = exact if metric.facts.sees == "returned" else images
+                self._measure_again(record, metric, seen, pair, score.value)
+
+    def _images(self, record: SampleRecord, exact: Tensor | None) -> Tensor | None:
+        """All outputs of a record, (n, 3, H, W) uint8, or only the first ones if only these were kept; None if none."""
+        images = kept_outputs(self.folder, record)
+        if images is None and exact is not None:
+            return quantize(exact, self.folder.manifest.protocol.quantize)
+        if images is None and 0 < record.kept < len(record.outputs):
+            return kept_outputs(self.folder, replace(record, outputs=record.outputs[: record.kept]))
+        return images
+
+    def _measure_again(
+        self, record: SampleRecord, metric: LoadedMetric, images: Tensor | None, pair: ImagePair, known: Value
+    ) -> None:
+        where, title, count = f"{record.setting.folder} {record.image}", metric.facts.title, len(record.outputs)
+        part = f"{record.kept} of {count} samples were kept; --resample all"
+        if images is None:
+            self.found.leave("SRB103", where, "its images are not here unchanged")
+            return
+        if len(images) < count and not isinstance(known, list):
+            self.found.leave("SRB103", where, part)
+            return
+        try:
+            value = measure(metric.metric, images, pair)
+        except SRBenchError as error:
+            self.found.leave("SRB105", f"{where}: {title}", f"could not be measured again: {error}")
+            return
+        compared = known[: len(images)] if isinstance(known, list) else known
+        if not _equal(value, compared):
+            self._contradict(where, title, value, compared)
+        elif len(images) < count:
+            self.found.leave("SRB103", where, part)
+        else:
+            self.found.verified += 1
+
+    def _measure_model_again(self, record: SampleRecord, metric: LoadedMetric, known: Value) -> None:
+        title, model = metric.facts.title, self.models.get(record.model)
+        if model is None or not self._is_same(record):
+            self.found.leave("SRB107", title, "the model, or the machine of its run, is not here")
+            return
+        slower = replace(record, seconds=2 * record.seconds + 1)
+        try:
+            value, other = (measure_model(metric, model.model, self.device, one) for one in (record, slower))
+        except SRBenchError as error:
+            self.found.leave("SRB105", title, f"could not be measured again: {error}")
+            return
+        if not _equal(value, known):
+            self._contradict(f"{record.setting.folder} {record.image}", title, value, known)
+        elif not _equal(value, other):
+            self.found.leave("SRB107", title, "it is a time of the machine of the run")
+        else:
+            self.found.verified += 1
+
+    def _contradict(self, where: str, title: str, value: Value, known: Value) -> None:
+        self.found.contradicted += 1
+        self.found.add("SRB005", where, f"{title} is {_short(value)}, and the table has {_short(known)}")
+
+    def _sample_again(self, record: SampleRecord, pair: ImagePair) -> Tensor | None:
+        """Sample an item; returns the outputs before quantisation if they are those of the record."""
+        if record.model not in self.models:
+            return None
+        where, model, found = f"{record.setting.folder} {record.image}", self.models[record.model].model, self.found
+        try:
+            if source_of(model, record.image) != record.source:
+                found.add("SRB108", where, "the files of the results are others than those that were measured")
+                return None
+            output = sample(self.folder, model, pair, record.temperature, self.device)
+        except SRBenchError as error:
+            found.add("SRB108", where, f"could not be sampled again: {error}")
+            return None
+        images = quantize(output.images, self.folder.manifest.protocol.quantize)
+        if same_outputs(record, images):
+            found.sampled += 1
+            return output.images
+        if text := _rounding(images, self._kept(record)):
+            found.sampled += 1
+            found.add("SRB207", where, f"sampled again, equal up to rounding ({text})")
+            return None
+        rule = "SRB006" if self._is_same(record) else "SRB109"
+        found.add(rule, where, f"sampled again, {_difference(images, self._kept(record))}")
+        return None
+
+    def _kept(self, record: SampleRecord) -> Tensor | None:
+        try:
+            kept = [read_uint8(file) for file in self.folder.outputs(record)]
+        except ImageError:
+            return None
+        return torch.stack(kept) if kept else None
+
+    def _is_same(self, record: SampleRecord) -> bool:
+        """True if the model is the one that was measured, and this is the machine."""
+        manifest, now = self.folder.manifest, hardware(self.device)
+        if not 0 <= record.invocation < len(manifest.invocations):
+            return False
+        then = manifest.invocations[record.invocation].hardware
+        same_machine = all(now.get(fact) == then.get(fact) for fact in _MACHINE)
+        return same_machine and self.models[record.model].digest == manifest.model(record.model).digest
+
+
+def _rounding(images: Tensor, kept: Tensor | None) -> str:
+    """Words for a difference that another processor may make; empty for any other."""
+    if kept is None or kept.shape != images.shape:
+        return ""
+    difference = (images.int() - kept.int()).abs()
+    share = float((difference > 0).double().mean())
+    small = int(difference.max()) == 1 and share <= ROUNDED
+    return f"one grey level in {share:.2%} of numbers" if small else ""
+
+
+def _difference(images: Tensor, kept: Tensor | None) -> str:
+    """Words for the difference of outputs."""
+    if kept is None or kept.shape != images.shape:
+        return "it is another image"
+    difference = (images.int() - kept.int()).abs()
+    share, most = float((difference > 0).double().mean()), int(difference.max())
+    return f"{share:.2%} of its numbers differ, by up to {most} grey levels"
+
+
+def _equal(one: Value, other: Value) -> bool:
+    pairs = zip(np.ravel(one), np.ravel(other), strict=False)
+    same = np.shape(one) == np.shape(other)
+    return same and all(
+        math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE) or (math.isnan(a) and math.isnan(b)) for a, b in pairs
+    )
+
+
+def _short(value: Value) -> str:
+    return ", ".join(f"{number:.6g}" for number in np.ravel(value)[:5])
