@@ -139,7 +139,7 @@ class Findings:
 
     @property
     def verdict(self) -> Verdict:
-        """What is shown about the table as a whole."""
+        """Conclusion about the table as a whole."""
         if self.of("contradicted"):
             return "contradicted"
         if self.of("unverified") or not self.verified:
