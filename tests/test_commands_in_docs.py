@@ -34,6 +34,7 @@ PAGES_LEFT_OUT = {
     "docs/index.md": "repeats the README",
     "docs/performance.md": "measures speed for minutes",
     "docs/protocols.md": "needs the benchmark datasets",
+    "docs/run-folder.md": "has Python alone, which tests/srbench/run_folder/test_reading.py runs",
     "docs/scale.md": "several machines; tests/srbench/benchmark/engines runs the engines",
     "docs/zoo.md": "trains for hours",
 }

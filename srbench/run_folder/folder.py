@@ -77,7 +77,7 @@ class RunFolder:
         check_files(path)
         folder = cls(path, read_manifest(path))
         for kind in records.KINDS:
-            folder.take(records.read(path, kind))
+            folder.take(records.lines(path, kind))
         return folder
 
     def take(self, lines: Iterable[Line]) -> None:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
@@ -252,23 +252,29 @@ def _write(file: FileIO, content: bytes) -> None:
     os.fsync(file.fileno())
 
 
-def read(folder: Path, kind: type[Record]) -> list[Record]:
-    """The lines of one kind in a run folder, in order; an empty list if there is no file.
+def lines(folder: Path, kind: type[Record]) -> Iterator[Record]:
+    """The lines of one kind in a run folder, in order, one by one; none if there is no file.
 
     A last line without an end was torn by a kill and is left out. Raises RunFolderError for any other damage.
     """
-    path, records = folder / kind.FILE, []
+    path = folder / kind.FILE
     try:
-        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.endswith(b"\n"):
+                    yield _from_file(line, kind, path, number)
+    except FileNotFoundError:
+        return
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
-    for number, line in enumerate(lines, 1):
-        try:
-            records.append(from_line(line, kind))
-        except (ValueError, RecursionError) as error:
-            fault = f"{path}: line {number} is damaged ({one_line(error)})"
-            raise RunFolderError(f"{fault}; delete that line and run the command again") from None
-    return records
+
+
+def _from_file(line: bytes, kind: type[Record], path: Path, number: int) -> Record:
+    try:
+        return from_line(line, kind)
+    except (ValueError, RecursionError) as error:
+        fault = f"{path}: line {number} is damaged ({one_line(error)})"
+        raise RunFolderError(f"{fault}; delete that line and run the command again") from None
 
 
 def drop_torn_lines(folder: Path) -> None:

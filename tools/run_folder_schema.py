@@ -1,0 +1,57 @@
+"""The JSON schema of a run folder's files, from the types that read and write them.
+
+python tools/run_folder_schema.py    writes srbench/run_folder/schema.json; a test says when it has to be made again
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from srbench.interfaces import MetricFacts
+from srbench.run_folder.protocol import FORMAT, Manifest
+from srbench.run_folder.records import KINDS
+
+FILE = Path(__file__).parents[1] / "srbench" / "run_folder" / "schema.json"
+_NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["inf", "-inf", "nan"]}]}
+
+
+def schema() -> dict[str, Any]:
+    """The schema: a definition for the manifest and each kind of line."""
+    _, found = msgspec.json.schema_components([Manifest, *KINDS], schema_hook=_path, ref_template="#/$defs/{name}")
+    found["Manifest"]["properties"]["format"] = {"const": FORMAT}
+    found["ScoreRecord"]["properties"]["value"] = {
+        "description": "One number per sample, one for the whole set, or null for a failure.",
+        "anyOf": [{"type": "array", "items": _NUMBER}, *_NUMBER["anyOf"], {"type": "null"}],
+    }
+    metric = found["MetricFacts"]["properties"]
+    for name in [one.name for one in fields(MetricFacts) if not one.compare]:
+        del metric[name]  # facts that matter only while it is measured
+    for definition in found.values():
+        if "properties" in definition:
+            definition["additionalProperties"] = False
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"Files of a run folder of srbench, format {FORMAT}",
+        "description": "manifest.json is a Manifest; lines of environments.jsonl, pairs.jsonl, samples.jsonl and "
+        "rows.jsonl are of EnvironmentRecord, PairRecord, SampleRecord and ScoreRecord.",
+        "$defs": found,
+    }
+
+
+def text() -> str:
+    """The content of the file."""
+    return json.dumps(schema(), indent=1) + "\n"
+
+
+def _path(kind: type) -> dict[str, Any]:
+    assert kind is Path, kind
+    return {"type": "string"}
+
+
+if __name__ == "__main__":
+    FILE.write_text(text())
