@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
+
+import pandas as pd
 
 from srbench.interfaces import MetricFacts
 from srbench.reporting.ranking import UNDECIDED, Ranking
@@ -14,7 +17,7 @@ ASKED = ("Perception", "Distortion")
 KEEPS_LR = 45.0
 """Smallest LR-PSNR in dB of an output that keeps the LR image: Lugmayr et al., "NTIRE 2021 learning the
 super-resolution space challenge", section 3."""
-KEEPS = "keeps"
+KEEPS = "keeps the LR image"
 _NAMED = 2
 """Largest number of named rows that are not distinguishable from the best."""
 
@@ -37,10 +40,13 @@ def _best(scores: Scores, metric: MetricFacts) -> str:
     ranking = scores.rankings[metric.name]
     what = f"{'Highest' if metric.direction > 0 else 'Lowest'} {metric.title}"
     if ranking.leader is None:
-        return f"{what}: {UNDECIDED}, as no row has a finite value for every image."
-    return f"{what}: {scores.lines[ranking.leader].label} at {_value(scores, ranking.leader, metric)}, " + "".join(
-        _tail(scores, metric, ranking, ranking.leader)
-    )
+        reason = (
+            "no image is common to all rows" if ranking.taking_part else "no row has a finite value for every image"
+        )
+        return f"{what}: {UNDECIDED}, as {reason}."
+    label, is_alike = scores.lines[ranking.leader].label, partial(ranking.is_alike, ranking.leader)
+    mean = f" at {_value(scores, ranking.leader, metric)}" if all(map(is_alike, ranking.taking_part)) else ""
+    return f"{what}: {label}{mean}, " + "".join(_tail(scores, metric, ranking, ranking.leader))
 
 
 def _tail(scores: Scores, metric: MetricFacts, ranking: Ranking, leader: int) -> Iterator[str]:
@@ -48,16 +54,14 @@ def _tail(scores: Scores, metric: MetricFacts, ranking: Ranking, leader: int) ->
     cells = scores.column(metric.name)
     others = [row for row in ranking.taking_part if row != leader]
     others.sort(key=lambda row: -metric.direction * cells[row].mean)
-    images = max(line.images for line in scores.lines)
-    if images < ranking.fewest:
-        counted = f"{images} image{'s' if images > 1 else ''}"
-        yield f"{UNDECIDED} with {counted}: {len(scores.lines)} rows need at least {ranking.fewest}."
+    if others and ranking.most < ranking.fewest:
+        counted = f"{ranking.most} image{'s' if ranking.most > 1 else ''}"
+        common = "" if all(ranking.is_alike(leader, row) for row in others) else " in common"
+        yield f"{UNDECIDED} with {counted}{common}: {len(scores.lines)} rows need at least {ranking.fewest}."
         return
     alike = [row for row in others if ranking.better[leader, row] == 0]
     named = alike[:_NAMED] or others[:1]
-    shown = [
-        f"{scores.lines[row].label} ({_value(scores, row, metric)}, {_p(ranking.p_holm[leader, row])})" for row in named
-    ]
+    shown = [f"{scores.lines[row].label} ({_against(scores, metric, ranking, leader, row)})" for row in named]
     if not shown:
         yield "the only row with a finite value for every image."
     elif not alike:
@@ -65,6 +69,17 @@ def _tail(scores: Scores, metric: MetricFacts, ranking: Ranking, leader: int) ->
     else:
         more = [f"{len(alike) - len(named)} more"] if len(alike) > len(named) else []
         yield f"not distinguishable from {joined([*shown, *more])}."
+
+
+def _against(scores: Scores, metric: MetricFacts, ranking: Ranking, leader: int, row: int) -> str:
+    """Mean of a row and p against the leader; both means over the common images if the two are of unlike images."""
+    p = _p(ranking.p_holm[leader, row])
+    if ranking.is_alike(leader, row):
+        return f"{_value(scores, row, metric)}, {p}"
+    count = ranking.shared[leader, row]
+    where = f"the {count} images that both have" if count > 1 else "the image that both have"
+    best, other = (printed(mean, metric) for mean in (ranking.means[leader, row], ranking.means[row, leader]))
+    return f"on {where}: {best} against {_with_unit(other, metric)}, {p}"
 
 
 def _diversity(scores: Scores) -> Iterator[str]:
@@ -83,10 +98,10 @@ def _diversity(scores: Scores) -> Iterator[str]:
     only = "Only " if len(everybody) > len(models) else ""
     consistency = next((metric for metric in scores.metrics if metric.leads and metric.group == "Consistency"), None)
     kept = [] if consistency is None else [_kept(scores, consistency, rows[model]) for model in models]
-    if consistency is not None and len(models) > 1 and all(text.startswith(KEEPS) for text in kept):
+    if consistency is not None and len(models) > 1 and all(text.startswith(f"{KEEPS} (") for text in kept):
         every = [row for model in models for row in rows[model]]
         clauses = [
-            f"{'both' if len(models) == 2 else 'all'} {_kept(scores, consistency, every).replace(KEEPS, 'keep', 1)}"
+            f"{'both' if len(models) == 2 else 'all'} {_kept(scores, consistency, every).replace('keeps', 'keep', 1)}"
         ]
     else:
         subjects = ["it"] if len(models) == 1 else models
@@ -96,20 +111,30 @@ def _diversity(scores: Scores) -> Iterator[str]:
 
 
 def _kept(scores: Scores, metric: MetricFacts, rows: list[int]) -> str:
+    """Verdict on some rows of a model: by their means, and by the worst sample of every image."""
     means = [(scores.column(metric.name)[row].mean, row) for row in rows]
     finite = [(mean, row) for mean, row in means if math.isfinite(mean)]
     if not finite:
         return ""
     lowest, row = min(finite)
-    least = "at least " if len(finite) > 1 else ""
-    if lowest >= KEEPS_LR:
-        return f"{KEEPS} the LR image ({metric.title} {least}{_value(scores, row, metric)})"
-    down = "down to " if len(finite) > 1 else ""
-    return f"does not keep the LR image ({metric.title} {down}{_value(scores, row, metric)}, below {KEEPS_LR:g} dB)"
+    if lowest < KEEPS_LR:
+        down = "down to " if len(finite) > 1 else ""
+        return f"does not keep the LR image ({metric.title} {down}{_value(scores, row, metric)}, below {KEEPS_LR:g} dB)"
+    worst = (
+        pd.concat([scores.worst[metric.name][row] for row in rows]).groupby(level=0).min().sort_values(kind="stable")
+    )
+    least, below = _with_unit(printed(worst.iloc[0], metric), metric), int((worst < KEEPS_LR).sum())
+    if not below:
+        return f"{KEEPS} ({metric.title} at least {least} in every sample)"
+    others = f" and {below - 1} more of {len(worst)} images" if below > 1 else ""
+    return f"{KEEPS} but for {worst.index[0]} ({metric.title} {least}){others}"
 
 
 def _value(scores: Scores, row: int, metric: MetricFacts) -> str:
-    text = printed(scores.column(metric.name)[row].mean, metric)
+    return _with_unit(printed(scores.column(metric.name)[row].mean, metric), metric)
+
+
+def _with_unit(text: str, metric: MetricFacts) -> str:
     return f"{text} {metric.unit}" if metric.unit == "dB" else text
 
 

@@ -186,7 +186,7 @@ def _cells(comparison: Comparison) -> list[list[str]]:
 
 
 def verdict_sentences(comparison: Comparison) -> str:
-    """Verdict in words: ``srflow is better in LPIPS; SSIM is undecided.``"""
+    """Verdict in words: ``srflow is better in LPIPS; SSIM is undecided.``; with the images if A and B have others."""
     directed = [found for found in comparison.differences if found.metric.direction]
     titles = {sign: [found.metric.title for found in directed if found.better == sign] for sign in (1, -1, 0)}
     parts = [
@@ -197,6 +197,9 @@ def verdict_sentences(comparison: Comparison) -> str:
     if titles[0]:
         parts.append(f"{joined(titles[0])} {'is' if len(titles[0]) == 1 else 'are'} {UNDECIDED}")
     sentence = f"{'; '.join(parts)}." if parts else "No metric of the two has a direction."
+    ours, theirs = ({row.image for row in rows} for rows in (comparison.a, comparison.b))
+    if parts and ours != theirs:
+        sentence = f"On the {len(ours & theirs)} images that both have, {sentence}"
     few = [found for found in directed if len(found.by_image) < found.fewest]
     if few:
         sentence += f" A verdict needs at least {max(found.fewest for found in few)} images."
@@ -257,6 +260,9 @@ def _chosen(rows: dict[str, list[Row]], name: str, run: Path) -> list[Row]:
 
 
 def _compare(measurements: Measurements, a: list[Row], b: list[Row]) -> Comparison:
+    if not {row.image for row in a} & {row.image for row in b}:
+        where, (ours, theirs) = measurements.runs[0].folder.path, (side[0].setting.label for side in (a, b))
+        raise ReportError(f"{where}: {ours} and {theirs} have no image in common; measure both on the same images")
     table = measurements.table()
     places = tuple(measurements.settings.index(side[0].setting) for side in (a, b))
     differences = [

@@ -12,6 +12,7 @@ from srbench.reporting.ranking import Mark
 from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import Scores
 from srbench.run_folder.protocol import Manifest
+from srbench.run_folder.statistics import fewest_images
 
 COLUMN = 232.0
 """Width of one column of a two-column paper, in points."""
@@ -71,7 +72,8 @@ def latex_table(scores: Scores, manifest: Manifest, *, intervals: bool) -> str:
             ends = [
                 rf"{{\scriptsize {escape(cell.interval)}}}" if cell.interval else "" for cell in line.cells.values()
             ]
-            lines += [row(["", *ends, ""]), r"\addlinespace[2pt]"]
+            lines += [row(["", *ends, ""])] if any(ends) else []
+            lines += [r"\addlinespace[2pt]"]
     if intervals:
         lines.pop()
     published = [_published(line) for line in scores.published.lines]
@@ -84,7 +86,7 @@ def latex_table(scores: Scores, manifest: Manifest, *, intervals: bool) -> str:
     table = {
         "definitions": {metric.signature: metric.protocol for metric in scores.metrics},
         "is_wide": _width(scores, intervals=intervals) > COLUMN,
-        "caption": _caption(manifest, intervals=intervals),
+        "caption": _caption(scores, manifest, intervals=intervals),
         "label": _label(manifest, intervals=intervals),
         "remark": "",
         "tabulars": [tabular],
@@ -132,10 +134,16 @@ def _width(scores: Scores, *, intervals: bool) -> float:
     return sum(columns) + 6 * (len(columns) - 1)
 
 
-def _caption(manifest: Manifest, *, intervals: bool) -> str:
+def _caption(scores: Scores, manifest: Manifest, *, intervals: bool) -> str:
     protocol = manifest.protocol
     crop = f", the central {protocol.crop} $\\times$ {protocol.crop} of each" if protocol.crop else ""
-    beneath = "; beneath them their 95\\,\\% intervals (BCa bootstrap over images)" if intervals else ""
+    beneath, fewest = "", fewest_images(1)
+    if intervals and all(line.images < fewest for line in scores.lines):
+        beneath = f"; without 95\\,\\% intervals, which need {fewest} images"
+    elif intervals:
+        few = any(line.images < fewest for line in scores.lines)
+        beneath = "; beneath them their 95\\,\\% intervals (BCa bootstrap over images"
+        beneath += f", from {fewest} images on)" if few else ")"
     return (
         f"Super-resolution ${protocol.scale}\\times$ on {escape(protocol.dataset)}, {len(manifest.scope)} images"
         f"{crop}, LR {escape(protocol.lr)}; protocol {escape(protocol.suite)}. Means over $n$ images{beneath}."

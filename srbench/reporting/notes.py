@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from srbench.reporting.measurements import Measurements
 from srbench.reporting.scores import Scores
-from srbench.run_folder.results import failures_of
+from srbench.run_folder.results import failures_of, is_of_samples
+from srbench.run_folder.statistics import fewest_images
 
 
 def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
@@ -23,6 +24,8 @@ def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
         *_hardware(measurements),
         *_seeds(measurements),
         *_too_few(scores),
+        *_without_interval(scores),
+        *_other_samples(measurements),
     ]
 
 
@@ -37,7 +40,10 @@ def _coverage(measurements: Measurements) -> Iterator[str]:
     planned = len(measurements.images)
     counts = ", ".join(f"{label} {len(names)}" for label, names in images.items())
     if len(set(map(frozenset, images.values()))) > 1:
-        yield f"The means are over different images and cannot be compared. Measured of {planned}: {counts}."
+        yield (
+            "The means are over different images and cannot be compared; marks and p values are of the images that two "
+            f"rows share. Measured of {planned}: {counts}."
+        )
     elif len(next(iter(images.values()))) < planned:
         yield f"Not all of the {planned} images are measured: {counts}."
 
@@ -106,5 +112,23 @@ def _seeds(measurements: Measurements) -> Iterator[str]:
 
 def _too_few(scores: Scores) -> Iterator[str]:
     fewest = max((ranking.fewest for ranking in scores.rankings.values()), default=0)
-    if len(scores.lines) > 1 and max(line.images for line in scores.lines) < fewest:
+    most = max((ranking.most for ranking in scores.rankings.values()), default=0)
+    if len(scores.lines) > 1 and most < fewest:
         yield f"{len(scores.lines)} rows need at least {fewest} images for a verdict: nothing is marked."
+
+
+def _without_interval(scores: Scores) -> Iterator[str]:
+    fewest = fewest_images(1)
+    few = [f"{line.label} {line.images}" for line in scores.lines if line.images < fewest]
+    if few:
+        yield f"No 95 % interval is given for the mean of fewer than {fewest} images: {', '.join(few)}."
+
+
+def _other_samples(measurements: Measurements) -> Iterator[str]:
+    """Results made elsewhere, of another number of samples than the run's."""
+    asked = measurements.protocol.samples
+    counts = {row.setting.label: row.samples for row in measurements.rows if row.samples not in (1, asked)}
+    without = [metric.title for metric in measurements.metrics if is_of_samples(metric, asked)]
+    if counts and without:
+        listed = ", ".join(f"{label} {count}" for label, count in counts.items())
+        yield f"Of another number of samples per image than {asked}, and so without {', '.join(without)}: {listed}."

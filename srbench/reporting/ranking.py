@@ -44,11 +44,25 @@ class Ranking:
     """(rows, rows): 1 if the row is better than the column, -1 if it is worse, 0 if that is undecided."""
     tests: int
     """Number of tested pairs of rows."""
+    shared: NDArray[np.int64]
+    """(rows, rows): number of images for which both rows have a finite value."""
+    means: NDArray[np.float64]
+    """(rows, rows): mean of the row over the images that it shares with the column; NaN if there are none."""
 
     @property
     def fewest(self) -> int:
         """Smallest number of images that allows a verdict."""
         return fewest_images(self.tests)
+
+    @property
+    def most(self) -> int:
+        """Largest number of images that two rows share, or of the only row."""
+        others = ~np.eye(len(self.shared), dtype=bool) if len(self.shared) > 1 else True
+        return int(self.shared.max(initial=0, where=others))
+
+    def is_alike(self, row: int, other: int) -> bool:
+        """True if two rows are of the same images, as far as their values are finite."""
+        return bool(self.shared[row, other] == self.shared[row, row] == self.shared[other, other])
 
 
 def rank(columns: Sequence[pd.Series[float]], metric: MetricFacts) -> Ranking:
@@ -56,7 +70,8 @@ def rank(columns: Sequence[pd.Series[float]], metric: MetricFacts) -> Ranking:
 
     Two rows are distinguishable if the paired permutation test over the images for which both have a finite value says
     p < 0.05 after Holm's correction for all pairs of rows: under no difference at all, at most one column in twenty
-    has any verdict. A row with a value that is not finite has no mark, as its mean is over other images.
+    has any verdict. A row with a value that is not finite has no mark, as its mean is over other images. Where rows
+    are of unlike images, the best mean is that over the images of all rows that may have a mark.
     """
     rows, turn = len(columns), metric.direction
     values = pd.concat(columns, axis=1, keys=range(rows)) if rows else pd.DataFrame()
@@ -75,15 +90,25 @@ def rank(columns: Sequence[pd.Series[float]], metric: MetricFacts) -> Ranking:
         p_holm[firsts, seconds] = p_holm[seconds, firsts] = corrected
         better[firsts, seconds], better[seconds, firsts] = verdicts, -verdicts
     taking_part = [row for row, column in enumerate(columns) if len(column) and np.isfinite(column).all()]
-    scores = [turn * float(column.mean()) for column in columns]
-    leader, marks = _marked(taking_part if turn else [], scores, better)
-    return Ranking(marks, tuple(taking_part), leader, p, p_holm, better, max(len(pairs), 1))
+    common = values.index[values[taking_part].notna().all(axis=1)]
+    scores = [turn * float(column.reindex(common).mean()) for column in columns]
+    leader, marks = _marked(taking_part if turn and len(common) else [], scores, better)
+    shared, means = _shared(values.to_numpy())
+    return Ranking(marks, tuple(taking_part), leader, p, p_holm, better, max(len(pairs), 1), shared, means)
+
+
+def _shared(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Numbers of images (rows, rows) that two columns of (images, rows) share, and the means of the first over them."""
+    there = np.isfinite(values)
+    shared = there.T.astype(np.int64) @ there
+    sums = np.where(there, values, 0).T @ there
+    return shared, np.divide(sums, shared, out=np.full(shared.shape, np.nan), where=shared > 0)
 
 
 def _marked(
     taking_part: Sequence[int], scores: Sequence[float], better: NDArray[np.int64]
 ) -> tuple[int | None, tuple[Mark, ...]]:
-    """Leader and marks. Between rows of different images, the better mean may lose on the common ones."""
+    """Leader and marks. Between rows of unlike images, the better mean may lose on those that two of them share."""
     marks: list[Mark] = [""] * len(scores)
     left, leader = list(taking_part), None
     for mark in ("best", "second"):

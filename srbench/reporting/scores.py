@@ -69,6 +69,8 @@ class Scores:
     """Rankings of the lines by metric."""
     published: Published = field(default_factory=Published)
     """Rows beneath the table that were not measured here."""
+    worst: dict[str, list[pd.Series[float]]] = field(default_factory=dict)
+    """Values of the worst sample by image, a series per line, of the metrics that lead Consistency."""
 
     def column(self, metric: str) -> list[Cell]:
         """Cells of a metric, one per line. Raises KeyError if it was not measured."""
@@ -88,7 +90,8 @@ def score(table: ResultTable, summary: pd.DataFrame, metrics: Sequence[MetricFac
             cells[metric.name] = _cell(mean, low, high, rankings[metric.name].marks[place], metric)
         setting = Setting(model, None if math.isnan(temperature) else temperature)
         lines.append(Line(setting, cells, int(numbers["n"]), int(numbers["not_finite"])))
-    return Scores(tuple(metrics), tuple(lines), rankings)
+    worst = {one.name: table.worst(one) for one in metrics if one.leads and one.group == "Consistency"}
+    return Scores(tuple(metrics), tuple(lines), rankings, worst=worst)
 
 
 def printed(value: float, metric: MetricFacts) -> str:

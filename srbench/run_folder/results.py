@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,8 @@ class Row:
 def rows_of(folder: RunFolder) -> list[Row]:
     """Rows of all that is sampled and current in a run folder, setting by setting in the order of the manifest.
 
-    Values that are missing or failed are left out. Raises RunFolderError if there is no row.
+    Values that are missing or failed are left out, and those of another number of samples than their signature states,
+    as of results made elsewhere. Raises RunFolderError if there is no row.
     """
     manifest = folder.manifest
     places = ((setting, image) for setting in manifest.settings for image in manifest.planned(setting))
@@ -62,6 +63,10 @@ def rows_of(folder: RunFolder) -> list[Row]:
 def _row(folder: RunFolder, sample: SampleRecord) -> Row:
     scores = folder.scores(sample)
     values = {score.metric: score.value for score in scores if score.value is not None}
+    asked = folder.manifest.protocol.samples
+    if len(sample.outputs) not in (1, asked):
+        of_samples = {metric.name for metric in folder.manifest.metrics if is_of_samples(metric, asked)}
+        values = {name: value for name, value in values.items() if name not in of_samples}
     for name, value in values.items():
         if isinstance(value, list) and len(value) != len(sample.outputs):
             raise RunFolderError(
@@ -70,6 +75,11 @@ def _row(folder: RunFolder, sample: SampleRecord) -> Row:
             )
     made_by = frozenset((sample.invocation, *(score.invocation for score in scores)))
     return Row(sample, sample.setting, values, sum(score.seconds for score in scores), made_by)
+
+
+def is_of_samples(metric: MetricFacts, samples: int) -> bool:
+    """True if a metric makes one value of so many samples, as its signature states."""
+    return metric.signature.endswith(f"|n{samples}")
 
 
 def failures_of(folder: RunFolder) -> list[str]:
@@ -131,11 +141,20 @@ class ResultTable:
         groups = self.per_image()[metric].groupby(level=["model", "temperature"], sort=False, dropna=False)
         return [values.droplevel(["model", "temperature"]) for _, values in groups]
 
+    def worst(self, metric: MetricFacts) -> list[pd.Series[float]]:
+        """Values of the worst sample by image, for the direction of a metric; a series for every line of the table."""
+        keys: list[Hashable] = ["model", "temperature", "image"]
+        found = self.values[self.values["metric"] == metric.name].set_index(keys)["value"] * metric.direction
+        images = found.groupby(level=keys, sort=False, dropna=False).min() * metric.direction
+        groups = images.groupby(level=keys[:2], sort=False, dropna=False)
+        return [values.droplevel(keys[:2]) for _, values in groups]
+
     def summary(self) -> pd.DataFrame:
         """One line per model and temperature (the index): the mean over images of every metric.
 
         Columns ``psnr_low`` and ``psnr_high`` hold the 95 % interval of the mean. Images whose value is not finite
-        (PSNR of equal images) are left out of mean and interval; if no value is finite, neither is the mean.
+        (PSNR of equal images) are left out of mean and interval; if no value is finite, neither is the mean. Fewer than
+        six images have no interval.
         Column ``n`` counts the images, ``not_finite`` those with a value that is not finite.
         """
         images = self.per_image()

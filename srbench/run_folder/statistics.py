@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 LEVEL = 0.95
 """Confidence of every interval; a difference is supported if p is below 1 - LEVEL."""
 RESAMPLES = 9999
-EXACT = 17
-"""Largest number of images for which a permutation test goes through all changes of sign."""
 PERMUTATIONS = 99_999
-"""Random changes of sign for more images: enough for p < 0.05 after correction for 2000 tests."""
+"""Least number of changes of sign that a permutation test tries if there are more than that."""
+PERMUTATIONS_PER_TEST = 50
+"""The same for each of many tests: if one of so many is as large as the observed one, p < 0.05 after correction."""
 _BATCH = 1000
 """Resamples held in memory at once."""
 
@@ -28,10 +28,11 @@ def mean_interval(values: ArrayLike) -> tuple[float, float]:
 
     Efron, "Better bootstrap confidence intervals", 1987, sections 3, 4 and 6; the numbers are those of
     ``scipy.stats.bootstrap``, which takes a second to import. Values that are not finite are left out. Returns two NaN
-    for fewer than two values, and an interval without width for equal values.
+    for fewer than six values, as no test of the mean of so few reaches 95 % either, and an interval without width for
+    equal values.
     """
     numbers = _finite(values)
-    if len(numbers) < 2:
+    if len(numbers) < fewest_images(1):
         return np.nan, np.nan
     if np.ptp(numbers) == 0:
         return float(numbers[0]), float(numbers[0])
@@ -64,8 +65,9 @@ def paired_p_values(differences: ArrayLike) -> NDArray[np.float64]:
     """Two-sided p of "the mean is 0" for columns of paired differences, (n, tests) -> (tests,).
 
     Permutation test by changing signs (Fisher, "The design of experiments", 1935, section 21): all signs up to 17
-    images, 99 999 random ones above, the same for every column. Differences that are not finite are left out; p is 1 if
-    fewer than two are left, or all are 0.
+    images, 99 999 random ones above, the same for every column. From 2000 tests on both grow with the tests, so that
+    p < 0.05 stays possible after correction. Differences that are not finite are left out; p is 1 if fewer than two are
+    left, or all are 0.
     """
     numbers = np.asarray(differences, dtype=np.float64)
     numbers = np.where(np.isfinite(numbers), numbers, 0)  # a zero is the same under both signs
@@ -73,30 +75,35 @@ def paired_p_values(differences: ArrayLike) -> NDArray[np.float64]:
     # sums in another order differ in their last digits
     bar = np.abs(numbers.sum(axis=0)) - 1e-10 * np.abs(numbers).sum(axis=0)
     found, tried = np.zeros(numbers.shape[1], dtype=np.int64), 0
-    for signs in _signs(len(numbers)):
+    most = max(PERMUTATIONS, PERMUTATIONS_PER_TEST * numbers.shape[1] - 1)
+    is_exact = 2 ** max(len(numbers) - 1, 0) <= most
+    for signs in _every_sign(len(numbers)) if is_exact else _random_signs(len(numbers), most):
         found += (np.abs(signs @ numbers) >= bar).sum(axis=0)
         tried += len(signs)
     # random signs are joined by those that were observed (Phipson and Smyth, 2010)
-    observed = int(len(numbers) > EXACT)
+    observed = int(not is_exact)
     return (found + observed) / (tried + observed)
 
 
-def _signs(n: int) -> Iterator[NDArray[np.float64]]:
-    """Rows of n signs in batches: half of all 2^n, as the other half has the same absolute sums, or random ones."""
-    if n <= EXACT:
-        every = np.arange(2 ** max(n - 1, 0))
-        for part in np.array_split(every, -(-len(every) // _BATCH)):
-            yield (1 - 2 * (part[:, None] >> np.arange(n) & 1)).astype(np.float64)
-        return
+def _every_sign(n: int) -> Iterator[NDArray[np.float64]]:
+    """Rows of n signs in batches: half of all 2^n, as the other half has the same absolute sums."""
+    every = np.arange(2 ** max(n - 1, 0))
+    for part in np.array_split(every, -(-len(every) // _BATCH)):
+        yield (1 - 2 * (part[:, None] >> np.arange(n) & 1)).astype(np.float64)
+
+
+def _random_signs(n: int, count: int) -> Iterator[NDArray[np.float64]]:
+    """So many rows of n random signs in batches."""
     random = np.random.default_rng(0)
-    for start in range(0, PERMUTATIONS, _BATCH):
-        yield random.choice((-1.0, 1.0), (min(_BATCH, PERMUTATIONS - start), n))
+    for start in range(0, count, _BATCH):
+        yield random.choice((-1.0, 1.0), (min(_BATCH, count - start), n))
 
 
 def fewest_images(tests: int) -> int:
     """Least number of images with which one of so many tests can reach p < 0.05 after Holm's correction.
 
-    The smallest p of n images is 2 / 2^n, and the correction multiplies it by the number of tests.
+    The smallest p of n images is 2 / 2^n, and the correction multiplies it by the number of tests. For so few images
+    the test goes through all changes of sign, however many tests there are.
     """
     n = 1
     while tests * 2 / 2**n >= 1 - LEVEL:

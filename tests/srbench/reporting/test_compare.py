@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 from PIL import Image
 
 from srbench.reporting import ReportError
-from srbench.reporting.compare import compare_models, compare_runs, write_comparison
+from srbench.reporting.compare import compare_models, compare_runs, verdict_sentences, write_comparison
 from srbench.run_folder.statistics import mean_interval, paired_p_values
 
 NAMES = [f"image {k:02}" for k in range(12)]
@@ -120,6 +120,18 @@ def test_two_runs(make_run):
     (comparison,) = compare_runs(third, alone)
     assert comparison.labels == ("y", "m")
     assert comparison.differences[0].better == -1
+
+
+def test_rows_of_unlike_images_are_compared_on_those_that_both_have(make_run, srbench):
+    some = dict(list(values(2).items())[:8])
+    run = make_run("run", {("m", None): values(), ("n", None): some, ("o", None): {NAMES[9]: (20.0, 0.1)}})
+    comparison = compare_models(run, "n", "m")
+    psnr = comparison.differences[0]
+    assert (psnr.mean_b, psnr.mean, len(psnr.by_image)) == (pytest.approx(EASE[:8].mean()), pytest.approx(2), 8)
+    assert verdict_sentences(comparison) == "On the 8 images that both have, n is better in PSNR; LPIPS is undecided."
+    found = srbench("compare", "n", "o", "--run", run)
+    assert found.exit_code == 1
+    assert found.output == f"srbench: {run}: n and o have no image in common; measure both on the same images\n"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import math
 import re
 from dataclasses import replace
@@ -76,9 +77,9 @@ def write_run(make_run, greys):
     return call
 
 
-def report(run):
-    """The text of report.md."""
-    return write_report([run], ["md"]).files[0].read_text()
+def report(run, *formats):
+    """The text of report.md, written alone or with other formats."""
+    return write_report([run], formats or ["md"]).files[0].read_text()
 
 
 def table_lines(text):
@@ -146,6 +147,26 @@ def test_intervals_have_a_table_of_their_own(run):
     assert cells == ["bicubic", f"{low:.2f}–{high:.2f}", "", ""], "what is the same for every image has no width"
 
 
+def test_the_mean_of_few_images_has_no_interval(write_run):
+    """Of five images, in every file; of six there is one."""
+    rows = all_rows()
+    for name in NAMES[5:]:
+        del rows["flow", 0.5][name]
+    run = write_run(rows)
+    text = report(run, "md", "csv", "tex")
+    assert "> No 95 % interval is given for the mean of fewer than 6 images: flow τ=0.5 5.\n" in text
+    header, *lines = csv.reader((run / "table.csv").read_text().splitlines())
+    assert [line[header.index("psnr_low")] != "" for line in lines] == [True, False, True]
+    table = (run / "table_intervals.tex").read_text()
+    assert r"their 95\,\% intervals (BCa bootstrap over images, from 6 images on)" in table
+    assert table.count("scriptsize") == 2
+    few = write_run(of_images(NAMES[:5]))
+    assert "intervals of the means" not in report(few, "md", "tex")
+    table = (few / "table_intervals.tex").read_text()
+    assert r"; without 95\,\% intervals, which need 6 images" in table
+    assert "scriptsize" not in table
+
+
 def test_values_and_labels_as_printed():
     assert [printed(value, METRICS[0]) for value in (1.005, 22.496, math.inf, math.nan)] == [
         "1.00",
@@ -182,7 +203,7 @@ def test_missing_rows_are_said(write_run):
     rows = all_rows()
     rows["flow", 0.5]["cedar"] = "cedar: too wild"
     text = report(write_run(rows))
-    assert "> The means are over different images and cannot be compared." in text
+    assert "> The means are over different images and cannot be compared; marks and p values are of the images" in text
     assert "Measured of 6: bicubic 6, flow τ=0.5 5, flow τ=0.9 6." in text
     assert "> Failed: flow-t0.5: cedar: too wild\n" in text
     assert table_lines(text)["flow τ=0.5"][-1] == "5"

@@ -7,6 +7,7 @@ import pytest
 from builders import metric, protocol
 from msgspec import structs
 
+from srbench.reporting.report import write_report
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest, write_manifest
@@ -98,9 +99,8 @@ def test_the_values_are_tidy(table):
 def test_summary_is_the_mean_over_images_of_the_mean_over_samples(table):
     summary = table.summary()
     assert [model for model, _ in summary.index] == ["zebra", "ape", "ape"], "in the order of the rows"
-    found = summary.loc[("ape", 0.8)].to_dict()
-    intervals = {"psnr_low": 15, "psnr_high": 20, "sigma_low": 2, "sigma_high": 4}
-    assert found == {"psnr": 17.5, "sigma": 3.0, "n": 2, "not_finite": 0} | intervals
+    found = summary.loc[("ape", 0.8)].dropna().to_dict()
+    assert found == {"psnr": 17.5, "sigma": 3.0, "n": 2, "not_finite": 0}, "two images have no interval"
 
 
 def test_values_that_are_not_finite_are_left_out_and_counted(table):
@@ -108,8 +108,6 @@ def test_values_that_are_not_finite_are_left_out_and_counted(table):
     zebra, _, equal = (summary.loc[i] for i in range(3))
     assert math.isnan(zebra.temperature)
     assert (zebra.psnr, zebra.n, zebra.not_finite) == (30.0, 2, 1)
-    assert math.isnan(zebra.psnr_low), "one value has no interval"
-    assert (zebra.sigma_low, zebra.sigma_high) == (0, 0)
     assert (equal.psnr, equal.n, equal.not_finite) == (INF, 1, 1), "where all are, so is the mean"
 
 
@@ -131,8 +129,8 @@ def test_csv_has_the_columns_of_the_suite(table):
     assert csv_texts(table, table.summary(), (PSNR, SIGMA), PROTOCOL)["table.csv"].splitlines() == [
         "model,temperature,psnr,ssim,lpips,lr_psnr,niqe,brisque,pique,sigma,n,"
         "psnr_low,psnr_high,sigma_low,sigma_high,not_finite,psnr_signature,sigma_signature,suite",
-        "zebra,,30.0,,,,,,,0.0,2,,,0.0,0.0,1,PSNR|RGB,SIGMA|ddof1,srflow@1",
-        "ape,0.8,17.5,,,,,,,3.0,2,15.0,20.0,2.0,4.0,0,PSNR|RGB,SIGMA|ddof1,srflow@1",
+        "zebra,,30.0,,,,,,,0.0,2,,,,,1,PSNR|RGB,SIGMA|ddof1,srflow@1",
+        "ape,0.8,17.5,,,,,,,3.0,2,,,,,0,PSNR|RGB,SIGMA|ddof1,srflow@1",
         "ape,0.0,inf,,,,,,,0.0,1,,,,,1,PSNR|RGB,SIGMA|ddof1,srflow@1",
     ]
 
@@ -142,14 +140,14 @@ def test_csv_holds_the_same_numbers(make_row):
 
     Numbers are read by Python, exactly: how exact pandas' own reading is differs from version to version.
     """
-    names = ["a,b", 'c"d', "e f", "=1+1", "ü 漢"]
+    names = ["a,b", 'c"d', "e f", "=1+1", "ü 漢", "g"]
     rows = [make_row("m", 0.1, name, {"psnr": [k / 3, k / 7], "sigma": k / 9}) for k, name in enumerate(names)]
     table = ResultTable.from_rows(rows, ("psnr", "sigma"))
     texts = csv_texts(table, table.summary(), (PSNR, SIGMA), PROTOCOL)
     back = pd.read_csv(StringIO(texts["rows.csv"]), converters={"value": float}, dtype={"sample": "Int64"})
     expected = table.values.assign(
-        sample=pd.array([0, 1, pd.NA] * 5, dtype="Int64"),
-        signature=["PSNR|RGB", "PSNR|RGB", "SIGMA|ddof1"] * 5,
+        sample=pd.array([0, 1, pd.NA] * 6, dtype="Int64"),
+        signature=["PSNR|RGB", "PSNR|RGB", "SIGMA|ddof1"] * 6,
         suite="srflow@1",
     )
     pd.testing.assert_frame_equal(back, expected, check_dtype=False, check_exact=True)
@@ -228,3 +226,23 @@ def test_damage_elsewhere_is_named(tmp_path):
     write_lines(tmp_path, [to_line(RECORDS[0]), "no json", to_line(RECORDS[1])])
     with pytest.raises(RunFolderError, match=r"rows\.jsonl: line 2 is damaged"):
         read(tmp_path, ScoreRecord)
+
+
+def test_the_worst_sample_of_every_image(make_row):
+    values = {"a": [1.0, 3.0, math.nan], "b": [4.0, INF]}
+    rows = [make_row(model, None, name, {"psnr": found}) for model in "mn" for name, found in values.items()]
+    table = ResultTable.from_rows(rows, ("psnr",))
+    assert [one.to_dict() for one in table.worst(PSNR)] == [{"a": 1.0, "b": 4.0}] * 2
+    assert table.worst(metric("psnr", direction=-1))[0].to_dict() == {"a": 3.0, "b": INF}
+
+
+def test_values_of_another_number_of_samples_than_their_signature_states_are_left_out(make_run):
+    """Results made elsewhere, three samples where the run has two; one output is as many equal samples as needed."""
+    metrics = (PSNR, metric("sigma", signature="SIGMA|ddof1|n2"))
+    samples = {"one": [20.0], "two": [20.0, 21.0], "three": [20.0, 21.0, 22.0]}
+    run = make_run("run", {(name, None): {"a": {"psnr": found, "sigma": 4.0}} for name, found in samples.items()},
+                   metrics=metrics)  # fmt: skip
+    rows = rows_of(RunFolder.read(run))
+    assert [list(row.values) for row in rows] == [["psnr", "sigma"], ["psnr", "sigma"], ["psnr"]]
+    text = write_report([run]).files[0].read_text()
+    assert "> Of another number of samples per image than 2, and so without sigma: three 3.\n" in text

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import permutation_test, ttest_1samp
 
+from srbench.run_folder import statistics
 from srbench.run_folder.statistics import (
     fewest_images,
     holm,
@@ -65,9 +66,10 @@ def test_interval_covers_the_truth_about_as_often_as_it_says():
 
 def test_degenerate_intervals():
     assert all(map(math.isnan, [*mean_interval([]), *mean_interval([1.5]), *mean_interval([1.5, math.inf])]))
-    assert mean_interval([0.7, 0.7, 0.7]) == (0.7, 0.7)
-    assert mean_interval([1, math.inf, 2, math.nan, 4]) == mean_interval([1, 2, 4])
-    assert mean_interval([1, 2]) == (1, 2)
+    assert all(map(math.isnan, mean_interval([1, 2, 4, 8, math.inf, 16]))), "five values are no base for 95 %"
+    assert mean_interval([0.7] * 6) == (0.7, 0.7)
+    assert mean_interval([1, math.inf, 2, math.nan, 4, 8, 9, 9]) == mean_interval([1, 2, 4, 8, 9, 9])
+    assert not any(map(math.isnan, mean_interval([1, 2, 4, 8, 9, 9])))
 
 
 def test_numbers_do_not_depend_on_what_was_computed_before():
@@ -131,6 +133,17 @@ def test_no_difference_and_too_few():
     for tests in (1, 3, 36):
         smallest = [tests * paired_p_value([1.0] * n) < 0.05 for n in range(1, 17)]
         assert smallest.index(True) + 1 == fewest_images(tests)
+
+
+@pytest.mark.parametrize("more", [0, 1, 2])
+def test_verdicts_stay_possible_however_many_pairs_of_rows_there_are(more, monkeypatch):
+    """As if 99 999 random signs were all for more than 5000 pairs: corrected, no p could be below 0.05."""
+    monkeypatch.setattr(statistics, "PERMUTATIONS", 999)
+    tests = 100
+    differences = np.zeros((fewest_images(tests) + more, tests))
+    differences[:, 0] = 1.0
+    assert holm(paired_p_values(differences))[0] < 0.05
+    assert holm(paired_p_values(differences[: fewest_images(tests) - 1]))[0] >= 0.05
 
 
 def test_p_is_the_rate_of_false_findings():
