@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from srflow.compute.constants import CachedConstants
 from srflow.compute.convolution import channels_last, convolve
+from srflow.compute.elementwise import sigmoid
 from srflow.features import FeatureConvolution, Features, FeatureSize
 
 SCALE_FLOOR = 1e-4
@@ -131,7 +132,7 @@ class AffineNetwork(CachedConstants):
         hidden = F.relu(hidden, inplace=not torch.is_grad_enabled())  # autograd would copy the map
         output = convolve(hidden, last, last_bias).contiguous()
         centre, scale = output.chunk(2, 1)
-        return Affine(centre, torch.sigmoid(scale) + self.floor)
+        return Affine(centre, sigmoid(scale) + self.floor)
 
     def _feature_weights(self) -> tuple[Tensor, Tensor, Tensor]:
         return self.features.folded(*self.norm_first.folded())

@@ -150,8 +150,18 @@ class ChannelMixing(FlowLayer):
 
     def _inverse(self) -> tuple[Tensor, Tensor]:
         scale = (-self.norm.log_scale.double()).exp().flatten(1)
-        weight = scale * torch.linalg.inv(self.weight.double())
+        weight = scale * _inverted(self.weight.double())
         return weight.to(self.weight.dtype), -self.norm.bias.flatten(1)
+
+
+def _inverted(matrix: Tensor) -> Tensor:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the order of the sums depends on their number
+    try:
+        inverse: Tensor = torch.linalg.inv(matrix)
+    finally:
+        torch.set_num_threads(threads)
+    return inverse
 
 
 def _mix(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

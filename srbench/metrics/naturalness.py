@@ -23,6 +23,7 @@ from srbench.metrics.scene_statistics import (
     half,
     neighbour_products,
 )
+from srbench.system.blas import one_blas_thread
 
 _NIQE_BLOCK = 96
 _PIQUE_BLOCK = 16
@@ -85,7 +86,8 @@ class _Naturalness(ImageMetric):
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """(n,) scores; raises MetricError for images without enough texture."""
-        return torch.tensor([self.score(grey(image), pair.name) for image in images], dtype=torch.float64)
+        with one_blas_thread():
+            return torch.tensor([self.score(grey(image), pair.name) for image in images], dtype=torch.float64)
 
     @abstractmethod
     def score(self, image: Array, name: str) -> float:
