@@ -31,7 +31,7 @@ def estimate(spec: RunSpec) -> Iterator[str]:
     bench = open_bench(spec)
     path = folder_of(bench)
     check_folder(path)
-    folder, metrics = extended(bench, path)
+    bench, folder, metrics = extended(bench, path)
     tasks = plan_tasks(folder, metrics, bench)
     settings = Counter(item.setting for task in tasks for item in task.items if item.key)
     left = settings.total()

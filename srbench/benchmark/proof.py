@@ -42,7 +42,7 @@ def open_metrics_again(folder: RunFolder, found: Findings) -> list[tuple[MetricF
     for facts in folder.manifest.metrics:
         metric = None
         try:
-            metric = open_metric(facts.spec, protocol.quantize, protocol.samples)
+            metric = open_metric(facts.spec, protocol.quantize, protocol.samples, facts)
         except SRBenchError as error:
             found.add("SRB105", facts.title, f"cannot be measured again: {error}")
         if metric is not None and not _agree(metric.facts.signature, facts.signature):
@@ -62,7 +62,7 @@ def open_models_again(
     models = {}
     for facts in folder.manifest.models:
         try:
-            loaded = known.get(facts.label) or load_model(facts.spec, folder.manifest.protocol.scale, device)
+            loaded = known.get(facts.label) or load_model(facts.spec, folder.manifest.protocol.scale, device, facts)
         except SRBenchError as error:
             rule = "SRB108" if facts.label in needed else "SRB206"
             found.add(rule, facts.label, f"is not here, so its weights were not compared: {error}")

@@ -17,7 +17,7 @@ from srbench.data.benchmark_sets.table import benchmark_sets
 from srbench.data.datasets import PairedFolders, cropped, lr_origin, open_folder
 from srbench.data.degradations.read import DEFAULT as BICUBIC
 from srbench.data.degradations.read import degraded, read_degradation
-from srbench.interfaces import LARGEST_SEED, SMALLEST_TILE, Dataset, ModelFacts, StochasticSRModel
+from srbench.interfaces import LARGEST_SEED, SMALLEST_TILE, Dataset, StochasticSRModel
 from srbench.metrics.suite import DEFAULT, Suite, open_metrics, read_suite
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel, load_model, wrap_model
@@ -127,7 +127,7 @@ class Bench:
             # the values of a suite that states more than usual depend on every sample
             kept=max(KEPT, spec.samples) if (self.suite.samples or 0) > KEPT else KEPT,
         )
-        models = tuple(ModelFacts(m.label, m.spec, m.digest, m.projected, m.weights) for m in self.models.values())
+        models = tuple(loaded.facts() for loaded in self.models.values())
         metrics = tuple(metric.facts for metric in self.metrics)
         return Manifest(FORMAT, protocol, tuple(self.dataset), metrics, models, self.settings, ())
 

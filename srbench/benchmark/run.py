@@ -12,6 +12,7 @@ from pathlib import Path
 
 from srbench.benchmark.engines.choice import Workers, choose_engine
 from srbench.benchmark.engines.worker import Opening
+from srbench.benchmark.first_calls import identified, identified_metrics, kept_pairs
 from srbench.benchmark.request import Bench, RunSpec, open_bench
 from srbench.benchmark.tasks import Session, plan_tasks
 from srbench.interfaces import Progress, SRBenchError, Step, silent
@@ -60,17 +61,19 @@ def run(
     bench = request if isinstance(request, Bench) else open_bench(request)
     path = folder_of(bench)
     with writing(path):
-        folder, metrics = extended(bench, path)
+        bench, folder, metrics = extended(bench, path)
         session = Session(folder, metrics, dict(bench.models), bench.dataset, bench.device, progress)
         return _work(session, command or bench.spec.command(), workers, engine, bench)
 
 
-def extended(bench: Bench, path: Path) -> tuple[RunFolder, tuple[LoadedMetric, ...]]:
-    """The folder of a run with a request added, nothing of it written yet, and the metrics to measure."""
+def extended(bench: Bench, path: Path) -> tuple[Bench, RunFolder, tuple[LoadedMetric, ...]]:
+    """A request with its digests complete, the folder it is added to, nothing of it written yet, and its metrics."""
+    known = RunFolder.read(path) if is_run(path) else None
+    bench = identified(bench, known.manifest if known else None)
     asked = bench.manifest()
-    folder = RunFolder.read(path) if is_run(path) else RunFolder(path, asked)
+    folder = known or RunFolder(path, asked)
     folder.manifest = joined(path, folder.manifest, asked)
-    return folder, _with_others(bench.metrics, folder.manifest)
+    return bench, folder, _with_others(bench.metrics, folder.manifest)
 
 
 def score_run(
@@ -88,6 +91,7 @@ def score_run(
     with writing(path):
         folder = RunFolder.read(path)
         known = folder.manifest
+        added = identified_metrics(added, known, lambda: kept_pairs(folder))
         folder.manifest = joined(path, known, replace(known, metrics=tuple(one.facts for one in added)))
         metrics = _with_others(added, folder.manifest)
         session = Session(folder, metrics, dict(models or {}), None, choose_device(device), progress)
@@ -131,22 +135,22 @@ def _opening(session: Session, bench: Bench | None) -> Opening:
         manifest=session.folder.manifest,
         metrics=tuple(metric.facts.name for metric in session.metrics),
         data=bench.spec if bench is not None and named else session.dataset,
-        models={label: model for label, model in session.models.items() if model.given},
+        models={label: replace(model, identity=None) for label, model in session.models.items() if model.given},
         device=session.device,
         invocation=session.invocation,
     )
 
 
 def _with_others(metrics: Sequence[LoadedMetric], manifest: Manifest) -> tuple[LoadedMetric, ...]:
-    """Some metrics, and those others of the manifest that can still be loaded unchanged."""
+    """Some metrics, and those others of the manifest that can still be loaded and are known to be unchanged."""
     found = {metric.facts.name: metric for metric in metrics}
     for facts in manifest.metrics:
         if facts.name not in found:
             try:
-                metric = open_metric(facts.spec, manifest.protocol.quantize, manifest.protocol.samples)
+                metric = open_metric(facts.spec, manifest.protocol.quantize, manifest.protocol.samples, facts)
             except SRBenchError:
                 continue  # a plug-in that is not installed: its values stay, and no others are added
-            if metric.facts.digest == facts.digest:
+            if metric.facts.digest == facts.digest and not (facts.evidence and facts.evidence.unknown):
                 found[facts.name] = metric
     return tuple(found[facts.name] for facts in manifest.metrics if facts.name in found)
 

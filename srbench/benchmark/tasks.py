@@ -233,6 +233,8 @@ class Session:
         again = quantize(output.images, self.folder.manifest.protocol.quantize)
         if same_outputs(record, again):
             self.score_images(record, pair, metrics, again, output.images)
+        elif (evidence := self.folder.manifest.model(setting.model).evidence) and evidence.unknown:
+            self.fail(f"{setting.folder}: makes another image of {pair.name} than before; run its command again")
         else:  # on another machine the last bit may differ: then all values are measured of the new images
             self._keep_and_score(Item(setting, record.key, record.source), pair, output, 1)
 
@@ -281,7 +283,8 @@ class Session:
         """A model of the folder, loaded if the command did not name it. Raises SRBenchError."""
         facts = self.folder.manifest.model(label)
         if label not in self.models:
-            self.models[label] = load_model(facts.spec, self.folder.manifest.protocol.scale, self.device)
+            scale = self.folder.manifest.protocol.scale
+            self.models[label] = load_model(facts.spec, scale, self.device, facts)
         if self.models[label].digest != facts.digest:
             path = self.folder.path
             raise BenchmarkError(f"{label} has other code or weights than {path} states; run its command again")

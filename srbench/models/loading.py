@@ -22,21 +22,29 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import torch
 from torch import nn
 
 from srbench.images.lr_projection import Consistent, ConsistentSamples
-from srbench.interfaces import Model, ModelFacts, PrecomputedResults, SRBenchError, StochasticSRModel, WeightsInfo
+from srbench.interfaces import (
+    Model,
+    ModelFacts,
+    PrecomputedResults,
+    SRBenchError,
+    StochasticSRModel,
+    WeightsInfo,
+)
 from srbench.models import third_party
 from srbench.models.precomputed import ResultFolder
 from srbench.plugins import PluginError
 from srbench.plugins.code_digest import package_digest
-from srbench.plugins.registry import Plugin, call, find_plugin, registered
+from srbench.plugins.identity import Identity, watched
+from srbench.plugins.registry import Plugin, call, find_plugin, is_ours, registered
+from srbench.plugins.watch import Inputs
 from srbench.system.file_names import unknown
 from srbench.weights.files import WeightsError, load_metadata, parameters_sha256, sha256_file, weights_in
 from srbench.weights.metadata import read_metadata
@@ -107,11 +115,18 @@ class LoadedModel(ModelFacts):
     model: Model
     given: bool = False
     """True for an object of this process, which cannot be loaded by ``spec``."""
+    identity: Identity | None = field(default=None, compare=False)
+    """What a model of others is made of."""
+
+    def facts(self) -> ModelFacts:
+        """The facts alone."""
+        return ModelFacts(**{one.name: getattr(self, one.name) for one in fields(ModelFacts)})
 
 
-def load_model(text: str, scale: int, device: str) -> LoadedModel:
+def load_model(text: str, scale: int, device: str, known: ModelFacts | None = None) -> LoadedModel:
     """Load the model that ``text`` names, on a device and ready to run.
 
+    One of others that is still what ``known`` was has its digest; otherwise its digest lacks what the first call shows.
     Raises PluginError for an unknown name or a model that fails to load, and the SRBenchError of the model itself
     (weights that are damaged or of another scale).
     """
@@ -122,11 +137,24 @@ def load_model(text: str, scale: int, device: str) -> LoadedModel:
         return _network(spec, scale, device)
     if "/" in spec.name and ":" not in spec.name:
         raise PluginError(f"{spec.name}: no such folder of results; check the path in {text!r}")
-    plugin = find_plugin("models", spec.name)
-    weights = _weights_file(spec) if spec.weights else None
-    model = _made(plugin, spec, weights, scale)
+    with watched(not is_ours("models", spec.name)) as seen:
+        plugin = find_plugin("models", spec.name)
+        weights = _weights_file(spec) if spec.weights else None
+        model = _made(plugin, spec, weights, scale)
     code = f"{plugin.digest} {sha256_file(weights) if weights else ''} @{spec.strength}"
-    return _ready(spec.label or _label(spec, plugin, weights), text, model, code, scale, device, spec.consistent)
+    label = spec.label or _label(spec, plugin, weights)
+    loaded = _ready(label, text, model, code, scale, device, spec.consistent, ours=plugin.sources is None)
+    if plugin.sources is None:
+        return loaded
+    sources = plugin.sources if weights is None else plugin.sources.with_file(weights)
+    return _identified(loaded, Identity.of(model, loaded.digest, sources, seen()), known)
+
+
+def _identified(loaded: LoadedModel, identity: Identity, known: ModelFacts | None = None) -> LoadedModel:
+    """A model with the digest of all that is known of it."""
+    evidence = identity.confirmed(known.evidence if known else None) or identity.evidence(identity.inputs)
+    digest = known.digest if known and known.evidence == evidence else evidence.digest
+    return replace(loaded, identity=identity, evidence=evidence, digest=digest)
 
 
 def scale_of(text: str) -> int | None:
@@ -149,8 +177,8 @@ def scale_of(text: str) -> int | None:
 def wrap_model(thing: object, scale: int, device: str, label: str | None = None) -> LoadedModel:
     """A model that is an object of this process: anything callable, or with ``sample`` or ``read``.
 
-    Its method ``digest()`` returns a text that changes with its outputs. Without one, the object counts as a new model
-    in every call, so that its outputs are never mistaken for those of another. Raises PluginError for what is no model.
+    Its method ``digest()`` returns a text that changes with its outputs. Without one, it is known by all that can be
+    reached from it. Raises PluginError for what is no model.
     """
     if not (callable(thing) or isinstance(thing, StochasticSRModel | PrecomputedResults)):
         raise PluginError(f"{thing!r} is no model; give a name, a callable, or an object with a method sample")
@@ -159,13 +187,11 @@ def wrap_model(thing: object, scale: int, device: str, label: str | None = None)
     made_by = thing if hasattr(thing, "__qualname__") else type(thing)
     name = re.sub("[^A-Za-z0-9._+-]", "", getattr(made_by, "__qualname__", "").rpartition(".")[2]) or "model"
     text = f"python {getattr(made_by, '__module__', '')}.{name}"
-    digest = getattr(thing, "digest", None)
-    if isinstance(thing, PrecomputedResults):
-        code = text  # its digest(name) identifies each output
-    else:
-        code = f"{text} {call(f'digest of {name}', digest) if callable(digest) else uuid4().hex}"
     model: Any = thing if getattr(thing, "scale", None) == scale else _Scaled(thing, scale)
-    return replace(_ready(label or name, text, model, code, scale, device), given=True)
+    loaded = replace(_ready(label or name, text, model, text, scale, device, ours=False), given=True)
+    if isinstance(thing, PrecomputedResults):
+        return loaded  # its digest(name) identifies each output
+    return _identified(loaded, call(f"digest of {name}", Identity.of, thing, loaded.digest, None, Inputs()))
 
 
 def ready_models(name: str) -> dict[int, LoadedModel]:
@@ -199,7 +225,9 @@ class _Scaled:
 
 def _ready(
     label: str, text: str, model: Any, code: str, scale: int, device: str, consistent: bool = False,  # noqa: ANN401
+    *, ours: bool = True,
 ) -> LoadedModel:  # fmt: skip
+    """A model on its device, known by its code and, if it is one of ours, its parameters."""
     if not (callable(model) or isinstance(model, StochasticSRModel | PrecomputedResults)):
         raise PluginError(f"{text} gives {type(model).__name__}, which is no model; it needs a call or a method sample")
     made_for = call(f"scale of {text}", getattr, model, "scale", None)
@@ -210,7 +238,7 @@ def _ready(
     facts = [code, package_digest("srbench.models.inference"), weights.sha256 if weights else ""]
     network = model.function if isinstance(model, _Scaled) else model
     if isinstance(network, nn.Module):
-        facts.append(parameters_sha256(network))
+        facts += [parameters_sha256(network)] if ours else []
         network.to(device).eval()
     if consistent:
         model = ConsistentSamples(model) if isinstance(model, StochasticSRModel) else Consistent(model)

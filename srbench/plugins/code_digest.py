@@ -38,7 +38,7 @@ def code_digest_now(module: str, file: Path, packages: tuple[str, ...], folder: 
         content = path.read_bytes().replace(b"\r\n", b"\n")
         digest.update(f"{name} {hashlib.sha256(content).hexdigest()}\n".encode())
     for name in sorted(foreign):
-        digest.update(f"{name} {_version(name)}\n".encode())
+        digest.update(f"{name} {version_of(name)}\n".encode())
     return digest.hexdigest()
 
 
@@ -124,13 +124,13 @@ def _find(name: str, packages: tuple[str, ...], folder: Path | None) -> Path | N
     """The source of a module in one of the packages, or in the folder."""
     top, *rest = name.split(".")
     if top in packages:
-        roots = _locations(top)
+        roots = source_roots(top)
     elif folder is not None and top:
         roots, rest = (folder,), [top, *rest]
     else:
         return None
     for root in roots:
-        path = root.joinpath(*rest)
+        path = root.joinpath(*rest)  # the file itself for a module without a package
         for candidate in (path / "__init__.py", path.with_name(f"{path.name}.py") if rest else path):
             if candidate.is_file():
                 return candidate
@@ -138,20 +138,24 @@ def _find(name: str, packages: tuple[str, ...], folder: Path | None) -> Path | N
 
 
 @cache
-def _locations(package: str) -> tuple[Path, ...]:
+def source_roots(package: str) -> tuple[Path, ...]:
+    """Folders of a top-level package, or the file of a module without a package."""
     found = importlib.util.find_spec(package)
-    return () if found is None else tuple(map(Path, found.submodule_search_locations or ()))
+    if found is None:
+        return ()
+    single = [found.origin] if found.has_location and found.origin else []
+    return tuple(map(Path, found.submodule_search_locations or single))
 
 
 @cache
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
     """Version of the distribution behind a top-level package; builds of one version (``+cpu``) are equal."""
-    names = {found.name: found.version for found in reversed(_distributions().get(package, []))}
+    names = {found.name: found.version for found in reversed(distributions_by_package().get(package, []))}
     return ", ".join(f"{name} {names[name].partition('+')[0]}" for name in sorted(names)) or "unknown"
 
 
 @cache
-def _distributions() -> dict[str, list[Distribution]]:
+def distributions_by_package() -> dict[str, list[Distribution]]:
     """Distributions by top-level package, in 0.1 s; the standard library's ``packages_distributions`` takes 1 s."""
     found: dict[str, list[Distribution]] = {}
     for one in distributions():

@@ -26,14 +26,29 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from srbench.interfaces import GROUPS, MOST_DIGITS, Dataset, MappedMetric, Metric, MetricFacts, SRBenchError, Trainer
+from srbench.interfaces import (
+    GROUPS,
+    MOST_DIGITS,
+    Dataset,
+    Evidence,
+    MappedMetric,
+    Metric,
+    MetricFacts,
+    SRBenchError,
+    Trainer,
+)
 from srbench.plugins import PluginError
-from srbench.plugins.code_digest import code_digest, code_digest_now
+from srbench.plugins.code_digest import code_digest, distributions_by_package
+from srbench.plugins.identity import Identity, watched
+from srbench.plugins.sources import Sources, sources_of
+from srbench.plugins.watch import our_packages
 from srbench.system.file_names import one_line, unknown
 from srbench.weights.files import sha256_file
 
 KINDS = ("models", "metrics", "datasets", "trainers", "converters")
 """Entry point groups, without ``srbench.``."""
+_OF_FILE = "srbench_user_"
+"""First part of the names of modules that are files named by users."""
 FAMILIES = "metric_families"
 """Entry point group of classes that implement many metrics, chosen by an argument ``variant``: ``pyiqa:dists``."""
 
@@ -46,7 +61,9 @@ class Plugin:
     name: str
     """Registered name, or name of the class or function."""
     digest: str
-    """SHA-256 of its code (see ``srbench.plugins.code_digest``) and of its name, as a module may hold several."""
+    """SHA-256 of its code and of its name, as a module may hold several: ``code_digest`` of ours, else ``sources``."""
+    sources: Sources | None = None
+    """The code of others in full; None for our own."""
 
     def takes(self, argument: str) -> bool:
         """True if the factory has an argument of that name."""
@@ -63,6 +80,8 @@ class LoadedMetric:
     metric: Metric
     facts: MetricFacts
     """The metric's own facts, completed for the run."""
+    identity: Identity | None = None
+    """What a metric of others is made of."""
 
 
 @cache
@@ -77,13 +96,11 @@ def find_plugin(kind: str, text: str) -> Plugin:
     if text in points:
         point = points[text]
         factory = call(f"{kind.removesuffix('s')} {text} ({point.value})", point.load)
-        module = sys.modules[point.module]
-        code = code_digest(module.__name__, Path(str(module.__file__)), _packages(point))
-        return Plugin(factory, text, _sha256(code, point.attr))
+        return _plugin(factory, sys.modules[point.module], _packages(point), text, point.attr)
     if colon and before.endswith(".py"):
-        return _member(module_of_file(Path(before)), name, text, Path(before).resolve().parent)
+        return _member(module_of_file(Path(before)), name, text)
     if colon and re.fullmatch(r"\w+(\.\w+)*", before) and importlib.util.find_spec(before.partition(".")[0]):
-        return _member(call(f"module {before}", importlib.import_module, before), name, text, None)
+        return _member(call(f"module {before}", importlib.import_module, before), name, text)
     ways = [*points, "package.module:Name", "file.py:Name"]
     raise PluginError(unknown(kind.removesuffix("s"), text if text.isidentifier() else before or text, ways))
 
@@ -99,27 +116,39 @@ def parse_metric(text: str) -> tuple[str, dict[str, str | int]]:
     return name, {key: int(value) if value.isdecimal() and len(value) < 19 else value for key, value in pairs}
 
 
-def open_metric(text: str, quantize: str = "floor", samples: int | None = None) -> LoadedMetric:
+def open_metric(
+    text: str, quantize: str = "floor", samples: int | None = None, known: MetricFacts | None = None
+) -> LoadedMetric:
     """Create the metric that ``text`` names, for outputs that became 8-bit images by ``quantize``.
 
     ``samples`` is the number of samples per image, which the signatures of some metrics state; None: unknown.
+    One of others that is still what ``known`` was has its digest; otherwise its digest lacks what the first call shows.
     Raises PluginError, or the metric's own SRBenchError for unusable parameters.
     """
     name, parameters = parse_metric(text)
     family, colon, variant = name.partition(":")
     is_variant = bool(colon) and family in registered(FAMILIES)
-    plugin = find_plugin(FAMILIES, family) if is_variant else find_plugin("metrics", name)
-    refused = [one for one in parameters if not plugin.takes(one)]
-    if refused:
-        raise PluginError(f"metric {text}: {plugin.name} takes no parameter {refused[0]}; leave it out")
-    arguments = parameters | ({"variant": variant} if is_variant else {})
-    metric: Metric = call(f"metric {text}", plugin.factory, **arguments)
+    kind = FAMILIES if is_variant else "metrics"
+    with watched(not is_ours(kind, family if is_variant else name)) as seen:
+        plugin = find_plugin(kind, family if is_variant else name)
+        refused = [one for one in parameters if not plugin.takes(one)]
+        if refused:
+            raise PluginError(f"metric {text}: {plugin.name} takes no parameter {refused[0]}; leave it out")
+        arguments = parameters | ({"variant": variant} if is_variant else {})
+        metric: Metric = call(f"metric {text}", plugin.factory, **arguments)
     facts = _checked_facts(metric, f"metric {text}")
     files = [sha256_file(Path(path)) for path in facts.parameters]
     given = repr(sorted(parameters.items()))
     digest = _sha256(plugin.digest, *files, given, quantize, variant, facts.fingerprint)
-    facts = completed(facts, text, digest, quantize)
-    return LoadedMetric(metric, facts if samples is None else counted(facts, str(samples)))
+    if plugin.sources is None:
+        facts = completed(facts, text, digest, quantize)
+        return LoadedMetric(metric, facts if samples is None else counted(facts, str(samples)))
+    identity = Identity.of(metric, digest, plugin.sources, seen())
+    evidence = identity.confirmed(known.evidence if known else None) or identity.evidence(identity.inputs)
+    facts = completed(facts, text, evidence.digest, quantize)
+    facts = facts if samples is None else counted(facts, str(samples))
+    digest = known.digest if known and known.evidence == evidence else evidence.digest
+    return LoadedMetric(metric, with_evidence(facts, evidence, digest), identity)
 
 
 def _checked_facts(metric: Metric, what: str) -> MetricFacts:
@@ -162,6 +191,16 @@ def counted(facts: MetricFacts, samples: str) -> MetricFacts:
     return replace(facts, signature=f"{facts.signature}|n{samples}")
 
 
+def with_evidence(facts: MetricFacts, evidence: Evidence, digest: str) -> MetricFacts:
+    """The facts of a metric of others with evidence and the digest that goes with it.
+
+    A signature that names the code names what is known of the metric.
+    """
+    before = facts.digest if facts.evidence is None else facts.evidence.digest
+    signature = facts.signature.replace(f"|code {before[:8]}", f"|code {evidence.digest[:8]}")
+    return replace(facts, evidence=evidence, digest=digest, signature=signature)
+
+
 def load_metric(text: str) -> Metric:
     """Create the metric that ``text`` names. Raises PluginError."""
     return open_metric(text).metric
@@ -195,7 +234,12 @@ def source_digest(thing: object) -> str | None:
     if not file.is_file() or known is None or subject.__qualname__.endswith("<lambda>"):
         return None
     module = sys.modules[subject.__module__]
-    return _sha256(code_digest(module.__name__, Path(known), (), file.parent), subject.__qualname__)
+    if subject.__module__.partition(".")[0] in our_packages():
+        return _sha256(code_digest(module.__name__, Path(known), (), file.parent), subject.__qualname__)
+    top = module.__name__.partition(".")[0]
+    is_alone = _is_of_file(module) or module.__name__ == "__main__"
+    sources = sources_of(module, () if is_alone else tuple(sorted({top, *_beside(top)})))
+    return _sha256(sources.digest, sources.inputs.digest(), subject.__qualname__)
 
 
 def call(what: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
@@ -217,7 +261,7 @@ def module_of_file(path: Path) -> ModuleType:
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.append(folder)  # at the end: a file of a common name must not take an installed package's place
-    name = f"srbench_user_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    name = f"{_OF_FILE}{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
     found = importlib.util.spec_from_file_location(name, path)
     assert found is not None
     assert found.loader is not None
@@ -227,17 +271,36 @@ def module_of_file(path: Path) -> ModuleType:
     return module
 
 
-def _member(module: ModuleType, name: str, text: str, folder: Path | None) -> Plugin:
+def is_ours(kind: str, text: str) -> bool:
+    """True for a plug-in of this distribution; nothing is imported to find out."""
+    points = registered(kind)
+    module = points[text].module if text in points else text.rpartition(":")[0]
+    return not module.endswith(".py") and module.partition(".")[0] in our_packages()
+
+
+def _member(module: ModuleType, name: str, text: str) -> Plugin:
     factory = getattr(module, name, None)
     if not callable(factory):
         names = [key for key, value in vars(module).items() if inspect.isclass(value) or inspect.isfunction(value)]
         raise PluginError(f"{text}: {unknown('class or function', name, names)}")
-    if getattr(module, "__file__", None) is None:
-        raise PluginError(f"{text}: {module.__name__} has no file that would tell a change; name code in a file")
-    package = () if folder is not None else (module.__name__.partition(".")[0],)
-    find_digest = code_digest if folder is None else code_digest_now
-    code = find_digest(module.__name__, Path(str(module.__file__)), package, folder)
-    return Plugin(factory, name, _sha256(code, name))
+    top = module.__name__.partition(".")[0]
+    packages = () if _is_of_file(module) else tuple(sorted({top, *_beside(top)}))
+    return _plugin(factory, module, packages, name, name)
+
+
+def _plugin(
+    factory: Callable[..., Any], module: ModuleType, packages: tuple[str, ...], name: str, member: str
+) -> Plugin:
+    if module.__name__.partition(".")[0] in our_packages():
+        return Plugin(
+            factory, name, _sha256(code_digest(module.__name__, Path(str(module.__file__)), packages), member)
+        )
+    sources = sources_of(module, packages)
+    return Plugin(factory, name, _sha256(sources.digest, member), sources)
+
+
+def _is_of_file(module: ModuleType) -> bool:
+    return module.__name__.startswith(_OF_FILE)
 
 
 def _sha256(*parts: str) -> str:
@@ -245,8 +308,18 @@ def _sha256(*parts: str) -> str:
 
 
 def _packages(point: EntryPoint) -> tuple[str, ...]:
-    """Top-level packages of the distribution of an entry point, as far as its entry points show."""
-    tops = {point.module.partition(".")[0]}
+    """Top-level packages of the distribution of an entry point."""
+    top = point.module.partition(".")[0]
+    tops = {top}
     if point.dist is not None:
         tops |= {other.module.partition(".")[0] for other in point.dist.entry_points if other.module}
-    return tuple(sorted(tops))
+    return tuple(sorted(tops if top in our_packages() else tops | _beside(top)))
+
+
+def _beside(package: str) -> set[str]:
+    """Top-level packages and modules of the distribution that a package is of, itself among them."""
+    if package in our_packages():
+        return {package}
+    known = distributions_by_package()
+    names = {one.name for one in known.get(package, [])}
+    return {top for top, found in known.items() if top.isidentifier() and names & {one.name for one in found}}

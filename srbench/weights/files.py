@@ -87,7 +87,10 @@ def sha256_bytes(content: bytes) -> str:
 
 
 def parameters_sha256(network: nn.Module) -> str:
-    """SHA-256 of names, shapes, types and values of all parameters and buffers, whatever file they came from."""
+    """SHA-256 of names, shapes, types and values in a network's ``state_dict``, whatever file they came from.
+
+    That is its parameters and persistent buffers. Networks of others are known by all that can be reached from them.
+    """
     import torch
 
     found = hashlib.sha256()

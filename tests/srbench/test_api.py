@@ -197,8 +197,15 @@ def sampled_again(first, second, photos, out):
 
 
 @pytest.mark.parametrize("model", [nearest, Darker(0.5), Network("nearest"), lambda lr: nearest(lr)])
-def test_an_object_without_a_digest_is_always_sampled_again(photos, tmp_path, model):
-    assert sampled_again(model, model, photos, tmp_path / "run")
+def test_an_object_without_a_digest_is_known_by_all_that_can_be_reached_from_it(photos, tmp_path, model):
+    assert not sampled_again(model, model, photos, tmp_path / "run")
+
+
+def test_an_object_of_which_a_part_cannot_be_seen_is_always_sampled_again(photos, tmp_path):
+    model = Darker(0.5)
+    model.numbers = (number for number in range(3))
+    with pytest.warns(UserWarning, match=r"Darker: cannot tell whether it changed \(holds a generator\)"):
+        assert sampled_again(model, model, photos, tmp_path / "run")
 
 
 def test_an_object_with_a_digest_is_known_by_it(photos, tmp_path):

@@ -178,7 +178,7 @@ def open_session(packed: bytes, send: Send, scratch: Path | None = None, *, meas
     metrics, protocol = [], opening.manifest.protocol
     for name in opening.metrics:
         facts = opening.manifest.metric(name)
-        metrics.append(metric := open_metric(facts.spec, protocol.quantize, protocol.samples))
+        metrics.append(metric := open_metric(facts.spec, protocol.quantize, protocol.samples, facts))
         if metric.facts.digest != facts.digest:
             raise BenchmarkError(f"{facts.title}: its code changed meanwhile; run the same command again")
     data = open_dataset(opening.data) if isinstance(opening.data, RunSpec) else opening.data

@@ -359,8 +359,8 @@ class Odd:
 """
 
 
-def test_a_metric_that_fails_or_is_not_defined_leaves_the_other_values(spec, tmp_path):
-    path = tmp_path / "odd.py"
+def test_a_metric_that_fails_or_is_not_defined_leaves_the_other_values(spec, tmp_path_factory):
+    path = tmp_path_factory.mktemp("metrics") / "odd.py"
     path.write_text(METRIC)
     odd = replace(spec, models=spec.models[:1], metrics=("psnr", f"{path}:Odd"))
     outcome = run(odd)

@@ -243,8 +243,8 @@ class Shifted:
 """
 
 
-def test_a_changed_source_of_a_metric(tmp_path, changed):
-    path = tmp_path / "metric.py"
+def test_a_changed_source_of_a_metric(tmp_path_factory, changed):
+    path = tmp_path_factory.mktemp("metrics") / "metric.py"
     path.write_text(METRIC)
     folder = run(changed(metrics=("psnr", f"{path}:Shifted"))).folder
     assert verify(folder).findings == []

@@ -94,10 +94,15 @@ def test_a_changed_module_beside_the_model(mine, edit):
     assert value(folder, "psnr") != before
 
 
-def test_a_changed_metric(mine, edit):
+def test_a_changed_metric(mine, edit, tmp_path, tmp_path_factory):
+    """In a folder of its own: all code beside a model counts for the model."""
+    metric = tmp_path_factory.mktemp("metrics") / "metric.py"
+    for file in (metric, metric.with_name("srbench_test_helper.py")):
+        shutil.copy(tmp_path / file.name, file)
+    mine = replace(mine, metrics=("psnr", f"{metric}:Mine"))
     folder = run(mine).folder
     before = value(folder, "mine")
-    edit(metric=METRIC.replace("+ SHIFT", "+ SHIFT + 1"))
+    metric.write_text(METRIC.replace("+ SHIFT", "+ SHIFT + 1"))
     outcome = run(mine)
     assert (outcome.sampled, outcome.scored) == (0, 3), "measured again from the images"
     assert value(folder, "mine")[0] == pytest.approx(before[0] + 1)
@@ -124,7 +129,7 @@ def test_what_a_change_in_srbench_affects(tmp_path, monkeypatch, edited, affecte
     copy = tmp_path / "srbench"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("photos", "*.safetensors", "__pycache__"))
     monkeypatch.setattr(
-        srbench.plugins.code_digest, "_locations", lambda package: (copy,) if package == "srbench" else ()
+        srbench.plugins.code_digest, "source_roots", lambda package: (copy,) if package == "srbench" else ()
     )
     names = [
         "srbench.data.datasets",
@@ -173,11 +178,11 @@ def test_versions_of_libraries_count_but_not_their_builds(tmp_path, monkeypatch)
     found = []
     for version in ("2.13.0+cpu", "2.13.0", "2.14.0"):
         torch = {"torch": [SimpleNamespace(name="torch", version=version)]}
-        monkeypatch.setattr(srbench.plugins.code_digest, "_distributions", lambda torch=torch: torch)
-        srbench.plugins.code_digest._version.cache_clear()
+        monkeypatch.setattr(srbench.plugins.code_digest, "distributions_by_package", lambda torch=torch: torch)
+        srbench.plugins.code_digest.version_of.cache_clear()
         code_digest.cache_clear()
         found.append(code_digest("m", tmp_path / "m.py"))
-    srbench.plugins.code_digest._version.cache_clear()
+    srbench.plugins.code_digest.version_of.cache_clear()
     code_digest.cache_clear()
     assert found[0] == found[1] != found[2]
 

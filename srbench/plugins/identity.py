@@ -1,0 +1,102 @@
+"""Identities of plug-ins of others: can it be told that nothing changed?
+
+loaded      code, state when it was loaded
+inputs      files and variables that it read, until its first call was over
+unknown     why it may change all the same: then its outputs are made again by every command
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import uuid4
+
+from srbench.interfaces import Evidence
+from srbench.plugins.sources import Sources
+from srbench.plugins.state import State, state_of
+from srbench.plugins.watch import Inputs, watching
+from srbench.weights.files import parameters_sha256
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a plug-in of others is made of."""
+
+    thing: object
+    loaded: str
+    """SHA-256 of its code and its state."""
+    inputs: Inputs
+    """What it read while it was loaded."""
+    covered: frozenset[str]
+    """Real paths of its sources, which are no inputs."""
+    given: bool
+    """True for an object of this process, whose functions count by their compiled code."""
+    state: State
+
+    @classmethod
+    def of(cls, thing: object, code: str, sources: Sources | None, seen: Inputs) -> Identity:
+        """The identity of an object: its code, and its state or what its method ``digest`` returns in place of that.
+
+        An object without ``sources`` is one of this process.
+        """
+        state = _state(thing, given=sources is None)
+        covered = frozenset[str]() if sources is None else sources.covered
+        inputs = (seen if sources is None else seen | sources.inputs).without(covered)
+        return cls(thing, _sha256(code, state.digest), inputs, covered, sources is None, state)
+
+    def evidence(self, inputs: Inputs) -> Evidence:
+        """Evidence for the object with all that it was seen to read."""
+        unknown = self.state.unknown or inputs.unknown
+        digest = _sha256(self.loaded, inputs.digest())
+        return Evidence(self.loaded, digest, tuple(sorted(inputs.files)), tuple(sorted(inputs.variables)), unknown)
+
+    def confirmed(self, known: Evidence | None) -> Evidence | None:
+        """Earlier evidence, if everything is still as it was; else None."""
+        if known is None or known.loaded != self.loaded:
+            return None
+        now = Inputs(frozenset(known.files), frozenset(known.variables))
+        if not (self.inputs.files <= now.files and self.inputs.variables <= now.variables):
+            return None
+        unknown = self.state.unknown or self.inputs.unknown
+        if _sha256(self.loaded, now.digest()) != known.digest or (unknown and not known.unknown):
+            return None
+        return known
+
+    def called(self, first_call: Callable[[], object]) -> Evidence:
+        """Evidence after a first call, of which it is noted what it reads and whether the object stays the same."""
+        with watching() as watch:
+            first_call()
+        found = self.evidence(self.inputs | watch.inputs().without(self.covered))
+        if found.unknown or _state(self.thing, given=self.given).digest == self.state.digest:
+            return found
+        return replace(found, unknown="changes when it is called")
+
+
+def digest_of(evidence: Evidence) -> str:
+    """The digest of a plug-in: a new one every time for what may change without a trace."""
+    return _sha256(evidence.digest, uuid4().hex) if evidence.unknown else evidence.digest
+
+
+@contextmanager
+def watched(is_foreign: bool) -> Iterator[Callable[[], Inputs]]:
+    """Watch the loading of a plug-in of others; gives a function that returns what it read."""
+    if is_foreign:
+        with watching() as watch:
+            yield watch.inputs
+    else:
+        yield Inputs
+
+
+def _state(thing: Any, *, given: bool) -> State:  # noqa: ANN401 - any object
+    digest = getattr(thing, "digest", None)
+    if callable(digest) and not hasattr(thing, "read"):
+        parameters = parameters_sha256(thing) if hasattr(thing, "state_dict") else ""
+        return State(_sha256(str(digest()), parameters), "")
+    return state_of(thing, code=given)
+
+
+def _sha256(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode(errors="surrogateescape")).hexdigest()
