@@ -86,7 +86,7 @@ class WeightsInfo:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the digest of a plug-in of others was made of, so that a later command can check it without calling it."""
+    """All that the digest of a plug-in of others was made of, so that a later command can check it without calling it."""
 
     loaded: str
     """SHA-256 of its code and of its state when it was loaded."""
@@ -114,7 +114,7 @@ class ModelFacts:
     """True if the outputs are projected onto the images that downscale to LR."""
     weights: WeightsInfo | None
     evidence: Evidence | None = field(default=None, kw_only=True)
-    """What its digest was made of; None for our own models."""
+    """Sources of its digest; None for our own models."""
 
 
 @dataclass(frozen=True)
@@ -273,7 +273,7 @@ class MetricFacts:
     digest: str = ""
     """SHA-256 of code and parameters."""
     evidence: Evidence | None = None
-    """What its digest was made of; None for our own metrics. Filled in by the harness."""
+    """Sources of its digest; None for our own metrics. Filled in by the harness."""
 
     def stored(self) -> dict[str, Any]:
         """Facts that a manifest holds: all that matter once the values are measured."""

@@ -116,7 +116,7 @@ class LoadedModel(ModelFacts):
     given: bool = False
     """True for an object of this process, which cannot be loaded by ``spec``."""
     identity: Identity | None = field(default=None, compare=False)
-    """What a model of others is made of."""
+    """All that is known of a model of others; None for our own."""
 
     def facts(self) -> ModelFacts:
         """The facts alone."""

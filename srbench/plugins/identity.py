@@ -23,13 +23,13 @@ from srbench.weights.files import parameters_sha256
 
 @dataclass(frozen=True)
 class Identity:
-    """What a plug-in of others is made of."""
+    """All that is known of a plug-in of others."""
 
     thing: object
     loaded: str
     """SHA-256 of its code and its state."""
     inputs: Inputs
-    """What it read while it was loaded."""
+    """Files and variables read while it was loaded."""
     covered: frozenset[str]
     """Real paths of its sources, which are no inputs."""
     given: bool

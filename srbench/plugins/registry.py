@@ -81,7 +81,7 @@ class LoadedMetric:
     facts: MetricFacts
     """The metric's own facts, completed for the run."""
     identity: Identity | None = None
-    """What a metric of others is made of."""
+    """All that is known of a metric of others; None for our own."""
 
 
 @cache

@@ -41,7 +41,7 @@ def our_packages() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a plug-in depends on beside its code and state."""
+    """Files and variables that a plug-in depends on, beside its code and state."""
 
     files: frozenset[str] = frozenset()
     """Absolute paths of files that it read or looked for, and of folders that it listed."""
@@ -117,7 +117,7 @@ class Watch:
     paused: bool = False
 
     def inputs(self) -> Inputs:
-        """What was noted; files that were made meanwhile are left out."""
+        """Everything noted; files that were made meanwhile are left out."""
         return Inputs(frozenset(self.files - self.written), frozenset(self.variables), self.unknown)
 
     def note(self, event: str, given: tuple[Any, ...]) -> None:
@@ -165,7 +165,7 @@ def _other_threads() -> frozenset[int]:
 
 
 READ_BY: WeakKeyDictionary[ModuleType, Inputs] = WeakKeyDictionary()
-"""What modules read while they were imported."""
+"""Files and variables that modules read while they were imported."""
 _WATCHES: list[Watch] = []
 _LOCK = threading.Lock()
 _ORIGINAL: dict[str, Callable[..., Any]] = {}
