@@ -86,7 +86,7 @@ class WeightsInfo:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that the digest of a plug-in of others was made of, so that a later command can check it without calling it."""
+    """Parts of the digest of a plug-in of others, so that a later command can check it without calling it."""
 
     loaded: str
     """SHA-256 of its code and of its state when it was loaded."""
