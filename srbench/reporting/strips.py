@@ -95,12 +95,20 @@ def _tile(panel: Panel, zoomed: Box | None, side: int) -> Image.Image:
     tile.paste(whole, (left, _LABEL))
     boxes = {**panel.boxes} if zoomed is None or zoomed in panel.boxes.values() else {**panel.boxes, _ZOOMED: zoomed}
     for colour, box in boxes.items():
-        x0, y0, x1, y1 = (round(edge * factor) for edge in (box.x, box.y, box.x + box.width, box.y + box.height))
-        frame = (left + x0, _LABEL + y0, left + min(x1, whole.width) - 1, _LABEL + min(y1, whole.height) - 1)
-        draw.rectangle(frame, outline=colour, width=2)
+        (x0, x1), (y0, y1) = (
+            _shown(start * factor, (start + length) * factor, edge)
+            for start, length, edge in ((box.x, box.width, whole.width), (box.y, box.height, whole.height))
+        )
+        draw.rectangle((left + x0, _LABEL + y0, left + x1, _LABEL + y1), outline=colour, width=2)
     if detail:
         tile.paste(detail, ((side - detail.width) // 2, _LABEL + whole.height + _GAP // 2))
     return tile
+
+
+def _shown(start: float, end: float, edge: int) -> tuple[int, int]:
+    """First and last pixel of a span in a panel, one at least: a narrow image is a pixel wide there."""
+    first = min(round(start), edge - 1)
+    return first, max(min(round(end), edge) - 1, first)
 
 
 def _detail(image: Image.Image, box: Box, side: int) -> Image.Image:
@@ -127,7 +135,7 @@ def _fitted(image: Image.Image, side: int) -> tuple[Image.Image, float]:
     if palette is not None:
         fitted.putpalette(palette)
         fitted = fitted.convert("RGB")
-    return fitted, fitted.width / image.width
+    return fitted, max(fitted.size) / longest
 
 
 @cache

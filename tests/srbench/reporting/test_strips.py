@@ -4,8 +4,10 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageFont
 
+from srbench.images.io import write_png
 from srbench.interfaces import Box
 from srbench.reporting import strips
 from srbench.reporting.strips import PANEL, Panel, difference_window, sheet_png, strip_png
@@ -53,6 +55,32 @@ def test_a_large_image_is_shrunk_into_its_panel():
     assert (sheet[TOP + 60 : TOP + 160, 16 : 16 + PANEL] == (10, 200, 30)).all()
     assert (sheet[TOP + 160 : TOP + 166, 16 : 16 + PANEL] == 255).all(), "white between image and window"
     assert (sheet[TOP + 166 : TOP + 166 + PANEL, 16 : 16 + PANEL] == (10, 200, 30)).all()
+
+
+@pytest.mark.parametrize("size", [(4000, 8), (8, 4000), (1, 1), (2, 2), (1, 3000), (100_000, 4), (481, 3)])
+def test_images_of_any_shape_have_strips(size):
+    """A side that is less than a pixel in its panel is one pixel; the frame of the window is where the window is."""
+    images = [noise(*size, seed) for seed in range(2)]
+    window = difference_window([np.asarray(image) for image in images], 4 if min(size) >= 4 else 1)
+    sheet = written(images, window)
+    assert (sheet == (255, 45, 45)).all(axis=2).any(), "the window is marked"
+    assert sheet.shape[1] == 2 * 16 + 2 * PANEL + 12
+    assert sheet.shape[0] <= TOP + 2 * PANEL + 6 + 2 * 16
+    assert sheet_png([[Panel("", "", image, {(0, 200, 0): window}) for image in images]])
+
+
+def test_runs_of_very_wide_and_very_tall_images_have_a_report(srbench, tmp_path):
+    for name, size in (("wide", (4000, 8)), ("tall", (8, 4000)), ("dot", (4, 4))):
+        write_png(
+            tmp_path / "photos" / f"{name}.png", torch.from_numpy(np.asarray(noise(*size)).copy()).permute(2, 0, 1)
+        )
+    run = tmp_path / "run"
+    found = srbench(
+        "run", "--models", "bicubic", "--scale", 4, "--data", tmp_path / "photos", "--metrics", "psnr", "--out", run
+    )
+    assert found.exit_code == 0, found.output
+    assert {path.stem for path in (run / "strips").iterdir()} == {"wide", "tall", "dot"}
+    assert (run / "report.html").exists()
 
 
 @pytest.mark.parametrize(
