@@ -100,7 +100,7 @@ class Results:
         if target.resolve() != self.folder.resolve():
             if occupied(target):
                 raise EvaluationError(f"{target}: already exists; choose another folder")
-            ignored = shutil.ignore_patterns(".lock", ".owner.json")
+            ignored = shutil.ignore_patterns(".lock", ".report.lock", ".owner.json")
             shutil.copytree(self.folder, target, dirs_exist_ok=True, ignore=ignored)
         return write_report([target], tuple(formats)).files[0]
 

@@ -17,11 +17,11 @@ from srbench.interfaces import MetricFacts
 from srbench.reporting import ReportError
 from srbench.reporting.files import ReportFolder
 from srbench.reporting.image_files import Example
+from srbench.reporting.locking import reporting
 from srbench.reporting.measurements import Measurements, Run, mean_of, read_runs
 from srbench.reporting.ranking import UNDECIDED, Ranking, rank
 from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import empty_table, header, joined, p_text, printed
-from srbench.run_folder.folder import writing
 from srbench.run_folder.results import Row
 from srbench.run_folder.statistics import mean_interval, smallest_difference
 from srbench.system import markdown
@@ -143,7 +143,7 @@ def write_comparison(comparison: Comparison) -> Path:
     measurements, shown = comparison.measurements, comparison.shown
     folder, strips = measurements.runs[0].folder.path, []
     names = "-".join(rows[0].setting.folder for rows in (comparison.a, comparison.b))
-    with writing(folder):
+    with reporting(folder):
         out = ReportFolder(folder, f"compare/{names}")
         for name in sorted(shown.by_image, key=lambda name: -abs(shown.by_image[name]))[:SHOWN]:
             rows = [row for row in (*comparison.a, *comparison.b) if row.image == name]

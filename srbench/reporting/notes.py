@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 
 from srbench.reporting.measurements import Measurements
 from srbench.reporting.scores import Scores
-from srbench.run_folder.results import failures_of, is_of_samples
+from srbench.run_folder.results import Row, failures_of, is_of_samples
 from srbench.run_folder.statistics import fewest_images
+
+_NAMED = 5
+"""Largest number of images that a note names."""
 
 
 def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
-    """Sentences about missing images and values, projected outputs, failures, and machines that differ."""
+    """Sentences about missing images and values, outputs that ran away, failures, and machines that differ."""
     return [
         *_coverage(measurements),
         *_stale(measurements),
@@ -21,7 +25,9 @@ def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
         *(f"Failed: {failure}" for run in measurements.runs for failure in failures_of(run.folder)),
         *_foreign(measurements),
         *_missing(measurements, scores),
+        *_runaways(measurements),
         *_hardware(measurements),
+        *_environments(measurements),
         *_seeds(measurements),
         *_too_few(scores),
         *_without_interval(scores),
@@ -99,6 +105,36 @@ def _hardware(measurements: Measurements) -> Iterator[str]:
     machines = sorted({", ".join(one[part] for part in parts if one.get(part)) for one in hardware})
     if len(machines) > 1:
         yield f"Measured on different machines: times and memory cannot be compared: {'; '.join(machines)}."
+
+
+def _environments(measurements: Measurements) -> Iterator[str]:
+    """Environments that differ among all outputs, or among all values, with the facts in which they do."""
+    known = {key: one.facts for run in measurements.runs for key, one in run.folder.environments.items()}
+    by_stage = {
+        "Sampled": {row.sample.environment for row in measurements.rows},
+        "Measured": {key for row in measurements.rows for key in row.measured_in},
+    }
+    for stage, keys in by_stage.items():
+        facts = [known[key] for key in keys if key in known]
+        values = {name: sorted({one.get(name, "unset") for one in facts}) for name in dict.fromkeys(chain(*facts))}
+        differing = [f"{name} {' and '.join(found)}" for name, found in values.items() if len(found) > 1]
+        if differing:
+            yield f"{stage} in different environments, so last digits may differ: {'; '.join(sorted(differing))}."
+
+
+def _runaways(measurements: Measurements) -> Iterator[str]:
+    """Samples with values far beyond those of an image, by row, with their images."""
+    found: dict[str, list[Row]] = {}
+    for row in measurements.rows:
+        if row.sample.runaway:
+            found.setdefault(row.setting.label, []).append(row)
+    for label, rows in found.items():
+        counts = [f"{row.image} ({row.sample.runaway} of {row.samples})" for row in rows]
+        more = f" and {len(counts) - _NAMED} more images" if len(counts) > _NAMED else ""
+        total = sum(row.sample.runaway or 0 for row in rows)
+        what = "sample" if total == 1 else "samples"
+        listed = ", ".join(counts[:_NAMED])
+        yield f"{total} {what} of {label} ran away, with values below -0.5 or above 1.5: {listed}{more}."
 
 
 def _seeds(measurements: Measurements) -> Iterator[str]:

@@ -21,6 +21,7 @@ from srbench.reporting.answer import answer
 from srbench.reporting.files import ReportFolder
 from srbench.reporting.image_files import write_images
 from srbench.reporting.latex import latex_table
+from srbench.reporting.locking import reporting
 from srbench.reporting.measurements import Measurements, read_runs
 from srbench.reporting.notes import notes_of
 from srbench.reporting.page.page import page
@@ -28,7 +29,6 @@ from srbench.reporting.plots import FOLDER, Plot, write_plots
 from srbench.reporting.published import published_rows, read_tables
 from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import MARKDOWN, Scores, header, score
-from srbench.run_folder.folder import writing
 from srbench.run_folder.results import Row, csv_texts
 from srbench.system import markdown
 from srbench.system.file_names import unknown
@@ -41,8 +41,6 @@ _PARTS = {
 }
 """Files and folders of every format; the first one is to be opened."""
 FORMATS = tuple(_PARTS)
-WAIT = 10
-"""Seconds that a report waits for another process that writes into the folder of the run."""
 EMBEDDED = 3
 """Images of the run in report.md, spread evenly over the list."""
 
@@ -77,6 +75,7 @@ def write_report(
     embeds those of at most ``most`` images and stays below 8 MB; ``tex`` is table.tex and, with intervals,
     table_intervals.tex; ``csv`` is table.csv and rows.csv. Every file is written whole.
     ``published`` adds rows of published tables beneath the measured ones if data, scale and protocol agree.
+    Another process may be writing rows meanwhile: the report shows those that were there when it began.
     ``progress`` is called for every image whose strips, grids and maps are made.
     Differences are plotted from ``baseline``, such as ``bicubic`` or ``srflow-t0.8``; by default the first row.
     Raises ReportError for an unknown format or baseline, for several runs without ``out``, and if their protocols
@@ -88,8 +87,7 @@ def write_report(
     if out is None and len(measurements.runs) > 1:
         raise ReportError("several runs have no folder in common; name one for the report with --out")
     own = measurements.runs[0].folder.path
-    # A run's own folder is locked, as somebody may write there.
-    with writing(own, WAIT) if out is None or out.resolve() == own.resolve() else nullcontext():
+    with reporting(own) if out is None or out.resolve() == own.resolve() else nullcontext():
         folder = ReportFolder(out or own)
         table = measurements.table()
         summary = table.summary()

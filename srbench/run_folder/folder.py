@@ -37,6 +37,8 @@ from srbench.weights.files import sha256_bytes, sha256_file
 IMAGES = "images"
 SUMS = "SHA256SUMS"
 """The file that ``sha256sum -c`` checks and any tool can sign."""
+REPORT_LOCK = ".report.lock"
+"""The lock of those who write a report, while another process may be writing rows."""
 _LOCK, _OWNER = ".lock", ".owner.json"
 
 
@@ -70,14 +72,16 @@ class RunFolder:
 
     @classmethod
     def read(cls, path: Path) -> RunFolder:
-        """Read a run folder.
+        """Read a run folder, in which another process may be writing meanwhile.
 
         Raises RunFolderError if it holds no run, a line is damaged, or something else is in the place of a file.
         """
         check_files(path)
+        # Written in the other order: whatever a line that is read here builds on is there when it is looked for.
+        found = [list(records.lines(path, kind)) for kind in reversed(records.KINDS)]
         folder = cls(path, read_manifest(path))
-        for kind in records.KINDS:
-            folder.take(records.lines(path, kind))
+        for lines in reversed(found):
+            folder.take(lines)
         return folder
 
     def take(self, lines: Iterable[Line]) -> None:
@@ -252,7 +256,9 @@ def check_folder(path: Path) -> None:
         for folder in (path / IMAGES, *(path / IMAGES).glob("*")):
             if folder.is_symlink():
                 raise RunFolderError(f"{folder}: a link, and a run is only written into real folders; remove it")
-        known = re.compile(rf"{re.escape(_LOCK)}|\.?{re.escape(_OWNER)}(\.\d+)?|\.{re.escape(FILE)}\.\d+")
+        known = re.compile(
+            rf"{re.escape(_LOCK)}|{re.escape(REPORT_LOCK)}|\.?{re.escape(_OWNER)}(\.\d+)?|\.{re.escape(FILE)}\.\d+"
+        )
         names = sorted(entry.name for entry in path.iterdir())
         others = [name for name in names if not known.fullmatch(name)]
         if others and FILE not in names:
@@ -268,7 +274,7 @@ def check_files(path: Path) -> None:
 
     Reading a pipe would wait for ever, and writing would follow a link out of the folder.
     """
-    own = (_LOCK, FILE, *(kind.FILE for kind in records.KINDS))
+    own = (_LOCK, REPORT_LOCK, FILE, *(kind.FILE for kind in records.KINDS))
     for file in [*(path / name for name in own), *pipes_in(path)]:
         found = "a link" if file.is_symlink() else no_file(file)
         if found:

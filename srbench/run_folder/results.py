@@ -33,6 +33,8 @@ class Row:
     metric_seconds: float
     invocations: frozenset[int]
     """Indices of the invocations that sampled and measured it."""
+    measured_in: frozenset[str] = frozenset()
+    """Keys of the environments in which its values were measured; that of its samples is in their record."""
 
     @property
     def image(self) -> str:
@@ -74,7 +76,8 @@ def _row(folder: RunFolder, sample: SampleRecord) -> Row:
                 f"for {len(sample.outputs)} samples; run again with another --out"
             )
     made_by = frozenset((sample.invocation, *(score.invocation for score in scores)))
-    return Row(sample, sample.setting, values, sum(score.seconds for score in scores), made_by)
+    measured_in = frozenset(score.environment for score in scores)
+    return Row(sample, sample.setting, values, sum(score.seconds for score in scores), made_by, measured_in)
 
 
 def is_of_samples(metric: MetricFacts, samples: int) -> bool:

@@ -17,7 +17,7 @@ KINDS = {
 COMMANDS = ["verify RUN", RUN, "report RUN",
             "score RUN --metrics ssim --workers 1", "compare bicubic bicubic --run RUN",
             "merge RUN --out {here}/merged"]  # fmt: skip
-OWN = ["manifest.json", "pairs.jsonl", "samples.jsonl", "rows.jsonl", ".lock"]
+OWN = ["manifest.json", "pairs.jsonl", "samples.jsonl", "rows.jsonl", ".lock", ".report.lock"]
 
 
 @pytest.fixture(scope="module")

@@ -39,16 +39,21 @@ def open_folder(run: Path, port: int) -> LocalServer:
 
 
 class _ReadOnly(LocalRequestHandler, SimpleHTTPRequestHandler):
-    """GET and HEAD of the files in one folder: no listing, and no way out by dots or links."""
+    """GET and HEAD of the files in one folder: no listing, no hidden files, and no way out by dots or links."""
 
     def send_head(self) -> BytesIO | BinaryIO | None:
         if self.path.partition("?")[0] == "/":
             self.path = f"/{FILE}"
         file = Path(self.translate_path(self.path))
-        if not file.is_file() or not file.resolve().is_relative_to(self.directory):
+        if not file.is_file() or not self._is_shown(file.resolve()):
             self.send_error(HTTPStatus.NOT_FOUND)
             return None
         return super().send_head()
+
+    def _is_shown(self, file: Path) -> bool:
+        """True for a file in the folder that is neither hidden nor in a hidden folder."""
+        inside = file.relative_to(self.directory).parts if file.is_relative_to(self.directory) else (".",)
+        return not any(part.startswith(".") for part in inside)
 
     def end_headers(self) -> None:
         self.send_header("Cache-Control", "no-cache")

@@ -162,6 +162,9 @@ def test_the_server_gives_nothing_else_and_takes_nothing(ask, run):
     (run / "link.txt").symlink_to(run.parent / "secret.txt")
     (run / "outside").symlink_to(run.parent)
     escapes = ["/../secret.txt", "/%2e%2e/secret.txt", "/images/..%2f..%2fsecret.txt", "//secret.txt", "/link.txt"]
+    for name in (".lock", ".owner.json", "images/.secret"):
+        (run / name).write_text("secret")
+    escapes += ["/.lock", "/.owner.json", "/images/.secret", "/%2elock", "/images/../.lock"]
     for path in [*escapes, "/outside/secret.txt", "/images/", "/images", "/absent", "/%00", "/etc/passwd"]:
         status, content = ask("GET", path)
         assert (path, status) == (path, 404)

@@ -1,0 +1,115 @@
+"""Reports of a run while it is being written."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+from builders import metric
+from filelock import FileLock
+
+from srbench.benchmark.verify import verify
+from srbench.images.io import write_png
+from srbench.reporting import ReportError, locking
+from srbench.reporting.measurements import read_runs
+from srbench.reporting.notes import notes_of
+from srbench.reporting.report import write_report
+from srbench.reporting.scores import score
+from srbench.run_folder import records
+from srbench.run_folder.folder import RunFolder
+
+SLOW = """
+import itertools
+import time
+from pathlib import Path
+
+import torch
+
+
+TURNS = Path(__file__).parent / "turns"
+
+
+class Slow:
+    scale = 4
+    calls = itertools.count()
+
+    def __call__(self, lr):
+        number = next(self.calls)
+        while number > 2 * len(TURNS.read_bytes()):
+            time.sleep(0.01)
+        return torch.nn.functional.interpolate(lr, scale_factor=4)
+"""
+
+
+def test_ten_reports_of_a_run_that_is_being_written(tmp_path, draw_image):
+    for number in range(30):
+        write_png(tmp_path / "photos" / f"{number:02}.png", draw_image(number, 16, 24))
+    (tmp_path / "slow.py").write_text(SLOW)
+    run, turns = tmp_path / "run", tmp_path / "turns"
+    turns.write_bytes(b"")
+    options = ["--models", f"{tmp_path / 'slow.py'}:Slow", "--scale", 4, "--metrics", "psnr,ssim", "--workers", 1]
+    command = [sys.executable, "-m", "srbench", "run", *options, "--data", tmp_path / "photos", "--out", run]
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        while not (run / "rows.jsonl").exists():
+            assert process.poll() is None, process.stdout.read()
+            time.sleep(0.01)
+        counts = []
+        for turn in range(1, 11):
+            turns.write_bytes(b"." * turn)  # two more images, while the report is made
+            report = write_report([run])
+            counts.append(report.scores.lines[0].images)
+            text = report.files[0].read_text()
+            assert f"> Not all of the 30 images are measured: Slow {counts[-1]}." in text
+            assert "Left out" not in text
+        assert process.poll() is None, "the run is still at work"
+    finally:
+        turns.write_bytes(b"." * 30)
+        output = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, output
+    assert counts == sorted(counts)
+    assert verify(run).holds
+    assert len(read_runs([run]).rows) == 30
+
+
+def test_a_state_in_the_middle_of_a_line_of_writing_is_consistent(make_run, monkeypatch):
+    """Another process finishes an image while the folder is read: its lines count together or not at all."""
+    run = make_run("run", {("m", None): {"a": (20.0, 0.5)}}, images=["a", "b"])
+    make_run("other", {("m", None): {"a": (20.0, 0.5), "b": (30.0, 0.4)}})
+    names = {kind.FILE for kind in records.KINDS}
+    before, read = {}, records.lines
+
+    def lines(folder, kind):
+        found = list(read(folder, kind))
+        if not before:
+            before.update(dict.fromkeys(names))
+            for name in names & {path.name for path in (run.parent / "other").iterdir()}:
+                (run / name).write_bytes((run.parent / "other" / name).read_bytes())
+        return found
+
+    monkeypatch.setattr(records, "lines", lines)
+    folder = RunFolder.read(run)
+    assert folder.of("b").samples, "it has been sampled"
+    monkeypatch.undo()
+    measurements = read_runs([run])
+    table = measurements.table()
+    assert not [
+        note for note in notes_of(measurements, score(table, table.summary(), (metric("psnr"),))) if "Left" in note
+    ]
+    for setting, sample in folder.of("b").samples.items():
+        assert folder.sample(setting, "b") is sample, "and its pair is there"
+
+
+def test_two_reports_take_turns(make_run, monkeypatch):
+    run = make_run("run", {("m", None): {"a": (20.0, 0.5)}})
+    monkeypatch.setattr(locking, "WAIT", 0.1)
+    with FileLock(run / ".lock"):
+        write_report([run], ["csv"])
+    with (
+        FileLock(run / ".report.lock"),
+        pytest.raises(ReportError, match="another report is being written there; wait"),
+    ):
+        write_report([run], ["csv"])
+    write_report([run], ["csv"])
