@@ -11,18 +11,15 @@ import numpy as np
 import pytest
 from builders import metric
 from markdown_it import MarkdownIt
-from msgspec import structs
 from PIL import Image
 from rich.console import Console
 
-from srbench.benchmark.run import run as run_benchmark
 from srbench.interfaces import SRBenchError, WeightsInfo
 from srbench.reporting.report import EMBEDDED, write_report
 from srbench.reporting.scores import printed, terminal_table
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest, write_manifest
 from srbench.run_folder.protocol import Setting
-from srbench.run_folder.records import EnvironmentRecord
 from srbench.run_folder.results import rows_of
 from srbench.run_folder.statistics import mean_interval
 
@@ -400,50 +397,3 @@ def test_a_folder_without_a_run_or_rows_is_named(tmp_path, write_run):
     with pytest.raises(SRBenchError, match="nothing is measured"):
         write_report([run])
     assert not (run / "report.md").exists()
-
-
-def changed_samples(run, change):
-    """Append the sample records of a run again, each with the changes that ``change`` gives."""
-    folder = RunFolder.read(run)
-    records = [sample for name in NAMES for sample in folder.of(name).samples.values()]
-    folder.append(*(structs.replace(sample, **change(sample)) for sample in records))
-
-
-def test_samples_that_ran_away_are_counted_and_named(run):
-    assert "ran away" not in report(run), "unknown in earlier formats"
-    ran = {"apple": 2, "fir leaf": 1}
-    changed_samples(run, lambda one: {"runaway": ran.get(one.image, 0) if one.temperature == 0.9 else 0})
-    assert (
-        "> 3 samples of flow τ=0.9 ran away, with values below -0.5 or above 1.5: apple (2 of 2), fir leaf (1 of 2).\n"
-        in report(run)
-    )
-    changed_samples(run, lambda one: {"runaway": 1 if one.temperature == 0.5 else 0})
-    listed = ", ".join(f"{name} (1 of 2)" for name in NAMES[:5])
-    assert f"> 6 samples of flow τ=0.5 ran away, with values below -0.5 or above 1.5: {listed} and 1 more im" in report(
-        run
-    )
-
-
-def test_a_table_of_several_environments_says_in_what_they_differ(run):
-    here = EnvironmentRecord.of({"device": "cpu", "threads": "1", "torch": "2.9"})
-    other = EnvironmentRecord.of({"device": "cpu", "threads": "2", "torch": "2.9", "MKL_CBWR": "AVX2"})
-    RunFolder.read(run).append(here, other)
-    changed_samples(run, lambda one: {"environment": here.key})
-    assert "environments" not in report(run)
-    changed_samples(run, lambda one: {"environment": (other if one.model == "flow" else here).key})
-    assert (
-        "> Sampled in different environments, so last digits may differ: MKL_CBWR AVX2 and unset; threads 1 and 2.\n"
-        in report(run)
-    )
-
-
-def test_values_of_several_environments_are_said(spec, monkeypatch):
-    """The same command twice, the second time for more images and under another variable."""
-    monkeypatch.delenv("MKL_CBWR", raising=False)
-    run_benchmark(replace(spec, limit=1))
-    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
-    text = write_report([run_benchmark(replace(spec, limit=2)).folder], ["md"]).files[0].read_text()
-    for stage in ("Sampled", "Measured"):
-        assert (
-            f"> {stage} in different environments, so last digits may differ: MKL_CBWR COMPATIBLE and unset.\n" in text
-        )

@@ -1,0 +1,74 @@
+"""Notes of a report about how its numbers were made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from msgspec import structs
+
+from srbench.benchmark.run import run as run_benchmark
+from srbench.reporting.report import write_report
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.records import EnvironmentRecord
+
+NAMES = ["apple", "birch", "cedar", "daisy", "elm", "fir leaf"]
+
+
+@pytest.fixture
+def run(make_run):
+    """A model with one output, and one that samples twice at two temperatures."""
+    one, two = ({name: values for name in NAMES} for values in ((20.0, 0.4), ([20.0, 21.0], [0.4, 0.5])))
+    return make_run("run", {("bicubic", None): one, ("flow", 0.5): two, ("flow", 0.9): two})
+
+
+def report(run):
+    """The text of report.md."""
+    return write_report([run], ["md"]).files[0].read_text()
+
+
+def changed_samples(run, change):
+    """Append the sample records of a run again, each with the changes that ``change`` gives."""
+    folder = RunFolder.read(run)
+    records = [sample for name in NAMES for sample in folder.of(name).samples.values()]
+    folder.append(*(structs.replace(sample, **change(sample)) for sample in records))
+
+
+def test_samples_that_ran_away_are_counted_and_named(run):
+    assert "ran away" not in report(run), "unknown in earlier formats"
+    ran = {"apple": 2, "fir leaf": 1}
+    changed_samples(run, lambda one: {"runaway": ran.get(one.image, 0) if one.temperature == 0.9 else 0})
+    assert (
+        "> 3 samples of flow τ=0.9 ran away, with values below -0.5 or above 1.5: apple (2 of 2), fir leaf (1 of 2).\n"
+        in report(run)
+    )
+    changed_samples(run, lambda one: {"runaway": 1 if one.temperature == 0.5 else 0})
+    listed = ", ".join(f"{name} (1 of 2)" for name in NAMES[:5])
+    assert f"> 6 samples of flow τ=0.5 ran away, with values below -0.5 or above 1.5: {listed} and 1 more im" in report(
+        run
+    )
+
+
+def test_a_table_of_several_environments_says_in_what_they_differ(run):
+    here = EnvironmentRecord.of({"device": "cpu", "threads": "1", "torch": "2.9"})
+    other = EnvironmentRecord.of({"device": "cpu", "threads": "2", "torch": "2.9", "MKL_CBWR": "AVX2"})
+    RunFolder.read(run).append(here, other)
+    changed_samples(run, lambda one: {"environment": here.key})
+    assert "environments" not in report(run)
+    changed_samples(run, lambda one: {"environment": (other if one.model == "flow" else here).key})
+    assert (
+        "> Sampled in different environments, so last digits may differ: MKL_CBWR AVX2 and unset; threads 1 and 2.\n"
+        in report(run)
+    )
+
+
+def test_values_of_several_environments_are_said(spec, monkeypatch):
+    """The same command twice, the second time for more images and under another variable."""
+    monkeypatch.delenv("MKL_CBWR", raising=False)
+    run_benchmark(replace(spec, limit=1))
+    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
+    text = write_report([run_benchmark(replace(spec, limit=2)).folder], ["md"]).files[0].read_text()
+    for stage in ("Sampled", "Measured"):
+        assert (
+            f"> {stage} in different environments, so last digits may differ: MKL_CBWR COMPATIBLE and unset.\n" in text
+        )
