@@ -175,7 +175,7 @@ def _infinite(path: Path) -> None:
     ("make", "fault"),
     [
         (_bytes, "damaged, or no weights file"),
-        (_unknown, "no architecture that spandrel knows"),
+        (_unknown, "spandrel does not know its architecture"),
         (_grey, "a network of 1 to 1 channels; only RGB"),
         (_infinite, "body.0.bias has values that are not finite"),
         (lambda path: compact(path, 2), "made for scale 2, not 4; use --scale 2"),
