@@ -8,9 +8,11 @@ import subprocess
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
+from srbench.interfaces import MetricFacts
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
 from srbench.run_folder.results import rows_of
@@ -21,6 +23,14 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re
 pytestmark = pytest.mark.skipif(
     not entry_points(group="srbench.metric_families"), reason="srbench has to be installed again: pip install -e ."
 )
+
+
+def test_all_values_of_facts_are_explained_in_place():
+    hints = get_type_hints(MetricFacts)
+    for name in ("sees", "per"):
+        for value in get_args(hints[name]):
+            assert f'`"{value}"`' in PAGE.read_text()
+    assert set(get_args(get_args(hints["needs"])[0])) == {"HR", "LR"}
 
 
 @pytest.fixture(scope="module")
