@@ -120,14 +120,15 @@ def _kept(scores: Scores, metric: MetricFacts, rows: list[int]) -> str:
     if lowest < KEEPS_LR:
         down = "down to " if len(finite) > 1 else ""
         return f"does not keep the LR image ({metric.title} {down}{_value(scores, row, metric)}, below {KEEPS_LR:g} dB)"
-    worst = (
-        pd.concat([scores.worst[metric.name][row] for row in rows]).groupby(level=0).min().sort_values(kind="stable")
-    )
+    by_row = pd.concat([scores.worst[metric.name][row] for row in rows], axis=1, keys=rows)
+    worst = by_row.min(axis=1).sort_values(kind="stable")
     least, below = _with_unit(printed(worst.iloc[0], metric), metric), int((worst < KEEPS_LR).sum())
     if not below:
         return f"{KEEPS} ({metric.title} at least {least} in every sample)"
+    setting = scores.lines[rows[int(by_row.loc[worst.index[0]].argmin())]].setting
+    where = f" at{setting.label.removeprefix(setting.model)}" if len(rows) > 1 else ""
     others = f" and {below - 1} more of {len(worst)} images" if below > 1 else ""
-    return f"{KEEPS} but for {worst.index[0]} ({metric.title} {least}){others}"
+    return f"{KEEPS} but for {worst.index[0]} ({metric.title} {least}{where}){others}"
 
 
 def _value(scores: Scores, row: int, metric: MetricFacts) -> str:

@@ -136,10 +136,10 @@ def test_the_worst_image_is_named_where_the_mean_hides_it(say):
         return say({M: {"psnr": 24, "sigma": 0, "lr_psnr": 30}, FLOW: flow, HOT: flow | {"lr_psnr": other}})[-1]
 
     assert last(lambda k: saturated.get(k, 50.0)) == (
-        "Only flow is diverse; it keeps the LR image but for 3 (LR-PSNR 29.90 dB)."
+        "Only flow is diverse; it keeps the LR image but for 3 (LR-PSNR 29.90 dB at τ=0.5)."
     )
     assert last(lambda k: 44.0 if k == 2 else 50.0, lambda k: saturated.get(k, [50.0] * 5)) == (
-        "Only flow is diverse; it keeps the LR image but for 3 (LR-PSNR 29.90 dB) and 1 more of 12 images."
+        "Only flow is diverse; it keeps the LR image but for 3 (LR-PSNR 29.90 dB at τ=0.9) and 1 more of 12 images."
     )
 
 
