@@ -123,7 +123,11 @@ class Results:
         ``verify().verdict`` says what that shows, ``text()`` and ``findings`` why; ``verify(resample="all").proven`` is
         True if every value is that of its images and every image that of its model.
         """
-        return verify_run(self.folder, resample=resample, device=device, progress=progress, models=self._models)
+        from srbench.reporting.check import check_report
+
+        found = verify_run(self.folder, resample=resample, device=device, progress=progress, models=self._models)
+        check_report(self.folder, found)
+        return found
 
     def __repr__(self) -> str:
         lines = [one.label for one in self.manifest.settings]

@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from srbench.images.io import PNG, read_recipe
+from srbench.images.strict_decoding import FAULTS
 from srbench.interfaces import ImagePair, MapFacts, MappedMetric, MetricFacts
 from srbench.metrics.earlier import mapped
 from srbench.plugins.code_digest import package_digest
@@ -89,6 +90,16 @@ def map_png(values: Values, kind: MapKind, key: str) -> bytes:
 def carried_key(path: Path) -> str | None:
     """The key of a map; None for any other or missing file."""
     return read_recipe(path, _CHUNK)
+
+
+def read_map(content: bytes) -> tuple[str, Pixels] | None:
+    """The key and the colours of a map; None for any other file."""
+    try:
+        with Image.open(BytesIO(content), formats=["PNG"]) as file:
+            key = file.info.get(_CHUNK)
+            return None if key is None else (str(key), np.asarray(file.convert("RGB")))
+    except FAULTS:
+        return None
 
 
 def deviation_map(images: list[Pixels]) -> Values:

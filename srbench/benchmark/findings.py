@@ -142,7 +142,7 @@ class Findings:
         """Conclusion about the table as a whole."""
         if self.of("contradicted"):
             return "contradicted"
-        if self.of("unverified") or not self.verified:
+        if self.of("unverified"):
             return "unverified"
         return "proven" if self.sampled == self.items else "values proven from their images"
 
@@ -170,13 +170,16 @@ class Findings:
         lines: list[str] = []
         for severity in SEVERITIES:
             lines += _shortened(self.of(severity))
+        values = self.verified + self.unverified + self.contradicted
         parts = [
-            f"{self.verified} of {self.verified + self.unverified + self.contradicted} values verified",
+            f"{self.verified} of {values} values verified",
             f"{self.unverified} unverified",
             f"{self.contradicted} contradicted",
             f"{self.images} of {self.images_kept} images are those of their records",
             f"{self.sampled} of {self.items} items sampled again",
         ]
+        if not self.items:  # the tables of a matrix
+            parts = []
         if self.printed_all:
             parts.append(f"{self.printed} of {self.printed_all} files of the report are what the records give")
         lines.append(f"{self.folder}: {', '.join(parts)}: {self.verdict}")

@@ -132,16 +132,24 @@ def verify(
     """
     import json
 
-    from srbench.benchmark.findings import CODES
+    from srbench.benchmark.findings import CODES, Findings
     from srbench.benchmark.verify import verify as verify_run
     from srbench.matrix.folder import is_matrix, runs_in
+    from srbench.reporting.check import check_report
+
+    def checked(findings: Findings) -> Findings:
+        check_report(findings.folder, findings)
+        if not as_json:
+            show(findings.text())
+        return findings
 
     found = []
     for run_folder in runs_in(folder):
         with shown_progress() as progress:
-            found.append(verify_run(run_folder, resample=resample, device=device, progress=progress))
-        if not as_json:
-            show(found[-1].text())
+            findings = verify_run(run_folder, resample=resample, device=device, progress=progress)
+        found.append(checked(findings))
+    if is_matrix(folder):
+        found.append(checked(Findings(folder)))
     if as_json:
         facts = [findings.facts() for findings in found]
         show(json.dumps(facts if is_matrix(folder) else facts[0], indent=1))

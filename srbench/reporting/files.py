@@ -8,27 +8,98 @@ if their name is needed. Links are not followed.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from importlib import resources
 from pathlib import Path, PurePosixPath
 
 from srbench.benchmark.error_maps import carried_key
 from srbench.images.io import write_whole
 from srbench.matrix.folder import FILE as MATRIX
+from srbench.plugins.code_digest import package_digest
 from srbench.reporting import ReportError
 from srbench.run_folder.manifest import FILE as MANIFEST
+from srbench.run_folder.records import KINDS, digest
 from srbench.system.config import ConfigError, structure
 from srbench.weights.files import sha256_bytes, sha256_file
 
 FILE = "report.json"
-"""List of the files that the last report wrote, with SHA-256 and keys, and whether that report was finished."""
+"""List of the files that the last report wrote, with SHA-256 and keys, and of what it was made."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Options of a report that change what it shows."""
+
+    single_file: bool = False
+    most: int | None = None
+    baseline: str | None = None
+    published: bool = False
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of records or a manifest, as a report has read it; lines may have been appended since."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Origin:
+    """All that determines a report besides images, which it shows only if they are those of their records."""
+
+    code: str
+    """Digest of the code and the templates."""
+    sources: dict[str, Source] = field(default_factory=dict)
+    """Files of the run, or of the runs of a matrix, by their path in its folder."""
+    choices: Choices = Choices()
+
+    @classmethod
+    def of(cls, root: Path, folders: Iterable[Path], choices: Choices | None = None) -> Origin:
+        """The origin of a report of the run folders ``folders`` below ``root``, as they are now."""
+        files = [folder / name for folder in folders for name in (MANIFEST, *(kind.FILE for kind in KINDS))]
+        # the next writer cuts off a line that a kill tore
+        contents = {file: file.read_bytes().rpartition(b"\n")[0] for file in files if file.is_file()}
+        sources = {
+            file.relative_to(root).as_posix(): Source(len(content), sha256_bytes(content))
+            for file, content in contents.items()
+        }
+        return cls(code(), sources, choices or Choices())
+
+
+@cache
+def code() -> str:
+    """Digest of the code and the templates of reports."""
+    templates = sorted(resources.files("srbench.reporting").joinpath("templates").iterdir(), key=lambda one: one.name)
+    return digest(package_digest("srbench.reporting.report"), [sha256_bytes(one.read_bytes()) for one in templates])
 
 
 @dataclass
-class _List:
+class ReportList:
+    """Content of ``report.json``."""
+
     finished: bool = True
     files: dict[str, str] = field(default_factory=dict)
     """SHA-256 by name."""
     keys: dict[str, str] = field(default_factory=dict)
+    origin: Origin | None = None
+    """Origin of the files that are no images; None in a folder of its own, and in reports of earlier versions."""
+
+    @classmethod
+    def read(cls, folder: Path) -> ReportList | None:
+        """Read the list of a report; None if there is none or it is invalid."""
+        try:
+            listed = structure(json.loads((folder / FILE).read_text(encoding="utf-8")), cls, FILE)
+        except (OSError, ValueError, RecursionError, ConfigError):
+            return None
+        return replace(listed, files={name: one for name, one in listed.files.items() if _is_inside(name)})
+
+    def content(self) -> bytes:
+        """Bytes of ``report.json``."""
+        facts = asdict(self) | {name: dict(sorted(getattr(self, name).items())) for name in ("files", "keys")}
+        return (json.dumps(facts, indent=1) + "\n").encode()
 
 
 class ReportFolder:
@@ -44,7 +115,7 @@ class ReportFolder:
         is_ours = any((root / name).exists() for name in (MANIFEST, MATRIX, FILE))
         if not is_ours and root.is_dir() and (others := sorted(entry.name for entry in root.iterdir())):
             raise ReportError(f"{root}: not empty, and no report in it ({others[0]} is); choose another --out")
-        self._before, self._written = self._read_list(), _List()
+        self._before, self._written = ReportList.read(self.path) or ReportList(), ReportList()
         self.moved: list[tuple[Path, Path]] = []
         """Other people's files that were in the way: old and new path."""
         self._write_list(replace(self._before, finished=False))
@@ -83,6 +154,14 @@ class ReportFolder:
         if key:
             self._written.keys[name] = key
 
+    def read(self, name: str) -> bytes:
+        """Bytes of a file of the report."""
+        return (self.path / name).read_bytes()
+
+    def has(self, name: str) -> bool:
+        """True if the folder has a file of that name, of this report or of an earlier one."""
+        return (self.path / name).exists()
+
     def __contains__(self, name: str) -> bool:
         """True if a file of that name is written or kept by now."""
         return name in self._written.files
@@ -97,8 +176,9 @@ class ReportFolder:
         path.rename(aside)
         self.moved.append((path, aside))
 
-    def finish(self, *, kept: tuple[str, ...] = ()) -> None:
+    def finish(self, origin: Origin | None = None, *, kept: tuple[str, ...] = ()) -> None:
         """Remove what only the last report wrote, except names that begin with one of ``kept``."""
+        self._written.origin = origin
         for name in sorted(self._before.files.keys() - self._written.files.keys()):
             if name.startswith(kept):
                 self._note(name, self._before.files[name], self._before.keys.get(name, ""))
@@ -126,19 +206,46 @@ class ReportFolder:
             if part.is_symlink():
                 raise ReportError(f"{part}: a link, and a report is only written into real folders; remove it")
 
-    def _read_list(self) -> _List:
-        """List of the last report; empty if there is none or it is invalid."""
-        try:
-            listed = structure(json.loads((self.path / FILE).read_text(encoding="utf-8")), _List, FILE)
-        except (OSError, ValueError, RecursionError, ConfigError):
-            return _List()
-        return replace(listed, files={name: one for name, one in listed.files.items() if _is_inside(name)})
-
-    def _write_list(self, listed: _List) -> None:
+    def _write_list(self, listed: ReportList) -> None:
         self._require_no_link(self.path / FILE)
-        files, keys = (dict(sorted(found.items())) for found in (listed.files, listed.keys))
-        facts = {"finished": listed.finished, "files": files, "keys": keys}
-        write_whole(self.path / FILE, (json.dumps(facts, indent=1) + "\n").encode())
+        write_whole(self.path / FILE, listed.content())
+
+
+class Rehearsal(ReportFolder):
+    """A report in memory, with every file and image made anew, as it would be written into a folder."""
+
+    def __init__(self, root: Path, listed: ReportList) -> None:
+        self.root = self.path = root
+        self.moved: list[tuple[Path, Path]] = []
+        self.contents: dict[str, bytes] = {}
+        self.keys: dict[str, str] = {}
+        self._listed = listed
+
+    def write(self, name: str, content: bytes, key: str = "") -> Path:
+        """Keep the content of a file, and its key if it has one."""
+        self.contents[name] = content
+        if key:
+            self.keys[name] = key
+        return self.path / name
+
+    def keep(self, name: str, key: str) -> bool:
+        """Return False: every file has to be made."""
+        return False
+
+    def read(self, name: str) -> bytes:
+        """Content of a file that was made."""
+        return self.contents[name]
+
+    def has(self, name: str) -> bool:
+        """True if the folder has or had a file of that name."""
+        return name in self._listed.files or super().has(name)
+
+    def __contains__(self, name: str) -> bool:
+        """True if a file of that name was made."""
+        return name in self.contents
+
+    def finish(self, origin: Origin | None = None, *, kept: tuple[str, ...] = ()) -> None:
+        """Leave the folder as it is."""
 
 
 def _is_inside(name: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 from functools import cache, partial
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -221,7 +222,7 @@ def _sheet(out: ReportFolder, name: str, kinds: Sequence[MapKind], shown: Sequen
         for row in shown:
             file = map_file(kind, row.setting.folder, name)
             if file in out:
-                with Image.open(out.path / file, formats=FORMATS) as image:
+                with Image.open(BytesIO(out.read(file)), formats=FORMATS) as image:
                     panels.append(Panel(row.setting.model, _temperature_note(row), image.copy()))
         if panels:
             lines.append([Panel(kind.title, kind.unit, colour_scale(kind, PANEL)), *panels])

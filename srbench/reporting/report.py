@@ -18,7 +18,7 @@ from srbench.benchmark.error_maps import evenly
 from srbench.interfaces import ModelFacts, Progress, silent
 from srbench.reporting import ReportError
 from srbench.reporting.answer import answer
-from srbench.reporting.files import ReportFolder
+from srbench.reporting.files import Choices, Origin, ReportFolder
 from srbench.reporting.image_files import write_images
 from srbench.reporting.latex import latex_table
 from srbench.reporting.locking import reporting
@@ -83,50 +83,62 @@ def write_report(
     """
     if others := [name for name in formats if name not in FORMATS]:
         raise ReportError(f"unknown format {others[0]!r}; choose from {', '.join(FORMATS)}")
+    choices = Choices(single_file, most, baseline, published)
+    origin = Origin.of(folders[0], folders[:1], choices) if len(folders) == 1 else None
     measurements = read_runs(folders)
     if out is None and len(measurements.runs) > 1:
         raise ReportError("several runs have no folder in common; name one for the report with --out")
     own = measurements.runs[0].folder.path
     with reporting(own) if out is None or out.resolve() == own.resolve() else nullcontext():
         folder = ReportFolder(out or own)
-        table = measurements.table()
-        summary = table.summary()
-        scores = score(table, summary, measurements.metrics)
-        if published:
-            scores = replace(scores, published=published_rows(measurements.manifest, scores.metrics, read_tables()))
-        sentences = answer(scores)
-        facts = {
-            "measurements": measurements,
-            "protocol": measurements.protocol,
-            "metrics": measurements.metrics,
-            "scores": scores,
-            "answer": sentences,
-            "notes": notes_of(measurements, scores),
-            "costs": _costs(measurements.rows),
-        }
-        plots: list[Plot] = []
-        illustrated: list[str] = []
-        if {"md", "html"} & set(formats):
-            illustrate = partial(write_images, measurements, folder, progress) if "md" in formats else list
-            first = _baseline(scores, baseline)
-            plots, illustrated = write_plots(scores, table, measurements.models, folder, first, illustrate)
-        texts = {}
-        if "md" in formats:
-            texts["report.md"] = _markdown(measurements, scores, plots, illustrated, facts)
-        if "tex" in formats:
-            texts["table.tex"] = latex_table(scores, measurements.manifest, intervals=False)
-            texts["table_intervals.tex"] = latex_table(scores, measurements.manifest, intervals=True)
-        if "csv" in formats:
-            texts |= csv_texts(table, summary, measurements.metrics, measurements.protocol)
-        for name, text in texts.items():
-            folder.write(name, text.encode())
-        if "html" in formats:  # last, as it links to the others
-            text = page(measurements, scores, folder.path, plots, facts, embedded=single_file, most=most)
-            folder.write("report.html", text.encode())
-        left = [part for name, parts in _PARTS.items() if name not in formats for part in parts]
-        folder.finish(kept=tuple(left if plots else [*left, f"{FOLDER}/"]))
+        scores, sentences = make_report(measurements, folder, formats, choices, progress, origin)
     files = [folder.path / parts[0] for name, parts in _PARTS.items() if name in formats]
     return Report(files, scores, sentences, sorted(folder.moved))
+
+
+def make_report(
+    measurements: Measurements, folder: ReportFolder, formats: Sequence[str] = FORMATS, choices: Choices | None = None,
+    progress: Progress = silent, origin: Origin | None = None,
+) -> tuple[Scores, list[str]]:  # fmt: skip
+    """Make all files of a report; returns its table and its answer. Arguments are those of ``write_report``."""
+    choices = choices or Choices()
+    table = measurements.table()
+    summary = table.summary()
+    scores = score(table, summary, measurements.metrics)
+    if choices.published:
+        scores = replace(scores, published=published_rows(measurements.manifest, scores.metrics, read_tables()))
+    sentences = answer(scores)
+    facts = {
+        "measurements": measurements,
+        "protocol": measurements.protocol,
+        "metrics": measurements.metrics,
+        "scores": scores,
+        "answer": sentences,
+        "notes": notes_of(measurements, scores),
+        "costs": _costs(measurements.rows),
+    }
+    plots: list[Plot] = []
+    illustrated: list[str] = []
+    if {"md", "html"} & set(formats):
+        illustrate = partial(write_images, measurements, folder, progress) if "md" in formats else list
+        first = _baseline(scores, choices.baseline)
+        plots, illustrated = write_plots(scores, table, measurements.models, folder, first, illustrate)
+    texts = {}
+    if "md" in formats:
+        texts["report.md"] = _markdown(measurements, scores, plots, illustrated, facts)
+    if "tex" in formats:
+        texts["table.tex"] = latex_table(scores, measurements.manifest, intervals=False)
+        texts["table_intervals.tex"] = latex_table(scores, measurements.manifest, intervals=True)
+    if "csv" in formats:
+        texts |= csv_texts(table, summary, measurements.metrics, measurements.protocol)
+    for name, text in texts.items():
+        folder.write(name, text.encode())
+    if "html" in formats:  # last, as it links to the others
+        text = page(measurements, scores, folder, plots, facts, choices)
+        folder.write("report.html", text.encode())
+    left = [part for name, parts in _PARTS.items() if name not in formats for part in parts]
+    folder.finish(origin, kept=tuple(left if plots else [*left, f"{FOLDER}/"]))
+    return scores, sentences
 
 
 def _baseline(scores: Scores, name: str | None) -> int:

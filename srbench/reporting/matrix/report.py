@@ -16,7 +16,7 @@ from rich.text import Text
 
 from srbench.matrix import MatrixError
 from srbench.matrix.folder import Cell, Matrix, read_matrix
-from srbench.reporting.files import ReportFolder
+from srbench.reporting.files import Origin, ReportFolder
 from srbench.reporting.matrix.latex import latex_tables
 from srbench.reporting.matrix.parts import MISSING, Entry, Part, Value
 from srbench.reporting.measurements import read_runs
@@ -46,14 +46,24 @@ def write_matrix_report(path: Path, formats: Sequence[str], out: Path | None = N
     Links lead to the reports of its cells, which ``srbench.reporting.report`` writes. Raises MatrixError if no cell has
     been measured, SRBenchError if one is damaged.
     """
+    begun = [path / cell.name for cell in read_matrix(path).cells if (path / cell.name / MANIFEST).is_file()]
+    origin = Origin.of(path, begun)
+    folder = ReportFolder(out or path)
+    made, parts, notes = make_matrix_report(path, folder, formats, origin)
+    return MatrixReport(made, parts, notes, folder.moved)
+
+
+def make_matrix_report(
+    path: Path, folder: ReportFolder, formats: Sequence[str] = tuple(_FILES), origin: Origin | None = None
+) -> tuple[list[Path], list[Part], list[str]]:
+    """Make all files of the report of a matrix; returns their paths, the tables and notes. Raises SRBenchError."""
     matrix = read_matrix(path)
     entries, notes = _entries(path, matrix)
     by_suite: dict[str, list[Entry]] = {}
     for entry in entries:
         by_suite.setdefault(entry.measurements.protocol.suite, []).append(entry)
     parts = [_part(suite, group) for suite, group in by_suite.items()]
-    folder = ReportFolder(out or path)
-    base = "" if out is None or out.resolve() == path.resolve() else f"{path.resolve().as_uri()}/"
+    base = "" if folder.path.resolve() == path.resolve() else f"{path.resolve().as_uri()}/"
     facts = {"matrix": matrix, "parts": parts, "notes": notes, "base": base}
     texts = {
         "md": rendered("matrix.md.jinja", table=_markdown_table, **facts) + "\n",
@@ -62,8 +72,8 @@ def write_matrix_report(path: Path, formats: Sequence[str], out: Path | None = N
         "csv": _csv(entries),
     }
     made = [folder.write(file, texts[name].encode()) for name, file in _FILES.items() if name in formats]
-    folder.finish(kept=tuple(file for name, file in _FILES.items() if name not in formats))
-    return MatrixReport(made, parts, notes, folder.moved)
+    folder.finish(origin, kept=tuple(file for name, file in _FILES.items() if name not in formats))
+    return made, parts, notes
 
 
 def _entries(path: Path, matrix: Matrix) -> tuple[list[Entry], list[str]]:

@@ -14,7 +14,6 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from srbench.benchmark.error_maps import MapKind, kinds_of, map_file
 from srbench.images.strict_decoding import FORMATS
 from srbench.interfaces import GROUPS, MetricFacts
 from srbench.reporting import ReportError
+from srbench.reporting.files import Choices, ReportFolder
 from srbench.reporting.image_files import Example
 from srbench.reporting.measurements import Measurements, mean_of
 from srbench.reporting.page.images import HR, LR, MAILABLE, Carried, Column, carry, columns_of, exact, kept_files, small
@@ -51,14 +51,15 @@ _SCRIPTS = (
 
 
 def page(
-    measurements: Measurements, scores: Scores, out: Path, plots: Sequence[Plot], facts: Mapping[str, object], *,
-    embedded: bool, most: int | None,
+    measurements: Measurements, scores: Scores, folder: ReportFolder, plots: Sequence[Plot],
+    facts: Mapping[str, object], choices: Choices,
 ) -> str:  # fmt: skip
-    """Text of report.html in the folder ``out``, which holds the ``plots``; ``facts`` are those of every report.
+    """Text of report.html in a folder, which holds the ``plots``; ``facts`` are those of every report.
 
-    Images are linked where the run keeps them, below ``out``. An ``embedded`` page holds them itself and stays below
-    8 MB: ``most`` images at most, those on which the leading models differ most.
+    Images are linked where the run keeps them, below the folder. A page that is a single file holds them itself and
+    stays below 8 MB: at most as many images as asked for, those on which the leading models differ most.
     """
+    embedded, out = choices.single_file, folder.path
     rows = _rows(measurements)
     files = {name: kept_files(measurements, name, lines) for name, lines in rows.items()}
     kept = {name: found for name, found in files.items() if found}
@@ -74,14 +75,13 @@ def page(
         "settings": [setting.label for setting in measurements.settings],
         "maps": [{"name": one.name, "title": one.title, "unit": one.unit, "upper": one.upper} for one in kinds],
         "columns": [asdict(column) for column in columns],
-        "images": _images(measurements, files, columns, rows, out, kinds, embedded=embedded),
+        "images": _images(measurements, files, columns, rows, folder, kinds, embedded=embedded),
     }
     if start is not None:
         first = {column.setting: place for place, column in enumerate(columns) if not column.sample}
         contents["opening"] = {"image": start.pop("image"), "a": first[a], "b": first[b], **start}
     style, script = source("report.css"), "\n".join(map(source, _SCRIPTS))
     metrics = sorted(measurements.metrics, key=lambda metric: GROUPS.index(metric.group))
-    address = _svg if embedded else partial(_address, out)
     manifests = [asdict(run.folder.manifest) for run in measurements.runs]
     facts = {
         **facts,
@@ -91,14 +91,18 @@ def page(
         "manifest_texts": [json.dumps(manifest, indent=1, ensure_ascii=False) for manifest in manifests],
         "by_group": metrics,
         "groups": [(name, len(list(found))) for name, found in groupby(metric.group for metric in metrics)],
-        "others": [name for name in FILES if not embedded and (out / name).exists()],
-        "plots": [(plot, address(out / FOLDER / plot.file)) for plot in plots],
-    }
+        "others": [name for name in FILES if not embedded and folder.has(name)],
+        "plots": [
+            (plot, _svg(folder.read(file)) if embedded else _address(out, out / file))
+            for plot in plots
+            for file in (f"{FOLDER}/{plot.file}",)
+        ],
+    }  # fmt: skip
     if not embedded:
         return rendered("report.html.jinja", shown=len(kept), carried="", contents=_json(contents), **facts)
     shell = rendered("report.html.jinja", shown=0, carried="", contents=_json(contents), **facts)
     order = list(dict.fromkeys([*leading, *kept]))
-    carried = carry({name: kept[name] for name in order[:most]}, MAILABLE - _SLACK - len(shell.encode()))
+    carried = carry({name: kept[name] for name in order[: choices.most]}, MAILABLE - _SLACK - len(shell.encode()))
     _fill(contents, carried)
     text, shown = _sentences(carried, len(kept)), len(carried.addresses)
     return rendered("report.html.jinja", shown=shown, carried=text, contents=_json(contents), **facts)
@@ -121,7 +125,7 @@ def _rows(measurements: Measurements) -> dict[str, dict[int, Row]]:
 
 def _images(
     measurements: Measurements, files: dict[str, dict[Column, Path]], columns: Sequence[Column],
-    rows: dict[str, dict[int, Row]], out: Path, kinds: Sequence[MapKind],
+    rows: dict[str, dict[int, Row]], folder: ReportFolder, kinds: Sequence[MapKind],
     *, embedded: bool,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Size, thumbnail, files, maps and values of every image; without the files if they are to be embedded."""
@@ -132,8 +136,8 @@ def _images(
         {
             "name": name,
             **look,
-            "files": [None if embedded or c not in found else _address(out, found[c]) for c in columns],
-            "maps": {} if embedded else _maps(out, name, columns, kinds),
+            "files": [None if embedded or c not in found else _address(folder.path, found[c]) for c in columns],
+            "maps": {} if embedded else _maps(folder, name, columns, kinds),
             "values": [
                 [_rounded(rows[name][line].values.get(metric.name), metric) for metric in measurements.metrics]
                 if line in rows[name]
@@ -170,16 +174,16 @@ def _sentences(carried: Carried, kept: int) -> str:
     return " ".join(sentences)
 
 
-def _maps(out: Path, name: str, columns: Sequence[Column], kinds: Sequence[MapKind]) -> dict[str, list[str | None]]:
-    """Addresses of the maps in ``out`` by kind, one per column; maps are those of a model's first sample."""
+def _maps(
+    folder: ReportFolder, name: str, columns: Sequence[Column], kinds: Sequence[MapKind]
+) -> dict[str, list[str | None]]:
+    """Addresses of the maps in a folder by kind, one per column; maps are those of a model's first sample."""
     found: dict[str, list[str | None]] = {}
     for kind in kinds:
-        paths = [out / map_file(kind, Setting(c.model, c.temperature).folder, name) for c in columns]
-        shown = [c.model != "" and not c.sample and path.exists() for c, path in zip(columns, paths, strict=True)]
+        files = [map_file(kind, Setting(c.model, c.temperature).folder, name) for c in columns]
+        shown = [c.model != "" and not c.sample and folder.has(file) for c, file in zip(columns, files, strict=True)]
         if any(shown):
-            found[kind.name] = [
-                _address(out, path) if there else None for path, there in zip(paths, shown, strict=True)
-            ]
+            found[kind.name] = [quote(file) if there else None for file, there in zip(files, shown, strict=True)]
     return found
 
 
@@ -202,8 +206,8 @@ def _address(out: Path, path: Path) -> str:
         return exact(file.convert("RGB"))
 
 
-def _svg(path: Path) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(path.read_bytes()).decode()}"
+def _svg(content: bytes) -> str:
+    return f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}"
 
 
 def _rounded(value: list[float] | float | None, metric: MetricFacts) -> object:

@@ -8,6 +8,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+from srbench.benchmark.request import RunSpec
+from srbench.benchmark.run import run as run_spec
 from srbench.images.io import write_png
 from srbench.reporting.report import write_report
 
@@ -40,6 +42,21 @@ def _rename_model(run, old, new):
     for path in (run / "manifest.json", run / "samples.jsonl", run / "rows.jsonl"):
         path.write_text(path.read_text().replace(json.dumps(old), json.dumps(new)))
     assert json.dumps(new) in (run / "manifest.json").read_text()
+
+
+@pytest.fixture(scope="session")
+def reported_run(tmp_path_factory, small_models, draw_image):
+    """A finished run of two images, with its report."""
+    here = tmp_path_factory.mktemp("reported")
+    for seed, name in enumerate("ab"):
+        write_png(here / "photos" / f"{name}.png", draw_image(seed, 96, 96))
+    spec = RunSpec(
+        models=("bicubic", f"noisy={small_models}:Noisy"), scale=4, data=str(here / "photos"),
+        metrics=("psnr", "ssim", "sigma"), temperature=(0.8,), samples=2, out=str(here / "run"),
+    )  # fmt: skip
+    folder = run_spec(spec).folder
+    write_report([folder])
+    return folder
 
 
 @pytest.fixture(scope="module")

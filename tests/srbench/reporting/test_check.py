@@ -1,0 +1,124 @@
+"""What a report prints is checked against its records."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+import pytest
+
+import srbench
+from srbench.reporting.report import write_report
+from srbench.weights.files import sha256_file
+
+TAMPERINGS = 100
+
+
+@pytest.fixture
+def reported(reported_run, tmp_path):
+    """A copy of that run."""
+    shutil.copytree(reported_run, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def checked(folder):
+    return srbench.Results(folder).verify(resample="all")
+
+
+def forge_list(folder):
+    """Make report.json agree with the files that are there."""
+    listed = json.loads((folder / "report.json").read_text())
+    listed["files"] = {name: sha256_file(folder / name) for name in listed["files"]}
+    (folder / "report.json").write_text(json.dumps(listed, indent=1) + "\n")
+
+
+def rules(found, *severities):
+    return {one.rule for one in found.findings if not severities or one.severity in severities}
+
+
+def test_a_run_with_its_report_is_proven(reported):
+    found = checked(reported)
+    assert (found.findings, found.verdict) == ([], "proven")
+    assert found.printed == found.printed_all == len(json.loads((reported / "report.json").read_text())["files"]) > 15
+    assert f"{found.printed} of {found.printed} files of the report are what the records give: proven" in found.text()
+
+
+@pytest.mark.parametrize("name", ["report.md", "report.html", "table.csv", "rows.csv", "table.tex"])
+def test_another_number_in_the_report(reported, name):
+    psnr = json.loads((reported / "rows.jsonl").read_text().splitlines()[0])["value"][0]
+    text = (reported / name).read_text()
+    shown = re.search(r"(?<=\D)1\d\.\d+", text)[0] if "table" in name else next(
+        number for digits in (1, 2, 3, 4, 8) if (number := f"{psnr:.{digits}f}"[:-1]) in text
+    )  # fmt: skip
+    (reported / name).write_text(text.replace(shown, "99.1"))
+    assert "SRB010" in rules(checked(reported), "contradicted")
+    forge_list(reported)
+    found = checked(reported)
+    assert "SRB009" in rules(found, "contradicted")
+    assert f"SRB009 contradicted: {name}: shows 99.1" in found.text()
+
+
+def test_other_words_in_the_report(reported):
+    path = reported / "report.md"
+    path.write_text(path.read_text().replace("bicubic", "my method"))
+    forge_list(reported)
+    assert rules(checked(reported)) == {"SRB113"}
+    listed = json.loads((reported / "report.json").read_text())
+    listed["origin"]["code"] = "of another version"
+    (reported / "report.json").write_text(json.dumps(listed))
+    found = checked(reported)
+    assert (rules(found), found.verdict) == ({"SRB208"}, "proven")
+
+
+def test_a_report_of_another_version_with_other_numbers(reported):
+    path = reported / "report.md"
+    path.write_text(path.read_text().replace(" 2 ", " 3 "))
+    forge_list(reported)
+    listed = json.loads((reported / "report.json").read_text())
+    del listed["origin"]
+    (reported / "report.json").write_text(json.dumps(listed))
+    assert rules(checked(reported)) == {"SRB111"}
+
+
+def test_a_report_older_than_its_records(reported):
+    assert srbench.Results(reported).score("lr_psnr").failures == ()
+    found = checked(reported)
+    assert (rules(found), found.verdict) == ({"SRB110"}, "unverified")
+    write_report([reported])
+    assert checked(reported).proven
+
+
+def test_a_report_of_one_format_and_of_other_choices(reported):
+    write_report([reported], ("csv",))
+    assert checked(reported).proven
+    write_report([reported], single_file=True, most=1, baseline="noisy-t0.8")
+    assert checked(reported).proven
+
+
+def test_files_that_are_not_here(reported):
+    shutil.rmtree(reported / "strips")
+    (reported / "table.tex").unlink()
+    found = checked(reported)
+    assert found.of("unverified") == [
+        "SRB112 unverified: strips: 2 of its files not here, such as strips/a.png",
+        "SRB112 unverified: table.tex: 1 of its files not here, such as table.tex",
+    ]
+    shutil.rmtree(reported / "images" / "hr")
+    found = checked(reported)
+    assert found.verdict == "unverified"
+    assert rules(found) >= {"SRB102", "SRB112"}
+
+
+def test_no_report_is_no_finding(reported):
+    for name in (
+        "report.md",
+        "report.html",
+        "report.json",
+        "table.csv",
+        "rows.csv",
+        "table.tex",
+        "table_intervals.tex",
+    ):
+        (reported / name).unlink(missing_ok=True)
+    assert checked(reported).printed_all == 0
