@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from srbench.benchmark.findings import Findings
-from srbench.benchmark.sampling import kept_outputs, same_outputs, sample, source_of
+from srbench.benchmark.sampling import kept_outputs, runaway, same_outputs, sample, source_of
 from srbench.benchmark.scoring import measure, measure_model
 from srbench.images import ImageError
 from srbench.images.io import quantize, read_uint8
@@ -22,14 +22,14 @@ from srbench.models.loading import LoadedModel, load_model
 from srbench.plugins.registry import LoadedMetric, open_metric
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.records import SampleRecord, Value
-from srbench.system.machine import hardware
+from srbench.system.machine import environment
 
 TOLERANCE = 1e-5
 """Largest relative difference of two values of one metric: what other processors and library versions change."""
 ROUNDED = 0.01
 """Largest share of numbers that may be one grey level off if an item is sampled on another processor."""
-_MACHINE = ("platform", "cpu", "gpu", "device")
-"""Facts of a machine that may change the last bit of an output."""
+_MACHINE = ("device", "cpu", "gpu", "instructions", "TF32 in products", "TF32 in convolutions", "torch")
+"""Facts of an environment that may change more than the last bit of an output."""
 
 
 def open_metrics_again(folder: RunFolder, found: Findings) -> list[tuple[MetricFacts, LoadedMetric | None]]:
@@ -197,6 +197,8 @@ class Proof:
         images = quantize(output.images, self.folder.manifest.protocol.quantize)
         if same_outputs(record, images):
             found.sampled += 1
+            if record.runaway not in (None, count := runaway(output.images)):
+                found.add("SRB005", where, f"{count} samples run away, and its record has {record.runaway}")
             return output.images
         if text := _rounding(images, self._kept(record)):
             found.sampled += 1
@@ -215,11 +217,12 @@ class Proof:
 
     def _is_same(self, record: SampleRecord) -> bool:
         """True if the model is the one that was measured, and this is the machine."""
-        manifest, now = self.folder.manifest, hardware(self.device)
-        if not 0 <= record.invocation < len(manifest.invocations):
+        manifest, now = self.folder.manifest, environment(self.device)
+        known = self.folder.environments.get(record.environment)
+        if known is None and not 0 <= record.invocation < len(manifest.invocations):
             return False
-        then = manifest.invocations[record.invocation].hardware
-        same_machine = all(now.get(fact) == then.get(fact) for fact in _MACHINE)
+        then = manifest.invocations[record.invocation].hardware if known is None else known.facts
+        same_machine = all(now.get(fact) == then[fact] for fact in _MACHINE if fact in then)
         return same_machine and self.models[record.model].digest == manifest.model(record.model).digest
 
 

@@ -100,7 +100,7 @@ def keep_sample(
         ),
         seconds=round(output.seconds, 4),
         peak_memory_mb=None if output.peak_memory_mb is None else round(output.peak_memory_mb, 1),
-        runaway=_runaway(output.images),
+        runaway=runaway(output.images),
     )
     kept = [_keep(folder, path, one) for path, one in zip(folder.output_files(record), images, strict=False)]
     record = replace(record, outputs=(*kept, *record.outputs[protocol.kept :]))
@@ -108,7 +108,7 @@ def keep_sample(
     return record, images
 
 
-def _runaway(outputs: Tensor) -> int:
+def runaway(outputs: Tensor) -> int:
     """Number of outputs (n, 3, H, W) with a value beyond the range [0, 1] by more than half of it."""
     least, largest = outputs.flatten(1).aminmax(dim=1)
     return int(((least < -RUNAWAY) | (largest > 1 + RUNAWAY)).sum())

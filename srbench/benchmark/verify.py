@@ -20,7 +20,7 @@ from srbench.models.loading import LoadedModel
 from srbench.run_folder.folder import SUMS, RunFolder, is_kept, read_sums
 from srbench.run_folder.manifest import FILE
 from srbench.run_folder.protocol import Setting
-from srbench.run_folder.records import KINDS, SampleRecord, ScoreRecord
+from srbench.run_folder.records import KINDS, EnvironmentRecord, SampleRecord, ScoreRecord
 from srbench.weights.files import sha256_file
 
 
@@ -140,7 +140,12 @@ def _check_lines(folder: RunFolder, found: Findings) -> None:
             if score.setting not in settings or score.metric not in names:
                 where = f"{score.setting.folder} {image}"
                 found.add("SRB004", ScoreRecord.FILE, f"{score.metric} of {where} is in no plan of the manifest")
-    lines = (line for known in folder.known.values() for line in known.lines())
+    for one in folder.environments.values():
+        if one.key != EnvironmentRecord.of(one.facts).key:
+            found.add("SRB004", EnvironmentRecord.FILE, f"{one.key[:12]} is not the key of its facts")
+    lines = [line for known in folder.known.values() for line in known.lines()]
+    if any(line.environment and line.environment not in folder.environments for line in lines):
+        found.add("SRB004", EnvironmentRecord.FILE, "it lacks an environment that other lines name")
     if foreign := next((line for line in lines if not 0 <= line.invocation < count), None):
         text = f"{foreign.image} names command {foreign.invocation}, and the manifest has {count}"
         found.add("SRB004", foreign.FILE, text)
