@@ -102,7 +102,7 @@ def test_sums_are_those_that_other_tools_check(finished):
     assert done.returncode == 0, done.stdout
     names = [line.split("  ")[1] for line in lines_of(finished / "SHA256SUMS")]
     assert names == sorted(names)
-    assert len(names) == 21 + 4
+    assert len(names) == 21 + 5
 
 
 def test_a_flipped_bit_in_an_image(finished):
