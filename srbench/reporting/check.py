@@ -24,7 +24,7 @@ from srbench.weights.files import sha256_bytes
 TEXTS = ("report.md", "report.html", "table.csv", "rows.csv", "table.tex", "table_intervals.tex")
 """Files of a report that print numbers."""
 SHOWING = ("report.md", "report.html")
-"""Those that also show images, and name those that are not here."""
+"""Files of these that also show images, and name what is not here."""
 _NUMBER = re.compile(r"[-\u2212]?\d+(?:[.,]\d+)*(?:[eE][-+]?\d+)?")
 _NOT_PRINTED = re.compile(
     r"<style>.*?</style>|<script type=\"module\">.*?</script>|<meta[^>]*>|data:[^\"')\s]*", flags=re.DOTALL

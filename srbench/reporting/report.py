@@ -100,7 +100,7 @@ def make_report(
     measurements: Measurements, folder: ReportFolder, formats: Sequence[str] = FORMATS, choices: Choices | None = None,
     progress: Progress = silent, origin: Origin | None = None,
 ) -> tuple[Scores, list[str]]:  # fmt: skip
-    """Make all files of a report; returns its table and its answer. Arguments are those of ``write_report``."""
+    """Make all files of a report with the arguments of ``write_report``; returns its table and the answer in words."""
     choices = choices or Choices()
     table = measurements.table()
     summary = table.summary()
