@@ -65,7 +65,7 @@ def _model(loaded: LoadedModel, known: Sequence[Evidence], pairs: Pairs, bench: 
     if loaded.identity is None:
         return loaded
     draw = Draw(max(bench.spec.temperature), 1, 0)
-    found = next(filter(None, map(loaded.identity.confirmed, known)), None)
+    found = next(filter(None, (loaded.identity.confirmed(one, strict=True) for one in known)), None)
     evidence = found or _called(
         loaded.identity, pairs, lambda pair: upscale(loaded.model, pair.name, pair.lr, draw, bench.device)
     )
@@ -85,7 +85,7 @@ def _metric(loaded: LoadedMetric, known: Evidence | None, pairs: Pairs) -> Loade
         with one_thread():
             measure(loaded.metric, quantize_floor(torch.stack(images)), pair)
 
-    evidence = loaded.identity.confirmed(known) or _called(loaded.identity, pairs, call)
+    evidence = loaded.identity.confirmed(known, strict=True) or _called(loaded.identity, pairs, call)
     if evidence.unknown not in ("", FAILED):
         _warn(loaded.facts.spec, evidence, "values")
     return replace(loaded, facts=with_evidence(loaded.facts, evidence, digest_of(evidence)))

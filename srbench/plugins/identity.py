@@ -8,6 +8,7 @@ unknown     why it may change all the same: then its outputs are made again by e
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -53,12 +54,12 @@ class Identity:
         digest = _sha256(self.loaded, inputs.digest())
         return Evidence(self.loaded, digest, tuple(sorted(inputs.files)), tuple(sorted(inputs.variables)), unknown)
 
-    def confirmed(self, known: Evidence | None) -> Evidence | None:
-        """Earlier evidence, if everything is still as it was; else None."""
+    def confirmed(self, known: Evidence | None, *, strict: bool = False) -> Evidence | None:
+        """Earlier evidence, if everything is still as it was; else None. Strictly, no file or variable may be new."""
         if known is None or known.loaded != self.loaded:
             return None
         now = Inputs(frozenset(known.files), frozenset(known.variables))
-        if not (self.inputs.files <= now.files and self.inputs.variables <= now.variables):
+        if strict and not (self.inputs.files <= now.files and self.inputs.variables <= now.variables):
             return None
         unknown = self.state.unknown or self.inputs.unknown
         if _sha256(self.loaded, now.digest()) != known.digest or (unknown and not known.unknown):
@@ -69,7 +70,8 @@ class Identity:
         """Evidence after a first call, of which it is noted what it reads and whether the object stays the same."""
         with watching() as watch:
             first_call()
-        found = self.evidence(self.inputs | watch.inputs().without(self.covered))
+        made = frozenset(map(os.path.realpath, watch.written - watch.files))
+        found = self.evidence(self.inputs.without(made) | watch.inputs().without(self.covered))
         if found.unknown or _state(self.thing, given=self.given).digest == self.state.digest:
             return found
         return replace(found, unknown="changes when it is called")

@@ -117,8 +117,8 @@ class Watch:
     paused: bool = False
 
     def inputs(self) -> Inputs:
-        """Everything noted; files that were made meanwhile are left out."""
-        return Inputs(frozenset(self.files - self.written), frozenset(self.variables), self.unknown)
+        """Everything noted."""
+        return Inputs(frozenset(self.files), frozenset(self.variables), self.unknown)
 
     def note(self, event: str, given: tuple[Any, ...]) -> None:
         """Take an audit event."""
@@ -144,9 +144,13 @@ class Watch:
                 text = importlib.util.source_from_cache(text)
         if text.startswith(_SYSTEM) or is_library(text):
             return
-        writes = bool(flags & (os.O_WRONLY | os.O_RDWR)) if mode is None else not mode.startswith("r")
+        writes = bool(flags & (os.O_WRONLY | os.O_RDWR)) if mode is None else set(mode) & set("wax+")
+        if writes and text in self.files:
+            self.unknown = self.unknown or f"writes {os.path.basename(text)}, which it reads"
         if writes:
             self.written.add(text)
+        elif text in self.written:
+            return  # made by itself
         elif os.path.isfile(text) or (not os.path.exists(text) and _is_own(sys._getframe(3))):
             self.files.add(text)
             _while_imported(sys._getframe(3), file=text)

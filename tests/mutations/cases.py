@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save
+
+from srbench.images.io import encode_png
 
 MODEL = """
 import os
@@ -92,36 +99,484 @@ VALUES = ("1.0", "0.5")
 CODE = ("GAIN = 1.0\n", "GAIN = 0.5\n")
 INIT = "def __init__(self):"
 
+BUFFER = """def __init__(self):
+        super().__init__()
+        self.register_buffer("b", {})
+"""
+
+
+def array(value: float) -> bytes:
+    """A file of NumPy with a number."""
+    file = io.BytesIO()
+    np.save(file, np.array(value))
+    return file.getvalue()
+
+
+def weights(value: float) -> bytes:
+    """Weights of a layer as a file of torch."""
+    file = io.BytesIO()
+    torch.save({"weight": torch.full((1, 1), value), "bias": torch.zeros(1)}, file)
+    return file.getvalue()
+
+
+def safe(value: float) -> bytes:
+    """The same in the format of safetensors."""
+    return save({"weight": torch.tensor([value])})
+
+
+def distribution(version: str, helper: str, factor: str = "1.0") -> dict[str, str]:
+    """Two modules without a package, installed as one wheel."""
+    return {
+        "site-packages/lone3.py": model(f"from lone3_helper import GAIN; return {factor} * GAIN"),
+        "site-packages/lone3_helper.py": helper,
+        "site-packages/lone.dist-info/METADATA": f"Metadata-Version: 2.1\nName: lone\nVersion: {version}\n",
+        "site-packages/lone.dist-info/RECORD": "lone3.py,sha256=a,1\nlone3_helper.py,sha256=b,1\n",
+    }
+
+
+def library(version: str, gain: str) -> dict[str, str]:
+    """An installed library."""
+    return {
+        "site-packages/lib4.py": f"GAIN = {gain}\n",
+        "site-packages/lib4.dist-info/METADATA": f"Metadata-Version: 2.1\nName: lib4\nVersion: {version}\n",
+        "site-packages/lib4.dist-info/RECORD": "lib4.py,sha256=a,1\n",
+    }
+
+
+def png(seed: int, height: int = 24, width: int = 28) -> bytes:
+    """An image file of soft random colours."""
+    small = torch.rand((1, 3, height // 4, width // 4), generator=torch.Generator().manual_seed(seed))
+    return encode_png(torch.nn.functional.interpolate(small, (height, width), mode="bicubic")[0].clamp(0, 1))
+
+
+def of_run(name: str, before: Any = None, after: Any = None, file: str = "unused", **more: Any) -> Case:
+    """A change of the data or of the request, seen by bicubic unless other models are named."""
+    files = {"data/a.png": png(1), **more.pop("files", {})} | ({} if before is None else {file: before})
+    spec = {"data": "data"} | more.pop("spec", {})
+    return Case(name, files, {} if after is None else {file: after}, models=more.pop("models", ("bicubic",)),
+                spec=spec, **more)  # fmt: skip
+
+
+def of_metric(name: str, before: str, after: str, gain: str = "", body: str = "", **more: Any) -> Case:
+    """A file ``gain.txt`` or a module that is changed, read by a metric in its own way."""
+    file = more.pop("file", "gain.txt")
+    text = metric(gain, body=body)
+    if more.pop("parameters", False):
+        text = text.replace('protocol="a test"', 'protocol="a test", parameters=(HERE / "gain.txt",)').replace(
+            "self.k", 'float((HERE / "gain.txt").read_text())'
+        )
+    return Case(
+        name, {"mine.py": text, file: before}, {file: after}, models=("bicubic",), metrics=("mine.py:Mine",), **more
+    )
+
+
 OF_MODELS = [
     Case("its source", {"my.py": model("return 1.0")}, {"my.py": model("return 0.5")}),
     of_model("a helper beside it", *CODE, "from gain import GAIN; return GAIN", file="gain.py"),
     of_model("a helper imported at the top", *CODE, "return GAIN", top="from gain import GAIN", file="gain.py"),
-    of_model("a helper by importlib", *CODE, 'import importlib; return importlib.import_module("ga" + "in").GAIN',
-             file="gain.py"),
-    of_model("a helper in a package beside it", *CODE, "from pack.gain import GAIN; return GAIN", file="pack/gain.py",
-             files={"pack/__init__.py": ""}),
-    of_model("code that is executed", *CODE, 'return runpy.run_path(HERE / "gain.py")["GAIN"]', top="import runpy",
-             file="gain.py"),
-    of_model("a folder on sys.path", *CODE, "return GAIN", file="../elsewhere1/gain_elsewhere.py",
-             top='sys.path.append(str(HERE.parent / "elsewhere1"))\nfrom gain_elsewhere import GAIN'),
-    of_model("a folder on sys.path, in the call", *CODE, "import gain_elsewhere2 as g; return g.GAIN",
-             body='sys.path.append(str(HERE.parent / "elsewhere2"))', file="../elsewhere2/gain_elsewhere2.py"),
-    of_model("a folder on sys.path by importlib", *CODE,
-             'import importlib; return importlib.import_module("gain_" + "elsewhere3").GAIN',
-             body='sys.path.append(str(HERE.parent / "elsewhere3"))', file="../elsewhere3/gain_elsewhere3.py"),
-    of_model("a file read when it is imported", *VALUES, "return GAIN",
-             top='GAIN = float((HERE / "gain.txt").read_text())'),
-    of_model("a file read when it is made", *VALUES, "return self.value",
-             body=f'{INIT} self.value = float((HERE / "gain.txt").read_text())'),
+    of_model(
+        "a helper by importlib",
+        *CODE,
+        'import importlib; return importlib.import_module("ga" + "in").GAIN',
+        file="gain.py",
+    ),
+    of_model(
+        "a helper in a package beside it",
+        *CODE,
+        "from pack.gain import GAIN; return GAIN",
+        file="pack/gain.py",
+        files={"pack/__init__.py": ""},
+    ),
+    of_model(
+        "code that is executed",
+        *CODE,
+        'return runpy.run_path(HERE / "gain.py")["GAIN"]',
+        top="import runpy",
+        file="gain.py",
+    ),
+    of_model(
+        "a folder on sys.path",
+        *CODE,
+        "return GAIN",
+        file="../elsewhere1/gain_elsewhere.py",
+        top='sys.path.append(str(HERE.parent / "elsewhere1"))\nfrom gain_elsewhere import GAIN',
+    ),
+    of_model(
+        "a folder on sys.path in the call",
+        *CODE,
+        "import gain_elsewhere2 as g; return g.GAIN",
+        body='sys.path.append(str(HERE.parent / "elsewhere2"))',
+        file="../elsewhere2/gain_elsewhere2.py",
+    ),
+    of_model(
+        "a folder on sys.path by importlib",
+        *CODE,
+        'import importlib; return importlib.import_module("gain_" + "elsewhere3").GAIN',
+        body='sys.path.append(str(HERE.parent / "elsewhere3"))',
+        file="../elsewhere3/gain_elsewhere3.py",
+    ),
+    of_model(
+        "a file read when it is imported", *VALUES, "return GAIN", top='GAIN = float((HERE / "gain.txt").read_text())'
+    ),
+    of_model(
+        "a file read when it is made",
+        *VALUES,
+        "return self.value",
+        body=f'{INIT} self.value = float((HERE / "gain.txt").read_text())',
+    ),
     of_model("a file read in the call", *VALUES, READ),
-    of_model("a file read by a thread", *VALUES,
-             "from concurrent.futures import ThreadPoolExecutor as T; return T(1).submit(self.read).result()",
-             body='def read(self): return float((HERE / "gain.txt").read_text())'),
+    of_model(
+        "a file read by a thread",
+        *VALUES,
+        "from concurrent.futures import ThreadPoolExecutor as T; return T(1).submit(self.read).result()",
+        body='def read(self): return float((HERE / "gain.txt").read_text())',
+    ),
     of_model("a file read by os.open", *VALUES, 'return float(os.read(os.open(HERE / "gain.txt", os.O_RDONLY), 9))'),
-    of_model("a file behind a Path", *VALUES, "return float(self.path.read_text())",
-             body=f'{INIT} self.path = HERE / "gain.txt"'),
-    of_model("a file of another folder", *VALUES, 'return float((HERE.parent / "else4" / "gain.txt").read_text())',
-             file="../else4/gain.txt"),
-    Case("a file that was not there", {"my.py": model('p = HERE / "no.txt"; return 0.5 if p.exists() else 1.0',
-         body='def look(self): open(HERE / "no.txt")')}, {"no.txt": "1"}),
-]  # fmt: skip
+    of_model(
+        "a file behind a Path",
+        *VALUES,
+        "return float(self.path.read_text())",
+        body=f'{INIT} self.path = HERE / "gain.txt"',
+    ),
+    of_model(
+        "a file of another folder",
+        *VALUES,
+        'return float((HERE.parent / "else4" / "gain.txt").read_text())',
+        file="../else4/gain.txt",
+    ),
+    Case(
+        "a file that was not there",
+        {"my.py": model('p = HERE / "no.txt"; return 0.5 if p.exists() else 1.0')},
+        {"no.txt": "1"},
+    ),
+    Case("a file more in a folder", {"my.py": model('return 1 / len(os.listdir(HERE / "d"))'), "d/a": ""}, {"d/b": ""}),
+    of_model("weights of numpy", array(1.0), array(0.5), 'return float(np.load(HERE / "w.npy"))', file="w.npy"),
+    of_model(
+        "weights of torch in a plain class",
+        weights(1.0),
+        weights(0.5),
+        "return self.net.weight.item()",
+        file="w.pt",
+        body=f"{INIT}\n        self.net = torch.nn.Linear(1, 1)\n"
+        '        self.net.load_state_dict(torch.load(HERE / "w.pt"))',
+    ),
+    of_model(
+        "weights of safetensors",
+        safe(1.0),
+        safe(0.5),
+        "return self.w.item()",
+        file="w.safetensors",
+        body=f"{INIT}\n        from safetensors.torch import load_file\n"
+        '        self.w = load_file(HERE / "w.safetensors")["weight"]',
+    ),
+    of_model(
+        "weights of safetensors in the call",
+        safe(1.0),
+        safe(0.5),
+        'from safetensors.torch import load_file; return load_file(HERE / "w.safetensors")["weight"].item()',
+        file="w.safetensors",
+    ),
+    of_model(
+        "a persistent buffer",
+        *VALUES,
+        "return self.b",
+        base="torch.nn.Module",
+        body=BUFFER.format('torch.tensor(float((HERE / "gain.txt").read_text()))'),
+    ),
+    of_model(
+        "a buffer that is not persistent",
+        *VALUES,
+        "return self.b",
+        base="torch.nn.Module",
+        body=BUFFER.format('torch.tensor(float((HERE / "gain.txt").read_text())), persistent=False'),
+    ),
+    of_model(
+        "an environment variable",
+        "",
+        "",
+        'return float(os.environ["SRTEST_GAIN"])',
+        file="unused",
+        environ={"SRTEST_GAIN": "1.0"},
+        environ_after={"SRTEST_GAIN": "0.5"},
+    ),
+    of_model(
+        "an environment variable that was not set",
+        "",
+        "",
+        'return float(os.getenv("SRTEST_GAIN", "1.0"))',
+        file="unused",
+        environ_after={"SRTEST_GAIN": "0.5"},
+    ),
+    of_model(
+        "an environment variable when it is imported",
+        "",
+        "",
+        "return GAIN",
+        file="unused",
+        top='GAIN = float(os.environ.get("SRTEST_GAIN"))',
+        environ={"SRTEST_GAIN": "1.0"},
+        environ_after={"SRTEST_GAIN": "0.5"},
+    ),
+    of_model(
+        "another program",
+        *VALUES,
+        'return float(subprocess.check_output(["cat", HERE / "gain.txt"]))',
+        top="import subprocess",
+    ),
+    of_model(
+        "an object that nobody can look into",
+        *VALUES,
+        "return next(self.values)",
+        body=f'{INIT} self.values = (float(open(HERE / n).read()) for n in ["gain.txt"] * 99)',
+    ),
+    Case(
+        "a module on PYTHONPATH",
+        {"lone1.py": model("from gain import GAIN; return GAIN"), "gain.py": CODE[0]},
+        {"gain.py": CODE[1]},
+        models=("m=lone1:Model",),
+        path=(".",),
+    ),
+    Case(
+        "a package on PYTHONPATH",
+        {
+            "pack2/__init__.py": "",
+            "pack2/my.py": model('import importlib; return importlib.import_module("pack2.ga" + "in").GAIN'),
+            "pack2/gain.py": CODE[0],
+        },
+        {"pack2/gain.py": CODE[1]},
+        models=("m=pack2.my:Model",),
+        path=(".",),
+    ),
+    Case(
+        "two modules of one distribution",
+        distribution("1", CODE[0]),
+        distribution("1", CODE[1]),
+        models=("m=lone3:Model",),
+        path=("site-packages",),
+    ),
+    Case(
+        "a distribution of another version",
+        distribution("1", CODE[0], "1.0"),
+        distribution("2", CODE[0], "0.5"),
+        models=("m=lone3:Model",),
+        path=("site-packages",),
+    ),
+    Case(
+        "a library of another version",
+        {"my.py": model("import lib4; return lib4.GAIN"), **library("1", "1.0")},
+        library("2", "0.5"),
+        path=("site-packages",),
+    ),
+]
+OF_METRICS = [
+    of_metric("a metric's source", metric("return 1.0"), metric("return 2.0"), file="mine.py"),
+    of_metric("a metric's helper", *CODE, gain="from gain import GAIN; return GAIN", file="gain.py"),
+    of_metric("a metric's file", *VALUES, gain=READ),
+    of_metric(
+        "a metric's file when it is made",
+        *VALUES,
+        gain="return self.k",
+        body=f'{INIT} self.k = float((HERE / "gain.txt").read_text())',
+    ),
+    of_metric("a metric's parameters", *VALUES, gain="return self.k", parameters=True),
+    of_metric(
+        "a metric's environment variable",
+        "",
+        "",
+        gain='import os; return float(os.environ["SRTEST_GAIN"])',
+        environ={"SRTEST_GAIN": "1.0"},
+        environ_after={"SRTEST_GAIN": "0.5"},
+    ),
+    of_metric(
+        "a metric of unknown state",
+        *VALUES,
+        gain="return next(self.k)",
+        body=f'{INIT} self.k = (float((HERE / "gain.txt").read_text()) for _ in range(99))',
+    ),
+]
+
+RESULTS = """
+from pathlib import Path
+
+from srbench.images.io import read_image
+
+
+class Results:
+    scale = 2
+
+    def __call__(self, lr):
+        return read_image(Path(__file__).parent / "theirs" / "a.png")[None, :, : 2 * lr.shape[-2], : 2 * lr.shape[-1]]
+"""
+NOISE = """
+import torch
+
+
+class Noise:
+    scale = 2
+
+    def sample(self, lr, n, *, temperature, generator):
+        up = lr[None].repeat_interleave(2, -1).repeat_interleave(2, -2)
+        return up + temperature * torch.randn((n, *up.shape[1:]), generator=generator)
+"""
+SCALABLE = """
+import torch
+
+
+class Any:
+    def __init__(self, scale, weights=None):
+        self.scale, self.gain = scale, 1.0 if weights is None else float(weights.read_text())
+
+    def __call__(self, lr):
+        return self.gain * lr.repeat_interleave(self.scale, -1).repeat_interleave(self.scale, -2)
+"""
+DATASET = """
+from pathlib import Path
+
+from srbench.data.datasets import Folder
+from srbench.interfaces import ImagePair
+
+
+class Data:
+    def __init__(self, scale):
+        self.name, self.folder = "mine", Folder(Path(__file__).parent / "data", scale)
+
+    def __len__(self):
+        return len(self.folder)
+
+    def __iter__(self):
+        return iter(self.folder)
+
+    def read(self, name):
+        pair = self.folder.read(name)
+        return ImagePair(name, pair.lr.flip({flip}), pair.hr)
+
+    def digest(self, name):
+        return self.folder.digest(name)
+"""
+SUITE = 'name = "mine"\nversion = {}\nmetrics = ["psnr{}"]\nquantize = "{}"\n'
+DEGRADATION = 'name = "mine"\nversion = 1\nabout = ""\n\n[[steps]]\nkind = "downscale"\nby = "{}"\n'
+NOISY = {"models": ("m=noise.py:Noise",), "files": {"noise.py": NOISE}}
+OF_RUNS = [
+    of_run("an HR image", png(1), png(2), "data/a.png"),
+    of_run("an LR image", png(5, 12, 14), png(6, 12, 14), "lr/a.png", spec={"data": None, "hr": "data", "lr": "lr"}),
+    of_run(
+        "the code of a dataset",
+        DATASET.format(flip=-1),
+        DATASET.format(flip=-2),
+        "mydata.py",
+        spec={"data": "mydata.py:Data"},
+    ),
+    of_run(
+        "a degradation of one's own",
+        DEGRADATION.format("torch"),
+        DEGRADATION.format("pillow"),
+        "d.toml",
+        spec={"degrade": "d.toml"},
+    ),
+    of_run("a degradation", spec_after={"degrade": "bicubic-torch"}),
+    of_run(
+        "a suite's column",
+        SUITE.format(1, "", "floor"),
+        SUITE.format(1, "+border=4", "floor"),
+        "s.toml",
+        metrics=None,
+        spec={"suite": "s.toml"},
+    ),
+    of_run(
+        "a suite's rounding",
+        SUITE.format(1, "", "floor"),
+        SUITE.format(1, "", "round"),
+        "s.toml",
+        metrics=None,
+        spec={"suite": "s.toml"},
+    ),
+    of_run("a metric's parameter", spec_after={"metrics": ("psnr+channels=Y",)}),
+    of_run("the crop", spec_after={"crop": 16}),
+    of_run("the scale", spec_after={"scale": 4}, models=("m=any.py:Any",), files={"any.py": SCALABLE}),
+    of_run("the tile", spec_after={"tile": 16}, files={"data/a.png": png(1, 80, 80)}),
+    of_run("the seed", spec_after={"seed": 1}, **NOISY),
+    of_run("the samples", spec_after={"samples": 3}, metrics=("sigma",), **NOISY),
+    of_run("the temperature", spec_after={"temperature": (0.4,)}, **NOISY),
+    of_run(
+        "a projection",
+        spec_after={"models": ("m=any.py:Any+consistent",)},
+        models=("m=any.py:Any",),
+        files={"any.py": SCALABLE},
+    ),
+    of_run("results made elsewhere", png(3), png(4), "theirs/a.png", models=("theirs=theirs",)),
+    of_run(
+        "results of one's own reading",
+        png(3),
+        png(4),
+        "theirs/a.png",
+        models=("m=any.py:Results",),
+        files={"any.py": RESULTS},
+    ),
+]
+
+INNOCENT = [
+    of_model("a library's file", "a", "b", "return 1.0", file="site-packages/x.py"),
+    of_model("a text beside the model", "a", "b", "return 1.0"),
+    of_model("another variable", "", "", "return 1.0", file="unused", environ_after={"SRTEST_OTHER": "1"}),
+    of_model("a variable that others read", "", "", "return 1.0", file="unused", environ_after={"COLUMNS": "99"}),
+    of_model("code of a hidden folder", *CODE, "return 1.0", file=".hidden/x.py"),
+    of_model("a virtual environment", *CODE, "return 1.0", file="v/lib/x.py", files={"v/pyvenv.cfg": ""}),
+    of_model("line ends", "GAIN = 1.0\n", "GAIN = 1.0\r\n", "from gain import GAIN; return GAIN", file="gain.py"),
+    of_model(
+        "a file that is written",
+        "",
+        "",
+        '\n        with open(HERE / "log.txt", "a") as f: f.write("x")\n        return 1.0',
+        file="unused",
+    ),
+    of_model("a file that is not read", *VALUES, "return 1.0", file="data/gain.txt"),
+    of_model("fewer images", "", "", "return 1.0", file="unused", spec={"limit": 2}, spec_after={"limit": 1}),
+    of_model(
+        "another order of models",
+        "",
+        "",
+        "return 1.0",
+        file="unused",
+        models=("m=my.py:Model", "bicubic"),
+        spec_after={"models": ("bicubic", "m=my.py:Model")},
+    ),
+    of_model(
+        "fewer models",
+        "",
+        "",
+        "return 1.0",
+        file="unused",
+        models=("m=my.py:Model", "bicubic"),
+        spec_after={"models": ("m=my.py:Model",)},
+    ),
+    of_model(
+        "another name of the same file",
+        "",
+        "",
+        "return 1.0",
+        file="unused",
+        spec_after={"models": ("m=./my.py:Model",)},
+    ),
+    of_model("the same file read again", *VALUES[:1], VALUES[0], READ),
+    of_model("a cache beside it", "", "", "return 1.0", file="__pycache__/x.py"),
+    of_model(
+        "a network of its own",
+        "",
+        "",
+        "return self.w",
+        file="unused",
+        base="torch.nn.Module",
+        body="def __init__(self):\n        super().__init__()\n        self.w = torch.nn.Parameter(torch.ones(1))",
+    ),
+    of_model("a set of texts", "", "", "return 1.0", file="unused", body='names = {"a", "b", "c", "d", "e"}'),
+    of_model(
+        "a file of a thread",
+        *VALUES[:1],
+        VALUES[0],
+        "return T(1).submit(self.read).result()",
+        top="from concurrent.futures import ThreadPoolExecutor as T",
+        body='def read(self): return float((HERE / "gain.txt").read_text())',
+    ),
+    of_metric("an untouched metric", *VALUES[:1], VALUES[0], gain=READ),
+    of_run("an image that is not asked for", png(3), png(4), "data/b.png"),
+]

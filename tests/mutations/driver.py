@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -14,6 +15,7 @@ import torch
 
 from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run, score_run
+from srbench.plugins import code_digest
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.results import rows_of
 
@@ -41,6 +43,9 @@ def process_like(case):
             if str(getattr(module, "__file__", None) or "").startswith(case["folder"]):
                 del sys.modules[name]
         sys.path_importer_cache.clear()
+        for function in vars(code_digest).values():
+            if isinstance(function, functools._lru_cache_wrapper):
+                function.cache_clear()
 
 
 def done(case, number):
