@@ -23,6 +23,8 @@ from types import FrameType, ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from srbench.system.processes import SET_FOR_WORKERS
+
 _DISTRIBUTION = "sr-bench"
 _PROGRAMS = ("subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "socket.connect")
 """Audit events after which a number may depend on anything."""
@@ -218,9 +220,11 @@ def _watch_environment() -> None:
 
     def read(self: Any, name: Any) -> Any:  # noqa: ANN401 - text or bytes
         for watch in _WATCHES:
-            if threading.get_ident() not in watch.others and _is_own(sys._getframe(1)):
-                watch.variables.add(os.fsdecode(name))
-                _while_imported(sys._getframe(1), variable=os.fsdecode(name))
+            text = os.fsdecode(name)
+            is_watched = threading.get_ident() not in watch.others and text not in SET_FOR_WORKERS
+            if is_watched and _is_own(sys._getframe(1)):
+                watch.variables.add(text)
+                _while_imported(sys._getframe(1), variable=text)
         return original(self, name)
 
     os._Environ.__getitem__ = read  # type: ignore[method-assign]

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+SET_FOR_WORKERS = (*_THREADS, "CUDA_VISIBLE_DEVICES")
+"""Variables that differ between the processes of one command."""
 MOST = 8
 """Most processes that are started by default."""
 IMAGES_EACH = 4

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from mutations.cases import INNOCENT, OF_METRICS, OF_MODELS, OF_RUNS
+from mutations.cases import OF_METRICS, OF_MODELS
+from mutations.runs import INNOCENT, OF_RUNS
 
 from srbench.images.io import write_png
 

@@ -279,6 +279,9 @@ class Sees:
         if {"torch", "7", "9"} & {FOUND} != {os.environ["CUDA_VISIBLE_DEVICES"]}:
             raise RuntimeError(FOUND)
         return torch.full((*lr.shape[:2], 4 * lr.shape[2], 4 * lr.shape[3]), int(FOUND) / 255)
+
+    def digest(self):
+        return "the same in every process"
 """
 
 
