@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -14,8 +14,8 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 Verdict = Literal["contradicted", "unverified", "values proven from their images", "proven"]
 CODES: dict[Verdict, int] = {"contradicted": 1, "unverified": 3, "values proven from their images": 0, "proven": 0}
 """Exit codes."""
-SHOWN = 20
-"""Number of findings of one severity that are printed; the JSON has all."""
+SHOWN, NAMED = 20, 3
+"""Number of lines of one severity that are printed, and of places in a line; the JSON has all."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class Findings:
         """The findings for a reader."""
         lines: list[str] = []
         for severity in SEVERITIES:
-            lines += _shortened(self.of(severity))
+            lines += _shortened(_grouped(one for one in self.findings if one.severity == severity))
         values = self.verified + self.unverified + self.contradicted
         parts = [
             f"{self.verified} of {values} values verified",
@@ -187,6 +187,18 @@ class Findings:
             images = f"the {'other ' if self.sampled_all else ''}images; --resample all samples them again"
             lines.append(f"Not checked: that the named models made {images}.")
         return "\n".join(lines)
+
+
+def _grouped(findings: Iterable[Finding]) -> list[str]:
+    """One line for all places of which a rule says the same."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for one in findings:
+        places.setdefault((one.rule, one.text), []).append(one.where)
+    lines = []
+    for (rule, text), found in places.items():
+        more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+        lines.append(str(Finding(rule, f"{', '.join(found[:NAMED])}{more}", text)))
+    return lines
 
 
 def _shortened(lines: Sequence[str]) -> list[str]:

@@ -76,7 +76,7 @@ class _Check:
         lacking: dict[str, list[str]] = {}
         others: dict[str, list[str]] = {}
         for name in sorted({*self.listed.files, *(name for name in TEXTS if (self.path / name).is_file())}):
-            folder = name.rpartition("/")[0] or name
+            folder = name.partition("/")[0]
             if not (self.path / name).is_file():
                 lacking.setdefault(folder, []).append(name)
                 continue

@@ -118,6 +118,8 @@ class ReportFolder:
         self._before, self._written = ReportList.read(self.path) or ReportList(), ReportList()
         self.moved: list[tuple[Path, Path]] = []
         """Other people's files that were in the way: old and new path."""
+        self.kept: tuple[str, ...] = ()
+        """Beginnings of the names of files that the last report wrote and that stay, though this one writes none."""
         self._write_list(replace(self._before, finished=False))
 
     def write(self, name: str, content: bytes, key: str = "") -> Path:
@@ -159,8 +161,9 @@ class ReportFolder:
         return (self.path / name).read_bytes()
 
     def has(self, name: str) -> bool:
-        """True if the folder has a file of that name, of this report or of an earlier one."""
-        return (self.path / name).exists()
+        """True if the folder has a file of that name and will keep it."""
+        ends = name in self._before.files and name not in self._written.files and not name.startswith(self.kept)
+        return not ends and (self.path / name).exists()
 
     def __contains__(self, name: str) -> bool:
         """True if a file of that name is written or kept by now."""
@@ -176,11 +179,11 @@ class ReportFolder:
         path.rename(aside)
         self.moved.append((path, aside))
 
-    def finish(self, origin: Origin | None = None, *, kept: tuple[str, ...] = ()) -> None:
-        """Remove what only the last report wrote, except names that begin with one of ``kept``."""
+    def finish(self, origin: Origin | None = None) -> None:
+        """Remove what only the last report wrote and is not to be kept."""
         self._written.origin = origin
         for name in sorted(self._before.files.keys() - self._written.files.keys()):
-            if name.startswith(kept):
+            if name.startswith(self.kept):
                 self._note(name, self._before.files[name], self._before.keys.get(name, ""))
             else:
                 self._remove(name, self._before.files[name])
@@ -238,13 +241,13 @@ class Rehearsal(ReportFolder):
 
     def has(self, name: str) -> bool:
         """True if the folder has or had a file of that name."""
-        return name in self._listed.files or super().has(name)
+        return name in self._listed.files or (self.path / name).exists()
 
     def __contains__(self, name: str) -> bool:
         """True if a file of that name was made."""
         return name in self.contents
 
-    def finish(self, origin: Origin | None = None, *, kept: tuple[str, ...] = ()) -> None:
+    def finish(self, origin: Origin | None = None) -> None:
         """Leave the folder as it is."""
 
 

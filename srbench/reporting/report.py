@@ -117,12 +117,15 @@ def make_report(
         "notes": notes_of(measurements, scores),
         "costs": _costs(measurements.rows),
     }
+    folder.kept = tuple(part for name, parts in _PARTS.items() if name not in formats for part in parts)
     plots: list[Plot] = []
     illustrated: list[str] = []
     if {"md", "html"} & set(formats):
         illustrate = partial(write_images, measurements, folder, progress) if "md" in formats else list
         first = _baseline(scores, choices.baseline)
         plots, illustrated = write_plots(scores, table, measurements.models, folder, first, illustrate)
+    else:
+        folder.kept += (f"{FOLDER}/",)
     texts = {}
     if "md" in formats:
         texts["report.md"] = _markdown(measurements, scores, plots, illustrated, facts)
@@ -136,8 +139,7 @@ def make_report(
     if "html" in formats:  # last, as it links to the others
         text = page(measurements, scores, folder, plots, facts, choices)
         folder.write("report.html", text.encode())
-    left = [part for name, parts in _PARTS.items() if name not in formats for part in parts]
-    folder.finish(origin, kept=tuple(left if plots else [*left, f"{FOLDER}/"]))
+    folder.finish(origin)
     return scores, sentences
 
 
@@ -191,7 +193,7 @@ def _weights_table(models: Sequence[ModelFacts]) -> str:
     for model in models:
         weights = model.weights
         if weights is None:
-            lines.append([markdown.escape(model.label), "–", "no weights", "–", "–"])
+            lines.append([markdown.escape(model.label), "–", "none stated", "–", "–"])
         else:
             facts = [markdown.escape(text) for text in (model.label, weights.licence, weights.trained_on)]
             parameters = "unknown" if weights.parameters is None else f"{weights.parameters:,}"

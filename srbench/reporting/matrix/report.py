@@ -72,7 +72,8 @@ def make_matrix_report(
         "csv": _csv(entries),
     }
     made = [folder.write(file, texts[name].encode()) for name, file in _FILES.items() if name in formats]
-    folder.finish(origin, kept=tuple(file for name, file in _FILES.items() if name not in formats))
+    folder.kept = tuple(file for name, file in _FILES.items() if name not in formats)
+    folder.finish(origin)
     return made, parts, notes
 
 

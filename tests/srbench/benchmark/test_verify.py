@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from srbench.benchmark.findings import CODES, RULES, SEVERITIES
 from srbench.benchmark.run import run
 from srbench.benchmark.verify import verify
-from srbench.images.io import encode_png, pixels_sha256, read_uint8
+from srbench.images.io import encode_png, pixels_sha256, read_uint8, write_png
 from srbench.plugins.code_digest import code_digest
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
@@ -218,6 +219,12 @@ def test_changed_weights(tmp_path, changed):
     save_weights(path, tensors, metadata)
     folder = run(changed(models=(f"rrdb:{path}",), metrics=("psnr",), limit=1)).folder
     assert verify(folder, resample="all").proven
+    manifest = (folder / "manifest.json").read_text()
+    (folder / "manifest.json").write_text(manifest.replace('"licence": "', '"licence": "un'))
+    forge_sums(folder)
+    assert "SRB007 contradicted: rrdb-mine: its weights are sha256" in faults(folder)
+    (folder / "manifest.json").write_text(manifest)
+    forge_sums(folder)
     save_weights(path, {name: 0.9 * tensor for name, tensor in tensors.items()}, metadata)
     found = verify(folder)
     assert found.verdict == "values proven from their images"
@@ -225,6 +232,53 @@ def test_changed_weights(tmp_path, changed):
         "rrdb-mine: its code or parameters are others than when it was sampled; its weights are sha256" in found.text()
     )
     assert "SRB109 unverified: rrdb-mine a: sampled again" in left(folder, resample="all")
+
+
+def test_a_grown_folder_of_which_one_model_alone_is_run(changed, draw_image):
+    """Rows of the other model are honest: of fewer images, and of one that was replaced since, which a note says."""
+    spec = changed(metrics=("psnr",), limit=None, temperature=(0.8,))
+    folder = run(spec).folder
+    for seed, name in enumerate(["0", "z"], 20):
+        write_png(Path(spec.data) / f"{name}.png", draw_image(seed, 32, 32))
+    only = replace(spec, models=spec.models[1:])
+    run(replace(only, limit=2))
+    found = verify(folder, resample="all")
+    assert (found.findings, found.verdict, found.items) == ([], "proven", 4 + 5)
+    run(only)
+    found = verify(folder, resample="all")
+    assert (found.findings, found.verdict, found.items) == ([], "proven", 4 + 6)
+    write_png(Path(spec.data) / "a.png", draw_image(30, 32, 32))
+    run(only)
+    found = verify(folder, resample="all")
+    assert found.of(*SEVERITIES) == [
+        "SRB203 note: near a: left out, as it is of other code, weights or images than the manifest names"
+    ]
+    assert (found.verdict, found.items) == ("proven", 3 + 6)
+
+
+def test_an_environment_that_is_not_its_own(finished):
+    path = finished / "environments.jsonl"
+    path.write_text(path.read_text().replace('"device": "cpu"', '"device": "cuda"'))
+    forge_sums(finished)
+    assert "is not the key of its facts" in faults(finished)
+    path.write_text("")
+    forge_sums(finished)
+    assert "it lacks an environment that other lines name" in faults(finished)
+
+
+@pytest.mark.parametrize("file", ["rows.jsonl", "manifest.json"])
+def test_another_protocol_than_that_of_the_metric(finished, file):
+    path = finished / file
+    path.write_text(path.read_text().replace("PSNR|RGB", "PSNR|Y"))
+    forge_sums(finished)
+    assert "SRB008 contradicted: " in faults(finished)
+
+
+def test_a_count_of_samples_that_run_away(finished):
+    path = finished / "samples.jsonl"
+    path.write_text(path.read_text().replace('"runaway": 0', '"runaway": 1'))
+    forge_sums(finished)
+    assert "near a: 0 samples run away, and its record has 1" in faults(finished, resample="all")
 
 
 METRIC = """

@@ -9,6 +9,9 @@ import shutil
 import pytest
 
 import srbench
+from srbench.benchmark.request import RunSpec
+from srbench.benchmark.run import run
+from srbench.images.io import write_png
 from srbench.reporting.report import write_report
 from srbench.weights.files import sha256_file
 
@@ -108,6 +111,22 @@ def test_files_that_are_not_here(reported):
     found = checked(reported)
     assert found.verdict == "unverified"
     assert rules(found) >= {"SRB102", "SRB112"}
+
+
+def test_a_page_links_to_no_map_that_goes(reported, draw_image):
+    """A model that loses an image has no map of it any more."""
+    photos = reported.parent / "photos"
+    for seed, name in enumerate("ab"):
+        write_png(photos / f"{name}.png", draw_image(seed + 9 * (name == "b"), 96, 96))
+    spec = RunSpec(
+        models=("bicubic",), scale=4, data=str(photos), metrics=("psnr", "ssim", "sigma"), samples=2, out=str(reported)
+    )
+    run(spec)
+    write_report([reported])
+    page = (reported / "report.html").read_text()
+    assert not (reported / "maps" / "noisy-t0.8" / "b_error.png").exists()
+    assert "maps/noisy-t0.8/b_error.png" not in page
+    assert rules(checked(reported)) == {"SRB203"}
 
 
 def test_no_report_is_no_finding(reported):
