@@ -21,7 +21,7 @@ from srbench.images.io import quantize_floor
 from srbench.interfaces import Evidence, ImagePair, SRBenchError
 from srbench.models.inference import Draw, upscale
 from srbench.models.loading import LoadedModel
-from srbench.plugins.identity import Identity, digest_of
+from srbench.plugins.identity import FAILED, Identity, digest_of
 from srbench.plugins.registry import LoadedMetric, with_evidence
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Manifest
@@ -30,7 +30,6 @@ SIDE = 48
 """Longest side in LR pixels of the image of a first call."""
 TRIED = 3
 """Number of images that are tried."""
-FAILED = "its first call fails"
 Pairs = Callable[[], Iterator[ImagePair]]
 
 
@@ -94,11 +93,7 @@ def _metric(loaded: LoadedMetric, known: Evidence | None, pairs: Pairs) -> Loade
 def _called(identity: Identity, pairs: Pairs, call: Callable[[ImagePair], object]) -> Evidence:
     """Evidence after a call with the first pair that does not fail, if possible a small part of it."""
     with _generators_kept():
-        for pair in pairs():
-            for part in (_corner(pair), pair):
-                with suppress(SRBenchError):  # it appears again where the whole run is done
-                    return identity.called(partial(call, part))
-    return replace(identity.evidence(identity.inputs), unknown=FAILED)
+        return identity.called(partial(call, part) for pair in pairs() for part in (_corner(pair), pair))
 
 
 def _corner(pair: ImagePair) -> ImagePair:

@@ -150,7 +150,9 @@ def _with_others(metrics: Sequence[LoadedMetric], manifest: Manifest) -> tuple[L
                 metric = open_metric(facts.spec, manifest.protocol.quantize, manifest.protocol.samples, facts)
             except SRBenchError:
                 continue  # a plug-in that is not installed: its values stay, and no others are added
-            if metric.facts.digest == facts.digest and not (facts.evidence and facts.evidence.unknown):
+            if metric.facts.digest == facts.digest and (
+                facts.evidence is None or facts.evidence.digest == facts.digest
+            ):
                 found[facts.name] = metric
     return tuple(found[facts.name] for facts in manifest.metrics if facts.name in found)
 

@@ -233,7 +233,7 @@ class Session:
         again = quantize(output.images, self.folder.manifest.protocol.quantize)
         if same_outputs(record, again):
             self.score_images(record, pair, metrics, again, output.images)
-        elif (evidence := self.folder.manifest.model(setting.model).evidence) and evidence.unknown:
+        elif (facts := self.folder.manifest.model(setting.model)).evidence and facts.evidence.digest != facts.digest:
             self.fail(f"{setting.folder}: makes another image of {pair.name} than before; run its command again")
         else:  # on another machine the last bit may differ: then all values are measured of the new images
             self._keep_and_score(Item(setting, record.key, record.source), pair, output, 1)

@@ -15,11 +15,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
-from srbench.interfaces import Evidence
+from srbench.interfaces import Evidence, SRBenchError
 from srbench.plugins.sources import Sources
 from srbench.plugins.state import State, state_of
 from srbench.plugins.watch import Inputs, watching
 from srbench.weights.files import parameters_sha256
+
+FAILED = "its first call failed"
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Identity:
         if known is None or known.loaded != self.loaded:
             return None
         now = Inputs(frozenset(known.files), frozenset(known.variables))
+        if strict and known.unknown == FAILED:
+            return None
         if strict and not (self.inputs.files <= now.files and self.inputs.variables <= now.variables):
             return None
         unknown = self.state.unknown or self.inputs.unknown
@@ -66,20 +70,33 @@ class Identity:
             return None
         return known
 
-    def called(self, first_call: Callable[[], object]) -> Evidence:
-        """Evidence after a first call, of which it is noted what it reads and whether the object stays the same."""
-        with watching() as watch:
-            first_call()
-        made = frozenset(map(os.path.realpath, watch.written - watch.files))
-        found = self.evidence(self.inputs.without(made) | watch.inputs().without(self.covered))
-        if found.unknown or _state(self.thing, given=self.given).digest == self.state.digest:
-            return found
-        return replace(found, unknown="changes when it is called")
+    def called(self, calls: Iterator[Callable[[], object]]) -> Evidence:
+        """Evidence after the first of some calls that does not fail: all that they read is noted, and any change."""
+        inputs, reason = self.inputs, FAILED
+        for first_call in calls:
+            with watching() as watch:
+                try:
+                    first_call()
+                    reason = ""
+                except SRBenchError:  # it appears again where the whole run is done
+                    pass
+            made = frozenset(map(os.path.realpath, watch.written - watch.files))
+            inputs = inputs.without(made) | watch.inputs().without(self.covered)
+            if not reason:
+                break
+        found = self.evidence(inputs)
+        if not reason and _state(self.thing, given=self.given).digest != self.state.digest:
+            reason = "changes when it is called"
+        return replace(found, unknown=found.unknown or reason)
 
 
 def digest_of(evidence: Evidence) -> str:
-    """The digest of a plug-in: a new one every time for what may change without a trace."""
-    return _sha256(evidence.digest, uuid4().hex) if evidence.unknown else evidence.digest
+    """The digest of a plug-in: a new one every time for what may change without a trace.
+
+    One whose first call failed has given nothing yet that could be mistaken; it is called again by the next command.
+    """
+    is_known = evidence.unknown in ("", FAILED)
+    return evidence.digest if is_known else _sha256(evidence.digest, uuid4().hex)
 
 
 @contextmanager

@@ -35,6 +35,7 @@ from srbench.plugins.watch import content_digest, is_library
 
 _PLAIN = (type(None), type(...), type(NotImplemented), bool, int, float, complex, bytes, range, slice)
 _STATELESS = (logging.Logger, ReferenceType)
+_CONTAINERS = (str, bytes, bytearray, int, float, complex, dict, MappingProxyType, list, tuple, set, frozenset)
 _LOCKS = ("lock", "RLock", "_thread.lock", "_thread.RLock")
 _OF_EVERY_CLASS = (
     "__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__annotations__", "__abstractmethods__",
@@ -186,9 +187,9 @@ class _Walk:
             self._all(value)
         elif isinstance(value, set | frozenset):
             self._unordered(value)
-        elif (foreign := _base_elsewhere(kind)) is not None:
+        self._attributes(value)  # first, as this may make the dictionary that is reduced
+        if not isinstance(value, _CONTAINERS) and (foreign := _base_elsewhere(kind)) is not None:
             self._reduced(value, foreign)
-        self._attributes(value)
 
     def _all(self, values: Iterable[object]) -> None:
         for value in values:
