@@ -365,7 +365,7 @@ def test_verify_finds_another_model(command, run, models):
     found = command("verify", run, "--resample", "9")
     assert found.code == 3
     assert "SRB109 unverified: Noisy-t0.8 a: sampled again," in found.out
-    assert "SRB206 note: Noisy: its code or parameters are others than when it was sampled" in found.out
+    assert "Noisy: its code or parameters are others than when it was sampled" in found.out
     assert command("verify", run, "--resample", "9", "--allow-unverified").code == 0
 
 
