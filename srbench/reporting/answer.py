@@ -107,7 +107,7 @@ def _diversity(scores: Scores) -> Iterator[str]:
         subjects = ["it"] if len(models) == 1 else models
         clauses = [f"{subject} {text}" for subject, text in zip(subjects, kept, strict=False) if text]
     are = "is" if len(models) == 1 else "are"
-    yield f"{only}{joined(models)} {are} diverse{'; ' if clauses else ''}{joined(clauses)}."
+    yield "; ".join([f"{only}{joined(models)} {are} diverse", *clauses]) + "."
 
 
 def _kept(scores: Scores, metric: MetricFacts, rows: list[int]) -> str:

@@ -117,7 +117,7 @@ def test_diversity_and_consistency(say):
         "Only flow is diverse; it does not keep the LR image (LR-PSNR down to 40.00 dB, below 45 dB)."
     )
     assert last((2, 30), (3, 50)) == (
-        "m and flow are diverse; m does not keep the LR image (LR-PSNR 30.00 dB, below 45 dB) and "
+        "m and flow are diverse; m does not keep the LR image (LR-PSNR 30.00 dB, below 45 dB); "
         "flow keeps the LR image (LR-PSNR at least 49.97 dB in every sample)."
     )
     assert last((2, 48), (3, 50), (6, 47.25)) == (
@@ -146,7 +146,7 @@ def test_the_worst_image_is_named_where_the_mean_hides_it(say):
 def test_one_of_two_models_has_an_image_that_does_not_keep_lr(say):
     one, two = {"psnr": 24, "sigma": 3, "lr_psnr": 50.0}, {"psnr": 23, "sigma": 3}
     assert say({FLOW: one, ("glow", 0.5): two | {"lr_psnr": lambda k: 29.9 if k == 3 else 50.0}})[-1] == (
-        "flow and glow are diverse; flow keeps the LR image (LR-PSNR at least 49.97 dB in every sample) and glow keeps "
+        "flow and glow are diverse; flow keeps the LR image (LR-PSNR at least 49.97 dB in every sample); glow keeps "
         "the LR image but for 3 (LR-PSNR 29.90 dB)."
     )
 
