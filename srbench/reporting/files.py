@@ -180,9 +180,16 @@ class ReportFolder:
         self.moved.append((path, aside))
 
     def finish(self, origin: Origin | None = None) -> None:
-        """Remove what only the last report wrote and is not to be kept."""
+        """Remove what only the last report wrote and is not to be kept.
+
+        Texts that are kept are of the records of that report, and so is then the list, which states one origin for all.
+        """
+        others = sorted(self._before.files.keys() - self._written.files.keys())
+        before = self._before.origin
+        if origin is not None and any(name.startswith(self.kept) and name not in self._before.keys for name in others):
+            origin = None if before is None else replace(origin, sources=before.sources)
         self._written.origin = origin
-        for name in sorted(self._before.files.keys() - self._written.files.keys()):
+        for name in others:
             if name.startswith(self.kept):
                 self._note(name, self._before.files[name], self._before.keys.get(name, ""))
             else:

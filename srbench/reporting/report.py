@@ -96,6 +96,11 @@ def write_report(
     return Report(files, scores, sentences, sorted(folder.moved))
 
 
+def formats_in(folder: Path) -> list[str]:
+    """The formats of the report in a folder."""
+    return [name for name, parts in _PARTS.items() if (folder / parts[0]).is_file()]
+
+
 def make_report(
     measurements: Measurements, folder: ReportFolder, formats: Sequence[str] = FORMATS, choices: Choices | None = None,
     progress: Progress = silent, origin: Origin | None = None,

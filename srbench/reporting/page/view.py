@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import asdict
 from functools import partial
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler
@@ -9,9 +11,11 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from srbench.matrix.folder import is_matrix
+from srbench.matrix.folder import is_matrix, runs_in
+from srbench.reporting.files import Origin, ReportList
 from srbench.reporting.matrix.report import write_matrix_report
-from srbench.reporting.report import write_report
+from srbench.reporting.report import formats_in, write_report
+from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import FILE as MANIFEST
 from srbench.system.local_server import LocalRequestHandler, LocalServer, open_server, serve
@@ -22,15 +26,31 @@ FILE = "report.html"
 def view(run: Path, *, port: int = 0, browser: bool = True) -> None:
     """Serve the page of a run until Ctrl-C. Port 0 takes a free one.
 
-    The page is written first if it is missing, or if images were replaced since: those are not shown.
+    The page is written first if it is missing or older than the rows, or if images were replaced since: those are not
+    shown. So are the other files of its report, and the pages of a matrix. The run may be at work.
     Raises SRBenchError if the folder holds no measured run, or the port is taken.
     """
     if is_matrix(run):
+        for cell in runs_in(run):
+            with suppress(RunFolderError):  # nothing is measured yet
+                _renew(cell)
         write_matrix_report(run, ["html"])
-    elif not (run / FILE).is_file() or ((run / MANIFEST).is_file() and RunFolder.read(run).foreign_images()):
-        write_report([run], ["html"])
+    else:
+        _renew(run)
     server = open_folder(run, port)
     serve(server, f"{run} at {server.address} (Ctrl-C ends)", browser=browser)
+
+
+def _renew(run: Path) -> None:
+    """Write the page of a run, and what else there is of its report, unless it shows the present records."""
+    origin = (ReportList.read(run) or ReportList(finished=False)).origin
+    is_there, is_run = (run / FILE).is_file(), (run / MANIFEST).is_file()
+    if is_there and not is_run:  # of several runs
+        return
+    is_older = origin is None or origin.sources != Origin.of(run, [run]).sources
+    if not is_there or is_older or RunFolder.read(run).foreign_images():
+        choices = {} if origin is None else asdict(origin.choices)
+        write_report([run], sorted({"html", *formats_in(run)}), **choices)
 
 
 def open_folder(run: Path, port: int) -> LocalServer:

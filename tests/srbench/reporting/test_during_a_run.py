@@ -5,16 +5,22 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from builders import metric
 from filelock import FileLock
 
+from srbench.benchmark.run import run as run_benchmark
+from srbench.benchmark.run import score_run
 from srbench.benchmark.verify import verify
 from srbench.images.io import write_png
 from srbench.reporting import ReportError, locking
+from srbench.reporting.check import check_report
 from srbench.reporting.measurements import read_runs
 from srbench.reporting.notes import notes_of
+from srbench.reporting.page import view as viewing
 from srbench.reporting.report import write_report
 from srbench.reporting.scores import score
 from srbench.run_folder import records
@@ -113,3 +119,46 @@ def test_two_reports_take_turns(make_run, monkeypatch):
     ):
         write_report([run], ["csv"])
     write_report([run], ["csv"])
+
+
+@pytest.fixture
+def shown(finished, monkeypatch):
+    """Texts of the page and of report.md as ``srbench view`` would serve them."""
+    monkeypatch.setattr(viewing, "open_folder", lambda run, port: SimpleNamespace(address=""))
+    monkeypatch.setattr(viewing, "serve", lambda server, message, browser: None)
+
+    def call():
+        viewing.view(finished)
+        files = [finished / name for name in ("report.html", "report.md")]
+        return [file.read_text() if file.exists() else "" for file in files]
+
+    return call
+
+
+def test_a_page_that_is_older_than_its_rows_is_made_anew(shown, finished, spec):
+    assert "PSNR" in shown()[0], "a run that was never reported"
+    write_report([finished])
+    made = (finished / "report.html").stat().st_mtime_ns
+    shown()
+    assert (finished / "report.html").stat().st_mtime_ns == made, "nothing is new"
+    score_run(finished, ("lr_psnr",))
+    assert all("LR-PSNR" in text for text in shown()), "the page, and what else there is of the report"
+    run_benchmark(replace(spec, temperature=(0.3, 0.8, 0.9)))
+    page, text = shown()
+    assert "noisy τ=0.9" in page
+    assert "noisy τ=0.9" in text
+
+
+def test_what_a_report_of_one_format_leaves_is_older_than_its_rows(finished, shown):
+    """And no contradiction, which a page of other numbers than its records give would be."""
+    write_report([finished])
+    score_run(finished, ("lr_psnr",))
+    write_report([finished], ["csv"])
+    found = verify(finished)
+    check_report(finished, found)
+    assert {one.rule for one in found.findings if one.rule.startswith("SRB0")} == set()
+    assert {one.where for one in found.findings if one.rule == "SRB110"} >= {"report.md", "report.html"}
+    assert "LR-PSNR" in shown()[1]
+    again = verify(finished)
+    check_report(finished, again)
+    assert not [one for one in again.findings if one.rule in ("SRB009", "SRB110")]
