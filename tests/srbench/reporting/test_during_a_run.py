@@ -50,34 +50,36 @@ class Slow:
 
 
 def test_ten_reports_of_a_run_that_is_being_written(tmp_path, draw_image):
-    for number in range(30):
+    for number in range(40):
         write_png(tmp_path / "photos" / f"{number:02}.png", draw_image(number, 16, 24))
     (tmp_path / "slow.py").write_text(SLOW)
     run, turns = tmp_path / "run", tmp_path / "turns"
-    turns.write_bytes(b"")
+    turns.write_bytes(b"....")
     options = ["--models", f"{tmp_path / 'slow.py'}:Slow", "--scale", 4, "--metrics", "psnr,ssim", "--workers", 1]
     command = [sys.executable, "-m", "srbench", "run", *options, "--data", tmp_path / "photos", "--out", run]
     process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
+        end = time.monotonic() + 200
         while not (run / "rows.jsonl").exists():
             assert process.poll() is None, process.stdout.read()
+            assert time.monotonic() < end
             time.sleep(0.01)
         counts = []
         for turn in range(1, 11):
-            turns.write_bytes(b"." * turn)  # two more images, while the report is made
+            turns.write_bytes(b"." * (4 + turn))  # two more images, while the report is made
             report = write_report([run])
             counts.append(report.scores.lines[0].images)
             text = report.files[0].read_text()
-            assert f"> Not all of the 30 images are measured: Slow {counts[-1]}." in text
+            assert f"> Not all of the 40 images are measured: Slow {counts[-1]}." in text
             assert "Left out" not in text
         assert process.poll() is None, "the run is still at work"
     finally:
-        turns.write_bytes(b"." * 30)
+        turns.write_bytes(b"." * 99)
         output = process.communicate(timeout=300)[0]
     assert process.returncode == 0, output
     assert counts == sorted(counts)
     assert verify(run).holds
-    assert len(read_runs([run]).rows) == 30
+    assert len(read_runs([run]).rows) == 40
 
 
 def test_a_state_in_the_middle_of_a_line_of_writing_is_consistent(make_run, monkeypatch):
