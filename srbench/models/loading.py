@@ -263,7 +263,8 @@ def _network(spec: ModelSpec, scale: int, device: str) -> LoadedModel:
         raise PluginError(f"{path}: made for scale {model.scale}, not {scale}; use --scale {model.scale}")
     label = re.sub("[^A-Za-z0-9._+-]", "-", path.stem).lstrip("._+-") or "network"
     label = spec.label or label + CONSISTENT * spec.consistent
-    code = f"{package_digest('srbench.models.third_party')} {model.weights.sha256}"
+    files = [model.weights.sha256, *map(sha256_file, third_party.external_data(path))]
+    code = f"{package_digest('srbench.models.third_party')} {' '.join(files)}"
     return _ready(label, spec.text, model, code, scale, device, spec.consistent)
 
 

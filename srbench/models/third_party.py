@@ -35,6 +35,14 @@ def load_file(path: Path) -> SpandrelModel | OnnxModel:
     return OnnxModel(path) if path.suffix.lower() == ONNX else SpandrelModel(path)
 
 
+def external_data(path: Path) -> list[Path]:
+    """Files beside an ONNX file that hold a part of its weights: it names them."""
+    if path.suffix.lower() != ONNX:
+        return []
+    graph = path.read_bytes()
+    return sorted(one for one in path.parent.iterdir() if one.is_file() and one != path and one.name.encode() in graph)
+
+
 class SpandrelModel(nn.Module):
     """Weights of an architecture that spandrel knows."""
 
