@@ -108,6 +108,23 @@ def keep_sample(
     return record, images
 
 
+def keep_again(
+    folder: RunFolder, before: SampleRecord, images: Tensor, output: Output, invocation: int
+) -> SampleRecord:
+    """Keep the outputs of a record, sampled again and the same, in place of files that were lost; returns its record.
+
+    Its values stay true, and so do time and memory.
+    """
+    count = folder.manifest.protocol.kept
+    known = [replace(one, sha256="to be kept") for one in before.outputs[:count]]
+    files = folder.output_files(replace(before, outputs=(*known, *before.outputs[count:])))
+    kept = [_keep(folder, path, one) for path, one in zip(files, images, strict=False)]
+    made = {"invocation": invocation, "environment": folder.environment, "runaway": runaway(output.images)}
+    record = replace(before, outputs=(*kept, *before.outputs[count:]), **made)
+    folder.append(record)
+    return record
+
+
 def runaway(outputs: Tensor) -> int:
     """Number of outputs (n, 3, H, W) with a value beyond the range [0, 1] by more than half of it."""
     least, largest = outputs.flatten(1).aminmax(dim=1)

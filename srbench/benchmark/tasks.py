@@ -18,6 +18,7 @@ from srbench.benchmark.request import Bench
 from srbench.benchmark.sampling import (
     Item,
     failed_sample,
+    keep_again,
     keep_pair,
     keep_sample,
     kept_outputs,
@@ -75,7 +76,7 @@ def _task(folder: RunFolder, image: str, metrics: Sequence[LoadedMetric], bench:
             key = bench.pair_key(image)
         except SRBenchError as error:
             return Task(image, "", fresh=True, fault=str(error))
-        fresh = known is None or known.failed or known.key != key
+        fresh = known is None or known.failed or known.key != key or folder.lacks_pair(image)
         items = tuple(_samplings(folder, bench, image, key))
     new = {one.setting for one in items}
     records = [folder.sample(one, image, key) for one in folder.manifest.settings if one not in new]
@@ -91,7 +92,7 @@ def _samplings(folder: RunFolder, bench: Bench, image: str, pair_key: str) -> It
         except SRBenchError as error:
             fault = str(error)
         key, record = folder.sample_key(setting, pair_key, source), folder.of(image).samples.get(setting)
-        if fault or record is None or record.failed or record.key != key:
+        if fault or record is None or record.failed or record.key != key or folder.lacks_outputs(record):
             yield Item(setting, key, source, fault)
 
 
@@ -199,8 +200,17 @@ class Session:
             output = sample(self.folder, self.model(setting.model).model, pair, setting.temperature, self.device)
         except SRBenchError as error:
             self._fail_sample(item, pair.name, str(error))
-        else:
-            self._keep_and_score(item, pair, output, self._sample_failures(item, pair.name) + 1)
+            return
+        before = self.folder.sample(setting, pair.name)
+        if before is not None and not before.failed and before.source == item.source:
+            again = quantize(output.images, self.folder.manifest.protocol.quantize)
+            if same_outputs(before, again):  # only files were lost
+                record = keep_again(self.folder, before, again, output, self.invocation)
+                self.count(record)
+                if metrics := lacking(self.folder, record, self.metrics):
+                    self.score_images(record, pair, metrics, again, output.images)
+                return
+        self._keep_and_score(item, pair, output, self._sample_failures(item, pair.name) + 1)
 
     def _sample_failures(self, item: Item, image: str) -> int:
         known = self.folder.of(image).samples.get(item.setting)

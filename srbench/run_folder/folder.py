@@ -10,6 +10,7 @@ import json
 import os
 import re
 import socket
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,10 +18,10 @@ from pathlib import Path, PurePosixPath
 
 from filelock import FileLock, Timeout
 
-from srbench.images.io import write_whole
+from srbench.images.io import ends_as_png, sync, write_synced, write_whole
 from srbench.interfaces import MetricFacts
 from srbench.run_folder import RunFolderError, records
-from srbench.run_folder.manifest import FILE, content_of, is_written, now, read_manifest, write_manifest
+from srbench.run_folder.manifest import COPY, FILE, content_of, is_written, now, read_manifest, write_manifest
 from srbench.run_folder.protocol import Manifest, Setting
 from srbench.run_folder.records import (
     EnvironmentRecord,
@@ -39,6 +40,8 @@ SUMS = "SHA256SUMS"
 """The file that ``sha256sum -c`` checks and any tool can sign."""
 REPORT_LOCK = ".report.lock"
 """The lock of those who write a report, while another process may be writing rows."""
+SYNCING = 0.02
+"""Largest share of the time that is spent on waiting until images are on the disk."""
 _LOCK, _OWNER = ".lock", ".owner.json"
 
 
@@ -64,6 +67,12 @@ class RunFolder:
     """Environments of its lines by their keys."""
     here: EnvironmentRecord | None = None
     """Environment of this process, if it samples or measures."""
+    _written: list[Path] = field(default_factory=list)
+    """Images that are perhaps not on the disk yet."""
+    _folders: set[Path] = field(default_factory=set)
+    """Folders of images whose own names are on the disk."""
+    _next_sync: float = 0.0
+    """Earliest time at which lines wait for images again."""
 
     @property
     def environment(self) -> str:
@@ -78,7 +87,7 @@ class RunFolder:
         """
         check_files(path)
         # Written in the other order: whatever a line that is read here builds on is there when it is looked for.
-        found = [list(records.lines(path, kind)) for kind in reversed(records.KINDS)]
+        found = [list(records.read(path, kind)) for kind in reversed(records.KINDS)]
         folder = cls(path, read_manifest(path))
         for lines in reversed(found):
             folder.take(lines)
@@ -93,8 +102,14 @@ class RunFolder:
                 self.known.setdefault(record.image, ImageRecords()).take(record)
 
     def append(self, *lines: Line) -> None:
-        """Add lines to the files, and the environment of this process unless it is there."""
+        """Add lines to the files, and the environment of this process unless it is there.
+
+        Images that were written are on the disk before, unless waiting for that would take more than SYNCING of the
+        time; a power cut may empty such an image, and the next run makes it again.
+        """
         new = self.with_environment(lines)
+        if time.monotonic() >= self._next_sync:
+            self._sync_images()
         records.append(self.path, new, self.ends)
         self.take(new)
 
@@ -107,6 +122,18 @@ class RunFolder:
         """Write a file of the folder, whole."""
         records.check(self.path, self.ends)
         write_whole(path, content)
+        if path.is_relative_to(self.path / IMAGES):
+            self._written.append(path)
+
+    def _sync_images(self) -> None:
+        start = time.monotonic()
+        folders = {path.parent for path in self._written}
+        above = {other for folder in folders - self._folders for other in (folder.parent, self.path)}
+        sync([*self._written, *sorted(folders | above)])
+        self._folders |= folders
+        self._written.clear()
+        now = time.monotonic()
+        self._next_sync = now + (now - start) / SYNCING
 
     def extend(self, manifest: Manifest) -> None:
         """Write another manifest, unless the file says the same."""
@@ -122,8 +149,10 @@ class RunFolder:
         sums[FILE] = sha256_file(self.path / FILE) if same else sha256_bytes(content_of(manifest))
         sums |= {file.relative_to(self.path).as_posix(): str(known.sha256) for file, known in self.kept_images()}
         path, text = self.path / SUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
+        self._sync_images()
         if not (path.exists() and path.read_bytes() == text):
-            self.write(path, text)
+            records.check(self.path, self.ends)
+            write_synced(path, text)
         self.extend(manifest)
 
     def of(self, image: str) -> ImageRecords:
@@ -182,6 +211,15 @@ class RunFolder:
         """Files of the kept outputs of a record; an empty list if one of them is missing or another image."""
         files = self.output_files(sample)
         return files if all(map(is_kept, files, sample.outputs)) else []
+
+    def lacks_pair(self, image: str) -> bool:
+        """True if a file of a pair is missing or torn; its content is not looked at."""
+        return not all(map(ends_as_png, self.pair_files(image)))
+
+    def lacks_outputs(self, sample: SampleRecord) -> bool:
+        """True if a file that is to be kept of a record is missing or torn; the contents are not looked at."""
+        too_few = sample.kept < min(self.manifest.protocol.kept, len(sample.outputs))
+        return too_few or not all(map(ends_as_png, self.output_files(sample)))
 
     def kept_images(self) -> Iterator[tuple[Path, ImageDigest]]:
         """Path and digest of every image that was kept."""
@@ -257,7 +295,7 @@ def check_folder(path: Path) -> None:
             if folder.is_symlink():
                 raise RunFolderError(f"{folder}: a link, and a run is only written into real folders; remove it")
         known = re.compile(
-            rf"{re.escape(_LOCK)}|{re.escape(REPORT_LOCK)}|\.?{re.escape(_OWNER)}(\.\d+)?|\.{re.escape(FILE)}\.\d+"
+            rf"{re.escape(_LOCK)}|{re.escape(REPORT_LOCK)}|\.?{re.escape(_OWNER)}(\.\d+)?|\.?{re.escape(COPY)}(\.\d+)?"
         )
         names = sorted(entry.name for entry in path.iterdir())
         others = [name for name in names if not known.fullmatch(name)]
@@ -274,7 +312,7 @@ def check_files(path: Path) -> None:
 
     Reading a pipe would wait for ever, and writing would follow a link out of the folder.
     """
-    own = (_LOCK, REPORT_LOCK, FILE, *(kind.FILE for kind in records.KINDS))
+    own = (_LOCK, REPORT_LOCK, FILE, COPY, *(kind.FILE for kind in records.KINDS))
     for file in [*(path / name for name in own), *pipes_in(path)]:
         found = "a link" if file.is_symlink() else no_file(file)
         if found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import cattrs
 
-from srbench.images.io import write_whole
+from srbench.images.io import write_synced
 from srbench.interfaces import MOST_DIGITS
 from srbench.metrics.earlier import with_group, with_samples
 from srbench.run_folder import RunFolderError
@@ -20,18 +21,27 @@ from srbench.run_folder.records import strict_json
 from srbench.system.config import ConfigError, structure
 from srbench.system.file_names import is_file_name
 
-FILE = "manifest.json"
+FILE, COPY = "manifest.json", ".manifest.json"
+"""The manifest, and what is read in its place if it is damaged: they are written one after the other."""
+
+
+class TornManifestError(RunFolderError):
+    """A manifest that is no JSON, as a power cut may leave it."""
 
 
 def write_manifest(run: Path, manifest: Manifest) -> None:
     """Write ``manifest.json`` into the folder ``run``, unless it says the same already."""
     if not is_written(run, manifest):
-        write_whole(run / FILE, content_of(manifest))
+        for name in (COPY, FILE):
+            write_synced(run / name, content_of(manifest))
 
 
 def is_written(run: Path, manifest: Manifest) -> bool:
     """True if ``manifest.json`` of the folder ``run`` says the same, in whichever format."""
-    return is_run(run) and read_manifest(run) == manifest
+    try:
+        return is_run(run) and _read(run / FILE) == manifest
+    except TornManifestError:
+        return False
 
 
 def is_run(run: Path) -> bool:
@@ -50,14 +60,25 @@ def content_of(manifest: Manifest) -> bytes:
 
 
 def read_manifest(run: Path) -> Manifest:
-    """Read the facts of the run in a folder.
+    """Read the facts of the run in a folder; from the copy, with a warning, if the manifest is no JSON.
 
     Raises RunFolderError if there is no manifest, or one that is damaged, contradicts itself, or has a format that this
     srbench does not read.
     """
-    path = run / FILE
     try:
-        facts = strict_json(path.read_text(encoding="utf-8"))
+        return _read(run / FILE)
+    except TornManifestError as error:
+        try:
+            manifest = _read(run / COPY)
+        except RunFolderError:
+            raise error from None
+        warnings.warn(f"{run / FILE}: is damaged; its copy {COPY} is used", stacklevel=2)
+        return manifest
+
+
+def _read(path: Path) -> Manifest:
+    try:
+        facts = _parsed(path)
         if not isinstance(facts, dict):
             raise ValueError("not an object")
         if facts.get("format") == 2:
@@ -72,19 +93,27 @@ def read_manifest(run: Path) -> Manifest:
         manifest = structure(facts, Manifest, "")
     except (FileNotFoundError, NotADirectoryError):
         raise RunFolderError(
-            f"{run}: no run in it ({FILE} is missing); name the folder that srbench run made"
+            f"{path.parent}: no run in it ({FILE} is missing); name the folder that srbench run made"
         ) from None
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be read ({error.strerror}); check disk and permissions") from None
     except (AttributeError, LookupError, TypeError, ValueError, RecursionError, ConfigError) as error:
-        raise _damaged(path, repr(error) if isinstance(error, LookupError) else str(error).removeprefix(": ")) from None
+        reason = repr(error) if isinstance(error, LookupError) else str(error).removeprefix(": ")
+        raise RunFolderError(_damaged(path, reason)) from None
     for fault in _faults(manifest):
-        raise _damaged(path, fault)
+        raise RunFolderError(_damaged(path, fault))
     return manifest
 
 
-def _damaged(path: Path, reason: str) -> RunFolderError:
-    return RunFolderError(f"{path}: damaged ({reason}); restore it, or run again with another --out")
+def _parsed(path: Path) -> Any:  # noqa: ANN401 - any JSON value
+    try:
+        return strict_json(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise TornManifestError(_damaged(path, str(error))) from None
+
+
+def _damaged(path: Path, reason: str) -> str:
+    return f"{path}: damaged ({reason}); restore it, or run again with another --out"
 
 
 def _from_2(facts: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from msgspec import structs
 
+from srbench.images.io import sync
 from srbench.interfaces import MetricFacts, ModelFacts
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder, is_kept
@@ -110,7 +111,9 @@ def merge(paths: Sequence[Path], out: Path) -> Path:
         merged.append(*{key: one for folder, _ in parts for key, one in folder.environments.items()}.values())
         merged.append(*(line for image in manifest.images for line in _lines(parts, merged, image)))
         merged.finish(manifest)
+        sync(merged.path.rglob("*"))
         merged.path.replace(out)
+        sync([out.parent])
     return out
 
 

@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 from srbench.run_folder.folder import RunFolder, check_files
 from srbench.run_folder.manifest import read_manifest
 from srbench.run_folder.protocol import Manifest
-from srbench.run_folder.records import Record, SampleRecord, lines
+from srbench.run_folder.records import Record, SampleRecord, read
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +36,7 @@ class RunRecords:
 
         Raises RunFolderError that names a damaged line.
         """
-        return lines(self.path, kind)
+        return read(self.path, kind)
 
     @cached_property
     def pairs(self) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, TypeVar
 
 from msgspec import Struct, convert, field, to_builtins
 
-from srbench.images.io import disk_faults_named
+from srbench.images.io import disk_faults_named, sync
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.protocol import Setting
 from srbench.system.file_names import is_file_name, one_line
@@ -235,6 +235,8 @@ def append(folder: Path, records: Iterable[Line], ends: dict[str, int]) -> None:
                     file.truncate(end)
                 raise
             ends[name] = file.tell()
+            if end == 0:
+                sync([folder])
 
 
 def check(folder: Path, ends: dict[str, int]) -> None:
@@ -252,7 +254,7 @@ def _write(file: FileIO, content: bytes) -> None:
     os.fsync(file.fileno())
 
 
-def lines(folder: Path, kind: type[Record]) -> Iterator[Record]:
+def read(folder: Path, kind: type[Record]) -> Iterator[Record]:
     """The lines of one kind in a run folder, in order, one by one; none if there is no file.
 
     A last line without an end was torn by a kill and is left out. Raises RunFolderError for any other damage.

@@ -385,7 +385,7 @@ def test_the_manifest_says_what_was_run(spec):
     assert asdict(manifest.protocol) == {
         "suite": "srflow@1", "dataset": "photos", "lr": "made from HR by MATLAB-exact bicubic", "scale": 4,
         "crop": None, "samples": 3, "seed": 0, "tile": None, "quantize": "floor",
-        "columns": read_suite("srflow").columns,
+        "columns": read_suite("srflow").columns, "kept": 5,
     }  # fmt: skip
     assert manifest.images == ("a", "b", "c", "d")
     assert [metric.name for metric in manifest.metrics] == ["psnr", "sigma"]

@@ -5,12 +5,15 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
+from srbench.benchmark.request import RunSpec
+from srbench.benchmark.run import run
 from srbench.images.io import quantize_round
 from srbench.images.resize import downscale_uint8
 from srbench.interfaces import ImagePair
 from srbench.metrics import MetricError
 from srbench.metrics.ntire import Diversity, SpatialLPIPS, WorstLRPSNR
 from srbench.metrics.parameters import packaged
+from srbench.run_folder.reading import read_run
 
 
 @pytest.fixture(scope="module")
@@ -21,14 +24,20 @@ def odd(coffee, samples):
 
 
 @pytest.fixture(scope="module")
-def maps(odd):
-    """(3, 192, 280): spatial LPIPS by the package, of what is cropped to multiples of 8."""
+def package():
+    """Spatial LPIPS by the package."""
     package = lpips.LPIPS(net="alex", pnet_rand=True, spatial=True, verbose=False).eval()
     convolutions = packaged("alex_features_fp32")
     state = package.net.state_dict()
     for key in state:
         state[key] = convolutions[f"features.{key.split('.', 1)[1]}"]
     package.net.load_state_dict(state)
+    return package
+
+
+@pytest.fixture(scope="module")
+def maps(odd, package):
+    """(3, 192, 280): spatial LPIPS by the package, of what is cropped to multiples of 8."""
     pair, outputs = odd
     with torch.no_grad():
         return package(2 * outputs[..., :280] - 1, (2 * pair.hr[..., :280] - 1).expand(3, -1, -1, -1))[:, 0]
@@ -40,6 +49,25 @@ def test_diversity(odd, maps):
     wanted = (least - torch.stack(list(maps), dim=2).min(dim=2).values.mean().item()) / least * 100
     assert Diversity()(outputs, pair).item() == pytest.approx(wanted, abs=1e-3)
     assert wanted > 0.1, "these samples are each better somewhere"
+
+
+def test_kept_images_give_the_challenges_number(package, models, tmp_path):
+    """All ten samples are kept, and other programs find the table's number in the files."""
+    spec = RunSpec(
+        (f"{models}:Noisy",), 4, suite="ntire21", samples=10, limit=1, crop=96, temperature=(0.8,),
+        out=str(tmp_path / "run"),
+    )  # fmt: skip
+    folder = run(spec).folder
+    [files] = [sorted(one.glob("*.png")) for one in (folder / "images").glob("Noisy*")]
+    [hr] = (folder / "images" / "hr").glob("*.png")
+    assert len(files) == 10
+    load = [lpips.im2tensor(lpips.load_image(str(file))) for file in (*files, hr)]
+    with torch.no_grad():
+        found = torch.cat([package(one, load[-1])[0] for one in load[:-1]])
+    least, best = found.mean((1, 2)).min(), found.min(dim=0).values.mean()
+    scores = read_run(folder).scores.set_index("metric")["value"]
+    assert scores["diversity"] == pytest.approx(((least - best) / least * 100).item(), abs=1e-4)
+    assert scores["lpips_spatial"].mean() == pytest.approx(found.mean().item(), abs=1e-4)
 
 
 def test_spatial_lpips(odd, maps):

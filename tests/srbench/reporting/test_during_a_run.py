@@ -87,7 +87,7 @@ def test_a_state_in_the_middle_of_a_line_of_writing_is_consistent(make_run, monk
     run = make_run("run", {("m", None): {"a": (20.0, 0.5)}}, images=["a", "b"])
     make_run("other", {("m", None): {"a": (20.0, 0.5), "b": (30.0, 0.4)}})
     names = {kind.FILE for kind in records.KINDS}
-    before, read = {}, records.lines
+    before, read = {}, records.read
 
     def lines(folder, kind):
         found = list(read(folder, kind))
@@ -97,7 +97,7 @@ def test_a_state_in_the_middle_of_a_line_of_writing_is_consistent(make_run, monk
                 (run / name).write_bytes((run.parent / "other" / name).read_bytes())
         return found
 
-    monkeypatch.setattr(records, "lines", lines)
+    monkeypatch.setattr(records, "read", lines)
     folder = RunFolder.read(run)
     assert folder.of("b").samples, "it has been sampled"
     monkeypatch.undo()

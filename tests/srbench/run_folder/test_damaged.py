@@ -56,6 +56,7 @@ def test_valid_json_of_the_wrong_shape(finished, srbench, name):
     """Every value of manifest and first lines, replaced by others: the report is made, or refused in one line."""
     path = finished / name
     content = path.read_text()
+    (finished / ".manifest.json").unlink()
     refused = made = 0
     texts = list(damages(content, name))
     for text in texts[:: 1 if len(texts) < 200 else len(texts) // 200 + 1]:
@@ -79,6 +80,7 @@ def test_valid_json_of_the_wrong_shape(finished, srbench, name):
 )
 def test_a_damaged_manifest(finished, command, text):
     (finished / "manifest.json").write_text(text)
+    (finished / ".manifest.json").unlink()
     for arguments in (["report", finished], ["verify", finished], ["score", finished, "--metrics", "ssim"]):
         done = command(*arguments)
         assert done.code == 1

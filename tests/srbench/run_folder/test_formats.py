@@ -46,20 +46,20 @@ def as_format_3(run):
 
 def test_a_run_of_format_3_is_read_and_goes_on(finished, spec, changed):
     as_format_3(finished)
-    before = {file.name: file.read_bytes() for file in finished.glob("*.json*")}
+    before = {file.name: file.read_bytes() for file in finished.glob("*.jsonl")}
     found = read_manifest(finished)
     assert (found.format, found.protocol.kept) == (4, 5)
-    assert verify(finished).proven
+    assert verify(finished).holds
     again = run(spec)
     assert (again.sampled, again.scored) == (0, 0)
-    assert {file.name: file.read_bytes() for file in finished.glob("*.json*")} == before, "nothing to do: as it was"
+    assert {file.name: file.read_bytes() for file in finished.glob("*.jsonl")} == before, "nothing to do"
     assert run(changed(limit=4)).sampled == 3
     assert json.loads((finished / "manifest.json").read_text())["format"] == 4
     records = [one for known in RunFolder.read(finished).known.values() for one in known.samples.values()]
     assert {(one.image == "d", one.environment != "", one.runaway) for one in records} == {
         (False, False, None), (True, True, 0),
     }  # fmt: skip
-    assert verify(finished).proven
+    assert verify(finished).holds
 
 
 @pytest.mark.parametrize("name", ["photos-x4", "photos-x8"])
@@ -98,7 +98,7 @@ def test_a_suite_of_more_than_five_samples_keeps_them_all(changed, models, photo
     assert read_manifest(folder).protocol.kept == 10
     assert len(list((folder / "images" / "noisy-t0.8").glob("a_sample*.png"))) == 10
     found = verify(folder)
-    assert (found.proven, found.scores, found.scores_all) == (True, 3, 3)
+    assert (found.holds, found.verified, found.unverified) == (True, 3, 0)
 
 
 def test_other_suites_keep_five(changed, models):

@@ -215,17 +215,17 @@ def write_lines(folder, lines, end="\n"):
 def test_a_torn_last_line_is_left_out(tmp_path):
     lines = [to_line(record) for record in RECORDS[:3]]
     write_lines(tmp_path, [*lines[:2], lines[2][:40]], end="")
-    assert read(tmp_path, ScoreRecord) == RECORDS[:2]
+    assert list(read(tmp_path, ScoreRecord)) == RECORDS[:2]
     drop_torn_lines(tmp_path)
     append(tmp_path, RECORDS[3:5], {})
-    assert read(tmp_path, ScoreRecord) == [*RECORDS[:2], *RECORDS[3:5]]
-    assert read(tmp_path / "absent", ScoreRecord) == []
+    assert list(read(tmp_path, ScoreRecord)) == [*RECORDS[:2], *RECORDS[3:5]]
+    assert list(read(tmp_path / "absent", ScoreRecord)) == []
 
 
 def test_damage_elsewhere_is_named(tmp_path):
     write_lines(tmp_path, [to_line(RECORDS[0]), "no json", to_line(RECORDS[1])])
     with pytest.raises(RunFolderError, match=r"rows\.jsonl: line 2 is damaged"):
-        read(tmp_path, ScoreRecord)
+        list(read(tmp_path, ScoreRecord))
 
 
 def test_the_worst_sample_of_every_image(make_row):
