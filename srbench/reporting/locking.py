@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from srbench.reporting import ReportError
-from srbench.run_folder.folder import REPORT_LOCK
+from srbench.run_folder.folder import NO_LOCKS, REPORT_LOCK
 
 WAIT = 10
 """Seconds that a report waits for another one."""
@@ -28,6 +28,8 @@ def reporting(run: Path) -> Iterator[None]:
         raise ReportError(
             f"{run}: another report is being written there; wait for it, or choose another --out"
         ) from None
+    except NotImplementedError:
+        raise ReportError(f"{run}: {NO_LOCKS}; choose another --out") from None
     except OSError as error:
         raise ReportError(f"{run}: cannot be written ({error.strerror}); choose another --out") from None
     try:

@@ -42,6 +42,7 @@ REPORT_LOCK = ".report.lock"
 """The lock of those who write a report, while another process may be writing rows."""
 SYNCING = 0.02
 """Largest share of the time that is spent on waiting until images are on the disk."""
+NO_LOCKS = "its file system has no locks, without which two commands could write at once"
 _LOCK, _OWNER = ".lock", ".owner.json"
 
 
@@ -271,6 +272,8 @@ def writing(path: Path, wait: float = 0) -> Iterator[None]:
         lock.acquire(timeout=wait)
     except Timeout:
         raise RunFolderError(f"{path}: in use by {_owner(path)}; wait for it, or choose another --out") from None
+    except NotImplementedError:  # of filelock before it had locks of its own for such a file system
+        raise RunFolderError(f"{path}: {NO_LOCKS}; choose another --out") from None
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be written ({error.strerror}); choose another --out") from None
     try:

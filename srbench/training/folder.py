@@ -146,6 +146,11 @@ class TrainingFolder:
                 raise TrainingError(
                     f"{self.path}: another process trains in it; wait for it, or choose another --out"
                 ) from None
+            except NotImplementedError:
+                raise TrainingError(
+                    f"{self.path}: its file system has no locks, without which two trainings could write at once; "
+                    "choose another --out"
+                ) from None
         with held:
             yield
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 import srbench.run_folder.records
 from srbench.benchmark import BenchmarkError
@@ -55,7 +56,8 @@ def test_a_disk_that_fails(spec, changed, timeless, monkeypatch, number, what):
     assert reason == f"{os.strerror(number)}; finished work is kept"
     kept = RunFolder.read(Path(spec.out))
     assert any(known.samples for known in kept.known.values())
-    assert not [file for file in Path(spec.out).rglob(".*") if file.name != ".lock"], "nothing half done is left"
+    left = [file.name for file in Path(spec.out).rglob(".*") if file.name not in (".lock", ".manifest.json")]
+    assert not left, "nothing half done is left"
     before = (Path(spec.out) / "rows.jsonl").read_bytes()
     run(spec)
     assert (Path(spec.out) / "rows.jsonl").read_bytes().startswith(before)
@@ -110,6 +112,20 @@ def test_a_read_only_folder(spec, tmp_path):
             run(spec)
     finally:
         tmp_path.chmod(0o700)
+
+
+def test_a_file_system_without_locks(finished, spec, command, monkeypatch):
+    """As earlier versions of filelock report it; later ones lock by the existence of a file there."""
+
+    def missing(lock, *arguments, **options):
+        raise NotImplementedError("FileSystem does not appear to support flock")
+
+    monkeypatch.setattr(FileLock, "acquire", missing)
+    with pytest.raises(RunFolderError, match=r"run: its file system has no locks, .* choose another --out"):
+        run(spec)
+    done = command("report", finished)
+    assert (done.code, len(done.err.strip().splitlines())) == (1, 1)
+    assert "its file system has no locks" in done.err
 
 
 def test_a_full_disk_of_temporary_files(monkeypatch):
