@@ -129,7 +129,7 @@ def test_the_command_makes_the_same_spec(command, monkeypatch):
 
 def tasks_of(spec, tmp_path):
     bench = open_bench(spec)
-    folder, metrics = extended(bench, tmp_path / "run")
+    bench, folder, metrics = extended(bench, tmp_path / "run")
     return plan_tasks(folder, metrics, bench)
 
 
