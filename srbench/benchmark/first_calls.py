@@ -106,7 +106,8 @@ def _corner(pair: ImagePair) -> ImagePair:
 def _generators_kept() -> Iterator[None]:
     """Put the global generators back, from which a model may sample against the rules."""
     python, numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng():
+    gpus = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(gpus):
         yield
     random.setstate(python)
     np.random.set_state(numpy)
