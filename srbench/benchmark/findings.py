@@ -64,6 +64,7 @@ _TITLES: dict[Severity, dict[str, str]] = {
         "SRB206": "A model is not here, or has other code or weights than when it was measured.",
         "SRB207": "An item sampled again is equal up to rounding.",
         "SRB208": "The report shows the same numbers in other words than this srbench.",
+        "SRB209": "A model or metric cannot tell whether it has changed; every command makes its outputs again.",
     },
 }  # fmt: skip
 RULES = {name: Rule(severity, title) for severity, titles in _TITLES.items() for name, title in titles.items()}

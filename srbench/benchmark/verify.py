@@ -37,6 +37,10 @@ def verify(
     folder, found = RunFolder.read(path), Findings(path)
     _check_sums(folder, found)
     _check_structure(folder, found)
+    named = [(model.label, model.evidence) for model in folder.manifest.models]
+    for name, evidence in [*named, *((metric.title, metric.evidence) for metric in folder.manifest.metrics)]:
+        if evidence is not None and evidence.unknown:
+            found.add("SRB209", name, f"cannot tell whether it has changed: {evidence.unknown}")
     metrics = open_metrics_again(folder, found)
     samples = (record for known in folder.known.values() for record in known.samples.values() if not record.failed)
     current = (record for record in samples if folder.sample(record.setting, record.image) is record)

@@ -319,6 +319,17 @@ def test_a_copied_folder_is_proven_elsewhere(finished, tmp_path):
     assert verify(tmp_path / "elsewhere", resample="all").proven
 
 
+@pytest.mark.filterwarnings("ignore:.*cannot tell")
+def test_a_model_that_cannot_tell_whether_it_has_changed(tmp_path, command, draw_image):
+    write_png(tmp_path / "hr/a.png", draw_image(0, 64, 64))
+    code = "class Count:\n    scale, calls = 4, 0\n    def __call__(self, lr):\n        self.calls += 1\n"
+    (tmp_path / "m.py").write_text(code + "        return lr.repeat_interleave(4, 2).repeat_interleave(4, 3)\n")
+    out = tmp_path / "run"
+    command("run", "--models", f"{tmp_path}/m.py:Count", "--scale", "4", "--data", tmp_path / "hr", "--metrics", "psnr",
+            "--out", out)  # fmt: skip
+    assert [one.where for one in verify(out).findings if one.rule == "SRB209"] == ["Count"]
+
+
 def test_the_command(finished, command):
     done = command("verify", finished, "--resample", "all")
     assert done.code == 0
