@@ -258,7 +258,9 @@ def test_the_report_is_made_again_from_the_folder_alone(whole, srbench, tmp_path
     moved = tmp_path / "elsewhere"
     shutil.copytree(whole, moved)
     lines = ("environments.jsonl", "pairs.jsonl", "samples.jsonl", "rows.jsonl")
-    measured = [moved / name for name in (*lines, "manifest.json", "SHA256SUMS", ".lock", ".report.lock")]
+    measured = [
+        moved / name for name in (*lines, "manifest.json", ".manifest.json", "SHA256SUMS", ".lock", ".report.lock")
+    ]
     made = [path for path in moved.rglob("*") if path.is_file() and path not in measured and "images" not in path.parts]
     faces, plots, strip, sheet, grid, maps = 6, 5, 1, 1, 1, 4 + 4 + 1
     assert len(made) == faces + 1 + plots + 2 * (strip + sheet + grid + maps), "and the list of them"

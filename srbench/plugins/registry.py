@@ -283,6 +283,8 @@ def _member(module: ModuleType, name: str, text: str) -> Plugin:
     if not callable(factory):
         names = [key for key, value in vars(module).items() if inspect.isclass(value) or inspect.isfunction(value)]
         raise PluginError(f"{text}: {unknown('class or function', name, names)}")
+    if getattr(module, "__file__", None) is None:
+        raise PluginError(f"{text}: {module.__name__} has no file that would tell a change; name code in a file")
     top = module.__name__.partition(".")[0]
     packages = () if _is_of_file(module) else tuple(sorted({top, *_beside(top)}))
     return _plugin(factory, module, packages, name, name)

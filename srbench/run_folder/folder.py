@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from srbench.images.io import ends_as_png, sync, write_synced, write_whole
 from srbench.interfaces import MetricFacts
 from srbench.run_folder import RunFolderError, records
-from srbench.run_folder.manifest import COPY, FILE, content_of, is_written, now, read_manifest, write_manifest
+from srbench.run_folder.manifest import COPY, FILE, content_of, is_run, is_written, now, read_manifest, write_manifest
 from srbench.run_folder.protocol import Manifest, Setting
 from srbench.run_folder.records import (
     EnvironmentRecord,
@@ -87,6 +87,8 @@ class RunFolder:
         Raises RunFolderError if it holds no run, a line is damaged, or something else is in the place of a file.
         """
         check_files(path)
+        if not is_run(path):
+            read_manifest(path)  # its error says that there is no run, unless the copy can be read
         # Written in the other order: whatever a line that is read here builds on is there when it is looked for.
         found = [list(records.read(path, kind)) for kind in reversed(records.KINDS)]
         folder = cls(path, read_manifest(path))

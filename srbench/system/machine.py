@@ -25,8 +25,11 @@ _VARIABLES = (
 
 def software() -> dict[str, str]:
     """Versions of the libraries behind the numbers; ``srbench source`` is the commit of a checkout."""
-    commit = _source_commit()
-    return _versions() if commit is None else _versions() | {"srbench source": commit}
+    import torch
+
+    # torch itself names the kind of its build, which the installed metadata may leave out
+    versions, commit = _versions() | {"torch": str(torch.__version__)}, _source_commit()
+    return versions if commit is None else versions | {"srbench source": commit}
 
 
 def environment(device: str) -> dict[str, str]:
@@ -47,20 +50,18 @@ def environment(device: str) -> dict[str, str]:
         facts["gpu"] = torch.cuda.get_device_name()
         facts["TF32 in products"] = str(torch.backends.cuda.matmul.allow_tf32)
         facts["TF32 in convolutions"] = str(torch.backends.cudnn.allow_tf32)
-    return facts | _versions() | {name: os.environ[name] for name in _VARIABLES if name in os.environ}
+    versions = _versions() | {"torch": str(torch.__version__)}
+    return facts | versions | {name: os.environ[name] for name in _VARIABLES if name in os.environ}
 
 
 @cache
 def _versions() -> dict[str, str]:
-    import torch
-
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
             versions[package] = "not installed"
-    versions["torch"] = str(torch.__version__)  # with the kind of its build, which the installed metadata may leave out
     return versions
 
 
