@@ -107,10 +107,12 @@ def _generators_kept() -> Iterator[None]:
     """Put the global generators back, from which a model may sample against the rules."""
     python, numpy = random.getstate(), np.random.get_state()
     gpus = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    with torch.random.fork_rng(gpus):
-        yield
-    random.setstate(python)
-    np.random.set_state(numpy)
+    try:
+        with torch.random.fork_rng(gpus):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
 
 
 def _warn(spec: str, evidence: Evidence, made: str) -> None:

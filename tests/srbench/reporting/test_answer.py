@@ -128,7 +128,7 @@ def test_diversity_and_consistency(say):
 
 
 def test_the_worst_image_is_named_where_the_mean_hides_it(say):
-    """Of 12 images at 50 dB, one has samples down to 29.9: their mean is above 45 dB, and so is that of all."""
+    """One of 12 images at 50 dB has samples down to 29.9; their mean is above 45 dB, and so is that of all."""
     saturated = {3: [50.0, 50, 50, 50, 29.9]}
 
     def last(lr_psnr, other=50.0):

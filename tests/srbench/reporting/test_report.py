@@ -148,7 +148,7 @@ def test_intervals_have_a_table_of_their_own(run):
 
 
 def test_the_mean_of_few_images_has_no_interval(write_run):
-    """Of five images, in every file; of six there is one."""
+    """Five images have no interval in any file; six have one."""
     rows = all_rows()
     for name in NAMES[5:]:
         del rows["flow", 0.5][name]
