@@ -115,6 +115,8 @@ class ModelFacts:
     weights: WeightsInfo | None
     evidence: Evidence | None = field(default=None, kw_only=True)
     """Sources of its digest; None for our own models."""
+    stated: dict[str, str] = field(default_factory=dict, kw_only=True)
+    """Facts that a folder of results made elsewhere states about them; no value depends on these."""
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ from srbench.interfaces import (
 )
 from srbench.models import third_party
 from srbench.models.precomputed import ResultFolder
+from srbench.models.result_facts import stated_facts
 from srbench.plugins import PluginError
 from srbench.plugins.code_digest import package_digest
 from srbench.plugins.identity import Identity, watched
@@ -253,7 +254,9 @@ def _results(spec: ModelSpec, scale: int) -> LoadedModel:
     if spec.consistent:
         raise PluginError(f"{spec.text}: a folder of results takes no {CONSISTENT}; leave it out")
     digest = hashlib.sha256(f"results x{scale} {package_digest('srbench.models.precomputed')}".encode()).hexdigest()
-    return LoadedModel(spec.label, spec.text, digest, False, None, ResultFolder(Path(spec.name), scale))
+    folder = Path(spec.name)
+    results = ResultFolder(folder, scale)
+    return LoadedModel(spec.label, spec.text, digest, False, None, results, stated=stated_facts(folder))
 
 
 def _network(spec: ModelSpec, scale: int, device: str) -> LoadedModel:

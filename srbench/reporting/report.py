@@ -169,6 +169,7 @@ def _markdown(
         illustrated=illustrated,
         embedded=evenly(illustrated, EMBEDDED),
         weights_table=_weights_table(measurements.models),
+        stated_table=_stated_table(measurements.models),
         cost_table=markdown.table(headers, [[markdown.escape(label), *numbers] for label, *numbers in lines]),
     )
     return f"{text}\n"
@@ -204,6 +205,17 @@ def _weights_table(models: Sequence[ModelFacts]) -> str:
             parameters = "unknown" if weights.parameters is None else f"{weights.parameters:,}"
             lines.append([*facts, markdown.code(weights.sha256), parameters])
     return markdown.table(["model", "licence", "trained on", "sha256", "parameters"], lines, texts=4)
+
+
+def _stated_table(models: Sequence[ModelFacts]) -> str:
+    """Table of what is stated about results made elsewhere; empty if nothing is."""
+    names = list(dict.fromkeys(name for model in models for name in model.stated))
+    lines = [
+        [markdown.escape(text) for text in (model.label, *(model.stated.get(name, "–") for name in names))]
+        for model in models
+        if model.stated
+    ]
+    return markdown.table(["results", *names], lines, texts=1 + len(names)) if names else ""
 
 
 def _costs(rows: Sequence[Row]) -> list[list[str]]:
