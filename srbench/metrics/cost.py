@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
 from srbench.interfaces import (
     ImagePair,
@@ -106,6 +105,9 @@ def probe(model: SRModel | StochasticSRModel, temperature: float | None, device:
 
 
 def _probe(model: SRModel | StochasticSRModel, temperature: float | None, device: str) -> Probe:
+    # It loads Triton, where that is installed, which complains of its own objects when a process ends.
+    from torch.utils.flop_counter import FlopCounterMode
+
     side = max(PROBE // model.scale, 8)
     lr = torch.rand((3, side, side), generator=torch.Generator().manual_seed(0)).to(device)
     counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.mkldnn_convolution: _convolution})

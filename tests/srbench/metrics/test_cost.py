@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,12 @@ class Network(nn.Module):
 
 def one_dnn(x, weight, padding):
     return torch.mkldnn_convolution(x, weight, None, (padding,) * 2, (1, 1), (1, 1), 1)
+
+
+def test_a_run_that_counts_no_operations_loads_no_counter():
+    found = "'torch.utils.flop_counter' in sys.modules or 'triton' in sys.modules"
+    code = f"import sys, srbench.benchmark.run, srbench.metrics.cost; sys.exit({found})"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_operations_are_those_of_the_convolutions():
