@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import signal
 import socket
 import warnings
 from contextlib import suppress
@@ -90,6 +91,14 @@ def plain_terminal(monkeypatch):
         monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.fixture
+def heeded_interrupts():
+    """Processes that the test starts heed Ctrl-C, which background jobs of a shell ignore, and their children too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

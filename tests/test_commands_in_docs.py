@@ -124,6 +124,7 @@ def clone(tmp_path, monkeypatch, internet):
     return tmp_path
 
 
+@pytest.mark.usefixtures("heeded_interrupts")
 @pytest.mark.parametrize("page", RUN)
 def test_the_commands_of_a_page_run_in_order(page, srbench, clone):
     found = commands(page)

@@ -151,8 +151,9 @@ def doctor() -> None:
     """Check the installation. Exit code 1 if something is missing."""
     from srbench.cli.doctor import findings
 
-    found = findings()
-    for fine, name, value in found:
+    healthy = True
+    for fine, name, value in findings():
+        healthy &= fine
         show(f"{'ok     ' if fine else 'MISSING'}  {name}: {value}")
-    if not all(fine for fine, _, _ in found):
+    if not healthy:
         raise click.exceptions.Exit(1)

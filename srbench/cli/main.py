@@ -19,13 +19,13 @@ from srbench.cli.training import export, train
 from srbench.cli.weights import convert, weights
 from srbench.interfaces import SRBenchError
 from srbench.system.file_names import one_line, printable
-from srbench.system.processes import end_quickly
+from srbench.system.processes import Interrupted, end_quickly
 
 
 class OneLineErrors(click.Group):
     """A group of commands whose faults are one line on stderr.
 
-    Exit codes: 1 for a fault of the input, 2 for a wrong command line, 130 for an interruption.
+    Exit codes: 1 for a fault of the input, 2 for a wrong command line, 130 for an interruption (143 by SIGTERM).
     """
 
     def make_context(self, info_name: str | None, args: list[str], *more: Any, **extra: Any) -> click.Context:  # noqa: ANN401
@@ -52,9 +52,11 @@ class OneLineErrors(click.Group):
         except (SRBenchError, click.ClickException) as error:
             _fault(str(error))
             sys.exit(1)
-        except (KeyboardInterrupt, click.Abort):
-            _fault("interrupted; finished work is kept. Rerun the same command to resume.")
-            sys.exit(INTERRUPTED)
+        except (KeyboardInterrupt, click.Abort) as error:
+            stopped = error if isinstance(error, Interrupted) else error.__cause__  # click turns one into the other
+            kept = stopped if isinstance(stopped, Interrupted) else "finished work is kept"
+            _fault(f"interrupted; {kept}. Rerun the same command to resume.")
+            sys.exit(stopped.code if isinstance(stopped, Interrupted) else INTERRUPTED)
         except BrokenPipeError:
             sys.exit(1)
         except MemoryError as error:

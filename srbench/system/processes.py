@@ -19,6 +19,15 @@ IMAGES_EACH = 4
 """Images per process by default: a process first has to load everything."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """The end that a signal asked for, after work in progress was finished. The message says what is kept."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.code = 128 + number
+        """Exit code of the command, as a shell gives it to a process that the signal ended."""
+
+
 def suitable_workers(device: str, tasks: int) -> int:
     """Default number of processes for so many tasks: one per core, 1 on a GPU and for short work."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

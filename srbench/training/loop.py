@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from itertools import islice
 from pathlib import Path
 
@@ -15,12 +16,14 @@ from torch import Tensor
 
 from srbench.images.io import write_png
 from srbench.interfaces import TrainingRequest
+from srbench.system.processes import Interrupted
 from srbench.training.breakdown import PATIENCE, Breakdowns, breakdown
 from srbench.training.config import TrainingConfig, TrainingPreset
 from srbench.training.curves import write_curves
 from srbench.training.folder import BEST, State, TrainingFolder
 from srbench.training.learner import Batch, Learner, moving_average
 from srbench.training.patches import Patches
+from srbench.training.stopping import Clock, Request, stop_requests
 from srbench.training.validation import MOST, SIDE, Best, Validation
 from srbench.training.view import View
 from srbench.weights.files import TRAINED
@@ -62,8 +65,8 @@ class Training:
 
         ``start`` is the SHA-256 of the initial weights. ``before_step`` is called with every step. After a kill at any
         moment, the same call resumes from the last checkpoint.
-        Raises TrainingError that names the layer after PATIENCE broken steps in a row, and if another process trains in
-        the folder.
+        Raises Interrupted after SIGINT or SIGTERM, when the step in progress is finished and saved; TrainingError that
+        names the layer after PATIENCE broken steps in a row, and if another process trains in the folder.
         """
         with self._folder.writing() if self._accelerator.is_main_process else nullcontext():
             return self._fit(learners, start, before_step)
@@ -80,9 +83,8 @@ class Training:
         self._accelerator.wait_for_everyone()
         if main:
             self._folder.forget_after(kept)
-        board = self._folder.path / "tensorboard" if self._request.tensorboard else None
-        view = View(self.config, kept, self.device.type, board) if main else None
-        with nullcontext() if view is None else closing(view):
+        clock = Clock()
+        with stop_requests() as request, self._shown(kept, request) as view:
             for batch in self._batches(kept):
                 before_step(batch.step)
                 values, broken = self._take_step(batch, learners, breakdowns)
@@ -92,14 +94,17 @@ class Training:
                     raise breakdown(broken, batch, kept)
                 done = batch.step + 1
                 if view is not None:
-                    self._folder.losses.append(batch.step, values)
-                    view.step(batch.step, values)
-                    if self._due(done, self.config.validate_every):
-                        self._validate(done, result, best, view)
-                if self._due(done, self.config.checkpoint_every) and not breakdowns.in_a_row:
+                    self._see(batch.step, values, result, best, view)
+                stop, late = self._agreed(request.signal, main and clock.due())
+                if (stop or late or self._due(done, self.config.checkpoint_every)) and not breakdowns.in_a_row:
                     if main:
-                        self._folder.save(state, done)
+                        with clock.saving():
+                            self._folder.save(state, done)
                     kept = done
+                if stop and done < self.config.steps:
+                    self._accelerator.wait_for_everyone()
+                    step = f"step {kept} of {self.config.steps}"
+                    raise Interrupted(f"the training is saved up to {step}" if kept else "no step is finished", stop)
         if main:
             self._folder.save_weights(TRAINED, result, self._preset.storage, best.last)
             write_curves(self._folder.path, self._folder.path / "loss.svg", self._validation.units)
@@ -158,8 +163,28 @@ class Training:
         lr, hr = (images.to(self.device, non_blocking=True) for images in (lr, hr))
         return Batch(lr, hr, step, first, self.config.seed)
 
+    def _shown(self, start: int, request: Request) -> AbstractContextManager[View | None]:
+        if not self._accelerator.is_main_process:
+            return nullcontext()
+        board = self._folder.path / "tensorboard" if self._request.tensorboard else None
+        return closing(View(self.config, start, self.device.type, board, request))
+
+    def _agreed(self, stop: int, late: bool) -> tuple[int, bool]:
+        """The signal that asked any process to stop, or 0, and whether the main process wants a checkpoint."""
+        if self._accelerator.num_processes == 1:
+            return stop, late
+        asked = torch.tensor([stop == signal.SIGINT, stop == signal.SIGTERM, late], dtype=torch.float32)
+        interrupt, terminate, late = (self._accelerator.reduce(asked.to(self.device), "sum") > 0).tolist()
+        return int(signal.SIGTERM) if terminate else int(signal.SIGINT) if interrupt else 0, late
+
     def _due(self, done: int, every: int) -> bool:
         return done % every == 0 or done == self.config.steps
+
+    def _see(self, step: int, values: dict[str, float], network: torch.nn.Module, best: Best, view: View) -> None:
+        self._folder.losses.append(step, values)
+        view.step(step, values)
+        if self._due(step + 1, self.config.validate_every):
+            self._validate(step + 1, network, best, view)
 
     def _validate(self, done: int, network: torch.nn.Module, best: Best, view: View) -> None:
         metrics = self._validation.measure(network, self.device)

@@ -17,6 +17,7 @@ from torch import Tensor
 from srbench.system.memory import peak_memory_mb
 from srbench.training import TrainingError
 from srbench.training.config import TrainingConfig
+from srbench.training.stopping import Request
 
 _SECONDS = 30  # between lines if stderr is not a terminal
 
@@ -27,8 +28,9 @@ class View:
     Also writes TensorBoard logs into the folder ``board``, if given; they need the package tensorboard.
     """
 
-    def __init__(self, config: TrainingConfig, start: int, device: str, board: Path | None) -> None:
+    def __init__(self, config: TrainingConfig, start: int, device: str, board: Path | None, request: Request) -> None:
         self._config, self._step, self._start, self._device = config, start, start, device
+        self._request = request
         self._values: dict[str, float] = {}
         self._metrics: dict[str, float] = {}
         self._board = None if board is None else _writer(board, start)
@@ -80,6 +82,8 @@ class View:
         facts = [f"{name} {value:.4g}" for name, value in (self._values | self._metrics).items()]
         facts.append(f"patches/s {speed:.3g}")
         memory = peak_memory_mb(self._device)
+        if self._request.signal:
+            facts.insert(0, "stopping after this step, once more to stop at once")
         return ", ".join(facts if memory is None else [*facts, f"memory {memory:.0f} MB"])
 
     def _say(self) -> None:

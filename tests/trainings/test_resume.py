@@ -7,6 +7,9 @@ import signal
 import pytest
 import torch
 
+from srbench.training import stopping
+from srbench.training.folder import TrainingFolder
+
 FILES = ("train.csv", "validation.csv", "weights.safetensors", "best.safetensors")
 
 
@@ -42,16 +45,37 @@ def test_a_killed_training_resumes_exactly(trainings, model, ranks):
         assert all(torch.equal(other[0][name], value) for name, value in states[0][0].items())
 
 
-def test_ctrl_c_keeps_the_last_checkpoint(trainings):
-    pids = trainings.fork("rrdb", "interrupted")
-    trainings.wait_for_steps("interrupted", 8)
-    os.kill(pids[0], signal.SIGINT)
-    assert trainings.ended(pids) == [1]
-    saved = torch.load(trainings.path / "interrupted" / "checkpoint.pt", weights_only=True)
-    assert saved["step"] in (5, 10, 15)
-    trainings.go_on("interrupted")
-    trainings.train("rrdb", "uninterrupted")
-    assert same_files(trainings, "interrupted", "uninterrupted") == list(FILES)
+@pytest.mark.parametrize(("number", "ranks"), [(signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGTERM, 2)])
+def test_a_signal_saves_the_step_in_progress(trainings, number, ranks):
+    """No checkpoint is due before the end; one process of several is enough to stop all."""
+    out, never = f"stopped-{number}-{ranks}", "training.checkpoint_every=1000"
+    pids = trainings.fork("rrdb", out, never, ranks=ranks)
+    trainings.wait_for_steps(out, 3)
+    os.kill(pids[-1], number)
+    assert trainings.ended(pids) == [1] * ranks
+    saved = torch.load(trainings.path / out / "checkpoint.pt", weights_only=True)
+    assert 3 <= saved["step"] == len(trainings.losses(out)) < 20
+    assert trainings.ended(trainings.fork("rrdb", out, never, ranks=ranks)) == [0] * ranks
+    assert trainings.ended(trainings.fork("rrdb", f"{out}-whole", never, ranks=ranks)) == [0] * ranks
+    assert same_files(trainings, out, f"{out}-whole") == list(FILES)
+
+
+def test_a_long_time_without_a_checkpoint(trainings, monkeypatch):
+    saved, save = [], TrainingFolder.save
+    monkeypatch.setattr(stopping, "SECONDS", 0.0)
+    monkeypatch.setattr(stopping, "SHARE", 1e9)
+    monkeypatch.setattr(TrainingFolder, "save", lambda self, state, step: (saved.append(step), save(self, state, step)))
+    trainings.train("rrdb", "by-time", "training.steps=4", "training.checkpoint_every=1000")
+    assert saved == [1, 2, 3, 4]
+
+
+def test_a_slow_checkpoint_takes_two_percent_of_the_time(monkeypatch):
+    now = iter([0.0, 100.0, 110.0, 600.0, 610.0])
+    monkeypatch.setattr(stopping.time, "monotonic", lambda: next(now))
+    clock = stopping.Clock()
+    with clock.saving():
+        pass
+    assert [clock.due(), clock.due()] == [False, True]
 
 
 def full_after(steps):

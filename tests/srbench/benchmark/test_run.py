@@ -156,6 +156,7 @@ def test_killed_in_the_middle_the_same_command_completes_it(spec, models, tmp_pa
     assert [bool(one.finished) for one in (*killed.invocations, *whole.invocations)] == [False, True, True]
 
 
+@pytest.mark.usefixtures("heeded_interrupts")
 def test_interrupted_it_says_so_in_one_line(spec, models, tmp_path):
     process = start_slow(spec, models, tmp_path / "interrupted")
     process.send_signal(signal.SIGINT)

@@ -19,6 +19,15 @@ def test_metrics_and_data_are_complete():
     assert found["dataset photos"][1] == "22 images"
 
 
+def test_an_installation_is_healthy_or_not(srbench, monkeypatch):
+    found = srbench("doctor")
+    assert (found.exit_code, "MISSING" in found.stdout) == (0, False), found.stdout
+    assert "metric parameters: 0 of bicubic interpolation" in found.stdout
+    monkeypatch.setattr(doctor, "PHOTOS_SHA256", "")
+    found = srbench("doctor")
+    assert (found.exit_code, found.stdout.count("MISSING")) == (1, 1)
+
+
 def test_changed_photographs_are_found(tmp_path, monkeypatch):
     shutil.copytree(Path(srbench.__file__).parent / "data" / "photos", tmp_path / "data" / "photos")
     monkeypatch.setattr(doctor, "__file__", str(tmp_path / "cli" / "doctor.py"))

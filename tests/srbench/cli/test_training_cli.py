@@ -1,8 +1,13 @@
-"""The commands of training, without training anything."""
+"""The commands of training: what they pass on, and how one that trains is stopped and resumed."""
 
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
 
 import srbench.plugins.registry
 
@@ -80,3 +85,51 @@ def test_faults_are_one_line(srbench, tmp_path):
         assert found.exit_code == 1
         assert fault in found.stderr
         assert len(found.stderr.splitlines()) == 1
+
+
+PRESET = """
+[network]
+scale = 4
+features = 4
+growth = 2
+blocks = 1
+[training]
+steps = 1000000
+batch = 1
+accumulate = 1
+patch = 16
+learning_rate = 1e-3
+betas = [0.9, 0.99]
+schedule = "step"
+milestones = []
+max_grad_norm = 10.0
+average = 0.0
+validate_every = 1000000
+best = "psnr"
+checkpoint_every = 1000000
+seed = 0
+"""
+
+
+@pytest.mark.usefixtures("heeded_interrupts")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_at_any_step_it_resumes_there(photos, tmp_path, number, code):
+    (tmp_path / "small.toml").write_text(PRESET)
+    command = [sys.executable, "-m", "srbench", "train", "rrdb", "--preset", tmp_path / "small.toml", "--data", photos]
+    journal, steps = tmp_path / "out" / "train.csv", 0
+    for _ in range(2):
+        process = subprocess.Popen([*command, "--out", tmp_path / "out"], stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 120
+        while not journal.exists() or journal.read_text().count("\n") < steps + 5:
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(number)
+        err = process.communicate(timeout=60)[1].strip().splitlines()[-1]
+        begun, steps = steps, torch.load(tmp_path / "out" / "checkpoint.pt", weights_only=True)["step"]
+        assert begun < steps == journal.read_text().count("\n") - 1
+        assert (process.returncode, err) == (
+            code,
+            f"srbench: interrupted; the training is saved up to step {steps} of 1000000. Rerun the same command to "
+            "resume.",
+        )

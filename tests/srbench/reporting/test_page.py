@@ -185,16 +185,12 @@ def test_a_port_that_is_taken_is_named(run):
         open_folder(run, server.server_port)
 
 
+@pytest.mark.usefixtures("heeded_interrupts")
 def test_view_says_where_it_is_and_ends_with_ctrl_c(run):
     (run / "report.html").unlink(missing_ok=True)
     command = [sys.executable, "-m", "srbench", "view", str(run), "--no-browser"]
 
-    def heed_interrupts() -> None:  # a shell's background job ignores them, and so would its children
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
-    ) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         address = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())[0]
         with urllib.request.urlopen(address, timeout=120) as answer:
             assert answer.read() == (run / "report.html").read_bytes()

@@ -200,6 +200,7 @@ def test_killed_at_random_moments_and_resumed(spec, models, draw_image, results,
     assert verify(tmp_path / "killed").holds
 
 
+@pytest.mark.usefixtures("heeded_interrupts")
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_interrupted_it_ends_its_processes(spec, models):
     models.write_text(models.read_text().replace("up = F", "time.sleep(0.3)\n        up = F"))
