@@ -22,15 +22,16 @@ def list_sets() -> None:
 
     for name, entry in benchmark_sets().items():
         here = "here    " if is_here(name) else "not here"
-        known = "pixels known" if entry.pixels else "pixels not confirmed"
-        source = f"{len(entry.addresses)} addresses" if entry.addresses else f"by hand from {entry.page}"
-        show(f"{name:12}  {here}  {entry.images:4} images  {known:20}  {source}; licence: {entry.licence}")
+        known = "known by pixels" if entry.pixels else "known by number alone"
+        count = len(entry.addresses)
+        source = f"{count} address{'es' * (count > 1)}" if count else f"by hand from {entry.page}"
+        show(f"{name:19}  {here}  {entry.contents:14}  {known:21}  {source}; licence: {entry.licence}")
 
 
 @data.command("fetch")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 def fetch_sets(names: tuple[str, ...]) -> None:
-    """Download the HR images of benchmark sets, for use as --data NAME. LR is made from them."""
+    """Download benchmark sets, for use as --data NAME. Where a set has HR images alone, LR is made from them."""
     from srbench.data.benchmark_sets.fetch import fetch_set
 
     for name in names:

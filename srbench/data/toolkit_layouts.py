@@ -10,6 +10,8 @@ from pathlib import Path
 from srbench.images import ImageError
 from srbench.images.folders import image_files, images_in
 
+STABLESR = ("test_HR", "test_LR")
+"""Folders of HR and LR in the test sets of StableSR and those who took them over."""
 _SRF = re.compile(r"(.+)_SRF_(\d+)_(HR|LR)")
 
 
@@ -31,6 +33,7 @@ def find_layout(folder: Path, scale: int) -> Layout | None:
     HR/NAME.png              with LR_bicubic/X4/NAMEx4.png   (EDSR, SwinIR)
     image_SRF_4/NAME_SRF_4_HR.png and NAME_SRF_4_LR.png      (SelfExSR); also that folder itself
     GTmod12/NAME.png         with LRbicx4/NAME.png           (ESRGAN, BasicSR)
+    test_HR/NAME.png         with test_LR/NAME.png           (StableSR, OSEDiff)
 
     Raises ImageError for a layout without images, and for SelfExSR's folders if none is of the scale.
     """
@@ -46,6 +49,9 @@ def find_layout(folder: Path, scale: int) -> Layout | None:
     if "GTmod12" in known:
         hr, lr = images_in(folder / "GTmod12"), folder / f"LRbicx{scale}"
         return Layout("GTmod12", hr, images_in(lr), lr.name) if lr.is_dir() else Layout("GTmod12", hr)
+    if known >= set(STABLESR):
+        high, low = STABLESR
+        return Layout(high, images_in(folder / high), images_in(folder / low), low)
     of_scales = sorted(name for name in known if re.fullmatch(r"image_SRF_\d+", name))
     if f"image_SRF_{scale}" in of_scales:
         return _selfexsr(folder / f"image_SRF_{scale}", scale)

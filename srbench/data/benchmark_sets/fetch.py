@@ -1,21 +1,24 @@
-"""HR images of a benchmark set: downloaded from the first address that provides them, checked, and kept."""
+"""Images of a benchmark set: downloaded from the first address that provides them, checked, and kept."""
 
 from __future__ import annotations
 
 import shutil
+from itertools import product
 from pathlib import Path, PurePosixPath
 
 from srbench.data import DataError
-from srbench.data.benchmark_sets.table import BenchmarkSet, check_files, find_set, is_here, open_set, set_folder
-from srbench.data.datasets import Folder
-from srbench.images.folders import images_in, is_image
-from srbench.interfaces import SRBenchError
+from srbench.data.benchmark_sets.table import BenchmarkSet, find_set, is_here, open_set, opened, set_folder
+from srbench.images.folders import is_image
+from srbench.interfaces import Dataset, SRBenchError
 from srbench.system.archives import opened_archive
 from srbench.system.terminal import say
 from srbench.weights.download import DownloadError, OfflineError, download
 
+_ANY = 4
+"""Scale at which a set is opened to be checked, if it has none of its own."""
 
-def fetched_set(name: str, scale: int) -> Folder:
+
+def fetched_set(name: str, scale: int) -> Dataset:
     """Open a set by its name, and download it first if needed. Raises DataError as ``fetch_set``."""
     if not is_here(name):
         fetch_set(name)
@@ -23,14 +26,14 @@ def fetched_set(name: str, scale: int) -> Folder:
 
 
 def fetch_set(name: str) -> Path:
-    """The folder of a set's HR images, downloaded unless it holds something.
+    """The folder of a set's images, downloaded unless it holds something.
 
     The next call resumes an interrupted download. Raises DataError that lists in one line what was tried, what to
     download and where to put it.
     """
     entry, folder = find_set(name), set_folder(name)
     if is_here(name):
-        check_files(name, entry, images_in(folder))
+        opened(name, entry, folder, entry.scale or _ANY)
         return folder
     say(f"{name}: {entry.licence}")
     tried = []
@@ -38,7 +41,7 @@ def fetch_set(name: str) -> Path:
         part = folder.with_name(f".{name}.{number}.part")
         try:
             _images(entry, address, part)
-            check_files(name, entry, images_in(part))
+            opened(name, entry, part, entry.scale or _ANY)
         except OfflineError:
             raise DataError(f"{name} is not here, and SRBENCH_OFFLINE is set; {entry.wanted(name)}") from None
         except DownloadError as error:
@@ -67,12 +70,12 @@ def _images(entry: BenchmarkSet, address: str, part: Path) -> None:
         finally:
             archive.unlink()
         return
-    for number in range(1, entry.images + 1):
+    for folder, number in product(entry.folders, range(1, entry.images + 1)):
         name = entry.names[number - 1] if entry.names else f"{number:03}"
-        image = part / f"{name}{PurePosixPath(address).suffix}"
+        image = part / folder / f"{name}{PurePosixPath(address).suffix}"
         if not image.exists():
-            arriving = part / f"{name}.arriving"
-            download(address.format(name=name, number=number), arriving, image.name)
+            arriving = part / folder / f"{name}.arriving"
+            download(address.format(name=name, number=number, folder=folder), arriving, image.name)
             arriving.replace(image)
 
 

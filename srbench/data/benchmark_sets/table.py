@@ -7,12 +7,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from srbench.data import DataError
-from srbench.data.datasets import Folder
-from srbench.data.toolkit_layouts import find_layout
+from srbench.data.datasets import Folder, PairedFolders
+from srbench.data.toolkit_layouts import STABLESR, find_layout
 from srbench.images.folders import images_in
 from srbench.images.io import pixels_sha256, read_uint8, write_whole
+from srbench.interfaces import Dataset
 from srbench.system.cache import cache_folder
 from srbench.system.config import load_toml
 from srbench.system.file_names import unknown
@@ -29,23 +31,39 @@ class BenchmarkSet:
 
     title: str
     images: int
+    """Number of its images, or pairs."""
     licence: str
     """Licence or terms, and the authors."""
     page: str
     """Web page for a download by hand."""
     addresses: tuple[str, ...] = ()
-    """URLs of an archive or, with ``{name}`` or ``{number}``, of each image."""
+    """URLs of an archive or, with ``{name}`` or ``{number}``, of each image; ``{folder}`` is one of ``folders``."""
     names: tuple[str, ...] = ()
     """Names of images that are fetched one by one; empty: 001, 002 and so on."""
     pixels: str | None = None
-    """``pixels_digest`` of the images; None if unknown."""
+    """``pixels_digest`` of its images or pairs; None if unknown."""
     of: int | None = None
     """Number of images in a larger dataset whose first images are the set; its folder is accepted too."""
+    has: Literal["HR", "pairs", "LR"] = "HR"
+    """Images that it consists of: HR, from which LR is made; pairs of HR and LR; or LR alone."""
+    scale: int | None = None
+    """Scale of its pairs."""
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Folders of its images below its own."""
+        return STABLESR if self.has == "pairs" else ("",)
+
+    @property
+    def contents(self) -> str:
+        """Number and kind of its images, in words."""
+        return f"{self.images} pairs" if self.has == "pairs" else f"{self.images} {self.has} images"
 
     def wanted(self, name: str) -> str:
         """End of an error: how to get the set by hand."""
         source = next((address for address in self.addresses if "{" not in address), self.page)
-        return f"get it from {source} and put its {self.images} HR images into {set_folder(name)}"
+        place = f"{set_folder(name)}, as {' and '.join(STABLESR)}" if self.has == "pairs" else set_folder(name)
+        return f"get it from {source} and put its {self.contents} into {place}"
 
 
 def benchmark_sets() -> dict[str, BenchmarkSet]:
@@ -72,30 +90,52 @@ def is_here(name: str) -> bool:
     return folder.is_dir() and any(folder.iterdir())
 
 
-def open_set(name: str, scale: int) -> Folder:
-    """Open a set that is here; LR is made by MATLAB-exact bicubic.
+def open_set(name: str, scale: int) -> Dataset:
+    """Open a set that is here. LR is made by MATLAB-exact bicubic, unless the set has LR images.
 
-    Raises DataError for another number of images, or other pixels.
+    Raises DataError for another scale than that of its pairs, another number of images, or other pixels.
     """
-    entry, folder = find_set(name), set_folder(name)
+    return opened(name, find_set(name), set_folder(name), scale)
+
+
+def opened(name: str, entry: BenchmarkSet, folder: Path, scale: int) -> Dataset:
+    """Open and check the images of a set in a folder. Raises DataError as ``open_set``."""
+    if entry.scale not in (None, scale):
+        raise DataError(f"{name} has pairs of scale {entry.scale}, not {scale}; use --scale {entry.scale}")
+    if entry.has == "pairs":
+        hr, lr = (folder / below for below in STABLESR)
+        pairs = PairedFolders(hr, lr, scale)
+        check_files(name, entry, pairs.hr, pairs.lr)
+        pairs.name = name
+        return pairs
+    if entry.has == "LR":
+        check_files(name, entry, images_in(folder))
+        raise DataError(f"{name} has no HR images; measure it as a folder of LR images: --lr {folder}")
     layout = find_layout(folder, scale)
     files = check_files(name, entry, images_in(folder) if layout is None else layout.hr)
     return Folder(folder, scale, name=name, files=files)
 
 
-def check_files(name: str, entry: BenchmarkSet, files: Mapping[str, Path]) -> dict[str, Path]:
-    """The images of a set among files by name. Raises DataError for another number of images, or other pixels."""
+def check_files(
+    name: str, entry: BenchmarkSet, files: Mapping[str, Path], lr: Mapping[str, Path] | None = None
+) -> dict[str, Path]:
+    """The images of a set among files by name; of pairs, ``lr`` are the LR images.
+
+    Raises DataError for another number of images, or other pixels.
+    """
     folder = next(iter(files.values())).parent
     if len(files) not in (entry.images, entry.of):
         raise DataError(f"{folder}: has {len(files)} images, and {name} has {entry.images}; {entry.wanted(name)}")
     found = dict(list(files.items())[: entry.images])
     if entry.pixels is None:
         return found
-    listing = {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in found.values()}
+    folder = folder if lr is None else folder.parent
+    paths = [*found.values(), *(lr or {}).values()]
+    listing = {path.relative_to(folder).as_posix(): [path.stat().st_size, path.stat().st_mtime_ns] for path in paths}
     seen = json.dumps({"pixels": entry.pixels, "files": listing})
     if not (folder / _SEEN).is_file() or (folder / _SEEN).read_text() != seen:
-        say(f"{name}: comparing the pixels of {entry.images} images")
-        if pixels_digest(found) != entry.pixels:
+        say(f"{name}: comparing the pixels of {entry.contents}")
+        if pixels_digest(found, lr) != entry.pixels:
             raise DataError(
                 f"{folder}: its images are not those of {name} pixel for pixel, such as a copy that was cropped for "
                 f"another scale; {entry.wanted(name)}, or measure them as a folder: --data {folder}"
@@ -104,7 +144,11 @@ def check_files(name: str, entry: BenchmarkSet, files: Mapping[str, Path]) -> di
     return found
 
 
-def pixels_digest(files: Mapping[str, Path]) -> str:
-    """SHA-256 of the sorted SHA-256 of every image's size and RGB values, one per line; independent of file names."""
-    lines = sorted(pixels_sha256(read_uint8(path)) for path in files.values())
+def pixels_digest(files: Mapping[str, Path], lr: Mapping[str, Path] | None = None) -> str:
+    """SHA-256 of the sorted SHA-256 of every image's size and RGB values, one per line; independent of file names.
+
+    With ``lr``, a line has the SHA-256 of the HR and the LR image of a pair, with a space between.
+    """
+    pairs = [(path, *(() if lr is None else (lr[name],))) for name, path in files.items()]
+    lines = sorted(" ".join(pixels_sha256(read_uint8(path)) for path in pair) for pair in pairs)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

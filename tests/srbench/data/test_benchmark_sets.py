@@ -145,6 +145,41 @@ def test_the_first_of_a_larger_folder(tiny, cache):
     assert list(open_set("tiny", 4)) == ["p", "q"]
 
 
+@pytest.fixture
+def pairs(tiny, tmp_path):
+    """A set of two pairs of scale 2, and its files by folder and name."""
+    files = {}
+    for folder, side in (("test_HR", 8), ("test_LR", 4)):
+        for level, name in enumerate("ab"):
+            files[folder, name] = tmp_path / "pairs" / folder / f"{name}.png"
+            write_png(files[folder, name], flat(9 * level + side, side))
+    hr, lr = ({name: files[folder, name] for name in "ab"} for folder in ("test_HR", "test_LR"))
+    tiny(pixels=pixels_digest(hr, lr), has="pairs", scale=2, names=("a", "b"),
+         addresses=("https://one/{folder}/{name}.png",))  # fmt: skip
+    return files
+
+
+def test_pairs_keep_their_lr(pairs, served, cache):
+    served({f"https://one/{folder}/{name}.png": path.read_bytes() for (folder, name), path in pairs.items()})
+    dataset = open_dataset(RunSpec((), 2, "tiny"))
+    assert (dataset.name, list(dataset)) == ("tiny", ["a", "b"])
+    assert torch.equal(dataset.read("b").lr, torch.full((3, 4, 4), 13 / 255))
+    with pytest.raises(DataError, match="tiny has pairs of scale 2, not 4; use --scale 2"):
+        open_set("tiny", 4)
+    one, two = (cache / "tiny" / "test_LR" / f"{name}.png" for name in "ab")
+    one.rename(two.with_name("c.png"))
+    two.rename(one)
+    two.with_name("c.png").rename(two)
+    with pytest.raises(DataError, match="its images are not those of tiny pixel for pixel"):
+        open_set("tiny", 2)
+
+
+def test_where_pairs_belong(pairs, monkeypatch, cache):
+    monkeypatch.setenv("SRBENCH_OFFLINE", "1")
+    with pytest.raises(DataError, match=r"and put its 2 pairs into \S*/tiny, as test_HR and test_LR"):
+        open_dataset(RunSpec((), 2, "tiny"))
+
+
 def test_offline_is_one_line(command, monkeypatch, cache):
     monkeypatch.setenv("SRBENCH_OFFLINE", "1")
     done = command("run", "--models", "bicubic", "--scale", 4, "--data", "set5")
@@ -180,10 +215,14 @@ def test_a_folder_of_that_name_is_not_the_set(tiny, tmp_path):
 
 def test_the_table_and_the_published_ones_agree():
     sets = benchmark_sets()
-    assert list(sets) == ["set5", "set14", "bsd100", "urban100", "manga109", "general100", "div2k-val", "celeba-5000"]
+    assert list(sets) == [
+        "set5", "set14", "bsd100", "urban100", "manga109", "general100", "div2k-val", "celeba-5000",
+        "realsr-stablesr", "drealsr-stablesr", "div2k-val-stablesr",
+    ]  # fmt: skip
     for published in read_tables():
         assert sets[published.data].images == published.images
     for entry in sets.values():
+        assert (entry.has == "pairs") == (entry.scale is not None)
         assert entry.names == () or len(entry.names) == entry.images
         assert entry.pixels is None or len(entry.pixels) == 64
         assert all(address.startswith(("http://", "https://")) for address in entry.addresses)
@@ -207,6 +246,7 @@ LAYOUTS = [
     ("HR/{}.png", "LR_bicubic/X4/{}x4.png", "HR", "LR_bicubic/X4"),
     ("image_SRF_4/{}_SRF_4_HR.png", "image_SRF_4/{}_SRF_4_LR.png", "image_SRF_4", "image_SRF_4"),
     ("GTmod12/{}.png", "LRbicx4/{}.png", "GTmod12", "LRbicx4"),
+    ("test_HR/{}.png", "test_LR/{}.png", "test_HR", "test_LR"),
 ]
 
 
@@ -223,7 +263,7 @@ def test_layouts_of_other_toolkits(laid_out, hr, lr, known_by, lr_folder):
     assert (made.name, made.lr_origin) == (f"Set2 ({known_by})", MATLAB_BICUBIC)
     assert made.read("b").name == "b"
     assert torch.equal(made.read("b").lr, torch.full((3, 4, 4), 60 / 255))
-    if known_by != "image_SRF_4":
+    if known_by not in ("image_SRF_4", "test_HR"):
         assert open_dataset(RunSpec((), 2, str(folder))).lr_origin == MATLAB_BICUBIC, "there is no LR of that scale"
 
 
