@@ -13,7 +13,7 @@ import torch
 
 from srbench.editing import EditError
 from srbench.images.folders import images_below
-from srbench.images.io import header_size, quantize_floor, read_image, read_recipe, read_uint8, write_png
+from srbench.images.io import header_size, quantize_floor, read_image, read_recipe, read_uint8, reading, write_png
 from srbench.interfaces import PrecomputedResults, Progress, SRBenchError, Step, StochasticSRModel, silent
 from srbench.metrics import lr_psnr
 from srbench.models.inference import Draw, choose_device, require_memory
@@ -109,6 +109,8 @@ def _one(spec: UpscaleSpec, loaded: LoadedModel, device: str, path: Path, name: 
     if not is_file_name(name.name):
         raise EditError(f"{path}: its name cannot be {FILE_NAME}; rename it")
     facts = {"model": spec.model, "digest": loaded.digest, "scale": spec.scale, "lr": sha256_file(path)}
+    if how := reading(path.read_bytes()):
+        facts["reading"] = how
     endings = [".png"]
     if isinstance(loaded.model, StochasticSRModel):
         require_memory(path.name, spec.samples, [spec.scale * side for side in lr.shape[-2:]])

@@ -19,6 +19,14 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from srbench.images import ImageError
+from srbench.images.colour import (
+    BACKGROUND,
+    foreign_profile,
+    may_change,
+    shown,
+    warn_of_profiles,
+    warn_of_transparency,
+)
 from srbench.images.strict_decoding import FAULTS, FORMATS, decoded, format_of
 from srbench.images.wide import has_wide_colours, turned, wide_pixels
 from srbench.system.file_names import no_file
@@ -37,9 +45,10 @@ _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 def read_image(path: Path) -> Tensor:
     """Read an 8-bit or 16-bit PNG, JPEG, WebP, TIFF or BMP.
 
-    Returns (3, h, w) float32 in [0, 1]: EXIF orientation applied, grey and palette images converted to RGB, an alpha
-    channel and all pages but the first dropped with a warning, 16-bit images divided by 65535.
-    Raises ImageError, naming the file, if it is missing, damaged or no image.
+    Returns (3, h, w) float32 in [0, 1]: EXIF orientation applied, grey and palette images converted to RGB, other
+    colour profiles converted to sRGB, transparent pixels put on white, 16-bit images divided by 65535. A warning tells
+    of both, once per folder, and of pages but the first, which are left out.
+    Raises ImageError, naming the file, if it is missing, damaged, CMYK or no image.
     """
     pixels = _pixels(path)
     return pixels.float().div_(255 if pixels.element_size() == 1 else 65535)
@@ -58,21 +67,15 @@ def _pixels(path: Path, crop: int | None = None) -> Tensor:
     """(3, h, w) uint8 or uint16 RGB."""
     import torch
 
-    image, wide = _open(path)
-    width, height = image.size
-    side = max(width, height) if crop is None else crop
-    left, top = max(width - side, 0) // 2, max(height - side, 0) // 2
-    box = (left, top, min(left + side, width), min(top + side, height))
-    if wide is not None:
-        array = wide[box[1] : box[3], box[0] : box[2]]
-        array = np.broadcast_to(array[..., None], (*array.shape, 3)) if array.ndim == 2 else array
-        return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
-    rgb = (image if crop is None else image.crop(box)).convert("RGB")
-    return torch.from_numpy(np.array(rgb)).permute(2, 0, 1).contiguous()
+    array = _array(path, crop)
+    if array.dtype == np.uint16:  # which torch does not transpose
+        colours = np.broadcast_to(array[..., None], (*array.shape, 3)) if array.ndim == 2 else array
+        return torch.from_numpy(np.ascontiguousarray(colours.transpose(2, 0, 1)))
+    return torch.from_numpy(array).permute(2, 0, 1).contiguous()
 
 
-def _open(path: Path) -> tuple[Image.Image, NDArray[np.uint16] | None]:
-    """An image, and its values if they have more than 8 bits, turned as EXIF says; warns of what is dropped."""
+def _array(path: Path, crop: int | None) -> NDArray[np.uint8 | np.uint16]:
+    """An image in sRGB over white, (h, w, 3), or (h, w) if grey of 16 bits, turned as EXIF says; warns of changes."""
     if kind := no_file(path):  # opening a pipe would wait forever, reading a device never end
         raise ImageError(f"{path}: {kind}, not a file; name an image")
     try:
@@ -80,7 +83,13 @@ def _open(path: Path) -> tuple[Image.Image, NDArray[np.uint16] | None]:
         stored, pages = decoded(content)
         wide = wide_pixels(content, stored)
         image = ImageOps.exif_transpose(stored)
-        wide = wide if wide is None else turned(wide, stored)
+        left, top, right, bottom = _central(image, crop)
+        if wide is not None:
+            array = turned(wide.pixels, stored)[top:bottom, left:right]
+            profile, transparent = "", wide.transparent
+        else:
+            rgb, profile, transparent = shown(image if crop is None else image.crop((left, top, right, bottom)))
+            array = np.array(rgb)
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file") from None
     except UnidentifiedImageError:
@@ -93,9 +102,19 @@ def _open(path: Path) -> tuple[Image.Image, NDArray[np.uint16] | None]:
         raise ImageError(f"{path}: damaged image ({error}); replace the file") from None
     if pages > 1:
         warnings.warn(f"{path}: the first of {pages} pages or frames is read", stacklevel=4)
-    if image.has_transparency_data:
-        warnings.warn(f"{path}: alpha channel dropped", stacklevel=4)
-    return image, wide
+    if profile:
+        warn_of_profiles(path.parent)
+    if transparent:
+        warn_of_transparency(path.parent)
+    return array
+
+
+def _central(image: Image.Image, crop: int | None) -> tuple[int, int, int, int]:
+    """Box of the central crop."""
+    width, height = image.size
+    side = max(width, height) if crop is None else crop
+    left, top = max(width - side, 0) // 2, max(height - side, 0) // 2
+    return left, top, min(left + side, width), min(top + side, height)
 
 
 def pixels_sha256(image: Tensor) -> str:
@@ -105,7 +124,7 @@ def pixels_sha256(image: Tensor) -> str:
 
 
 def image_digest(path: Path) -> bytes:
-    """SHA-256 of an image file; another one for 16-bit colours, which earlier versions cut to 8 bits.
+    """SHA-256 of an image file; another one for what earlier versions read otherwise, see ``reading``.
 
     Raises OSError if the file cannot be read.
     """
@@ -113,7 +132,28 @@ def image_digest(path: Path) -> bytes:
     digest = hashlib.sha256(content)
     if has_wide_colours(content):
         digest.update(b"16 bits")
+    digest.update(reading(content).encode())
     return digest.digest()
+
+
+def reading(content: bytes) -> str:
+    """Changes that reading makes to the colours of a file, in words; empty for most files, and for what is no image."""
+    if not may_change(content):
+        return ""
+    try:
+        with Image.open(BytesIO(content), formats=FORMATS) as image:
+            profile = foreign_profile(image)
+            transparent = image.has_transparency_data and _is_transparent(content, image)
+    except (ImageError, *FAULTS):
+        return ""
+    return ", ".join(
+        [*(["profile converted to sRGB"] if profile else []), *([f"over {BACKGROUND}"] if transparent else [])]
+    )
+
+
+def _is_transparent(content: bytes, image: Image.Image) -> bool:
+    wide = wide_pixels(content, image)
+    return shown(image).transparent if wide is None else wide.transparent
 
 
 def write_png(path: Path, image: Tensor, recipe: str | None = None) -> None:

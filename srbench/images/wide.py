@@ -3,34 +3,61 @@
 from __future__ import annotations
 
 from io import BytesIO
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
 from srbench.images import ImageError
+from srbench.images.colour import foreign_profile, over_white
 from srbench.images.strict_decoding import FAULTS
 
 _SAVE = "save it with 8 or 16 bits a channel, as RGB or grey"
+_CONVERT = "convert it to sRGB with all its bits, in a program that does so"
 _BITS, _WHITE_IS_ZERO = ExifTags.Base.BitsPerSample, (ExifTags.Base.PhotometricInterpretation, 0)
 
 
-def wide_pixels(content: bytes, image: Image.Image) -> NDArray[np.uint16] | None:
-    """16-bit values, (h, w) or (h, w, 3), of a file and its decoded image; None if 8 bits hold them.
+class Wide(NamedTuple):
+    """Values of an image of more than 8 bits."""
 
-    Alpha is left out, EXIF orientation is not applied. Raises ImageError for values that are not read exactly.
+    pixels: NDArray[np.uint16]
+    """(h, w) or (h, w, 3)."""
+    transparent: bool
+    """True if some pixels are not opaque; they are over white."""
+
+
+def wide_pixels(content: bytes, image: Image.Image) -> Wide | None:
+    """16-bit values of a file and its decoded image; None if 8 bits hold them.
+
+    EXIF orientation is not applied. Raises ImageError for values that are not read exactly, among them those of a
+    colour profile other than sRGB, which would be converted with 8 bits.
     """
     bits = _bits(content, image)
     if image.mode.startswith("I") or image.mode == "F":
-        return _grey(image, bits)
-    if bits <= 8:
+        pixels, alpha = _grey(image, bits), None
+    elif bits <= 8:
         return None
-    pixels = _by_opencv(content) if image.mode in ("RGB", "RGBA") else None
+    else:
+        pixels, alpha = _colours(content, image, bits)
+    if profile := foreign_profile(image):
+        raise ImageError(f"{bits} bits a channel with the colour profile {profile.name}; {_CONVERT}")
+    if alpha is None and (key := image.info.get("transparency")) is not None:
+        alpha = np.where((np.atleast_3d(pixels) == key).all(-1), 0, 65535).astype(np.uint16)
+    if alpha is None or alpha.min(initial=65535) == 65535:
+        return Wide(pixels, transparent=False)
+    return Wide(over_white(pixels, alpha), transparent=True)
+
+
+def _colours(content: bytes, image: Image.Image, bits: int) -> tuple[NDArray[np.uint16], NDArray[np.uint16] | None]:
+    """Values (h, w, 3) and alpha (h, w), if there is one."""
+    found = _by_opencv(content) if image.mode in ("RGB", "RGBA") else None
     # An independent decoder must have seen the same image: channels in order, sides turned or not as TIFF states.
     high = np.asarray(image)[..., :3]
-    if pixels is None or pixels.shape != high.shape or not np.array_equal(pixels >> 8, high):
+    if found is None or found[..., :3].shape != high.shape or not np.array_equal(found[..., :3] >> 8, high):
         raise ImageError(f"{bits} bits a channel in a form that is not read (mode {image.mode}); {_SAVE}")
-    return pixels
+    alpha = found[..., 3] if found.shape[-1] == 4 and image.mode == "RGBA" else None
+    return np.ascontiguousarray(found[..., :3]), alpha
 
 
 def has_wide_colours(content: bytes) -> bool:
@@ -87,4 +114,4 @@ def _by_opencv(content: bytes) -> NDArray[np.uint16] | None:
         return None
     if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
         return None
-    return np.ascontiguousarray(pixels[..., 2::-1])
+    return pixels[..., [2, 1, 0, 3][: pixels.shape[-1]]].astype(np.uint16, copy=False)

@@ -34,7 +34,7 @@ from srbench.system.cache import cache_folder
 from srbench.system.terminal import progress
 from srbench.training import TrainingError
 
-_FORMAT = 2
+_FORMAT = 3
 _THREADS = min(4, os.cpu_count() or 1)
 """Threads that decode; each holds a whole image several times over."""
 _NAMED = 20

@@ -70,6 +70,7 @@ class Pool(Generic[Job]):
         self._opener, self._arguments, self._scratch = opener, arguments, scratch
         self._deaths: Counter[Hashable] = Counter()
         self._failed_starts = 0
+        self._heard: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -141,7 +142,9 @@ class Pool(Generic[Job]):
             case None if not worker.ready:  # it has opened everything
                 worker.ready, self._failed_starts = True, 0
             case Warning():
-                warnings.warn(message, stacklevel=3)  # two workers may say the same: it is shown once
+                if str(message) not in self._heard:  # two workers may say the same
+                    self._heard.add(str(message))
+                    warnings.warn(message, stacklevel=3)
             case BenchmarkError():  # the process can do nothing
                 raise message
             case None:  # it has done its job

@@ -148,8 +148,8 @@ def test_warnings_are_one_line(capsys, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warn_in_one_line()
-        warnings.warn("a.png: alpha channel dropped", stacklevel=1)
-    assert capsys.readouterr() == ("", "warning: a.png: alpha channel dropped\n")
+        warnings.warn("images: images with transparent pixels are put on white", stacklevel=1)
+    assert capsys.readouterr() == ("", "warning: images: images with transparent pixels are put on white\n")
 
 
 def test_lists(command):

@@ -74,14 +74,6 @@ def test_values_outside_16_bits_are_refused(tmp_path):
         read_image(path)
 
 
-def test_alpha_is_dropped_with_a_warning(tmp_path):
-    alpha = np.dstack([COLOURS, np.full((6, 9), 7, np.uint8)])
-    path = saved(tmp_path / "alpha.png", alpha)
-    with pytest.warns(UserWarning, match=r"alpha\.png: alpha channel dropped"):
-        image = read_image(path)
-    assert np.array_equal(image.permute(1, 2, 0).mul(255).round().numpy(), COLOURS)
-
-
 def test_without_alpha_there_is_no_warning(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")

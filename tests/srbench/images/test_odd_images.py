@@ -5,7 +5,6 @@ import warnings
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image, features
 
 from srbench.images import ImageError
@@ -14,8 +13,8 @@ from srbench.images.io import header_size, quantize_round, read_image, read_uint
 COLOURS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 PHOTO = Image.fromarray(COLOURS)
 GREY = PHOTO.convert("L")
-ALPHA = "alpha channel dropped"
-FIRST = "the first of 2 pages or frames is read"
+WHITE = ": images with transparent pixels are put on white"
+FIRST = "/{}: the first of 2 pages or frames is read"
 
 
 def coded(image, format, **options):
@@ -37,16 +36,15 @@ READ = {
     "1x1.png": (coded(Image.new("RGB", (1, 1), (1, 2, 3)), "PNG"), np.array([[[1, 2, 3]]]), ""),
     "high.png": (coded(PHOTO.resize((8, 4000), Image.Resampling.NEAREST), "PNG"), (4000, 8, 3), ""),
     "wide.png": (coded(PHOTO.resize((4000, 8), Image.Resampling.NEAREST), "PNG"), (8, 4000, 3), ""),
-    "cmyk.jpg": (coded(PHOTO.convert("CMYK"), "JPEG", quality=100), (6, 9, 3), ""),
     "grey.jpg": (coded(GREY, "JPEG"), (6, 9, 3), ""),
-    "clear-palette.png": (coded(PHOTO.quantize(8), "PNG", transparency=0), PHOTO.quantize(8), ALPHA),
+    "clear-palette.png": (coded(PHOTO.quantize(8), "PNG", transparency=0), (6, 9, 3), WHITE),
     "1-bit.png": (coded(one_bit(GREY), "PNG"), one_bit(GREY), ""),
     "1-bit.tif": (coded(one_bit(GREY), "TIFF", compression="group4"), one_bit(GREY), ""),
     "1-bit.bmp": (coded(one_bit(GREY), "BMP"), one_bit(GREY), ""),
-    "LA.png": (coded(GREY.convert("LA"), "PNG"), GREY, ALPHA),
+    "LA.png": (coded(GREY.convert("LA"), "PNG"), GREY, ""),
     "RGBA.webp": (coded(PHOTO.convert("RGBA"), "WEBP", lossless=True), PHOTO, ""),
     "half.webp": (coded(Image.new("RGBA", (9, 6), (7, 8, 9, 99)), "WEBP", lossless=True, exact=True),
-                  Image.new("RGB", (9, 6), (7, 8, 9)), ALPHA),
+                  Image.new("RGB", (9, 6), (159, 159, 159)), WHITE),
     "I16.tif": (coded(Image.fromarray(COLOURS[..., 0].astype(np.uint16) * 257), "TIFF"), COLOURS[..., :1], ""),
     "YCbCr.tif": (coded(PHOTO.convert("YCbCr"), "TIFF"), PHOTO.convert("YCbCr"), ""),
     "LAB.tif": (coded(PHOTO.convert("LAB"), "TIFF"), (6, 9, 3), ""),
@@ -69,6 +67,7 @@ REFUSED = {
     "ppm.png": (coded(PHOTO, "PPM"), f"a file of format PPM{OTHERS}"),
     "jpeg2000.png": (coded(PHOTO, "JPEG2000"), f"a file of format JPEG2000{OTHERS}"),
     "psd.png": (b"8BPS" + bytes(99), f"a file of format PSD{OTHERS}"),
+    "cmyk.jpg": (coded(PHOTO.convert("CMYK"), "JPEG"), "a CMYK image"),
     "F.tif": (coded(GREY.convert("F"), "TIFF"), "values outside 16 bits"),
     "negative.tif": (coded(Image.new("I", (9, 6), -7), "TIFF"), "values outside 16 bits"),
     "truncated.png": (WHOLE[:-30], "damaged image"),
@@ -90,7 +89,8 @@ def test_an_odd_file_that_is_an_image(tmp_path, name):
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             image = read(path)
-        assert [str(one.message) for one in said] == ([f"{path}: {says}"] if says else [])
+        told = [f"{tmp_path}{says.format(name)}"] if says else []
+        assert [str(one.message) for one in said] == ([] if says == WHITE and read is read_uint8 else told)
         small = image if read is read_uint8 else quantize_round(image)
         pixels = small.permute(1, 2, 0).numpy()
         if isinstance(holds, tuple):
@@ -123,10 +123,3 @@ def test_no_other_program_is_started(tmp_path, monkeypatch):
     with pytest.raises(ImageError, match="format EPS"):
         read_image(path)
     assert not (tmp_path / "started").exists()
-
-
-def test_cmyk_has_its_colours(tmp_path):
-    red = Image.new("RGB", (16, 16), (250, 20, 10))
-    path = tmp_path / "red.jpg"
-    path.write_bytes(coded(red.convert("CMYK"), "JPEG", quality=95))
-    assert (read_uint8(path).int() - torch.tensor([250, 20, 10])[:, None, None]).abs().max() < 8

@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageOps
 
 from srbench.images import ImageError
-from srbench.images.io import crop_centre, image_digest, quantize_round, read_image, read_uint8
+from srbench.images.io import crop_centre, image_digest, quantize_round, read_image, read_uint8, reading
 
 WIDE = np.random.default_rng(0).integers(0, 65536, (6, 9, 4), dtype=np.uint16)
 RGB = WIDE[..., :3].copy()
@@ -75,20 +75,39 @@ def test_every_value_is_divided_by_65535(tmp_path):
     assert is_exact(png(tmp_path / "b.png", turned, 2), turned)
 
 
-@pytest.mark.parametrize("kind", ["RGBA png", "grey+alpha png", "one clear colour png", "RGBA tiff"])
-def test_alpha_is_dropped_with_a_warning(tmp_path, kind):
-    path, pixels = tmp_path / "alpha.png", RGB
+def over_white(pixels, alpha):
+    share = alpha[..., None] / 65535
+    return np.floor(pixels * share + 65535 * (1 - share) + 0.5).astype(np.uint16)
+
+
+@pytest.mark.parametrize("kind", ["RGBA png", "grey+alpha png", "one clear colour png", "clear grey png", "RGBA tiff"])
+def test_transparent_pixels_are_over_white(tmp_path, kind):
+    path, pixels = tmp_path / "alpha.png", over_white(RGB, WIDE[..., 3])
     if kind == "RGBA png":
         png(path, WIDE, 6)
     elif kind == "grey+alpha png":
-        pixels = np.repeat(WIDE[..., :1], 3, axis=-1)
+        pixels = over_white(np.repeat(WIDE[..., :1], 3, axis=-1), WIDE[..., 1])
         png(path, WIDE[..., :2], 4)
     elif kind == "RGBA tiff":
         path = tiff(tmp_path / "alpha.tif", WIDE, extrasamples=["unassalpha"])
+    elif kind == "clear grey png":
+        pixels = np.repeat(WIDE[..., :1], 3, axis=-1)
+        pixels[0, 0] = 65535
+        png(path, WIDE[..., 0], 0, (b"tRNS", struct.pack(">H", int(WIDE[0, 0, 0]))))
     else:
+        pixels = RGB.copy()
+        pixels[0, 0] = 65535
         png(path, RGB, 2, (b"tRNS", struct.pack(">HHH", *map(int, RGB[0, 0]))))
-    with pytest.warns(UserWarning, match=r"alpha\.(png|tif): alpha channel dropped"):
+    with pytest.warns(UserWarning, match="images with transparent pixels are put on white"):
         assert is_exact(path, pixels)
+    assert reading(path.read_bytes()) == "over white"
+
+
+def test_an_opaque_alpha_channel_is_not_worth_a_word(tmp_path):
+    path = png(tmp_path / "a.png", np.dstack([RGB, np.full((6, 9), 65535, np.uint16)]), 6)
+    with warnings.catch_warnings(action="error"):
+        assert is_exact(path)
+    assert reading(path.read_bytes()) == ""
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

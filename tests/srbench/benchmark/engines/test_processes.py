@@ -91,11 +91,15 @@ def test_metrics_are_added_by_processes(spec, results, tmp_path):
 
 @pytest.mark.filterwarnings("default::UserWarning")
 def test_what_a_worker_warns_of_is_heard_here(spec, tmp_path):
-    clear = Image.open(tmp_path / "images" / "a.png").convert("RGBA")
-    clear.save(tmp_path / "images" / "a.png")
-    with pytest.warns(UserWarning, match="alpha") as heard:
+    for name in "ab":
+        clear = Image.open(tmp_path / "images" / f"{name}.png").convert("RGBA")
+        clear.putpixel((0, 0), (1, 2, 3, 4))
+        clear.save(tmp_path / "images" / f"{name}.png")
+    with pytest.warns(UserWarning, match="transparent") as heard:
         run(replace(spec, models=("bicubic",), metrics=("psnr",), limit=2), workers=2)
-    assert [str(one.message) for one in heard] == [f"{tmp_path / 'images' / 'a.png'}: alpha channel dropped"]
+    assert [str(one.message) for one in heard] == [
+        f"{tmp_path / 'images'}: images with transparent pixels are put on white"
+    ]
 
 
 @pytest.fixture

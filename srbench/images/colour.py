@@ -1,0 +1,187 @@
+"""Colours of image files as sRGB over white: ICC profiles converted, transparent pixels put on a background."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache, lru_cache
+from io import BytesIO
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from srbench.images import ImageError
+from srbench.images.strict_decoding import FAULTS, FORMATS
+from srbench.system.file_names import no_file, one_line, printable
+
+if TYPE_CHECKING:  # LittleCMS is loaded for files with a profile alone
+    from PIL.ImageCms import ImageCmsProfile, ImageCmsTransform
+
+BACKGROUND = "white"
+"""Colour behind transparent pixels."""
+SAME = 2
+"""Levels by which a profile may move a colour and still count as sRGB: tables of short profiles are rounded so far."""
+_SAVE = "convert it to sRGB, or remove the profile if the pixels are sRGB"
+_LONGEST = 60
+
+
+class Shown(NamedTuple):
+    """An image as it is to be seen on an sRGB screen."""
+
+    rgb: Image.Image
+    profile: str
+    """Name of the profile that was converted; empty if the pixels are as in the file."""
+    transparent: bool
+    """True if some pixels are not opaque."""
+
+
+def shown(image: Image.Image) -> Shown:
+    """A decoded image as RGB: converted to sRGB by its ICC profile, and over BACKGROUND where it is transparent.
+
+    LittleCMS converts, with the perceptual intent that is the default of ``ImageCms.profileToProfile``; the profiles of
+    cameras and screens hold a matrix, for which all intents are equal. Pixels with an sRGB profile, or none, stay as
+    they are; other facts on colour (gAMA, cHRM and cICP of PNG, EXIF) are ignored, as by most programs.
+    Raises ImageError for CMYK, and for a profile that is damaged or of other channels than the pixels.
+    """
+    if image.mode == "CMYK":
+        raise ImageError("a CMYK image, whose colours depend on a printer; save it as RGB, in sRGB")
+    alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+    profile = foreign_profile(image)
+    rgb = image.convert("RGB") if profile is None else profile.converted(image)
+    if alpha is None or alpha.getextrema() == (255, 255):
+        return Shown(rgb, profile.name if profile else "", transparent=False)
+    over = Image.composite(rgb, Image.new("RGB", rgb.size, BACKGROUND), alpha)
+    return Shown(over, profile.name if profile else "", transparent=True)
+
+
+def over_white(pixels: NDArray[np.uint16], alpha: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """16-bit values, (h, w) or (h, w, 3), over white by their alpha channel (h, w), rounded."""
+    share = alpha.astype(np.uint64).reshape(*alpha.shape, *[1] * (pixels.ndim - 2))
+    return ((pixels * share + 65535 * (65535 - share) + 32767) // 65535).astype(np.uint16)
+
+
+class Profile(NamedTuple):
+    """An ICC profile other than sRGB."""
+
+    name: str
+    grey: bool
+    """True if it is of one channel."""
+    transform: ImageCmsTransform
+
+    def converted(self, image: Image.Image) -> Image.Image:
+        """RGB in sRGB of an image with this profile."""
+        from PIL import ImageCms
+
+        made = ImageCms.applyTransform(image.convert("L" if self.grey else "RGB"), self.transform)
+        assert made is not None
+        return made
+
+
+def foreign_profile(image: Image.Image) -> Profile | None:
+    """The profile of an image if its colours are not sRGB. Raises ImageError for one that cannot be used."""
+    if "icc_profile" not in image.info:
+        return None
+    content = image.info["icc_profile"]
+    if not content:  # Pillow could not unpack it
+        raise ImageError(f"a damaged colour profile; {_SAVE}")
+    name, space, profile = _opened(bytes(content))
+    if space == "GRAY" and image.mode in ("L", "LA", "1", "I;16"):
+        return profile
+    if space == "Lab" and image.mode == "LAB":  # Pillow converts it
+        return None
+    if space != "RGB" or image.mode == "LAB":
+        kind = {"GRAY": "grey", "RGB": "RGB"}.get(space, space)
+        raise ImageError(f"a colour profile of {kind} ({name}) on {image.mode} pixels; {_SAVE}")
+    return profile
+
+
+@lru_cache(maxsize=8)
+def _opened(content: bytes) -> tuple[str, str, Profile | None]:
+    """Name and colour space of a profile, and the profile if it can be converted and is not sRGB.
+
+    Raises ImageError for one that LittleCMS cannot use.
+    """
+    from PIL import ImageCms
+
+    try:
+        profile = ImageCms.ImageCmsProfile(BytesIO(content))
+        name = _name(ImageCms.getProfileDescription(profile))
+        space = profile.profile.xcolor_space.strip()
+        if space not in ("RGB", "GRAY"):
+            return name, space, None
+        if _is_srgb(profile, grey=space == "GRAY"):
+            return name, space, None
+        transform = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), _mode(space == "GRAY"), "RGB")
+    except ImportError:
+        raise ImageError(f"a colour profile, and this Pillow lacks LittleCMS to convert it; {_SAVE}") from None
+    except (OSError, ValueError, TypeError, ImageCms.PyCMSError) as error:
+        raise ImageError(f"a damaged colour profile ({one_line(error)}); {_SAVE}") from None
+    return name, space, Profile(name, space == "GRAY", transform)
+
+
+def _is_srgb(profile: ImageCmsProfile, *, grey: bool) -> bool:
+    """True if the profile leaves greys and a grid of colours as they are, whatever it is called."""
+    from PIL import ImageCms
+
+    greys = [(level, level, level) for level in range(256)]
+    colours = np.array([*greys, *(() if grey else product(range(0, 256, 15), repeat=3))], dtype=np.uint8)
+    before = Image.fromarray(colours[None])
+    transform = ImageCms.buildTransform(
+        profile, ImageCms.createProfile("sRGB"), _mode(grey), "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC
+    )
+    after = ImageCms.applyTransform(before.convert(_mode(grey)), transform)
+    return bool(np.abs(np.asarray(after).astype(int) - colours).max() <= SAME)
+
+
+def _mode(grey: bool) -> str:
+    return "L" if grey else "RGB"
+
+
+def _name(description: str) -> str:
+    text = printable(one_line(description))
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def may_change(content: bytes) -> bool:
+    """False for files whose colours are read as they are, by their first bytes; most files are such."""
+    if content.startswith(b"\x89PNG"):
+        header = content[: max(content.find(b"IDAT"), 0)]
+        return content[25:26] in (b"\4", b"\6") or b"iCCP" in header or b"tRNS" in header
+    return not content.startswith(b"\xff\xd8") or b"ICC_PROFILE" in content
+
+
+@cache
+def warn_of_profiles(folder: Path) -> None:
+    """Tell once how many images of a folder are converted, and from what."""
+    found = [*_profile_names(folder)]
+    names = Counter(filter(None, found))
+    listed = ", ".join(f"{name}: {count}" if len(names) > 1 else name for name, count in names.items())
+    warnings.warn(
+        f"{folder}: {names.total()} of {len(found)} images have another colour profile than sRGB ({listed}); "
+        "they are converted to sRGB",
+        stacklevel=5,
+    )
+
+
+def _profile_names(folder: Path) -> Iterator[str]:
+    """Yield the name of the profile that is converted, or nothing, for every image of a folder, by its header."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or no_file(path):
+            continue
+        try:
+            with Image.open(path, formats=FORMATS) as image:
+                profile = foreign_profile(image)
+        except (ImageError, *FAULTS):
+            continue
+        yield profile.name if profile else ""
+
+
+@cache
+def warn_of_transparency(folder: Path) -> None:
+    """Tell once that images of a folder are put on a background."""
+    warnings.warn(f"{folder}: images with transparent pixels are put on {BACKGROUND}", stacklevel=5)
