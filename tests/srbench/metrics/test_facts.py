@@ -58,8 +58,12 @@ def test_no_other_room_knows_a_metric_by_name():
     assert found == []
 
 
+NEWER = {"colour_shift"}
+"""Metrics that no folder of format 2 has."""
+
+
 def test_facts_of_a_manifest_of_format_2_are_those_of_the_metrics():
-    for name in registered("metrics"):
+    for name in registered("metrics").keys() - NEWER:
         facts = open_metric(name).facts
         old = {"name": name, "higher_is_better": facts.direction >= 0 and facts.group != "Cost"}
         assert with_group(old) == {

@@ -1,0 +1,51 @@
+"""Colour shift: how far the colours of the downscaled result are from those of the LR image, as people see it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from srbench.interfaces import ImagePair, MetricFacts
+from srbench.metrics import MetricError
+from srbench.metrics.arguments import size
+from srbench.metrics.consistency import downscaled
+from srbench.metrics.samples import ImageMetric, as_uint8
+
+
+class ColourShift(ImageMetric):
+    """Mean colour difference CIEDE2000 between the downscaled result and the LR image."""
+
+    facts = MetricFacts(
+        name="colour_shift", title="colour shift", group="Consistency", direction=-1, unit="CIEDE2000",
+        signature="Lab|matlab-bicubic|ciede2000|v1", sees="uint8", needs=("LR",),
+        protocol=(
+            "uint8 RGB by {quantize}, downscaled by MATLAB's antialiased bicubic, rounded to uint8 after each of its "
+            "two passes; it and the uint8 LR image as sRGB to CIELAB (D65, 2 degrees), CIEDE2000 with all weights 1 "
+            "(Sharma et al., 2005), mean over all pixels"
+        ),
+    )  # fmt: skip
+
+    def values(self, images: Tensor, pair: ImagePair) -> Tensor:
+        """(n,), 0 where the LR image is met exactly. The output must be a whole multiple of LR."""
+        from skimage.color import deltaE_ciede2000  # takes half a second
+
+        (height, width), (low, narrow) = images.shape[-2:], pair.lr.shape[-2:]
+        scale = height // low
+        if scale < 1 or (height, width) != (scale * low, scale * narrow):
+            raise MetricError(
+                f"{pair.name}: HR {size(images)} is no whole multiple of LR {size(pair.lr)}; crop the HR image to the "
+                "scale times the LR size"
+            )
+        wanted = pair.once("CIELAB of LR", lambda: _lab(as_uint8(pair.lr)))
+        shifts = [deltaE_ciede2000(wanted, _lab(one)).mean() for one in downscaled(images, scale)]
+        return torch.tensor(shifts, dtype=torch.float64)
+
+
+def _lab(image: Tensor) -> NDArray[np.float64]:
+    """(3, h, w) uint8 RGB -> (h, w, 3) CIELAB."""
+    from skimage.color import rgb2lab
+
+    lab: NDArray[np.float64] = rgb2lab(image.permute(1, 2, 0).cpu().numpy())
+    return lab
