@@ -138,7 +138,7 @@ class Results:
 
 
 def evaluate(
-    models: object, data: str | Path | Dataset = "photos", *, scale: int,
+    models: object, data: str | Path | Dataset | None = None, *, scale: int, lr: str | Path | None = None,
     temperature: float | Iterable[float] = 0.8, samples: int | None = None, seed: int = 0,
     suite: str = DEFAULT, metrics: str | Iterable[str] | None = None,
     limit: int | None = None, crop: int | None = None, degrade: str | None = None, tile: int | None = None,
@@ -150,7 +150,8 @@ def evaluate(
     ``models`` is a list of names as on the command line and of objects, or a dictionary that gives them labels. An
     object is any callable or ``nn.Module`` that maps (n, 3, h, w) in [0, 1] to (n, 3, s*h, s*w), or one with
     ``sample`` (``srbench.interfaces``). ``data`` is the name of a dataset, a folder of HR images, or an object
-    (``srbench.interfaces.Dataset``); ``suite`` is the name of a protocol, or a TOML file; ``metrics`` are names.
+    (``srbench.interfaces.Dataset``), by default the packaged photographs; or ``lr`` is a folder of images without HR,
+    where metrics that need it are left out. ``suite`` is the name of a protocol, or a TOML file; ``metrics`` are names.
     ``samples`` defaults to those of the suite, else 5. ``limit`` takes the first images only, ``crop`` their centres
     (HR pixels), ``degrade`` names how LR is made from HR, ``tile`` upscales in tiles of this side (LR pixels).
     ``workers`` processes of one thread each share the work (with more threads the last bit of an output may differ).
@@ -166,11 +167,15 @@ def evaluate(
     >>> float(results.table["psnr"].round(2).iloc[0])
     21.64
     """
+    if data is not None and lr is not None:
+        raise EvaluationError("data and lr are both given; give lr alone for images without HR")
+    data = "photos" if data is None and lr is None else data
     temporary = TemporaryDirectory(prefix="srbench-") if out is None else None
     named = _named(models)
     spec = RunSpec(
         models=tuple(text for text, _, _ in named), scale=scale,
-        data=str(data) if isinstance(data, str | Path) else None, limit=limit, crop=crop, degrade=degrade, suite=suite,
+        data=str(data) if isinstance(data, str | Path) else None, lr=None if lr is None else str(lr),
+        limit=limit, crop=crop, degrade=degrade, suite=suite,
         metrics=(metrics,) if isinstance(metrics, str) else None if metrics is None else tuple(metrics),
         temperature=tuple(map(float, temperature if isinstance(temperature, Iterable) else (temperature,))),
         samples=read_suite(suite).samples or 5 if samples is None else samples, seed=seed, device=device, tile=tile,
@@ -217,14 +222,14 @@ def _named(models: object) -> list[tuple[str, str | None, object]]:
     return named
 
 
-def _call(spec: RunSpec, data: str | Path | Dataset) -> str:
+def _call(spec: RunSpec, data: str | Path | Dataset | None) -> str:
     """Text of the call, recorded for a run of objects, which no command line could repeat."""
     metrics = None if spec.metrics is None else list(spec.metrics)
     given = {
         "scale": spec.scale, "temperature": list(spec.temperature), "samples": spec.samples, "seed": spec.seed,
         "suite": None if spec.suite == DEFAULT else spec.suite, "metrics": metrics, "limit": spec.limit,
-        "crop": spec.crop, "degrade": spec.degrade, "tile": spec.tile, "out": spec.out,
+        "lr": spec.lr, "crop": spec.crop, "degrade": spec.degrade, "tile": spec.tile, "out": spec.out,
     }  # fmt: skip
-    named = str(data) if isinstance(data, str | Path) else f"<{type(data).__qualname__} {data.name}>"
+    named = str(data) if isinstance(data, str | Path) else data and f"<{type(data).__qualname__} {data.name}>"
     options = ", ".join(f"{name}={value!r}" for name, value in given.items() if value is not None)
     return f"srbench.evaluate({list(spec.models)!r}, {named!r}, {options})"

@@ -28,15 +28,21 @@ class SRBenchError(Exception):
 
 @dataclass(frozen=True)
 class ImagePair:
-    """One benchmark image: the input of a model and its ground truth."""
+    """One benchmark image: the input of a model and, if the dataset has it, its ground truth."""
 
     name: str
     """File name without its ending: the key by which results and images are paired."""
     lr: Tensor
     """(3, h, w) in [0, 1], a multiple of 1/255."""
-    hr: Tensor
-    """(3, s*h, s*w) in [0, 1], a multiple of 1/255."""
+    hr: Tensor = None  # type: ignore[assignment]  # no metric that looks at it is called without it
+    """(3, s*h, s*w) in [0, 1], a multiple of 1/255; None in a dataset without HR, whose pairs are shown to no metric
+    that needs HR."""
     _known: dict[Hashable, tuple[object, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def has_hr(self) -> bool:
+        """True if there is an HR image."""
+        return self.hr is not None
 
     def once(self, key: Hashable, make: Callable[[], Made], of: object = None) -> Made:
         """Call ``make`` once per pair and key, and keep the result for all later calls: features of HR, for example.
@@ -262,7 +268,7 @@ class MetricFacts:
     sees: Literal["uint8", "float", "returned", "model"] = field(default="float", compare=False)
     """8-bit outputs as uint8 or as float32 in [0, 1], outputs as the model returned them, or the model itself."""
     needs: tuple[Literal["HR", "LR"], ...] = field(default=("HR",), compare=False)
-    """Images of the pair that it looks at."""
+    """Images of the pair that it looks at. A metric that needs HR is left out where a dataset has none."""
     per: Literal["sample", "image", "folder"] = field(default="sample", compare=False)
     """One value per sample; per image, from all its samples, comparable at equal numbers of samples only; or one of
     two folders of images, which only ``srbench measure`` has."""
@@ -310,7 +316,10 @@ class MappedMetric(Metric, Protocol):
 
 
 class Dataset(Protocol):
-    """Named benchmark images. One that cannot be read does not affect the others."""
+    """Named benchmark images. One that cannot be read does not affect the others.
+
+    A dataset of LR images alone has an attribute ``has_hr = False``, and reads pairs without HR.
+    """
 
     name: str
 

@@ -56,8 +56,10 @@ ILLUSTRATED = 30
 _CHUNK = "srbench-map"
 
 
-def kinds_of(metrics: Iterable[MetricFacts]) -> list[MapKind]:
-    """The kinds of maps in a report of some metrics."""
+def kinds_of(metrics: Iterable[MetricFacts], *, has_hr: bool) -> list[MapKind]:
+    """The kinds of maps in a report of some metrics; without HR, of those that look at the outputs alone or at LR."""
+    if not has_hr:
+        return [*(MapKind.of(one) for one in metrics if one.map), DEVIATION]
     return [ERROR, *map(MapKind.of, mapped(metrics)), DEVIATION]
 
 
@@ -73,7 +75,7 @@ def map_file(kind: MapKind, setting: str, image: str) -> str:
 
 
 def map_key(kind: MapKind, hr: str, outputs: Sequence[str]) -> str:
-    """Digest of all that a map shows: the digests of the pixels of HR and of the outputs, and the code."""
+    """Digest of all that a map shows: the digests of the pixels of HR, if any, and of the outputs, and the code."""
     metric = [] if kind.metric is None else [kind.metric.digest]
     return digest("map", kind.name, package_digest(__name__), *metric, hr, *outputs)
 
@@ -108,14 +110,16 @@ def deviation_map(images: list[Pixels]) -> Values:
     return deviation
 
 
-def metric_maps(metric: MetricFacts, images: list[Pixels], hr: Pixels) -> list[Values]:
+def metric_maps(metric: MetricFacts, images: list[Pixels], lr: Pixels, hr: Pixels | None) -> list[Values]:
     """The map of a metric for each image."""
     import torch
 
     from srbench.benchmark.scoring import one_thread, seen
 
-    reference, *outputs = [torch.from_numpy(image.copy()).permute(2, 0, 1) for image in (hr, *images)]
-    pair, loaded = ImagePair("", reference, reference / 255), _with_map(metric.spec)
+    given = [image for image in (lr, hr) if image is not None]
+    tensors = [torch.from_numpy(image.copy()).permute(2, 0, 1) for image in (*given, *images)]
+    pair, outputs = ImagePair("", *(image / 255 for image in tensors[: len(given)])), tensors[len(given) :]
+    loaded = _with_map(metric.spec)
     with one_thread():  # other images have the other cores
         return [loaded.map(seen(loaded.facts, output[None]), pair).numpy() for output in outputs]
 
@@ -128,7 +132,7 @@ def _with_map(spec: str) -> MappedMetric:
 
 
 def maps_of(
-    outputs: Mapping[str, list[Pixels]], hr: Pixels, wanted: Collection[tuple[MapKind, str]]
+    outputs: Mapping[str, list[Pixels]], lr: Pixels, hr: Pixels | None, wanted: Collection[tuple[MapKind, str]]
 ) -> dict[tuple[MapKind, str], Values]:
     """The wanted maps of the outputs of several models for one image, by kind and name of the model.
 
@@ -138,8 +142,9 @@ def maps_of(
     for kind in dict.fromkeys(kind for kind, _ in wanted):
         names = [name for name in outputs if (kind, name) in wanted]
         if kind.metric is not None:
-            values = metric_maps(kind.metric, [outputs[name][0] for name in names], hr)
+            values = metric_maps(kind.metric, [outputs[name][0] for name in names], lr, hr)
         elif kind == ERROR:
+            assert hr is not None
             values = [np.abs(outputs[name][0].astype(np.float32) - hr).mean(axis=2) for name in names]
         else:
             values = [deviation_map(outputs[name]) for name in names]

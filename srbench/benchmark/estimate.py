@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from statistics import fmean
 
 from srbench.benchmark.request import Bench, RunSpec, open_bench
@@ -12,7 +13,8 @@ from srbench.benchmark.run import extended, folder_of
 from srbench.benchmark.scoring import measure
 from srbench.benchmark.tasks import Task, lacking, plan_tasks
 from srbench.images.io import encode_png, quantize_floor
-from srbench.interfaces import ImagePair, SRBenchError
+from srbench.images.resize import upscale as upscale_bicubic
+from srbench.interfaces import SRBenchError
 from srbench.models.inference import Draw, upscale
 from srbench.plugins.registry import LoadedMetric
 from srbench.run_folder.folder import RunFolder, check_folder
@@ -73,9 +75,10 @@ class _Costs:
         if not pairs:
             raise error
         self.pair = pairs[0]
-        self.area = fmean(pair.hr[0].numel() for pair in pairs) / self.pair.hr[0].numel()
-        """HR pixels of the mean image, relative to the image that is measured."""
-        self.png = self.area * len(encode_png(quantize_floor(self.pair.hr)))
+        self.area = fmean(pair.lr[0].numel() for pair in pairs) / self.pair.lr[0].numel()
+        """Pixels of the mean image, relative to the image that is measured."""
+        self.hr = self.pair.hr if self.pair.has_hr else upscale_bicubic(self.pair.lr, bench.spec.scale)
+        self.png = self.area * len(encode_png(quantize_floor(self.hr)))
         """Bytes of an HR image, and of an output as if it were as hard to compress."""
         self._seconds = _known_seconds(folder)
         for metric in metrics:
@@ -105,7 +108,7 @@ class _Costs:
 
     def bytes(self, task: Task) -> float:
         """Size of the images that are kept of a task."""
-        pair = 1 + 1 / self.bench.spec.scale**2 if task.fresh else 0.0
+        pair = self.pair.has_hr + 1 / self.bench.spec.scale**2 if task.fresh else 0.0
         kept = self.folder.manifest.protocol.kept
         return self.png * (pair + sum(min(self._outputs(one.setting), kept) for one in task.items if one.key))
 
@@ -114,9 +117,10 @@ class _Costs:
 
     def _metric(self, metric: LoadedMetric) -> float:
         """Seconds a metric takes for one output."""
-        output = self.pair.hr.flip(-1)
+        output = self.hr.flip(-1)
+        other = replace(self.pair, hr=output) if self.pair.has_hr else self.pair
         try:
-            measure(metric.metric, output[None], ImagePair(self.pair.name, self.pair.lr, output))  # loads what it needs
+            measure(metric.metric, output[None], other)  # loads what it needs
             start = time.perf_counter()
             measure(metric.metric, output[None], self.pair)
         except SRBenchError:

@@ -18,6 +18,7 @@ from srbench.benchmark.request import Bench
 from srbench.benchmark.sampling import kept_pair
 from srbench.benchmark.scoring import measure, one_thread
 from srbench.images.io import quantize_floor
+from srbench.images.resize import upscale as upscale_bicubic
 from srbench.interfaces import Evidence, ImagePair, SRBenchError
 from srbench.models.inference import Draw, upscale
 from srbench.models.loading import LoadedModel
@@ -43,15 +44,15 @@ def identified(bench: Bench, known: Manifest | None) -> Bench:
 
     evidence = [one.evidence for one in known.models if one.evidence] if known else []
     models = {label: _model(one, evidence, pairs, bench) for label, one in bench.models.items()}
-    return replace(bench, models=models, metrics=identified_metrics(bench.metrics, known, pairs))
+    return replace(bench, models=models, metrics=identified_metrics(bench.metrics, known, pairs, bench.spec.scale))
 
 
 def identified_metrics(
-    metrics: Sequence[LoadedMetric], known: Manifest | None, pairs: Pairs
+    metrics: Sequence[LoadedMetric], known: Manifest | None, pairs: Pairs, scale: int
 ) -> tuple[LoadedMetric, ...]:
     """Metrics with complete digests, those of others by a first call if it is needed."""
     evidence = {one.name: one.evidence for one in known.metrics} if known else {}
-    return tuple(_metric(one, evidence.get(one.facts.name), pairs) for one in metrics)
+    return tuple(_metric(one, evidence.get(one.facts.name), pairs, scale) for one in metrics)
 
 
 def kept_pairs(folder: RunFolder) -> Iterator[ImagePair]:
@@ -66,40 +67,43 @@ def _model(loaded: LoadedModel, known: Sequence[Evidence], pairs: Pairs, bench: 
     draw = Draw(max(bench.spec.temperature), 1, 0)
     found = next(filter(None, (loaded.identity.confirmed(one, strict=True) for one in known)), None)
     evidence = found or _called(
-        loaded.identity, pairs, lambda pair: upscale(loaded.model, pair.name, pair.lr, draw, bench.device)
+        loaded.identity,
+        pairs,
+        lambda pair: upscale(loaded.model, pair.name, pair.lr, draw, bench.device),
+        bench.spec.scale,
     )
     if evidence.unknown not in ("", FAILED):
         _warn(loaded.spec, evidence, "outputs")
     return replace(loaded, evidence=evidence, digest=digest_of(evidence))
 
 
-def _metric(loaded: LoadedMetric, known: Evidence | None, pairs: Pairs) -> LoadedMetric:
+def _metric(loaded: LoadedMetric, known: Evidence | None, pairs: Pairs, scale: int) -> LoadedMetric:
     if loaded.identity is None:
         return loaded
 
     def call(pair: ImagePair) -> None:
         if loaded.facts.sees == "model":
             raise BenchmarkError("it looks at a model, not at images")
-        images = [pair.hr] if loaded.facts.per == "sample" else [pair.hr, pair.hr.flip(-1)]
+        image = pair.hr if pair.has_hr else upscale_bicubic(pair.lr, scale)
+        images = [image] if loaded.facts.per == "sample" else [image, image.flip(-1)]
         with one_thread():
             measure(loaded.metric, quantize_floor(torch.stack(images)), pair)
 
-    evidence = loaded.identity.confirmed(known, strict=True) or _called(loaded.identity, pairs, call)
+    evidence = loaded.identity.confirmed(known, strict=True) or _called(loaded.identity, pairs, call, scale)
     if evidence.unknown not in ("", FAILED):
         _warn(loaded.facts.spec, evidence, "values")
     return replace(loaded, facts=with_evidence(loaded.facts, evidence, digest_of(evidence)))
 
 
-def _called(identity: Identity, pairs: Pairs, call: Callable[[ImagePair], object]) -> Evidence:
+def _called(identity: Identity, pairs: Pairs, call: Callable[[ImagePair], object], scale: int) -> Evidence:
     """Evidence after a call with the first pair that does not fail, if possible a small part of it."""
     with _generators_kept():
-        return identity.called(partial(call, part) for pair in pairs() for part in (_corner(pair), pair))
+        return identity.called(partial(call, part) for pair in pairs() for part in (_corner(pair, scale), pair))
 
 
-def _corner(pair: ImagePair) -> ImagePair:
-    scale = pair.hr.shape[-1] // pair.lr.shape[-1]
-    lr, side = pair.lr[:, :SIDE, :SIDE], SIDE * scale
-    return ImagePair(pair.name, lr.contiguous(), pair.hr[:, :side, :side].contiguous())
+def _corner(pair: ImagePair, scale: int) -> ImagePair:
+    lr, side = pair.lr[:, :SIDE, :SIDE].contiguous(), SIDE * scale
+    return replace(pair, lr=lr, hr=pair.hr[:, :side, :side].contiguous()) if pair.has_hr else replace(pair, lr=lr)
 
 
 @contextmanager

@@ -118,7 +118,7 @@ class Proof:
                 self.found.leave("SRB105", facts.title, "the metric is not here, or has another protocol")
             elif metric.facts.sees == "model":
                 self._measure_model_again(record, metric, score.value)
-            elif pair is None:
+            elif pair is None or ("HR" in metric.facts.needs and not pair.has_hr):
                 self.found.leave("SRB103", record.image, "LR or HR is missing or another image")
             elif metric.facts.sees == "returned" and exact is None:
                 self.found.leave("SRB104", facts.title, "it sees outputs as the model returned them; --resample all")

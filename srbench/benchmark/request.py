@@ -14,7 +14,7 @@ from pathlib import Path
 from srbench.benchmark import BenchmarkError
 from srbench.data.benchmark_sets.fetch import fetched_set
 from srbench.data.benchmark_sets.table import benchmark_sets
-from srbench.data.datasets import PairedFolders, cropped, lr_origin, open_folder
+from srbench.data.datasets import LRFolder, PairedFolders, cropped, has_hr, lr_origin, open_folder
 from srbench.data.degradations.read import DEFAULT as BICUBIC
 from srbench.data.degradations.read import degraded, read_degradation
 from srbench.interfaces import LARGEST_SEED, SMALLEST_TILE, Dataset, StochasticSRModel
@@ -36,9 +36,10 @@ class RunSpec:
     models: tuple[str, ...]
     scale: int
     data: str | None = "photos"
-    """A registered dataset, a benchmark set or a folder of HR images; None if ``hr`` and ``lr`` are given."""
+    """A registered dataset, a benchmark set or a folder of HR images; None if ``lr`` is given."""
     hr: str | None = None
     lr: str | None = None
+    """Folder of LR images, paired with those of ``hr``; without ``hr`` there are no HR images."""
     limit: int | None = None
     crop: int | None = None
     degrade: str | None = None
@@ -144,6 +145,8 @@ def open_bench(
     suite = read_suite(spec.suite)
     dataset = open_dataset(spec, dataset)
     metrics = open_metrics(spec.metrics, suite.columns, suite.quantize, suite.optional, spec.samples)
+    if not has_hr(dataset):
+        metrics = without_hr(metrics, None if spec.metrics else suite.label, f"{dataset.name} has none")
     models: dict[str, LoadedModel] = {}
     for text in spec.models:
         if objects and text in objects:
@@ -154,6 +157,21 @@ def open_bench(
         _add_model(models, loaded)
         _name_others(loaded, dataset)
     return Bench(spec, device, dataset, suite, models, metrics)
+
+
+def without_hr(metrics: tuple[LoadedMetric, ...], suite: str | None, reason: str) -> tuple[LoadedMetric, ...]:
+    """The metrics that need no HR images, of those of a suite. Raises BenchmarkError if there are none.
+
+    Without a suite, metrics were asked for by name: then it is raised if any needs HR.
+    """
+    usable = tuple(metric for metric in metrics if "HR" not in metric.facts.needs)
+    if suite is None and len(usable) < len(metrics):
+        titles = [one.facts.title for one in metrics if one not in usable]
+        need = "needs" if len(titles) == 1 else "need"
+        raise BenchmarkError(f"{', '.join(titles)} {need} HR images, and {reason}; leave out of --metrics")
+    if not usable:
+        raise BenchmarkError(f"all metrics of {suite} need HR images, and {reason}; name others with --metrics")
+    return usable
 
 
 def _name_others(loaded: LoadedModel, dataset: Dataset) -> None:
@@ -216,10 +234,13 @@ def open_dataset(spec: RunSpec, given: Dataset | None = None) -> Dataset:
     """Open the dataset of a run, or take the ``given`` one, and crop and degrade it as the run says.
 
     A benchmark set that is not on this machine is fetched. Raises SRBenchError if there is no such dataset, its names
-    cannot be file names, or a degradation is asked of a dataset that has LR images.
+    cannot be file names, or a crop or degradation is asked of a dataset that lacks what it takes.
     """
     degradation = None if spec.degrade in (None, BICUBIC) else read_degradation(str(spec.degrade))
     dataset = _named_dataset(spec) if given is None else given
+    if not has_hr(dataset) and (given_name := next((one for one in ("degrade", "crop") if getattr(spec, one)), None)):
+        does = {"degrade": "makes LR from HR", "crop": "is a size in HR pixels"}[given_name]
+        raise BenchmarkError(f"{given_name} {does}, and {dataset.name} has LR images alone; leave --{given_name} out")
     if spec.degrade is not None and isinstance(dataset, PairedFolders):
         raise BenchmarkError(
             f"degrade makes LR from HR, and {dataset.name} has LR images; name its HR folder alone as data"
@@ -232,10 +253,11 @@ def open_dataset(spec: RunSpec, given: Dataset | None = None) -> Dataset:
 
 def _named_dataset(spec: RunSpec) -> Dataset:
     """The dataset that a run names, before crop and degradation."""
-    if spec.hr is not None and spec.lr is not None:
-        return PairedFolders(Path(spec.hr), Path(spec.lr), spec.scale)
+    if spec.lr is not None:
+        low = Path(spec.lr)
+        return LRFolder(low, spec.scale) if spec.hr is None else PairedFolders(Path(spec.hr), low, spec.scale)
     if spec.data is None:
-        raise BenchmarkError("no data: name a dataset or a folder of HR images, or a folder each of HR and LR")
+        raise BenchmarkError("no data: name a dataset or a folder of HR images, one of LR images, or one of each")
     if spec.data in registered("datasets") or (":" in spec.data and not Path(spec.data).exists()):
         return load_dataset(spec.data, spec.scale)
     sets = benchmark_sets()

@@ -13,7 +13,7 @@ from pathlib import Path
 from srbench.benchmark.engines.choice import Workers, choose_engine
 from srbench.benchmark.engines.worker import Opening
 from srbench.benchmark.first_calls import identified, identified_metrics, kept_pairs
-from srbench.benchmark.request import Bench, RunSpec, open_bench
+from srbench.benchmark.request import Bench, RunSpec, open_bench, without_hr
 from srbench.benchmark.tasks import Session, plan_tasks
 from srbench.interfaces import Progress, SRBenchError, Step, silent
 from srbench.metrics.suite import open_metrics
@@ -90,8 +90,10 @@ def score_run(
     added = open_metrics(tuple(names), protocol.columns, protocol.quantize, samples=protocol.samples)
     with writing(path):
         folder = RunFolder.read(path)
+        if not folder.has_hr:
+            added = without_hr(added, None, f"{path} has none")
         known = folder.manifest
-        added = identified_metrics(added, known, lambda: kept_pairs(folder))
+        added = identified_metrics(added, known, lambda: kept_pairs(folder), protocol.scale)
         folder.manifest = joined(path, known, replace(known, metrics=tuple(one.facts for one in added)))
         metrics = _with_others(added, folder.manifest)
         session = Session(folder, metrics, dict(models or {}), None, choose_device(device), progress)
@@ -129,7 +131,7 @@ def _work(session: Session, command: str, workers: Workers, engine: str | None, 
 
 
 def _opening(session: Session, bench: Bench | None) -> Opening:
-    named = bench is not None and (bench.spec.data is not None or bench.spec.hr is not None)
+    named = bench is not None and (bench.spec.data is not None or bench.spec.lr is not None)
     return Opening(
         folder=session.folder.path.resolve(),
         manifest=session.folder.manifest,

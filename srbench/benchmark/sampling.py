@@ -39,13 +39,14 @@ class Item:
 
 
 def keep_pair(folder: RunFolder, pair: ImagePair, key: str, invocation: int, tries: int) -> None:
-    """Keep LR and HR of a pair in a run folder, with their record."""
+    """Keep LR and, if there is one, HR of a pair in a run folder, with their record."""
     before = folder.of(pair.name).pair
     if before is not None and not before.failed and before.key != key:
         # A kill from here on leaves files of neither pair; without this line they would be taken for the earlier one.
         folder.append(PairRecord(key, pair.name, invocation, 0, SAMPLED_ANEW, None, None, folder.environment))
-    files = zip(folder.pair_files(pair.name), (pair.lr, pair.hr), strict=True)
-    lr, hr = (_keep(folder, path, quantize_floor(image)) for path, image in files)
+    lr_file, hr_file = folder.pair_files(pair.name)
+    lr = _keep(folder, lr_file, quantize_floor(pair.lr))
+    hr = _keep(folder, hr_file, quantize_floor(pair.hr)) if pair.has_hr else None
     folder.append(PairRecord(key, pair.name, invocation, tries, "", lr, hr, folder.environment))
 
 
@@ -54,8 +55,7 @@ def kept_pair(folder: RunFolder, image: str) -> ImagePair | None:
     files = folder.pair(image)
     if files is None:
         return None
-    lr, hr = (read_uint8(file).float() / 255 for file in files)
-    return ImagePair(image, lr, hr)
+    return ImagePair(image, *(read_uint8(file).float() / 255 for file in files))
 
 
 def source_of(model: Model, image: str) -> str:

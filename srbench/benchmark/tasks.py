@@ -175,7 +175,7 @@ class Session:
                 return pair
             if self.dataset is None or not (task.fresh or task.image in set(self.dataset)):
                 raise BenchmarkError(
-                    f"{task.image}: LR and HR are no longer in {self.folder.path}; run its command again, with the data"
+                    f"{task.image}: LR or HR is no longer in {self.folder.path}; run its command again, with the data"
                 )
             pair = self.dataset.read(task.image)
         except SRBenchError as error:
@@ -283,10 +283,10 @@ class Session:
             return
         known, kind = self.folder.of(record.image).pair, MapKind.of(facts)
         assert known is not None
-        assert known.hr is not None
+        hr = known.hr.pixels if known.hr is not None else ""
         with one_thread():
             values = metric.map(seen(facts, images), pair).numpy()
-        content = map_png(values, kind, map_key(kind, known.hr.pixels, [record.outputs[0].pixels]))
+        content = map_png(values, kind, map_key(kind, hr, [record.outputs[0].pixels]))
         self.folder.write(self.folder.path / map_file(kind, record.setting.folder, record.image), content)
 
     def model(self, label: str) -> LoadedModel:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 @click.option("--data", type=options.DATA, metavar="NAME|DIR,...", help="Datasets, or folders of HR images. "
               "[default: photos]")  # fmt: skip
 @click.option("--hr", metavar="DIR", help="Folder of HR images, paired with --lr by file name.")
-@click.option("--lr", metavar="DIR", help="Folder of LR images.")
+@click.option("--lr", metavar="DIR", help="Folder of LR images. Without --hr there are no HR images: metrics "
+              "that need them are left out.")  # fmt: skip
 @click.option("--limit", type=options.POSITIVE, metavar="N", help="Use only the first N images.")
 @click.option("--crop", type=options.POSITIVE, metavar="PX", help="Use only the central crop of this size (HR pixels).")
 @options.names("--degrade", metavar="NAME|FILE,...", help="How LR is made from HR; see srbench list degradations. "

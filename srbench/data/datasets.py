@@ -1,4 +1,4 @@
-"""Sets of benchmark images: the packaged photographs, a folder of HR images, a folder each of HR and LR."""
+"""Sets of benchmark images: packaged photographs, a folder of HR images, a folder each of HR and LR, or LR alone."""
 
 from __future__ import annotations
 
@@ -99,6 +99,28 @@ class PairedFolders(_Names):
         return _digest([self.hr[name], self.lr[name]], f"paired x{self.scale}")
 
 
+class LRFolder(_Names):
+    """LR images as they are, such as a camera's, without HR.
+
+    Raises ImageError for a folder without images.
+    """
+
+    lr_origin = "the images themselves, without HR"
+    has_hr = False
+
+    def __init__(self, folder: Path, scale: int) -> None:
+        self.name, self.scale = folder.resolve().name, scale
+        self.files = self.names = images_in(folder)
+
+    def read(self, name: str) -> ImagePair:
+        """Raises ImageError for a damaged file."""
+        return ImagePair(name, _unit(read_uint8(self.files[name])))
+
+    def digest(self, name: str) -> str:
+        """SHA-256 of the file and the scale. Raises DataError if the file cannot be read."""
+        return _digest([self.files[name]], f"LR alone x{self.scale}")
+
+
 def open_folder(folder: Path, scale: int, *, own_lr: bool = True, name: str | None = None) -> Dataset:
     """The images in a folder, plain or in another toolkit's layout.
 
@@ -150,6 +172,11 @@ def packaged_photos(scale: int) -> Folder:
 def lr_origin(dataset: Dataset) -> str:
     """Origin of a dataset's LR images in words, from its attribute ``lr_origin``."""
     return str(getattr(dataset, "lr_origin", "as the dataset gives it"))
+
+
+def has_hr(dataset: Dataset) -> bool:
+    """True unless a dataset says that it has no HR images, by its attribute ``has_hr``."""
+    return bool(getattr(dataset, "has_hr", True))
 
 
 def cropped(dataset: Dataset, scale: int, crop: int) -> Dataset:

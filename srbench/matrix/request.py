@@ -64,7 +64,7 @@ def read_spec(path: Path | None, given: Mapping[str, Any]) -> RunSpec | MatrixSp
     asked = {name: value for name, value in file.items() if value is not None}
     if "data" in given:
         asked.pop("hr", None), asked.pop("lr", None)
-    if "hr" in given:
+    if "hr" in given or ("lr" in given and "hr" not in asked):
         asked.pop("data", None)
     asked |= given
     if "models" not in asked:
@@ -72,9 +72,9 @@ def read_spec(path: Path | None, given: Mapping[str, Any]) -> RunSpec | MatrixSp
     if not asked["models"]:
         raise MatrixError(f"{where}: models is empty; name at least one")
     if "hr" in asked or "lr" in asked:
-        if "data" in asked or not ("hr" in asked and "lr" in asked):
+        if "data" in asked or "lr" not in asked:
             kind = RequestError if path is None else MatrixError
-            raise kind(f"{where}: give data, or hr and lr together")
+            raise kind(f"{where}: give data, or hr and lr together, or lr alone")
         asked["data"] = (None,)
     if "scale" not in asked:
         asked["scale"] = _scale_of(asked["models"], where)
@@ -132,7 +132,7 @@ def span(runs: Sequence[RunSpec], command: str, out: str | None) -> MatrixSpec:
     ``{data}`` and ``{scale}`` in a model stand for those of the cell. A model made for another scale is left out of a
     cell, with a warning. Raises MatrixError if two cells have one name, or a cell has no model.
     """
-    sources = [str(run.hr if run.data is None else run.data) for run in runs]
+    sources = [str(run.data or run.hr or run.lr) for run in runs]
     titles = _titles(list(dict.fromkeys(sources)))
     cells: dict[Cell, RunSpec] = {}
     for run, source in zip(runs, sources, strict=True):

@@ -64,6 +64,6 @@ class LRPSNR(ImageMetric):
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """(n,) in dB; inf where the LR image is met exactly. HR must be a whole multiple of LR."""
-        complaint = f"{pair.name}: HR {size(pair.hr)} is no whole multiple of LR"
-        scale = _scale_between(pair.hr, pair.lr, complaint, "crop the HR image")
+        complaint = f"{pair.name}: HR {size(images)} is no whole multiple of LR"
+        scale = _scale_between(images, pair.lr, complaint, "crop the HR image")
         return decibels(downscaled(images, scale), as_uint8(pair.lr))

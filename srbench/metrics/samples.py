@@ -1,4 +1,4 @@
-"""Outputs as metrics see them: of the size of HR, finite, and uint8."""
+"""Outputs as metrics see them: of the size of HR, if there is one, finite, and uint8."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class ImageMetric(ABC):
 
 
 def checked(samples: Tensor, pair: ImagePair) -> Tensor:
-    """Return ``samples`` unchanged: (n, 3, H, W) with n > 0, as large as the HR image, and finite or uint8.
+    """Return ``samples`` unchanged: (n, 3, H, W) with n > 0, as large as the HR image if any, and finite or uint8.
 
     Raises MetricError, naming the image, where they are not.
     """
-    height, width = pair.hr.shape[-2:]
+    height, width = (pair.hr if pair.has_hr else samples).shape[-2:]
     if samples.ndim != 4 or samples.shape[0] == 0 or samples.shape[1:] != (3, height, width):
         raise MetricError(
             f"{pair.name}: the model returned {tuple(samples.shape)}; "

@@ -78,7 +78,7 @@ def upscale(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Out
             raise ModelError(f"{name}: {_too_large(model, lr, draw, device)}") from error
         raise ModelError(f"{name}: the model failed: {type(error).__name__}: {one_line(error)}") from error
     seconds = time.perf_counter() - start
-    _check(images, name, [model.scale * side for side in lr.shape[-2:]])
+    _check(images, name, model.scale, [model.scale * side for side in lr.shape[-2:]])
     return Output(images, seconds, peak_memory_mb(device))
 
 
@@ -150,11 +150,11 @@ def _memory_bytes() -> int | None:
         return None
 
 
-def _check(images: Tensor, name: str, size: list[int]) -> None:
+def _check(images: Tensor, name: str, scale: int, size: list[int]) -> None:
     height, width = size
     if images.ndim != 4 or images.shape[0] == 0 or list(images.shape[1:]) != [3, height, width]:
         raise ModelError(
-            f"{name}: the result has shape {tuple(images.shape)}, HR is {height}x{width}; "
+            f"{name}: the result has shape {tuple(images.shape)}, {scale} times LR is {height}x{width}; "
             f"it must be (n, 3, {height}, {width})"
         )
     broken = sum(int((~image.isfinite()).sum()) for image in images)  # one by one, to save memory

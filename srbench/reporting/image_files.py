@@ -20,7 +20,6 @@ from srbench.benchmark.error_maps import (
     Values,
     colour_scale,
     evenly,
-    kinds_of,
     map_file,
     map_key,
     map_png,
@@ -46,7 +45,7 @@ _Place = tuple[MapKind, str]
 
 
 class Example:
-    """LR, HR and kept outputs of one image. An output is opened when it is first needed.
+    """LR, HR if there is one, and kept outputs of one image. An output is opened when it is first needed.
 
     Raises FileNotFoundError if the pair is not kept, ReportError if the sizes of its images do not fit together.
     """
@@ -55,14 +54,16 @@ class Example:
         pair = measurements.pair(name)
         if pair is None:
             raise FileNotFoundError(name)
-        self.lr, self.hr = map(_open, pair)
+        self.lr, *hr = map(_open, pair)
+        self.hr = hr[0] if hr else None
         self.scale = measurements.protocol.scale
+        self.height, self.width = (self.scale * side for side in self.lr.shape[:2])
+        """Size of HR and of every output."""
         self.rows = [row for row in rows if measurements.outputs(row)]
         self._files = {row.setting: measurements.outputs(row) for row in self.rows}
         self._opened: dict[Path, Pixels] = {}
-        height, width = self.hr.shape[:2]
-        sizes = {_size(files[0]) for files in self._files.values()} | {(width, height)}
-        if len(sizes) > 1 or self.hr.shape[:2] != tuple(self.scale * side for side in self.lr.shape[:2]):
+        sizes = {_size(path) for path in (*pair[1:], *(files[0] for files in self._files.values()))}
+        if sizes - {(self.width, self.height)}:
             raise ReportError(f"{name}: the sizes of LR, HR and outputs do not fit together; run again, another --out")
 
     def image(self, row: Row, sample: int = 0) -> Pixels:
@@ -77,25 +78,33 @@ class Example:
         return [self.image(row, sample) for sample in range(len(self._files[row.setting]))]
 
     def strip_png(self, rows: Sequence[Row], metric: MetricFacts) -> bytes:
-        """LR, up to two samples of each row with their values of a metric, and HR.
+        """LR, up to two samples of each row with their values of a metric, and HR if there is one.
 
-        The strip is zoomed where the outputs differ most; a single output, where it differs most from HR.
+        The strip is zoomed where the outputs differ most; a single output, where it differs most from HR, or from LR
+        upscaled by bicubic interpolation.
         """
         first = [self.image(row) for row in rows]
-        return self._png(rows, metric, first if len(first) > 1 else [*first, self.hr], STRIP_SAMPLES)
+        return self._png(rows, metric, first if len(first) > 1 else [*first, self._reference()], STRIP_SAMPLES)
 
     def grid_png(self, row: Row, metric: MetricFacts) -> bytes:
-        """LR, all kept samples of a row, and HR."""
+        """LR, all kept samples of a row, and HR if there is one."""
         return self._png([row], metric, self.images(row), None)
 
+    def _reference(self) -> Pixels:
+        """HR, or else LR upscaled by bicubic interpolation."""
+        if self.hr is not None:
+            return self.hr
+        return np.asarray(Image.fromarray(self.lr).resize((self.width, self.height), Image.Resampling.BICUBIC))
+
     def _png(self, rows: Sequence[Row], metric: MetricFacts, differing: list[Pixels], most: int | None) -> bytes:
-        (height, width), (lr_height, lr_width) = self.hr.shape[:2], self.lr.shape[:2]
-        lr = Image.fromarray(self.lr).resize((width, height), Image.Resampling.NEAREST)
+        lr_height, lr_width = self.lr.shape[:2]
+        lr = Image.fromarray(self.lr).resize((self.width, self.height), Image.Resampling.NEAREST)
         panels = [
             Panel("LR", f"{lr_width} x {lr_height}, upscaled {self.scale} times", lr),
             *(panel for row in rows for panel in self._panels(row, metric, most)),
-            Panel("HR", f"{width} x {height}", Image.fromarray(self.hr)),
         ]
+        if self.hr is not None:
+            panels.append(Panel("HR", f"{self.width} x {self.height}", Image.fromarray(self.hr)))
         return strip_png(panels, difference_window(differing, self.scale))
 
     def _panels(self, row: Row, metric: MetricFacts, most: int | None) -> list[Panel]:
@@ -146,7 +155,7 @@ def write_images(measurements: Measurements, out: ReportFolder, progress: Progre
     with_outputs = {row.image for row in measurements.rows if measurements.outputs(row)}
     names = evenly([name for name in measurements.images if name in with_outputs and measurements.pair(name)])
     # In Python 3.11 two threads cannot parse at once (CPython issue 106905): all code is parsed before.
-    write = partial(_write, measurements, out, package_digest(__name__), kinds_of(measurements.metrics))
+    write = partial(_write, measurements, out, package_digest(__name__), measurements.map_kinds)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for done, _ in enumerate(pool.map(write, names), 1):
             progress(Step(done, len(names), f"report: {names[done - 1]}"))
@@ -174,15 +183,16 @@ def _write(measurements: Measurements, out: ReportFolder, code: str, kinds: Sequ
             write(file, ["grid", _facts(row, metric)], partial(lambda row: opened().grid_png(row, metric), row))
     pair = measurements.pair(name)
     assert pair is not None
-    with Image.open(pair[1], formats=FORMATS) as image:
-        keys = _map_keys(rows, kinds, pixels[1], min(image.size))
+    side = min(_size(pair[0])) * measurements.protocol.scale
+    keys = _map_keys(rows, kinds, pixels[1], side)
     lacking = [place for place, key in keys.items() if not out.keep(map_file(*place, name), key)]
     if lacking:
         for place, values in _maps(opened(), lacking).items():
             out.write(map_file(*place, name), map_png(values, place[0], keys[place]), keys[place])
     maps = [keys.get((kind, row.setting.folder)) for kind in kinds for row in shown]
     settings = [astuple(row.setting) for row in shown]
-    write(f"sheets/{name}.png", ["sheet", settings, maps], lambda: _sheet(out, name, kinds, shown))
+    if keys:
+        write(f"sheets/{name}.png", ["sheet", settings, maps], lambda: _sheet(out, name, kinds, shown))
 
 
 def _facts(row: Row, metric: MetricFacts) -> list[object]:
@@ -211,7 +221,7 @@ def _maps(example: Example, wanted: Sequence[_Place]) -> dict[_Place, Values]:
             images[folder] = example.images(row)
         elif any(setting == folder for _, setting in wanted):
             images[folder] = [example.image(row)]
-    return maps_of(images, example.hr, wanted)
+    return maps_of(images, example.lr, example.hr, wanted)
 
 
 def _sheet(out: ReportFolder, name: str, kinds: Sequence[MapKind], shown: Sequence[Row]) -> bytes:

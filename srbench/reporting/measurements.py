@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
+from srbench.benchmark.error_maps import MapKind, kinds_of
 from srbench.interfaces import MetricFacts, ModelFacts
 from srbench.reporting import ReportError
 from srbench.run_folder.folder import RunFolder
@@ -73,7 +75,7 @@ class Measurements:
         order = [(setting, image) for setting in self.settings for image in self.images]
         self.rows = [self._found[place][0][1] for place in order if place in self._found]
         """Rows of all runs, line by line in the order of the images; those that two runs share appear once."""
-        self._pairs: dict[str, tuple[Path, Path] | None] = {}
+        self._pairs: dict[str, tuple[Path, ...] | None] = {}
         self._files: dict[_Place, list[Path]] = {}
         """Results of ``pair`` and ``outputs``, which hash every file once."""
 
@@ -81,19 +83,29 @@ class Measurements:
         """Values of all rows."""
         return ResultTable.from_rows(self.rows, tuple(metric.name for metric in self.metrics))
 
-    def pair(self, image: str) -> tuple[Path, Path] | None:
-        """Kept LR and HR of an image; None if one of them is missing or another image."""
+    @cached_property
+    def has_hr(self) -> bool:
+        """False for runs on a dataset without HR images."""
+        return any(run.folder.has_hr for run in self.runs)
+
+    @property
+    def map_kinds(self) -> list[MapKind]:
+        """Kinds of maps in a report."""
+        return kinds_of(self.metrics, has_hr=self.has_hr)
+
+    def pair(self, image: str) -> tuple[Path, ...] | None:
+        """Kept LR and HR of an image, or LR if that is all; None if one of them is missing or another image."""
         if image not in self._pairs:
             found = (pair for run in self.runs if (pair := run.folder.pair(image)) is not None)
             self._pairs[image] = next(found, None)
         return self._pairs[image]
 
     def pair_pixels(self, image: str) -> tuple[str, str]:
-        """SHA-256 of the pixels of LR and HR. Raises KeyError if no run has read them."""
+        """SHA-256 of the pixels of LR and of HR, empty without HR. Raises KeyError if no run has read them."""
         for run in self.runs:
             record = run.folder.of(image).pair
-            if record is not None and record.lr is not None and record.hr is not None:
-                return record.lr.pixels, record.hr.pixels
+            if record is not None and record.lr is not None:
+                return record.lr.pixels, "" if record.hr is None else record.hr.pixels
         raise KeyError(image)
 
     def outputs(self, row: Row) -> list[Path]:
@@ -150,7 +162,8 @@ def _difference(one: Run, other: Run) -> str:
         if mine is None or others is None or mine.failed or others.failed:
             continue
         for kind in ("lr", "hr"):
-            if getattr(mine, kind).pixels != getattr(others, kind).pixels:
+            here, there = (getattr(pair, kind) for pair in (mine, others))
+            if (here and here.pixels) != (there and there.pixels):
                 return f"the {kind.upper()} images named {image} differ"
     return ""
 

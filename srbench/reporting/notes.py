@@ -19,6 +19,7 @@ _NAMED = 5
 def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
     """Sentences about missing images and values, outputs that ran away, failures, and machines that differ."""
     return [
+        *_without_hr(measurements),
         *_coverage(measurements),
         *_stale(measurements),
         *_projected(measurements),
@@ -33,6 +34,11 @@ def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
         *_without_interval(scores),
         *_other_samples(measurements),
     ]
+
+
+def _without_hr(measurements: Measurements) -> Iterator[str]:
+    if not measurements.has_hr:
+        yield f"There are no HR images: the columns of {measurements.protocol.suite} that need them are left out."
 
 
 def _coverage(measurements: Measurements) -> Iterator[str]:

@@ -133,6 +133,7 @@ def make_report(
         folder.kept += (f"{FOLDER}/",)
     texts = {}
     if "md" in formats:
+        facts["sheets"] = [name for name in evenly(illustrated, EMBEDDED) if folder.has(f"sheets/{name}.png")]
         texts["report.md"] = _markdown(measurements, scores, plots, illustrated, facts)
     if "tex" in formats:
         texts["table.tex"] = latex_table(scores, measurements.manifest, intervals=False)

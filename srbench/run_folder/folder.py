@@ -205,10 +205,19 @@ class RunFolder:
         endings = [f"_sample{number}" for number in range(sample.kept)] if sample.drawn else [""] * sample.kept
         return [folder / f"{sample.image}{ending}.png" for ending in endings]
 
-    def pair(self, image: str) -> tuple[Path, Path] | None:
-        """LR and HR file of an image; None unless both are the images of their record."""
-        record, files = self.of(image).pair, self.pair_files(image)
-        return files if record is not None and all(map(is_kept, files, (record.lr, record.hr))) else None
+    def pair(self, image: str) -> tuple[Path, ...] | None:
+        """LR and HR file of an image, without HR the former alone; None unless they are the images of their record."""
+        record = self.of(image).pair
+        if record is None or record.failed:
+            return None
+        files = self.pair_files(image)[: 1 if record.hr is None else 2]
+        return files if all(map(is_kept, files, (record.lr, record.hr))) else None
+
+    @property
+    def has_hr(self) -> bool:
+        """False for a run on a dataset without HR images."""
+        pairs = [known.pair for known in self.known.values() if known.pair is not None and not known.pair.failed]
+        return not pairs or any(pair.hr is not None for pair in pairs)
 
     def outputs(self, sample: SampleRecord) -> list[Path]:
         """Files of the kept outputs of a record; an empty list if one of them is missing or another image."""
@@ -217,7 +226,9 @@ class RunFolder:
 
     def lacks_pair(self, image: str) -> bool:
         """True if a file of a pair is missing or torn; its content is not looked at."""
-        return not all(map(ends_as_png, self.pair_files(image)))
+        pair = self.of(image).pair
+        files = self.pair_files(image)[: 1 if pair is not None and pair.lr is not None and pair.hr is None else 2]
+        return not all(map(ends_as_png, files))
 
     def lacks_outputs(self, sample: SampleRecord) -> bool:
         """True if a file that is to be kept of a record is missing or torn; the contents are not looked at."""
@@ -227,8 +238,9 @@ class RunFolder:
     def kept_images(self) -> Iterator[tuple[Path, ImageDigest]]:
         """Path and digest of every image that was kept."""
         for image, known in self.known.items():
-            if known.pair is not None and known.pair.lr is not None and known.pair.hr is not None:
-                yield from zip(self.pair_files(image), (known.pair.lr, known.pair.hr), strict=True)
+            if known.pair is not None:
+                pair = zip(self.pair_files(image), (known.pair.lr, known.pair.hr), strict=True)
+                yield from ((file, digest) for file, digest in pair if digest is not None)
             for sample in known.samples.values():
                 yield from zip(self.output_files(sample), sample.outputs, strict=False)
 

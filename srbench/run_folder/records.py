@@ -77,19 +77,20 @@ class _Record(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PairRecord(_Record, frozen=True):
-    """An LR and HR image of the dataset."""
+    """An LR image of the dataset, and its HR image if there is one."""
 
     FILE: ClassVar[str] = "pairs.jsonl"
 
     lr: ImageDigest | None
     hr: ImageDigest | None
+    """None after a failure, and in a dataset without HR images."""
     environment: str = ""
     """Key of the environment in which the line was made; empty in lines of formats 2 and 3."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.failed and (self.lr is None or self.hr is None):
-            raise ValueError("neither LR and HR nor an error")
+        if not self.failed and self.lr is None:
+            raise ValueError("neither LR nor an error")
 
 
 class _SettingRecord(_Record, frozen=True):

@@ -65,10 +65,10 @@ def kept_files(measurements: Measurements, image: str, lines: dict[int, Row]) ->
     return found
 
 
-def columns_of(files: dict[str, dict[Column, Path]]) -> list[Column]:
-    """Columns of a page from the kept files of every image: LR, HR, then outputs in the order of the table."""
+def columns_of(files: dict[str, dict[Column, Path]], *, has_hr: bool) -> list[Column]:
+    """Columns of a page from the kept files of every image: LR, HR if any, then outputs in the order of the table."""
     outputs = {column for found in files.values() for column in found} - {LR, HR}
-    return [LR, HR, *sorted(outputs, key=lambda column: (column.setting, column.sample))]
+    return [LR, *([HR] if has_hr else []), *sorted(outputs, key=lambda column: (column.setting, column.sample))]
 
 
 @dataclass(frozen=True)

@@ -22,14 +22,14 @@ from urllib.parse import quote
 from markupsafe import Markup
 from PIL import Image
 
-from srbench.benchmark.error_maps import MapKind, kinds_of, map_file
+from srbench.benchmark.error_maps import MapKind, map_file
 from srbench.images.strict_decoding import FORMATS
 from srbench.interfaces import GROUPS, MetricFacts
 from srbench.reporting import ReportError
 from srbench.reporting.files import Choices, ReportFolder
 from srbench.reporting.image_files import Example
 from srbench.reporting.measurements import Measurements, mean_of
-from srbench.reporting.page.images import HR, LR, MAILABLE, Carried, Column, carry, columns_of, exact, kept_files, small
+from srbench.reporting.page.images import LR, MAILABLE, Carried, Column, carry, columns_of, exact, kept_files, small
 from srbench.reporting.plots import FOLDER, Plot
 from srbench.reporting.rendering import rendered, source
 from srbench.reporting.scores import Scores
@@ -65,8 +65,8 @@ def page(
     kept = {name: found for name, found in files.items() if found}
     a, b, leading = _leaders(measurements, scores)
     start = _opening(measurements, leading)
-    columns = columns_of(files)
-    kinds = kinds_of(measurements.metrics)
+    columns = columns_of(files, has_hr=measurements.has_hr)
+    kinds = measurements.map_kinds
     contents = {
         "scale": measurements.protocol.scale,
         "metrics": [metric.stored() | {"group_place": GROUPS.index(metric.group)} for metric in measurements.metrics],
@@ -129,7 +129,8 @@ def _images(
     *, embedded: bool,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Size, thumbnail, files, maps and values of every image; without the files if they are to be embedded."""
-    pairs = [[found[column] for column in (LR, HR) if column in found] for found in files.values()]
+    # without HR, an output is as large
+    pairs = [[found[one] for one in columns if one in found][:2] if LR in found else [] for found in files.values()]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         looks = list(pool.map(_size_and_thumbnail, pairs))
     return [
@@ -188,7 +189,7 @@ def _maps(
 
 
 def _size_and_thumbnail(pair: Sequence[Path]) -> dict[str, object]:
-    """Width and height of HR, and a thumbnail, made of LR if that is large enough."""
+    """Width and height of the second image, such as HR, and a thumbnail, made of the first if that is large enough."""
     facts: dict[str, object] = {"width": 1, "height": 1, "thumbnail": "data:,"}
     for path in pair:
         with Image.open(path, formats=FORMATS) as file:
@@ -257,6 +258,6 @@ def _opening(measurements: Measurements, leading: Mapping[str, tuple[Row, Row]])
     except ReportError:
         return None  # the page shows what there is
     window = difference_window([example.image(row) for row in rows], example.scale)
-    height, width = example.hr.shape[:2]
+    height, width = example.height, example.width
     x, y = (window.x + window.width / 2) / width, (window.y + window.height / 2) / height
     return {"image": image, "x": x, "y": y, "zoom": min(width, height) / window.width}

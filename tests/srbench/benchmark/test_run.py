@@ -238,7 +238,7 @@ def test_a_folder_of_results_is_measured(spec, photos, tmp_path):
     found = {place: row.values["psnr"] for place, row in by_place(outcome.folder).items()}
     assert found == {("theirs", None, "a"): [float("inf")], ("theirs", None, "b"): [float("inf")]}
     assert '"value": ["inf"]' in text(spec.out), "JSON has no infinity"
-    assert "c: the result has shape (1, 3, 8, 8), HR is 40x32" in outcome.failures[0]
+    assert "c: the result has shape (1, 3, 8, 8), 4 times LR is 40x32" in outcome.failures[0]
     assert "no result named d" in outcome.failures[1]
 
 

@@ -39,7 +39,7 @@ def test_samples_depend_on_the_seed_and_on_nothing_else(output):
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
-        ("WrongSize", r"a: the result has shape \(1, 3, 5, 7\), HR is 20x28; it must be \(n, 3, 20, 28\)"),
+        ("WrongSize", r"a: the result has shape \(1, 3, 5, 7\), 4 times LR is 20x28; it must be \(n, 3, 20, 28\)"),
         ("TooFew", "a: the model returned 2 samples, not 3"),
         ("Raises", "a: the model failed: RuntimeError: no memory for this"),
     ],

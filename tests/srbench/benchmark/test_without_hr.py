@@ -1,0 +1,236 @@
+"""Runs on LR images alone: what is measured, kept, shown and verified, and what is refused in one line."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+import torch
+
+import srbench
+from srbench.benchmark.request import RunSpec
+from srbench.benchmark.run import run, score_run
+from srbench.benchmark.verify import verify
+from srbench.data.datasets import LRFolder
+from srbench.images.io import read_uint8, write_png
+from srbench.interfaces import ImagePair, SRBenchError
+from srbench.reporting.report import write_report
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.manifest import read_manifest
+from srbench.run_folder.merge import merge
+
+METRICS = ("lr_psnr", "pique", "sigma")
+METRIC = '''
+from srbench.interfaces import MetricFacts
+
+
+class Grey:
+    """Mean level of the output, which needs no reference."""
+
+    facts = MetricFacts(name="grey", title="Grey", direction=0, protocol="mean level", needs=())
+
+    def __call__(self, samples, pair):
+        assert not pair.has_hr
+        return samples.double().mean(dim=(1, 2, 3))
+'''
+
+
+@pytest.fixture
+def camera(tmp_path, draw_image, monkeypatch):
+    """A folder of photographs with the names that cameras give."""
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate(("DSC 0002 (1).png", "IMG_0001.PNG", "_MG_3.png")):
+        write_png(Path("camera") / name, draw_image(seed, 20 + 4 * seed, 24))
+    return Path("camera")
+
+
+@pytest.fixture
+def ask(camera, models):
+    """A request for the small models and two samples."""
+
+    def call(**changes):
+        chosen = {"models": ("bicubic", f"{models}:Noisy"), "metrics": METRICS, "samples": 2, "out": "run"}
+        return RunSpec(scale=4, data=None, lr=str(camera), **chosen | changes)
+
+    return call
+
+
+def test_what_needs_no_hr_is_measured_and_proven(ask):
+    outcome = run(ask())
+    assert not outcome.failures
+    folder = RunFolder.read(Path("run"))
+    assert folder.manifest.images == ("DSC 0002 (1)", "IMG_0001", "_MG_3")
+    assert not folder.has_hr
+    assert not Path("run/images/hr").exists()
+    lines = [json.loads(line) for line in Path("run/pairs.jsonl").read_text().splitlines()]
+    assert [(line["hr"], line["error"]) for line in lines] == [(None, "")] * 3
+    assert "hr" not in "".join(line.split()[1] for line in Path("run/SHA256SUMS").read_text().splitlines())
+    write_report([Path("run")])
+    found = verify(Path("run"), resample="all")
+    assert (found.verdict, found.verified) == ("proven", 2 * 3 * 3)
+    again = run(ask())
+    assert (again.sampled, again.scored) == (0, 0)
+    assert srbench.read_run("run").pairs["hr"].isna().all()
+
+
+def test_of_a_suite_the_columns_that_need_hr_are_left_out(ask):
+    run(ask(metrics=None, models=("bicubic",)))
+    assert [one.name for one in read_manifest(Path("run")).metrics] == ["lr_psnr", "niqe", "brisque", "pique", "sigma"]
+
+
+def test_the_report_says_so_and_shows_lr_and_outputs(ask, camera):
+    run(ask())
+    write_report([Path("run")])
+    text, page = (Path("run", name).read_text() for name in ("report.md", "report.html"))
+    sentence = "There are no HR images: the columns of srflow@1 that need them are left out."
+    assert sentence in text
+    assert sentence in page
+    assert "error to HR" not in text
+    contents = json.loads(re.search(r'type="application/json">(.*?)</script>', page, re.DOTALL)[1])
+    assert [one["id"] for one in contents["columns"]] == ["lr", "bicubic", "Noisy-t0.8_1", "Noisy-t0.8_2"]
+    sizes = [[one["width"], one["height"]] for one in contents["images"]]
+    lr = [read_uint8(path).shape[:0:-1] for path in sorted(camera.iterdir())]
+    assert sizes == [[4 * width, 4 * height] for width, height in lr]
+    assert all(Path("run", unquote(file)).is_file() for one in contents["images"] for file in one["files"])
+    assert [one["name"] for one in contents["maps"]] == ["deviation"]
+    assert sorted(path.name for path in Path("run/sheets").iterdir()) == sorted(
+        p.name for p in Path("run/strips").iterdir()
+    )
+
+
+def test_a_run_of_single_outputs_has_strips_and_no_sheets(ask):
+    run(ask(models=("bicubic",)))
+    write_report([Path("run")])
+    assert len(list(Path("run/strips").iterdir())) == 3
+    assert "sheets" not in Path("run/report.md").read_text()
+    write_report([Path("run")], ["html"], single_file=True)
+    assert "data:image" in Path("run/report.html").read_text()
+
+
+def test_two_models_are_compared(ask, command):
+    run(ask())
+    assert command("compare", "bicubic", "Noisy", "--run", "run").code == 0
+    assert "LR-PSNR" in Path("run/compare/bicubic-Noisy-t0.8/compare.md").read_text()
+
+
+def test_shards_are_merged_and_a_metric_of_another_is_added(ask, tmp_path):
+    for part in "12":
+        run(ask(shard=f"{part}/2", out=f"s{part}"))
+    merge([Path("s1"), Path("s2")], Path("merged"))
+    assert verify(Path("merged"), resample="all").verdict == "proven"
+    Path("grey.py").write_text(METRIC)
+    outcome = score_run(Path("merged"), ["grey.py:Grey"])
+    assert (outcome.scored, outcome.failures) == (6, ())
+
+
+def test_processes_and_one_alone_give_the_same(ask, timeless):
+    run(ask(out="alone"))
+    run(ask(out="several"), workers=2)
+    assert timeless("alone") == timeless("several")
+
+
+def test_a_lost_image_is_made_again(ask):
+    run(ask())
+    Path("run/images/lr/IMG_0001.png").unlink()
+    assert RunFolder.read(Path("run")).lacks_pair("IMG_0001")
+    assert verify(Path("run")).verdict == "unverified"
+    assert not run(ask()).failures
+    assert not RunFolder.read(Path("run")).lacks_pair("IMG_0001")
+
+
+def test_results_made_elsewhere_have_the_scale_times_the_size_of_lr(ask, camera):
+    run(ask(models=("bicubic",)))
+    shutil.copytree("run/images/bicubic", "elsewhere")
+    assert not run(ask(models=("mine=elsewhere",), out="mine")).failures
+    one, other = (
+        [value.value for known in RunFolder.read(Path(name)).known.values() for value in known.scores.values()]
+        for name in ("run", "mine")
+    )
+    assert one == other
+    outcome = run(ask(models=(f"mine={camera}",), out="wrong"))
+    assert "IMG_0001: the result has shape (1, 3, 24, 24), 4 times LR is 96x96" in outcome.failures[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"metrics": ("lpips", "pique")}, "LPIPS needs HR images, and camera has none; leave out of --metrics"),
+        ({"metrics": ("psnr", "ssim")}, "PSNR, SSIM need HR images, and camera has none"),
+        ({"suite": "classic-y", "metrics": None}, "all metrics of classic-y@1 need HR images, and camera has none"),
+        ({"crop": 32}, "crop is a size in HR pixels, and camera has LR images alone; leave --crop out"),
+        ({"degrade": "bicubic"}, "degrade makes LR from HR, and camera has LR images alone; leave --degrade out"),
+    ],
+)
+def test_what_needs_hr_is_refused_before_anything_is_done(ask, changes, fault):
+    with pytest.raises(SRBenchError, match=re.escape(fault)):
+        run(ask(**changes))
+    assert not Path("run").exists()
+
+
+def test_a_metric_that_needs_hr_cannot_be_added(ask):
+    run(ask(models=("bicubic",)))
+    with pytest.raises(SRBenchError, match="PSNR needs HR images, and run has none"):
+        score_run(Path("run"), ["psnr"])
+
+
+def test_lr_with_and_without_hr_are_two_protocols(ask, camera, draw_image):
+    run(ask(models=("bicubic",)))
+    for path in camera.iterdir():
+        write_png(Path("hr", path.name), draw_image(5, *(4 * side for side in read_uint8(path).shape[1:])))
+    with pytest.raises(SRBenchError, match=r"holds results of dataset camera, lr the images themselves, without HR"):
+        run(ask(models=("bicubic",), hr="hr"))
+
+
+def test_the_command_line_and_a_file(camera, command):
+    found = command(
+        "run", "--models", "bicubic", "--scale", "2,4", "--lr", camera, "--metrics", "lr_psnr", "--out", "grid"
+    )
+    assert found.code == 0, found.err
+    assert sorted(path.name for path in Path("grid").iterdir() if path.is_dir()) == [
+        "camera-x2-srflow",
+        "camera-x4-srflow",
+    ]
+    Path("bench.toml").write_text(
+        'models = ["bicubic"]\nscale = 4\ndata = "photos"\nmetrics = ["pique"]\nout = "run"\n'
+    )
+    assert command("run", "bench.toml", "--lr", camera, "--dry-run").out.splitlines()[1].startswith("items: 3 ")
+    assert command("run", "bench.toml", "--lr", camera).code == 0
+    assert not RunFolder.read(Path("run")).has_hr
+    found = command("run", "--models", "bicubic", "--scale", "4", "--lr", camera, "--data", "photos")
+    assert (found.code, "give data, or hr and lr together, or lr alone" in found.err) == (2, True)
+
+
+def test_from_python(camera):
+    class Mine:
+        name, has_hr = "mine", False
+
+        def __init__(self):
+            self.folder = LRFolder(camera, 4)
+
+        def __len__(self):
+            return len(self.folder)
+
+        def __iter__(self):
+            return iter(self.folder)
+
+        def read(self, name):
+            return ImagePair(name, self.folder.read(name).lr)
+
+        def digest(self, name):
+            return self.folder.digest(name)
+
+    def nearest(lr):
+        return torch.nn.functional.interpolate(lr, scale_factor=4)
+
+    tables = [
+        srbench.evaluate({"nearest": nearest}, *data, scale=4, metrics=METRICS[:2], **named).table
+        for data, named in (([Mine()], {}), ([], {"lr": camera}))
+    ]
+    assert tables[0].equals(tables[1])
+    assert list(tables[0].columns[:2]) == ["lr_psnr", "pique"]
+    with pytest.raises(SRBenchError, match="data and lr are both given"):
+        srbench.evaluate(["bicubic"], "photos", scale=4, lr=camera)
