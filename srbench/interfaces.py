@@ -267,8 +267,9 @@ class MetricFacts:
     """Its error map; the metric then has ``map``, see ``MappedMetric``."""
     sees: Literal["uint8", "float", "returned", "model"] = field(default="float", compare=False)
     """8-bit outputs as uint8 or as float32 in [0, 1], outputs as the model returned them, or the model itself."""
-    needs: tuple[Literal["HR", "LR"], ...] = field(default=("HR",), compare=False)
-    """Images of the pair that it looks at. A metric that needs HR is left out where a dataset has none."""
+    needs: tuple[Literal["HR", "LR", "scale"], ...] = field(default=("HR",), compare=False)
+    """Images of the pair that it looks at, and the scale if it takes that from the size of LR. A metric that needs HR
+    is left out where a dataset has none."""
     per: Literal["sample", "image", "folder"] = field(default="sample", compare=False)
     """One value per sample; per image, from all its samples, comparable at equal numbers of samples only; or one of
     two folders of images, which only ``srbench measure`` has."""

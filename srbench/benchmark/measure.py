@@ -1,4 +1,4 @@
-"""``srbench measure``: folders of images in, numbers out. No model, no run folder, nothing written.
+"""``srbench measure``: folders of images in, numbers out, with references or without. No model, nothing written.
 
 Metrics are scored as in a run. Where other processes do it, they start before anything large is loaded here.
 """
@@ -87,49 +87,66 @@ class Measured:
 
 
 def measure_folder(
-    images: Path, ref: Path, lr: Path | None = None, names: Sequence[str] | None = None, progress: Progress = silent,
-    suite: str = DEFAULT, workers: int | None = 1,
+    images: Path, ref: Path | None = None, lr: Path | None = None, names: Sequence[str] | None = None,
+    progress: Progress = silent, suite: str = DEFAULT, workers: int | None = 1, scale: int | None = None,
 ) -> Measured:  # fmt: skip
-    """Measure the images of one folder against those of another, paired by name; several samples are NAME_sampleK.
+    """Measure the images of a folder, against HR in ``ref`` and LR in ``lr`` if given; samples are NAME_sampleK.
 
-    Without ``names`` the metrics of the suite are measured, except those that need an LR image if ``lr`` is not given.
-    ``fid`` and ``kid`` compare the folders as sets. ``workers`` processes share the images, with the same values; None:
-    as many as suit this machine. Raises BenchmarkError that names every image without a partner, and SRBenchError for
-    an unknown metric.
+    Images are paired by name. Without ``names`` the metrics of the suite are measured, except those that need what is
+    not given; ``scale`` is for borders as wide as the scale, if there is no ``lr`` to tell it. ``fid`` and ``kid``
+    compare the folders as sets. ``workers`` processes share the images, with the same values; None: as many as suit
+    this machine. Raises BenchmarkError that names every image without a partner, and SRBenchError for an unknown metric
+    or one that needs what is not given.
     """
-    protocol, results, hr = read_suite(suite), ResultFolder(images, 1), images_in(ref)
-    low = None if lr is None else images_in(lr)
-    missing = [(images, [name for name in hr if name not in results]), (ref, results.others(hr))]
-    if lr is not None and low is not None:
-        missing.append((lr, [name for name in hr if name not in low]))
-    if faults := [f"{folder} lacks {', '.join(lacking)}" for folder, lacking in missing if lacking]:
-        raise BenchmarkError(f"images are paired by name, but {'; '.join(faults)}; add or remove images")
+    protocol, results = read_suite(suite), ResultFolder(images, 1)
+    hr, low = (None if folder is None else images_in(folder) for folder in (ref, lr))
+    known = _paired(results, ref, hr, lr, low)
     of_images = tuple(name for name in names if name not in OF_SETS) if names else None
     of_sets = [name for name in OF_SETS if name in (names or ())]
     distances = None
     if of_sets:  # before anything is measured: the weights may be missing
         from srbench.metrics.fid import SetDistances
 
+        if hr is None:
+            raise BenchmarkError(f"{of_sets[0]} compares two folders of images; name the other one with --ref")
         distances = SetDistances(of_sets, protocol.quantize)
-    workers = suitable_workers("cpu", len(hr) // IMAGES_EACH) if workers is None else min(workers, len(hr))
+    total = len(known)
+    workers = suitable_workers("cpu", total // IMAGES_EACH) if workers is None else min(workers, total)
     found: dict[str, _Found] = {}
-    for one in _Folders(results, hr, low, protocol, of_images).measured(workers):
+    for one in _Folders(results, known, hr, low, scale, protocol, of_images).measured(workers):
         found[one.image] = one
         for fault in one.faults:
-            progress(Step(len(found), len(hr), "", fault))
-        progress(Step(len(found), len(hr), one.image))
-    progress(Step(len(hr), len(hr), ""))
-    values = {name: found[name].values for name in hr}
-    failures = tuple(fault for name in hr for fault in found[name].faults)
+            progress(Step(len(found), total, "", fault))
+        progress(Step(len(found), total, one.image))
+    progress(Step(total, total, ""))
+    values = {name: found[name].values for name in known}
+    failures = tuple(fault for name in known for fault in found[name].faults)
     counts = [one.samples for one in found.values() if one.samples]
     samples = "-".join(map(str, sorted({min(counts, default=0), max(counts, default=0)})))
     facts = tuple(counted(one, samples) for one in max((one.facts for one in found.values()), key=len, default=()))
     measured = Measured(images.resolve().name, protocol.label, facts, values, failures)
-    if distances is None or failures:
+    if distances is None or hr is None or failures:
         return measured
     outputs = (image for name in hr for image in quantize(results.read(name), protocol.quantize))
     sets = distances.between(outputs, map(read_uint8, hr.values()))
     return replace(measured, set_metrics=distances.facts, sets=sets)
+
+
+def _paired(
+    results: ResultFolder, ref: Path | None, hr: Mapping[str, Path] | None, lr: Path | None,
+    low: Mapping[str, Path] | None,
+) -> tuple[str, ...]:  # fmt: skip
+    """Names of the images: those of HR, or else of LR, or else of the results. Raises BenchmarkError."""
+    first = hr if hr is not None else low
+    if first is None:
+        return results.names()
+    lacking = [(results.folder, [name for name in first if name not in results])]
+    lacking.append((ref or lr or results.folder, results.others(first)))
+    if hr is not None and lr is not None and low is not None:
+        lacking.append((lr, [name for name in hr if name not in low]))
+    if faults := [f"{folder} lacks {', '.join(missing)}" for folder, missing in lacking if missing]:
+        raise BenchmarkError(f"images are paired by name, but {'; '.join(faults)}; add or remove images")
+    return tuple(first)
 
 
 @dataclass(frozen=True)
@@ -150,8 +167,10 @@ class _Folders:
     """Images by name and the metrics asked for, in a form that can be sent to other processes."""
 
     results: ResultFolder
-    hr: Mapping[str, Path]
+    images: tuple[str, ...]
+    hr: Mapping[str, Path] | None
     lr: Mapping[str, Path] | None
+    scale: int | None
     suite: Suite
     names: tuple[str, ...] | None
 
@@ -159,10 +178,10 @@ class _Folders:
         """The values of every image, in any order."""
         if workers == 1:
             metrics = self.metrics()
-            yield from (self.measure(metrics, name) for name in self.hr)
+            yield from (self.measure(metrics, name) for name in self.images)
             return
         with Pool[str](_open, self) as pool:
-            pool.add(*self.hr)
+            pool.add(*self.images)
             for _ in range(workers):
                 pool.start()
             for _, message in pool.messages():
@@ -179,13 +198,20 @@ class _Folders:
         if self.names == ():
             return ()
         metrics = open_metrics(self.names, self.suite.columns, self.suite.quantize, self.suite.optional)
-        usable = tuple(metric for metric in metrics if self.lr is not None or "LR" not in metric.facts.needs)
+        lacking = {
+            "HR": "HR images; name their folder with --ref" if self.hr is None else "",
+            "LR": "LR images; name their folder with --lr" if self.lr is None else "",
+            "scale": "the scale; give --scale, or LR images with --lr" if self.lr is None and not self.scale else "",
+        }
+        needs = [next((lacking[need] for need in one.facts.needs if lacking[need]), "") for one in metrics]
+        usable = tuple(metric for metric, need in zip(metrics, needs, strict=True) if not need)
         if self.names is not None and len(usable) < len(metrics):
-            [first, *_] = [metric.facts.title for metric in metrics if "LR" in metric.facts.needs]
-            raise BenchmarkError(f"{first} needs LR images; name their folder with --lr")
+            title, need = next((one.facts.title, need) for one, need in zip(metrics, needs, strict=True) if need)
+            raise BenchmarkError(f"{title} needs {need}")
         if not usable:
-            label = self.suite.label
-            raise BenchmarkError(f"all metrics of {label} need the scale or LR images; name their folder with --lr")
+            raise BenchmarkError(f"all metrics of {self.suite.label} need {needs[0]}")
+        if self.names is None and self.hr is None and all(self.results.count(name) == 1 for name in self.images):
+            return tuple(one for one in usable if one.facts.per != "image") or usable  # there is no set of samples
         return usable
 
     def measure(self, metrics: Sequence[LoadedMetric], name: str) -> _Found:
@@ -212,13 +238,28 @@ class _Folders:
 
     def read(self, name: str) -> tuple[ImagePair, Tensor]:
         """The pair of a name, 8-bit as in a run, and the images (n, 3, H, W) to measure against it."""
-        hr = read_uint8(self.hr[name]).float() / 255
-        lr = hr if self.lr is None else read_uint8(self.lr[name]).float() / 255  # no usable metric looks at LR
+        hr, lr = (None if files is None else read_uint8(files[name]).float() / 255 for files in (self.hr, self.lr))
         outputs = self.results.read(name)
-        if outputs.shape[-2:] != hr.shape[-2:]:
+        if hr is not None and outputs.shape[-2:] != hr.shape[-2:]:
             sizes = [f"{image.shape[-2]}x{image.shape[-1]}" for image in (outputs, hr)]
             raise BenchmarkError(f"{name}: the image is {sizes[0]} and the reference {sizes[1]}; make them of one size")
-        return ImagePair(name, lr, hr), outputs
+        if lr is None:  # no usable metric looks at it, but its size may tell the scale
+            lr = outputs[0, :, :: self.scale, :: self.scale]
+        if hr is None or self.scale:
+            self._check_scale(name, outputs, lr)
+        return (ImagePair(name, lr) if hr is None else ImagePair(name, lr, hr)), outputs
+
+    def _check_scale(self, name: str, outputs: Tensor, lr: Tensor) -> None:
+        """Raise BenchmarkError unless the images are a whole number of times as large as LR, that of ``--scale``."""
+        (height, width), (low_height, low_width) = outputs.shape[-2:], lr.shape[-2:]
+        scale = self.scale or height // low_height
+        if (self.lr and scale < 2) or (height, width) != (scale * low_height, scale * low_width):
+            times = f"{self.scale} times" if self.scale else "2, 3 or more times"
+            low = f"LR of {low_height}x{low_width}" if self.lr else "whole pixels of LR"
+            raise BenchmarkError(
+                f"{name}: the image of {height}x{width} is not {times} as large as {low}; crop it, or give the scale "
+                "it was made with"
+            )
 
 
 def _open(send: Send, folders: _Folders, role: str) -> Callable[[str], None]:

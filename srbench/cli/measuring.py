@@ -181,8 +181,10 @@ def merge(folders: tuple[Path, ...], out: Path) -> None:
 
 @click.command()
 @click.argument("images", metavar="DIR", type=options.PATH)
-@options.folder("--ref", required=True, help="Folder of HR images, paired by file name.")
+@options.folder("--ref", help="Folder of HR images, paired by file name. Without it, metrics that need none.")
 @options.folder("--lr", help="Folder of LR images, for metrics that need them.")
+@click.option("--scale", type=options.POSITIVE, metavar="S", help="Upscaling factor, for borders as wide as that. "
+              "[default: that of --lr]")  # fmt: skip
 @click.option("--suite", default="srflow", metavar="NAME|FILE", help="Protocol.")
 @options.names("--metrics", help="Metrics; fid and kid compare the folders as sets. "
               "[default: those of the suite that apply]")  # fmt: skip
@@ -192,10 +194,10 @@ def merge(folders: tuple[Path, ...], out: Path) -> None:
               "one per core, at most 8 and one per 32 images]")  # fmt: skip
 @click.pass_context
 def measure(
-    context: click.Context, images: Path, ref: Path, lr: Path | None, suite: str, metrics: tuple[str, ...] | None,
-    form: str, workers: int | None,
+    context: click.Context, images: Path, ref: Path | None, lr: Path | None, scale: int | None, suite: str,
+    metrics: tuple[str, ...] | None, form: str, workers: int | None,
 ) -> None:  # fmt: skip
-    """Measure the images in DIR against HR images. Prints one row per image, and the mean.
+    """Measure the images in DIR, against HR images or alone. Prints one row per image, and the mean.
 
     Name several samples of an image NAME_sample0.png, NAME_sample1.png and so on.
     """
@@ -203,7 +205,7 @@ def measure(
     from srbench.reporting.scores import measured_table
 
     with shown_progress() as progress:
-        found = measure_folder(images, ref, lr, metrics, progress, suite, workers)
+        found = measure_folder(images, ref, lr, metrics, progress, suite, workers, scale)
     show(measured_table(found) if form == "table" else found.csv() if form == "csv" else found.json())
     if found.failures:
         click.echo(f"srbench: {len(found.failures)} could not be measured, see above", err=True)

@@ -164,9 +164,9 @@ class Region:
             raise MetricError(f"border is {self.border!r}; give a number of pixels, or scale")
 
     @property
-    def needs(self) -> tuple[Literal["HR", "LR"], ...]:
-        """Images that it depends on: a border of the scale needs LR, which alone tells the scale."""
-        return ("HR", "LR") if self.border == "scale" else ("HR",)
+    def needs(self) -> tuple[Literal["HR", "scale"], ...]:
+        """HR and, for a border of the scale, the scale, which the size of LR tells."""
+        return ("HR", "scale") if self.border == "scale" else ("HR",)
 
     @property
     def suffix(self) -> str:

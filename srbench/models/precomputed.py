@@ -52,6 +52,24 @@ class ResultFolder:
         """True if there is a result with this name."""
         return name in self.files or name in self._samples
 
+    def names(self) -> tuple[str, ...]:
+        """Names of the images, from the files alone: samples of one image share its name.
+
+        Raises SRBenchError where files cannot tell: folders of samples, a single result beside samples of one name.
+        """
+        if self._inner:
+            raise SRBenchError(
+                f"{self.folder}: only the names of HR or LR images tell folders of samples apart; name these, or call "
+                "the samples NAME_sample0.png"
+            )
+        found = {match[1] if (match := _SAMPLE.fullmatch(stem)) else stem for stem in self.files}
+        self.others(found)
+        return tuple(sorted(found))
+
+    def count(self, name: str) -> int:
+        """Number of results of a name."""
+        return 1 if name in self.files else len(self._samples.get(name, {}))
+
     def others(self, names: Collection[str]) -> list[str]:
         """Files, without endings, that are results of none of these names.
 

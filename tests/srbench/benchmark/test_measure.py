@@ -1,0 +1,114 @@
+"""srbench measure without references, with LR alone, and with the scale."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from srbench import metrics
+from srbench.benchmark.measure import measure_folder
+from srbench.images.io import read_uint8, write_png
+from srbench.images.resize import downscale_uint8
+from srbench.interfaces import SRBenchError
+
+
+@pytest.fixture
+def folders(tmp_path, draw_image, monkeypatch):
+    """Folders sr, hr and lr of two images, 4 times as large as LR."""
+    monkeypatch.chdir(tmp_path)
+    for seed, (name, size) in enumerate({"a": (96, 100), "c": (100, 96)}.items()):
+        hr = draw_image(seed, *size)
+        write_png(Path("hr") / f"{name}.png", hr)
+        write_png(Path("lr") / f"{name}.png", downscale_uint8(hr, 4))
+        write_png(Path("sr") / f"{name}.png", draw_image(10 + seed, *size))
+    return tuple(map(Path, ("sr", "hr", "lr")))
+
+
+def names(measured):
+    return [one.name for one in measured.metrics]
+
+
+def test_without_references_the_metrics_that_need_none(folders):
+    found = measure_folder(folders[0])
+    assert names(found) == ["niqe", "brisque", "pique"]
+    assert not found.failures
+    image = read_uint8(Path("sr/a.png"))
+    values = {name: [getattr(metrics, name)(image)] for name in ("niqe", "brisque", "pique")}
+    assert found.values["a"] == values
+    assert measure_folder(folders[0], workers=2).values == found.values
+
+
+def test_samples_of_one_image_share_its_name_and_have_a_deviation(folders):
+    for number in 0, 1:
+        write_png(Path("sr") / f"b_sample{number}.png", read_uint8(Path(f"sr/{'ac'[number]}.png"))[:, :96, :96])
+    found = measure_folder(folders[0])
+    assert names(found) == ["niqe", "brisque", "pique", "sigma"]
+    assert list(found.values) == ["a", "b", "c"]
+    both = torch.stack([read_uint8(Path(f"sr/b_sample{number}.png")) for number in (0, 1)])
+    assert found.values["b"]["sigma"] == metrics.sigma(both)
+
+
+def test_lr_alone_tells_the_scale(folders):
+    found = measure_folder(folders[0], lr=folders[2])
+    assert names(found) == ["lr_psnr", "niqe", "brisque", "pique"]
+    expected = metrics.lr_psnr(read_uint8(Path("sr/c.png")), read_uint8(Path("lr/c.png")))
+    assert found.values["c"]["lr_psnr"] == [expected]
+
+
+def test_a_scale_that_cannot_be_told(folders, draw_image):
+    write_png(Path("lr/a.png"), draw_image(0, 25, 25))
+    write_png(Path("lr/c.png"), draw_image(0, 100, 96))
+    found = measure_folder(folders[0], lr=folders[2], names=["lr_psnr"])
+    assert found.failures == (
+        "a: the image of 96x100 is not 2, 3 or more times as large as LR of 25x25; crop it, or give the scale it was "
+        "made with",
+        "c: the image of 100x96 is not 2, 3 or more times as large as LR of 100x96; crop it, or give the scale it was "
+        "made with",
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"names": ["lpips"]}, "LPIPS needs HR images; name their folder with --ref"),
+        ({"names": ["pique", "lr_psnr"]}, "LR-PSNR needs LR images; name their folder with --lr"),
+        ({"names": ["fid"]}, "fid compares two folders of images; name the other one with --ref"),
+        ({"suite": "classic-y"}, "all metrics of classic-y@1 need HR images; name their folder with --ref"),
+        ({"suite": "classic-y", "ref": Path("hr")}, "need the scale; give --scale, or LR images with --lr"),
+    ],
+)
+def test_what_is_missing_is_one_line(folders, options, fault):
+    with pytest.raises(SRBenchError, match=fault):
+        measure_folder(folders[0], **options)
+
+
+def test_the_scale_stands_for_lr_where_a_border_needs_it(folders):
+    with_lr = measure_folder(*folders, suite="classic-y")
+    found = measure_folder(*folders[:2], suite="classic-y", scale=4)
+    assert found == with_lr
+    assert measure_folder(*folders[:2], suite="classic-y", scale=2).values != with_lr.values
+    faults = measure_folder(*folders, suite="classic-y", scale=2).failures
+    assert "a: the image of 96x100 is not 2 times as large as LR of 24x25" in faults[0]
+    faults = measure_folder(*folders[:2], suite="classic-y", scale=8).failures
+    assert "a: the image of 96x100 is not 8 times as large as whole pixels of LR" in faults[0]
+
+
+def test_names_that_files_cannot_tell(folders):
+    for name in "xy":
+        write_png(Path("samples") / name / "0.png", read_uint8(Path("sr/a.png")))
+    with pytest.raises(SRBenchError, match="only the names of HR or LR images tell folders of samples apart"):
+        measure_folder(Path("samples"))
+    write_png(Path("sr/a_sample0.png"), read_uint8(Path("sr/a.png")))
+    with pytest.raises(SRBenchError, match=r"a\.png and a_sample0\.png are both results of a"):
+        measure_folder(folders[0])
+
+
+def test_in_a_terminal(folders, command):
+    write = [path.resolve() for path in folders]
+    found = command("measure", write[0], "--format", "json", "--metrics", "pique")
+    assert json.loads(found.out)["images"]["a"]["pique"] == [metrics.pique(read_uint8(write[0] / "a.png"))]
+    assert "LPIPS needs HR images" in command("measure", write[0], "--metrics", "lpips").err
+    assert "PSNR-Y" in command("measure", write[0], "--ref", write[1], "--suite", "classic-y", "--scale", "4").out
