@@ -26,6 +26,30 @@ with suppress(ImportError):  # tests/fuzz is skipped without it; --hypothesis-pr
 torch.set_num_threads(1)
 
 
+NO_OTHER_SKIPS = os.environ.get("SRBENCH_FAIL_ON_SKIPS", "") not in ("", "0")
+"""True where every extra is installed, so that a test may be skipped only for what follows: ``.ci/run`` sets it."""
+ALLOWED_SKIPS = (
+    "each system has its own folder",
+    "git is not installed",
+    "looks for processes in /proc",
+    "memory is told in /proc",
+    "needs an NVIDIA GPU",
+    "needs dpkg-deb",
+    "needs oneDNN",
+    "needs pdflatex",
+    "needs PyTorch's build for CUDA, and no GPU",
+    "no pdftotext to read it with",
+    "numpy's products are made by a library without threads",
+    "reads names of open files in /proc",
+    "root may write everywhere",
+    "seen on the imaginary device",
+    "there is no /dev/full",
+    "there is no Chromium here",
+    "torch asks the driver for its streams before it goes backwards",
+)
+"""Reasons that are facts of the machine, which no package changes."""
+
+
 class NetworkBlockedError(OSError):
     """A test tried to leave the machine."""
 
@@ -47,6 +71,24 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if item.get_closest_marker("cuda"):
                 item.add_marker(pytest.mark.skip(reason="needs an NVIDIA GPU"))
+
+
+def _fail_if_skipped(report):
+    """Turn a skip into a failure unless its reason is an allowed one."""
+    reason = report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else ""
+    if NO_OTHER_SKIPS and report.skipped and not hasattr(report, "wasxfail") and reason not in ALLOWED_SKIPS:
+        report.outcome, report.longrepr = "failed", f"{report.nodeid}: may not be skipped here ({reason})"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    return _fail_if_skipped((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+    return _fail_if_skipped((yield))
 
 
 @pytest.fixture(autouse=True, scope="session")
