@@ -54,6 +54,7 @@ _TITLES: dict[Severity, dict[str, str]] = {
         "SRB112": "A file of the report is not here, or the report was not finished.",
         "SRB113": "An image or a plot of the report, drawn again, is another one.",
         "SRB114": "Nothing was measured that could be verified.",
+        "SRB115": "An image in the dataset is another one than was measured, or is not there any more.",
     },
     "note": {
         "SRB201": "An image of the dataset could not be read.",
@@ -65,6 +66,7 @@ _TITLES: dict[Severity, dict[str, str]] = {
         "SRB207": "An item sampled again is equal up to rounding.",
         "SRB208": "The report shows the same numbers in other words than this srbench.",
         "SRB209": "A model or metric cannot tell whether it has changed; every command makes its outputs again.",
+        "SRB210": "The dataset is not here, so images were not compared with it.",
     },
 }  # fmt: skip
 RULES = {name: Rule(severity, title) for severity, titles in _TITLES.items() for name, title in titles.items()}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from srbench.benchmark.findings import Findings
+from srbench.benchmark.pairs_again import PairsAgain
 from srbench.benchmark.proof import Proof, open_metrics_again, open_models_again
 from srbench.benchmark.sampling import kept_pair
 from srbench.interfaces import ImagePair, Progress, Step, silent
@@ -51,7 +52,9 @@ def verify(
     found.sampled_all = len(again)
     device = choose_device(device)
     opened = open_models_again(folder, {record.model for record in again}, device, models or {}, found)
-    proof = Proof(folder, metrics, opened, device, found)
+    proof, pairs = Proof(folder, metrics, opened, device, found), PairsAgain(folder, found)
+    for image in dict.fromkeys(record.image for record in records if record in again):
+        pairs.check(image)
     pair: ImagePair | None = None
     for done, record in enumerate(records):
         progress(Step(done, len(records), f"{record.setting.folder} {record.image}"))

@@ -9,6 +9,7 @@ cut off the outputs.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from srbench.weights.files import WeightsError, load_metadata, require_finite, s
 ONNX = ".onnx"
 ENDINGS = (".pth", ".pt", ".ckpt", ".safetensors", ONNX)
 """Endings of files that are models by themselves."""
+_LOCATION = b"\n\x08location\x12"
+"""Key of an entry of ONNX before the name of a file: field 1, 8 bytes, the word, and the tag of field 2."""
 _PROBE = 64
 """Side of the LR image that reveals the scale of an ONNX file that takes any size."""
 
@@ -36,11 +39,23 @@ def load_file(path: Path) -> SpandrelModel | OnnxModel:
 
 
 def external_data(path: Path) -> list[Path]:
-    """Files beside an ONNX file that hold a part of its weights: it names them."""
+    """Files that hold a part of the weights of an ONNX file, which names them by relative paths."""
     if path.suffix.lower() != ONNX:
         return []
     graph = path.read_bytes()
-    return sorted(one for one in path.parent.iterdir() if one.is_file() and one != path and one.name.encode() in graph)
+    names = {_text_at(graph, found.end()) for found in re.finditer(re.escape(_LOCATION), graph)}
+    return sorted(one for name in names if "\0" not in name and (one := path.parent / name).is_file() and one != path)
+
+
+def _text_at(message: bytes, start: int) -> str:
+    """A text of a protobuf message, after its length: seven bits a byte, the lowest first."""
+    length = shift = 0
+    for end in range(start, min(start + 3, len(message))):
+        length |= (message[end] & 127) << shift
+        shift += 7
+        if message[end] < 128:
+            return message[end + 1 : end + 1 + length].decode(errors="replace")
+    return ""
 
 
 class SpandrelModel(nn.Module):

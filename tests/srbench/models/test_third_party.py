@@ -224,7 +224,11 @@ def test_a_missing_extra_is_named(tmp_path, monkeypatch, file, package, extra):
 
 
 def test_weights_beside_an_onnx_graph_are_found(tmp_path):
-    for name, content in {"a.onnx": b"\x0alocation\x12a.onnx.data", "a.onnx.data": b"1", "b.onnx.data": b"2"}.items():
+    for name, content in {
+        "a.onnx": b"\n\x08location\x12\x0ba.onnx.data",
+        "a.onnx.data": b"1",
+        "b.onnx.data": b"2",
+    }.items():
         (tmp_path / name).write_bytes(content)
     assert foreign.external_data(tmp_path / "a.onnx") == [tmp_path / "a.onnx.data"]
     assert foreign.external_data(tmp_path / "a.onnx.data") == []

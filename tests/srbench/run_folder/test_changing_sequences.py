@@ -1,19 +1,26 @@
-"""Random commands between which models, metrics and images change: a table has the numbers of a fresh folder."""
+"""Random commands between which models, metrics and images change: a table has the numbers of a fresh folder.
+
+Some commands are killed, some records and images tampered with: the verdict of ``verify`` is right after each.
+"""
 
 from __future__ import annotations
 
 import os
 import random
 import shutil
+import traceback
+from collections import Counter
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
+from srbench.benchmark import first_calls, tasks
 from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run, score_run
 from srbench.benchmark.verify import verify
 from srbench.images.io import write_png
-from srbench.run_folder import RunFolderError
+from srbench.run_folder import RunFolderError, folder, manifest
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.merge import merge
 from srbench.run_folder.results import rows_of
@@ -55,14 +62,17 @@ class Mine:
     def __call__(self, samples, pair):
         return samples.mean(dim=(1, 2, 3)) * float((Path(__file__).parent / "k.txt").read_text())
 """
+SIGNED = METRIC.replace('protocol="a test"', 'protocol="a test", signature="RGB|v1"')
+"""The same with a protocol of its own, so that other code can measure the same again."""
 
 
 class Workshop:
     """Models, a metric and images that change."""
 
-    def __init__(self, folder, chance, draw_image):
+    def __init__(self, folder, chance, draw_image, metric=METRIC):
         self.folder, self.chance, self.draw_image, self.changes = folder, chance, draw_image, 0
-        for name, content in {"code/my.py": MODEL, "metric/mine.py": METRIC}.items():
+        self.metric = metric
+        for name, content in {"code/my.py": MODEL, "metric/mine.py": metric}.items():
             (folder / name).parent.mkdir(parents=True)
             (folder / name).write_text(content)
         for name in ("code/gain.txt", "code/weight.txt", "metric/k.txt"):
@@ -70,30 +80,68 @@ class Workshop:
         for name in "abc":
             self.image(name)
 
+    @property
+    def photos(self):
+        return self.folder / "photos"
+
     def image(self, name):
         self.changes += 1
         write_png(self.folder / "photos" / f"{name}.png", self.draw_image(self.changes, 24, 28))
 
-    def change(self):
+    def change(self, *others):
         """Change one thing, or nothing."""
-        what = self.chance.choice(["gain", "weight", "k", "image", "grow", "nothing"])
+        what = self.chance.choice(["gain", "weight", "k", "model", "metric", "image", "grow", "nothing", *others])
         self.changes += 1
         if what == "image":
             self.image(self.chance.choice("abc"))
         elif what == "grow":
             self.image("abcdefghijklmnopqrstuvwxyz"[3 + self.changes % 20])
+        elif what == "shrink":
+            files = sorted(self.photos.iterdir())
+            self.chance.choice(files).unlink() if len(files) > 1 else None
+        elif what == "comment":
+            with (self.folder / self.chance.choice(["code/my.py", "metric/mine.py"])).open("a") as file:
+                file.write("# of no consequence\n")
+        elif what in ("model", "metric"):
+            name, text = {"model": ("code/my.py", MODEL), "metric": ("metric/mine.py", self.metric)}[what]
+            (self.folder / name).write_text(text.replace("return ", f"return {1 - self.changes / 100} * "))
         elif what != "nothing":
             folder = "metric" if what == "k" else "code"
             (self.folder / folder / f"{what}.txt").write_text(str(0.5 + self.changes / 100))
         return what
 
+    def everything(self, out):
+        models = (f"reads={self.folder}/code/my.py:Reads", f"loads={self.folder}/code/my.py:Loads")
+        metrics = ("psnr", f"{self.folder}/metric/mine.py:Mine")
+        return RunSpec(models=models, scale=2, data=str(self.photos), metrics=metrics, out=str(out))
+
     def command(self, out):
-        models = {"reads": f"reads={self.folder}/code/my.py:Reads", "loads": f"loads={self.folder}/code/my.py:Loads"}
-        return RunSpec(
-            models=tuple(self.chance.sample(list(models.values()), self.chance.randint(1, 2))), scale=2,
-            data=str(self.folder / "photos"), limit=self.chance.choice([None, 1, 2]),
-            metrics=("psnr", f"{self.folder}/metric/mine.py:Mine")[: self.chance.randint(1, 2)], out=str(out),
-        )  # fmt: skip
+        spec = self.everything(out)
+        models = tuple(self.chance.sample(spec.models, self.chance.randint(1, 2)))
+        limit, metrics = self.chance.choice([None, 1, 2]), spec.metrics[: self.chance.randint(1, 2)]
+        return replace(spec, models=models, limit=limit, metrics=metrics)
+
+    def truth(self, out):
+        """Values of a fresh folder of all there is now."""
+        spec = self.everything(out)
+        run(replace(spec, metrics=(*spec.metrics, "ssim")))
+        return values_in(out)
+
+    def tamper(self, out):
+        """Change something in a run folder by hand; False if it holds nothing that could be changed."""
+        rows, outputs = out / "rows.jsonl", sorted(out.glob("images/[lr]*/*.png"))
+        lines = rows.read_text().splitlines(keepends=True) if rows.exists() else []
+        if not (lines and outputs):
+            return False
+        what, line = self.chance.choice(["value", "line", "image"]), self.chance.randrange(len(lines))
+        if what == "image":
+            self.changes += 1
+            write_png(self.chance.choice(outputs), self.draw_image(self.changes, 24, 28))
+        else:
+            before, _, after = lines[line].partition('"value": [')
+            lines[line] = f'{before}"value": [1{after}' if what == "value" and after else ""
+            rows.write_text("".join(lines))
+        return True
 
 
 def values_in(path):
@@ -131,3 +179,101 @@ def test_numbers_are_those_of_now(tmp_path, draw_image, sequence):
     again = replace(spec, limit=None)
     run(again)
     assert (run(again).sampled, run(again).scored) == (0, 0), "nothing has changed since"
+
+
+@contextmanager
+def dying(at):
+    """Let this process end at its ``at``-th write, sample or value, in the middle of it if it is a write of lines."""
+    left = at
+
+    def before(function):
+        def call(*arguments, **named):
+            nonlocal left
+            left -= 1
+            if left == 0:
+                if function.__name__ == "append":
+                    with (arguments[0] / "rows.jsonl").open("ab") as file:
+                        file.write(b'{"key": "torn')
+                os._exit(9)
+            return function(*arguments, **named)
+
+        return call
+
+    places = [(folder.records, "append"), (folder, "write_whole"), (folder, "write_synced"),
+              (manifest, "write_synced"), (tasks, "sample"),
+              (tasks, "measure"), (first_calls, "measure")]  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in places:
+            patch.setattr(module, name, before(getattr(module, name)))
+        yield
+
+
+def killed(command, at):
+    """Run a command in a process that dies; False if it ended before."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            with dying(at):
+                refused(command)
+            code = 0
+        except BaseException:
+            traceback.print_exc()  # which pytest shows
+        finally:
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in (0, 9)
+    return code == 9
+
+
+def refused(command):
+    """Run a command; the sentence with which it was refused, or nothing."""
+    try:
+        command()
+    except RunFolderError as error:
+        return str(error)
+    return ""
+
+
+def verdict_of(path):
+    """Conclusion of ``verify`` with its reasons; a folder that cannot be read contradicts itself."""
+    try:
+        found = verify(path, resample="all")
+    except RunFolderError as error:
+        return "contradicted", str(error)
+    return found.verdict, found.text()
+
+
+def test_the_verdict_is_right(tmp_path, draw_image):
+    seen = Counter()
+    for sequence in range(SEQUENCES):
+        chance, here = random.Random(1000 + sequence), tmp_path / str(sequence)
+        here.mkdir()
+        workshop, out, tampered = Workshop(here, chance, draw_image, SIGNED), here / "run", False
+        for step in range(chance.randint(3, 6)):
+            what = workshop.change("shrink", "shrink", "comment") if step else "nothing"
+            score, spec = chance.random() < 0.2 and (out / "manifest.json").exists(), workshop.command(out)
+            command = (lambda out=out: score_run(out, ("ssim",))) if score else (lambda spec=spec: run(spec))
+            is_killed = chance.random() < 0.3 and killed(command, chance.randint(1, 25))
+            refusal = "" if is_killed else refused(command)
+            assert tampered or not refusal or "holds results of other images" in refusal, refusal
+            now_tampered = chance.random() < 0.2 and workshop.tamper(out)
+            tampered = tampered or now_tampered
+            if not (out / "manifest.json").exists():
+                continue
+            truth = workshop.truth(here / f"fresh{step}")
+            try:
+                now = values_in(out)
+            except RunFolderError:
+                now = {}
+            is_true = now == {place: truth.get(place) for place in now}
+            verdict, reasons = verdict_of(out)
+            told = (sequence, step, what, is_killed, refusal, reasons)
+            seen.update({verdict: 1, "killed": is_killed, "refused": bool(refusal), "stale": not is_true})
+            if not is_true or now_tampered:
+                assert verdict in ("unverified", "contradicted"), told
+            elif not tampered:
+                assert verdict != "contradicted", told
+                finished = RunFolder.read(out).manifest.invocations[-1].finished is not None
+                assert verdict == "proven" or not finished or not now, told
+    assert min(seen[one] for one in ("proven", "unverified", "contradicted", "killed", "refused", "stale")) > 1, seen
