@@ -55,7 +55,7 @@ class PairsAgain:
 
 
 def _request(command: str, protocol: Protocol) -> RunSpec:
-    """What a command asked for, as far as its dataset goes.
+    """The request of a command, as far as its dataset goes.
 
     Raises BenchmarkError for a call in Python that was given objects, and for a benchmark set that would be fetched.
     """
