@@ -70,8 +70,9 @@ class Results:
 
         Add the temperature to the name of a model that was run at several: ``srflow-t0.8``. Columns: the means ``a``
         and ``b``, their ``difference`` with its 95 % interval ``low`` to ``high``, ``p`` of the paired permutation
-        test, ``p_holm`` corrected for all pairs of rows of the table, ``effect``, the ``smallest`` difference that so
-        many images could have shown, ``wins``, ``ties`` and ``losses`` of a, and the ``verdict``: a, b or "undecided".
+        test, ``p_holm`` corrected for all pairs of the same family as in the report, ``effect``, the ``smallest``
+        difference that so many images could have shown, ``wins``, ``ties`` and ``losses`` of a, and the ``verdict``: a,
+        b or "undecided".
         Raises ReportError for an unknown or ambiguous name.
         """
         import pandas as pd

@@ -23,7 +23,7 @@ _NAMED = 2
 
 
 def answer(scores: Scores) -> list[str]:
-    """Best rows in perception and distortion, as far as the images decide, and the models that are diverse.
+    """Best models in perception and distortion, as far as the images decide, and those that are diverse.
 
     Without metrics of these two, the first one of the table that has a direction.
     """
@@ -57,7 +57,8 @@ def _tail(scores: Scores, metric: MetricFacts, ranking: Ranking, leader: int) ->
     if others and ranking.most < ranking.fewest:
         counted = f"{ranking.most} image{'s' if ranking.most > 1 else ''}"
         common = "" if all(ranking.is_alike(leader, row) for row in others) else " in common"
-        yield f"{UNDECIDED} with {counted}{common}: {len(scores.lines)} rows need at least {ranking.fewest}."
+        rows = len(scores.families.models)
+        yield f"{UNDECIDED} with {counted}{common}: {rows} rows need at least {ranking.fewest}."
         return
     alike = [row for row in others if ranking.better[leader, row] == 0]
     named = alike[:_NAMED] or others[:1]

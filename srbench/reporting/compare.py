@@ -15,6 +15,7 @@ from rich.text import Text
 
 from srbench.interfaces import MetricFacts
 from srbench.reporting import ReportError
+from srbench.reporting.families import PAIRS, Family, families_of
 from srbench.reporting.files import ReportFolder
 from srbench.reporting.image_files import Example
 from srbench.reporting.locking import reporting
@@ -23,7 +24,7 @@ from srbench.reporting.ranking import UNDECIDED, Ranking, rank
 from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import empty_table, header, joined, p_text, printed
 from srbench.run_folder.results import Row
-from srbench.run_folder.statistics import mean_interval, smallest_difference
+from srbench.run_folder.statistics import fewest_images, mean_interval, smallest_difference
 from srbench.system import markdown
 from srbench.system.file_names import unknown
 
@@ -48,7 +49,7 @@ class Difference:
     p: float
     """Two-sided p of the paired permutation test."""
     p_holm: float
-    """p after Holm's correction for all pairs of rows of the table."""
+    """p after Holm's correction for all pairs of the same family."""
     better: int
     """1 if A is better, -1 if B is, 0 if the images support neither, or the metric has no direction."""
     smallest: float
@@ -87,6 +88,8 @@ class Comparison:
     a: list[Row]
     b: list[Row]
     differences: list[Difference]
+    family: Family
+    """Family of the two rows in the table of the report."""
 
     @property
     def labels(self) -> tuple[str, str]:
@@ -222,6 +225,7 @@ def _markdown(comparison: Comparison, strips: Sequence[str]) -> str:
         left_out=[f"{found.metric.title} {found.left_out}" for found in comparison.differences if found.left_out],
         extremes=markdown.table(("metric", "A better by", "B better by"), _extremes(comparison), 3),
         shown=shown,
+        pairs=PAIRS[comparison.family],
         strips=strips,
         by_image=by_image,
         gains=markdown.table(("image", "A - B"), [[markdown.escape(name), by_image[name]] for name in order]),
@@ -261,12 +265,12 @@ def _chosen(rows: dict[str, list[Row]], name: str, run: Path) -> list[Row]:
 
 def _compare(measurements: Measurements, a: list[Row], b: list[Row]) -> Comparison:
     if not {row.image for row in a} & {row.image for row in b}:
-        where, (ours, theirs) = measurements.runs[0].folder.path, (side[0].setting.label for side in (a, b))
-        raise ReportError(f"{where}: {ours} and {theirs} have no image in common; measure both on the same images")
-    table = measurements.table()
-    places = tuple(measurements.settings.index(side[0].setting) for side in (a, b))
+        where, labels = measurements.runs[0].folder.path, (side[0].setting.label for side in (a, b))
+        raise ReportError(f"{where}: {' and '.join(labels)} have no image in common; measure both on the same images")
+    table, families = measurements.table(), families_of(measurements.settings, measurements.models)
+    ours, theirs = (measurements.settings.index(side[0].setting) for side in (a, b))
     differences = [
-        _difference(a, b, metric, rank(table.columns(metric.name), metric), places)
+        _difference(a, b, metric, rank(table.columns(metric.name), metric, families), (ours, theirs))
         for metric in measurements.metrics
         # the diversity of a model with one output is nothing to compare
         if metric.direction or all(any(np.any(row.values.get(metric.name, 0.0)) for row in rows) for rows in (a, b))
@@ -274,11 +278,11 @@ def _compare(measurements: Measurements, a: list[Row], b: list[Row]) -> Comparis
     if not differences:
         models = f"{a[0].setting.model} and {b[0].setting.model}"
         raise ReportError(f"{models} have no metric that could be compared; measure one more")
-    return Comparison(measurements, a, b, differences)
+    return Comparison(measurements, a, b, differences, families.of(ours, theirs))
 
 
 def _difference(
-    a: Sequence[Row], b: Sequence[Row], metric: MetricFacts, ranking: Ranking, places: tuple[int, ...]
+    a: Sequence[Row], b: Sequence[Row], metric: MetricFacts, ranking: Ranking, places: tuple[int, int]
 ) -> Difference:
     ours, theirs = ({row.image: mean_of(row, metric) for row in rows} for rows in (a, b))
     common = [name for name in ours if name in theirs]
@@ -286,8 +290,9 @@ def _difference(
     by_image = {name: ours[name] - theirs[name] for name in finite}
     values = list(by_image.values())
     mean_a, mean_b = (fmean(side[name] for name in finite) if finite else math.nan for side in (ours, theirs))
+    tests = ranking.tests_of(*places)
     return Difference(
         metric, mean_a, mean_b, by_image, len(common) - len(finite), *mean_interval(values),
         float(ranking.p[places]), float(ranking.p_holm[places]), int(ranking.better[places]),
-        smallest_difference(values, ranking.tests), ranking.fewest,
+        smallest_difference(values, tests), fewest_images(tests),
     )  # fmt: skip

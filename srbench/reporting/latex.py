@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from srbench.interfaces import MetricFacts
 from srbench.reporting.published import DIFFERS, PublishedLine
 from srbench.reporting.ranking import Mark
 from srbench.reporting.rendering import rendered
-from srbench.reporting.scores import Scores
+from srbench.reporting.scores import Line, Scores
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.statistics import fewest_images
 
@@ -48,7 +48,10 @@ _SPECIAL = {
     "²": r"\texttwosuperior{}",
 }
 _PUBLISHED = {DIFFERS: "$\\neq$", "–": r"\textendash{}"}
-MARK: dict[Mark, str] = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
+MARK: dict[Mark, str] = {
+    "": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}", "own": r"\textit{{{}}}",
+    "best own": r"\textbf{{\textit{{{}}}}}", "second own": r"\underline{{\textit{{{}}}}}",
+}  # fmt: skip
 
 
 def escape(text: str) -> str:
@@ -63,37 +66,44 @@ def latex_table(scores: Scores, manifest: Manifest, *, intervals: bool) -> str:
     Comments above it state the packages it needs and the definition of every metric.
     """
     is_broken = _longest(scores) > LONGEST
-    lines = []
-    for line in scores.lines:
-        name = escape(display_name(line.label))
-        means = [MARK[cell.mark].format(cell.text) for cell in line.cells.values()]
-        lines.append(row([rf"\raggedright {name}" if is_broken else name, *means, str(line.images)]))
-        if intervals:
-            ends = [
-                rf"{{\scriptsize {escape(cell.interval)}}}" if cell.interval else "" for cell in line.cells.values()
-            ]
-            lines += [row(["", *ends, ""])] if any(ends) else []
-            lines += [r"\addlinespace[2pt]"]
+    blocks = [
+        [text for line in lines for text in _lines(line, is_broken=is_broken, intervals=intervals)]
+        for lines in (scores.competing, scores.variants) if lines
+    ]  # fmt: skip
     if intervals:
-        lines.pop()
+        for block in blocks:
+            block.pop()  # the space beneath the last row
     published = [_published(line) for line in scores.published.lines]
     names = f"p{{{LONGEST * LETTER:g}pt}}" if is_broken else "l"
     tabular = {
         "columns": names + "r" * (len(scores.metrics) + 1),
         "head": [row(["model", *map(title, scores.metrics), "$n$"])],
-        "blocks": [lines, published] if published else [lines],
+        "blocks": [*blocks, published] if published else blocks,
     }
     table = {
         "definitions": {metric.signature: metric.protocol for metric in scores.metrics},
         "is_wide": _width(scores, intervals=intervals) > COLUMN,
         "caption": _caption(scores, manifest, intervals=intervals),
         "label": _label(manifest, intervals=intervals),
+        "families": escape(scores.families.words),
         "remark": "",
         "tabulars": [tabular],
     }
     xcolor = r"And \usepackage{xcolor}, for the rows that are published and were not measured here."
     comments = [*([xcolor] if published else []), *scores.published.notes]
     return rendered("table.tex.jinja", comments=comments, tables=[table])
+
+
+def _lines(line: Line, *, is_broken: bool, intervals: bool) -> Iterator[str]:
+    """Yield the lines of a row: its means, then with ``intervals`` those, if it has any, and a space."""
+    name = escape(display_name(line.label))
+    means = [MARK[cell.mark].format(cell.text) for cell in line.cells.values()]
+    yield row([rf"\raggedright {name}" if is_broken else name, *means, str(line.images)])
+    if intervals:
+        ends = [rf"{{\scriptsize {escape(cell.interval)}}}" if cell.interval else "" for cell in line.cells.values()]
+        if any(ends):
+            yield row(["", *ends, ""])
+        yield r"\addlinespace[2pt]"
 
 
 def column_width(metric: MetricFacts, texts: Iterable[str]) -> float:

@@ -155,8 +155,9 @@ def _seeds(measurements: Measurements) -> Iterator[str]:
 def _too_few(scores: Scores) -> Iterator[str]:
     fewest = max((ranking.fewest for ranking in scores.rankings.values()), default=0)
     most = max((ranking.most for ranking in scores.rankings.values()), default=0)
-    if len(scores.lines) > 1 and most < fewest:
-        yield f"{len(scores.lines)} rows need at least {fewest} images for a verdict: nothing is marked."
+    rows = len(scores.families.models)
+    if rows > 1 and most < fewest:
+        yield f"{rows} rows need at least {fewest} images for a verdict: nothing is bold or underlined."
 
 
 def _without_interval(scores: Scores) -> Iterator[str]:

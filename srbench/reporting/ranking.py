@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -12,15 +13,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from srbench.interfaces import MetricFacts
+from srbench.reporting.families import Families, Family
 from srbench.run_folder.statistics import LEVEL, fewest_images, holm, paired_p_values
 
-Mark = Literal["", "best", "second"]
+Mark = Literal["", "best", "second", "own", "best own", "second own"]
+"""``best`` and ``second`` among models, ``own`` for the best of all rows of a model."""
 UNDECIDED = "undecided"
 """Verdict if the images support neither of two rows."""
 RULE = (
     "{best}: the best mean, and every row not distinguishable from it; {second}: the same among the other rows. A "
     "column without marks is undecided. Two rows are distinguishable if a paired permutation test over the images says "
-    "p {less} 0.05 after Holm's correction for all pairs of rows; whether intervals overlap does not tell."
+    "p {less} 0.05 after Holm's correction for all pairs of competing rows; whether intervals overlap does not tell."
 )
 """Rule for the reader; a format string for the words of both marks and the sign for "less"."""
 
@@ -29,72 +32,93 @@ RULE = (
 class Ranking:
     """Every row of a column against every other."""
 
+    families: Families
     marks: tuple[Mark, ...]
-    """"best" for the row with the best mean and all rows not distinguishable from it, "second" for the same among the
-    others. All are empty if no row is distinguishable from the best one."""
+    """"best" for the row with the best mean of all by which models compete, and those of them not distinguishable from
+    it, "second" for the same among the others; none if no row is distinguishable from the best one. "own" likewise for
+    the best of all rows of a model that has variants."""
     taking_part: tuple[int, ...]
-    """Rows that may have a mark: those with a finite value for every image."""
+    """Rows by which models compete and that may have a mark: those with a finite value for every image."""
     leader: int | None
     """Row with the best mean; None if no row takes part, or the metric has no direction."""
     p: NDArray[np.float64]
     """(rows, rows): two-sided p of the paired permutation test; 1 if two rows have no image in common."""
     p_holm: NDArray[np.float64]
-    """(rows, rows): p after Holm's correction for all pairs of rows."""
+    """(rows, rows): p after Holm's correction for all pairs of the same family."""
     better: NDArray[np.int64]
     """(rows, rows): 1 if the row is better than the column, -1 if it is worse, 0 if that is undecided."""
-    tests: int
-    """Number of tested pairs of rows."""
+    tests: dict[Family, int]
+    """Number of tested pairs by family; families without any are left out."""
     shared: NDArray[np.int64]
     """(rows, rows): number of images for which both rows have a finite value."""
     means: NDArray[np.float64]
     """(rows, rows): mean of the row over the images that it shares with the column; NaN if there are none."""
 
+    def tests_of(self, row: int, other: int) -> int:
+        """Number of tested pairs for which the p of two rows is corrected."""
+        return self.tests.get(self.families.of(row, other), 1)
+
     @property
     def fewest(self) -> int:
-        """Smallest number of images that allows a verdict."""
-        return fewest_images(self.tests)
+        """Smallest number of images that allows a verdict between models."""
+        return fewest_images(self.tests.get("models", 1))
 
     @property
     def most(self) -> int:
-        """Largest number of images that two rows share, or of the only row."""
-        others = ~np.eye(len(self.shared), dtype=bool) if len(self.shared) > 1 else True
-        return int(self.shared.max(initial=0, where=others))
+        """Largest number of images that the rows of two models share, or that the only one has."""
+        rows = self.families.models
+        shared = self.shared[np.ix_(rows, rows)]
+        return int(shared.max(initial=0, where=~np.eye(len(rows), dtype=bool) if len(rows) > 1 else True))
 
     def is_alike(self, row: int, other: int) -> bool:
         """True if two rows are of the same images, as far as their values are finite."""
         return bool(self.shared[row, other] == self.shared[row, row] == self.shared[other, other])
 
 
-def rank(columns: Sequence[pd.Series[float]], metric: MetricFacts) -> Ranking:
+def rank(columns: Sequence[pd.Series[float]], metric: MetricFacts, families: Families | None = None) -> Ranking:
     """Ranking of the rows of one column of the table, each given by its values indexed by image.
 
     Two rows are distinguishable if the paired permutation test over the images for which both have a finite value says
-    p < 0.05 after Holm's correction for all pairs of rows: under no difference at all, at most one column in twenty
-    has any verdict. A row with a value that is not finite has no mark, as its mean is over other images. Where rows
-    are of unlike images, the best mean is that over the images of all rows that may have a mark.
+    p < 0.05 after Holm's correction for all pairs of the same family: under no difference at all, at most one column in
+    twenty has any verdict between models, and one in twenty any between variants. A row with a value that is not finite
+    has no mark, as its mean is over other images. Where rows are of unlike images, the best mean is that over the
+    images of all rows that may have the mark. Without ``families`` every row is a model of its own.
     """
-    rows, turn = len(columns), metric.direction
+    rows, families = len(columns), families or Families.alike(len(columns))
     values = pd.concat(columns, axis=1, keys=range(rows)) if rows else pd.DataFrame()
-    values = values.where(np.isfinite(values))
-    pairs = [pair for pair in combinations(range(rows), 2) if values[list(pair)].notna().all(axis=1).any()]
+    table = values.where(np.isfinite(values)).to_numpy()
+    shared, means = _shared(table)
     p, p_holm = np.ones((2, rows, rows))
     better = np.zeros((rows, rows), dtype=np.int64)
+    pairs = [pair for pair in combinations(range(rows), 2) if shared[pair]]
+    kinds = [families.of(*pair) for pair in pairs]
     if pairs:
         firsts, seconds = np.array(pairs).T
-        table = values.to_numpy()
         differences = table[:, firsts] - table[:, seconds]
         found = paired_p_values(differences)
-        corrected = holm(found)
-        verdicts = np.where(corrected < 1 - LEVEL, turn * np.sign(np.nanmean(differences, axis=0)), 0).astype(np.int64)
+        corrected = np.ones_like(found)
+        for kind in set(kinds):
+            same = np.array([one == kind for one in kinds])
+            corrected[same] = holm(found[same])
+        signs = metric.direction * np.sign(np.nanmean(differences, axis=0))
+        verdicts = np.where(corrected < 1 - LEVEL, signs, 0).astype(np.int64)
         p[firsts, seconds] = p[seconds, firsts] = found
         p_holm[firsts, seconds] = p_holm[seconds, firsts] = corrected
         better[firsts, seconds], better[seconds, firsts] = verdicts, -verdicts
-    taking_part = [row for row, column in enumerate(columns) if len(column) and np.isfinite(column).all()]
-    common = values.index[values[taking_part].notna().all(axis=1)]
-    scores = [turn * float(column.reindex(common).mean()) for column in columns]
-    leader, marks = _marked(taking_part if turn and len(common) else [], scores, better)
-    shared, means = _shared(values.to_numpy())
-    return Ranking(marks, tuple(taking_part), leader, p, p_holm, better, max(len(pairs), 1), shared, means)
+    whole = [row for row, column in enumerate(columns) if len(column) and np.isfinite(column).all()]
+    taking_part = [row for row in families.models if row in whole]
+    scores = metric.direction * table
+    leader, marks = _marked(taking_part if metric.direction else [], scores, better)
+    for group in families.groups if metric.direction else []:
+        _, own = _marked([row for row in group if row in whole], scores, better)
+        marks |= {row: _OWN[marks.get(row, "")] for row, mark in own.items() if mark == "best"}
+    return Ranking(
+        families, tuple(marks.get(row, "") for row in range(rows)), tuple(taking_part), leader, p, p_holm, better,
+        dict(Counter(kinds)), shared, means,
+    )  # fmt: skip
+
+
+_OWN: dict[Mark, Mark] = {"": "own", "best": "best own", "second": "second own"}
 
 
 def _shared(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -106,22 +130,32 @@ def _shared(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.
 
 
 def _marked(
-    taking_part: Sequence[int], scores: Sequence[float], better: NDArray[np.int64]
-) -> tuple[int | None, tuple[Mark, ...]]:
-    """Leader and marks. Between rows of unlike images, the better mean may lose on those that two of them share."""
-    marks: list[Mark] = [""] * len(scores)
-    left, leader = list(taking_part), None
-    for mark in ("best", "second"):
+    taking_part: Sequence[int], scores: NDArray[np.float64], better: NDArray[np.int64]
+) -> tuple[int | None, dict[int, Mark]]:
+    """Leader and marks of some rows, from (images, rows) scores, of which higher is better.
+
+    Between rows of unlike images, the better mean may lose on those that two of them share.
+    """
+    rows = list(taking_part)
+    common = scores[np.isfinite(scores[:, rows]).all(axis=1)]
+    if not len(common):
+        return None, {}
+    means = common.mean(axis=0)
+    marks: dict[int, Mark] = {}
+    left, leader = rows, None
+    for mark in _ORDER:
         unbeaten = [row for row in left if not (better[row, left] < 0).any()]
         if not unbeaten:
             break
-        first = max(unbeaten, key=lambda row: scores[row])
+        first = max(unbeaten, key=lambda row: means[row])
         group = [row for row in left if better[first, row] == 0]
         if mark == "best":
             leader = first
             if len(group) == len(left):
                 break  # nothing is decided
-        for row in group:
-            marks[row] = mark
+        marks |= dict.fromkeys(group, mark)
         left = [row for row in left if row not in group]
-    return leader, tuple(marks)
+    return leader, marks
+
+
+_ORDER: tuple[Mark, ...] = ("best", "second")

@@ -8,18 +8,29 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from srbench.reporting.families import VARIANTS
 from srbench.reporting.ranking import RULE
-from srbench.reporting.scores import header
+from srbench.reporting.scores import HTML, header
 from srbench.system import markdown
 from srbench.system.file_names import one_line
 
-_RULES = {
-    "html": Markup(RULE).format(best=Markup("<b>Bold</b>"), second=Markup("<u>underlined</u>"), less="<"),
-    "md": RULE.format(best="**Bold**", second="<u>underlined</u>", less="<"),
-    "tex": RULE.format(best=r"\textbf{Bold}", second=r"\underline{underlined}", less="$<$"),
-}
+_WORDS: dict[str, dict[str, str]] = {
+    "html": {
+        "best": Markup("<b>Bold</b>"), "second": Markup("<u>underlined</u>"), "own": Markup("<i>italic</i>"),
+        "less": "<", "compare": Markup("<code>srbench compare</code>"),
+    },
+    "md": {
+        "best": "**Bold**", "second": "<u>underlined</u>", "own": "*italic*", "less": "<",
+        "compare": "`srbench compare`",
+    },
+    "tex": {
+        "best": r"\textbf{Bold}", "second": r"\underline{underlined}", "own": r"\textit{italic}", "less": "$<$",
+        "compare": r"\texttt{srbench compare}",
+    },
+}  # fmt: skip
+"""Names of the marks in the rules."""
 _FILTERS: dict[str, dict[str, Any]] = {
-    "html": {},
+    "html": {"marked": lambda text, mark: Markup(HTML[mark]).format(text)},
     "md": {"escape": markdown.escape, "code": markdown.code, "block": markdown.block},
     "tex": {"one_line": one_line},
 }
@@ -31,7 +42,7 @@ _TEX: Any = {
 
 
 def rendered(template: str, **facts: object) -> str:
-    """Text of a template with some facts, ``header`` and the rule of significance."""
+    """Text of a template with some facts, ``header`` and the rules of significance."""
     kind = template.split(".")[1]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("srbench.reporting"),
@@ -42,7 +53,10 @@ def rendered(template: str, **facts: object) -> str:
         **(_TEX if kind == "tex" else {}),
     )
     environment.filters |= _FILTERS[kind]
-    return environment.get_template(template).render(header=header, image=markdown.image, rule=_RULES[kind], **facts)
+    rules = [Markup(rule) if kind == "html" else rule for rule in (RULE, VARIANTS)]
+    rule, variants = (rule.format(**_WORDS[kind]) for rule in rules)
+    ours = {"header": header, "image": markdown.image, "rule": rule, "variants_rule": variants}
+    return environment.get_template(template).render(**ours, **facts)
 
 
 def source(name: str) -> str:

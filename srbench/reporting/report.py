@@ -28,7 +28,7 @@ from srbench.reporting.page.page import page
 from srbench.reporting.plots import FOLDER, Plot, write_plots
 from srbench.reporting.published import published_rows, read_tables
 from srbench.reporting.rendering import rendered
-from srbench.reporting.scores import MARKDOWN, Scores, header, score
+from srbench.reporting.scores import MARKDOWN, Line, Scores, header, score
 from srbench.run_folder.results import Row, csv_texts
 from srbench.system import markdown
 from srbench.system.file_names import unknown
@@ -109,7 +109,7 @@ def make_report(
     choices = choices or Choices()
     table = measurements.table()
     summary = table.summary()
-    scores = score(table, summary, measurements.metrics)
+    scores = score(table, summary, measurements.metrics, measurements.models)
     if choices.published:
         scores = replace(scores, published=published_rows(measurements.manifest, scores.metrics, read_tables()))
     sentences = answer(scores)
@@ -177,17 +177,22 @@ def _markdown(
 
 
 def _score_table(scores: Scores) -> str:
-    lines = []
-    for line in scores.lines:
-        means = [MARKDOWN[cell.mark].format(cell.text) for cell in line.cells.values()]
-        lines.append([markdown.escape(line.label), *means, str(line.images)])
+    lines = [_scored(line) for line in scores.competing]
+    if scores.variants:
+        lines += [["*variants*", *[""] * (len(scores.metrics) + 1)], *map(_scored, scores.variants)]
     lines += [[f"*{markdown.escape(text)}*" for text in row.texts] for row in scores.published.lines]
     return markdown.table(["model", *_headers(scores), "n"], lines)
 
 
+def _scored(line: Line) -> list[str]:
+    means = [MARKDOWN[cell.mark].format(cell.text) for cell in line.cells.values()]
+    return [markdown.escape(line.label), *means, str(line.images)]
+
+
 def _interval_table(scores: Scores) -> str:
     """Table of the 95 % intervals of the means; empty if there are none."""
-    lines = [[markdown.escape(line.label), *(cell.interval for cell in line.cells.values())] for line in scores.lines]
+    order = (*scores.competing, *scores.variants)
+    lines = [[markdown.escape(line.label), *(cell.interval for cell in line.cells.values())] for line in order]
     return markdown.table(["model", *_headers(scores)], lines) if any(any(line[1:]) for line in lines) else ""
 
 

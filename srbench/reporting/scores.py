@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from srbench.interfaces import MetricFacts
+from srbench.interfaces import MetricFacts, ModelFacts
 from srbench.reporting.published import Published
 from srbench.run_folder.protocol import Setting
 from srbench.system.file_names import printable
@@ -20,11 +20,22 @@ if TYPE_CHECKING:  # ``srbench measure`` prints its table without pandas, which 
     import pandas as pd
 
     from srbench.benchmark.measure import Measured
+    from srbench.reporting.families import Families
     from srbench.reporting.ranking import Mark, Ranking
     from srbench.run_folder.results import ResultTable
 
-MARKDOWN: dict[Mark, str] = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}
-TERMINAL: dict[Mark, str] = {"": "", "best": "bold", "second": "underline"}
+MARKDOWN: dict[Mark, str] = {
+    "": "{}", "best": "**{}**", "second": "<u>{}</u>", "own": "*{}*", "best own": "***{}***",
+    "second own": "<u>*{}*</u>",
+}  # fmt: skip
+TERMINAL: dict[Mark, str] = {
+    "": "", "best": "bold", "second": "underline", "own": "italic", "best own": "bold italic",
+    "second own": "underline italic",
+}  # fmt: skip
+HTML: dict[Mark, str] = {
+    "": "{}", "best": "<b>{}</b>", "second": "<u>{}</u>", "own": "<i>{}</i>", "best own": "<b><i>{}</i></b>",
+    "second own": "<u><i>{}</i></u>",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -67,31 +78,46 @@ class Scores:
     lines: tuple[Line, ...]
     rankings: dict[str, Ranking]
     """Rankings of the lines by metric."""
+    families: Families
     published: Published = field(default_factory=Published)
     """Rows beneath the table that were not measured here."""
     worst: dict[str, list[pd.Series[float]]] = field(default_factory=dict)
     """Values of the worst sample by image, a series per line, of the metrics that lead Consistency."""
+
+    @property
+    def competing(self) -> list[Line]:
+        """Lines by which models compete, which stand first in every format."""
+        return [self.lines[row] for row in self.families.models]
+
+    @property
+    def variants(self) -> list[Line]:
+        """Lines that compete within their model alone."""
+        return [self.lines[row] for row in self.families.variants]
 
     def column(self, metric: str) -> list[Cell]:
         """Cells of a metric, one per line. Raises KeyError if it was not measured."""
         return [line.cells[metric] for line in self.lines]
 
 
-def score(table: ResultTable, summary: pd.DataFrame, metrics: Sequence[MetricFacts]) -> Scores:
-    """Scores of a table, from its summary and the facts of its metrics."""
+def score(
+    table: ResultTable, summary: pd.DataFrame, metrics: Sequence[MetricFacts], models: Sequence[ModelFacts] = ()
+) -> Scores:
+    """Scores of a table, from its summary and the facts of its metrics and models."""
+    from srbench.reporting.families import families_of
     from srbench.reporting.ranking import rank
 
-    rankings = {metric.name: rank(table.columns(metric.name), metric) for metric in metrics}
-    lines, records = [], summary.to_dict("records")
-    for place, ((model, temperature), numbers) in enumerate(zip(summary.index.tolist(), records, strict=True)):
+    places = [Setting(model, None if math.isnan(heat) else heat) for model, heat in summary.index]
+    families = families_of(places, models)
+    rankings = {metric.name: rank(table.columns(metric.name), metric, families) for metric in metrics}
+    lines = []
+    for place, (setting, numbers) in enumerate(zip(places, summary.to_dict("records"), strict=True)):
         cells = {}
         for metric in metrics:
             mean, low, high = (float(numbers[f"{metric.name}{end}"]) for end in ("", "_low", "_high"))
             cells[metric.name] = _cell(mean, low, high, rankings[metric.name].marks[place], metric)
-        setting = Setting(model, None if math.isnan(temperature) else temperature)
         lines.append(Line(setting, cells, int(numbers["n"]), int(numbers["not_finite"])))
     worst = {one.name: table.worst(one) for one in metrics if one.leads and one.group == "Consistency"}
-    return Scores(tuple(metrics), tuple(lines), rankings, worst=worst)
+    return Scores(tuple(metrics), tuple(lines), rankings, families, worst=worst)
 
 
 def printed(value: float, metric: MetricFacts) -> str:
@@ -144,12 +170,16 @@ def measured_table(measured: Measured) -> Table:
 
 
 def terminal_table(scores: Scores) -> Table:
-    """Table for the terminal: best bold, second underlined, no intervals."""
+    """Table for the terminal: best bold, second underlined, best of its model italic, no intervals."""
     table = empty_table(["model"], scores.metrics)
     table.add_column("n", justify="right", no_wrap=True)
-    for line in scores.lines:
-        cells = [Text(cell.text, TERMINAL[cell.mark]) for cell in line.cells.values()]
-        table.add_row(Text(line.label), *cells, str(line.images))
+    for title, lines in (("", scores.competing), ("variants", scores.variants)):
+        if title and lines:
+            table.add_section()
+            table.add_row(Text(title, "dim"))
+        for line in lines:
+            cells = [Text(cell.text, TERMINAL[cell.mark]) for cell in line.cells.values()]
+            table.add_row(Text(line.label), *cells, str(line.images))
     if scores.published.lines:
         table.add_section()
     for row in scores.published.lines:

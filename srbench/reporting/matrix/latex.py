@@ -27,6 +27,7 @@ def _table(part: Part) -> dict[str, object]:
         "caption": f"Super-resolution, protocol {escape(part.suite)}. {'; '.join(map(escape, part.images))}. "
         "Means over images; every scale and dataset is compared by itself.",
         "label": "".join(c if c.isalnum() else "-" for c in part.suite),
+        "families": " ".join(map(escape, part.families)),
         "remark": r" $^\dagger$: not all images are measured." if is_partial else "",
         "tabulars": [_tabular(part, groups) for groups in panels],
     }

@@ -49,13 +49,20 @@ class Part:
     groups: list[str]
     """Names of the datasets."""
     blocks: list[tuple[int, list[tuple[str, list[Value]]]]]
-    """Rows by scale: a label, and the values of all metrics of the first group, then of the next."""
+    """Rows by scale, first those that compete in any group: a label, and the values of all metrics of the first group,
+    then of the next. Variants are a block of their own."""
     entries: list[Entry]
 
     @property
     def definitions(self) -> dict[str, str]:
         """Protocols of the metrics of all cells, by signature."""
         return {metric.signature: metric.protocol for entry in self.entries for metric in entry.scores.metrics}
+
+    @property
+    def families(self) -> list[str]:
+        """Sentences about the rows that compete, each once: ``8x: Models compete by one row each …``."""
+        words = [(entry.cell.scale, entry.scores.families.words) for entry in self.entries]
+        return list(dict.fromkeys(f"{scale}x: {text}" for scale, text in words if text))
 
     @property
     def images(self) -> list[str]:

@@ -90,7 +90,7 @@ def _entries(path: Path, matrix: Matrix) -> tuple[list[Entry], list[str]]:
             notes.append(f"{_place(cell)}: nothing is measured yet.")
             continue
         table = measurements.table()
-        entry = Entry(cell, measurements, score(table, table.summary(), measurements.manifest.metrics))
+        entry = Entry(cell, measurements, score(table, table.summary(), measurements.metrics, measurements.models))
         entries.append(entry)
         notes += [
             f"{_place(cell)}: {line.label} has {line.images} of {len(measurements.images)} images."
@@ -109,7 +109,9 @@ def _part(suite: str, entries: list[Entry]) -> Part:
     metrics = {metric.name: metric for entry in entries for metric in entry.scores.metrics}
     groups = list(dict.fromkeys(entry.cell.group for entry in entries))
     values: dict[int, dict[str, dict[tuple[str, str], Value]]] = {}
+    competing: set[tuple[int, str]] = set()
     for entry in entries:
+        competing |= {(entry.cell.scale, line.label) for line in entry.scores.competing}
         for line in entry.scores.lines:
             is_partial = line.images < len(entry.measurements.images)
             row = values.setdefault(entry.cell.scale, {}).setdefault(line.label, {})
@@ -117,8 +119,10 @@ def _part(suite: str, entries: list[Entry]) -> Part:
                 row[entry.cell.group, name] = Value(cell.text, cell.mark, is_partial)
     columns = [(group, name) for group in groups for name in metrics]
     blocks = [
-        (scale, [(label, [row.get(column, MISSING) for column in columns]) for label, row in rows.items()])
+        (scale, [(label, [rows[label].get(column, MISSING) for column in columns]) for label in labels])
         for scale, rows in values.items()
+        for is_first in (True, False)
+        if (labels := [label for label in rows if ((scale, label) in competing) == is_first])
     ]
     return Part(suite, list(metrics.values()), groups, blocks, entries)
 

@@ -230,15 +230,14 @@ def _leaders(measurements: Measurements, scores: Scores) -> tuple[int, int, dict
         {row.image: row for row in rows if measurements.pair(row.image) and measurements.outputs(row)}
         for _, rows in groupby(measurements.rows, key=lambda row: row.setting)
     ]
-    best: dict[str, int] = {}
+    best: list[int] = []
     for metric in (leading + directed)[:1]:
         cells = scores.column(metric.name)
-        there = [line for line, cell in enumerate(cells) if math.isfinite(cell.mean) and kept[line]]
-        for line in sorted(there, key=lambda line: -metric.direction * cells[line].mean):
-            best.setdefault(scores.lines[line].setting.model, line)
+        best = [line for line in scores.families.models if math.isfinite(cells[line].mean) and kept[line]]
+        best.sort(key=lambda line: -metric.direction * cells[line].mean)
     if len(best) < 2:
         return 0, 0, {}
-    b, a = list(best.values())[:2]
+    b, a = best[:2]
     rows = {image: (row, kept[b][image]) for image, row in kept[a].items() if image in kept[b]}
     gaps = {image: abs(mean_of(one, metric) - mean_of(other, metric)) for image, (one, other) in rows.items()}
     order = sorted((image for image in gaps if math.isfinite(gaps[image])), key=lambda image: -gaps[image])

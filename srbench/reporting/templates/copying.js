@@ -37,14 +37,14 @@ function copyButtons(table) {
   return element("p", { class: "caption copy" }, "Copy as ", ...buttons, " ", done);
 }
 
-/** Headers and the rows that are shown: text and mark ("b", "u" or nothing) of every cell, without intervals. */
+/** Headers and the measured rows that are shown: text and marks ("b", "u", "i") of every cell, without intervals. */
 function cellsOf(table) {
   const cell = (from) => {
     const copy = from.cloneNode(true);
     for (const part of copy.querySelectorAll("small, .badge")) part.remove();
-    return [copy.textContent.trim().replace(/\s+/g, " "), from.querySelector("td > b") ? "b" : from.querySelector("td > u") ? "u" : ""];
+    return [copy.textContent.trim().replace(/\s+/g, " "), from.tagName === "TD" ? [..."iub"].filter((mark) => from.querySelector(mark)) : []];
   };
-  const rows = [...table.tBodies[0].rows].filter((row) => !row.hidden).map((row) => [...row.cells]);
+  const rows = measuredParts(table).flatMap((body) => [...body.rows]).filter((row) => !row.hidden).map((row) => [...row.cells]);
   return [headersOf(table), ...rows].map((row) => row.map(cell));
 }
 
@@ -54,8 +54,9 @@ function asCsv(rows) {
 }
 
 function asMarkdown([headers, ...rows]) {
-  const marks = { b: (text) => `**${text}**`, u: (text) => `<u>${text}</u>`, "": (text) => text };
-  const line = (row) => `| ${row.map(([text, mark]) => marks[mark](text.replace(/[\\`*\[\]<>#|~$&!]/g, "\\$&"))).join(" | ")} |`;
+  const wrap = { b: (text) => `**${text}**`, u: (text) => `<u>${text}</u>`, i: (text) => `*${text}*` };
+  const marked = (text, marks) => marks.reduce((inner, mark) => wrap[mark](inner), text.replace(/[\\`*\[\]<>#|~$&!]/g, "\\$&"));
+  const line = (row) => `| ${row.map(([text, marks]) => marked(text, marks)).join(" | ")} |`;
   return [line(headers), `| --- |${" --: |".repeat(headers.length - 1)}`, ...rows.map(line)].join("\n") + "\n";
 }
 
@@ -65,8 +66,9 @@ const LATEX = {
 };
 
 function asLatex([headers, ...rows]) {
-  const marks = { b: (text) => `\\textbf{${text}}`, u: (text) => `\\underline{${text}}`, "": (text) => text };
-  const line = (row) => `${row.map(([text, mark]) => marks[mark]([...text].map((letter) => LATEX[letter] ?? letter).join(""))).join(" & ")} \\\\`;
+  const wrap = { b: (text) => `\\textbf{${text}}`, u: (text) => `\\underline{${text}}`, i: (text) => `\\textit{${text}}` };
+  const marked = (text, marks) => marks.reduce((inner, mark) => wrap[mark](inner), [...text].map((letter) => LATEX[letter] ?? letter).join(""));
+  const line = (row) => `${row.map(([text, marks]) => marked(text, marks)).join(" & ")} \\\\`;
   const columns = `l${"r".repeat(headers.length - 1)}`;
   return [`\\begin{tabular}{${columns}}`, "\\toprule", line(headers), "\\midrule", ...rows.map(line), "\\bottomrule", "\\end{tabular}", ""].join("\n");
 }

@@ -32,14 +32,20 @@ function headersOf(table) {
   return [...(table.tHead?.rows[table.tHead.rows.length - 1].cells ?? [])];
 }
 
-/** Sorts the rows of a table by one column, upwards or downwards; equal rows keep their order, empty cells end last. */
+/** The parts of a table with measured rows: those that compete, then variants. */
+function measuredParts(table) {
+  return [...table.tBodies].filter((body) => !body.matches(".heading, .published"));
+}
+
+/** Sorts the rows of each part by one column, upwards or downwards; equal rows keep their order, empty cells end last. */
 function sortRows(table, column, upwards) {
-  const body = table.tBodies[0];
-  const keyed = [...body.rows].map((row) => [sortKey(row.cells[column]), row]);
-  const filled = keyed.filter(([key]) => !Number.isNaN(key));
-  const empty = keyed.filter(([key]) => Number.isNaN(key));
-  filled.sort(([left], [right]) => (upwards ? compareKeys(left, right) : compareKeys(right, left)));
-  body.append(...[...filled, ...empty].map(([, row]) => row));
+  for (const body of measuredParts(table)) {
+    const keyed = [...body.rows].map((row) => [sortKey(row.cells[column]), row]);
+    const filled = keyed.filter(([key]) => !Number.isNaN(key));
+    const empty = keyed.filter(([key]) => Number.isNaN(key));
+    filled.sort(([left], [right]) => (upwards ? compareKeys(left, right) : compareKeys(right, left)));
+    body.append(...[...filled, ...empty].map(([, row]) => row));
+  }
   for (const [place, header] of headersOf(table).entries()) {
     header.setAttribute("aria-sort", place !== column ? "none" : upwards ? "ascending" : "descending");
   }
@@ -97,7 +103,7 @@ function bestMarks(values, metric) {
   return numbers.map((number) => (differ && number === best ? "b" : null));
 }
 
-/** Tints the cells of every column that has a direction, from the worst (none) to the best. */
+/** Tints the competing cells of every column that has a direction, from the worst (none) to the best. */
 function tintColumns(table) {
   for (const [place, header] of headersOf(table).entries()) {
     const better = Number(header.dataset.better);

@@ -14,9 +14,18 @@ def style(page, selector, name):
 
 
 def column(page, table, place):
-    return page.locator(f"{table} tbody tr").evaluate_all(
+    return page.locator(f"{table} tbody:not(.heading) tr").evaluate_all(
         "(rows, place) => rows.map((row) => row.cells[place].textContent.trim())", place
     )
+
+
+def join_parts(page):
+    """Let all rows of the table of results compete, as if none were a variant."""
+    page.evaluate("""() => {
+        const [first, heading, last] = document.querySelectorAll("#results tbody");
+        first.append(...last.rows);
+        heading.remove();
+    }""")
 
 
 def numbers(page, table, place):
@@ -105,6 +114,7 @@ def test_a_pinch_zooms_and_a_finger_moves_the_divider(open_page, shown_windows):
 
 def test_tables_sort_both_ways_and_say_so(open_page, evil_names):
     page = open_page()
+    join_parts(page)
     for table, place in (("#results table", 1), ("#per-image", 2), ("#scores", 1)):
         head = page.locator(f"{table} thead tr:last-child th").nth(place)
         head.locator("button").click()
@@ -121,8 +131,20 @@ def test_tables_sort_both_ways_and_say_so(open_page, evil_names):
     assert names == [evil_names[1], "Noisy τ=0", "Noisy τ=0.5", "Noisy τ=0.8"]
 
 
+def test_models_come_first_and_variants_are_sorted_among_themselves(open_page, evil_names):
+    page = open_page()
+    rows = [evil_names[1], "Noisy τ=0.8", "variants", "Noisy τ=0", "Noisy τ=0.5"]
+    assert page.locator("#results tbody th").all_inner_texts() == rows
+    for _ in range(2):
+        page.locator("#results thead button").first.click()
+    assert page.locator("#results tbody th").all_inner_texts() == [*rows[1::-1], "variants", *rows[:2:-1]]
+    assert page.locator("#results tbody").last.locator(".tint").count() == 0, "tints are of what competes"
+    assert "stand first: Noisy τ=0.8 (the default). Variants (other" in page.locator("#results").inner_text()
+
+
 def test_sorting_keeps_infinite_values_at_their_end_and_missing_ones_last(open_page):
     page = open_page()
+    join_parts(page)
     page.evaluate("""() => {
         const cells = [...document.querySelectorAll("#results tbody tr")].map((row) => row.cells[1]);
         ["12.5", "", "inf", "9"].forEach((value, place) => {

@@ -161,7 +161,7 @@ def test_the_worst_images_of_a_model(open_page):
 
 def test_cells_are_tinted_from_worst_to_best_and_bars_show_values(open_page):
     page = open_page()
-    cells = page.locator("#results tbody td:nth-child(2)").evaluate_all(
+    cells = page.locator("#results tbody:first-of-type td:nth-child(2)").evaluate_all(
         "(cells) => cells.map((cell) => [cell.dataset.value, cell.style.getPropertyValue('--tint')].map(Number))"
     )
     means, tints = np.array(cells).T
