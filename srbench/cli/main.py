@@ -10,6 +10,7 @@ import click
 
 from srbench.cli.data import data
 from srbench.cli.editing import edit, explore, upscale
+from srbench.cli.explaining import explain
 from srbench.cli.interruption import INTERRUPTED, twice_at_once
 from srbench.cli.listing import doctor, list_command, show_command
 from srbench.cli.measuring import init, measure, merge, reproduce, run, score, verify
@@ -92,7 +93,7 @@ def main(context: click.Context) -> None:
 
 
 for _command in (
-    *(init, run, merge, score, verify, measure, reproduce, report, compare, view),
+    *(init, run, merge, score, verify, measure, explain, reproduce, report, compare, view),
     *(upscale, edit, explore, train, export, convert, data, weights, list_command, show_command, doctor),
 ):
     main.add_command(_command)

@@ -1,0 +1,1 @@
+"""Explanations of published numbers: the protocols under which two folders of images have them."""

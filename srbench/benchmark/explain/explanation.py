@@ -1,0 +1,166 @@
+"""Explanation of published numbers: their protocols, what these have in common, and the same in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from srbench.benchmark.explain.matching import Candidate, Match, Printed, matches, nearest
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A number of one metric, and the protocols that print it."""
+
+    title: str
+    """Title of the metric."""
+    printed: Printed
+    candidates: tuple[Candidate, ...] = field(repr=False)
+    """All protocols that were tried, the most common first."""
+    tried: str
+    """The same in words."""
+    not_tried: tuple[str, ...]
+    """Lines for what could not be tried."""
+    own: Candidate | None = field(default=None, repr=False)
+    """What ``srbench measure`` computes without parameters; None if the images are of other sizes."""
+    measured: Printed | None = None
+    """The number that was measured instead of the published one, if it was given."""
+
+    @property
+    def matches(self) -> tuple[Match, ...]:
+        """Protocols that print the number, the most common first; those that truncate it at the end."""
+        return matches(self.printed, self.candidates)
+
+    @property
+    def nearest(self) -> tuple[Match, ...]:
+        """The three nearest protocols, whether they print it or not."""
+        return nearest(self.printed, self.candidates)
+
+    def lines(self, most: int | None = 8) -> Iterator[str]:
+        """The explanation in words, of so many protocols that print the number; None: of all."""
+        if found := self.matches:
+            first, *others = found
+            yield f"{self.printed.text} is {self.title} {_described(first, 'on')}"
+            yield from (f"  {line}" for line in _how_to_measure(first))
+            if others:
+                yield f"  as many digits are printed by {_count(len(others), 'other protocol')} too:"
+                shown = others if most is None else others[: most - 1]
+                yield from (f"    {_described(one)}{_short(one)}" for one in shown)
+                if len(others) > len(shown):
+                    yield f"    and {len(others) - len(shown)} more, with --all; more digits would tell them apart"
+        else:
+            yield from self._none_fits()
+        yield from (f"  not tried: {line}" for line in self.not_tried)
+        yield from self._own()
+
+    def _none_fits(self) -> Iterator[str]:
+        count, unit = len(self.candidates), 10**-self.printed.digits
+        yield f"{self.printed.text}: none fits of {_count(count, 'protocol')} of {self.title}"
+        yield "  nearest:"
+        for near in self.nearest:
+            yield f"    {_described(near)}{_short(near)}, {near.value - self.printed.number:+.{self._digits}f}"
+        if self.nearest and abs(self.nearest[0].value - self.printed.number) < 1.6 * unit:
+            yield "  a difference of one in the last digit can be that of another program's arithmetic"
+        yield f"  tried: {self.tried}"
+        yield "  so the images, their LR images or the weights behind them may be others than those of the number"
+
+    @property
+    def _digits(self) -> int:
+        return max(self.printed.digits, 2)
+
+    def _own(self) -> Iterator[str]:
+        if self.measured is not None:
+            found = matches(self.measured, self.candidates)
+            if found:
+                yield f"you measured {self.measured.text}: {self.title} {_described(found[0], 'on')}"
+                if len(found) > 1:
+                    yield f"  as many digits are printed by {_count(len(found) - 1, 'other protocol')} too"
+            else:
+                near = nearest(self.measured, self.candidates, 1)
+                told = f"; the nearest is {_described(near[0])}" if near else ""
+                yield f"you measured {self.measured.text}: none fits{told}"
+            difference = self.printed.number - self.measured.number
+            yield f"  between both: {difference:+.{max(self._digits, self.measured.digits)}f}"
+        elif self.own is not None:
+            yield f"srbench measure gives {self.own.value:.4f}: {self.own.protocol.words}"
+
+
+def _described(match: Match, before: str = "") -> str:
+    how = ", truncated" if match.how == "truncated" else ""
+    return f"{before} {match.protocol.words} ({match.value:.4f}{how})".strip()
+
+
+def _how_to_measure(match: Match) -> Iterator[str]:
+    if match.protocol.text is None:
+        yield "no --metrics of srbench computes it"
+        return
+    yield f"--metrics {match.protocol.text}"
+    if match.candidate.signature:
+        yield f"signature {match.candidate.signature}"
+    if match.candidate.suites:
+        yield f"as in --suite {', '.join(match.candidate.suites)}"
+
+
+def _short(match: Match) -> str:
+    return f"  --metrics {match.protocol.text}" if match.protocol.text else ""
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Published numbers of one row of a table, explained on two folders of images."""
+
+    images: int
+    """Images that were compared."""
+    scale: int | None
+    """Scale, if it was given or follows from LR."""
+    numbers: tuple[Explained, ...]
+    """One for each number, in the order given."""
+    remarks: tuple[str, ...] = ()
+    """Lines about sizes, scales and images that could not be read."""
+
+    def __getitem__(self, place: int) -> Explained:
+        return self.numbers[place]
+
+    @property
+    def common(self) -> tuple[Match, ...]:
+        """Matches of different numbers that share channels, crop and placement: of as many numbers as can be.
+
+        Empty where no two share them, and for a single number.
+        """
+        best: dict[int, Match] = {}
+        for explained in self.numbers:
+            for match in explained.matches:
+                partners: dict[int, Match] = {}
+                for place, other in enumerate(self.numbers):
+                    same = (one for one in other.matches if one.protocol.setting == match.protocol.setting)
+                    if (first := next(same, None)) is not None:
+                        partners[place] = first
+                if len(partners) > max(len(best), 1):
+                    best = partners
+        return tuple(best[place] for place in sorted(best))
+
+    def text(self, most: int | None = 8) -> str:
+        """All of it in lines, with so many protocols for each number; None: with all."""
+        lines = [*self.remarks]
+        for explained in self.numbers:
+            lines += explained.lines(most)
+        if len(self.numbers) > 1:
+            lines += self._common()
+        return "\n".join(lines)
+
+    def _common(self) -> Iterator[str]:
+        found = self.common
+        if not found:
+            yield "no two of these numbers have channels, crop and placement in common"
+            return
+        titles = [one.title for one in self.numbers for match in found if match.candidate in one.candidates]
+        shared = found[0].protocol
+        words = [shared.channels, "no crop" if not shared.border else f"crop {shared.border}", shared.placement]
+        yield f"{' and '.join(dict.fromkeys(titles))} have in common: {', '.join(filter(None, words))}"
+        texts = [match.protocol.text for match in found]
+        if all(texts):
+            yield f"  --metrics {','.join(filter(None, texts))}"

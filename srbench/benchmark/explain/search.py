@@ -1,0 +1,181 @@
+"""Search for the protocols of published numbers: folders in, explanation out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from srbench.benchmark import BenchmarkError
+from srbench.benchmark.explain.explanation import Explained, Explanation
+from srbench.benchmark.explain.images import Found, Images
+from srbench.benchmark.explain.matching import Candidate, Printed
+from srbench.images.folders import images_in
+from srbench.images.io import header_size
+from srbench.interfaces import Progress, SRBenchError, Step, silent
+from srbench.metrics.protocols.families import family, suites_of
+from srbench.metrics.protocols.table import Protocol
+from srbench.models.precomputed import ResultFolder
+from srbench.plugins.registry import open_metric
+from srbench.system.processes import suitable_workers
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Folder = str | Path | Mapping[str, Any]
+SCALES = (2, 3, 4, 8)
+"""Scales of which crops and cuts are tried where the scale is unknown."""
+IMAGES_EACH = 2
+
+
+def explain(
+    values: str | float | Sequence[str | float], metrics: str | Sequence[str], *, sr: Folder, ref: Folder,
+    lr: str | Path | None = None, scale: int | None = None,
+    measured: str | float | Sequence[str | float] | None = None,
+    progress: Progress = silent, workers: int | None = 1,
+) -> Explanation:  # fmt: skip
+    """Find the protocols under which images have a published number.
+
+    ``values`` is a number, best as the text that a table prints ("28.10" keeps its zero), or several, one for each of
+    ``metrics`` (psnr, ssim, lpips, niqe) or all of one. ``sr`` and ``ref`` are folders of outputs and HR images, paired
+    by name, or images by name: (3, H, W) uint8, or floating point in [0, 1]. The scale, by which borders are cropped,
+    is given or follows from the folder ``lr``; without both, crops of several scales are tried. ``measured`` is what
+    was measured instead, explained too.
+    Raises SRBenchError for anything that is no number, metric or pair of folders.
+    """
+    texts, names = _listed(values), _listed(metrics)
+    own = [] if measured is None else _listed(measured)
+    if len(names) == 1:
+        names *= max(len(texts), 1)
+    if len(texts) != len(names) or len(own) not in (0, len(texts)):
+        raise BenchmarkError(
+            f"{len(texts)} values, {len(names)} metrics"
+            f"{f' and {len(own)} measured' if own else ''}; give one value for each metric, in the same order"
+        )
+    printed = [Printed(text) for text in texts]
+    families = {name: family(name) for name in names}
+    outputs, hr = _folder(sr), _pairs(ref)
+    _require_partners(sr, outputs, ref, hr)
+    known = _scale(lr, hr) if scale is None and lr is not None else scale
+    images = Images(outputs, hr, tuple(families), (known,) if known else SCALES)
+    found = _measured(images, workers, progress)
+    remarks = [*_remarks(found, known)]
+    usable = [one for one in found if not one.fault]
+    if not usable:
+        raise BenchmarkError(f"no image could be compared: {found[0].fault}")
+    has_other_sizes = any(one.sizes for one in usable)
+    numbers = []
+    for name, number, mine in zip_longest(names, printed, map(Printed, own)):
+        candidates = _candidates(name, usable, known)
+        ours = [one for one in candidates if one.protocol.text == name]
+        numbers.append(Explained(
+            families[name].title, number, candidates, families[name].tried, families[name].not_tried(),
+            ours[0] if ours and not has_other_sizes else None, mine,
+        ))  # fmt: skip
+    return Explanation(len(usable), known, tuple(numbers), tuple(remarks))
+
+
+def _listed(values: str | float | Sequence[str | float]) -> list[str]:
+    if isinstance(values, str):
+        return [part.strip() for part in values.split(",")]
+    return [str(value) for value in ([values] if isinstance(values, int | float) else values)]
+
+
+def _folder(folder: Folder) -> ResultFolder | Mapping[str, Tensor]:
+    return _tensors(folder) if isinstance(folder, Mapping) else ResultFolder(Path(folder), 1)
+
+
+def _pairs(folder: Folder) -> Mapping[str, Path | Tensor]:
+    return {**_tensors(folder)} if isinstance(folder, Mapping) else {**images_in(Path(folder))}
+
+
+def _tensors(images: Mapping[str, Any]) -> Mapping[str, Tensor]:
+    from srbench.metrics.arguments import image_tensor
+
+    return {name: image_tensor(image, name)[0] for name, image in images.items()}
+
+
+def _require_partners(
+    sr: Folder, outputs: ResultFolder | Mapping[str, Tensor], ref: Folder, hr: Mapping[str, Path | Tensor]
+) -> None:
+    """Raise BenchmarkError that names every image without a partner."""
+    lacking = [name for name in hr if name not in outputs]
+    others = outputs.others(hr) if isinstance(outputs, ResultFolder) else [name for name in outputs if name not in hr]
+    named = [f"{'sr' if isinstance(folder, Mapping) else folder} lacks {', '.join(names)}"
+             for folder, names in ((sr, lacking), (ref, others)) if names]  # fmt: skip
+    if named:
+        raise BenchmarkError(f"images are paired by name, but {'; '.join(named)}; add or remove images")
+
+
+def _scale(lr: str | Path, hr: Mapping[str, Path | Tensor]) -> int:
+    """The scale between LR and HR of the first image. Raises BenchmarkError where that is no whole number."""
+    low = images_in(Path(lr))
+    name, reference = next(iter(hr.items()))
+    if name not in low:
+        raise BenchmarkError(f"images are paired by name, but {lr} lacks {name}; add it, or give --scale")
+    width = header_size(reference)[0] if isinstance(reference, Path) else reference.shape[-1]
+    narrow = header_size(low[name])[0]
+    scale = round(width / narrow) if narrow else 0
+    if scale < 2 or abs(width / narrow - scale) > 0.2:
+        raise BenchmarkError(f"{name}: LR is {narrow} and HR {width} pixels wide, no whole scale; give --scale")
+    return scale
+
+
+def _measured(images: Images, workers: int | None, progress: Progress) -> list[Found]:
+    count = len(images.hr)
+    number = suitable_workers("cpu", 4 * count // IMAGES_EACH) if workers is None else min(workers, count)
+    found: dict[str, Found] = {}
+    for one in images.measured(number):
+        found[one.image] = one
+        progress(Step(len(found), count, one.image, one.fault))
+    progress(Step(count, count, ""))
+    return [found[name] for name in images.hr]
+
+
+def _remarks(found: Sequence[Found], scale: int | None) -> Iterator[str]:
+    yield from (f"left out: {one.fault}" for one in found if one.fault)
+    if others := [one for one in found if one.sizes]:
+        first = others[0]
+        yield (
+            f"output and HR differ in size for {len(others)} of {len(found)} images ({first.image}: "
+            f"{' and '.join(first.sizes)}): the larger is cut at the bottom and right, unless stated"
+        )
+    if scale is None:
+        yield f"the scale is unknown, so the crops of scales {', '.join(map(str, SCALES))} are tried; --scale names it"
+
+
+def _candidates(metric: str, images: Sequence[Found], scale: int | None) -> tuple[Candidate, ...]:
+    """Values of all images by every protocol of a metric, the most common first.
+
+    A placement that changes no image is left out.
+    """
+    columns: dict[Protocol, list[Sequence[float]]] = defaultdict(list)
+    for image in images:
+        for protocol, values in image.values.items():
+            if protocol.metric == metric:
+                columns[protocol].append(values)
+    found, seen = [], set()
+    for protocol, column in columns.items():
+        if len(column) < len(images):  # a crop that leaves nothing of some image
+            continue
+        key = (protocol.channels, protocol.way, protocol.border, protocol.levels, str(column))
+        if protocol.placement and key in seen:
+            continue
+        seen.add(key)
+        for one, value in family(metric).gathered(protocol, column):
+            found.append(Candidate(one, value, _signature(one.text), suites_of(one, scale)))
+    return tuple(sorted(found, key=lambda one: one.commonness))
+
+
+@cache
+def _signature(text: str | None) -> str | None:
+    """Signature of a metric; None if srbench does not compute it."""
+    if text is None:
+        return None
+    try:
+        return open_metric(text, "floor").facts.signature
+    except SRBenchError:
+        return None

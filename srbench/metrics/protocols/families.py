@@ -1,0 +1,118 @@
+"""Metrics that are tried under many protocols: their values of an image, their means, and what is tried in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from statistics import fmean
+
+from srbench.metrics import MetricError
+from srbench.metrics.protocols.table import Array, Protocol
+from srbench.metrics.suite import read_suite, suite_names
+from srbench.plugins.registry import parse_metric
+from srbench.system.file_names import unknown
+
+Found = Iterator[tuple[Protocol, float]]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A metric and the ways to compute it."""
+
+    title: str
+    tried: str
+    """Protocols that are tried, in words."""
+    values: Callable[[Array, Array, Sequence[int]], Found]
+    """Output and HR (3, H, W), uint8 or float64 in 0..255, and scales -> protocols and values."""
+    gathered: Callable[[Protocol, Sequence[Sequence[float]]], Found]
+    """Values of a protocol by image and output -> the protocols of their mean."""
+    not_tried: Callable[[], tuple[str, ...]] = tuple
+    """A line for everything that is not tried, as its weights are missing."""
+
+
+def _mean(protocol: Protocol, images: Sequence[Sequence[float]]) -> Found:
+    finite = [value for value in (fmean(values) for values in images) if math.isfinite(value)]
+    yield protocol, fmean(finite) if finite else math.nan
+
+
+def _families() -> Mapping[str, Callable[[], Family]]:
+    return {"psnr": _psnr, "ssim": _ssim, "lpips": _lpips, "niqe": _niqe}
+
+
+def _psnr() -> Family:
+    from srbench.metrics.protocols.pixels import decibels, squared_errors
+
+    tried = (
+        "RGB; Y of BT.601 rounded, unrounded; Y of YIQ; grey of OpenCV and of scikit-image; BGR taken for RGB; "
+        "crops of 0, the scale, twice the scale and the scale + 6; means of dB and of squared errors; "
+        "shifts by one pixel; images cut to multiples of the scale and of 12 at each end"
+    )
+    return Family("PSNR", tried, squared_errors, decibels)
+
+
+def _ssim() -> Family:
+    from srbench.metrics.protocols.structure import similarities
+
+    tried = (
+        "the channels and crops of PSNR; 11x11 Gaussian and 7x7 uniform windows, inside the image or over its border; "
+        "ranges 255, 1 and 2 for values in 0..255 and 0..1; covariances of samples and populations; "
+        "averaging of large images first; images cut to multiples of the scale and of 12 at each end"
+    )
+    return Family("SSIM", tried, similarities, _mean)
+
+
+def _lpips() -> Family:
+    from srbench.metrics.protocols.features import distances, networks
+
+    nets, missing = networks()
+    tried = (
+        f"{', '.join(nets)} of version 0.1; [0, 1] handed in as [-1, 1]; BGR taken for RGB; crops of 0 and the scale"
+    )
+    return Family(
+        "LPIPS", tried, lambda output, hr, scales: distances(output, hr, scales, nets), _mean, lambda: missing
+    )
+
+
+def _niqe() -> Family:
+    from srbench.metrics.protocols.features import naturalness
+
+    tried = "the LIVE model on grey, Y of BT.601 and Y of YIQ, rounded or not; crops of 0 and the scale"
+    others = ("NIQE with MATLAB's model, which may not be packaged",)
+    return Family(
+        "NIQE", tried, lambda output, _, scales: naturalness(output, scales), _mean, lambda: others
+    )  # fmt: skip
+
+
+@cache
+def family(name: str) -> Family:
+    """Protocols of a metric, by its name. Raises MetricError for one without any."""
+    if name not in _families():
+        raise MetricError(f"{unknown('metric to explain', name, [*_families()])}")
+    return _families()[name]()
+
+
+@cache
+def in_suites(scale: int | None) -> Mapping[tuple[str, frozenset[tuple[str, str]]], tuple[str, ...]]:
+    """Columns of the packaged suites as name and parameters, and the suites that have them."""
+    found: dict[tuple[str, frozenset[tuple[str, str]]], tuple[str, ...]] = {}
+    for suite in map(read_suite, suite_names()):
+        for column in suite.columns:
+            name, given = parse_metric(column)
+            texts = {key: str(scale if value == "scale" else value) for key, value in given.items()}
+            key = name, frozenset((key, value) for key, value in texts.items() if (key, value) not in _DEFAULTS)
+            found[key] = (*found.get(key, ()), suite.name)
+    return found
+
+
+_DEFAULTS = {("channels", "RGB"), ("border", "0"), ("round", "yes"), ("colour", "bt601"), ("window", "uniform7"),
+             ("negative", "kept"), ("net", "alex")}  # fmt: skip
+
+
+def suites_of(protocol: Protocol, scale: int | None) -> tuple[str, ...]:
+    """Packaged suites in which the metric is computed by this protocol."""
+    if protocol.parameters is None:
+        return ()
+    border = (("border", str(protocol.border)),) if protocol.border else ()
+    return in_suites(scale).get((protocol.metric, frozenset((*protocol.parameters, *border))), ())

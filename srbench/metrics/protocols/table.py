@@ -1,0 +1,179 @@
+"""The table of protocols: planes that are compared, pixels left out, positions of output and HR to each other.
+
+What is unusual (exchanged channels, a shift, another mean) is tried alone: a protocol has at most one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Values of an image that are compared: all three channels, or a weighted sum of them."""
+
+    words: str
+    weights: tuple[float, float, float] | None = None
+    """Weights of R, G and B in 0..255; None: the three channels themselves."""
+    offset: float = 0
+    whole: int = 0
+    """Values are rounded to whole levels, by weights in units of one by this; 0: not rounded."""
+    exchanged: str = ""
+    """``both`` if R and B of both images are exchanged, ``output`` if those of the output alone are."""
+    parameters: tuple[tuple[str, str], ...] | None = None
+    """Parameters of PSNR and SSIM that choose it; None where there are none."""
+
+    def of(self, image: Array, *, is_output: bool) -> Array:
+        """(3, H, W) RGB, uint8 or float64 in 0..255 -> (H, W), or (H, W, 3) of all channels; float64."""
+        red, green, blue = image
+        if self.exchanged == "both" or (self.exchanged and is_output):
+            red, blue = blue, red
+        if self.weights is None:
+            return np.stack((red, green, blue), axis=-1).astype(np.float64)
+        if self.whole and image.dtype == np.uint8:  # in whole numbers, so that exact halves round up
+            of_red, of_green = (round(weight * self.whole) for weight in self.weights[:2])
+            of_blue = round(sum(self.weights) * self.whole) - of_red - of_green  # as OpenCV has it
+            sums = red.astype(np.int32) * of_red + green.astype(np.int32) * of_green + blue.astype(np.int32) * of_blue
+            levels: Array = (sums + round((self.offset + 0.5) * self.whole)) // self.whole
+            return levels.astype(np.float64)
+        total: Array = red * self.weights[0] + green * self.weights[1] + blue * self.weights[2] + self.offset
+        return np.floor(total + 0.5) if self.whole else total
+
+
+_BT601 = (65.481 / 255, 128.553 / 255, 24.966 / 255)
+_LUMA = (0.299, 0.587, 0.114)
+RGB = Plane("RGB", parameters=())
+Y = Plane("Y of BT.601 (16..235), rounded", _BT601, 16, 255_000, parameters=(("channels", "Y"),))
+Y_UNROUNDED = Plane(
+    "Y of BT.601 (16..235), unrounded", _BT601, 16, parameters=(("channels", "Y"), ("round", "no"))
+)  # fmt: skip
+YIQ = Plane(
+    "Y of YIQ (0..255), unrounded", _LUMA, parameters=(("channels", "Y"), ("round", "no"), ("colour", "yiq"))
+)  # fmt: skip
+YIQ_ROUNDED = Plane(
+    "Y of YIQ (0..255), rounded", _LUMA, 0, 1000, parameters=(("channels", "Y"), ("colour", "yiq"))
+)  # fmt: skip
+GREY = Plane(
+    "grey of OpenCV (0..255), rounded", _LUMA, 0, 2**15, parameters=(("channels", "Y"), ("colour", "full"))
+)  # fmt: skip
+GREY_709 = Plane("grey of scikit-image (BT.709), unrounded", (0.2125, 0.7154, 0.0721))
+USUAL = (RGB, Y, Y_UNROUNDED, YIQ, GREY)
+"""Planes of most papers, the most common first."""
+EXCHANGED = (
+    replace(Y, words="Y of BT.601, rounded, of BGR taken for RGB", exchanged="both", parameters=None),
+    replace(Y_UNROUNDED, words="Y of BT.601, unrounded, of BGR taken for RGB", exchanged="both", parameters=None),
+    replace(YIQ, words="Y of YIQ, unrounded, of BGR taken for RGB", exchanged="both", parameters=None),
+    replace(RGB, words="RGB, the output as BGR", exchanged="output", parameters=None),
+    replace(Y, words="Y of BT.601, rounded, the output as BGR", exchanged="output", parameters=None),
+)
+"""Mistakes with the order of the channels."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Position of output and HR to each other."""
+
+    words: str = ""
+    align: tuple[float, float] = (0, 0)
+    """Part of a difference of size that the larger one loses at the top, and at the left: 0, a half or 1."""
+    shift: tuple[int, int] = (0, 0)
+    """Pixels by which the output lies lower, and further right."""
+    multiple: int = 1
+    """Sides are cut to a multiple of this, at the bottom and right."""
+    cut: float = 0
+    """Part of that which is cut at the top and left."""
+
+    def windows(self, output: tuple[int, int], hr: tuple[int, int]) -> tuple[int, ...]:
+        """Sizes (H, W) of both -> top and left in the output, top and left in HR, height and width; perhaps none."""
+        axes = [self._axis(*one) for one in zip(output, hr, self.align, self.shift, strict=True)]
+        return tuple(number for numbers in zip(*axes, strict=True) for number in numbers)
+
+    def _axis(self, output: int, hr: int, align: float, shift: int) -> tuple[int, int, int]:
+        """First pixel in the output, first pixel in HR, and the number of pixels."""
+        both = min(output, hr)
+        left_over = both % self.multiple
+        first = int(left_over * self.cut)
+        starts = [int((size - both) * align) + first + max(way, 0) for size, way in ((output, shift), (hr, -shift))]
+        return starts[0], starts[1], both - left_over - abs(shift)
+
+
+AS_GIVEN = Placement()
+_SHIFTS = {
+    (vertical, horizontal): " and ".join(filter(None, (
+        {-1: "up", 1: "down"}.get(vertical), {-1: "left", 1: "right"}.get(horizontal),
+    )))
+    for vertical in (-1, 0, 1) for horizontal in (-1, 0, 1) if vertical or horizontal
+}  # fmt: skip
+SHIFTS = tuple(
+    Placement(f"the output moved back, as it lies one pixel {words}", shift=shift) for shift, words in _SHIFTS.items()
+)
+ALIGNMENTS = (
+    Placement("the larger image cut to its centre", (0.5, 0.5)),
+    Placement("the larger image cut at the top and left", (1, 1)),
+    Placement("the larger image cut at the top and right", (1, 0)),
+    Placement("the larger image cut at the bottom and left", (0, 1)),
+)
+_CORNERS = {"at the bottom and right": 0, "around the centre": 0.5, "at the top and left": 1}
+
+
+def placements(scales: Iterable[int]) -> tuple[Placement, ...]:
+    """All that are tried. Where sizes agree, several of them are the same."""
+    cuts = [
+        Placement(f"both cut {corner} to multiples of {multiple}", multiple=multiple, cut=cut)
+        for multiple in sorted({*scales, 12}) for corner, cut in _CORNERS.items()
+    ]  # fmt: skip
+    return (AS_GIVEN, *cuts, *ALIGNMENTS, *SHIFTS)
+
+
+def borders(scales: Iterable[int]) -> tuple[int, ...]:
+    """Pixels left out at each side, the most common first: none, the scale, twice the scale, the scale and 6."""
+    known = tuple(scales)
+    return tuple(dict.fromkeys((0, *known, *(2 * scale for scale in known), *(scale + 6 for scale in known))))
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One way to compute a metric of all images."""
+
+    metric: str
+    channels: str
+    """Words for the plane."""
+    way: str = ""
+    """Words for what only this metric has: its window, its network."""
+    border: int | None = 0
+    """Pixels left out at each side; None where nobody leaves any out."""
+    placement: str = ""
+    levels: str = ""
+    """Conversion to 8 bits, where files have more."""
+    mean: str = ""
+    """Words for a mean over images that is not that of the values."""
+    parameters: tuple[tuple[str, str], ...] | None = None
+    """Parameters of the metric of srbench that computes it; None if none does."""
+    order: tuple[int, ...] = field(default=(), compare=False)
+    """Place in the table of protocols: the most common first."""
+
+    @property
+    def words(self) -> str:
+        """The protocol for a reader."""
+        border = () if self.border is None else ("no crop" if self.border == 0 else f"crop {self.border}",)
+        return ", ".join(filter(None, (self.channels, self.way, *border, self.placement, self.levels, self.mean)))
+
+    @property
+    def text(self) -> str | None:
+        """Text for ``--metrics``; None if none computes it."""
+        if self.parameters is None:
+            return None
+        crop = (("border", str(self.border)),) if self.border else ()
+        return "+".join([self.metric, *(f"{name}={value}" for name, value in (*self.parameters, *crop))])
+
+    @property
+    def setting(self) -> tuple[str, int | None, str, str]:
+        """Choices that metrics of one table share: channels, border, placement and levels."""
+        return self.channels, self.border, self.placement, self.levels

@@ -1,0 +1,165 @@
+"""``srbench explain``: what fits and what does not, rows of tables, sizes, samples, 16 bits, the command line."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from protocols_of_others import psnr, ssim
+
+import srbench
+from srbench.benchmark.explain.matching import Printed
+from srbench.images.io import write_png
+from srbench.interfaces import SRBenchError
+
+Y = "Y of BT.601 (16..235), rounded"
+
+
+@pytest.fixture
+def explain(folders):
+    def call(values, metric, **changes):
+        given = {"sr": folders / "sr", "ref": folders / "hr", "lr": folders / "lr"} | changes
+        return srbench.explain(values, metric, **given)
+
+    return call
+
+
+def test_a_number_of_another_program_is_explained_in_words(explain, arrays):
+    text = f"{psnr(arrays, Y, 4):.2f}"
+    found = explain(text, "psnr")
+    assert found.scale == 4
+    assert found[0].matches[0].candidate.suites[:1] == ("classic-y",)
+    assert found[0].matches[0].candidate.signature == "PSNR|Y|floor|crop4|v1"
+    lines = found.text().splitlines()
+    assert lines[0].startswith(f"{text} is PSNR on {Y}, crop 4 ({psnr(arrays, Y, 4):.4f})")
+    assert lines[1] == "  --metrics psnr+channels=Y+border=4"
+    assert f"srbench measure gives {psnr(arrays, 'RGB', 0):.4f}: RGB, no crop" in lines
+
+
+def test_what_was_measured_instead_is_explained_too(explain, arrays):
+    theirs, ours = psnr(arrays, Y, 0), psnr(arrays, "Y of YIQ (0..255), unrounded", 0)
+    lines = explain(f"{theirs:.4f}", "psnr", measured=f"{ours:.4f}").text().splitlines()
+    assert f"you measured {ours:.4f}: PSNR on Y of YIQ (0..255), unrounded, no crop ({ours:.4f})" in lines
+    assert lines[-1].startswith("  between both: +1.3")
+
+
+def test_a_row_of_a_table_has_a_protocol_in_common(explain, arrays):
+    values = psnr(arrays, Y, 4), ssim(arrays, Y, 4, "11x11 Gaussian window")
+    row = [f"{values[0]:.4f}", f"{values[1]:.4f}", "0.9999"]
+    found = explain(row, "psnr,ssim,lpips")
+    assert [match.protocol.setting[:2] for match in found.common] == [(Y, 4)] * 2
+    assert f"PSNR and SSIM have in common: {Y}, crop 4" in found.text()
+    assert "--metrics psnr+channels=Y+border=4,ssim+channels=Y+window=gaussian11+border=4" in found.text()
+    assert found[2].matches == ()
+    assert "LPIPS on VGG16 needs" in found.text(), "weights that are missing are named"
+
+
+def test_other_outputs_fit_nothing(explain, folders, arrays, tmp_path):
+    """Outputs of another LR image, and of another image: none fits, and the nearest is named."""
+    names = sorted(path.stem for path in (folders / "hr").iterdir())
+    text = f"{psnr(arrays, Y, 4):.4f}"
+    for name in names:
+        output = _read(folders / "sr" / f"{name}.png")
+        blurred = torch.nn.functional.avg_pool2d(output[None], 3, stride=1, padding=1, count_include_pad=False)[0]
+        write_png(tmp_path / "blurred" / f"{name}.png", (blurred * 255).round().byte())
+    one = _read(folders / "sr" / f"{names[0]}.png").flip(-1)
+    write_png(tmp_path / "other" / f"{names[0]}.png", (one * 255).round().byte())
+    for name in names[1:]:
+        write_png(tmp_path / "other" / f"{name}.png", (_read(folders / "sr" / f"{name}.png") * 255).round().byte())
+    for folder in ("blurred", "other"):
+        found = explain(text, "psnr", sr=tmp_path / folder)
+        assert found[0].matches == ()
+        assert len(found[0].nearest) == 3
+        assert re.match(rf"{text}: none fits of \d+ protocols of PSNR\n  nearest:\n", found.text())
+        assert "the images, their LR images or the weights behind them may be others" in found.text()
+
+
+def _read(path):
+    from srbench.images.io import read_image
+
+    return read_image(path)
+
+
+def test_sizes_that_differ_are_cut_at_every_corner(explain, pairs, arrays):
+    hr = {name: one for name, (_, one) in pairs.items()}
+    larger = {name: torch.nn.functional.pad(one, (3, 1, 2, 2)) for name, (one, _) in pairs.items()}
+    wanted = psnr([(output[:, :-1], reference[:, :-1]) for output, reference in arrays], "RGB", 0)
+    assert not explain(f"{wanted:.4f}", "psnr", sr=larger, ref=hr, lr=None, scale=4)[0].matches
+    centred = {name: torch.nn.functional.pad(one, (2, 2, 2, 2)) for name, (one, _) in pairs.items()}
+    wanted = psnr(arrays, "RGB", 0)
+    found = explain(f"{wanted:.4f}", "psnr", sr=centred, ref=hr, lr=None, scale=4)
+    assert found[0].matches[0].protocol.placement == "the larger image cut to its centre"
+    assert "output and HR differ in size for 6 of 6 images" in found.text()
+
+
+def test_images_cut_to_multiples(explain, pairs, arrays):
+    wanted = psnr([tuple(image[: len(image) // 12 * 12, : image.shape[1] // 12 * 12] for image in pair)
+                   for pair in arrays], "RGB", 0)  # fmt: skip
+    found = explain(f"{wanted:.4f}", "psnr")
+    assert found[0].matches[0].protocol.placement == "both cut at the bottom and right to multiples of 12"
+
+
+def test_floating_point_outputs_are_quantised_in_every_way(explain, pairs):
+    hr = {name: one for name, (_, one) in pairs.items()}
+    generator = torch.Generator().manual_seed(0)
+    floats = {
+        name: ((one + torch.rand(one.shape, generator=generator)) / 255).clamp(0, 1) for name, (one, _) in pairs.items()
+    }
+    found = explain("20", "psnr", sr=floats, ref=hr, lr=None, scale=4)
+    plain = {
+        one.protocol.levels: one.value for one in found[0].candidates
+        if one.protocol.channels == "RGB" and one.protocol.border == 0 and not one.protocol.placement
+        and not one.protocol.mean
+    }  # fmt: skip
+    assert plain.keys() == {"floored to 8 bits", "rounded to 8 bits", "not quantised"}
+    assert len({round(value, 4) for value in plain.values()}) == 3
+
+
+def test_samples_are_averaged(explain, folders, pairs, tmp_path):
+    for name, (output, _) in pairs.items():
+        write_png(tmp_path / "sr" / f"{name}_sample0.png", output)
+        write_png(tmp_path / "sr" / f"{name}_sample1.png", 255 - output)
+    found = explain("9", "psnr", sr=tmp_path / "sr")
+    measured = srbench.metrics.psnr
+    values = [(measured(output, hr) + measured(255 - output, hr)) / 2 for output, hr in pairs.values()]
+    assert found[0].own.value == pytest.approx(sum(values) / len(values))
+
+
+@pytest.mark.parametrize(("text", "value", "how"), [
+    ("28.17", 28.1749, "rounded"), ("28.17", 28.1650001, "rounded"), ("28.17", 28.1764, "truncated"),
+    ("28.17", 28.1812, None), ("28.2", 28.17, "rounded"), ("0.81", 0.8149, "rounded"), ("28", 27.6, "rounded"),
+    ("28.10", 28.1449, None), ("28.17", float("inf"), None),
+])  # fmt: skip
+def test_a_number_is_printed_at_its_digits(text, value, how):
+    assert Printed(text).how(value) == how
+
+
+@pytest.mark.parametrize(("values", "metric", "changes", "message"), [
+    ("28,1", "psnr,ssim,lpips", {}, "2 values, 3 metrics; give one value for each metric"),
+    ("28.1 dB", "psnr", {}, "'28.1 dB' is no number as tables print it"),
+    ("28.1", "mad", {}, "no metric to explain called 'mad'|mad"),
+    ("28.1", "psnr", {"sr": {"a": torch.zeros(3, 8, 8)}}, "sr lacks "),
+])  # fmt: skip
+def test_requests_that_mean_nothing(explain, values, metric, changes, message):
+    with pytest.raises(SRBenchError, match=message):
+        explain(values, metric, **changes)
+
+
+def test_sizes_of_other_images_are_refused(explain, pairs):
+    hr = {name: one for name, (_, one) in pairs.items()}
+    small = {name: one[:, ::4, ::4] for name, (one, _) in pairs.items()}
+    with pytest.raises(SRBenchError, match=r"no image could be compared: .* sizes may differ by 16 pixels"):
+        explain("20", "psnr", sr=small, ref=hr, lr=None, scale=4)
+
+
+def test_the_command_prints_the_same_with_any_number_of_processes(command, folders, arrays, explain):
+    text = f"{psnr(arrays, Y, 4):.4f}"
+    arguments = ["explain", text, "--metric", "psnr", "--sr", folders / "sr", "--ref", folders / "hr"]
+    done = [command(*arguments, "--lr", folders / "lr", "--workers", number) for number in (1, 2)]
+    assert [one.code for one in done] == [0, 0], done[0].err
+    assert done[0].out == done[1].out == f"{explain(text, 'psnr').text()}\n"
+    assert "6/6" in done[0].err, "a bar"
+    unknown = command(*arguments)
+    assert "the scale is unknown, so the crops of scales 2, 3, 4, 8 are tried" in unknown.out
+    assert command("explain", "x", *arguments[2:]).err.startswith("srbench: 'x' is no number")
