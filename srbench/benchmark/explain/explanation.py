@@ -22,9 +22,9 @@ class Explained:
     not_tried: tuple[str, ...]
     """Lines for what could not be tried."""
     own: Candidate | None = field(default=None, repr=False)
-    """What ``srbench measure`` computes without parameters; None if the images are of other sizes."""
+    """Value that ``srbench measure`` computes without parameters; None if the images are of other sizes."""
     measured: Printed | None = None
-    """The number that was measured instead of the published one, if it was given."""
+    """Number that was measured instead of the published one, if it was given."""
 
     @property
     def matches(self) -> tuple[Match, ...]:
