@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
@@ -15,6 +15,7 @@ from srbench.benchmark.engines.worker import Opening
 from srbench.benchmark.first_calls import identified, identified_metrics, kept_pairs
 from srbench.benchmark.request import Bench, RunSpec, open_bench, without_hr
 from srbench.benchmark.tasks import Session, plan_tasks
+from srbench.benchmark.tile_check import tile_checks
 from srbench.interfaces import Progress, SRBenchError, Step, silent
 from srbench.metrics.suite import open_metrics
 from srbench.models.inference import choose_device
@@ -24,7 +25,7 @@ from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder, writing
 from srbench.run_folder.manifest import is_run, is_written, now, read_manifest
 from srbench.run_folder.merge import joined
-from srbench.run_folder.protocol import Invocation, Manifest
+from srbench.run_folder.protocol import Invocation, Manifest, TileCheck
 from srbench.system.machine import software
 
 
@@ -46,14 +47,15 @@ class Outcome:
 
 def run(
     request: RunSpec | Bench, progress: Progress = silent, workers: Workers = 1, engine: str | None = None,
-    command: str | None = None,
+    command: str | None = None, tiles_checked: Callable[[TileCheck], None] | None = None,
 ) -> Outcome:  # fmt: skip
     """Sample and measure all that is asked for and the run folder lacks.
 
     ``workers`` processes share the work, this one alone if 1. Each has one thread, as the last bit of an output may
     depend on the number of threads. ``engine`` is ``dask`` for a cluster of so many workers on this machine, or
     ``dask:ADDRESS`` for that of a scheduler, without ``workers``. ``command`` is recorded in place of the command line
-    of the request.
+    of the request. With ``tiles_checked``, the tiles of every model are first compared with a whole image; it is called
+    with each result.
     Models, temperatures, metrics and images are added to what the folder holds. Failures are recorded, named and tried
     again the next time. Raises SRBenchError if the run cannot start: unknown names, unusable weights or folders, a
     folder that holds another protocol or is in use.
@@ -62,6 +64,10 @@ def run(
     path = folder_of(bench)
     with writing(path):
         bench, folder, metrics = extended(bench, path)
+        if tiles_checked is not None:
+            for check in tile_checks(bench, progress):
+                tiles_checked(check)
+                folder.manifest = folder.manifest.with_checks([check])
         session = Session(folder, metrics, dict(bench.models), bench.dataset, bench.device, progress)
         return _work(session, command or bench.spec.command(), workers, engine, bench)
 

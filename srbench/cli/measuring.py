@@ -9,7 +9,7 @@ import click
 
 from srbench.cli import options
 from srbench.cli.reporting import report_cell, report_outcome, show_report
-from srbench.cli.terminal import show, shown_progress
+from srbench.cli.terminal import say, show, shown_progress
 from srbench.interfaces import SRBenchError
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 @options.seed(help="Random seed for sampling. [default: 0]")
 @options.device(default=None, help="Device to run on. [default: auto]")
 @options.tile
+@click.option("--check-tiles", is_flag=True, help="First compare tiles with a whole image, the first that is larger "
+              "than one tile, for every model.")  # fmt: skip
 @click.option("--out", metavar="DIR", help="Run folder. [default: runs/DATE-MODELS-xSCALE; runs/DATE-matrix for "
               "several]")  # fmt: skip
 @options.workers
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Print what would be done, with estimated time and disk space.")
 def run(
     bench: Path | None, workers: Workers, engine: str | None, published: bool, dry_run: bool,
+    check_tiles: bool,
     **values: Any,  # noqa: ANN401 - click's
 ) -> None:  # fmt: skip
     """Measure models and write a report.
@@ -69,6 +72,10 @@ def run(
         spec = read_spec(bench, {name: value for name, value in values.items() if value is not None})
     except RequestError as error:
         raise click.UsageError(f"{error}.") from None
+    runs = spec.runs.values() if isinstance(spec, MatrixSpec) else [spec]
+    slurm = engine is not None and engine.partition(":")[0] == "slurm"
+    if check_tiles and (slurm or any(one.tile is None for one in runs)):
+        raise click.UsageError("--check-tiles needs --tile PX, and a run on this machine.")
     if dry_run:
         for line in estimate_matrix(spec) if isinstance(spec, MatrixSpec) else estimate(spec):
             show(line)
@@ -78,15 +85,16 @@ def run(
         if values["shard"] is None:
             report_cell(outcome, published=published)
 
+    told = (lambda check: say(check.sentence)) if check_tiles else None
     with shown_progress() as progress:
         if isinstance(spec, MatrixSpec):
-            outcome = run_matrix(spec, progress, workers, engine, finished)
-        elif engine is not None and engine.partition(":")[0] == "slurm":
+            outcome = run_matrix(spec, progress, workers, engine, finished, told)
+        elif engine is not None and slurm:
             if not isinstance(workers, int):
                 raise click.UsageError("--engine slurm needs --workers N: how many jobs.")
             outcome = run_on_slurm(spec, engine, workers, progress)
         else:
-            outcome = run_spec(spec, progress, workers, engine)
+            outcome = run_spec(spec, progress, workers, engine, None, told)
     report_outcome(outcome, values["shard"], published=published)
 
 

@@ -17,6 +17,7 @@ from srbench.matrix.folder import Cell, is_matrix, read_matrix, runs_in, write_m
 from srbench.matrix.request import MatrixSpec
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.merge import merge
+from srbench.run_folder.protocol import TileCheck
 from srbench.system.file_names import occupied
 
 
@@ -35,8 +36,11 @@ def combined(folder: Path, outcomes: Sequence[Outcome], failures: Sequence[str])
 def run_matrix(
     spec: MatrixSpec, progress: Progress = silent, workers: Workers = 1, engine: str | None = None,
     finished: Callable[[Outcome], None] = lambda outcome: None,
+    tiles_checked: Callable[[TileCheck], None] | None = None,
 ) -> Outcome:  # fmt: skip
     """Run the cells of a request one after the other; ``finished`` is called with the outcome of each.
+
+    ``tiles_checked`` is that of ``srbench.benchmark.run.run``.
 
     Cells that the folder already lists stay in it. Raises MatrixError if the folder holds anything but a matrix.
     """
@@ -51,7 +55,7 @@ def run_matrix(
     for cell, cell_spec in spec.runs.items():
         folder = path / cell.name
         try:
-            outcome = run(replace(cell_spec, out=str(folder)), progress, workers, engine)
+            outcome = run(replace(cell_spec, out=str(folder)), progress, workers, engine, tiles_checked=tiles_checked)
         except SRBenchError as error:
             failures.append(f"{cell.name}: {str(error).removeprefix(f'{folder}: ')}")
             continue

@@ -23,6 +23,7 @@ def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
         *_coverage(measurements),
         *_stale(measurements),
         *_projected(measurements),
+        *_tiles(measurements),
         *(f"Failed: {failure}" for run in measurements.runs for failure in failures_of(run.folder)),
         *_foreign(measurements),
         *_missing(measurements, scores),
@@ -74,6 +75,16 @@ def _projected(measurements: Measurements) -> Iterator[str]:
     projected = [model.label for model in measurements.models if model.projected]
     if projected:
         yield f"Outputs projected onto the LR constraint, which fixes their LR-PSNR: {', '.join(projected)}."
+
+
+def _tiles(measurements: Measurements) -> Iterator[str]:
+    """Tiles compared with whole images, of models that have not changed since."""
+    for run in measurements.runs:
+        digests = {model.label: model.digest for model in run.models}
+        for check in run.folder.manifest.tile_checks:
+            label = run.renamed.get(check.model, check.model)
+            if digests.get(label) == check.digest:
+                yield replace(check, model=label).sentence
 
 
 def _foreign(measurements: Measurements) -> Iterator[str]:

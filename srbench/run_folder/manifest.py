@@ -56,6 +56,8 @@ def is_run(run: Path) -> bool:
 def content_of(manifest: Manifest) -> bytes:
     """Bytes of ``manifest.json``."""
     facts = cattrs.unstructure(manifest) | {"metrics": [metric.stored() for metric in manifest.metrics]}
+    if not manifest.tile_checks:
+        del facts["tile_checks"]
     return (json.dumps(facts, indent=1, allow_nan=False) + "\n").encode()
 
 

@@ -44,7 +44,7 @@ def joined(path: Path, known: Manifest, asked: Manifest) -> Manifest:
     suite = {column: place for place, column in enumerate(known.protocol.columns)}
     _check_folders(path, settings)
     return replace(
-        known,
+        known.with_checks(asked.tile_checks),
         protocol=replace(known.protocol, kept=max(known.protocol.kept, asked.protocol.kept)),
         images=images,
         models=tuple(models.values()),
