@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -73,8 +74,12 @@ class Measured:
         return rows_csv(table, metrics, self.suite).rstrip("\n")
 
     def json(self) -> str:
-        """Signatures, means, numbers of finite values and all values; numbers that are not finite are strings."""
-        facts = {
+        """The facts as JSON."""
+        return to_json_text(self.facts())
+
+    def facts(self) -> dict[str, object]:
+        """Signatures, means, numbers of finite values and all values."""
+        return {
             "suite": self.suite,
             "signatures": {metric.name: metric.signature for metric in self.metrics + self.set_metrics},
             "sets": self.sets,
@@ -83,7 +88,24 @@ class Measured:
             "images": self.values,
             "failures": self.failures,
         }
-        return json.dumps(to_json(facts), indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def labelled(texts: Sequence[str]) -> dict[str, Path]:
+    """Folders as typed, ``DIR`` or ``LABEL=DIR``, by label: its name. Raises BenchmarkError if two share a label."""
+    found: dict[str, Path] = {}
+    for text in texts:
+        label, is_given, folder = text.partition("=")
+        path = Path(folder) if is_given and not Path(text).exists() else Path(text)
+        label = label if path != Path(text) else path.resolve().name
+        if label in found:
+            raise BenchmarkError(f"{found[label]} and {path} are both called {label}; give a label: LABEL={path}")
+        found[label] = path
+    return found
+
+
+def to_json_text(facts: object) -> str:
+    """JSON of facts, in which numbers that are not finite are strings."""
+    return json.dumps(to_json(facts), indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def measure_folder(
@@ -130,6 +152,40 @@ def measure_folder(
     outputs = (image for name in hr for image in quantize(results.read(name), protocol.quantize))
     sets = distances.between(outputs, map(read_uint8, hr.values()))
     return replace(measured, set_metrics=distances.facts, sets=sets)
+
+
+def measure_folders(
+    folders: Mapping[str, Path], ref: Path | None = None, lr: Path | None = None, names: Sequence[str] | None = None,
+    progress: Progress = silent, suite: str = DEFAULT, workers: int | None = 1, scale: int | None = None,
+) -> list[Measured]:  # fmt: skip
+    """Measure several folders of the same images, by label, with the arguments of ``measure_folder``.
+
+    A metric of all samples of an image has one signature for all folders. Raises BenchmarkError if the folders hold
+    other images, and the errors of ``measure_folder``.
+    """
+    found: list[Measured] = []
+    for label, folder in folders.items():
+        one = measure_folder(folder, ref, lr, names, progress, suite, workers, scale)
+        found.append(replace(one, label=label))
+        if differing := sorted(one.values.keys() ^ found[0].values.keys()):
+            raise BenchmarkError(f"{label} and {found[0].label} have other images, such as {differing[0]}; give --ref")
+    counts = [int(count) for one in found for metric in one.metrics for count in _counts(metric)]
+    samples = "-".join(map(str, sorted({min(counts, default=0), max(counts, default=0)})))
+    return [
+        replace(
+            one, metrics=tuple(replace(m, signature=_COUNTED.sub(f"|n{samples}", m.signature)) for m in one.metrics)
+        )
+        for one in found
+    ]
+
+
+_COUNTED = re.compile(r"\|n(\d+)(?:-(\d+))?$")
+"""Number of samples in a signature."""
+
+
+def _counts(metric: MetricFacts) -> list[str]:
+    match = _COUNTED.search(metric.signature)
+    return [count for count in match.groups() if count] if match else []
 
 
 def _paired(

@@ -188,7 +188,7 @@ def merge(folders: tuple[Path, ...], out: Path) -> None:
 
 
 @click.command()
-@click.argument("images", metavar="DIR", type=options.PATH)
+@click.argument("folders", metavar="[LABEL=]DIR...", nargs=-1, required=True)
 @options.folder("--ref", help="Folder of HR images, paired by file name. Without it, metrics that need none.")
 @options.folder("--lr", help="Folder of LR images, for metrics that need them.")
 @click.option("--scale", type=options.POSITIVE, metavar="S", help="Upscaling factor, for borders as wide as that. "
@@ -196,27 +196,36 @@ def merge(folders: tuple[Path, ...], out: Path) -> None:
 @click.option("--suite", default="srflow", metavar="NAME|FILE", help="Protocol.")
 @options.names("--metrics", help="Metrics; fid and kid compare the folders as sets. "
               "[default: those of the suite that apply]")  # fmt: skip
-@click.option("--format", "form", default="table", type=click.Choice(["table", "csv", "json"]),
+@click.option("--format", "form", default="table", type=click.Choice(["table", "csv", "json", "md", "tex"]),
               help="Output format.")  # fmt: skip
 @click.option("--workers", type=options.POSITIVE, metavar="N", help="Worker processes, one thread each. [default: "
               "one per core, at most 8 and one per 32 images]")  # fmt: skip
 @click.pass_context
 def measure(
-    context: click.Context, images: Path, ref: Path | None, lr: Path | None, scale: int | None, suite: str,
+    context: click.Context, folders: tuple[str, ...], ref: Path | None, lr: Path | None, scale: int | None, suite: str,
     metrics: tuple[str, ...] | None, form: str, workers: int | None,
 ) -> None:  # fmt: skip
-    """Measure the images in DIR, against HR images or alone. Prints one row per image, and the mean.
+    """Measure the images in DIR, against HR images or alone. Prints one row per image, and the mean; of several folders
+    one row each, with intervals and paired tests.
 
     Name several samples of an image NAME_sample0.png, NAME_sample1.png and so on.
     """
-    from srbench.benchmark.measure import measure_folder
+    from srbench.benchmark.measure import labelled, measure_folders, to_json_text
     from srbench.reporting.scores import measured_table
 
     with shown_progress() as progress:
-        found = measure_folder(images, ref, lr, metrics, progress, suite, workers, scale)
-    show(measured_table(found) if form == "table" else found.csv() if form == "csv" else found.json())
-    if found.failures:
-        click.echo(f"srbench: {len(found.failures)} could not be measured, see above", err=True)
+        found = measure_folders(labelled(folders), ref, lr, metrics, progress, suite, workers, scale)
+    if form == "json":
+        show(found[0].json() if len(found) == 1 else to_json_text({one.label: one.facts() for one in found}))
+    elif len(found) == 1 and form in ("table", "csv"):
+        show(measured_table(found[0]) if form == "table" else found[0].csv())
+    else:
+        from srbench.reporting.folders import folders_text
+
+        for part in folders_text(found, form, None if ref is None else ref.resolve().name):
+            show(part)
+    if failures := sum(len(one.failures) for one in found):
+        click.echo(f"srbench: {failures} could not be measured, see above", err=True)
         context.exit(1)
 
 

@@ -61,9 +61,21 @@ def escape(text: str) -> str:
 
 
 def latex_table(scores: Scores, manifest: Manifest, *, intervals: bool) -> str:
-    """Table of means, with ``intervals`` on a line beneath each row, and the protocol as caption.
+    """Table of the means of a run, with ``intervals`` on a line beneath each row, and the protocol as caption."""
+    protocol = manifest.protocol
+    crop = f", the central {protocol.crop} $\\times$ {protocol.crop} of each" if protocol.crop else ""
+    subject = (
+        f"Super-resolution ${protocol.scale}\\times$ on {escape(protocol.dataset)}, {len(manifest.scope)} images"
+        f"{crop}, LR {escape(protocol.lr)}; protocol {escape(protocol.suite)}"
+    )
+    return captioned_table(scores, subject, f"{protocol.dataset}-x{protocol.scale}", intervals=intervals)
 
-    Comments above it state the packages it needs and the definition of every metric.
+
+def captioned_table(scores: Scores, subject: str, label: str, *, intervals: bool) -> str:
+    """Table of means, with ``intervals`` on a line beneath each row.
+
+    ``subject`` begins the caption, in LaTeX. Comments above the table state the packages it needs and the definition of
+    every metric.
     """
     is_broken = _longest(scores) > LONGEST
     blocks = [
@@ -83,8 +95,8 @@ def latex_table(scores: Scores, manifest: Manifest, *, intervals: bool) -> str:
     table = {
         "definitions": {metric.signature: metric.protocol for metric in scores.metrics},
         "is_wide": _width(scores, intervals=intervals) > COLUMN,
-        "caption": _caption(scores, manifest, intervals=intervals),
-        "label": _label(manifest, intervals=intervals),
+        "caption": _caption(scores, subject, intervals=intervals),
+        "label": _label(label, intervals=intervals),
         "families": escape(scores.families.words),
         "remark": "",
         "tabulars": [tabular],
@@ -144,9 +156,7 @@ def _width(scores: Scores, *, intervals: bool) -> float:
     return sum(columns) + 6 * (len(columns) - 1)
 
 
-def _caption(scores: Scores, manifest: Manifest, *, intervals: bool) -> str:
-    protocol = manifest.protocol
-    crop = f", the central {protocol.crop} $\\times$ {protocol.crop} of each" if protocol.crop else ""
+def _caption(scores: Scores, subject: str, *, intervals: bool) -> str:
     beneath, fewest = "", fewest_images(1)
     if intervals and all(line.images < fewest for line in scores.lines):
         beneath = f"; without 95\\,\\% intervals, which need {fewest} images"
@@ -154,14 +164,11 @@ def _caption(scores: Scores, manifest: Manifest, *, intervals: bool) -> str:
         few = any(line.images < fewest for line in scores.lines)
         beneath = "; beneath them their 95\\,\\% intervals (BCa bootstrap over images"
         beneath += f", from {fewest} images on)" if few else ")"
-    return (
-        f"Super-resolution ${protocol.scale}\\times$ on {escape(protocol.dataset)}, {len(manifest.scope)} images"
-        f"{crop}, LR {escape(protocol.lr)}; protocol {escape(protocol.suite)}. Means over $n$ images{beneath}."
-    )
+    return f"{subject}. Means over $n$ images{beneath}."
 
 
-def _label(manifest: Manifest, *, intervals: bool) -> str:
-    name = re.sub("[^a-z0-9]+", "-", f"{manifest.protocol.dataset}-x{manifest.protocol.scale}".lower()).strip("-")
+def _label(text: str, *, intervals: bool) -> str:
+    name = re.sub("[^a-z0-9]+", "-", text.lower()).strip("-")
     return f"{name}{'-intervals' if intervals else ''}"
 
 

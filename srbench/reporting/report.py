@@ -164,8 +164,8 @@ def _markdown(
     text = rendered(
         "report.md.jinja",
         **facts,
-        score_table=_score_table(scores),
-        interval_table=_interval_table(scores),
+        score_table=score_table(scores),
+        interval_table=interval_table(scores),
         plots=plots,
         illustrated=illustrated,
         embedded=evenly(illustrated, EMBEDDED),
@@ -176,7 +176,8 @@ def _markdown(
     return f"{text}\n"
 
 
-def _score_table(scores: Scores) -> str:
+def score_table(scores: Scores) -> str:
+    """Table of means in Markdown, with marks."""
     lines = [_scored(line) for line in scores.competing]
     if scores.variants:
         lines += [["*variants*", *[""] * (len(scores.metrics) + 1)], *map(_scored, scores.variants)]
@@ -189,7 +190,7 @@ def _scored(line: Line) -> list[str]:
     return [markdown.escape(line.label), *means, str(line.images)]
 
 
-def _interval_table(scores: Scores) -> str:
+def interval_table(scores: Scores) -> str:
     """Table of the 95 % intervals of the means; empty if there are none."""
     order = (*scores.competing, *scores.variants)
     lines = [[markdown.escape(line.label), *(cell.interval for cell in line.cells.values())] for line in order]

@@ -181,19 +181,26 @@ def csv_texts(
     table.csv has one line per model and temperature: the columns of the suite first, measured or not, the intervals
     after all means. Both end with the suite.
     """
-    lines = summary.reset_index()
     suite = [parse_metric(column)[0] for column in protocol.columns]
-    others = [name for name in table.metrics if name not in suite]
-    signatures = {metric.name: metric.signature for metric in metrics}
-    lines = lines.assign(**{f"{name}_signature": signature for name, signature in signatures.items()})
-    lines["suite"] = protocol.suite
-    intervals = [f"{name}_{end}" for name in table.metrics for end in ("low", "high")]
-    columns = ["model", "temperature", *suite, "n", *others, *intervals, "not_finite"]
-    columns += [*(f"{name}_signature" for name in table.metrics), "suite"]
     return {
-        "table.csv": lines.reindex(columns=columns).to_csv(index=False),
+        "table.csv": summary_csv(table, summary, metrics, protocol.suite, suite),
         "rows.csv": rows_csv(table, metrics, protocol.suite),
     }
+
+
+def summary_csv(
+    table: ResultTable, summary: pd.DataFrame, metrics: Sequence[MetricFacts], suite: str, first: Sequence[str] = ()
+) -> str:
+    """One line per model and temperature; the metrics ``first`` stand before the number of images, measured or not."""
+    lines = summary.reset_index()
+    others = [name for name in table.metrics if name not in first]
+    signatures = {metric.name: metric.signature for metric in metrics}
+    lines = lines.assign(**{f"{name}_signature": signature for name, signature in signatures.items()})
+    lines["suite"] = suite
+    intervals = [f"{name}_{end}" for name in table.metrics for end in ("low", "high")]
+    columns = ["model", "temperature", *first, "n", *others, *intervals, "not_finite"]
+    columns += [*(f"{name}_signature" for name in table.metrics), "suite"]
+    return lines.reindex(columns=columns).to_csv(index=False)
 
 
 def rows_csv(table: ResultTable, metrics: Sequence[MetricFacts], suite: str) -> str:

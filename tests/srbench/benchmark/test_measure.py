@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 
@@ -112,3 +114,43 @@ def test_in_a_terminal(folders, command):
     assert json.loads(found.out)["images"]["a"]["pique"] == [metrics.pique(read_uint8(write[0] / "a.png"))]
     assert "LPIPS needs HR images" in command("measure", write[0], "--metrics", "lpips").err
     assert "PSNR-Y" in command("measure", write[0], "--ref", write[1], "--suite", "classic-y", "--scale", "4").out
+
+
+@pytest.fixture
+def seven(tmp_path, draw_image, monkeypatch):
+    """Folders good and poor of seven images, near to those in hr and far from them."""
+    monkeypatch.chdir(tmp_path)
+    for seed in range(7):
+        hr = draw_image(seed, 32, 32)
+        for folder, level in {"hr": 0, "good": 2, "poor": 20}.items():
+            write_png(Path(folder) / f"{seed}.png", (hr.int() + level).clamp(0, 255).to(torch.uint8))
+    return "good", "theirs=poor", "--ref", "hr", "--suite", "classic-y", "--scale", "4"
+
+
+def test_several_folders_are_one_table_with_intervals_and_tests(seven, command):
+    found = command("measure", *seven)
+    assert found.code == 0, found.err
+    assert "Highest PSNR-Y: good at" in found.out
+    assert "ahead of theirs" in found.out
+    table = list(csv.DictReader(io.StringIO(command("measure", *seven, "--format", "csv").out)))
+    means = [
+        measure_folder(Path(name), Path("hr"), suite="classic-y", scale=4).mean("psnr") for name in ("good", "poor")
+    ]
+    assert [line["model"] for line in table] == ["good", "theirs"]
+    assert [float(line["psnr"]) for line in table] == pytest.approx(means)
+    assert float(table[0]["psnr_low"]) < means[0] < float(table[0]["psnr_high"])
+    text = command("measure", *seven, "--format", "md").out
+    assert f"**{means[0]:.2f}**" in next(line for line in text.splitlines() if line.startswith("| good "))
+    tex = command("measure", *seven, "--format", "tex").out
+    assert rf"good & \textbf{{{means[0]:.2f}}}" in tex
+    assert r"\caption{7 images compared with hr; protocol classic-y@1." in tex
+    facts = json.loads(command("measure", *seven, "--format", "json").out)
+    assert [facts[label]["mean"]["psnr"] for label in ("good", "theirs")] == pytest.approx(means)
+
+
+def test_several_folders_without_references(seven, command):
+    found = command("measure", "good", "poor", "--metrics", "pique", "--format", "csv")
+    assert [line.split(",")[0] for line in found.out.splitlines()] == ["model", "good", "poor"]
+    assert "good and good are both called good; give a label: LABEL=good" in command("measure", "good", "good").err
+    Path("poor/0.png").unlink()
+    assert "poor and good have other images, such as 0" in command("measure", "good", "poor", "--metrics", "pique").err

@@ -1,0 +1,61 @@
+"""Several measured folders of images in one table, as that of a run: means, intervals, paired tests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from srbench.benchmark.measure import Measured
+from srbench.interfaces import MetricFacts
+from srbench.reporting.answer import answer
+from srbench.reporting.latex import captioned_table, escape
+from srbench.reporting.rendering import rendered
+from srbench.reporting.report import interval_table, score_table
+from srbench.reporting.scores import header, printed, score, terminal_table
+from srbench.run_folder.records import Value
+from srbench.run_folder.results import ResultTable, summary_csv
+
+
+def folders_text(found: Sequence[Measured], form: str, ref: str | None) -> list[str | Table]:
+    """The table of some folders of the same images as ``table`` for the terminal, ``md``, ``tex`` or ``csv``.
+
+    ``ref`` is the name of the folder of HR images; None: there are none.
+    """
+    metrics = tuple({metric.name: metric for one in found for metric in one.metrics}.values())
+    missing: dict[str, Value] = dict.fromkeys((metric.name for metric in metrics), math.nan)
+    rows = [(one.label, None, image, missing | values) for one in found for image, values in one.values.items()]
+    table = ResultTable.from_values(rows, tuple(metric.name for metric in metrics))
+    summary = table.summary()
+    if form == "csv":
+        return [summary_csv(table, summary, metrics, found[0].suite).rstrip("\n")]
+    scores, sets = score(table, summary, metrics), _sets(found)
+    images = len(found[0].values)
+    if form == "tex":
+        against = "without references" if ref is None else f"compared with {escape(ref)}"
+        subject = f"{images} images {against}; protocol {escape(found[0].suite)}"
+        return [captioned_table(scores, subject, ref or "measured", intervals=True).rstrip("\n")]
+    if form == "table":
+        return [f"protocol {found[0].suite}", terminal_table(scores), *sets, *answer(scores)]
+    return [
+        rendered(
+            "folders.md.jinja",
+            answer=answer(scores),
+            sets=sets,
+            score_table=score_table(scores),
+            interval_table=interval_table(scores),
+            metrics=metrics,
+            suite=found[0].suite,
+            ref=ref,
+        ).rstrip("\n")
+    ]
+
+
+def _sets(found: Sequence[Measured]) -> list[str]:
+    """Lines of the metrics of whole folders: ``FID ↓: a 12.30, b 14.10``."""
+    metrics: dict[str, MetricFacts] = {metric.name: metric for one in found for metric in one.set_metrics}
+    return [
+        f"{header(metric)}: {', '.join(f'{one.label} {printed(one.sets[name], metric)}' for one in found if one.sets)}"
+        for name, metric in metrics.items()
+    ]
