@@ -114,11 +114,11 @@ def measure_folder(
 ) -> Measured:  # fmt: skip
     """Measure the images of a folder, against HR in ``ref`` and LR in ``lr`` if given; samples are NAME_sampleK.
 
-    Images are paired by name. Without ``names`` the metrics of the suite are measured, except those that need what is
-    not given; ``scale`` is for borders as wide as the scale, if there is no ``lr`` to tell it. ``fid`` and ``kid``
-    compare the folders as sets. ``workers`` processes share the images, with the same values; None: as many as suit
-    this machine. Raises BenchmarkError that names every image without a partner, and SRBenchError for an unknown metric
-    or one that needs what is not given.
+    Images are paired by name. Without ``names`` the suite's metrics are measured, except those of a model and those
+    that need what is not given; ``scale`` is for borders as wide as the scale, if there is no ``lr`` to tell it.
+    ``fid`` and ``kid`` compare the folders as sets. ``workers`` processes share the images, with the same values; None:
+    as many as suit this machine. Raises BenchmarkError that names every image without a partner, and SRBenchError for
+    an unknown metric or one that needs what is not given.
     """
     protocol, results = read_suite(suite), ResultFolder(images, 1)
     hr, low = (None if folder is None else images_in(folder) for folder in (ref, lr))
@@ -254,6 +254,8 @@ class _Folders:
         if self.names == ():
             return ()
         metrics = open_metrics(self.names, self.suite.columns, self.suite.quantize, self.suite.optional)
+        if self.names is None:
+            metrics = tuple(one for one in metrics if one.facts.sees != "model")
         lacking = {
             "HR": "HR images; name their folder with --ref" if self.hr is None else "",
             "LR": "LR images; name their folder with --lr" if self.lr is None else "",

@@ -129,7 +129,7 @@ def _show_suite(name: str) -> None:
     for metric in open_metrics(None, suite.metrics, suite.quantize):
         show(f"{metric.facts.signature}\n{_metric_sentence(metric.facts)}\n")
     if suite.optional:
-        show(f"and, if their weights are downloaded: {', '.join(suite.optional)}")
+        show(f"and, where they can be loaded: {', '.join(suite.optional)}")
 
 
 def _metric_sentence(metric: MetricFacts) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import weakref
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -56,7 +57,7 @@ class Probe:
     """Pixels of the output."""
 
 
-class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counter of the bytes of live tensors made by operations."""
 
     def __init__(self) -> None:
@@ -93,6 +94,8 @@ def _convolution(x: Any, weight: Any, *_: Any, out_shape: Any = None, **__: Any)
     return operations
 
 
+CONVOLUTIONS = {torch.ops.aten.mkldnn_convolution: _convolution}
+"""Operations that torch's counter is to be told of."""
 _PROBES: WeakKeyDictionary[Any, dict[float | None, Probe]] = WeakKeyDictionary()
 
 
@@ -109,23 +112,35 @@ def _probe(model: SRModel | StochasticSRModel, temperature: float | None, device
     from torch.utils.flop_counter import FlopCounterMode
 
     side = max(PROBE // model.scale, 8)
-    lr = torch.rand((3, side, side), generator=torch.Generator().manual_seed(0)).to(device)
-    counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.mkldnn_convolution: _convolution})
-    alive, generator = _Alive(), torch.Generator().manual_seed(0)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the counters see what this thread does
+    counter, alive = FlopCounterMode(display=False, custom_mapping=CONVOLUTIONS), Alive()
+    upscale_probe(model, (side, side), temperature, device, alive, counter)
+    pixels = (side * model.scale) ** 2
+    if not alive.made:
+        return Probe(math.nan, math.nan, pixels)
+    return Probe(float(counter.get_total_flops()), float(alive.most), pixels)
+
+
+def upscale_probe(
+    model: SRModel | StochasticSRModel, size: tuple[int, int], temperature: float | None, device: str,
+    *counters: AbstractContextManager[object],
+) -> None:  # fmt: skip
+    """Let a model make one output of an LR image of ``size``, height and width, while the counters are looking.
+
+    It uses one thread, as the counters see what this one does.
+    """
+    lr = torch.rand((3, *size), generator=torch.Generator().manual_seed(0)).to(device)
+    generator, threads = torch.Generator().manual_seed(0), torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
-        with torch.no_grad(), alive, counter:
+        with ExitStack() as stack:
+            for one in (torch.no_grad(), *counters):
+                stack.enter_context(one)
             if isinstance(model, StochasticSRModel):
                 model.sample(lr, 1, temperature=temperature or 0.0, generator=generator)
             else:
                 model(lr[None])
     finally:
         torch.set_num_threads(threads)
-    pixels = (side * model.scale) ** 2
-    if not alive.made:
-        return Probe(math.nan, math.nan, pixels)
-    return Probe(float(counter.get_total_flops()), float(alive.most), pixels)
 
 
 def parameters_of(model: object) -> float:
@@ -138,8 +153,8 @@ def parameters_of(model: object) -> float:
     return sum(parameters_of(one) for one in inner if isinstance(one, nn.Module | Weighted))
 
 
-class _Cost:
-    """Base of the four, which differ in their facts and in ``_of``."""
+class Cost:
+    """Base of all costs, which differ in their facts and in ``_of``."""
 
     facts: MetricFacts
 
@@ -155,17 +170,17 @@ class _Cost:
         raise NotImplementedError
 
 
-_FACTS = MetricFacts(
+FACTS = MetricFacts(
     name="", title="", protocol="", direction=0, group="Cost", sees="model", needs=(), per="image"
 )  # fmt: skip
-"""Facts of all four; they have no direction, as a cost is no merit of the images."""
+"""Facts of all; they have no direction, as a cost is no merit of the images."""
 
 
-class Parameters(_Cost):
+class Parameters(Cost):
     """Learned parameters of a model, in millions."""
 
     facts = replace(
-        _FACTS, name="parameters", title="params, M", unit="millions", signature="v1",
+        FACTS, name="parameters", title="params, M", unit="millions", digits=3, signature="v1",
         protocol="numbers that the model has learned, as its weights say or as its networks have them",
     )  # fmt: skip
 
@@ -173,11 +188,11 @@ class Parameters(_Cost):
         return parameters_of(model) / 1e6
 
 
-class Operations(_Cost):
+class Operations(Cost):
     """Billions of floating point operations per million output pixels."""
 
     facts = replace(
-        _FACTS, name="gflops", title="GFLOP/MP", unit="10^9 operations per 10^6 pixels", digits=0,
+        FACTS, name="gflops", title="GFLOP/MP", unit="10^9 operations per 10^6 pixels", digits=0,
         signature=f"probe{PROBE}|v1",
         protocol=(
             "operations that torch's counter (torch.utils.flop_counter) sees while the model makes one output of "
@@ -191,11 +206,11 @@ class Operations(_Cost):
         return found.operations / found.pixels / 1e3
 
 
-class Memory(_Cost):
+class Memory(Cost):
     """Peak memory of a model besides its parameters, in megabytes per million output pixels."""
 
     facts = replace(
-        _FACTS, name="memory", title="memory, MB/MP", unit="10^6 bytes per 10^6 pixels", digits=0,
+        FACTS, name="memory", title="memory, MB/MP", unit="10^6 bytes per 10^6 pixels", digits=0,
         signature=f"probe{PROBE}|v1",
         protocol=(
             "bytes of the tensors alive at once, at most, that torch makes while the model makes one output of "
@@ -209,11 +224,11 @@ class Memory(_Cost):
         return found.tensors / found.pixels
 
 
-class Seconds(_Cost):
+class Seconds(Cost):
     """Seconds of a model per output."""
 
     facts = replace(
-        _FACTS, name="seconds", title="seconds", unit="s", signature="v1",
+        FACTS, name="seconds", title="seconds", unit="s", signature="v1",
         protocol=(
             "wall clock of the model for one output, on the machine of the run, all samples' time over their number"
         ),

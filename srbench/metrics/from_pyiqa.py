@@ -1,4 +1,7 @@
-"""Every metric of pyiqa that measures one image: ``pyiqa:dists``, ``pyiqa:musiq``. Imported only when asked for.
+"""Every metric of pyiqa that measures one image. Imported only when asked for.
+
+pyiqa:dists                                        with pyiqa's defaults
+pyiqa:psnr+test_y_channel=true+color_space=ycbcr   with arguments of pyiqa's class
 
 pyiqa's licence, PolyForm Noncommercial 1.0.0, is not that of srbench; many of its metrics load weights with licences of
 their own.
@@ -7,14 +10,18 @@ their own.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import inspect
 import io
 import logging
 import os
 import re
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import metadata
 from traceback import walk_tb
+from types import MappingProxyType
 from typing import Any
 from unittest.mock import patch
 
@@ -31,28 +38,32 @@ OF_SETS = ("fid", "sfid", "fid_dinov2", "inception_score")
 """Metrics of sets of images."""
 _PACKAGES = {"pkg_resources": "setuptools<81"}
 """Names to install for modules that have another one."""
+_LONGEST_NAME = 100
+"""Characters of a metric's name, at most."""
 
 
 class PyIQA:
-    """A metric of pyiqa with its defaults: pyiqa:NAME. Direction and range are those that pyiqa states."""
+    """A metric of pyiqa: pyiqa:NAME, or pyiqa:NAME+ARGUMENT=VALUE. Direction and range are those that pyiqa states."""
 
-    def __init__(self, variant: str) -> None:
+    def __init__(self, variant: str, **typed: str | int) -> None:
         if variant in OF_SETS:
             raise MetricError(
                 f"pyiqa:{variant} compares sets of images, and a column is of single ones; "
                 "srbench measure DIR --ref DIR --metrics fid,kid compares two folders"
             )
-        self._metric = created(variant)
+        arguments = {name: _value(text) for name, text in sorted(typed.items())}
+        self._metric = created(variant, arguments)
         self._with_hr = self._metric.metric_mode == "FR"
         version, licence = version_and_licence()
+        words = [f"{name}={_word(value)}" for name, value in arguments.items()]
         self.facts = MetricFacts(
-            name="pyiqa_" + re.sub(r"\W", "_", variant.replace("+", "_plus")), title=f"{variant} (pyiqa)",
+            name=_name(variant, words), title=f"{variant} ({', '.join(['pyiqa', *_short(arguments)])})",
             direction=-1 if self._metric.lower_better else 1, digits=4,
-            signature=f"RGB|pyiqa{version}|v1", needs=("HR",) if self._with_hr else (),
+            signature="|".join(["RGB", f"pyiqa{version}", *words, "v1"]), needs=("HR",) if self._with_hr else (),
             fingerprint=parameters_sha256(self._metric),
             protocol=(
-                f"{variant} of pyiqa {version} with its defaults, 8-bit RGB by {{quantize}} over 255, "
-                f"{'compared with HR' if self._with_hr else 'of the output alone'}, range "
+                f"{variant} of pyiqa {version} with {' and '.join(words) or 'its defaults'}, 8-bit RGB "
+                f"by {{quantize}} over 255, {'compared with HR' if self._with_hr else 'of the output alone'}, range "
                 f"{self._metric.score_range} by pyiqa; licence of pyiqa: {licence}"
             ),
         )  # fmt: skip
@@ -65,17 +76,79 @@ class PyIQA:
         return torch.stack([value.reshape(()) for value in values])
 
 
-def created(variant: str) -> Any:  # noqa: ANN401 - of a package without types
-    """Create a metric of pyiqa on the CPU. Raises MetricError that names what is missing."""
+Value = str | int | float | bool
+"""Value of an argument of pyiqa."""
+
+
+def _value(text: str | int) -> Value:
+    """An argument as it was typed -> ``true`` and ``false`` as bool, numbers as such, other text as it is."""
+    if text in ("true", "false"):
+        return text == "true"
+    try:
+        return float(text) if isinstance(text, str) else text
+    except ValueError:
+        return text
+
+
+def _word(value: Value) -> str:
+    """A value as it is typed."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _name(variant: str, words: list[str]) -> str:
+    """Key in files, unique for a metric with its arguments."""
+    name = "pyiqa_" + re.sub(r"\W", "_", "_".join([variant.replace("+", "_plus"), *words]))
+    if not words or (len(name) <= _LONGEST_NAME and all(re.fullmatch(r"[\w=]+", one) for one in words)):
+        return name
+    digest = hashlib.sha256("|".join(words).encode()).hexdigest()[:8]
+    return f"{name[: _LONGEST_NAME - 9]}_{digest}"
+
+
+def _short(arguments: Mapping[str, Value]) -> list[str]:
+    """Arguments in few words: values that are text, names of those that are true, the rest in full."""
+    whole = {name: f"{name}={_word(value)}" for name, value in arguments.items()}
+    return [value if isinstance(value, str) else name if value is True else whole[name]
+            for name, value in arguments.items()]  # fmt: skip
+
+
+def created(variant: str, arguments: Mapping[str, Value] = MappingProxyType({})) -> Any:  # noqa: ANN401 - no types
+    """Create a metric of pyiqa on the CPU. Raises MetricError that names what is missing, or which arguments it has."""
     with quiet():
         import pyiqa
 
         if variant not in pyiqa.list_models():
             raise MetricError(unknown("metric of pyiqa", variant, pyiqa.list_models()))
         try:
-            return pyiqa.create_metric(variant, device="cpu")
+            metric = pyiqa.create_metric(variant, device="cpu", **arguments)
         except Exception as error:  # each of a hundred metrics has its own way to fail
+            _refuse_unknown(variant, arguments)
             raise MetricError(f"pyiqa:{variant} cannot be loaded: {_remedy(error)}") from error
+        _refuse_unknown(variant, arguments)  # many swallow what they do not know
+        return metric
+
+
+def _refuse_unknown(variant: str, arguments: Mapping[str, Value]) -> None:
+    """Raise MetricError for an argument that a metric does not have. Its module was imported by pyiqa before."""
+    allowed = _arguments_of(variant) if arguments else {}
+    for name, value in arguments.items():
+        if name not in allowed:
+            raise MetricError(f"pyiqa:{variant} takes no argument {name}; it takes {', '.join(allowed) or 'none'}")
+        if isinstance(allowed[name], bool) and not isinstance(value, bool):
+            raise MetricError(f"pyiqa:{variant}: {name} is {_word(value)!r}; choose true or false")
+
+
+def _arguments_of(variant: str) -> dict[str, object]:
+    """Arguments of the class behind a metric, and of the function of that name to which it hands on all others."""
+    from pyiqa.default_model_configs import DEFAULT_CONFIGS
+    from pyiqa.utils.registry import ARCH_REGISTRY
+
+    made_by: Any = ARCH_REGISTRY.get(DEFAULT_CONFIGS[variant]["metric_opts"]["type"])
+    function: Any = getattr(sys.modules[made_by.__module__], made_by.__name__.lower(), None)
+    own = inspect.signature(made_by).parameters.values()
+    hands_on = inspect.isfunction(function) and any(one.kind is one.VAR_KEYWORD for one in own)
+    further = inspect.signature(function).parameters.values() if hands_on else ()
+    named = [one for one in (*own, *further) if one.kind is one.POSITIONAL_OR_KEYWORD and one.name not in ("x", "y")]
+    return {one.name: one.default for one in named}
 
 
 def version_and_licence() -> tuple[str, str]:

@@ -50,7 +50,8 @@ KINDS = ("models", "metrics", "datasets", "trainers", "converters")
 _OF_FILE = "srbench_user_"
 """First part of the names of modules that are files named by users."""
 FAMILIES = "metric_families"
-"""Entry point group of classes that implement many metrics, chosen by an argument ``variant``: ``pyiqa:dists``."""
+"""Entry point group of classes that implement many metrics, chosen by an argument ``variant``: ``pyiqa:dists``; all
+other arguments that a user typed are handed on."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,8 @@ def open_metric(
     kind = FAMILIES if is_variant else "metrics"
     with watched(not is_ours(kind, family if is_variant else name)) as seen:
         plugin = find_plugin(kind, family if is_variant else name)
-        refused = [one for one in parameters if not plugin.takes(one)]
+        # a family knows the arguments of each of its metrics itself
+        refused = [one for one in parameters if (one == "variant" if is_variant else not plugin.takes(one))]
         if refused:
             raise PluginError(f"metric {text}: {plugin.name} takes no parameter {refused[0]}; leave it out")
         arguments = parameters | ({"variant": variant} if is_variant else {})

@@ -268,3 +268,53 @@ def test_it_is_imported_only_when_asked_for():
     assert json.loads(found.stdout) is False
     columns = read_suite("srflow").columns
     assert len(open_metrics(None, columns, "floor")) == len(columns)
+
+
+LUMA = "pyiqa:psnr+test_y_channel=true+color_space=ycbcr"
+
+
+def test_arguments_are_pyiqas(photos, tmp_path):
+    """Values are those of pyiqa with the arguments; name, title, signature and digest have them."""
+    hr = read_image(photos / "a.png")
+    pair, sample = ImagePair("a", hr, hr), (hr * 0.9)[None]
+    loaded = open_metric(LUMA, "round")
+    wanted = pyiqa.create_metric("psnr", device="cpu", test_y_channel=True, color_space="ycbcr")(sample, hr[None])
+    assert loaded.metric(sample, pair).item() == pytest.approx(wanted.item(), abs=1e-6)
+    facts, plain = loaded.facts, open_metric("pyiqa:psnr", "round").facts
+    assert facts.name == "pyiqa_psnr_color_space_ycbcr_test_y_channel_true"
+    assert facts.title == "psnr (pyiqa, ycbcr, test_y_channel)"
+    assert "|color_space=ycbcr|test_y_channel=true|v1" in facts.signature
+    assert "with color_space=ycbcr and test_y_channel=true" in facts.protocol
+    assert facts.digest != plain.digest
+    assert (plain.name, plain.title) == ("pyiqa_psnr", "psnr (pyiqa)")
+    other = open_metric("pyiqa:psnr+color_space=ycbcr+test_y_channel=true", "round").facts
+    assert (other.name, other.signature, other.digest) == (facts.name, facts.signature, facts.digest), "in any order"
+
+
+def test_names_of_arguments_that_are_no_words():
+    """Characters that no name can have, and names that are too long, are told apart by a digest."""
+    small = [open_metric(f"pyiqa:psnr+eps={text}").facts.name for text in ("1e-8", "1e-9")]
+    assert len(set(small)) == 2
+    assert all(re.fullmatch(r"\w{1,100}", name) for name in small)
+    long = open_metric("pyiqa:psnr+eps=0.000001+color_space=ycbcr+data_range=1+crop_border=4+test_y_channel=true").facts
+    assert len(long.name) <= 100
+    assert len(open_metrics(("pyiqa:psnr", LUMA), (), "round")) == 2, "in one table"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (
+            "pyiqa:psnr+colour=yiq",
+            "pyiqa:psnr takes no argument colour; it takes test_y_channel, crop_border, data_range, eps, color_space",
+        ),
+        ("pyiqa:gmsd+foo=1", "pyiqa:gmsd takes no argument foo; it takes channels, test_y_channel"),
+        ("pyiqa:psnr+as_loss=true", "pyiqa:psnr takes no argument as_loss; it takes test_y_channel"),
+        ("pyiqa:psnr+test_y_channel=maybe", "pyiqa:psnr: test_y_channel is 'maybe'; choose true or false"),
+        ("pyiqa:psnr+variant=ssim", "takes no parameter variant; leave it out"),
+    ],
+)
+def test_arguments_that_pyiqa_does_not_take(text, fault):
+    with pytest.raises(SRBenchError, match=fault) as caught:
+        open_metric(text)
+    assert "\n" not in str(caught.value)

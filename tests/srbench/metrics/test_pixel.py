@@ -2,13 +2,19 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
+import pyiqa
 import pytest
 import torch
+from pyiqa.archs.ssim_arch import ssim as pyiqa_ssim
+from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from srbench.images.io import quantize_round
 from srbench.interfaces import ImagePair
-from srbench.metrics.pixel import PSNR, SSIM, decibels
+from srbench.metrics import MetricError
+from srbench.metrics.pixel import PSNR, SSIM, Region, decibels
 
 
 def as_array(image: torch.Tensor) -> np.ndarray:
@@ -64,3 +70,86 @@ def test_identical_images(coffee):
 def test_psnr_does_not_know_where_errors_lie(coffee, samples):
     turned = ImagePair("turned", coffee.lr, coffee.hr.flip(0, -1))
     torch.testing.assert_close(PSNR()(samples.flip(1, -1), turned), PSNR()(samples, coffee))
+
+
+@pytest.fixture
+def rounded(samples):
+    """The samples as 8-bit images."""
+    return quantize_round(samples)
+
+
+SPACES = [("ycbcr", "bt601"), ("yiq", "yiq")]
+
+
+@pytest.mark.parametrize(("space", "colour"), SPACES)
+def test_psnr_of_unrounded_luma_against_pyiqa(coffee, rounded, space, colour):
+    """pyiqa adds 1e-8 to the error, so that identical images have 80 dB."""
+    theirs = pyiqa.create_metric("psnr", test_y_channel=True, color_space=space)
+    wanted = [theirs(each[None].float() / 255, coffee.hr[None]).item() for each in rounded]
+    found = PSNR("Y", 0, "no", colour)(rounded, coffee)
+    shifted = -10 * torch.log10(10 ** (-found / 10) + 1e-8)
+    assert shifted.tolist() == pytest.approx(wanted, abs=1e-5)
+    assert found.tolist() == pytest.approx(wanted, abs=1e-3)
+
+
+@pytest.mark.parametrize(("space", "colour"), SPACES)
+def test_ssim_of_luma_against_pyiqa(coffee, rounded, space, colour):
+    """To the last digits: pyiqa's window is float32, and so is its luma, which rounds a few colours the other way."""
+    theirs = pyiqa.create_metric("ssim", test_y_channel=True, color_space=space)
+    wanted = [theirs(each[None].float() / 255, coffee.hr[None]).item() for each in rounded]
+    metric = SSIM("Y", 0, "gaussian11", "yes", colour, "zero")
+    assert metric(rounded, coffee).tolist() == pytest.approx(wanted, abs=1e-6)
+    luma = [metric._region.of(each[None], coffee).double() for each in (*rounded, quantize_round(coffee.hr))]
+    exact = [pyiqa_ssim(each, luma[-1], data_range=255).item() for each in luma[:-1]]
+    assert metric(rounded, coffee).tolist() == pytest.approx(exact, abs=1e-6), "of the same luma, windows in float32"
+    kept = SSIM("Y", 0, "gaussian11", "yes", colour)(rounded, coffee)
+    assert (kept <= metric(rounded, coffee)).all(), "negative factors only lower it"
+    assert kept[2] < metric(rounded, coffee)[2]
+
+
+def test_unrounded_luma_against_scikit_image(coffee, rounded):
+    """Both windows take it; the second is compared with scikit-image's."""
+    ours = Region("Y", 4, "no").of(rounded, coffee)[:, 0].numpy()
+    arrays = [rgb2ycbcr(each.permute(1, 2, 0).numpy())[4:-4, 4:-4, 0] for each in (*rounded, quantize_round(coffee.hr))]
+    for one, other in zip(ours, arrays, strict=False):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-10)
+    wanted = [structural_similarity(arrays[-1], each, data_range=255) for each in arrays[:-1]]
+    assert SSIM("Y", 4, "uniform7", "no")(rounded, coffee).tolist() == pytest.approx(wanted, abs=1e-9)
+    wanted = [structural_similarity(arrays[-1], each, data_range=255, gaussian_weights=True, sigma=1.5,
+                                    use_sample_covariance=False) for each in arrays[:-1]]  # fmt: skip
+    assert SSIM("Y", 4, "gaussian11", "no")(rounded, coffee).tolist() == pytest.approx(wanted, abs=1e-9)
+
+
+def test_full_range_luma_against_opencv(coffee, rounded):
+    grey = [cv2.cvtColor(each.permute(1, 2, 0).contiguous().numpy(), cv2.COLOR_RGB2GRAY)
+            for each in (*rounded, quantize_round(coffee.hr))]  # fmt: skip
+    assert np.array_equal(Region("Y", 0, "yes", "full").of(rounded, coffee)[:, 0].numpy(), np.stack(grey[:-1]))
+    wanted = [cv2.PSNR(grey[-1], each) for each in grey[:-1]]
+    assert PSNR("Y", 0, "yes", "full")(rounded, coffee).tolist() == pytest.approx(wanted, abs=1e-9)
+
+
+def test_defaults_have_the_signatures_they_had():
+    assert PSNR("Y", 4).facts.signature == "Y|crop4|v1"
+    assert SSIM("Y", "scale", "gaussian11").facts.signature == "Y|gaussian11|crop(scale+5)|v1"
+    assert PSNR("Y", 0, "no").facts.signature == "Y|unrounded|crop0|v1"
+    assert (PSNR("Y", 0, "no", "yiq").facts.title, PSNR("Y").facts.title) == ("PSNR-Y (YIQ)", "PSNR-Y")
+    assert SSIM("Y", 0, "gaussian11", "yes", "full", "zero").facts.signature == "Y|full|gaussian11|negative0|crop5|v1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        ({"channels": "Y", "round": "half"}, "round is 'half'; choose yes or no"),
+        ({"channels": "Y", "colour": "bt709"}, "colour is 'bt709'; choose bt601, yiq, full"),
+        ({"round": "no"}, "round and colour are those of Y; add channels=Y, or leave them out"),
+    ],
+)
+def test_what_luma_cannot_be(arguments, fault):
+    for metric in (PSNR, SSIM):
+        with pytest.raises(MetricError, match=fault):
+            metric(**arguments)
+
+
+def test_negative_is_kept_or_zero():
+    with pytest.raises(MetricError, match="negative is 'cut'; choose kept or zero"):
+        SSIM(negative="cut")

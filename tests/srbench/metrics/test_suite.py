@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -27,6 +28,7 @@ from srbench.images.resize import downscale_uint8, upscale_uint8
 from srbench.interfaces import ImagePair, SRBenchError
 from srbench.matrix.request import read_spec
 from srbench.metrics import MetricError
+from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.suite import Suite, open_metrics, read_suite, suite_names
 from srbench.reporting import ReportError
 from srbench.reporting.measurements import read_runs
@@ -84,7 +86,7 @@ def test_classic_y_against_other_implementations(name, scale):
 
 
 def test_classic_y_against_pyiqa():
-    """pyiqa does not round the luma, so the last digits differ."""
+    """pyiqa does not round the luma for PSNR, and sets negative factors of SSIM to 0, so the last digits differ."""
     import pyiqa
 
     pair, output = bicubic("coffee", 4)
@@ -191,7 +193,7 @@ def test_a_suite_of_ones_own(photos, models, tmp_path):
         ('name = "a"\nversion = 1\nmetrics = []', "at least one metric"),
         ('name = "a"\nversion = 1\nmetrics = ["psnr"]\nquantize = "ceil"', "none of 'floor', 'round'"),
         ('name = "a"\nversion = 1\nmetrics = ["psnr"]\ncolour = "Y"', "unknown key 'colour'"),
-        ('name = "a"\nversion = 1\nmetrics = ["psnr+colour=Y"]', "psnr takes no parameter colour"),
+        ('name = "a"\nversion = 1\nmetrics = ["psnr+color=Y"]', "psnr takes no parameter color"),
         ('name = "a"\nversion = 1\nmetrics = ["psnr+quantize=floor"]', "psnr takes no parameter quantize"),
         ('name = "a"\nversion = 1\nmetrics = ["psnr+channels=Cb"]', "channels is 'Cb'; choose RGB or Y"),
         ('name = "a"\nversion = 1\nmetrics = ["ssim+window=box"]', "window is 'box'; choose uniform7 or gaussian11"),
@@ -220,10 +222,28 @@ def test_an_unknown_suite():
 def test_the_suites_are_what_their_version_says():
     """Whoever changes a line here raises its version."""
     found = {name: asdict(read_suite(name)) for name in suite_names()}
-    optional = ("pyiqa:dists", "pyiqa:musiq", "pyiqa:maniqa", "pyiqa:clipiqa")
-    assert {name: one["optional"] for name, one in found.items() if one["optional"]} == {"perceptual": optional}
+    first = ("pyiqa:dists", "pyiqa:niqe", "pyiqa:musiq")
+    assert {name: one["optional"] for name, one in found.items() if one["optional"]} == {
+        "ntire-esr": ("srbench.metrics.efficiency:NTIRE25ESR", "srbench.metrics.efficiency:NTIRE26ESR"),
+        "perceptual": ("pyiqa:dists", "pyiqa:musiq", "pyiqa:maniqa", "pyiqa:clipiqa"),
+        "real-sr": (*first, "pyiqa:maniqa-pipal", "pyiqa:clipiqa"),
+        "real-sr-koniq": (*first, "pyiqa:maniqa", "pyiqa:clipiqa"),
+        "real-sr-rgb": (*first, "pyiqa:maniqa-pipal", "pyiqa:clipiqa+_vitL14_512", "pyiqa:paq2piq"),
+    }
+    real = ("psnr+channels=Y+round=no", "ssim+channels=Y+window=gaussian11+negative=zero", "lpips")
+    classic = ("psnr+channels=Y+border=scale", "ssim+channels=Y+border=scale+window=gaussian11")
     assert {name: (one["version"], one["quantize"], one["metrics"]) for name, one in found.items()} == {
-        "classic-y": (1, "round", ("psnr+channels=Y+border=scale", "ssim+channels=Y+border=scale+window=gaussian11")),
+        "classic-y": (1, "round", classic),
+        "lightweight": (1, "round", (*classic, "parameters", "multiply_adds+out=1280x720")),
+        "ntire-esr": (1, "round", ("psnr+border=4", "runtime+lr=256x256", "multiply_adds+lr=256x256", "parameters")),
+        "ntire-restoration": (
+            1,
+            "round",
+            ("psnr+channels=Y+border=4+round=no", "ssim+channels=Y+border=4+window=gaussian11+round=no"),
+        ),
+        "real-sr": (1, "round", real),
+        "real-sr-koniq": (1, "round", real),
+        "real-sr-rgb": (1, "round", ("psnr", "ssim+channels=Y+colour=yiq+window=gaussian11+negative=zero", "lpips")),
         "ntire21": (1, "round", ("lpips_spatial", "lr_psnr_worst", "diversity")),
         "ntire25": (
             1,
@@ -251,6 +271,52 @@ def test_the_suites_are_what_their_version_says():
     assert {entry.name for entry in (files("srbench.metrics") / "suites").iterdir()} == {
         f"{name}.toml" for name in found
     }
+
+
+def test_the_documents_name_every_suite_and_no_other():
+    """In the table of suites, and each with a paragraph that says what it can be compared with."""
+    text = (Path(__file__).parents[3] / "docs" / "protocols.md").read_text()
+    labels = {read_suite(name).label for name in suite_names()}
+    assert set(re.findall(r"^\| `([\w-]+@\d+)` \|", text, re.MULTILINE)) == labels
+    of_suites = text.partition("\n## Suites\n")[2].partition("\n## ")[0]
+    paragraphs = set(re.findall(r"^\*\*([\w-]+)\.\*\* ", of_suites, re.MULTILINE))
+    assert paragraphs == set(suite_names()) - {"srflow", "srflow-round"}, "the page is about these two"
+
+
+def real_sr(pair: ImagePair, output: torch.Tensor, **of_luma: object) -> dict[str, float]:
+    """Columns of real-sr by pyiqa itself."""
+    import pyiqa
+
+    sr, hr = output[None].float() / 255, pair.hr[None]
+    return {name: pyiqa.create_metric(name, **of_luma)(sr, hr).item() for name in ("psnr", "ssim")}
+
+
+@pytest.mark.parametrize(
+    ("suite", "of_luma"), [("real-sr", {"test_y_channel": True, "color_space": "ycbcr"}), ("real-sr-rgb", {})]
+)
+def test_real_sr_against_pyiqa_as_its_scripts_call_it(suite, of_luma):
+    """PSNR differs by pyiqa's 1e-8 besides the error, SSIM by float32."""
+    pair, output = bicubic("astronaut", 4)
+    wanted, found = real_sr(pair, output, **of_luma), columns(suite, pair, output)
+    assert found["psnr"] == pytest.approx(wanted["psnr"], abs=1e-4)
+    assert found["ssim"] == pytest.approx(wanted["ssim"], abs=1e-6)
+    assert found["lpips"] == pytest.approx(LPIPS()(output[None], pair).item(), abs=1e-6)
+
+
+def test_ntire_restoration_against_scikit_image():
+    """Luma as it is, four pixels left out, the window of the challenge."""
+    pair, output = bicubic("coffee", 4)
+    arrays = [rgb2ycbcr(each.permute(1, 2, 0).numpy())[4:-4, 4:-4, 0]
+              for each in (output, (pair.hr * 255).round().to(torch.uint8))]  # fmt: skip
+    found = columns("ntire-restoration", pair, output)
+    assert found["psnr"] == pytest.approx(peak_signal_noise_ratio(*arrays[::-1], data_range=255), abs=1e-9)
+    assert found["ssim"] == pytest.approx(wang(*arrays), abs=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_measure_leaves_out_what_a_model_costs(photos):
+    found = measure_folder(photos, photos, suite="ntire-esr")
+    assert [metric.title for metric in found.metrics] == ["PSNR"]
 
 
 OPTIONAL = """name = "mine"
@@ -295,7 +361,7 @@ def test_measure_by_a_suite(photos, tmp_path):
     found = measure_folder(photos, photos, suite="srflow-round", names=("psnr",))
     assert found.suite == "srflow-round@1"
     assert '"suite": "srflow-round@1"' in found.json()
-    with pytest.raises(BenchmarkError, match="classic-y@1 need the scale or LR images; name their folder with --lr"):
+    with pytest.raises(BenchmarkError, match="classic-y@1 need the scale; give --scale, or LR images with --lr"):
         measure_folder(photos, photos, suite="classic-y")
 
 
