@@ -72,6 +72,13 @@ def test_what_only_sampling_tells_is_left_unverified(finished):
     assert "4 of 9 items sampled again: unverified" in found.text()
 
 
+def test_sigma_of_one_output_is_verified_only_if_it_is_sampled_again(changed):
+    folder = run(changed(models=("bicubic",), metrics=("sigma",), limit=2)).folder
+    found = verify(folder, resample=1)
+    assert (found.verified, found.unverified, found.verdict) == (1, 1, "unverified")
+    assert verify(folder, resample="all").proven
+
+
 def test_values_may_be_proven_and_their_origin_not(changed):
     folder = run(changed(metrics=("psnr",), limit=1)).folder
     found = verify(folder)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from importlib import resources
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,8 @@ import srbench
 from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run
 from srbench.images.io import write_png
+from srbench.plugins.code_digest import reachable
+from srbench.reporting.files import NO_PART
 from srbench.reporting.report import write_report
 from srbench.weights.files import sha256_file
 
@@ -141,3 +145,13 @@ def test_no_report_is_no_finding(reported):
     ):
         (reported / name).unlink(missing_ok=True)
     assert checked(reported).printed_all == 0
+
+
+def test_what_no_report_imports_is_no_part_of_its_code():
+    package = Path(str(resources.files("srbench")))
+    for module in ("srbench.reporting.report", "srbench.reporting.matrix.report"):
+        file = package.joinpath(*module.split(".")[1:]).with_suffix(".py")
+        sources, _ = reachable(module, file, ("srbench",), None)
+        rooms = {path.relative_to(package).parts[0] for path in sources.values() if path.is_relative_to(package)}
+        assert "metrics" in rooms
+        assert not rooms & set(NO_PART)

@@ -222,6 +222,15 @@ def test_a_torn_last_line_is_left_out(tmp_path):
     assert list(read(tmp_path / "absent", ScoreRecord)) == []
 
 
+def test_a_lost_block_before_a_later_line_is_left_out(tmp_path):
+    lines = [to_line(record) for record in RECORDS[:3]]
+    write_lines(tmp_path, [lines[0], lines[1][:30] + 40 * "\0" + lines[1][70:], lines[2]])
+    assert list(read(tmp_path, ScoreRecord)) == RECORDS[:1]
+    drop_torn_lines(tmp_path)
+    append(tmp_path, RECORDS[3:5], {})
+    assert list(read(tmp_path, ScoreRecord)) == [RECORDS[0], *RECORDS[3:5]]
+
+
 def test_damage_elsewhere_is_named(tmp_path):
     write_lines(tmp_path, [to_line(RECORDS[0]), "no json", to_line(RECORDS[1])])
     with pytest.raises(RunFolderError, match=r"rows\.jsonl: line 2 is damaged"):
