@@ -43,7 +43,7 @@ class Explained:
             yield f"{self.printed.text} is {self.title} {_described(first, 'on')}"
             yield from (f"  {line}" for line in _how_to_measure(first))
             if others:
-                yield f"  as many digits are printed by {_count(len(others), 'other protocol')} too:"
+                yield f"  {_count(len(others), 'other protocol')} {_verb(len(others))} the same:"
                 shown = others if most is None else others[: most - 1]
                 yield from (f"    {_described(one)}{_short(one)}" for one in shown)
                 if len(others) > len(shown):
@@ -74,7 +74,7 @@ class Explained:
             if found:
                 yield f"you measured {self.measured.text}: {self.title} {_described(found[0], 'on')}"
                 if len(found) > 1:
-                    yield f"  as many digits are printed by {_count(len(found) - 1, 'other protocol')} too"
+                    yield f"  {_count(len(found) - 1, 'other protocol')} {_verb(len(found) - 1)} the same"
             else:
                 near = nearest(self.measured, self.candidates, 1)
                 told = f"; the nearest is {_described(near[0])}" if near else ""
@@ -109,6 +109,10 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def _verb(number: int) -> str:
+    return "prints" if number == 1 else "print"
+
+
 @dataclass(frozen=True)
 class Explanation:
     """Published numbers of one row of a table, explained on two folders of images."""
@@ -126,22 +130,30 @@ class Explanation:
         return self.numbers[place]
 
     @property
-    def common(self) -> tuple[Match, ...]:
-        """Matches of different numbers that share channels, crop and placement: of as many numbers as can be.
+    def common(self) -> dict[int, Match]:
+        """Matches that share colour, crop and placement, by the place of their number: of as many numbers as can be.
 
         Empty where no two share them, and for a single number.
         """
         best: dict[int, Match] = {}
-        for explained in self.numbers:
-            for match in explained.matches:
-                partners: dict[int, Match] = {}
-                for place, other in enumerate(self.numbers):
-                    same = (one for one in other.matches if one.protocol.setting == match.protocol.setting)
-                    if (first := next(same, None)) is not None:
-                        partners[place] = first
-                if len(partners) > max(len(best), 1):
-                    best = partners
-        return tuple(best[place] for place in sorted(best))
+        most = (1, 0)  # numbers that share a setting, and of these those with the very same channels
+        for match in (one for explained in self.numbers for one in explained.matches):
+            partners: dict[int, Match] = {}
+            for place, other in enumerate(self.numbers):
+                same = [one for one in other.matches if one.protocol.setting == match.protocol.setting]
+                equal = (one for one in same if one.protocol.channels == match.protocol.channels)
+                if same:
+                    partners[place] = next(equal, same[0])
+            channels = [one.protocol.channels for one in partners.values()]
+            if (len(partners), channels.count(match.protocol.channels)) > most and len(partners) > 1:
+                best, most = partners, (len(partners), channels.count(match.protocol.channels))
+        return best
+
+    @property
+    def suites(self) -> tuple[str, ...]:
+        """Packaged suites by which every number is printed."""
+        by_number = [{name for match in one.matches for name in match.candidate.suites} for one in self.numbers]
+        return tuple(sorted(set.intersection(*by_number)))
 
     def text(self, most: int | None = 8) -> str:
         """All of it in lines, with so many protocols for each number; None: with all."""
@@ -154,13 +166,18 @@ class Explanation:
 
     def _common(self) -> Iterator[str]:
         found = self.common
-        if not found:
-            yield "no two of these numbers have channels, crop and placement in common"
-            return
-        titles = [one.title for one in self.numbers for match in found if match.candidate in one.candidates]
-        shared = found[0].protocol
-        words = [shared.channels, "no crop" if not shared.border else f"crop {shared.border}", shared.placement]
-        yield f"{' and '.join(dict.fromkeys(titles))} have in common: {', '.join(filter(None, words))}"
-        texts = [match.protocol.text for match in found]
-        if all(texts):
-            yield f"  --metrics {','.join(filter(None, texts))}"
+        if found:
+            first, *others = found.values()
+            is_same = all(one.protocol.channels == first.protocol.channels for one in others)
+            channels = first.protocol.channels if is_same else first.protocol.colour
+            crop = f"crop {first.protocol.border}" if first.protocol.border else "no crop"
+            titles = dict.fromkeys(self.numbers[place].title for place in found)
+            words = [channels, crop, first.protocol.placement, first.protocol.levels]
+            yield f"{' and '.join(titles)} have in common: {', '.join(filter(None, words))}"
+            texts = [match.protocol.text for match in found.values()]
+            if all(texts):
+                yield f"  --metrics {','.join(filter(None, texts))}"
+        else:
+            yield "no two of these numbers have colour, crop and placement in common"
+        if self.suites:
+            yield f"all of them are printed by --suite {', '.join(self.suites)}"

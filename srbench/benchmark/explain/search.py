@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import zip_longest
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.explain.explanation import Explained, Explanation
-from srbench.benchmark.explain.images import Found, Images
+from srbench.benchmark.explain.images import LEVELS, Found, Images
 from srbench.benchmark.explain.matching import Candidate, Printed
 from srbench.images.folders import images_in
 from srbench.images.io import header_size
@@ -166,16 +167,18 @@ def _candidates(metric: str, images: Sequence[Found], scale: int | None) -> tupl
             continue
         seen.add(key)
         for one, value in family(metric).gathered(protocol, column):
-            found.append(Candidate(one, value, _signature(one.text), suites_of(one, scale)))
+            signature = _signature(one.text, "round" if one.levels == LEVELS["round"] else "floor")
+            known = one if signature is not None else replace(one, parameters=None)
+            found.append(Candidate(known, value, signature, suites_of(known, scale)))
     return tuple(sorted(found, key=lambda one: one.commonness))
 
 
 @cache
-def _signature(text: str | None) -> str | None:
-    """Signature of a metric; None if srbench does not compute it."""
+def _signature(text: str | None, quantize: str) -> str | None:
+    """Signature of a metric for outputs that became 8-bit by ``quantize``; None if srbench does not compute it."""
     if text is None:
         return None
     try:
-        return open_metric(text, "floor").facts.signature
+        return open_metric(text, quantize).facts.signature
     except SRBenchError:
         return None

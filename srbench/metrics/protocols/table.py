@@ -174,6 +174,11 @@ class Protocol:
         return "+".join([self.metric, *(f"{name}={value}" for name, value in (*self.parameters, *crop))])
 
     @property
+    def colour(self) -> str:
+        """Channels without their range and rounding."""
+        return self.channels.partition(" (")[0]
+
+    @property
     def setting(self) -> tuple[str, int | None, str, str]:
-        """Choices that metrics of one table share: channels, border, placement and levels."""
-        return self.channels, self.border, self.placement, self.levels
+        """Choices that metrics of one table share: colour, border, placement and levels."""
+        return self.colour, self.border, self.placement, self.levels

@@ -10,6 +10,7 @@ from protocols_of_others import psnr, ssim
 
 import srbench
 from srbench.benchmark.explain.matching import Printed
+from srbench.benchmark.measure import measure_folder
 from srbench.images.io import write_png
 from srbench.interfaces import SRBenchError
 
@@ -48,7 +49,7 @@ def test_a_row_of_a_table_has_a_protocol_in_common(explain, arrays):
     values = psnr(arrays, Y, 4), ssim(arrays, Y, 4, "11x11 Gaussian window")
     row = [f"{values[0]:.4f}", f"{values[1]:.4f}", "0.9999"]
     found = explain(row, "psnr,ssim,lpips")
-    assert [match.protocol.setting[:2] for match in found.common] == [(Y, 4)] * 2
+    assert [(match.protocol.channels, match.protocol.border) for match in found.common.values()] == [(Y, 4)] * 2
     assert f"PSNR and SSIM have in common: {Y}, crop 4" in found.text()
     assert "--metrics psnr+channels=Y+border=4,ssim+channels=Y+window=gaussian11+border=4" in found.text()
     assert found[2].matches == ()
@@ -163,3 +164,26 @@ def test_the_command_prints_the_same_with_any_number_of_processes(command, folde
     unknown = command(*arguments)
     assert "the scale is unknown, so the crops of scales 2, 3, 4, 8 are tried" in unknown.out
     assert command("explain", "x", *arguments[2:]).err.startswith("srbench: 'x' is no number")
+
+
+def test_each_metrics_text_measures_what_explain_says(explain, folders):
+    """Of PSNR, SSIM, LPIPS and NIQE: by ``srbench measure``, with the signature that is named."""
+    found = explain("1,1,1,1", "psnr,ssim,lpips,niqe")
+    tried = 0
+    for explained in found.numbers:
+        for candidate in explained.candidates:
+            if candidate.protocol.text is None:
+                continue
+            measured = measure_folder(folders / "sr", folders / "hr", names=[candidate.protocol.text])
+            [facts] = measured.metrics
+            assert facts.signature == candidate.signature, candidate.protocol.text
+            assert measured.mean(facts.name) == pytest.approx(candidate.value, abs=2e-6), candidate.protocol.text
+            tried += 1
+    assert tried >= 8 + 16 + 2
+
+
+def test_a_suite_that_prints_all_of_them_is_named(explain, arrays):
+    row = f"{psnr(arrays, Y, 4):.2f}", f"{ssim(arrays, Y, 4, '11x11 Gaussian window'):.3f}"
+    found = explain(row, "psnr,ssim")
+    assert "classic-y" in found.suites
+    assert re.search(r"all of them are printed by --suite .*classic-y", found.text())
