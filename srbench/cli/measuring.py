@@ -10,7 +10,6 @@ import click
 from srbench.cli import options
 from srbench.cli.reporting import report_cell, report_outcome, show_report
 from srbench.cli.terminal import say, show, shown_progress
-from srbench.interfaces import SRBenchError
 
 if TYPE_CHECKING:
     from srbench.benchmark.engines.choice import Workers
@@ -227,32 +226,6 @@ def measure(
     if failures := sum(len(one.failures) for one in found):
         click.echo(f"srbench: {failures} could not be measured, see above", err=True)
         context.exit(1)
-
-
-@click.command()
-@click.argument("name", metavar="NAME")
-@options.folder("--out", help="Run folder. [default: runs/NAME]")
-@options.workers
-def reproduce(name: str, out: Path | None, workers: Workers) -> None:
-    """Run a published table, such as srflow-celeba-x8: paper, measured and difference side by side.
-
-    Data and weights that are missing are listed, with where they go; then the exit code is 1.
-    """
-    from srbench.benchmark.run import run as run_spec
-    from srbench.cli.reproduce import find_reproduction, side_by_side
-
-    asked = find_reproduction(name)
-    if missing := asked.missing():
-        for line in missing:
-            show(line)
-        raise SRBenchError(f"{name}: {len(missing)} of what it needs are missing; see above")
-    folder = out or Path("runs") / name
-    with shown_progress() as progress:
-        outcome = run_spec(asked.spec(folder), progress, workers)
-    if outcome.usable:
-        show(side_by_side(asked, folder))
-    if outcome.failures:
-        raise SRBenchError(f"{len(outcome.failures)} could not be measured: {'; '.join(outcome.failures)}")
 
 
 @click.command()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from srbench.cli import reproduce
-from srbench.cli.reproduce import reproductions
+from srbench.cli.reproduce import tables as reproduce
+from srbench.cli.reproduce.tables import reproductions
 from srbench.data.benchmark_sets import table
 from srbench.data.benchmark_sets.table import BenchmarkSet, benchmark_sets
 from srbench.images.io import write_png

@@ -10,21 +10,16 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from srbench.benchmark.request import RunSpec
+from srbench.cli.reproduce import ReproduceError
 from srbench.data.benchmark_sets.table import find_set, is_here
-from srbench.interfaces import SRBenchError
 from srbench.reporting.measurements import read_runs
 from srbench.reporting.published import PublishedTable, published_rows, read_tables
 from srbench.reporting.scores import printed, score
 from srbench.run_folder.manifest import read_manifest
 from srbench.system.config import load_toml
-from srbench.system.file_names import unknown
 from srbench.weights.table import cached_path, find_released, released_weights
 
-RUNS = files("srbench.cli") / "reproductions.toml"
-
-
-class ReproduceError(SRBenchError):
-    """A published table that cannot be reproduced or compared."""
+RUNS = files("srbench.cli.reproduce") / "tables.toml"
 
 
 @dataclass(frozen=True)
@@ -48,6 +43,12 @@ class Reproduction:
             temperature=(self.temperature,), out=str(out),
         )  # fmt: skip
 
+    @property
+    def needs(self) -> str:
+        """All that it needs, in words."""
+        weights = [name for model in self.rows.values() if (name := model.partition(":")[2]) in released_weights()]
+        return f"data {self.data}; weights {', '.join(weights)}" if weights else f"data {self.data}"
+
     def missing(self) -> list[str]:
         """Data and weights that are missing: a sentence for each that says how to get it."""
         found = [] if is_here(self.data) else [f"data {self.data}: {find_set(self.data).wanted(self.data)}"]
@@ -62,14 +63,6 @@ class Reproduction:
 def reproductions() -> dict[str, Reproduction]:
     """Everything that can be reproduced, by name."""
     return load_toml(RUNS, dict[str, Reproduction])
-
-
-def find_reproduction(name: str) -> Reproduction:
-    """Look a reproduction up by its name. Raises ReproduceError with the closest name."""
-    known = reproductions()
-    if name not in known:
-        raise ReproduceError(unknown("reproduction", name, known))
-    return known[name]
 
 
 def side_by_side(asked: Reproduction, out: Path) -> Table:
