@@ -22,7 +22,7 @@ def list_sets() -> None:
 
     for name, entry in benchmark_sets().items():
         here = "here    " if is_here(name) else "not here"
-        known = "known by pixels" if entry.pixels else "known by number alone"
+        known = f"known by {entry.known_by}"
         count = len(entry.addresses)
         source = f"{count} address{'es' * (count > 1)}" if count else f"by hand from {entry.page}"
         show(f"{name:19}  {here}  {entry.contents:14}  {known:21}  {source}; licence: {entry.licence}")

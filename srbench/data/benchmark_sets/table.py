@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from srbench.data import DataError
-from srbench.data.datasets import Folder, PairedFolders
+from srbench.data.datasets import Folder, LRFolder, PairedFolders
 from srbench.data.toolkit_layouts import STABLESR, find_layout
 from srbench.images.folders import images_in
 from srbench.images.io import pixels_sha256, read_uint8, write_whole
@@ -19,6 +19,7 @@ from srbench.system.cache import cache_folder
 from srbench.system.config import load_toml
 from srbench.system.file_names import unknown
 from srbench.system.terminal import say
+from srbench.weights.files import sha256_file
 
 _TABLE = Path(__file__).with_suffix(".toml")
 _SEEN = ".srbench.json"
@@ -42,6 +43,8 @@ class BenchmarkSet:
     """Names of images that are fetched one by one; empty: 001, 002 and so on."""
     pixels: str | None = None
     """``pixels_digest`` of its images or pairs; None if unknown."""
+    files: str | None = None
+    """``files_digest`` in its place, for JPEG files or colour profiles, whose pixels depend on who decodes them."""
     of: int | None = None
     """Number of images in a larger dataset whose first images are the set; its folder is accepted too."""
     has: Literal["HR", "pairs", "LR"] = "HR"
@@ -58,6 +61,11 @@ class BenchmarkSet:
     def contents(self) -> str:
         """Number and kind of its images, in words."""
         return f"{self.images} pairs" if self.has == "pairs" else f"{self.images} {self.has} images"
+
+    @property
+    def known_by(self) -> str:
+        """Property that identifies its images, in words."""
+        return "pixels" if self.pixels else "files" if self.files else "number alone"
 
     def wanted(self, name: str) -> str:
         """End of an error: how to get the set by hand."""
@@ -109,8 +117,10 @@ def opened(name: str, entry: BenchmarkSet, folder: Path, scale: int) -> Dataset:
         pairs.name = name
         return pairs
     if entry.has == "LR":
-        check_files(name, entry, images_in(folder))
-        raise DataError(f"{name} has no HR images; measure it as a folder of LR images: --lr {folder}")
+        images = LRFolder(folder, scale)
+        check_files(name, entry, images.files)
+        images.name = name
+        return images
     layout = find_layout(folder, scale)
     files = check_files(name, entry, images_in(folder) if layout is None else layout.hr)
     return Folder(folder, scale, name=name, files=files)
@@ -127,18 +137,21 @@ def check_files(
     if len(files) not in (entry.images, entry.of):
         raise DataError(f"{folder}: has {len(files)} images, and {name} has {entry.images}; {entry.wanted(name)}")
     found = dict(list(files.items())[: entry.images])
-    if entry.pixels is None:
+    known = entry.pixels or entry.files
+    if known is None:
         return found
     folder = folder if lr is None else folder.parent
     paths = [*found.values(), *(lr or {}).values()]
     listing = {path.relative_to(folder).as_posix(): [path.stat().st_size, path.stat().st_mtime_ns] for path in paths}
-    seen = json.dumps({"pixels": entry.pixels, "files": listing})
+    seen = json.dumps({"pixels": known, "files": listing})
     if not (folder / _SEEN).is_file() or (folder / _SEEN).read_text() != seen:
-        say(f"{name}: comparing the pixels of {entry.contents}")
-        if pixels_digest(found, lr) != entry.pixels:
+        say(f"{name}: comparing the {entry.known_by} of {entry.contents}")
+        if known != (pixels_digest(found, lr) if entry.pixels else files_digest(found)):
+            same = "pixel for pixel, such as a copy that was cropped for another scale" if entry.pixels else "as files"
+            option = "--lr" if entry.has == "LR" else "--data"
             raise DataError(
-                f"{folder}: its images are not those of {name} pixel for pixel, such as a copy that was cropped for "
-                f"another scale; {entry.wanted(name)}, or measure them as a folder: --data {folder}"
+                f"{folder}: its images are not those of {name} {same}; {entry.wanted(name)}, or measure them as a "
+                f"folder: {option} {folder}"
             )
         write_whole(folder / _SEEN, seen.encode())
     return found
@@ -152,3 +165,8 @@ def pixels_digest(files: Mapping[str, Path], lr: Mapping[str, Path] | None = Non
     pairs = [(path, *(() if lr is None else (lr[name],))) for name, path in files.items()]
     lines = sorted(" ".join(pixels_sha256(read_uint8(path)) for path in pair) for pair in pairs)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def files_digest(files: Mapping[str, Path]) -> str:
+    """SHA-256 of the sorted SHA-256 of every file, one per line; independent of file names."""
+    return hashlib.sha256("\n".join(sorted(map(sha256_file, files.values()))).encode()).hexdigest()

@@ -13,7 +13,14 @@ from srbench.benchmark.request import RunSpec, open_dataset
 from srbench.data import MATLAB_BICUBIC, DataError
 from srbench.data.benchmark_sets import fetch, table
 from srbench.data.benchmark_sets.fetch import fetch_set
-from srbench.data.benchmark_sets.table import BenchmarkSet, benchmark_sets, open_set, pixels_digest, set_folder
+from srbench.data.benchmark_sets.table import (
+    BenchmarkSet,
+    benchmark_sets,
+    files_digest,
+    open_set,
+    pixels_digest,
+    set_folder,
+)
 from srbench.data.toolkit_layouts import find_layout
 from srbench.images.io import write_png
 from srbench.reporting.published import read_tables
@@ -174,6 +181,26 @@ def test_pairs_keep_their_lr(pairs, served, cache):
         open_set("tiny", 2)
 
 
+def test_lr_alone_is_known_by_its_files(tiny, cache, tmp_path, command):
+    files = tiny(
+        has="LR", pixels=None, files=files_digest({name: tmp_path / "source" / f"{name}.png" for name in "ab"})
+    )
+    with pytest.raises(DataError, match=r"put its 2 LR images into"):
+        open_dataset(RunSpec((), 4, "tiny"))
+    (cache / "tiny").mkdir(parents=True)
+    for name, path in files.items():
+        (cache / "tiny" / f"{name}.png").write_bytes(path.read_bytes())
+    dataset = open_dataset(RunSpec((), 4, "tiny"))
+    assert (dataset.name, list(dataset), dataset.read("a").has_hr) == ("tiny", ["a", "b"], False)
+    done = command("run", "--models", "bicubic", "--scale", 4, "--data", "tiny", "--metrics", "lr_psnr", "--out", "run",
+                   "--workers", 1)  # fmt: skip
+    assert done.code == 0, done.err
+    assert command("run", "--models", "bicubic", "--scale", 4, "--data", "tiny", "--metrics", "psnr").code == 1
+    write_png(cache / "tiny" / "a.png", flat(7))
+    with pytest.raises(DataError, match=r"not those of tiny as files; .*, or measure them as a folder: --lr"):
+        open_set("tiny", 4)
+
+
 def test_where_pairs_belong(pairs, monkeypatch, cache):
     monkeypatch.setenv("SRBENCH_OFFLINE", "1")
     with pytest.raises(DataError, match=r"and put its 2 pairs into \S*/tiny, as test_HR and test_LR"):
@@ -217,14 +244,14 @@ def test_the_table_and_the_published_ones_agree():
     sets = benchmark_sets()
     assert list(sets) == [
         "set5", "set14", "bsd100", "urban100", "manga109", "general100", "div2k-val", "celeba-5000",
-        "realsr-stablesr", "drealsr-stablesr", "div2k-val-stablesr",
+        "realsr-stablesr", "drealsr-stablesr", "div2k-val-stablesr", "reallq250", "reallr200", "realset80",
     ]  # fmt: skip
     for published in read_tables():
         assert sets[published.data].images == published.images
     for entry in sets.values():
         assert (entry.has == "pairs") == (entry.scale is not None)
         assert entry.names == () or len(entry.names) == entry.images
-        assert entry.pixels is None or len(entry.pixels) == 64
+        assert all(digest is None or len(digest) == 64 for digest in (entry.pixels, entry.files))
         assert all(address.startswith(("http://", "https://")) for address in entry.addresses)
 
 
