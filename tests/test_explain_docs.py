@@ -39,6 +39,6 @@ def test_the_page_shows_what_is_printed(srbench, in_a_folder, capsys):
     names: dict = {}
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         exec(compile(block, str(PAGE), "exec"), names)
-    assert "22.84 is PSNR on Y of BT.601" in capsys.readouterr().out
+    assert "22.85 is PSNR on Y of BT.601" in capsys.readouterr().out
     assert names["best"].protocol.text in text
     assert f"{names['best'].value:.3f}" in text

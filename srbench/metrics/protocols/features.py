@@ -61,7 +61,7 @@ def distances(
                 yield protocol, value
 
 
-_GREY = Plane("grey of MATLAB, unrounded", (0.298936021293776, 0.587043074451121, 0.114020904255103))
+_GREY = Plane("grey of MATLAB, unrounded", None, None, (0.298936021293776, 0.587043074451121, 0.114020904255103))
 
 
 def naturalness(output: Array, scales: Sequence[int]) -> Iterator[tuple[Protocol, float]]:

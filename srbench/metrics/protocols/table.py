@@ -10,60 +10,60 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from srbench.interfaces import ImagePair
+from srbench.metrics.pixel import COLOURS, Region
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Plane:
-    """Values of an image that are compared: all three channels, or a weighted sum of them."""
+    """Values of an image that are compared: all three channels, or one made of them."""
 
     words: str
-    weights: tuple[float, float, float] | None = None
-    """Weights of R, G and B in 0..255; None: the three channels themselves."""
-    offset: float = 0
-    whole: int = 0
-    """Values are rounded to whole levels, by weights in units of one by this; 0: not rounded."""
-    exchanged: str = ""
-    """``both`` if R and B of both images are exchanged, ``output`` if those of the output alone are."""
     parameters: tuple[tuple[str, str], ...] | None = None
     """Parameters of PSNR and SSIM that choose it; None where there are none."""
+    region: Region | None = None
+    """The same as these metrics see it; None for ``weights``."""
+    weights: tuple[float, float, float] = (0, 0, 0)
+    """Weights of R, G and B in 0..255, without rounding."""
+    exchanged: str = ""
+    """``both`` if R and B of both images are exchanged, ``output`` if those of the output alone are."""
 
     def of(self, image: Array, *, is_output: bool) -> Array:
         """(3, H, W) RGB, uint8 or float64 in 0..255 -> (H, W), or (H, W, 3) of all channels; float64."""
-        red, green, blue = image
         if self.exchanged == "both" or (self.exchanged and is_output):
-            red, blue = blue, red
-        if self.weights is None:
-            return np.stack((red, green, blue), axis=-1).astype(np.float64)
-        if self.whole and image.dtype == np.uint8:  # in whole numbers, so that exact halves round up
-            of_red, of_green = (round(weight * self.whole) for weight in self.weights[:2])
-            of_blue = round(sum(self.weights) * self.whole) - of_red - of_green  # as OpenCV has it
-            sums = red.astype(np.int32) * of_red + green.astype(np.int32) * of_green + blue.astype(np.int32) * of_blue
-            levels: Array = (sums + round((self.offset + 0.5) * self.whole)) // self.whole
-            return levels.astype(np.float64)
-        total: Array = red * self.weights[0] + green * self.weights[1] + blue * self.weights[2] + self.offset
-        return np.floor(total + 0.5) if self.whole else total
+            image = image[::-1]
+        if self.region is not None and self.region.channels == "RGB":
+            return np.ascontiguousarray(np.moveaxis(image, 0, -1), dtype=np.float64)
+        if self.region is not None and image.dtype == np.uint8:
+            tensor = torch.from_numpy(np.ascontiguousarray(image))
+            found: Array = self.region.of(tensor[None], ImagePair("", tensor, tensor))[0, 0].numpy()
+            return found.astype(np.float64)
+        weights, offset, rounded = self.weights, 0.0, False
+        if self.region is not None:  # an image of more than 8 bits
+            (of_red, of_green, of_blue), offset, _ = COLOURS[self.region.colour]
+            weights, rounded = (of_red / 255, of_green / 255, of_blue / 255), self.region.rounded == "yes"
+        total: Array = np.tensordot(weights, image.astype(np.float64), 1) + offset
+        return np.floor(total + 0.5) if rounded else total
 
 
-_BT601 = (65.481 / 255, 128.553 / 255, 24.966 / 255)
-_LUMA = (0.299, 0.587, 0.114)
-RGB = Plane("RGB", parameters=())
-Y = Plane("Y of BT.601 (16..235), rounded", _BT601, 16, 255_000, parameters=(("channels", "Y"),))
-Y_UNROUNDED = Plane(
-    "Y of BT.601 (16..235), unrounded", _BT601, 16, parameters=(("channels", "Y"), ("round", "no"))
-)  # fmt: skip
-YIQ = Plane(
-    "Y of YIQ (0..255), unrounded", _LUMA, parameters=(("channels", "Y"), ("round", "no"), ("colour", "yiq"))
-)  # fmt: skip
-YIQ_ROUNDED = Plane(
-    "Y of YIQ (0..255), rounded", _LUMA, 0, 1000, parameters=(("channels", "Y"), ("colour", "yiq"))
-)  # fmt: skip
-GREY = Plane(
-    "grey of OpenCV (0..255), rounded", _LUMA, 0, 2**15, parameters=(("channels", "Y"), ("colour", "full"))
-)  # fmt: skip
-GREY_709 = Plane("grey of scikit-image (BT.709), unrounded", (0.2125, 0.7154, 0.0721))
+def _luma(words: str, rounded: str, colour: str) -> Plane:
+    parameters = {"channels": "Y"} | ({"round": "no"} if rounded == "no" else {})
+    parameters |= {} if colour == "bt601" else {"colour": colour}
+    return Plane(words, tuple(parameters.items()), Region("Y", 0, rounded, colour))
+
+
+RGB = Plane("RGB", (), Region("RGB", 0))
+Y = _luma("Y of BT.601 (16..235), rounded", "yes", "bt601")
+Y_UNROUNDED = _luma("Y of BT.601 (16..235), unrounded", "no", "bt601")
+YIQ = _luma("Y of YIQ (0..255), unrounded", "no", "yiq")
+YIQ_ROUNDED = _luma("Y of YIQ (0..255), rounded", "yes", "yiq")
+GREY = _luma("grey of OpenCV (0..255), rounded", "yes", "full")
+GREY_709 = Plane("grey of scikit-image (BT.709), unrounded", None, None, (0.2125, 0.7154, 0.0721))
 USUAL = (RGB, Y, Y_UNROUNDED, YIQ, GREY)
 """Planes of most papers, the most common first."""
 EXCHANGED = (
