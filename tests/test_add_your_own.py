@@ -30,7 +30,7 @@ def test_all_values_of_facts_are_explained_in_place():
     for name in ("sees", "per"):
         for value in get_args(hints[name]):
             assert f'`"{value}"`' in PAGE.read_text()
-    assert set(get_args(get_args(hints["needs"])[0])) == {"HR", "LR"}
+    assert set(get_args(get_args(hints["needs"])[0])) == {"HR", "LR", "scale"}
 
 
 @pytest.fixture(scope="module")

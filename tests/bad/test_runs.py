@@ -66,7 +66,6 @@ LINES = {
     "nan": '{"key": NaN}',
     "list": "[]",
     "bytes": b"\xff\xfe",
-    "nul": "\0",
 }
 
 
