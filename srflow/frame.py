@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch.nn.functional as F
 from torch import Tensor
 
-from srbench.images.lr_projection import upscale_consistently
+from srbench.images.lr_projection import add_upscaled, upscale_consistently
 from srbench.interfaces import SRBenchError
 
 
@@ -21,7 +23,12 @@ class Frame:
         self.scale = scale
         self.height, self.width = (scale * side for side in lr.shape[-2:])
         self.lr = pad_to_even(lr, 1)
-        self.base = upscale_consistently(self.lr, scale) if residual else None
+        self._residual = residual
+
+    @cached_property
+    def base(self) -> Tensor | None:
+        """The part of HR that LR determines, (b, 3, H, W), if the flow models the rest alone."""
+        return upscale_consistently(self.lr, self.scale) if self._residual else None
 
     def enter(self, hr: Tensor) -> Tensor:
         """HR (b, 3, H, W) -> the input of the flow. Raises ImageSizeError."""
@@ -37,6 +44,11 @@ class Frame:
     def leave(self, x: Tensor) -> Tensor:
         """The output of the flow -> HR (b, 3, H, W)."""
         hr = x if self.base is None else x + self.base
+        return hr[..., : self.height, : self.width]
+
+    def leave_in_place(self, x: Tensor) -> Tensor:
+        """``leave``, which overwrites x and makes no other image of its size."""
+        hr = add_upscaled(x, self.lr, self.scale) if self._residual else x
         return hr[..., : self.height, : self.width]
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from srbench.images.lr_projection import make_consistent
+from srbench.images.lr_projection import make_consistent, make_consistent_in_place
 from srbench.system.numerics import finite
 from srflow.compute.groups import in_cache, in_groups
 from srflow.config import SRFlowConfig
@@ -18,7 +18,7 @@ from srflow.encoder import Encoder
 from srflow.flow import ConditionalFlow, Level
 from srflow.frame import Frame
 from srflow.layers import Condition
-from srflow.tiled_decode import tiled_decode
+from srflow.tiled_decode import TiledDecoder, tiled_decode, work
 
 Value = TypeVar("Value")
 
@@ -26,6 +26,8 @@ LOG_2PI = math.log(2 * math.pi)
 
 TOGETHER = 5
 """Most samples of one LR image that are decoded together."""
+DRAWN_TOGETHER = 16
+"""Numbers that torch's generator makes at once: tensors of a multiple of it may be drawn one by one."""
 
 
 class Given:
@@ -70,11 +72,34 @@ class Given:
             return self.project(self.decode(latents, tile=tile))
 
         with torch.no_grad():
+            if self._lr.dim() == 3 and tile is not None:
+                return torch.stack([*self.samples(n, temperature=temperature, generator=generator, tile=tile)])
             if self._lr.dim() == 3:
-                latents = self._draw(n, temperature, generator)
-                return in_groups(image, latents, n if tile else TOGETHER)
+                return in_groups(image, self._draw(n, temperature, generator), TOGETHER)
             batch = len(self._lr)
             return torch.stack([image(list(self._draw(batch, temperature, generator))) for _ in range(n)])
+
+    def samples(
+        self,
+        n: int = 1,
+        *,
+        temperature: float = 0.8,
+        generator: torch.Generator | None = None,
+        tile: int,
+        progress: Callable[[float], None] = lambda share: None,
+    ) -> Iterator[Tensor]:
+        """The samples of ``sample`` of one LR image, (3, H, W) each, one after another, in memory for one.
+
+        ``progress`` is called with the share of all samples' work that is done since its last call.
+        """
+        height, width = self._frame.lr.shape[-2:]
+        encoding, decoding = work(self._flow, self._encoder, height, width, tile)
+        share = (encoding + decoding) / (encoding + n * decoding)
+        with torch.no_grad():
+            tiles = TiledDecoder(self._flow, self._encoder, self._frame.lr, tile, lambda done: progress(done * share))
+        for one in range(n):
+            with torch.no_grad():
+                yield self._decode_in_place(tiles, self._draw_one(one, n, temperature, generator))[0]
 
     def encode(self, hr: Tensor) -> tuple[list[Tensor], Tensor]:
         """HR (n, 3, H, W) -> latents and log|det d latents / d hr| of shape (n,).
@@ -86,8 +111,8 @@ class Given:
     def decode(self, latents: Sequence[Tensor], *, tile: int | None = None) -> Tensor:
         """Latents -> HR (n, 3, H, W), not clamped, not projected: the inverse of ``encode``.
 
-        With ``tile``, in stripes of the area of a square of so many LR pixels: the same image up to rounding, in
-        memory that does not grow with LR, without gradients; see ``srflow.tiled_decode``.
+        With ``tile``, in squares of so many LR pixels: the same image up to rounding, in memory for the image, the
+        latents and the encoder's features at LR size, without gradients; see ``srflow.tiled_decode``.
         """
         return self._finite(lambda given: given._decode(latents, tile), latents=list(latents))
 
@@ -126,9 +151,31 @@ class Given:
         for shape, deviation in zip(shapes, self.temperatures(temperature), strict=True):
             yield torch.randn((n, *shape), generator=generator).to(self._lr).mul_(deviation)
 
+    def _decode_in_place(self, tiles: TiledDecoder, latents: list[Tensor]) -> Tensor:
+        image = self._finite(lambda given: given._frame.leave_in_place(tiles.decode(latents)), latents=latents)
+        projected, scale = self._config.projected, self._config.encoder.scale
+        return make_consistent_in_place(image, self._lr, scale) if projected else image
+
+    def _draw_one(self, one: int, n: int, temperature: float, generator: torch.Generator | None) -> list[Tensor]:
+        """Latents of sample ``one`` of n, as ``_draw`` draws all; the last one leaves the generator as that does."""
+        source = torch.default_generator if generator is None else generator
+        state, latents = source.get_state(), []
+        for shape, deviation in zip(self._flow.latent_shapes(*self._size), self.temperatures(temperature), strict=True):
+            if math.prod(shape) % DRAWN_TOGETHER:
+                kept = torch.randn((n, *shape), generator=source)[one : one + 1].clone()
+            else:
+                drawn = (torch.randn((1, *shape), generator=source) for _ in range(n))
+                kept = next(z for index, z in enumerate(drawn) if index == one)
+                for _ in drawn:
+                    pass
+            latents.append(kept.to(self._lr).mul_(deviation))
+        if one < n - 1:
+            source.set_state(state)
+        return latents
+
     def _decode(self, latents: Sequence[Tensor], tile: int | None) -> Tensor:
         if tile is not None:
-            return self._frame.leave(tiled_decode(self._flow, latents, self._encoder, self._frame.lr, tile))
+            return self._frame.leave_in_place(tiled_decode(self._flow, latents, self._encoder, self._frame.lr, tile))
         inverse = _inverse_in_cache if len(self._frame.lr) == 1 else Level.inverse
         return self._frame.leave(self._flow.decode(latents, self._conditions, inverse))
 

@@ -40,6 +40,10 @@ class FlowLayer(CachedConstants):
         """The layers to compute one after the other where memory is short: this one, or those of a chain."""
         return [self]
 
+    def reach(self, wrong: int) -> int:
+        """Pixels from the edge of a part of an image that ``inverse`` gets wrong, if its input is wrong in so many."""
+        return wrong + self.halo
+
     def condition(self, features: Features) -> Condition:
         """All that the layer computes from the LR image alone."""
         return ()
@@ -78,7 +82,13 @@ class Chain(nn.Sequential, FlowLayer):
     @property
     def halo(self) -> int:  # type: ignore[override]
         """Pixels, at the size of z, that all layers together see to every side, at most."""
-        return sum(layer.halo for layer in self)
+        return self.reach(0)
+
+    def reach(self, wrong: int) -> int:
+        """Pixels that the layers get wrong one after the other."""
+        for layer in reversed(list(self)):
+            wrong = layer.reach(wrong)
+        return wrong
 
     def layers(self) -> Sequence[FlowLayer]:
         """All layers of the chain and of chains inside it, in encoding order."""
@@ -177,6 +187,10 @@ class AffineInjector(FlowLayer):
     def __init__(self, channels: int, features: FeatureSize, width: int, floor: float = SCALE_FLOOR) -> None:
         super().__init__()
         self.network = AffineNetwork(features, 0, width, channels, floor)
+
+    def reach(self, wrong: int) -> int:
+        """Pixels that are wrong already, or whose condition is."""
+        return max(wrong, self.halo)
 
     def condition(self, features: Features) -> Condition:
         """The affine map."""

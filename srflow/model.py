@@ -5,6 +5,7 @@ Lugmayr et al., "SRFlow: Learning the Super-Resolution Space with Normalizing Fl
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -86,6 +87,19 @@ class SRFlow(nn.Module):
     ) -> Tensor:
         """``given(lr).sample``: LR (3, h, w) -> (n, 3, s*h, s*w), not clamped."""
         return self.given(lr).sample(n, temperature=temperature, generator=generator, tile=tile)
+
+    def samples(
+        self,
+        lr: Tensor,
+        n: int = 1,
+        *,
+        temperature: float = 0.8,
+        generator: torch.Generator | None = None,
+        tile: int,
+        progress: Callable[[float], None] = lambda share: None,
+    ) -> Iterator[Tensor]:
+        """``given(lr).samples``: those of ``sample``, (3, s*h, s*w) each, one after another, in memory for one."""
+        return self.given(lr).samples(n, temperature=temperature, generator=generator, tile=tile, progress=progress)
 
     def forward(self, hr: Tensor, lr: Tensor) -> Tensor:
         """The training loss: ``nll`` with gradients, under the name that distributed training hooks.

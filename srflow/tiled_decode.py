@@ -1,15 +1,14 @@
-"""Decoding of a large image in horizontal stripes: the same image as at once, in a fraction of the memory.
+"""Decoding of a large image in tiles: the same image as at once, in a fraction of the memory.
 
-Nothing is approximated or blended. Every layer is local, so a stripe that carries a few rows of its neighbours gives
-its own rows exactly; each layer is finished over the whole image before the next one begins. Only the latents and the
-features of the encoder exist at full size; the large maps inside the networks of the layers exist for one stripe at a
-time.
+Nothing is approximated or blended. Every layer is local, so a tile that carries enough of its neighbours gives its own
+pixels exactly. The encoder, which sees far, finishes one block over the whole image before the next begins; the flow
+is undone tile by tile, from the deepest level to the image. Only the latents, the image and the features of the encoder
+at LR size exist as a whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -21,110 +20,167 @@ from srflow.compute.precision import products
 from srflow.encoder import Encoder
 from srflow.features import Features
 from srflow.flow import ConditionalFlow, Level, condition
-from srflow.layers import FlowLayer
 
 BLOCK_HALO = 16
-"""LR rows of its neighbours that a stripe needs for one encoder block: 15 convolutions, rounded up to even."""
+"""LR pixels of its neighbours that a tile needs for one encoder block: 15 convolutions, rounded up to even."""
 UPSCALE_HALO = 2
-"""LR rows of its neighbours that a stripe needs for one upscaling by two."""
+"""LR pixels of its neighbours that a tile needs for all upscalings by two."""
 
 
-class Stripe(NamedTuple):
-    """Rows of an image, in LR pixels; all numbers are even, but perhaps the end of the image."""
+class Window(NamedTuple):
+    """A part of an image, in LR pixels; all numbers are even."""
 
-    start: int
-    stop: int
-    """End of the rows to compute."""
-    first: int
-    last: int
-    """End of the rows to read, those of the neighbours included."""
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def area(self) -> int:
+        """Number of LR pixels."""
+        return (self.bottom - self.top) * (self.right - self.left)
+
+    def grown(self, halo: int, whole: Window) -> Window:
+        """The part and up to ``halo`` pixels around it that ``whole`` has."""
+        return Window(
+            max(self.top - halo, whole.top),
+            min(self.bottom + halo, whole.bottom),
+            max(self.left - halo, whole.left),
+            min(self.right + halo, whole.right),
+        )
+
+    def tiles(self, side: int) -> Iterator[Window]:
+        """Tiles of at most ``side`` x ``side`` pixels that cover it."""
+        for top in range(self.top, self.bottom, side):
+            for left in range(self.left, self.right, side):
+                yield Window(top, min(top + side, self.bottom), left, min(left + side, self.right))
 
 
-def stripes(height: int, rows: int, halo: int) -> Iterator[Stripe]:
-    """Cut ``height`` rows into stripes of ``rows``, each with up to ``halo`` rows around it."""
-    for start in range(0, height, rows):
-        stop = min(start + rows, height)
-        yield Stripe(start, stop, max(start - halo, 0), min(stop + halo, height))
+class TiledDecoder:
+    """A decoder for one LR image (1, 3, h, w) of even sides, which has seen it; without gradients.
 
-
-@torch.no_grad()
-def tiled_decode(flow: ConditionalFlow, latents: Sequence[Tensor], encoder: Encoder, lr: Tensor, tile: int) -> Tensor:
-    """``flow.decode`` of latents (n, ...) for one LR image (1, 3, h, w) of even sides, without gradients.
-
-    A stripe has the area of a square of ``tile`` LR pixels, but two rows at least.
+    ``progress`` is called with the share of the work that is done since the last call, of this and of one decoding.
     """
-    rows = max(2, tile * tile // lr.shape[-1] // 2 * 2)
-    with products(lr.device, tf32=True):
-        trunk, stacked = _encode(encoder, lr, rows)
 
-    def inverse(level: Level, z: Tensor, doublings: int) -> Tensor:
+    @torch.no_grad()
+    def __init__(
+        self, flow: ConditionalFlow, encoder: Encoder, lr: Tensor, tile: int,
+        progress: Callable[[float], None] = lambda share: None,
+    ) -> None:  # fmt: skip
+        self._flow, self._encoder, self._device, self._progress = flow, encoder, lr.device, progress
+        self._whole = Window(0, lr.shape[-2], 0, lr.shape[-1])
+        self._side = max(2, tile // 2 * 2)
+        self._all = sum(work(flow, encoder, lr.shape[-2], lr.shape[-1], tile))
         with products(lr.device, tf32=True):
-            features = Features(_own(encoder, trunk, doublings, rows), stacked)
-        for layer in reversed(level.layers()):
-            z = _inverse(layer, z, features, rows)
-        return z
+            self._trunk, self._stacked = self._encode(lr)
 
-    return flow.decode(latents, range(len(flow.levels) - 2, -2, -1), inverse)
+    @torch.no_grad()
+    def decode(self, latents: Sequence[Tensor]) -> Tensor:
+        """``flow.decode`` of latents (n, ...)."""
+        out = torch.empty(0)
+        for window in self._whole.tiles(self._side):
+            part = self._tile(latents, window)
+            if not out.numel():
+                scale = part.shape[-1] // (window.right - window.left)
+                out = part.new_empty((*part.shape[:2], self._whole.bottom * scale, self._whole.right * scale))
+            _cut(out, window, self._whole).copy_(part)
+        return out
 
+    def _encode(self, lr: Tensor) -> tuple[Tensor, Tensor]:
+        """Trunk features and stacked block outputs, both at LR size."""
+        encoder = self._encoder
+        first = encoder.conv_first(channels_last(lr))
+        width = first.shape[1]
+        stacked = _empty(lr, width * len(encoder.stacked))
+        x = first
+        for index, block in enumerate(encoder.body):
+            out = _empty(lr, width)
+            for window in self._whole.tiles(self._side):
+                seen = window.grown(BLOCK_HALO, self._whole)
+                part = block(channels_last(_cut(x, seen, self._whole)))
+                _cut(out, window, self._whole).copy_(_cut(part, window, seen))
+                self._progress(_parameters(block) * seen.area / self._all)
+            x = out
+            for place, wanted in enumerate(encoder.stacked):
+                if index == wanted:
+                    stacked[:, place * width : (place + 1) * width] = x
+        skip = first if encoder.config.long_skip == "first" else x
+        return encoder.conv_body(x).add_(skip), stacked
 
-def _encode(encoder: Encoder, lr: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-    """Trunk features and stacked block outputs, both at LR size."""
-    first = encoder.conv_first(channels_last(lr))
-    places = [slice(place * first.shape[1], (place + 1) * first.shape[1]) for place in range(len(encoder.stacked))]
-    stacked = _empty(lr, first.shape[1] * len(places), *lr.shape[-2:])
-    x = first
-    for index, block in enumerate(encoder.body):
-        x = _by_stripes(block, x, 1, rows, BLOCK_HALO)
-        for place, wanted in zip(places, encoder.stacked, strict=True):
-            if index == wanted:
-                stacked[:, place] = x
-    skip = first if encoder.config.long_skip == "first" else x
-    return encoder.conv_body(x).add_(skip), stacked
+    def _tile(self, latents: Sequence[Tensor], window: Window) -> Tensor:
+        seen = _seen(self._flow, window, self._whole)
+        leaving = (where for where, level in zip(seen, self._flow.levels, strict=True) if level.leaving)
+        parts = [_cut(z, where, self._whole) for z, where in zip(latents, [*leaving, seen[-1]], strict=True)]
 
+        def inverse(level: Level, z: Tensor, index: int) -> Tensor:
+            with products(self._device, tf32=True):
+                own = self._own(seen[index], _doublings(self._flow, index))
+                features = Features(own, channels_last(_cut(self._stacked, seen[index], self._whole)))
+            z = z.contiguous()
+            for layer in reversed(level.layers()):
+                z = layer.inverse(z, condition(layer, features))
+            self._progress(_level_work(self._flow, index, seen[index]) / self._all)
+            return _cut(z, seen[index - 1] if index else window, seen[index]).contiguous()
 
-def _own(encoder: Encoder, trunk: Tensor, doublings: int, rows: int) -> Tensor:
-    """The features of the level that is so many times twice as large as LR; -1: half as large."""
-    if doublings < 0:
-        return F.avg_pool2d(trunk, 2)
-    features = trunk
-    for step in range(doublings):
-        features = _by_stripes(partial(encoder.upscale, step=step), features, 2**step, rows, UPSCALE_HALO)
-    return features
+        return self._flow.decode(parts, range(len(seen)), inverse)
 
-
-def _by_stripes(function: Callable[[Tensor], Tensor], x: Tensor, scale: int, rows: int, halo: int) -> Tensor:
-    """A local map of x, which is ``scale`` times as high as LR; its result may be larger by an integer factor."""
-    out: Tensor | None = None
-    for stripe in stripes(x.shape[-2] // scale, rows, halo):
-        part = function(x[..., stripe.first * scale : stripe.last * scale, :])
-        factor = part.shape[-1] // x.shape[-1]
-        if out is None:
-            out = _empty(x, part.shape[1], x.shape[-2] * factor, part.shape[-1])
-        _place(out, part, stripe, scale * factor)
-    assert out is not None
-    return out
-
-
-def _inverse(layer: FlowLayer, z: Tensor, features: Features, rows: int) -> Tensor:
-    """The inverse of one layer; the condition of one that sees neighbours exists for one stripe at a time."""
-    if not layer.halo:
-        return layer.inverse(z, condition(layer, features))
-    out, height = torch.empty_like(z), features.stacked.shape[-2]
-    halo = -(-layer.halo * height // z.shape[-2] // 2) * 2  # rows of the layer, in LR rows, rounded up to even ones
-    for stripe in stripes(height, rows, halo):
-        own = slice(stripe.first * z.shape[-2] // height, stripe.last * z.shape[-2] // height)
-        part = Features(features.own[..., own, :], features.stacked[..., stripe.first : stripe.last, :])
-        _place(out, layer.inverse(z[..., own, :], condition(layer, part)), stripe, z.shape[-2] / height)
-    return out
-
-
-def _empty(like: Tensor, channels: int, height: int, width: int) -> Tensor:
-    """An unwritten map, channels last, whose rows lie together in memory."""
-    shape = (like.shape[0], channels, height, width)
-    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
+    def _own(self, window: Window, doublings: int) -> Tensor:
+        """The features of the level that is so many times twice as large as LR; -1: half as large."""
+        if doublings < 0:
+            return F.avg_pool2d(channels_last(_cut(self._trunk, window, self._whole)), 2)
+        seen = window.grown(UPSCALE_HALO if doublings else 0, self._whole)
+        features = channels_last(_cut(self._trunk, seen, self._whole))
+        for step in range(doublings):
+            features = self._encoder.upscale(features, step)
+        return channels_last(_cut(features, window, seen))
 
 
-def _place(out: Tensor, part: Tensor, stripe: Stripe, scale: float) -> None:
-    """Write the rows of a stripe without those of its neighbours."""
-    start, stop, first = (int(row * scale) for row in (stripe.start, stripe.stop, stripe.first))
-    out[..., start:stop, :] = part[..., start - first : stop - first, :]
+def tiled_decode(flow: ConditionalFlow, latents: Sequence[Tensor], encoder: Encoder, lr: Tensor, tile: int) -> Tensor:
+    """``flow.decode`` of latents (n, ...) for one LR image (1, 3, h, w) of even sides, without gradients."""
+    return TiledDecoder(flow, encoder, lr, tile).decode(latents)
+
+
+def work(flow: ConditionalFlow, encoder: Encoder, height: int, width: int, tile: int | None) -> tuple[float, float]:
+    """Multiplications, nearly: of the encoder, and of one decoding, for LR of height x width; None: at once."""
+    whole = Window(0, height, 0, width)
+    tiles = [whole] if tile is None else list(whole.tiles(max(2, tile // 2 * 2)))
+    encoding = _parameters(encoder.body) * sum(window.grown(BLOCK_HALO, whole).area for window in tiles)
+    seen = [_seen(flow, window, whole) for window in tiles]
+    return encoding, sum(_level_work(flow, index, where) for windows in seen for index, where in enumerate(windows))
+
+
+def _seen(flow: ConditionalFlow, window: Window, whole: Window) -> list[Window]:
+    """The parts of every level, finest first, on which a tile depends."""
+    seen = []
+    for index, level in enumerate(flow.levels):
+        halo = -(-level.halo * 2 // 2 ** (_doublings(flow, index) + 1))  # in LR pixels, rounded up
+        window = window.grown(halo + halo % 2, whole)
+        seen.append(window)
+    return seen
+
+
+def _doublings(flow: ConditionalFlow, index: int) -> int:
+    """The number of times that a level is twice as large as LR; -1: half as large."""
+    return len(flow.levels) - 2 - index
+
+
+def _level_work(flow: ConditionalFlow, index: int, window: Window) -> float:
+    return float(_parameters(flow.levels[index]) * window.area * 4.0 ** _doublings(flow, index))
+
+
+def _parameters(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _cut(maps: Tensor, window: Window, shown: Window) -> Tensor:
+    """The part of maps, which are those of ``shown``, that is ``window``; a view."""
+    (rows, columns), (height, width) = (shown.bottom - shown.top, shown.right - shown.left), maps.shape[-2:]
+    top, bottom = ((row - shown.top) * height // rows for row in window[:2])
+    left, right = ((column - shown.left) * width // columns for column in window[2:])
+    return maps[..., top:bottom, left:right]
+
+
+def _empty(lr: Tensor, channels: int) -> Tensor:
+    """An unwritten map of LR size, channels last."""
+    shape = (len(lr), channels, *lr.shape[-2:])
+    return torch.empty(shape, dtype=lr.dtype, device=lr.device, memory_format=torch.channels_last)

@@ -46,6 +46,21 @@ def make_consistent(hr: Tensor, lr: Tensor, scale: int) -> Tensor:
     return (exact + upscale_consistently(lr - _downscale(exact, scale), scale)).to(hr.dtype)
 
 
+def add_upscaled(hr: Tensor, lr: Tensor, scale: int) -> Tensor:
+    """``hr + upscale_consistently(lr, scale)`` in the memory of hr; a channel at a time, without gradients."""
+    exact = _filter(lr.to(torch.promote_types(lr.dtype, torch.float32)), scale)
+    for channel in range(hr.shape[-3]):
+        hr[..., channel, :, :] += _upscale(exact[..., channel : channel + 1, :, :], scale)[..., 0, :, :].to(hr.dtype)
+    return hr
+
+
+def make_consistent_in_place(hr: Tensor, lr: Tensor, scale: int) -> Tensor:
+    """``make_consistent(hr, lr, scale)`` in the memory of hr; a channel at a time, without gradients."""
+    exact = torch.promote_types(hr.dtype, torch.float32)
+    channels = [_downscale(hr[..., c : c + 1, :, :].to(exact), scale) for c in range(hr.shape[-3])]
+    return add_upscaled(hr, lr - torch.cat(channels, -3), scale)
+
+
 class Consistent:
     """A model whose outputs are made consistent with LR."""
 

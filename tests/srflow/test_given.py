@@ -50,9 +50,9 @@ def test_the_documented_use_makes_no_graph():
     assert all(result.requires_grad for result in (*asked.encode(hr)[0], asked.decode(latents), asked.nll(hr)))
 
 
-def test_a_distribution_has_eight_members():
+def test_a_distribution_has_nine_members():
     assert sorted(name for name in dir(build().given(torch.rand(3, 4, 4))) if not name.startswith("_")) == [
-        "decode", "encode", "log_prob", "nll", "project", "sample", "strides", "temperatures"
+        "decode", "encode", "log_prob", "nll", "project", "sample", "samples", "strides", "temperatures"
     ]  # fmt: skip
 
 

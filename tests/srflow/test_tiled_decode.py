@@ -1,11 +1,11 @@
-"""Decoding in stripes gives the image that decoding at once gives."""
+"""Decoding in tiles gives the image that decoding at once gives."""
 
 import pytest
 import torch
 
 from baselines.rrdb import RRDBConfig
 from srflow import SRFlow, SRFlowConfig
-from srflow.tiled_decode import Stripe, stripes
+from srflow.tiled_decode import Window
 
 
 def build(scale, long_skip="first"):
@@ -27,8 +27,8 @@ def draw(model, lr, tile):
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
 @pytest.mark.parametrize("tile", [3, 8, 100])
-def test_stripes_equal_the_whole(scale, tile):
-    """40 rows of 10 pixels in stripes of 2, 6 and all rows: most need rows of several neighbours."""
+def test_tiles_equal_the_whole(scale, tile):
+    """40 x 10 pixels in tiles of 2, 8 and all pixels: most need pixels of several neighbours."""
     model, lr = build(scale), torch.rand(3, 40, 10, dtype=torch.float64)
     whole = draw(model, lr, None)
     assert whole.std() > 0.1
@@ -53,9 +53,25 @@ def test_every_pixel_of_the_lr_image_counts_on_both_sides_of_a_seam():
     torch.testing.assert_close(difference, draw(model, changed, None) - draw(model, lr, None), rtol=0, atol=1e-10)
 
 
-def test_stripes_cover_the_height_once():
-    cut = list(stripes(21, 6, 4))
-    assert cut[0] == Stripe(0, 6, 0, 10)
-    assert cut[1] == Stripe(6, 12, 2, 16)
-    assert cut[-1] == Stripe(18, 21, 14, 21)
-    assert [row for stripe in cut for row in range(stripe.start, stripe.stop)] == list(range(21))
+def test_tiles_cover_the_image_once():
+    covered = torch.zeros(22, 14)
+    for window in (whole := Window(0, 22, 0, 14)).tiles(6):
+        covered[window.top : window.bottom, window.left : window.right] += 1
+        seen = window.grown(4, whole)
+        assert seen.grown(0, whole) == seen
+        assert seen.area <= 14 * 14
+    assert covered.eq(1).all()
+    assert Window(6, 12, 0, 6).grown(4, whole) == Window(2, 16, 0, 10)
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_samples_one_after_another_are_those_drawn_together(scale):
+    """Of float32, as the generator's, and the generator is left in the same state."""
+    model, lr, shares = build(scale).float(), torch.rand(3, 14, 11), []
+    together, single = torch.Generator().manual_seed(7), torch.Generator().manual_seed(7)
+    drawn = model.sample(lr, 3, temperature=0.8, generator=together)
+    found = [*model.samples(lr, 3, temperature=0.8, generator=single, tile=8, progress=shares.append)]
+    torch.testing.assert_close(torch.stack(found), drawn, rtol=0, atol=2e-4)
+    assert torch.equal(together.get_state(), single.get_state())
+    assert sum(shares) == pytest.approx(1)
+    assert all(share > 0 for share in shares)
