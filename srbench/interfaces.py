@@ -176,6 +176,26 @@ class TiledSRModel(StochasticSRModel, Protocol):
 
 
 @runtime_checkable
+class LargeSRModel(StochasticSRModel, Protocol):
+    """Samples large images in tiles, the same images up to rounding, and knows what that takes."""
+
+    def samples(
+        self, lr: Tensor, n: int, *, temperature: float, generator: torch.Generator, tile: int,
+        progress: Callable[[float], None],
+    ) -> Iterator[Tensor]:  # fmt: skip
+        """The samples of ``sample``, (3, s*h, s*w) each, one after another, in memory for one.
+
+        ``progress`` is called with the share of the work that is done since its last call.
+        """
+
+    def memory(self, height: int, width: int, tile: int | None) -> int:
+        """Bytes for one sample of an LR image, weights not counted; with ``tile`` None all at once."""
+
+    def work(self, height: int, width: int, n: int, tile: int | None) -> float:
+        """Work for n samples, in any unit: time is proportional to it."""
+
+
+@runtime_checkable
 class EditableSRModel(StochasticSRModel, Protocol):
     """Can change an HR image so that it still fits its LR image."""
 

@@ -18,11 +18,13 @@ from srbench.weights.pretrained import Family, fill, load_pretrained
 from srflow import editing
 from srflow.checkpoints.convert import convert_srflow
 from srflow.config import SRFlowConfig
+from srflow.cost import memory
 from srflow.encoder import Encoder
 from srflow.flow import ConditionalFlow
 from srflow.frame import Frame
 from srflow.given import Given, bits_per_dimension, log_density
 from srflow.reversible import encode_reversibly
+from srflow.tiled_decode import halos, work
 
 
 class SRFlow(nn.Module):
@@ -100,6 +102,15 @@ class SRFlow(nn.Module):
     ) -> Iterator[Tensor]:
         """``given(lr).samples``: those of ``sample``, (3, s*h, s*w) each, one after another, in memory for one."""
         return self.given(lr).samples(n, temperature=temperature, generator=generator, tile=tile, progress=progress)
+
+    def memory(self, height: int, width: int, tile: int | None) -> int:
+        """Bytes for one sample of LR of height x width, all at once or in tiles; weights are not counted."""
+        return memory(self.config, halos(self.flow), height, width, tile)
+
+    def work(self, height: int, width: int, n: int, tile: int | None) -> float:
+        """Multiplications, nearly, for n samples of LR of height x width."""
+        encoding, decoding = work(self.flow, self.encoder, height, width, tile)
+        return encoding + n * decoding
 
     def forward(self, hr: Tensor, lr: Tensor) -> Tensor:
         """The training loss: ``nll`` with gradients, under the name that distributed training hooks.

@@ -9,6 +9,7 @@ at LR size exist as a whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -151,12 +152,13 @@ def work(flow: ConditionalFlow, encoder: Encoder, height: int, width: int, tile:
 
 def _seen(flow: ConditionalFlow, window: Window, whole: Window) -> list[Window]:
     """The parts of every level, finest first, on which a tile depends."""
-    seen = []
-    for index, level in enumerate(flow.levels):
-        halo = -(-level.halo * 2 // 2 ** (_doublings(flow, index) + 1))  # in LR pixels, rounded up
-        window = window.grown(halo + halo % 2, whole)
-        seen.append(window)
-    return seen
+    return list(accumulate(halos(flow), lambda seen, halo: seen.grown(halo, whole), initial=window))[1:]
+
+
+def halos(flow: ConditionalFlow) -> list[int]:
+    """LR pixels that every level sees to every side, finest first, rounded up to even numbers."""
+    seen = (-(-level.halo * 2 // 2 ** (_doublings(flow, index) + 1)) for index, level in enumerate(flow.levels))
+    return [halo + halo % 2 for halo in seen]
 
 
 def _doublings(flow: ConditionalFlow, index: int) -> int:

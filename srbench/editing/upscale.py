@@ -5,22 +5,29 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from srbench.editing import EditError
 from srbench.images.folders import images_below
 from srbench.images.io import header_size, quantize_floor, read_image, read_recipe, read_uint8, reading, write_png
-from srbench.interfaces import PrecomputedResults, Progress, SRBenchError, Step, StochasticSRModel, silent
+from srbench.interfaces import LargeSRModel, PrecomputedResults, Progress, SRBenchError, Step, StochasticSRModel, silent
 from srbench.metrics import lr_psnr
-from srbench.models.inference import Draw, choose_device, require_memory
+from srbench.models.inference import Draw, choose_device, require_memory, upscale_one_by_one
 from srbench.models.inference import upscale as upscale_image
 from srbench.models.loading import LoadedModel, load_model
 from srbench.system.file_names import FILE_NAME, is_file_name, no_file
+from srbench.system.memory import free_bytes
 from srbench.weights.files import sha256_file
+
+AT_ONCE = 2**30
+"""Bytes from which an image is upscaled in tiles on a CPU, where that gives the same image."""
+TILE = 128
+"""Side of these tiles in LR pixels: as fast as the whole image at once."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,13 @@ def upscale(spec: UpscaleSpec, progress: Progress = silent) -> Iterator[Upscaled
         share = sum(pixels[:done]) / max(sum(pixels), 1)
         progress(Step(done, total, str(path), share=share))
         try:
-            yield _one(spec, loaded, device, path, name)
+            parts = [share, pixels[done] / max(sum(pixels), 1)]
+
+            def part(more: float, parts: list[float] = parts, done: int = done, path: Path = path) -> None:
+                parts[0] += more * parts[1]
+                progress(Step(done, total, str(path), share=parts[0]))
+
+            yield _one(spec, loaded, device, path, name, part)
         except SRBenchError as error:
             progress(Step(done, total, "", str(error), share))
             yield Upscaled(fault=str(error))
@@ -104,7 +117,28 @@ def _sources(spec: UpscaleSpec) -> tuple[dict[Path, Path], list[str]]:
     return sources, faults
 
 
-def _one(spec: UpscaleSpec, loaded: LoadedModel, device: str, path: Path, name: Path) -> Upscaled:
+def _tile(spec: UpscaleSpec, loaded: LoadedModel, device: str, name: str, lr: Tensor) -> int | None:
+    """The tile asked for, or one where the whole image would take more than AT_ONCE on a CPU.
+
+    Raises EditError if even that takes more memory than there is.
+    """
+    if not isinstance(loaded.model, LargeSRModel) or device != "cpu":
+        return spec.tile
+    height, width = lr.shape[-2:]
+    whole = spec.samples * loaded.model.memory(height, width, None)
+    tile = TILE if spec.tile is None and whole > AT_ONCE else spec.tile
+    needed, there = loaded.model.memory(height, width, tile), free_bytes()
+    if there is not None and needed > there:
+        raise EditError(
+            f"{name}: LR of {height}x{width} takes {needed / 2**30:.0f} GB, and {there / 2**30:.0f} GB are free; "
+            "give a smaller image"
+        )
+    return tile
+
+
+def _one(
+    spec: UpscaleSpec, loaded: LoadedModel, device: str, path: Path, name: Path, progress: Callable[[float], None]
+) -> Upscaled:
     lr = read_uint8(path).float() / 255
     if not is_file_name(name.name):
         raise EditError(f"{path}: its name cannot be {FILE_NAME}; rename it")
@@ -113,7 +147,8 @@ def _one(spec: UpscaleSpec, loaded: LoadedModel, device: str, path: Path, name: 
         facts["reading"] = how
     endings = [".png"]
     if isinstance(loaded.model, StochasticSRModel):
-        require_memory(path.name, spec.samples, [spec.scale * side for side in lr.shape[-2:]])
+        one = isinstance(loaded.model, LargeSRModel) and device == "cpu"  # which needs no memory for the others
+        require_memory(path.name, 1 if one else spec.samples, [spec.scale * side for side in lr.shape[-2:]])
         facts |= {"temperature": spec.temperature, "samples": spec.samples, "seed": spec.seed}
         if spec.samples > 1:
             endings = [f"_sample{sample}.png" for sample in range(spec.samples)]
@@ -124,10 +159,18 @@ def _one(spec: UpscaleSpec, loaded: LoadedModel, device: str, path: Path, name: 
         if read_recipe(file) != recipe:
             raise EditError(f"{file}: exists and was made in another way; choose another --out")
     if kept := len(existing) == len(files):
-        samples = torch.stack([read_image(file) for file in files])
+        samples = [read_image(file) for file in files]
     else:
-        draw = Draw(spec.temperature, spec.samples, spec.seed, spec.tile)
-        samples = upscale_image(loaded.model, path.stem, lr, draw, device).images
-        for file, image in zip(files, samples, strict=True):
-            write_png(file, quantize_floor(image), recipe)
+        draw = Draw(spec.temperature, spec.samples, spec.seed, _tile(spec, loaded, device, path.name, lr))
+        if isinstance(loaded.model, LargeSRModel) and draw.tile is not None:
+            images = upscale_one_by_one(loaded.model, path.stem, lr, draw, device, progress)
+        else:
+            images = iter(upscale_image(loaded.model, path.stem, lr, draw, device).images)
+        samples = []
+        for file in files:
+            image = next(images)
+            samples.append(torch.stack([quantize_floor(channel) for channel in image]))
+            del image
+            write_png(file, samples[-1], recipe)
+        lr = quantize_floor(lr)
     return Upscaled(files, tuple(float(lr_psnr(one, lr)) for one in samples), kept)

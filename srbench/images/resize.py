@@ -13,6 +13,9 @@ from torch import Tensor
 
 from srbench.images import ImageError
 
+LARGE = 2**24
+"""Numbers of an image that is resized channel by channel in float64."""
+
 
 def downscale(images: Tensor, scale: int) -> Tensor:
     """Downscale (..., H, W) to (..., H/scale, W/scale); floating point in, the same type out.
@@ -63,6 +66,8 @@ def _downscaled_size(images: Tensor, scale: int) -> tuple[int, int]:
 
 
 def _along_uint8(images: Tensor, dim: int, size: int) -> Tensor:
+    if images.numel() > LARGE and images.dim() > 2:  # one channel after another: float64 takes memory
+        return torch.stack([_along_uint8(image, dim, size) for image in images])
     # MPS has no float64; with float32, exact halves may round either way
     exact = torch.float32 if images.device.type == "mps" else torch.float64
     return _along(images.to(exact), dim, size).round().clamp(0, 255).to(torch.uint8)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import signature
 from typing import TypeGuard
@@ -12,10 +13,18 @@ import torch
 from torch import Tensor
 
 from srbench.images.tiling import upscale_in_tiles
-from srbench.interfaces import SMALLEST_TILE, Model, PrecomputedResults, SRBenchError, StochasticSRModel, TiledSRModel
+from srbench.interfaces import (
+    SMALLEST_TILE,
+    LargeSRModel,
+    Model,
+    PrecomputedResults,
+    SRBenchError,
+    StochasticSRModel,
+    TiledSRModel,
+)
 from srbench.models import ModelError
 from srbench.system.file_names import one_line
-from srbench.system.memory import out_of_memory, peak_memory_mb
+from srbench.system.memory import memory_bytes, out_of_memory, peak_memory_mb
 
 COPIES = 3
 """Memory for the samples of an image, in float32 copies: the samples, and what model, 8 bits and metrics need."""
@@ -64,9 +73,36 @@ def upscale(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Out
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     start = time.perf_counter()
+    with torch.no_grad(), _faults_named(model, name, lr, draw, device):
+        images = _outputs(model, name, lr, draw, device)
+    seconds = time.perf_counter() - start
+    _check(images, name, model.scale, [model.scale * side for side in lr.shape[-2:]])
+    return Output(images, seconds, peak_memory_mb(device))
+
+
+def upscale_one_by_one(
+    model: LargeSRModel, name: str, lr: Tensor, draw: Draw, device: str, progress: Callable[[float], None]
+) -> Iterator[Tensor]:
+    """The samples of ``upscale`` as (3, s*h, s*w) one after another, in tiles, in memory for one.
+
+    ``progress`` is called with the share of the work done since its last call. Raises ModelError as ``upscale`` does.
+    """
+    generator, tile = torch.Generator().manual_seed(draw.seed), draw.tile or max(lr.shape[-2:])
+    named = dict(temperature=draw.temperature, generator=generator, tile=tile, progress=progress)
+    samples = model.samples(lr.to(device), draw.samples, **named)  # type: ignore[arg-type]
+    for _ in range(draw.samples):
+        with _faults_named(model, name, lr, draw, device):
+            image = next(samples).to("cpu", torch.float32)
+        _check(image[None], name, model.scale, [model.scale * side for side in lr.shape[-2:]])
+        yield image
+        del image
+
+
+@contextmanager
+def _faults_named(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Iterator[None]:
+    """Turn what a model raises into a ModelError that names the image."""
     try:
-        with torch.no_grad():
-            images = _outputs(model, name, lr, draw, device)
+        yield
     except ModelError:
         raise
     except SRBenchError as error:
@@ -77,9 +113,6 @@ def upscale(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Out
         if out_of_memory(error):
             raise ModelError(f"{name}: {_too_large(model, lr, draw, device)}") from error
         raise ModelError(f"{name}: the model failed: {type(error).__name__}: {one_line(error)}") from error
-    seconds = time.perf_counter() - start
-    _check(images, name, model.scale, [model.scale * side for side in lr.shape[-2:]])
-    return Output(images, seconds, peak_memory_mb(device))
 
 
 def _outputs(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Tensor:
@@ -135,19 +168,12 @@ def _samples_in_tiles(model: StochasticSRModel) -> TypeGuard[TiledSRModel]:
 
 def require_memory(name: str, samples: int, size: list[int]) -> None:
     """Raise ModelError if the samples alone need more memory than this machine has: the process would be killed."""
-    needed, there = COPIES * samples * 3 * size[0] * size[1] * 4, _memory_bytes()
+    needed, there = COPIES * samples * 3 * size[0] * size[1] * 4, memory_bytes()
     if there is not None and needed > there:
         raise ModelError(
             f"{name}: {samples} samples of {size[0]}x{size[1]} take {needed / 2**30:.0f} GB, and this machine has "
             f"{there / 2**30:.0f} GB; draw fewer (--samples)"
         )
-
-
-def _memory_bytes() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
 
 
 def _check(images: Tensor, name: str, scale: int, size: list[int]) -> None:

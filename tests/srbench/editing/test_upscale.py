@@ -143,3 +143,17 @@ def test_a_recipe_is_found_only_in_images_that_carry_one(tmp_path):
     write_png(tmp_path / "b.png", torch.zeros((3, 2, 2), dtype=torch.uint8))
     (tmp_path / "c.png").write_text("text")
     assert [read_recipe(tmp_path / f"{name}.png") for name in "abc"] == ["made so — exactly", None, None]
+
+
+def test_large_images_are_tiled_and_samples_made_one_by_one(up, photos, monkeypatch):
+    from srbench.editing import upscale
+
+    assert up(photos / "a.png", model="srflow", samples=2).code == 0
+    monkeypatch.setattr(upscale, "AT_ONCE", 0)
+    assert up(photos / "a.png", model="srflow", samples=2, out="tiled").code == 0
+    for name in ("a_sample0.png", "a_sample1.png"):
+        whole, tiled = (read_uint8(Path(out, name)).int() for out in ("out", "tiled"))
+        assert (whole - tiled).abs().max() <= 1
+        assert (whole != tiled).float().mean() < 1e-3
+    monkeypatch.setattr(upscale, "free_bytes", lambda: 1000)
+    assert "0 GB are free; give a smaller image" in up(photos / "a.png", model="srflow", out="none").err
