@@ -99,7 +99,11 @@ class Given:
             tiles = TiledDecoder(self._flow, self._encoder, self._frame.lr, tile, lambda done: progress(done * share))
         for one in range(n):
             with torch.no_grad():
-                yield self._decode_in_place(tiles, self._draw_one(one, n, temperature, generator))[0]
+                image = self._decode_tiles(tiles, self._draw_one(one, n, temperature, generator))
+                if one == n - 1:
+                    del tiles  # the features, which nothing below needs
+                yield self._leave_in_place(image)[0]
+                del image
 
     def encode(self, hr: Tensor) -> tuple[list[Tensor], Tensor]:
         """HR (n, 3, H, W) -> latents and log|det d latents / d hr| of shape (n,).
@@ -151,10 +155,12 @@ class Given:
         for shape, deviation in zip(shapes, self.temperatures(temperature), strict=True):
             yield torch.randn((n, *shape), generator=generator).to(self._lr).mul_(deviation)
 
-    def _decode_in_place(self, tiles: TiledDecoder, latents: list[Tensor]) -> Tensor:
-        image = self._finite(lambda given: given._frame.leave_in_place(tiles.decode(latents)), latents=latents)
-        projected, scale = self._config.projected, self._config.encoder.scale
-        return make_consistent_in_place(image, self._lr, scale) if projected else image
+    def _decode_tiles(self, tiles: TiledDecoder, latents: list[Tensor]) -> Tensor:
+        return self._finite(lambda given: tiles.decode(latents), latents=latents)
+
+    def _leave_in_place(self, x: Tensor) -> Tensor:
+        image, scale = self._frame.leave_in_place(x), self._config.encoder.scale
+        return make_consistent_in_place(image, self._lr, scale) if self._config.projected else image
 
     def _draw_one(self, one: int, n: int, temperature: float, generator: torch.Generator | None) -> list[Tensor]:
         """Latents of sample ``one`` of n, as ``_draw`` draws all; the last one leaves the generator as that does."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,9 @@ from srbench.system.file_names import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+SECONDS = 30
+"""Time between lines of progress if stderr is no terminal."""
 
 
 def show(result: str | Path | Table) -> None:
@@ -37,12 +41,14 @@ def warn_in_one_line() -> None:
 @contextmanager
 def shown_progress() -> Iterator[Progress]:
     """Show a bar on stderr as soon as there is something to do, and a line above it for everything that fails."""
-    from srbench.system.terminal import progress
+    from srbench.system.terminal import duration, progress
 
     bar = progress()
     task = bar.add_task("", start=False, total=None)
+    began = said = time.monotonic()
 
     def update(step: Step) -> None:
+        nonlocal said
         if step.fault:
             say(f"failed: {step.fault}")
         if step.total > 0:
@@ -51,6 +57,11 @@ def shown_progress() -> Iterator[Progress]:
             bar.update(task, completed=step.done, total=step.total, share=share, **description)
             bar.start_task(task)  # does nothing if it has started, nor does the next line
             bar.start()
+            now = time.monotonic()
+            if not bar.console.is_terminal and now - said > SECONDS:
+                said = now
+                left = f", about {duration((now - began) * (1 - share) / share)} left" if share else ""
+                say(f"{step.what}: {share:.0%}, {duration(now - began)} elapsed{left}")
 
     try:
         yield update

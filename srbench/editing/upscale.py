@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from srbench.editing import EditError
 from srbench.images.folders import images_below
@@ -117,21 +116,20 @@ def _sources(spec: UpscaleSpec) -> tuple[dict[Path, Path], list[str]]:
     return sources, faults
 
 
-def _tile(spec: UpscaleSpec, loaded: LoadedModel, device: str, name: str, lr: Tensor) -> int | None:
+def _tile(spec: UpscaleSpec, model: object, device: str, path: Path, height: int, width: int) -> int | None:
     """The tile asked for, or one where the whole image would take more than AT_ONCE on a CPU.
 
     Raises EditError if even that takes more memory than there is.
     """
-    if not isinstance(loaded.model, LargeSRModel) or device != "cpu":
+    if not isinstance(model, LargeSRModel) or device != "cpu":
         return spec.tile
-    height, width = lr.shape[-2:]
-    whole = spec.samples * loaded.model.memory(height, width, None)
+    whole = spec.samples * model.memory(height, width, None)
     tile = TILE if spec.tile is None and whole > AT_ONCE else spec.tile
-    needed, there = loaded.model.memory(height, width, tile), free_bytes()
+    needed, there = model.memory(height, width, tile), free_bytes()
     if there is not None and needed > there:
         raise EditError(
-            f"{name}: LR of {height}x{width} takes {needed / 2**30:.0f} GB, and {there / 2**30:.0f} GB are free; "
-            "give a smaller image"
+            f"{path}: LR of {height}x{width} takes {needed / 2**30:.1f} GB in tiles, and {there / 2**30:.1f} GB are "
+            "free; cut it into parts"
         )
     return tile
 
@@ -139,6 +137,7 @@ def _tile(spec: UpscaleSpec, loaded: LoadedModel, device: str, name: str, lr: Te
 def _one(
     spec: UpscaleSpec, loaded: LoadedModel, device: str, path: Path, name: Path, progress: Callable[[float], None]
 ) -> Upscaled:
+    tile = _tile(spec, loaded.model, device, path, *(0, 0) if no_file(path) else header_size(path)[::-1])
     lr = read_uint8(path).float() / 255
     if not is_file_name(name.name):
         raise EditError(f"{path}: its name cannot be {FILE_NAME}; rename it")
@@ -161,7 +160,7 @@ def _one(
     if kept := len(existing) == len(files):
         samples = [read_image(file) for file in files]
     else:
-        draw = Draw(spec.temperature, spec.samples, spec.seed, _tile(spec, loaded, device, path.name, lr))
+        draw = Draw(spec.temperature, spec.samples, spec.seed, tile)
         if isinstance(loaded.model, LargeSRModel) and draw.tile is not None:
             images = upscale_one_by_one(loaded.model, path.stem, lr, draw, device, progress)
         else:

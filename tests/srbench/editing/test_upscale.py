@@ -156,4 +156,34 @@ def test_large_images_are_tiled_and_samples_made_one_by_one(up, photos, monkeypa
         assert (whole - tiled).abs().max() <= 1
         assert (whole != tiled).float().mean() < 1e-3
     monkeypatch.setattr(upscale, "free_bytes", lambda: 1000)
-    assert "0 GB are free; give a smaller image" in up(photos / "a.png", model="srflow", out="none").err
+    assert "0.0 GB are free; cut it into parts" in up(photos / "a.png", model="srflow", out="none").err
+
+
+def test_an_image_that_cannot_fit_is_refused_before_it_is_read(up, monkeypatch):
+    from srbench.editing import upscale
+
+    Image.new("1", (14000, 12000)).save("large.png")
+    Image.new("1", (16000, 12000)).save("larger.png")
+    with monkeypatch.context() as patch:
+        patch.setattr(upscale, "free_bytes", lambda: 20 * 2**30)
+        patch.setattr(upscale, "read_uint8", lambda path: pytest.fail("read"))
+        found = up("large.png", model="srflow")
+    assert (found.code, "LR of 12000x14000 takes 1" in found.err, "20.0 GB are free" in found.err) == (1, True, True)
+    assert "larger.png: more than 179 million pixels" in up("larger.png", model="srflow").err
+
+
+def test_the_memory_of_a_sample_is_that_of_its_tensors():
+    """Counted by torch, whole and in tiles."""
+    from srbench.metrics.cost import _Alive
+    from srflow import SRFlow
+
+    model, lr = SRFlow.from_pretrained(4).eval(), torch.rand(3, 160, 128)
+    for tile in (None, 32):
+        alive, generator = _Alive(), torch.Generator().manual_seed(0)
+        with torch.no_grad(), alive:
+            if tile is None:
+                model.sample(lr, 1, generator=generator)
+            else:
+                for image in model.samples(lr, 1, generator=generator, tile=tile):
+                    del image
+        assert model.memory(160, 128, tile) == pytest.approx(alive.most, rel=0.33), tile
