@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srbench.cli import options
-from srbench.cli.terminal import show, shown_progress
+from srbench.cli.terminal import say, show, shown_progress
 from srbench.interfaces import Box, SRBenchError
 
 if TYPE_CHECKING:
@@ -26,16 +26,22 @@ if TYPE_CHECKING:
 @options.device()
 @options.tile
 @options.folder("--out", required=True, help="Output folder.")
-def upscale(**values: Any) -> None:  # noqa: ANN401 - click's
+@click.option("--dry-run", is_flag=True, help="Print what would be upscaled, with estimated time and memory.")
+def upscale(dry_run: bool, **values: Any) -> None:  # noqa: ANN401 - click's
     """Upscale images and folders of images, including sub-folders.
 
-    Existing outputs are kept. The LR-PSNR printed for every output tells how well it downscales to its input.
+    Existing outputs are kept. The LR-PSNR printed for every output tells how well it downscales to its input. On a CPU,
+    SRFlow upscales large images in tiles of 128 by itself, which gives the same image.
     """
-    from srbench.editing.upscale import UpscaleSpec, upscale
+    from srbench.editing.upscale import UpscaleSpec, estimate, upscale
 
+    if dry_run:
+        for line in estimate(UpscaleSpec(**values)):
+            show(line)
+        return
     failures = 0
     with shown_progress() as progress:
-        for result in upscale(UpscaleSpec(**values), progress):
+        for result in upscale(UpscaleSpec(**values), progress, say):
             failures += bool(result.fault)
             for path, lr_psnr in zip(result.files, result.lr_psnr, strict=True):
                 show(f"{path}  LR-PSNR {lr_psnr:.2f} dB{'  (kept)' if result.kept else ''}")

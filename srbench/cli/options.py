@@ -100,7 +100,7 @@ seed = partial(click.option, "--seed", type=click.IntRange(0, LARGEST_SEED), hel
 device = partial(click.option, "--device", default="auto", type=DEVICES, help="Device to run on.")
 tile = click.option(
     "--tile", metavar="PX", type=click.IntRange(SMALLEST_TILE), help="Upscale in tiles of this size (LR pixels) to "
-    "save memory.",
+    "save memory: SRFlow with the same result up to rounding, other networks with differences at the seams.",
 )  # fmt: skip
 names = partial(click.option, type=NAMES, metavar="A,B")
 folder = partial(click.option, type=PATH, metavar="DIR")

@@ -6,27 +6,23 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from srbench.editing import EditError
+from srbench.editing.cost import chosen_tile, estimated, size_of, worth_an_estimate
 from srbench.images.folders import images_below
-from srbench.images.io import header_size, quantize_floor, read_image, read_recipe, read_uint8, reading, write_png
+from srbench.images.io import quantize_floor, read_image, read_recipe, read_uint8, reading, write_png
 from srbench.interfaces import LargeSRModel, PrecomputedResults, Progress, SRBenchError, Step, StochasticSRModel, silent
 from srbench.metrics import lr_psnr
 from srbench.models.inference import Draw, choose_device, require_memory, upscale_one_by_one
 from srbench.models.inference import upscale as upscale_image
 from srbench.models.loading import LoadedModel, load_model
-from srbench.system.file_names import FILE_NAME, is_file_name, no_file
-from srbench.system.memory import free_bytes
+from srbench.system.file_names import FILE_NAME, is_file_name
 from srbench.weights.files import sha256_file
-
-AT_ONCE = 2**30
-"""Bytes from which an image is upscaled in tiles on a CPU, where that gives the same image."""
-TILE = 128
-"""Side of these tiles in LR pixels: as fast as the whole image at once."""
 
 
 @dataclass(frozen=True)
@@ -58,23 +54,26 @@ class Upscaled:
     fault: str = ""
 
 
-def upscale(spec: UpscaleSpec, progress: Progress = silent) -> Iterator[Upscaled]:
+def upscale(
+    spec: UpscaleSpec, progress: Progress = silent, tell: Callable[[str], None] = lambda line: None
+) -> Iterator[Upscaled]:
     """Upscale one image after the other; one that fails is named and passed over.
 
     ``a.jpg`` becomes ``a.png``; ``a.jpg`` beside ``a.png`` becomes ``a_jpg.png``, and that ``a_png.png``.
-    ``progress`` is called for every image, with the share of the pixels that is done.
+    ``progress`` is called for every image, and for every tile where there are some, with the share of the pixels that
+    is done; ``tell`` with the estimated time if there is much to do.
     Raises SRBenchError if nothing can be upscaled: the model is unknown, or has another scale.
     """
-    device = choose_device(spec.device)
-    loaded = load_model(spec.model, spec.scale, device)
-    if isinstance(loaded.model, PrecomputedResults):
-        raise EditError(f"{spec.model}: a folder of results cannot upscale; name a model")
+    device, loaded = _opened(spec)
     sources, faults = _sources(spec)
-    total = len(sources)
+    total, todo = len(sources), _todo(spec, sources)
+    if worth_an_estimate(loaded.model, _draw(spec), todo):
+        with suppress(SRBenchError):  # which the first image will raise again
+            tell([*estimated(loaded.model, _draw(spec), device, todo)][-1])
     for fault in faults:
         progress(Step(0, total, "", fault))
         yield Upscaled(fault=fault)
-    pixels = [0 if no_file(path) else math.prod(header_size(path)) for path in sources.values()]
+    pixels = [math.prod(size_of(path)) for path in sources.values()]
     for done, (name, path) in enumerate(sources.items()):
         share = sum(pixels[:done]) / max(sum(pixels), 1)
         progress(Step(done, total, str(path), share=share))
@@ -90,6 +89,39 @@ def upscale(spec: UpscaleSpec, progress: Progress = silent) -> Iterator[Upscaled
             progress(Step(done, total, "", str(error), share))
             yield Upscaled(fault=str(error))
     progress(Step(total, total, ""))
+
+
+def estimate(spec: UpscaleSpec) -> Iterator[str]:
+    """Lines for a reader: what would be upscaled, in which memory and time. Writes nothing; raises as ``upscale``."""
+    device, loaded = _opened(spec)
+    sources, faults = _sources(spec)
+    todo = _todo(spec, sources)
+    yield f"images: {len(sources)}, of which {len(sources) - len(todo)} have outputs"
+    yield from (f"cannot be upscaled: {fault}" for fault in faults)
+    if todo:
+        yield from estimated(loaded.model, _draw(spec), device, todo)
+
+
+def _opened(spec: UpscaleSpec) -> tuple[str, LoadedModel]:
+    device = choose_device(spec.device)
+    loaded = load_model(spec.model, spec.scale, device)
+    if isinstance(loaded.model, PrecomputedResults):
+        raise EditError(f"{spec.model}: a folder of results cannot upscale; name a model")
+    return device, loaded
+
+
+def _draw(spec: UpscaleSpec) -> Draw:
+    return Draw(spec.temperature, spec.samples, spec.seed, spec.tile)
+
+
+def _todo(spec: UpscaleSpec, sources: dict[Path, Path]) -> list[Path]:
+    """Images without a last output."""
+    last = [".png", f"_sample{spec.samples - 1}.png"]
+    return [
+        path
+        for name, path in sources.items()
+        if not any((spec.out / name.with_name(name.name + ending)).exists() for ending in last)
+    ]
 
 
 def _sources(spec: UpscaleSpec) -> tuple[dict[Path, Path], list[str]]:
@@ -116,28 +148,10 @@ def _sources(spec: UpscaleSpec) -> tuple[dict[Path, Path], list[str]]:
     return sources, faults
 
 
-def _tile(spec: UpscaleSpec, model: object, device: str, path: Path, height: int, width: int) -> int | None:
-    """The tile asked for, or one where the whole image would take more than AT_ONCE on a CPU.
-
-    Raises EditError if even that takes more memory than there is.
-    """
-    if not isinstance(model, LargeSRModel) or device != "cpu":
-        return spec.tile
-    whole = spec.samples * model.memory(height, width, None)
-    tile = TILE if spec.tile is None and whole > AT_ONCE else spec.tile
-    needed, there = model.memory(height, width, tile), free_bytes()
-    if there is not None and needed > there:
-        raise EditError(
-            f"{path}: LR of {height}x{width} takes {needed / 2**30:.1f} GB in tiles, and {there / 2**30:.1f} GB are "
-            "free; cut it into parts"
-        )
-    return tile
-
-
 def _one(
     spec: UpscaleSpec, loaded: LoadedModel, device: str, path: Path, name: Path, progress: Callable[[float], None]
 ) -> Upscaled:
-    tile = _tile(spec, loaded.model, device, path, *(0, 0) if no_file(path) else header_size(path)[::-1])
+    tile = chosen_tile(loaded.model, _draw(spec), device, path)
     lr = read_uint8(path).float() / 255
     if not is_file_name(name.name):
         raise EditError(f"{path}: its name cannot be {FILE_NAME}; rename it")
@@ -160,7 +174,7 @@ def _one(
     if kept := len(existing) == len(files):
         samples = [read_image(file) for file in files]
     else:
-        draw = Draw(spec.temperature, spec.samples, spec.seed, tile)
+        draw = replace(_draw(spec), tile=tile)
         if isinstance(loaded.model, LargeSRModel) and draw.tile is not None:
             images = upscale_one_by_one(loaded.model, path.stem, lr, draw, device, progress)
         else:

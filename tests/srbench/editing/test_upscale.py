@@ -146,26 +146,26 @@ def test_a_recipe_is_found_only_in_images_that_carry_one(tmp_path):
 
 
 def test_large_images_are_tiled_and_samples_made_one_by_one(up, photos, monkeypatch):
-    from srbench.editing import upscale
+    from srbench.editing import cost
 
     assert up(photos / "a.png", model="srflow", samples=2).code == 0
-    monkeypatch.setattr(upscale, "AT_ONCE", 0)
+    monkeypatch.setattr(cost, "AT_ONCE", 0)
     assert up(photos / "a.png", model="srflow", samples=2, out="tiled").code == 0
     for name in ("a_sample0.png", "a_sample1.png"):
         whole, tiled = (read_uint8(Path(out, name)).int() for out in ("out", "tiled"))
         assert (whole - tiled).abs().max() <= 1
         assert (whole != tiled).float().mean() < 1e-3
-    monkeypatch.setattr(upscale, "free_bytes", lambda: 1000)
+    monkeypatch.setattr(cost, "free_bytes", lambda: 1000)
     assert "0.0 GB are free; cut it into parts" in up(photos / "a.png", model="srflow", out="none").err
 
 
 def test_an_image_that_cannot_fit_is_refused_before_it_is_read(up, monkeypatch):
-    from srbench.editing import upscale
+    from srbench.editing import cost, upscale
 
     Image.new("1", (14000, 12000)).save("large.png")
     Image.new("1", (16000, 12000)).save("larger.png")
     with monkeypatch.context() as patch:
-        patch.setattr(upscale, "free_bytes", lambda: 20 * 2**30)
+        patch.setattr(cost, "free_bytes", lambda: 20 * 2**30)
         patch.setattr(upscale, "read_uint8", lambda path: pytest.fail("read"))
         found = up("large.png", model="srflow")
     assert (found.code, "LR of 12000x14000 takes 1" in found.err, "20.0 GB are free" in found.err) == (1, True, True)
@@ -174,12 +174,12 @@ def test_an_image_that_cannot_fit_is_refused_before_it_is_read(up, monkeypatch):
 
 def test_the_memory_of_a_sample_is_that_of_its_tensors():
     """Counted by torch, whole and in tiles."""
-    from srbench.metrics.cost import _Alive
+    from srbench.metrics.cost import Alive
     from srflow import SRFlow
 
     model, lr = SRFlow.from_pretrained(4).eval(), torch.rand(3, 160, 128)
     for tile in (None, 32):
-        alive, generator = _Alive(), torch.Generator().manual_seed(0)
+        alive, generator = Alive(), torch.Generator().manual_seed(0)
         with torch.no_grad(), alive:
             if tile is None:
                 model.sample(lr, 1, generator=generator)
@@ -187,3 +187,28 @@ def test_the_memory_of_a_sample_is_that_of_its_tensors():
                 for image in model.samples(lr, 1, generator=generator, tile=tile):
                     del image
         assert model.memory(160, 128, tile) == pytest.approx(alive.most, rel=0.33), tile
+
+
+def test_a_dry_run_says_what_it_would_take(up, photos, monkeypatch):
+    from srbench.editing import cost
+
+    Image.new("RGB", (500, 400)).save("large.png")
+    assert up(photos / "a.png", model="srflow").code == 0
+    found = up(photos / "a.png", photos / "b.png", "large.png", "--dry-run", model="srflow")
+    assert found.out.splitlines()[0] == "images: 3, of which 1 have outputs"
+    assert " at once, 0.0 GB besides the program" in found.out
+    assert "large.png: 500x400 in tiles of 128, 0.2 GB besides the program" in found.out
+    assert found.out.splitlines()[-1].startswith("estimated: ")
+    assert not Path("out/b.png").exists()
+    monkeypatch.setattr(cost, "PROBE", 2)
+    assert "estimated: " in up(photos / "b.png", model="bicubic", out="new").err
+
+
+def test_a_line_now_and_then_without_a_terminal(capfd, monkeypatch):
+    from srbench.cli import terminal
+    from srbench.interfaces import Step
+
+    monkeypatch.setattr(terminal, "SECONDS", -1)
+    with terminal.shown_progress() as progress:
+        progress(Step(0, 2, "a.png", share=0.25))
+    assert "a.png: 25%, 0 s elapsed, about 0 s left" in capfd.readouterr().err

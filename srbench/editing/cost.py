@@ -1,0 +1,94 @@
+"""Tiles, memory and time of upscaling an image, known before it begins."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import torch
+
+from srbench.editing import EditError
+from srbench.images.io import header_size
+from srbench.interfaces import LargeSRModel, Model
+from srbench.models.inference import Draw, upscale
+from srbench.system.file_names import no_file
+from srbench.system.memory import free_bytes
+from srbench.system.terminal import duration
+
+AT_ONCE = 2**30
+"""Bytes from which an image is upscaled in tiles on a CPU, where that gives the same image."""
+TILE = 128
+"""Side of these tiles in LR pixels: as fast as the whole image at once."""
+PROBE = 128
+"""Side of the LR image whose time tells that of others."""
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Height and width of an image by its header; zeros where it cannot be read."""
+    width, height = (0, 0) if no_file(path) else header_size(path)
+    return height, width
+
+
+def chosen_tile(model: Model, draw: Draw, device: str, path: Path) -> int | None:
+    """The tile asked for, or one where the whole image would take more than AT_ONCE on a CPU.
+
+    Raises EditError if even that takes more memory than there is.
+    """
+    if not isinstance(model, LargeSRModel) or device != "cpu":
+        return draw.tile
+    height, width = size_of(path)
+    whole = draw.samples * model.memory(height, width, None)
+    tile = TILE if draw.tile is None and whole > AT_ONCE else draw.tile
+    needed, there = model.memory(height, width, tile), free_bytes()
+    if there is not None and needed > there:
+        raise EditError(
+            f"{path}: LR of {height}x{width} takes {needed / 2**30:.1f} GB in tiles, and {there / 2**30:.1f} GB are "
+            "free; cut it into parts"
+        )
+    return tile
+
+
+def estimated(model: Model, draw: Draw, device: str, paths: Iterable[Path]) -> Iterator[str]:
+    """Lines for a reader: tile and memory of each image, where the model knows them, and the time of all.
+
+    One small image is upscaled. Raises ModelError if the model fails.
+    """
+    total, probe = 0.0, _work(model, draw, PROBE, PROBE, None)
+    for path in paths:
+        height, width = size_of(path)
+        try:
+            tile = chosen_tile(model, draw, device, path)
+        except EditError as error:
+            yield f"cannot be upscaled: {error}"
+            continue
+        total += _work(model, draw, height, width, tile)
+        cut = "at once" if tile is None else f"in tiles of {tile}"
+        memory = ""
+        if isinstance(model, LargeSRModel):
+            together = draw.samples if tile is None else 1
+            memory = f", {together * model.memory(height, width, tile) / 2**30:.1f} GB besides the program"
+        yield f"{path}: {width}x{height} {cut}{memory}"
+    yield f"estimated: {duration(total / probe * _seconds(model, draw, device))} on this machine"
+
+
+def worth_an_estimate(model: Model, draw: Draw, paths: Iterable[Path]) -> bool:
+    """True if there is so much to do that the time of a probe, a thirtieth of it, hardly matters."""
+    todo = sum(_work(model, draw, *size_of(path), None) for path in paths)
+    return todo > 30 * _work(model, draw, PROBE, PROBE, None)
+
+
+def _work(model: Model, draw: Draw, height: int, width: int, tile: int | None) -> float:
+    """Work in any unit, to which the time is proportional."""
+    if isinstance(model, LargeSRModel):
+        return model.work(height + height % 2, width + width % 2, draw.samples, tile)
+    return float(height * width)
+
+
+def _seconds(model: Model, draw: Draw, device: str) -> float:
+    lr = torch.rand((3, PROBE, PROBE), generator=torch.Generator().manual_seed(0))
+    small = Draw(draw.temperature, draw.samples, draw.seed)
+    upscale(model, "a probe", lr[:, :16, :16], small, device)  # loads what it needs
+    start = time.perf_counter()
+    upscale(model, "a probe", lr, small, device)
+    return time.perf_counter() - start
