@@ -74,7 +74,10 @@ REFUSED = {
     "truncated.jpg": (coded(PHOTO, "JPEG")[:-30], "damaged image"),
     "truncated.webp": (coded(PHOTO, "WEBP")[:-30], "(damaged|not an) image"),
     "huge.png": (WHOLE[:16] + b"\0\0\xff\xff\0\0\xff\xff" + WHOLE[24:], "(damaged|not an) image"),
-    "huge.bmp": (coded(PHOTO, "BMP")[:18] + b"\0\0\1\0\0\0\1\0" + coded(PHOTO, "BMP")[26:], "more than 179 million pixels"),
+    "huge.bmp": (
+        coded(PHOTO, "BMP")[:18] + b"\0\0\1\0\0\0\1\0" + coded(PHOTO, "BMP")[26:],
+        "more than 179 million pixels",
+    ),
 }
 if features.check("avif"):
     REFUSED["avif.png"] = (coded(PHOTO, "AVIF"), f"a file of format AVIF{OTHERS}")
