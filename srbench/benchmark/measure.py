@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
@@ -196,13 +196,18 @@ def _paired(
     first = hr if hr is not None else low
     if first is None:
         return results.names()
-    lacking = [(results.folder, [name for name in first if name not in results])]
+    lacking: list[tuple[object, list[str]]] = [(results.folder, [name for name in first if name not in results])]
     lacking.append((ref or lr or results.folder, results.others(first)))
     if hr is not None and lr is not None and low is not None:
         lacking.append((lr, [name for name in hr if name not in low]))
+    require_partners(lacking)
+    return tuple(first)
+
+
+def require_partners(lacking: Iterable[tuple[object, Sequence[str]]]) -> None:
+    """Raise BenchmarkError that names every folder and the images without a partner in it, if there are any."""
     if faults := [f"{folder} lacks {', '.join(missing)}" for folder, missing in lacking if missing]:
         raise BenchmarkError(f"images are paired by name, but {'; '.join(faults)}; add or remove images")
-    return tuple(first)
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ class PairsAgain:
 
     folder: RunFolder
     found: Findings
-    _datasets: dict[str, Dataset | None] = field(default_factory=dict)
-    """Opened datasets by the command that names them; None for one that is not here."""
+    _datasets: dict[str, tuple[Dataset, frozenset[str]] | None] = field(default_factory=dict)
+    """Opened datasets and their names by the command that names them; None for one that is not here."""
 
     def check(self, image: str) -> None:
         """Read a pair again, and compare it with the one that was measured."""
@@ -30,10 +30,11 @@ class PairsAgain:
         command = next((one.command for one in asked), "")
         if command not in self._datasets:
             self._datasets[command] = self._opened(command)
-        dataset, record = self._datasets[command], self.folder.of(image).pair
-        if dataset is None or record is None:
+        opened, record = self._datasets[command], self.folder.of(image).pair
+        if opened is None or record is None:
             return
-        if image not in set(dataset):
+        dataset, names = opened
+        if image not in names:
             self.found.add("SRB115", image, f"is not in {dataset.name} any more")
             return
         try:
@@ -45,13 +46,14 @@ class PairsAgain:
             if then is not None and (now is None or pixels_sha256(quantize_floor(now)) != then.pixels):
                 self.found.add("SRB115", image, f"its {name} in {dataset.name} is another image than was measured")
 
-    def _opened(self, command: str) -> Dataset | None:
+    def _opened(self, command: str) -> tuple[Dataset, frozenset[str]] | None:
         protocol = self.folder.manifest.protocol
         try:
-            return open_dataset(_request(command, protocol))
+            dataset = open_dataset(_request(command, protocol))
         except SRBenchError as error:
             self.found.add("SRB210", protocol.dataset, f"the images were not compared with it: {error}")
             return None
+        return dataset, frozenset(dataset)
 
 
 def _request(command: str, protocol: Protocol) -> RunSpec:

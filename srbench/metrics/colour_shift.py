@@ -8,9 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srbench.interfaces import ImagePair, MetricFacts
-from srbench.metrics import MetricError
-from srbench.metrics.arguments import size
-from srbench.metrics.consistency import downscaled
+from srbench.metrics.consistency import downscaled_to_lr
 from srbench.metrics.samples import ImageMetric, as_uint8
 
 
@@ -31,15 +29,8 @@ class ColourShift(ImageMetric):
         """(n,), 0 where the LR image is met exactly. The output must be a whole multiple of LR."""
         from skimage.color import deltaE_ciede2000  # takes half a second
 
-        (height, width), (low, narrow) = images.shape[-2:], pair.lr.shape[-2:]
-        scale = height // low
-        if scale < 1 or (height, width) != (scale * low, scale * narrow):
-            raise MetricError(
-                f"{pair.name}: HR {size(images)} is no whole multiple of LR {size(pair.lr)}; crop the HR image to the "
-                "scale times the LR size"
-            )
         wanted = pair.once("CIELAB of LR", lambda: _lab(as_uint8(pair.lr)))
-        shifts = [deltaE_ciede2000(wanted, _lab(one)).mean() for one in downscaled(images, scale)]
+        shifts = [deltaE_ciede2000(wanted, _lab(one)).mean() for one in downscaled_to_lr(images, pair)]
         return torch.tensor(shifts, dtype=torch.float64)
 
 

@@ -50,6 +50,12 @@ def downscaled(images: Tensor, scale: int) -> Tensor:
     return torch.stack([downscale_uint8(image, scale) for image in images.cpu()])
 
 
+def downscaled_to_lr(images: Tensor, pair: ImagePair) -> Tensor:
+    """(n, 3, H, W) uint8 -> as ``downscaled``, of the size of LR. Raises MetricError for no whole multiple of it."""
+    complaint = f"{pair.name}: HR {size(images)} is no whole multiple of LR"
+    return downscaled(images, _scale_between(images, pair.lr, complaint, "crop the HR image"))
+
+
 class LRPSNR(ImageMetric):
     """Peak signal-to-noise ratio of the downscaled result to the LR image."""
 
@@ -64,6 +70,4 @@ class LRPSNR(ImageMetric):
 
     def values(self, images: Tensor, pair: ImagePair) -> Tensor:
         """(n,) in dB; inf where the LR image is met exactly. HR must be a whole multiple of LR."""
-        complaint = f"{pair.name}: HR {size(images)} is no whole multiple of LR"
-        scale = _scale_between(images, pair.lr, complaint, "crop the HR image")
-        return decibels(downscaled(images, scale), as_uint8(pair.lr))
+        return decibels(downscaled_to_lr(images, pair), as_uint8(pair.lr))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import weakref
+from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,7 @@ from torch.utils._pytree import tree_leaves
 
 from srbench.interfaces import (
     ImagePair,
+    Made,
     MetricFacts,
     Model,
     PrecomputedResults,
@@ -96,15 +98,21 @@ def _convolution(x: Any, weight: Any, *_: Any, out_shape: Any = None, **__: Any)
 
 CONVOLUTIONS = {torch.ops.aten.mkldnn_convolution: _convolution}
 """Operations that torch's counter is to be told of."""
-_PROBES: WeakKeyDictionary[Any, dict[float | None, Probe]] = WeakKeyDictionary()
+_KNOWN: WeakKeyDictionary[Any, dict[Hashable, Any]] = WeakKeyDictionary()
 
 
 def probe(model: SRModel | StochasticSRModel, temperature: float | None, device: str) -> Probe:
     """Count while a model makes one output of about PROBE pixels a side; once per model and temperature."""
-    known = _PROBES.setdefault(model, {}) if type(model).__hash__ is not None else {}
-    if temperature not in known:
-        known[temperature] = _probe(model, temperature, device)
-    return known[temperature]
+    return once(model, ("probe", temperature), lambda: _probe(model, temperature, device))
+
+
+def once(model: object, key: Hashable, find: Callable[[], Made]) -> Made:
+    """Call ``find`` once per model and key; each time for a model that cannot be a key."""
+    known = _KNOWN.setdefault(model, {}) if type(model).__hash__ is not None else {}
+    if key not in known:
+        known[key] = find()
+    made: Made = known[key]
+    return made
 
 
 def _probe(model: SRModel | StochasticSRModel, temperature: float | None, device: str) -> Probe:

@@ -16,14 +16,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 
 from srbench.interfaces import SRModel, StochasticSRModel
 from srbench.metrics import MetricError
-from srbench.metrics.cost import CONVOLUTIONS, FACTS, Alive, Cost, Making, parameters_of, upscale_probe
+from srbench.metrics.cost import CONVOLUTIONS, FACTS, Alive, Cost, Making, once, parameters_of, upscale_probe
 
 _MOST_SECONDS = 10.0
 """Time after which a runtime is not measured once more."""
@@ -106,17 +105,6 @@ class Size:
         return f"{what} of {self.width}x{self.height} pixels"
 
 
-_KNOWN: WeakKeyDictionary[Any, dict[tuple[object, ...], float]] = WeakKeyDictionary()
-
-
-def _once(model: object, key: tuple[object, ...], find: Callable[[], float]) -> float:
-    """Call ``find`` once per model and key."""
-    known = _KNOWN.setdefault(model, {}) if type(model).__hash__ is not None else {}
-    if key not in known:
-        known[key] = find()
-    return known[key]
-
-
 def multiply_adds(model: SRModel | StochasticSRModel, temperature: float | None, device: str, size: Size) -> float:
     """Multiply-adds of one output by fvcore's convention; NaN if torch does not see them."""
 
@@ -126,7 +114,7 @@ def multiply_adds(model: SRModel | StochasticSRModel, temperature: float | None,
             return _counted(_without_numbers(model), temperature, "meta", lr)
         return _counted(model, temperature, device, lr)
 
-    return _once(model, ("multiply-adds", temperature, size), found)
+    return once(model, ("multiply-adds", temperature, size), found)
 
 
 def _without_numbers(model: SRModel | StochasticSRModel) -> SRModel | StochasticSRModel:
@@ -162,7 +150,7 @@ def milliseconds(model: SRModel | StochasticSRModel, temperature: float | None, 
             times.append(elapsed())
         return 1e3 * statistics.median(times)
 
-    return _once(model, ("milliseconds", temperature, device, size), found)
+    return once(model, ("milliseconds", temperature, device, size), found)
 
 
 def _finish(device: str) -> None:

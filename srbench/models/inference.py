@@ -87,9 +87,10 @@ def upscale_one_by_one(
 
     ``progress`` is called with the share of the work done since its last call. Raises ModelError as ``upscale`` does.
     """
-    generator, tile = torch.Generator().manual_seed(draw.seed), draw.tile or max(lr.shape[-2:])
-    named = dict(temperature=draw.temperature, generator=generator, tile=tile, progress=progress)
-    samples = model.samples(lr.to(device), draw.samples, **named)  # type: ignore[arg-type]
+    samples = model.samples(
+        lr.to(device), draw.samples, temperature=draw.temperature, generator=torch.Generator().manual_seed(draw.seed),
+        tile=draw.tile or max(lr.shape[-2:]), progress=progress,
+    )  # fmt: skip
     for _ in range(draw.samples):
         with _faults_named(model, name, lr, draw, device):
             image = next(samples).to("cpu", torch.float32)

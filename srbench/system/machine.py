@@ -25,10 +25,7 @@ _VARIABLES = (
 
 def software() -> dict[str, str]:
     """Versions of the libraries behind the numbers; ``srbench source`` is the commit of a checkout."""
-    import torch
-
-    # torch itself names the kind of its build, which the installed metadata may leave out
-    versions, commit = _versions() | {"torch": str(torch.__version__)}, _source_commit()
+    versions, commit = _versions(), _source_commit()
     return versions if commit is None else versions | {"srbench source": commit}
 
 
@@ -50,12 +47,18 @@ def environment(device: str) -> dict[str, str]:
         facts["gpu"] = torch.cuda.get_device_name()
         facts["TF32 in products"] = str(torch.backends.cuda.matmul.allow_tf32)
         facts["TF32 in convolutions"] = str(torch.backends.cudnn.allow_tf32)
-    versions = _versions() | {"torch": str(torch.__version__)}
-    return facts | versions | {name: os.environ[name] for name in _VARIABLES if name in os.environ}
+    return facts | _versions() | {name: os.environ[name] for name in _VARIABLES if name in os.environ}
+
+
+def _versions() -> dict[str, str]:
+    import torch
+
+    # torch itself names the kind of its build, which the installed metadata may leave out
+    return _installed() | {"torch": str(torch.__version__)}
 
 
 @cache
-def _versions() -> dict[str, str]:
+def _installed() -> dict[str, str]:
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:

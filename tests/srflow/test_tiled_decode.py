@@ -66,7 +66,7 @@ def test_tiles_cover_the_image_once():
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
 def test_samples_one_after_another_are_those_drawn_together(scale):
-    """Of float32, as the generator's, and the generator is left in the same state."""
+    """Latents of float32 are those of one draw, and the generator is left in the same state."""
     model, lr, shares = build(scale).float(), torch.rand(3, 14, 11), []
     together, single = torch.Generator().manual_seed(7), torch.Generator().manual_seed(7)
     drawn = model.sample(lr, 3, temperature=0.8, generator=together)

@@ -14,6 +14,7 @@ from srbench.benchmark import BenchmarkError
 from srbench.benchmark.explain.explanation import Explained, Explanation
 from srbench.benchmark.explain.images import LEVELS, Found, Images
 from srbench.benchmark.explain.matching import Candidate, Printed
+from srbench.benchmark.measure import require_partners
 from srbench.images.folders import images_in
 from srbench.images.io import header_size
 from srbench.interfaces import Progress, SRBenchError, Step, silent
@@ -59,7 +60,9 @@ def explain(
     printed = [Printed(text) for text in texts]
     families = {name: family(name) for name in names}
     outputs, hr = _folder(sr), _pairs(ref)
-    _require_partners(sr, outputs, ref, hr)
+    others = outputs.others(hr) if isinstance(outputs, ResultFolder) else [name for name in outputs if name not in hr]
+    where = "sr" if isinstance(sr, Mapping) else sr
+    require_partners([(where, [name for name in hr if name not in outputs]), (ref, others)])
     known = _scale(lr, hr) if scale is None and lr is not None else scale
     images = Images(outputs, hr, tuple(families), (known,) if known else SCALES)
     found = _measured(images, workers, progress)
@@ -97,18 +100,6 @@ def _tensors(images: Mapping[str, Any]) -> Mapping[str, Tensor]:
     from srbench.metrics.arguments import image_tensor
 
     return {name: image_tensor(image, name)[0] for name, image in images.items()}
-
-
-def _require_partners(
-    sr: Folder, outputs: ResultFolder | Mapping[str, Tensor], ref: Folder, hr: Mapping[str, Path | Tensor]
-) -> None:
-    """Raise BenchmarkError that names every image without a partner."""
-    lacking = [name for name in hr if name not in outputs]
-    others = outputs.others(hr) if isinstance(outputs, ResultFolder) else [name for name in outputs if name not in hr]
-    named = [f"{'sr' if isinstance(folder, Mapping) else folder} lacks {', '.join(names)}"
-             for folder, names in ((sr, lacking), (ref, others)) if names]  # fmt: skip
-    if named:
-        raise BenchmarkError(f"images are paired by name, but {'; '.join(named)}; add or remove images")
 
 
 def _scale(lr: str | Path, hr: Mapping[str, Path | Tensor]) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from builders import NETWORK
 from torch import nn
 
 from srbench.interfaces import ImagePair, SRBenchError
@@ -17,25 +18,6 @@ from srbench.models.precomputed import ResultFolder
 from srbench.plugins.registry import load_metric
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.results import rows_of
-
-NETWORK = '''
-import torch
-from torch import nn
-
-
-class Network(nn.Module):
-    """One convolution of 3 to 48 channels, and their pixels sorted."""
-
-    scale = 4
-
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.convolution = nn.Conv2d(3, 48, 3, padding=1)
-
-    def forward(self, lr):
-        return nn.functional.pixel_shuffle(self.convolution(lr), 4)
-'''
 
 
 class Network(nn.Module):

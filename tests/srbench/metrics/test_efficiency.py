@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from builders import NETWORK
 from torch import nn
 
 from baselines.rrdb import RRDBConfig, RRDBNet
@@ -206,29 +207,11 @@ def test_a_score_needs_the_runtime_of_its_baseline():
     assert facts.signature == "NTIRE26-ESR|lr256x256|SPAN7.74ms|v1"
 
 
-NETWORK = """
-import torch
-from torch import nn
-
-
-class Small(nn.Module):
-    scale = 4
-
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.convolution = nn.Conv2d(3, 48, 3, padding=1)
-
-    def forward(self, lr):
-        return nn.functional.pixel_shuffle(self.convolution(lr), 4)
-"""
-
-
 @pytest.mark.filterwarnings("default::UserWarning")
 def test_efficiency_in_a_run(command, photos, tmp_path):
     """The suite says why it has no score; the score comes later, by the formula of the other columns."""
     (tmp_path / "network.py").write_text(NETWORK)
-    request = ("run", "--models", "network.py:Small", "--data", photos, "--scale", 4, "--limit", 1, "--suite",
+    request = ("run", "--models", "network.py:Network", "--data", photos, "--scale", 4, "--limit", 1, "--suite",
                "ntire-esr", "--workers", 1, "--out", "run")  # fmt: skip
     found = command(*request)
     assert found.code == 0, found.err

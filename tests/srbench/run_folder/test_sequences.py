@@ -58,18 +58,19 @@ def values_in(path):
 def draw_command(chance, workshop, out):
     """A command: something to run in this process."""
     folder, models = workshop
-    if chance.random() < 0.25 and (out / "manifest.json").exists():
+    begun = (out / "manifest.json").exists()  # another protocol is refused from then on
+    if chance.random() < 0.25 and begun:
         names = chance.sample(METRICS, chance.randint(1, 2))
         return ("score", names), lambda: score_run(out, names)
     spec = RunSpec(
         models=tuple(chance.sample(list(models.values()), chance.randint(1, 2))),
-        scale=chance.choice([4, 4, 4, 2]) if out.exists() else 4,
+        scale=chance.choice([4, 4, 4, 2]) if begun else 4,
         data=str(folder / "photos"),
         limit=chance.choice([None, 1, 2]),
         metrics=tuple(chance.sample(METRICS, chance.randint(1, 3))),
         temperature=tuple(chance.sample(TEMPERATURES, chance.randint(1, 2))),
         samples=2,
-        seed=chance.choice([0, 0, 0, 1]) if out.exists() else 0,
+        seed=chance.choice([0, 0, 0, 1]) if begun else 0,
         out=str(out),
     )
     if spec.scale == 2:
@@ -82,7 +83,7 @@ def killed(command, at):
     child = os.fork()
     if child == 0:
         count = 0
-        append, write = srbench.run_folder.records.append, srbench.images.io.write_whole
+        append = srbench.run_folder.records.append
 
         def die(folder, lines, ends):
             nonlocal count
@@ -93,17 +94,21 @@ def killed(command, at):
                 os.kill(os.getpid(), signal.SIGKILL)
             return append(folder, lines, ends)
 
-        def die_before(path, content):
-            nonlocal count
-            count += 1
-            if count == at:
-                path.with_name(f".{path.name}.4194305").write_bytes(content[: len(content) // 2])
-                os.kill(os.getpid(), signal.SIGKILL)
-            write(path, content)
+        def dying(write):
+            def die_before(path, content):
+                nonlocal count
+                count += 1
+                if count == at:
+                    path.with_name(f".{path.name}.4194305").write_bytes(content[: len(content) // 2])
+                    os.kill(os.getpid(), signal.SIGKILL)
+                write(path, content)
+
+            return die_before
 
         srbench.run_folder.records.append = die
-        for module in (srbench.run_folder.folder, srbench.run_folder.manifest):
-            module.write_whole = die_before
+        folder, manifest = srbench.run_folder.folder, srbench.run_folder.manifest
+        folder.write_whole, folder.write_synced = dying(folder.write_whole), dying(folder.write_synced)
+        manifest.write_synced = dying(manifest.write_synced)
         code = 1
         try:
             refused(command)

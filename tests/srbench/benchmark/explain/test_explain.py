@@ -167,7 +167,7 @@ def test_the_command_prints_the_same_with_any_number_of_processes(command, folde
 
 
 def test_each_metrics_text_measures_what_explain_says(explain, folders):
-    """Of PSNR, SSIM, LPIPS and NIQE: by ``srbench measure``, with the signature that is named."""
+    """``srbench measure`` gives the value and the signature that are named, of all four metrics."""
     found = explain("1,1,1,1", "psnr,ssim,lpips,niqe")
     tried = 0
     for explained in found.numbers:
