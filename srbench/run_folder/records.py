@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from io import FileIO
@@ -260,16 +261,20 @@ def _write(file: FileIO, content: bytes) -> None:
 def read(folder: Path, kind: type[Record]) -> Iterator[Record]:
     """The lines of one kind in a run folder, in order, one by one; none if there is no file.
 
-    A last line without an end was torn by a kill and is left out, as is all from the first zero byte on: a power cut
-    lost a block of what was being added, and kept a later one. Raises RunFolderError for any other damage.
+    A last line without an end was torn by a kill and is left out. So is a line with zero bytes, with a warning: a power
+    cut lost a block of it, and kept a later one. Raises RunFolderError for any other damage.
     """
     path = folder / kind.FILE
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):
+                    continue
                 if _LOST in line:
-                    return
-                if line.endswith(b"\n"):
+                    warnings.warn(
+                        f"{path}: line {number} was lost, as by a power cut; run the command again", stacklevel=2
+                    )
+                else:
                     yield _from_file(line, kind, path, number)
     except FileNotFoundError:
         return
@@ -286,14 +291,13 @@ def _from_file(line: bytes, kind: type[Record], path: Path, number: int) -> Reco
 
 
 def drop_torn_lines(folder: Path) -> None:
-    """Cut off what ``read`` leaves out, so that others can be appended. Raises OSError."""
+    """Cut off last lines without an end, so that others can be appended. Raises OSError."""
     for kind in KINDS:
         path = folder / kind.FILE
         if path.exists():
             content = path.read_bytes()
-            whole = content.partition(_LOST)[0]
-            if len(whole) < len(content) or not content.endswith(b"\n"):
-                os.truncate(path, whole.rfind(b"\n") + 1)
+            if not content.endswith(b"\n"):
+                os.truncate(path, content.rfind(b"\n") + 1)
 
 
 def strict_json(text: str | bytes) -> Any:  # noqa: ANN401 - any JSON value

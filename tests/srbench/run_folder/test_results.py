@@ -225,10 +225,10 @@ def test_a_torn_last_line_is_left_out(tmp_path):
 def test_a_lost_block_before_a_later_line_is_left_out(tmp_path):
     lines = [to_line(record) for record in RECORDS[:3]]
     write_lines(tmp_path, [lines[0], lines[1][:30] + 40 * "\0" + lines[1][70:], lines[2]])
-    assert list(read(tmp_path, ScoreRecord)) == RECORDS[:1]
     drop_torn_lines(tmp_path)
     append(tmp_path, RECORDS[3:5], {})
-    assert list(read(tmp_path, ScoreRecord)) == [RECORDS[0], *RECORDS[3:5]]
+    with pytest.warns(UserWarning, match=r"rows\.jsonl: line 2 was lost, as by a power cut; run the command again"):
+        assert list(read(tmp_path, ScoreRecord)) == [RECORDS[0], RECORDS[2], *RECORDS[3:5]], "no other line is"
 
 
 def test_damage_elsewhere_is_named(tmp_path):
