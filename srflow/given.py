@@ -96,10 +96,10 @@ class Given:
         encoding, decoding = work(self._flow, self._encoder, height, width, tile)
         share = (encoding + decoding) / (encoding + n * decoding)
         with torch.no_grad():
-            tiles = TiledDecoder(self._flow, self._encoder, self._frame.lr, tile, lambda done: progress(done * share))
+            tiles = self._decoder(tile, lambda done: progress(done * share))
         for one in range(n):
             with torch.no_grad():
-                image = self._decode_tiles(tiles, self._draw_one(one, n, temperature, generator))
+                image = self._decode_tiles(tiles, tile, self._draw_one(one, n, temperature, generator))
                 if one == n - 1:
                     del tiles  # the features, which nothing below needs
                 yield self._leave_in_place(image)[0]
@@ -155,8 +155,14 @@ class Given:
         for shape, deviation in zip(shapes, self.temperatures(temperature), strict=True):
             yield torch.randn((n, *shape), generator=generator).to(self._lr).mul_(deviation)
 
-    def _decode_tiles(self, tiles: TiledDecoder, latents: list[Tensor]) -> Tensor:
-        return self._finite(lambda given: tiles.decode(latents), latents=latents)
+    def _decoder(self, tile: int, progress: Callable[[float], None] = lambda share: None) -> TiledDecoder:
+        return TiledDecoder(self._flow, self._encoder, self._frame.lr, tile, progress)
+
+    def _decode_tiles(self, tiles: TiledDecoder, tile: int, latents: list[Tensor]) -> Tensor:
+        def image(given: Given) -> Tensor:
+            return (tiles if given is self else given._decoder(tile)).decode(latents)
+
+        return self._finite(image, latents=latents)
 
     def _leave_in_place(self, x: Tensor) -> Tensor:
         image, scale = self._frame.leave_in_place(x), self._config.encoder.scale

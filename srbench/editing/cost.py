@@ -10,7 +10,7 @@ import torch
 
 from srbench.editing import EditError
 from srbench.images.io import header_size
-from srbench.interfaces import LargeSRModel, Model
+from srbench.interfaces import LargeSRModel, Model, StochasticSRModel
 from srbench.models.inference import Draw, upscale
 from srbench.system.file_names import no_file
 from srbench.system.memory import free_bytes
@@ -22,6 +22,8 @@ TILE = 128
 """Side of these tiles in LR pixels: as fast as the whole image at once."""
 PROBE = 128
 """Side of the LR image whose time tells that of others."""
+PROBE_SAMPLES = 5
+"""Most samples of it."""
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -54,7 +56,8 @@ def estimated(model: Model, draw: Draw, device: str, paths: Iterable[Path]) -> I
 
     One small image is upscaled. Raises ModelError if the model fails.
     """
-    total, probe = 0.0, _work(model, draw, PROBE, PROBE, None)
+    probed = Draw(draw.temperature, min(draw.samples, PROBE_SAMPLES), draw.seed)
+    total, probe = 0.0, _work(model, probed, PROBE, PROBE, None)
     for path in paths:
         height, width = size_of(path)
         try:
@@ -69,7 +72,7 @@ def estimated(model: Model, draw: Draw, device: str, paths: Iterable[Path]) -> I
             together = draw.samples if tile is None else 1
             memory = f", {together * model.memory(height, width, tile) / 2**30:.1f} GB besides the program"
         yield f"{path}: {width}x{height} {cut}{memory}"
-    yield f"estimated: {duration(total / probe * _seconds(model, draw, device))} on this machine"
+    yield f"estimated: {duration(total / probe * _seconds(model, probed, device))} on this machine"
 
 
 def worth_an_estimate(model: Model, draw: Draw, paths: Iterable[Path]) -> bool:
@@ -82,13 +85,13 @@ def _work(model: Model, draw: Draw, height: int, width: int, tile: int | None) -
     """Work in any unit, to which the time is proportional."""
     if isinstance(model, LargeSRModel):
         return model.work(height + height % 2, width + width % 2, draw.samples, tile)
-    return float(height * width)
+    samples = draw.samples if isinstance(model, StochasticSRModel) else 1
+    return float(samples * height * width)
 
 
 def _seconds(model: Model, draw: Draw, device: str) -> float:
     lr = torch.rand((3, PROBE, PROBE), generator=torch.Generator().manual_seed(0))
-    small = Draw(draw.temperature, draw.samples, draw.seed)
-    upscale(model, "a probe", lr[:, :16, :16], small, device)  # loads what it needs
+    upscale(model, "a probe", lr[:, :16, :16], draw, device)  # loads what it needs
     start = time.perf_counter()
-    upscale(model, "a probe", lr, small, device)
+    upscale(model, "a probe", lr, draw, device)
     return time.perf_counter() - start

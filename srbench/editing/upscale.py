@@ -41,6 +41,10 @@ class UpscaleSpec:
     tile: int | None
 
 
+BITS_8 = 1 / 4
+"""Memory of 8-bit samples, in float32 copies."""
+
+
 @dataclass(frozen=True)
 class Upscaled:
     """Result for one image."""
@@ -160,8 +164,9 @@ def _one(
         facts["reading"] = how
     endings = [".png"]
     if isinstance(loaded.model, StochasticSRModel):
-        one = isinstance(loaded.model, LargeSRModel) and device == "cpu"  # which needs no memory for the others
-        require_memory(path.name, 1 if one else spec.samples, [spec.scale * side for side in lr.shape[-2:]])
+        size = [spec.scale * side for side in lr.shape[-2:]]
+        one = isinstance(loaded.model, LargeSRModel) and device == "cpu"  # which keeps 8 bits alone of the others
+        require_memory(path.name, spec.samples, size, *([BITS_8] if one else []))
         facts |= {"temperature": spec.temperature, "samples": spec.samples, "seed": spec.seed}
         if spec.samples > 1:
             endings = [f"_sample{sample}.png" for sample in range(spec.samples)]

@@ -167,9 +167,12 @@ def _samples_in_tiles(model: StochasticSRModel) -> TypeGuard[TiledSRModel]:
     return "tile" in signature(model.sample).parameters
 
 
-def require_memory(name: str, samples: int, size: list[int]) -> None:
-    """Raise ModelError if the samples alone need more memory than this machine has: the process would be killed."""
-    needed, there = COPIES * samples * 3 * size[0] * size[1] * 4, memory_bytes()
+def require_memory(name: str, samples: int, size: list[int], copies: float = COPIES) -> None:
+    """Raise ModelError if the samples alone need more memory than this machine has: the process would be killed.
+
+    ``copies``: float32 copies of every sample that exist at once.
+    """
+    needed, there = copies * samples * 3 * size[0] * size[1] * 4, memory_bytes()
     if there is not None and needed > there:
         raise ModelError(
             f"{name}: {samples} samples of {size[0]}x{size[1]} take {needed / 2**30:.0f} GB, and this machine has "

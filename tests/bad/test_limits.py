@@ -47,7 +47,7 @@ def test_a_large_image_of_one_bit_is_cropped_before_it_is_coloured(tmp_path):
 
 def test_a_hundred_thousand_samples(refused, monkeypatch):
     """On a machine of 8 GB."""
-    monkeypatch.setattr(srbench.models.inference, "_memory_bytes", lambda: 8 << 30)
+    monkeypatch.setattr(srbench.models.inference, "memory_bytes", lambda: 8 << 30)
     refused(
         "run --models srflow --scale 8 --data photos --limit 1 --metrics psnr --samples 100000 --workers 1 "
         "--out {here}/run",
