@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
     MofNCompleteColumn,
-    Progress,
     ProgressColumn,
     Task,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.progress import Progress as Bar
 from rich.table import Column, Table
 from rich.text import Text
 
+from srbench.interfaces import Progress, Step
 from srbench.system.file_names import printable
 
 _STDERR = Console(stderr=True)
 _STDOUT = Console()
 _NO_LIMIT = 10_000
+SECONDS = 30
+"""Time between lines of progress if stderr is no terminal."""
 
 
 def say(text: str) -> None:
@@ -79,19 +87,49 @@ class _Description(TextColumn):
         return text
 
 
-def progress() -> Progress:
+def progress() -> Bar:
     """A bar on stderr with the number done and the time elapsed, and the time left if a task has a field ``share``."""
     whole = Column(no_wrap=True)
-    return Progress(
+    return Bar(
         _Description(), BarColumn(), MofNCompleteColumn(table_column=whole), _Durations(whole),
         console=_STDERR,
         redirect_stdout=_STDOUT.is_terminal,  # lines for a pipe or a file must not land on stderr
     )  # fmt: skip
 
 
-def transfer() -> Progress:
+@contextmanager
+def shown_progress() -> Iterator[Progress]:
+    """Show a bar on stderr as soon as there is something to do, and a line above it for everything that fails."""
+    bar = progress()
+    task = bar.add_task("", start=False, total=None)
+    began = said = time.monotonic()
+
+    def update(step: Step) -> None:
+        nonlocal said
+        if step.fault:
+            say(f"failed: {step.fault}")
+        if step.total > 0:
+            share = step.done / step.total if step.share is None else step.share
+            description: dict[str, Any] = {"description": printable(step.what)} if step.what else {}
+            bar.update(task, completed=step.done, total=step.total, share=share, **description)
+            bar.start_task(task)  # does nothing if it has started, nor does the next line
+            bar.start()
+            now = time.monotonic()
+            if not bar.console.is_terminal and now - said > SECONDS:
+                said = now
+                left = f", about {duration((now - began) * (1 - share) / share)} left" if share else ""
+                say(f"{step.what}: {share:.0%}, {duration(now - began)} elapsed{left}")
+
+    try:
+        yield update
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+
+
+def transfer() -> Bar:
     """A bar on stderr with bytes done, speed and time left; only in a terminal, and removed at the end."""
-    return Progress(
+    return Bar(
         TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
         TimeRemainingColumn(),
         console=_STDERR if _STDERR.is_terminal else Console(quiet=True), transient=True,

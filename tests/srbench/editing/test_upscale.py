@@ -205,8 +205,8 @@ def test_a_dry_run_says_what_it_would_take(up, photos, monkeypatch):
 
 
 def test_a_line_now_and_then_without_a_terminal(capfd, monkeypatch):
-    from srbench.cli import terminal
     from srbench.interfaces import Step
+    from srbench.system import terminal
 
     monkeypatch.setattr(terminal, "SECONDS", -1)
     with terminal.shown_progress() as progress:
