@@ -15,9 +15,10 @@ from srbench.benchmark.request import RunSpec, checked, open_bench
 from srbench.benchmark.run import run, score_run
 from srbench.benchmark.verify import verify as verify_run
 from srbench.interfaces import Dataset, Progress, SRBenchError, silent
+from srbench.matrix.request import agreed_scale
 from srbench.metrics.suite import DEFAULT, read_suite
 from srbench.models.inference import choose_device
-from srbench.models.loading import LoadedModel
+from srbench.models.loading import LoadedModel, scale_of
 from srbench.models.loading import load_model as load_by_name
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Manifest
@@ -139,7 +140,7 @@ class Results:
 
 
 def evaluate(
-    models: object, data: str | Path | Dataset | None = None, *, scale: int, lr: str | Path | None = None,
+    models: object, data: str | Path | Dataset | None = None, *, scale: int | None = None, lr: str | Path | None = None,
     temperature: float | Iterable[float] = 0.8, samples: int | None = None, seed: int = 0,
     suite: str = DEFAULT, metrics: str | Iterable[str] | None = None,
     limit: int | None = None, crop: int | None = None, degrade: str | None = None, tile: int | None = None,
@@ -152,7 +153,8 @@ def evaluate(
     object is any callable or ``nn.Module`` that maps (n, 3, h, w) in [0, 1] to (n, 3, s*h, s*w), or one with
     ``sample`` (``srbench.interfaces``). ``data`` is the name of a dataset, a folder of HR images, or an object
     (``srbench.interfaces.Dataset``), by default the packaged photographs; or ``lr`` is a folder of images without HR,
-    where metrics that need it are left out. ``suite`` is the name of a protocol, or a TOML file; ``metrics`` are names.
+    where metrics that need it are left out. ``suite`` is the name of a protocol,
+    or a TOML file; ``metrics`` are names. ``scale`` may be left out if a model states it.
     ``samples`` defaults to those of the suite, else 5. ``limit`` takes the first images only, ``crop`` their centres
     (HR pixels), ``degrade`` names how LR is made from HR, ``tile`` upscales in tiles of this side (LR pixels).
     ``workers`` processes of one thread each share the work (with more threads the last bit of an output may differ).
@@ -171,8 +173,11 @@ def evaluate(
     if data is not None and lr is not None:
         raise EvaluationError("data and lr are both given; give lr alone for images without HR")
     data = "photos" if data is None and lr is None else data
-    temporary = TemporaryDirectory(prefix="srbench-") if out is None else None
     named = _named(models)
+    if scale is None:
+        stated = {text: scale_of(one) if isinstance(one, str) else _stated_scale(one) for text, _, one in named}
+        scale = agreed_scale(stated, "evaluate", "scale=4")
+    temporary = TemporaryDirectory(prefix="srbench-") if out is None else None
     spec = RunSpec(
         models=tuple(text for text, _, _ in named), scale=scale,
         data=str(data) if isinstance(data, str | Path) else None, lr=None if lr is None else str(lr),
@@ -221,6 +226,11 @@ def _named(models: object) -> list[tuple[str, str | None, object]]:
         name = model if isinstance(model, str) else getattr(model, "__qualname__", type(model).__qualname__)
         named.append((str(name) if label is None else f"{label}={name}", label, model))
     return named
+
+
+def _stated_scale(model: object) -> int | None:
+    scale = getattr(model, "scale", None)
+    return scale if type(scale) is int else None
 
 
 def _call(spec: RunSpec, data: str | Path | Dataset | None) -> str:

@@ -258,7 +258,8 @@ def _named_dataset(spec: RunSpec) -> Dataset:
         return LRFolder(low, spec.scale) if spec.hr is None else PairedFolders(Path(spec.hr), low, spec.scale)
     if spec.data is None:
         raise BenchmarkError("no data: name a dataset or a folder of HR images, one of LR images, or one of each")
-    if spec.data in registered("datasets") or (":" in spec.data and not Path(spec.data).exists()):
+    is_code = spec.data.endswith(".py") and not Path(spec.data).is_dir()
+    if spec.data in registered("datasets") or is_code or (":" in spec.data and not Path(spec.data).exists()):
         return load_dataset(spec.data, spec.scale)
     sets = benchmark_sets()
     if spec.data in sets:

@@ -77,7 +77,7 @@ def read_spec(path: Path | None, given: Mapping[str, Any]) -> RunSpec | MatrixSp
             raise kind(f"{where}: give data, or hr and lr together, or lr alone")
         asked["data"] = (None,)
     if "scale" not in asked:
-        asked["scale"] = _scale_of(asked["models"], where)
+        asked["scale"] = agreed_scale({model: scale_of(model) for model in asked["models"]}, where)
     values = {name: asked.pop(name) for name in SPANNED if name in asked}
     spanned = {name: value if isinstance(value, tuple) else (value,) for name, value in values.items()}
     runs = [
@@ -95,16 +95,21 @@ def _run(asked: dict[str, Any], where: str) -> RunSpec:
     return checked(RunSpec(**asked), where)
 
 
-def _scale_of(models: Sequence[str], where: str) -> int:
-    """The scale that the weights or classes of the models are made for."""
-    said = {model: scale for model in models if (scale := scale_of(model)) is not None}
+def agreed_scale(stated: Mapping[str, int | None], where: str, option: str = "--scale") -> int:
+    """The one scale that models state by their weights or classes: name of a model -> its scale.
+
+    Raises RequestError if none states one, MatrixError if they state several.
+    """
+    said = {model: scale for model, scale in stated.items() if scale is not None}
     if not said:
-        raise RequestError(f"{where}: scale is missing and no model implies it; give --scale, or write it into a file")
+        raise RequestError(
+            f"{where}: scale is missing, and no model states one ({', '.join(stated)}); give {option}, "
+            "or add an attribute scale to the class of the model"
+        )
     if len(set(said.values())) > 1:
         listed = ", ".join(f"{model} {scale}" for model, scale in said.items())
         raise MatrixError(
-            f"{where}: the models are made for several scales ({listed}); choose one, or give all: "
-            f"--scale {','.join(map(str, sorted(set(said.values()))))}"
+            f"{where}: the models are made for several scales ({listed}); choose one with {option}, or measure each"
         )
     return next(iter(said.values()))
 

@@ -136,7 +136,7 @@ def load_model(text: str, scale: int, device: str, known: ModelFacts | None = No
         return _results(spec, scale)
     if is_network(spec.name):
         return _network(spec, scale, device)
-    if "/" in spec.name and ":" not in spec.name:
+    if "/" in spec.name and ":" not in spec.name and not spec.name.endswith(".py"):
         raise PluginError(f"{spec.name}: no such folder of results; check the path in {text!r}")
     with watched(not is_ours("models", spec.name)) as seen:
         plugin = find_plugin("models", spec.name)
@@ -144,7 +144,8 @@ def load_model(text: str, scale: int, device: str, known: ModelFacts | None = No
         model = _made(plugin, spec, weights, scale)
     code = f"{plugin.digest} {sha256_file(weights) if weights else ''} @{spec.strength}"
     label = spec.label or _label(spec, plugin, weights)
-    loaded = _ready(label, text, model, code, scale, device, spec.consistent, ours=plugin.sources is None)
+    stated = _with_scale(model, text, scale)
+    loaded = _ready(label, text, stated, code, scale, device, spec.consistent, ours=plugin.sources is None)
     if plugin.sources is None:
         return loaded
     sources = plugin.sources if weights is None else plugin.sources.with_file(weights)
@@ -181,14 +182,15 @@ def wrap_model(thing: object, scale: int, device: str, label: str | None = None)
     Its method ``digest()`` returns a text that changes with its outputs. Without one, it is known by all that can be
     reached from it. Raises PluginError for what is no model.
     """
-    if not (callable(thing) or isinstance(thing, StochasticSRModel | PrecomputedResults)):
+    if not (callable(thing) or hasattr(thing, "sample") or isinstance(thing, PrecomputedResults)):
         raise PluginError(f"{thing!r} is no model; give a name, a callable, or an object with a method sample")
     if isinstance(thing, type):
         raise PluginError(f"{thing.__qualname__} is a class; give an object of it: {thing.__qualname__}()")
     made_by = thing if hasattr(thing, "__qualname__") else type(thing)
     name = re.sub("[^A-Za-z0-9._+-]", "", getattr(made_by, "__qualname__", "").rpartition(".")[2]) or "model"
     text = f"python {getattr(made_by, '__module__', '')}.{name}"
-    model: Any = thing if getattr(thing, "scale", None) == scale else _Scaled(thing, scale)
+    model: Any = _with_scale(thing, name, scale)
+    model = model if model.scale == scale else _Scaled(model, scale)
     loaded = replace(_ready(label or name, text, model, text, scale, device, ours=False), given=True)
     if isinstance(thing, PrecomputedResults):
         return loaded  # its digest(name) identifies each output
@@ -224,6 +226,15 @@ class _Scaled:
         return output
 
 
+def _with_scale(model: Any, text: str, scale: int) -> Any:  # noqa: ANN401 - a model
+    """A model that states a scale: one that only maps images takes that of the run, as its outputs show it."""
+    if getattr(model, "scale", None) is not None or not (callable(model) or hasattr(model, "sample")):
+        return model
+    if hasattr(model, "sample"):
+        raise PluginError(f"{text} has no attribute scale, which a model that samples needs: add scale = {scale}")
+    return _Scaled(model, scale)
+
+
 def _ready(
     label: str, text: str, model: Any, code: str, scale: int, device: str, consistent: bool = False,  # noqa: ANN401
     *, ours: bool = True,
@@ -233,7 +244,8 @@ def _ready(
         raise PluginError(f"{text} gives {type(model).__name__}, which is no model; it needs a call or a method sample")
     made_for = call(f"scale of {text}", getattr, model, "scale", None)
     if made_for != scale:
-        raise PluginError(f"{text} has scale {made_for!r}, not {scale}; its attribute 'scale' must be --scale")
+        advice = f"use scale {made_for}" if type(made_for) is int else "its attribute scale is a whole number"
+        raise PluginError(f"{text} has scale {made_for!r}, not {scale}; {advice}")
     weights = model.weights if isinstance(getattr(model, "weights", None), WeightsInfo) else None
     projected = bool(getattr(model, "projected", False)) or consistent
     facts = [code, package_digest("srbench.models.inference"), weights.sha256 if weights else ""]
@@ -313,4 +325,10 @@ def _made(plugin: Plugin, spec: ModelSpec, weights: Path | None, scale: int) -> 
         if not plugin.takes("strength"):
             raise PluginError(f"{spec.text}: {plugin.name} cannot be interpolated; leave @{spec.strength:g} out")
         arguments["strength"] = spec.strength
+    if lacking := plugin.lacking(arguments):
+        made = f"{plugin.name}(...)" if isinstance(plugin.factory, type) else plugin.name
+        raise PluginError(
+            f"{spec.text} needs {', '.join(lacking)} to be made; add a function that returns the model, "
+            f"def make(scale): return {made}, and name that"
+        )
     return call(spec.text, plugin.factory, **arguments)

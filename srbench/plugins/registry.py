@@ -18,7 +18,7 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -38,6 +38,7 @@ from srbench.interfaces import (
     Trainer,
 )
 from srbench.plugins import PluginError
+from srbench.plugins.candidates import MEMBERS, name_missing
 from srbench.plugins.code_digest import code_digest, distributions_by_package
 from srbench.plugins.identity import Identity, watched
 from srbench.plugins.sources import Sources, sources_of
@@ -68,10 +69,21 @@ class Plugin:
 
     def takes(self, argument: str) -> bool:
         """True if the factory has an argument of that name."""
+        return argument in self._parameters()
+
+    def lacking(self, given: Collection[str]) -> list[str]:
+        """Arguments without a default that are not among the given ones."""
+        return [
+            name
+            for name, one in self._parameters().items()
+            if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD) and name not in given
+        ]
+
+    def _parameters(self) -> Mapping[str, inspect.Parameter]:
         try:
-            return argument in inspect.signature(self.factory).parameters
+            return inspect.signature(self.factory).parameters
         except ValueError:  # built-in callables have no signature
-            return False
+            return {}
 
 
 @dataclass(frozen=True)
@@ -100,6 +112,8 @@ def find_plugin(kind: str, text: str) -> Plugin:
         return _plugin(factory, sys.modules[point.module], _packages(point), text, point.attr)
     if colon and before.endswith(".py"):
         return _member(module_of_file(Path(before)), name, text)
+    if text.endswith(".py") and kind in MEMBERS:
+        raise name_missing(Path(text), kind)
     if colon and re.fullmatch(r"\w+(\.\w+)*", before) and importlib.util.find_spec(before.partition(".")[0]):
         return _member(call(f"module {before}", importlib.import_module, before), name, text)
     ways = [*points, "package.module:Name", "file.py:Name"]
@@ -283,7 +297,11 @@ def is_ours(kind: str, text: str) -> bool:
 def _member(module: ModuleType, name: str, text: str) -> Plugin:
     factory = getattr(module, name, None)
     if not callable(factory):
-        names = [key for key, value in vars(module).items() if inspect.isclass(value) or inspect.isfunction(value)]
+        names = [
+            key
+            for key, value in vars(module).items()
+            if (inspect.isclass(value) or inspect.isfunction(value)) and value.__module__ == module.__name__
+        ]
         raise PluginError(f"{text}: {unknown('class or function', name, names)}")
     if getattr(module, "__file__", None) is None:
         raise PluginError(f"{text}: {module.__name__} has no file that would tell a change; name code in a file")

@@ -39,6 +39,10 @@ class Noisy:
         return up + temperature * 0.1 * torch.randn((n, *up.shape[1:]), generator=generator)
 
 
+class WithoutScale:
+    def sample(self, lr, n, *, temperature, generator): ...
+
+
 class Network(torch.nn.Module):
     def __init__(self, mode):
         super().__init__()
@@ -86,6 +90,10 @@ def test_models_of_every_kind(photos, models, labels):
     assert results.table.index.get_level_values("model").tolist() == labels
     assert results.failures == ()
     assert results.table["n"].tolist() == [2] * len(labels)
+
+
+def test_the_scale_is_that_of_the_models(photos):
+    assert evaluated([Noisy(), "bicubic"], photos, scale=None).manifest.protocol.scale == 4
 
 
 def test_results(photos):
@@ -165,6 +173,8 @@ def test_the_command_that_is_recorded(photos, tmp_path):
         ({"models": ["bicubik"]}, "did you mean bicubic"),
         ({"models": ["bicubic", "bicubic"]}, "the label bicubic is also that of bicubic"),
         ({"models": {"hr": nearest}}, "the label hr is reserved"),
+        ({"models": WithoutScale()}, "WithoutScale has no attribute scale, .* add scale = 4"),
+        ({"scale": None}, r"evaluate: scale is missing, and no model states one \(bicubic\); give scale=4, or add"),
         ({"scale": 1}, "evaluate: scale is 1; it has to be 2 or more"),
         ({"temperature": -1}, "evaluate: -1.0 is no temperature"),
         ({"metrics": "psnt"}, "did you mean psnr"),

@@ -93,7 +93,7 @@ def test_failures_are_named_again_at_the_end(command, photos):
         ({"samples": "0"}, "0 is not in the range x>=1"),
         ({"limit": "0"}, "0 is not in the range x>=1"),
         ({"scale": "1"}, "'1' is not a scale; give a whole number of 2 or more"),
-        ({"scale": None}, "scale is missing and no model implies it"),
+        ({"scale": None}, "scale is missing, and no model states one"),
         ({"models": "bicubic,,rrdb"}, "a name is empty; separate names by single commas"),
         ({"device": "tpu"}, "'tpu' is not one of"),
         ({"hr": "x"}, "the command line: give data, or hr and lr together"),

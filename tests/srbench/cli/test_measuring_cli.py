@@ -140,7 +140,7 @@ def test_what_is_missing_in_the_file(command):
         ("bench.toml",): "bench.toml: models is missing; give --models, or write it into a file",
         ("bench.toml", "--models", "bicubic"): "",
         (): "the command line: models is missing; give --models, or write it into a file",
-        ("--models", "bicubic"): "scale is missing and no model implies it",
+        ("--models", "bicubic"): "scale is missing, and no model states one",
     }.items():
         found = command("run", *arguments, "--dry-run")
         assert found.code == (2 if fault else 0)
@@ -376,7 +376,7 @@ def test_the_scale_of_weights_and_classes_may_be_left_out(command, photos, model
     assert command("run", "--models", f"{models}:Nearest", *options, "--out", "two").code == 0
     assert {read_manifest(Path(run)).protocol.scale for run in ("one", "two")} == {4}
     missing = command("run", "--models", "bicubic", *options)
-    assert (missing.code, "scale is missing and no model implies it" in missing.err) == (2, True)
+    assert (missing.code, "scale is missing, and no model states one" in missing.err) == (2, True)
     other = files("baselines") / "weights" / "rrdb-mini-x8.safetensors"
     several = command("run", "--models", f"rrdb:{weights},esrgan:{other}", *options)
     assert several.code == 1

@@ -8,6 +8,7 @@ from srbench.images.io import write_png
 from srbench.images.lr_projection import make_consistent
 from srbench.images.resize import downscale
 from srbench.interfaces import SRBenchError, StochasticSRModel
+from srbench.models.inference import Draw, upscale
 from srbench.models.loading import load_model, ready_models
 from srbench.models.precomputed import ResultFolder
 from srbench.plugins import PluginError, registry
@@ -243,3 +244,54 @@ def test_a_file_with_a_fault(tmp_path):
 def test_near_misses(load, fault):
     with pytest.raises(PluginError, match=fault):
         load()
+
+
+OWN = """
+import torch.nn as nn
+import torch.nn.functional as F
+
+
+class Net(nn.Module):
+    def forward(self, lr):
+        return F.interpolate(lr, scale_factor=4)
+
+
+class Sampler:
+    def sample(self, lr, n, *, temperature, generator): ...
+
+
+class Deep(Net):
+    def __init__(self, depth, width): ...
+
+
+class Scales(Net):
+    scale = (2, 4)
+
+
+def up(lr):
+    return F.interpolate(lr, scale_factor=4)
+"""
+
+
+def test_a_network_without_a_scale_takes_that_of_the_run(tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    loaded = load_model(f"{tmp_path}/own.py:Net", 4, "cpu")
+    assert loaded.model(torch.zeros(1, 3, 2, 3)).shape == (1, 3, 8, 12)
+    other = load_model(f"{tmp_path}/own.py:Net", 2, "cpu")
+    with pytest.raises(SRBenchError, match=r"2 times LR is 4x6; it must be \(n, 3, 4, 6\)"):
+        upscale(other.model, "a", torch.zeros(3, 2, 3), Draw(0, 1, 0), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("Sampler", "has no attribute scale, which a model that samples needs: add scale = 4"),
+        ("Deep", r"needs depth, width to be made; .* def make\(scale\): return Deep\(\.\.\.\), and name that"),
+        ("up", r"needs lr to be made; .* def make\(scale\): return up, and name that"),
+        ("Scales", r"has scale \(2, 4\), not 4; its attribute scale is a whole number"),
+    ],
+)
+def test_what_a_model_lacks(tmp_path, name, fault):
+    (tmp_path / "own.py").write_text(OWN)
+    with pytest.raises(PluginError, match=fault):
+        load_model(f"{tmp_path}/own.py:{name}", 4, "cpu")
