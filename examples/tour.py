@@ -19,7 +19,7 @@ results = srbench.evaluate(
 )  # fmt: skip
 
 # %% Results: one row per model and temperature, and all values behind it.
-print(results.table[["psnr", "lpips", "lr_psnr", "n"]].round(3))
+print(results.table)  # in a notebook, `results` alone shows the table with the answer in words and images
 print(results.rows.head())
 
 # %% Compare two models image by image: difference, 95 % interval, paired permutation test.
@@ -27,7 +27,7 @@ print(results.compare("srflow", "bicubic")[["a", "b", "difference", "low", "high
 
 # %% Score another metric, from the saved images: no model runs again.
 results = results.score("ssim")
-print(results.table[["psnr", "ssim"]].round(3))
+print(results.table)
 
 # %% Verify: check the files, measure every image again, and sample every output again.
 findings = results.verify(resample="all")

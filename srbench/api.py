@@ -14,7 +14,7 @@ from srbench.benchmark.findings import Findings
 from srbench.benchmark.request import RunSpec, checked, open_bench
 from srbench.benchmark.run import run, score_run
 from srbench.benchmark.verify import verify as verify_run
-from srbench.interfaces import Dataset, Progress, SRBenchError, silent
+from srbench.interfaces import Dataset, Progress, SRBenchError
 from srbench.matrix.request import agreed_scale
 from srbench.metrics.suite import DEFAULT, read_suite
 from srbench.models.inference import choose_device
@@ -24,6 +24,7 @@ from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.results import ResultTable, rows_of
 from srbench.system.file_names import occupied
+from srbench.system.notebook import progress_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,7 @@ class Results:
     """Results in a run folder: returned by ``evaluate``, opened again by ``Results(folder)``.
 
     >>> results = evaluate(["bicubic"], "photos", scale=8, limit=1, metrics=["psnr"])
-    >>> results.table.round(2).reset_index().to_dict("records")  # doctest: +ELLIPSIS
+    >>> results.table.reset_index().to_dict("records")  # doctest: +ELLIPSIS
     [{'model': 'bicubic', 'temperature': nan, 'psnr': 22.58, ...}]
     """
 
@@ -58,7 +59,19 @@ class Results:
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row per model and temperature: means over images, 95 % intervals, number of images ``n``."""
+        """One row per model and temperature: means over images, with the digits of the report, and their number ``n``.
+
+        A value that is not finite counts in no mean; ``intervals`` says how many there are.
+        """
+        digits = {metric.name: metric.digits for metric in self.manifest.metrics}
+        return self._values().means()[[*digits, "n"]].round(digits)
+
+    @property
+    def intervals(self) -> pd.DataFrame:
+        """The table with all digits and 95 % intervals, in columns such as ``psnr_low`` and ``psnr_high``.
+
+        Column ``not_finite`` counts the images with a value that is not finite. Fewer than six images have no interval.
+        """
         return self._values().summary()
 
     @property
@@ -90,7 +103,10 @@ class Results:
         ]
         return pd.DataFrame(rows).set_index("metric")
 
-    def report(self, folder: str | Path | None = None, formats: Sequence[str] = ("md", "html", "tex", "csv")) -> Path:
+    def report(
+        self, folder: str | Path | None = None, formats: Sequence[str] = ("md", "html", "tex", "csv"), *,
+        progress: Progress | bool = True,
+    ) -> Path:  # fmt: skip
         """Write the report into the run's folder; returns its first file, such as ``report.md``.
 
         With a ``folder``, the whole run is first copied there, so that it can be resumed, scored and verified.
@@ -104,21 +120,23 @@ class Results:
                 raise EvaluationError(f"{target}: already exists; choose another folder")
             ignored = shutil.ignore_patterns(".lock", ".report.lock", ".owner.json")
             shutil.copytree(self.folder, target, dirs_exist_ok=True, ignore=ignored)
-        return write_report([target], tuple(formats)).files[0]
+        with progress_of(progress) as shown:
+            return write_report([target], tuple(formats), progress=shown).files[0]
 
-    def score(self, *metrics: str, device: str = "auto", progress: Progress = silent, workers: int = 1) -> Results:
+    def score(self, *metrics: str, device: str = "auto", progress: Progress | bool = True, workers: int = 1) -> Results:
         """Add metrics, by name, from the saved images; models run only for outputs that were not saved.
 
         ``workers`` processes share the work, as in ``evaluate``.
         Returns results with the new columns. Raises SRBenchError for an unknown metric.
         """
-        outcome = score_run(self.folder, metrics, device, progress, self._models, workers)
+        with progress_of(progress) as shown:
+            outcome = score_run(self.folder, metrics, device, shown, self._models, workers)
         results = Results(self.folder, outcome.failures, self._models)
         results._temporary = self._temporary
         return results
 
     def verify(
-        self, *, resample: int | Literal["all"] = 0, device: str = "auto", progress: Progress = silent
+        self, *, resample: int | Literal["all"] = 0, device: str = "auto", progress: Progress | bool = True
     ) -> Findings:
         """Check records, images and report and measure all saved images again, as ``srbench verify`` does.
 
@@ -127,13 +145,20 @@ class Results:
         """
         from srbench.reporting.check import check_report
 
-        found = verify_run(self.folder, resample=resample, device=device, progress=progress, models=self._models)
+        with progress_of(progress) as shown:
+            found = verify_run(self.folder, resample=resample, device=device, progress=shown, models=self._models)
         check_report(self.folder, found)
         return found
 
     def __repr__(self) -> str:
         lines = [one.label for one in self.manifest.settings]
         return f"Results({str(self.folder)!r}: {', '.join(lines)}; {len(self.manifest.scope)} images)"
+
+    def _repr_html_(self) -> str:
+        """Answer, table, a strip of the first image and the path, where a notebook shows the results."""
+        from srbench.reporting.notebook import notebook_html
+
+        return notebook_html(self.folder, len(self.failures), temporary=self._temporary is not None)
 
     def _values(self) -> ResultTable:
         return ResultTable.from_rows(rows_of(self._run), tuple(metric.name for metric in self.manifest.metrics))
@@ -145,9 +170,9 @@ def evaluate(
     suite: str = DEFAULT, metrics: str | Iterable[str] | None = None,
     limit: int | None = None, crop: int | None = None, degrade: str | None = None, tile: int | None = None,
     device: str = "auto",
-    out: str | Path | None = None, progress: Progress = silent, workers: int = 1,
+    out: str | Path | None = None, progress: Progress | bool = True, workers: int = 1,
 ) -> Results:  # fmt: skip
-    """Measure models on a dataset: ``srbench run`` without printing.
+    """Measure models on a dataset: ``srbench run`` from Python.
 
     ``models`` is a list of names as on the command line and of objects, or a dictionary that gives them labels. An
     object is any callable or ``nn.Module`` that maps (n, 3, h, w) in [0, 1] to (n, 3, s*h, s*w), or one with
@@ -160,6 +185,8 @@ def evaluate(
     ``workers`` processes of one thread each share the work (with more threads the last bit of an output may differ).
     They have to be able to import your models and datasets, and a script calls this under
     ``if __name__ == "__main__"``.
+    ``progress`` is True for a bar in a terminal or a notebook, False for none, or a function that is called with a
+    ``srbench.interfaces.Step`` before every item.
     Without ``out`` the run folder is temporary and is deleted with the results; with it, an existing run is resumed.
     Images or values that fail are named in ``results.failures``; raises SRBenchError if nothing can be measured.
 
@@ -167,9 +194,11 @@ def evaluate(
     >>> def nearest(lr):
     ...     return torch.nn.functional.interpolate(lr, scale_factor=8)
     >>> results = evaluate({"nearest": nearest}, "photos", scale=8, limit=1, metrics=["psnr"])
-    >>> float(results.table["psnr"].round(2).iloc[0])
+    >>> float(results.table["psnr"].iloc[0])
     21.64
     """
+    if not isinstance(scale, int | None):
+        raise EvaluationError(f"scale is {scale!r}; give how many times larger HR is than LR as an int, such as 4")
     if data is not None and lr is not None:
         raise EvaluationError("data and lr are both given; give lr alone for images without HR")
     data = "photos" if data is None and lr is None else data
@@ -191,7 +220,8 @@ def evaluate(
     dataset = None if isinstance(data, str | Path) else data
     bench = open_bench(checked(spec, "evaluate"), dataset, objects)
     call = _call(spec, data) if objects or dataset is not None else None
-    outcome = run(bench, progress, workers, command=call)
+    with progress_of(progress) as shown:
+        outcome = run(bench, shown, workers, command=call)
     if not outcome.usable:
         raise EvaluationError(f"nothing could be measured: {'; '.join(outcome.failures) or 'there are no images'}")
     results = Results(outcome.folder, outcome.failures, bench.models)

@@ -117,6 +117,12 @@ class Example:
         return panels
 
 
+def strip_of(measurements: Measurements, name: str) -> bytes:
+    """Strip of one image as a PNG, as in strips/. Raises as ``Example`` does."""
+    rows = [row for row in measurements.rows if row.image == name and measurements.outputs(row)]
+    return Example(measurements, name, rows).strip_png(_nearest(rows), measurements.metrics[0])
+
+
 def _nearest(rows: Sequence[Row]) -> list[Row]:
     """One row per model, from rows of one image: the one whose temperature is nearest to the shown one."""
     found: dict[str, Row] = {}

@@ -152,25 +152,29 @@ class ResultTable:
         groups = images.groupby(level=keys[:2], sort=False, dropna=False)
         return [values.droplevel(keys[:2]) for _, values in groups]
 
-    def summary(self) -> pd.DataFrame:
-        """One line per model and temperature (the index): the mean over images of every metric.
+    def means(self) -> pd.DataFrame:
+        """One line per model and temperature (the index): the mean over images of every metric, and their number ``n``.
 
-        Columns ``psnr_low`` and ``psnr_high`` hold the 95 % interval of the mean. Images whose value is not finite
-        (PSNR of equal images) are left out of mean and interval; if no value is finite, neither is the mean. Fewer than
-        six images have no interval.
-        Column ``n`` counts the images, ``not_finite`` those with a value that is not finite.
+        Images whose value is not finite (PSNR of equal images) are left out of a mean; if no value is finite, neither
+        is the mean. Column ``not_finite`` counts the images with such a value.
         """
         images = self.per_image()
         finite = images.map(math.isfinite)
-        usable = images.where(finite)
-        summary = _by_setting(usable).mean().where(_by_setting(finite).any(), _by_setting(images).first())
+        means = _by_setting(images.where(finite)).mean()
+        means = means.where(_by_setting(finite).any(), _by_setting(images).first())
+        means["n"] = _by_setting(images).size()
+        means["not_finite"] = _by_setting((~finite).any(axis=1).to_frame("any"))["any"].sum()
+        means.columns.name = None
+        return means
+
+    def summary(self) -> pd.DataFrame:
+        """Means and their 95 % intervals, in columns ``psnr_low`` and ``psnr_high``; NaN for fewer than six images."""
+        means = self.means()
+        summary = means[[*self.metrics]]
         for metric in self.metrics:
-            intervals = [mean_interval(values.to_numpy()) for _, values in _by_setting(usable)[metric]]
+            intervals = [mean_interval(values.to_numpy()) for values in self.columns(metric)]
             summary[[f"{metric}_low", f"{metric}_high"]] = intervals
-        summary["n"] = _by_setting(images).size()
-        summary["not_finite"] = _by_setting((~finite).any(axis=1).to_frame("any"))["any"].sum()
-        summary.columns.name = None
-        return summary
+        return summary.assign(n=means["n"], not_finite=means["not_finite"])
 
 
 def csv_texts(

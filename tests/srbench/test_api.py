@@ -106,6 +106,10 @@ def test_results(photos):
     ]
     assert list(results.rows.columns) == ["model", "temperature", "image", "sample", "metric", "value"]
     assert len(results.rows) == 2 * (1 + 2 + 2)
+    assert results.table.columns.tolist() == ["psnr", "n"]
+    assert results.intervals.columns.tolist() == ["psnr", "psnr_low", "psnr_high", "n", "not_finite"]
+    assert (results.table["psnr"] == results.intervals["psnr"].round(2)).all()
+    assert results.table["psnr"].iloc[0] != results.intervals["psnr"].iloc[0]
     assert repr(results).endswith("nearest, Noisy τ=0, Noisy τ=0.8; 2 images)")
     found = results.compare("nearest", "Noisy-t0.8")
     assert found.index.tolist() == ["psnr"]
@@ -175,6 +179,7 @@ def test_the_command_that_is_recorded(photos, tmp_path):
         ({"models": {"hr": nearest}}, "the label hr is reserved"),
         ({"models": WithoutScale()}, "WithoutScale has no attribute scale, .* add scale = 4"),
         ({"scale": None}, r"evaluate: scale is missing, and no model states one \(bicubic\); give scale=4, or add"),
+        ({"scale": "4"}, "scale is '4'; give how many"),
         ({"scale": 1}, "evaluate: scale is 1; it has to be 2 or more"),
         ({"temperature": -1}, "evaluate: -1.0 is no temperature"),
         ({"metrics": "psnt"}, "did you mean psnr"),

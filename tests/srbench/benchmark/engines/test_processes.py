@@ -228,7 +228,7 @@ def test_objects_go_to_other_processes_where_they_can(spec, tmp_path):
     up = torch.nn.Upsample(scale_factor=4)
     found = evaluate({"up": up}, spec.data, scale=4, metrics="psnr", workers=2, out=tmp_path / "run")
     alone = evaluate({"up": up}, spec.data, scale=4, metrics="psnr")
-    assert found.table["psnr"].equals(alone.table["psnr"])
+    assert found.rows.equals(alone.rows)
     with pytest.raises(
         BenchmarkError, match=r"cannot be sent to other processes .* name it as file.py:Name, or leave wor"
     ):

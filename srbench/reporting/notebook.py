@@ -1,0 +1,48 @@
+"""Results in the output of a notebook's cell: the answer, the table, one strip, the folder."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from srbench.reporting.answer import answer
+from srbench.reporting.image_files import strip_of
+from srbench.reporting.measurements import Measurements, read_runs
+from srbench.reporting.page.images import small
+from srbench.reporting.rendering import rendered
+from srbench.reporting.scores import score
+
+_SIDE = 720
+"""Longest side of the strip in pixels."""
+
+
+def notebook_html(folder: Path, failures: int = 0, *, temporary: bool = False) -> str:
+    """HTML of a run folder for one cell of a notebook, without scripts and complete in itself.
+
+    The strip is that of the first image whose pair and outputs are kept. Raises SRBenchError if nothing is measured.
+    """
+    measurements = read_runs([folder])
+    table = measurements.table()
+    scores = score(table, table.summary(), measurements.metrics, measurements.models)
+    return rendered(
+        "results.html.jinja",
+        folder=folder,
+        temporary=temporary,
+        failures=failures,
+        protocol=measurements.protocol,
+        answer=answer(scores),
+        scores=scores,
+        strip=_strip(measurements),
+    )
+
+
+def _strip(measurements: Measurements) -> tuple[str, str] | None:
+    """Name of an image and the address of its strip; None if no image is kept."""
+    kept = (row.image for row in measurements.rows if measurements.outputs(row) and measurements.pair(row.image))
+    name = next(kept, None)
+    if name is None:
+        return None
+    with Image.open(BytesIO(strip_of(measurements, name)), formats=["PNG"]) as strip:
+        return name, small(strip, _SIDE)

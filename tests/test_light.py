@@ -1,0 +1,57 @@
+"""What the eight columns never import, in the process of a command and in those that work for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("pyiqa", "transformers", "bitsandbytes", "timm", "datasets", "accelerate")
+RECORDER = f"""
+import os, sys
+
+class Recorder:
+    def find_spec(self, name, path=None, target=None):
+        if name in {HEAVY!r}:
+            with open(os.environ["HEAVY_IMPORTS"], "a") as file:
+                print(name, file=file)
+
+sys.meta_path.insert(0, Recorder())
+"""
+"""Runs at the start of every Python process, as the one that a worker is."""
+
+
+@pytest.fixture
+def imported(tmp_path, monkeypatch):
+    """Run Python with arguments; returns the names of heavy packages that it or a process of it imported."""
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / "sitecustomize.py").write_text(RECORDER)
+    seen = tmp_path / "seen"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "path"), "HEAVY_IMPORTS": str(seen)}
+
+    def imported(*arguments):
+        command = [sys.executable, *map(str, arguments)]
+        subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+        return seen.read_text().split() if seen.exists() else []
+
+    return imported
+
+
+def test_what_is_imported_is_seen(imported):
+    """In a worker too: the other tests cannot pass because nothing is recorded."""
+    code = "import multiprocessing as m; m.get_context('spawn').Process(target=__import__, args=['pyiqa']).start()"
+    assert "pyiqa" in imported("-c", code)
+
+
+def test_import(imported):
+    assert imported("-c", "import srbench; srbench.evaluate, srbench.metrics.lpips, srbench.explain") == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_eight_columns(imported, workers):
+    run = ("-m", "srbench", "run", "--models", "bicubic,srflow", "--scale", 8, "--limit", 2, "--crop", 160)
+    assert imported(*run, "--samples", 2, "--workers", workers, "--out", "run") == []
+    folders = [f"run/images/{name}" for name in ("bicubic", "hr", "lr")]
+    assert imported("-m", "srbench", "measure", folders[0], "--ref", folders[1], "--lr", folders[2]) == []
