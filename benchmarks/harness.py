@@ -133,7 +133,7 @@ def metrics(root: Path, side: int, images: int, repeats: int) -> None:
     print(f"{images} images of {side}x{side}, seconds of whole processes, medians of {repeats}")
     print(f"plain script           {theirs:7.2f}  {images / theirs:7.1f} images/s")
     for workers in _powers():
-        command = [sys.executable, "-m", "srbench", "measure", str(sr), "--ref", str(hr), "--lr", str(lr)]
+        command = [sys.executable, "-m", "srbench", "measure", str(sr), "--hr", str(hr), "--lr", str(lr)]
         seconds, text = _timed([*command, "--format", "json", "--workers", str(workers)], repeats)
         ratio = theirs / seconds
         print(f"srbench, {workers} worker(s)   {seconds:7.2f}  {images / seconds:7.1f} images/s  {ratio:.2f} times")

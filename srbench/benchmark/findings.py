@@ -205,5 +205,5 @@ def _grouped(findings: Iterable[Finding]) -> list[str]:
 
 
 def _shortened(lines: Sequence[str]) -> list[str]:
-    more = [f"and {len(lines) - SHOWN} more; --json has all"] if len(lines) > SHOWN else []
+    more = [f"and {len(lines) - SHOWN} more; --format json has all"] if len(lines) > SHOWN else []
     return [*lines[:SHOWN], *more]

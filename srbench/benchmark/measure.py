@@ -109,10 +109,10 @@ def to_json_text(facts: object) -> str:
 
 
 def measure_folder(
-    images: Path, ref: Path | None = None, lr: Path | None = None, names: Sequence[str] | None = None,
+    images: Path, hr: Path | None = None, lr: Path | None = None, names: Sequence[str] | None = None,
     progress: Progress = silent, suite: str = DEFAULT, workers: int | None = 1, scale: int | None = None,
 ) -> Measured:  # fmt: skip
-    """Measure the images of a folder, against HR in ``ref`` and LR in ``lr`` if given; samples are NAME_sampleK.
+    """Measure the images of a folder, against HR in ``hr`` and LR in ``lr`` if given; samples are NAME_sampleK.
 
     Images are paired by name. Without ``names`` the suite's metrics are measured, except those of a model and those
     that need what is not given; ``scale`` is for borders as wide as the scale, if there is no ``lr`` to tell it.
@@ -121,21 +121,21 @@ def measure_folder(
     an unknown metric or one that needs what is not given.
     """
     protocol, results = read_suite(suite), ResultFolder(images, 1)
-    hr, low = (None if folder is None else images_in(folder) for folder in (ref, lr))
-    known = _paired(results, ref, hr, lr, low)
+    high, low = (None if folder is None else images_in(folder) for folder in (hr, lr))
+    known = _paired(results, hr, high, lr, low)
     of_images = tuple(name for name in names if name not in OF_SETS) if names else None
     of_sets = [name for name in OF_SETS if name in (names or ())]
     distances = None
     if of_sets:  # before anything is measured: the weights may be missing
         from srbench.metrics.fid import SetDistances
 
-        if hr is None:
-            raise BenchmarkError(f"{of_sets[0]} compares two folders of images; name the other one with --ref")
+        if high is None:
+            raise BenchmarkError(f"{of_sets[0]} compares two folders of images; name the other one with --hr")
         distances = SetDistances(of_sets, protocol.quantize)
     total = len(known)
     workers = suitable_workers("cpu", total // IMAGES_EACH) if workers is None else min(workers, total)
     found: dict[str, _Found] = {}
-    for one in _Folders(results, known, hr, low, scale, protocol, of_images).measured(workers):
+    for one in _Folders(results, known, high, low, scale, protocol, of_images).measured(workers):
         found[one.image] = one
         for fault in one.faults:
             progress(Step(len(found), total, "", fault))
@@ -147,15 +147,15 @@ def measure_folder(
     samples = "-".join(map(str, sorted({min(counts, default=0), max(counts, default=0)})))
     facts = tuple(counted(one, samples) for one in max((one.facts for one in found.values()), key=len, default=()))
     measured = Measured(images.resolve().name, protocol.label, facts, values, failures)
-    if distances is None or hr is None or failures:
+    if distances is None or high is None or failures:
         return measured
-    outputs = (image for name in hr for image in quantize(results.read(name), protocol.quantize))
-    sets = distances.between(outputs, map(read_uint8, hr.values()))
+    outputs = (image for name in high for image in quantize(results.read(name), protocol.quantize))
+    sets = distances.between(outputs, map(read_uint8, high.values()))
     return replace(measured, set_metrics=distances.facts, sets=sets)
 
 
 def measure_folders(
-    folders: Mapping[str, Path], ref: Path | None = None, lr: Path | None = None, names: Sequence[str] | None = None,
+    folders: Mapping[str, Path], hr: Path | None = None, lr: Path | None = None, names: Sequence[str] | None = None,
     progress: Progress = silent, suite: str = DEFAULT, workers: int | None = 1, scale: int | None = None,
 ) -> list[Measured]:  # fmt: skip
     """Measure several folders of the same images, by label, with the arguments of ``measure_folder``.
@@ -165,10 +165,10 @@ def measure_folders(
     """
     found: list[Measured] = []
     for label, folder in folders.items():
-        one = measure_folder(folder, ref, lr, names, progress, suite, workers, scale)
+        one = measure_folder(folder, hr, lr, names, progress, suite, workers, scale)
         found.append(replace(one, label=label))
         if differing := sorted(one.values.keys() ^ found[0].values.keys()):
-            raise BenchmarkError(f"{label} and {found[0].label} have other images, such as {differing[0]}; give --ref")
+            raise BenchmarkError(f"{label} and {found[0].label} have other images, such as {differing[0]}; give --hr")
     counts = [int(count) for one in found for metric in one.metrics for count in _counts(metric)]
     samples = "-".join(map(str, sorted({min(counts, default=0), max(counts, default=0)})))
     return [
@@ -189,17 +189,17 @@ def _counts(metric: MetricFacts) -> list[str]:
 
 
 def _paired(
-    results: ResultFolder, ref: Path | None, hr: Mapping[str, Path] | None, lr: Path | None,
+    results: ResultFolder, hr: Path | None, high: Mapping[str, Path] | None, lr: Path | None,
     low: Mapping[str, Path] | None,
 ) -> tuple[str, ...]:  # fmt: skip
     """Names of the images: those of HR, or else of LR, or else of the results. Raises BenchmarkError."""
-    first = hr if hr is not None else low
+    first = high if high is not None else low
     if first is None:
         return results.names()
     lacking: list[tuple[object, list[str]]] = [(results.folder, [name for name in first if name not in results])]
-    lacking.append((ref or lr or results.folder, results.others(first)))
-    if hr is not None and lr is not None and low is not None:
-        lacking.append((lr, [name for name in hr if name not in low]))
+    lacking.append((hr or lr or results.folder, results.others(first)))
+    if high is not None and lr is not None and low is not None:
+        lacking.append((lr, [name for name in high if name not in low]))
     require_partners(lacking)
     return tuple(first)
 
@@ -262,7 +262,7 @@ class _Folders:
         if self.names is None:
             metrics = tuple(one for one in metrics if one.facts.sees != "model")
         lacking = {
-            "HR": "HR images; name their folder with --ref" if self.hr is None else "",
+            "HR": "HR images; name their folder with --hr" if self.hr is None else "",
             "LR": "LR images; name their folder with --lr" if self.lr is None else "",
             "scale": "the scale; give --scale, or LR images with --lr" if self.lr is None and not self.scale else "",
         }

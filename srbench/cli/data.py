@@ -12,20 +12,7 @@ from srbench.cli.terminal import show
 
 @click.group()
 def data() -> None:
-    """Benchmark sets and training data."""
-
-
-@data.command("list")
-def list_sets() -> None:
-    """List the benchmark sets that --data knows: size, licence, whether they are here, and how they are checked."""
-    from srbench.data.benchmark_sets.table import benchmark_sets, is_here
-
-    for name, entry in benchmark_sets().items():
-        here = "here    " if is_here(name) else "not here"
-        known = f"known by {entry.known_by}"
-        count = len(entry.addresses)
-        source = f"{count} address{'es' * (count > 1)}" if count else f"by hand from {entry.page}"
-        show(f"{name:19}  {here}  {entry.contents:14}  {known:21}  {source}; licence: {entry.licence}")
+    """Download benchmark sets, or prepare training data; srbench list datasets shows the sets."""
 
 
 @data.command("fetch")
@@ -41,8 +28,8 @@ def fetch_sets(names: tuple[str, ...]) -> None:
 @data.command()
 @click.argument("dataset", type=click.Choice(["celeba", "celeba-aligned", "div2k", "flickr2k"]))
 @click.argument("source", type=options.PATH)
-@click.argument("out", type=options.PATH)
-def prepare(dataset: str, source: Path, out: Path) -> None:
+@options.folder("--out", help="Folder to write. [default: data/DATASET]")
+def prepare(dataset: str, source: Path, out: Path | None) -> None:
     """Convert a published dataset to folders of HR images. SOURCE is the folder with the downloaded files.
 
     \b
@@ -58,4 +45,4 @@ def prepare(dataset: str, source: Path, out: Path) -> None:
         "celeba": prepare_celeba, "celeba-aligned": prepare_celeba_aligned,
         "div2k": prepare_div2k, "flickr2k": prepare_flickr2k,
     }  # fmt: skip
-    datasets[dataset](source, out)
+    datasets[dataset](source, out or Path("data") / dataset)

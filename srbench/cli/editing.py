@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=options.PATH)
-@options.model(required=True, help="Model: NAME, NAME:WEIGHTS, file.py:Name or package.module:Name.")
+@click.argument("paths", metavar="IMAGE|DIR...", nargs=-1, required=True, type=options.PATH)
+@options.models(required=True, help="Models, as in srbench run. One writes to --out, several to --out/LABEL.")
 @options.scale(required=True)
-@options.temperature(default=0.8)
+@options.temperatures(
+    default="0.8",
+    help="Sampling temperatures. Several are told apart by the names of the outputs, as in NAME_t0.4.png.",
+)
 @options.samples(default=1)
 @options.seed(default=0)
 @options.device()
@@ -58,7 +61,7 @@ def edit() -> None:
 
 
 _EDITING = options.together(
-    options.model(required=True),
+    options.one_model(required=True),
     options.scale(required=True, help="Scale of the LR image that is kept."),
     options.device(),
     options.folder("--out", required=True, help="Output folder."),
@@ -98,8 +101,7 @@ def content_transfer(box: Box | None, mask: Path | None, **values: Any) -> None:
 
 @edit.command("temperature")
 @click.argument("image", type=options.PATH)
-@click.option("--temperatures", default="0,0.3,0.6,0.8,1", type=options.TEMPERATURES, metavar="T,T",
-              help="Sampling temperatures.")  # fmt: skip
+@options.temperatures("temperatures", default="0,0.3,0.6,0.8,1")
 @options.seed(default=0)
 @_EDITING
 def temperature_command(**values: Any) -> None:  # noqa: ANN401 - click's
@@ -123,7 +125,7 @@ def restore(**values: Any) -> None:  # noqa: ANN401 - click's
 
 @click.command()
 @click.argument("image", required=False, type=options.PATH)
-@options.model(default="srflow")
+@options.one_model(default="srflow")
 @options.scale(default=8)
 @options.device()
 @options.folder("--out", default=Path("explored"), help="Folder for saved images.")

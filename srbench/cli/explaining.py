@@ -16,9 +16,9 @@ def _values(text: str) -> tuple[str, ...]:
 
 @click.command()
 @click.argument("values", metavar="VALUE,...", type=_values)
-@options.names("--metric", required=True, help="Metric of each value.")
+@options.metrics(required=True, help="Metric of each value.")
 @options.folder("--sr", required=True, help="Folder of outputs.")
-@options.folder("--ref", required=True, help="Folder of HR images, paired by file name.")
+@options.folder("--hr", required=True, help="Folder of HR images, paired by file name.")
 @options.folder("--lr", help="Folder of LR images, which tells the scale.")
 @options.scale(
     help="Scale, by which borders are cropped. [default: that of --lr; else those of 2, 3, 4 and 8 are tried]"
@@ -28,7 +28,7 @@ def _values(text: str) -> tuple[str, ...]:
 @click.option("--workers", type=options.POSITIVE, metavar="N", help="Worker processes, one thread each. [default: one "
               "per core, at most 8]")  # fmt: skip
 def explain(
-    values: tuple[str, ...], metric: tuple[str, ...], sr: Path, ref: Path, lr: Path | None, scale: int | None,
+    values: tuple[str, ...], metrics: tuple[str, ...], sr: Path, hr: Path, lr: Path | None, scale: int | None,
     measured: tuple[str, ...] | None, in_full: bool, workers: int | None,
 ) -> None:  # fmt: skip
     """Find the protocols under which images have a published VALUE.
@@ -41,6 +41,6 @@ def explain(
 
     with shown_progress() as progress:
         found = search(
-            values, metric, sr=sr, ref=ref, lr=lr, scale=scale, measured=measured, progress=progress, workers=workers
+            values, metrics, sr=sr, hr=hr, lr=lr, scale=scale, measured=measured, progress=progress, workers=workers
         )
     show(found.text(None if in_full else 8))

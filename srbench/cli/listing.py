@@ -10,7 +10,7 @@ import click
 from srbench.cli.terminal import show
 from srbench.interfaces import MetricFacts, SRBenchError, WeightsInfo
 
-_KINDS = ("models", "metrics", "datasets", "suites", "degradations", "presets", "trainers", "converters")
+_KINDS = ("models", "metrics", "datasets", "suites", "degradations", "presets", "weights")
 
 
 @click.command("list")
@@ -18,9 +18,12 @@ _KINDS = ("models", "metrics", "datasets", "suites", "degradations", "presets", 
 def list_command(kind: str) -> None:
     """List what is installed: models, metrics, datasets and more."""
     own = {"suites": _suites, "presets": _presets, "models": _models, "degradations": _degradations}
+    if kind == "weights":
+        _list_weights()
+        return
     rows = [*(own[kind]() if kind in own else _others(kind))]
     if kind == "datasets":
-        rows += _benchmark_sets()
+        rows = [*_datasets(rows), *_benchmark_sets()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
     for row in rows:
         show("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))
@@ -41,11 +44,32 @@ def _degradations() -> Iterator[tuple[str, ...]]:
         yield name, found.about, found.words
 
 
+def _datasets(rows: list[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    for name, about in rows:
+        yield name, "packaged", "", "", about
+
+
 def _benchmark_sets() -> Iterator[tuple[str, ...]]:
-    from srbench.data.benchmark_sets.table import benchmark_sets
+    """Name, place, contents, how it is known, source and licence of every set that can be fetched."""
+    from srbench.data.benchmark_sets.table import benchmark_sets, is_here
 
     for name, entry in benchmark_sets().items():
-        yield name, f"{entry.title}; see srbench data list."
+        here = "here" if is_here(name) else "not here"
+        count = len(entry.addresses)
+        source = f"{count} address{'es' * (count > 1)}" if count else f"by hand from {entry.page}"
+        yield name, here, entry.contents, f"known by {entry.known_by}", f"{source}; licence: {entry.licence}"
+
+
+def _list_weights() -> None:
+    from srbench.weights.table import cached_path, released_weights
+
+    for name, entry in released_weights().items():
+        state = "downloaded" if cached_path(name).is_file() else "not downloaded"
+        show(f"{name}  ({state})")
+        show(f"  {entry.file}, licence {entry.licence}, trained on {entry.trained_on}")
+        show(f"  sha256 {entry.sha256 or 'unknown'}")
+        for address in entry.addresses:
+            show(f"  {address}")
 
 
 def _presets() -> Iterator[tuple[str, ...]]:

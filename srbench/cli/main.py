@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from io import TextIOWrapper
 from typing import Any
 
@@ -14,6 +15,7 @@ from srbench.cli.explaining import explain
 from srbench.cli.interruption import INTERRUPTED, twice_at_once
 from srbench.cli.listing import doctor, list_command, show_command
 from srbench.cli.measuring import init, measure, merge, run, score, verify
+from srbench.cli.renamed import replacement
 from srbench.cli.reporting import compare, report, view
 from srbench.cli.reproducing import reproduce
 from srbench.cli.terminal import warn_in_one_line
@@ -37,7 +39,7 @@ class OneLineErrors(click.Group):
                 raise SRBenchError(f"{text} is not UTF-8, as names in records are; rename the file or folder")
         return super().make_context(info_name, args, *more, **extra)
 
-    def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - click's own signature
+    def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:  # noqa: ANN401 - click's own
         """Run the command that the arguments name, and exit."""
         end_quickly()
         warn_in_one_line()
@@ -46,10 +48,11 @@ class OneLineErrors(click.Group):
                 stream.reconfigure(errors="backslashreplace")
         try:
             with twice_at_once():
-                code = super().main(*args, **extra | {"standalone_mode": False})
+                code = super().main(args, *more, **extra | {"standalone_mode": False})
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "srbench"
-            _fault(f"{one_line(error.format_message())} See {command} --help.")
+            told = replacement(error, sys.argv[1:] if args is None else args)
+            _fault(f"{told or one_line(error.format_message())} See {command} --help.")
             sys.exit(2)
         except (SRBenchError, click.ClickException) as error:
             _fault(str(error))

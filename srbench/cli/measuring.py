@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("bench", required=False, type=options.PATH, metavar="[BENCH.TOML]")
-@options.names("--models", help="Models: NAME, NAME:WEIGHTS, LABEL=FOLDER of results, any.pth, any.onnx, file.py:Name "
+@options.models(help="Models: NAME, NAME:WEIGHTS, LABEL=FOLDER of results, any.pth, any.onnx, file.py:Name "
                "or package.module:Name. Append +consistent to project outputs onto the LR constraint.")  # fmt: skip
-@click.option("--scale", type=options.SCALES, metavar="S,S", help="Upscaling factors. [default: that of the weights]")
+@click.option("--scale", type=options.SCALES, metavar="S,...", help="Upscaling factors. [default: that of the weights]")
 @click.option("--data", type=options.DATA, metavar="NAME|DIR,...", help="Datasets, or folders of HR images. "
               "[default: photos]")  # fmt: skip
 @click.option("--hr", metavar="DIR", help="Folder of HR images, paired with --lr by file name.")
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 @options.names("--degrade", metavar="NAME|FILE,...", help="How LR is made from HR; see srbench list degradations. "
                "[default: bicubic]")  # fmt: skip
 @options.names("--suite", metavar="NAME|FILE,...", help="Protocols; see srbench list suites. [default: srflow]")
-@options.names("--metrics", help="Metrics: NAME, pyiqa:NAME or file.py:Name. [default: those of the suite]")
-@click.option("--temperature", type=options.TEMPERATURES, metavar="T,T", help="Sampling temperatures. [default: 0.8]")
+@options.metrics(help="Metrics: NAME, pyiqa:NAME or file.py:Name. [default: those of the suite]")
+@options.temperatures(help="Sampling temperatures. [default: 0.8]")
 @options.samples(help="Samples per image. [default: 5]")
 @options.seed(help="Random seed for sampling. [default: 0]")
 @options.device(default=None, help="Device to run on. [default: auto]")
@@ -99,7 +99,7 @@ def run(
 
 @click.command()
 @click.argument("folder", metavar="RUN", type=options.PATH)
-@options.names("--metrics", required=True, help="Metrics to add.")
+@options.metrics(required=True, help="Metrics to add.")
 @options.device(help="Device for outputs that were not saved.")
 @options.workers
 @click.option("--engine", metavar="NAME", help="dask: a Dask cluster of --workers on this machine; dask:ADDRESS: a "
@@ -127,10 +127,10 @@ def score(folder: Path, metrics: tuple[str, ...], device: str, workers: Workers,
               "again and compare them.")  # fmt: skip
 @click.option("--allow-unverified", is_flag=True, help="Exit with 0 if something could not be verified, but nothing is "
               "contradicted.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.option("--format", "form", default="text", type=click.Choice(["text", "json"]), help="Format of the findings.")
 @options.device(help="Device for --resample.")
 def verify(
-    folder: Path, resample: int | Literal["all"], allow_unverified: bool, as_json: bool, device: str
+    folder: Path, resample: int | Literal["all"], allow_unverified: bool, form: str, device: str
 ) -> None:  # fmt: skip
     """Verify RUN: its records and images by their hashes, its values by measuring every saved image again, its report
     by making it again.
@@ -147,7 +147,7 @@ def verify(
 
     def checked(findings: Findings) -> Findings:
         check_report(findings.folder, findings)
-        if not as_json:
+        if form == "text":
             show(findings.text())
         return findings
 
@@ -158,7 +158,7 @@ def verify(
         found.append(checked(findings))
     if is_matrix(folder):
         found.append(checked(Findings(folder)))
-    if as_json:
+    if form == "json":
         facts = [findings.facts() for findings in found]
         show(json.dumps(facts if is_matrix(folder) else facts[0], indent=1))
     codes = {CODES[findings.verdict] for findings in found} - ({CODES["unverified"]} if allow_unverified else set())
@@ -188,12 +188,12 @@ def merge(folders: tuple[Path, ...], out: Path) -> None:
 
 @click.command()
 @click.argument("folders", metavar="[LABEL=]DIR...", nargs=-1, required=True)
-@options.folder("--ref", help="Folder of HR images, paired by file name. Without it, metrics that need none.")
+@options.folder("--hr", help="Folder of HR images, paired by file name. Without it, metrics that need none.")
 @options.folder("--lr", help="Folder of LR images, for metrics that need them.")
 @click.option("--scale", type=options.POSITIVE, metavar="S", help="Upscaling factor, for borders as wide as that. "
               "[default: that of --lr]")  # fmt: skip
 @click.option("--suite", default="srflow", metavar="NAME|FILE", help="Protocol.")
-@options.names("--metrics", help="Metrics; fid and kid compare the folders as sets. "
+@options.metrics(help="Metrics; fid and kid compare the folders as sets. "
               "[default: those of the suite that apply]")  # fmt: skip
 @click.option("--format", "form", default="table", type=click.Choice(["table", "csv", "json", "md", "tex"]),
               help="Output format.")  # fmt: skip
@@ -201,7 +201,7 @@ def merge(folders: tuple[Path, ...], out: Path) -> None:
               "one per core, at most 8 and one per 32 images]")  # fmt: skip
 @click.pass_context
 def measure(
-    context: click.Context, folders: tuple[str, ...], ref: Path | None, lr: Path | None, scale: int | None, suite: str,
+    context: click.Context, folders: tuple[str, ...], hr: Path | None, lr: Path | None, scale: int | None, suite: str,
     metrics: tuple[str, ...] | None, form: str, workers: int | None,
 ) -> None:  # fmt: skip
     """Measure the images in DIR, against HR images or alone. Prints one row per image, and the mean; of several folders
@@ -213,7 +213,7 @@ def measure(
     from srbench.reporting.scores import measured_table
 
     with shown_progress() as progress:
-        found = measure_folders(labelled(folders), ref, lr, metrics, progress, suite, workers, scale)
+        found = measure_folders(labelled(folders), hr, lr, metrics, progress, suite, workers, scale)
     if form == "json":
         show(found[0].json() if len(found) == 1 else to_json_text({one.label: one.facts() for one in found}))
     elif len(found) == 1 and form in ("table", "csv"):
@@ -221,7 +221,7 @@ def measure(
     else:
         from srbench.reporting.folders import folders_text
 
-        for part in folders_text(found, form, None if ref is None else ref.resolve().name):
+        for part in folders_text(found, form, None if hr is None else hr.resolve().name):
             show(part)
     if failures := sum(len(one.failures) for one in found):
         click.echo(f"srbench: {failures} could not be measured, see above", err=True)

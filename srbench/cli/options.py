@@ -42,6 +42,12 @@ def _name(text: str) -> str:
     return text
 
 
+def _one_name(text: str) -> str:
+    if "," in text:
+        raise click.BadParameter(f"{text!r} names several models; give one.")
+    return _name(text)
+
+
 def _scale(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 2:
         raise click.BadParameter(f"{text!r} is not a scale; give a whole number of 2 or more.")
@@ -89,11 +95,12 @@ def _data(text: str) -> tuple[str, ...]:
 
 NAMES, DATA, SCALES, TEMPERATURES = listed(_name), _data, listed(_scale), listed(_temperature)
 
-model = partial(click.option, "--model", help="Model: NAME or NAME:WEIGHTS.")
+models = partial(click.option, "--models", type=NAMES, metavar="MODEL,...")
+one_model = partial(click.option, "--models", "model", type=_one_name, metavar="MODEL", help="Model with latents: NAME "
+                    "or NAME:WEIGHTS.")  # fmt: skip
 scale = partial(click.option, "--scale", metavar="S", type=click.IntRange(min=2), help="Upscaling factor.")
-temperature = partial(
-    click.option, "--temperature", metavar="T", type=_temperature, help="Sampling temperature."
-)  # fmt: skip
+temperature = partial(click.option, "--temperature", metavar="T", type=_temperature)
+temperatures = partial(click.option, "--temperature", metavar="T,...", type=TEMPERATURES, help="Sampling temperatures.")
 box = partial(click.option, metavar="X,Y,W,H", type=_box)
 samples = partial(click.option, "--samples", metavar="N", type=POSITIVE, help="Samples per image.")
 seed = partial(click.option, "--seed", type=click.IntRange(0, LARGEST_SEED), help="Random seed for sampling.")
@@ -102,7 +109,8 @@ tile = click.option(
     "--tile", metavar="PX", type=click.IntRange(SMALLEST_TILE), help="Upscale in tiles of this size (LR pixels) to "
     "save memory: SRFlow with the same result up to rounding, other networks with differences at the seams.",
 )  # fmt: skip
-names = partial(click.option, type=NAMES, metavar="A,B")
+metrics = partial(click.option, "--metrics", type=NAMES, metavar="METRIC,...")
+names = partial(click.option, type=NAMES, metavar="NAME,...")
 folder = partial(click.option, type=PATH, metavar="DIR")
 workers = click.option(
     "--workers", type=_workers, metavar="N|gpus", help="Worker processes, one thread each. On a GPU, one samples and N "

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", required=False, metavar="[NAME]")
-@click.option("--from", "source", type=options.PATH, default=Path(), metavar="DIR", help="Clone of the project that "
-              "published the outputs, or its folder of this dataset.", show_default="this folder")  # fmt: skip
+@click.argument("source", required=False, metavar="[SOURCE]", default=Path(), type=options.PATH)
 @options.folder("--out", help="Run folder. [default: runs/NAME]")
 @options.workers
 def reproduce(name: str | None, source: Path, out: Path | None, workers: Workers) -> None:
@@ -31,6 +30,7 @@ def reproduce(name: str | None, source: Path, out: Path | None, workers: Workers
     a table, such as srflow-celeba-x8       models are run: paper, measured and difference side by side
     outputs with a log, osediff-realsr      the outputs are measured, every value is compared with the log
 
+    SOURCE is a clone of the project that published the outputs, or its folder of this dataset [default: this folder].
     What is missing is listed, with where it goes; then the exit code is 1. A column whose weights are missing is named,
     and the others are measured.
     """  # noqa: D301 - click's mark

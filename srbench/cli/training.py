@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -22,10 +23,10 @@ torchrun --nproc-per-node 4 -m srbench train srflow --preset celeba-x8 --data ce
 @click.option("--preset", help="Network size and training schedule: a name (srbench list presets) or a TOML file.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Override a value of the preset, such "
               "as training.learning_rate=1e-4. Repeatable.")  # fmt: skip
-@options.folder("--data", multiple=True, help="Folder of HR images. Repeatable.")
-@options.folder("--lr", multiple=True, help="Folder of LR images, paired with --data by name. "
-                "[default: downscaled from HR]")  # fmt: skip
-@options.folder("--validation", help="Folder of HR images for validation. [default: a few of --data, held out if "
+@options.folder("--data", multiple=True, help="Folder of HR images, from which LR is made. Repeatable.")
+@options.folder("--hr", multiple=True, help="Folder of HR images, with --lr instead of --data. Repeatable.")
+@options.folder("--lr", multiple=True, help="Folder of LR images, paired with those of --hr by file name. Repeatable.")
+@options.folder("--validation", help="Folder of HR images for validation. [default: a few of the data, held out if "
                 "there are ten or more]")  # fmt: skip
 @click.option("--start", type=options.PATH, help="Initial weights: a file, or a training folder.")
 @click.option("--out", type=options.PATH, help="Training folder. [default: runs/NAME-PRESET]")
@@ -35,12 +36,7 @@ torchrun --nproc-per-node 4 -m srbench train srflow --preset celeba-x8 --data ce
 def train(name: str | None, device: str, resume: Path | None, **given: object) -> None:
     """Train the model NAME. If interrupted, rerun the same command to resume."""
     asked = {option: value for option, value in given.items() if value}
-    if resume is not None and (name or asked):
-        raise click.UsageError("--resume takes everything else from the training folder; leave the other options out.")
-    if resume is None and not (name and "preset" in asked and "data" in asked):
-        raise click.UsageError("Give a model, --preset and --data; or --resume RUN.")
-    if "lr" in asked and "validation" in asked:
-        raise click.UsageError("--lr and --validation exclude each other: with --lr, some pairs are held out.")
+    _check(name, resume, asked)
 
     import warnings
 
@@ -59,6 +55,7 @@ def train(name: str | None, device: str, resume: Path | None, **given: object) -
     if resume is not None:
         name, request = resumed(resume, choose_device(device), metrics)
     else:
+        asked["data"] = asked.pop("hr", None) or asked["data"]
         asked.setdefault("out", Path("runs") / f"{name}-{Path(str(asked['preset'])).stem}")
         request = TrainingRequest(**asked, device=choose_device(device), metrics=metrics)  # type: ignore[arg-type]
     weights = load_trainer(str(name))(request)
@@ -66,31 +63,44 @@ def train(name: str | None, device: str, resume: Path | None, **given: object) -
         show(weights)
 
 
-@click.command()
-@click.argument("run", metavar="RUN|MODEL")
-@click.option(
-    "--out", type=options.PATH, metavar="FILE", help="Weights file to write. [default: MODEL-PRESET.safetensors]"
-)
-@click.option("--best", is_flag=True, help="Export the weights with the best validation instead of the last.")
-@click.option("--licence", help="Licence of the weights. [default: not stated]")
-@options.folder("--onnx", metavar="FILE", help="Export MODEL, such as rrdb or rrdb:RUN, as an ONNX file instead.")
-@click.option("--scale", type=click.IntRange(min=2), help="Scale of MODEL. [default: that of the weights file]")
-def export(run: str, out: Path | None, best: bool, licence: str | None, onnx: Path | None, scale: int | None) -> None:
-    """Export a finished training as one weights file.
+def _check(name: str | None, resume: Path | None, asked: Mapping[str, object]) -> None:
+    """Raise UsageError for options that do not go together, or are missing."""
+    images = asked.keys() & {"data", "hr", "lr"}
+    if resume is not None:
+        if name or asked:
+            raise click.UsageError("--resume takes everything else from the training folder; leave other options out.")
+    elif not (name and "preset" in asked and images):
+        raise click.UsageError("Give a model, --preset, and --data or --hr and --lr; or --resume RUN.")
+    elif images not in ({"data"}, {"hr", "lr"}):
+        raise click.UsageError("Give --data DIR, from which LR is made, or --hr DIR and --lr DIR, paired by file name.")
+    elif "lr" in asked and "validation" in asked:
+        raise click.UsageError("--lr and --validation exclude each other: with --lr, some pairs are held out.")
 
-    Writes a model card (.md) beside it.
+
+@click.command()
+@click.argument("source", metavar="TRAINING|MODEL")
+@click.option("--as", "kind", type=click.Choice(["weights", "onnx"]), default="weights", help="weights: the weights of "
+              "a TRAINING, a folder, with a model card; onnx: the network of a MODEL, such as rrdb.")  # fmt: skip
+@click.option("--out", type=options.PATH, metavar="FILE", help="File to write. [default: MODEL-PRESET.safetensors, or "
+              "MODEL-xSCALE.onnx]")  # fmt: skip
+@click.option("--best", is_flag=True, help="Of a TRAINING, the weights with the best validation instead of the last.")
+@click.option("--licence", help="Licence of the weights of a TRAINING. [default: not stated]")
+@options.scale(help="Scale of a MODEL. [default: that of its weights]")
+def export(source: str, kind: str, out: Path | None, best: bool, licence: str | None, scale: int | None) -> None:
+    """Export a finished training as one weights file, or a network as an ONNX file.
+
+    A model card (.md) is written beside weights.
     """
-    if onnx is not None:
-        if out or best or licence:
-            raise click.UsageError("--onnx takes no --out, --best and --licence; they are of weights files.")
+    if kind == "onnx":
+        if best or licence:
+            raise click.UsageError("--best and --licence go with --as weights.")
         from srbench.models.onnx_export import export_onnx
 
-        export_onnx(run, onnx, scale)
-        show(onnx)
+        show(export_onnx(source, out, scale))
         return
     if scale is not None:
-        raise click.UsageError("--scale goes with --onnx; a training has its own.")
+        raise click.UsageError("--scale goes with --as onnx; a training has its own.")
     from srbench.training.export import export as export_weights
 
-    for path in export_weights(Path(run), out, best=best, licence=licence):
+    for path in export_weights(Path(source), out, best=best, licence=licence):
         show(path)

@@ -17,7 +17,7 @@ _SHA256 = click.option("--sha256", help="Expected SHA-256; overrides the built-i
 @click.option("--preset", required=True, metavar="celeba-x8|df2k-x4|df2k-x8", help="Network size, or a TOML "
               "file. psnr-x4 is the RRDB that ESRGAN starts from.")  # fmt: skip
 @click.option("--out", required=True, type=options.PATH, help="Weights file to write (.safetensors).")
-@click.option("--as", "model", metavar="rrdb|esrgan", help="Model, if the checkpoint fits more than one.")
+@options.one_model(help="Model, such as rrdb, if the checkpoint fits several.")
 def convert(checkpoint: Path, preset: str, out: Path, model: str | None) -> None:
     """Convert an official CHECKPOINT to a weights file.
 
@@ -32,21 +32,7 @@ def convert(checkpoint: Path, preset: str, out: Path, model: str | None) -> None
 
 @click.group()
 def weights() -> None:
-    """List, download or add released weights."""
-
-
-@weights.command("list")
-def list_weights() -> None:
-    """List the released weights and their addresses."""
-    from srbench.weights.table import cached_path, released_weights
-
-    for name, entry in released_weights().items():
-        state = "downloaded" if cached_path(name).is_file() else "not downloaded"
-        show(f"{name}  ({state})")
-        show(f"  {entry.file}, licence {entry.licence}, trained on {entry.trained_on}")
-        show(f"  sha256 {entry.sha256 or 'unknown'}")
-        for address in entry.addresses:
-            show(f"  {address}")
+    """Download or add released weights; srbench list weights shows them."""
 
 
 @weights.command("fetch")

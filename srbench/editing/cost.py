@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -54,18 +55,19 @@ def chosen_tile(model: Model, draw: Draw, device: str, path: Path) -> int | None
 def estimated(model: Model, draw: Draw, device: str, paths: Iterable[Path]) -> Iterator[str]:
     """Lines for a reader: tile and memory of each image, where the model knows them, and the time of all.
 
-    One small image is upscaled. Raises ModelError if the model fails.
+    A path counts as often as it is given, once per temperature. One small image is upscaled. Raises ModelError if the
+    model fails.
     """
     probed = Draw(draw.temperature, min(draw.samples, PROBE_SAMPLES), draw.seed)
     total, probe = 0.0, _work(model, probed, PROBE, PROBE, None)
-    for path in paths:
+    for path, times in Counter(paths).items():
         height, width = size_of(path)
         try:
             tile = chosen_tile(model, draw, device, path)
         except EditError as error:
             yield f"cannot be upscaled: {error}"
             continue
-        total += _work(model, draw, height, width, tile)
+        total += times * _work(model, draw, height, width, tile)
         cut = "at once" if tile is None else f"in tiles of {tile}"
         memory = ""
         if isinstance(model, LargeSRModel):

@@ -30,15 +30,26 @@ class UpscaleSpec:
     """The command line of ``srbench upscale`` as a value."""
 
     paths: tuple[Path, ...]
-    model: str
+    models: tuple[str, ...]
     scale: int
     out: Path
-    temperature: float
+    temperature: tuple[float, ...]
     samples: int
     seed: int
     """Seed of every image: ``model.sample`` with a generator of this seed gives the same samples."""
     device: str
     tile: int | None
+
+
+@dataclass(frozen=True)
+class _Task:
+    """An image, a model, a temperature."""
+
+    path: Path
+    loaded: LoadedModel
+    draw: Draw
+    files: tuple[Path, ...]
+    """Outputs, one per sample."""
 
 
 BITS_8 = 1 / 4
@@ -64,31 +75,34 @@ def upscale(
     """Upscale one image after the other; one that fails is named and passed over.
 
     ``a.jpg`` becomes ``a.png``; ``a.jpg`` beside ``a.png`` becomes ``a_jpg.png``, and that ``a_png.png``.
+    Several models have a folder each, by their labels; several temperatures are in the names, as in ``a_t0.4.png``.
     ``progress`` is called for every image, and for every tile where there are some, with the share of the pixels that
-    is done; ``tell`` with the estimated time if there is much to do.
-    Raises SRBenchError if nothing can be upscaled: the model is unknown, or has another scale.
+    is done; ``tell`` with the estimated time of a model that has much to do.
+    Raises SRBenchError if nothing can be upscaled: a model is unknown, or has another scale.
     """
-    device, loaded = _opened(spec)
+    device, models = _opened(spec)
     sources, faults = _sources(spec)
-    total, todo = len(sources), _todo(spec, sources)
-    if worth_an_estimate(loaded.model, _draw(spec), todo):
-        with suppress(SRBenchError):  # which the first image will raise again
-            tell([*estimated(loaded.model, _draw(spec), device, todo)][-1])
+    tasks = _tasks(spec, models, sources)
+    total = len(tasks)
+    for loaded, todo in _todo(models, tasks):
+        if worth_an_estimate(loaded.model, _draw(spec), todo):
+            with suppress(SRBenchError):  # which the first image will raise again
+                tell(f"{loaded.label}: {[*estimated(loaded.model, _draw(spec), device, todo)][-1]}")
     for fault in faults:
         progress(Step(0, total, "", fault))
         yield Upscaled(fault=fault)
-    pixels = [math.prod(size_of(path)) for path in sources.values()]
-    for done, (name, path) in enumerate(sources.items()):
+    pixels = [math.prod(size_of(task.path)) for task in tasks]
+    for done, task in enumerate(tasks):
         share = sum(pixels[:done]) / max(sum(pixels), 1)
-        progress(Step(done, total, str(path), share=share))
+        progress(Step(done, total, str(task.path), share=share))
         try:
             parts = [share, pixels[done] / max(sum(pixels), 1)]
 
-            def part(more: float, parts: list[float] = parts, done: int = done, path: Path = path) -> None:
+            def part(more: float, parts: list[float] = parts, done: int = done, path: Path = task.path) -> None:
                 parts[0] += more * parts[1]
                 progress(Step(done, total, str(path), share=parts[0]))
 
-            yield _one(spec, loaded, device, path, name, part)
+            yield _one(spec, task, device, part)
         except SRBenchError as error:
             progress(Step(done, total, "", str(error), share))
             yield Upscaled(fault=str(error))
@@ -97,35 +111,55 @@ def upscale(
 
 def estimate(spec: UpscaleSpec) -> Iterator[str]:
     """Lines for a reader: what would be upscaled, in which memory and time. Writes nothing; raises as ``upscale``."""
-    device, loaded = _opened(spec)
+    device, models = _opened(spec)
     sources, faults = _sources(spec)
-    todo = _todo(spec, sources)
-    yield f"images: {len(sources)}, of which {len(sources) - len(todo)} have outputs"
+    tasks = _tasks(spec, models, sources)
+    files = [file for task in tasks for file in task.files]
+    yield f"{len(sources)} images, {len(files)} outputs, {sum(file.exists() for file in files)} already made"
     yield from (f"cannot be upscaled: {fault}" for fault in faults)
-    if todo:
+    for loaded, todo in _todo(models, tasks):
+        if len(models) > 1:
+            yield f"{loaded.label}:"
         yield from estimated(loaded.model, _draw(spec), device, todo)
 
 
-def _opened(spec: UpscaleSpec) -> tuple[str, LoadedModel]:
+def _opened(spec: UpscaleSpec) -> tuple[str, list[LoadedModel]]:
     device = choose_device(spec.device)
-    loaded = load_model(spec.model, spec.scale, device)
-    if isinstance(loaded.model, PrecomputedResults):
-        raise EditError(f"{spec.model}: a folder of results cannot upscale; name a model")
-    return device, loaded
+    models: dict[str, LoadedModel] = {}
+    for text in spec.models:
+        loaded = load_model(text, spec.scale, device)
+        if isinstance(loaded.model, PrecomputedResults):
+            raise EditError(f"{text}: a folder of results cannot upscale; name a model")
+        if (other := models.setdefault(loaded.label, loaded)) is not loaded:
+            raise EditError(f"{text}: its label {loaded.label} is that of {other.spec}; give another: LABEL={text}")
+    return device, [*models.values()]
 
 
 def _draw(spec: UpscaleSpec) -> Draw:
-    return Draw(spec.temperature, spec.samples, spec.seed, spec.tile)
+    return Draw(spec.temperature[0], spec.samples, spec.seed, spec.tile)
 
 
-def _todo(spec: UpscaleSpec, sources: dict[Path, Path]) -> list[Path]:
-    """Images without a last output."""
-    last = [".png", f"_sample{spec.samples - 1}.png"]
-    return [
-        path
-        for name, path in sources.items()
-        if not any((spec.out / name.with_name(name.name + ending)).exists() for ending in last)
-    ]
+def _tasks(spec: UpscaleSpec, models: list[LoadedModel], sources: dict[Path, Path]) -> list[_Task]:
+    """Every image by every model, at every temperature if the model samples."""
+    tasks = []
+    for loaded in models:
+        out = spec.out / loaded.label if len(models) > 1 else spec.out
+        samples = isinstance(loaded.model, StochasticSRModel)
+        endings = [f"_sample{one}.png" for one in range(spec.samples)] if samples and spec.samples > 1 else [".png"]
+        for name, path in sources.items():
+            for temperature in spec.temperature if samples else spec.temperature[:1]:
+                at = f"_t{temperature:g}" if samples and len(spec.temperature) > 1 else ""
+                files = tuple(out / name.with_name(f"{name.name}{at}{ending}") for ending in endings)
+                tasks.append(_Task(path, loaded, replace(_draw(spec), temperature=temperature), files))
+    return tasks
+
+
+def _todo(models: list[LoadedModel], tasks: list[_Task]) -> Iterator[tuple[LoadedModel, list[Path]]]:
+    """Models with the images of their tasks that lack a last output, once per temperature; none without such."""
+    for loaded in models:
+        paths = [task.path for task in tasks if task.loaded is loaded and not task.files[-1].exists()]
+        if paths:
+            yield loaded, paths
 
 
 def _sources(spec: UpscaleSpec) -> tuple[dict[Path, Path], list[str]]:
@@ -152,26 +186,21 @@ def _sources(spec: UpscaleSpec) -> tuple[dict[Path, Path], list[str]]:
     return sources, faults
 
 
-def _one(
-    spec: UpscaleSpec, loaded: LoadedModel, device: str, path: Path, name: Path, progress: Callable[[float], None]
-) -> Upscaled:
-    tile = chosen_tile(loaded.model, _draw(spec), device, path)
+def _one(spec: UpscaleSpec, task: _Task, device: str, progress: Callable[[float], None]) -> Upscaled:
+    path, loaded, files = task.path, task.loaded, task.files
+    tile = chosen_tile(loaded.model, task.draw, device, path)
     lr = read_uint8(path).float() / 255
-    if not is_file_name(name.name):
+    if not is_file_name(path.stem):
         raise EditError(f"{path}: its name cannot be {FILE_NAME}; rename it")
-    facts = {"model": spec.model, "digest": loaded.digest, "scale": spec.scale, "lr": sha256_file(path)}
+    facts = {"model": loaded.spec, "digest": loaded.digest, "scale": spec.scale, "lr": sha256_file(path)}
     if how := reading(path.read_bytes()):
         facts["reading"] = how
-    endings = [".png"]
     if isinstance(loaded.model, StochasticSRModel):
         size = [spec.scale * side for side in lr.shape[-2:]]
         one = isinstance(loaded.model, LargeSRModel) and device == "cpu"  # which keeps 8 bits alone of the others
         require_memory(path.name, spec.samples, size, *([BITS_8] if one else []))
-        facts |= {"temperature": spec.temperature, "samples": spec.samples, "seed": spec.seed}
-        if spec.samples > 1:
-            endings = [f"_sample{sample}.png" for sample in range(spec.samples)]
+        facts |= {"temperature": task.draw.temperature, "samples": spec.samples, "seed": spec.seed}
     recipe = json.dumps(facts | ({} if spec.tile is None else {"tile": spec.tile}))
-    files = tuple(spec.out / name.with_name(name.name + ending) for ending in endings)
     existing = [file for file in files if file.exists()]
     for file in existing:
         if read_recipe(file) != recipe:
@@ -179,7 +208,7 @@ def _one(
     if kept := len(existing) == len(files):
         samples = [read_image(file) for file in files]
     else:
-        draw = replace(_draw(spec), tile=tile)
+        draw = replace(task.draw, tile=tile)
         if isinstance(loaded.model, LargeSRModel) and draw.tile is not None:
             images = upscale_one_by_one(loaded.model, path.stem, lr, draw, device, progress)
         else:

@@ -49,7 +49,7 @@ class PyIQA:
         if variant in OF_SETS:
             raise MetricError(
                 f"pyiqa:{variant} compares sets of images, and a column is of single ones; "
-                "srbench measure DIR --ref DIR --metrics fid,kid compares two folders"
+                "srbench measure DIR --hr DIR --metrics fid,kid compares two folders"
             )
         arguments = {name: _value(text) for name, text in sorted(typed.items())}
         self._metric = created(variant, arguments)

@@ -94,7 +94,7 @@ def open_metrics(
     chosen = columns if names is None else [known.get(name, name) for name in names]
     for text in (one for name in chosen for one in BUNDLES.get(name, (name,))):
         if text in OF_SETS:
-            raise MetricError(f"{text} compares two folders of images: srbench measure DIR --ref DIR --metrics {text}")
+            raise MetricError(f"{text} compares two folders of images: srbench measure DIR --hr DIR --metrics {text}")
         try:
             metric = open_metric(text, quantize, samples)
         except SRBenchError as error:

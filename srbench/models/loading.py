@@ -3,7 +3,7 @@
     srflow                      a registered model
     srflow:FILE                 a registered model with the weights of a file or an official checkpoint
     srflow:RUN                  the same with the weights of a finished training's folder
-    srflow:NAME                 the same with fetched weights, by their name in ``srbench weights list``
+    srflow:NAME                 the same with fetched weights, by their name in ``srbench list weights``
     esrgan@0.7                  0.7 of the weights and 0.3 of those they started from (network interpolation); also
                                 with a colon and any of the above
     package.module:Name         a class or function that makes a model

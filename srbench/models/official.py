@@ -42,7 +42,7 @@ def convert(checkpoint: Path, preset: str, out: Path, model: str | None = None, 
     if len(fitting) > 1:
         raise WeightsError(
             f"{checkpoint}: could be of {' or '.join(fitting)}, which make different images from the same weights; "
-            f"choose with --as {' or --as '.join(fitting)}"
+            f"choose with --models {' or --models '.join(fitting)}"
         )
     [(found, (weights, text))] = fitting.items()
     digest = sha256_file(checkpoint)

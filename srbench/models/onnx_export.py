@@ -1,4 +1,4 @@
-"""``srbench export MODEL --onnx``: a network as an ONNX file for other programs, and for ``--models FILE.onnx``."""
+"""``srbench export MODEL --as onnx``: a network as an ONNX file for other programs, and for ``--models FILE.onnx``."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ from srbench.system.file_names import one_line
 _OPSET = 17
 
 
-def export_onnx(text: str, out: Path, scale: int | None = None) -> None:
+def export_onnx(text: str, out: Path | None = None, scale: int | None = None) -> Path:
     """Write the network that ``text`` names as an ONNX file: (n, 3, h, w) in [0, 1] in, any h and w, float32.
 
-    ``scale`` may be left out if the weights state it. The licence of the weights goes into the file. Raises
-    ModelError for anything but a network with one output, SRBenchError if the model cannot be loaded.
+    ``scale`` may be left out if the weights state it. Returns ``out``, or ``MODEL-xSCALE.onnx`` here if there is none.
+    The licence of the weights goes into the file. Raises ModelError for anything but a network with one output,
+    SRBenchError if the model cannot be loaded.
     """
     try:
         import onnx
     except ImportError:
-        raise ModelError(f"{out}: needs onnx; install it: pip install 'sr-bench[onnx]'") from None
+        raise ModelError(f"{text}: an ONNX file needs onnx; install it: pip install 'sr-bench[onnx]'") from None
     if scale is None and (scale := scale_of(text)) is None:
         raise ModelError(f"{text} does not say its scale; give --scale")
     loaded = load_model(text, scale, "cpu")
     if not isinstance(loaded.model, nn.Module) or isinstance(loaded.model, StochasticSRModel):
         raise ModelError(f"{text}: only a network with one output can be an ONNX file, such as rrdb or esrgan")
+    out = out or Path(f"{loaded.label}-x{scale}.onnx")
     with replaced_whole(out) as temporary:
         _write(loaded.model, temporary, text)
         graph = onnx.load(str(temporary))
@@ -39,6 +41,7 @@ def export_onnx(text: str, out: Path, scale: int | None = None) -> None:
             facts = {"license": weights.licence, "trained_on": weights.trained_on, "weights_sha256": weights.sha256}
             onnx.helper.set_model_props(graph, facts)
         onnx.save(graph, str(temporary))
+    return out
 
 
 def _write(network: nn.Module, path: Path, text: str) -> None:

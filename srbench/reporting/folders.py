@@ -18,10 +18,10 @@ from srbench.run_folder.records import Value
 from srbench.run_folder.results import ResultTable, summary_csv
 
 
-def folders_text(found: Sequence[Measured], form: str, ref: str | None) -> list[str | Table]:
+def folders_text(found: Sequence[Measured], form: str, hr: str | None) -> list[str | Table]:
     """The table of some folders of the same images as ``table`` for the terminal, ``md``, ``tex`` or ``csv``.
 
-    ``ref`` is the name of the folder of HR images; None: there are none.
+    ``hr`` is the name of the folder of HR images; None: there are none.
     """
     metrics = tuple({metric.name: metric for one in found for metric in one.metrics}.values())
     missing: dict[str, Value] = dict.fromkeys((metric.name for metric in metrics), math.nan)
@@ -33,9 +33,9 @@ def folders_text(found: Sequence[Measured], form: str, ref: str | None) -> list[
     scores, sets = score(table, summary, metrics), _sets(found)
     images = len(found[0].values)
     if form == "tex":
-        against = "without references" if ref is None else f"compared with {escape(ref)}"
+        against = "without references" if hr is None else f"compared with {escape(hr)}"
         subject = f"{images} images {against}; protocol {escape(found[0].suite)}"
-        return [captioned_table(scores, subject, ref or "measured", intervals=True).rstrip("\n")]
+        return [captioned_table(scores, subject, hr or "measured", intervals=True).rstrip("\n")]
     if form == "table":
         return [f"protocol {found[0].suite}", terminal_table(scores), *sets, *answer(scores)]
     return [
@@ -47,7 +47,7 @@ def folders_text(found: Sequence[Measured], form: str, ref: str | None) -> list[
             interval_table=interval_table(scores),
             metrics=metrics,
             suite=found[0].suite,
-            ref=ref,
+            hr=hr,
         ).rstrip("\n")
     ]
 

@@ -22,7 +22,7 @@ class PublishedTable:
     """One table of a publication, as in ``published.toml``."""
 
     data: str
-    """Name of the dataset, as in ``srbench data list``."""
+    """Name of the dataset, as in ``srbench list datasets``."""
     images: int
     """Number of its images; a published mean is over all of them."""
     scale: int

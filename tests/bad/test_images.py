@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 RUN = "run --models bicubic --scale 4 --metrics psnr --workers 1 --out {here}/run"
-UPSCALE = "upscale --model bicubic --scale 4 --out {here}/up"
-EDIT = "edit temperature --model srflow --scale 8 --out {here}/edits"
+UPSCALE = "upscale --models bicubic --scale 4 --out {here}/up"
+EDIT = "edit temperature --models srflow --scale 8 --out {here}/edits"
 DAMAGED = [
     ("exif", r"b\.jpg: damaged"),
     ("exif-value", r"b\.jpg: damaged"),
@@ -59,7 +59,7 @@ NO_NAMES = ("long", "bytes", "lines")
     [
         f"{RUN} --data {{bad}}/FOLDER",
         f"{RUN} --hr {{bad}}/FOLDER --lr {{bad}}/FOLDER",
-        "measure {bad}/FOLDER --ref {bad}/FOLDER --metrics psnr",
+        "measure {bad}/FOLDER --hr {bad}/FOLDER --metrics psnr",
     ],
     ids=["data", "pairs", "measure"],
 )

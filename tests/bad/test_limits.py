@@ -58,7 +58,7 @@ def test_a_hundred_thousand_samples(refused, monkeypatch):
 @pytest.mark.parametrize("command", ["upscale", "run"])
 def test_more_samples_than_the_memory_holds(refused, command):
     if command == "upscale":
-        refused("upscale {bad}/fine --model srflow --scale 8 --samples 1000000000 --out {here}/up", "2 could not be")
+        refused("upscale {bad}/fine --models srflow --scale 8 --samples 1000000000 --out {here}/up", "2 could not be")
     else:
         refused(
             "run --models srflow --scale 8 --data {bad}/fine --metrics psnr --samples 1000000000 --workers 1 "
@@ -74,7 +74,7 @@ def test_a_terminal_of_ascii_and_names_that_are_commands(bad, tmp_path):
     code, out, lines, _ = measured("list", "metrics", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert code == 0, lines
     code, out, lines, _ = measured(
-        "measure", tmp_path / "red", "--ref", tmp_path / "red", "--metrics", "psnr", PYTHONIOENCODING="ascii"
+        "measure", tmp_path / "red", "--hr", tmp_path / "red", "--metrics", "psnr", PYTHONIOENCODING="ascii"
     )
     assert code == 0, lines
     assert rb"\x1b[31mred" in out

@@ -104,7 +104,7 @@ def test_metadata(refused, weights, name):
 
 @pytest.mark.parametrize("name", HEADERS)
 def test_header(refused, weights, name):
-    command = f"upscale {{bad}}/fine --model 'srflow:{weights}/{name}-header.safetensors' --scale 8 --out {{here}}/up"
+    command = f"upscale {{bad}}/fine --models 'srflow:{weights}/{name}-header.safetensors' --scale 8 --out {{here}}/up"
     refused(command, rf"{name}-header\.safetensors: damaged, or no safetensors file")
 
 

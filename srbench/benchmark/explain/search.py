@@ -34,7 +34,7 @@ IMAGES_EACH = 2
 
 
 def explain(
-    values: str | float | Sequence[str | float], metrics: str | Sequence[str], *, sr: Folder, ref: Folder,
+    values: str | float | Sequence[str | float], metrics: str | Sequence[str], *, sr: Folder, hr: Folder,
     lr: str | Path | None = None, scale: int | None = None,
     measured: str | float | Sequence[str | float] | None = None,
     progress: Progress = silent, workers: int | None = 1,
@@ -42,7 +42,7 @@ def explain(
     """Find the protocols under which images have a published number.
 
     ``values`` is a number, best as the text that a table prints ("28.10" keeps its zero), or several, one for each of
-    ``metrics`` (psnr, ssim, lpips, niqe) or all of one. ``sr`` and ``ref`` are folders of outputs and HR images, paired
+    ``metrics`` (psnr, ssim, lpips, niqe) or all of one. ``sr`` and ``hr`` are folders of outputs and HR images, paired
     by name, or images by name: (3, H, W) uint8, or floating point in [0, 1]. The scale, by which borders are cropped,
     is given or follows from the folder ``lr``; without both, crops of several scales are tried. ``measured`` is what
     was measured instead, explained too.
@@ -59,12 +59,12 @@ def explain(
         )
     printed = [Printed(text) for text in texts]
     families = {name: family(name) for name in names}
-    outputs, hr = _folder(sr), _pairs(ref)
-    others = outputs.others(hr) if isinstance(outputs, ResultFolder) else [name for name in outputs if name not in hr]
-    where = "sr" if isinstance(sr, Mapping) else sr
-    require_partners([(where, [name for name in hr if name not in outputs]), (ref, others)])
-    known = _scale(lr, hr) if scale is None and lr is not None else scale
-    images = Images(outputs, hr, tuple(families), (known,) if known else SCALES)
+    outputs, high = _folder(sr), _pairs(hr)
+    extra = outputs.others(high) if isinstance(outputs, ResultFolder) else [one for one in outputs if one not in high]
+    where, other = ("sr" if isinstance(sr, Mapping) else sr), ("hr" if isinstance(hr, Mapping) else hr)
+    require_partners([(where, [name for name in high if name not in outputs]), (other, extra)])
+    known = _scale(lr, high) if scale is None and lr is not None else scale
+    images = Images(outputs, high, tuple(families), (known,) if known else SCALES)
     found = _measured(images, workers, progress)
     remarks = [*_remarks(found, known)]
     usable = [one for one in found if not one.fault]

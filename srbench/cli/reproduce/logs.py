@@ -56,7 +56,7 @@ class LoggedOutputs:
     @property
     def needs(self) -> str:
         """All that it needs, in words."""
-        return f"git clone {self.page}, and --from its folder"
+        return f"git clone {self.page}, and name its folder"
 
     def located(self, given: Path) -> Path:
         """The folder of HR, LR and outputs: the given one, or that of a clone. Raises ReproduceError."""
@@ -66,7 +66,7 @@ class LoggedOutputs:
                 return folder
         raise ReproduceError(
             f"{given.resolve()}: has neither {self.folder} nor {', '.join(wanted)}; git clone {self.page}, and name "
-            "its folder with --from"
+            "its folder: srbench reproduce NAME DIR"
         )
 
     def read_log(self, folder: Path) -> PublishedLog:

@@ -75,11 +75,11 @@ def test_a_scale_that_cannot_be_told(folders, draw_image):
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        ({"names": ["lpips"]}, "LPIPS needs HR images; name their folder with --ref"),
+        ({"names": ["lpips"]}, "LPIPS needs HR images; name their folder with --hr"),
         ({"names": ["pique", "lr_psnr"]}, "LR-PSNR needs LR images; name their folder with --lr"),
-        ({"names": ["fid"]}, "fid compares two folders of images; name the other one with --ref"),
-        ({"suite": "classic-y"}, "all metrics of classic-y@1 need HR images; name their folder with --ref"),
-        ({"suite": "classic-y", "ref": Path("hr")}, "need the scale; give --scale, or LR images with --lr"),
+        ({"names": ["fid"]}, "fid compares two folders of images; name the other one with --hr"),
+        ({"suite": "classic-y"}, "all metrics of classic-y@1 need HR images; name their folder with --hr"),
+        ({"suite": "classic-y", "hr": Path("hr")}, "need the scale; give --scale, or LR images with --lr"),
     ],
 )
 def test_what_is_missing_is_one_line(folders, options, fault):
@@ -113,7 +113,7 @@ def test_in_a_terminal(folders, command):
     found = command("measure", write[0], "--format", "json", "--metrics", "pique")
     assert json.loads(found.out)["images"]["a"]["pique"] == [metrics.pique(read_uint8(write[0] / "a.png"))]
     assert "LPIPS needs HR images" in command("measure", write[0], "--metrics", "lpips").err
-    assert "PSNR-Y" in command("measure", write[0], "--ref", write[1], "--suite", "classic-y", "--scale", "4").out
+    assert "PSNR-Y" in command("measure", write[0], "--hr", write[1], "--suite", "classic-y", "--scale", "4").out
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def seven(tmp_path, draw_image, monkeypatch):
         hr = draw_image(seed, 32, 32)
         for folder, level in {"hr": 0, "good": 2, "poor": 20}.items():
             write_png(Path(folder) / f"{seed}.png", (hr.int() + level).clamp(0, 255).to(torch.uint8))
-    return "good", "theirs=poor", "--ref", "hr", "--suite", "classic-y", "--scale", "4"
+    return "good", "theirs=poor", "--hr", "hr", "--suite", "classic-y", "--scale", "4"
 
 
 def test_several_folders_are_one_table_with_intervals_and_tests(seven, command):

@@ -341,12 +341,12 @@ def test_the_command(finished, command):
     done = command("verify", finished, "--resample", "all")
     assert done.code == 0
     assert "21 of 21 images" in done.out
-    assert json.loads(command("verify", finished, "--resample", "all", "--json").out)["proven"] is True
+    assert json.loads(command("verify", finished, "--resample", "all", "--format", "json").out)["proven"] is True
     assert command("verify", finished, "--resample", 2).code == 3, "sigma of seven items"
     assert command("verify", finished, "--allow-unverified").code == 0
     image = finished / "images" / "near" / "a.png"
     image.unlink()
-    done = command("verify", finished, "--json")
+    done = command("verify", finished, "--format", "json")
     assert done.code == 3
     facts = json.loads(done.out)
     assert (facts["verdict"], facts["verified"], facts["unverified"]) == ("unverified", 16, 11)

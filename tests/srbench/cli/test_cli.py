@@ -157,11 +157,11 @@ def test_lists(command):
     assert metrics.code == 0
     assert len(metrics.out.splitlines()) >= 8
     assert re.search(r"^psnr +Peak signal-to-noise ratio", metrics.out, re.M)
-    assert re.match("photos +22 photographs", command("list", "datasets").out)
+    assert re.match("photos +packaged +22 photographs", command("list", "datasets").out)
     models = command("list", "models").out.splitlines()
     assert [line.split()[0] for line in models] == ["bicubic", "esrgan", "rrdb", "srflow", "srflow-perceptual"]
     assert re.match(r"srflow +4x, 8x +2\.7 M, 5\.4 M parameters  Apache-2\.0  SRFlow: packaged weights", models[-2])
-    assert command("list", "suites").code == command("list", "trainers").code == 0
+    assert command("list", "suites").code == command("list", "weights").code == 0
 
 
 def test_presets_are_listed_with_their_length(command):

@@ -207,7 +207,7 @@ def folders(photos, draw_image):
     write_png(Path("sr") / "a.png", draw_image(10, 32, 32))
     write_png(Path("sr") / "c_sample0.png", draw_image(11, 40, 32))
     write_png(Path("sr") / "c_sample1.png", draw_image(12, 40, 32))
-    return "sr", "--ref", "hr"
+    return "sr", "--hr", "hr"
 
 
 def expected():
@@ -339,7 +339,7 @@ def test_verify(command, run):
     assert "run: 9 of 9 values verified, 0 unverified, 0 contradicted, 21 of 21 images are those" in found.out
     assert found.out.splitlines()[-2].endswith(": values proven from their images")
     assert found.out.endswith("made the images; --resample all samples them again.\n")
-    facts = json.loads(command("verify", run, "--json", "--resample", "4").out)
+    facts = json.loads(command("verify", run, "--format", "json", "--resample", "4").out)
     assert (facts["proven"], facts["sampled"], facts["sampled_all"]) == (False, 4, 4)
     assert (facts["verified"], facts["findings"]) == (9, [])
     found = command("verify", run, "--resample", "all")
@@ -355,7 +355,7 @@ def test_verify_finds_what_was_changed(command, run):
     assert found.code == 1
     assert "images/Nearest/a.png: is not the image of its record" in found.out
     assert "20 of 21 images" in found.out
-    facts = json.loads(command("verify", run, "--json").out)
+    facts = json.loads(command("verify", run, "--format", "json").out)
     assert facts["proven"] is False
     assert "no run in it" in one_line(command("verify", "."))
 

@@ -68,7 +68,7 @@ def pair_of(hr):
 
 @pytest.mark.parametrize("given", ["clone", "clone/deep/set"])
 def test_every_value_is_beside_that_of_the_log(published, command, tmp_path, given):
-    done = command("reproduce", "tiny", "--from", given, "--out", "run", "--workers", 1)
+    done = command("reproduce", "tiny", given, "--out", "run", "--workers", 1)
     assert done.code == 0, done.err
     assert "tiny, 2 pairs, pixel for pixel" in done.out
     row = next(line.split() for line in done.out.splitlines() if line.strip().startswith("PSNR"))
@@ -91,11 +91,11 @@ def test_what_is_missing_is_one_line(published, command, tmp_path):
     assert "has neither deep/set nor test_HR, test_LR, results; git clone https://a.example, and name" in nowhere.err
     log = published / "results" / "metrics" / "x.log"
     log.rename(log.with_suffix(".txt"))
-    assert "no such log; restore it: git -C" in command("reproduce", "tiny", "--from", "clone").err
+    assert "no such log; restore it: git -C" in command("reproduce", "tiny", "clone").err
     log.with_suffix(".txt").rename(log)
     image = published / "test_LR" / "a_LR4.png"
     image.write_bytes((published / "test_LR" / "b_LR4.png").read_bytes())
-    assert "its images are not those of tiny pixel for pixel" in command("reproduce", "tiny", "--from", "clone").err
+    assert "its images are not those of tiny pixel for pixel" in command("reproduce", "tiny", "clone").err
 
 
 def test_a_log(tmp_path):

@@ -32,7 +32,7 @@ def requests(monkeypatch):
 def test_every_option_reaches_the_trainer(srbench, requests):
     found = srbench(
         "train", "rrdb", "--preset", "mini-x8", "--set", "training.steps=3", "--set", "storage=float32",
-        "--data", "d", "--data", "e", "--lr", "l", "--lr", "m", "--out", "o", "--start", "s", "--tensorboard",
+        "--hr", "d", "--hr", "e", "--lr", "l", "--lr", "m", "--out", "o", "--start", "s", "--tensorboard",
         "--device", "cpu",
     )  # fmt: skip
     assert (found.exit_code, found.stdout) == (0, "o/weights.safetensors\n")
@@ -57,9 +57,9 @@ def test_the_folder_is_named_after_model_and_preset(srbench, requests):
     [
         (("--resume", "r", "--set", "training.steps=3"), "--resume takes everything else from the training folder"),
         (("rrdb", "--resume", "r"), "--resume takes everything else from the training folder"),
-        (("rrdb", "--data", "d"), "Give a model, --preset and --data"),
-        (("--preset", "mini-x8", "--data", "d"), "Give a model, --preset and --data"),
-        (("rrdb", "--preset", "p", "--data", "d", "--lr", "l", "--validation", "v"), "--lr and --validation exclude"),
+        (("rrdb", "--data", "d"), "Give a model, --preset, and --data"),
+        (("--preset", "mini-x8", "--data", "d"), "Give a model, --preset, and --data"),
+        (("rrdb", "--preset", "p", "--hr", "d", "--lr", "l", "--validation", "v"), "--lr and --validation exclude"),
     ],
 )
 def test_what_does_not_go_together(srbench, arguments, fault):

@@ -28,19 +28,19 @@ def test_convert(command, tmp_path):
     text = (files("baselines") / "presets" / "rrdb" / "psnr-x4.toml").read_text()
     preset.write_text(text.replace("= 64", "= 8").replace("= 32", "= 4").replace("= 23", "= 1"))
     arguments = ("convert", path, "--preset", preset, "--out", out)
-    assert "choose with --as esrgan or --as rrdb" in one_line(command(*arguments))
-    found = command(*arguments, "--as", "rrdb")
+    assert "choose with --models esrgan or --models rrdb" in one_line(command(*arguments))
+    found = command(*arguments, "--models", "rrdb")
     assert (found.code, found.out) == (0, f"{out}\n")
     assert found.err == f"{path}: rrdb, preset {preset}\n"
     assert load_weights(out)[1]["model"] == "rrdb"
-    assert "unknown converter 'rrdbb'; did you mean rrdb?" in one_line(command(*arguments, "--as", "rrdbb"))
+    assert "unknown converter 'rrdbb'; did you mean rrdb?" in one_line(command(*arguments, "--models", "rrdbb"))
 
 
 def test_bad_checkpoints(command, tmp_path):
     path, out = tmp_path / "net.pth", tmp_path / "out.safetensors"
 
     def fault(preset="df2k-x4"):
-        return one_line(command("convert", path, "--preset", preset, "--out", out, "--as", "esrgan"))
+        return one_line(command("convert", path, "--preset", preset, "--out", out, "--models", "esrgan"))
 
     assert "no such checkpoint" in fault()
     saved(path, **{"conv_last.bias": torch.tensor([0, float("nan"), 0])})
@@ -54,7 +54,7 @@ def test_bad_checkpoints(command, tmp_path):
 def test_weights(command, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("SRBENCH_OFFLINE", "1")
-    found = command("weights", "list")
+    found = command("list", "weights")
     assert found.code == 0
     assert found.out.count("(not downloaded)") == len(released_weights())
     assert all(address in found.out for one in released_weights().values() for address in one.addresses)
@@ -66,4 +66,4 @@ def test_weights(command, tmp_path, monkeypatch):
     options = ("--models", "esrgan:esrgan-x4", "--scale", "4")
     assert "esrgan-x4: not fetched yet; run srbench weights fetch esrgan-x4" in one_line(command("run", *options))
     (tmp_path / "srbench" / "weights" / "esrgan-x4.safetensors").write_bytes(b"")
-    assert "esrgan-x4  (downloaded)" in command("weights", "list").out
+    assert "esrgan-x4  (downloaded)" in command("list", "weights").out

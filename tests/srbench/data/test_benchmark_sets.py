@@ -216,7 +216,7 @@ def test_offline_is_one_line(command, monkeypatch, cache):
         f"{benchmark_sets()['set5'].page} and put its 5 HR images into {set_folder('set5')}"
     )
     assert not (cache / "set5").exists()
-    listed = command("data", "list").out
+    listed = command("list", "datasets").out
     assert all(name in listed for name in benchmark_sets())
     assert "noncommercial" in listed
 

@@ -51,7 +51,7 @@ def test_div2k(srbench, div2k):
     out = div2k / "out"
     (out / "train").mkdir(parents=True)
     (out / "train" / "0007.png").write_text("made before")
-    assert srbench("data", "prepare", "div2k", div2k, out).exit_code == 0
+    assert srbench("data", "prepare", "div2k", div2k, "--out", out).exit_code == 0
     assert [path.name for path in sorted((out / "train").iterdir())] == [f"{n:04}.png" for n in range(1, 801)]
     assert [path.name for path in sorted((out / "val").iterdir())] == [f"{n:04}.png" for n in range(801, 901)]
     assert (out / "train" / "0800.png").read_text() == "image 800"
@@ -60,7 +60,7 @@ def test_div2k(srbench, div2k):
 
 def test_archives_that_are_missing_cut_off_or_damaged(srbench, div2k):
     def fault():
-        result = srbench("data", "prepare", "div2k", div2k, div2k / "out")
+        result = srbench("data", "prepare", "div2k", div2k, "--out", div2k / "out")
         assert result.exit_code == 1
         return result.stderr.splitlines()[-1]
 
@@ -79,12 +79,12 @@ def test_archives_that_are_missing_cut_off_or_damaged(srbench, div2k):
 def test_flickr2k(srbench, tmp_path):
     members = {f"Flickr2K/Flickr2K_HR/{number:06}.png": b"image" for number in range(1, 2651)}
     write_tar(tmp_path / "Flickr2K.tar", members | {"Flickr2K/Flickr2K_LR_bicubic/X2/000001x2.png": b"small"})
-    assert srbench("data", "prepare", "flickr2k", tmp_path, tmp_path / "out").exit_code == 0
+    assert srbench("data", "prepare", "flickr2k", tmp_path, "--out", tmp_path / "out").exit_code == 0
     assert len(list((tmp_path / "out" / "train").iterdir())) == 2650
     whole = (tmp_path / "Flickr2K.tar").read_bytes()
     for size, message in ((700_300, "not downloaded to the end"), (1024 * 100, "holds 100 of 2650")):
         (tmp_path / "Flickr2K.tar").write_bytes(whole[:size])
-        result = srbench("data", "prepare", "flickr2k", tmp_path, tmp_path / "again")
+        result = srbench("data", "prepare", "flickr2k", tmp_path, "--out", tmp_path / "again")
         assert result.exit_code == 1
         assert message in result.stderr.splitlines()[-1]
 
@@ -122,7 +122,7 @@ def faces(tmp_path):
 def test_celeba(srbench, faces):
     """Faces come out upright, 160x160, in their splits; what is there already stays."""
     out = faces / "out"
-    result = srbench("data", "prepare", "celeba", faces, out)
+    result = srbench("data", "prepare", "celeba", faces, "--out", out)
     assert result.exit_code == 0, result.stderr
     for split, number in (("train", 1), ("val", 162771), ("test", 202599)):
         assert [path.name for path in (out / split).iterdir()] == [f"{number:06}.png"]
@@ -132,13 +132,13 @@ def test_celeba(srbench, faces):
         inside = (made - expected)[:, 8:-8, 8:-8]
         assert inside.square().mean().sqrt() < 1.5, "grey levels; JPEG and two interpolations apart"
     (out / "val" / "162771.png").write_text("made before")
-    assert srbench("data", "prepare", "celeba", faces, out).exit_code == 0
+    assert srbench("data", "prepare", "celeba", faces, "--out", out).exit_code == 0
     assert (out / "val" / "162771.png").read_text() == "made before"
 
 
 def test_celeba_that_is_incomplete(srbench, faces):
     def fault():
-        result = srbench("data", "prepare", "celeba", faces, faces / "out")
+        result = srbench("data", "prepare", "celeba", faces, "--out", faces / "out")
         assert result.exit_code == 1
         return result.stderr.splitlines()[-1]
 
@@ -158,7 +158,7 @@ def test_aligned_celeba(srbench, tmp_path, monkeypatch):
     for number in range(1, 5):
         pixels = smooth_image(218, 178, number).permute(1, 2, 0).numpy()
         Image.fromarray(pixels).save(tmp_path / "img_align_celeba" / f"{number:06}.jpg")
-    assert srbench("data", "prepare", "celeba-aligned", tmp_path, tmp_path / "out").exit_code == 0
+    assert srbench("data", "prepare", "celeba-aligned", tmp_path, "--out", tmp_path / "out").exit_code == 0
     assert len(list((tmp_path / "out").rglob("*.png"))) == 4
     expected = crop_centre(read_uint8(tmp_path / "img_align_celeba" / "000002.jpg"), 160)
     assert torch.equal(read_uint8(tmp_path / "out" / "train" / "000002.png"), expected)

@@ -31,7 +31,7 @@ def chameleon(tmp_path):
 
 
 def edit(command, what, *words, **changes):
-    options = {"model": "srflow", "scale": 8, "device": "cpu", "out": "out"} | changes
+    options = {"models": "srflow", "scale": 8, "device": "cpu", "out": "out"} | changes
     return command("edit", what, *words, *(word for name, value in options.items() for word in (f"--{name}", value)))
 
 
@@ -145,7 +145,7 @@ def test_temperatures_from_one_seed_are_those_of_upscale(command, chameleon):
     assert Path("out/chameleon_temperatures_figure.png").is_file()
     pair = pair_of_hr(chameleon, 8)
     write_png(Path("lr/small.png"), quantize_round(pair.lr))
-    words = ["--model", "srflow", "--scale", 8, "--seed", 7, "--device", "cpu"]
+    words = ["--models", "srflow", "--scale", 8, "--seed", 7, "--device", "cpu"]
     assert command("upscale", "lr", *words, "--out", "up").code == 0
     assert torch.equal(read_image(Path("up/small.png")), read_image(Path("out/chameleon_t0.8.png")))
     assert edit(command, "temperature", chameleon, temperatures="0", seed=8, out="again").code == 0
@@ -175,7 +175,7 @@ def test_samples_differ_less_in_flat_areas_than_at_edges(editor):
         ("style-transfer", ["IMAGE"], {"from": "0,0,16,16"}, "Missing option '--to'"),
         ("content-transfer", ["IMAGE", "IMAGE"], {}, "Give either --box or --mask"),
         ("content-transfer", ["IMAGE", "IMAGE"], {"box": "0,0,9,9", "mask": "IMAGE"}, "Give either --box or --mask"),
-        ("temperature", ["IMAGE"], {"temperatures": "warm"}, "'warm' is not a temperature"),
+        ("temperature", ["IMAGE"], {"temperature": "warm"}, "'warm' is not a temperature"),
     ],
 )
 def test_wrong_command_lines(command, chameleon, what, words, changes, fault):
@@ -191,7 +191,7 @@ def test_wrong_command_lines(command, chameleon, what, words, changes, fault):
         ("style-transfer", ["IMAGE"], {"from": "0,0,16,16", "to": "0,-1,16,16"}, "is empty or begins outside"),
         ("style-transfer", ["IMAGE"], {"from": "0,0,0,16", "to": "0,0,16,16"}, "is empty or begins outside"),
         ("style-transfer", ["absent.png"], {"from": "0,0,9,9", "to": "0,0,9,9"}, "absent.png: no such file"),
-        ("style-transfer", ["IMAGE"], {"model": "bicubic", "from": "0,0,9,9", "to": "0,0,9,9"}, "has no latents"),
+        ("style-transfer", ["IMAGE"], {"models": "bicubic", "from": "0,0,9,9", "to": "0,0,9,9"}, "has no latents"),
         ("content-transfer", ["IMAGE", "small.png"], {"box": "0,0,9,9"}, "20x20 is the size of neither the target"),
         ("content-transfer", ["IMAGE", "IMAGE"], {"mask": "small.png"}, "as large as the target"),
         ("content-transfer", ["IMAGE", "IMAGE"], {"mask": "black.png"}, "nothing in the mask is white"),

@@ -111,7 +111,7 @@ def test_the_same_seed_is_the_same_image_here_in_python_and_on_the_command_line(
     drawn = explorer.editor.model.sample(pair.lr, 1, temperature=0.5, generator=generator)[0]
     assert torch.equal(shown(page), quantize_floor(drawn))
     write_png(tmp_path / "lr.png", quantize_round(pair.lr))
-    options = ["--model", "srflow", "--scale", 8, "--temperature", 0.5, "--seed", 7, "--device", "cpu"]
+    options = ["--models", "srflow", "--scale", 8, "--temperature", 0.5, "--seed", 7, "--device", "cpu"]
     assert srbench("upscale", tmp_path / "lr.png", *options, "--out", tmp_path / "up").exit_code == 0
     assert torch.equal(shown(page), (read_image(tmp_path / "up" / "lr.png") * 255).to(torch.uint8))
     # at temperature 0 no seed matters
@@ -335,4 +335,4 @@ def test_what_cannot_be_served(site, tmp_path, command):
     port = int(re.search(r":(\d+)/", site[0])[1])
     with pytest.raises(SRBenchError, match=f"port {port} cannot be used"):
         explore(explorer, None, port=port)
-    assert "has no latents" in command("explore", "--model", "bicubic", "--no-browser").err
+    assert "has no latents" in command("explore", "--models", "bicubic", "--no-browser").err

@@ -18,7 +18,7 @@ def up(command, photos, models):
     def call(*paths, model=f"{models}:Noisy", **changes):
         options = {"scale": 4, "seed": 3, "out": "out", "device": "cpu"} | changes
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
-        return command("upscale", *(paths or [photos]), "--model", model, *words)
+        return command("upscale", *(paths or [photos]), "--models", model, *words)
 
     return call
 
@@ -108,7 +108,7 @@ def test_the_time_left_is_weighed_by_pixels(photos, tmp_path):
     from srbench.editing.upscale import UpscaleSpec, upscale
 
     write_png(photos / "z.png", torch.zeros((3, 64, 64), dtype=torch.uint8))
-    spec = UpscaleSpec((photos,), "bicubic", 4, tmp_path / "out", 0.8, 1, 0, "cpu", None)
+    spec = UpscaleSpec((photos,), ("bicubic",), 4, tmp_path / "out", (0.8,), 1, 0, "cpu", None)
     steps = []
     assert len([*upscale(spec, steps.append)]) == 5
     areas = [Image.open(path).width * Image.open(path).height for path in sorted(photos.iterdir())]
@@ -123,6 +123,27 @@ def test_models_with_one_answer_and_tiles(up, models):
     assert torch.equal(read_image(Path("out/c.png")), read_image(Path("tiled/c.png")))
     assert '"tile": 16' in read_recipe(Path("tiled/c.png"))
     assert "cannot sample in tiles" in up(tile=16, out="noisy").err
+
+
+def test_several_models_have_a_folder_each_and_temperatures_are_in_the_names(up, photos, models):
+    one = up(temperature=0.4, out="one")
+    found = up("--dry-run", photos, model=f"bicubic,mine={models}:Noisy", temperature="0.4,0.8", samples=2)
+    assert found.out.splitlines()[0] == "4 images, 20 outputs, 0 already made"
+    assert {"bicubic:", "mine:"} < set(found.out.splitlines())
+    assert not Path("out").exists()
+    found = up(model=f"bicubic,mine={models}:Noisy", temperature="0.4,0.8")
+    assert found.code == 0, found.err
+    names = [f"mine/{name}_t{temperature}.png" for name in "abcd" for temperature in (0.4, 0.8)]
+    assert pngs("out") == [f"bicubic/{name}.png" for name in "abcd"] + names
+    assert one.code == 0
+    assert torch.equal(read_image(Path("out/mine/a_t0.4.png")), read_image(Path("one/a.png")))
+    assert not torch.equal(read_image(Path("out/mine/a_t0.8.png")), read_image(Path("one/a.png")))
+    more = up(photos / "a.png", temperature="0.4,0.8", samples=2, out="more")
+    assert (more.code, pngs("more")[:2]) == (0, ["a_t0.4_sample0.png", "a_t0.4_sample1.png"])
+    again = up("--dry-run", photos, model=f"bicubic,mine={models}:Noisy", temperature="0.4,0.8,1")
+    assert again.out.splitlines()[0] == "4 images, 16 outputs, 12 already made"
+    taken = up(model=f"bicubic,{models}:Noisy,Noisy={models}:Nearest")
+    assert (taken.code, "its label Noisy is that of" in taken.err) == (1, True)
 
 
 def test_nothing_can_be_upscaled(up, photos):
@@ -195,7 +216,7 @@ def test_a_dry_run_says_what_it_would_take(up, photos, monkeypatch):
     Image.new("RGB", (500, 400)).save("large.png")
     assert up(photos / "a.png", model="srflow").code == 0
     found = up(photos / "a.png", photos / "b.png", "large.png", "--dry-run", model="srflow")
-    assert found.out.splitlines()[0] == "images: 3, of which 1 have outputs"
+    assert found.out.splitlines()[0] == "3 images, 3 outputs, 1 already made"
     assert " at once, 0.0 GB besides the program" in found.out
     assert "large.png: 500x400 in tiles of 128, 0.2 GB besides the program" in found.out
     assert found.out.splitlines()[-1].startswith("estimated: ")

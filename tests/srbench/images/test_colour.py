@@ -192,7 +192,7 @@ def test_keys_of_pairs_change_only_for_what_is_converted(tmp_path, monkeypatch):
 def test_upscale_writes_srgb_and_tells_conversions_apart(tmp_path, command):
     PHOTO.save(tmp_path / "a.png", icc_profile=P3)
     PHOTO.save(tmp_path / "b.png")
-    words = ("upscale", tmp_path, "--model", "bicubic", "--scale", 2, "--out", tmp_path / "out", "--device", "cpu")
+    words = ("upscale", tmp_path, "--models", "bicubic", "--scale", 2, "--out", tmp_path / "out", "--device", "cpu")
     assert command(*words).code == 0
     made = Image.open(tmp_path / "out" / "a.png")
     assert "icc_profile" not in made.info

@@ -171,7 +171,7 @@ def test_score_and_verify_are_of_all_cells(command, matrix):
     assert found.out.count("items sampled again") == len(CELLS)
     kept = next((matrix / CELLS[3] / "images" / "Smooth").glob("*.png"))
     shutil.copy(matrix / CELLS[3] / "images" / "hr" / kept.name, kept)
-    found = command("verify", matrix, "--json")
+    found = command("verify", matrix, "--format", "json")
     assert found.code == 1
     verdicts = {Path(one["folder"]).name: one["verdict"] for one in json.loads(found.out)}
     assert [name for name in CELLS if verdicts[name] == "contradicted"] == [CELLS[3]]

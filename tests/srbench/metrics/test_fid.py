@@ -60,7 +60,7 @@ def features(folder):
 
 
 def test_against_the_formulas(network, folders, srbench):
-    done = srbench("measure", folders / "sr", "--ref", folders / "hr", "--metrics", "psnr,fid,kid", "--format", "json",
+    done = srbench("measure", folders / "sr", "--hr", folders / "hr", "--metrics", "psnr,fid,kid", "--format", "json",
                    "--workers", 1)  # fmt: skip
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
@@ -81,7 +81,7 @@ def test_against_the_formulas(network, folders, srbench):
 
 
 def test_the_table_and_the_lines(network, folders, srbench):
-    arguments = ("measure", folders / "sr", "--ref", folders / "hr", "--metrics", "fid")
+    arguments = ("measure", folders / "sr", "--hr", folders / "hr", "--metrics", "fid")
     assert "FID ↓ " in srbench(*arguments).stdout
     lines = srbench(*arguments, "--format", "csv").stdout.splitlines()
     assert lines[0] == "model,temperature,image,sample,metric,value,signature,suite"
@@ -101,7 +101,7 @@ def test_a_set_and_itself(network, folders):
 
 
 def test_it_is_no_column_of_a_run():
-    with pytest.raises(MetricError, match="fid compares two folders of images: srbench measure DIR --ref DIR"):
+    with pytest.raises(MetricError, match="fid compares two folders of images: srbench measure DIR --hr DIR"):
         open_metrics(("psnr", "fid"), (), "floor")
 
 

@@ -1,4 +1,4 @@
-"""srbench export MODEL --onnx: the file runs as the model does, by another program."""
+"""srbench export MODEL --as onnx: the file runs as the model does, by another program."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 @pytest.mark.parametrize(("model", "scale"), [("rrdb", 4), ("esrgan", 4), ("rrdb", 8)])
 def test_the_file_is_the_model(command, model, scale):
     """Any size, and what the report says of weights."""
-    found = command("export", model, "--scale", scale, "--onnx", "a.onnx")
+    found = command("export", model, "--scale", scale, "--as", "onnx", "--out", "a.onnx")
     assert (found.code, found.out) == (0, "a.onnx\n"), found.err
     ours, theirs = load_model(model, scale, "cpu"), load_model("a.onnx", scale, "cpu")
     for size in ((17, 23), (32, 8)):
@@ -33,11 +33,11 @@ def test_the_file_is_the_model(command, model, scale):
         (["srflow", "--scale", "4"], "srflow: only a network with one output can be an ONNX file"),
         (["rrdb"], "rrdb does not say its scale; give --scale"),
         (["rrdc", "--scale", "4"], "unknown model 'rrdc'; did you mean rrdb?"),
-        (["rrdb", "--scale", "4", "--best"], "--onnx takes no --out, --best and --licence"),
+        (["rrdb", "--scale", "4", "--best"], "--best and --licence go with --as weights"),
     ],
 )
 def test_what_cannot_be_exported(command, words, fault):
-    found = command("export", *words, "--onnx", "a.onnx")
+    found = command("export", *words, "--as", "onnx", "--out", "a.onnx")
     assert (found.code, len(found.err.splitlines())) == (2 if "--best" in words else 1, 1)
     assert fault in found.err
     assert not Path("a.onnx").exists()

@@ -20,7 +20,7 @@ Y = "Y of BT.601 (16..235), rounded"
 @pytest.fixture
 def explain(folders):
     def call(values, metric, **changes):
-        given = {"sr": folders / "sr", "ref": folders / "hr", "lr": folders / "lr"} | changes
+        given = {"sr": folders / "sr", "hr": folders / "hr", "lr": folders / "lr"} | changes
         return srbench.explain(values, metric, **given)
 
     return call
@@ -86,10 +86,10 @@ def test_sizes_that_differ_are_cut_at_every_corner(explain, pairs, arrays):
     hr = {name: one for name, (_, one) in pairs.items()}
     larger = {name: torch.nn.functional.pad(one, (3, 1, 2, 2)) for name, (one, _) in pairs.items()}
     wanted = psnr([(output[:, :-1], reference[:, :-1]) for output, reference in arrays], "RGB", 0)
-    assert not explain(f"{wanted:.4f}", "psnr", sr=larger, ref=hr, lr=None, scale=4)[0].matches
+    assert not explain(f"{wanted:.4f}", "psnr", sr=larger, hr=hr, lr=None, scale=4)[0].matches
     centred = {name: torch.nn.functional.pad(one, (2, 2, 2, 2)) for name, (one, _) in pairs.items()}
     wanted = psnr(arrays, "RGB", 0)
-    found = explain(f"{wanted:.4f}", "psnr", sr=centred, ref=hr, lr=None, scale=4)
+    found = explain(f"{wanted:.4f}", "psnr", sr=centred, hr=hr, lr=None, scale=4)
     assert found[0].matches[0].protocol.placement == "the larger image cut to its centre"
     assert "output and HR differ in size for 6 of 6 images" in found.text()
 
@@ -107,7 +107,7 @@ def test_floating_point_outputs_are_quantised_in_every_way(explain, pairs):
     floats = {
         name: ((one + torch.rand(one.shape, generator=generator)) / 255).clamp(0, 1) for name, (one, _) in pairs.items()
     }
-    found = explain("20", "psnr", sr=floats, ref=hr, lr=None, scale=4)
+    found = explain("20", "psnr", sr=floats, hr=hr, lr=None, scale=4)
     plain = {
         one.protocol.levels: one.value for one in found[0].candidates
         if one.protocol.channels == "RGB" and one.protocol.border == 0 and not one.protocol.placement
@@ -151,12 +151,12 @@ def test_sizes_of_other_images_are_refused(explain, pairs):
     hr = {name: one for name, (_, one) in pairs.items()}
     small = {name: one[:, ::4, ::4] for name, (one, _) in pairs.items()}
     with pytest.raises(SRBenchError, match=r"no image could be compared: .* sizes may differ by 16 pixels"):
-        explain("20", "psnr", sr=small, ref=hr, lr=None, scale=4)
+        explain("20", "psnr", sr=small, hr=hr, lr=None, scale=4)
 
 
 def test_the_command_prints_the_same_with_any_number_of_processes(command, folders, arrays, explain):
     text = f"{psnr(arrays, Y, 4):.4f}"
-    arguments = ["explain", text, "--metric", "psnr", "--sr", folders / "sr", "--ref", folders / "hr"]
+    arguments = ["explain", text, "--metrics", "psnr", "--sr", folders / "sr", "--hr", folders / "hr"]
     done = [command(*arguments, "--lr", folders / "lr", "--workers", number) for number in (1, 2)]
     assert [one.code for one in done] == [0, 0], done[0].err
     assert done[0].out == done[1].out == f"{explain(text, 'psnr').text()}\n"

@@ -33,7 +33,7 @@ def drawn(generator):
 @pytest.fixture(scope="module")
 def explained(folders):
     def call(metric, value):
-        return explain(value, metric, sr=folders / "sr", ref=folders / "hr", scale=4)[0]
+        return explain(value, metric, sr=folders / "sr", hr=folders / "hr", scale=4)[0]
 
     return {metric: call(metric.__name__, "0.5") for metric in (psnr, ssim)}
 
