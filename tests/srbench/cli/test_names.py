@@ -34,9 +34,7 @@ def test_an_earlier_spelling_names_the_new_one(command, earlier, now):
     for arguments in ([*words, typed], [*words, f"{typed}=x"]) if typed.startswith("-") else ([*words, typed],):
         found = command(*arguments)
         assert (found.code, found.out, len(found.err.splitlines())) == (2, "", 1)
-        assert found.err.startswith(
-            f"srbench: {typed if typed.startswith('-') else f'srbench {earlier}'} is now {now}."
-        )
+        assert found.err.startswith(f"srbench: {named} is now {now}.")
 
 
 @pytest.mark.parametrize(("earlier", "now"), RENAMED.items())

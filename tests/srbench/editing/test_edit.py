@@ -139,7 +139,7 @@ def test_figures_have_a_row_that_is_zoomed(tmp_path):
 
 
 def test_temperatures_from_one_seed_are_those_of_upscale(command, chameleon):
-    found = edit(command, "temperature", chameleon, temperatures="0,0.8", seed=7)
+    found = edit(command, "temperature", chameleon, temperature="0,0.8", seed=7)
     assert found.code == 0, found.err
     assert [told(line)[0].name for line in found.out.splitlines()] == ["chameleon_t0.png", "chameleon_t0.8.png"]
     assert Path("out/chameleon_temperatures_figure.png").is_file()
@@ -148,7 +148,7 @@ def test_temperatures_from_one_seed_are_those_of_upscale(command, chameleon):
     words = ["--models", "srflow", "--scale", 8, "--seed", 7, "--device", "cpu"]
     assert command("upscale", "lr", *words, "--out", "up").code == 0
     assert torch.equal(read_image(Path("up/small.png")), read_image(Path("out/chameleon_t0.8.png")))
-    assert edit(command, "temperature", chameleon, temperatures="0", seed=8, out="again").code == 0
+    assert edit(command, "temperature", chameleon, temperature="0", seed=8, out="again").code == 0
     assert Path("again/chameleon_t0.png").read_bytes() == Path("out/chameleon_t0.png").read_bytes()
 
 
