@@ -54,4 +54,4 @@ def test_the_eight_columns(imported, workers):
     run = ("-m", "srbench", "run", "--models", "bicubic,srflow", "--scale", 8, "--limit", 2, "--crop", 160)
     assert imported(*run, "--samples", 2, "--workers", workers, "--out", "run") == []
     folders = [f"run/images/{name}" for name in ("bicubic", "hr", "lr")]
-    assert imported("-m", "srbench", "measure", folders[0], "--ref", folders[1], "--lr", folders[2]) == []
+    assert imported("-m", "srbench", "measure", folders[0], "--hr", folders[1], "--lr", folders[2]) == []
