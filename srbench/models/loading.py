@@ -8,7 +8,8 @@
                                 with a colon and any of the above
     package.module:Name         a class or function that makes a model
     path/to/file.py:Name        the same in a file
-    path/to/4x-any.pth          weights of an architecture that spandrel knows, or an ONNX file (``third_party``)
+    path/to/4x-any.pth          weights of an architecture that spandrel knows, a TorchScript or an ONNX file
+                                (``third_party``)
     label=FOLDER                results made elsewhere, paired by name
     label=ANY OF THE OTHERS     any model under another label
     ANY MODEL+consistent        with outputs projected onto the images that downscale to LR; not for a folder
@@ -273,7 +274,7 @@ def _results(spec: ModelSpec, scale: int) -> LoadedModel:
 
 def _network(spec: ModelSpec, scale: int, device: str) -> LoadedModel:
     path = Path(spec.name)
-    model = third_party.load_file(path)
+    model = third_party.load_file(path, device)
     if model.scale != scale:
         raise PluginError(f"{path}: made for scale {model.scale}, not {scale}; use --scale {model.scale}")
     label = re.sub("[^A-Za-z0-9._+-]", "-", path.stem).lstrip("._+-") or "network"

@@ -1,6 +1,7 @@
-"""Networks of other projects, from a file alone: weights of any architecture that spandrel knows, and ONNX files.
+"""Networks of other projects, from a file alone: weights of any architecture that spandrel knows, TorchScript and ONNX.
 
     4x-anything.pth             also .pt, .ckpt, .safetensors; needs the extra ``zoo``
+    4x-anything.pt              a TorchScript file, also with another ending of these; it runs the code inside it
     4x-anything.onnx            needs the extra ``onnx``; runs on the CPU
 
 Scale, architecture and accepted image sizes follow from the file. Images are padded to such sizes, and the padding is
@@ -19,7 +20,10 @@ from torch import Tensor, nn
 from srbench.images.tiling import upscale_in_windows
 from srbench.interfaces import WeightsInfo
 from srbench.models import ModelError
+from srbench.models.scale_probe import SIDE, probed_scale
+from srbench.models.torchscript import TorchScriptModel, is_torchscript
 from srbench.system.file_names import one_line
+from srbench.weights.checkpoints import contents, foreign_object, pickled_object
 from srbench.weights.files import WeightsError, load_metadata, require_finite, sha256_file
 
 ONNX = ".onnx"
@@ -27,14 +31,14 @@ ENDINGS = (".pth", ".pt", ".ckpt", ".safetensors", ONNX)
 """Endings of files that are models by themselves."""
 _LOCATION = b"\n\x08location\x12"
 """Key of an entry of ONNX before the name of a file: field 1, 8 bytes, the word, and the tag of field 2."""
-_PROBE = 64
-"""Side of the LR image that reveals the scale of an ONNX file that takes any size."""
 
 
-def load_file(path: Path) -> SpandrelModel | OnnxModel:
-    """Load the network in a file. Raises ModelError, WeightsError."""
+def load_file(path: Path, device: str = "cpu") -> SpandrelModel | TorchScriptModel | OnnxModel:
+    """Load the network in a file; a TorchScript file onto the device. Raises ModelError, WeightsError."""
     if not path.is_file():
         raise WeightsError(f"{path}: no such weights file; check the path")
+    if is_torchscript(path):
+        return TorchScriptModel(path, device)
     return OnnxModel(path) if path.suffix.lower() == ONNX else SpandrelModel(path)
 
 
@@ -82,6 +86,12 @@ class SpandrelModel(nn.Module):
 
 
 def _described(path: Path) -> Any:  # noqa: ANN401 - the package is optional
+    if name := pickled_object(path):
+        raise ModelError(
+            f"{path}: a pickled {name}, which is not opened, as that would run its code; save "
+            "torch.jit.script(model).save(FILE), or model.state_dict() for an architecture that spandrel knows, or "
+            "name code that makes the model: file.py:Name"
+        )
     try:
         import spandrel
     except ImportError:
@@ -92,9 +102,15 @@ def _described(path: Path) -> Any:  # noqa: ANN401 - the package is optional
         found = spandrel.ModelLoader().load_from_file(path)
     except spandrel.UnsupportedModelError:
         raise ModelError(
-            f"{path}: spandrel does not know its architecture; name code that makes the model: file.py:Name"
+            f"{path}: spandrel knows no architecture of its {contents(path)}; name code that makes the model, "
+            "file.py:Name, or save it by torch.jit.script(model).save(FILE)"
         ) from None
     except Exception as error:  # a parser may raise anything for the bytes of a foreign file
+        if other := foreign_object(path):
+            raise ModelError(
+                f"{path}: holds {other} besides tensors, which is not opened, as that would run its code; save the "
+                "state_dict alone"
+            ) from None
         reason = one_line(error)[:200]
         raise ModelError(f"{path}: damaged, or no weights file ({reason}); get another copy of it") from None
     if not isinstance(found, spandrel.ImageModelDescriptor):
@@ -126,7 +142,7 @@ class OnnxModel:
         self.dtype = torch.float16 if "float16" in self.session.get_inputs()[0].type else torch.float32
         self.window = tuple(side if isinstance(side, int) else None for side in shape[2:])
         """Accepted height and width of LR; None for any."""
-        self.scale = self._scale()
+        self.scale = probed_scale(self._run, path, (self.window[0] or SIDE, self.window[1] or SIDE))
         said = self.session.get_modelmeta().custom_metadata_map
         self.weights = WeightsInfo(
             sha256=sha256_file(path),
@@ -145,18 +161,6 @@ class OnnxModel:
     def _run(self, lr: Tensor) -> Tensor:
         (output, *_) = self.session.run(None, {self.input: lr.cpu().to(self.dtype).numpy()})
         return torch.from_numpy(output).float()
-
-    def _scale(self) -> int:
-        height, width = (side or _PROBE for side in self.window)
-        try:
-            found = tuple(self._run(torch.full((1, 3, height, width), 0.5)).shape)
-        except Exception as error:
-            fault = f"does not run on LR of {height}x{width} ({one_line(error)[:200]})"
-            raise ModelError(f"{self.path}: {fault}") from None
-        scale = found[-1] // width
-        if found != (1, 3, scale * height, scale * width):
-            raise ModelError(f"{self.path}: makes {found} of (1, 3, {height}, {width}); it has to upscale")
-        return scale
 
 
 def _rgb_input(session: Any, path: Path) -> tuple[str, list[int | str | None]]:  # noqa: ANN401

@@ -6,15 +6,20 @@ import pickletools
 import re
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from srbench.weights.files import WeightsError, require_finite
+from srbench.weights.files import WeightsError, load_weights, require_finite
 
 ENDINGS = (".pth", ".pt")
 """Suffixes of files that are read as checkpoints instead of weights files."""
+_BEFORE = ("PROTO", "FRAME", "SHORT_BINUNICODE", "BINUNICODE", "MEMOIZE", "BINPUT", "MARK")
+"""Operations of a pickle that may precede the class of the object that it is."""
 _WRAPPERS = ("params_ema", "params")
 """Keys under which BasicSR stores the tensors, the averaged ones first."""
 
@@ -61,7 +66,7 @@ def _unpickled(path: Path) -> object:
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a foreign file can make the parser raise anything
         named = re.search(r"GLOBAL (\S+)", str(error))
-        asked = named[1] if named else _foreign_global(path)
+        asked = named[1] if named else foreign_object(path)
         if asked:
             raise WeightsError(
                 f"{path}: wants to run code ({asked}); only tensors are loaded; do not trust this file"
@@ -70,20 +75,55 @@ def _unpickled(path: Path) -> object:
         raise WeightsError(f"{path}: truncated, or no checkpoint ({reason}); get another copy of the file") from None
 
 
-def _foreign_global(path: Path) -> str | None:
-    """The first function or class outside torch that the file's pickle names; the pickle is read, not run."""
-    try:
+def pickled_object(path: Path) -> str:
+    """Class of the object that a file is, such as ``torch.save(model)`` writes; empty for tensors by name.
+
+    The pickle is read, not run.
+    """
+    names = ((name, is_outermost) for name, is_outermost in _names_in(path) if not name.startswith("torch._"))
+    name, is_outermost = next(names, ("", False))
+    return name if is_outermost and not name.startswith("collections.") else ""
+
+
+def contents(path: Path) -> str:
+    """The tensors of a weights file in words: ``12 tensors in its key model (conv.weight, conv.bias, ...)``."""
+    if path.suffix.lower() == ".safetensors":
+        tensors, place = _tensors(load_weights(path)[0]), ""
+    else:
+        content = _unpickled(path)
+        inside = {"": content} | (content if isinstance(content, dict) else {})
+        parts = {key: _tensors(value) for key, value in inside.items()}
+        key = max(parts, key=lambda key: len(parts[key]))
+        tensors, place = parts[key], f" in its key {key}" if key else ""
+    shown = ", ".join(map(str, [*tensors][:3])) + (", ..." if len(tensors) > 3 else "")
+    number = f"{len(tensors)} tensor{'s' * (len(tensors) > 1)}"
+    return f"{number}{place} ({shown})" if tensors else "contents, which are no tensors by name"
+
+
+def _tensors(value: object) -> dict[object, object]:
+    found = value.items() if isinstance(value, dict) else ()
+    return {name: one for name, one in found if isinstance(one, Tensor)}
+
+
+def foreign_object(path: Path) -> str | None:
+    """The first function or class outside torch that the file's pickle names; it is read, not run."""
+    return next((name for name, _ in _names_in(path) if not name.startswith(("torch", "collections"))), None)
+
+
+def _names_in(path: Path) -> Iterator[tuple[str, bool]]:
+    """Functions and classes that the file's pickles name, and whether a pickle begins with it."""
+    with suppress(Exception):  # not a pickle, or a damaged one
         content = path.read_bytes()
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 content = archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
-        strings: list[str] = []
-        for operation, argument, _ in pickletools.genops(content):
-            if isinstance(argument, str):
-                strings.append(argument.replace(" ", "."))
-            name = {"GLOBAL": strings[-1:], "STACK_GLOBAL": strings[-2:]}.get(operation.name)
-            if name and not name[0].startswith(("torch", "collections")):
-                return ".".join(name)
-    except Exception:  # not a pickle, or a damaged one
-        return None
-    return None
+        stream = BytesIO(content)
+        while stream.tell() < len(content):  # before PyTorch 1.6 several followed each other
+            strings: list[str] = []
+            is_first = True
+            for operation, argument, _ in pickletools.genops(stream):
+                if isinstance(argument, str):
+                    strings.append(argument.replace(" ", "."))
+                if name := {"GLOBAL": strings[-1:], "STACK_GLOBAL": strings[-2:]}.get(operation.name):
+                    yield ".".join(name), is_first
+                is_first &= operation.name in _BEFORE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import subprocess
 import sys
@@ -159,6 +160,23 @@ def _unknown(path: Path) -> None:
     torch.save({"some.weight": torch.zeros(3)}, path)
 
 
+def _nested(path: Path) -> None:
+    torch.save({"epoch": 3, "model": nn.Conv2d(3, 3, 1).state_dict()}, path)
+
+
+def _pickled(path: Path) -> None:
+    torch.save(nn.Conv2d(3, 3, 1), path)
+
+
+def _old(path: Path) -> None:
+    """As PyTorch wrote files before 1.6."""
+    torch.save(nn.Conv2d(3, 3, 1), path, _use_new_zipfile_serialization=False)
+
+
+def _options(path: Path) -> None:
+    torch.save({"options": argparse.Namespace(), "model": nn.Conv2d(3, 3, 1).state_dict()}, path)
+
+
 def _grey(path: Path) -> None:
     compact(path, 4, channels=1)
 
@@ -175,7 +193,14 @@ def _infinite(path: Path) -> None:
     ("make", "fault"),
     [
         (_bytes, "damaged, or no weights file"),
-        (_unknown, "spandrel does not know its architecture"),
+        (_unknown, r"spandrel knows no architecture of its 1 tensor \(some\.weight\); name code"),
+        (_nested, r"of its 2 tensors in its key model \(weight, bias\); name code .* or save it by torch\.jit\.script"),
+        (
+            _pickled,
+            "a pickled torch.nn.modules.conv.Conv2d, which is not opened, as that would run its code; save torch",
+        ),
+        (_old, "a pickled torch.nn.modules.conv.Conv2d, which is not opened"),
+        (_options, "holds argparse.Namespace besides tensors, .* save the state_dict alone"),
         (_grey, "a network of 1 to 1 channels; only RGB"),
         (_infinite, "body.0.bias has values that are not finite"),
         (lambda path: compact(path, 2), "made for scale 2, not 4; use --scale 2"),

@@ -1,0 +1,141 @@
+"""TorchScript files as models: scripted, traced, frozen and of half precision."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from srbench.benchmark.run import run
+from srbench.benchmark.verify import verify
+from srbench.matrix.request import read_spec
+from srbench.models import ModelError
+from srbench.models.loading import load_model, scale_of
+from srbench.models.torchscript import is_torchscript
+from srbench.plugins import PluginError
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.results import rows_of
+from srbench.weights.files import WeightsError, sha256_file
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+class Small(nn.Module):
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        torch.manual_seed(scale)
+        self.shuffled = scale
+        self.convolution = nn.Conv2d(3, 3 * scale**2, 3, padding=1)
+
+    def forward(self, lr: torch.Tensor) -> torch.Tensor:
+        return F.pixel_shuffle(self.convolution(lr), self.shuffled)
+
+
+class Stating(Small):
+    """States scale 3, whatever it does."""
+
+    def __init__(self, scale: int) -> None:
+        super().__init__(scale)
+        self.scale = 3
+
+
+class Random(Small):
+    def forward(self, lr: torch.Tensor) -> torch.Tensor:
+        return super().forward(lr) + torch.rand(1)
+
+
+class Pair(nn.Module):
+    def forward(self, lr: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return lr, lr
+
+
+class Fixed(nn.Module):
+    def forward(self, lr: torch.Tensor) -> torch.Tensor:
+        return lr.reshape(1, 3, 20, 20)
+
+
+def traced(network: nn.Module) -> torch.jit.ScriptModule:
+    return torch.jit.trace(network.eval(), torch.rand(1, 3, 20, 20), check_trace=False)
+
+
+@pytest.mark.parametrize("make", [torch.jit.script, traced, lambda network: torch.jit.freeze(traced(network))])
+@pytest.mark.parametrize("scale", [2, 3])
+def test_a_torchscript_file_is_a_model(tmp_path, make, scale):
+    network = Small(scale).eval()
+    make(network).save(path := tmp_path / "my net.pt")
+    loaded = load_model(str(path), scale, "cpu")
+    lr = torch.rand(2, 3, 9, 14)
+    with torch.no_grad():
+        assert torch.equal(loaded.model(lr), torch.cat([network(image[None]) for image in lr]))
+    assert scale_of(str(path)) == scale
+    assert (loaded.label, loaded.weights.sha256) == ("my-net", sha256_file(path))
+    assert loaded.weights.parameters in (sum(one.numel() for one in network.parameters()), None)
+    with pytest.raises(PluginError, match=f"made for scale {scale}, not 4; use --scale {scale}"):
+        load_model(str(path), 4, "cpu")
+    make(Small(scale + 3).eval()).save(path)
+    assert load_model(str(path), scale + 3, "cpu").digest != loaded.digest
+
+
+def test_half_precision(tmp_path):
+    torch.jit.script(Small(2).half().eval()).save(tmp_path / "half.pth")
+    output = load_model(str(tmp_path / "half.pth"), 2, "cpu").model(torch.rand(1, 3, 8, 8))
+    assert (output.dtype, output.shape) == (torch.float32, (1, 3, 16, 16))
+
+
+def test_a_run_by_workers_with_costs_proves_itself(tmp_path, photos):
+    torch.jit.script(Small(4).eval()).save(path := tmp_path / "net.pt")
+    spec = read_spec(None, {"models": (f"mine={path}",), "data": str(photos), "limit": 2,
+                            "metrics": ("psnr", "cost", "multiply_adds"), "out": str(tmp_path / "run")})  # fmt: skip
+    assert spec.scale == 4
+    folder = run(spec, workers=2).folder
+    for row in rows_of(RunFolder.read(folder)):
+        assert row.setting.model == "mine"
+        assert row.values["parameters"] == pytest.approx(1344 / 1e6)
+        assert row.values["gflops"] == pytest.approx(2 * 27 * 48 / 16 / 1e3)
+        assert row.values["memory"] > 0
+        assert row.values["multiply_adds"] > 0
+    assert verify(folder, resample=2).holds
+
+
+@pytest.mark.parametrize(
+    ("network", "fault"),
+    [
+        (Stating(2), "states scale 3, and its output is 2 times LR; correct it"),
+        (Random(2), r"gives another output for the same image again; call eval\(\) before saving it"),
+        (Pair(), r"returns tuple; it has to return one tensor \(n, 3, H, W\)"),
+        (Fixed(), r"does not run on LR of 64x64 \(.*\); export it for RGB images"),
+        (nn.Conv2d(3, 1, 1), r"makes \(1, 1, 64, 64\) of \(1, 3, 64, 64\); it has to upscale"),
+    ],
+)
+def test_what_is_no_model(tmp_path, network, fault):
+    (torch.jit.script if isinstance(network, Stating | Pair) else traced)(network).save(tmp_path / "a.pt")
+    with pytest.raises(ModelError, match=rf"a\.pt: {fault}") as caught:
+        load_model(str(tmp_path / "a.pt"), 2, "cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_values_that_are_not_finite(tmp_path):
+    network = Small(2)
+    nn.init.constant_(network.convolution.bias, torch.inf)
+    torch.jit.script(network).save(tmp_path / "a.pt")
+    with pytest.raises(WeightsError, match=r"convolution\.bias has values that are not finite"):
+        load_model(str(tmp_path / "a.pt"), 2, "cpu")
+
+
+def test_only_its_own_archives_are_torchscript(tmp_path):
+    torch.save(nn.Conv2d(3, 3, 1).state_dict(), tmp_path / "weights.pt")
+    (tmp_path / "text.pt").write_text("no archive")
+    torch.jit.script(Small(2)).save(tmp_path / "script.ckpt")
+    found = [is_torchscript(tmp_path / name) for name in ("weights.pt", "text.pt", "absent.pt", "script.ckpt")]
+    assert found == [False, False, False, True]
+
+
+def test_a_damaged_archive_is_an_error_of_one_line(tmp_path):
+    torch.jit.script(Small(2)).save(path := tmp_path / "a.pt")
+    whole = path.read_bytes()
+    for cut in (whole[:2000], whole[:-60] + b"x" * 30 + whole[-30:], whole[:300] + b"\0" * 400 + whole[700:]):
+        path.write_bytes(cut)
+        with pytest.raises(ModelError, match=r"a\.pt: (damaged|does not run)") as caught:
+            load_model(str(path), 2, "cpu")
+        assert "\n" not in str(caught.value)
