@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from srbench.editing.explore import MOST_BYTES, MOST_PIXELS, Explorer
+from srbench.editing.explore import Explorer
 from srbench.editing.explore_server import open_explorer
+from srbench.editing.photographs import MOST_BYTES, MOST_PIXELS
 from srbench.images.io import write_png
 from srbench.reporting.page.view import open_folder
 from srbench.system.file_names import LONGEST
@@ -35,7 +36,7 @@ def calls(path):
 def test_the_numbers_in_the_text():
     assert f"at most {MOST_DOWNLOADED >> 30} GB" in TEXT
     assert f"at most {LONGEST} bytes" in TEXT
-    assert f"{MOST_BYTES >> 20} MB and 512x512 pixels" in TEXT
+    assert f"at most {MOST_BYTES >> 20} MB are taken, and parts of 512x512 pixels" in TEXT
     assert MOST_PIXELS == 512 * 512
     assert f"silent for {SECONDS} seconds" in TEXT
     assert HOST == "127.0.0.1"

@@ -161,7 +161,12 @@ def pair_of_hr(path: Path, scale: int, crop: int | None = None) -> ImagePair:
     hr = crop_to_multiple(image, scale)
     if hr.numel() == 0:
         raise DataError(f"{path}: {_size(image)} is smaller than the scale {scale}; use a larger image")
-    return ImagePair(path.stem, _unit(downscale_uint8(hr, scale)), _unit(hr))
+    return pair_of_pixels(path.stem, hr, scale)
+
+
+def pair_of_pixels(name: str, hr: Tensor, scale: int) -> ImagePair:
+    """``pair_of_hr`` of HR in memory, (3, s*h, s*w) uint8."""
+    return ImagePair(name, _unit(downscale_uint8(hr, scale)), _unit(hr))
 
 
 def packaged_photos(scale: int) -> Folder:

@@ -61,11 +61,7 @@ class Editor:
 
     def aligned(self, box: Box, pair: ImagePair) -> Box:
         """Grow the box to the model's grid. Raises EditError if it is empty or leaves the image."""
-        height, width = pair.hr.shape[-2:]
-        if min(box.width, box.height) < 1 or min(box.x, box.y) < 0:
-            raise EditError(f"box {box} is empty or begins outside; give x,y,width,height, all in HR pixels")
-        if box.x + box.width > width or box.y + box.height > height:
-            raise EditError(f"box {box} leaves the image, which is {width} wide and {height} high; make it smaller")
+        require_inside(box, pair.hr)
         return box.aligned(self.model.edit_grid)
 
     def move_style(self, pair: ImagePair, source: Box, target: Box, temperature: float) -> Tensor:
@@ -85,6 +81,15 @@ class Editor:
 
     def _on_device(self, *images: Tensor) -> list[Tensor]:
         return [image.to(self.device) for image in images]
+
+
+def require_inside(box: Box, image: Tensor) -> None:
+    """Raise EditError if a box is empty or leaves an image (..., H, W)."""
+    height, width = image.shape[-2:]
+    if min(box.width, box.height) < 1 or min(box.x, box.y) < 0:
+        raise EditError(f"box {box} is empty or begins outside; give x,y,width,height, all in HR pixels")
+    if box.x + box.width > width or box.y + box.height > height:
+        raise EditError(f"box {box} leaves the image, which is {width} wide and {height} high; make it smaller")
 
 
 def lr_psnr(image: Tensor, pair: ImagePair) -> float:
@@ -115,7 +120,7 @@ def transfer_content(
     """
     pair = pair_of_hr(target, editor.scale)
     if isinstance(where, Box):
-        editor.aligned(where, pair)  # for its checks: content need not lie on the grid
+        require_inside(where, pair.hr)
     mask = box_mask(where, pair) if isinstance(where, Box) else _read_mask(where, pair)
     pasted = torch.where(mask.bool(), _placed(source, where, pair), pair.hr)
     after = editor.harmonise(pasted, pair, mask, temperature, seed)
@@ -195,6 +200,13 @@ def box_mask(box: Box, pair: ImagePair) -> Tensor:
     return mask
 
 
+def pasted_into(pair: ImagePair, box: Box, content: Tensor) -> Tensor:
+    """HR (3, H, W) of the pair with content (3, h, w) in a box of its size."""
+    pasted = pair.hr.clone()
+    cut(pasted, box).copy_(content)
+    return pasted
+
+
 def _read_mask(path: Path, pair: ImagePair) -> Tensor:
     image = _cropped(read_image(path), pair)
     if image is None:
@@ -208,9 +220,7 @@ def _read_mask(path: Path, pair: ImagePair) -> Tensor:
 def _placed(source: Path, where: Box | Path, pair: ImagePair) -> Tensor:
     content = read_image(source)
     if isinstance(where, Box) and content.shape[-2:] == (where.height, where.width):
-        placed = pair.hr.clone()
-        cut(placed, where).copy_(content)
-        return placed
+        return pasted_into(pair, where, content)
     whole = _cropped(content, pair)
     if whole is None:
         size = f"{content.shape[-1]}x{content.shape[-2]}"

@@ -1,17 +1,13 @@
-"""Requests of ``srbench explore``: open an image, sample, move texture, show where samples differ, save."""
+"""Requests of ``srbench explore``: open a photograph, sample a part, edit it, show where samples differ, save."""
 
 from __future__ import annotations
 
 import json
 import threading
-import warnings
-from collections import OrderedDict
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass
-from hashlib import sha256
-from io import BytesIO
-from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -19,48 +15,50 @@ import torch
 from torch import Tensor
 
 from srbench.benchmark.error_maps import DEVIATION, coloured, deviation_map
-from srbench.data.datasets import pair_of_hr
 from srbench.editing import EditError
-from srbench.editing.edit import Editor, lr_psnr
+from srbench.editing.edit import Editor, box_mask, lr_psnr, pasted_into, require_inside
 from srbench.editing.measures import fit_to_lr
-from srbench.images.io import encode_png, header_size, quantize_floor, read_recipe, write_whole
+from srbench.editing.photographs import Photograph, Photographs
+from srbench.images.io import encode_png, quantize_floor, read_recipe, write_whole
 from srbench.images.resize import upscale
-from srbench.interfaces import Box, ImagePair, SRBenchError
+from srbench.interfaces import Box, ImagePair
 from srbench.system.config import structure
-from srbench.system.file_names import FILE_NAME, is_file_name, printable
 
-MOST_PIXELS = 512 * 512
-"""HR pixels of the largest image; a larger one would take seconds for each movement of the slider."""
-MOST_BYTES = 32 * 2**20
-"""Size of the largest image file."""
-
-_KEPT = 4
 _SPREAD_SAMPLES = 5
 
 
 @dataclass(frozen=True)
 class Request:
-    """A sample, moved texture, or the spread of samples, as the page requests it."""
+    """A sample, an edit or the spread of samples of a part of a photograph, as the page requests it.
+
+    Boxes are x, y, width, height in pixels of the part, the part itself and a paste's source in those of a photograph.
+    """
 
     image: str
     """Identifier, as in ``Opened.id``."""
-    kind: Literal["sample", "style", "spread"]
+    kind: Literal["sample", "style", "content", "restore", "spread"]
     temperature: float
+    part: tuple[int, ...] | None = None
+    """None: the whole photograph."""
     seed: int = 0
-    """Seed of a sample or a spread."""
+    """Seed of everything but moved texture, which has none."""
     source: tuple[int, ...] | None = None
-    """Box whose texture is taken: x, y, width, height."""
+    """Box whose texture or content is taken."""
     target: tuple[int, ...] | None = None
+    source_image: str | None = None
+    """Photograph whose content is taken; None: this one."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """An image that the page can work on."""
+    """A photograph that the page can work on."""
 
     id: str
     name: str
     width: int
     height: int
+    part: tuple[int, ...]
+    """Box to begin with."""
 
 
 @dataclass(frozen=True)
@@ -70,68 +68,42 @@ class Made:
     png: bytes
     caption: str
     boxes: tuple[tuple[int, ...], ...]
-    """Boxes on the model's grid, source first."""
+    """Boxes in the part, texture's on the model's grid, source first."""
     recipe: str
+    seconds: float
 
 
 class Explorer:
-    """The open images and the model. One request is answered at a time."""
+    """The open photographs and the model. One request is answered at a time."""
 
     def __init__(self, editor: Editor, out: Path) -> None:
         self.editor, self.out = editor, out
-        self._pairs: OrderedDict[str, ImagePair] = OrderedDict()
+        self.photographs = Photographs(editor.scale)
         self._lock = threading.Lock()
 
     def open(self, name: str, content: bytes) -> Opened:
-        """Open the bytes of an image file. Raises SRBenchError if they are no image, or one too large."""
-        name = PurePosixPath(name.replace("\\", "/")).name or "image"
-        if not is_file_name(name):
-            raise EditError(f"{printable(name)[:100]} cannot be {FILE_NAME}; rename it")
-        width, height = header_size(BytesIO(content))
-        if width * height > MOST_PIXELS:
-            raise EditError(f"{name}: {width}x{height} is too large, at most 512x512 pixels in all; cut a part out")
-        with TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
-            path = Path(folder) / name
-            path.write_bytes(content)
-            try:
-                pair = pair_of_hr(path, self.editor.scale)
-            except SRBenchError as error:
-                raise EditError(str(error).replace(f"{folder}/", "")) from None
-        height, width = pair.hr.shape[-2:]
-        if min(height, width) < 2 * self.editor.scale:
-            raise EditError(f"{name}: {width}x{height} is too small; both sides need {2 * self.editor.scale} pixels")
-        opened = Opened(sha256(content).hexdigest()[:16], pair.name, width, height)
-        with self._lock:
-            self._pairs[opened.id] = pair
-            self._pairs.move_to_end(opened.id)
-            while len(self._pairs) > _KEPT:
-                self._pairs.popitem(last=False)
-        return opened
+        """Open the bytes of an image file. Raises SRBenchError if they are no image, or one too small or too large."""
+        photograph = self.photographs.add(name, content)
+        height, width = photograph.pixels.shape[-2:]
+        return Opened(photograph.id, photograph.name, width, height, astuple(photograph.first_part))
 
-    def original(self, image: str, kind: str) -> bytes:
-        """PNG of the model's input (``lr``, upscaled by bicubic interpolation), or else of HR."""
-        pair = self._pair(image)
+    def original(self, image: str, part: tuple[int, ...] | None, kind: str) -> bytes:
+        """PNG of a part's HR, or with kind ``lr`` of the model's input, upscaled by bicubic interpolation."""
+        pair = self._part(image, part)[1]
         shown = upscale(pair.lr, self.editor.scale) if kind == "lr" else pair.hr
         return encode_png(quantize_floor(shown))
 
     def make(self, asked: Mapping[str, Any]) -> Made:
         """Answer a request. Raises SRBenchError if it is invalid, or its boxes do not fit the image."""
         request = _request(asked)
-        pair = self._pair(request.image)
-        recipe = json.dumps(asdict(request) | {"name": pair.name, "scale": self.editor.scale})
-        boxes: list[Box] = []
+        part, pair = self._part(request.image, request.part)
+        facts = asdict(request) | {"name": pair.name, "scale": self.editor.scale, "part": astuple(part)}
+        recipe = json.dumps(facts)
         with self._lock:
-            if request.kind == "spread":
-                pixels, caption = self._spread(request, pair)
-                return Made(encode_png(pixels, recipe), caption, (), recipe)
-            if request.kind == "style":
-                drawn = _box("from", request.source), _box("to", request.target)
-                boxes = [self.editor.aligned(box, pair) for box in drawn]
-                image = self.editor.move_style(pair, boxes[0], boxes[1], request.temperature)
-            else:
-                image = self.editor.sample(pair, request.temperature, 1, request.seed)[0]
-        png = encode_png(quantize_floor(image), recipe)
-        return Made(png, fit_to_lr(lr_psnr(image, pair)), tuple(map(astuple, boxes)), recipe)
+            start = time.monotonic()
+            pixels, caption, boxes = self._made(request, pair)
+            seconds = time.monotonic() - start
+        return Made(encode_png(pixels, recipe), caption, tuple(map(astuple, boxes)), recipe, seconds)
 
     def save(self, asked: Mapping[str, Any]) -> Path:
         """Repeat a request, which gives the same image, and write it into the folder of the page.
@@ -139,17 +111,51 @@ class Explorer:
         Raises EditError if another image of that name exists.
         """
         made, request = self.make(asked), _request(asked)
-        path = self.out / f"{self._pair(request.image).name}_{_described(request, made)}.png"
+        photograph, part = self.photographs[request.image], self._part(request.image, request.part)[0]
+        place = "" if part == photograph.whole else f"_{_joined(astuple(part))}"
+        path = self.out / f"{photograph.name}{place}_{_described(request, made)}.png"
         if path.exists() and read_recipe(path) != made.recipe:
             raise EditError(f"{path} exists and was made in another way; move it away")
         write_whole(path, made.png)
         return path
 
-    def _pair(self, image: str) -> ImagePair:
-        try:
-            return self._pairs[image]
-        except KeyError:
-            raise EditError("this image is no longer open; choose its file again") from None
+    def _part(self, image: str, numbers: tuple[int, ...] | None) -> tuple[Box, ImagePair]:
+        photograph = self.photographs[image]
+        box = photograph.whole if numbers is None else _box("part", numbers)
+        return box, photograph.part(box)
+
+    def _made(self, request: Request, pair: ImagePair) -> tuple[Tensor, str, list[Box]]:
+        """Pixels (3, H, W) uint8, the caption, and the boxes in the part."""
+        boxes: list[Box] = []
+        match request.kind:
+            case "spread":
+                return *self._spread(request, pair), boxes
+            case "style":
+                drawn = _box("from", request.source), _box("to", request.target)
+                boxes = [self.editor.aligned(box, pair) for box in drawn]
+                image = self.editor.move_style(pair, boxes[0], boxes[1], request.temperature)
+            case "content":
+                boxes = [_box("to", request.target)]
+                image = self._pasted(request, pair, boxes[0])
+            case "restore":
+                image = self.editor.restore(pair, request.temperature, request.seed)
+            case "sample":
+                image = self.editor.sample(pair, request.temperature, 1, request.seed)[0]
+        return quantize_floor(image), fit_to_lr(lr_psnr(image, pair)), boxes
+
+    def _pasted(self, request: Request, pair: ImagePair, target: Box) -> Tensor:
+        source = _box("from", request.source)
+        if (source.width, source.height) != (target.width, target.height):
+            raise EditError(f"box {source} has another size than {target}, where it is pasted; give both one size")
+        require_inside(target, pair.hr)
+        content = self._source(request).content(source)
+        mask = box_mask(target, pair)
+        return self.editor.harmonise(
+            pasted_into(pair, target, content), pair, mask, request.temperature, request.seed
+        )  # fmt: skip
+
+    def _source(self, request: Request) -> Photograph:
+        return self.photographs[request.source_image or request.image]
 
     def _spread(self, request: Request, pair: ImagePair) -> tuple[Tensor, str]:
         samples = self.editor.sample(pair, request.temperature, _SPREAD_SAMPLES, request.seed)
@@ -175,8 +181,16 @@ def _box(name: str, numbers: tuple[int, ...] | None) -> Box:
     return Box(*numbers)
 
 
+def _joined(numbers: tuple[int, ...]) -> str:
+    return "-".join(map(str, numbers))
+
+
 def _described(request: Request, made: Made) -> str:
+    at = f"t{request.temperature:g}"
     if request.kind == "style":
-        source, target = ("-".join(map(str, box)) for box in made.boxes)
-        return f"style_t{request.temperature:g}_{source}_to_{target}"
-    return f"{'spread_' if request.kind == 'spread' else ''}t{request.temperature:g}_seed{request.seed}"
+        return f"style_{at}_{_joined(made.boxes[0])}_to_{_joined(made.boxes[1])}"
+    kind = "" if request.kind == "sample" else f"{request.kind}_"
+    if request.kind == "content":
+        source = "" if request.source_image is None else f"{request.source_image[:8]}-"
+        kind += f"{source}{_joined(request.source or ())}_to_{_joined(made.boxes[0])}_"
+    return f"{kind}{at}_seed{request.seed}"

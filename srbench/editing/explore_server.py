@@ -12,7 +12,8 @@ from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from srbench.editing import EditError
-from srbench.editing.explore import MOST_BYTES, Explorer, Opened
+from srbench.editing.explore import Explorer, Opened
+from srbench.editing.photographs import MOST_BYTES, MOST_PIXELS
 from srbench.interfaces import SRBenchError
 from srbench.system.file_names import no_file
 from srbench.system.local_server import LocalRequestHandler, LocalServer, open_server, serve
@@ -21,9 +22,14 @@ _FILES = {
     "/": ("srbench.editing", "explore.html", "text/html"),
     "/explore.js": ("srbench.editing", "explore.js", "text/javascript"),
     "/explore.css": ("srbench.editing", "explore.css", "text/css"),
+    "/edits.js": ("srbench.editing", "edits.js", "text/javascript"),
+    "/selection.js": ("srbench.editing", "selection.js", "text/javascript"),
     "/report.css": ("srbench.reporting", "report.css", "text/css"),
+    "/viewer.js": ("srbench.reporting", "viewer.js", "text/javascript"),
 }
-"""Address -> package of the template, its name, its kind. The page has the style of reports."""
+"""Address -> package of the template, its name, its kind. The page has the style and the zoom of reports."""
+_MOST_REQUEST = 2**16
+"""Bytes of the largest request that is no file."""
 _POLICY = "default-src 'self'; img-src 'self' blob: data:"
 _ASKED = "X-Srbench"
 """Header that a page of another origin cannot send without a preflight request, which is not answered."""
@@ -58,7 +64,7 @@ class _Handler(LocalRequestHandler):
     first: Opened | None
 
     def do_GET(self) -> None:  # noqa: N802 - http.server calls it so
-        """Serve the page and its files, the image opened at the start, and HR and LR of an open image."""
+        """Serve the page and its files, the photograph opened at the start, views of open ones, HR and LR of parts."""
         try:
             address = urlsplit(self.path)
         except ValueError:  # no address at all: http://[
@@ -70,10 +76,9 @@ class _Handler(LocalRequestHandler):
             self._send(HTTPStatus.OK, content, f"{kind}; charset=utf-8")
         elif address.path == "/first":
             opened = None if self.first is None else asdict(self.first)
-            self._send_json({"opened": opened, "scale": self.explorer.editor.scale})
-        elif address.path in ("/hr.png", "/lr.png"):
-            image = parse_qs(address.query).get("image", [""])[0]
-            self._answer(lambda: self._send_png(self.explorer.original(image, address.path[1:3])))
+            self._send_json({"opened": opened, "scale": self.explorer.editor.scale, "most": MOST_PIXELS})
+        elif address.path in ("/hr.png", "/lr.png", "/view.jpg"):
+            self._answer(lambda: self._send_original(address.path, parse_qs(address.query)))
         else:
             self._send_missing()
 
@@ -87,13 +92,24 @@ class _Handler(LocalRequestHandler):
         else:
             self._send_missing()
 
+    def _send_original(self, path: str, query: Mapping[str, list[str]]) -> None:
+        image = query.get("image", [""])[0]
+        if path == "/view.jpg":
+            self._send(HTTPStatus.OK, self.explorer.photographs[image].view(), "image/jpeg")
+            return
+        try:
+            part = [int(number) for number in query["part"][0].split(",")] if "part" in query else None
+        except ValueError:
+            raise EditError("the part is no x,y,width,height; give four whole numbers") from None
+        self._send_png(self.explorer.original(image, None if part is None else tuple(part), path[1:3]))
+
     def _open(self) -> None:
         name = unquote(self.headers.get(_ASKED, ""))
-        self._send_json(asdict(self.explorer.open(name, self._body())))
+        self._send_json(asdict(self.explorer.open(name, self._body(MOST_BYTES))))
 
     def _make(self) -> None:
         made = self.explorer.make(self._request())
-        facts = {"caption": made.caption, "boxes": made.boxes}
+        facts = {"caption": made.caption, "boxes": made.boxes, "seconds": made.seconds}
         self._send_png(made.png, {"X-Made": quote(json.dumps(facts))})
 
     def _save(self) -> None:
@@ -101,19 +117,19 @@ class _Handler(LocalRequestHandler):
 
     def _request(self) -> dict[str, Any]:
         try:
-            request = json.loads(self._body())
+            request = json.loads(self._body(_MOST_REQUEST))
         except (ValueError, RecursionError):
             raise EditError("the page sent invalid JSON; reload it") from None
         return request if isinstance(request, dict) else {}
 
-    def _body(self) -> bytes:
+    def _body(self, most: int) -> bytes:
         try:
             length = int(self.headers.get("Content-Length", ""))
         except ValueError:
             raise EditError("the page sent nothing; reload it") from None
-        if not 0 <= length <= MOST_BYTES:
+        if not 0 <= length <= most:
             self.close_connection = True  # what follows is not read
-            raise EditError(f"a file of {length / 2**20:.0f} MB is too large, at most {MOST_BYTES >> 20} MB")
+            raise EditError(f"{length / 2**20:.0f} MB are too large, at most {most / 2**20:g} MB are taken")
         return self.rfile.read(length)
 
     def _answer(self, action: Callable[[], None]) -> None:

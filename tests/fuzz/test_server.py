@@ -29,6 +29,12 @@ class Editor:
         self.aligned(source, pair), self.aligned(target, pair)
         return pair.hr
 
+    def harmonise(self, pasted, pair, mask, temperature, seed):
+        return pasted
+
+    def restore(self, pair, temperature, seed):
+        return pair.hr
+
     def aligned(self, box, pair):
         return box
 
@@ -41,7 +47,7 @@ def site(tmp_path_factory):
     explorer = Explorer(Editor(), folder / "saved")
     with open_explorer(explorer, folder / "a.png", 0) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        yield server.server_port, folder, next(iter(explorer._pairs))
+        yield server.server_port, folder, next(iter(explorer.photographs._open))
         server.shutdown()
 
 
@@ -60,7 +66,8 @@ def answered(port, request, *, whole=True):
 
 LINES = st.sampled_from(
     ["GET / HTTP/1.1", "POST /make HTTP/1.1", "POST /save HTTP/1.0", "POST /open HTTP/1.1",
-     "GET /hr.png?image=1 HTTP/1.1",
+     "GET /hr.png?image=1 HTTP/1.1", "GET /view.jpg?image=1 HTTP/1.1", "GET /lr.png?image=ID&part=0,0,8,8 HTTP/1.0",
+     "GET /hr.png?image=ID&part=-1,99999999999999999999,8, HTTP/1.1",
      "GET /../../etc/passwd HTTP/1.0", "GET http://[ HTTP/1.1", "DELETE / HTTP/1.1", "GET", "", "GET / HTTP/9.9"]
 ) | st.text(max_size=20)  # fmt: skip
 HEADERS = st.dictionaries(
@@ -69,12 +76,15 @@ HEADERS = st.dictionaries(
     | st.text(max_size=9),
 )
 WISHES = st.fixed_dictionaries(
-    {"image": st.just("ID") | st.text(max_size=3), "kind": st.sampled_from(["sample", "style", "spread", "x"]),
+    {"image": st.just("ID") | st.text(max_size=3),
+     "kind": st.sampled_from(["sample", "style", "content", "restore", "spread", "x"]),
      "temperature": st.floats() | st.just(0.5) | st.text(max_size=2)},
     optional={
         "seed": st.integers() | st.just(3),
         "source": st.lists(st.integers(-(2**70), 2**70), max_size=5) | st.just([0, 0, 4, 4]),
         "target": st.lists(st.integers(), max_size=5) | st.just([0, 0, 4, 4]),
+        "part": st.lists(st.integers(-1, 16), max_size=5) | st.just([0, 4, 8, 12]) | st.none(),
+        "source_image": st.just("ID") | st.text(max_size=3) | st.none(),
         "name": st.just("../x"),
     },
 )  # fmt: skip
@@ -87,7 +97,7 @@ WISHES = st.fixed_dictionaries(
 def test_requests(site, capfd, line, headers, whole, host, body):
     port, folder, picture = site
     body = body.replace(b"ID", picture.encode())
-    lines = [line, *([f"Host: 127.0.0.1:{port}"] if host else [])]
+    lines = [line.replace("ID", picture), *([f"Host: 127.0.0.1:{port}"] if host else [])]
     lines += [f"{name}: {value}" for name, value in {"Content-Length": len(body), **headers}.items()]
     request = "\r\n".join([*lines, "", ""]).encode(errors="replace") + body
     try:

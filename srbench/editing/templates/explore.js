@@ -1,7 +1,11 @@
 "use strict";
 
 const element = (id) => document.getElementById(id);
-const state = { image: null, request: null, made: null, boxes: { source: null, target: null }, turn: "source" };
+const state = { image: null, part: null, origin: null, request: null, made: null, turn: "source" };
+const viewer = new Viewer(element("outcome"), element("stage"), element("divider"), () => {
+  const percent = Math.round(viewer.split * 100);
+  element("divider").setAttribute("aria-valuetext", `${percent} % before, ${100 - percent} % the result`);
+});
 
 function tell(text) {
   element("message").textContent = text;
@@ -19,47 +23,88 @@ async function ask(path, body, about) {
   return answer;
 }
 
-// An image: its file is opened there, and shown here.
-async function open(file) {
+// --- photographs: the file is sent whole; a view of all of it and the part in full come back
+
+async function open(input, file, use) {
+  const about = element("about").textContent;
+  element("about").textContent = `opening ${file.name}...`;
+  let opened = null;
   try {
-    show(await (await ask("open", file, file.name)).json());
+    opened = await (await ask("open", file, file.name)).json();
+    tell("");
   } catch (error) {
     tell(error.message);
   }
-  element("file").value = "";
+  element("about").textContent = about;
+  input.value = "";
+  if (opened) use(opened);
 }
 
 function show(opened) {
   state.image = opened;
+  element("work").hidden = false;
+  element("photograph").hidden = opened.width * opened.height <= state.most || isWhole(opened.part);
+  partBox.size = [opened.width, opened.height];
+  showView("view", opened);
+  showOrigin(opened);
+  choosePart(opened.part);
+}
+
+const isWhole = (part) => [0, 1].every((axis) => part[axis] === 0 && [state.image.width, state.image.height][axis] - part[2 + axis] < state.scale);
+
+function showView(id, opened) {
+  setAspect(element(id), opened.width, opened.height);
+  element(id).querySelector("img").src = `view.jpg?image=${opened.id}`;
+}
+
+function setAspect(canvas, width, height) {
+  canvas.style.setProperty("--aspect", width / height);
+}
+
+/** Beside a new part nothing of the one before is left. */
+function choosePart(part) {
+  state.part = part;
+  partBox.show(part);
+  element("part").value = part.join(",");
   tell("");
+  const [, , width, height] = part;
+  const whole = `${state.image.name}, ${state.image.width} × ${state.image.height}`;
+  const shown = `the model is shown ${width / state.scale} × ${height / state.scale}`;
+  element("about").textContent = element("photograph").hidden ? `${whole}; ${shown}` : `${whole}; of the part of ${width} × ${height}, ${shown}`;
+  boxes.source.size = boxes.target.size = [width, height];
   clear();
   clearResult();
-  element("work").hidden = false;
-  element("about").textContent = `${opened.name}, ${opened.width} × ${opened.height}; the model is shown ${opened.width / state.scale} × ${opened.height / state.scale}`;
-  original("hr");
+  setAspect(element("canvas"), width, height);
+  viewer.setImage(width, height);
+  viewer.look(0.5, 0.5, 1);
+  element("hr").src = address("hr");
+  before("hr");
   sample();
 }
 
-// Of another image nothing may be left beside the new one.
+const address = (kind) => `${kind}.png?image=${state.image.id}&part=${state.part.join(",")}`;
+
 function clearResult() {
   state.request = state.made = null;
   element("result").removeAttribute("src");
   element("result").hidden = true;
   element("title").textContent = titles.sample;
-  element("caption").textContent = element("saved").textContent = "";
+  element("result-tag").textContent = element("caption").textContent = element("saved").textContent = "";
   for (const id of ["pin", "save"]) element(id).disabled = true;
   for (const name of ["source", "target"]) element(`result-${name}`).hidden = true;
 }
 
-function original(kind) {
-  element("hr").src = `${kind}.png?image=${state.image.id}`;
-  element("hr").alt = kind === "lr" ? "What the model is shown" : "The photograph";
+function before(kind) {
+  const words = { hr: "photograph", lr: "LR, upscaled" }[kind];
+  element("before").src = address(kind);
+  element("before").alt = element("before-tag").textContent = words;
   element("lr").setAttribute("aria-pressed", kind === "lr");
 }
 
-element("lr").addEventListener("click", () => original(element("lr").getAttribute("aria-pressed") === "true" ? "hr" : "lr"));
+element("lr").addEventListener("click", () => before(element("lr").getAttribute("aria-pressed") === "true" ? "hr" : "lr"));
 
-// What is asked for: only the latest request counts, and one is under way at a time.
+// --- what is asked for: only the latest request counts, and one is under way at a time
+
 let underWay = false;
 let waiting = null;
 
@@ -73,9 +118,12 @@ async function make(request) {
   const stopCounting = countSeconds(request);
   try {
     const answer = await ask("make", JSON.stringify(request), "make");
-    if (request.image === state.image.id) display(request, JSON.parse(decodeURIComponent(answer.headers.get("X-Made"))), await answer.blob());
+    const facts = JSON.parse(decodeURIComponent(answer.headers.get("X-Made")));
+    paces[request.kind] = facts.seconds / pixels(request);
+    const blob = await answer.blob();
+    if (request.part === state.part) display(request, facts, blob);
   } catch (error) {
-    tell(error.message);
+    if (request.part === state.part) tell(error.message);
   }
   underWay = false;
   stopCounting();
@@ -87,14 +135,22 @@ async function make(request) {
   }
 }
 
-const doing = { sample: "sampling", style: "moving texture", spread: "sampling" };
+const doing = { sample: "sampling", style: "moving texture", content: "pasting", restore: "removing noise", spread: "sampling" };
+const titles = { sample: "Sample", style: "Texture moved", content: "Content pasted", restore: "Noise removed", spread: "Where samples differ" };
+const paces = {}; // seconds for each pixel, by kind
+const SPREAD = 3; // times of one sample that five take before they have been measured: all share the encoder
 
-// Says what is under way, and for how many seconds. Returns what ends it.
+const pixels = (request) => request.part[2] * request.part[3];
+
+/** Says what is under way, for how many seconds, and how many are left. Returns what ends it. */
 function countSeconds(request) {
   const started = performance.now();
+  const pace = paces[request.kind] ?? (request.kind === "spread" ? SPREAD * paces.sample : NaN);
   const say = () => {
-    const seconds = Math.floor((performance.now() - started) / 1000);
-    element("progress").textContent = `${doing[request.kind]}...${seconds ? ` ${seconds} s` : ""}`;
+    const seconds = (performance.now() - started) / 1000;
+    const left = Math.ceil(pace * pixels(request) - seconds);
+    const words = [...(seconds >= 1 ? [`${Math.floor(seconds)} s`] : []), ...(left >= 1 ? [`about ${left} s left`] : [])];
+    element("progress").textContent = [`${doing[request.kind]}...`, words.join(", ")].join(" ").trim();
   };
   const timer = setInterval(say, 250);
   say();
@@ -104,11 +160,10 @@ function countSeconds(request) {
   };
 }
 
-const titles = { sample: "Sample", style: "Texture moved", spread: "Where samples differ" };
-
 function words(request) {
-  if (request.kind === "style") return `strength ${request.temperature}`;
-  return `temperature ${request.temperature.toFixed(2)}, seed ${request.seed}`;
+  const { kind, temperature, seed } = request;
+  if (kind === "style") return `strength ${temperature}`;
+  return kind === "content" ? `strength ${temperature}, seed ${seed}` : `temperature ${temperature.toFixed(2)}, seed ${seed}`;
 }
 
 function display(request, facts, blob) {
@@ -117,24 +172,25 @@ function display(request, facts, blob) {
   state.request = request;
   state.made = { url, caption: `${words(request)}; ${facts.caption}` };
   element("title").textContent = titles[request.kind];
+  element("result-tag").textContent = titles[request.kind].toLowerCase();
   element("caption").textContent = state.made.caption;
   element("result").src = url;
   element("result").hidden = false;
   element("saved").textContent = "";
   for (const id of ["pin", "save"]) element(id).disabled = false;
-  ["source", "target"].forEach((name, place) => {
-    const box = request.kind === "style" ? facts.boxes[place] : null;
-    if (box) setBox(name, box);
-    frameAt(element(`result-${name}`), box);
-  });
+  const [source, target] = request.kind === "content" ? [null, facts.boxes[0]] : facts.boxes;
+  for (const [name, box] of [["source", source], ["target", target]]) {
+    if (request.kind === "style") setBox(name, box);
+    placeBox(element(`result-${name}`), box, boxes.target.size);
+  }
 }
 
 function common(kind, temperature) {
-  return { image: state.image.id, kind, temperature: Number(temperature) };
+  return { image: state.image.id, part: state.part, kind, temperature: Number(temperature), seed: Number(element("seed").value) };
 }
 
 function sample(kind = "sample") {
-  make({ ...common(kind, element("temperature").value), seed: Number(element("seed").value) });
+  make(common(kind, element("temperature").value));
 }
 
 element("temperature").addEventListener("input", () => {
@@ -147,100 +203,21 @@ element("next").addEventListener("click", () => {
   sample();
 });
 element("spread").addEventListener("click", () => sample("spread"));
-element("draw").addEventListener("submit", (event) => event.preventDefault());
+for (const id of ["draw", "crop"]) element(id).addEventListener("submit", (event) => event.preventDefault());
 
-// Boxes: drawn on the photograph or typed, in pixels of HR.
-function numbers(text) {
-  const parts = text.split(",").map((part) => part.trim());
-  return parts.every((part) => /^-?\d+$/.test(part)) ? parts.map(Number) : null;
-}
+// --- what a person likes: kept side by side, or written to disk
 
-element("style").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const [source, target] = ["from", "to"].map((id) => numbers(element(id).value));
-  make({ ...common("style", element("strength").value), source, target });
-});
-
-const fields = { source: "from", target: "to" };
-
-function setBox(name, box) {
-  state.boxes[name] = box;
-  element(fields[name]).value = box ? box.join(",") : "";
-  frameAt(element(name), box);
-}
-
-function frameAt(frame, box) {
-  frame.hidden = !box;
-  if (!box) return;
-  const [x, y, width, height] = box;
-  const share = (part, whole) => `${(100 * part) / whole}%`;
-  frame.style.left = share(x, state.image.width);
-  frame.style.top = share(y, state.image.height);
-  frame.style.width = share(Math.min(width, state.image.width - x), state.image.width);
-  frame.style.height = share(Math.min(height, state.image.height - y), state.image.height);
-}
-
-function clear() {
-  setBox("source", null);
-  setBox("target", null);
-  state.turn = "source";
-}
-
-element("clear").addEventListener("click", clear);
-for (const [name, id] of Object.entries(fields)) {
-  element(id).addEventListener("change", () => {
-    const box = numbers(element(id).value);
-    if (box && box.length === 4 && box.every((part) => part >= 0)) setBox(name, box);
-  });
-}
-
-let start = null;
-
-function place(event) {
-  const area = element("hr").getBoundingClientRect();
-  const within = (part, whole) => Math.min(Math.max(Math.round(part), 0), whole);
-  return [
-    within(((event.clientX - area.left) / area.width) * state.image.width, state.image.width),
-    within(((event.clientY - area.top) / area.height) * state.image.height, state.image.height),
-  ];
-}
-
-function between([x, y], [u, v]) {
-  return [Math.min(x, u), Math.min(y, v), Math.abs(x - u), Math.abs(y - v)];
-}
-
-element("hr").addEventListener("pointerdown", (event) => {
-  event.preventDefault();
-  element("hr").setPointerCapture(event.pointerId);
-  start = place(event);
-});
-element("hr").addEventListener("pointermove", (event) => {
-  if (start) setBox(state.turn, between(start, place(event)));
-});
-element("hr").addEventListener("pointerup", (event) => {
-  if (!start) return;
-  const box = between(start, place(event));
-  start = null;
-  if (box[2] < 2 || box[3] < 2) return;
-  setBox(state.turn, box);
-  state.turn = state.turn === "source" ? "target" : "source";
-});
-
-element("hr").addEventListener("pointercancel", () => {
-  start = null;
-});
-
-// What a person likes: kept side by side, or written to disk.
 element("pin").addEventListener("click", () => {
   if (!state.made) return;
   const { request, made } = state;
   const item = document.createElement("li");
   const image = document.createElement("img");
+  const part = isWhole(request.part) ? "" : ` ${request.part.join(",")}`;
   image.src = made.url;
   image.alt = made.caption;
   const caption = document.createElement("p");
   caption.className = "caption";
-  caption.textContent = made.caption;
+  caption.textContent = `${state.image.name}${part}: ${made.caption}`;
   const saves = document.createElement("button");
   saves.textContent = "Save";
   saves.addEventListener("click", () => save(request));
@@ -266,14 +243,29 @@ async function save(request) {
 }
 
 element("save").addEventListener("click", () => state.request && save(state.request));
-element("file").addEventListener("change", () => element("file").files.length && open(element("file").files[0]));
+
+// --- zoom: the wheel and pinches are the viewer's
+
+element("zoom-in").addEventListener("click", () => viewer.step(true));
+element("zoom-out").addEventListener("click", () => viewer.step(false));
+element("fit").addEventListener("click", () => viewer.look(0.5, 0.5, 1));
+element("stage").addEventListener("keydown", (event) => {
+  const moves = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] };
+  if (event.target !== element("stage")) return;
+  if (event.key in moves && viewer.zoom > 1) viewer.pan(...moves[event.key]);
+  else if ("+=-".includes(event.key)) viewer.step(event.key !== "-");
+  else if (event.key === "0") viewer.look(0.5, 0.5, 1);
+  else return;
+  event.preventDefault();
+});
+
+// --- files: chosen, or dropped anywhere
+
+for (const [id, use] of [["file", show], ["origin-file", (opened) => showOrigin(opened)]]) {
+  element(id).addEventListener("change", () => element(id).files.length && open(element(id), element(id).files[0], use));
+}
 document.addEventListener("dragover", (event) => event.preventDefault());
 document.addEventListener("drop", (event) => {
   event.preventDefault();
-  if (event.dataTransfer.files.length) open(event.dataTransfer.files[0]);
-});
-
-fetch("first").then((answer) => answer.json()).then((first) => {
-  state.scale = first.scale;
-  if (first.opened) show(first.opened);
+  if (event.dataTransfer.files.length) open(element("file"), event.dataTransfer.files[0], show);
 });
