@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import sys
+import time
 import webbrowser
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -24,12 +27,43 @@ _PROTECTION = {
 
 
 class LocalServer(ThreadingHTTPServer):
-    """Serves this machine; a closed page or a broken connection is not shown on the terminal."""
+    """Serves this machine; a closed page or a broken connection is not shown on the terminal.
+
+    Closing it waits for what it is asked at the time: a thread inside PyTorch that outlived Python would abort it.
+    """
+
+    daemon_threads = False
+
+    def __init__(self, address: tuple[str, int], handler: Callable[..., BaseHTTPRequestHandler]) -> None:
+        self._connections: set[socket.socket] = set()
+        super().__init__(address, handler)
 
     @property
     def address(self) -> str:
         """Address to open in a browser."""
         return f"http://{HOST}:{self.server_port}/"
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - of the base class
+        """Answer a request in a thread of its own."""
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401
+        """End the connection of an answered request."""
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        """Close the server: end silent connections at once, the others when they are answered."""
+        for connection in self._connections.copy():
+            with suppress(OSError):  # it has just ended
+                connection.shutdown(socket.SHUT_RD)
+        deadline = time.monotonic() + 0.5
+        while self._connections and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if self._connections:
+            say("finishing what is under way; Ctrl-C again ends it at once")
+        super().server_close()
 
     def handle_error(self, *_: object) -> None:
         """Report all faults but broken connections in one line on stderr."""

@@ -129,6 +129,7 @@ element("edit").addEventListener("submit", (event) => {
   if (kind !== "restore") [request.source, request.target] = ["from", "to"].map((id) => numbers(element(id).value));
   if (kind === "content" && state.origin.id !== state.image.id) request.source_image = state.origin.id;
   make(request);
+  if (element("stage").getBoundingClientRect().bottom < 0) element("outcome").scrollIntoView();
 });
 
 fetch("first").then((answer) => answer.json()).then((first) => {
