@@ -12,13 +12,19 @@ from srbench.cli.terminal import show
 
 @click.group()
 def data() -> None:
-    """Download benchmark sets, or prepare training data; srbench list datasets shows the sets."""
+    """Fetch benchmark sets, prepare training data.
+
+    srbench list datasets shows the sets.
+    """
 
 
 @data.command("fetch")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 def fetch_sets(names: tuple[str, ...]) -> None:
-    """Download benchmark sets, for use as --data NAME. Where a set has HR images alone, LR is made from them."""
+    """Download benchmark sets, for --data NAME.
+
+    They are kept in the user's cache. Where a set has HR images alone, LR is made from them.
+    """
     from srbench.data.benchmark_sets.fetch import fetch_set
 
     for name in names:
@@ -26,15 +32,17 @@ def fetch_sets(names: tuple[str, ...]) -> None:
 
 
 @data.command()
-@click.argument("dataset", type=click.Choice(["celeba", "celeba-aligned", "div2k", "flickr2k"]))
+@click.argument("dataset", metavar="DATASET", type=click.Choice(["celeba", "celeba-aligned", "div2k", "flickr2k"]))
 @click.argument("source", type=options.PATH)
 @options.folder("--out", help="Folder to write. [default: data/DATASET]")
 def prepare(dataset: str, source: Path, out: Path | None) -> None:
-    """Convert a published dataset to folders of HR images. SOURCE is the folder with the downloaded files.
+    """Convert a published dataset to folders of HR images.
+
+    SOURCE is the folder with the downloaded files (docs/data.md says which). Existing images are kept. DATASET is
 
     \b
-    celeba          as cropped by the SRFlow authors: upright faces, 160x160, official splits
-    celeba-aligned  central 160x160 crops of the aligned images, official splits
+    celeba          faces, 160x160, upright, as cropped by SRFlow's authors
+    celeba-aligned  faces, 160x160, the centres of CelebA's aligned images
     div2k           800 training and 100 validation images
     flickr2k        2650 training images
     """  # noqa: D301 - click's mark

@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("paths", metavar="IMAGE|DIR...", nargs=-1, required=True, type=options.PATH)
-@options.models(required=True, help="Models, as in srbench run. One writes to --out, several to --out/LABEL.")
-@options.scale(required=True)
-@options.temperatures(
-    default="0.8",
-    help="Sampling temperatures. Several are told apart by the names of the outputs, as in NAME_t0.4.png.",
-)
-@options.samples(default=1)
+@options.models(required=True, help="Models, as in srbench run. One writes into --out, each of several into a folder "
+                "of its label there.")  # fmt: skip
+@options.scale(required=True, help="Upscaling factor.")
+@options.temperatures(default="0.8", help="Temperatures of models that sample: 0 gives the smoothest output, 1 the "
+                      "most varied. Several are in the names of the outputs: NAME_t0.4.png.")  # fmt: skip
+@options.samples(default=1, help="Samples per image, of models that sample: NAME_sample0.png and so on.")
 @options.seed(default=0)
 @options.device()
 @options.tile
-@options.folder("--out", required=True, help="Output folder.")
+@options.folder("--out", default=Path("upscaled"), help="Folder of the outputs.")
 @click.option("--dry-run", is_flag=True, help="Print what would be upscaled, with estimated time and memory.")
 def upscale(dry_run: bool, **values: Any) -> None:  # noqa: ANN401 - click's
-    """Upscale images and folders of images, including sub-folders.
+    """Upscale your own images.
 
-    Existing outputs are kept. The LR-PSNR printed for every output tells how well it downscales to its input. On a CPU,
-    SRFlow upscales large images in tiles of 128 by itself, which gives the same image.
+    A DIR stands for all images in it and in its sub-folders. Outputs that exist are kept. The LR-PSNR printed for every
+    output tells how well it downscales to its input. On a CPU, SRFlow upscales large images in tiles of 128 by itself,
+    which gives the same image.
     """
     from srbench.editing.upscale import UpscaleSpec, estimate, upscale
 
@@ -54,17 +54,17 @@ def upscale(dry_run: bool, **values: Any) -> None:  # noqa: ANN401 - click's
 
 @click.group()
 def edit() -> None:
-    """Edit an image in latent space.
+    """Edit your own image in a model's latent space.
 
-    The result still downscales to the same LR image.
+    Every result still downscales to the LR image of the given one.
     """
 
 
 _EDITING = options.together(
-    options.one_model(required=True),
-    options.scale(required=True, help="Scale of the LR image that is kept."),
+    options.one_model(required=True, help="Model with latents: srflow, srflow:WEIGHTS or your own."),
+    options.scale(required=True, help="Scale between the image and the LR image that is kept."),
     options.device(),
-    options.folder("--out", required=True, help="Output folder."),
+    options.folder("--out", default=Path("edited"), help="Folder of the results."),
 )
 
 
@@ -72,10 +72,13 @@ _EDITING = options.together(
 @click.argument("image", type=options.PATH)
 @options.box("--from", "source", required=True, help="Box to take the texture from.")
 @options.box("--to", "target", required=True, help="Box to put the texture into.")
-@options.temperature(default=0.9, help="Strength of the transferred texture; 1 keeps it.")
+@options.temperature(default=0.9, help="Strength of the transferred texture: 1 keeps it, less is smoother.")
 @_EDITING
 def style_transfer(**values: Any) -> None:  # noqa: ANN401 - click's
-    """Transfer the texture of one part of IMAGE to another."""
+    """Copy the texture of one part of an image to another.
+
+    Boxes are in pixels of IMAGE: left, top, width, height.
+    """
     from srbench.editing.edit import transfer_style
 
     _edit(transfer_style, **values)
@@ -84,13 +87,16 @@ def style_transfer(**values: Any) -> None:  # noqa: ANN401 - click's
 @edit.command("content-transfer")
 @click.argument("target", type=options.PATH)
 @click.argument("source", type=options.PATH)
-@options.box("--box", help="Box to paste into.")
-@click.option("--mask", type=options.PATH, help="Mask image of the size of TARGET: white where to paste.")
-@options.temperature(default=0.9, help="Temperature of the pasted latents.")
+@options.box("--box", help="Box to paste into. [required, or --mask]")
+@options.file("--mask", help="Image of the size of TARGET, white where to paste, instead of --box.")
+@options.temperature(default=0.9, help="Strength of the pasted texture: 1 keeps it, less is smoother.")
 @options.seed(default=0)
 @_EDITING
 def content_transfer(box: Box | None, mask: Path | None, **values: Any) -> None:  # noqa: ANN401 - click's
-    """Paste SOURCE into TARGET and harmonise it. SOURCE must have the size of TARGET or of the box."""
+    """Paste one image into another and harmonise it.
+
+    SOURCE is pasted into TARGET, and has the size of TARGET or of the box.
+    """
     where = box or mask
     if where is None or (box and mask):
         raise click.UsageError("Give either --box or --mask.")
@@ -101,11 +107,15 @@ def content_transfer(box: Box | None, mask: Path | None, **values: Any) -> None:
 
 @edit.command("temperature")
 @click.argument("image", type=options.PATH)
-@options.temperatures("temperatures", default="0,0.3,0.6,0.8,1")
+@options.temperatures("temperatures", default="0,0.3,0.6,0.8,1", help="Temperatures: 0 gives the smoothest sample, 1 "
+                      "the most varied.")  # fmt: skip
 @options.seed(default=0)
 @_EDITING
 def temperature_command(**values: Any) -> None:  # noqa: ANN401 - click's
-    """Downscale IMAGE and sample it at several temperatures from the same seed."""
+    """Sample an image's LR at several temperatures.
+
+    IMAGE is downscaled, then sampled at every temperature from the same seed.
+    """
     from srbench.editing.edit import compare_temperatures
 
     _edit(compare_temperatures, **values)
@@ -113,11 +123,14 @@ def temperature_command(**values: Any) -> None:  # noqa: ANN401 - click's
 
 @edit.command("restore")
 @click.argument("image", type=options.PATH)
-@options.temperature(default=0.8, help="Temperature of the remaining texture; lower is smoother.")
+@options.temperature(default=0.8, help="Strength of the texture that stays: less is smoother.")
 @options.seed(default=0)
 @_EDITING
 def restore(**values: Any) -> None:  # noqa: ANN401 - click's
-    """Denoise IMAGE: remove what neither its LR image nor the model explains."""
+    """Denoise an image.
+
+    What neither the LR image of IMAGE nor the model explains is removed.
+    """
     from srbench.editing.edit import restore_image
 
     _edit(restore_image, **values)
@@ -125,15 +138,16 @@ def restore(**values: Any) -> None:  # noqa: ANN401 - click's
 
 @click.command()
 @click.argument("image", required=False, type=options.PATH)
-@options.one_model(default="srflow")
-@options.scale(default=8)
+@options.one_model(default="srflow", help="Model with latents: srflow, srflow:WEIGHTS or your own.")
+@options.scale(default=8, help="Scale between the image and its LR image.")
 @options.device()
-@options.folder("--out", default=Path("explored"), help="Folder for saved images.")
+@options.folder("--out", default=Path("explored"), help="Folder of the images that you save.")
 @options.page
 def explore(image: Path | None, model: str, scale: int, device: str, out: Path, port: int, no_browser: bool) -> None:
-    """Explore possible HR versions of an image in a browser.
+    """Sample and edit an image in a browser.
 
-    Shows samples, texture edits and the spread of samples. Served on localhost only; press Ctrl-C to stop.
+    Shows samples, edits of texture and the spread of samples. Without IMAGE, choose one in the browser. It is served on
+    this machine alone; press Ctrl-C to stop.
     """
     from srbench.editing.edit import Editor
     from srbench.editing.explore import Explorer

@@ -25,12 +25,27 @@ from srbench.interfaces import SRBenchError
 from srbench.system.file_names import one_line, printable
 from srbench.system.processes import Interrupted, end_quickly
 
+SECTIONS = {
+    "Benchmark": (init, run, merge, score, verify, measure, explain, reproduce),
+    "Results": (report, compare, view, list_command, show_command),
+    "Your images": (upscale, edit, explore),
+    "Train": (train, export, convert),
+    "Files": (data, weights, doctor),
+}
+"""Commands as the help lists them."""
 
-class OneLineErrors(click.Group):
-    """A group of commands whose faults are one line on stderr.
+
+class CommandLine(click.Group):
+    """The group of all commands: listed in sections, its faults are one line on stderr.
 
     Exit codes: 1 for a fault of the input, 2 for a wrong command line, 130 for an interruption (143 by SIGTERM).
     """
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands by section."""
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{one.name:9}", one.get_short_help_str(80)) for one in commands])
 
     def make_context(self, info_name: str | None, args: list[str], *more: Any, **extra: Any) -> click.Context:  # noqa: ANN401
         """Refuse what is not UTF-8, as records, reports and links are."""
@@ -84,8 +99,9 @@ def _fault(text: str) -> None:
 
 
 @click.group(
-    cls=OneLineErrors,
+    cls=CommandLine,
     invoke_without_command=True,
+    subcommand_metavar="COMMAND ...",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True},
 )
 @click.version_option(package_name="sr-bench", prog_name="srbench")
@@ -96,8 +112,5 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for _command in (
-    *(init, run, merge, score, verify, measure, explain, reproduce, report, compare, view),
-    *(upscale, edit, explore, train, export, convert, data, weights, list_command, show_command, doctor),
-):
+for _command in (one for commands in SECTIONS.values() for one in commands):
     main.add_command(_command)

@@ -18,34 +18,40 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("bench", required=False, type=options.PATH, metavar="[BENCH.TOML]")
-@options.models(help="Models: NAME, NAME:WEIGHTS, LABEL=FOLDER of results, any.pth, any.onnx, file.py:Name "
-               "or package.module:Name. Append +consistent to project outputs onto the LR constraint.")  # fmt: skip
-@click.option("--scale", type=options.SCALES, metavar="S,...", help="Upscaling factors. [default: that of the weights]")
-@click.option("--data", type=options.DATA, metavar="NAME|DIR,...", help="Datasets, or folders of HR images. "
-              "[default: photos]")  # fmt: skip
-@click.option("--hr", metavar="DIR", help="Folder of HR images, paired with --lr by file name.")
-@click.option("--lr", metavar="DIR", help="Folder of LR images. Without --hr there are no HR images: metrics "
-              "that need them are left out.")  # fmt: skip
-@click.option("--limit", type=options.POSITIVE, metavar="N", help="Use only the first N images.")
-@click.option("--crop", type=options.POSITIVE, metavar="PX", help="Use only the central crop of this size (HR pixels).")
-@options.names("--degrade", metavar="NAME|FILE,...", help="How LR is made from HR; see srbench list degradations. "
+@options.models(help="Models to measure: NAME (srbench list models), NAME:WEIGHTS, LABEL=DIR of results made "
+                "elsewhere, FILE.pth, FILE.onnx, file.py:Name or package.module:Name. Append +consistent to make "
+                "outputs downscale to the LR image. [required, here or in BENCH.TOML]")  # fmt: skip
+@click.option("--scale", type=options.SCALES, metavar="S,...", help="Upscaling factors. [default: that of the "
+              "models' weights]")  # fmt: skip
+@click.option("--data", type=options.DATA, metavar="NAME|DIR,...", help="Datasets (srbench list datasets), or folders "
+              "of HR images, from which LR is made. [default: photos]")  # fmt: skip
+@click.option("--hr", metavar="DIR", help="Folder of HR images, paired with --lr by file name, instead of --data.")
+@click.option("--lr", metavar="DIR", help="Folder of LR images, instead of --data. Without --hr, metrics that need HR "
+              "are left out.")  # fmt: skip
+@click.option("--limit", type=options.COUNT, metavar="N", help="Use only the first N images. [default: all]")
+@click.option("--crop", type=options.COUNT, metavar="PX", help="Use only the central PX x PX pixels of HR. "
+              "[default: whole images]")  # fmt: skip
+@options.names("--degrade", metavar="NAME|FILE,...", help="How LR is made from HR (srbench list degradations). "
                "[default: bicubic]")  # fmt: skip
-@options.names("--suite", metavar="NAME|FILE,...", help="Protocols; see srbench list suites. [default: srflow]")
-@options.metrics(help="Metrics: NAME, pyiqa:NAME or file.py:Name. [default: those of the suite]")
-@options.temperatures(help="Sampling temperatures. [default: 0.8]")
-@options.samples(help="Samples per image. [default: 5]")
-@options.seed(help="Random seed for sampling. [default: 0]")
-@options.device(default=None, help="Device to run on. [default: auto]")
+@options.names("--suite", metavar="NAME|FILE,...", help="Protocol: which metrics, computed how (srbench list suites). "
+               "[default: srflow]")  # fmt: skip
+@options.metrics(help="Metrics instead of the suite's: NAME (srbench list metrics), pyiqa:NAME or file.py:Name. "
+                 "[default: those of the suite]")  # fmt: skip
+@options.temperatures(help="Temperatures of models that sample: 0 gives the smoothest output, 1 the most varied. "
+                      "[default: 0.8]")  # fmt: skip
+@options.samples(help="Samples per image, of models that sample. [default: 5]")
+@options.seed(help="Random seed: equal seeds give equal samples. [default: 0]")
+@options.device(default=None, help="Device to run on; auto takes a GPU if there is one. [default: auto]")
 @options.tile
-@click.option("--check-tiles", is_flag=True, help="First compare tiles with a whole image, the first that is larger "
-              "than one tile, for every model.")  # fmt: skip
-@click.option("--out", metavar="DIR", help="Run folder. [default: runs/DATE-MODELS-xSCALE; runs/DATE-matrix for "
-              "several]")  # fmt: skip
+@click.option("--check-tiles", is_flag=True, help="First say how much tiles change the output of every model, on the "
+              "first image that is larger than a tile.")  # fmt: skip
+@click.option("--out", metavar="DIR", help="Run folder. [default: runs/DATE-MODELS-xSCALE, or runs/DATE-matrix]")
 @options.workers
-@click.option("--engine", metavar="NAME", help="dask or dask:ADDRESS, as in srbench score; slurm or "
-              "slurm:KEY=VALUE,...: as many jobs as --workers, with settings of submitit.")  # fmt: skip
-@click.option("--shard", metavar="I/N", help="Process shard I of N, into its own --out folder. Combine the shards "
-              "with srbench merge.")  # fmt: skip
+@click.option("--engine", metavar="NAME", help="Where the work is done: dask or dask:ADDRESS, as in srbench score; "
+              "slurm or slurm:KEY=VALUE,...: as many jobs as --workers, with settings of submitit. [default: processes "
+              "on this machine]")  # fmt: skip
+@click.option("--shard", metavar="I/N", help="Do part I of N of the images, in an --out folder of its own; srbench "
+              "merge joins the parts. [default: all images]")  # fmt: skip
 @options.published
 @click.option("--dry-run", is_flag=True, help="Print what would be done, with estimated time and disk space.")
 def run(
@@ -53,7 +59,7 @@ def run(
     check_tiles: bool,
     **values: Any,  # noqa: ANN401 - click's
 ) -> None:  # fmt: skip
-    """Measure models and write a report.
+    """Measure models on images and write a report.
 
     Options come from BENCH.TOML (see srbench init), the command line, or both. If interrupted, rerun the same command
     to resume. More models, temperatures, metrics or images are added to the same run folder.
@@ -99,13 +105,13 @@ def run(
 
 @click.command()
 @click.argument("folder", metavar="RUN", type=options.PATH)
-@options.metrics(required=True, help="Metrics to add.")
-@options.device(help="Device for outputs that were not saved.")
+@options.metrics(required=True, help="Metrics to add: NAME (srbench list metrics), pyiqa:NAME or file.py:Name.")
+@options.device(help="Device for outputs that were not saved; auto takes a GPU if there is one.")
 @options.workers
-@click.option("--engine", metavar="NAME", help="dask: a Dask cluster of --workers on this machine; dask:ADDRESS: a "
-              "running scheduler.")  # fmt: skip
+@click.option("--engine", metavar="NAME", help="Where the work is done: dask, a Dask cluster of --workers on this "
+              "machine; dask:ADDRESS, a running scheduler. [default: processes on this machine]")  # fmt: skip
 def score(folder: Path, metrics: tuple[str, ...], device: str, workers: Workers, engine: str | None) -> None:
-    """Add metrics to RUN, computed from its saved images.
+    """Add metrics to a run, from its saved images.
 
     Models run again only for outputs that were not saved.
     """
@@ -123,18 +129,19 @@ def score(folder: Path, metrics: tuple[str, ...], device: str, workers: Workers,
 
 @click.command()
 @click.argument("folder", metavar="RUN", type=options.PATH)
-@click.option("--resample", default="0", type=options.resampled, metavar="K|all", help="Also sample K items, or all, "
-              "again and compare them.")  # fmt: skip
+@click.option("--resample", default="0", type=options.resampled, metavar="K|all", help="Also run the models again, for "
+              "K outputs or all, and compare.")  # fmt: skip
 @click.option("--allow-unverified", is_flag=True, help="Exit with 0 if something could not be verified, but nothing is "
               "contradicted.")  # fmt: skip
-@click.option("--format", "form", default="text", type=click.Choice(["text", "json"]), help="Format of the findings.")
-@options.device(help="Device for --resample.")
+@click.option("--format", "form", default="text", metavar="text|json", type=click.Choice(["text", "json"]),
+              help="Format of the findings; json has all of them.")  # fmt: skip
+@options.device(help="Device for --resample; auto takes a GPU if there is one.")
 def verify(
     folder: Path, resample: int | Literal["all"], allow_unverified: bool, form: str, device: str
 ) -> None:  # fmt: skip
-    """Verify RUN: its records and images by their hashes, its values by measuring every saved image again, its report
-    by making it again.
+    """Check files, values and report of a run again.
 
+    Records and images are compared with their hashes, every saved image is measured again, the report is made again.
     Exit codes: 0 if every value is verified, 1 if anything is contradicted, 3 if something could not be verified.
     docs/verify.md lists all findings.
     """
@@ -166,18 +173,21 @@ def verify(
 
 
 @click.command()
-@click.argument("folders", metavar="DIR...", type=options.PATH, nargs=-1, required=True)
-@options.folder("--out", required=True, help="Run folder to write.")
-def merge(folders: tuple[Path, ...], out: Path) -> None:
-    """Merge runs of one protocol, such as shards.
+@click.argument("folders", metavar="RUN...", type=options.PATH, nargs=-1, required=True)
+@options.folder("--out", help="New run folder. [default: runs/DATE-merged]")
+def merge(folders: tuple[Path, ...], out: Path | None) -> None:
+    """Join runs of one protocol, such as shards.
 
-    Writes one run folder and its report.
+    Copies them into a new run folder and writes its report.
     """
+    from datetime import date
+
     from srbench.matrix.folder import is_matrix
     from srbench.matrix.run import merge_matrices
     from srbench.reporting.report import write_report
     from srbench.run_folder.merge import merge as merge_runs
 
+    out = out or Path("runs") / f"{date.today().isoformat()}-merged"
     if all(map(is_matrix, folders)):
         for run_folder in merge_matrices(folders, out):
             write_report([run_folder])
@@ -188,25 +198,26 @@ def merge(folders: tuple[Path, ...], out: Path) -> None:
 
 @click.command()
 @click.argument("folders", metavar="[LABEL=]DIR...", nargs=-1, required=True)
-@options.folder("--hr", help="Folder of HR images, paired by file name. Without it, metrics that need none.")
-@options.folder("--lr", help="Folder of LR images, for metrics that need them.")
-@click.option("--scale", type=options.POSITIVE, metavar="S", help="Upscaling factor, for borders as wide as that. "
-              "[default: that of --lr]")  # fmt: skip
-@click.option("--suite", default="srflow", metavar="NAME|FILE", help="Protocol.")
-@options.metrics(help="Metrics; fid and kid compare the folders as sets. "
-              "[default: those of the suite that apply]")  # fmt: skip
-@click.option("--format", "form", default="table", type=click.Choice(["table", "csv", "json", "md", "tex"]),
-              help="Output format.")  # fmt: skip
-@click.option("--workers", type=options.POSITIVE, metavar="N", help="Worker processes, one thread each. [default: "
-              "one per core, at most 8 and one per 32 images]")  # fmt: skip
+@options.folder("--hr", help="Folder of HR images, paired by file name. Without it, metrics that need HR are left out.")
+@options.folder("--lr", help="Folder of LR images, paired by file name. Without it, metrics that need LR are left out.")
+@click.option("--scale", type=options.COUNT, metavar="S", help="Upscaling factor, for protocols that crop the border "
+              "by it. [default: that of --lr]")  # fmt: skip
+@click.option("--suite", default="srflow", metavar="NAME|FILE", help="Protocol: which metrics, computed how (srbench "
+              "list suites).")  # fmt: skip
+@options.metrics(help="Metrics instead of the suite's: NAME (srbench list metrics), pyiqa:NAME or file.py:Name; fid "
+                 "and kid compare DIR with --hr as sets. [default: those of the suite that apply]")  # fmt: skip
+@click.option("--format", "form", default="table", metavar="table|csv|json|md|tex", help="Format of the result.",
+              type=click.Choice(["table", "csv", "json", "md", "tex"]))  # fmt: skip
+@options.measuring_workers(help="Worker processes, one thread each. [default: one per core, at most 8 and one per 32 "
+                           "images]")  # fmt: skip
 @click.pass_context
 def measure(
     context: click.Context, folders: tuple[str, ...], hr: Path | None, lr: Path | None, scale: int | None, suite: str,
     metrics: tuple[str, ...] | None, form: str, workers: int | None,
 ) -> None:  # fmt: skip
-    """Measure the images in DIR, against HR images or alone. Prints one row per image, and the mean; of several folders
-    one row each, with intervals and paired tests.
+    """Measure folders of images, against HR images or alone.
 
+    Prints one row per image of a DIR, and the mean; of several folders one row each, with intervals and paired tests.
     Name several samples of an image NAME_sample0.png, NAME_sample1.png and so on.
     """
     from srbench.benchmark.measure import labelled, measure_folders, to_json_text
@@ -229,9 +240,12 @@ def measure(
 
 
 @click.command()
-@click.argument("file", default="bench.toml", type=options.PATH)
+@click.argument("file", metavar="[FILE]", default="bench.toml", type=options.PATH)
 def init(file: Path) -> None:
-    """Write a commented bench.toml to edit, for srbench run."""
+    """Write a file of options for srbench run, to edit.
+
+    FILE is bench.toml unless given; one that exists is not overwritten.
+    """
     from srbench.matrix.request import write_template
 
     write_template(file)

@@ -16,7 +16,28 @@ Value = TypeVar("Value")
 Command = Callable[..., Any]
 
 PATH = click.Path(path_type=Path)
-POSITIVE = click.IntRange(min=1)
+_LARGEST = 2**31 - 1
+"""Most of anything that is counted."""
+
+
+class Whole(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions alone
+    """A whole number of ``least`` to ``most``."""
+
+    name = "whole number"
+
+    def __init__(self, least: int, most: int = _LARGEST) -> None:
+        self.least, self.most = least, most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401
+        """Read a text; numbers are defaults. Fails as click's types do, with what is allowed."""
+        number = -1 if isinstance(value, str) and not (value.isascii() and value.isdigit()) else int(value)
+        if not self.least <= number <= self.most:
+            allowed = f"{self.least} or more" if number < self.most else f"{self.least} to {self.most}"
+            self.fail(f"{value!r} is not a whole number of {allowed}.", param, ctx)
+        return number
+
+
+COUNT = Whole(1)
 DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
 
 
@@ -96,32 +117,36 @@ def _data(text: str) -> tuple[str, ...]:
 NAMES, DATA, SCALES, TEMPERATURES = listed(_name), _data, listed(_scale), listed(_temperature)
 
 models = partial(click.option, "--models", type=NAMES, metavar="MODEL,...")
-one_model = partial(click.option, "--models", "model", type=_one_name, metavar="MODEL", help="Model with latents: NAME "
-                    "or NAME:WEIGHTS.")  # fmt: skip
-scale = partial(click.option, "--scale", metavar="S", type=click.IntRange(min=2), help="Upscaling factor.")
+one_model = partial(click.option, "--models", "model", type=_one_name, metavar="MODEL")
+scale = partial(click.option, "--scale", metavar="S", type=Whole(2))
 temperature = partial(click.option, "--temperature", metavar="T", type=_temperature)
-temperatures = partial(click.option, "--temperature", metavar="T,...", type=TEMPERATURES, help="Sampling temperatures.")
-box = partial(click.option, metavar="X,Y,W,H", type=_box)
-samples = partial(click.option, "--samples", metavar="N", type=POSITIVE, help="Samples per image.")
-seed = partial(click.option, "--seed", type=click.IntRange(0, LARGEST_SEED), help="Random seed for sampling.")
-device = partial(click.option, "--device", default="auto", type=DEVICES, help="Device to run on.")
-tile = click.option(
-    "--tile", metavar="PX", type=click.IntRange(SMALLEST_TILE), help="Upscale in tiles of this size (LR pixels) to "
-    "save memory: SRFlow with the same result up to rounding, other networks with differences at the seams.",
-)  # fmt: skip
+temperatures = partial(click.option, "--temperature", metavar="T,...", type=TEMPERATURES)
 metrics = partial(click.option, "--metrics", type=NAMES, metavar="METRIC,...")
+box = partial(click.option, metavar="X,Y,W,H", type=_box)
+samples = partial(click.option, "--samples", metavar="N", type=COUNT)
+seed = partial(click.option, "--seed", metavar="N", type=Whole(0, LARGEST_SEED), help="Random seed: equal seeds give "
+               "equal samples.")  # fmt: skip
+device = partial(click.option, "--device", metavar="auto|cpu|cuda|mps", default="auto", type=DEVICES,
+                 help="Device to run on; auto takes a GPU if there is one.")  # fmt: skip
+tile = click.option(
+    "--tile", metavar="PX", type=Whole(SMALLEST_TILE), help="Upscale in tiles of PX x PX LR pixels, in less memory: "
+    "SRFlow with the same result up to rounding, other networks with differences at the seams. [default: whole "
+    "images, or tiles that SRFlow chooses]",
+)  # fmt: skip
 names = partial(click.option, type=NAMES, metavar="NAME,...")
 folder = partial(click.option, type=PATH, metavar="DIR")
+preset = partial(click.option, "--preset", metavar="NAME|FILE")
+file = partial(click.option, type=PATH, metavar="FILE")
 workers = click.option(
     "--workers", type=_workers, metavar="N|gpus", help="Worker processes, one thread each. On a GPU, one samples and N "
     "measure; gpus: one samples on each GPU. [default: one per core, at most 8 and one per 4 images; 1 on a GPU]",
 )  # fmt: skip
+measuring_workers = partial(click.option, "--workers", type=COUNT, metavar="N")
 published = click.option(
-    "--published", is_flag=True, help="Add published rows of the same data, scale and protocol below the table.",
+    "--published", is_flag=True, help="Add the rows of papers with the same data, scale and protocol below the table.",
 )  # fmt: skip
 page = together(
-    click.option(
-        "--port", default=0, type=click.IntRange(0, 65535), show_default="any free port", help="Port to listen on."
-    ),
-    click.option("--no-browser", is_flag=True, help="Do not open a browser; only print the address."),
-)
+    click.option("--port", metavar="N", default=0, type=Whole(0, 65535), show_default=False, help="Port to listen on. "
+                 "[default: any that is free]"),
+    click.option("--no-browser", is_flag=True, help="Print the address alone, without opening a browser."),
+)  # fmt: skip

@@ -21,32 +21,35 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=options.PATH)
-@options.names("--format", "formats", metavar="md,html,tex,csv", help="Formats to write. [default: all]")
+@options.names("--format", "formats", metavar="md|html|tex|csv,...", help="Formats to write. [default: all]")
 @click.option("--single-file", is_flag=True, help="Embed the images in report.html: one file below 8 MB, to mail.")
-@click.option("--images", "most", type=options.POSITIVE, metavar="N", help="With --single-file, embed only the N "
+@click.option("--images", "most", type=options.COUNT, metavar="N", help="With --single-file, embed only the N "
               "images on which the leading models differ most. [default: all that fit]")  # fmt: skip
-@options.folder("--out", help="Output folder. Required for several runs.")
+@options.folder("--out", help="Folder of the report. [default: RUN, or runs/report of several]")
 @options.published
-@click.option("--baseline", metavar="MODEL", help="Baseline of the difference plots, such as bicubic or srflow-t0.8. "
-              "[default: first row]")  # fmt: skip
+@click.option("--baseline", metavar="SETTING", help="Row from which the plots show differences, such as bicubic or "
+              "srflow-t0.8. [default: the first]")  # fmt: skip
 def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - click's
-    """Write the report of RUN again. The run need not be finished.
+    """Write the report of a run, or of several.
 
-    Several runs are merged into one table if they share a protocol.
+    A run need not be finished. Several runs are joined in one table if they share a protocol.
     """
     if values["most"] is not None and not values["single_file"]:
         raise click.UsageError("--images goes with --single-file.")
+    if len(runs) > 1 and values["out"] is None:
+        values["out"] = Path("runs/report")
     show_report(runs, **values)
 
 
 @click.command()
 @click.argument("a")
 @click.argument("b")
-@click.option("--run", type=options.PATH, help="Run of models A and B. Without it, A and B are runs.")
+@click.option("--run", type=options.PATH, metavar="RUN", help="Run that has models A and B. Without it, A and B are "
+              "runs.")  # fmt: skip
 def compare(a: str, b: str, run: Path | None) -> None:
-    """Compare two models of one run, or two runs, image by image.
+    """Compare two models or two runs, image by image.
 
-    Add the temperature to the name of a model that was sampled at several: srflow-t0.8.
+    Add the temperature to the name of a model that samples: srflow-t0.8. The result is written into the run, or into A.
     """
     from srbench.reporting import compare as comparing
 
@@ -63,7 +66,10 @@ def compare(a: str, b: str, run: Path | None) -> None:
 @click.argument("run", type=options.PATH)
 @options.page
 def view(run: Path, port: int, no_browser: bool) -> None:
-    """Open the report of RUN in a browser. Served on localhost only; press Ctrl-C to stop."""
+    """Open the report of a run in a browser.
+
+    It is served on this machine alone; press Ctrl-C to stop.
+    """
     from srbench.reporting.page.view import view as view_run
 
     view_run(run, port=port, browser=not no_browser)

@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 @options.folder("--out", help="Run folder. [default: runs/NAME]")
 @options.workers
 def reproduce(name: str | None, source: Path, out: Path | None, workers: Workers) -> None:
-    """Measure published numbers again, and print both and their differences. Without NAME: list what is known.
+    """Measure published numbers again.
+
+    Prints both and their differences. Without NAME, lists the numbers that are known:
 
     \b
-    a table, such as srflow-celeba-x8       models are run: paper, measured and difference side by side
-    outputs with a log, osediff-realsr      the outputs are measured, every value is compared with the log
+    a table, such as srflow-celeba-x8    models are run
+    outputs with a log, osediff-realsr   the outputs are measured, value by value
 
     SOURCE is a clone of the project that published the outputs, or its folder of this dataset [default: this folder].
     What is missing is listed, with where it goes; then the exit code is 1. A column whose weights are missing is named,

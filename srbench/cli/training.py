@@ -14,27 +14,33 @@ from srbench.cli.terminal import show
 _EXAMPLES = """\b
 srbench train srflow --preset mini-x8 --data photographs/train
 srbench train --resume runs/srflow-mini-x8
-torchrun --nproc-per-node 4 -m srbench train srflow --preset celeba-x8 --data celeba
+torchrun --nproc-per-node 4 -m srbench train rrdb --preset mini-x8 --data DIR
 """
 
 
 @click.command(epilog=_EXAMPLES)
-@click.argument("name", required=False)
-@click.option("--preset", help="Network size and training schedule: a name (srbench list presets) or a TOML file.")
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Override a value of the preset, such "
-              "as training.learning_rate=1e-4. Repeatable.")  # fmt: skip
-@options.folder("--data", multiple=True, help="Folder of HR images, from which LR is made. Repeatable.")
-@options.folder("--hr", multiple=True, help="Folder of HR images, with --lr instead of --data. Repeatable.")
-@options.folder("--lr", multiple=True, help="Folder of LR images, paired with those of --hr by file name. Repeatable.")
+@click.argument("name", required=False, metavar="[MODEL]")
+@options.preset(help="Size of the network, and schedule: NAME (srbench list presets) or a TOML file. [required without "
+                "--resume]")  # fmt: skip
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a value of the preset, such as "
+              "training.steps=1000. May be repeated.")  # fmt: skip
+@options.folder("--data", multiple=True, help="Folder of HR images, from which LR is made. May be repeated.")
+@options.folder("--hr", multiple=True, help="Folder of HR images, with --lr, instead of --data. May be repeated.")
+@options.folder("--lr", multiple=True, help="Folder of LR images, paired with --hr by file name. May be repeated.")
 @options.folder("--validation", help="Folder of HR images for validation. [default: a few of the data, held out if "
                 "there are ten or more]")  # fmt: skip
-@click.option("--start", type=options.PATH, help="Initial weights: a file, or a training folder.")
-@click.option("--out", type=options.PATH, help="Training folder. [default: runs/NAME-PRESET]")
-@click.option("--tensorboard", is_flag=True, help="Also write TensorBoard logs to the training folder.")
+@click.option("--start", type=options.PATH, metavar="FILE|TRAINING", help="Weights to start from: a file, or the "
+              "folder of a training. [default: random ones, or those that the model names]")  # fmt: skip
+@options.folder("--out", help="Folder of the training. [default: runs/MODEL-PRESET]")
+@click.option("--tensorboard", is_flag=True, help="Also write TensorBoard logs into the folder.")
 @options.device()
-@click.option("--resume", type=options.PATH, metavar="RUN", help="Resume the training in this folder.")
+@click.option("--resume", type=options.PATH, metavar="TRAINING", help="Resume the training in this folder, with the "
+              "options it was begun with.")  # fmt: skip
 def train(name: str | None, device: str, resume: Path | None, **given: object) -> None:
-    """Train the model NAME. If interrupted, rerun the same command to resume."""
+    """Train a model on folders of images.
+
+    MODEL is one of srbench list presets, such as srflow. If interrupted, rerun the same command to resume.
+    """
     asked = {option: value for option, value in given.items() if value}
     _check(name, resume, asked)
 
@@ -79,17 +85,18 @@ def _check(name: str | None, resume: Path | None, asked: Mapping[str, object]) -
 
 @click.command()
 @click.argument("source", metavar="TRAINING|MODEL")
-@click.option("--as", "kind", type=click.Choice(["weights", "onnx"]), default="weights", help="weights: the weights of "
-              "a TRAINING, a folder, with a model card; onnx: the network of a MODEL, such as rrdb.")  # fmt: skip
-@click.option("--out", type=options.PATH, metavar="FILE", help="File to write. [default: MODEL-PRESET.safetensors, or "
-              "MODEL-xSCALE.onnx]")  # fmt: skip
+@click.option("--as", "kind", type=click.Choice(["weights", "onnx"]), default="weights", metavar="weights|onnx",
+              help="weights of a TRAINING, or onnx of a MODEL.")  # fmt: skip
+@options.file("--out", help="File to write. [default: MODEL-PRESET.safetensors, or MODEL-xSCALE.onnx]")
 @click.option("--best", is_flag=True, help="Of a TRAINING, the weights with the best validation instead of the last.")
-@click.option("--licence", help="Licence of the weights of a TRAINING. [default: not stated]")
+@click.option("--licence", metavar="TEXT", help="Licence of the weights of a TRAINING, such as CC-BY-4.0. [default: "
+              "not stated]")  # fmt: skip
 @options.scale(help="Scale of a MODEL. [default: that of its weights]")
 def export(source: str, kind: str, out: Path | None, best: bool, licence: str | None, scale: int | None) -> None:
-    """Export a finished training as one weights file, or a network as an ONNX file.
+    """Export a training as one weights file, or a network as ONNX.
 
-    A model card (.md) is written beside weights.
+    TRAINING is the folder of a finished training; a model card (.md) is written beside its weights. MODEL is a network
+    with one output, such as rrdb or rrdb:TRAINING.
     """
     if kind == "onnx":
         if best or licence:

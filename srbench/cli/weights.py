@@ -9,22 +9,23 @@ import click
 from srbench.cli import options
 from srbench.cli.terminal import say, show
 
-_SHA256 = click.option("--sha256", help="Expected SHA-256; overrides the built-in value.")
+_SHA256 = click.option("--sha256", metavar="HEX", help="SHA-256 that the file must have. [default: the "
+                       "one that srbench list weights shows]")  # fmt: skip
 
 
 @click.command()
 @click.argument("checkpoint", type=options.PATH)
-@click.option("--preset", required=True, metavar="celeba-x8|df2k-x4|df2k-x8", help="Network size, or a TOML "
-              "file. psnr-x4 is the RRDB that ESRGAN starts from.")  # fmt: skip
-@click.option("--out", required=True, type=options.PATH, help="Weights file to write (.safetensors).")
-@options.one_model(help="Model, such as rrdb, if the checkpoint fits several.")
-def convert(checkpoint: Path, preset: str, out: Path, model: str | None) -> None:
-    """Convert an official CHECKPOINT to a weights file.
+@options.preset(required=True, help="Size of the network, such as df2k-x4: NAME (srbench list presets) or a TOML file.")
+@options.file("--out", help="Weights file to write. [default: CHECKPOINT.safetensors, in this folder]")
+@options.one_model(help="Model of the checkpoint: rrdb or esrgan, where it fits both. [default: the one that it fits]")
+def convert(checkpoint: Path, preset: str, out: Path | None, model: str | None) -> None:
+    """Convert an official checkpoint to a weights file.
 
-    Reads the released checkpoints of SRFlow, RRDB and ESRGAN.
+    CHECKPOINT is a file that the authors of SRFlow, RRDB or ESRGAN released (docs/weights.md).
     """
     from srbench.models.official import convert as convert_checkpoint
 
+    out = out or Path(f"{checkpoint.stem}.safetensors")
     found = convert_checkpoint(checkpoint, preset, out, model)
     say(f"{checkpoint}: {found}, preset {preset}")
     show(out)
@@ -32,14 +33,20 @@ def convert(checkpoint: Path, preset: str, out: Path, model: str | None) -> None
 
 @click.group()
 def weights() -> None:
-    """Download or add released weights; srbench list weights shows them."""
+    """Fetch or add the weights that authors released.
+
+    srbench list weights shows them.
+    """
 
 
 @weights.command("fetch")
 @click.argument("name")
 @_SHA256
 def fetch_weights(name: str, sha256: str | None) -> None:
-    """Download the released weights NAME. Use them as MODEL:NAME."""
+    """Download released weights, for MODEL:NAME.
+
+    They are converted and kept in the user's cache.
+    """
     from srbench.models.official import fetch
 
     show(fetch(name, sha256))
@@ -47,10 +54,13 @@ def fetch_weights(name: str, sha256: str | None) -> None:
 
 @weights.command("add")
 @click.argument("name")
-@click.argument("source", metavar="FILE_OR_URL")
+@click.argument("source", metavar="FILE|URL")
 @_SHA256
 def add_weights(name: str, source: str, sha256: str | None) -> None:
-    """Add the released weights NAME from a file or URL of your own."""
+    """Add released weights from your own file or URL.
+
+    They are converted and kept in the user's cache, in place of an earlier copy.
+    """
     from srbench.models.official import add
 
     show(add(name, source, sha256))

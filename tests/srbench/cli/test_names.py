@@ -23,6 +23,9 @@ def commands(group: click.Group = main, path: str = ""):
 COMMANDS = dict(commands())
 
 
+GROUPS = ["", *sorted({path.rpartition(" ")[0] for path in COMMANDS} - {""})]
+
+
 def options(command: click.Command) -> dict[str, click.Option]:
     return {one.opts[0]: one for one in command.params if isinstance(one, click.Option)}
 
@@ -60,3 +63,51 @@ def test_one_model_where_one_makes_sense(command):
         found = command(*words, "--models", "bicubic,rrdb")
         assert (found.code, len(found.err.splitlines())) == (2, 1)
         assert "'bicubic,rrdb' names several models; give one" in found.err
+
+
+SAME_IN_OTHER_WORDS = {
+    "--out": {"DIR", "FILE"},  # names what is written
+    "--format": {"table|csv|json|md|tex", "text|json", "md|html|tex|csv"},  # what each command can print
+    "--data": {"NAME|DIR", "DIR"},  # a training has no datasets by name
+    "--workers": {"N|gpus", "N"},  # measuring folders needs no GPU
+}
+"""Options with more than one metavar, and why."""
+
+
+def test_an_option_means_the_same_in_every_command():
+    """Equal metavars, but for whether a list is taken."""
+    metavars: dict[str, set[str]] = {}
+    for command in COMMANDS.values():
+        for name, option in options(command).items():
+            if not option.is_flag:
+                metavars.setdefault(name, set()).add(str(option.metavar).removesuffix(",..."))
+    assert "None" not in {one for found in metavars.values() for one in found}, metavars
+    assert {name: found for name, found in metavars.items() if len(found) > 1} == SAME_IN_OTHER_WORDS
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_every_option_says_what_it_is_and_what_happens_without_it(path):
+    for name, option in options(COMMANDS[path]).items():
+        assert option.help, name
+        assert option.help[0].isupper() or option.help.startswith(str(option.metavar).partition("|")[0]), name
+        has_default = option.default not in (None, ()) and str(option.default) != "Sentinel.UNSET"
+        told = option.is_flag or option.required or has_default or option.multiple
+        words = ("[default: ", "[required", "Without", "instead of", "required", "with --", "--resume")
+        assert told or any(word in f"{option.help}" for word in words) or name == "--resume", (path, name)
+
+
+@pytest.mark.parametrize("path", GROUPS)
+def test_the_help_of_a_group_fits(command, monkeypatch, path):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = command(*path.split(), "--help").out.splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 80
+    listed = {line.split()[0] for line in lines if line.startswith("  ")}
+    assert {name.removeprefix(path).split()[0] for name in COMMANDS if name.startswith(path)} <= listed
+    assert not [line for line in lines if line.endswith("...") and not line.startswith("Usage")]
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_the_help_of_a_command_fits(command, monkeypatch, path):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert max(map(len, command(*path.split(), "--help").out.splitlines())) <= 80
