@@ -21,8 +21,8 @@ def _values(text: str) -> tuple[str, ...]:
 @options.folder("--hr", required=True, help="Folder of HR images, paired by file name.")
 @options.folder("--lr", help="Folder of LR images, which tells the scale instead of --scale.")
 @options.scale(help="Scale, by which borders are cropped. [default: that of --lr; else 2, 3, 4 and 8 are tried]")
-@click.option("--measured", type=_values, metavar="VALUE,...", help="What you measured instead, to be explained too. [default: "
-              "nothing]")  # fmt: skip
+@click.option("--measured", type=_values, metavar="VALUE,...", help="What you measured instead, to be explained "
+              "too. [default: nothing]")  # fmt: skip
 @click.option("--all", "in_full", is_flag=True, help="Name all protocols that print a VALUE, instead of the first 8.")
 @options.measuring_workers(help="Worker processes, one thread each. [default: one per core, at most 8]")
 def explain(
