@@ -10,42 +10,35 @@ import base64
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from markupsafe import Markup
-from PIL import Image
 
-from srbench.benchmark.error_maps import MapKind, map_file
-from srbench.images.strict_decoding import FORMATS
-from srbench.interfaces import GROUPS, MetricFacts
+from srbench.interfaces import GROUPS
 from srbench.reporting import ReportError
 from srbench.reporting.files import Choices, ReportFolder
 from srbench.reporting.image_files import Example
 from srbench.reporting.measurements import Measurements, mean_of
-from srbench.reporting.page.images import LR, MAILABLE, Carried, Column, carry, columns_of, exact, kept_files, small
+from srbench.reporting.page.contents import image_contents
+from srbench.reporting.page.images import MAILABLE, Carried, carry, columns_of, kept_files
 from srbench.reporting.plots import FOLDER, Plot
 from srbench.reporting.rendering import rendered, source
 from srbench.reporting.scores import Scores
 from srbench.reporting.strips import difference_window
-from srbench.run_folder.protocol import Setting
 from srbench.run_folder.results import Row
 
 FILES = ("report.md", "table.tex", "table_intervals.tex", "table.csv", "rows.csv")
 """Other files of a report, to which the page links."""
-THUMBNAIL = 96
-"""Longest side of an image in the list, in pixels."""
 _SLACK = 2_000
 """Bytes reserved for the sentences about embedded images."""
 
 _SCRIPTS = (
-    "tables.js", "viewer.js", "copying.js", "address.js", "report.js", "sides.js", "images.js", "controls.js",
+    "tables.js", "long_list.js", "contents.js", "viewer.js", "copying.js", "address.js", "report.js", "strip.js",
+    "sides.js", "images.js", "controls.js",
 )  # fmt: skip
 """Scripts in this order; the last one starts the page."""
 
@@ -59,7 +52,7 @@ def page(
     Images are linked where the run keeps them, below the folder. A page that is a single file holds them itself and
     stays below 8 MB: at most as many images as asked for, those on which the leading models differ most.
     """
-    embedded, out = choices.single_file, folder.path
+    embedded = choices.single_file
     rows = _rows(measurements)
     files = {name: kept_files(measurements, name, lines) for name, lines in rows.items()}
     kept = {name: found for name, found in files.items() if found}
@@ -73,9 +66,10 @@ def page(
         "opening": None,
         "compressed": False,
         "settings": [setting.label for setting in measurements.settings],
+        "competing": list(scores.families.models),
         "maps": [{"name": one.name, "title": one.title, "unit": one.unit, "upper": one.upper} for one in kinds],
         "columns": [asdict(column) for column in columns],
-        "images": _images(measurements, files, columns, rows, folder, kinds, embedded=embedded),
+        "images": image_contents(measurements, files, columns, rows, None if embedded else folder),
     }
     if start is not None:
         first = {column.setting: place for place, column in enumerate(columns) if not column.sample}
@@ -93,7 +87,7 @@ def page(
         "groups": [(name, len(list(found))) for name, found in groupby(metric.group for metric in metrics)],
         "others": [name for name in FILES if not embedded and folder.has(name)],
         "plots": [
-            (plot, _svg(folder.read(file)) if embedded else _address(out, out / file))
+            (plot, _svg(folder.read(file)) if embedded else quote(file))
             for plot in plots
             for file in (f"{FOLDER}/{plot.file}",)
         ],
@@ -123,39 +117,13 @@ def _rows(measurements: Measurements) -> dict[str, dict[int, Row]]:
     return {name: found for name, found in rows.items() if found}
 
 
-def _images(
-    measurements: Measurements, files: dict[str, dict[Column, Path]], columns: Sequence[Column],
-    rows: dict[str, dict[int, Row]], folder: ReportFolder, kinds: Sequence[MapKind],
-    *, embedded: bool,
-) -> list[dict[str, Any]]:  # fmt: skip
-    """Size, thumbnail, files, maps and values of every image; without the files if they are to be embedded."""
-    # without HR, an output is as large
-    pairs = [[found[one] for one in columns if one in found][:2] if LR in found else [] for found in files.values()]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        looks = list(pool.map(_size_and_thumbnail, pairs))
-    return [
-        {
-            "name": name,
-            **look,
-            "files": [None if embedded or c not in found else _address(folder.path, found[c]) for c in columns],
-            "maps": {} if embedded else _maps(folder, name, columns, kinds),
-            "values": [
-                [_rounded(rows[name][line].values.get(metric.name), metric) for metric in measurements.metrics]
-                if line in rows[name]
-                else None
-                for line in range(len(measurements.settings))
-            ],
-        }
-        for (name, found), look in zip(files.items(), looks, strict=True)
-    ]
-
-
 def _fill(contents: dict[str, Any], carried: Carried) -> None:
     """Put embedded images into the contents of a page, which opens with one of them or with none."""
     contents["compressed"] = carried.quality is not None
-    for image in contents["images"]:
-        addresses = {column.id: address for column, address in carried.addresses.get(image["name"], {}).items()}
-        image["files"] = [addresses.get(column["id"]) for column in contents["columns"]]
+    files = {column["id"]: one for column, one in zip(contents["columns"], contents["images"]["files"], strict=True)}
+    for place, name in enumerate(contents["images"]["names"]):
+        for column, address in carried.addresses.get(name, {}).items():
+            files[column.id]["others"][place] = address
     if contents["opening"] and contents["opening"]["image"] not in carried.addresses:
         contents["opening"] = None
 
@@ -175,47 +143,8 @@ def _sentences(carried: Carried, kept: int) -> str:
     return " ".join(sentences)
 
 
-def _maps(
-    folder: ReportFolder, name: str, columns: Sequence[Column], kinds: Sequence[MapKind]
-) -> dict[str, list[str | None]]:
-    """Addresses of the maps in a folder by kind, one per column; maps are those of a model's first sample."""
-    found: dict[str, list[str | None]] = {}
-    for kind in kinds:
-        files = [map_file(kind, Setting(c.model, c.temperature).folder, name) for c in columns]
-        shown = [c.model != "" and not c.sample and folder.has(file) for c, file in zip(columns, files, strict=True)]
-        if any(shown):
-            found[kind.name] = [quote(file) if there else None for file, there in zip(files, shown, strict=True)]
-    return found
-
-
-def _size_and_thumbnail(pair: Sequence[Path]) -> dict[str, object]:
-    """Width and height of the second image, such as HR, and a thumbnail, made of the first if that is large enough."""
-    facts: dict[str, object] = {"width": 1, "height": 1, "thumbnail": "data:,"}
-    for path in pair:
-        with Image.open(path, formats=FORMATS) as file:
-            facts |= {"width": file.width, "height": file.height}
-            if facts["thumbnail"] == "data:," and (path is pair[-1] or max(file.size) >= THUMBNAIL):
-                facts["thumbnail"] = small(file, THUMBNAIL)
-    return facts
-
-
-def _address(out: Path, path: Path) -> str:
-    """Address of an image: relative to the page if it lies below it, else its pixels, exactly."""
-    if path.is_relative_to(out):
-        return quote(path.relative_to(out).as_posix())
-    with Image.open(path, formats=FORMATS) as file:
-        return exact(file.convert("RGB"))
-
-
 def _svg(content: bytes) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}"
-
-
-def _rounded(value: list[float] | float | None, metric: MetricFacts) -> object:
-    """Two decimals more than are printed; numbers that are not finite become text, which JSON lacks a word for."""
-    if isinstance(value, list):
-        return [_rounded(one, metric) for one in value]
-    return value if value is None else round(value, metric.digits + 2) if math.isfinite(value) else str(value)
 
 
 def _leaders(measurements: Measurements, scores: Scores) -> tuple[int, int, dict[str, tuple[Row, Row]]]:

@@ -39,7 +39,7 @@ function readAddress() {
   if (parts.has("worst")) {
     $("worst").value = parts.get("worst");
     if (settings.includes(parts.get("of"))) $("worst-of").value = settings.indexOf(parts.get("of"));
-    renderWorst();
+    filterImages();
   }
   if (parts.has("a")) { // else only an image is named
     if (parts.has("flicker") !== (flickering !== 0)) flicker();

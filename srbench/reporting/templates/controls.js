@@ -41,8 +41,9 @@ async function toggleFullScreen() {
   else await root.requestFullscreen();
 }
 
-/** On paper nothing can be unfolded: what is folded is opened before, and folded again after. */
+/** On paper nothing can be unfolded or scrolled: what is folded is opened before, and folded again after. */
 function unfold(opened) {
+  imageRows.setWhole(opened);
   for (const part of document.querySelectorAll(opened ? "details:not([open]):not(.keys)" : "details[data-unfolded]")) {
     part.open = opened;
     part.toggleAttribute("data-unfolded", opened);
@@ -137,17 +138,17 @@ $("worst-of").append(...settings.map((label, setting) => element("option", { val
 $("worst-of").value = opening ? columns[opening.b].setting : settings.length - 1;
 for (const select of metricSelects) select.append(...metrics.map((metric, index) => element("option", { value: index }, titleOf(metric))));
 for (const table of document.querySelectorAll("table.sortable")) if (table.tHead) makeSortable(table);
-for (const id of ["scores", "per-image"]) fillTable($(id), [["model"]], []), makeSortable($(id));
-const known = maps.filter((map) => images.some((image) => map.name in image.maps));
+for (const [id, sort] of [["scores", sortRows], ["per-image", sortImages]]) fillTable($(id), [["model"]], []), makeSortable($(id), sort);
+const known = maps.filter((map) => map.name in stored.maps);
 $("map").append(...known.map((map) => element("option", { value: map.name }, `Maps: ${map.title}`)));
 $("map").hidden = known.length === 0;
 for (const table of document.querySelectorAll("table.tinted")) tintColumns(table);
 makeTiles();
 makeBeside();
-makeList();
 wire();
 renderImages();
 render();
-for (const table of document.querySelectorAll("table.sortable")) table.closest(".scroll").after(copyButtons(table));
+const allRows = () => imageRows.places.map(tableRow);
+for (const table of document.querySelectorAll("table.sortable")) table.closest(".scroll").after(copyButtons(table, table.id === "per-image" ? allRows : undefined));
 if (readAddress()) $("compare").scrollIntoView();
 else if (opening) open();

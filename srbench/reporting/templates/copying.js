@@ -30,22 +30,25 @@ async function copyText(text) {
 
 const FORMATS = { LaTeX: asLatex, Markdown: asMarkdown, CSV: asCsv };
 
-function copyButtons(table) {
+function copyButtons(table, rowsOf = () => shownRows(table)) {
   const buttons = Object.entries(FORMATS).map(([name, format]) =>
-    element("button", { type: "button", click: async () => { await copyText(format(cellsOf(table))); done.value = `${name} copied`; } }, name));
+    element("button", { type: "button", click: async () => { await copyText(format(cellsOf(table, rowsOf()))); done.value = `${name} copied`; } }, name));
   const done = element("output", {});
   return element("p", { class: "caption copy" }, "Copy as ", ...buttons, " ", done);
 }
 
-/** Headers and the measured rows that are shown: text and marks ("b", "u", "i") of every cell, without intervals. */
-function cellsOf(table) {
+function shownRows(table) {
+  return measuredParts(table).flatMap((body) => [...body.rows]).filter((row) => !row.hidden);
+}
+
+/** Headers and some rows: text and marks ("b", "u", "i") of every cell, without intervals. */
+function cellsOf(table, rows) {
   const cell = (from) => {
     const copy = from.cloneNode(true);
     for (const part of copy.querySelectorAll("small, .badge")) part.remove();
     return [copy.textContent.trim().replace(/\s+/g, " "), from.tagName === "TD" ? [..."iub"].filter((mark) => from.querySelector(mark)) : []];
   };
-  const rows = measuredParts(table).flatMap((body) => [...body.rows]).filter((row) => !row.hidden).map((row) => [...row.cells]);
-  return [headersOf(table), ...rows].map((row) => row.map(cell));
+  return [headersOf(table), ...rows.map((row) => [...row.cells])].map((row) => row.map(cell));
 }
 
 function asCsv(rows) {
@@ -120,7 +123,7 @@ async function figure(image, shown) {
 function valuesBeneath(image, column) {
   if (column.setting === null) return "";
   const texts = [...metrics.entries()].filter(([, metric]) => ["psnr", "lpips"].includes(metric.name)).map(([place, metric]) => {
-    const values = image.values[column.setting]?.[place];
+    const values = image.value(column.setting, place);
     return `${metric.title} ${printed(Array.isArray(values) ? values[column.sample ?? 0] : values, metric)}`;
   });
   return texts.join(", ");

@@ -1,36 +1,61 @@
 // All images: one metric of each as a table with bars, the list, and the filters that hold in both.
 
+let shown = []; // places of the images that the filters let through: in the order of the run, or the worst first
+let means = []; // of the chosen metric, by image and setting
+let [lowest, highest] = [0, 0]; // of these
+const imageList = new LongList($("list"), $("list"), listRow, () => element("li", { role: "presentation" }), markCurrent);
+const imageRows = new LongList($("per-image").closest(".scroll"), $("per-image"), tableRow,
+  () => element("tr", {}, element("td", { colspan: settings.length + 1 })));
+
+function addressOfImage(index) {
+  return `#${new URLSearchParams({ image: images[index].name })}`;
+}
+
 // --- one metric of all images
 
 function renderImages() {
   const metric = metrics[chosen.metric];
   for (const id of ["worst", "worst-of"]) $(id).disabled = metric.direction === 0;
-  const means = images.map((image) => settings.map((_, setting) => mean(image.values[setting]?.[chosen.metric])));
+  means = images.map((image) => settings.map((_, setting) => mean(image.value(setting, chosen.metric))));
   const finite = means.flat().filter((value) => typeof value === "number");
-  const [low, high] = [Math.min(...finite), Math.max(...finite)];
-  const rows = inOrder().map((index) => {
-    const marks = bestMarks(means[index], metric);
-    const link = element("a", { href: `#${new URLSearchParams({ image: images[index].name })}` }, images[index].name);
-    const cells = means[index].map((value, at) => {
-      const cell = scoreCell(value, metric, marks[at]);
-      if (typeof value === "number" && high > low) {
-        cell.classList.add("bar");
-        cell.style.setProperty("--bar", (value - low) / (high - low));
-      }
-      return cell;
-    });
-    return element("tr", {}, element("th", { scope: "row" }, link), ...cells);
-  });
-  fillTable($("per-image"), [["image"], ...settings.map((label) => [label, metric.direction])], rows);
+  [lowest, highest] = finite.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
+  fillTable($("per-image"), [["image"], ...settings.map((label) => [label, metric.direction])], []);
+  imageRows.list = $("per-image").tBodies[0];
   filterImages();
 }
 
-/** Places of the images: as in the run, or the worst first where only these are asked for. */
-function inOrder() {
-  const worst = worstOf() ?? [];
-  const rank = new Map(worst.map((index, place) => [index, place]));
-  const last = worst.length; // of what has no value
-  return [...images.keys()].sort((left, right) => (rank.get(left) ?? last) - (rank.get(right) ?? last));
+function tableRow(index) {
+  const metric = metrics[chosen.metric];
+  const marks = bestMarks(means[index], metric);
+  const link = element("a", { href: addressOfImage(index), title: images[index].name }, images[index].name);
+  const cells = means[index].map((value, at) => {
+    const cell = scoreCell(value, metric, marks[at]);
+    if (typeof value === "number" && highest > lowest) {
+      cell.classList.add("bar");
+      cell.style.setProperty("--bar", (value - lowest) / (highest - lowest));
+    }
+    return cell;
+  });
+  return element("tr", { "aria-rowindex": imageRows.places.indexOf(index) + 2 }, element("th", { scope: "row" }, link), ...cells);
+}
+
+/** Places of the images as the table shows them: as a header sorts them, else as in the list. */
+function tableOrder() {
+  const header = headersOf($("per-image")).find((cell) => cell.ariaSort !== "none");
+  if (!header) return shown;
+  const column = header.cellIndex;
+  const key = (index) => keyOf(column === 0 ? images[index].name : means[index][column - 1]);
+  return sortedByKey(shown.map((index) => [key(index), index]), header.ariaSort === "ascending");
+}
+
+function sortImages(table, column, upwards) {
+  markSorted(table, column, upwards);
+  renderTable();
+}
+
+function renderTable() {
+  imageRows.show(tableOrder());
+  $("per-image").setAttribute("aria-rowcount", shown.length + 1);
 }
 
 // --- the worst N of a model by the chosen metric
@@ -39,71 +64,71 @@ function inOrder() {
 function worstOf() {
   const better = metrics[chosen.metric].direction;
   if (!$("worst").value || better === 0) return null;
-  const value = (index) => mean(images[index].values[Number($("worst-of").value)]?.[chosen.metric]);
+  const setting = Number($("worst-of").value);
+  const value = (index) => means[index][setting];
   return [...images.keys()].filter((index) => typeof value(index) === "number").sort((left, right) => better * (value(left) - value(right)));
 }
 
 /** Shows the worst alone, and the very worst where another image was shown. */
 function chooseWorst() {
-  renderWorst();
-  const shown = matching();
-  if (!shown.has(chosen.image) && shown.size) choose({ image: inOrder().find((index) => shown.has(index)) });
-}
-
-function renderWorst() {
-  renderImages();
+  filterImages();
   writeAddress();
+  if (!shown.includes(chosen.image) && shown.length) choose({ image: shown[0] });
 }
 
 // --- the list of images
 
-function makeList() {
-  for (const [index, image] of images.entries()) {
-    const thumbnail = element("img", { src: image.thumbnail, alt: "", loading: "lazy", decoding: "async", width: 48, height: 48 });
-    const link = element("a", { href: `#${new URLSearchParams({ image: image.name })}`, tabindex: "-1", title: image.name,
-      click: (event) => { if (!event.ctrlKey && !event.metaKey && !event.shiftKey) { event.preventDefault(); choose({ image: index }); } } },
-      thumbnail, element("span", {}, image.name));
-    $("list").append(element("li", {}, link));
+function listRow(index) {
+  const image = images[index];
+  const thumbnail = element("img", { src: image.thumbnail ?? "data:,", alt: "", decoding: "async", width: 48, height: 48 });
+  const link = element("a", { href: addressOfImage(index), tabindex: "-1", title: image.name, "data-image": index,
+    click: (event) => { if (!event.ctrlKey && !event.metaKey && !event.shiftKey) { event.preventDefault(); choose({ image: index }); } } },
+    thumbnail, element("span", {}, image.name));
+  return element("li", { "aria-setsize": shown.length, "aria-posinset": imageList.places.indexOf(index) + 1 }, link);
+}
+
+/** Marks the shown image in the list. It alone is a stop of Tab, or the first in sight where it is not there. */
+function markCurrent() {
+  const links = [...imageList.rows.values()].map((row) => row.firstChild);
+  const current = links.find((link) => Number(link.dataset.image) === chosen.image);
+  for (const link of links) {
+    if (link === current) link.setAttribute("aria-current", "true");
+    else link.removeAttribute("aria-current");
+    link.tabIndex = link === (current ?? links[0]) ? 0 : -1;
   }
+  return current;
 }
 
 function renderList() {
-  const list = $("list");
-  const before = list.querySelector("[aria-current]");
-  const link = list.children[chosen.image].firstChild;
-  if (before === link) return;
-  before?.removeAttribute("aria-current");
-  before?.setAttribute("tabindex", "-1");
-  link.setAttribute("aria-current", "true");
-  link.removeAttribute("tabindex");
-  if (list.contains(document.activeElement)) link.focus({ preventScroll: true });
-  const [box, item] = [list.getBoundingClientRect(), link.getBoundingClientRect()];
-  list.scrollBy({ left: item.left - box.left - box.width / 2 + item.width / 2, top: item.top - box.top - box.height / 2 + item.height / 2 });
+  const hasFocus = $("list").contains(document.activeElement);
+  const current = markCurrent();
+  if (!current || !isInSight(current)) imageList.bring(chosen.image);
+  if (hasFocus) markCurrent()?.focus({ preventScroll: true });
 }
 
-/** Places of the images that the filters let through. */
-function matching() {
-  const words = $("filter").value.trim().toLowerCase();
-  const worst = worstOf()?.slice(0, Number($("worst").value));
-  return new Set([...images.keys()].filter((index) => images[index].name.toLowerCase().includes(words) && (worst?.includes(index) ?? true)));
+function isInSight(link) {
+  const [box, item] = [$("list").getBoundingClientRect(), link.getBoundingClientRect()];
+  return item.left >= box.left && item.right <= box.right && item.top >= box.top && item.bottom <= box.bottom;
 }
 
 function filterImages() {
-  const shown = matching();
-  const names = new Set([...shown].map((index) => images[index].name));
-  images.forEach((_, index) => { $("list").children[index].hidden = !shown.has(index); });
-  for (const row of $("per-image").tBodies[0].rows) row.hidden = !names.has(row.cells[0].textContent);
-  $("found").textContent = shown.size === images.length ? `${images.length} images` : `${shown.size} of ${images.length}`;
+  const words = $("filter").value.trim().toLowerCase();
+  const asked = worstOf()?.slice(0, Number($("worst").value)) ?? [...images.keys()];
+  shown = asked.filter((index) => images[index].name.toLowerCase().includes(words));
+  imageList.show(shown);
+  renderTable();
+  $("found").textContent = shown.length === images.length ? `${images.length} images` : `${shown.length} of ${images.length}`;
 }
 
-/** The next image that the filter lets through, after the last the first again; null where there is none. */
+/** The next image that the filters let through, after the last the first again; null where there is none. */
 function neighbour(step) {
-  const shown = matching();
-  for (let away = 1; away < images.length; away += 1) {
-    const index = (chosen.image + step * away + images.length * away) % images.length;
-    if (shown.has(index)) return index;
-  }
-  return null;
+  const others = shown.filter((index) => index !== chosen.image);
+  if (!others.length) return null;
+  const place = shown.indexOf(chosen.image);
+  if (place >= 0) return shown[(place + step + shown.length) % shown.length];
+  const after = others.findIndex((index) => index > chosen.image); // of the run, as it stands in no order of its own
+  const from = after < 0 ? 0 : after;
+  return step > 0 ? others[from] : others[(from - 1 + others.length) % others.length];
 }
 
 function turn(step) {

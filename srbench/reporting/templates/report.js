@@ -1,10 +1,8 @@
 // The page: what is chosen, and everything that shows it. The address carries the choice, so it can be sent to others.
 
-const { metrics, settings, maps, columns, images, opening, compressed } = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const FLICKER_MS = 500; // two changes a second stay below what may cause seizures
 const root = document.querySelector(".viewer");
-const SHOWN_TEMPERATURE = 0.8; // at first, or the nearest to it: what the SRFlow paper reports
 const slots = makeSlots();
 const chosen = { image: 0, a: 0, b: slots.findLast((slot) => !columns[slot[0]].sample)[0], c: null, d: null, metric: 0, map: "" };
 const byGroup = [...metrics.keys()].sort((left, right) => metrics[left].group_place - metrics[right].group_place);
@@ -21,8 +19,8 @@ function makeSlots() {
     const key = column.temperature === null ? column.id : JSON.stringify([column.model, column.sample]);
     found.set(key, [...(found.get(key) ?? []), index]);
   }
-  const distance = (index) => Math.abs((columns[index].temperature ?? 0) - SHOWN_TEMPERATURE);
-  return [...found.values()].map((slot) => slot.sort((left, right) => distance(left) - distance(right)));
+  const competes = (index) => competing.includes(columns[index].setting);
+  return [...found.values()].map((slot) => slot.sort((left, right) => competes(right) - competes(left)));
 }
 
 /** Shows all samples of a column's model at its temperature. */
@@ -78,11 +76,11 @@ function nextMap() {
 }
 
 function source(column, image = images[chosen.image]) {
-  return mapOf(column, image) ?? image.files[column];
+  return mapOf(column, image) ?? image.file(column);
 }
 
 function mapOf(column, image = images[chosen.image]) {
-  return image.maps[chosen.map]?.[column] ?? null;
+  return chosen.map === "" ? null : image.map(chosen.map, column);
 }
 
 /** Maps are shown, and there is none of this output. LR and HR are shown beside maps as they are. */
@@ -109,12 +107,12 @@ function show(image, column) {
 function render() {
   const image = images[chosen.image];
   viewer.setImage(image.width, image.height);
-  $("absent").hidden = image.files.some((file) => file !== null);
+  $("absent").hidden = image.hasFiles();
   root.classList.toggle("bare", !$("absent").hidden);
   $("name").textContent = image.name;
   $("place").textContent = `${chosen.image + 1} of ${images.length}, ${image.width} × ${image.height}`;
   for (const side of ["a", "b"]) renderSide(side);
-  for (const option of $("map").options) option.disabled = option.value !== "" && !(option.value in image.maps);
+  for (const option of $("map").options) option.disabled = option.value !== "" && !image.hasMap(option.value);
   renderTiles(image);
   renderBeside();
   renderScores(image);
@@ -184,20 +182,21 @@ function renderTiles(image) {
 
 /** The chosen metric of an output, or of LR and HR nothing. */
 function valueOf(column, image) {
-  const values = column.setting === null ? null : image.values[column.setting]?.[chosen.metric];
+  const values = column.setting === null ? null : image.value(column.setting, chosen.metric);
   return (Array.isArray(values) ? values[column.sample ?? 0] : values) ?? null;
 }
 
 // --- the values of one image
 
 function renderScores(image) {
-  const measured = [...settings.keys()].filter((setting) => image.values[setting]);
-  const means = metrics.map((_, place) => measured.map((setting) => mean(image.values[setting][place])));
+  const valuesOf = settings.map((_, setting) => metrics.map((_, place) => image.value(setting, place)));
+  const measured = [...settings.keys()].filter((setting) => valuesOf[setting].some((value) => value !== null));
+  const means = metrics.map((_, place) => measured.map((setting) => mean(valuesOf[setting][place])));
   const marks = means.map((values, place) => bestMarks(values, metrics[place]));
   const cellsOf = (make) => byGroup.map((place) => make(metrics[place], place));
   const rows = [];
   for (const [line, setting] of measured.entries()) {
-    const values = image.values[setting];
+    const values = valuesOf[setting];
     const samples = Math.max(...values.map((value) => (Array.isArray(value) ? value.length : 1)));
     const cells = cellsOf((metric, place) => scoreCell(means[place][line], metric, marks[place][line]));
     rows.push(scoreRow(setting, samples > 1 ? `mean of ${samples}` : "", samples > 1 ? null : 0, cells));

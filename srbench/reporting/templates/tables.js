@@ -11,9 +11,14 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 
-/** A cell's number; text where it is none, NaN where there is nothing. Infinity is written "inf" in the data. */
+/** What a cell is sorted by. */
 function sortKey(cell) {
-  const text = cell.dataset.value ?? cell.textContent.trim();
+  return keyOf(cell.dataset.value ?? cell.textContent.trim());
+}
+
+/** The number of a value; text where it is none, NaN where there is nothing. Infinity is written "inf" in the data. */
+function keyOf(value) {
+  const text = String(value ?? "");
   if (text === "" || text === "nan") return NaN;
   if (text === "inf") return Infinity;
   return text === "-inf" ? -Infinity : Number.isNaN(Number(text)) ? text : Number(text);
@@ -37,28 +42,34 @@ function measuredParts(table) {
   return [...table.tBodies].filter((body) => !body.matches(".heading, .published"));
 }
 
-/** Sorts the rows of each part by one column, upwards or downwards; equal rows keep their order, empty cells end last. */
+/** What stands behind its key, sorted upwards or downwards; equals keep their order, what has no key ends last. */
+function sortedByKey(keyed, upwards) {
+  const filled = keyed.filter(([key]) => !Number.isNaN(key));
+  const empty = keyed.filter(([key]) => Number.isNaN(key));
+  filled.sort(([left], [right]) => (upwards ? compareKeys(left, right) : compareKeys(right, left)));
+  return [...filled, ...empty].map(([, thing]) => thing);
+}
+
+/** Sorts the rows of each part of a table by one column. */
 function sortRows(table, column, upwards) {
-  for (const body of measuredParts(table)) {
-    const keyed = [...body.rows].map((row) => [sortKey(row.cells[column]), row]);
-    const filled = keyed.filter(([key]) => !Number.isNaN(key));
-    const empty = keyed.filter(([key]) => Number.isNaN(key));
-    filled.sort(([left], [right]) => (upwards ? compareKeys(left, right) : compareKeys(right, left)));
-    body.append(...[...filled, ...empty].map(([, row]) => row));
-  }
+  for (const body of measuredParts(table)) body.append(...sortedByKey([...body.rows].map((row) => [sortKey(row.cells[column]), row]), upwards));
+  markSorted(table, column, upwards);
+}
+
+function markSorted(table, column, upwards) {
   for (const [place, header] of headersOf(table).entries()) {
     header.setAttribute("aria-sort", place !== column ? "none" : upwards ? "ascending" : "descending");
   }
 }
 
 /** Lets every header of a table sort it: the best first, the other way with the next click. */
-function makeSortable(table) {
+function makeSortable(table, sort = sortRows) {
   for (const header of headersOf(table)) header.setAttribute("aria-sort", "none");
   table.addEventListener("click", (event) => {
     const header = event.target.closest("thead button")?.parentElement;
     if (!header) return;
     const before = header.getAttribute("aria-sort");
-    sortRows(table, header.cellIndex, before === "none" ? header.dataset.better !== "1" : before === "descending");
+    sort(table, header.cellIndex, before === "none" ? header.dataset.better !== "1" : before === "descending");
   });
 }
 

@@ -6,6 +6,7 @@ import base64
 import http.client
 import io
 import json
+import math
 import re
 import shutil
 import signal
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -49,27 +51,49 @@ def data_of(page):
     return json.loads(re.search(r'<script id="data" type="application/json">(.*?)</script>', page, re.DOTALL)[1])
 
 
+def files_of(images):
+    """Addresses of an image's columns, image by image, as contents.js makes them."""
+
+    def address(column, place, name):
+        found = column["others"].get(str(place))
+        is_ruled = any(first <= place < end for first, end in column["ranges"])
+        return quote(f"{column['folder']}{name}{column['ending']}") if is_ruled else found
+
+    return [[address(column, place, name) for column in images["files"]] for place, name in enumerate(images["names"])]
+
+
+def numbers_of(values, count):
+    """Values of a metric and a setting, one list or one number per image."""
+    data, samples = base64.b64decode(values["data"]), values["samples"]
+    kind = "<f8" if len(data) == 8 * count * max(samples, 1) else "<f4"
+    numbers = np.frombuffer(data, kind).reshape(count, -1).tolist()
+    return numbers if samples else [one for (one,) in numbers]
+
+
 def test_the_data_of_the_page_are_the_rows(run):
     data = data_of(write_page(run).read_text())
-    assert [image["name"] for image in data["images"]] == NAMES
+    images = data["images"]
+    assert images["names"] == NAMES
+    assert (images["widths"], images["heights"]) == ([48] * 3, [32] * 3)
     assert data["settings"] == ["Nearest", "Noisy τ=0.8"]
     lines = map(json.loads, (run / "rows.jsonl").read_text().splitlines())
     found = {(row["model"], row["image"], row["metric"]): row["value"] for row in lines}
-    for image in data["images"]:
-        assert (image["width"], image["height"]) == (48, 32)
-        for model, values in zip(["Nearest", "Noisy"], image["values"], strict=True):
-            for metric, shown in zip(data["metrics"], values, strict=True):
-                own = found[model, image["name"], metric["name"]]
-                assert shown == (own if own == ["inf"] else pytest.approx(own, abs=10.0 ** -metric["digits"] / 100))
-    assert data["images"][2]["values"][0][0] == ["inf"]
+    for model, values in zip(["Nearest", "Noisy"], images["values"], strict=True):
+        for metric, one in zip(data["metrics"], values, strict=True):
+            for name, shown in zip(NAMES, numbers_of(one, 3), strict=True):
+                own = found[model, name, metric["name"]]
+                exact = [float(value) for value in own] if isinstance(own, list) else own
+                assert shown == pytest.approx(exact, rel=0, abs=10.0 ** -metric["digits"] / 100)
+    assert numbers_of(images["values"][0][0], 3)[2] == [math.inf]
 
 
 def test_every_file_that_is_named_is_there_and_a_lost_one_is_not_named(run):
     data = data_of(write_page(run).read_text())
     assert [column["id"] for column in data["columns"]] == ["lr", "hr", "Nearest", "Noisy-t0.8_1", "Noisy-t0.8_2"]
-    files = [file for image in data["images"] for file in image["files"]]
+    by_image = files_of(data["images"])
+    files = [file for found in by_image for file in found]
     assert files.count(None) == 2, "samples of an image are shown together or not at all"
-    assert data["images"][2]["files"][3:] == [None, None]
+    assert by_image[2][3:] == [None, None]
     for file in files:
         assert file is None or (run / urllib.request.url2pathname(file)).is_file()
         assert file is None or not set(file) & set("#?& '<")
@@ -78,8 +102,8 @@ def test_every_file_that_is_named_is_there_and_a_lost_one_is_not_named(run):
 def test_a_single_file_carries_every_image_exactly(run):
     beside = data_of(write_page(run).read_text())
     inside = data_of(write_page(run, single_file=True).read_text())
-    pairs = zip(beside["images"], inside["images"], strict=True)
-    for file, address in [pair for left, right in pairs for pair in zip(left["files"], right["files"], strict=True)]:
+    pairs = zip(files_of(beside["images"]), files_of(inside["images"]), strict=True)
+    for file, address in [pair for left, right in pairs for pair in zip(left, right, strict=True)]:
         if file is not None:
             kind, _, text = address.partition(";base64,")
             assert kind == "data:image/webp"
@@ -90,10 +114,11 @@ def test_a_single_file_carries_every_image_exactly(run):
 
 def test_a_single_file_may_carry_fewer_images_and_says_so(run):
     text = write_page(run, single_file=True, most=1).read_text()
-    carried = [image["name"] for image in data_of(text)["images"] if any(image["files"])]
+    images = data_of(text)["images"]
+    carried = [name for name, files in zip(images["names"], files_of(images), strict=True) if any(files)]
     assert len(carried) == 1
     assert "This file carries the images of 1 of 3; the values of all." in text
-    assert all(image["values"][0] for image in data_of(text)["images"])
+    assert len(numbers_of(images["values"][0][0], 3)) == 3
     opened = data_of(text)["opening"]
     assert opened is None or opened["image"] == carried[0]
 
@@ -115,7 +140,7 @@ def test_a_page_without_images_says_so(run, tmp_path):
     shutil.copytree(run, copy, ignore=shutil.ignore_patterns("images"))
     text = write_page(copy).read_text()
     assert "The run folder holds no images, so this page compares values only." in text
-    assert [name for image in data_of(text)["images"] for name in image["files"] if name] == []
+    assert [name for files in files_of(data_of(text)["images"]) for name in files if name] == []
     assert data_of(text)["opening"] is None
 
 
@@ -152,7 +177,7 @@ def ask(run):
 
 def test_the_server_gives_the_page_and_its_images(ask, run):
     assert ask("GET", "/") == (200, (run / "report.html").read_bytes())
-    file = data_of((run / "report.html").read_text())["images"][0]["files"][0]
+    file = files_of(data_of((run / "report.html").read_text())["images"])[0][0]
     assert ask("GET", f"/{file}") == (200, (run / urllib.request.url2pathname(file)).read_bytes())
     assert ask("HEAD", "/manifest.json") == (200, b"")
 

@@ -1,0 +1,95 @@
+// Long lists: only the rows in sight and some around them exist, so thousands cost no more than a few.
+
+const SPARE = 8; // rows beyond what is in sight, on both sides
+
+class LongList {
+  /**
+   * box: what scrolls, down or, if its rows stand side by side, to the right. list: the parent of the rows.
+   * make: the row of a place. room: an empty row, which takes the space of those before or behind.
+   * All rows are as large as the first one. drawn: called whenever other rows stand in the list.
+   */
+  constructor(box, list, make, room, drawn = () => {}) {
+    Object.assign(this, { box, list, make, drawn, places: [], rows: new Map(), isWhole: false });
+    this.before = room();
+    this.behind = room();
+    box.addEventListener("scroll", () => this.draw());
+    new ResizeObserver(() => this.draw()).observe(box);
+  }
+
+  /** Shows the rows of these places, in their order, all made anew. */
+  show(places) {
+    this.places = places;
+    this.rows.clear();
+    this.draw();
+  }
+
+  /** Lets all rows exist, as paper needs them, or again only those in sight. */
+  setWhole(isWhole) {
+    this.isWhole = isWhole;
+    this.draw();
+  }
+
+  get isAcross() {
+    return getComputedStyle(this.list).flexDirection === "row" && getComputedStyle(this.list).display === "flex";
+  }
+
+  /** CSS pixels from one row to the next, and those of the gap between them; zeros while that is not known. */
+  measure() {
+    const [first, second] = this.rows.values();
+    if (!first?.isConnected) return [0, 0];
+    const [one, two] = [first, second ?? first].map((row) => row.getBoundingClientRect());
+    const [step, own] = this.isAcross ? [two.left - one.left, one.width] : [two.top - one.top, one.height];
+    return [step || own, Math.max(step - own, 0)];
+  }
+
+  draw() {
+    let [pitch, gap] = this.measure();
+    if (!pitch) {
+      this.put(0, Math.min(2 * SPARE, this.places.length), 0, 0);
+      [pitch, gap] = this.measure();
+    }
+    if (!pitch) return; // nothing is shown
+    const box = this.box;
+    const [start, length] = this.isAcross ? [box.scrollLeft, box.clientWidth] : [box.scrollTop, box.clientHeight];
+    const first = this.isWhole ? 0 : Math.min(Math.max(Math.floor(start / pitch) - SPARE, 0), Math.max(this.places.length - SPARE, 0));
+    const end = this.isWhole ? this.places.length : Math.min(Math.ceil((start + length) / pitch) + SPARE, this.places.length);
+    this.put(first, Math.max(first, end), pitch, gap);
+  }
+
+  /** Puts the rows [first, end) into the list; those that were there stay the same elements. */
+  put(first, end, pitch, gap) {
+    const wanted = this.places.slice(first, end);
+    const before = this.rows;
+    this.rows = new Map(wanted.map((place) => [place, before.get(place) ?? this.make(place)]));
+    const room = (row, count) => {
+      row.style.width = row.style.height = "";
+      row.style[this.isAcross ? "width" : "height"] = `${count * pitch - gap}px`;
+      return count && pitch ? [row] : [];
+    };
+    const rows = [...room(this.before, first), ...this.rows.values(), ...room(this.behind, this.places.length - end)];
+    const same = rows.length === this.list.children.length && rows.every((row, at) => this.list.children[at] === row);
+    if (!same) this.arrange(rows);
+    this.drawn();
+  }
+
+  /** Only what changes is moved, so that what has the focus keeps it. */
+  arrange(rows) {
+    const stays = new Set(rows);
+    for (const row of [...this.list.children]) if (!stays.has(row)) row.remove();
+    let at = this.list.firstChild;
+    for (const row of rows) {
+      if (row === at) at = at.nextSibling;
+      else this.list.insertBefore(row, at);
+    }
+  }
+
+  /** Scrolls until the row of a place is in the middle, if it is in the list. */
+  bring(place) {
+    const at = this.places.indexOf(place);
+    const [pitch] = this.measure();
+    if (at < 0 || !pitch) return;
+    const length = this.isAcross ? this.box.clientWidth : this.box.clientHeight;
+    this.box.scrollTo({ [this.isAcross ? "left" : "top"]: (at + 0.5) * pitch - length / 2, behavior: "instant" });
+    this.draw();
+  }
+}
