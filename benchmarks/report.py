@@ -1,9 +1,10 @@
-"""What a report costs to make and to open: python benchmarks/report.py [--images N] [--models N] [--samples N].
+"""What a report costs to make and to open: python benchmarks/report.py [--images N --models N --samples N --crop N].
 
 A run is written into a folder that is deleted afterwards: the packaged photographs at 8x, linked under other names
 where more are asked for, and models that all draw samples, which are the upscaled LR image with noise; their values
-are random numbers. Printed are the time that ``srbench report`` takes for it, the size of the page, and what a headless
-Chromium needs to open it and to scroll its list of images. Measure on a quiet machine.
+are random numbers; ``--crop`` keeps N x N pixels of each, for runs of thousands. Printed are the time that
+``srbench report`` takes for it, the size of the page, and what a headless Chromium needs to open it, to scroll its list
+of images, to filter and to show the worst. Measure on a quiet machine.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ import torch
 from msgspec.structs import replace
 
 from srbench.benchmark.sampling import Item, keep_pair, keep_sample
-from srbench.data.datasets import packaged_photos
+from srbench.data.datasets import cropped, packaged_photos
 from srbench.images.resize import upscale
-from srbench.interfaces import MetricFacts, ModelFacts
+from srbench.interfaces import ImagePair, MetricFacts, ModelFacts
 from srbench.metrics.suite import open_metrics
 from srbench.models.inference import Output
 from srbench.reporting.report import write_report
@@ -38,17 +39,18 @@ FRAMES = 120
 """Steps in which the list is scrolled from its start to its end."""
 
 
-def write_run(path: Path, images: int, models: int, samples: int) -> None:
+def write_run(path: Path, images: int, models: int, samples: int, crop: int | None) -> None:
     """Write what ``srbench run`` would leave."""
     generator = torch.Generator().manual_seed(0)
-    photos = list(packaged_photos(SCALE))
+    dataset = packaged_photos(SCALE) if crop is None else cropped(packaged_photos(SCALE), SCALE, crop)
+    photos = list(dataset)
     names = [*photos, *(f"{photos[k % len(photos)]}-{k}" for k in range(len(photos), images))][:images]
     labels = [f"model-{k + 1}" for k in range(models)]
     path.mkdir(parents=True, exist_ok=True)
     folder = RunFolder(path, _manifest(names, labels, samples))
     folder.extend(folder.manifest)
     for name in names[: len(photos)]:
-        _sample(folder, name, labels, samples, generator)
+        _sample(folder, dataset.read(name), labels, samples, generator)
     for place, name in enumerate(names[len(photos) :]):
         _link(folder, photos[place % len(photos)], name, labels)
     for record in [sample for known in folder.known.values() for sample in known.samples.values()]:
@@ -68,9 +70,9 @@ def _manifest(names: list[str], labels: list[str], samples: int) -> Manifest:
     return Manifest(FORMAT, protocol, tuple(names), metrics, facts, settings, (invocation,))
 
 
-def _sample(folder: RunFolder, name: str, labels: list[str], samples: int, generator: torch.Generator) -> None:
+def _sample(folder: RunFolder, pair: ImagePair, labels: list[str], samples: int, generator: torch.Generator) -> None:
     """Keep the pair of a photograph and samples of all models."""
-    pair = packaged_photos(SCALE).read(name)
+    name = pair.name
     keep_pair(folder, pair, name, 0, 1)
     upscaled = upscale(pair.lr, SCALE)
     for label in labels:
@@ -132,10 +134,21 @@ def measure_page(folder: Path) -> None:
         print(f"page opened in {time.perf_counter() - start:.2f} s with {len(files)} files")
         times = sorted(page.evaluate(SCROLL, FRAMES))
         print(f"frames while scrolling: median {times[len(times) // 2]:.0f} ms, longest {times[-1]:.0f} ms")
+        for field, text, event in CHANGES:
+            print(f"{field} {text!r}: {page.evaluate(CHANGE, [field, text, event]):.0f} ms")
         browser.close()
 
 
 SHOWN = "['image-a', 'image-b'].every((id) => document.getElementById(id).complete)"
+CHANGES = (("filter", "a", "input"), ("filter", "", "input"), ("worst", "20", "change"), ("worst", "", "change"))
+CHANGE = """([id, text, event]) => {
+    const start = performance.now();
+    document.getElementById(id).value = text;
+    document.getElementById(id).dispatchEvent(new Event(event));
+    document.body.getBoundingClientRect();
+    return performance.now() - start;
+}"""
+"""Time until everything that follows a field is laid out again."""
 SCROLL = """async (frames) => {
     const list = document.getElementById("list");
     const next = () => new Promise(requestAnimationFrame);
@@ -157,10 +170,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("images", 22), ("models", 6), ("samples", 5)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--crop", type=int)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_run(folder, arguments.images, arguments.models, arguments.samples)
+        write_run(folder, arguments.images, arguments.models, arguments.samples, arguments.crop)
         measure_report(folder)
         measure_page(folder)
 
