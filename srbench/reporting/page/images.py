@@ -144,6 +144,13 @@ def exact(image: Image.Image) -> str:
     return _address(_webp(image, lossless=True, method=1))
 
 
+def small(image: Image.Image, side: int) -> str:
+    """Address of an image within side x side, compressed."""
+    image = image.convert("RGB")
+    image.thumbnail((side, side))
+    return _address(_webp(image, quality=70))
+
+
 def _webp(image: Image.Image, **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, format="WEBP", **options)
