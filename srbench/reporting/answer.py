@@ -1,9 +1,9 @@
-"""Result of a table in two or three sentences, with which every report begins."""
+"""Result of a table in a few sentences, with which every report begins."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import pandas as pd
@@ -17,23 +17,30 @@ ASKED = ("Perception", "Distortion")
 KEEPS_LR = 45.0
 """Smallest LR-PSNR in dB of an output that keeps the LR image: Lugmayr et al., "NTIRE 2021 learning the
 super-resolution space challenge", section 3."""
-KEEPS = "keeps the LR image"
-_NAMED = 2
-"""Largest number of named rows that are not distinguishable from the best."""
+KEEPS, _PROJECTED = "keeps the LR image", " by projection"
+LISTED = "rows.csv"
+"""File that lists what a sentence leaves out."""
+_DESCRIBED = 2
+"""Largest number of rows that are not distinguishable from the best and have their values in a sentence."""
+_NAMED = 5
+"""Largest number of images that a sentence names."""
 
 
 def answer(scores: Scores) -> list[str]:
-    """Best models in perception and distortion, as far as the images decide, and those that are diverse.
+    """Best models in perception and distortion, as far as the images decide, those that are diverse or projected.
 
-    Without metrics of these two, the first one of the table that has a direction.
+    Without metrics of perception and distortion, the best in the first one of the table that has a direction.
     """
     directed = [metric for metric in scores.metrics if metric.direction]
     leading = [metric for group in ASKED for metric in directed if metric.leads and metric.group == group]
     asked = leading or directed[:1]
     if len(scores.lines) == 1:
         values = [f"{metric.title} {_value(scores, 0, metric)}" for metric in asked]
-        return [f"{scores.lines[0].label}: {joined(values)}; no other row to compare it with."] if values else []
-    return [*(_best(scores, metric) for metric in asked), *_diversity(scores)]
+        alone = [f"{scores.lines[0].label}: {joined(values)}; no other row to compare it with."] if values else []
+        return [*alone, *_projection(scores, set())]
+    diverse = _diverse(scores)
+    best = [_best(scores, metric) for metric in asked]
+    return [*best, *_diversity(scores, diverse), *_projection(scores, set(diverse))]
 
 
 def _best(scores: Scores, metric: MetricFacts) -> str:
@@ -61,14 +68,14 @@ def _tail(scores: Scores, metric: MetricFacts, ranking: Ranking, leader: int) ->
         yield f"{UNDECIDED} with {counted}{common}: {rows} rows need at least {ranking.fewest}."
         return
     alike = [row for row in others if ranking.better[leader, row] == 0]
-    named = alike[:_NAMED] or others[:1]
-    shown = [f"{scores.lines[row].label} ({_against(scores, metric, ranking, leader, row)})" for row in named]
+    described = alike[:_DESCRIBED] or others[:1]
+    shown = [f"{scores.lines[row].label} ({_against(scores, metric, ranking, leader, row)})" for row in described]
     if not shown:
         yield "the only row with a finite value for every image."
     elif not alike:
         yield f"ahead of {shown[0]}."
     else:
-        more = [f"{len(alike) - len(named)} more"] if len(alike) > len(named) else []
+        more = [scores.lines[row].label for row in alike[_DESCRIBED:]]
         yield f"not distinguishable from {joined([*shown, *more])}."
 
 
@@ -83,53 +90,73 @@ def _against(scores: Scores, metric: MetricFacts, ranking: Ranking, leader: int,
     return f"on {where}: {best} against {_with_unit(other, metric)}, {p}"
 
 
-def _diversity(scores: Scores) -> Iterator[str]:
-    """Models that are diverse, and whether all their samples keep the LR image."""
-    sigma = next((metric for metric in scores.metrics if metric.group == "Diversity"), None)
-    if sigma is None:
-        return
+def _diverse(scores: Scores) -> dict[str, list[int]]:
+    """Models that are diverse, each with its rows that are."""
     rows: dict[str, list[int]] = {}
-    for row, cell in enumerate(scores.column(sigma.name)):
-        if cell.mean > 0:
-            rows.setdefault(scores.lines[row].setting.model, []).append(row)
-    if not rows:
-        return
-    models = list(rows)
-    everybody = {line.setting.model for line in scores.lines}
-    only = "Only " if len(everybody) > len(models) else ""
-    consistency = next((metric for metric in scores.metrics if metric.leads and metric.group == "Consistency"), None)
-    kept = [] if consistency is None else [_kept(scores, consistency, rows[model]) for model in models]
-    if consistency is not None and len(models) > 1 and all(text.startswith(f"{KEEPS} (") for text in kept):
-        every = [row for model in models for row in rows[model]]
-        clauses = [
-            f"{'both' if len(models) == 2 else 'all'} {_kept(scores, consistency, every).replace('keeps', 'keep', 1)}"
-        ]
-    else:
-        subjects = ["it"] if len(models) == 1 else models
-        clauses = [f"{subject} {text}" for subject, text in zip(subjects, kept, strict=False) if text]
-    are = "is" if len(models) == 1 else "are"
-    yield "; ".join([f"{only}{joined(models)} {are} diverse", *clauses]) + "."
+    for metric in [metric for metric in scores.metrics if metric.group == "Diversity"][:1]:
+        for row, cell in enumerate(scores.column(metric.name)):
+            if cell.mean > 0:
+                rows.setdefault(scores.lines[row].setting.model, []).append(row)
+    return rows
 
 
-def _kept(scores: Scores, metric: MetricFacts, rows: list[int]) -> str:
+def _diversity(scores: Scores, diverse: dict[str, list[int]]) -> Iterator[str]:
+    """Models that are diverse, and whether all their samples keep the LR image."""
+    if diverse:
+        only = "Only " if len({line.setting.model for line in scores.lines}) > len(diverse) else ""
+        are, subject = ("is", "it") if len(diverse) == 1 else ("are", "both" if len(diverse) == 2 else "all")
+        yield "; ".join([f"{only}{joined(list(diverse))} {are} diverse", *_consistency(scores, diverse, subject)]) + "."
+
+
+def _projection(scores: Scores, said: set[str]) -> Iterator[str]:
+    """Models whose LR-PSNR is kept by projection, but for those of which that is said already."""
+    rows: dict[str, list[int]] = {}
+    for row, line in enumerate(scores.lines):
+        if line.is_projected and line.setting.model not in said:
+            rows.setdefault(line.setting.model, []).append(row)
+    if clauses := _consistency(scores, rows, joined(list(rows))):
+        yield "; ".join(clauses) + "."
+
+
+def _consistency(scores: Scores, models: dict[str, list[int]], subject: str) -> list[str]:
+    """Clauses on whether the rows of some models keep the LR image: one about the ``subject`` if all do likewise."""
+    metric = next((metric for metric in scores.metrics if metric.name in scores.worst), None)
+    if metric is None or not models:
+        return []
+    kept = {model: _kept(scores, metric, rows) for model, rows in models.items()}
+    verdicts = {text.partition(" (")[0] for text in kept.values()}
+    if len(models) == 1:
+        [text] = kept.values()
+        return [f"{subject} {text}"] if text else []
+    if len(verdicts) == 1 and verdicts <= {KEEPS, f"{KEEPS}{_PROJECTED}"}:
+        every = _kept(scores, metric, [row for rows in models.values() for row in rows])
+        return [f"{subject} {every.replace('keeps', 'keep', 1)}"]
+    return [f"{model} {text}" for model, text in kept.items() if text]
+
+
+def _kept(scores: Scores, metric: MetricFacts, rows: Sequence[int]) -> str:
     """Verdict on some rows of a model: by their means, and by the worst sample of every image."""
     means = [(scores.column(metric.name)[row].mean, row) for row in rows]
     finite = [(mean, row) for mean, row in means if math.isfinite(mean)]
     if not finite:
         return ""
     lowest, row = min(finite)
+    is_projected = all(scores.lines[row].is_projected for row in rows)
     if lowest < KEEPS_LR:
-        down = "down to " if len(finite) > 1 else ""
-        return f"does not keep the LR image ({metric.title} {down}{_value(scores, row, metric)}, below {KEEPS_LR:g} dB)"
+        down, spite = "down to " if len(finite) > 1 else "", " in spite of projection" if is_projected else ""
+        below = f"{metric.title} {down}{_value(scores, row, metric)}, below {KEEPS_LR:g} dB"
+        return f"does not keep the LR image{spite} ({below})"
+    keeps = f"{KEEPS}{_PROJECTED}" if is_projected else KEEPS
     by_row = pd.concat([scores.worst[metric.name][row] for row in rows], axis=1, keys=rows)
     worst = by_row.min(axis=1).sort_values(kind="stable")
-    least, below = _with_unit(printed(worst.iloc[0], metric), metric), int((worst < KEEPS_LR).sum())
-    if not below:
-        return f"{KEEPS} ({metric.title} at least {least} in every sample)"
+    least, names = _with_unit(printed(worst.iloc[0], metric), metric), list(map(str, worst[worst < KEEPS_LR].index))
+    if not names:
+        is_sampled = any(scores.lines[row].setting.temperature is not None for row in rows)
+        return f"{keeps} ({metric.title} at least {least} {'in every sample' if is_sampled else 'on every image'})"
     setting = scores.lines[rows[int(by_row.loc[worst.index[0]].argmin())]].setting
     where = f" at{setting.label.removeprefix(setting.model)}" if len(rows) > 1 else ""
-    others = f" and {below - 1} more of {len(worst)} images" if below > 1 else ""
-    return f"{KEEPS} but for {worst.index[0]} ({metric.title} {least}{where}){others}"
+    others = names[1:] if len(names) <= _NAMED else [f"{len(names) - 1} more of {len(worst)} images (all in {LISTED})"]
+    return f"{keeps} but for {joined([f'{names[0]} ({metric.title} {least}{where})', *others])}"
 
 
 def _value(scores: Scores, row: int, metric: MetricFacts) -> str:

@@ -10,7 +10,7 @@ from srbench.interfaces import MetricFacts
 from srbench.reporting.published import DIFFERS, PublishedLine
 from srbench.reporting.ranking import Mark
 from srbench.reporting.rendering import rendered
-from srbench.reporting.scores import Line, Scores
+from srbench.reporting.scores import PROJECTION, Line, Scores
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.statistics import fewest_images
 
@@ -46,6 +46,8 @@ _SPECIAL = {
     "–": r"\textendash{}",
     "τ": r"$\tau$",
     "²": r"\texttwosuperior{}",
+    "†": r"$^\dagger$",
+    "‡": r"$^\ddagger$",
 }
 _PUBLISHED = {DIFFERS: "$\\neq$", "–": r"\textendash{}"}
 MARK: dict[Mark, str] = {
@@ -98,7 +100,7 @@ def captioned_table(scores: Scores, subject: str, label: str, *, intervals: bool
         "caption": _caption(scores, subject, intervals=intervals),
         "label": _label(label, intervals=intervals),
         "families": escape(scores.families.words),
-        "remark": "",
+        "remark": f" {escape(PROJECTION)}" if scores.has_projected else "",
         "tabulars": [tabular],
     }
     xcolor = r"And \usepackage{xcolor}, for the rows that are published and were not measured here."
@@ -109,7 +111,7 @@ def captioned_table(scores: Scores, subject: str, label: str, *, intervals: bool
 def _lines(line: Line, *, is_broken: bool, intervals: bool) -> Iterator[str]:
     """Yield the lines of a row: its means, then with ``intervals`` those, if it has any, and a space."""
     name = escape(display_name(line.label))
-    means = [MARK[cell.mark].format(cell.text) for cell in line.cells.values()]
+    means = [MARK[cell.mark].format(escape(cell.shown)) for cell in line.cells.values()]
     yield row([rf"\raggedright {name}" if is_broken else name, *means, str(line.images)])
     if intervals:
         ends = [rf"{{\scriptsize {escape(cell.interval)}}}" if cell.interval else "" for cell in line.cells.values()]

@@ -22,7 +22,6 @@ def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
         *_without_hr(measurements),
         *_coverage(measurements),
         *_stale(measurements),
-        *_projected(measurements),
         *_tiles(measurements),
         *(f"Failed: {failure}" for run in measurements.runs for failure in failures_of(run.folder)),
         *_foreign(measurements),
@@ -71,12 +70,6 @@ def _stale(measurements: Measurements) -> Iterator[str]:
             yield f"Left out, sampled by other code or weights or from other images than now: {listed}. Run them again."
 
 
-def _projected(measurements: Measurements) -> Iterator[str]:
-    projected = [model.label for model in measurements.models if model.projected]
-    if projected:
-        yield f"Outputs projected onto the LR constraint, which fixes their LR-PSNR: {', '.join(projected)}."
-
-
 def _tiles(measurements: Measurements) -> Iterator[str]:
     """Tiles compared with whole images, of models that have not changed since."""
     for run in measurements.runs:
@@ -91,8 +84,8 @@ def _foreign(measurements: Measurements) -> Iterator[str]:
     """Files in the place of measured images, but with other content."""
     foreign = [file for run in measurements.runs for file in run.folder.foreign_images()]
     if foreign:
-        shown = ", ".join(f"{file.parent.name}/{file.name}" for file in foreign[:5])
-        more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
+        shown = ", ".join(f"{file.parent.name}/{file.name}" for file in foreign[:_NAMED])
+        more = f" and {len(foreign) - _NAMED} more, which `srbench verify` lists" if len(foreign) > _NAMED else ""
         yield f"Not shown, because they are not the images that were measured: {shown}{more}."
 
 
@@ -147,7 +140,7 @@ def _runaways(measurements: Measurements) -> Iterator[str]:
             found.setdefault(row.setting.label, []).append(row)
     for label, rows in found.items():
         counts = [f"{row.image} ({row.sample.runaway} of {row.samples})" for row in rows]
-        more = f" and {len(counts) - _NAMED} more images" if len(counts) > _NAMED else ""
+        more = f" and {len(counts) - _NAMED} more images (all in samples.jsonl)" if len(counts) > _NAMED else ""
         total = sum(row.sample.runaway or 0 for row in rows)
         what = "sample" if total == 1 else "samples"
         listed = ", ".join(counts[:_NAMED])
@@ -168,7 +161,7 @@ def _too_few(scores: Scores) -> Iterator[str]:
     most = max((ranking.most for ranking in scores.rankings.values()), default=0)
     rows = len(scores.families.models)
     if rows > 1 and most < fewest:
-        yield f"{rows} rows need at least {fewest} images for a verdict: nothing is bold or underlined."
+        yield f"{rows} rows need at least {fewest} images for a verdict: no cell is marked."
 
 
 def _without_interval(scores: Scores) -> Iterator[str]:

@@ -21,9 +21,10 @@ Mark = Literal["", "best", "second", "own", "best own", "second own"]
 UNDECIDED = "undecided"
 """Verdict if the images support neither of two rows."""
 RULE = (
-    "{best}: the best mean, and every row not distinguishable from it; {second}: the same among the other rows. A "
-    "column without marks is undecided. Two rows are distinguishable if a paired permutation test over the images says "
-    "p {less} 0.05 after Holm's correction for all pairs of competing rows; whether intervals overlap does not tell."
+    "{best}: the best mean, and every row not distinguishable from it; {second}, among three rows or more: the same "
+    "among the others. A column without marks is undecided. Two rows are distinguishable if a paired permutation test "
+    "over the images says p {less} 0.05 after Holm's correction for all pairs of competing rows; whether intervals "
+    "overlap does not tell."
 )
 """Rule for the reader; a format string for the words of both marks and the sign for "less"."""
 
@@ -35,8 +36,8 @@ class Ranking:
     families: Families
     marks: tuple[Mark, ...]
     """"best" for the row with the best mean of all by which models compete, and those of them not distinguishable from
-    it, "second" for the same among the others; none if no row is distinguishable from the best one. "own" likewise for
-    the best of all rows of a model that has variants."""
+    it, "second" for the same among the others of more than two; none if no row is distinguishable from the best one.
+    "own" likewise for the best of all rows of a model that has variants."""
     taking_part: tuple[int, ...]
     """Rows by which models compete and that may have a mark: those with a finite value for every image."""
     leader: int | None
@@ -57,6 +58,11 @@ class Ranking:
     def tests_of(self, row: int, other: int) -> int:
         """Number of tested pairs for which the p of two rows is corrected."""
         return self.tests.get(self.families.of(row, other), 1)
+
+    @property
+    def is_decided(self) -> bool:
+        """True if the images decide which models are best."""
+        return any(mark.startswith("best") for mark in self.marks)
 
     @property
     def fewest(self) -> int:
@@ -143,7 +149,7 @@ def _marked(
     means = common.mean(axis=0)
     marks: dict[int, Mark] = {}
     left, leader = rows, None
-    for mark in _ORDER:
+    for mark in _ORDER if len(rows) != 2 else _ORDER[:1]:  # the second of two is no news
         unbeaten = [row for row in left if not (better[row, left] < 0).any()]
         if not unbeaten:
             break

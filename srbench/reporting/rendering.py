@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from srbench.reporting.families import VARIANTS
 from srbench.reporting.ranking import RULE
-from srbench.reporting.scores import HTML, header
+from srbench.reporting.scores import HTML, PROJECTION, header
 from srbench.system import markdown
 from srbench.system.file_names import one_line
 
@@ -42,7 +42,7 @@ _TEX: Any = {
 
 
 def rendered(template: str, **facts: object) -> str:
-    """Text of a template with some facts, ``header`` and the rules of significance."""
+    """Text of a template with some facts, ``header``, the rules of significance and the legend of ‡."""
     kind = template.split(".")[1]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("srbench.reporting"),
@@ -55,7 +55,13 @@ def rendered(template: str, **facts: object) -> str:
     environment.filters |= _FILTERS[kind]
     rules = [Markup(rule) if kind == "html" else rule for rule in (RULE, VARIANTS)]
     rule, variants = (rule.format(**_WORDS[kind]) for rule in rules)
-    ours = {"header": header, "image": markdown.image, "rule": rule, "variants_rule": variants}
+    ours = {
+        "header": header,
+        "image": markdown.image,
+        "rule": rule,
+        "variants_rule": variants,
+        "projection": PROJECTION,
+    }
     return environment.get_template(template).render(**ours, **facts)
 
 

@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import Any
 
 from srbench.benchmark.error_maps import evenly
-from srbench.interfaces import ModelFacts, Progress, silent
+from srbench.interfaces import Progress, silent
 from srbench.reporting import ReportError
 from srbench.reporting.answer import answer
 from srbench.reporting.files import Choices, Origin, ReportFolder
@@ -169,8 +169,6 @@ def _markdown(
         plots=plots,
         illustrated=illustrated,
         embedded=evenly(illustrated, EMBEDDED),
-        weights_table=_weights_table(measurements.models),
-        stated_table=_stated_table(measurements.models),
         cost_table=markdown.table(headers, [[markdown.escape(label), *numbers] for label, *numbers in lines]),
     )
     return f"{text}\n"
@@ -186,7 +184,7 @@ def score_table(scores: Scores) -> str:
 
 
 def _scored(line: Line) -> list[str]:
-    means = [MARKDOWN[cell.mark].format(cell.text) for cell in line.cells.values()]
+    means = [MARKDOWN[cell.mark].format(cell.shown) for cell in line.cells.values()]
     return [markdown.escape(line.label), *means, str(line.images)]
 
 
@@ -199,30 +197,6 @@ def interval_table(scores: Scores) -> str:
 
 def _headers(scores: Scores) -> list[str]:
     return [markdown.escape(header(metric)) for metric in scores.metrics]
-
-
-def _weights_table(models: Sequence[ModelFacts]) -> str:
-    lines = []
-    for model in models:
-        weights = model.weights
-        if weights is None:
-            lines.append([markdown.escape(model.label), "–", "none stated", "–", "–"])
-        else:
-            facts = [markdown.escape(text) for text in (model.label, weights.licence, weights.trained_on)]
-            parameters = "unknown" if weights.parameters is None else f"{weights.parameters:,}"
-            lines.append([*facts, markdown.code(weights.sha256), parameters])
-    return markdown.table(["model", "licence", "trained on", "sha256", "parameters"], lines, texts=4)
-
-
-def _stated_table(models: Sequence[ModelFacts]) -> str:
-    """Table of what is stated about results made elsewhere; empty if nothing is."""
-    names = list(dict.fromkeys(name for model in models for name in model.stated))
-    lines = [
-        [markdown.escape(text) for text in (model.label, *(model.stated.get(name, "–") for name in names))]
-        for model in models
-        if model.stated
-    ]
-    return markdown.table(["results", *names], lines, texts=1 + len(names)) if names else ""
 
 
 def _costs(rows: Sequence[Row]) -> list[list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
@@ -36,6 +36,10 @@ HTML: dict[Mark, str] = {
     "": "{}", "best": "<b>{}</b>", "second": "<u>{}</u>", "own": "<i>{}</i>", "best own": "<b><i>{}</i></b>",
     "second own": "<u><i>{}</i></u>",
 }  # fmt: skip
+PROJECTED = "‡"
+"""Mark of a value that projection fixes."""
+PROJECTION = f"{PROJECTED} The outputs are projected onto the images that downscale to LR, which fixes this value."
+"""Legend of the mark."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,13 @@ class Cell:
     """Mean with the decimals worth printing."""
     interval: str
     """``21.43–24.05``, ``-1.3 to 8.9``; empty if there is none, or it has no width."""
+    is_projected: bool = False
+    """True for LR-PSNR of outputs that are projected onto LR."""
+
+    @property
+    def shown(self) -> str:
+        """Text, with a mark if projection fixes the value."""
+        return f"{self.text}{PROJECTED}" if self.is_projected else self.text
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,8 @@ class Line:
     images: int
     not_finite: int
     """Images with a value that is not finite, which counts in no mean."""
+    is_projected: bool = False
+    """True if the outputs are projected onto the images that downscale to LR."""
 
     @property
     def label(self) -> str:
@@ -94,6 +107,11 @@ class Scores:
         """Lines that compete within their model alone."""
         return [self.lines[row] for row in self.families.variants]
 
+    @property
+    def has_projected(self) -> bool:
+        """True if projection fixes any value of the table."""
+        return any(cell.is_projected for line in self.lines for cell in line.cells.values())
+
     def column(self, metric: str) -> list[Cell]:
         """Cells of a metric, one per line. Raises KeyError if it was not measured."""
         return [line.cells[metric] for line in self.lines]
@@ -108,15 +126,18 @@ def score(
 
     places = [Setting(model, None if math.isnan(heat) else heat) for model, heat in summary.index]
     families = families_of(places, models)
+    projected = {model.label for model in models if model.projected}
+    worst = {one.name: table.worst(one) for one in metrics if one.leads and one.group == "Consistency"}
     rankings = {metric.name: rank(table.columns(metric.name), metric, families) for metric in metrics}
     lines = []
     for place, (setting, numbers) in enumerate(zip(places, summary.to_dict("records"), strict=True)):
         cells = {}
         for metric in metrics:
             mean, low, high = (float(numbers[f"{metric.name}{end}"]) for end in ("", "_low", "_high"))
-            cells[metric.name] = _cell(mean, low, high, rankings[metric.name].marks[place], metric)
-        lines.append(Line(setting, cells, int(numbers["n"]), int(numbers["not_finite"])))
-    worst = {one.name: table.worst(one) for one in metrics if one.leads and one.group == "Consistency"}
+            cell = _cell(mean, low, high, rankings[metric.name].marks[place], metric)
+            cells[metric.name] = replace(cell, is_projected=metric.name in worst and setting.model in projected)
+        images, not_finite = int(numbers["n"]), int(numbers["not_finite"])
+        lines.append(Line(setting, cells, images, not_finite, setting.model in projected))
     return Scores(tuple(metrics), tuple(lines), rankings, families, worst=worst)
 
 

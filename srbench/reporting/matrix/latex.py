@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from srbench.reporting.latex import COLUMN, LETTER, MARK, column_width, display_name, escape, row, title
-from srbench.reporting.matrix.parts import Part, Value
+from srbench.reporting.matrix.parts import Part
 from srbench.reporting.rendering import rendered
+from srbench.reporting.scores import PROJECTION
 
 PAGE = 505.0
 """Width of both columns of a paper, in points."""
@@ -20,7 +21,11 @@ def latex_tables(parts: Sequence[Part]) -> str:
 
 def _table(part: Part) -> dict[str, object]:
     panels = _panels(part)
-    is_partial = any(value.partial for _, rows in part.blocks for _, values in rows for value in values)
+    values = [value for _, rows in part.blocks for _, found in rows for value in found]
+    remarks = (
+        (PROJECTION, any(value.projected for value in values)),
+        ("† Not all images are measured.", any(value.partial for value in values)),
+    )
     return {
         "definitions": part.definitions,
         "is_wide": len(panels) > 1 or _names(part) + sum(_widths(part)) > COLUMN,
@@ -28,7 +33,7 @@ def _table(part: Part) -> dict[str, object]:
         "Means over images; every scale and dataset is compared by itself.",
         "label": "".join(c if c.isalnum() else "-" for c in part.suite),
         "families": " ".join(map(escape, part.families)),
-        "remark": r" $^\dagger$: not all images are measured." if is_partial else "",
+        "remark": "".join(f" {escape(remark)}" for remark, is_shown in remarks if is_shown),
         "tabulars": [_tabular(part, groups) for groups in panels],
     }
 
@@ -43,7 +48,11 @@ def _tabular(part: Part, groups: Sequence[int]) -> dict[str, object]:
     for scale, rows in part.blocks:
         lines = []
         for label, values in rows:
-            cells = [_printed(value) for place in groups for value in values[place * width : (place + 1) * width]]
+            cells = [
+                MARK[value.mark].format(escape(value.shown))
+                for place in groups
+                for value in values[place * width : (place + 1) * width]
+            ]
             lines.append(row([escape(display_name(label)), rf"${scale}\times$", *cells]))
         blocks.append(lines)
     return {
@@ -51,10 +60,6 @@ def _tabular(part: Part, groups: Sequence[int]) -> dict[str, object]:
         "head": [row(["", "", *names]), "".join(rules), row(["model", "scale", *titles])],
         "blocks": blocks,
     }
-
-
-def _printed(value: Value) -> str:
-    return MARK[value.mark].format(escape(value.text)) + ("$^\\dagger$" if value.partial else "")
 
 
 def _panels(part: Part) -> list[list[int]]:

@@ -8,7 +8,7 @@ from srbench.interfaces import MetricFacts
 from srbench.matrix.folder import Cell
 from srbench.reporting.measurements import Measurements
 from srbench.reporting.ranking import Mark
-from srbench.reporting.scores import Scores
+from srbench.reporting.scores import PROJECTED, Scores
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,13 @@ class Value:
     mark: Mark
     partial: bool
     """True if it is the mean of fewer images than were asked for."""
+    projected: bool = False
+    """True if projection onto LR fixes it."""
 
     @property
     def shown(self) -> str:
-        """Text, with a dagger if it is partial."""
-        return f"{self.text}†" if self.partial else self.text
+        """Text, with a dagger if it is partial, and with the mark of projection."""
+        return f"{self.text}{PROJECTED if self.projected else ''}{'†' if self.partial else ''}"
 
 
 MISSING = Value("–", "", partial=False)
@@ -57,6 +59,11 @@ class Part:
     def definitions(self) -> dict[str, str]:
         """Protocols of the metrics of all cells, by signature."""
         return {metric.signature: metric.protocol for entry in self.entries for metric in entry.scores.metrics}
+
+    @property
+    def has_projected(self) -> bool:
+        """True if projection fixes any value."""
+        return any(entry.scores.has_projected for entry in self.entries)
 
     @property
     def families(self) -> list[str]:

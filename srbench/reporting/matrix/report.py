@@ -116,7 +116,7 @@ def _part(suite: str, entries: list[Entry]) -> Part:
             is_partial = line.images < len(entry.measurements.images)
             row = values.setdefault(entry.cell.scale, {}).setdefault(line.label, {})
             for name, cell in line.cells.items():
-                row[entry.cell.group, name] = Value(cell.text, cell.mark, is_partial)
+                row[entry.cell.group, name] = Value(cell.text, cell.mark, is_partial, cell.is_projected)
     columns = [(group, name) for group in groups for name in metrics]
     blocks = [
         (scale, [(label, [rows[label].get(column, MISSING) for column in columns]) for label in labels])

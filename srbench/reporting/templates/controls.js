@@ -150,5 +150,6 @@ renderImages();
 render();
 const allRows = () => imageRows.places.map(tableRow);
 for (const table of document.querySelectorAll("table.sortable")) table.closest(".scroll").after(copyButtons(table, table.id === "per-image" ? allRows : undefined));
+for (const shown of document.querySelectorAll("[data-copy]")) addCopyButton(shown);
 if (readAddress()) $("compare").scrollIntoView();
 else if (opening) open();

@@ -26,6 +26,12 @@ async function copyText(text) {
   }
 }
 
+/** A button behind a text that copies it, or the whole of what it shows in short. */
+function addCopyButton(shown) {
+  const button = element("button", { type: "button", class: "copy-text", click: async () => { await copyText(shown.dataset.copy || shown.textContent); button.textContent = "Copied"; } }, "Copy");
+  shown.after(" ", button);
+}
+
 // --- tables
 
 const FORMATS = { LaTeX: asLatex, Markdown: asMarkdown, CSV: asCsv };
@@ -52,8 +58,8 @@ function cellsOf(table, rows) {
 }
 
 function asCsv(rows) {
-  const field = ([text]) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-  return rows.map((row) => row.map(field).join(",")).join("\n") + "\n";
+  const field = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  return rows.map((row) => row.map(([text]) => field(text.replace(/‡$/, ""))).join(",")).join("\n") + "\n";
 }
 
 function asMarkdown([headers, ...rows]) {
@@ -65,7 +71,7 @@ function asMarkdown([headers, ...rows]) {
 
 const LATEX = {
   "\\": "\\textbackslash{}", "{": "\\{", "}": "\\}", $: "\\$", "&": "\\&", "#": "\\#", "%": "\\%", _: "\\_", "^": "\\textasciicircum{}",
-  "~": "\\textasciitilde{}", "<": "\\textless{}", ">": "\\textgreater{}", "|": "\\textbar{}", "↑": "$\\uparrow$", "↓": "$\\downarrow$", "τ": "$\\tau$", "–": "--",
+  "~": "\\textasciitilde{}", "<": "\\textless{}", ">": "\\textgreater{}", "|": "\\textbar{}", "↑": "$\\uparrow$", "↓": "$\\downarrow$", "τ": "$\\tau$", "–": "--", "‡": "$^\\ddagger$",
 };
 
 function asLatex([headers, ...rows]) {

@@ -207,7 +207,6 @@ function renderScores(image) {
     }
   }
   fillTable($("scores"), [["model"], ...cellsOf((metric) => [titleOf(metric), metric.direction])], rows);
-  tintColumns($("scores"));
 }
 
 function scoreRow(setting, detail, sample, cells) {

@@ -114,11 +114,11 @@ function bestMarks(values, metric) {
   return numbers.map((number) => (differ && number === best ? "b" : null));
 }
 
-/** Tints the competing cells of every column that has a direction, from the worst (none) to the best. */
+/** Tints the competing cells of every column that the images decide, from the worst (none) to the best. */
 function tintColumns(table) {
   for (const [place, header] of headersOf(table).entries()) {
+    if (header.dataset.decided === undefined) continue;
     const better = Number(header.dataset.better);
-    if (!better) continue;
     const cells = [...table.tBodies[0].rows].map((row) => row.cells[place]).filter((cell) => cell && Number.isFinite(sortKey(cell)));
     const values = cells.map((cell) => better * sortKey(cell));
     const [worst, best] = [Math.min(...values), Math.max(...values)];

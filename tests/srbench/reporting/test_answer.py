@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from builders import metric
+from builders import metric, model_facts
 
 from srbench.reporting.answer import answer
 from srbench.reporting.scores import score
@@ -27,7 +27,7 @@ NOISE = np.random.default_rng(1).normal(0, 0.02, 12)
 def say(make_row):
     """The answer to a table of {(model, temperature): {metric: mean, or a function of the image's place}}."""
 
-    def call(settings, images=12):
+    def call(settings, images=12, projected=()):
         names = list(next(iter(settings.values())))
         rows = [
             make_row(*setting, str(k), {
@@ -38,7 +38,8 @@ def say(make_row):
             for k in range(images)
         ]  # fmt: skip
         table = ResultTable.from_rows(rows, tuple(names))
-        return answer(score(table, table.summary(), [FACTS[name] for name in names]))
+        models = [model_facts(model, projected=model in projected) for model, _ in settings]
+        return answer(score(table, table.summary(), [FACTS[name] for name in names], models))
 
     return call
 
@@ -62,11 +63,11 @@ def test_not_distinguishable(say):
     assert "flow" not in sentence
 
 
-def test_ties_name_two_and_count_the_others(say):
+def test_ties_describe_two_and_name_the_others(say):
     [sentence] = say({(f"m{k}", None): {"psnr": 24} for k in range(5)})
     assert sentence == (
-        "Highest PSNR: m0 at 24.00 dB, not distinguishable from m1 (24.00 dB, p = 1.000), m2 (24.00 dB, p = 1.000) and "
-        "2 more."
+        "Highest PSNR: m0 at 24.00 dB, not distinguishable from m1 (24.00 dB, p = 1.000), m2 (24.00 dB, p = 1.000), "
+        "m3 and m4."
     )
 
 
@@ -139,8 +140,33 @@ def test_the_worst_image_is_named_where_the_mean_hides_it(say):
         "Only flow is diverse; it keeps the LR image but for 3 (LR-PSNR 29.90 dB at τ=0.5)."
     )
     assert last(lambda k: 44.0 if k == 2 else 50.0, lambda k: saturated.get(k, [50.0] * 5)) == (
-        "Only flow is diverse; it keeps the LR image but for 3 (LR-PSNR 29.90 dB at τ=0.9) and 1 more of 12 images."
+        "Only flow is diverse; it keeps the LR image but for 3 (LR-PSNR 29.90 dB at τ=0.9) and 2."
     )
+    assert last(lambda k: 46.0 if k == 9 else [80.0] * 4 + [40.0 + k / 10]) == (
+        "Only flow is diverse; it keeps the LR image but for 0 (LR-PSNR 40.00 dB at τ=0.5) and 10 more of 12 images "
+        "(all in rows.csv)."
+    )
+
+
+def test_models_that_projection_keeps_are_said(say):
+    def last(*projected, **lr_psnr):
+        means = {("bicubic", None): (0, 30.0), FLOW: (3, 50.0), ("n", None): (0, 52.0), ("o", None): (0, 51.0)}
+        means |= {place: (sigma, lr_psnr.get(place[0], mean)) for place, (sigma, mean) in means.items()}
+        table = {place: {"psnr": 24, "sigma": sigma, "lr_psnr": mean} for place, (sigma, mean) in means.items()}
+        return say(table, projected=projected)[1:]
+
+    flow = "Only flow is diverse; it keeps the LR image"
+    assert last("flow") == [f"{flow} by projection (LR-PSNR at least 49.97 dB in every sample)."]
+    assert last("n", "o") == [
+        f"{flow} (LR-PSNR at least 49.97 dB in every sample).",
+        "n and o keep the LR image by projection (LR-PSNR at least 50.97 dB on every image).",
+    ]
+    assert last("flow", "n", "o", n=40.0)[1] == (
+        "n does not keep the LR image in spite of projection (LR-PSNR 40.00 dB, below 45 dB); "
+        "o keeps the LR image by projection (LR-PSNR at least 50.97 dB on every image)."
+    )
+    assert say({M: {"sigma": 0.0, "lr_psnr": 50.0}}, projected=["m"])[-1].startswith("m keeps the LR image by proj")
+    assert say({M: {"psnr": 24}, N: {"psnr": 23}}, projected=["m"])[1:] == [], "LR-PSNR is not measured"
 
 
 def test_one_of_two_models_has_an_image_that_does_not_keep_lr(say):

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from srbench.interfaces import SRBenchError, WeightsInfo
 from srbench.reporting.report import EMBEDDED, write_report
-from srbench.reporting.scores import printed, terminal_table
+from srbench.reporting.scores import PROJECTION, printed, terminal_table
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest, write_manifest
 from srbench.run_folder.protocol import Setting
@@ -104,12 +104,25 @@ def run(write_run):
     return write_run(all_rows())
 
 
-def test_a_model_made_consistent_is_marked(write_run):
-    rows = all_rows()
-    runs = [write_run(rows, "plain"), write_run(rows, "marked", flow={"projected": True})]
-    note = "Outputs projected onto the LR constraint, which fixes their LR-PSNR: flow."
-    texts = [report(run) for run in runs]
-    assert [note in text for text in texts] == [False, True]
+def test_values_that_projection_fixes_are_marked_in_every_format(write_run):
+    rows = {
+        setting: {name: found | {"lr_psnr": [50.0] * len(found["psnr"])} for name, found in own.items()}
+        for setting, own in all_rows().items()
+    }
+    metrics = (*METRICS, metric("lr_psnr"))
+    runs = [write_run(rows, "plain", metrics=metrics)]
+    runs.append(write_run(rows, "marked", metrics=metrics, flow={"projected": True}))
+    text, marked = (report(run, "md", "html", "tex") for run in runs)
+    assert table_lines(marked)["flow τ=0.9"][3] == "50.00‡"
+    assert table_lines(marked)["bicubic"][3] == "50.00"
+    assert f" {PROJECTION}\n" in marked
+    assert "Only flow is diverse; it keeps the LR image by projection (LR-PSNR at least 50.00 dB in every" in marked
+    assert "‡" not in text
+    html, tex = ((runs[1] / name).read_text() for name in ("report.html", "table.tex"))
+    assert html.count("50.00‡") == 2
+    assert PROJECTION in html
+    assert tex.count(r"50.00$^\ddagger$ &") == 2
+    assert r"$^\ddagger$ The outputs are projected" in tex
 
 
 def test_the_table(write_run):
@@ -117,14 +130,16 @@ def test_the_table(write_run):
     assert table["model"] == ["PSNR ↑", "LPIPS ↓", "sigma", "n"]
     assert list(table)[2:] == ["bicubic", "flow τ=0.9", "*variants*", "flow τ=0.5"]
     assert table["bicubic"] == ["23.50", "**0.400**", "0.00", "8"], "all PSNR are equal: undecided"
-    assert table["flow τ=0.9"] == ["23.50", "<u>1.050</u>", "0.90", "8"], "more temperature is no merit"
+    assert table["flow τ=0.9"] == ["23.50", "1.050", "0.90", "8"], (
+        "more temperature is no merit, and the second of two none"
+    )
     assert table["*variants*"] == [""] * 4
     assert table["flow τ=0.5"] == ["23.50", "*0.650*", "0.50", "8"], "the best of its model"
 
 
 def test_fewer_images_than_a_verdict_needs_are_said(write_run):
     few = report(write_run(of_images(NAMES[:5])))
-    assert "> 2 rows need at least 6 images for a verdict: nothing is bold or underlined.\n" in few
+    assert "> 2 rows need at least 6 images for a verdict: no cell is marked.\n" in few
 
 
 def test_the_answer_comes_first(write_run):
@@ -176,9 +191,10 @@ def test_everything_needed_to_repeat_it_is_said(run):
     text = report(run)
     for said in (
         "# Super-resolution 4x: bicubic, flow",
-        "- **PSNR ↑** in dB: uint8 RGB. `PSNR|RGB`\n- **LPIPS ↓**: AlexNet. `LPIPS|alex`\n",
+        "- **PSNR ↑** in dB: uint8 RGB.\n- **LPIPS ↓**: AlexNet.\n",
+        "<details><summary>Signatures</summary>\n\n- `PSNR|RGB`\n- `LPIPS|alex`\n",
         "- Data: `trees`, 6 images\n- LR: made from HR\n- Seed: 7\n- Samples per image, for models that sample: 2\n",
-        "| flow    | CC0-1.0 | 90 images \\| CPU | `" + WEIGHTS.sha256 + "` |  1,234,567 |",
+        "- **flow**: 1,234,567 parameters, CC0-1.0. Trained on 90 images \\| CPU. sha256 `c0ffeec0ffee`…\n",
         "| flow τ=0.9 |       2 |              0.25 |             0.25 |             100 |",
         "- Machine: cpu abacus, threads 1\n- Software: torch 2.9\n- Measured: 2026-01-31T12:00:00+00:00 to ",
         "```sh\nsrbench run --models bicubic,flow --scale 4\n```\n",
@@ -364,13 +380,15 @@ def test_only_planned_rows_count(run):
 
 
 def test_the_terminal_shows_the_same_table(write_run):
-    run = write_run(all_rows(MANY), images=MANY)
+    third = {name: values(None, place) | {"lpips": [0.7]} for place, name in enumerate(MANY)}
+    settings = [*SETTINGS, ("third", None)]
+    run = write_run(all_rows(MANY) | {("third", None): third}, images=MANY, settings=settings)
     console = Console(width=80, force_terminal=True, color_system="standard", _environ={})
     with console.capture() as capture:
         console.print(terminal_table(write_report([run], []).scores))
     text = capture.get()
     assert "\x1b[1m0.400\x1b[0m" in text, "best is bold"
-    assert "\x1b[4m1.050\x1b[0m" in text, "second is underlined"
+    assert "\x1b[4m0.700\x1b[0m" in text, "second is underlined"
     assert "\x1b[3m0.650\x1b[0m" in text, "the best of its model is italic"
     assert text.index("flow τ=0.9") < text.index("variants") < text.index("flow τ=0.5")
     assert all(word in text for word in ("PSNR", "LPIPS", "sigma", "↑", "↓"))
