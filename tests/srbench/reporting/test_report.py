@@ -16,7 +16,7 @@ from rich.console import Console
 
 from srbench.interfaces import SRBenchError, WeightsInfo
 from srbench.reporting.report import EMBEDDED, write_report
-from srbench.reporting.scores import PROJECTION, printed, terminal_table
+from srbench.reporting.scores import printed, terminal_table
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest, write_manifest
 from srbench.run_folder.protocol import Setting
@@ -102,27 +102,6 @@ def with_plots():
 @pytest.fixture
 def run(write_run):
     return write_run(all_rows())
-
-
-def test_values_that_projection_fixes_are_marked_in_every_format(write_run):
-    rows = {
-        setting: {name: found | {"lr_psnr": [50.0] * len(found["psnr"])} for name, found in own.items()}
-        for setting, own in all_rows().items()
-    }
-    metrics = (*METRICS, metric("lr_psnr"))
-    runs = [write_run(rows, "plain", metrics=metrics)]
-    runs.append(write_run(rows, "marked", metrics=metrics, flow={"projected": True}))
-    text, marked = (report(run, "md", "html", "tex") for run in runs)
-    assert table_lines(marked)["flow τ=0.9"][3] == "50.00‡"
-    assert table_lines(marked)["bicubic"][3] == "50.00"
-    assert f" {PROJECTION}\n" in marked
-    assert "Only flow is diverse; it keeps the LR image by projection (LR-PSNR at least 50.00 dB in every" in marked
-    assert "‡" not in text
-    html, tex = ((runs[1] / name).read_text() for name in ("report.html", "table.tex"))
-    assert html.count("50.00‡") == 2
-    assert PROJECTION in html
-    assert tex.count(r"50.00$^\ddagger$ &") == 2
-    assert r"$^\ddagger$ The outputs are projected" in tex
 
 
 def test_the_table(write_run):
