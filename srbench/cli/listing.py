@@ -1,35 +1,102 @@
-"""Commands that list and describe what is installed. Imports that load torch are inside them."""
+"""The command that lists what is installed, and runs; and doctor. Imports that load torch are inside them."""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from srbench.cli.terminal import show
-from srbench.interfaces import MetricFacts, SRBenchError, WeightsInfo
+from srbench.cli import options
+from srbench.cli.terminal import say, show
+from srbench.interfaces import SRBenchError
 
-_KINDS = ("models", "metrics", "datasets", "suites", "degradations", "presets", "weights")
+if TYPE_CHECKING:
+    from srbench.run_folder.overview import Overview
+
+_KINDS = ("models", "metrics", "datasets", "suites", "degradations", "presets", "weights", "runs")
 
 
 @click.command("list")
-@click.argument("kind", type=click.Choice(_KINDS))
-def list_command(kind: str) -> None:
-    """List what is installed: models, metrics, datasets and more."""
-    own = {"suites": _suites, "presets": _presets, "models": _models, "degradations": _degradations}
-    if kind == "weights":
-        _list_weights()
+@click.argument("kind", metavar="KIND", type=click.Choice(_KINDS))
+@click.argument("folder", metavar="[DIR]", required=False, type=options.PATH)
+def list_command(kind: str, folder: Path | None) -> None:
+    """List models, metrics, datasets, suites, or your runs.
+
+    \b
+    models        ready to run, by name
+    metrics       columns of the table
+    datasets      packaged photographs, and benchmark sets by name
+    suites        protocols: which metrics, computed how
+    degradations  ways to make LR from HR
+    presets       sizes of networks, and schedules, for srbench train
+    weights       released by authors, and whether they are fetched
+    runs          run folders in DIR: images done, date [default: runs]
+
+    srbench show NAME tells more of one, except a run.
+    """  # noqa: D301 - click's mark
+    if folder is not None and kind != "runs":
+        raise click.UsageError("DIR goes with srbench list runs.")
+    own = {
+        "suites": _suites, "presets": _presets, "models": _models, "degradations": _degradations, "weights": _weights,
+        "datasets": _datasets,
+    }  # fmt: skip
+    if kind == "runs":
+        _columns(_runs(folder or Path("runs")))
+    else:
+        _columns(own[kind]() if kind in own else _others(kind))
+
+
+def _columns(lines: Iterable[tuple[str, ...]]) -> None:
+    """Show lines of equally many cells in columns."""
+    rows = [*lines]
+    if not rows:
         return
-    rows = [*(own[kind]() if kind in own else _others(kind))]
-    if kind == "datasets":
-        rows = [*_datasets(rows), *_benchmark_sets()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
     for row in rows:
-        show("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))
+        show("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip())
+
+
+def _runs(folder: Path) -> Iterator[tuple[str, ...]]:
+    """Path, models, dataset, scale, images done and asked for, samples and time of every run.
+
+    Damaged runs are named on stderr. Raises SRBenchError if there is none at all.
+    """
+    from srbench.matrix.folder import is_matrix, read_matrix
+    from srbench.run_folder.manifest import is_run
+    from srbench.run_folder.overview import overview
+
+    if not folder.is_dir():
+        raise SRBenchError(f"{folder}: no such folder; name the one that holds your runs: srbench list runs DIR")
+    found = False
+    for path in [folder, *sorted(folder.iterdir())]:
+        try:
+            runs = [path / cell.name for cell in read_matrix(path).cells] if is_matrix(path) else [path]
+        except SRBenchError as error:
+            say(str(error))
+            runs = []
+        for run in runs:
+            try:
+                if is_run(run):
+                    yield str(run), *_run(overview(run))
+            except SRBenchError as error:
+                say(str(error))
+            found = found or is_run(run)
+    if not found:
+        raise SRBenchError(f"{folder}: no runs in it; srbench run makes one")
+
+
+def _run(found: Overview) -> tuple[str, ...]:
+    facts = found.manifest.protocol
+    models = ",".join(model.label for model in found.manifest.models)
+    images, samples = f"{found.done}/{found.asked} images", f"{facts.samples} sample{'s' * (facts.samples > 1)}"
+    return models, facts.dataset, f"x{facts.scale}", images, samples, found.begun
 
 
 def _suites() -> Iterator[tuple[str, ...]]:
+    """Label and origin of every packaged suite."""
     from srbench.metrics.suite import read_suite, suite_names
 
     for name in suite_names():
@@ -44,15 +111,12 @@ def _degradations() -> Iterator[tuple[str, ...]]:
         yield name, found.about, found.words
 
 
-def _datasets(rows: list[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
-    for name, about in rows:
-        yield name, "packaged", "", "", about
-
-
-def _benchmark_sets() -> Iterator[tuple[str, ...]]:
-    """Name, place, contents, how it is known, source and licence of every set that can be fetched."""
+def _datasets() -> Iterator[tuple[str, ...]]:
+    """Name, place, contents, how it is known, and source and licence of every dataset and benchmark set."""
     from srbench.data.benchmark_sets.table import benchmark_sets, is_here
 
+    for name, words in _others("datasets"):
+        yield name, "here", "", "installed", words
     for name, entry in benchmark_sets().items():
         here = "here" if is_here(name) else "not here"
         count = len(entry.addresses)
@@ -60,16 +124,15 @@ def _benchmark_sets() -> Iterator[tuple[str, ...]]:
         yield name, here, entry.contents, f"known by {entry.known_by}", f"{source}; licence: {entry.licence}"
 
 
-def _list_weights() -> None:
+def _weights() -> Iterator[tuple[str, ...]]:
+    """Name, state, file, licence and data of all released weights."""
     from srbench.weights.table import cached_path, released_weights
 
     for name, entry in released_weights().items():
-        state = "downloaded" if cached_path(name).is_file() else "not downloaded"
-        show(f"{name}  ({state})")
-        show(f"  {entry.file}, licence {entry.licence}, trained on {entry.trained_on}")
-        show(f"  sha256 {entry.sha256 or 'unknown'}")
-        for address in entry.addresses:
-            show(f"  {address}")
+        state = "here" if cached_path(name).is_file() else "not here"
+        count = len(entry.addresses)
+        source = f"{count} address{'es' * (count != 1)}"
+        yield name, state, entry.file, source, f"licence: {entry.licence}; trained on {entry.trained_on}"
 
 
 def _presets() -> Iterator[tuple[str, ...]]:
@@ -103,71 +166,22 @@ def _models() -> Iterator[tuple[str, ...]]:
 
 
 def _others(kind: str) -> Iterator[tuple[str, str]]:
-    from srbench.plugins.registry import FAMILIES, describe, registered
+    from srbench.plugins.registry import FAMILIES, registered
 
     for name in registered(kind):
         try:
-            yield name, _first_line(describe(kind, name))
+            yield name, about(kind, name)
         except SRBenchError as error:  # a broken plug-in must not hide the others
             yield name, f"broken: {error}"
     for name in registered(FAMILIES) if kind == "metrics" else ():
-        yield f"{name}:NAME", _first_line(describe(FAMILIES, name))
+        yield f"{name}:NAME", about(FAMILIES, name)
 
 
-def _first_line(docstring: str) -> str:
-    return docstring.splitlines()[0].replace("``", "")
+def about(kind: str, name: str) -> str:
+    """First sentence of what a plug-in says of itself. Raises PluginError."""
+    from srbench.plugins.registry import describe
 
-
-@click.command("show")
-@click.argument("name")
-def show_command(name: str) -> None:
-    """Show details of a model, metric, dataset or suite."""
-    from srbench.metrics.suite import suite_names
-    from srbench.models.loading import SCALES, ready_models
-    from srbench.plugins.registry import KINDS, describe, load_dataset, open_metric, registered
-    from srbench.system.file_names import unknown
-
-    kinds = [kind for kind in KINDS if name in registered(kind)]
-    if not kinds and name not in suite_names():
-        every = {known for kind in KINDS for known in registered(kind)}
-        raise SRBenchError(unknown("name", name, every | set(suite_names())))
-    if name in suite_names():
-        _show_suite(name)
-    for kind in kinds:
-        point = registered(kind)[name]
-        show(f"{kind.removesuffix('s')} {name} ({point.value})\n\n{describe(kind, name)}\n")
-        if kind == "metrics":
-            show(_metric_sentence(open_metric(name).facts))
-        if kind == "datasets":
-            show(f"{len(load_dataset(name, SCALES[0]))} images")
-        if kind == "models":
-            for scale, model in ready_models(name).items():
-                show(f"{scale}x: {_weights_sentence(model.weights)}")
-
-
-def _show_suite(name: str) -> None:
-    from srbench.metrics.suite import open_metrics, read_suite
-
-    suite = read_suite(name)
-    show(f"suite {suite.label}: {suite.about}\n")
-    for metric in open_metrics(None, suite.metrics, suite.quantize):
-        show(f"{metric.facts.signature}\n{_metric_sentence(metric.facts)}\n")
-    if suite.optional:
-        show(f"and, where they can be loaded: {', '.join(suite.optional)}")
-
-
-def _metric_sentence(metric: MetricFacts) -> str:
-    direction = ("neither higher nor lower", "higher", "lower")[metric.direction]
-    unit = f", in {metric.unit}" if metric.unit else ""
-    return f"{metric.title}: {direction} is better{unit}. Protocol: {metric.protocol}."
-
-
-def _weights_sentence(weights: WeightsInfo | None) -> str:
-    if weights is None:
-        return "no weights needed"
-    count = "unknown" if weights.parameters is None else f"{weights.parameters:,}"
-    origin = f"licence {weights.licence}, trained on {weights.trained_on}, sha256 {weights.sha256}"
-    return f"{count} parameters, {origin}"
+    return describe(kind, name).splitlines()[0].replace("``", "").partition(". ")[0].removesuffix(".")
 
 
 @click.command()

@@ -13,11 +13,12 @@ from srbench.cli.data import data
 from srbench.cli.editing import edit, explore, upscale
 from srbench.cli.explaining import explain
 from srbench.cli.interruption import INTERRUPTED, twice_at_once
-from srbench.cli.listing import doctor, list_command, show_command
+from srbench.cli.listing import doctor, list_command
 from srbench.cli.measuring import init, measure, merge, run, score, verify
 from srbench.cli.renamed import replacement
 from srbench.cli.reporting import compare, report, view
 from srbench.cli.reproducing import reproduce
+from srbench.cli.showing import show_command
 from srbench.cli.terminal import warn_in_one_line
 from srbench.cli.training import export, train
 from srbench.cli.weights import convert, weights

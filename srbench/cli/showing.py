@@ -1,0 +1,247 @@
+"""The command that tells the facts of one thing that can be named. Imports that load torch are inside the functions."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+import tomllib
+from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from srbench.cli.listing import about
+from srbench.cli.terminal import show
+from srbench.interfaces import SRBenchError
+
+if TYPE_CHECKING:
+    from srbench.interfaces import MetricFacts
+
+Fact = tuple[str, str]
+"""A fact and its value; the value is wrapped."""
+_INDENT = 14
+"""Column at which values begin."""
+
+
+@click.command("show")
+@click.argument("name")
+def show_command(name: str) -> None:
+    """Show the facts of a model, metric, dataset or suite.
+
+    NAME is anything that srbench list shows, except a run.
+    """
+    from srbench.system.file_names import unknown
+
+    kinds = [kind for kind, (names, _) in _KINDS.items() if name in names()]
+    if not kinds:
+        raise SRBenchError(unknown("name", name, {known for names, _ in _KINDS.values() for known in names()}))
+    for number, kind in enumerate(kinds):
+        show(f"{'' if number == 0 else chr(10)}{kind} {name}")
+        for fact, value in _KINDS[kind][1](name):
+            show(_wrapped(fact, value))
+
+
+def _wrapped(fact: str, value: str) -> str:
+    """A fact on as many lines as the terminal needs; what cannot be broken, such as an address, stays whole."""
+    return textwrap.fill(
+        value, max(shutil.get_terminal_size().columns, 2 * _INDENT), initial_indent=f"  {fact:{_INDENT - 3}} ",
+        subsequent_indent=" " * _INDENT, break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def _registered(kind: str) -> Callable[[], Collection[str]]:
+    def names() -> Collection[str]:
+        from srbench.plugins.registry import registered
+
+        return registered(kind)
+
+    return names
+
+
+def _model(name: str) -> Iterator[Fact]:
+    from srbench.interfaces import EditableSRModel, StochasticSRModel
+    from srbench.models.loading import ready_models
+    from srbench.plugins.registry import registered
+
+    yield "about", about("models", name)
+    yield "code", registered("models")[name].value
+    try:
+        ready = ready_models(name)
+    except SRBenchError as error:
+        yield "needs weights", str(error)
+        return
+    some = next(iter(ready.values())).model
+    yield "scales", ", ".join(f"{scale}x" for scale in ready)
+    yield "outputs", "samples, at a temperature" if isinstance(some, StochasticSRModel) else "one"
+    yield "edits", "yes, with srbench edit and explore" if isinstance(some, EditableSRModel) else "no"
+    for scale, loaded in ready.items():
+        if (weights := loaded.weights) is not None:
+            count = "unknown number of" if weights.parameters is None else f"{weights.parameters:,}"
+            yield f"{scale}x", f"{count} parameters, licence {weights.licence}"
+            yield "", f"trained on {weights.trained_on}"
+            yield "", f"sha256 {weights.sha256}"
+    yield "use", f"srbench run --models {name} --scale {max(ready)}"
+
+
+def _direction(metric: MetricFacts) -> str:
+    return ("neither higher nor lower", "higher", "lower")[metric.direction] + " is better"
+
+
+def _metric(name: str) -> Iterator[Fact]:
+    from srbench.plugins.registry import open_metric, registered
+
+    facts = open_metric(name).facts
+    seen = {"uint8": "8-bit outputs", "float": "8-bit outputs", "returned": "outputs as returned", "model": "the model"}
+    per = {"sample": "one per sample", "image": "one per image, of all its samples", "folder": "one of two folders"}
+    yield "about", about("metrics", name)
+    yield "title", facts.title
+    yield "direction", _direction(facts)
+    yield "unit", facts.unit or "none"
+    yield "digits", str(facts.digits)
+    yield "measures", facts.group
+    yield "looks at", ", ".join([seen[facts.sees], *facts.needs])
+    yield "values", per[facts.per]
+    yield "protocol", facts.protocol
+    yield "signature", facts.signature
+    yield "code", registered("metrics")[name].value
+    yield (
+        "use",
+        f"srbench run --metrics {name}; srbench measure DIR --metrics {name}; srbench score RUN --metrics {name}",
+    )
+
+
+def _dataset(name: str) -> Iterator[Fact]:
+    from srbench.data.datasets import has_hr
+    from srbench.models.loading import SCALES
+    from srbench.plugins.registry import load_dataset, registered
+
+    dataset = load_dataset(name, SCALES[0])
+    yield "about", about("datasets", name)
+    yield "images", f"{len(dataset)}{'' if has_hr(dataset) else ', without HR'}"
+    yield "names", ", ".join(dataset)
+    yield "code", registered("datasets")[name].value
+    yield "use", f"srbench run --data {name}"
+
+
+def _benchmark_sets() -> Collection[str]:
+    from srbench.data.benchmark_sets.table import benchmark_sets
+
+    return benchmark_sets()
+
+
+def _benchmark_set(name: str) -> Iterator[Fact]:
+    from srbench.data.benchmark_sets.table import find_set, is_here, set_folder
+
+    entry = find_set(name)
+    yield "title", entry.title
+    yield "contents", entry.contents
+    if entry.scale:
+        yield "scale", f"{entry.scale}x"
+    yield "known by", entry.known_by
+    yield "licence", entry.licence
+    yield "here", f"yes, {set_folder(name)}" if is_here(name) else f"no; srbench data fetch {name}"
+    yield "page", entry.page
+    for address in entry.addresses:
+        yield "address", address
+    yield "use", f"srbench run --data {name}"
+
+
+def _suites() -> Collection[str]:
+    from srbench.metrics.suite import suite_names
+
+    return suite_names()
+
+
+def _suite(name: str) -> Iterator[Fact]:
+    from srbench.metrics.suite import open_metrics, read_suite
+
+    suite = read_suite(name)
+    yield "version", str(suite.version)
+    yield "about", suite.about
+    yield "outputs", f"8 bits, by {suite.quantize}"
+    yield "samples", "5 per image" if suite.samples is None else f"{suite.samples} per image"
+    for metric in open_metrics(None, suite.metrics, suite.quantize):
+        unit = f", in {metric.facts.unit}" if metric.facts.unit else ""
+        yield metric.facts.title, f"{_direction(metric.facts)}{unit}; {metric.facts.signature}"
+    if suite.optional:
+        yield "optional", ", ".join(suite.optional)
+    yield "use", f"srbench run --suite {name}"
+
+
+def _degradations() -> Collection[str]:
+    from srbench.data.degradations.read import degradation_names
+
+    return degradation_names()
+
+
+def _degradation(name: str) -> Iterator[Fact]:
+    from srbench.data.degradations.read import read_degradation
+
+    found = read_degradation(name)
+    yield "about", found.about
+    yield "steps", found.words
+    yield "use", f"srbench run --degrade {name}"
+
+
+def _preset_files() -> dict[str, dict[str, str]]:
+    """Texts of all presets, by name and model."""
+    from srbench.plugins.registry import registered
+    from srbench.system.config import preset_names
+
+    found: dict[str, dict[str, str]] = {}
+    for model, point in registered("presets").items():
+        folder = point.load()
+        for name in preset_names(folder):
+            found.setdefault(name, {})[model] = (folder / f"{name}.toml").read_text(encoding="utf-8")
+    return found
+
+
+def _preset(name: str) -> Iterator[Fact]:
+    for model, text in _preset_files()[name].items():
+        preset = tomllib.loads(text)
+        training = preset["training"]
+        yield "model", model
+        yield "about", text.splitlines()[0].removeprefix("# ")
+        yield "network", ", ".join(_numbers(preset["network"]))
+        yield "training", f"{training['steps']:,} steps of {training['batch']} patches of {training['patch']} HR pixels"
+        yield "best by", training["best"]
+        yield "use", f"srbench train {model} --preset {name} --data DIR"
+
+
+def _numbers(table: dict[str, object]) -> Iterator[str]:
+    for key, value in table.items():
+        yield from _numbers(value) if isinstance(value, dict) else [f"{key} {value}"]
+
+
+def _released() -> Collection[str]:
+    from srbench.weights.table import released_weights
+
+    return released_weights()
+
+
+def _weights(name: str) -> Iterator[Fact]:
+    from srbench.weights.table import cached_path, find_released
+
+    entry, path = find_released(name), cached_path(name)
+    yield "model", f"{entry.model}, preset {entry.preset}"
+    yield "file", entry.file
+    yield "licence", entry.licence
+    yield "trained on", entry.trained_on
+    yield "sha256", entry.sha256 or "unknown"
+    yield "here", f"yes, {path}" if path.is_file() else f"no; srbench weights fetch {name}"
+    for address in entry.addresses:
+        yield "address", address
+    yield "use", f"srbench run --models {entry.model}:{name}"
+
+
+_KINDS: dict[str, tuple[Callable[[], Collection[str]], Callable[[str], Iterator[Fact]]]] = {
+    "model": (_registered("models"), _model),
+    "metric": (_registered("metrics"), _metric),
+    "dataset": (_registered("datasets"), _dataset),
+    "benchmark set": (_benchmark_sets, _benchmark_set),
+    "suite": (_suites, _suite),
+    "degradation": (_degradations, _degradation),
+    "preset": (_preset_files, _preset),
+    "weights": (_released, _weights),
+}
+"""Names of every kind, and the facts of one."""

@@ -1,0 +1,131 @@
+"""``srbench list runs`` and ``srbench show``: facts for a reader, damage named, no torch for runs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from srbench.data.degradations.read import degradation_names
+from srbench.metrics.suite import suite_names
+from srbench.plugins.registry import describe, registered
+from srbench.run_folder.overview import overview
+
+
+def cells(line: str) -> list[str]:
+    return re.split(" {2,}", line)
+
+
+def test_runs_are_listed_one_a_line(command, make_run):
+    values = {("m", None): {"a": (20.0, 0.1), "b": (21.0, 0.2)}, ("n", 0.8): {"a": (22.0, 0.3), "b": "out of memory"}}
+    run = make_run("runs/one", values, images=["a", "b", "c"], limit=2)
+    Path("runs/no-run").mkdir()
+    found = command("list", "runs")
+    assert (found.code, found.err) == (0, "")
+    assert cells(found.out.rstrip()) == ["runs/one", "m,n", "d", "x4", "1/2 images", "2 samples", "then"]
+    assert command("list", "runs", run).out.startswith(f"{run} ")
+
+
+def test_values_of_other_outputs_do_not_count(finished):
+    assert (overview(finished).done, overview(finished).asked) == (3, 3)
+    rows = (finished / "rows.jsonl").read_text()
+    (finished / "rows.jsonl").write_text(rows.replace('"image": "b"', '"image": "x"', 1))
+    assert overview(finished).done == 2
+    (finished / "rows.jsonl").write_text(rows)
+    samples = (finished / "samples.jsonl").read_text().splitlines(keepends=True)
+    last = next(line for line in samples if '"image": "a"' in line)
+    with (finished / "samples.jsonl").open("a") as file:
+        file.write(re.sub('"key": "[^"]*"', '"key": "of another model"', last))
+    assert overview(finished).done == 2
+
+
+def test_damaged_runs_are_named_and_the_others_listed(command, make_run):
+    make_run("runs/good", {("m", None): {"a": (20.0, 0.1)}})
+    for name in ("line", "manifest"):
+        make_run(f"runs/{name}", {("m", None): {"a": (20.0, 0.1)}})
+    Path("runs/line/rows.jsonl").write_text("{\n")
+    for file in Path("runs/manifest").glob("*manifest.json"):
+        file.write_text("{")
+    Path("runs/grid").mkdir()
+    Path("runs/grid/matrix.json").write_text("{")
+    found = command("list", "runs")
+    assert found.code == 0
+    assert [cells(line)[0] for line in found.out.splitlines()] == ["runs/good"]
+    faults = [line.partition(":")[0] for line in found.err.splitlines()]
+    assert faults == ["runs/grid/matrix.json", "runs/line/rows.jsonl", "runs/manifest/manifest.json"]
+
+
+def test_a_matrix_is_a_line_per_run_that_has_begun(command, photos):
+    words = ["--models", "bicubic", "--data", photos, "--metrics", "psnr", "--limit", 1, "--out", "runs/grid"]
+    assert command("run", *words, "--scale", "2,4").code == 0
+    assert len(command("list", "runs").out.splitlines()) == 2
+    assert {cells(line)[3] for line in command("list", "runs", "runs/grid").out.splitlines()} == {"x2", "x4"}
+
+
+def test_nothing_to_list(command, photos):
+    assert "no such folder; name the one" in command("list", "runs").err
+    assert "no runs in it; srbench run makes one" in command("list", "runs", photos).err
+    assert "DIR goes with srbench list runs" in command("list", "models", photos).err
+
+
+def test_listing_runs_loads_no_torch(make_run, tmp_path):
+    make_run("runs/one", {("m", None): {"a": (20.0, 0.1)}})
+    code = (
+        "import sys; from srbench.cli.main import main\n"
+        "try: main(['list', 'runs'], prog_name='srbench')\n"
+        "except SystemExit: pass\n"
+        "print('torch' in sys.modules, 'pandas' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False False"
+    assert done.stdout.startswith("runs/one ")
+
+
+NAMED = [("bicubic", "model"), ("psnr", "metric"), ("photos", "dataset"), ("set5", "benchmark set")]
+NAMED += [("classic-y", "suite"), ("bicubic-opencv", "degradation"), ("mini-x8", "preset"), ("esrgan-x4", "weights")]
+
+
+@pytest.mark.parametrize(("name", "kind"), NAMED)
+def test_everything_that_is_listed_can_be_shown(command, monkeypatch, name, kind):
+    monkeypatch.setenv("COLUMNS", "80")
+    found = command("show", name)
+    assert (found.code, found.err) == (0, "")
+    first, *lines = found.out.splitlines()
+    assert first == f"{kind} {name}"
+    assert [line for line in lines if line.startswith("  use ")]
+    assert all(len(line) <= 80 or len(line.split()) <= 2 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "facts"),
+    [
+        ("psnr", ["direction   higher is better", "unit        dB", "signature   PSNR|RGB|floor|crop0|v1"]),
+        ("lpips", ["direction   lower is better", "looks at    8-bit outputs, HR"]),
+        ("photos", ["images      22"]),
+        ("bicubic", ["scales      2x, 3x, 4x, 8x", "outputs     one", "edits       no"]),
+        ("srflow", ["outputs     samples, at a temperature", "8x          5,396,192 parameters, licence Apache-2.0"]),
+        ("classic-y", ["PSNR-Y      higher is better, in dB; PSNR|Y|round|crop(scale)|v1", "outputs     8 bits, by r"]),
+        ("mini-x8", ["training    3,200 steps of 16 patches of 128 HR pixels", "model       srflow"]),
+        ("set5", ["contents    5 HR images", "here        no; srbench data fetch set5"]),
+    ],
+)  # fmt: skip
+def test_facts(command, name, facts):
+    shown = command("show", name).out
+    assert all(fact in shown for fact in facts), shown
+
+
+def test_no_docstring_is_printed(command):
+    for kind in ("models", "metrics"):
+        for name in registered(kind):
+            told = [line.strip() for line in describe(kind, name).splitlines()[1:] if len(line.split()) > 3]
+            shown = " ".join(command("show", name).out.split())
+            assert not [line for line in told if line in shown], name
+
+
+def test_a_name_of_nothing(command):
+    found = command("show", "bicubik")
+    assert (found.code, "did you mean bicubic?" in found.err) == (1, True)
+    assert command("show", suite_names()[0]).code == command("show", degradation_names()[0]).code == 0
