@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from srbench.editing import EditError
-from srbench.images.io import header_size
-from srbench.interfaces import LargeSRModel, Model, StochasticSRModel
-from srbench.models.inference import Draw, upscale
+from srbench.images.io import header_size, require_readable_size
+from srbench.interfaces import LargeSRModel, Model, SRBenchError, StochasticSRModel
+from srbench.models.inference import COPIES, Draw, require_memory, upscale
 from srbench.system.file_names import no_file
 from srbench.system.memory import free_bytes
 from srbench.system.terminal import duration
@@ -25,6 +25,8 @@ PROBE = 128
 """Side of the LR image whose time tells that of others."""
 PROBE_SAMPLES = 5
 """Most samples of it."""
+BITS_8 = 1 / 4
+"""Memory of 8-bit samples, in float32 copies."""
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -36,11 +38,17 @@ def size_of(path: Path) -> tuple[int, int]:
 def chosen_tile(model: Model, draw: Draw, device: str, path: Path) -> int | None:
     """The tile asked for, or one where the whole image would take more than AT_ONCE on a CPU.
 
-    Raises EditError if even that takes more memory than there is.
+    Looks at the header of the image alone. Raises EditError or ModelError if even that takes more memory than there is,
+    and ImageError for an image of too many pixels.
     """
-    if not isinstance(model, LargeSRModel) or device != "cpu":
-        return draw.tile
     height, width = size_of(path)
+    in_parts = isinstance(model, LargeSRModel) and device == "cpu"  # which keeps 8 bits alone of other samples
+    samples = draw.samples if isinstance(model, StochasticSRModel) else 1
+    if samples > 1 or not in_parts:
+        require_memory(str(path), samples, [model.scale * height, model.scale * width], BITS_8 if in_parts else COPIES)
+    if not isinstance(model, LargeSRModel) or not in_parts:
+        require_readable_size(path)
+        return draw.tile
     whole = draw.samples * model.memory(height, width, None)
     tile = TILE if draw.tile is None and whole > AT_ONCE else draw.tile
     needed, there = model.memory(height, width, tile), free_bytes()
@@ -49,6 +57,7 @@ def chosen_tile(model: Model, draw: Draw, device: str, path: Path) -> int | None
             f"{path}: LR of {height}x{width} takes {needed / 2**30:.1f} GB in tiles, and {there / 2**30:.1f} GB are "
             "free; cut it into parts"
         )
+    require_readable_size(path)
     return tile
 
 
@@ -64,7 +73,7 @@ def estimated(model: Model, draw: Draw, device: str, paths: Iterable[Path]) -> I
         height, width = size_of(path)
         try:
             tile = chosen_tile(model, draw, device, path)
-        except EditError as error:
+        except SRBenchError as error:
             yield f"cannot be upscaled: {error}"
             continue
         total += times * _work(model, draw, height, width, tile)
@@ -74,7 +83,8 @@ def estimated(model: Model, draw: Draw, device: str, paths: Iterable[Path]) -> I
             together = draw.samples if tile is None else 1
             memory = f", {together * model.memory(height, width, tile) / 2**30:.1f} GB besides the program"
         yield f"{path}: {width}x{height} {cut}{memory}"
-    yield f"estimated: {duration(total / probe * _seconds(model, probed, device))} on this machine"
+    if total:
+        yield f"estimated: {duration(total / probe * _seconds(model, probed, device))} on this machine"
 
 
 def worth_an_estimate(model: Model, draw: Draw, paths: Iterable[Path]) -> bool:

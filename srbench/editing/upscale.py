@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from srbench.images.folders import images_below
 from srbench.images.io import quantize_floor, read_image, read_recipe, read_uint8, reading, write_png
 from srbench.interfaces import LargeSRModel, PrecomputedResults, Progress, SRBenchError, Step, StochasticSRModel, silent
 from srbench.metrics import lr_psnr
-from srbench.models.inference import Draw, choose_device, require_memory, upscale_one_by_one
+from srbench.models.inference import Draw, choose_device, upscale_one_by_one
 from srbench.models.inference import upscale as upscale_image
 from srbench.models.loading import LoadedModel, load_model
 from srbench.system.file_names import FILE_NAME, is_file_name
@@ -48,12 +49,22 @@ class _Task:
     path: Path
     loaded: LoadedModel
     draw: Draw
-    files: tuple[Path, ...]
-    """Outputs, one per sample."""
+    name: Path
+    """Path of the output, or of the samples, without what follows in their names."""
+    count: int | None
+    """Number of samples, which have their numbers in their names; None for one output."""
 
+    def files(self) -> Iterator[Path]:
+        """Outputs, one per sample; perhaps more than memory could list."""
+        numbers = [""] if self.count is None else (f"_sample{one}" for one in range(self.count))
+        return (self._file(number) for number in numbers)
 
-BITS_8 = 1 / 4
-"""Memory of 8-bit samples, in float32 copies."""
+    def is_done(self) -> bool:
+        """True if the last output exists."""
+        return self._file("" if self.count is None else f"_sample{self.count - 1}").exists()
+
+    def _file(self, number: str) -> Path:
+        return self.name.with_name(f"{self.name.name}{number}.png")
 
 
 @dataclass(frozen=True)
@@ -87,7 +98,9 @@ def upscale(
     for loaded, todo in _todo(models, tasks):
         if worth_an_estimate(loaded.model, _draw(spec), todo):
             with suppress(SRBenchError):  # which the first image will raise again
-                tell(f"{loaded.label}: {[*estimated(loaded.model, _draw(spec), device, todo)][-1]}")
+                *_, last = estimated(loaded.model, _draw(spec), device, todo)
+                if last.startswith("estimated"):  # not where no image can be upscaled
+                    tell(f"{loaded.label}: {last}")
     for fault in faults:
         progress(Step(0, total, "", fault))
         yield Upscaled(fault=fault)
@@ -114,8 +127,8 @@ def estimate(spec: UpscaleSpec) -> Iterator[str]:
     device, models = _opened(spec)
     sources, faults = _sources(spec)
     tasks = _tasks(spec, models, sources)
-    files = [file for task in tasks for file in task.files]
-    yield f"{len(sources)} images, {len(files)} outputs, {sum(file.exists() for file in files)} already made"
+    made = sum(1 for task in tasks for _ in takewhile(Path.exists, task.files()))
+    yield f"{len(sources)} images, {sum(task.count or 1 for task in tasks)} outputs, {made} already made"
     yield from (f"cannot be upscaled: {fault}" for fault in faults)
     for loaded, todo in _todo(models, tasks):
         if len(models) > 1:
@@ -145,19 +158,19 @@ def _tasks(spec: UpscaleSpec, models: list[LoadedModel], sources: dict[Path, Pat
     for loaded in models:
         out = spec.out / loaded.label if len(models) > 1 else spec.out
         samples = isinstance(loaded.model, StochasticSRModel)
-        endings = [f"_sample{one}.png" for one in range(spec.samples)] if samples and spec.samples > 1 else [".png"]
+        count = spec.samples if samples and spec.samples > 1 else None
         for name, path in sources.items():
             for temperature in spec.temperature if samples else spec.temperature[:1]:
                 at = f"_t{temperature:g}" if samples and len(spec.temperature) > 1 else ""
-                files = tuple(out / name.with_name(f"{name.name}{at}{ending}") for ending in endings)
-                tasks.append(_Task(path, loaded, replace(_draw(spec), temperature=temperature), files))
+                draw = replace(_draw(spec), temperature=temperature)
+                tasks.append(_Task(path, loaded, draw, out / name.with_name(f"{name.name}{at}"), count))
     return tasks
 
 
 def _todo(models: list[LoadedModel], tasks: list[_Task]) -> Iterator[tuple[LoadedModel, list[Path]]]:
     """Models with the images of their tasks that lack a last output, once per temperature; none without such."""
     for loaded in models:
-        paths = [task.path for task in tasks if task.loaded is loaded and not task.files[-1].exists()]
+        paths = [task.path for task in tasks if task.loaded is loaded and not task.is_done()]
         if paths:
             yield loaded, paths
 
@@ -187,8 +200,9 @@ def _sources(spec: UpscaleSpec) -> tuple[dict[Path, Path], list[str]]:
 
 
 def _one(spec: UpscaleSpec, task: _Task, device: str, progress: Callable[[float], None]) -> Upscaled:
-    path, loaded, files = task.path, task.loaded, task.files
+    path, loaded = task.path, task.loaded
     tile = chosen_tile(loaded.model, task.draw, device, path)
+    files = tuple(task.files())
     lr = read_uint8(path).float() / 255
     if not is_file_name(path.stem):
         raise EditError(f"{path}: its name cannot be {FILE_NAME}; rename it")
@@ -196,9 +210,6 @@ def _one(spec: UpscaleSpec, task: _Task, device: str, progress: Callable[[float]
     if how := reading(path.read_bytes()):
         facts["reading"] = how
     if isinstance(loaded.model, StochasticSRModel):
-        size = [spec.scale * side for side in lr.shape[-2:]]
-        one = isinstance(loaded.model, LargeSRModel) and device == "cpu"  # which keeps 8 bits alone of the others
-        require_memory(path.name, spec.samples, size, *([BITS_8] if one else []))
         facts |= {"temperature": task.draw.temperature, "samples": spec.samples, "seed": spec.seed}
     recipe = json.dumps(facts | ({} if spec.tile is None else {"tile": spec.tile}))
     existing = [file for file in files if file.exists()]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 import os
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -27,7 +28,7 @@ from srbench.images.colour import (
     warn_of_profiles,
     warn_of_transparency,
 )
-from srbench.images.strict_decoding import FAULTS, FORMATS, decoded, format_of
+from srbench.images.strict_decoding import FAULTS, FORMATS, decoded, format_of, stated_size
 from srbench.images.wide import has_wide_colours, turned, wide_pixels
 from srbench.system.file_names import no_file
 
@@ -76,7 +77,7 @@ def _pixels(path: Path, crop: int | None = None) -> Tensor:
 
 def _sentence(error: BaseException) -> str:
     if isinstance(error, Image.DecompressionBombError):
-        return f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} million pixels; cut it into parts"
+        return _too_many_pixels()
     return f"damaged image ({error}); replace the file"
 
 
@@ -190,10 +191,26 @@ def png_of(pixels: NDArray[np.uint8]) -> bytes:
 def header_size(file: Path | IO[bytes]) -> tuple[int, int]:
     """Width and height of an image by its header; 0 if it is unreadable, which reading the image will report."""
     try:
-        with Image.open(file, formats=FORMATS) as image:
-            return image.size
-    except FAULTS:
+        with file.open("rb") if isinstance(file, Path) else nullcontext(file) as stream:
+            return stated_size(stream)
+    except OSError:
         return 0, 0
+
+
+def require_readable_size(path: Path) -> None:
+    """Raise ImageError for an image of more pixels than are read, by its header."""
+    width, height = header_size(path)
+    if width * height > _most_pixels():
+        raise ImageError(f"{path}: {_too_many_pixels()}")
+
+
+def _most_pixels() -> float:
+    """Pillow's limit, beyond which an image may be a decompression bomb."""
+    return math.inf if Image.MAX_IMAGE_PIXELS is None else 2 * Image.MAX_IMAGE_PIXELS
+
+
+def _too_many_pixels() -> str:
+    return f"more than {_most_pixels() / 1e6:.0f} million pixels, the most that are read; cut it into parts"
 
 
 def read_recipe(path: Path, chunk: str = "srbench") -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from threading import Lock
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from PIL import Image, ImageFile
 
@@ -57,6 +57,22 @@ def format_of(content: bytes) -> str:
             if accepts is not None and accepts(content[:16]):
                 return name
     return ""
+
+
+def stated_size(file: IO[bytes]) -> tuple[int, int]:
+    """Width and height that a file states in its header, also beyond Pillow's limit; 0 where it cannot be read.
+
+    No pixel is decoded.
+    """
+    Image.init()
+    start = file.read(16)
+    for name in FORMATS:
+        make, accepts = Image.OPEN[name]
+        if accepts is not None and accepts(start) is True:
+            with suppress(*FAULTS):
+                file.seek(0)
+                return make(file, "").size
+    return 0, 0
 
 
 @contextmanager

@@ -174,9 +174,14 @@ def require_memory(name: str, samples: int, size: list[int], copies: float = COP
     """
     needed, there = copies * samples * 3 * size[0] * size[1] * 4, memory_bytes()
     if there is not None and needed > there:
+        what = (
+            f"an output of {size[0]}x{size[1]} takes"
+            if samples == 1
+            else f"{samples} samples of {size[0]}x{size[1]} take"
+        )
+        advice = "cut the image into parts" if samples == 1 else "draw fewer (--samples)"
         raise ModelError(
-            f"{name}: {samples} samples of {size[0]}x{size[1]} take {needed / 2**30:.0f} GB, and this machine has "
-            f"{there / 2**30:.0f} GB; draw fewer (--samples)"
+            f"{name}: {what} {needed / 2**30:.0f} GB, and this machine has {there / 2**30:.0f} GB; {advice}"
         )
 
 

@@ -135,7 +135,7 @@ def test_only_its_own_archives_are_torchscript(tmp_path):
 def test_a_damaged_archive_is_an_error_of_one_line(tmp_path):
     torch.jit.script(Small(2)).save(path := tmp_path / "a.pt")
     whole = path.read_bytes()
-    for cut in (whole[:2000], whole[:-60] + b"x" * 30 + whole[-30:], whole[:300] + b"\0" * 400 + whole[700:]):
+    for cut in (whole[:2000], whole[:-200] + b"x" * 100 + whole[-100:]):
         path.write_bytes(cut)
         with pytest.raises(SRBenchError, match=r"a\.pt: (damaged|truncated)") as caught:
             load_model(str(path), 2, "cpu")
