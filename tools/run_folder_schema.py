@@ -15,6 +15,7 @@ import msgspec
 from srbench.interfaces import MetricFacts
 from srbench.run_folder.protocol import FORMAT, Manifest
 from srbench.run_folder.records import KINDS
+from srbench.voting.records import VoteRecord
 
 FILE = Path(__file__).parents[1] / "srbench" / "run_folder" / "schema.json"
 _NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["inf", "-inf", "nan"]}]}
@@ -22,7 +23,8 @@ _NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["inf", "-inf", "nan"]}]}
 
 def schema() -> dict[str, Any]:
     """The schema: a definition for the manifest and each kind of line."""
-    _, found = msgspec.json.schema_components([Manifest, *KINDS], schema_hook=_path, ref_template="#/$defs/{name}")
+    kinds = [Manifest, *KINDS, VoteRecord]
+    _, found = msgspec.json.schema_components(kinds, schema_hook=_path, ref_template="#/$defs/{name}")
     found["Manifest"]["properties"]["format"] = {"const": FORMAT}
     found["ScoreRecord"]["properties"]["value"] = {
         "description": "One number per sample, one for the whole set, or null for a failure.",
@@ -37,8 +39,8 @@ def schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"Files of a run folder of srbench, format {FORMAT}",
-        "description": "manifest.json is a Manifest; lines of environments.jsonl, pairs.jsonl, samples.jsonl and "
-        "rows.jsonl are of EnvironmentRecord, PairRecord, SampleRecord and ScoreRecord.",
+        "description": "manifest.json is a Manifest; lines of environments.jsonl, pairs.jsonl, samples.jsonl, "
+        "rows.jsonl and votes.jsonl are of EnvironmentRecord, PairRecord, SampleRecord, ScoreRecord and VoteRecord.",
         "$defs": found,
     }
 

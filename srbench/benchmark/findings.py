@@ -38,6 +38,8 @@ _TITLES: dict[Severity, dict[str, str]] = {
         "SRB008": "A value or a column states another protocol than its metric, whose code is the same.",
         "SRB009": "The report shows other numbers than its records give.",
         "SRB010": "A file of the report is not the one that report.json states.",
+        "SRB011": "A vote was changed, moved or taken out.",
+        "SRB012": "A vote is on an image that is not of the run.",
     },
     "unverified": {
         "SRB101": "A file was not compared with SHA256SUMS, which is missing or damaged, or of an earlier command.",
@@ -67,6 +69,7 @@ _TITLES: dict[Severity, dict[str, str]] = {
         "SRB208": "The report shows the same numbers in other words than this srbench.",
         "SRB209": "A model or metric cannot tell whether it has changed; every command makes its outputs again.",
         "SRB210": "The dataset is not here, so images were not compared with it.",
+        "SRB211": "A vote is left out: it is on an image that the run has replaced since.",
     },
 }  # fmt: skip
 RULES = {name: Rule(severity, title) for severity, titles in _TITLES.items() for name, title in titles.items()}

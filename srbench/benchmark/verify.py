@@ -22,6 +22,7 @@ from srbench.run_folder.folder import SUMS, RunFolder, is_kept, read_sums
 from srbench.run_folder.manifest import FILE
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import KINDS, EnvironmentRecord, SampleRecord, ScoreRecord
+from srbench.voting.records import check_votes
 from srbench.weights.files import sha256_file
 
 
@@ -62,6 +63,8 @@ def verify(
             pair = kept_pair(folder, record.image)
         proof.check(record, pair, sampled=record in again)
     progress(Step(len(records), len(records), ""))
+    for rule, where, text in check_votes(folder):
+        found.add(rule, where, text)
     if not found.verified:
         found.add("SRB114", path.name, "no value of it could be measured again")
     return found

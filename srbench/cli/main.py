@@ -21,6 +21,7 @@ from srbench.cli.reproducing import reproduce
 from srbench.cli.showing import show_command
 from srbench.cli.terminal import warn_in_one_line
 from srbench.cli.training import export, train
+from srbench.cli.voting import vote
 from srbench.cli.weights import convert, weights
 from srbench.interfaces import SRBenchError
 from srbench.system.file_names import one_line, printable
@@ -28,7 +29,7 @@ from srbench.system.processes import Interrupted, end_quickly
 
 SECTIONS = {
     "Benchmark": (init, run, merge, score, verify, measure, explain, reproduce),
-    "Results": (report, compare, view, list_command, show_command),
+    "Results": (report, compare, view, vote, list_command, show_command),
     "Your images": (upscale, edit, explore),
     "Train": (train, export, convert),
     "Files": (data, weights, doctor),

@@ -21,6 +21,7 @@ from srbench.reporting import ReportError
 from srbench.run_folder.manifest import FILE as MANIFEST
 from srbench.run_folder.records import KINDS, digest
 from srbench.system.config import ConfigError, structure
+from srbench.voting.records import FILE as VOTES
 from srbench.weights.files import sha256_bytes, sha256_file
 
 FILE = "report.json"
@@ -58,7 +59,7 @@ class Origin:
     @classmethod
     def of(cls, root: Path, folders: Iterable[Path], choices: Choices | None = None) -> Origin:
         """The origin of a report of the run folders ``folders`` below ``root``, as they are now."""
-        files = [folder / name for folder in folders for name in (MANIFEST, *(kind.FILE for kind in KINDS))]
+        files = [folder / name for folder in folders for name in (MANIFEST, *(kind.FILE for kind in KINDS), VOTES)]
         # the next writer cuts off a line that a kill tore
         contents = {file: file.read_bytes().rpartition(b"\n")[0] for file in files if file.is_file()}
         sources = {

@@ -27,6 +27,13 @@ Value = list[float] | float
 """One number per sample, or one for the whole set."""
 
 
+class JSONLine(Struct, frozen=True, forbid_unknown_fields=True):
+    """A line of one of the files of a run folder."""
+
+    FILE: ClassVar[str]
+    """Name of the file."""
+
+
 class ImageDigest(Struct, frozen=True, forbid_unknown_fields=True):
     """An image that was read or made."""
 
@@ -36,7 +43,7 @@ class ImageDigest(Struct, frozen=True, forbid_unknown_fields=True):
     """sha256 of its PNG file; None if it was not kept."""
 
 
-class EnvironmentRecord(Struct, frozen=True, forbid_unknown_fields=True):
+class EnvironmentRecord(JSONLine, frozen=True):
     """The machine, settings and libraries of a process that samples or measures."""
 
     FILE: ClassVar[str] = "environments.jsonl"
@@ -52,10 +59,8 @@ class EnvironmentRecord(Struct, frozen=True, forbid_unknown_fields=True):
         return cls(digest("environment", facts), facts)
 
 
-class _Record(Struct, frozen=True, forbid_unknown_fields=True):
+class _Record(JSONLine, frozen=True):
     """The fields that all lines about an image share."""
-
-    FILE: ClassVar[str]
 
     key: str
     """sha256 of all that determines the result."""
@@ -171,7 +176,7 @@ class ScoreRecord(_SettingRecord, frozen=True):
 AnyRecord = PairRecord | SampleRecord | ScoreRecord
 """A line about an image."""
 Line = AnyRecord | EnvironmentRecord
-Record = TypeVar("Record", bound=Line)
+Record = TypeVar("Record", bound=JSONLine)
 _LOST = b"\0"
 """Content of a block that a power cut lost; JSON has no such byte."""
 KINDS: tuple[type[Line], ...] = (EnvironmentRecord, PairRecord, SampleRecord, ScoreRecord)
@@ -205,7 +210,7 @@ def digest(*facts: object) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def to_line(record: Line) -> str:
+def to_line(record: JSONLine) -> str:
     """One line of strict JSON, without its end."""
     return json.dumps(to_json(to_builtins(record)), allow_nan=False)
 

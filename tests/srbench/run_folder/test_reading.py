@@ -16,13 +16,14 @@ import srbench
 from srbench.benchmark.run import run, score_run
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.records import EnvironmentRecord, PairRecord, SampleRecord, ScoreRecord
+from srbench.voting.records import VoteRecord
 
 jsonschema = pytest.importorskip("jsonschema")
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "run-folder.md"
 REPORTS = [ROOT / "reports" / name for name in ("photos-x4", "photos-x8")]
-KINDS = (EnvironmentRecord, PairRecord, SampleRecord, ScoreRecord)
+KINDS = (EnvironmentRecord, PairRecord, SampleRecord, ScoreRecord, VoteRecord)
 
 
 def validator(name):
@@ -71,7 +72,7 @@ def test_values_that_are_not_finite(finished):
 def test_the_page_names_every_field():
     text = PAGE.read_text()
     definitions = json.loads(run_folder_schema.FILE.read_text())["$defs"]
-    for name in (*(kind.__name__ for kind in KINDS), "ImageDigest", "Manifest"):
+    for name in (*(kind.__name__ for kind in KINDS), "ImageDigest", "Manifest", "Vote", "Question", "Shown"):
         for one in definitions[name]["properties"]:
             assert f"`{one}`" in text, one
     assert all(f"`{kind.FILE}`" in text for kind in KINDS)
