@@ -37,9 +37,10 @@ class EvaluationError(SRBenchError):
 class Results:
     """Results in a run folder: returned by ``evaluate``, opened again by ``Results(folder)``.
 
-    >>> results = evaluate(["bicubic"], "photos", scale=8, limit=1, metrics=["psnr"])
-    >>> results.table.reset_index().to_dict("records")  # doctest: +ELLIPSIS
-    [{'model': 'bicubic', 'temperature': nan, 'psnr': 22.58, ...}]
+    Examples:
+        >>> results = evaluate(["bicubic"], "photos", scale=8, limit=1, metrics=["psnr"])
+        >>> results.table.reset_index().to_dict("records")  # doctest: +ELLIPSIS
+        [{'model': 'bicubic', 'temperature': nan, 'psnr': 22.58, ...}]
     """
 
     def __init__(
@@ -82,12 +83,18 @@ class Results:
     def compare(self, a: str, b: str) -> pd.DataFrame:
         """Model ``a`` minus model ``b``, image by image: a row per metric.
 
-        Add the temperature to the name of a model that was run at several: ``srflow-t0.8``. Columns: the means ``a``
-        and ``b``, their ``difference`` with its 95 % interval ``low`` to ``high``, ``p`` of the paired permutation
-        test, ``p_holm`` corrected for all pairs of the same family as in the report, ``effect``, the ``smallest``
-        difference that so many images could have shown, ``wins``, ``ties`` and ``losses`` of a, and the ``verdict``: a,
-        b or "undecided".
-        Raises ReportError for an unknown or ambiguous name.
+        Args:
+            a: Label of a model; of one that was run at several temperatures with one of them: ``srflow-t0.8``.
+            b: Label of another, or of the same at another temperature.
+
+        Returns:
+            Columns: the means ``a`` and ``b``, their ``difference`` with its 95 % interval ``low`` to ``high``, ``p``
+            of the paired permutation test, ``p_holm`` corrected for all pairs of the same family as in the report,
+            ``effect``, the ``smallest`` difference that so many images could have shown, ``wins``, ``ties`` and
+            ``losses`` of a, and the ``verdict``: a, b or "undecided".
+
+        Raises:
+            ReportError: The name is unknown or ambiguous.
         """
         import pandas as pd
 
@@ -107,10 +114,18 @@ class Results:
         self, folder: str | Path | None = None, formats: Sequence[str] = ("md", "html", "tex", "csv"), *,
         progress: Progress | bool = True,
     ) -> Path:  # fmt: skip
-        """Write the report into the run's folder; returns its first file, such as ``report.md``.
+        """Write the report into the run's folder, or into a copy of the whole run.
 
-        With a ``folder``, the whole run is first copied there, so that it can be resumed, scored and verified.
-        Raises EvaluationError if that folder is not empty.
+        Args:
+            folder: Folder, new or empty, to which the run is first copied, to be resumed and verified there.
+            formats: Some of md, html, tex and csv.
+            progress: As in ``evaluate``.
+
+        Returns:
+            The first file of the report, such as ``report.md``.
+
+        Raises:
+            EvaluationError: The folder is not empty.
         """
         from srbench.reporting.report import write_report
 
@@ -124,10 +139,19 @@ class Results:
             return write_report([target], tuple(formats), progress=shown).files[0]
 
     def score(self, *metrics: str, device: str = "auto", progress: Progress | bool = True, workers: int = 1) -> Results:
-        """Add metrics, by name, from the saved images; models run only for outputs that were not saved.
+        """Add metrics from the saved images; models run only for outputs that were not saved.
 
-        ``workers`` processes share the work, as in ``evaluate``.
-        Returns results with the new columns. Raises SRBenchError for an unknown metric.
+        Args:
+            *metrics: Names as on the command line: ``ssim``, ``psnr+channels=Y``, ``pyiqa:gmsd``, ``file.py:Name``.
+            device: As in ``evaluate``.
+            progress: As in ``evaluate``.
+            workers: As in ``evaluate``.
+
+        Returns:
+            Results with the new columns.
+
+        Raises:
+            SRBenchError: A metric is unknown.
         """
         with progress_of(progress) as shown:
             outcome = score_run(self.folder, metrics, device, shown, self._models, workers)
@@ -140,8 +164,14 @@ class Results:
     ) -> Findings:
         """Check records, images and report and measure all saved images again, as ``srbench verify`` does.
 
-        ``verify().verdict`` says what that shows, ``text()`` and ``findings`` why; ``verify(resample="all").proven`` is
-        True if every value is that of its images and every image that of its model.
+        Args:
+            resample: Number of items that are sampled again, or "all".
+            device: As in ``evaluate``.
+            progress: As in ``evaluate``.
+
+        Returns:
+            Findings, whose ``verdict`` says what was shown, ``text()`` and ``findings`` why. After ``resample="all"``
+            ``proven`` is True if every value is that of its images and every image that of its model.
         """
         from srbench.reporting.check import check_report
 
@@ -174,28 +204,45 @@ def evaluate(
 ) -> Results:  # fmt: skip
     """Measure models on a dataset: ``srbench run`` from Python.
 
-    ``models`` is a list of names as on the command line and of objects, or a dictionary that gives them labels. An
-    object is any callable or ``nn.Module`` that maps (n, 3, h, w) in [0, 1] to (n, 3, s*h, s*w), or one with
-    ``sample`` (``srbench.interfaces``). ``data`` is the name of a dataset, a folder of HR images, or an object
-    (``srbench.interfaces.Dataset``), by default the packaged photographs; or ``lr`` is a folder of images without HR,
-    where metrics that need it are left out. ``suite`` is the name of a protocol,
-    or a TOML file; ``metrics`` are names. ``scale`` may be left out if a model states it.
-    ``samples`` defaults to those of the suite, else 5. ``limit`` takes the first images only, ``crop`` their centres
-    (HR pixels), ``degrade`` names how LR is made from HR, ``tile`` upscales in tiles of this side (LR pixels).
-    ``workers`` processes of one thread each share the work (with more threads the last bit of an output may differ).
-    They have to be able to import your models and datasets, and a script calls this under
-    ``if __name__ == "__main__"``.
-    ``progress`` is True for a bar in a terminal or a notebook, False for none, or a function that is called with a
-    ``srbench.interfaces.Step`` before every item.
-    Without ``out`` the run folder is temporary and is deleted with the results; with it, an existing run is resumed.
-    Images or values that fail are named in ``results.failures``; raises SRBenchError if nothing can be measured.
+    Args:
+        models: A model, a list of models, or a dictionary that gives them labels. A model is a name as on the command
+            line, any callable or ``nn.Module`` that maps (n, 3, h, w) in [0, 1] to (n, 3, s*h, s*w), or an object with
+            ``sample`` (``srbench.interfaces``).
+        data: Name of a dataset, folder of HR images, or an object (``srbench.interfaces.Dataset``); the packaged
+            photographs if neither this nor ``lr`` is given.
+        scale: Side of HR over side of LR; may be left out if a model states it.
+        lr: Folder of images without HR, where metrics that need it are left out.
+        temperature: One or several, for models that sample.
+        samples: Outputs per image of a model that samples; by default those of the suite, else 5.
+        seed: Seed of all samples.
+        suite: Name of a protocol, or a TOML file.
+        metrics: Names of metrics; by default those of the suite.
+        limit: Number of images, the first of the dataset.
+        crop: Side of the centre that is cut from HR, in HR pixels.
+        degrade: Name of the degradation that makes LR from HR; by default MATLAB's bicubic.
+        tile: Side of the tiles in which models upscale, in LR pixels.
+        device: Such as cpu or cuda:0; "auto" takes a GPU if there is one.
+        out: Run folder, in which an existing run is resumed. Without it the folder is temporary and is deleted with the
+            results.
+        progress: True for a bar in a terminal or a notebook, False for none, or a function that is called with a
+            ``srbench.interfaces.Step`` before every item.
+        workers: Processes of one thread each that share the work (with more threads the last bit of an output may
+            differ). They have to be able to import your models and datasets, and a script calls this under
+            ``if __name__ == "__main__"``.
 
-    >>> import torch
-    >>> def nearest(lr):
-    ...     return torch.nn.functional.interpolate(lr, scale_factor=8)
-    >>> results = evaluate({"nearest": nearest}, "photos", scale=8, limit=1, metrics=["psnr"])
-    >>> float(results.table["psnr"].iloc[0])
-    21.64
+    Returns:
+        Results, whose ``failures`` name images and values that failed.
+
+    Raises:
+        SRBenchError: An argument cannot be used, or nothing can be measured.
+
+    Examples:
+        >>> import torch
+        >>> def nearest(lr):
+        ...     return torch.nn.functional.interpolate(lr, scale_factor=8)
+        >>> results = evaluate({"nearest": nearest}, "photos", scale=8, limit=1, metrics=["psnr"])
+        >>> float(results.table["psnr"].iloc[0])
+        21.64
     """
     if not isinstance(scale, int | None):
         raise EvaluationError(f"scale is {scale!r}; give how many times larger HR is than LR as an int, such as 4")
@@ -232,12 +279,22 @@ def evaluate(
 def load_model(name: str, scale: int, device: str = "auto") -> Any:  # noqa: ANN401 - a model of any kind
     """Load a model by its name on the command line, ready to run.
 
-    A model with a single output maps (n, 3, h, w) in [0, 1] to (n, 3, s*h, s*w); one that samples has
-    ``sample(lr, n, *, temperature, generator)``. Raises SRBenchError for an unknown name.
+    Args:
+        name: Such as ``esrgan``, ``srflow:FILE.pth`` or ``file.py:Name``.
+        scale: Side of HR over side of LR.
+        device: Such as cpu or cuda:0; "auto" takes a GPU if there is one.
 
-    >>> import torch
-    >>> load_model("bicubic", scale=4)(torch.zeros(1, 3, 8, 8)).shape
-    torch.Size([1, 3, 32, 32])
+    Returns:
+        A model that maps (n, 3, h, w) in [0, 1] to (n, 3, s*h, s*w), or one that samples and has
+        ``sample(lr, n, *, temperature, generator)``.
+
+    Raises:
+        SRBenchError: The name is unknown.
+
+    Examples:
+        >>> import torch
+        >>> load_model("bicubic", scale=4)(torch.zeros(1, 3, 8, 8)).shape
+        torch.Size([1, 3, 32, 32])
     """
     return load_by_name(name, scale, choose_device(device)).model
 

@@ -31,6 +31,12 @@ class SRFlow(nn.Module):
     """The conditional normalizing flow. Images are RGB in [0, 1]; latents are standard normal.
 
     ``given(lr)`` is the distribution of HR images; ``sample`` and the edits are short forms for one LR image.
+
+    Examples:
+        >>> model = SRFlow.from_pretrained(scale=8)
+        >>> given = model.given(torch.rand(3, 20, 20))
+        >>> given.sample(2, temperature=0.8, generator=torch.Generator().manual_seed(0)).shape
+        torch.Size([2, 3, 160, 160])
     """
 
     weights: WeightsInfo
@@ -61,8 +67,13 @@ class SRFlow(nn.Module):
     def from_pretrained(cls, scale: int, weights: Path | None = None, name: str = "srflow") -> SRFlow:
         """The packaged network of this scale, or the one in a weights file or an official checkpoint.
 
-        ``name`` is ``srflow``, or ``srflow-perceptual`` for the network after its second stage of training. Raises
-        WeightsError where the file is damaged or of another scale, or where none is packaged for the scale.
+        Args:
+            scale: Side of HR over side of LR; 4 and 8 are packaged.
+            weights: A weights file or an official checkpoint in place of the packaged one.
+            name: ``srflow``, or ``srflow-perceptual`` for the network after its second stage of training.
+
+        Raises:
+            WeightsError: The file is damaged or of another scale, or none is packaged for the scale.
         """
         return load_pretrained(Family(name, cls, SRFlowConfig, convert_srflow, "srflow"), scale, weights)
 
@@ -72,9 +83,11 @@ class SRFlow(nn.Module):
         return self.config.projected
 
     def given(self, lr: Tensor, *, gradients: bool = False) -> Given:
-        """The distribution of HR images given LR (3, h, w) in [0, 1], or given each of a batch (b, 3, h, w).
+        """The distribution of HR images given LR.
 
-        ``gradients`` is for training: see ``Given``.
+        Args:
+            lr: (3, h, w) in [0, 1], or (b, 3, h, w): a distribution for each of a batch.
+            gradients: True for training: see ``Given``.
         """
         return Given(self.encoder, self.flow, self.config, lr, gradients=gradients)
 
@@ -87,7 +100,18 @@ class SRFlow(nn.Module):
         generator: torch.Generator | None = None,
         tile: int | None = None,
     ) -> Tensor:
-        """``given(lr).sample``: LR (3, h, w) -> (n, 3, s*h, s*w), not clamped."""
+        """Sample ``given(lr)``.
+
+        Args:
+            lr: (3, h, w) in [0, 1].
+            n: Number of samples.
+            temperature: Factor on the standard deviation of the latents.
+            generator: Source of the latents, on the CPU; by default torch's own.
+            tile: Side of the tiles in LR pixels; None computes the image at once.
+
+        Returns:
+            (n, 3, s*h, s*w), not clamped.
+        """
         return self.given(lr).sample(n, temperature=temperature, generator=generator, tile=tile)
 
     def samples(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import doctest
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -40,3 +42,14 @@ def test_the_page_and_the_package_list_the_same():
     text = PAGE.read_text()
     assert all(f"srbench.{name}" in text for name in srbench.__all__ if name != "__version__")
     assert all(f"`{name}`" in text for name in srbench.metrics.__all__)
+
+
+@pytest.mark.parametrize(
+    "name", ["srbench.benchmark.explain.search", "srbench.run_folder.reading", "srbench.images.resize", "srflow.model"]
+)
+def test_the_examples_of_the_python_api(name, monkeypatch):
+    """Those of srbench.api and of the metrics have tests beside their own."""
+    monkeypatch.chdir(ROOT)
+    found = doctest.testmod(import_module(name))
+    assert found.attempted
+    assert not found.failed

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
 
+import click
 import pytest
+
+import srbench
+from srbench.cli.main import main
 
 pytest.importorskip("material", reason="the site needs the extra docs: pip install -e '.[docs]'")
 pytest.importorskip("mkdocstrings", reason="the site needs the extra docs: pip install -e '.[docs]'")
@@ -43,6 +49,34 @@ def test_links_and_images_lead_somewhere(site):
 def test_the_reference_is_made_of_docstrings(site):
     text = (site / "api" / "index.html").read_text()
     assert all(f'id="{name}"' in text for name in ("srbench.evaluate", "srbench.metrics.lpips", "srflow.SRFlow"))
+
+
+def test_every_command_and_option_has_its_place(site):
+    text = unescape((site / "commands" / "index.html").read_text())
+    commands = [*commands_of(main, "srbench")]
+    assert len(commands) >= 25
+    for name, command in commands:
+        assert f'id="{name.replace(" ", "-")}"' in text, name
+        options = [one.opts[0] for one in command.params if isinstance(one, click.Option) and not one.hidden]
+        assert not [option for option in options if option not in text], name
+
+
+def commands_of(group, path):
+    for name, command in group.commands.items():
+        yield f"{path} {name}", command
+        if isinstance(command, click.Group):
+            yield from commands_of(command, f"{path} {name}")
+
+
+def test_the_reference_has_tables_of_parameters_and_examples(site):
+    text = (site / "api" / "index.html").read_text()
+    evaluate = text.partition('id="srbench.evaluate"')[2].partition('id="srbench.Results"')[0]
+    rows = re.findall(r"<tr[^>]*>\s*<td>\s*<code>(\w+)</code>", evaluate)
+    assert rows == [*inspect.signature(srbench.evaluate).parameters]
+    assert "&gt;&gt;&gt;" in evaluate
+    assert "s*h, s*w" in evaluate
+    for page in site.rglob("*.html"):
+        assert "<blockquote>\n<blockquote>" not in page.read_text(), page
 
 
 def test_no_page_loads_anything_from_another_server(site):

@@ -18,9 +18,21 @@ LARGE = 2**24
 
 
 def downscale(images: Tensor, scale: int) -> Tensor:
-    """Downscale (..., H, W) to (..., H/scale, W/scale); floating point in, the same type out.
+    """Downscale as MATLAB's bicubic ``imresize`` does, without rounding.
 
-    Raises ImageError if ``scale`` does not divide both sides.
+    Args:
+        images: (..., H, W), floating point.
+        scale: Whole number that divides both sides.
+
+    Returns:
+        (..., H/scale, W/scale) of the same type.
+
+    Raises:
+        ImageError: The scale does not divide both sides.
+
+    Examples:
+        >>> downscale(torch.ones(3, 32, 48), 4).shape
+        torch.Size([3, 8, 12])
     """
     height, width = _downscaled_size(images, scale)
     return _along(_along(images, -2, height), -1, width)
@@ -38,7 +50,20 @@ def downscale_uint8(images: Tensor, scale: int) -> Tensor:
     The intermediate rounding is part of the definition of the public LR datasets; without it some values are off
     by one level. Exact halves round to even, as in the Python port of imresize in the official SRFlow test code
     (MATLAB rounds them up: a difference of one level on a few pixels in a million). Computed in float64.
-    Raises ImageError if ``scale`` does not divide both sides.
+
+    Args:
+        images: (..., H, W) uint8.
+        scale: Whole number that divides both sides.
+
+    Returns:
+        (..., H/scale, W/scale) uint8.
+
+    Raises:
+        ImageError: The scale does not divide both sides.
+
+    Examples:
+        >>> downscale_uint8(torch.full((3, 32, 48), 7, dtype=torch.uint8), 4).unique()
+        tensor([7], dtype=torch.uint8)
     """
     height, width = _downscaled_size(images, scale)
     return _along_uint8(_along_uint8(images, -2, height), -1, width)

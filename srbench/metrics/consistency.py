@@ -16,18 +16,26 @@ from srbench.metrics.samples import ImageMetric, as_uint8
 def lr_psnr(sr: Images, lr: Images) -> Values:
     """PSNR in dB of the downscaled image to its LR image; ``inf`` where that is met exactly.
 
-    ``sr`` is (3, H, W) or (n, 3, H, W), ``lr`` is (3, h, w) for all or (n, 3, h, w), one each: uint8, or floating
-    point in [0, 1] that is clamped and floored to uint8. The scale is H / h, which must be W / w and a whole number
-    from 2 up. Downscaling is MATLAB's antialiased bicubic ``imresize``, rounded to uint8 after each of its two passes
-    (Keys, 1981; ``srbench.images.resize``), as in the test code of SRFlow (Lugmayr et al., 2020).
-    Returns a float for one image, (n,) float64 for a batch. Raises MetricError for sizes that do not fit and for
-    anything that is no image.
+    Downscaling is MATLAB's antialiased bicubic ``imresize``, rounded to uint8 after each of its two passes (Keys, 1981;
+    ``srbench.images.resize``), as in the test code of SRFlow (Lugmayr et al., 2020). The scale is H / h, which must be
+    W / w and a whole number from 2 up.
 
-    >>> import numpy as np
-    >>> from srbench.metrics import lr_psnr
-    >>> lr = np.full((3, 8, 8), 100, dtype=np.uint8)
-    >>> round(lr_psnr(np.full((3, 32, 32), 101, dtype=np.uint8), lr), 4)
-    48.1308
+    Args:
+        sr: (3, H, W) or (n, 3, H, W), RGB: uint8, or floating point in [0, 1] that is clamped and floored to uint8.
+        lr: (3, h, w) for all, or (n, 3, h, w), one each.
+
+    Returns:
+        A float for one image, (n,) float64 for a batch.
+
+    Raises:
+        MetricError: Sizes do not fit, or something is no image.
+
+    Examples:
+        >>> import numpy as np
+        >>> from srbench.metrics import lr_psnr
+        >>> lr = np.full((3, 8, 8), 100, dtype=np.uint8)
+        >>> round(lr_psnr(np.full((3, 32, 32), 101, dtype=np.uint8), lr), 4)
+        48.1308
     """
     images, references = written(sr, "sr"), written(lr, "lr")
     require_partners(images, references, "lr")

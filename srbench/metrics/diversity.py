@@ -14,17 +14,25 @@ from srbench.metrics.samples import checked
 def sigma(samples: Images) -> float:
     """Spread of the samples of one image: pixel standard deviation in grey levels (0..255), 0 for one sample.
 
-    ``samples`` is (n, 3, H, W) or one sample (3, H, W), uint8 or floating point in [0, 1]; floating point is neither
-    clamped nor rounded. The divisor is n - 1, and the mean is taken over pixels and channels, as in the test code of
-    HCFlow (Liang et al., 2021). Values compare only at equal n.
-    Raises MetricError for anything that is no set of images.
+    The divisor is n - 1, and the mean is taken over pixels and channels, as in the test code of HCFlow (Liang et al.,
+    2021). Values compare only at equal n.
 
-    >>> import numpy as np
-    >>> from srbench.metrics import sigma
-    >>> samples = np.zeros((2, 3, 32, 32), dtype=np.uint8)
-    >>> samples[1] = 10
-    >>> round(sigma(samples), 4)  # 10 / sqrt(2)
-    7.0711
+    Args:
+        samples: (n, 3, H, W), or one sample (3, H, W): uint8, or floating point in [0, 1], neither clamped nor rounded.
+
+    Returns:
+        One float for all samples.
+
+    Raises:
+        MetricError: The samples are no images.
+
+    Examples:
+        >>> import numpy as np
+        >>> from srbench.metrics import sigma
+        >>> samples = np.zeros((2, 3, 32, 32), dtype=np.uint8)
+        >>> samples[1] = 10
+        >>> round(sigma(samples), 4)  # 10 / sqrt(2)
+        7.0711
     """
     tensor = image_tensor(samples, "samples")
     return _deviation(tensor.to(torch.float32) / 255 if tensor.dtype == torch.uint8 else tensor).item()

@@ -32,17 +32,25 @@ _PIQUE_BLOCK = 16
 def niqe(sr: Images) -> Values:
     """Natural image quality evaluator: distance from the statistics of undistorted photographs, 0 and up.
 
-    ``sr`` is (3, H, W) or (n, 3, H, W), RGB: uint8, or floating point in [0, 1] that is clamped and floored to uint8;
-    at least 96 pixels a side. Mittal, Soundararajan and Bovik, "Making a completely blind image quality analyzer",
-    2013, eq. 10, with the model of the authors' (LIVE) release; docs/protocols.md has the steps.
-    Returns a float for one image, (n,) float64 for a batch. Raises MetricError for anything that is no image, and
-    where fewer than two blocks vary enough to be fitted.
+    Mittal, Soundararajan and Bovik, "Making a completely blind image quality analyzer", 2013, eq. 10, with the model of
+    the authors' (LIVE) release; docs/protocols.md has the steps.
 
-    >>> import numpy as np
-    >>> from srbench.metrics import niqe
-    >>> noise = np.random.default_rng(0).integers(0, 256, (3, 96, 192), dtype=np.uint8)
-    >>> round(niqe(noise), 2)
-    38.89
+    Args:
+        sr: (3, H, W) or (n, 3, H, W), RGB: uint8, or floating point in [0, 1] that is clamped and floored to uint8;
+            at least 96 pixels a side.
+
+    Returns:
+        A float for one image, (n,) float64 for a batch.
+
+    Raises:
+        MetricError: It is no image, or fewer than two blocks vary enough to be fitted.
+
+    Examples:
+        >>> import numpy as np
+        >>> from srbench.metrics import niqe
+        >>> noise = np.random.default_rng(0).integers(0, 256, (3, 96, 192), dtype=np.uint8)
+        >>> round(niqe(noise), 2)
+        38.89
     """
     return measured(NIQE(), sr)
 
@@ -50,17 +58,25 @@ def niqe(sr: Images) -> Values:
 def brisque(sr: Images) -> Values:
     """Blind/referenceless image spatial quality evaluator: predicted opinion score, about 0..100, not clipped.
 
-    ``sr`` is (3, H, W) or (n, 3, H, W), RGB: uint8, or floating point in [0, 1] that is clamped and floored to uint8;
-    at least 64 pixels a side. Mittal, Moorthy and Bovik, "No-reference image quality assessment in the spatial domain",
-    2012, with the support vectors of the authors' (LIVE) release; docs/protocols.md has the steps.
-    Returns a float for one image, (n,) float64 for a batch. Raises MetricError for anything that is no image, and for
-    an image of one colour.
+    Mittal, Moorthy and Bovik, "No-reference image quality assessment in the spatial domain", 2012, with the support
+    vectors of the authors' (LIVE) release; docs/protocols.md has the steps.
 
-    >>> import numpy as np
-    >>> from srbench.metrics import brisque
-    >>> noise = np.random.default_rng(0).integers(0, 256, (3, 64, 64), dtype=np.uint8)
-    >>> round(brisque(noise), 1)
-    90.9
+    Args:
+        sr: (3, H, W) or (n, 3, H, W), RGB: uint8, or floating point in [0, 1] that is clamped and floored to uint8;
+            at least 64 pixels a side.
+
+    Returns:
+        A float for one image, (n,) float64 for a batch.
+
+    Raises:
+        MetricError: It is no image, or one of a single colour.
+
+    Examples:
+        >>> import numpy as np
+        >>> from srbench.metrics import brisque
+        >>> noise = np.random.default_rng(0).integers(0, 256, (3, 64, 64), dtype=np.uint8)
+        >>> round(brisque(noise), 1)
+        90.9
     """
     return measured(BRISQUE(), sr)
 
@@ -68,15 +84,24 @@ def brisque(sr: Images) -> Values:
 def pique(sr: Images) -> Values:
     """Perception-based image quality evaluator: how distorted the active blocks are, in 0..100 (MATLAB: ``piqe``).
 
-    ``sr`` is (3, H, W) or (n, 3, H, W), RGB: uint8, or floating point in [0, 1] that is clamped and floored to uint8;
-    at least 16 pixels a side. Venkatanath et al., "Blind image quality evaluation using perception based features",
-    2015; docs/protocols.md has the steps. An image without active blocks scores 100.
-    Returns a float for one image, (n,) float64 for a batch. Raises MetricError for anything that is no image.
+    Venkatanath et al., "Blind image quality evaluation using perception based features", 2015; docs/protocols.md has
+    the steps. An image without active blocks scores 100.
 
-    >>> import numpy as np
-    >>> from srbench.metrics import pique
-    >>> pique(np.full((3, 32, 32), 128, dtype=np.uint8))
-    100.0
+    Args:
+        sr: (3, H, W) or (n, 3, H, W), RGB: uint8, or floating point in [0, 1] that is clamped and floored to uint8;
+            at least 16 pixels a side.
+
+    Returns:
+        A float for one image, (n,) float64 for a batch.
+
+    Raises:
+        MetricError: It is no image.
+
+    Examples:
+        >>> import numpy as np
+        >>> from srbench.metrics import pique
+        >>> pique(np.full((3, 32, 32), 128, dtype=np.uint8))
+        100.0
     """
     return measured(PIQUE(), sr)
 

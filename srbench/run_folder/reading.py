@@ -98,10 +98,15 @@ class RunRecords:
 def read_run(path: str | Path) -> RunRecords:
     """Read the manifest of a run folder, whatever it holds by now; its lines are read when they are asked for.
 
-    Raises RunFolderError if there is no run, or its manifest is damaged or of a format that is not read.
+    Args:
+        path: The folder.
 
-    >>> read_run("reports/photos-x8").manifest.protocol.scale
-    8
+    Raises:
+        RunFolderError: There is no run, or its manifest is damaged or of a format that is not read.
+
+    Examples:
+        >>> read_run("reports/photos-x8").manifest.protocol.scale
+        8
     """
     folder = Path(path)
     check_files(folder)

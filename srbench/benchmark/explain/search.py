@@ -41,12 +41,31 @@ def explain(
 ) -> Explanation:  # fmt: skip
     """Find the protocols under which images have a published number.
 
-    ``values`` is a number, best as the text that a table prints ("28.10" keeps its zero), or several, one for each of
-    ``metrics`` (psnr, ssim, lpips, niqe) or all of one. ``sr`` and ``hr`` are folders of outputs and HR images, paired
-    by name, or images by name: (3, H, W) uint8, or floating point in [0, 1]. The scale, by which borders are cropped,
-    is given or follows from the folder ``lr``; without both, crops of several scales are tried. ``measured`` is what
-    was measured instead, explained too.
-    Raises SRBenchError for anything that is no number, metric or pair of folders.
+    Args:
+        values: A number, best as the text that a table prints ("28.10" keeps its zero), or several, one for each of
+            ``metrics`` or all of one.
+        metrics: One or several of psnr, ssim, lpips and niqe.
+        sr: Folder of outputs, or images by name: (3, H, W) uint8, or floating point in [0, 1].
+        hr: Folder of HR images, paired by name, or images by name.
+        lr: Folder of LR images, from which the scale follows.
+        scale: Side of HR over side of LR, by which borders are cropped; without it and ``lr`` crops of several scales
+            are tried.
+        measured: Number or numbers that were measured instead, explained too.
+        progress: Function that is called with a ``srbench.interfaces.Step`` before every image.
+        workers: Processes that share the images; None takes one per core.
+
+    Returns:
+        What was found for each number: ``text()`` in words, ``matches`` and ``candidates`` as protocols and values.
+
+    Raises:
+        SRBenchError: Something is no number, metric or pair of folders.
+
+    Examples:
+        >>> import numpy as np
+        >>> hr = np.random.default_rng(0).integers(0, 200, (3, 64, 64), dtype=np.uint8)
+        >>> found = explain("32.57", "psnr", sr={"a": hr + 6}, hr={"a": hr}, scale=4)
+        >>> found[0].matches[0].protocol.words
+        'RGB, no crop'
     """
     texts, names = _listed(values), _listed(metrics)
     own = [] if measured is None else _listed(measured)
