@@ -95,6 +95,15 @@ def families_of(settings: Sequence[Setting], models: Iterable[ModelFacts] = ()) 
     return Families(model_of, tuple(rows), tuple(reasons))
 
 
+def one_each(settings: Sequence[Setting], models: Iterable[ModelFacts]) -> list[int]:
+    """One of several settings for every label, by the rule for those that compete: the one that stands for it."""
+    facts = {model.label: model for model in models}
+    places: dict[str, list[int]] = {}
+    for place, setting in enumerate(settings):
+        places.setdefault(setting.model, []).append(place)
+    return [_chosen(settings, found, facts.get(label))[0] for label, found in places.items()]
+
+
 def _spec(typed: str) -> str:
     """Name of a model as typed, without a label."""
     return typed.partition("=")[2] or typed

@@ -29,7 +29,7 @@ def folders_text(found: Sequence[Measured], form: str, hr: str | None) -> list[s
     table = ResultTable.from_values(rows, tuple(metric.name for metric in metrics))
     summary = table.summary()
     if form == "csv":
-        return [summary_csv(table, summary, metrics, found[0].suite).rstrip("\n")]
+        return [summary_csv(table, summary, metrics, found[0].suite, {}).rstrip("\n")]
     scores, sets = score(table, summary, metrics), _sets(found)
     images = len(found[0].values)
     if form == "tex":

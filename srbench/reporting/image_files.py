@@ -26,9 +26,10 @@ from srbench.benchmark.error_maps import (
     maps_of,
 )
 from srbench.images.strict_decoding import FORMATS
-from srbench.interfaces import MetricFacts, Progress, Step
+from srbench.interfaces import MetricFacts, ModelFacts, Progress, Step
 from srbench.plugins.code_digest import package_digest
 from srbench.reporting import ReportError
+from srbench.reporting.families import one_each
 from srbench.reporting.files import ReportFolder
 from srbench.reporting.measurements import Measurements
 from srbench.reporting.scores import printed
@@ -38,8 +39,6 @@ from srbench.run_folder.results import Row
 
 STRIP_SAMPLES = 2
 """Largest number of samples of a model in a strip."""
-SHOWN_TEMPERATURE = 0.8
-"""Temperature reported in SRFlow's paper; of several, the nearest to it is shown."""
 _Place = tuple[MapKind, str]
 """Kind of a map, and the folder name of a setting."""
 
@@ -120,27 +119,18 @@ class Example:
 def strip_of(measurements: Measurements, name: str) -> bytes:
     """Strip of one image as a PNG, as in strips/. Raises as ``Example`` does."""
     rows = [row for row in measurements.rows if row.image == name and measurements.outputs(row)]
-    return Example(measurements, name, rows).strip_png(_nearest(rows), measurements.metrics[0])
+    return Example(measurements, name, rows).strip_png(_one_each(rows, measurements.models), measurements.metrics[0])
 
 
-def _nearest(rows: Sequence[Row]) -> list[Row]:
-    """One row per model, from rows of one image: the one whose temperature is nearest to the shown one."""
-    found: dict[str, Row] = {}
-    for row in rows:
-        if _distance(row) < _distance(found.setdefault(row.setting.model, row)):
-            found[row.setting.model] = row
-    return list(found.values())
+def _one_each(rows: Sequence[Row], models: Sequence[ModelFacts]) -> list[Row]:
+    """One row per label, from rows of one image: the competing one of a model, or by the rule for these."""
+    return [rows[place] for place in one_each([row.setting for row in rows], models)]
 
 
 def _temperature_note(row: Row) -> str:
     """``temperature 0.8``; empty for a model with one output."""
     temperature = row.setting.temperature
     return "" if temperature is None else f"temperature {temperature:g}"
-
-
-def _distance(row: Row) -> float:
-    temperature = row.setting.temperature
-    return 0 if temperature is None else abs(temperature - SHOWN_TEMPERATURE)
 
 
 def _size(path: Path) -> tuple[int, int]:
@@ -180,7 +170,7 @@ def _write(measurements: Measurements, out: ReportFolder, code: str, kinds: Sequ
         if not out.keep(file, key):
             out.write(file, draw(), key)
 
-    shown = _nearest(rows)
+    shown = _one_each(rows, measurements.models)
     facts = [_facts(row, metric) for row in shown]
     write(f"strips/{name}.png", ["strip", *facts], lambda: opened().strip_png(shown, metric))
     for row in rows:

@@ -139,7 +139,7 @@ def make_report(
         texts["table.tex"] = latex_table(scores, measurements.manifest, intervals=False)
         texts["table_intervals.tex"] = latex_table(scores, measurements.manifest, intervals=True)
     if "csv" in formats:
-        texts |= csv_texts(table, summary, measurements.metrics, measurements.protocol)
+        texts |= csv_texts(table, summary, measurements.metrics, measurements.protocol, scores.family_columns)
     for name, text in texts.items():
         folder.write(name, text.encode())
     if "html" in formats:  # last, as it links to the others

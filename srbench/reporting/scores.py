@@ -108,6 +108,15 @@ class Scores:
         return [self.lines[row] for row in self.families.variants]
 
     @property
+    def family_columns(self) -> dict[str, list[str] | list[bool]]:
+        """Model that every line is of or a variant of, and whether it competes: columns of a table as CSV."""
+        labels = list(dict.fromkeys(line.setting.model for line in self.lines))
+        return {
+            "family": [labels[model] for model in self.families.model_of],
+            "competes": [row in self.families.models for row in range(len(self.lines))],
+        }
+
+    @property
     def has_projected(self) -> bool:
         """True if projection fixes any value of the table."""
         return any(cell.is_projected for line in self.lines for cell in line.cells.values())

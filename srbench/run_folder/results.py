@@ -178,8 +178,9 @@ class ResultTable:
 
 
 def csv_texts(
-    table: ResultTable, summary: pd.DataFrame, metrics: Sequence[MetricFacts], protocol: Protocol
-) -> dict[str, str]:
+    table: ResultTable, summary: pd.DataFrame, metrics: Sequence[MetricFacts], protocol: Protocol,
+    families: Mapping[str, list[str] | list[bool]],
+) -> dict[str, str]:  # fmt: skip
     """Texts of table.csv, the summary of a table, and rows.csv, all its values, by file name.
 
     table.csv has one line per model and temperature: the columns of the suite first, measured or not, the intervals
@@ -187,22 +188,29 @@ def csv_texts(
     """
     suite = [parse_metric(column)[0] for column in protocol.columns]
     return {
-        "table.csv": summary_csv(table, summary, metrics, protocol.suite, suite),
+        "table.csv": summary_csv(table, summary, metrics, protocol.suite, families, suite),
         "rows.csv": rows_csv(table, metrics, protocol.suite),
     }
 
 
 def summary_csv(
-    table: ResultTable, summary: pd.DataFrame, metrics: Sequence[MetricFacts], suite: str, first: Sequence[str] = ()
-) -> str:
-    """One line per model and temperature; the metrics ``first`` stand before the number of images, measured or not."""
+    table: ResultTable, summary: pd.DataFrame, metrics: Sequence[MetricFacts], suite: str,
+    families: Mapping[str, list[str] | list[bool]], first: Sequence[str] = (),
+) -> str:  # fmt: skip
+    """One line per model and temperature.
+
+    ``families`` are columns that say which lines compete; the metrics ``first`` stand before the number of images,
+    measured or not.
+    """
     lines = summary.reset_index()
+    for name, column in families.items():
+        lines[name] = column
     others = [name for name in table.metrics if name not in first]
     signatures = {metric.name: metric.signature for metric in metrics}
     lines = lines.assign(**{f"{name}_signature": signature for name, signature in signatures.items()})
     lines["suite"] = suite
     intervals = [f"{name}_{end}" for name in table.metrics for end in ("low", "high")]
-    columns = ["model", "temperature", *first, "n", *others, *intervals, "not_finite"]
+    columns = ["model", "temperature", *families, *first, "n", *others, *intervals, "not_finite"]
     columns += [*(f"{name}_signature" for name in table.metrics), "suite"]
     return lines.reindex(columns=columns).to_csv(index=False)
 

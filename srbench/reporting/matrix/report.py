@@ -142,10 +142,11 @@ def _csv(entries: Sequence[Entry]) -> str:
         {
             "suite": entry.measurements.protocol.suite, "data": entry.cell.group, "scale": entry.cell.scale,
             "model": line.setting.model, "temperature": line.setting.temperature,
-            "metric": metric.name, "mean": cell.mean, "low": cell.low, "high": cell.high, "n": line.images,
-            "signature": metric.signature,
+            "family": family, "competes": competes, "metric": metric.name,
+            "mean": cell.mean, "low": cell.low, "high": cell.high, "n": line.images, "signature": metric.signature,
         }
-        for entry in entries for line in entry.scores.lines
+        for entry in entries
+        for line, family, competes in zip(entry.scores.lines, *entry.scores.family_columns.values(), strict=True)
         for metric, cell in zip(entry.scores.metrics, line.cells.values(), strict=True)
     ]  # fmt: skip
     return pd.DataFrame.from_records(records).to_csv(index=False)

@@ -14,7 +14,7 @@ from scipy.stats import binom
 
 from srbench.interfaces import WeightsInfo
 from srbench.models.loading import ModelSpec
-from srbench.reporting.families import families_of
+from srbench.reporting.families import families_of, one_each
 from srbench.reporting.ranking import rank
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.statistics import holm, paired_p_values
@@ -70,6 +70,17 @@ def test_projections_and_strengths_are_variants_of_a_model_that_is_there():
     assert families("a", "b", **same).models == (0, 1), "objects of one class are models of their own"
     found = families("flow 0.5", "flow 0.8", "flow+consistent 0.8", "bicubic")
     assert (found.models, found.variants, found.model_of) == ((1, 3), (0, 2), (0, 0, 0, 2))
+
+
+def test_one_row_of_every_label_stands_for_it_by_the_same_rule():
+    sha256 = next(name for name, chosen in CHOSEN.items() if chosen == 0.75)
+    facts = [
+        model_facts("flow", **weights(sha256)),
+        model_facts("flow+consistent", **weights(sha256)),
+        model_facts("x"),
+    ]
+    rows = [("flow", 0.75), ("flow", 0.8), ("flow+consistent", 0.8), ("flow+consistent", 0.71), ("x", 0.75), ("x", 0.8)]
+    assert one_each([Setting(*row) for row in rows], facts) == [0, 3, 5]
 
 
 def test_all_rows_of_a_single_model_compete():

@@ -126,12 +126,13 @@ def test_a_value_that_is_missing_is_counted_and_left_out(make_row):
 
 
 def test_csv_has_the_columns_of_the_suite(table):
-    assert csv_texts(table, table.summary(), (PSNR, SIGMA), PROTOCOL)["table.csv"].splitlines() == [
-        "model,temperature,psnr,ssim,lpips,lr_psnr,niqe,brisque,pique,sigma,n,"
+    families = {"family": ["zebra", "ape", "ape"], "competes": [True, True, False]}
+    assert csv_texts(table, table.summary(), (PSNR, SIGMA), PROTOCOL, families)["table.csv"].splitlines() == [
+        "model,temperature,family,competes,psnr,ssim,lpips,lr_psnr,niqe,brisque,pique,sigma,n,"
         "psnr_low,psnr_high,sigma_low,sigma_high,not_finite,psnr_signature,sigma_signature,suite",
-        "zebra,,30.0,,,,,,,0.0,2,,,,,1,PSNR|RGB,SIGMA|ddof1,srflow@1",
-        "ape,0.8,17.5,,,,,,,3.0,2,,,,,0,PSNR|RGB,SIGMA|ddof1,srflow@1",
-        "ape,0.0,inf,,,,,,,0.0,1,,,,,1,PSNR|RGB,SIGMA|ddof1,srflow@1",
+        "zebra,,zebra,True,30.0,,,,,,,0.0,2,,,,,1,PSNR|RGB,SIGMA|ddof1,srflow@1",
+        "ape,0.8,ape,True,17.5,,,,,,,3.0,2,,,,,0,PSNR|RGB,SIGMA|ddof1,srflow@1",
+        "ape,0.0,ape,False,inf,,,,,,,0.0,1,,,,,1,PSNR|RGB,SIGMA|ddof1,srflow@1",
     ]
 
 
@@ -143,7 +144,7 @@ def test_csv_holds_the_same_numbers(make_row):
     names = ["a,b", 'c"d', "e f", "=1+1", "ü 漢", "g"]
     rows = [make_row("m", 0.1, name, {"psnr": [k / 3, k / 7], "sigma": k / 9}) for k, name in enumerate(names)]
     table = ResultTable.from_rows(rows, ("psnr", "sigma"))
-    texts = csv_texts(table, table.summary(), (PSNR, SIGMA), PROTOCOL)
+    texts = csv_texts(table, table.summary(), (PSNR, SIGMA), PROTOCOL, {})
     back = pd.read_csv(StringIO(texts["rows.csv"]), converters={"value": float}, dtype={"sample": "Int64"})
     expected = table.values.assign(
         sample=pd.array([0, 1, pd.NA] * 6, dtype="Int64"),
@@ -161,7 +162,7 @@ def test_metrics_of_others_follow(make_row):
     rows = [make_row("m", None, "a", {"psnr": [1.0], "dists": [0.5]})]
     table = ResultTable.from_rows(rows, ("dists", "psnr"))
     dists = metric("dists", direction=-1, digits=3, protocol="VGG", signature="DISTS|code", spec="dists.py:DISTS")
-    text = csv_texts(table, table.summary(), (dists, PSNR), PROTOCOL)["table.csv"]
+    text = csv_texts(table, table.summary(), (dists, PSNR), PROTOCOL, {})["table.csv"]
     assert ",pique,sigma,n,dists,dists_low,dists_high,psnr_low," in text
 
 
