@@ -83,13 +83,13 @@ class Example:
         upscaled by bicubic interpolation.
         """
         first = [self.image(row) for row in rows]
-        return self._png(rows, metric, first if len(first) > 1 else [*first, self._reference()], STRIP_SAMPLES)
+        return self._png(rows, metric, first if len(first) > 1 else [*first, self.reference()], STRIP_SAMPLES)
 
     def grid_png(self, row: Row, metric: MetricFacts) -> bytes:
         """LR, all kept samples of a row, and HR if there is one."""
         return self._png([row], metric, self.images(row), None)
 
-    def _reference(self) -> Pixels:
+    def reference(self) -> Pixels:
         """HR, or else LR upscaled by bicubic interpolation."""
         if self.hr is not None:
             return self.hr

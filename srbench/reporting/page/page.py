@@ -56,7 +56,7 @@ def page(
     rows = _rows(measurements)
     files = {name: kept_files(measurements, name, lines) for name, lines in rows.items()}
     kept = {name: found for name, found in files.items() if found}
-    a, b, leading = _leaders(measurements, scores)
+    lines, leading = _leaders(measurements, scores)
     start = _opening(measurements, leading)
     columns = columns_of(files, has_hr=measurements.has_hr)
     kinds = measurements.map_kinds
@@ -72,8 +72,9 @@ def page(
         "images": image_contents(measurements, files, columns, rows, None if embedded else folder),
     }
     if start is not None:
-        first = {column.setting: place for place, column in enumerate(columns) if not column.sample}
-        contents["opening"] = {"image": start.pop("image"), "a": first[a], "b": first[b], **start}
+        first = {column.setting: place for place, column in enumerate(columns) if not column.sample}  # of None: HR
+        a, b = (first[line] for line in (None, *lines)[-2:])
+        contents["opening"] = {"image": start.pop("image"), "a": a, "b": b, **start}
     style, script = source("report.css"), "\n".join(map(source, _SCRIPTS))
     metrics = sorted(measurements.metrics, key=lambda metric: GROUPS.index(metric.group))
     manifests = [asdict(run.folder.manifest) for run in measurements.runs]
@@ -147,11 +148,11 @@ def _svg(content: bytes) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}"
 
 
-def _leaders(measurements: Measurements, scores: Scores) -> tuple[int, int, dict[str, tuple[Row, Row]]]:
+def _leaders(measurements: Measurements, scores: Scores) -> tuple[list[int], dict[str, list[Row]]]:
     """Lines of the runner-up and the leader in perception, or else in the first metric that has a direction.
 
-    Their rows are those of the images that both keep, the image with the largest difference first; none without two
-    models.
+    Their rows are those of the images that both keep, the image with the largest difference first. A single model has
+    no runner-up, and its worst image comes first; without any, there are no lines.
     """
     directed = [metric for metric in scores.metrics if metric.direction]
     leading = [one for one in directed if one.leads and one.group == "Perception"]
@@ -159,22 +160,29 @@ def _leaders(measurements: Measurements, scores: Scores) -> tuple[int, int, dict
         {row.image: row for row in rows if measurements.pair(row.image) and measurements.outputs(row)}
         for _, rows in groupby(measurements.rows, key=lambda row: row.setting)
     ]
-    best: list[int] = []
+    lines: list[int] = []
     for metric in (leading + directed)[:1]:
         cells = scores.column(metric.name)
-        best = [line for line in scores.families.models if math.isfinite(cells[line].mean) and kept[line]]
-        best.sort(key=lambda line: -metric.direction * cells[line].mean)
-    if len(best) < 2:
-        return 0, 0, {}
-    b, a = best[:2]
-    rows = {image: (row, kept[b][image]) for image, row in kept[a].items() if image in kept[b]}
-    gaps = {image: abs(mean_of(one, metric) - mean_of(other, metric)) for image, (one, other) in rows.items()}
+        found = [line for line in scores.families.models if math.isfinite(cells[line].mean) and kept[line]]
+        lines = sorted(found, key=lambda line: -metric.direction * cells[line].mean)[1::-1]
+    if not lines:
+        return [], {}
+    rows = {
+        image: [kept[line][image] for line in lines]
+        for image in kept[lines[0]]
+        if all(image in kept[line] for line in lines)
+    }
+    means = {image: [mean_of(row, metric) for row in found] for image, found in rows.items()}
+    gaps = {
+        image: abs(found[0] - found[1]) if len(found) > 1 else -metric.direction * found[0]
+        for image, found in means.items()
+    }
     order = sorted((image for image in gaps if math.isfinite(gaps[image])), key=lambda image: -gaps[image])
-    return a, b, {image: rows[image] for image in order}
+    return lines, {image: rows[image] for image in order}
 
 
-def _opening(measurements: Measurements, leading: Mapping[str, tuple[Row, Row]]) -> dict[str, object] | None:
-    """First view of a page: where the leaders differ most; None if they share no image.
+def _opening(measurements: Measurements, leading: Mapping[str, Sequence[Row]]) -> dict[str, object] | None:
+    """First view of a page: where the leaders differ most, or a single model from HR; None if no image is kept.
 
     It holds the image, the centre of the window as shares of width and height, and the zoom.
     """
@@ -185,7 +193,8 @@ def _opening(measurements: Measurements, leading: Mapping[str, tuple[Row, Row]])
         example = Example(measurements, image, rows)
     except ReportError:
         return None  # the page shows what there is
-    window = difference_window([example.image(row) for row in rows], example.scale)
+    shown = [example.image(row) for row in rows]
+    window = difference_window(shown if len(shown) > 1 else [*shown, example.reference()], example.scale)
     height, width = example.height, example.width
     x, y = (window.x + window.width / 2) / width, (window.y + window.height / 2) / height
     return {"image": image, "x": x, "y": y, "zoom": min(width, height) / window.width}

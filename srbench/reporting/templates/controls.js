@@ -145,6 +145,8 @@ $("map").hidden = known.length === 0;
 for (const table of document.querySelectorAll("table.tinted")) tintColumns(table);
 makeTiles();
 makeBeside();
+makeStrip();
+makeMarks();
 wire();
 renderImages();
 render();

@@ -51,11 +51,10 @@ function chooseMetric(metric) {
   writeAddress();
 }
 
-/** What the page shows at first: the image and the window in which the two leading models differ most. */
+/** What the page shows at first: all of the image in which the two leading models differ most. */
 function open() {
-  const { image, a, b, x, y, zoom } = opening;
+  const { image, a, b } = opening;
   choose({ image: images.findIndex((one) => one.name === image), a, b });
-  viewer.look(x, y, zoom);
   clearTimeout(writing); // nobody chose it
 }
 
@@ -115,6 +114,7 @@ function render() {
   for (const option of $("map").options) option.disabled = option.value !== "" && !image.hasMap(option.value);
   renderTiles(image);
   renderBeside();
+  renderMarks();
   renderScores(image);
   renderList();
   preload();

@@ -1,6 +1,7 @@
 // Two to four columns side by side. They show the same window, so a move in one of them is a move in all.
 
 const SIDES = ["a", "b", "c", "d"];
+const WIDE_IMAGE = 1.2; // width by height from which four are larger in two rows than in one
 
 function makeBeside() {
   for (const side of SIDES) {
@@ -29,6 +30,8 @@ function setBeside(shown) {
   $("side-by-side").setAttribute("aria-pressed", shown);
   root.classList.toggle("beside", shown);
   renderBeside();
+  renderMarks();
+  imageList.bring(chosen.image); // it may now scroll in the other direction
   if (!shown) viewer.showOn($("stage"));
   writeAddress();
 }
@@ -74,7 +77,11 @@ function renderBeside() {
     const badge = element("span", { class: `badge ${side}` }, side.toUpperCase());
     figure.lastElementChild.replaceChildren(badge, ` ${nameOf(column)}`, value === null ? "" : `, ${metric.title} ${printed(value, metric)}`);
   }
+  const { width, height } = images[chosen.image];
+  const inTwoRows = shown.size === 4 && width > WIDE_IMAGE * height;
+  $("beside").classList.toggle("two-rows", inTwoRows);
   $("beside").style.setProperty("--across", shown.size === 3 ? 3 : 2);
+  $("beside").style.setProperty("--across-wide", inTwoRows ? 2 : shown.size);
   const first = $("beside").querySelector("figure:not([hidden]) .frame");
   if (first && viewer.shown !== first) viewer.showOn(first);
 }

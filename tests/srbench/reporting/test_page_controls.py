@@ -14,21 +14,85 @@ from PIL import Image
 from srbench.reporting.report import write_report
 
 
-def test_it_opens_where_the_two_leading_models_differ_most(open_page, corner, shown_windows):
+def box_in(page, selector, frame):
+    """Left, top, width and height of an element as shares of another."""
+    inner, outer = (page.locator(one).bounding_box() for one in (selector, frame))
+    return [
+        (inner["x"] - outer["x"]) / outer["width"], (inner["y"] - outer["y"]) / outer["height"],
+        inner["width"] / outer["width"], inner["height"] / outer["height"],
+    ]  # fmt: skip
+
+
+def test_it_opens_on_the_whole_image_in_which_the_two_leading_models_differ_most_and_marks_where(
+    open_page, corner, shown_windows
+):
     page = open_page("", corner / "run" / "report.html")
     assert page.locator(".tag.a").inner_text() == "Corner"
     assert page.locator(".tag.b").inner_text() == "Nearest", "the leader"
-    left, top, width = shown_windows(page)[0]
-    assert width == pytest.approx(0.5, abs=0.01), "80 of 160 pixels"
-    assert left + width == pytest.approx(1, abs=0.02)
-    assert top == pytest.approx(0.5, abs=0.02)
+    assert shown_windows(page)[0] == pytest.approx([0, 0, 1], abs=1e-3)
     assert page.evaluate("location.hash") == "", "nobody chose it"
     assert page.evaluate("scrollY") == 0
+    left, _, width, height = box_in(page, "#spot", "#stage")
+    assert (width, height) == pytest.approx((80 / 240, 80 / 160), abs=0.01)
+    assert left + width == pytest.approx(1, abs=0.02)
+    assert page.locator("#locator").is_hidden()
+    page.locator("#spot").click()
+    zoomed = shown_windows(page)[0]
+    assert zoomed[2] == pytest.approx(0.5, abs=0.01), "80 of 160 pixels"
+    assert page.locator("#spot").is_hidden()
+    mark = box_in(page, "#locator .window", "#locator")
+    assert mark[:3] == pytest.approx(zoomed, abs=0.02), "the locator marks the window"
+    locator = page.locator("#locator").bounding_box()
+    page.mouse.click(locator["x"] + locator["width"] * 0.3, locator["y"] + locator["height"] * 0.3)
+    assert shown_windows(page)[0] == pytest.approx([0.05, 0.05, 0.5], abs=0.02)
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("0")
+    assert page.locator("#spot").is_hidden(), "it is of another image"
+
+
+def test_a_strip_shows_the_window_of_all_models_above_the_fold_and_leads_to_it(open_page, corner, shown_windows):
+    page = open_page("", corner / "run" / "report.html", viewport={"width": 1440, "height": 900})
+    titles = page.locator("#strip .title").all_inner_texts()
+    assert titles == ["whole image", "LR", "Nearest", "Corner", "HR"]
+    strip = page.locator("#strip").bounding_box()
+    assert strip["y"] + strip["height"] < 900
+    assert page.locator("#strip .crop").nth(1).inner_text().splitlines()[1].startswith("PSNR ")
+    assert "differ most" in page.locator("#strip figcaption").inner_text()
+    assert all(page.locator("#strip img").evaluate_all("(all) => all.map((one) => one.alt)"))
+    crops = page.locator("#strip .crop .frame")
+    seen = []
+    for place in (1, 2):
+        with Image.open(io.BytesIO(crops.nth(place).screenshot())) as shot:
+            seen.append(np.asarray(shot.convert("L").resize((200, 200)), dtype=float))
+    lower = seen[0].shape[0] * 3 // 4
+    assert np.abs(seen[0] - seen[1])[:, : lower // 2].max() < 40
+    assert np.abs(seen[0] - seen[1])[lower:, lower:].mean() > 20, "the corner"
+    page.locator("#strip .crop").nth(2).click()
+    page.wait_for_function("() => Math.abs(document.getElementById('compare').getBoundingClientRect().top) < 40")
+    assert shown_windows(page)[0][2] == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_single_model_is_shown_where_it_differs_most_from_hr(open_page, reported_run, tmp_path, srbench):
+    photos = reported_run.parent / "photos"
+    done = srbench(
+        "run", "--models", "bicubic", "--scale", 4, "--data", photos, "--metrics", "psnr", "--out", tmp_path / "one"
+    )
+    assert done.exit_code == 0, done.output
+    page = open_page("", tmp_path / "one" / "report.html")
+    assert page.locator("#strip .title").all_inner_texts() == ["whole image", "LR", "bicubic", "HR"]
+    assert page.locator("#strip figcaption").inner_text().endswith("where bicubic differs most from HR.")
+    assert [page.locator(f".tag.{side}").inner_text() for side in "ab"] == ["HR", "bicubic"]
+    worst = page.locator("#name").inner_text()
+    values = page.locator("#per-image tbody tr").evaluate_all(
+        "(rows) => rows.map((row) => [Number(row.cells[1].dataset.value), row.cells[0].textContent])"
+    )
+    assert worst == min(values)[1]
 
 
 def test_a_link_carries_all_that_is_shown_and_leads_there(open_page, corner, shown_windows):
     page = open_page("", corner / "run" / "report.html", permissions=["clipboard-read", "clipboard-write"])
     page.locator("select.metric").first.select_option(label="LPIPS ↓")
+    page.locator("#spot").click()
     page.locator("#divider").focus()
     page.keyboard.press("Home")
     page.keyboard.press("d")

@@ -31,7 +31,7 @@ def scale(page):
 
 def shown_beside(page):
     """Of every frame of the comparison: the part of its image that it shows."""
-    return page.locator("#beside figure:not([hidden]) img").evaluate_all("""(images) => images.map((image) => {
+    return page.locator("#beside figure:not([hidden]) .layer img").evaluate_all("""(images) => images.map((image) => {
         const [frame, box] = [image.closest(".frame").getBoundingClientRect(), image.getBoundingClientRect()];
         return [(frame.left - box.left) / box.width, (frame.top - box.top) / box.height, frame.width / box.width];
     })""")
@@ -58,7 +58,7 @@ def test_up_to_four_stand_side_by_side_and_move_as_one(compare):
     for window in windows[1:]:
         assert window == pytest.approx(windows[0], abs=2e-3)
     assert windows[0][2] < 0.6
-    assert page.locator("#beside .a img").get_attribute("src") == "images/Nearest/one.png"
+    assert page.locator("#beside .a .layer img").get_attribute("src") == "images/Nearest/one.png"
     page.locator("#select-d").select_option("")
     page.wait_for_timeout(250)
     link = unquote(page.evaluate("location.hash"))
@@ -84,7 +84,7 @@ def test_a_pixel_is_shown_on_one_two_or_four_of_the_screen(compare):
         page.locator("#fit").click()
         page.keyboard.press("s")
         page.locator("[data-pixel='2']").click()
-        assert page.locator("#beside .a img").evaluate(
+        assert page.locator("#beside .a .layer img").evaluate(
             "(image) => image.getBoundingClientRect().width * devicePixelRatio"
         ) == pytest.approx(480, abs=0.5)
 
@@ -172,6 +172,18 @@ def test_cells_are_tinted_from_worst_to_best_and_bars_show_values(open_page):
     )
     values, shares = np.array(bars).T
     assert shares == pytest.approx((values - values.min()) / (values.max() - values.min()), abs=1e-3)
+
+
+def test_side_by_side_takes_the_width_of_the_page(compare):
+    page = compare(viewport={"width": 1440, "height": 900})
+    page.keyboard.press("s")
+    boxes = [page.locator(f"#beside .{side} .frame").bounding_box() for side in "abc"]
+    assert [box["y"] for box in boxes] == [boxes[0]["y"]] * 3
+    assert min(box["width"] for box in boxes) > 410
+    page.locator("#select-d").select_option(label="LR")
+    rows = [page.locator(f"#beside .{side} .frame").bounding_box() for side in "abcd"]
+    assert rows[0]["y"] == rows[1]["y"] < rows[2]["y"] == rows[3]["y"], "images of 3:2 are larger in two rows"
+    assert rows[3]["y"] + rows[3]["height"] - rows[0]["y"] < 900 - 150, "and all are seen at once"
 
 
 def test_new_controls_fit_a_phone(compare):
