@@ -13,7 +13,7 @@ import click
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from srbench.cli.main import main
+from srbench.cli.main import SECTIONS, main
 from srbench.system.markdown import code, escape, table
 
 _ROOT = Path(__file__).parents[1]
@@ -40,26 +40,26 @@ def on_page_markdown(markdown: str, **_: Any) -> str:  # noqa: ANN401 - MkDocs' 
 
 
 def commands_page() -> str:
-    """Usage, description and options of every command, as its ``--help`` has them."""
-    return "\n\n".join(["# Commands", "`srbench COMMAND --help` prints the same.", *_sections(main, None, "srbench")])
+    """Usage, description and options of every command, as its ``--help`` has them, in the sections of the help."""
+    context = click.Context(main, info_name="srbench", **main.context_settings)
+    parts = ["# Commands", "`srbench COMMAND --help` prints the same."]
+    for title, commands in SECTIONS.items():
+        parts.append(f"## {title}")
+        parts += (part for command in commands for part in _section(command, context))
+    return "\n\n".join(parts)
 
 
-def _sections(command: click.Command, parent: click.Context | None, name: str) -> Iterator[str]:
+def _section(command: click.Command, parent: click.Context) -> Iterator[str]:
     """Section of a command, then those of the commands in it."""
-    context = click.Context(command, parent, info_name=name, **command.context_settings)
-    if parent is not None:
-        depth = "#" * len(context.command_path.split())
-        usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
-        yield f"{depth} {context.command_path}"
-        yield from _paragraphs(command.help or "")
-        yield f"```text\n{usage}\n```"
-        yield from _options(command, context)
-        yield from _paragraphs(command.epilog or "")
-    if isinstance(command, click.Group):
-        for child in command.list_commands(context):
-            found = command.get_command(context, child)
-            if found is not None and not found.hidden:
-                yield from _sections(found, context, child)
+    context = click.Context(command, parent, info_name=command.name, **command.context_settings)
+    path = context.command_path
+    yield f"{'#' * (len(path.split()) + 1)} {path}"
+    yield from _paragraphs(command.help or "")
+    yield f"```text\n{' '.join([path, *command.collect_usage_pieces(context)])}\n```"
+    yield from _options(command, context)
+    yield from _paragraphs(command.epilog or "")
+    for child in command.commands.values() if isinstance(command, click.Group) else ():
+        yield from _section(child, context)
 
 
 def _paragraphs(text: str) -> Iterator[str]:
