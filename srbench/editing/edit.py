@@ -18,7 +18,7 @@ from torch import Tensor
 from srbench.data.datasets import pair_of_hr
 from srbench.editing import EditError
 from srbench.editing.measures import LR_FIT_LIMIT, cut, kept_detail, seam_energy
-from srbench.images.io import quantize_floor, read_image, write_png, write_whole
+from srbench.images.io import encode_png, quantize_floor, read_image, write_new
 from srbench.interfaces import Box, EditableSRModel, ImagePair
 from srbench.metrics import lr_psnr as measured_lr_psnr
 from srbench.models.inference import Draw, choose_device, upscale
@@ -148,7 +148,7 @@ def compare_temperatures(
     for temperature in temperatures:
         sample = editor.sample(pair, temperature, 1, seed)[0]
         edits.append(Edited(out / f"{image.stem}_t{temperature:g}.png", lr_psnr(sample, pair)))
-        write_png(edits[-1].file, quantize_floor(sample))
+        write_new(edits[-1].file, encode_png(quantize_floor(sample)))
         panels.append(figure_panel(f"temperature {temperature:g}", _fit_note(edits[-1].lr_psnr), sample))
     write_figure(out / f"{image.stem}_temperatures_figure.png", panels, _most_different(panels[1:], editor.scale))
     return edits
@@ -174,8 +174,8 @@ def figure_panel(title: str, note: str, image: Tensor, boxes: Mapping[Colour, Bo
 
 
 def write_figure(path: Path, panels: list[Panel], zoomed: Box | None = None) -> None:
-    """Write the panels as one PNG; beneath each image the same box of it, zoomed."""
-    write_whole(path, strip_png(panels, zoomed, FIGURE_PANEL))
+    """Write the panels as one PNG; beneath each image the same box of it, zoomed. Raises as ``write_new``."""
+    write_new(path, strip_png(panels, zoomed, FIGURE_PANEL))
 
 
 def _fit_note(fit: float) -> str:
@@ -183,7 +183,7 @@ def _fit_note(fit: float) -> str:
 
 
 def _write(file: Path, image: Tensor, panels: list[Panel], zoomed: Box) -> Path:
-    write_png(file, quantize_floor(image))
+    write_new(file, encode_png(quantize_floor(image)))
     write_figure(file.with_name(f"{file.stem}_figure.png"), panels, zoomed)
     return file
 

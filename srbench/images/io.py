@@ -229,6 +229,15 @@ def write_whole(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file as ``write_whole`` does, but never over another one. Raises ImageError if there is another one."""
+    if path.is_file() and path.read_bytes() == content:
+        return
+    if path.exists():
+        raise ImageError(f"{path}: exists, and is not what would be written; choose another --out, or move it away")
+    write_whole(path, content)
+
+
 def write_synced(path: Path, content: bytes) -> None:
     """Write a file as ``write_whole`` does, and wait until it is on the disk: a power cut leaves it old or complete."""
     with replaced_whole(path) as temporary:

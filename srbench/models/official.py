@@ -9,6 +9,7 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+from srbench.images.io import write_new
 from srbench.interfaces import SRBenchError
 from srbench.plugins.registry import find_plugin, registered
 from srbench.system.archives import ArchiveError, opened_archive
@@ -16,7 +17,7 @@ from srbench.system.cache import cache_folder
 from srbench.system.terminal import say
 from srbench.weights.checkpoints import read_checkpoint
 from srbench.weights.download import MOST_BYTES, DownloadError, download
-from srbench.weights.files import WeightsError, faults_of, save_weights, sha256_file
+from srbench.weights.files import WeightsError, faults_of, sha256_file, weights_content
 from srbench.weights.metadata import read_metadata
 from srbench.weights.table import ReleasedWeights, cached_path, credited, find_released
 
@@ -25,7 +26,8 @@ def convert(checkpoint: Path, preset: str, out: Path, model: str | None = None, 
     """Convert an official checkpoint to the weights file ``out``; returns the name of the model.
 
     A ``model`` is needed only if several recognise the checkpoint; ``address`` is the URL it was downloaded from.
-    Raises WeightsError if none or several do, or the tensors do not fit the preset; PluginError, PresetError.
+    Raises WeightsError if none or several do, or the tensors do not fit the preset; ImageError if another file is at
+    ``out``; PluginError, PresetError.
     """
     tensors = read_checkpoint(checkpoint)
     names = [model] if model else list(registered("converters"))
@@ -47,7 +49,7 @@ def convert(checkpoint: Path, preset: str, out: Path, model: str | None = None, 
     [(found, (weights, text))] = fitting.items()
     digest = sha256_file(checkpoint)
     metadata = credited(read_metadata(text, checkpoint), found, digest, address)
-    save_weights(out, weights, replace(metadata, converted_from_sha256=digest).text())
+    write_new(out, weights_content(weights, replace(metadata, converted_from_sha256=digest).text()))
     return found
 
 
@@ -107,7 +109,8 @@ def _keep(name: str, entry: ReleasedWeights, source: Path, sha256: str | None, a
                 f"has sha256 {digest} instead of {wanted}; get another copy, or trust it with --sha256 {digest}"
             )
         try:
-            convert(file, entry.preset, cached_path(name), entry.model, address=address)
+            convert(file, entry.preset, Path(folder) / "new", entry.model, address=address)
+            (Path(folder) / "new").replace(cached_path(name))
         except SRBenchError as error:
             raise WeightsError(f"gave {str(error).replace(str(file), entry.file)}") from None
     return cached_path(name)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import nn
 
-from srbench.images.io import replaced_whole
+from srbench.images.io import write_new
 from srbench.interfaces import StochasticSRModel
 from srbench.models import ModelError
 from srbench.models.loading import load_model, scale_of
@@ -22,7 +23,7 @@ def export_onnx(text: str, out: Path | None = None, scale: int | None = None) ->
 
     ``scale`` may be left out if the weights state it. Returns ``out``, or ``MODEL-xSCALE.onnx`` here if there is none.
     The licence of the weights goes into the file. Raises ModelError for anything but a network with one output,
-    SRBenchError if the model cannot be loaded.
+    SRBenchError if the model cannot be loaded, ImageError if another file is at ``out``.
     """
     try:
         import onnx
@@ -34,13 +35,15 @@ def export_onnx(text: str, out: Path | None = None, scale: int | None = None) ->
     if not isinstance(loaded.model, nn.Module) or isinstance(loaded.model, StochasticSRModel):
         raise ModelError(f"{text}: only a network with one output can be an ONNX file, such as rrdb or esrgan")
     out = out or Path(f"{loaded.label}-x{scale}.onnx")
-    with replaced_whole(out) as temporary:
+    with TemporaryDirectory() as folder:
+        temporary = Path(folder) / "network.onnx"
         _write(loaded.model, temporary, text)
         graph = onnx.load(str(temporary))
         if weights := loaded.weights:
             facts = {"license": weights.licence, "trained_on": weights.trained_on, "weights_sha256": weights.sha256}
             onnx.helper.set_model_props(graph, facts)
         onnx.save(graph, str(temporary))
+        write_new(out, temporary.read_bytes())
     return out
 
 

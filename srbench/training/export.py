@@ -10,14 +10,14 @@ from shlex import quote
 
 from torch import Tensor
 
-from srbench.images.io import write_whole
+from srbench.images.io import write_new
 from srbench.system import markdown
 from srbench.system.config import structure, to_toml
 from srbench.training import TrainingError
 from srbench.training.config import TrainingConfig
 from srbench.training.folder import BEST, read_description
 from srbench.training.validation import MOST, SIDE, TEMPERATURE
-from srbench.weights.files import TRAINED, save_weights, sha256_file, weights_in
+from srbench.weights.files import TRAINED, sha256_file, weights_content, weights_in
 from srbench.weights.metadata import WeightsMetadata, load_described
 
 _NEEDED = ("model", "scale", "preset", "config", "data", "settings", "trained_on", "licence")
@@ -29,7 +29,8 @@ def export(run: Path, out: Path | None, *, best: bool, licence: str | None) -> t
     Returns both paths; without ``out``, the file is ``MODEL-PRESET.safetensors``. The metadata of the training get
     ``step``, ``validated_on``, ``validation``, and the ``licence`` in place of "not stated".
     Raises TrainingError if ``run`` holds no training, or no validated weights for ``best``, or ``out`` would replace
-    its files; WeightsError if the training is not finished or its files are damaged.
+    its files; ImageError if another file is at ``out``; WeightsError if the training is not finished or its files are
+    damaged.
     """
     _, request = read_description(run)
     tensors, metadata = load_described(weights_in(run))
@@ -62,7 +63,7 @@ def export(run: Path, out: Path | None, *, best: bool, licence: str | None) -> t
         f"temperature {TEMPERATURE}",
         licence=metadata.licence if licence is None else licence,
     )
-    save_weights(out, tensors, metadata.text())
+    write_new(out, weights_content(tensors, metadata.text()))
     return out, write_model_card(out, tensors, metadata)
 
 
@@ -108,7 +109,7 @@ def write_model_card(weights: Path, tensors: Mapping[str, Tensor], metadata: Wei
         markdown.block(to_toml(metadata.settings).strip(), "toml"),
     ]
     path = weights.with_suffix(".md")
-    write_whole(path, ("\n\n".join(parts) + "\n").encode())
+    write_new(path, ("\n\n".join(parts) + "\n").encode())
     return path
 
 

@@ -67,10 +67,14 @@ def require_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
 
 def save_weights(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write a safetensors file atomically, creating its folder. Equal input gives equal bytes."""
+    write_whole(path, weights_content(tensors, metadata))
+
+
+def weights_content(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
+    """Bytes of a safetensors file."""
     from safetensors.torch import save
 
-    content = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
-    write_whole(path, _with_sorted_header(content))
+    return _with_sorted_header(save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata))
 
 
 def sha256_file(path: Path) -> str:

@@ -15,6 +15,7 @@ from baselines.convert import (
 )
 from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.zoo import load_esrgan, load_rrdb
+from srbench.images import ImageError
 from srbench.models.official import convert
 from srbench.weights.files import WeightsError, load_weights
 
@@ -101,8 +102,13 @@ def test_names_of_both_releases_need_a_word(tmp_path, preset):
     assert not out.exists()
     assert convert(path, trunk, out, "rrdb") == "rrdb"
     assert load_rrdb(4, out).config.long_skip == "trunk"
-    assert convert(path, trunk, out, "esrgan") == "esrgan"
-    assert load_esrgan(4, out).config.long_skip == "first"
+    before = out.read_bytes()
+    with pytest.raises(ImageError, match=r"out\.safetensors: exists, and is not what would be written"):
+        convert(path, trunk, out, "esrgan")
+    assert out.read_bytes() == before
+    assert convert(path, trunk, out, "rrdb") == "rrdb"
+    assert convert(path, trunk, tmp_path / "other.safetensors", "esrgan") == "esrgan"
+    assert load_esrgan(4, tmp_path / "other.safetensors").config.long_skip == "first"
 
 
 @pytest.mark.parametrize(

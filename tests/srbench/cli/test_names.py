@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 import click
 import pytest
+import torch
 
+from baselines.convert import rrdb_shapes
+from baselines.rrdb import RRDBConfig
 from srbench.cli.main import main
 from srbench.cli.renamed import RENAMED
+from srbench.images.io import read_uint8, write_png
 
 
 def commands(group: click.Group = main, path: str = ""):
@@ -111,3 +116,34 @@ def test_the_help_of_a_group_fits(command, monkeypatch, path):
 def test_the_help_of_a_command_fits(command, monkeypatch, path):
     monkeypatch.setenv("COLUMNS", "80")
     assert max(map(len, command(*path.split(), "--help").out.splitlines())) <= 80
+
+
+def test_out_is_optional_and_its_default_is_told():
+    outs = {path: options(command)["--out"] for path, command in COMMANDS.items() if "--out" in options(command)}
+    assert {"run", "merge", "report", "upscale", "edit restore", "explore", "train", "export", "convert"} < outs.keys()
+    for path, out in outs.items():
+        assert not out.required, path
+        assert "[default: " in out.help or isinstance(out.default, Path), path
+
+
+def test_what_is_there_is_never_overwritten(command, photos):
+    """Foreign files where the defaults of --out would write."""
+    write_png(Path("large.png"), read_uint8(photos / "a.png").repeat(1, 3, 3))
+    foreign = ["upscaled/a.png", "edited/large_restored.png", "edited/large_t0.png", "bench.toml", "net.safetensors"]
+    config = RRDBConfig.from_preset("psnr-x4")
+    torch.save({name: torch.zeros(shape) for name, shape in rrdb_shapes(config).items()}, "net.pth")
+    for name in foreign:
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text("mine")
+    edit = ["--models", "srflow", "--scale", 4]
+    for words in (
+        ["upscale", photos / "a.png", "--models", "bicubic", "--scale", 4],
+        ["edit", "restore", "large.png", *edit],
+        ["edit", "temperature", "large.png", *edit, "--temperature", "0"],
+        ["init"],
+        ["convert", "net.pth", "--preset", "psnr-x4", "--models", "rrdb"],
+    ):
+        found = command(*words)
+        assert found.code == 1, words
+        assert "exists" in found.err, found.err
+    assert [Path(name).read_text() for name in foreign] == ["mine"] * len(foreign)

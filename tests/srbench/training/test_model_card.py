@@ -37,6 +37,7 @@ def card(tmp_path, **others):
     weights = tmp_path / "my weights.safetensors"
     tensors = {"a": torch.zeros(100, 100), "b": torch.zeros(5)}
     save_weights(weights, tensors, {})
+    weights.with_suffix(".md").unlink(missing_ok=True)
     path = write_model_card(weights, tensors, replace(METADATA, **others))
     assert path == tmp_path / "my weights.md"
     return path.read_text()
