@@ -23,6 +23,7 @@ RENAMED = {
     "reproduce --from": "srbench reproduce NAME SOURCE",
     "weights list": "srbench list weights",
     "data list": "srbench list datasets",
+    "data prepare OUT": "--out OUT",
     "list trainers": "srbench list presets",
     "list converters": "srbench list weights",
 }
@@ -32,7 +33,8 @@ RENAMED = {
 def replacement(error: click.UsageError, words: Sequence[str]) -> str | None:
     """A sentence for a command line that was refused because it uses an earlier spelling; None for any other."""
     command = error.ctx.command_path.partition(" ")[2] if error.ctx else ""
-    for word in words:
+    surplus = ["OUT"] if "unexpected extra argument" in error.message else []
+    for word in [*words, *surplus]:
         typed = word.partition("=")[0]
         if now := RENAMED.get(f"{command} {typed}"):
             earlier = typed if typed.startswith("-") else f"srbench {command} {typed}"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -38,6 +41,7 @@ def options(command: click.Command) -> dict[str, click.Option]:
 @pytest.mark.parametrize(("earlier", "now"), RENAMED.items())
 def test_an_earlier_spelling_names_the_new_one(command, earlier, now):
     *words, typed = shlex.split(earlier)
+    words += ["div2k", "downloads"] if typed == "OUT" else []
     named = typed if typed.startswith("-") else f"srbench {earlier}"
     for arguments in ([*words, typed], [*words, f"{typed}=x"]) if typed.startswith("-") else ([*words, typed],):
         found = command(*arguments)
@@ -55,6 +59,24 @@ def test_an_earlier_spelling_is_gone_and_the_new_one_is_there(earlier, now):
     else:
         _, name, *_ = now.split()
         assert name in COMMANDS
+
+
+def test_completion_in_bash():
+    """The line of docs/command-line.md, and what TAB then asks; other shells get scripts of their own."""
+    script = Path(sys.executable).with_name("srbench")
+    lines = f"""
+        eval "$(_SRBENCH_COMPLETE=bash_source {script})"
+        COMP_WORDS=({script} upsc); COMP_CWORD=1; _srbench_completion {script}
+        echo ${{COMPREPLY[@]}}; COMPREPLY=()
+        COMP_WORDS=({script} measure --h); COMP_CWORD=2; _srbench_completion {script}
+        echo ${{COMPREPLY[@]}}
+    """
+    done = subprocess.run(["bash", "-c", lines], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["upscale", "--hr", "--help"]
+    for shell in ("zsh", "fish"):
+        environment = os.environ | {"_SRBENCH_COMPLETE": f"{shell}_source"}
+        made = subprocess.run([script], env=environment, capture_output=True, text=True, check=True).stdout
+        assert f"_SRBENCH_COMPLETE={shell}_complete" in made
 
 
 def test_a_good_word_beside_a_fault_is_not_called_earlier(command):

@@ -57,6 +57,8 @@ def test_the_folder_is_named_after_model_and_preset(srbench, requests):
     [
         (("--resume", "r", "--set", "training.steps=3"), "--resume takes everything else from the training folder"),
         (("rrdb", "--resume", "r"), "--resume takes everything else from the training folder"),
+        (("rrdb", "--preset", "p", "--data", "d", "--lr", "l"), "or --hr DIR and --lr DIR, paired by file name"),
+        (("rrdb", "--preset", "p", "--hr", "d"), "Give --data DIR, from which LR is made, or --hr DIR and --lr DIR"),
         (("rrdb", "--data", "d"), "Give a model, --preset, and --data"),
         (("--preset", "mini-x8", "--data", "d"), "Give a model, --preset, and --data"),
         (("rrdb", "--preset", "p", "--hr", "d", "--lr", "l", "--validation", "v"), "--lr and --validation exclude"),
