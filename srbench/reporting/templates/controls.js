@@ -56,11 +56,6 @@ function explainKeys() {
   if (keys.open) keys.querySelector("summary").focus();
 }
 
-async function copyLink() {
-  await copyText(location.href.replace(/#.*$/, "") + addressPart());
-  say("Link copied.");
-}
-
 const PAN = 0.1; // of the window, a key press
 const KEYS = {
   ArrowLeft: () => turn(-1), ArrowRight: () => turn(1), x: swap, f: flicker, m: nextMap, d: differ, s: toggleBeside, "?": explainKeys,

@@ -8,8 +8,33 @@ const PNG_HEAD = 33; // bytes of a PNG's signature and first chunk
 // The chunk pHYs with its checksum (PNG, third edition, 11.3.4.3): 11811 pixels a metre, which is 300 dpi.
 const DPI_300 = new Uint8Array([0, 0, 0, 9, 112, 72, 89, 115, 0, 0, 46, 35, 0, 0, 46, 35, 1, 120, 165, 63, 118]);
 
-function say(text) {
-  $("said").textContent = text;
+function say(...parts) {
+  $("said").replaceChildren(...parts);
+}
+
+/** The path of this page on the machine that has it: srbench view states it; null on a page of another server. */
+function reportPath() {
+  const stated = document.querySelector("meta[name=report-path]")?.content;
+  if (stated || location.protocol !== "file:") return stated ?? null;
+  return decodeURIComponent(location.pathname).replace(/^\/(?=[A-Za-z]:)/, "");
+}
+
+/** The command that serves the folder of this page. */
+function viewCommand() {
+  const folder = reportPath().replace(/[\/\\][^\/\\]*$/, "") || "/";
+  return `srbench view ${/^[\w@%+=:,.\/-]+$/.test(folder) ? folder : `'${folder.replaceAll("'", `'\\''`)}'`}`;
+}
+
+/** An address of what is shown. Served by srbench view, it is that of the file: the port ends with the server. */
+function linkToThis() {
+  const path = document.querySelector("meta[name=report-path]")?.content.replaceAll("\\", "/").replace(/^(?=[A-Za-z]:)/, "/");
+  const page = path ? `file://${path.split("/").map(encodeURIComponent).join("/")}` : location.href.replace(/#.*$/, "");
+  return page + addressPart();
+}
+
+async function copyLink() {
+  await copyText(linkToThis());
+  say(reportPath() === null ? "Link copied." : `Link copied. It opens on machines that have this folder at the same path.`);
 }
 
 /** Into the clipboard; where the browser keeps that from pages, by way of a field. */
@@ -94,8 +119,10 @@ async function saveFigure() {
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // the browser may still be reading it
     say(compressed ? "Figure saved, of compressed images: for print, save it from the page of the run folder." : "Figure saved.");
-  } catch {
-    say("A browser lets no page that was opened as a file save its images. Open it with: srbench view RUN");
+  } catch (error) {
+    if (location.protocol !== "file:") throw error;
+    const copy = element("button", { type: "button", click: async () => { await copyText(viewCommand()); copy.textContent = "Copied"; } }, "Copy");
+    say("A browser lets no page that was opened as a file save its images. Save the figure from ", element("code", {}, viewCommand()), " ", copy);
   }
 }
 

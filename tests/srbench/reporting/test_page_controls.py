@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 import shutil
+import threading
 
 import numpy as np
 import pytest
 from markdown_it import MarkdownIt
 from PIL import Image
 
+from srbench.reporting.page.view import open_folder
 from srbench.reporting.report import write_report
 
 
@@ -97,7 +100,7 @@ def test_a_link_carries_all_that_is_shown_and_leads_there(open_page, corner, sho
     page.keyboard.press("Home")
     page.keyboard.press("d")
     page.locator("#copy-link").click()
-    page.wait_for_function("() => document.getElementById('said').value === 'Link copied.'")
+    page.wait_for_function("() => document.getElementById('said').value.startsWith('Link copied. It opens on')")
     link = page.evaluate("navigator.clipboard.readText()")
     name = page.locator("#name").inner_text()
     assert re.fullmatch(
@@ -200,10 +203,34 @@ def test_the_window_of_all_models_is_saved_as_a_figure(open_page, corner, tmp_pa
     assert (seen[350:412, 24 + 2 * 504 :] < 128)[34:].sum() > 100, "PSNR and LPIPS"
 
 
-def test_a_page_that_was_opened_as_a_file_says_how_figures_are_saved(open_page):
-    page = open_page()
-    page.locator("#save-figure").click()
-    page.wait_for_function("() => document.getElementById('said').value.includes('srbench view RUN')")
+def test_a_page_that_was_opened_as_a_file_gives_the_command_by_which_figures_are_saved(open_page, folder, tmp_path):
+    odd = tmp_path / "it's mine"
+    shutil.copytree(folder, odd)
+    for run in (folder, odd):
+        page = open_page(file=run / "report.html", permissions=["clipboard-read", "clipboard-write"])
+        page.locator("#save-figure").click()
+        page.locator("#said button").click()
+        page.wait_for_function("() => document.querySelector('#said button').textContent === 'Copied'")
+        assert shlex.split(page.evaluate("navigator.clipboard.readText()")) == ["srbench", "view", str(run)]
+
+
+def test_a_page_of_the_server_saves_figures_and_its_links_are_those_of_the_file(browser, folder, tmp_path):
+    with open_folder(folder, 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        context = browser.new_context(accept_downloads=True, permissions=["clipboard-read", "clipboard-write"])
+        page = context.new_page()
+        page.goto(f"{server.address}#image=apple&a=lr&b=hr")
+        page.locator("#copy-link").click()
+        page.wait_for_function("() => document.getElementById('said').value.startsWith('Link copied.')")
+        link = page.evaluate("navigator.clipboard.readText()")
+        assert link == f"{(folder / 'report.html').as_uri()}#image=apple&a=lr&b=hr"
+        with page.expect_download() as download:
+            page.locator("#save-figure").click()
+        download.value.save_as(tmp_path / "figure.png")
+        with Image.open(tmp_path / "figure.png") as figure:
+            assert figure.width > 1000
+        context.close()
+        server.shutdown()
 
 
 def test_columns_are_grouped_and_the_model_stays_in_sight(open_page):
