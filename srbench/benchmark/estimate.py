@@ -23,6 +23,9 @@ from srbench.run_folder.protocol import Setting
 LOOKED_AT = 10
 """Number of images whose mean size stands for that of all."""
 
+REPORT, REPORT_OF_ITEM = 2.0, 0.07
+"""Seconds for plots and page, and for strip and maps of an item: packaged photographs on two cores."""
+
 
 def estimate(spec: RunSpec) -> Iterator[str]:
     """Lines for a reader: the items, how many are done, and estimated minutes and disk space for the rest.
@@ -58,6 +61,11 @@ def estimate(spec: RunSpec) -> Iterator[str]:
         yield f"no time can be estimated: {error}"
         return
     yield f"estimated: {minutes:.1f} minutes and {size:.0f} MB on this machine, without the report"
+
+
+def report_seconds(items: int) -> float:
+    """Seconds that the report of so many new items takes, until its own pace is known: strips, maps, plots, page."""
+    return REPORT + REPORT_OF_ITEM * items
 
 
 class _Costs:

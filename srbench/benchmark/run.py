@@ -112,7 +112,8 @@ def _work(session: Session, command: str, workers: Workers, engine: str | None, 
     folder, manifest = session.folder, session.folder.manifest
     tasks = plan_tasks(folder, session.metrics, bench)
     chosen = choose_engine(engine, workers, session.device, len(tasks))
-    session.invocation, session.total = len(manifest.invocations), sum(task.size for task in tasks)
+    session.invocation = len(manifest.invocations)
+    session.plan(tasks)
     if tasks or not is_written(folder.path, manifest):
         invocation = Invocation(
             command=command,

@@ -5,6 +5,7 @@ A task is one image with all its settings, so that whatever a metric computes fr
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from itertools import dropwhile
 from torch import Tensor
 
 from srbench.benchmark import BenchmarkError
+from srbench.benchmark.costs import Costs
 from srbench.benchmark.error_maps import MapKind, evenly, map_file, map_key, map_png
 from srbench.benchmark.request import Bench
 from srbench.benchmark.sampling import (
@@ -121,8 +123,8 @@ class Session:
     """Index in the manifest."""
     total: int = 0
     done: int = 0
-    share: float = 0.0
-    """Share of the items that were done when the last image was: an image may begin with settings that cost little."""
+    costs: Costs = field(default_factory=Costs)
+    """Time that the items have taken, from which the finished share of the work follows."""
     sampled: set[int] = field(default_factory=set)
     scored: set[int] = field(default_factory=set)
     """Hashes of the items that were sampled, and of the values that were measured."""
@@ -300,8 +302,15 @@ class Session:
             raise BenchmarkError(f"{label} has other code or weights than {path} states; run its command again")
         return self.models[label]
 
+    def plan(self, tasks: Sequence[Task]) -> None:
+        """Count what the tasks consist of."""
+        self.total = sum(task.size for task in tasks)
+        self.costs = Costs(Counter((item.setting, bool(item.key)) for task in tasks for item in task.items))
+
     def count(self, *lines: AnyRecord) -> None:
         """Count what was sampled and measured; what is made twice, after the loss of a process, counts once."""
+        for line in lines:
+            self.costs.add(line)
         samples = [line for line in lines if isinstance(line, SampleRecord) and not line.failed]
         scores = [line for line in lines if isinstance(line, ScoreRecord)]
         self.sampled |= {hash((one.setting, one.image)) for one in samples}
@@ -309,7 +318,13 @@ class Session:
 
     def image_done(self, done: int) -> None:
         """Note how many items are done after an image."""
-        self.done, self.share = done, done / max(self.total, 1)
+        self.done = done
+        self.costs.is_known = True
+
+    @property
+    def share(self) -> float:
+        """Finished share of the work."""
+        return self.costs.share(self.done / max(self.total, 1))
 
     def begin(self, setting: Setting, image: str) -> None:
         """Tell which setting and image come next."""

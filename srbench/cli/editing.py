@@ -36,14 +36,14 @@ def upscale(dry_run: bool, **values: Any) -> None:  # noqa: ANN401 - click's
     output tells how well it downscales to its input. On a CPU, SRFlow upscales large images in tiles of 128 by itself,
     which gives the same image.
     """
-    from srbench.editing.upscale import UpscaleSpec, estimate, upscale
-
-    if dry_run:
-        for line in estimate(UpscaleSpec(**values)):
-            show(line)
-        return
     failures = 0
-    with shown_progress() as progress:
+    with shown_progress(f"opening {values['model']}") as progress:
+        from srbench.editing.upscale import UpscaleSpec, estimate, upscale
+
+        if dry_run:
+            for line in estimate(UpscaleSpec(**values)):
+                show(line)
+            return
         for result in upscale(UpscaleSpec(**values), progress, say):
             failures += bool(result.fault)
             for path, lr_psnr in zip(result.files, result.lr_psnr, strict=True):

@@ -37,7 +37,7 @@ def explain(
     """
     from srbench.benchmark.explain.search import explain as search
 
-    with shown_progress() as progress:
+    with shown_progress(f"reading {sr}") as progress:
         found = search(
             values, metrics, sr=sr, hr=hr, lr=lr, scale=scale, measured=measured, progress=progress, workers=workers
         )

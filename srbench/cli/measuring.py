@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from srbench.cli import options
-from srbench.cli.reporting import report_cell, report_outcome, show_report
+from srbench.cli.reporting import reading, report_cell, reported, show_outcome, written_report
 from srbench.cli.terminal import say, show, shown_progress
 
 if TYPE_CHECKING:
@@ -67,31 +67,32 @@ def run(
     Several datasets, scales, suites or degradations make a matrix: a run folder for every combination, and one table
     of all.
     """
-    from srbench.benchmark.estimate import estimate
-    from srbench.benchmark.run import run as run_spec
-    from srbench.matrix.request import MatrixSpec, RequestError, read_spec
-    from srbench.matrix.run import estimate_matrix, run_matrix
-    from srbench.matrix.slurm import run_on_slurm
+    with shown_progress(f"opening {', '.join(values['models'] or [str(bench)])}") as progress:
+        from srbench.benchmark.estimate import estimate, report_seconds
+        from srbench.benchmark.run import run as run_spec
+        from srbench.matrix.request import MatrixSpec, RequestError, read_spec
+        from srbench.matrix.run import estimate_matrix, run_matrix
+        from srbench.matrix.slurm import run_on_slurm
 
-    try:
-        spec = read_spec(bench, {name: value for name, value in values.items() if value is not None})
-    except RequestError as error:
-        raise click.UsageError(f"{error}.") from None
-    runs = spec.runs.values() if isinstance(spec, MatrixSpec) else [spec]
-    slurm = engine is not None and engine.partition(":")[0] == "slurm"
-    if check_tiles and (slurm or any(one.tile is None for one in runs)):
-        raise click.UsageError("--check-tiles needs --tile PX, and a run on this machine.")
-    if dry_run:
-        for line in estimate_matrix(spec) if isinstance(spec, MatrixSpec) else estimate(spec):
-            show(line)
-        return
+        try:
+            spec = read_spec(bench, {name: value for name, value in values.items() if value is not None})
+        except RequestError as error:
+            raise click.UsageError(f"{error}.") from None
+        runs = spec.runs.values() if isinstance(spec, MatrixSpec) else [spec]
+        slurm = engine is not None and engine.partition(":")[0] == "slurm"
+        if check_tiles and (slurm or any(one.tile is None for one in runs)):
+            raise click.UsageError("--check-tiles needs --tile PX, and a run on this machine.")
+        if dry_run:
+            for line in estimate_matrix(spec) if isinstance(spec, MatrixSpec) else estimate(spec):
+                show(line)
+            return
 
-    def finished(outcome: Outcome) -> None:
-        if values["shard"] is None:
-            report_cell(outcome, published=published)
+        def finished(outcome: Outcome) -> None:
+            if values["shard"] is None:
+                report_cell(outcome, published=published)
 
-    told = (lambda check: say(check.sentence)) if check_tiles else None
-    with shown_progress() as progress:
+        told = (lambda check: say(check.sentence)) if check_tiles else None
+        progress.report = report_seconds if values["shard"] is None else None
         if isinstance(spec, MatrixSpec):
             outcome = run_matrix(spec, progress, workers, engine, finished, told)
         elif engine is not None and slurm:
@@ -100,7 +101,8 @@ def run(
             outcome = run_on_slurm(spec, engine, workers, progress)
         else:
             outcome = run_spec(spec, progress, workers, engine, None, told)
-    report_outcome(outcome, values["shard"], published=published)
+        written = reported(outcome, progress, values["shard"], published=published)
+    show_outcome(outcome, written, values["shard"])
 
 
 @click.command()
@@ -115,16 +117,19 @@ def score(folder: Path, metrics: tuple[str, ...], device: str, workers: Workers,
 
     Models run again only for outputs that were not saved.
     """
-    from srbench.benchmark.run import score_run
-    from srbench.matrix.folder import is_matrix
-    from srbench.matrix.run import score_matrix
+    with shown_progress(f"reading {folder}") as progress:
+        from srbench.benchmark.estimate import report_seconds
+        from srbench.benchmark.run import score_run
+        from srbench.matrix.folder import is_matrix
+        from srbench.matrix.run import score_matrix
 
-    with shown_progress() as progress:
+        progress.report = report_seconds
         if is_matrix(folder):
             outcome = score_matrix(folder, metrics, device, progress, workers, engine, report_cell)
         else:
             outcome = score_run(folder, metrics, device, progress, workers=workers, engine=engine)
-    report_outcome(outcome)
+        written = reported(outcome, progress)
+    show_outcome(outcome, written)
 
 
 @click.command()
@@ -147,10 +152,11 @@ def verify(
     """
     import json
 
-    from srbench.benchmark.findings import CODES, Findings
-    from srbench.benchmark.verify import verify as verify_run
-    from srbench.matrix.folder import is_matrix, runs_in
-    from srbench.reporting.check import check_report
+    with shown_progress(f"reading {folder}"):
+        from srbench.benchmark.findings import CODES, Findings
+        from srbench.benchmark.verify import verify as verify_run
+        from srbench.matrix.folder import is_matrix, runs_in
+        from srbench.reporting.check import check_report
 
     def checked(findings: Findings) -> Findings:
         check_report(findings.folder, findings)
@@ -160,7 +166,7 @@ def verify(
 
     found = []
     for run_folder in runs_in(folder):
-        with shown_progress() as progress:
+        with shown_progress(f"reading {run_folder}") as progress:
             findings = verify_run(run_folder, resample=resample, device=device, progress=progress)
         found.append(checked(findings))
     if is_matrix(folder):
@@ -182,18 +188,20 @@ def merge(folders: tuple[Path, ...], out: Path | None) -> None:
     """
     from datetime import date
 
-    from srbench.matrix.folder import is_matrix
-    from srbench.matrix.run import merge_matrices
-    from srbench.reporting.report import write_report
-    from srbench.run_folder.merge import merge as merge_runs
-
     out = out or Path("runs") / f"{date.today().isoformat()}-merged"
-    if all(map(is_matrix, folders)):
-        for run_folder in merge_matrices(folders, out):
-            write_report([run_folder])
-    else:
-        merge_runs(folders, out)
-    show_report([out])
+    with shown_progress(reading(folders)) as progress:
+        from srbench.matrix.folder import is_matrix
+        from srbench.matrix.run import merge_matrices
+        from srbench.reporting.report import write_report
+        from srbench.run_folder.merge import merge as merge_runs
+
+        if all(map(is_matrix, folders)):
+            for run_folder in merge_matrices(folders, out):
+                write_report([run_folder])
+        else:
+            merge_runs(folders, out)
+        written = written_report([out], progress)
+    written.show()
 
 
 @click.command()
@@ -220,10 +228,10 @@ def measure(
     Prints one row per image of a DIR, and the mean; of several folders one row each, with intervals and paired tests.
     Name several samples of an image NAME_sample0.png, NAME_sample1.png and so on.
     """
-    from srbench.benchmark.measure import labelled, measure_folders, to_json_text
-    from srbench.reporting.scores import measured_table
+    with shown_progress(reading(folders)) as progress:
+        from srbench.benchmark.measure import labelled, measure_folders, to_json_text
+        from srbench.reporting.scores import measured_table
 
-    with shown_progress() as progress:
         found = measure_folders(labelled(folders), hr, lr, metrics, progress, suite, workers, scale)
     if form == "json":
         show(found[0].json() if len(found) == 1 else to_json_text({one.label: one.facts() for one in found}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,14 @@ import click
 
 from srbench.cli import options
 from srbench.cli.terminal import say, show, shown_progress
-from srbench.interfaces import SRBenchError
+from srbench.interfaces import Progress, SRBenchError
+from srbench.system.words import number_of
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from srbench.benchmark.run import Outcome
+    from srbench.system.progress import Shown
 
 
 @click.command()
@@ -38,7 +41,9 @@ def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - cli
         raise click.UsageError("--images goes with --single-file.")
     if len(runs) > 1 and values["out"] is None:
         values["out"] = Path("runs/report")
-    show_report(runs, **values)
+    with shown_progress(reading(runs)) as progress:
+        written = written_report(runs, progress, **values)
+    written.show()
 
 
 @click.command()
@@ -51,9 +56,10 @@ def compare(a: str, b: str, run: Path | None) -> None:
 
     Add the temperature to the name of a model that samples: srflow-t0.8. The result is written into the run, or into A.
     """
-    from srbench.reporting import compare as comparing
+    with shown_progress(reading([run] if run else [a, b])):
+        from srbench.reporting import compare as comparing
 
-    found = [comparing.compare_models(run, a, b)] if run else comparing.compare_runs(Path(a), Path(b))
+        found = [comparing.compare_models(run, a, b)] if run else comparing.compare_runs(Path(a), Path(b))
     for comparison in found:
         path = comparing.write_comparison(comparison)
         show(f"A = {comparison.labels[0]}, B = {comparison.labels[1]}")
@@ -75,52 +81,84 @@ def view(run: Path, port: int, no_browser: bool) -> None:
     view_run(run, port=port, browser=not no_browser)
 
 
-def show_report(
-    runs: Sequence[Path], formats: Sequence[str] | None = None, out: Path | None = None,
+def reading(folders: Sequence[str | Path]) -> str:
+    """What a command that reads these folders does first."""
+    return f"reading {', '.join(map(str, folders))}"
+
+
+@dataclass(frozen=True)
+class Written:
+    """A report that was written, and what the terminal shows of it."""
+
+    files: list[Path]
+    """Files to open, one per format."""
+    moved: list[tuple[Path, Path]]
+    lines: list[str | Table]
+    """Tables, and what they say."""
+    view: str
+    """Command that opens the page; empty if none does."""
+
+    def show(self) -> None:
+        """Print the tables, what they say, and the files to open: the page first."""
+        for before, now in self.moved:
+            say(f"{before}: not written by srbench, or changed since; kept as {now.name}")
+        for line in self.lines:
+            show(line)
+        pages = [file for file in self.files if file.suffix == ".html"]
+        for page in pages:
+            show(f"Page: {page}")
+            if self.view:
+                show(f"Open it: {self.view}")
+        for file in [file for file in self.files if file not in pages][:1]:
+            show(f"Report: {file}")
+
+
+def written_report(
+    runs: Sequence[Path], progress: Progress, formats: Sequence[str] | None = None, out: Path | None = None,
     **settings: Any,  # noqa: ANN401 - those of write_report
-) -> None:  # fmt: skip
-    """Write the report of some runs, or of a matrix; print its tables, what they say, and how to open it."""
+) -> Written:  # fmt: skip
+    """Write the report of some runs, or of a matrix."""
     from srbench.matrix.folder import is_matrix
     from srbench.reporting import report as run_report
     from srbench.reporting.matrix import report as matrix_report
     from srbench.reporting.scores import terminal_table
 
     formats = formats or run_report.FORMATS
-    lines: list[str | Table]
+    view = f"srbench view {shlex.quote(str(runs[0]))}" if out is None else ""
     if len(runs) == 1 and is_matrix(runs[0]):
         matrix = matrix_report.write_matrix_report(runs[0], formats, out)
-        files, moved, lines = matrix.files, matrix.moved, [*matrix_report.terminal_tables(matrix.parts), *matrix.notes]
-    else:
-        with shown_progress() as progress:
-            report = run_report.write_report(runs, formats, out, progress=progress, **settings)
-        files, moved = report.files, report.moved
-        lines = [terminal_table(report.scores), *report.scores.published.notes, *report.answer]
-    for before, now in moved:
-        say(f"{before}: not written by srbench, or changed since; kept as {now.name}")
-    for line in lines:
-        show(line)
-    show(f"Report: {files[0]}")
-    if out is None and "html" in formats:
-        show(f"Open it: srbench view {shlex.quote(str(runs[0]))}")
+        tables: list[str | Table] = [*matrix_report.terminal_tables(matrix.parts), *matrix.notes]
+        return Written(matrix.files, matrix.moved, tables, view)
+    report = run_report.write_report(runs, formats, out, progress=progress, **settings)
+    lines: list[str | Table] = [terminal_table(report.scores), *report.scores.published.notes, *report.answer]
+    return Written(report.files, report.moved, lines, view)
 
 
 def report_cell(outcome: Outcome, *, published: bool = False) -> None:
     """Say what was done in a cell of a matrix, and write its report."""
     from srbench.reporting.report import write_report
 
-    say(f"{outcome.folder}: {outcome.sampled} items sampled now, {outcome.scored} values measured now")
+    sampled, scored = number_of(outcome.sampled, "item"), number_of(outcome.scored, "value")
+    say(f"{outcome.folder}: {sampled} sampled and {scored} measured by this command")
     if outcome.usable:
         write_report([outcome.folder], published=published)
 
 
-def report_outcome(outcome: Outcome, shard: str | None = None, *, published: bool = False) -> None:
-    """Write and show the report of a run, but not of a shard. Raises SRBenchError that names what failed."""
+def reported(outcome: Outcome, progress: Shown, shard: str | None = None, *, published: bool = False) -> Written | None:
+    """Write the report of a run, but not of a shard, as the last stage of a command."""
+    progress.next_stage()
+    return written_report([outcome.folder], progress, published=published) if outcome.usable and not shard else None
+
+
+def show_outcome(outcome: Outcome, written: Written | None, shard: str | None = None) -> None:
+    """Show what a command has done, and its report. Raises SRBenchError that names what failed."""
     if not outcome.sampled and not outcome.scored and not outcome.failures:
-        say(f"nothing to do: all {outcome.items} items are measured in {outcome.folder}")
+        items = f"all {outcome.items} items are" if outcome.items != 1 else "the only item is"
+        say(f"nothing to do: {items} measured in {outcome.folder}")
     if shard is not None:
         show(f"{outcome.folder}: shard {shard}; combine all shards with srbench merge")
-    elif outcome.usable:
-        show_report([outcome.folder], published=published)
+    elif written is not None:
+        written.show()
     if outcome.failures:
         others = "all others were" if outcome.usable else "nothing else was there"
         raise SRBenchError(f"{len(outcome.failures)} could not be measured, {others}: {'; '.join(outcome.failures)}")

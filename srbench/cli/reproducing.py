@@ -63,7 +63,7 @@ def _reproduce_table(name: str, asked: Reproduction, folder: Path, workers: Work
         for line in missing:
             show(line)
         raise SRBenchError(f"{name}: {len(missing)} of what it needs are missing; see above")
-    with shown_progress() as progress:
+    with shown_progress(f"opening {name}") as progress:
         outcome = run(asked.spec(folder), progress, workers)
     if outcome.usable:
         show(side_by_side(asked, folder))
@@ -81,7 +81,7 @@ def _reproduce_log(asked: LoggedOutputs, source: Path, out: Path, workers: Worke
     if not columns.metrics:
         raise SRBenchError(f"no column of the log can be measured: {'; '.join(columns.missing.values())}")
     metrics = tuple(metric.spec for metric in columns.metrics.values())
-    with shown_progress() as progress:
+    with shown_progress(f"reading {folder}") as progress:
         outcome = run(asked.spec(folder, metrics, out), progress, workers)
     if outcome.usable:
         found = beside(log, columns, out)

@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srbench.interfaces import Progress
-
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from srbench.system.progress import Shown
 
 
 def show(result: str | Path | Table) -> None:
@@ -32,8 +32,8 @@ def warn_in_one_line() -> None:
     warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
 
 
-def shown_progress() -> AbstractContextManager[Progress]:
-    """Show a bar on stderr as soon as there is something to do, and a line above it for everything that fails."""
-    from srbench.system.terminal import shown_progress as shown
+def shown_progress(begun: str) -> AbstractContextManager[Shown]:
+    """Show at once what has ``begun``, before torch is loaded, then a bar on stderr as soon as there is a count."""
+    from srbench.system.progress import shown_progress as shown
 
-    return shown()
+    return shown(begun)

@@ -159,13 +159,15 @@ def write_comparison(comparison: Comparison) -> Path:
 
 
 def terminal_table(comparison: Comparison) -> Table:
-    """Table for the terminal, with decided lines bold."""
+    """Table for the terminal, with decided lines bold and the verdict before the numbers behind it."""
     table = empty_table([], [])
-    for title in _HEADERS:
+    verdict = _HEADERS.index("verdict")
+    order = [*range(_MEANS), verdict, *(place for place in range(_MEANS, len(_HEADERS)) if place != verdict)]
+    for title in (_HEADERS[place] for place in order):
         lines = title.replace("% ", "%\n").replace("p (", "p\n(").replace("shown ", "shown\n")
         table.add_column(lines, justify="left" if title in ("metric", "verdict") else "right", no_wrap=True)
     for cells, difference in zip(_cells(comparison), comparison.differences, strict=True):
-        table.add_row(*(Text(cell, "bold" if difference.better else "") for cell in cells))
+        table.add_row(*(Text(cells[place], "bold" if difference.better else "") for place in order))
     return table
 
 
@@ -173,6 +175,8 @@ _HEADERS = (
     "metric", "A", "B", "A - B", "95 % interval", "effect", "shown from", "p (Holm)", "wins", "ties", "losses", "n",
     "verdict",
 )  # fmt: skip
+_MEANS = 4
+"""Number of columns up to the mean difference."""
 
 
 def _cells(comparison: Comparison) -> list[list[str]]:

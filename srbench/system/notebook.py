@@ -11,7 +11,9 @@ from rich.console import Console
 
 from srbench.interfaces import Progress, Step, silent
 from srbench.system.file_names import printable
-from srbench.system.terminal import duration, shown_progress
+from srbench.system.progress import shown_progress
+from srbench.system.terminal import duration
+from srbench.system.time_left import TimeLeft
 
 _SECONDS = 0.2
 """Least time between two messages to the browser."""
@@ -33,24 +35,30 @@ def _shown_in_cell() -> Iterator[Progress]:
     from IPython.display import HTML, display
 
     handle = display(HTML(""), display_id=True)
-    began, sent = time.monotonic(), float("-inf")
+    began, sent, left = time.monotonic(), float("-inf"), TimeLeft()
     faults: list[str] = []
 
     def update(step: Step) -> None:
         nonlocal sent
         faults.extend([step.fault] if step.fault else [])
         now = time.monotonic()
+        if step.total > 0:
+            left.reached(_share(step))
         if step.total > 0 and (step.done == step.total or step.fault or now - sent > _SECONDS):
             sent = now
-            handle.update(HTML(_line(step, now - began) + "".join(map(_fault, faults))))
+            handle.update(HTML(_line(step, now - began, left.seconds()) + "".join(map(_fault, faults))))
 
     yield update
 
 
-def _line(step: Step, elapsed: float) -> str:
-    share = step.done / step.total if step.share is None else step.share
-    left = f", about {duration(elapsed * (1 - share) / share)} left" if 0 < share < 1 else ""
-    text = f"{step.done}/{step.total} {printable(step.what)} {duration(elapsed)} elapsed{left}"
+def _share(step: Step) -> float:
+    return step.done / step.total if step.share is None else step.share
+
+
+def _line(step: Step, elapsed: float, left: float | None) -> str:
+    share = _share(step)
+    rest = "" if left is None or share == 1 else f", about {duration(left)} left"
+    text = f"{step.done}/{step.total} {printable(step.what)} {duration(elapsed)} elapsed{rest}"
     return f'<div><progress value="{share:.3f}"></progress> {escape(text)}</div>'
 
 

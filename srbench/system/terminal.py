@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     DownloadColumn,
     MofNCompleteColumn,
+    Progress,
     ProgressColumn,
     Task,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.progress import Progress as Bar
 from rich.table import Column, Table
 from rich.text import Text
 
-from srbench.interfaces import Progress, Step
 from srbench.system.file_names import printable
+from srbench.system.time_left import TimeLeft
 
 _STDERR = Console(stderr=True)
 _STDOUT = Console()
 _NO_LIMIT = 10_000
-SECONDS = 30
-"""Time between lines of progress if stderr is no terminal."""
 
 
 def say(text: str) -> None:
@@ -38,13 +36,46 @@ def say(text: str) -> None:
 
 
 def show(result: str | Table) -> None:
-    """Print a line or a table on stdout. In a pipe or a file, a table is as wide as its contents."""
+    """Print a line or a table on stdout. In a pipe or a file, a table is as wide as its contents.
+
+    In a terminal that is narrower, its columns are printed in several tables, each with the first column.
+    """
     if isinstance(result, str):
         _STDOUT.print(printable(result, but="\n"), soft_wrap=True, markup=False, highlight=False)
     elif _STDOUT.is_terminal:
-        _STDOUT.print(result)
+        for part in _parts(result, _STDOUT.width):
+            _STDOUT.print(part)
     else:
         Console(width=_NO_LIMIT).print(result)
+
+
+def _parts(table: Table, width: int) -> list[Table]:
+    """Tables of the first column and of as many others as fit, at least one."""
+    named, *left = table.columns
+    named = replace(named, max_width=max(width // 2, 1), no_wrap=False, overflow="fold")
+    parts: list[Table] = []
+    while left or not parts:
+        count = len(left)
+        while count > 1 and _width(_with_columns(table, [named, *left[:count]])) > width:
+            count -= 1
+        parts.append(_with_columns(table, [named, *left[:count]]))
+        left = left[count:]
+    for part in parts[1:]:
+        part.title = None
+    for part in parts[:-1]:
+        part.caption = None
+    return parts
+
+
+def _with_columns(table: Table, columns: Sequence[Column]) -> Table:
+    part = copy(table)
+    part.columns = [replace(column, _index=place) for place, column in enumerate(columns)]
+    return part
+
+
+def _width(table: Table) -> int:
+    wide = Console(width=_NO_LIMIT)
+    return Measurement.get(wide, wide.options, table).maximum
 
 
 def duration(seconds: float) -> str:
@@ -59,20 +90,21 @@ def duration(seconds: float) -> str:
 
 
 class _Durations(ProgressColumn):
-    """``1 min 5 s elapsed, about 3 min left``: the time left follows from a task's field ``share``, in [0, 1].
-
-    Unlike rich's, the estimate counts down between steps that take minutes.
-    """
+    """``1 min 5 s elapsed, about 3 min left``, as a task's field ``left`` tells."""
 
     def render(self, task: Task) -> Text:
-        """Estimate again only when the share has grown."""
-        elapsed, share, fields = task.elapsed or 0.0, task.fields.get("share", 0.0), task.fields
-        if share > fields.get("seen", 0.0):
-            fields.update(seen=share, end=elapsed / share)
-        text = f"{duration(elapsed)} elapsed"
-        if "end" in fields and not task.finished:
-            text += f", about {duration(max(fields['end'] - elapsed, 0))} left"
-        return Text(text, style="dim")
+        """The time left counts down between steps that take minutes."""
+        left: TimeLeft | None = task.fields.get("left")
+        seconds = None if left is None or task.finished else left.seconds()
+        text = f"{duration(task.elapsed or 0.0)} elapsed"
+        return Text(text if seconds is None else f"{text}, about {duration(seconds)} left", style="dim")
+
+
+class _Count(MofNCompleteColumn):
+    """``3/88``; empty while nothing has been counted."""
+
+    def render(self, task: Task) -> Text:
+        return Text("") if task.total is None else super().render(task)
 
 
 class _Description(TextColumn):
@@ -87,49 +119,19 @@ class _Description(TextColumn):
         return text
 
 
-def progress() -> Bar:
-    """A bar on stderr with the number done and the time elapsed, and the time left if a task has a field ``share``."""
+def progress() -> Progress:
+    """A bar on stderr with the number done and the time elapsed, and the time left if a task has a field ``left``."""
     whole = Column(no_wrap=True)
-    return Bar(
-        _Description(), BarColumn(), MofNCompleteColumn(table_column=whole), _Durations(whole),
+    return Progress(
+        _Description(), BarColumn(), _Count(table_column=whole), _Durations(whole),
         console=_STDERR,
         redirect_stdout=_STDOUT.is_terminal,  # lines for a pipe or a file must not land on stderr
     )  # fmt: skip
 
 
-@contextmanager
-def shown_progress() -> Iterator[Progress]:
-    """Show a bar on stderr as soon as there is something to do, and a line above it for everything that fails."""
-    bar = progress()
-    task = bar.add_task("", start=False, total=None)
-    began = said = time.monotonic()
-
-    def update(step: Step) -> None:
-        nonlocal said
-        if step.fault:
-            say(f"failed: {step.fault}")
-        if step.total > 0:
-            share = step.done / step.total if step.share is None else step.share
-            description: dict[str, Any] = {"description": printable(step.what)} if step.what else {}
-            bar.update(task, completed=step.done, total=step.total, share=share, **description)
-            bar.start_task(task)  # does nothing if it has started, nor does the next line
-            bar.start()
-            now = time.monotonic()
-            if not bar.console.is_terminal and now - said > SECONDS:
-                said = now
-                left = f", about {duration((now - began) * (1 - share) / share)} left" if share else ""
-                say(f"{step.what}: {share:.0%}, {duration(now - began)} elapsed{left}")
-
-    try:
-        yield update
-    finally:
-        if bar.live.is_started:
-            bar.stop()
-
-
-def transfer() -> Bar:
+def transfer() -> Progress:
     """A bar on stderr with bytes done, speed and time left; only in a terminal, and removed at the end."""
-    return Bar(
+    return Progress(
         TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
         TimeRemainingColumn(),
         console=_STDERR if _STDERR.is_terminal else Console(quiet=True), transient=True,

@@ -11,6 +11,9 @@ import pytest
 from srbench.cli.terminal import warn_in_one_line
 from srbench.weights.files import save_weights
 
+WHERE = ["Page: run/report.html", "Open it: srbench view run", "Report: run/report.md"]
+"""Last lines of a run: the page first."""
+
 
 def run_options(photos, **changes):
     options = {"scale": 4, "data": photos, "metrics": "psnr,sigma", "out": "run"} | changes
@@ -57,7 +60,7 @@ def test_help_without_arguments(command):
 def test_run_prints_the_table_and_the_report(command, photos, models):
     found = command(*run_options(photos, models=f"{models}:Nearest,{models}:Noisy", temperature="0,0.8", samples=2))
     assert found.code == 0, found.err
-    assert found.out.splitlines()[-2:] == ["Report: run/report.md", "Open it: srbench view run"]
+    assert found.out.splitlines()[-3:] == WHERE
     assert all(word in found.out for word in ("Nearest", "Noisy τ=0.8", "PSNR"))
     assert all(Path("run", name).exists() for name in ("report.md", "table.csv", "rows.jsonl", "manifest.json"))
     again = command(*run_options(photos, models=f"{models}:Nearest,{models}:Noisy", temperature="0,0.8", samples=2))

@@ -22,6 +22,9 @@ from srbench.matrix.request import TEMPLATE
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
 
+WHERE = ["Page: run/report.html", "Open it: srbench view run", "Report: run/report.md"]
+"""Last lines of a run: the page first."""
+
 
 @pytest.mark.parametrize("name", ["init", "run", "measure", "score", "verify"])
 def test_torch_is_not_imported_for_help(name):
@@ -86,7 +89,7 @@ def test_every_key_of_the_template_is_read(command):
 def test_run_reads_the_file_and_the_command_line_comes_before_it(command, bench, models):
     found = command("run", bench, "--temperature", "0.5", "--limit", "1")
     assert found.code == 0, found.err
-    assert found.out.splitlines()[-2:] == ["Report: run/report.md", "Open it: srbench view run"]
+    assert found.out.splitlines()[-3:] == WHERE
     manifest = RunFolder.read(Path("run")).manifest
     assert [(one.model, one.temperature) for one in manifest.settings] == [("Nearest", None), ("Noisy", 0.5)]
     assert manifest.scope == manifest.images[:1]
@@ -322,7 +325,7 @@ def test_score_adds_metrics_without_models(command, run, models, photos):
     found = command("score", run, "--metrics", "ssim")
     assert found.code == 0, found.err
     assert "SSIM" in found.out
-    assert found.out.splitlines()[-2:] == ["Report: run/report.md", "Open it: srbench view run"]
+    assert found.out.splitlines()[-3:] == WHERE
     after = RunFolder.read(run)
     for image, known in after.known.items():
         assert known.samples == before[image].samples

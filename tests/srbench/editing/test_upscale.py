@@ -250,9 +250,9 @@ def test_a_dry_run_says_what_it_would_take(up, photos, monkeypatch):
 
 def test_a_line_now_and_then_without_a_terminal(capfd, monkeypatch):
     from srbench.interfaces import Step
-    from srbench.system import terminal
+    from srbench.system import progress as shown
 
-    monkeypatch.setattr(terminal, "SECONDS", -1)
-    with terminal.shown_progress() as progress:
+    monkeypatch.setattr(shown, "SECONDS", -1)
+    with shown.shown_progress() as progress:
         progress(Step(0, 2, "a.png", share=0.25))
     assert "a.png: 25%, 0 s elapsed, about 0 s left" in capfd.readouterr().err

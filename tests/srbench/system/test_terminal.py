@@ -1,10 +1,13 @@
 import io
 import re
 
+import pytest
+from rich.console import Console
 from rich.progress import Task, TaskID
 from rich.table import Table
 
 from srbench.system import terminal as console
+from srbench.system.time_left import TimeLeft
 
 
 def test_a_long_line_is_not_wrapped(capsys):
@@ -40,7 +43,7 @@ def test_a_long_description_is_shortened_and_the_numbers_stay(capsys, monkeypatc
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setattr("sys.stdin", io.StringIO())
     with console.progress() as bar:
-        bar.add_task("a folder/" * 20 + "photo.png", total=4, completed=4, share=1e-9)
+        bar.add_task("a folder/" * 20 + "photo.png", total=4, completed=4)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("a folder/")
     assert "…" in line
@@ -53,12 +56,14 @@ def test_durations_have_units():
     assert {seconds: console.duration(seconds) for seconds in named} == named
 
 
-def test_the_time_left_is_told_from_whole_parts():
+def test_the_time_left_counts_down_between_steps(capsys):
     now, said = [100.0], []
-    task = Task(TaskID(0), "work", 4, 0, _get_time=lambda: now[0], fields={"share": 0.0})
+    left = TimeLeft(lambda: now[0])
+    task = Task(TaskID(0), "work", 4, 0, _get_time=lambda: now[0], fields={"left": left})
     task.start_time = 100.0
     for moment, share in ((100, 0.0), (110, 0.25), (111, 0.25), (120, 0.5)):
-        now[0], task.fields["share"] = moment, share
+        now[0] = moment
+        left.reached(share)
         said.append(str(console._Durations().render(task)))
     assert said[0] == "0 s elapsed"
     assert [text.partition("about ")[2] for text in said[1:]] == ["30 s left", "29 s left", "20 s left"]
@@ -66,6 +71,33 @@ def test_the_time_left_is_told_from_whole_parts():
 
 def test_the_time_left_is_shown(capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO())
+    left = TimeLeft()
+    left.reached(0.0)
+    left.reached(1e-9)
     with console.progress() as bar:
-        bar.add_task("work", total=3, completed=1, share=1e-9)
+        bar.add_task("work", total=3, completed=1, left=left)
     assert re.search(r"0 s elapsed, about .+ left", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("width", [80, 60, 20])
+def test_a_table_wider_than_the_terminal_loses_no_column(width):
+    headers = ["model", *(f"metric {place}" for place in range(12))]
+    table = Table(*headers, title="all", caption="end")
+    table.columns[1].no_wrap = True
+    table.add_row("srflow with a label that is longer than half of a terminal", *(f"{place}.25" for place in range(12)))
+    screen = Console(width=width, file=io.StringIO())
+    parts = console._parts(table, width)
+    for part in parts:
+        screen.print(part)
+    text = screen.file.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    assert [part.columns[0].header for part in parts] == ["model"] * len(parts)
+    assert [column.header for part in parts for column in part.columns[1:]] == headers[1:]
+    assert all(re.search(rf"\b{place}\.25\b", text) for place in range(12))
+    assert (text.count("all"), text.count("end")) == (1, 1)
+
+
+def test_a_table_that_fits_stays_one():
+    table = Table("model", "PSNR")
+    table.add_row("bicubic", "20.1")
+    assert [len(part.columns) for part in console._parts(table, 80)] == [2]

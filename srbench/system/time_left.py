@@ -1,0 +1,39 @@
+"""Time left of work in stages of unlike pace, such as the images of a run and then its report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass
+class TimeLeft:
+    """Seconds left, from the pace of the stage under way and what is expected of those after it."""
+
+    clock: Callable[[], float] = field(default_factory=lambda: time.monotonic)
+    later: float = 0.0
+    """Seconds that the stages after this one are expected to take."""
+    _began: float | None = None
+    _share: float = 0.0
+    _end: float | None = None
+
+    def next_stage(self) -> None:
+        """Begin another stage, with nothing after it; its time starts at its first ``reached``.
+
+        Until its pace is known, the last estimate counts down.
+        """
+        self.later, self._began, self._share = 0.0, None, 0.0
+
+    def reached(self, share: float) -> None:
+        """Note the finished share of the stage, in [0, 1]. The end is estimated again only when that has grown."""
+        now = self.clock()
+        if self._began is None:
+            self._began = now
+        if share > self._share:
+            self._share = share
+            self._end = now + (now - self._began) * (1 - share) / share + self.later
+
+    def seconds(self) -> float | None:
+        """Seconds left, which count down between two estimates; None before the first."""
+        return None if self._end is None else max(self._end - self.clock(), 0.0)
