@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from srbench.run_folder.protocol import Setting
@@ -17,9 +17,13 @@ Kind = tuple[Setting, bool]
 class Costs:
     """Items that were planned, and what those done have cost: an SRFlow of five samples takes longer than bicubic."""
 
-    planned: Mapping[Kind, int] = field(default_factory=dict)
+    planned: Sequence[tuple[Kind, str]] = ()
+    """Kind and image of every item."""
+    pixels: Mapping[str, int] = field(default_factory=dict)
+    """Pixels of the images, to which cost is proportional; without any, all are alike."""
     is_known: bool = False
     """True once an image is done, and with it an item of every setting."""
+    _begun: set[tuple[Setting, str]] = field(default_factory=set)
     _seconds: defaultdict[Kind, float] = field(default_factory=lambda: defaultdict(float))
     _images: defaultdict[Kind, set[str]] = field(default_factory=lambda: defaultdict(set))
 
@@ -31,6 +35,10 @@ class Costs:
             self._images[line.setting, is_sampled].add(line.image)
             self._seconds[line.setting, is_sampled] += line.seconds
 
+    def begin(self, setting: Setting, image: str) -> None:
+        """Note that an item is under way, which counts as half of its cost until its outputs are there."""
+        self._begun.add((setting, image))
+
     def share(self, of_items: float) -> float:
         """Finished share of the planned work, in [0, 1]; 0 until it is known, ``of_items`` if nothing took time.
 
@@ -38,9 +46,16 @@ class Costs:
         """
         if not self.is_known:
             return 0.0
-        whole = sum(
-            self._seconds[kind] * max(count / len(self._images[kind]), 1)
-            for kind, count in self.planned.items()
-            if self._images[kind]
-        )
-        return min(sum(self._seconds.values()) / whole, 1.0) if whole else of_items
+        done, whole = sum(self._seconds.values()), 0.0
+        of_kinds: defaultdict[Kind, set[str]] = defaultdict(set)
+        for kind, image in self.planned:
+            of_kinds[kind].add(image)
+        for kind, images in of_kinds.items():
+            if seen := self._images[kind]:
+                each = self._seconds[kind] / self._size(seen)
+                whole += each * self._size(images | seen)
+                done += each * self._size(image for image in images - seen if (kind[0], image) in self._begun) / 2
+        return min(done / whole, 1.0) if whole else of_items
+
+    def _size(self, images: Iterable[str]) -> int:
+        return sum(self.pixels.get(image, 1) for image in images)

@@ -19,6 +19,7 @@ from srbench.models.inference import Draw, upscale
 from srbench.plugins.registry import LoadedMetric
 from srbench.run_folder.folder import RunFolder, check_folder
 from srbench.run_folder.protocol import Setting
+from srbench.system.words import number_of
 
 LOOKED_AT = 10
 """Number of images whose mean size stands for that of all."""
@@ -42,16 +43,14 @@ def estimate(spec: RunSpec) -> Iterator[str]:
     left = settings.total()
     to_score = sum(len(task.items) for task in tasks) - left
     lost = [task for task in tasks if task.fault]
-    sampled = bench.items - left - len(lost) * len(bench.settings)
     yield f"folder: {path}{'' if path.exists() else ' (new)'}"
-    yield f"items: {bench.items} ({len(bench.settings)} settings), of which {sampled} are sampled"
+    of = f"{number_of(len(bench.settings), 'setting')} on {number_of(len(bench.images), 'image')}"
+    yield f"The command asks for {of}: {number_of(bench.items, 'item')}."
     yield from (f"cannot be read: {task.fault}" for task in lost)
-    if to_score:
-        yield f"sampled items that lack values: {to_score}"
     if not left and not to_score:
-        yield "nothing to do"
+        yield "Nothing is left to do."
         return
-    yield f"left to sample: {left}, to score: {left + to_score}, on {len(tasks) - len(lost)} images"
+    yield _left(left, to_score, bench.items - left - len(lost) * len(bench.settings))
     try:
         costs = _Costs(bench, folder, metrics, tasks)
         for setting, count in settings.items():
@@ -61,6 +60,20 @@ def estimate(spec: RunSpec) -> Iterator[str]:
         yield f"no time can be estimated: {error}"
         return
     yield f"estimated: {minutes:.1f} minutes and {size:.0f} MB on this machine, without the report"
+
+
+def _left(to_sample: int, to_score: int, sampled: int) -> str:
+    """Sentence about what is still to be done, and what is there."""
+    parts = []
+    if to_sample:
+        parts.append(f"{number_of(to_sample, 'is', 'are')} still to be sampled and measured")
+    if to_score:
+        parts.append(f"{number_of(to_score, 'is', 'are')} sampled and {'lacks' if to_score == 1 else 'lack'} values")
+    if done := sampled - to_score:
+        parts.append(f"{number_of(done, 'is', 'are')} finished")
+    elif not sampled:
+        parts.append("nothing is sampled yet")
+    return f"{'; '.join(parts)}."
 
 
 def report_seconds(items: int) -> float:

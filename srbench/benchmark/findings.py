@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from srbench.system.words import number_of
+
 Severity = Literal["contradicted", "unverified", "note"]
 """Evidence against the table, something that nothing here can show, or a fact that a reader should know."""
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
@@ -134,7 +136,7 @@ class Findings:
     def findings(self) -> list[Finding]:
         """All findings, contradictions first."""
         left = [
-            Finding(rule, where, f"{count} {'value' if count == 1 else 'values'} not verified: {text}")
+            Finding(rule, where, f"{number_of(count, 'value')} not measured again: {text}")
             for (rule, where, text), count in self._left.items()
         ]
         return sorted([*self._findings, *left], key=lambda one: SEVERITIES.index(one.severity))
@@ -172,10 +174,10 @@ class Findings:
         }  # fmt: skip
 
     def text(self) -> str:
-        """The findings for a reader."""
+        """The findings for a reader; values that were not measured again are counted by reason, at the end."""
         lines: list[str] = []
         for severity in SEVERITIES:
-            lines += _shortened(_grouped(one for one in self.findings if one.severity == severity))
+            lines += _shortened(_grouped(one for one in self._findings if one.severity == severity))
         values = self.verified + self.unverified + self.contradicted
         parts = [
             f"{self.verified} of {values} values verified",
@@ -189,10 +191,30 @@ class Findings:
         if self.printed_all:
             parts.append(f"{self.printed} of {self.printed_all} files of the report are what the records give")
         lines.append(f"{self.folder}: {', '.join(parts)}: {self.verdict}")
+        if self.unverified:
+            lines.append(f"{self.unverified} of {number_of(values, 'value is', 'values are')} not measured again:")
+            lines += _shortened(self._reasons())
         if self.sampled_all < self.items:
             images = f"the {'other ' if self.sampled_all else ''}images; --resample all samples them again"
             lines.append(f"Not checked: that the named models made {images}.")
         return "\n".join(lines)
+
+    def _reasons(self) -> list[str]:
+        """Number of unverified values by reason, most first: ``  22 of sigma: it sees outputs ... (SRB104)``."""
+        counts: Counter[tuple[str, str]] = Counter()
+        places: dict[tuple[str, str], list[str]] = {}
+        for (rule, where, text), count in self._left.items():
+            counts[rule, text] += count
+            places.setdefault((rule, text), []).append(where)
+        return [
+            f"  {count} of {_named(places[rule, text])}: {text} ({rule})"
+            for (rule, text), count in counts.most_common()
+        ]
+
+
+def _named(places: Sequence[str]) -> str:
+    more = f" and {len(places) - NAMED} more" if len(places) > NAMED else ""
+    return f"{', '.join(places[:NAMED])}{more}"
 
 
 def _grouped(findings: Iterable[Finding]) -> list[str]:
@@ -200,11 +222,7 @@ def _grouped(findings: Iterable[Finding]) -> list[str]:
     places: dict[tuple[str, str], list[str]] = {}
     for one in findings:
         places.setdefault((one.rule, one.text), []).append(one.where)
-    lines = []
-    for (rule, text), found in places.items():
-        more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-        lines.append(str(Finding(rule, f"{', '.join(found[:NAMED])}{more}", text)))
-    return lines
+    return [str(Finding(rule, _named(found), text)) for (rule, text), found in places.items()]
 
 
 def _shortened(lines: Sequence[str]) -> list[str]:

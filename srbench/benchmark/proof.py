@@ -121,7 +121,9 @@ class Proof:
             elif pair is None or ("HR" in metric.facts.needs and not pair.has_hr):
                 self.found.leave("SRB103", record.image, "LR or HR is missing or another image")
             elif metric.facts.sees == "returned" and exact is None:
-                self.found.leave("SRB104", facts.title, "it sees outputs as the model returned them; --resample all")
+                self.found.leave(
+                    "SRB104", facts.title, "it sees outputs as the model returned them; use --resample all"
+                )
             else:
                 seen = exact if metric.facts.sees == "returned" else images
                 self._measure_again(record, metric, seen, pair, score.value)
@@ -139,7 +141,7 @@ class Proof:
         self, record: SampleRecord, metric: LoadedMetric, images: Tensor | None, pair: ImagePair, known: Value
     ) -> None:
         where, title, count = f"{record.setting.folder} {record.image}", metric.facts.title, len(record.outputs)
-        part = f"{record.kept} of {count} samples were kept; --resample all"
+        part = f"{record.kept} of {count} samples were kept; use --resample all"
         if images is None:
             self.found.leave("SRB103", where, "its images are not here unchanged")
             return
@@ -162,7 +164,7 @@ class Proof:
     def _measure_model_again(self, record: SampleRecord, metric: LoadedMetric, known: Value) -> None:
         title, model = metric.facts.title, self.models.get(record.model)
         if getattr(metric.metric, "is_time", False):
-            self.found.leave("SRB107", title, "it is a time of the machine of the run")
+            self.found.leave("SRB107", title, "it is a time, which no other command can measure again")
             return
         if model is None or not self._is_same(record):
             self.found.leave("SRB107", title, "the model, or the machine of its run, is not here")
@@ -176,7 +178,7 @@ class Proof:
         if not _equal(value, known):
             self._contradict(f"{record.setting.folder} {record.image}", title, value, known)
         elif not _equal(value, other):
-            self.found.leave("SRB107", title, "it is a time of the machine of the run")
+            self.found.leave("SRB107", title, "it is a time, which no other command can measure again")
         else:
             self.found.verified += 1
 

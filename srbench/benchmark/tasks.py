@@ -5,11 +5,12 @@ A task is one image with all its settings, so that whatever a metric computes fr
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import dropwhile
+from math import prod
+from pathlib import Path
 
 from torch import Tensor
 
@@ -30,7 +31,7 @@ from srbench.benchmark.sampling import (
     source_of,
 )
 from srbench.benchmark.scoring import measure, measure_model, one_thread, score, seen
-from srbench.images.io import quantize
+from srbench.images.io import header_size, quantize
 from srbench.interfaces import Dataset, ImagePair, MappedMetric, MetricFacts, Progress, SRBenchError, Step, silent
 from srbench.models.inference import Output
 from srbench.models.loading import LoadedModel, load_model
@@ -305,7 +306,15 @@ class Session:
     def plan(self, tasks: Sequence[Task]) -> None:
         """Count what the tasks consist of."""
         self.total = sum(task.size for task in tasks)
-        self.costs = Costs(Counter((item.setting, bool(item.key)) for task in tasks for item in task.items))
+        items = [((item.setting, bool(item.key)), task.image) for task in tasks for item in task.items]
+        files = {task.image: self._file(task.image) for task in tasks}
+        self.costs = Costs(items, {name: prod(header_size(file)) or 1 for name, file in files.items() if file})
+
+    def _file(self, image: str) -> Path | None:
+        """A file of the pair of an image, whose size tells what it costs; None if there is none."""
+        names = getattr(getattr(self.dataset, "whole", self.dataset), "names", None)
+        file = names.get(image) if isinstance(names, Mapping) else self.folder.pair_files(image)[0]
+        return file if isinstance(file, Path) and file.is_file() else None
 
     def count(self, *lines: AnyRecord) -> None:
         """Count what was sampled and measured; what is made twice, after the loss of a process, counts once."""
@@ -328,6 +337,7 @@ class Session:
 
     def begin(self, setting: Setting, image: str) -> None:
         """Tell which setting and image come next."""
+        self.costs.begin(setting, image)
         self.progress(Step(self.done, self.total, f"{setting.folder} {image}", share=self.share))
 
     def fail(self, fault: str) -> None:

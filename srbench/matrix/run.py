@@ -19,6 +19,7 @@ from srbench.run_folder import RunFolderError
 from srbench.run_folder.merge import merge
 from srbench.run_folder.protocol import TileCheck
 from srbench.system.file_names import occupied
+from srbench.system.words import number_of
 
 
 def combined(folder: Path, outcomes: Sequence[Outcome], failures: Sequence[str]) -> Outcome:
@@ -81,7 +82,7 @@ def score_matrix(
 def estimate_matrix(spec: MatrixSpec) -> Iterator[str]:
     """Lines of ``--dry-run`` for every cell. Raises SRBenchError if one could not start."""
     path = folder_of(spec)
-    yield f"matrix: {path}, {len(spec.runs)} runs"
+    yield f"matrix: {path}, {number_of(len(spec.runs), 'run')}"
     for cell, cell_spec in spec.runs.items():
         yield from estimate(replace(cell_spec, out=str(path / cell.name)))
 

@@ -152,6 +152,7 @@ def write_images(measurements: Measurements, out: ReportFolder, progress: Progre
     names = evenly([name for name in measurements.images if name in with_outputs and measurements.pair(name)])
     # In Python 3.11 two threads cannot parse at once (CPython issue 106905): all code is parsed before.
     write = partial(_write, measurements, out, package_digest(__name__), measurements.map_kinds)
+    progress(Step(0, len(names), "report"))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for done, _ in enumerate(pool.map(write, names), 1):
             progress(Step(done, len(names), f"report: {names[done - 1]}"))

@@ -14,25 +14,24 @@ class TimeLeft:
     clock: Callable[[], float] = field(default_factory=lambda: time.monotonic)
     later: float = 0.0
     """Seconds that the stages after this one are expected to take."""
-    _began: float | None = None
+    _first: tuple[float, float] | None = None
+    """Time and share at which the stage was seen first: what came before tells nothing of its pace."""
     _share: float = 0.0
     _end: float | None = None
 
     def next_stage(self) -> None:
-        """Begin another stage, with nothing after it; its time starts at its first ``reached``.
-
-        Until its pace is known, the last estimate counts down.
-        """
-        self.later, self._began, self._share = 0.0, None, 0.0
+        """Begin another stage, with nothing after it. Until its pace is known, the last estimate counts down."""
+        self.later, self._first = 0.0, None
 
     def reached(self, share: float) -> None:
         """Note the finished share of the stage, in [0, 1]. The end is estimated again only when that has grown."""
         now = self.clock()
-        if self._began is None:
-            self._began = now
+        if self._first is None:
+            self._first, self._share = (now, share), share
         if share > self._share:
+            began, before = self._first
             self._share = share
-            self._end = now + (now - self._began) * (1 - share) / share + self.later
+            self._end = now + (now - began) * (1 - share) / (share - before) + self.later
 
     def seconds(self) -> float | None:
         """Seconds left, which count down between two estimates; None before the first."""

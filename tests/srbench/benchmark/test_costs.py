@@ -5,6 +5,10 @@ from srbench.run_folder.records import ImageDigest, SampleRecord, ScoreRecord
 FAST, SLOW = Setting("bicubic", None), Setting("srflow", 0.8)
 
 
+def planned(setting, images="abcd", *, sampled=True):
+    return [((setting, sampled), image) for image in images]
+
+
 def sampled(setting, image, seconds):
     outputs = (ImageDigest("0" * 64, "0" * 64),)
     return SampleRecord("key", image, 0, 1, "", setting.model, setting.temperature, "", outputs, seconds, None)
@@ -27,7 +31,7 @@ def spent(costs, image):
 
 
 def test_items_count_by_what_they_cost():
-    costs = Costs({(FAST, True): 4, (SLOW, True): 4})
+    costs = Costs([*planned(FAST), *planned(SLOW)])
     spent(costs, "a")
     assert costs.share(0.25) == 0, "an image may begin with settings that cost little"
     costs.is_known = True
@@ -40,7 +44,7 @@ def test_items_count_by_what_they_cost():
 
 
 def test_values_alone_cost_less_than_samples():
-    costs = Costs({(SLOW, True): 1, (SLOW, False): 3}, is_known=True)
+    costs = Costs([*planned(SLOW, "a"), *planned(SLOW, "bcd", sampled=False)], is_known=True)
     costs.add(sampled(SLOW, "a", 8))
     costs.add(measured(SLOW, "a", 1))
     costs.add(measured(SLOW, "b", 1))
@@ -48,7 +52,17 @@ def test_values_alone_cost_less_than_samples():
 
 
 def test_what_fails_or_takes_no_time():
-    assert Costs({(FAST, True): 4}, is_known=True).share(0.25) == 0.25
-    costs = Costs({(FAST, True): 4, (SLOW, True): 4}, is_known=True)
+    assert Costs(planned(FAST), is_known=True).share(0.25) == 0.25
+    costs = Costs([*planned(FAST), *planned(SLOW)], is_known=True)
     costs.add(sampled(FAST, "a", 1))
     assert costs.share(0.25) == 0.25, "all of the other one have failed"
+
+
+def test_larger_images_cost_more_and_an_item_under_way_counts_half():
+    costs = Costs(planned(SLOW), {"a": 1, "b": 1, "c": 2, "d": 6}, is_known=True)
+    costs.add(sampled(SLOW, "a", 3))
+    assert costs.share(0.25) == 3 / 30
+    costs.begin(SLOW, "a")
+    assert costs.share(0.25) == 3 / 30
+    costs.begin(SLOW, "d")
+    assert costs.share(0.25) == 12 / 30

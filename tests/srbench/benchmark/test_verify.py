@@ -70,6 +70,8 @@ def test_what_only_sampling_tells_is_left_unverified(finished):
     assert [(one.rule, one.where) for one in found.findings] == [("SRB104", "sigma")]
     assert "22 of 27 values verified, 5 unverified, 0 contradicted" in found.text()
     assert "4 of 9 items sampled again: unverified" in found.text()
+    reason = "it sees outputs as the model returned them; use --resample all (SRB104)"
+    assert f"\n5 of 27 values are not measured again:\n  5 of sigma: {reason}\n" in found.text()
 
 
 def test_sigma_of_one_output_is_verified_only_if_it_is_sampled_again(changed):
@@ -84,6 +86,19 @@ def test_values_may_be_proven_and_their_origin_not(changed):
     found = verify(folder)
     assert (found.findings, found.verdict) == ([], "values proven from their images")
     assert "Not checked: that the named models made the images" in found.text()
+
+
+def test_reasons_are_counted_the_most_first():
+    found = Findings(Path("run"), verified=1)
+    for place in "abcde":
+        found.leave("SRB103", f"near {place}", "its images are not here unchanged")
+    found.leave("SRB104", "sigma", "it sees outputs as the model returned them")
+    assert found.text().splitlines()[1:] == [
+        "6 of 7 values are not measured again:",
+        "  5 of near a, near b, near c and 2 more: its images are not here unchanged (SRB103)",
+        "  1 of sigma: it sees outputs as the model returned them (SRB104)",
+    ]
+    assert len(found.facts()["findings"]) == 6, "JSON has every place"
 
 
 def test_samples_that_were_not_kept_leave_their_values_unverified(changed):
@@ -204,7 +219,7 @@ def test_a_deleted_image_and_a_deleted_pair(finished):
     (finished / "images" / "hr" / "c.png").unlink()
     found = left(finished, resample="all")
     assert "SRB102 unverified: images/near/b.png: is missing" in found
-    assert "SRB103 unverified: c: 9 values not verified: LR or HR is missing or another image" in found
+    assert "SRB103 unverified: c: 9 values not measured again: LR or HR is missing or another image" in found
     assert verify(finished).verified == 6 + 4, "PSNR and SSIM of a, and of b but for near"
 
 

@@ -197,7 +197,9 @@ def test_the_command_line_and_a_file(camera, command):
     Path("bench.toml").write_text(
         'models = ["bicubic"]\nscale = 4\ndata = "photos"\nmetrics = ["pique"]\nout = "run"\n'
     )
-    assert command("run", "bench.toml", "--lr", camera, "--dry-run").out.splitlines()[1].startswith("items: 3 ")
+    assert (
+        command("run", "bench.toml", "--lr", camera, "--dry-run").out.splitlines()[1].endswith(" on 3 images: 3 items.")
+    )
     assert command("run", "bench.toml", "--lr", camera).code == 0
     assert not RunFolder.read(Path("run")).has_hr
     found = command("run", "--models", "bicubic", "--scale", "4", "--lr", camera, "--data", "photos")

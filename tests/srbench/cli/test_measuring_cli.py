@@ -157,8 +157,8 @@ def test_a_dry_run_says_what_is_left_and_writes_nothing(command, bench, models):
     lines = found.out.splitlines()
     assert lines[:3] == [
         "folder: run (new)",
-        "items: 9 (3 settings), of which 0 are sampled",
-        "left to sample: 9, to score: 9, on 3 images",
+        "The command asks for 3 settings on 3 images: 9 items.",
+        "9 are still to be sampled and measured; nothing is sampled yet.",
     ]
     assert [line.split(":")[0].strip() for line in lines[3:6]] == ["Nearest", "Noisy-t0", "Noisy-t0.8"]
     assert all(line.split(": ")[1].startswith("3 x ") for line in lines[3:6])
@@ -167,16 +167,15 @@ def test_a_dry_run_says_what_is_left_and_writes_nothing(command, bench, models):
     command("run", bench, "--limit", "2")
     before = files_in("run")
     lines = command("run", bench, "--dry-run", "--metrics", "psnr,sigma").out.splitlines()
-    assert lines[:4] == [
+    assert lines[:3] == [
         "folder: run",
-        "items: 9 (3 settings), of which 6 are sampled",
-        "sampled items that lack values: 6",
-        "left to sample: 3, to score: 9, on 3 images",
+        "The command asks for 3 settings on 3 images: 9 items.",
+        "3 are still to be sampled and measured; 6 are sampled and lack values.",
     ]
     command("run", bench)
     assert command("run", bench, "--dry-run").out.splitlines()[1:] == [
-        "items: 9 (3 settings), of which 9 are sampled",
-        "nothing to do",
+        "The command asks for 3 settings on 3 images: 9 items.",
+        "Nothing is left to do.",
     ]
     assert before.keys() <= files_in("run").keys()
 
@@ -196,7 +195,7 @@ def test_a_dry_run_of_a_model_that_fails(command, bench, models, photos):
     for path in photos.iterdir():
         path.write_text("text")
     lines = command("run", bench, "--dry-run").out.splitlines()
-    assert lines[1] == "items: 9 (3 settings), of which 0 are sampled"
+    assert lines[1] == "The command asks for 3 settings on 3 images: 9 items."
     assert lines[-1].startswith("no time can be estimated: ")
 
 

@@ -254,5 +254,6 @@ def test_a_line_now_and_then_without_a_terminal(capfd, monkeypatch):
 
     monkeypatch.setattr(shown, "SECONDS", -1)
     with shown.shown_progress() as progress:
+        progress(Step(0, 2, "a.png", share=0.0))
         progress(Step(0, 2, "a.png", share=0.25))
     assert "a.png: 25%, 0 s elapsed, about 0 s left" in capfd.readouterr().err

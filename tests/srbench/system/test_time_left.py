@@ -55,3 +55,12 @@ def test_late_is_not_negative():
     left.reached(0.5)
     now[0] = 9
     assert left.seconds() == 0
+
+
+def test_what_was_done_before_took_no_time():
+    now, left = clocked()
+    left.reached(0.5)
+    assert left.seconds() is None
+    now[0] = 10
+    left.reached(0.75)
+    assert left.seconds() == 10

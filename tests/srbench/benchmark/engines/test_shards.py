@@ -129,7 +129,7 @@ def test_on_the_command_line(spec, tmp_path, command):
         assert done.code == (1 if number == 1 else 0), "the damaged image is of the first"
         assert done.out.strip() == f"part{number}: shard {number}/2; combine all shards with srbench merge"
     dry = command("run", *words, "--shard", "2/2", "--out", "part2", "--dry-run").out
-    assert "items: 3 (1 settings), of which 3 are sampled" in dry
+    assert "asks for 1 setting on 3 images: 3 items.\nNothing is left to do.\n" in dry
     merged = command("merge", "part1", "part2", "--out", "all")
     assert merged.code == 0
     assert "all/report.md" in merged.out
