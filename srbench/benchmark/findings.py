@@ -206,10 +206,7 @@ class Findings:
         for (rule, where, text), count in self._left.items():
             counts[rule, text] += count
             places.setdefault((rule, text), []).append(where)
-        return [
-            f"  {count} of {_named(places[rule, text])}: {text} ({rule})"
-            for (rule, text), count in counts.most_common()
-        ]
+        return [f"  {count} of {_named(places[one])}: {one[1]} ({one[0]})" for one, count in counts.most_common()]
 
 
 def _named(places: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from srbench.benchmark.findings import CODES, RULES, SEVERITIES
+from srbench.benchmark.findings import CODES, RULES, SEVERITIES, Findings
 from srbench.benchmark.run import run
 from srbench.benchmark.verify import verify
 from srbench.images.io import encode_png, pixels_sha256, read_uint8, write_png
