@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
+import shlex
 from collections.abc import Iterator, Sequence
 from functools import partial
 
 import pandas as pd
 
 from srbench.interfaces import MetricFacts
+from srbench.reporting.measurements import Measurements
 from srbench.reporting.ranking import UNDECIDED, Ranking
 from srbench.reporting.scores import Scores, joined, p_text, printed
+from srbench.system.words import number_of
 
 ASKED = ("Perception", "Distortion")
 """Groups whose leading metrics come first: how good an output looks, how close it is to HR."""
@@ -24,6 +28,12 @@ _DESCRIBED = 2
 """Largest number of rows that are not distinguishable from the best and have their values in a sentence."""
 _NAMED = 5
 """Largest number of images that a sentence names."""
+BARELY = 0.01
+"""Least p from which a report says how little its images can show."""
+_ANCHOR = re.compile(r"(?:[^=]*=)?(?:bicubic|rrdb)(?:[:@+].*)?")
+"""Label or name of a model that is the floor of a comparison: interpolation, and a network trained for PSNR alone."""
+RRDB_SCALES = (4, 8)
+"""Scales of the packaged weights of RRDB."""
 
 
 def answer(scores: Scores) -> list[str]:
@@ -40,7 +50,35 @@ def answer(scores: Scores) -> list[str]:
         return [*alone, *_projection(scores, set())]
     diverse = _diverse(scores)
     best = [_best(scores, metric) for metric in asked]
-    return [*best, *_diversity(scores, diverse), *_projection(scores, set(diverse))]
+    return [*best, *_barely(scores, asked), *_diversity(scores, diverse), *_projection(scores, set(diverse))]
+
+
+def _barely(scores: Scores, asked: Sequence[MetricFacts]) -> Iterator[str]:
+    """Say how little the images can show, where a verdict is possible and hardly more than that."""
+    rankings = [scores.rankings[metric.name] for metric in asked]
+    able = [ranking for ranking in rankings if len(ranking.taking_part) > 1 and ranking.most >= ranking.fewest]
+    if able and (weakest := max(able, key=lambda ranking: ranking.least)).least >= BARELY:
+        rows = len(scores.families.models)
+        yield barely(weakest.least, weakest.most, f" between {rows} rows")
+
+
+def barely(least: float, images: int, rows: str = "") -> str:
+    """Sentence about the least p of so few images."""
+    return f"p = {p_text(least)} is the least that {number_of(images, 'image')} can give{rows}."
+
+
+def anchor(measurements: Measurements) -> list[str]:
+    """Sentence with the command that adds simple upscaling to a run that has none; none for several runs."""
+    run, names = measurements.runs[0], [name for model in measurements.models for name in (model.label, model.spec)]
+    commands = (one.command for one in run.folder.manifest.invocations)
+    made = next((shlex.split(one) for one in commands if one.startswith("srbench run --models ")), None)
+    if len(measurements.runs) > 1 or any(map(_ANCHOR.fullmatch, names)) or made is None:
+        return []
+    anchors = "bicubic,rrdb" if measurements.protocol.scale in RRDB_SCALES else "bicubic"
+    made[made.index("--models") + 1] = anchors
+    if "--out" not in made:
+        made += ["--out", f"runs/{run.folder.path.resolve().name}"]
+    return [f"Add {anchors} to see how far these are from simple upscaling: {shlex.join(made)}"]
 
 
 def _best(scores: Scores, metric: MetricFacts) -> str:
@@ -62,10 +100,11 @@ def _tail(scores: Scores, metric: MetricFacts, ranking: Ranking, leader: int) ->
     others = [row for row in ranking.taking_part if row != leader]
     others.sort(key=lambda row: -metric.direction * cells[row].mean)
     if others and ranking.most < ranking.fewest:
-        counted = f"{ranking.most} image{'s' if ranking.most > 1 else ''}"
+        counted = number_of(ranking.most, "image")
         common = "" if all(ranking.is_alike(leader, row) for row in others) else " in common"
         rows = len(scores.families.models)
-        yield f"{UNDECIDED} with {counted}{common}: {rows} rows need at least {ranking.fewest}."
+        least = f"p = {p_text(ranking.least)} is the least that {'it' if ranking.most == 1 else 'they'} can give"
+        yield f"{UNDECIDED} with {counted}{common}: {least}, and {rows} rows need at least {ranking.fewest}."
         return
     alike = [row for row in others if ranking.better[leader, row] == 0]
     described = alike[:_DESCRIBED] or others[:1]

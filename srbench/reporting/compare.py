@@ -15,6 +15,7 @@ from rich.text import Text
 
 from srbench.interfaces import MetricFacts
 from srbench.reporting import ReportError
+from srbench.reporting.answer import BARELY, barely
 from srbench.reporting.families import PAIRS, Family, families_of
 from srbench.reporting.files import ReportFolder
 from srbench.reporting.image_files import Example
@@ -24,7 +25,7 @@ from srbench.reporting.ranking import UNDECIDED, Ranking, rank
 from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import empty_table, header, joined, p_text, printed
 from srbench.run_folder.results import Row
-from srbench.run_folder.statistics import fewest_images, mean_interval, smallest_difference
+from srbench.run_folder.statistics import fewest_images, least_p, mean_interval, smallest_difference
 from srbench.system import markdown
 from srbench.system.file_names import unknown
 
@@ -56,6 +57,8 @@ class Difference:
     """Smallest mean difference that so many images could have shown; NaN if they could show none."""
     fewest: int
     """Smallest number of images that allows a verdict."""
+    least: float
+    """Smallest p, after correction, that so many images can give."""
 
     @property
     def mean(self) -> float:
@@ -210,6 +213,9 @@ def verdict_sentences(comparison: Comparison) -> str:
     few = [found for found in directed if len(found.by_image) < found.fewest]
     if few:
         sentence += f" A verdict needs at least {max(found.fewest for found in few)} images."
+    weakest = max(directed, key=lambda found: found.least, default=None)
+    if weakest is not None and weakest.least >= BARELY:
+        sentence += f" {barely(weakest.least, len(weakest.by_image))}"
     return sentence
 
 
@@ -298,5 +304,5 @@ def _difference(
     return Difference(
         metric, mean_a, mean_b, by_image, len(common) - len(finite), *mean_interval(values),
         float(ranking.p[places]), float(ranking.p_holm[places]), int(ranking.better[places]),
-        smallest_difference(values, tests), fewest_images(tests),
+        smallest_difference(values, tests), fewest_images(tests), least_p(len(finite), tests),
     )  # fmt: skip

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from srbench.interfaces import MetricFacts
 from srbench.reporting.families import Families, Family
-from srbench.run_folder.statistics import LEVEL, fewest_images, holm, paired_p_values
+from srbench.run_folder.statistics import LEVEL, fewest_images, holm, least_p, paired_p_values
 
 Mark = Literal["", "best", "second", "own", "best own", "second own"]
 """``best`` and ``second`` among models, ``own`` for the best of all rows of a model."""
@@ -75,6 +75,11 @@ class Ranking:
         rows = self.families.models
         shared = self.shared[np.ix_(rows, rows)]
         return int(shared.max(initial=0, where=~np.eye(len(rows), dtype=bool) if len(rows) > 1 else True))
+
+    @property
+    def least(self) -> float:
+        """Smallest p, after correction, that the most images shared by two models can give."""
+        return least_p(self.most, self.tests.get("models", 1))
 
     def is_alike(self, row: int, other: int) -> bool:
         """True if two rows are of the same images, as far as their values are finite."""

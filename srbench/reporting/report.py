@@ -17,7 +17,7 @@ from typing import Any
 from srbench.benchmark.error_maps import evenly
 from srbench.interfaces import Progress, silent
 from srbench.reporting import ReportError
-from srbench.reporting.answer import answer
+from srbench.reporting.answer import anchor, answer
 from srbench.reporting.files import Choices, Origin, ReportFolder
 from srbench.reporting.image_files import write_images
 from srbench.reporting.latex import latex_table
@@ -112,7 +112,7 @@ def make_report(
     scores = score(table, summary, measurements.metrics, measurements.models)
     if choices.published:
         scores = replace(scores, published=published_rows(measurements.manifest, scores.metrics, read_tables()))
-    sentences = answer(scores)
+    sentences = [*answer(scores), *anchor(measurements)]
     facts = {
         "measurements": measurements,
         "protocol": measurements.protocol,

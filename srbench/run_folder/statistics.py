@@ -100,15 +100,20 @@ def _random_signs(n: int, count: int) -> Iterator[NDArray[np.float64]]:
 
 
 def fewest_images(tests: int) -> int:
-    """Least number of images with which one of so many tests can reach p < 0.05 after Holm's correction.
-
-    The smallest p of n images is 2 / 2^n, and the correction multiplies it by the number of tests. For so few images
-    the test goes through all changes of sign, however many tests there are.
-    """
+    """Least number of images with which one of so many tests can reach p < 0.05 after Holm's correction."""
     n = 1
-    while tests * 2 / 2**n >= 1 - LEVEL:
+    while least_p(n, tests) >= 1 - LEVEL:
         n += 1
     return n
+
+
+def least_p(images: int, tests: int) -> float:
+    """Smallest p that one of so many tests can have after Holm's correction, if all differences have one sign.
+
+    The smallest p of n images is 2 / 2^n, and the correction multiplies it by the number of tests. For so few images
+    that this matters, the test goes through all changes of sign, however many tests there are.
+    """
+    return min(tests * 2.0 ** (1 - images), 1.0)
 
 
 def smallest_difference(differences: ArrayLike, tests: int) -> float:

@@ -71,10 +71,27 @@ def test_ties_describe_two_and_name_the_others(say):
     )
 
 
-@pytest.mark.parametrize(("images", "counted"), [(1, "1 image"), (2, "2 images"), (5, "5 images")])
-def test_too_few_images(say, images, counted):
+@pytest.mark.parametrize(
+    ("images", "counted", "least"),
+    [(1, "1 image", "p = 1.000 is the least that it"), (5, "5 images", "p = 0.062 is the least that they")],
+)
+def test_too_few_images(say, images, counted, least):
     [sentence] = say({M: {"lpips": 0.2}, N: {"lpips": 0.3}}, images)
-    assert sentence == f"Lowest LPIPS: m at 0.200, undecided with {counted}: 2 rows need at least 6."
+    assert sentence == (
+        f"Lowest LPIPS: m at 0.200, undecided with {counted}: {least} can give, and 2 rows need at least 6."
+    )
+
+
+def test_hardly_enough_images(say):
+    four = {(f"m{k}", None): {"lpips": 0.2 + k / 10} for k in range(4)}
+    assert say(four, 8) == [
+        "Lowest LPIPS: m0 at 0.200, ahead of m1 (0.300, p = 0.047).",
+        "p = 0.047 is the least that 8 images can give between 4 rows.",
+    ]
+    assert len(say(four, 12)) == 1
+    assert say({M: {"lpips": 0.2}, N: {"lpips": 0.3}}, 6)[1] == (
+        "p = 0.031 is the least that 6 images can give between 2 rows."
+    )
 
 
 def test_values_that_are_not_finite(say):
@@ -210,5 +227,5 @@ def test_rows_without_a_common_image(make_row):
     few = [make_row("o", None, str(k), {"psnr": 20.0 + k}) for k in range(6, 9)]
     table = ResultTable.from_rows([*rows[:8], *few], ("psnr",))
     assert answer(score(table, table.summary(), [FACTS["psnr"]])) == [
-        "Highest PSNR: m, undecided with 2 images in common: 2 rows need at least 6."
+        "Highest PSNR: m, undecided with 2 images in common: p = 0.500 is the least that they can give, and 2 rows need at least 6."
     ]

@@ -14,6 +14,7 @@ from srbench.run_folder import statistics
 from srbench.run_folder.statistics import (
     fewest_images,
     holm,
+    least_p,
     mean_interval,
     paired_p_values,
     smallest_difference,
@@ -158,3 +159,18 @@ def test_holm_by_hand():
     assert holm([0.5, 0.6]).tolist() == [1, 1]
     assert holm([0.02]).tolist() == [0.02]
     assert holm([]).tolist() == []
+
+
+@pytest.mark.parametrize("tests", [1, 3, 6])
+@pytest.mark.parametrize("images", [1, 2, 5, 8, 11])
+def test_the_least_p_is_that_of_the_enumerated_signs(images, tests):
+    """One pair differs alike on every image, the others not at all."""
+    values = np.random.default_rng(images).uniform(1, 2, (images, tests))
+    signs = np.array(list(product((-1, 1), repeat=images)))
+    as_large = np.abs(signs @ values) >= np.abs(values.sum(axis=0)) - 1e-9
+    enumerated = as_large.mean(axis=0).min() * tests
+    assert least_p(images, tests) == pytest.approx(min(enumerated, 1))
+    others = np.zeros((images, tests - 1))
+    if images > 1:
+        assert holm(paired_p_values(np.c_[values[:, :1], others])).min() == pytest.approx(least_p(images, tests))
+    assert (images >= fewest_images(tests)) == (least_p(images, tests) < 0.05)
