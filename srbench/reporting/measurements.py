@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -51,13 +52,19 @@ class Run:
 
 
 class Measurements:
-    """Runs of one table: their protocols agree, and no label stands for two different results."""
+    """Runs of one table: their protocols agree, and no label stands for two different results.
+
+    The columns are the metrics that all runs have.
+    """
 
     def __init__(self, runs: Sequence[Run]) -> None:
         self.runs = runs
         commands = tuple(one for run in runs for one in run.folder.manifest.invocations)
-        self.manifest = replace(runs[0].folder.manifest, invocations=commands)
+        columns = _columns(runs)
+        self.manifest = replace(runs[0].folder.manifest, invocations=commands, metrics=columns)
         """Manifest of the first run with the commands of all; protocol, data and metrics are those of all."""
+        self.left_out = _left_out(runs, {metric.name for metric in columns})
+        """Titles of the metrics that not all runs have, and the names of the folders without."""
         self.protocol, self.metrics = self.manifest.protocol, self.manifest.metrics
         self.images = self.manifest.scope
         """Names of the images that were asked for."""
@@ -121,6 +128,7 @@ def read_runs(folders: Sequence[Path]) -> Measurements:
     """Read run folders.
 
     A label that stands for different results in several runs gets the name of its folder: ``srflow @ monday``.
+    Metrics that not all have are left out, with a warning.
     Raises ReportError that names the difference if protocols disagree, SRBenchError if a folder is no run or has no
     measured rows.
     """
@@ -134,7 +142,44 @@ def read_runs(folders: Sequence[Path]) -> Measurements:
         if difference := _difference(runs[0], other):
             paths = f"{runs[0].folder.path} and {other.folder.path}"
             raise ReportError(f"{paths} cannot stand in one table: {difference}; report each by itself")
-    return Measurements(_unambiguous(runs))
+    columns = {metric.name for metric in _columns(runs)}
+    if not columns:
+        paths = " and ".join(str(run.folder.path) for run in runs)
+        raise ReportError(f"{paths} have no metric in common; add one with srbench score")
+    measurements = Measurements(_unambiguous([_with_columns(run, columns) for run in runs]))
+    if sentence := left_out_sentence(measurements):
+        warnings.warn(sentence, stacklevel=2)
+    return measurements
+
+
+def left_out_sentence(measurements: Measurements) -> str:
+    """``Columns are those that all runs have; left out: NIQE (not in monday).``; empty if nothing is left out."""
+    parts = [f"{title} (not in {', '.join(without)})" for title, without in measurements.left_out.items()]
+    return f"Columns are those that all runs have; left out: {', '.join(parts)}." if parts else ""
+
+
+def _columns(runs: Sequence[Run]) -> tuple[MetricFacts, ...]:
+    """Metrics that all runs have, in the order of the first."""
+    return tuple(one for one in runs[0].folder.manifest.metrics if all(_has(one.name, run) for run in runs))
+
+
+def _with_columns(run: Run, names: set[str]) -> Run:
+    """A run without its other values."""
+    rows = [
+        replace(row, values={name: value for name, value in row.values.items() if name in names}) for row in run.rows
+    ]
+    return replace(run, rows=rows)
+
+
+def _has(name: str, run: Run) -> bool:
+    return any(metric.name == name for metric in run.folder.manifest.metrics)
+
+
+def _left_out(runs: Sequence[Run], columns: set[str]) -> dict[str, list[str]]:
+    titles = {one.name: one.title for run in runs for one in run.folder.manifest.metrics if one.name not in columns}
+    return {
+        title: [run.folder.path.resolve().name for run in runs if not _has(name, run)] for name, title in titles.items()
+    }
 
 
 def mean_of(row: Row, metric: MetricFacts) -> float:
@@ -154,9 +199,10 @@ def _difference(one: Run, other: Run) -> str:
             return f"{what}: {here} against {there}"
     if one.folder.manifest.scope != other.folder.manifest.scope and not _are_shards(one, other):
         return f"images: {_entries(one.folder.manifest.scope, other.folder.manifest.scope)}"
-    ours, theirs = ([metric.signature for metric in run.folder.manifest.metrics] for run in (one, other))
-    if ours != theirs:
-        return f"metrics: {_entries(ours, theirs)}"
+    ours, theirs = ({metric.name: metric.signature for metric in run.folder.manifest.metrics} for run in (one, other))
+    unlike = [name for name in ours if name in theirs and ours[name] != theirs[name]]
+    if unlike:
+        return f"metrics: {_entries([ours[name] for name in unlike], [theirs[name] for name in unlike])}"
     for image in one.folder.manifest.scope:
         mine, others = one.folder.of(image).pair, other.folder.of(image).pair
         if mine is None or others is None or mine.failed or others.failed:

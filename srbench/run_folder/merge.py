@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
@@ -96,7 +97,8 @@ def merge(paths: Sequence[Path], out: Path) -> Path:
 
     What several folders hold is taken from the first that has it without a failure. The new folder appears when it is
     complete. Raises RunFolderError if ``out`` holds something, the last command of a folder did not finish, protocols,
-    images, metrics, models or pairs differ, or a kept image is missing or another one.
+    images, models or pairs differ, the code of a metric does, or a kept image is missing or another one. Metrics that
+    not all folders have are left out, with a warning.
     """
     if occupied(out):
         raise RunFolderError(f"{out}: already exists; choose another --out")
@@ -125,11 +127,12 @@ def _manifest(folders: Sequence[RunFolder]) -> Manifest:
         if not other.invocations or other.invocations[-1].finished is None:
             command = other.invocations[-1].command if other.invocations else "its command"
             raise RunFolderError(f"{folder.path}: its last command did not finish; run it again: {command}")
-        if {(one.name, one.digest) for one in other.metrics} != {(one.name, one.digest) for one in found.metrics}:
-            raise RunFolderError(
-                f"{folder.path}: has other metrics than {first.path}, or other code of them; measure the same "
-                "everywhere, with srbench score"
-            )
+        for metric in other.metrics:
+            if any(one.name == metric.name and one.digest != metric.digest for one in found.metrics):
+                raise RunFolderError(
+                    f"{folder.path}: its {metric.title} is of other code than that of {first.path}; run one of them "
+                    "again"
+                )
         known = {model.label: model.digest for model in found.models}
         for model in other.models:
             if known.get(model.label, model.digest) != model.digest:
@@ -142,7 +145,21 @@ def _manifest(folders: Sequence[RunFolder]) -> Manifest:
         except RunFolderError as error:
             reason = str(error).removeprefix(f"{first.path}: ").removesuffix("; choose another --out")
             raise RunFolderError(f"{folder.path}: does not go with {first.path}, which {reason}") from None
-    return replace(found, invocations=tuple(one for folder in folders for one in folder.manifest.invocations))
+    metrics = tuple(one for one in found.metrics if all(_measures(folder, one) for folder in folders))
+    if not metrics:
+        raise RunFolderError(f"{first.path} and the others have no metric in common; add one with srbench score")
+    if left := [one.title for one in found.metrics if one not in metrics]:
+        warnings.warn(
+            f"{', '.join(left)}: left out, as not all folders have it; srbench score adds it to those without",
+            stacklevel=3,
+        )
+    return replace(
+        found, metrics=metrics, invocations=tuple(one for folder in folders for one in folder.manifest.invocations)
+    )
+
+
+def _measures(folder: RunFolder, metric: MetricFacts) -> bool:
+    return any(one.name == metric.name for one in folder.manifest.metrics)
 
 
 def _lines(parts: Sequence[Part], merged: RunFolder, image: str) -> Iterator[AnyRecord]:

@@ -227,5 +227,6 @@ def test_rows_without_a_common_image(make_row):
     few = [make_row("o", None, str(k), {"psnr": 20.0 + k}) for k in range(6, 9)]
     table = ResultTable.from_rows([*rows[:8], *few], ("psnr",))
     assert answer(score(table, table.summary(), [FACTS["psnr"]])) == [
-        "Highest PSNR: m, undecided with 2 images in common: p = 0.500 is the least that they can give, and 2 rows need at least 6."
+        "Highest PSNR: m, undecided with 2 images in common: p = 0.500 is the least that they can give, and 2 rows "
+        "need at least 6."
     ]

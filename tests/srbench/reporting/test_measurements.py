@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import replace
 
 import pytest
 from builders import metric
+from hypothesis import given, strategies
 
 from srbench.reporting import ReportError
 from srbench.reporting.measurements import read_runs
@@ -71,7 +73,6 @@ def test_folders_of_one_name_are_numbered(make_run):
         ({"protocol": {"tile": 64}}, "tile: None against 64"),
         ({"images": ["a", "c"]}, "images: b against c"),
         ({"images": ["a", "b", "c"], "limit": 1}, "images: b against nothing"),
-        ({"metrics": (PSNR,)}, "metrics: LPIPS|alex against nothing"),
         ({"metrics": (PSNR, replace(LPIPS, signature="LPIPS|vgg"))}, "metrics: LPIPS|alex against LPIPS|vgg"),
     ],
 )
@@ -81,6 +82,59 @@ def test_a_refusal_names_the_difference(make_run, change, difference):
         read_runs(runs)
     assert str(runs[0]) in str(error.value)
     assert str(runs[1]) in str(error.value)
+
+
+NIQE = metric("niqe")
+
+
+def test_columns_are_those_that_all_runs_have(make_run, tmp_path, recwarn):
+    one = make_run("one", {("m", None): ONE})
+    values = {image: {"niqe": [5.0], "psnr": [psnr]} for image, (psnr, _) in ONE.items()}
+    two = make_run("two", {("m", None): values}, metrics=(NIQE, PSNR))
+    measurements = read_runs([one, two])
+    sentence = "Columns are those that all runs have; left out: LPIPS (not in two), NIQE (not in one)."
+    assert [str(warning.message) for warning in recwarn] == [sentence]
+    assert [facts.name for facts in measurements.metrics] == ["psnr"]
+    assert labels([one, two]) == [("m", None)], "the same values under the metrics that both have"
+    text = write_report([one, two], out=tmp_path / "all").files[0].read_text()
+    assert sentence in text
+    assert "NIQE ↓" not in text
+    with pytest.raises(ReportError, match=r"one and .*three have no metric in common; add one with srbench score"):
+        read_runs([one, make_run("three", {("m", None): {"a": {"niqe": [5.0]}}}, metrics=(NIQE,), images=["a", "b"])])
+
+
+@given(data=strategies.data())
+def test_no_cell_is_of_another_signature(make_run, data):
+    """Runs of any metrics under any signatures: refused, or every column has one signature and its own values."""
+    names = ("psnr", "lpips", "niqe")
+    runs = data.draw(
+        strategies.lists(
+            strategies.dictionaries(strategies.sampled_from(names), strategies.sampled_from("xxy"), min_size=1),
+            min_size=2, max_size=3,
+        )
+    )  # fmt: skip
+    folders = [
+        make_run(
+            f"run{place}",
+            {(f"m{place}", None): {"a": {name: 10.0 * place + names.index(name) for name in signatures}}},
+            metrics=tuple(replace(metric(name), signature=signature) for name, signature in signatures.items()),
+        )
+        for place, signatures in enumerate(runs)
+    ]
+    shared = set.intersection(*map(set, runs))
+    alike = all(len({run[name] for run in runs if name in run}) == 1 for name in {name for run in runs for name in run})
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            measurements = read_runs(folders)
+    except ReportError:
+        assert not shared or not alike
+        return
+    assert {facts.name for facts in measurements.metrics} == shared
+    for place, row in enumerate(measurements.rows):
+        assert row.values == {name: 10.0 * place + names.index(name) for name in shared}
+        for facts in measurements.metrics:
+            assert facts.signature == runs[place][facts.name]
 
 
 def test_values_of_unlike_numbers_of_samples_are_refused(photos, models, command, tmp_path):
