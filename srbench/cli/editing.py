@@ -37,7 +37,7 @@ def upscale(dry_run: bool, **values: Any) -> None:  # noqa: ANN401 - click's
     which gives the same image.
     """
     failures = 0
-    with shown_progress(f"opening {values['model']}") as progress:
+    with shown_progress(f"opening {', '.join(values['models'])}") as progress:
         from srbench.editing.upscale import UpscaleSpec, estimate, upscale
 
         if dry_run:

@@ -28,7 +28,7 @@ _DESCRIBED = 2
 """Largest number of rows that are not distinguishable from the best and have their values in a sentence."""
 _NAMED = 5
 """Largest number of images that a sentence names."""
-BARELY = 0.01
+BARELY = 0.025
 """Least p from which a report says how little its images can show."""
 _ANCHOR = re.compile(r"(?:[^=]*=)?(?:bicubic|rrdb)(?:[:@+].*)?")
 """Label or name of a model that is the floor of a comparison: interpolation, and a network trained for PSNR alone."""

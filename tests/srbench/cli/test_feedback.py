@@ -22,7 +22,7 @@ main(sys.argv[1:])
 COMMANDS = {
     "opening bicubic, rrdb": ["run", "--models", "bicubic,rrdb", "--scale", "8"],
     "opening bench.toml": ["run", "bench.toml"],
-    "opening bicubic": ["upscale", "a.png", "--model", "bicubic", "--scale", "4", "--out", "out"],
+    "opening bicubic": ["upscale", "a.png", "--models", "bicubic", "--scale", "4", "--out", "out"],
     "reading runs/x": ["score", "runs/x", "--metrics", "psnr"],
     "reading runs/y": ["verify", "runs/y"],
     "reading a, b": ["report", "a", "b", "--out", "c"],

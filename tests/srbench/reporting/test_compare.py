@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import math
 import re
 
@@ -7,10 +8,12 @@ import numpy as np
 import pytest
 from markdown_it import MarkdownIt
 from PIL import Image
+from rich.console import Console
 
 from srbench.reporting import ReportError
-from srbench.reporting.compare import compare_models, compare_runs, verdict_sentences, write_comparison
+from srbench.reporting.compare import compare_models, compare_runs, terminal_table, verdict_sentences, write_comparison
 from srbench.run_folder.statistics import mean_interval, paired_p_values
+from srbench.system import terminal
 
 NAMES = [f"image {k:02}" for k in range(12)]
 RANDOM = np.random.default_rng(0)
@@ -88,7 +91,7 @@ def test_what_is_written_and_shown(run, srbench):
     assert found.exit_code == 0, found.output
     folder = run / "compare" / "flow-t0.5-m"
     assert found.output.splitlines()[-1] == str(folder / "compare.md")
-    assert re.search(r"PSNR ↑ .*2\.00 .* 0\.001 .*12 +0 +0 +12 +flow τ=0\.5", found.output)
+    assert re.search(r"PSNR ↑ .*2\.00 +flow τ=0\.5 .* 0\.001 .*12 +0 +0 +12", found.output)
     said = "flow τ=0.5 is better in PSNR; LPIPS is undecided."
     assert said in found.output.splitlines()
     text = (folder / "compare.md").read_text()
@@ -105,6 +108,18 @@ def test_what_is_written_and_shown(run, srbench):
     order = sorted(range(12), key=lambda k: 0.01 + NOISE[k])
     assert re.findall(r"\| (image \d\d) ", by_image) == [NAMES[k] for k in order], "where A is better first"
     assert html.count("<img ") == 4
+
+
+@pytest.mark.parametrize("width", [80, 60])
+def test_the_verdict_is_beside_the_means_in_a_narrow_terminal(run, monkeypatch, width):
+    screen = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
+    monkeypatch.setattr(terminal, "_STDOUT", screen)
+    terminal.show(terminal_table(compare_models(run, "flow-t0.5", "m")))
+    lines = screen.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    assert re.fullmatch(r" PSNR ↑ +\S+ +\S+ +2\.00 +flow τ=0\.5 .*", next(line for line in lines if "PSNR" in line))
+    for header in "metric", "A - B", "verdict", "interval", "effect", "from", "(Holm)", "wins", "ties", "losses", "n":
+        assert any(re.search(rf"(^| ){re.escape(header)}( |$)", line) for line in lines), header
 
 
 def test_two_runs(make_run):

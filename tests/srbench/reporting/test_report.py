@@ -126,6 +126,7 @@ def test_the_answer_comes_first(write_run):
     assert text.splitlines()[2:5] == [
         "Lowest LPIPS: bicubic at 0.400, ahead of flow τ=0.9 (1.050, p = 0.008).",
         "Highest PSNR: bicubic at 23.50 dB, not distinguishable from flow τ=0.9 (23.50 dB, p = 1.000).",
+        "p = 0.031 is the least that 6 images can give between 2 rows.",
         "Only flow is diverse.",
     ]
 
@@ -375,9 +376,10 @@ def test_the_terminal_shows_the_same_table(write_run):
 
 def test_the_answer_is_told_in_the_terminal_too(run, srbench):
     done = srbench("report", run, "--format", "md")
-    assert done.output.splitlines()[-4:] == [
+    assert done.output.splitlines()[-5:] == [
         "Lowest LPIPS: bicubic at 0.400, ahead of flow τ=0.9 (1.050, p = 0.031).",
         "Highest PSNR: bicubic at 22.50 dB, not distinguishable from flow τ=0.9 (22.50 dB, p = 1.000).",
+        "p = 0.031 is the least that 6 images can give between 2 rows.",
         "Only flow is diverse.",
         f"Report: {run / 'report.md'}",
     ]
