@@ -95,7 +95,7 @@ def test_documented_commands_are_understood(path, command, monkeypatch):
 
 def test_the_readme_shows_both_first_commands_on_one_screen():
     readme = (ROOT / "README.md").read_text().splitlines()
-    assert "pip install . && srbench run --models srflow,esrgan --scale 8" in readme
+    assert "pip install . && srbench run --models bicubic,rrdb,esrgan,srflow --scale 8" in readme
     assert "pip install '.[test]' && pytest -n auto" in readme
     assert len(readme) <= 75
 

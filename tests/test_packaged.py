@@ -154,7 +154,7 @@ def test_no_benchmark_photograph_was_trained_on():
 
 
 def test_the_models_of_the_first_command_are_packaged():
-    """``srbench run --models srflow,esrgan --scale 8`` works at once, or 4, and so does the training from rrdb."""
+    """``srbench run --models bicubic,rrdb,esrgan,srflow --scale 8`` works at once, or 4; so does training from rrdb."""
     assert {f"{model}-mini-x{scale}" for model in PRESETS for scale in (4, 8)} == {path.stem for path in WEIGHTS}
 
 

@@ -24,12 +24,15 @@ class TimeLeft:
         self.later, self._first = 0.0, None
 
     def reached(self, share: float) -> None:
-        """Note the finished share of the stage, in [0, 1]. The end is estimated again only when that has grown."""
+        """Note the finished share of the stage, in [0, 1]; 0 after more begins the next run of several.
+
+        The end is estimated again only when the share has changed.
+        """
         now = self.clock()
-        if self._first is None:
+        if self._first is None or share == 0 < self._share:
             self._first, self._share = (now, share), share
-        if share > self._share:
-            began, before = self._first
+        began, before = self._first
+        if share != self._share and share > before:
             self._share = share
             self._end = now + (now - began) * (1 - share) / (share - before) + self.later
 

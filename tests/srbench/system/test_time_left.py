@@ -64,3 +64,25 @@ def test_what_was_done_before_took_no_time():
     now[0] = 10
     left.reached(0.75)
     assert left.seconds() == 10
+
+
+def test_the_next_run_of_several_begins_at_0():
+    now, left = clocked()
+    left.reached(0.0)
+    now[0] = 100
+    left.reached(1.0)
+    left.reached(0.0)
+    now[0] = 102
+    left.reached(0.5)
+    assert left.seconds() == 2
+
+
+def test_a_share_that_turns_out_smaller_counts():
+    """Costs become known as images are done."""
+    now, left = clocked()
+    left.reached(0.0)
+    now[0] = 10
+    left.reached(0.5)
+    assert left.seconds() == 10
+    left.reached(0.25)
+    assert left.seconds() == 30
