@@ -311,7 +311,7 @@ class Session:
         self.costs = Costs(items, {name: prod(header_size(file)) or 1 for name, file in files.items() if file})
 
     def _file(self, image: str) -> Path | None:
-        """A file of the pair of an image, whose size tells what it costs; None if there is none."""
+        """A file of the pair of an image, whose size tells its cost; None if there is none."""
         names = getattr(getattr(self.dataset, "whole", self.dataset), "names", None)
         file = names.get(image) if isinstance(names, Mapping) else self.folder.pair_files(image)[0]
         return file if isinstance(file, Path) and file.is_file() else None

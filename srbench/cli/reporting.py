@@ -82,7 +82,7 @@ def view(run: Path, port: int, no_browser: bool) -> None:
 
 
 def reading(folders: Sequence[str | Path]) -> str:
-    """What a command that reads these folders does first."""
+    """Words for a command that begins by reading folders."""
     return f"reading {', '.join(map(str, folders))}"
 
 
