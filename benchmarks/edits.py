@@ -291,7 +291,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("trials", nargs="*", metavar="|".join(TRIALS), help="all without any")
-    parser.add_argument("--model", default="srflow")
+    parser.add_argument("--models", dest="model", metavar="MODEL", default="srflow")
     parser.add_argument("--scale", type=int, default=8)
     parser.add_argument("--number", type=int, default=20, help="of pairs of boxes, and of pastes")
     parser.add_argument("--seed", type=int, default=0)

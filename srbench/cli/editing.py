@@ -26,15 +26,14 @@ if TYPE_CHECKING:
 @options.samples(default=1, help="Samples per image, of models that sample: NAME_sample0.png and so on.")
 @options.seed(default=0)
 @options.device()
-@options.tile
+@options.tile(help=f"{options.TILES} [default: whole images; 128 by SRFlow on a CPU, where they are large]")
 @options.folder("--out", default=Path("upscaled"), help="Folder of the outputs.")
 @click.option("--dry-run", is_flag=True, help="Print what would be upscaled, with estimated time and memory.")
 def upscale(dry_run: bool, **values: Any) -> None:  # noqa: ANN401 - click's
     """Upscale your own images.
 
     A DIR stands for all images in it and in its sub-folders. Outputs that exist are kept. The LR-PSNR printed for every
-    output tells how well it downscales to its input. On a CPU, SRFlow upscales large images in tiles of 128 by itself,
-    which gives the same image.
+    output tells how well it downscales to its input.
     """
     failures = 0
     with shown_progress(f"opening {', '.join(values['models'])}") as progress:

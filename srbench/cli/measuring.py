@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("bench", required=False, type=options.PATH, metavar="[BENCH.TOML]")
 @options.models(help="Models to measure: NAME (srbench list models), NAME:WEIGHTS, LABEL=DIR of results made "
-                "elsewhere, FILE.pth, FILE.onnx, file.py:Name or package.module:Name. Append +consistent to make "
-                "outputs downscale to the LR image. [required, here or in BENCH.TOML]")  # fmt: skip
+                "elsewhere, FILE.pth, FILE.pt, FILE.onnx, file.py:Name or package.module:Name. Append +consistent to "
+                "make outputs downscale to the LR image. [required, here or in BENCH.TOML]")  # fmt: skip
 @click.option("--scale", type=options.SCALES, metavar="S,...", help="Upscaling factors. [default: that of the "
               "models' weights]")  # fmt: skip
 @click.option("--data", type=options.DATA, metavar="NAME|DIR,...", help="Datasets (srbench list datasets), or folders "
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @options.samples(help="Samples per image, of models that sample. [default: 5]")
 @options.seed(help="Random seed: equal seeds give equal samples. [default: 0]")
 @options.device(default=None, help="Device to run on; auto takes a GPU if there is one. [default: auto]")
-@options.tile
+@options.tile()
 @click.option("--check-tiles", is_flag=True, help="First say how much tiles change the output of every model, on the "
               "first image that is larger than a tile.")  # fmt: skip
 @click.option("--out", metavar="DIR", help="Run folder. [default: runs/DATE-MODELS-xSCALE, or runs/DATE-matrix]")

@@ -116,6 +116,11 @@ def _data(text: str) -> tuple[str, ...]:
 
 NAMES, DATA, SCALES, TEMPERATURES = listed(_name), _data, listed(_scale), listed(_temperature)
 
+TILES = (
+    "Upscale in tiles of PX x PX LR pixels, in less memory: SRFlow with the same result up to rounding, other networks "
+    "with differences at the seams."
+)
+
 models = partial(click.option, "--models", type=NAMES, metavar="MODEL,...")
 one_model = partial(click.option, "--models", "model", type=_one_name, metavar="MODEL")
 scale = partial(click.option, "--scale", metavar="S", type=Whole(2))
@@ -128,11 +133,7 @@ seed = partial(click.option, "--seed", metavar="N", type=Whole(0, LARGEST_SEED),
                "equal samples.")  # fmt: skip
 device = partial(click.option, "--device", metavar="auto|cpu|cuda|mps", default="auto", type=DEVICES,
                  help="Device to run on; auto takes a GPU if there is one.")  # fmt: skip
-tile = click.option(
-    "--tile", metavar="PX", type=Whole(SMALLEST_TILE), help="Upscale in tiles of PX x PX LR pixels, in less memory: "
-    "SRFlow with the same result up to rounding, other networks with differences at the seams. [default: whole "
-    "images, or tiles that SRFlow chooses]",
-)  # fmt: skip
+tile = partial(click.option, "--tile", metavar="PX", type=Whole(SMALLEST_TILE), help=f"{TILES} [default: whole images]")
 names = partial(click.option, type=NAMES, metavar="NAME,...")
 folder = partial(click.option, type=PATH, metavar="DIR")
 preset = partial(click.option, "--preset", metavar="NAME|FILE")
