@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from html import escape
 from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
 
+from srbench.interfaces import SRBenchError
+from srbench.reporting import ReportError
 from srbench.reporting.answer import answer
 from srbench.reporting.image_files import strip_of
 from srbench.reporting.measurements import Measurements, read_runs
@@ -21,9 +24,12 @@ _SIDE = 720
 def notebook_html(folder: Path, failures: int = 0, *, temporary: bool = False) -> str:
     """HTML of a run folder for one cell of a notebook, without scripts and complete in itself.
 
-    The strip is that of the first image whose pair and outputs are kept. Raises SRBenchError if nothing is measured.
+    The strip is that of the first image whose pair and outputs are kept. A folder that cannot be read is its error.
     """
-    measurements = read_runs([folder])
+    try:
+        measurements = read_runs([folder])
+    except SRBenchError as error:
+        return f"<p>{escape(str(error))}</p>"
     table = measurements.table()
     scores = score(table, table.summary(), measurements.metrics, measurements.models)
     return rendered(
@@ -44,5 +50,9 @@ def _strip(measurements: Measurements) -> tuple[str, str] | None:
     name = next(kept, None)
     if name is None:
         return None
-    with Image.open(BytesIO(strip_of(measurements, name)), formats=["PNG"]) as strip:
+    try:
+        png = strip_of(measurements, name)
+    except ReportError:
+        return None  # images whose sizes do not fit; the table is still right
+    with Image.open(BytesIO(png), formats=["PNG"]) as strip:
         return name, small(strip, _SIDE)

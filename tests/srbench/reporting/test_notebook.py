@@ -59,3 +59,9 @@ def test_a_value_that_projection_fixes_is_marked(photos):
     text = srbench.evaluate(models, photos, scale=4, limit=1, metrics=["psnr", "lr_psnr"])._repr_html_()
     assert len(re.findall(r"<td>[\d.]+‡</td>", text)) == 1
     assert "‡ The outputs are projected" in text
+
+
+def test_a_folder_without_values_says_so(results):
+    (results.folder / "samples.jsonl").write_text("")
+    text = srbench.Results(results.folder)._repr_html_()
+    assert re.fullmatch(r"<p>.*a&lt;b&gt;: nothing is measured yet; run its command again</p>", text)
