@@ -82,3 +82,8 @@ def test_the_reference_has_tables_of_parameters_and_examples(site):
 def test_no_page_loads_anything_from_another_server(site):
     for page in site.rglob("*.html"):
         assert not re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(?:https?:)?//[^"]+"', page.read_text()), page
+
+
+def test_the_first_page_begins_as_the_readme():
+    [first] = re.findall(r"^pip install \. && .*$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert first in (ROOT / "docs" / "index.md").read_text().splitlines()
