@@ -97,9 +97,10 @@ class Given:
         share = (encoding + decoding) / (encoding + n * decoding)
         with torch.no_grad():
             tiles = self._decoder(tile, lambda done: progress(done * share))
+        drawn = self._draw_each(n, temperature, generator)
         for one in range(n):
             with torch.no_grad():
-                image = self._decode_tiles(tiles, tile, self._draw_one(one, n, temperature, generator))
+                image = self._decode_tiles(tiles, tile, next(drawn))
                 if one == n - 1:
                     del tiles  # the features, which nothing below needs
                 yield self._leave_in_place(image)[0]
@@ -168,22 +169,31 @@ class Given:
         image, scale = self._frame.leave_in_place(x), self._config.encoder.scale
         return make_consistent_in_place(image, self._lr, scale) if self._config.projected else image
 
-    def _draw_one(self, one: int, n: int, temperature: float, generator: torch.Generator | None) -> list[Tensor]:
-        """Latents of sample ``one`` of n, as ``_draw`` draws all; the last one leaves the generator as that does."""
+    def _draw_each(self, n: int, temperature: float, generator: torch.Generator | None) -> Iterator[list[Tensor]]:
+        """Latents of n samples, one after another, as ``_draw`` draws all of them.
+
+        That draws latent by latent. So all numbers are drawn once, and those of every sample but the first again, from
+        the state that the generator had: 5 kB of memory for each. The generator is left as ``_draw`` leaves it.
+        """
         source = torch.default_generator if generator is None else generator
-        state, latents = source.get_state(), []
-        for shape, deviation in zip(self._flow.latent_shapes(*self._size), self.temperatures(temperature), strict=True):
-            if math.prod(shape) % DRAWN_TOGETHER:
-                kept = torch.randn((n, *shape), generator=source)[one : one + 1].clone()
-            else:
-                drawn = (torch.randn((1, *shape), generator=source) for _ in range(n))
-                kept = next(z for index, z in enumerate(drawn) if index == one)
-                for _ in drawn:
-                    pass
-            latents.append(kept.to(self._lr).mul_(deviation))
-        if one < n - 1:
-            source.set_state(state)
-        return latents
+        shapes, deviations = self._flow.latent_shapes(*self._size), self.temperatures(temperature)
+        starts: list[list[Tensor]] = []
+        latents = []
+        for shape in shapes:
+            starts.append([source.get_state()])
+            latents.append(_drawn(shape, 0, n, source))
+            for _ in range(1, n):
+                starts[-1].append(source.get_state() if _single(shape) else starts[-1][0])
+                if _single(shape):
+                    torch.randn((1, *shape), generator=source)
+        end = source.get_state()
+        for one in range(n):
+            if one:
+                for shape, states in zip(shapes, starts, strict=True):
+                    source.set_state(states[one])
+                    latents.append(_drawn(shape, one, n, source))
+                source.set_state(end)
+            yield [latents.pop(0).to(self._lr).mul_(deviation) for deviation in deviations]  # kept nowhere else
 
     def _decode(self, latents: Sequence[Tensor], tile: int | None) -> Tensor:
         if tile is not None:
@@ -200,6 +210,18 @@ class Given:
         again = partial(Given, self._encoder, self._flow, self._config, self._lr)
         with torch.no_grad():
             return finite(networks, lambda: compute(self), lambda: compute(again()), lr=self._lr, **inputs)
+
+
+def _single(shape: tuple[int, ...]) -> bool:
+    """True if the latents of several samples are the same whether drawn together or one by one."""
+    return math.prod(shape) % DRAWN_TOGETHER == 0
+
+
+def _drawn(shape: tuple[int, ...], one: int, n: int, source: torch.Generator) -> Tensor:
+    """The latent (1, ...) of sample ``one`` of n, by a generator in the state in which it is drawn."""
+    if _single(shape):
+        return torch.randn((1, *shape), generator=source)
+    return torch.randn((n, *shape), generator=source)[one : one + 1].clone()
 
 
 def _inverse_in_cache(level: Level, z: Tensor, condition: Condition) -> Tensor:

@@ -1,5 +1,7 @@
 """Decoding in tiles gives the image that decoding at once gives."""
 
+import math
+
 import pytest
 import torch
 
@@ -75,3 +77,19 @@ def test_samples_one_after_another_are_those_drawn_together(scale):
     assert torch.equal(together.get_state(), single.get_state())
     assert sum(shares) == pytest.approx(1)
     assert all(share > 0 for share in shares)
+
+
+@pytest.mark.parametrize("together", [16, 10**9])
+def test_samples_one_after_another_draw_every_number_twice_at_most(together, monkeypatch):
+    """But for latents of sizes that have to be drawn together, which those of SRFlow are not."""
+    given, counts = build(4).float().given(torch.rand(3, 16, 16)), []
+    wanted = list(given._draw(6, 0.8, torch.Generator().manual_seed(7)))
+    randn = torch.randn
+    monkeypatch.setattr("srflow.given.DRAWN_TOGETHER", together)
+    monkeypatch.setattr(
+        torch, "randn", lambda shape, **options: counts.append(math.prod(shape)) or randn(shape, **options)
+    )
+    found = list(given._draw_each(6, 0.8, torch.Generator().manual_seed(7)))
+    for level, latents in enumerate(wanted):
+        assert torch.equal(torch.cat([sample[level] for sample in found]), latents)
+    assert together > 16 or sum(counts) < 2 * sum(z.numel() for z in wanted)

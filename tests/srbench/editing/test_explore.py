@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import shutil
 import socket
 import struct
 import threading
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from explore_page import made, shown
 
 from srbench.data.datasets import packaged_photos, pair_of_hr
 from srbench.editing import EditError
@@ -26,9 +26,6 @@ from srbench.images.resize import upscale
 from srbench.interfaces import Box, SRBenchError
 from srbench.system.local_server import LocalServer
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
@@ -40,18 +37,6 @@ def site(tmp_path_factory):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/", explorer, folder
         server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium here")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -68,27 +53,6 @@ def page(site, browser):
     page.close()
     assert complaints == []
     assert all(url.startswith((site[0], f"blob:{site[0]}", "data:,")) for url in requests), requests
-
-
-def made(page, words):
-    """Waits until the caption begins with these words and the image stands."""
-    page.wait_for_function(
-        "words => document.getElementById('caption').textContent.startsWith(words)"
-        " && document.getElementById('result').naturalWidth > 0 && !document.body.matches('.waiting')",
-        arg=words,
-    )
-
-
-def shown(page):
-    """The uint8 pixels of the result (3, h, w), as the browser decoded them."""
-    values = page.evaluate("""() => {
-        const image = document.getElementById('result'), canvas = document.createElement('canvas');
-        [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
-        const context = canvas.getContext('2d');
-        context.drawImage(image, 0, 0);
-        return [canvas.width, ...context.getImageData(0, 0, canvas.width, canvas.height).data];
-    }""")
-    return torch.tensor(values[1:], dtype=torch.uint8).view(-1, values[0], 4)[..., :3].permute(2, 0, 1)
 
 
 def drag(page, x, y, width, height):
