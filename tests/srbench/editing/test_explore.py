@@ -44,6 +44,7 @@ def page(site, browser):
     """The page, loaded; nothing may complain but for a refused request, and nothing may leave the machine."""
     complaints, requests = [], []
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.set_default_timeout(180_000)  # a machine may be busy
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda said: "400" in said.text or complaints.append(said.text))
     page.on("request", lambda request: requests.append(request.url))

@@ -62,6 +62,7 @@ def site(camera, tmp_path_factory):
 def page(request, site, browser):
     complaints = []
     page = browser.new_page(viewport={"width": request.param, "height": 900}, has_touch=request.param == 400)
+    page.set_default_timeout(180_000)  # a machine may be busy
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda said: complaints.append(said.text))
     page.goto(site[0])
