@@ -24,7 +24,7 @@ from srbench.reporting.files import ReportFolder
 from srbench.reporting.scores import Cell, Line, Scores, header
 from srbench.run_folder.records import digest
 from srbench.run_folder.results import ResultTable
-from srbench.run_folder.statistics import mean_interval
+from srbench.run_folder.statistics import fewest_images, mean_interval
 from srbench.system.plot_style import COLOURS, INK, PALE, SOFT, new_figure, plot_style, svg
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ FOLDER = "plots"
 _MARKERS = "osD^vPX*<>"
 _DOTS = 100
 """Largest number of strokes of a distribution; more images are shown by that many quantiles."""
+_FEWEST = fewest_images(1)
+"""Smallest number of images of which an interval and strokes are drawn; the images of fewer are dots."""
+_FEW = "o"
 _SMALL = 8.5
 """Size of the smallest text in points: 11.3 pixels."""
 
@@ -106,6 +109,10 @@ def _differences(scores: Scores, table: ResultTable, baseline: int) -> Plot | No
                 colour, marker = _looks(scores.lines)[row]
                 mean, (low, high) = float(values.mean()), mean_interval(values)
                 fill = colour if scores.rankings[metric.name].better[row, baseline] else "none"
+                if len(values) < _FEWEST:
+                    axes.plot(
+                        values, np.full(len(values), place), _FEW, color=colour, markersize=3, markerfacecolor="none"
+                    )
                 axes.errorbar([mean], [place], xerr=_reach([mean], [low], [high]), color=colour, marker=marker,
                               markersize=6, markerfacecolor=fill, elinewidth=1.2)  # fmt: skip
         _name_rows(axes, [scores.lines[row].label for row in others], is_named=panel % _COLUMNS == 0)
@@ -115,9 +122,9 @@ def _differences(scores: Scores, table: ResultTable, baseline: int) -> Plot | No
         if metric.direction < 0:
             axes.invert_xaxis()
 
-    name = scores.lines[baseline].label
+    name, dots = scores.lines[baseline].label, "" if _has_intervals(scores) else ", a dot is that of an image"
     caption = (
-        f"Mean of the paired differences from {name}, with its 95 % interval; to the right is better. Filled: "
+        f"Mean of the paired differences from {name}{_with_interval(scores)}{dots}; to the right is better. Filled: "
         f"distinguishable from {name} by the rule of the table; hollow: undecided."
     )
     titles = [header(metric) for metric, _ in shown]
@@ -129,14 +136,14 @@ def _planes(scores: Scores) -> Iterator[Plot]:
     planes = (
         ("Distortion", "plane.svg", "Perception and distortion",
          "Distortion against perception (Blau and Michaeli, 2018). A model that is better in both than another lies "
-         "nearer to the marked corner. Bars are 95 % intervals of the means over images, not of differences; lines "
-         "join the temperatures of a model."),
+         "nearer to the marked corner; lines join the temperatures of a model."),
         ("Consistency", "consistency.svg", "Consistency and perception",
          "Does the output downscale to the LR image it was made from? LR-PSNR against LPIPS."),
     )  # fmt: skip
+    bars = " Bars are 95 % intervals of the means over images, not of differences." if _has_intervals(scores) else ""
     for group, file, title, caption in planes:
         if group in leading and "Perception" in leading and len(scores.lines) > 1:
-            yield Plot(title, file, caption, partial(_plane, scores, leading[group], leading["Perception"]))
+            yield Plot(title, file, f"{caption}{bars}", partial(_plane, scores, leading[group], leading["Perception"]))
 
 
 def _plane(scores: Scores, across: MetricFacts, up: MetricFacts) -> Figure:
@@ -209,7 +216,8 @@ def _temperatures(scores: Scores) -> Plot | None:
         if panel == len(metrics) - 1:
             axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)
 
-    caption = "What the temperature trades: means, and their 95 % intervals as bands."
+    bands = ", and their 95 % intervals as bands" if _has_intervals(scores) else ""
+    caption = f"What the temperature trades: means{bands}."
     return _small_plots("Temperature", "temperature.svg", caption, list(map(header, metrics)), 2.0, draw)
 
 
@@ -223,15 +231,17 @@ def _distributions(scores: Scores, table: ResultTable) -> Plot | None:
             if len(values):
                 colour, marker = _looks(scores.lines)[place]
                 dots = np.quantile(values, np.linspace(0, 1, min(len(values), _DOTS)))
-                axes.plot(dots, np.full(len(dots), place), "|", color=colour, alpha=0.55, markersize=7)
+                axes.plot(dots, np.full(len(dots), place), "|" if len(values) >= _FEWEST else _FEW, color=colour,
+                          alpha=0.55, markersize=7 if len(values) >= _FEWEST else 4)  # fmt: skip
                 mean, low, high = _intervals([scores.lines[place].cells[metric.name]])
                 axes.errorbar(mean, [place], xerr=_reach(mean, low, high), color=INK, marker=marker, markersize=4,
                               markerfacecolor=colour, elinewidth=1.2)  # fmt: skip
         _name_rows(axes, [line.label for line in scores.lines], is_named=panel % _COLUMNS == 0)
 
-    is_large = max(line.images for line in scores.lines) > _DOTS
-    strokes = f"{_DOTS} strokes are quantiles of the images" if is_large else "A stroke is an image"
-    caption = f"{strokes}; the marker is the mean with its 95 % interval."
+    most = max(line.images for line in scores.lines)
+    one = f"A {'stroke' if most >= _FEWEST else 'dot'} is an image"
+    strokes = f"{_DOTS} strokes are quantiles of the images" if most > _DOTS else one
+    caption = f"{strokes}; the marker is the mean{_with_interval(scores)}."
     height = 0.7 + 0.22 * len(scores.lines)
     return _small_plots("All images", "distributions.svg", caption, list(map(header, metrics)), height, draw)
 
@@ -309,6 +319,15 @@ def _intervals(cells: Sequence[Cell]) -> tuple[list[float], list[float], list[fl
 def _reach(means: Sequence[float], lows: Sequence[float], highs: Sequence[float]) -> list[NDArray[np.floating]]:
     """Distances from the means to the lower and upper ends of their intervals; 0 without an interval."""
     return [np.fmax(np.subtract(means, lows), 0), np.fmax(np.subtract(highs, means), 0)]
+
+
+def _has_intervals(scores: Scores) -> bool:
+    return any(line.images >= _FEWEST for line in scores.lines)
+
+
+def _with_interval(scores: Scores) -> str:
+    """Words of a caption; a dot is an image where there are too few for an interval."""
+    return ", with its 95 % interval" if _has_intervals(scores) else f" ({_FEWEST} images are needed for an interval)"
 
 
 def _axis(metric: MetricFacts) -> str:

@@ -89,6 +89,21 @@ def test_differences_are_filled_where_the_images_decide(written, rows):
     assert not filled(5), "hollow: five images decide nothing"
 
 
+@pytest.mark.parametrize("images", [1, 2, 5, 6])
+def test_images_too_few_for_an_interval_are_dots_and_no_caption_speaks_of_one(rows, tmp_path, images):
+    table = ResultTable.from_rows(rows(("m", None), ("flow", 0.0), ("flow", 0.8), images=images), ("psnr", "lpips"))
+    made, _ = write_plots(score(table, table.summary(), METRICS[:2]), table, [], ReportFolder(tmp_path / "run"))
+    plots = {plot.file: plot.caption for plot in made}
+    expected = {"differences.svg", "plane.svg", "temperature.svg"} | ({"distributions.svg"} if images > 1 else set())
+    assert set(plots) == expected
+    for name, caption in plots.items():
+        assert ("95 %" in caption) == (images == 6)
+        assert "nan" not in (tmp_path / "run" / "plots" / name).read_text().lower()
+    assert ("a dot is that of an image" in plots["differences.svg"]) == (images < 6)
+    if images > 1:
+        assert plots["distributions.svg"].startswith("A dot is" if images < 6 else "A stroke is")
+
+
 def test_the_baseline_is_chosen(written, rows):
     measured = rows(("m", None), ("n", None), ("flow", 0.8))
     first, last = written(measured), written(measured, baseline=2)

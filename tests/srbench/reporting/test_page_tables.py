@@ -1,0 +1,85 @@
+"""The tables of the page in a browser: tints, copies, a narrow screen, paper."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from builders import metric
+from PIL import Image
+
+from srbench.interfaces import WeightsInfo
+from srbench.reporting.report import write_report
+
+WEIGHTS = WeightsInfo("c0ffee" * 10 + "beef", "CC0-1.0", "flowers", 3)
+METRICS = metric("psnr"), metric("lpips"), metric("ssim"), metric("niqe"), metric("lr_psnr")
+LPIPS = {"m": 0.4, "n": 0.3, "flow": 0.1}
+
+
+@pytest.fixture
+def page(make_run, open_page):
+    """Opens the page of three models: LPIPS is decided, PSNR is the same of all."""
+    rows = {
+        (model, None): {f"image {k}": (20 + k, lpips + k / 50, 0.5, 9.0, 50.0) for k in range(9)}
+        for model, lpips in LPIPS.items()
+    }
+    run = make_run("run", rows, metrics=METRICS, models={"flow": {"projected": True, "weights": WEIGHTS}})
+    write_report([run], ["html"])
+    return lambda **options: open_page("", run / "report.html", **options)
+
+
+def test_decided_columns_alone_are_tinted_from_worst_to_best(page):
+    opened = page()
+    assert opened.locator("thead [data-decided]").all_inner_texts() == ["LPIPS ↓"]
+    cells = opened.locator("#results .tint").evaluate_all(
+        "(cells) => cells.map((cell) => [cell.dataset.value, cell.style.getPropertyValue('--tint')].map(Number))"
+    )
+    means, tints = np.array(cells).T
+    assert means == pytest.approx([lpips + 0.08 for lpips in LPIPS.values()])
+    assert tints == pytest.approx([0, 1 / 3, 1])
+
+
+def test_digests_and_signatures_are_copied_whole(page):
+    opened = page()
+    opened.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+    digest = opened.locator("#origin code[data-copy]")
+    assert digest.inner_text() == "sha256 c0ffeec0ffee…"
+    opened.locator("#origin .copy-text").first.click()
+    assert opened.evaluate("window.copied") == WEIGHTS.sha256
+    assert not opened.locator("#protocol pre").is_visible()
+    opened.locator("summary", has_text="Signatures").click()
+    opened.locator("#protocol .copy-text").click()
+    assert opened.evaluate("window.copied").splitlines() == [one.signature for one in METRICS]
+    opened.locator("#results .copy button", has_text="CSV").click()
+    assert "flow,24.00,0.500,0.180,9.00,50.00\n" in opened.evaluate("window.copied").replace("\r", "")
+
+
+def test_a_narrow_screen_has_its_filters_in_one_row_and_a_cue_where_a_table_goes_on(page):
+    opened = page(viewport={"width": 400, "height": 800})
+    tops = {round(opened.locator(f"#{name}").bounding_box()["y"]) for name in ("filter", "worst", "worst-of")}
+    assert len(tops) == 1
+    assert opened.evaluate("document.documentElement.scrollWidth") == 400
+    table = opened.locator("#results .scroll")
+    assert table.evaluate("(box) => box.scrollWidth > box.clientWidth")
+
+    def edge():
+        """Grey of the right edge, where the table has no text."""
+        with Image.open(io.BytesIO(table.screenshot())) as image:
+            return np.asarray(image.convert("L"))[2:, -1].max()
+
+    before = edge()
+    table.evaluate("(box) => box.scrollTo(box.scrollWidth, 0)")
+    assert before < edge() - 30, "a shade, until the end is reached"
+
+
+def test_paper_has_no_controls_and_names_the_metric(page):
+    opened = page()
+    opened.emulate_media(media="print")
+    assert (
+        opened.locator("button:visible, input:visible").all_inner_texts()
+        == opened.locator("thead button:visible").all_inner_texts()
+    )
+    chosen = opened.locator("#images select.metric")
+    assert chosen.is_visible()
+    assert chosen.evaluate("(select) => getComputedStyle(select).borderTopStyle") == "none"
