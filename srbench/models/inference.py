@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,12 @@ from srbench.system.memory import memory_bytes, out_of_memory, peak_memory_mb
 
 COPIES = 3
 """Memory for the samples of an image, in float32 copies: the samples, and what model, 8 bits and metrics need."""
+
+
+_LEVELS = 16
+"""Median above which an output holds grey levels: one that ran away is never so even."""
+_EVEN = 64
+"""Networks that take sides of a certain multiple take those of this one."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,9 @@ def upscale(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Out
         images = _outputs(model, name, lr, draw, device)
     seconds = time.perf_counter() - start
     _check(images, name, model.scale, [model.scale * side for side in lr.shape[-2:]])
+    some = images[..., ::8, ::8]
+    if not isinstance(model, StochasticSRModel) and some.median() > _LEVELS and some.max() < 2 * 255:
+        raise ModelError(f"{name}: the result has levels of 0 to 255; images are in [0, 1]: divide it by 255")
     return Output(images, seconds, peak_memory_mb(device))
 
 
@@ -113,7 +123,18 @@ def _faults_named(model: Model, name: str, lr: Tensor, draw: Draw, device: str) 
     except BaseException as error:
         if out_of_memory(error):
             raise ModelError(f"{name}: {_too_large(model, lr, draw, device)}") from error
-        raise ModelError(f"{name}: the model failed: {type(error).__name__}: {one_line(error)}") from error
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise ModelError(f"{name}: the model failed: {reason}{_advice(reason, lr)}") from error
+
+
+def _advice(reason: str, lr: Tensor) -> str:
+    """What to do about the two commonest faults of one's own network; empty for others."""
+    if re.search("same device|expected device", reason):
+        return "; make its tensors on the device of LR (register_buffer, or .to(lr.device))"
+    height, width = lr.shape[-2:]
+    if re.search("shape|size|dimension|multiple|divisible", reason) and (height % _EVEN or width % _EVEN):
+        return f"; if LR of {height}x{width} does not suit it, pad LR inside the model and cut the output"
+    return ""
 
 
 def _outputs(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Tensor:
@@ -174,15 +195,11 @@ def require_memory(name: str, samples: int, size: list[int], copies: float = COP
     """
     needed, there = copies * samples * 3 * size[0] * size[1] * 4, memory_bytes()
     if there is not None and needed > there:
-        what = (
-            f"an output of {size[0]}x{size[1]} takes"
-            if samples == 1
-            else f"{samples} samples of {size[0]}x{size[1]} take"
-        )
-        advice = "cut the image into parts" if samples == 1 else "draw fewer (--samples)"
-        raise ModelError(
-            f"{name}: {what} {needed / 2**30:.0f} GB, and this machine has {there / 2**30:.0f} GB; {advice}"
-        )
+        what, take, advice = f"{samples} samples", "take", "draw fewer (--samples)"
+        if samples == 1:
+            what, take, advice = "an output", "takes", "cut the image into parts"
+        figures = f"{take} {needed / 2**30:.0f} GB, and this machine has {there / 2**30:.0f} GB"
+        raise ModelError(f"{name}: {what} of {size[0]}x{size[1]} {figures}; {advice}")
 
 
 def _check(images: Tensor, name: str, scale: int, size: list[int]) -> None:

@@ -97,6 +97,41 @@ def test_numbers_that_are_not_finite(output):
     assert output("NotFinite").images.isfinite().all()
 
 
+@pytest.mark.parametrize(
+    ("make", "fault"),
+    [
+        (lambda lr: 255 * up(lr), r"a: the result has levels of 0 to 255; images are in \[0, 1\]: divide it by 255$"),
+        (
+            lambda lr: up(lr) + torch.zeros(1, device="meta"),
+            r"make its tensors on the device of LR \(register_buffer, or",
+        ),
+        (
+            lambda lr: up(lr.reshape(1, 3, 8, -1, 7)),
+            "if LR of 5x7 does not suit it, pad LR inside the model and cut the",
+        ),
+        (lambda lr: up(lr)[0], r"the result has shape \(3, 20, 28\), 4 times LR is 20x28; it must be \(n, 3, 20, 28\)"),
+        (lambda lr: {"sr": up(lr)}, r"the result is dict; it must be a tensor \(n, 3, H, W\)"),
+    ],
+)
+def test_the_common_faults_of_a_network_of_ones_own(make, fault):
+    make.scale = 4
+    with pytest.raises(ModelError, match=fault) as caught:
+        upscale(make, "a", PAIR.lr, DRAW, "cpu")
+    assert "\n" not in str(caught.value)
+
+
+def up(lr):
+    return lr.repeat_interleave(4, -1).repeat_interleave(4, -2)
+
+
+def test_an_output_that_ran_away_is_measured():
+    """Far beyond an image in places, or everywhere."""
+    for factor in (3, 1e5):
+        model = lambda lr, factor=factor: factor * up(lr)  # noqa: E731
+        model.scale = 4
+        assert upscale(model, "a", PAIR.lr, DRAW, "cpu").images.max() > 1
+
+
 def test_precomputed_results_are_read():
     class Results:
         scale = 4
