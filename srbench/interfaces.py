@@ -37,6 +37,8 @@ class ImagePair:
     hr: Tensor = None  # type: ignore[assignment]  # no metric that looks at it is called without it
     """(3, s*h, s*w) in [0, 1], a multiple of 1/255; None in a dataset without HR, whose pairs are shown to no metric
     that needs HR."""
+    uncropped: tuple[int, int] | None = field(default=None, kw_only=True)
+    """Height and width of HR before it was cropped to a multiple of the scale; None if it was not, or is unknown."""
     _known: dict[Hashable, tuple[object, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property

@@ -47,7 +47,7 @@ def keep_pair(folder: RunFolder, pair: ImagePair, key: str, invocation: int, tri
     lr_file, hr_file = folder.pair_files(pair.name)
     lr = _keep(folder, lr_file, quantize_floor(pair.lr))
     hr = _keep(folder, hr_file, quantize_floor(pair.hr)) if pair.has_hr else None
-    folder.append(PairRecord(key, pair.name, invocation, tries, "", lr, hr, folder.environment))
+    folder.append(PairRecord(key, pair.name, invocation, tries, "", lr, hr, folder.environment, pair.uncropped))
 
 
 def kept_pair(folder: RunFolder, image: str) -> ImagePair | None:

@@ -85,6 +85,7 @@ class PairedFolders(_Names):
     def read(self, name: str) -> ImagePair:
         """Raises ImageError for a damaged file, DataError if the sizes do not fit."""
         hr, lr = (read_uint8(files[name]) for files in (self.hr, self.lr))
+        whole = hr
         if self.trimmed:
             hr = crop_to_multiple(hr, self.scale)
         if [side * self.scale for side in lr.shape[-2:]] != list(hr.shape[-2:]):
@@ -92,7 +93,7 @@ class PairedFolders(_Names):
                 f"{name}: HR of {_size(hr)} is not {self.scale} times LR of {_size(lr)}; "
                 "give the scale they were made with, or crop HR to it"
             )
-        return ImagePair(name, _unit(lr), _unit(hr))
+        return ImagePair(name, _unit(lr), _unit(hr), uncropped=_uncropped(whole, hr))
 
     def digest(self, name: str) -> str:
         """SHA-256 of both files and the scale. Raises DataError if a file cannot be read."""
@@ -161,7 +162,12 @@ def pair_of_hr(path: Path, scale: int, crop: int | None = None) -> ImagePair:
     hr = crop_to_multiple(image, scale)
     if hr.numel() == 0:
         raise DataError(f"{path}: {_size(image)} is smaller than the scale {scale}; use a larger image")
-    return pair_of_pixels(path.stem, hr, scale)
+    return replace(pair_of_pixels(path.stem, hr, scale), uncropped=_uncropped(image, hr))
+
+
+def _uncropped(image: Tensor, hr: Tensor) -> tuple[int, int] | None:
+    """Size of an image of which HR is a part; None if it is all of it."""
+    return None if image.shape == hr.shape else (image.shape[-2], image.shape[-1])
 
 
 def pair_of_pixels(name: str, hr: Tensor, scale: int) -> ImagePair:

@@ -107,6 +107,11 @@ class Measurements:
             self._pairs[image] = next(found, None)
         return self._pairs[image]
 
+    def uncropped(self, image: str) -> tuple[int, int] | None:
+        """Height and width of HR before it was cropped to a multiple of the scale; None if it was not."""
+        pairs = (run.folder.of(image).pair for run in self.runs)
+        return next((pair.uncropped for pair in pairs if pair is not None and pair.uncropped), None)
+
     def pair_pixels(self, image: str) -> tuple[str, str]:
         """SHA-256 of the pixels of LR and of HR, empty without HR. Raises KeyError if no run has read them."""
         for run in self.runs:

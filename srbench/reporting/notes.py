@@ -21,6 +21,7 @@ def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
     return [
         *filter(None, [left_out_sentence(measurements)]),
         *_without_hr(measurements),
+        *_cropped(measurements),
         *_coverage(measurements),
         *_stale(measurements),
         *_tiles(measurements),
@@ -40,6 +41,19 @@ def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
 def _without_hr(measurements: Measurements) -> Iterator[str]:
     if not measurements.has_hr:
         yield f"There are no HR images: the columns of {measurements.protocol.suite} that need them are left out."
+
+
+def _cropped(measurements: Measurements) -> Iterator[str]:
+    """HR images that were larger than the images measured, as their sides are no multiples of the scale."""
+    sizes = {name: size for name in measurements.images if (size := measurements.uncropped(name))}
+    if sizes:
+        scale = measurements.protocol.scale
+        name, (height, width) = next(iter(sizes.items()))
+        yield (
+            f"HR is cropped at the bottom and on the right to sides that are multiples of {scale}, before LR and all "
+            f"values are made: {len(sizes)} of {len(measurements.images)} images, such as {name}, {width}x{height} to "
+            f"{width - width % scale}x{height - height % scale} pixels."
+        )
 
 
 def _coverage(measurements: Measurements) -> Iterator[str]:

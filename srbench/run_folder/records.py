@@ -92,6 +92,8 @@ class PairRecord(_Record, frozen=True):
     """None after a failure, and in a dataset without HR images."""
     environment: str = ""
     """Key of the environment in which the line was made; empty in lines of formats 2 and 3."""
+    uncropped: tuple[int, int] | None = None
+    """Height and width of HR before it was cropped to a multiple of the scale; None if it was not, or is unknown."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -32,7 +32,8 @@ def test_hr_only_is_cropped_to_a_multiple_and_shrunk(photos):
     hr = quantize_floor(read_image(photos / "b.png"))[:, :32, :40]
     assert torch.equal(levels(pair.hr), hr)
     assert torch.equal(levels(pair.lr), downscale_uint8(hr, 4))
-    assert pair.name == "b"
+    assert (pair.name, pair.uncropped) == ("b", (33, 42))
+    assert Folder(photos, 3).read("b").uncropped is None
 
 
 def test_crop_takes_the_centre_of_hr_before_lr_is_made(photos):

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
+from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run as run_benchmark
 from srbench.reporting.report import write_report
 from srbench.run_folder.folder import RunFolder
@@ -72,3 +73,12 @@ def test_values_of_several_environments_are_said(spec, monkeypatch):
         assert (
             f"> {stage} in different environments, so last digits may differ: MKL_CBWR COMPATIBLE and unset.\n" in text
         )
+
+
+def test_hr_that_was_cropped_to_a_multiple_is_told(photos, tmp_path):
+    for scale, told in ((4, True), (2, False)):
+        spec = RunSpec(models=("bicubic",), scale=scale, data=str(photos), metrics=("psnr",), out=f"{tmp_path}/{scale}")
+        folder = run_benchmark(spec).folder
+        said = "HR is cropped at the bottom and on the right to sides that are multiples of 4, before LR and all values"
+        assert (said in report(folder)) == told
+    assert "are made: 1 of 4 images, such as b, 42x33 to 40x32 pixels." in report(tmp_path / "4")
