@@ -35,10 +35,9 @@ class ImagePair:
     lr: Tensor
     """(3, h, w) in [0, 1], a multiple of 1/255."""
     hr: Tensor = None  # type: ignore[assignment]  # no metric that looks at it is called without it
-    """(3, s*h, s*w) in [0, 1], a multiple of 1/255; None in a dataset without HR, whose pairs are shown to no metric
-    that needs HR."""
+    """(3, s*h, s*w) in [0, 1], a multiple of 1/255; None in a dataset without HR."""
     uncropped: tuple[int, int] | None = field(default=None, kw_only=True)
-    """Height and width of HR before it was cropped to a multiple of the scale; None if it was not, or is unknown."""
+    """Size of HR, height and width, before it was cropped to a multiple of the scale; None if it was not."""
     _known: dict[Hashable, tuple[object, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -290,8 +289,7 @@ class MetricFacts:
     sees: Literal["uint8", "float", "returned", "model"] = field(default="float", compare=False)
     """8-bit outputs as uint8 or as float32 in [0, 1], outputs as the model returned them, or the model itself."""
     needs: tuple[Literal["HR", "LR", "scale"], ...] = field(default=("HR",), compare=False)
-    """Images of the pair that it looks at, and the scale if it takes that from the size of LR. A metric that needs HR
-    is left out where a dataset has none."""
+    """Images that it looks at, and the scale if it takes that from LR; one that needs HR is left out without it."""
     per: Literal["sample", "image", "folder"] = field(default="sample", compare=False)
     """One value per sample; per image, from all its samples, comparable at equal numbers of samples only; or one of
     two folders of images, which only ``srbench measure`` has."""

@@ -128,7 +128,7 @@ def _faults_named(model: Model, name: str, lr: Tensor, draw: Draw, device: str) 
 
 
 def _advice(reason: str, lr: Tensor) -> str:
-    """What to do about the two commonest faults of one's own network; empty for others."""
+    """Advice on the two commonest faults of one's own network; empty for others."""
     if re.search("same device|expected device", reason):
         return "; make its tensors on the device of LR (register_buffer, or .to(lr.device))"
     height, width = lr.shape[-2:]
