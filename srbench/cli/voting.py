@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from srbench.cli import options
-from srbench.cli.terminal import show
+from srbench.cli.terminal import show, shown_progress
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from srbench.voting.tally import Tally
+
+
+Action = Literal["tally", "plan"]
 
 
 @click.command()
@@ -27,22 +32,71 @@ if TYPE_CHECKING:
 @click.option("--plan", "action", flag_value="plan", help="Estimate how many votes are needed.")
 @click.option("--half-width", default=0.05, type=click.FloatRange(0.01, 0.3), metavar="W", help="With --plan, wanted "
               "half width of the 95 % intervals of shares.")  # fmt: skip
+@options.file("--export", help="Write a page that opens offline, for people elsewhere.")
+@click.option("--add", multiple=True, type=options.PATH, metavar="FILE", help="Add votes that an offline page has "
+              "saved; may be repeated.")  # fmt: skip
 @options.seed(default=0, help="Random seed of the ballots.")
+@click.option("--host", metavar="ADDRESS", help="Address of this machine at which others can vote, such as 0.0.0.0 for "
+              "all; asks for a token. [default: this machine alone]")  # fmt: skip
+@options.page
 def vote(
-    run: Path, models: tuple[str, ...] | None, reference: Literal["hr", "lr"] | None, votes: int,
-    action: Literal["tally", "plan"] | None, half_width: float, seed: int,
+    run: Path, action: Action | None, half_width: float, export: Path | None, add: tuple[Path, ...],
+    **values: Any,  # noqa: ANN401 - click's
 ) -> None:  # fmt: skip
-    """Ask people which outputs of RUN they prefer."""
-    from srbench.voting.ballot import open_candidates
-    from srbench.voting.plan import plan
-    from srbench.voting.tally import tally
+    """Ask people which outputs of RUN they prefer, on a page in the browser.
 
+    Images are shown blind, in pairs, beside HR or LR. Votes are kept in RUN; reports show them. Press Ctrl-C to stop.
+    """
+    if sum(map(bool, (action, export, add))) > 1:
+        raise click.UsageError("Give one of --tally, --plan, --export and --add.")
     if action == "tally":
+        from srbench.voting.tally import tally
+
         show_tally(tally(run))
-        return
-    if action is None:
-        raise click.UsageError("Give --tally or --plan.")
-    show(plan(open_candidates(run, models or (), reference), half_width, votes, seed).sentence)
+    elif add:
+        _add(run, add)
+    else:
+        _ask(run, action, half_width, export, **values)
+
+
+def _ask(
+    run: Path, action: Action | None, half_width: float, export: Path | None, models: tuple[str, ...] | None,
+    reference: Literal["hr", "lr"] | None, votes: int, seed: int, host: str | None, port: int, no_browser: bool,
+) -> None:  # fmt: skip
+    from srbench.voting.ballot import open_candidates
+
+    candidates = open_candidates(run, models or (), reference)
+    if action == "plan":
+        from srbench.voting.plan import plan
+
+        show(plan(candidates, half_width, votes, seed).sentence)
+    elif export is not None:
+        from srbench.voting.page import export as write_page
+
+        with shown_progress() as progress:
+            size = write_page(candidates, export, votes, seed, progress)
+        show(
+            f"{export}  {size / 2**20:.1f} MB; add the votes it saves: srbench vote {shlex.quote(str(run))} --add FILE"
+        )
+    else:
+        from srbench.system.local_server import HOST
+        from srbench.voting.poll import Poll
+        from srbench.voting.server import vote as serve
+
+        serve(Poll(candidates, votes, seed), host=host or HOST, port=port, browser=not no_browser)
+
+
+def _add(run: Path, saved: Sequence[Path]) -> None:
+    from srbench.run_folder.folder import RunFolder
+    from srbench.voting.page import read_saved
+    from srbench.voting.records import add_votes
+
+    folder = RunFolder.read(run)
+    for path in saved:
+        votes = read_saved(path)
+        added = add_votes(folder, votes)
+        known = f", {len(votes) - added} were there already" if added < len(votes) else ""
+        show(f"{path}: {added} votes added{known}")
 
 
 def show_tally(tally: Tally) -> None:

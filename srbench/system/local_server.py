@@ -1,7 +1,12 @@
-"""A web server for this machine alone: pages of other origins can neither ask it nor show what it serves."""
+"""A web server for this machine alone, or for those who have its token.
+
+Pages of other origins can neither ask it nor show what it serves.
+"""
 
 from __future__ import annotations
 
+import hmac
+import secrets
 import socket
 import sys
 import time
@@ -9,8 +14,10 @@ import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
+from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from srbench.interfaces import SRBenchError
 from srbench.system.file_names import one_line
@@ -36,12 +43,16 @@ class LocalServer(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], handler: Callable[..., BaseHTTPRequestHandler]) -> None:
         self._connections: set[socket.socket] = set()
+        self.token = "" if address[0] == HOST else secrets.token_urlsafe(16)
+        """Secret that every request has to carry, unless this machine alone can ask."""
         super().__init__(address, handler)
 
     @property
     def address(self) -> str:
-        """Address to open in a browser."""
-        return f"http://{HOST}:{self.server_port}/"
+        """Address to open in a browser, with the token if there is one; by the name of the machine if it is 0.0.0.0."""
+        given = str(self.server_address[0])
+        host = socket.gethostname() if given == "0.0.0.0" else given
+        return f"http://{host}:{self.server_port}/{f'?token={self.token}' if self.token else ''}"
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - of the base class
         """Answer a request in a thread of its own."""
@@ -72,9 +83,13 @@ class LocalServer(ThreadingHTTPServer):
 
 
 class LocalRequestHandler(BaseHTTPRequestHandler):
-    """Answers only requests that name this server and come from one of its own pages or from no page."""
+    """Answers only requests that name this server, or carry its token, and come from one of its own pages or from none.
+
+    An address with the token leads to the page, and gives the browser a cookie that carries the token from then on.
+    """
 
     timeout = SECONDS
+    server: LocalServer
 
     def parse_request(self) -> bool:
         """Read the request; refuse one from elsewhere.
@@ -84,12 +99,32 @@ class LocalRequestHandler(BaseHTTPRequestHandler):
         """
         if not super().parse_request():
             return False
-        port = self.connection.getsockname()[1]
-        hosts = (f"{HOST}:{port}", f"localhost:{port}")
-        origin = self.headers.get("Origin")
-        if self.headers.get("Host") in hosts and origin in (None, *(f"http://{host}" for host in hosts)):
+        port, host = self.connection.getsockname()[1], self.headers.get("Host")
+        hosts = [host] if self.server.token else [f"{HOST}:{port}", f"localhost:{port}"]
+        if host not in hosts or self.headers.get("Origin") not in (None, *(f"http://{one}" for one in hosts)):
+            self.send_error(HTTPStatus.FORBIDDEN)
+            return False
+        return not self.server.token or self._has_token()
+
+    def _has_token(self) -> bool:
+        """True if the cookie carries the token; else answer the request, by the cookie if its address has the token."""
+        cookie = f"srbench-{self.server.server_port}"
+        try:
+            carried = SimpleCookie(self.headers.get("Cookie", "")).get(cookie)
+            address = urlsplit(self.path)
+        except (CookieError, ValueError):
+            carried, address = None, urlsplit("")
+        if carried is not None and hmac.compare_digest(carried.value.encode(), self.server.token.encode()):
             return True
-        self.send_error(HTTPStatus.FORBIDDEN)
+        given = parse_qs(address.query).get("token", [""])[0]
+        if self.command == "GET" and hmac.compare_digest(given.encode(), self.server.token.encode()):
+            self.send_response(HTTPStatus.SEE_OTHER)
+            self.send_header("Set-Cookie", f"{cookie}={given}; HttpOnly; SameSite=Lax; Path=/")
+            self.send_header("Location", "/")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        else:
+            self.send_error(HTTPStatus.FORBIDDEN, "the address lacks the token that srbench has printed")
         return False
 
     def end_headers(self) -> None:
@@ -102,12 +137,17 @@ class LocalRequestHandler(BaseHTTPRequestHandler):
         """Nothing: the terminal belongs to its user."""
 
 
-def open_server(port: int, handler: Callable[..., LocalRequestHandler]) -> LocalServer:
-    """Server on a port, 0 for any free one. Raises SRBenchError if the port is taken."""
+def open_server(port: int, handler: Callable[..., LocalRequestHandler], host: str = HOST) -> LocalServer:
+    """Server on a port, 0 for any free one; others than this machine can ask it by another ``host``, with a token.
+
+    Raises SRBenchError if the port is taken, or the host is none of this machine.
+    """
     try:
-        return LocalServer((HOST, port), handler)
+        return LocalServer((host, port), handler)
     except OSError as error:
-        raise SRBenchError(f"port {port} cannot be used ({error.strerror}); choose another --port, or none") from None
+        where = f"port {port}" if host == HOST else f"{host} with port {port}"
+        others = "another --port, or none" if host == HOST else "an address of this machine, or another --port"
+        raise SRBenchError(f"{where} cannot be used ({error.strerror}); choose {others}") from None
 
 
 def serve(server: LocalServer, message: str, *, browser: bool) -> None:

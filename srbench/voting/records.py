@@ -5,11 +5,11 @@ Every line carries a key that covers the one before, so a vote that is changed, 
 
 from __future__ import annotations
 
-import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -85,6 +85,7 @@ class Vote(Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.rater != rater_name(self.rater):
             raise ValueError(f"{self.rater!r} is no name of a rater")
+        datetime.fromisoformat(self.at)
         if not is_file_name(self.question.image):
             raise ValueError(f"{self.question.image!r} is no name of an image")
 
@@ -208,11 +209,6 @@ def check_votes(run: RunFolder) -> Iterator[tuple[str, str, str]]:
             yield "SRB211", f"{FILE} vote {number}", "left out, as the run has replaced an image of it"
         else:
             yield "SRB012", f"{FILE} vote {number}", "is on an image that is not of this run"
-
-
-def exported(votes: Sequence[Vote]) -> str:
-    """Votes as JSON, as the offline page saves them."""
-    return json.dumps({"format": 1, "votes": to_builtins(votes)})
 
 
 def _lines(run: Path) -> list[VoteRecord]:
