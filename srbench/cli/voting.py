@@ -52,7 +52,9 @@ def vote(
     if action == "tally":
         from srbench.voting.tally import tally
 
-        show_tally(tally(run))
+        with shown_progress(f"reading {run}"):
+            found = tally(run)
+        show_tally(found)
     elif add:
         _add(run, add)
     else:
@@ -69,11 +71,13 @@ def _ask(
     if action == "plan":
         from srbench.voting.plan import plan
 
-        show(plan(candidates, half_width, votes, seed).sentence)
+        with shown_progress(f"simulating votes on {run}"):
+            found = plan(candidates, half_width, votes, seed)
+        show(found.sentence)
     elif export is not None:
         from srbench.voting.page import export as write_page
 
-        with shown_progress() as progress:
+        with shown_progress(f"writing {export}") as progress:
             size = write_page(candidates, export, votes, seed, progress)
         show(
             f"{export}  {size / 2**20:.1f} MB; add the votes it saves: srbench vote {shlex.quote(str(run))} --add FILE"
