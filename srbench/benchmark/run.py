@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
-from glob import escape
 from pathlib import Path
 
 from srbench.benchmark.engines.choice import Workers, choose_engine
@@ -167,14 +167,30 @@ def _with_others(metrics: Sequence[LoadedMetric], manifest: Manifest) -> tuple[L
 
 
 def folder_of(bench: Bench) -> Path:
-    """``--out``, else the newest folder of the same command, else a folder named after today."""
+    """``--out``, else the newest folder of the same command, else one named after today.
+
+    Today's folder of the same models is taken if the run can be added to it, otherwise the next number.
+    """
     spec = bench.spec
     if spec.out:
         return Path(spec.out)
-    suffix = f"-{'-'.join(bench.models)}-x{spec.scale}"
-    runs = Path("runs")
-    for folder in sorted(runs.glob(f"????-??-??{escape(suffix)}"), reverse=True):
+    runs, suffix = Path("runs"), f"-{'-'.join(bench.models)}-x{spec.scale}"
+    pattern = re.compile(rf"\d{{4}}(-\d\d){{2}}{re.escape(suffix)}(-\d+)?")
+    for folder in sorted((one for one in runs.glob("*-x*") if pattern.fullmatch(one.name)), reverse=True):
         with suppress(RunFolderError):
             if any(one.command == spec.command() for one in read_manifest(folder).invocations[:1]):
                 return folder
-    return runs / f"{date.today().isoformat()}{suffix}"
+    name, number = f"{date.today().isoformat()}{suffix}", 2
+    path = runs / name
+    while is_run(path) and not _can_be_added(bench, path):
+        path, number = runs / f"{name}-{number}", number + 1
+    return path
+
+
+def _can_be_added(bench: Bench, path: Path) -> bool:
+    known = read_manifest(path)
+    try:
+        joined(path, known, bench.manifest())
+    except RunFolderError:
+        return False
+    return True

@@ -331,19 +331,6 @@ def test_a_folder_that_cannot_be_written(spec, tmp_path, place, fault):
         run(replace(spec, out=str(tmp_path / place)))
 
 
-def test_the_folder_is_named_after_day_models_and_scale(spec, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    unnamed = replace(spec, out=None)
-    folder = run(unnamed).folder
-    day, _, rest = folder.name.partition("-Nearest")
-    assert (folder.parent, rest) == (Path("runs"), "-Noisy-x4")
-    assert time.strptime(day, "%Y-%m-%d")
-    yesterday = folder.rename(folder.with_name("2001-02-03-Nearest-Noisy-x4"))
-    again = run(unnamed)
-    assert (again.folder, again.sampled) == (yesterday, 0), "a run goes on after midnight"
-    assert run(replace(unnamed, seed=5)).folder == folder, "another run is another folder"
-
-
 METRIC = """
 import torch
 
