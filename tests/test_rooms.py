@@ -99,11 +99,11 @@ def test_upward_imports_are_found():
 
 
 def test_the_listing():
-    """At most five modules and fifteen rooms, none with more than twenty modules; no more than thirteen floors."""
+    """At most five modules and sixteen rooms, none with more than twenty modules; no more than thirteen floors."""
     modules = [path for path in (ROOT / "srbench").glob("*.py")]
     rooms = {path.parent for path in (ROOT / "srbench").glob("*/*.py")}
     assert len(modules) <= 5
-    assert len(rooms) <= 15
+    assert len(rooms) <= 16
     floors = layers("srbench")
     assert max(floors.values()) < 13
     assert {room.name for room in rooms} == floors.keys() - {path.stem for path in modules}

@@ -16,6 +16,8 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 Verdict = Literal["contradicted", "unverified", "values proven from their images", "proven"]
 CODES: dict[Verdict, int] = {"contradicted": 1, "unverified": 3, "values proven from their images": 0, "proven": 0}
 """Exit codes."""
+TOLERANCE = 1e-5
+"""Largest relative difference of two values of one metric: what other processors and library versions change."""
 SHOWN, NAMED = 20, 3
 """Number of lines of one severity that are printed, and of places in a line; the JSON has all."""
 

@@ -12,7 +12,7 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor
 
-from srbench.benchmark.findings import Findings
+from srbench.benchmark.findings import TOLERANCE, Findings
 from srbench.benchmark.sampling import kept_outputs, runaway, same_outputs, sample, source_of
 from srbench.benchmark.scoring import measure, measure_model
 from srbench.images import ImageError
@@ -24,8 +24,6 @@ from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.records import SampleRecord, Value
 from srbench.system.machine import environment
 
-TOLERANCE = 1e-5
-"""Largest relative difference of two values of one metric: what other processors and library versions change."""
 ROUNDED = 0.01
 """Largest share of numbers that may be one grey level off if an item is sampled on another processor."""
 _MACHINE = ("device", "cpu", "gpu", "instructions", "TF32 in products", "TF32 in convolutions", "torch")

@@ -69,7 +69,7 @@ class Origin:
         return cls(code(), sources, choices or Choices())
 
 
-NO_PART = ("__main__.py", "api.py", "cli", "editing", "training")
+NO_PART = ("__main__.py", "api.py", "cli", "editing", "leaderboard", "training")
 """Rooms that no report imports."""
 
 

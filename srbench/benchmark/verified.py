@@ -1,0 +1,77 @@
+"""``verified.json``: what ``srbench verify`` has found in a run, and of which sums. Nothing here loads torch.
+
+Whoever can write the file can invent it: it saves readers a check, and proves nothing to those who distrust its author.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+
+from srbench.benchmark.findings import Findings, Verdict
+from srbench.images.io import write_whole
+from srbench.run_folder.folder import SUMS
+from srbench.run_folder.manifest import now
+from srbench.weights.files import sha256_file
+
+FILE = "verified.json"
+
+
+class Verified(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Result of a check; void once the sums of the run are others."""
+
+    sums: str
+    """SHA-256 of SHA256SUMS, which holds those of manifest, records and images."""
+    date: str
+    srbench: str
+    """Version that checked."""
+    verdict: Verdict
+    verified: int
+    """Number of values that were measured again and are equal."""
+    unverified: int
+    contradicted: int
+    sampled: int
+    """Number of items that were sampled again and are equal, out of ``items``."""
+    items: int
+    rules: dict[str, int]
+    """Number of findings by rule, without notes."""
+
+    @property
+    def values(self) -> int:
+        """Number of values of the run."""
+        return self.verified + self.unverified + self.contradicted
+
+    @property
+    def words(self) -> str:
+        """Extent of the check: ``240 of 240 values and 3 of 30 items``."""
+        return f"{self.verified} of {self.values} values and {self.sampled} of {self.items} items"
+
+
+def read_verified(run: Path) -> Verified | None:
+    """Result of the last check of a run; None if there is none, or it is damaged or about other sums."""
+    try:
+        found = msgspec.json.decode((run / FILE).read_bytes(), type=Verified)
+        return found if found.sums == sha256_file(run / SUMS) else None
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def write_verified(found: Findings) -> None:
+    """Write what a check has found into its run folder, unless an earlier one of equal sums has shown more.
+
+    Nothing is written into a folder without SHA256SUMS. Raises OSError.
+    """
+    if not (found.folder / SUMS).is_file():
+        return
+    rules = Counter(one.rule for one in found.findings if one.severity != "note")
+    new = Verified(
+        sha256_file(found.folder / SUMS), now(), version("sr-bench"), found.verdict, found.verified,
+        found.unverified, found.contradicted, found.sampled, found.items, dict(sorted(rules.items())),
+    )  # fmt: skip
+    before = read_verified(found.folder)
+    if before and found.holds and (before.sampled, before.verified) > (new.sampled, new.verified):
+        return
+    write_whole(found.folder / FILE, msgspec.json.format(msgspec.json.encode(new), indent=1) + b"\n")

@@ -1,0 +1,152 @@
+"""Summary of a run: what a leaderboard shows of it, read from its records or from the user's cache."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from srbench.benchmark.findings import Findings
+from srbench.benchmark.structure import check_records, check_sums
+from srbench.images.io import write_whole
+from srbench.interfaces import MetricFacts, ModelFacts
+from srbench.reporting.files import code
+from srbench.run_folder.folder import SUMS, RunFolder
+from srbench.run_folder.manifest import FILE as MANIFEST
+from srbench.run_folder.manifest import is_run
+from srbench.run_folder.protocol import Manifest, Setting
+from srbench.run_folder.records import KINDS, SampleRecord, digest
+from srbench.run_folder.results import Row, rows_of
+from srbench.system.cache import cache_folder
+from srbench.weights.files import sha256_bytes, sha256_file
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A model at one temperature in a run."""
+
+    model: ModelFacts
+    """Its digest covers the files of results that were made elsewhere."""
+    setting: Setting
+    identity: str
+    """SHA-256 of all that determines the outputs besides data, scale and tiles: equal ones are one row of a table."""
+    draw: tuple[int, int] | None
+    """Number of samples and seed of a model that samples."""
+    values: dict[str, bytes]
+    """Means over samples by metric, a float64 per image of the run; NaN where a value is missing."""
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """A run in short."""
+
+    manifest: Manifest
+    """Facts of the run; ``metrics`` are those that a leaderboard shows."""
+    data: str
+    """SHA-256 of the names and pixels of all pairs: runs of equal data share it."""
+    images: tuple[str, ...]
+    """Names of the images that were read, sorted."""
+    entries: tuple[Entry, ...]
+    findings: tuple[tuple[str, str, str], ...]
+    """Rule, place and text of what the records contradict, or leave unverified."""
+
+    @property
+    def metrics(self) -> tuple[MetricFacts, ...]:
+        """Columns of a leaderboard."""
+        return self.manifest.metrics
+
+
+def runs_below(folders: list[Path]) -> list[Path]:
+    """All run folders in some folders, sorted; nothing below a run or in a hidden folder is looked at."""
+    found = set()
+    for folder in folders:
+        for path, names, files in os.walk(folder):
+            if MANIFEST in files:
+                found.add(Path(path).resolve())
+                names.clear()
+            names[:] = [name for name in names if not name.startswith(".")]
+    return sorted(found)
+
+
+def summary_of(run: Path) -> Summary:
+    """Summary of a run, from the cache if its sums and files are those that were read. Raises SRBenchError."""
+    stamp, file = _stamp(run), cache_folder("index") / f"{sha256_bytes(str(run.resolve()).encode())}.msgpack"
+    try:
+        known, content = _CACHED.decode(file.read_bytes())
+        if known == stamp:
+            return content
+    except (OSError, msgspec.MsgspecError):
+        pass  # not read before, or by another srbench
+    summary = read_summary(run)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, msgspec.msgpack.encode((stamp, summary)))
+    except OSError:
+        pass  # read again the next time
+    return summary
+
+
+def read_summary(run: Path) -> Summary:
+    """Summary of a run from its records, and what their sums and structure contradict. Raises SRBenchError."""
+    folder, found = RunFolder.read(run), Findings(run)
+    check_sums(folder, found)
+    check_records(folder, found)
+    manifest = folder.manifest
+    shown = tuple(replace(one, evidence=None) for one in manifest.metrics if one.group != "Cost")
+    pairs = {image: pair for image in manifest.scope if (pair := folder.of(image).pair) and not pair.failed}
+    images = tuple(sorted(pairs))
+    pixels = [[image, *(one and one.pixels for one in (pairs[image].lr, pairs[image].hr))] for image in images]
+    by_setting: dict[Setting, list[Row]] = {}
+    for row in rows_of(folder):
+        by_setting.setdefault(row.setting, []).append(row)
+    entries = tuple(_entry(folder, rows, shown, images) for rows in by_setting.values())
+    findings = tuple((one.rule, one.where, one.text) for one in found.findings if one.severity != "note")
+    models = tuple(replace(model, evidence=None) for model in manifest.models)
+    manifest = replace(manifest, metrics=shown, models=models, tile_checks=())
+    return Summary(manifest, digest("data", pixels), images, entries, findings)
+
+
+def _entry(folder: RunFolder, rows: list[Row], metrics: tuple[MetricFacts, ...], images: tuple[str, ...]) -> Entry:
+    first, protocol = rows[0].sample, folder.manifest.protocol
+    model = replace(folder.manifest.model(first.model), evidence=None)
+    if sources := sorted(_sources(rows)):
+        model = replace(model, digest=digest("results", model.digest, sources))
+    draw = (protocol.samples, protocol.seed) if any(row.sample.drawn for row in rows) else None
+    identity = digest("entry", model.digest, first.temperature, draw)
+    place = {image: number for number, image in enumerate(images)}
+    values = {}
+    for metric in metrics:
+        numbers = np.full(len(images), math.nan)
+        for row in rows:
+            if row.image in place and metric.name in row.values:
+                numbers[place[row.image]] = np.mean(row.values[metric.name])
+        values[metric.name] = numbers.tobytes()
+    return Entry(model, rows[0].setting, identity, draw, values)
+
+
+def _sources(rows: list[Row]) -> Iterator[tuple[str, str]]:
+    """Images and files of results that were made elsewhere, which no digest of a model covers."""
+    samples: Iterator[SampleRecord] = (row.sample for row in rows)
+    return ((sample.image, sample.source) for sample in samples if sample.source)
+
+
+def _stamp(run: Path) -> tuple[str, ...]:
+    """What has to be unchanged for a summary to hold: this code, the sums, and size and time of the files of lines."""
+    stamp = [digest(code(), sha256_file(Path(__file__)))]
+    stamp.append(sha256_file(run / SUMS) if (run / SUMS).is_file() else "")
+    for name in (MANIFEST, *(kind.FILE for kind in KINDS)):
+        file = run / name
+        facts = file.stat() if is_run(run) and file.exists() else None
+        stamp.append(f"{facts.st_size} {facts.st_mtime_ns}" if facts else "")
+    return tuple(stamp)
+
+
+def _path(kind: type, value: Any) -> Any:  # noqa: ANN401 - msgspec's own
+    return kind(value)
+
+
+_CACHED = msgspec.msgpack.Decoder(tuple[tuple[str, ...], Summary], dec_hook=_path)

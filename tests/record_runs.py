@@ -1,0 +1,70 @@
+"""Runs that consist of records alone, written without images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from builders import metric, model_facts, protocol
+
+from srbench.run_folder.folder import RunFolder, score_key
+from srbench.run_folder.manifest import FILE, content_of
+from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, Setting
+from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord, ScoreRecord, digest, to_line
+from srbench.weights.files import sha256_file
+
+
+@dataclass(frozen=True)
+class Made:
+    """A run: values[model][metric] is a list with one value per image, in the order of ``pixels``."""
+
+    pixels: dict[str, str]
+    """What stands for the pixels of each image, by name."""
+    values: dict[str, dict[str, list[float]]]
+    metrics: tuple = (metric("psnr"), metric("lpips"))
+    dataset: str = "d"
+    protocol: dict = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    """Of models by label, where they are not made of it."""
+    weights: dict = field(default_factory=dict)
+
+
+def write_run(path: Path, made: Made) -> Path:
+    """Write manifest, records and sums."""
+    settings = tuple(Setting(label, None) for label in made.values)
+    images, names = tuple(made.pixels), tuple(one.name for one in made.metrics)
+    models = tuple(
+        model_facts(label, digest=made.digests.get(label, f"digest of {label}"), weights=made.weights.get(label))
+        for label in made.values
+    )
+    invocation = Invocation("srbench run", settings, images, names, "then", "later", "cpu", {}, {})
+    facts = protocol(dataset=made.dataset, **made.protocol)
+    manifest = Manifest(FORMAT, facts, images, made.metrics, models, settings, (invocation,))
+    path.mkdir(parents=True)
+    (path / FILE).write_bytes(content_of(manifest))
+    folder = RunFolder(path, manifest)
+    lines = []
+    for number, (image, pixels) in enumerate(made.pixels.items()):
+        key = digest("pair", image, pixels)
+        lines.append(PairRecord(key, image, 0, 1, "", ImageDigest(f"lr {pixels}", None), ImageDigest(pixels, None)))
+        for setting in settings:
+            outputs = (ImageDigest(digest(setting.model, pixels), None),)
+            sample_key = folder.sample_key(setting, key, "")
+            sample = SampleRecord(sample_key, image, 0, 1, "", setting.model, None, "", outputs, 0.5, None)
+            lines.append(sample)
+            lines += [
+                ScoreRecord(score_key(sample, one), image, 0, 1, "", setting.model, None, one.name, one.signature,
+                            [made.values[setting.model][one.name][number]], sample.key, 0.1)
+                for one in made.metrics if one.name in made.values[setting.model]
+            ]  # fmt: skip
+    for kind in (PairRecord, SampleRecord, ScoreRecord):
+        text = "".join(f"{to_line(line)}\n" for line in lines if isinstance(line, kind))
+        (path / kind.FILE).write_text(text)
+    sum_up(path)
+    return path
+
+
+def sum_up(path: Path) -> None:
+    """Write SHA256SUMS of what is there."""
+    files = sorted(file for file in path.iterdir() if file.suffix in (".json", ".jsonl") and file.stem != "verified")
+    (path / "SHA256SUMS").write_text("".join(f"{sha256_file(file)}  {file.name}\n" for file in files))
