@@ -135,7 +135,7 @@ def _sources(rows: list[Row]) -> Iterator[tuple[str, str]]:
 
 
 def _stamp(run: Path) -> tuple[str, ...]:
-    """What has to be unchanged for a summary to hold: this code, the sums, and size and time of the files of lines."""
+    """Facts that a summary depends on: this code, the sums, and size and time of the files of lines."""
     stamp = [digest(code(), sha256_file(Path(__file__)))]
     stamp.append(sha256_file(run / SUMS) if (run / SUMS).is_file() else "")
     for name in (MANIFEST, *(kind.FILE for kind in KINDS)):
