@@ -41,6 +41,7 @@ PAGES_LEFT_OUT = {
     "docs/run-folder.md": "has Python alone, which tests/srbench/run_folder/test_reading.py runs",
     "docs/scale.md": "several machines; tests/srbench/benchmark/engines runs the engines",
     "docs/verify.md": "needs the run of the README; tests/srbench/benchmark/test_verify.py has the command",
+    "docs/votes.md": "serves a page; tests/test_votes_docs.py runs its example",
     "docs/zoo.md": "trains for hours",
 }
 SHORTENED = {

@@ -22,6 +22,7 @@ from srbench.interfaces import MetricFacts, ModelFacts
 from srbench.plugins.code_digest import package_digest
 from srbench.reporting.files import ReportFolder
 from srbench.reporting.scores import Cell, Line, Scores, header
+from srbench.reporting.votes import PLOT_CAPTION, draw_votes
 from srbench.run_folder.records import digest
 from srbench.run_folder.results import ResultTable
 from srbench.run_folder.statistics import fewest_images, mean_interval
@@ -64,7 +65,7 @@ def write_plots(
     ``baseline`` is the line of the table from which differences are taken; ``meanwhile`` runs while plots are drawn,
     and its result is returned beside them.
     """
-    found = [_differences(scores, table, baseline), *_planes(scores), _temperatures(scores)]
+    found = [_votes(scores), _differences(scores, table, baseline), *_planes(scores), _temperatures(scores)]
     found += [_distributions(scores, table), _losses(models)]
     plots = [plot for plot in found if plot is not None]
     key = _key(scores, table, models, baseline)
@@ -89,7 +90,20 @@ def _key(scores: Scores, table: ResultTable, models: Sequence[ModelFacts], basel
     losses = [
         [model.label, model.weights.sha256, model.weights.losses] for model in models if model.weights is not None
     ]
-    return digest("plots", package_digest(__name__), values, [one.stored() for one in scores.metrics], losses, baseline)
+    return digest(
+        "plots",
+        package_digest(__name__),
+        values,
+        [one.stored() for one in scores.metrics],
+        losses,
+        baseline,
+        repr(scores.votes),
+    )
+
+
+def _votes(scores: Scores) -> Plot | None:
+    votes = scores.votes
+    return None if votes is None else Plot("Votes", "votes.svg", PLOT_CAPTION, partial(draw_votes, votes))
 
 
 def _differences(scores: Scores, table: ResultTable, baseline: int) -> Plot | None:

@@ -29,9 +29,11 @@ from srbench.reporting.plots import FOLDER, Plot, write_plots
 from srbench.reporting.published import published_rows, read_tables
 from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import MARKDOWN, Line, Scores, header, score
+from srbench.reporting.votes import vote_lines, votes_of
 from srbench.run_folder.results import Row, csv_texts
 from srbench.system import markdown
 from srbench.system.file_names import unknown
+from srbench.voting.words import sentence
 
 _PARTS = {
     "md": ("report.md", "strips/", "grids/", "maps/", "sheets/"),
@@ -112,14 +114,17 @@ def make_report(
     scores = score(table, summary, measurements.metrics, measurements.models)
     if choices.published:
         scores = replace(scores, published=published_rows(measurements.manifest, scores.metrics, read_tables()))
-    sentences = [*answer(scores), *anchor(measurements)]
+    votes, unshown = votes_of(measurements)
+    scores = replace(scores, votes=votes)
+    sentences = [*answer(scores), *anchor(measurements), *([sentence(votes)] if votes else [])]
     facts = {
         "measurements": measurements,
         "protocol": measurements.protocol,
         "metrics": measurements.metrics,
         "scores": scores,
         "answer": sentences,
-        "notes": notes_of(measurements, scores),
+        "notes": [*notes_of(measurements, scores), *([unshown] if unshown else [])],
+        "votes": vote_lines(votes),
         "costs": _costs(measurements.rows),
     }
     folder.kept = tuple(part for name, parts in _PARTS.items() if name not in formats for part in parts)
@@ -176,23 +181,29 @@ def _markdown(
 
 def score_table(scores: Scores) -> str:
     """Table of means in Markdown, with marks."""
-    lines = [_scored(line) for line in scores.competing]
+    lines = [_scored(line, scores) for line in scores.competing]
     if scores.variants:
-        lines += [["*variants*", *[""] * (len(scores.metrics) + 1)], *map(_scored, scores.variants)]
+        empty = [""] * (len(scores.metrics) + len(scores.last_columns))
+        lines += [["*variants*", *empty], *(_scored(line, scores) for line in scores.variants)]
     lines += [[f"*{markdown.escape(text)}*" for text in row.texts] for row in scores.published.lines]
-    return markdown.table(["model", *_headers(scores), "n"], lines)
+    return markdown.table(["model", *_headers(scores), *scores.last_columns], lines)
 
 
-def _scored(line: Line) -> list[str]:
+def _scored(line: Line, scores: Scores) -> list[str]:
     means = [MARKDOWN[cell.mark].format(cell.shown) for cell in line.cells.values()]
-    return [markdown.escape(line.label), *means, str(line.images)]
+    return [markdown.escape(line.label), *means, *scores.last_cells(line)]
 
 
 def interval_table(scores: Scores) -> str:
     """Table of the 95 % intervals of the means; empty if there are none."""
     order = (*scores.competing, *scores.variants)
-    lines = [[markdown.escape(line.label), *(cell.interval for cell in line.cells.values())] for line in order]
-    return markdown.table(["model", *_headers(scores)], lines) if any(any(line[1:]) for line in lines) else ""
+    votes = ["votes"] if scores.votes else []
+    lines = [
+        [markdown.escape(line.label), *(cell.interval for cell in line.cells.values())]
+        + [scores.vote_of(line)[1] for _ in votes]
+        for line in order
+    ]
+    return markdown.table(["model", *_headers(scores), *votes], lines) if any(any(line[1:]) for line in lines) else ""
 
 
 def _headers(scores: Scores) -> list[str]:

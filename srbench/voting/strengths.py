@@ -21,8 +21,8 @@ _TIES = (-9.0, 6.0)
 """Limits of log(2 v): one in ten thousand answers between equals is "cannot tell", or all but a few are."""
 _BY_DIFFERENCE, _BY_TIES = np.array([1.0, 0.0, 0.5]), np.array([0.0, 0.0, 1.0])
 """Slopes of the logarithms of the three terms above."""
-_MOST = 0.95
-"""Largest share of careless answers that is assumed."""
+_MOST = 0.5
+"""Largest share of careless answers that is assumed; raters of whom more is careless are flagged."""
 
 
 class Careless(NamedTuple):
