@@ -44,6 +44,10 @@ class CommandLine(click.Group):
     Exit codes: 1 for a fault of the input, 2 for a wrong command line, 130 for an interruption (143 by SIGTERM).
     """
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands alone; the epilogue names the two options, so that all fits on one screen."""
+        self.format_commands(ctx, formatter)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by section."""
         for title, commands in SECTIONS.items():
@@ -105,6 +109,7 @@ def _fault(text: str) -> None:
     cls=CommandLine,
     invoke_without_command=True,
     subcommand_metavar="COMMAND ...",
+    epilog="srbench COMMAND --help shows its options, --version the version.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True},
 )
 @click.version_option(package_name="sr-bench", prog_name="srbench")

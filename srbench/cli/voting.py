@@ -32,7 +32,8 @@ Action = Literal["tally", "plan"]
 @click.option("--plan", "action", flag_value="plan", help="Estimate how many votes are needed.")
 @click.option("--half-width", default=0.05, type=click.FloatRange(0.01, 0.3), metavar="W", help="With --plan, wanted "
               "half width of the 95 % intervals of shares.")  # fmt: skip
-@options.file("--export", help="Write a page that opens offline, for people elsewhere.")
+@options.file("--export", help="Write a page that opens offline, for people elsewhere, "
+              "instead of serving one.")  # fmt: skip
 @click.option("--add", multiple=True, type=options.PATH, metavar="FILE", help="Add votes that an offline page has "
               "saved; may be repeated.")  # fmt: skip
 @options.seed(default=0, help="Random seed of the ballots.")
@@ -43,7 +44,7 @@ def vote(
     run: Path, action: Action | None, half_width: float, export: Path | None, add: tuple[Path, ...],
     **values: Any,  # noqa: ANN401 - click's
 ) -> None:  # fmt: skip
-    """Ask people which outputs of RUN they prefer, on a page in the browser.
+    """Ask people which outputs they prefer, in a browser.
 
     Images are shown blind, in pairs, beside HR or LR. Votes are kept in RUN; reports show them. Press Ctrl-C to stop.
     """

@@ -229,7 +229,9 @@ class _Scaled:
 
 def _with_scale(model: Any, text: str, scale: int) -> Any:  # noqa: ANN401 - a model
     """A model that states a scale: one that only maps images takes that of the run, as its outputs show it."""
-    if getattr(model, "scale", None) is not None or not (callable(model) or hasattr(model, "sample")):
+    if call(f"scale of {text}", getattr, model, "scale", None) is not None or not (
+        callable(model) or hasattr(model, "sample")
+    ):
         return model
     if hasattr(model, "sample"):
         raise PluginError(f"{text} has no attribute scale, which a model that samples needs: add scale = {scale}")

@@ -106,7 +106,7 @@ class NoResult:
         ("math:pi", r"math:pi: unknown class or function 'pi'"),
         ("os:getcwd", r"os:getcwd gives str, which is no model"),
         ("torch:zeros", r"torch:zeros failed: TypeError: zeros\(\) missing 1 required"),
-        ("odd.py:Arguments", r"Arguments failed: TypeError: .*missing 2 required positional arguments"),
+        ("odd.py:Arguments", r"odd\.py:Arguments needs first, second to be made; add a function .*make"),
         ("odd.py:nothing", r"odd\.py:nothing gives NoneType, which is no model"),
         ("odd.py:NoCall", r"odd\.py:NoCall gives NoCall, which is no model"),
         ("odd.py:TextScale", r"odd\.py:TextScale has scale '4', not 4"),
