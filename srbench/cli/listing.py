@@ -35,7 +35,7 @@ def list_command(kind: str, folder: Path | None) -> None:
     weights       released by authors, and whether they are fetched
     runs          run folders in DIR: images done, date [default: runs]
 
-    srbench show NAME tells more of one, except a run.
+    srbench show NAME tells more of one.
     """  # noqa: D301 - click's mark
     if folder is not None and kind != "runs":
         raise click.UsageError("DIR goes with srbench list runs.")

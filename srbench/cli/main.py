@@ -12,6 +12,7 @@ import click
 from srbench.cli.data import data
 from srbench.cli.editing import edit, explore, upscale
 from srbench.cli.explaining import explain
+from srbench.cli.exporting import export
 from srbench.cli.interruption import INTERRUPTED, twice_at_once
 from srbench.cli.leaderboard import index
 from srbench.cli.listing import doctor, list_command
@@ -21,7 +22,7 @@ from srbench.cli.reporting import compare, report, view
 from srbench.cli.reproducing import reproduce
 from srbench.cli.showing import show_command
 from srbench.cli.terminal import warn_in_one_line
-from srbench.cli.training import export, train
+from srbench.cli.training import train
 from srbench.cli.voting import vote
 from srbench.cli.weights import convert, weights
 from srbench.interfaces import SRBenchError

@@ -1,4 +1,4 @@
-"""The command that tells the facts of one thing that can be named. Imports that load torch are inside the functions."""
+"""The command that tells the facts of one thing, or of a run. Imports that load torch are inside the functions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shutil
 import textwrap
 import tomllib
 from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -24,15 +25,22 @@ _INDENT = 14
 
 
 @click.command("show")
-@click.argument("name")
+@click.argument("name", metavar="NAME|RUN")
 def show_command(name: str) -> None:
-    """Show the facts of a model, metric, dataset or suite.
+    """Show the facts of a model, metric or dataset, or a run in short.
 
-    NAME is anything that srbench list shows, except a run.
+    NAME is anything that srbench list shows. A RUN is shown as a README would: the answer, table and command in
+    Markdown.
     """
     from srbench.system.file_names import unknown
 
     kinds = [kind for kind, (names, _) in _KINDS.items() if name in names()]
+    if not kinds and Path(name).is_dir():
+        from srbench.matrix.folder import runs_in
+        from srbench.reporting.exports.readme import readme
+
+        click.echo("\n\n".join(readme(run) for run in runs_in(Path(name))))
+        return
     if not kinds:
         raise SRBenchError(unknown("name", name, {known for names, _ in _KINDS.values() for known in names()}))
     for number, kind in enumerate(kinds):

@@ -81,33 +81,3 @@ def _check(name: str | None, resume: Path | None, asked: Mapping[str, object]) -
         raise click.UsageError("Give --data DIR, from which LR is made, or --hr DIR and --lr DIR, paired by file name.")
     elif "lr" in asked and "validation" in asked:
         raise click.UsageError("--lr and --validation exclude each other: with --lr, some pairs are held out.")
-
-
-@click.command()
-@click.argument("source", metavar="TRAINING|MODEL")
-@click.option("--as", "kind", type=click.Choice(["weights", "onnx"]), default="weights", metavar="weights|onnx",
-              help="weights of a TRAINING, or onnx of a MODEL.")  # fmt: skip
-@options.file("--out", help="File to write. [default: MODEL-PRESET.safetensors, or MODEL-xSCALE.onnx]")
-@click.option("--best", is_flag=True, help="Of a TRAINING, the weights with the best validation instead of the last.")
-@click.option("--licence", metavar="TEXT", help="Licence of the weights of a TRAINING, such as CC-BY-4.0. [default: "
-              "not stated]")  # fmt: skip
-@options.scale(help="Scale of a MODEL. [default: that of its weights]")
-def export(source: str, kind: str, out: Path | None, best: bool, licence: str | None, scale: int | None) -> None:
-    """Export a training as one weights file, or a network as ONNX.
-
-    TRAINING is the folder of a finished training; a model card (.md) is written beside its weights. MODEL is a network
-    with one output, such as rrdb or rrdb:TRAINING.
-    """
-    if kind == "onnx":
-        if best or licence:
-            raise click.UsageError("--best and --licence go with --as weights.")
-        from srbench.models.onnx_export import export_onnx
-
-        show(export_onnx(source, out, scale))
-        return
-    if scale is not None:
-        raise click.UsageError("--scale goes with --as onnx; a training has its own.")
-    from srbench.training.export import export as export_weights
-
-    for path in export_weights(Path(source), out, best=best, licence=licence):
-        show(path)

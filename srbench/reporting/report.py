@@ -179,9 +179,11 @@ def _markdown(
     return f"{text}\n"
 
 
-def score_table(scores: Scores) -> str:
-    """Table of means in Markdown, with marks."""
+def score_table(scores: Scores, *, variants: bool = True) -> str:
+    """Table of means in Markdown, with marks; ``variants`` and published rows stand below the rows that compete."""
     lines = [_scored(line, scores) for line in scores.competing]
+    if not variants:
+        return markdown.table(["model", *_headers(scores), *scores.last_columns], lines)
     if scores.variants:
         empty = [""] * (len(scores.metrics) + len(scores.last_columns))
         lines += [["*variants*", *empty], *(_scored(line, scores) for line in scores.variants)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import PurePath
 from urllib.parse import quote
 
 _SPECIAL = re.compile(r"[\\`*\[\]<>#|~$&!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
@@ -25,6 +26,11 @@ def block(text: str, language: str) -> str:
     """The text as a fenced block of code."""
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{fence}{language}\n{text}\n{fence}"
+
+
+def link(path: PurePath) -> str:
+    """A path as the target of a link."""
+    return quote(path.as_posix())
 
 
 def image(title: str, *folders_and_file: str) -> str:

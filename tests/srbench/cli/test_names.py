@@ -93,7 +93,7 @@ def test_one_model_where_one_makes_sense(command):
 
 
 SAME_IN_OTHER_WORDS = {
-    "--out": {"DIR", "FILE"},  # names what is written
+    "--out": {"DIR", "FILE", "DIR|FILE"},  # names what is written
     "--format": {"table|csv|json|md|tex", "text|json", "md|html|tex|csv"},  # what each command can print
     "--data": {"NAME|DIR", "DIR"},  # a training has no datasets by name
     "--workers": {"N|gpus", "N"},  # measuring folders needs no GPU

@@ -33,7 +33,7 @@ def test_the_file_is_the_model(command, model, scale):
         (["srflow", "--scale", "4"], "srflow: only a network with one output can be an ONNX file"),
         (["rrdb"], "rrdb does not say its scale; give --scale"),
         (["rrdc", "--scale", "4"], "unknown model 'rrdc'; did you mean rrdb?"),
-        (["rrdb", "--scale", "4", "--best"], "--best and --licence go with --as weights"),
+        (["rrdb", "--scale", "4", "--best"], "--best goes with --as weights"),
     ],
 )
 def test_what_cannot_be_exported(command, words, fault):

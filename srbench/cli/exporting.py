@@ -1,0 +1,72 @@
+"""The command that writes a training, a network or a run for other programs. Imports that load torch are inside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from srbench.cli import options
+from srbench.cli.terminal import say, show
+
+_GIVEN = {
+    "weights": {"best", "licence"},
+    "onnx": {"scale"},
+    "hf-eval": {"dataset", "url"},
+    "model-index": {"dataset", "url"},
+    "every-eval-ever": {"dataset", "url"},
+}
+"""Options that go with each format, besides --out."""
+
+
+@click.command()
+@click.argument("source", metavar="RUN|TRAINING|MODEL")
+@click.option("--as", "form", type=click.Choice([*_GIVEN]), default="weights", metavar="FORMAT",
+              help="Format: hf-eval, model-index or every-eval-ever of a RUN, weights of a TRAINING, onnx of a "
+              "MODEL.")  # fmt: skip
+@click.option("--out", type=options.PATH, metavar="DIR|FILE", help="Folder for a RUN, or file. [default: FORMAT/ for a "
+              "RUN, MODEL-PRESET.safetensors, or MODEL-xSCALE.onnx]")  # fmt: skip
+@click.option("--dataset", metavar="NAME", help="Name of a RUN's data on the Hugging Face Hub, such as owner/name. "
+              "[default: the name in the run]")  # fmt: skip
+@click.option("--url", metavar="URL", help="Address at which a RUN can be read, stated as its source. [default: not "
+              "stated]")  # fmt: skip
+@click.option("--best", is_flag=True, help="Of a TRAINING, the weights with the best validation instead of the last.")
+@click.option("--licence", metavar="TEXT", help="Licence of the weights of a TRAINING, such as CC-BY-4.0. [default: "
+              "not stated]")  # fmt: skip
+@options.scale(help="Scale of a MODEL. [default: that of its weights]")
+def export(
+    source: str, form: str, out: Path | None, best: bool, licence: str | None, scale: int | None,
+    dataset: str | None, url: str | None,
+) -> None:  # fmt: skip
+    """Export results of a run, trained weights, or ONNX.
+
+    A RUN is written as Hugging Face reads it (hf-eval: .eval_results; model-index: front matter of a card) or as Every
+    Eval Ever does. TRAINING is the folder of a finished training, whose weights are written as one
+    file, with a model card (.md) beside it. MODEL is a network with one output, such as rrdb or rrdb:TRAINING.
+    """
+    _check(form, {"best": best, "licence": licence, "scale": scale, "dataset": dataset, "url": url})
+    if form == "onnx":
+        from srbench.models.onnx_export import export_onnx
+
+        show(export_onnx(source, out, scale))
+    elif form == "weights":
+        from srbench.training.export import export as export_weights
+
+        for path in export_weights(Path(source), out, best=best, licence=licence):
+            show(path)
+    else:
+        from srbench.reporting.exports.files import export_run
+
+        done = export_run(Path(source), form, out, dataset=dataset, url=url)
+        for sentence in done.left_out:
+            say(f"left out: {sentence}")
+        for path in done.files:
+            show(path)
+
+
+def _check(form: str, given: dict[str, object]) -> None:
+    """Raise UsageError for an option of another format."""
+    for name, value in given.items():
+        if value not in (None, False) and name not in _GIVEN[form]:
+            forms = " or ".join(f"--as {other}" for other, names in _GIVEN.items() if name in names)
+            raise click.UsageError(f"--{name} goes with {forms}.")

@@ -1,0 +1,190 @@
+"""Results of a run in the formats of others: every value with all its digits, and none beside one of other data."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import re
+
+import huggingface_hub
+import pytest
+import yaml
+from builders import metric
+from huggingface_hub import ModelCard
+
+from srbench.cli.exporting import _GIVEN
+from srbench.interfaces import WeightsInfo
+from srbench.reporting import ReportError
+from srbench.reporting.exports.files import FORMATS, export_run
+from srbench.reporting.exports.values import exported_run
+from srbench.reporting.measurements import read_runs
+
+STARTED = {"started": "2026-01-31T12:00:00+00:00", "finished": "2026-01-31T12:10:00+00:00"}
+METRICS = (metric("psnr"), metric("lpips"), metric("sigma"))
+IMAGES = "abcdefgh"
+FLOW = ("flow: <b>'m'", 0.8)
+
+
+def values(seed):
+    draw = random.Random(seed)
+    return {
+        image: {
+            "psnr": [draw.uniform(20, 30), draw.uniform(20, 30)],
+            "lpips": [draw.random() ** 20 * 1e-6, 1e-9],
+            "sigma": draw.random(),
+        }
+        for image in IMAGES
+    }
+
+
+@pytest.fixture
+def run(make_run):
+    weights = WeightsInfo("0" * 64, "CC0-1.0", "a: b #c", 7)
+    return make_run(
+        "run", {FLOW: values(0), ("other", None): {one: (30.0 + ord(one), 0.1) for one in IMAGES}},
+        metrics=METRICS, invocation=STARTED, models={FLOW[0]: {"weights": weights}},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def wanted(run):
+    """Mean, low and high by folder of the setting and metric."""
+    measurements = read_runs([run])
+    rows = measurements.table().summary().to_dict("records")
+    return {
+        (folder, one.name): [row[f"{one.name}{end}"] for end in ("", "_low", "_high")]
+        for folder, row in zip((f"{FLOW[0]}-t0.8", "other"), rows, strict=True)
+        for one in METRICS
+        if not math.isnan(row[one.name])
+    }  # fmt: skip
+
+
+def test_hugging_face_reads_every_value_from_eval_results(run, wanted, tmp_path):
+    export = export_run(run, "hf-eval", tmp_path / "out", dataset="owner/data", url="https://example.org/run")
+    found = {}
+    for file in export.files:
+        folder = file.relative_to(tmp_path / "out").parts[0]
+        assert file.relative_to(tmp_path / "out" / folder).as_posix() == ".eval_results/run.yaml"
+        entries = yaml.safe_load(file.read_text(encoding="utf-8"))
+        if hasattr(huggingface_hub, "parse_eval_result_entries"):  # in later versions
+            read = huggingface_hub.parse_eval_result_entries(entries)
+            assert huggingface_hub.eval_result_entries_to_yaml(read) == entries
+        for entry in entries:
+            assert entry.keys() == {"dataset", "value", "date", "source", "notes"}
+            assert entry["dataset"].keys() == {"id", "task_id"}
+            assert entry["source"] == {"url": "https://example.org/run", "name": "srbench run run"}
+            assert entry["date"] == STARTED["finished"]
+            signature = re.match(r"signature: (\S+);", entry["notes"])[1]
+            assert "command: srbench run --models m --scale 4 --out run" in entry["notes"]
+            found[folder, next(one.name for one in METRICS if one.signature == signature)] = entry["value"]
+    assert found == {place: mean for place, (mean, *_) in wanted.items()}
+    assert len(found) == 5
+
+
+def test_hugging_face_reads_every_value_from_a_card(run, wanted, tmp_path):
+    for file in export_run(run, "model-index", tmp_path / "out").files:
+        folder = file.relative_to(tmp_path / "out").parts[0]
+        for one in ModelCard(file.read_text(encoding="utf-8")).data.eval_results:
+            mean, *ends = wanted[folder, one.metric_type]
+            assert one.metric_value == mean
+            assert one.metric_args.get("interval95", []) == [end for end in ends if not math.isnan(end)]
+            assert one.source_url is None, "none was given"
+            assert (one.task_type, one.dataset_name, one.dataset_args["images"]) == ("image-to-image", "d", "8")
+
+
+def test_every_eval_ever_has_intervals_direction_and_command(run, wanted, tmp_path):
+    files = export_run(run, "every-eval-ever", tmp_path / "out").files
+    assert len({file.name for file in files}) == 2
+    uuid = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+    for file in files:
+        path = file.relative_to(tmp_path / "out").as_posix()
+        assert re.fullmatch(rf"data/srbench-d/unknown/(flow-b-m-t0.8|other)/{uuid}\.json", path), path
+        log = json.loads(file.read_text(encoding="utf-8"))
+        assert log["schema_version"] == "0.3.0"
+        assert log["evaluation_timestamp"] == "1769861400"
+        folder = f"{FLOW[0]}-t0.8" if "flow" in path else "other"
+        names = [one["metric_config"]["metric_kind"] for one in log["evaluation_results"]]
+        assert names == ["psnr", "lpips"], "sigma has no direction"
+        for one in log["evaluation_results"]:
+            name, (mean, *ends) = (
+                one["metric_config"]["metric_kind"],
+                wanted[folder, one["metric_config"]["metric_kind"]],
+            )
+            assert one["score_details"]["score"] == mean
+            interval = one["score_details"]["uncertainty"]["confidence_interval"]
+            assert [interval["lower"], interval["upper"]] == ends
+            assert one["metric_config"]["lower_is_better"] == (name == "lpips")
+            assert one["generation_config"]["generation_args"]["execution_command"].startswith("srbench run")
+
+
+def test_a_second_export_changes_nothing_and_another_one_overwrites_nothing(run, make_run, tmp_path):
+    for form in FORMATS:
+        files = export_run(run, form, tmp_path / form).files
+        before = [file.stat().st_mtime_ns for file in files]
+        assert export_run(run, form, tmp_path / form).files == files
+        assert [file.stat().st_mtime_ns for file in files] == before
+    make_run("run", {FLOW: values(1)}, metrics=METRICS, invocation=STARTED)
+    with pytest.raises(Exception, match="exists, and is not what would be written; choose another --out"):
+        export_run(run, "hf-eval", tmp_path / "hf-eval")
+
+
+def test_a_mean_over_fewer_images_is_left_out_and_named(make_run):
+    measured = {"a": (20.0, 0.1), "b": (math.inf, 0.2), "c": (21.0, 0.3)}
+    run = make_run("run", {("m", None): measured, ("n", None): {"a": (1.0, 0.4)}}, images="abc", invocation=STARTED)
+    found = exported_run(run)
+    few = "finite on 1 of 3 images"
+    assert found.left_out == ("PSNR of m: finite on 2 of 3 images", f"PSNR of n: {few}", f"LPIPS of n: {few}")
+    values = [(one.setting.model, value.metric.name) for one in found.models for value in one.values]
+    assert values == [("m", "lpips")]
+    with pytest.raises(ReportError, match="no value is a mean over all images yet; run its command again"):
+        exported_run(make_run("other", {("n", None): {"a": (1.0, 0.4)}}, images="abc", invocation=STARTED))
+
+
+def test_what_a_value_depends_on_names_its_leaderboard(make_run):
+    def task(**changes):
+        run = exported_run(make_run("run", {("m", None): {one: (20.0, 0.1) for one in "ab"}}, **changes))
+        return run.task(run.models[0].values[0].metric)
+
+    other = (metric("psnr", signature="PSNR|Y"), metric("lpips"))
+    tasks = [
+        task(), task(protocol={"scale": 8}), task(protocol={"crop": 160}), task(protocol={"lr": "by JPEG"}),
+        task(images="abc", limit=2), task(metrics=other),
+    ]  # fmt: skip
+    assert len(set(tasks)) == len(tasks), tasks
+
+
+def test_the_command_line_names_files_and_refuses_options_of_another_format(command, run):
+    assert {*FORMATS} == {form for form, names in _GIVEN.items() if "url" in names}
+    done = command("export", run, "--as", "hf-eval")
+    assert done.code == 0
+    assert "hf-eval/other/.eval_results/run.yaml" in done.out
+    assert "left out: sigma of other: finite on 0 of 8 images" in done.err
+    for options, text in (
+        (("--as", "hf-eval", "--best"), "--best goes with --as weights."),
+        (("--url", "x"), "--url goes with --as hf-eval or --as model-index or --as every-eval-ever."),
+        (("--as", "weights", "--scale", "4"), "--scale goes with --as onnx."),
+    ):
+        found = command("export", run, *options)
+        assert (found.code, text in found.err) == (2, True), found.err
+
+
+def test_a_time_that_is_none_is_named(make_run, tmp_path):
+    run = make_run("run", {("m", None): {"a": (20.0, 0.1)}})
+    with pytest.raises(ReportError, match="'later' in the manifest is no time"):
+        export_run(run, "every-eval-ever", tmp_path / "out")
+
+
+def test_show_prints_what_a_readme_carries(command, run):
+    found = command("show", run)
+    assert found.code == 0
+    lines = found.out.splitlines()
+    assert lines[0] == "### Super-resolution 4x: 8 images of d"
+    assert any(line.startswith("Lowest LPIPS: flow") for line in lines)
+    assert sum(line.startswith("| ") for line in lines) == 4, "header, rule and two rows"
+    assert "srbench run --models m --scale 4 --out run" in lines
+    assert "Protocol `srflow@1`: `PSNR|RGB`, `LPIPS|alex`, `SIGMA|ddof1`." in lines
+    assert "The whole report" not in found.out
+    (run / "report.md").write_text("")
+    assert f"[The whole report]({run.as_posix()}/report.md)" in command("show", run).out
+    assert command("show", run.parent).code == 1
