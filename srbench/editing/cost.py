@@ -13,7 +13,6 @@ from srbench.editing import EditError
 from srbench.images.io import header_size, require_readable_size
 from srbench.interfaces import LargeSRModel, Model, SRBenchError, StochasticSRModel
 from srbench.models.inference import COPIES, Draw, require_memory, upscale
-from srbench.system.file_names import no_file
 from srbench.system.memory import free_bytes
 from srbench.system.terminal import duration
 
@@ -31,7 +30,7 @@ BITS_8 = 1 / 4
 
 def size_of(path: Path) -> tuple[int, int]:
     """Height and width of an image by its header; zeros where it cannot be read."""
-    width, height = (0, 0) if no_file(path) else header_size(path)
+    width, height = header_size(path)
     return height, width
 
 

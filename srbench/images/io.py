@@ -190,6 +190,8 @@ def png_of(pixels: NDArray[np.uint8]) -> bytes:
 
 def header_size(file: Path | IO[bytes]) -> tuple[int, int]:
     """Width and height of an image by its header; 0 if it is unreadable, which reading the image will report."""
+    if isinstance(file, Path) and no_file(file):
+        return 0, 0  # opening a pipe would wait for somebody to write
     try:
         with file.open("rb") if isinstance(file, Path) else nullcontext(file) as stream:
             return stated_size(stream)
