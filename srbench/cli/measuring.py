@@ -147,6 +147,7 @@ def verify(
     """Check files, values and report of a run again.
 
     Records and images are compared with their hashes, every saved image is measured again, the report is made again.
+    The result is kept in verified.json, which srbench index shows.
     Exit codes: 0 if every value is verified, 1 if anything is contradicted, 3 if something could not be verified.
     docs/verify.md lists all findings.
     """
@@ -154,12 +155,17 @@ def verify(
 
     with shown_progress(f"reading {folder}"):
         from srbench.benchmark.findings import CODES, Findings
+        from srbench.benchmark.verified import write_verified
         from srbench.benchmark.verify import verify as verify_run
         from srbench.matrix.folder import is_matrix, runs_in
         from srbench.reporting.check import check_report
 
     def checked(findings: Findings) -> Findings:
         check_report(findings.folder, findings)
+        try:
+            write_verified(findings)
+        except OSError as error:
+            say(f"{findings.folder}: the result is not kept in it ({error.strerror})")
         if form == "text":
             show(findings.text())
         return findings

@@ -50,7 +50,7 @@ class Place:
     @property
     def state(self) -> str:
         """``verified`` if any of its runs is."""
-        return min((run.standing.state for run in self.row.runs), key=("verified", "unverified").index)
+        return self.row.runs[0].standing.state
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Standings:
 
     table: Table
     sorted_by: str
-    """Name of the metric that rows are sorted by; empty if none has a direction."""
+    """Title of the metric that rows are sorted by; empty if none has a direction."""
     places: tuple[Place, ...]
     published: tuple[PublishedLine, ...] = ()
     notes: tuple[str, ...] = ()
@@ -101,13 +101,14 @@ def make_index(folders: list[Path], names: dict[Path, str] | None = None) -> Ind
         try:
             summary = summary_of(path)
         except (SRBenchError, OSError) as error:
-            apart.append(Apart(name, "", one_line(error)))
+            apart.append(Apart(name, "", one_line(error).replace(str(path), name)))
             continue
         standing = standing_of(path, summary)
         if standing.state == "contradicted":
             apart.append(Apart(name, standing.rule, standing.words))
         else:
-            runs.append(Run(name, summary, standing))
+            report = next((file for file in ("report.html", "report.md") if (path / file).is_file()), "")
+            runs.append(Run(name, summary, standing, report))
     tables = tables_of(runs)
     return Index(tuple(map(_standings, tables)), tuple(orders_of(tables)), tuple(apart), tuple(runs))
 
@@ -125,7 +126,7 @@ def _standings(table: Table) -> Standings:
     manifest = table.rows[0].runs[0].summary.manifest if table.rows else None
     published = published_rows(manifest, table.metrics, read_tables()) if manifest else None
     lines, notes = (published.lines, published.notes) if published and published.lines else ((), ())
-    return Standings(table, first.name if first else "", tuple(places), lines, notes)
+    return Standings(table, first.title if first else "", tuple(places), lines, notes)
 
 
 def _first(table: Table) -> MetricFacts | None:

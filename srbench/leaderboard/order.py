@@ -72,18 +72,17 @@ class Order:
 
 def orders_of(tables: Iterable[Table]) -> list[Order]:
     """Orders of the models that several datasets of one scale and protocol share, by metric."""
-    groups: dict[tuple[object, ...], dict[tuple[str, ...], Table]] = {}
-    for table in tables:
+    groups: dict[tuple[object, ...], list[Table]] = {}
+    for table in sorted(tables, key=lambda one: (len(one.rows), len(one.images)), reverse=True):
         protocol = table.protocol
         key = (protocol.scale, protocol.suite, protocol.quantize, protocol.columns, protocol.crop, protocol.tile)
-        same = groups.setdefault(key, {})
-        known = same.get(table.datasets)
-        if known is None or _extent(table) > _extent(known):  # parts of a dataset do not count twice
-            same[table.datasets] = table
+        same = groups.setdefault(key, [])
+        if not any(set(table.datasets) & set(one.datasets) for one in same):  # parts of a dataset do not count twice
+            same.append(table)
     orders = []
     for same in groups.values():
         columns: dict[tuple[str, str, int], list[Table]] = {}
-        for table in same.values():
+        for table in sorted(same, key=lambda one: one.datasets):
             for metric in table.metrics:
                 if metric.name in table.rankings:
                     columns.setdefault((metric.name, metric.signature, metric.direction), []).append(table)
@@ -91,10 +90,6 @@ def orders_of(tables: Iterable[Table]) -> list[Order]:
             metric = next(one for one in having[0].metrics if one.name == name)
             orders += _order(having, metric)
     return orders
-
-
-def _extent(table: Table) -> tuple[int, int]:
-    return len(table.rows), len(table.images)
 
 
 def _order(tables: Sequence[Table], metric: MetricFacts) -> list[Order]:

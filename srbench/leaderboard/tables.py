@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from srbench.leaderboard.summary import Entry, Summary
 from srbench.reporting.families import Families, families_of
 from srbench.reporting.ranking import Ranking, rank
 from srbench.run_folder.protocol import Protocol, Setting
+from srbench.system.words import number_of
 
 Values = NDArray[np.float64]
 
@@ -30,6 +32,12 @@ class Run:
     """Path as the leaderboard shows it."""
     summary: Summary
     standing: Standing
+    report: str = ""
+    """File name of its report; empty if it has none."""
+
+    def link(self) -> str:
+        """Address of its report from the folder of the leaderboard."""
+        return f"{quote(self.name)}/{self.report}"
 
 
 @dataclass(frozen=True)
@@ -44,13 +52,17 @@ class Row:
     draw: tuple[int, int] | None
     """Number of samples and seed of a model that samples."""
     runs: tuple[Run, ...]
+    """Runs in which it was found, verified ones first."""
     values: dict[str, Values]
     """Values by metric: one per image of the table, NaN where it is missing."""
+    names_draw: bool = False
 
     @property
     def label(self) -> str:
-        """Model and temperature for a reader."""
-        return self.setting.label
+        """Model and temperature for a reader, and how it was sampled if rows differ in that alone."""
+        if not self.names_draw or self.draw is None:
+            return self.setting.label
+        return f"{self.setting.label} ({number_of(self.draw[0], 'sample')}, seed {self.draw[1]})"
 
 
 @dataclass(frozen=True)
@@ -88,10 +100,11 @@ class Table:
 
     @property
     def title(self) -> str:
-        """Data, scale and protocol in one line."""
+        """Data, scale, protocol and number of images in one line."""
         parts = [" = ".join(self.datasets), f"{self.protocol.scale}x", self.protocol.suite]
         parts += [f"central {self.protocol.crop} px"] if self.protocol.crop else []
-        return ", ".join([*parts, *([f"tiles of {self.protocol.tile}"] if self.protocol.tile else [])])
+        parts += [f"tiles of {self.protocol.tile} px"] if self.protocol.tile else []
+        return ", ".join([*parts, number_of(len(self.images), "image")])
 
     @cached_property
     def families(self) -> Families:
@@ -184,9 +197,11 @@ def _table(group: _Group) -> Table:
         if not there.all():
             incomplete.append((Setting(label, entry.setting.temperature).label, run.name, int(there.sum())))
             continue
-        own = tuple({run.name: run for run, _ in found}.values())
+        own = sorted({run.name: run for run, _ in found}.values(), key=lambda run: run.standing.state != "verified")
         setting = Setting(label, entry.setting.temperature)
-        rows.append(Row(identity, setting, replace(entry.model, label=label), entry.draw, own, values))
+        rows.append(Row(identity, setting, replace(entry.model, label=label), entry.draw, tuple(own), values))
+    count = Counter(row.setting for row in rows)
+    rows = [replace(row, names_draw=count[row.setting] > 1) for row in rows]
     return Table(
         first.manifest.protocol,
         first.data,

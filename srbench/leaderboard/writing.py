@@ -13,11 +13,13 @@ from srbench.images.io import write_whole
 from srbench.leaderboard import LeaderboardError
 from srbench.leaderboard.contents import Index, Standings, facts_of, make_index
 from srbench.leaderboard.order import BORDA, RANKS
+from srbench.leaderboard.page import page
 from srbench.leaderboard.summary import runs_below
 from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import header
 from srbench.run_folder.manifest import FILE as MANIFEST
 from srbench.system import markdown
+from srbench.system.words import number_of
 from srbench.weights.files import sha256_bytes, sha256_file
 
 _CSV = (
@@ -39,7 +41,7 @@ def write_index(folders: list[Path], out: Path | None = None) -> tuple[Index, li
         raise LeaderboardError(f"{out}: is a run; give the folder that holds it, or --out for the leaderboard")
     names = {path: Path(os.path.relpath(path, out)).as_posix() for path in runs_below(folders)}
     index = make_index(folders, names)
-    texts = {"index.md": markdown_text(index), "index.csv": csv_text(index)}
+    texts = {"index.html": page(index), "index.md": markdown_text(index), "index.csv": csv_text(index)}
     contents = {name: text.encode() for name, text in texts.items()}
     sums = {name: sha256_bytes(content) for name, content in contents.items()}
     facts = {"files": sums, **facts_of(index)}
@@ -74,13 +76,8 @@ def _moved_aside(file: Path) -> Path:
 def markdown_text(index: Index) -> str:
     """Text of index.md."""
     return rendered(
-        "index.md.jinja", index=index, table=_markdown_table, link=link, ranks_rule=RANKS, borda_rule=BORDA
+        "index.md.jinja", index=index, table=_markdown_table, number_of=number_of, ranks_rule=RANKS, borda_rule=BORDA
     ) + "\n"  # fmt: skip
-
-
-def link(run: str) -> str:
-    """Address of the report of a run, from the folder of the leaderboard."""
-    return f"{run}/report.html"
 
 
 def _markdown_table(one: Standings) -> str:
