@@ -44,6 +44,9 @@ _TITLES: dict[Severity, dict[str, str]] = {
         "SRB010": "A file of the report is not the one that report.json states.",
         "SRB011": "A vote was changed, moved or taken out.",
         "SRB012": "A vote is on an image that is not of the run.",
+        "SRB013": "A model has another value than in another run of a leaderboard.",
+        "SRB014": "A model has other weights than a model of its name in another run of a leaderboard.",
+        "SRB015": "An image is another one than in another run of a leaderboard on a dataset of that name.",
     },
     "unverified": {
         "SRB101": "A file was not compared with SHA256SUMS, which is missing or damaged, or of an earlier command.",

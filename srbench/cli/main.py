@@ -14,7 +14,7 @@ from srbench.cli.editing import edit, explore, upscale
 from srbench.cli.explaining import explain
 from srbench.cli.exporting import export
 from srbench.cli.interruption import INTERRUPTED, twice_at_once
-from srbench.cli.leaderboard import index
+from srbench.cli.leaderboard import index, submit
 from srbench.cli.listing import doctor, list_command
 from srbench.cli.measuring import init, measure, merge, run, score, verify
 from srbench.cli.renamed import replacement
@@ -31,7 +31,7 @@ from srbench.system.processes import Interrupted, end_quickly
 
 SECTIONS = {
     "Benchmark": (init, run, merge, score, verify, measure, explain, reproduce),
-    "Results": (report, compare, view, vote, index, list_command, show_command),
+    "Results": (report, compare, view, vote, index, submit, list_command, show_command),
     "Your images": (upscale, edit, explore),
     "Train": (train, export, convert),
     "Files": (data, weights, doctor),

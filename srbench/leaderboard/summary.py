@@ -48,11 +48,16 @@ class Summary(msgspec.Struct, frozen=True):
     """Facts of the run; ``metrics`` are those that a leaderboard shows."""
     data: str
     """SHA-256 of the names and pixels of all pairs: runs of equal data share it."""
-    images: tuple[str, ...]
-    """Names of the images that were read, sorted."""
+    pairs: dict[str, bytes]
+    """Digests of the pixels of LR and HR by name, of all images that were read, sorted."""
     entries: tuple[Entry, ...]
     findings: tuple[tuple[str, str, str], ...]
     """Rule, place and text of what the records contradict, or leave unverified."""
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Names of the images that were read, sorted."""
+        return tuple(self.pairs)
 
     @property
     def metrics(self) -> tuple[MetricFacts, ...]:
@@ -97,9 +102,10 @@ def read_summary(run: Path) -> Summary:
     check_records(folder, found)
     manifest = folder.manifest
     shown = tuple(replace(one, evidence=None) for one in manifest.metrics if one.group != "Cost")
-    pairs = {image: pair for image in manifest.scope if (pair := folder.of(image).pair) and not pair.failed}
-    images = tuple(sorted(pairs))
-    pixels = [[image, *(one and one.pixels for one in (pairs[image].lr, pairs[image].hr))] for image in images]
+    found_pairs = {image: pair for image in manifest.scope if (pair := folder.of(image).pair) and not pair.failed}
+    pixels = {image: digest(*(one and one.pixels for one in (pair.lr, pair.hr))) for image, pair in found_pairs.items()}
+    pixels = dict(sorted(pixels.items()))
+    images = tuple(pixels)
     by_setting: dict[Setting, list[Row]] = {}
     for row in rows_of(folder):
         by_setting.setdefault(row.setting, []).append(row)
@@ -107,7 +113,13 @@ def read_summary(run: Path) -> Summary:
     findings = tuple((one.rule, one.where, one.text) for one in found.findings if one.severity != "note")
     models = tuple(replace(model, evidence=None) for model in manifest.models)
     manifest = replace(manifest, metrics=shown, models=models, tile_checks=())
-    return Summary(manifest, digest("data", pixels), images, entries, findings)
+    return Summary(
+        manifest,
+        digest("data", [*pixels.items()]),
+        {image: bytes.fromhex(one)[:16] for image, one in pixels.items()},
+        entries,
+        findings,
+    )
 
 
 def _entry(folder: RunFolder, rows: list[Row], metrics: tuple[MetricFacts, ...], images: tuple[str, ...]) -> Entry:

@@ -1,0 +1,161 @@
+"""What ``submit`` refuses, and what ``index --check`` finds in a folder of results."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from builders import metric
+from record_runs import Made, sum_up, write_run
+
+from srbench.interfaces import WeightsInfo
+from srbench.leaderboard.check import check_index
+
+
+@pytest.fixture
+def run(twenty, tmp_path):
+    """A finished run of three models, outside the folder of results."""
+    return Path(
+        shutil.copytree(twenty / "set-b" / "three", tmp_path / "mine", ignore=shutil.ignore_patterns("report*"))
+    )
+
+
+@pytest.fixture
+def results(run, srbench, tmp_path):
+    """A folder with that run and its images."""
+    done = srbench("submit", run, "--to", tmp_path / "results", "--images")
+    assert done.exit_code == 0, done.output
+    return tmp_path / "results"
+
+
+def lines_of(path):
+    return path.read_text().splitlines(keepends=True)
+
+
+def edit_value(run):
+    rows = lines_of(run / "rows.jsonl")
+    place = next(number for number, line in enumerate(rows) if '"psnr"' in line)
+    facts = json.loads(rows[place])
+    facts["value"][0] += 1
+    rows[place] = json.dumps(facts) + "\n"
+    (run / "rows.jsonl").write_text("".join(rows))
+
+
+def swap_images(run):
+    one, other = (run / "images" / "bicubic" / f"{number}.png" for number in (0, 1))
+    first, second = one.read_bytes(), other.read_bytes()
+    one.write_bytes(second)
+    other.write_bytes(first)
+
+
+def drop_row(run):
+    (run / "rows.jsonl").write_text("".join(lines_of(run / "rows.jsonl")[:-1]))
+
+
+def forge_sums(run):
+    """Sums that fit what is there."""
+    before = dict(reversed(line.split()) for line in lines_of(run / "SHA256SUMS"))
+    sum_up(run)
+    after = dict(reversed(line.split()) for line in lines_of(run / "SHA256SUMS"))
+    (run / "SHA256SUMS").write_text("".join(f"{one}  {name}\n" for name, one in {**before, **after}.items()
+                                            if not name.startswith("report")))  # fmt: skip
+
+
+DAMAGE = {
+    (edit_value, False): "SRB001", (edit_value, True): "SRB005", (swap_images, False): "SRB002",
+    (drop_row, False): "SRB001", (drop_row, True): "SRB003",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("damage", "forged"), DAMAGE)
+def test_submit_refuses_and_check_finds(run, results, command, tmp_path, damage, forged):
+    rule = DAMAGE[damage, forged]
+    for one in (run, results / "mine"):
+        damage(one)
+        if forged:
+            forge_sums(one)
+    done = command("submit", run, "--to", tmp_path / "others")
+    assert done.code == 1
+    assert "not submitted" in done.err
+    assert not (tmp_path / "others").exists()
+    _, faults = check_index([results])
+    assert rule in {fault.rule for fault in faults}
+    assert {Path(fault.run).name for fault in faults} == {"mine"}
+
+
+def test_a_run_that_holds_is_submitted_once(run, results, command):
+    target = results / "mine"
+    assert {file.name for file in target.iterdir()} >= {"manifest.json", "rows.jsonl", "SHA256SUMS", "verified.json",
+                                                        "report.html", "images"}  # fmt: skip
+    again = command("submit", run, "--to", results)
+    assert (again.code, "already exists" in again.err) == (1, True)
+    done = command("index", results, "--check")
+    assert done.code == 0, done.out
+    assert "1 run, 56 of 84 values verified, 0 runs contradicted" in done.out
+    assert [file.name for file in results.iterdir()] == ["mine"], "nothing is left behind, or written by --check"
+
+
+def test_without_images_only_the_records_can_be_checked(run, command, tmp_path):
+    results = tmp_path / "results"
+    assert command("submit", run, "--to", results).code == 0
+    assert not (results / "mine" / "images").exists()
+    done = command("index", results, "--check")
+    assert (done.code, "0 of 84 values verified" in done.out) == (0, True)
+    assert command("index", results).code == 0
+    [standing] = json.loads((results / "index.json").read_text())["runs"].values()
+    assert standing["words"].endswith("56 of 84 values and 0 of 28 items"), "what the sender has verified"
+    edit_value(results / "mine")
+    done = command("index", results, "--check")
+    assert done.code == 1
+    assert "mine: SRB001: rows.jsonl" in done.out
+
+
+def test_an_unfinished_run_is_refused(run, command, tmp_path):
+    facts = json.loads((run / "manifest.json").read_text())
+    facts["invocations"][-1]["finished"] = None
+    (run / "manifest.json").write_text(json.dumps(facts))
+    done = command("submit", run, "--to", tmp_path / "results")
+    assert (done.code, "did not finish" in done.err) == (1, True)
+
+
+def between(tmp_path, first, second):
+    for name, one in {"x": first, "y": second}.items():
+        write_run(tmp_path / name, replace(one, metrics=(metric("psnr"),)))
+    _, faults = check_index([tmp_path])
+    return [(Path(fault.run).name, fault.rule) for fault in faults]
+
+
+def weighing(sha256):
+    return {"a": WeightsInfo(sha256, "MIT", "photos", 1)}
+
+
+PIXELS = {"one": "1" * 64, "two": "2" * 64}
+LEVELS = {"a": {"psnr": [20.0, 21.0]}}
+
+
+def test_other_weights_under_a_known_name(tmp_path):
+    first, second = (Made(PIXELS, LEVELS, weights=weighing(sha), digests={"a": sha}) for sha in ("1" * 64, "2" * 64))
+    assert between(tmp_path, first, second) == [("y", "SRB014")]
+
+
+def test_weights_of_another_scale_are_others(tmp_path):
+    first, second = (
+        Made(PIXELS, LEVELS, weights=weighing(str(scale) * 64), digests={"a": str(scale)}, protocol={"scale": scale})
+        for scale in (4, 8)
+    )
+    assert between(tmp_path, first, second) == []
+
+
+def test_another_dataset_of_the_same_name(tmp_path):
+    assert between(tmp_path, Made(PIXELS, LEVELS), Made({**PIXELS, "two": "3" * 64}, LEVELS)) == [("y", "SRB015")]
+
+
+def test_a_part_of_the_dataset_is_no_other(tmp_path):
+    assert between(tmp_path, Made(PIXELS, LEVELS), Made({"one": "1" * 64}, LEVELS)) == []
+
+
+def test_another_value_of_the_same_model(tmp_path):
+    assert between(tmp_path, Made(PIXELS, LEVELS), Made(PIXELS, {"a": {"psnr": [20.0, 21.1]}})) == [("y", "SRB013")]
