@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import pytest
 import torch
+from page_data import data_of, files_of
 
 import srbench
 from srbench.benchmark.request import RunSpec
@@ -90,12 +91,13 @@ def test_the_report_says_so_and_shows_lr_and_outputs(ask, camera):
     assert sentence in text
     assert sentence in page
     assert "error to HR" not in text
-    contents = json.loads(re.search(r'type="application/json">(.*?)</script>', page, re.DOTALL)[1])
+    contents = data_of(page)
     assert [one["id"] for one in contents["columns"]] == ["lr", "bicubic", "Noisy-t0.8_1", "Noisy-t0.8_2"]
-    sizes = [[one["width"], one["height"]] for one in contents["images"]]
+    images = contents["images"]
+    sizes = [list(size) for size in zip(images["widths"], images["heights"], strict=True)]
     lr = [read_uint8(path).shape[:0:-1] for path in sorted(camera.iterdir())]
     assert sizes == [[4 * width, 4 * height] for width, height in lr]
-    assert all(Path("run", unquote(file)).is_file() for one in contents["images"] for file in one["files"])
+    assert all(Path("run", unquote(file)).is_file() for files in files_of(images) for file in files)
     assert [one["name"] for one in contents["maps"]] == ["deviation"]
     assert sorted(path.name for path in Path("run/sheets").iterdir()) == sorted(
         p.name for p in Path("run/strips").iterdir()

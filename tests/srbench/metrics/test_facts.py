@@ -22,7 +22,7 @@ WORDS = {
     "lpips": ["system/machine.py"],  # the package
     "memory": ["reporting/report.py"],
     "parameters": ["reporting/report.py"],
-    "seconds": ["reporting/report.py", "run_folder/manifest.py", "run_folder/reading.py"],
+    "seconds": ["editing/explore_server.py", "reporting/report.py", "run_folder/manifest.py", "run_folder/reading.py"],
 }
 """Files in which the name of a metric is a word of another meaning."""
 OUTSIDE = '''

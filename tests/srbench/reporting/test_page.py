@@ -14,10 +14,10 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from urllib.parse import quote
 
 import numpy as np
 import pytest
+from page_data import data_of, files_of
 from PIL import Image
 
 from srbench.images.io import write_png
@@ -45,21 +45,6 @@ def run(tmp_path_factory, srbench, small_models, draw_image):
 
 def write_page(run, **options):
     return write_report([run], ["html"], **options).files[0]
-
-
-def data_of(page):
-    return json.loads(re.search(r'<script id="data" type="application/json">(.*?)</script>', page, re.DOTALL)[1])
-
-
-def files_of(images):
-    """Addresses of an image's columns, image by image, as contents.js makes them."""
-
-    def address(column, place, name):
-        found = column["others"].get(str(place))
-        is_ruled = any(first <= place < end for first, end in column["ranges"])
-        return quote(f"{column['folder']}{name}{column['ending']}") if is_ruled else found
-
-    return [[address(column, place, name) for column in images["files"]] for place, name in enumerate(images["names"])]
 
 
 def numbers_of(values, count):
