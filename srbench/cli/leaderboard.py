@@ -68,9 +68,9 @@ def _check(folders: tuple[Path, ...], resample: int | Literal["all"]) -> None:
 @_resample
 @options.device(help="Device to run on; auto takes a GPU if there is one.")
 def submit(run: Path, to: Path, images: bool, resample: int | Literal["all"], device: str) -> None:
-    """Add a run to a folder of results, if srbench verify finds nothing that contradicts it.
+    """Add a verified run to a folder of results.
 
-    Manifest, records, sums and the result of the check are copied, and the report is made again beside them.
+    A run that srbench verify contradicts is refused. Manifest, records, sums and the result of the check are copied, and the report is made again beside them.
     """
     with shown_progress(reading([run])) as progress:
         from srbench.leaderboard.submit import submit as submit_run
