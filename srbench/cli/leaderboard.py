@@ -70,7 +70,8 @@ def _check(folders: tuple[Path, ...], resample: int | Literal["all"]) -> None:
 def submit(run: Path, to: Path, images: bool, resample: int | Literal["all"], device: str) -> None:
     """Add a verified run to a folder of results.
 
-    A run that srbench verify contradicts is refused. Manifest, records, sums and the result of the check are copied, and the report is made again beside them.
+    A run that srbench verify contradicts is refused. Manifest, records, sums and the result of the check are copied,
+    and the report is made again beside them.
     """
     with shown_progress(reading([run])) as progress:
         from srbench.leaderboard.submit import submit as submit_run
