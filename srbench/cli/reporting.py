@@ -74,7 +74,8 @@ def compare(a: str, b: str, run: Path | None) -> None:
 def view(run: Path, port: int, no_browser: bool) -> None:
     """Open the report of a run in a browser.
 
-    It is served on this machine alone; press Ctrl-C to stop.
+    A run that is still going is followed: its rows as they arrive, means so far, the time left, and then the report.
+    The page is served on this machine alone; press Ctrl-C to stop.
     """
     from srbench.reporting.page.view import view as view_run
 

@@ -336,6 +336,25 @@ def check_files(path: Path) -> None:
             raise RunFolderError(f"{file}: {found}, not a file of srbench; remove it")
 
 
+def is_being_written(path: Path) -> bool:
+    """True if a process is writing rows into a run folder."""
+    return (path / _OWNER).is_file() and is_locked(path / _LOCK)
+
+
+def is_locked(file: Path) -> bool:
+    """True if a process holds a lock; False too if that cannot be told."""
+    lock = FileLock(file)
+    try:
+        if file.is_file():
+            lock.acquire(timeout=0)
+            lock.release()
+    except Timeout:
+        return True
+    except (NotImplementedError, OSError):
+        return False
+    return False
+
+
 def _owner(path: Path) -> str:
     try:
         owner = json.loads((path / _OWNER).read_text())

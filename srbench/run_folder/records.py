@@ -282,14 +282,33 @@ def read(folder: Path, kind: type[Record]) -> Iterator[Record]:
                         f"{path}: line {number} was lost, as by a power cut; run the command again", stacklevel=2
                     )
                 else:
-                    yield _from_file(line, kind, path, number)
+                    yield _from_file(line, kind, path, str(number))
     except FileNotFoundError:
         return
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
 
 
-def _from_file(line: bytes, kind: type[Record], path: Path, number: int) -> Record:
+def read_new(folder: Path, kind: type[Record], start: int) -> tuple[list[Record], int]:
+    """Complete lines of one kind from a byte on, and the byte after them: where to read on later.
+
+    Raises RunFolderError for a damaged line, as ``read`` does.
+    """
+    path = folder / kind.FILE
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            content, _, _ = file.read().rpartition(b"\n")
+    except FileNotFoundError:
+        return [], start
+    except OSError as error:
+        raise RunFolderError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+    lines = [line for line in content.split(b"\n") if line and _LOST not in line]
+    after = start + len(content) + 1 if content else start
+    return [_from_file(line, kind, path, f"after byte {start}") for line in lines], after
+
+
+def _from_file(line: bytes, kind: type[Record], path: Path, number: str) -> Record:
     try:
         return from_line(line, kind)
     except (ValueError, RecursionError) as error:

@@ -56,13 +56,14 @@ def rows_of(folder: RunFolder) -> list[Row]:
     manifest = folder.manifest
     places = ((setting, image) for setting in manifest.settings for image in manifest.planned(setting))
     samples = (folder.sample(setting, image) for setting, image in places)
-    rows = [_row(folder, sample) for sample in samples if sample is not None and not sample.failed]
+    rows = [row_of(folder, sample) for sample in samples if sample is not None and not sample.failed]
     if not rows:
         raise RunFolderError(f"{folder.path}: nothing is measured yet; run its command again")
     return rows
 
 
-def _row(folder: RunFolder, sample: SampleRecord) -> Row:
+def row_of(folder: RunFolder, sample: SampleRecord) -> Row:
+    """Outputs of a record that has not failed, and their values. Raises RunFolderError for too few values."""
     scores = folder.scores(sample)
     values = {score.metric: score.value for score in scores if score.value is not None}
     asked = folder.manifest.protocol.samples

@@ -10,7 +10,8 @@ from http.server import SimpleHTTPRequestHandler
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO
+from typing import Any, BinaryIO
+from urllib.parse import parse_qs
 
 from markupsafe import Markup
 
@@ -18,15 +19,18 @@ from srbench.interfaces import SRBenchError
 from srbench.matrix.folder import is_matrix, runs_in
 from srbench.reporting.files import Origin, ReportList
 from srbench.reporting.matrix.report import write_matrix_report
+from srbench.reporting.page.live import LiveRun, as_json, live_page
 from srbench.reporting.report import formats_in, write_report
 from srbench.run_folder import RunFolderError
-from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.folder import RunFolder, is_being_written
 from srbench.run_folder.manifest import FILE as MANIFEST
 from srbench.system.file_names import one_line
 from srbench.system.local_server import LocalRequestHandler, LocalServer, open_server, serve
 from srbench.system.terminal import say
 
 FILE = "report.html"
+NEWS = "/.live/rows"
+"""Address at which the page of a run that is still going asks for rows; no file of a folder has it."""
 _RENEWING = Lock()
 """One page is renewed at a time."""
 
@@ -34,9 +38,10 @@ _RENEWING = Lock()
 def view(run: Path, *, port: int = 0, browser: bool = True) -> None:
     """Serve the page of a run until Ctrl-C. Port 0 takes a free one.
 
-    The page is written first if it is missing or older than the rows, or if images were replaced since: those are not
-    shown. So are the other files of its report, and the pages of a matrix. The run may be at work: a page that is
-    loaded again shows the rows of that moment.
+    A run that is still going is followed: rows arrive by themselves, and the report takes their place at the end.
+    Otherwise the page is written first if it is missing or older than the rows, or if images were replaced since: those
+    are not shown. So are the other files of its report, and the pages of a matrix. A page that is loaded again shows
+    the rows of that moment.
     Raises SRBenchError if the folder holds no measured run, or the port is taken.
     """
     if is_matrix(run):
@@ -44,7 +49,7 @@ def view(run: Path, *, port: int = 0, browser: bool = True) -> None:
             with suppress(RunFolderError):  # nothing is measured yet
                 _renew(cell)
         write_matrix_report(run, ["html"])
-    else:
+    elif not is_being_written(run):
         _renew(run)
     server = open_folder(run, port)
     serve(server, f"{run} at {server.address} (Ctrl-C ends)", browser=browser)
@@ -88,14 +93,27 @@ def _renew_if_older(folder: Path) -> None:
 
 def open_folder(run: Path, port: int) -> LocalServer:
     """Server of the files of a folder. Raises SRBenchError if the port is taken."""
-    return open_server(port, partial(_ReadOnly, directory=str(run.resolve())))
+    live = None if is_matrix(run) else LiveRun(run.resolve(), _is_older)
+    return open_server(port, partial(_ReadOnly, live=live, directory=str(run.resolve())))
 
 
 class _ReadOnly(LocalRequestHandler, SimpleHTTPRequestHandler):
-    """GET and HEAD of the files in one folder: no listing, no hidden files, and no way out by dots or links."""
+    """GET and HEAD of the files in one folder: no listing, no hidden files, and no way out by dots or links.
+
+    Of a run that is still going, ``/`` is the page that follows it.
+    """
+
+    def __init__(self, *request: Any, live: LiveRun | None, directory: str) -> None:  # noqa: ANN401 - of the base class
+        self.live = live
+        super().__init__(*request, directory=directory)
 
     def send_head(self) -> BytesIO | BinaryIO | None:
-        if self.path.partition("?")[0] == "/":
+        address, _, query = self.path.partition("?")
+        if self.live is not None and address == NEWS:
+            return self._news(self.live, parse_qs(query, max_num_fields=2))
+        if address == "/":
+            if self.live is not None and self.live.state != "finished":
+                return self._content(live_page(self.live.path).encode(), "text/html")
             self.path = f"/{FILE}"
         file = Path(self.translate_path(self.path))
         is_page = file.name == FILE
@@ -109,10 +127,31 @@ class _ReadOnly(LocalRequestHandler, SimpleHTTPRequestHandler):
     def _page(self, file: Path) -> BytesIO:
         """Send the head of a page, which is told its path: links that are copied from it outlive this server."""
         path = Markup('<head>\n<meta name="report-path" content="{}">').format(file.resolve())
-        content = file.read_text(encoding="utf-8").replace("<head>", path, 1).encode()
-        self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
+        return self._content(file.read_text(encoding="utf-8").replace("<head>", path, 1).encode(), "text/html")
+
+    def _news(self, live: LiveRun, asked: dict[str, list[str]]) -> BytesIO | None:
+        """Send what is new of a run since the ``reading`` and the row ``after`` that are asked for; 304 for nothing."""
+        try:
+            reading, after = (int(asked.get(name, ["0"])[0]) for name in ("reading", "after"))
+            content, tag = as_json(live.news(reading, max(after, 0)))
+        except ValueError:
+            self.send_error(HTTPStatus.BAD_REQUEST)
+            return None
+        except SRBenchError as error:
+            return self._content(f"{one_line(error)}.".encode(), "text/plain", HTTPStatus.CONFLICT)
+        if self.headers.get("If-None-Match") == tag:
+            self.send_response(HTTPStatus.NOT_MODIFIED)
+            self.end_headers()
+            return None
+        return self._content(content, "application/json", tag=tag)
+
+    def _content(self, content: bytes, kind: str, status: HTTPStatus = HTTPStatus.OK, tag: str = "") -> BytesIO:
+        """Send the head of an answer in UTF-8; returns its body."""
+        self.send_response(status)
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(content)))
+        if tag:
+            self.send_header("ETag", tag)
         self.end_headers()
         return BytesIO(content)
 
