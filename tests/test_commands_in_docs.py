@@ -29,8 +29,8 @@ from srbench.weights.table import find_released
 
 ROOT = Path(__file__).parents[1]
 RUN = (
-    "README.md", "docs/command-line.md", "docs/data.md", "docs/latents.md", "docs/matrix.md", "docs/reviewers.md",
-    "docs/training.md", "docs/weights.md",
+    "README.md", "docs/command-line.md", "docs/data.md", "docs/latents.md", "docs/leaderboard.md", "docs/matrix.md",
+    "docs/reviewers.md", "docs/training.md", "docs/weights.md",
 )  # fmt: skip
 """Pages whose commands are run here. docs/add-your-own.md and docs/python.md have tests of their own."""
 PAGES_LEFT_OUT = {

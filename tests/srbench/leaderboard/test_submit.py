@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -159,3 +160,11 @@ def test_a_part_of_the_dataset_is_no_other(tmp_path):
 
 def test_another_value_of_the_same_model(tmp_path):
     assert between(tmp_path, Made(PIXELS, LEVELS), Made(PIXELS, {"a": {"psnr": [20.0, 21.1]}})) == [("y", "SRB013")]
+
+
+def test_the_workflow_of_the_documentation_runs_the_commands_of_the_page():
+    text = (Path(__file__).parents[3] / "docs" / "leaderboard.md").read_text()
+    page, workflow = re.search(r"```sh\n(.*?)```", text, re.S)[1], re.search(r"```yaml\n(.*?)```", text, re.S)[1]
+    commands = [line.partition("run: ")[2] for line in workflow.splitlines() if "run: srbench" in line]
+    assert len(commands) == 2
+    assert set(commands) < set(page.splitlines())
