@@ -144,13 +144,13 @@ def _key(cell: Cell, metric: MetricFacts) -> tuple[float, float]:
 
 def _column(table: Table, metric: MetricFacts) -> list[Cell]:
     """Cells of a metric for all rows."""
-    places, ranking = table.rankings.get(metric.name, ((), None))
+    places, better = table.rankings.get(metric.name, ((), None))
     positions: dict[int, tuple[int, str]] = {}
-    if ranking is not None and len(places) > 1:
+    if better is not None and len(places) > 1:
         means = [table.mean(table.rows[place], metric) for place in places]
         order = sorted(range(len(places)), key=lambda one: -metric.direction * means[one])
-        groups = letters(cliques(ranking.better, order), len(places))
-        positions = dict(zip(places, zip(ranks(ranking.better), groups, strict=True), strict=True))
+        groups = letters(cliques(better, order), len(places))
+        positions = dict(zip(places, zip(ranks(better), groups, strict=True), strict=True))
     cells = []
     for number, row in enumerate(table.rows):
         mean = table.mean(row, metric)

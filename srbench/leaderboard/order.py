@@ -105,7 +105,7 @@ def _order(tables: Sequence[Table], metric: MetricFacts) -> list[Order]:
     points = np.zeros(len(common))
     for table, places in zip(tables, ranked, strict=True):
         at = [places[identity] for identity in common]
-        better = table.rankings[metric.name][1].better[np.ix_(at, at)]
+        better = table.rankings[metric.name][1][np.ix_(at, at)]
         points += (better > 0).sum(axis=1) + ((better == 0).sum(axis=1) - 1) / 2
     rows = {row.identity: row for row in tables[0].rows}
     order = sorted(range(len(common)), key=lambda place: -points[place])

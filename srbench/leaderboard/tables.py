@@ -9,15 +9,14 @@ from functools import cached_property
 from urllib.parse import quote
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from srbench.benchmark.findings import TOLERANCE
 from srbench.interfaces import MetricFacts, ModelFacts
+from srbench.leaderboard.paired import better_of
 from srbench.leaderboard.standing import Standing
 from srbench.leaderboard.summary import Entry, Summary
 from srbench.reporting.families import Families, families_of
-from srbench.reporting.ranking import Ranking, rank
 from srbench.run_folder.protocol import Protocol, Setting
 from srbench.system.words import number_of
 
@@ -117,14 +116,13 @@ class Table:
         return {place: one for place, one in found.items() if one is not None and np.isfinite(one).all()}
 
     @cached_property
-    def rankings(self) -> dict[str, tuple[tuple[int, ...], Ranking]]:
-        """Places of the ranked rows and their ranking by metric, of those that have a direction."""
-        rankings = {}
-        for metric in self.metrics:
-            column = self.column(metric) if metric.direction else {}
-            if column:
-                rankings[metric.name] = tuple(column), rank([pd.Series(one) for one in column.values()], metric)
-        return rankings
+    def rankings(self) -> dict[str, tuple[tuple[int, ...], NDArray[np.int64]]]:
+        """Places of the ranked rows, and which is better than which, by metric, of those that have a direction."""
+        columns = {metric.name: self.column(metric) for metric in self.metrics if metric.direction}
+        return {
+            name: (tuple(column), better_of([*column.values()], next(one for one in self.metrics if one.name == name)))
+            for name, column in columns.items() if column
+        }  # fmt: skip
 
     def mean(self, row: Row, metric: MetricFacts) -> float:
         """Mean over all images; NaN if a value is missing, infinite if one is."""

@@ -184,3 +184,32 @@ def test_a_row_without_all_images_is_not_ranked(tmp_path):
     [standings] = make_index([tmp_path], {(tmp_path / "x").resolve(): "x"}).standings
     assert [place.row.label for place in standings.places] == ["a"]
     assert standings.table.incomplete == (("b", "x", 8),)
+
+
+def test_a_second_index_reads_no_records_and_tests_nothing_unless_something_changed(tmp_path, monkeypatch):
+    from srbench.leaderboard import paired, summary
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name, one in {"x": made(a=1, b=2), "y": made(c=3)}.items():
+        write_run(tmp_path / "runs" / name, one)
+    read, tested = [], []
+    read_summary, rank = summary.read_summary, paired.rank
+    monkeypatch.setattr(summary, "read_summary", lambda run: read.append(run.name) or read_summary(run))
+    monkeypatch.setattr(paired, "rank", lambda columns, one: tested.append(one.name) or rank(columns, one))
+
+    def texts():
+        index = make_index([tmp_path / "runs"])
+        return [[(place.row.label, place.cells) for place in one.places] for one in index.standings]
+
+    first = texts()
+    assert (sorted(read), tested) == (["x", "y"], ["psnr"])
+    assert texts() == first
+    assert (len(read), len(tested)) == (2, 1)
+    rows = tmp_path / "runs" / "y" / "rows.jsonl"
+    rows.write_text(rows.read_text().replace("23.0", "29.0", 1))
+    assert texts() != first
+    assert read[2:] == ["y"]
+    for file in (tmp_path / "cache").rglob("*.*"):
+        file.write_bytes(b"damaged")
+    texts()
+    assert sorted(read[3:]) == ["x", "y"]
