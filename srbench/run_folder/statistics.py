@@ -19,6 +19,8 @@ PERMUTATIONS = 99_999
 """Least number of changes of sign that a permutation test tries if there are more than that."""
 PERMUTATIONS_PER_TEST = 50
 """The same for each of many tests: if one of so many is as large as the observed one, p < 0.05 after correction."""
+_NEVER = 1e-9
+"""Probability below which random signs are not tried: none of them would change the p of the test."""
 _BATCH = 1000
 """Resamples held in memory at once."""
 
@@ -77,9 +79,14 @@ def paired_p_values(differences: ArrayLike) -> NDArray[np.float64]:
     found, tried = np.zeros(numbers.shape[1], dtype=np.int64), 0
     most = max(PERMUTATIONS, PERMUTATIONS_PER_TEST * numbers.shape[1] - 1)
     is_exact = 2 ** max(len(numbers) - 1, 0) <= most
-    for signs in _every_sign(len(numbers)) if is_exact else _random_signs(len(numbers), most):
-        found += (np.abs(signs @ numbers) >= bar).sum(axis=0)
+    # Hoeffding: random signs reach a sum as large with probability 2 exp(-sum^2 / (2 sum of squares)) at most
+    bound = 2 * np.exp(-(numbers.sum(axis=0) ** 2) / (2 * np.maximum((numbers**2).sum(axis=0), np.finfo(float).tiny)))
+    open_tests = np.flatnonzero((bound * most > _NEVER) | is_exact)
+    numbers, bar = numbers[:, open_tests], bar[open_tests]
+    for signs in _every_sign(len(numbers)) if is_exact else _random_signs(len(numbers), most if len(open_tests) else 0):
+        found[open_tests] += (np.abs(signs @ numbers) >= bar).sum(axis=0)
         tried += len(signs)
+    tried = tried if is_exact else most
     # random signs are joined by those that were observed (Phipson and Smyth, 2010)
     observed = int(not is_exact)
     return (found + observed) / (tried + observed)

@@ -174,3 +174,16 @@ def test_the_least_p_is_that_of_the_enumerated_signs(images, tests):
     if images > 1:
         assert holm(paired_p_values(np.c_[values[:, :1], others])).min() == pytest.approx(least_p(images, tests))
     assert (images >= fewest_images(tests)) == (least_p(images, tests) < 0.05)
+
+
+def test_what_random_signs_cannot_reach_is_not_tried_and_p_is_the_same(monkeypatch):
+    """By Hoeffding's bound; some tests of many images are as clear as that, others are not."""
+    differences = np.random.default_rng(0).normal((0, 0.2, 0.5, 1), 1, (200, 4))
+    found = paired_p_values(differences)
+    tried, signs = [], statistics._random_signs
+    monkeypatch.setattr(statistics, "_random_signs", lambda n, count: tried.append(count) or signs(n, count))
+    assert paired_p_values(differences[:, 3:]) == found[3] == 1e-5
+    assert tried == [0]
+    monkeypatch.setattr(statistics, "_NEVER", 0)
+    assert (paired_p_values(differences) == found).all()
+    assert tried == [0, 99_999]
