@@ -49,7 +49,8 @@ class Shown:
         if not self.bar.console.is_terminal and now - self._said > SECONDS:
             self._said = now
             rest = "" if left is None else f", about {duration(left)} left"
-            say(f"{step.what}: {share:.0%}, {duration(elapsed or 0.0)} elapsed{rest}")
+            what = f"{step.what}: " if step.what else ""
+            say(f"{what}{share:.0%}, {duration(elapsed or 0.0)} elapsed{rest}")
 
     def next_stage(self) -> None:
         """Begin another stage, which is the last one."""
