@@ -213,10 +213,10 @@ def test_a_data_set_says_where_its_lr_images_come_from(command, photos, tmp_path
 def test_every_face_of_a_report_states_the_signatures(finished, command):
     command("report", finished)
     psnr, sigma = "PSNR|RGB|floor|crop0|v1", "SIGMA|RGB|float|ddof1|v1|n2"
-    under_the_table = (finished / "report.md").read_text().partition("## Plots")[0]
+    text = (finished / "report.md").read_text().partition("<summary>Signatures</summary>")[2].partition("</details>")[0]
     page, tex = (finished / "report.html").read_text(), (finished / "table.tex").read_text()
     for signature in (psnr, sigma):
-        assert f"`{signature}`" in under_the_table
+        assert f"`{signature}`" in text
         assert page.count(signature) >= 3, "in the tooltip, under the table, beside the definition"
         assert f"% {signature}: " in tex
         assert signature in (finished / "rows.csv").read_text()
