@@ -26,6 +26,7 @@ def in_a_folder(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     (folder / WEIGHTS).symlink_to(Path(package.origin).parent / "weights" / "vST0.0" / WEIGHTS)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr("pyiqa.utils.download_util.DEFAULT_CACHE_DIR", str(folder))  # another test has imported it
     monkeypatch.chdir(tmp_path)
 
 

@@ -85,7 +85,7 @@ def upscale(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Out
     seconds = time.perf_counter() - start
     _check(images, name, model.scale, [model.scale * side for side in lr.shape[-2:]])
     some = images[..., ::8, ::8]
-    if not isinstance(model, StochasticSRModel) and some.median() > _LEVELS and some.max() < 2 * 255:
+    if not (isinstance(model, StochasticSRModel) or some.median() <= _LEVELS or some.max() >= 2 * 255):
         raise ModelError(f"{name}: the result has levels of 0 to 255; images are in [0, 1]: divide it by 255")
     return Output(images, seconds, peak_memory_mb(device))
 
