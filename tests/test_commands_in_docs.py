@@ -126,6 +126,7 @@ def clone(tmp_path, monkeypatch, internet):
                 ROOT / "srbench" / "data" / "photos" / f"{photo}.png"
             )
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SRBENCH_OFFLINE", "1")  # pyiqa would try addresses in vain for a minute
     return tmp_path
 
 
