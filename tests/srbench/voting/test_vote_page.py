@@ -96,6 +96,7 @@ def test_a_ballot_by_keys_alone(voted_run, opened):
             page.wait_for_selector(READY)
         page.keyboard.press("ArrowRight")
         page.wait_for_selector("#end:not([hidden])")
+        page.close()  # images may still be on their way
     votes = read_votes(run)
     assert [vote.choice for vote in votes] == ["left", "right", "neither", "left", "right"]
     assert {vote.rater for vote in votes} == {"Ann Lee"}
@@ -123,6 +124,7 @@ def test_the_page_is_blind_and_shows_the_images_of_the_question(voted_run, opene
             assert colour[0] == {"hr": 20, "lr": 20}.get(shown, 40 + 30 * names.index(shown) if shown in names else 0)
         text = page.content() + "".join(seen)
         assert not re.search("best|fair|weak|worst|obvious|repeat", text)
+        page.close()  # images may still be on their way
 
 
 def test_the_same_window_in_all_images_and_the_reference_in_their_place(voted_run, opened, draw_image):
@@ -153,6 +155,7 @@ def test_the_same_window_in_all_images_and_the_reference_in_their_place(voted_ru
         assert page.locator("#left").get_attribute("src") == page.locator("#reference").get_attribute("src")
         page.keyboard.up("r")
         assert page.locator("#left").get_attribute("src") == own
+        page.close()  # images may still be on their way
 
 
 def test_a_reload_loses_nothing_and_two_raters_vote_at_once(voted_run, opened):
@@ -171,10 +174,13 @@ def test_a_reload_loses_nothing_and_two_raters_vote_at_once(voted_run, opened):
         ann.wait_for_selector(READY)
         assert place(ann) == "3 of 5"
         assert ann.locator("#who").inner_text() == "ann"
+        ann.close()  # images may still be on their way
+        bob.close()  # images may still be on their way
     with serving(run) as address:  # another day
         again = opened(address)
         begin(again, "ann")
         assert place(again) == "3 of 5"
+        again.close()  # images may still be on their way
     assert sorted(vote.rater for vote in read_votes(run)) == ["ann", "ann", "bob", "bob"]
 
 
@@ -202,6 +208,7 @@ def test_a_phone_and_lr_as_reference(voted_run, opened):
         assert all(box["height"] >= 44 and box["y"] + box["height"] <= 850 for box in boxes)
         page.locator("[data-choice=right]").tap()
         wait_for(page, "2 of 5")
+        page.close()  # images may still be on their way
     assert read_votes(run)[0].question.reference == "lr"
 
 
