@@ -25,7 +25,7 @@ class Made:
     dataset: str = "d"
     protocol: dict = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
-    """Of models by label, where they are not made of it."""
+    """Digests of models by label, where they are not made of the label."""
     weights: dict = field(default_factory=dict)
 
 

@@ -48,7 +48,7 @@ def test_the_page_and_the_package_list_the_same():
     "name", ["srbench.benchmark.explain.search", "srbench.run_folder.reading", "srbench.images.resize", "srflow.model"]
 )
 def test_the_examples_of_the_python_api(name, monkeypatch):
-    """Those of srbench.api and of the metrics have tests beside their own."""
+    """Examples of all modules but srbench.api and the metrics, which have tests beside their own."""
     monkeypatch.chdir(ROOT)
     found = doctest.testmod(import_module(name))
     assert found.attempted

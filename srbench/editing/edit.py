@@ -23,7 +23,7 @@ from srbench.interfaces import Box, EditableSRModel, ImagePair
 from srbench.metrics import lr_psnr as measured_lr_psnr
 from srbench.models.inference import Draw, choose_device, upscale
 from srbench.models.loading import load_model
-from srbench.reporting.strips import Colour, Panel, difference_window, strip_png
+from srbench.reporting.figures.strips import Colour, Panel, difference_window, strip_png
 
 SOURCE, TARGET = (40, 130, 255), (255, 60, 40)
 """Colours of boxes in figures: where texture comes from, and where it or content goes."""

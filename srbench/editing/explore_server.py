@@ -105,32 +105,15 @@ class _Handler(LocalRequestHandler):
 
     def _open(self) -> None:
         name = unquote(self.headers.get(_ASKED, ""))
-        self._send_json(asdict(self.explorer.open(name, self._body(MOST_BYTES))))
+        self._send_json(asdict(self.explorer.open(name, self.body(MOST_BYTES))))
 
     def _make(self) -> None:
-        made = self.explorer.make(self._request())
+        made = self.explorer.make(self.json_body(_MOST_REQUEST))
         facts = {"caption": made.caption, "boxes": made.boxes, "seconds": made.seconds}
         self._send_png(made.png, {"X-Made": quote(json.dumps(facts))})
 
     def _save(self) -> None:
-        self._send_json({"saved": str(self.explorer.save(self._request()))})
-
-    def _request(self) -> dict[str, Any]:
-        try:
-            request = json.loads(self._body(_MOST_REQUEST))
-        except (ValueError, RecursionError):
-            raise EditError("the page sent invalid JSON; reload it") from None
-        return request if isinstance(request, dict) else {}
-
-    def _body(self, most: int) -> bytes:
-        try:
-            length = int(self.headers.get("Content-Length", ""))
-        except ValueError:
-            raise EditError("the page sent nothing; reload it") from None
-        if not 0 <= length <= most:
-            self.close_connection = True  # what follows is not read
-            raise EditError(f"{length / 2**20:.0f} MB are too large, at most {most / 2**20:g} MB are taken")
-        return self.rfile.read(length)
+        self._send_json({"saved": str(self.explorer.save(self.json_body(_MOST_REQUEST)))})
 
     def _answer(self, action: Callable[[], None]) -> None:
         try:

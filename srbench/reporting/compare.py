@@ -17,8 +17,8 @@ from srbench.interfaces import MetricFacts
 from srbench.reporting import ReportError
 from srbench.reporting.answer import BARELY, barely
 from srbench.reporting.families import PAIRS, Family, families_of
+from srbench.reporting.figures.image_files import Example
 from srbench.reporting.files import ReportFolder
-from srbench.reporting.image_files import Example
 from srbench.reporting.locking import reporting
 from srbench.reporting.measurements import Measurements, Run, mean_of, read_runs
 from srbench.reporting.ranking import UNDECIDED, Ranking, rank

@@ -11,7 +11,7 @@ from PIL import Image
 from srbench.interfaces import SRBenchError
 from srbench.reporting import ReportError
 from srbench.reporting.answer import answer
-from srbench.reporting.image_files import strip_of
+from srbench.reporting.figures.image_files import strip_of
 from srbench.reporting.measurements import Measurements, read_runs
 from srbench.reporting.page.images import small
 from srbench.reporting.rendering import rendered

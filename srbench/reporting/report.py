@@ -18,14 +18,14 @@ from srbench.benchmark.error_maps import evenly
 from srbench.interfaces import Progress, silent
 from srbench.reporting import ReportError
 from srbench.reporting.answer import anchor, answer
+from srbench.reporting.figures.image_files import write_images
+from srbench.reporting.figures.plots import FOLDER, Plot, write_plots
 from srbench.reporting.files import Choices, Origin, ReportFolder
-from srbench.reporting.image_files import write_images
 from srbench.reporting.latex import latex_table
 from srbench.reporting.locking import reporting
 from srbench.reporting.measurements import Measurements, read_runs
 from srbench.reporting.notes import notes_of
 from srbench.reporting.page.page import page
-from srbench.reporting.plots import FOLDER, Plot, write_plots
 from srbench.reporting.published import published_rows, read_tables
 from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import MARKDOWN, Line, Scores, header, score

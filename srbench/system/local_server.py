@@ -6,6 +6,7 @@ Pages of other origins can neither ask it nor show what it serves.
 from __future__ import annotations
 
 import hmac
+import json
 import secrets
 import socket
 import sys
@@ -126,6 +127,25 @@ class LocalRequestHandler(BaseHTTPRequestHandler):
         else:
             self.send_error(HTTPStatus.FORBIDDEN, "the address lacks the token that srbench has printed")
         return False
+
+    def body(self, most: int) -> bytes:
+        """What the page sent. Raises SRBenchError for nothing, or for more than ``most`` bytes."""
+        try:
+            length = int(self.headers.get("Content-Length", ""))
+        except ValueError:
+            raise SRBenchError("the page sent nothing; reload it") from None
+        if not 0 <= length <= most:
+            self.close_connection = True  # what follows is not read
+            raise SRBenchError(f"{length} bytes are too large, at most {most} are taken; reload the page")
+        return self.rfile.read(length)
+
+    def json_body(self, most: int) -> dict[str, Any]:
+        """The JSON object that the page sent; empty for other JSON. Raises SRBenchError as ``body`` does."""
+        try:
+            request = json.loads(self.body(most))
+        except (ValueError, RecursionError):
+            raise SRBenchError("the page sent invalid JSON; reload it") from None
+        return request if isinstance(request, dict) else {}
 
     def end_headers(self) -> None:
         """Add the headers that keep pages of other origins out."""

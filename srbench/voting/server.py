@@ -11,7 +11,6 @@ from urllib.parse import parse_qs, urlsplit
 
 from srbench.interfaces import SRBenchError
 from srbench.system.local_server import HOST, LocalRequestHandler, LocalServer, open_server, serve
-from srbench.voting import VotingError
 from srbench.voting.page import online_page
 from srbench.voting.poll import Poll
 
@@ -78,24 +77,10 @@ class _Handler(LocalRequestHandler):
             self._send_missing()
 
     def _vote(self) -> None:
-        given = self._request()
+        given = self.json_body(MOST_BYTES)
         rater, question, choice = (str(given.get(name, "")) for name in ("rater", "question", "choice"))
         self.poll.answer(rater, question, choice)
         self._send_json(self.poll.next(rater))
-
-    def _request(self) -> dict[str, Any]:
-        try:
-            length = int(self.headers.get("Content-Length", ""))
-        except ValueError:
-            raise VotingError("the page sent nothing; reload it") from None
-        if not 0 <= length <= MOST_BYTES:
-            self.close_connection = True  # what follows is not read
-            raise VotingError(f"the page sent {length} bytes, at most {MOST_BYTES} are read; reload it")
-        try:
-            request = json.loads(self.rfile.read(length))
-        except (ValueError, RecursionError):
-            raise VotingError("the page sent invalid JSON; reload it") from None
-        return request if isinstance(request, dict) else {}
 
     def _answer(self, action: Callable[[], None]) -> None:
         try:

@@ -20,15 +20,15 @@ from markupsafe import Markup
 
 from srbench.interfaces import GROUPS
 from srbench.reporting import ReportError
+from srbench.reporting.figures.image_files import Example
+from srbench.reporting.figures.plots import FOLDER, Plot
+from srbench.reporting.figures.strips import difference_window
 from srbench.reporting.files import Choices, ReportFolder
-from srbench.reporting.image_files import Example
 from srbench.reporting.measurements import Measurements, mean_of
 from srbench.reporting.page.contents import image_contents
 from srbench.reporting.page.images import MAILABLE, Carried, carry, columns_of, kept_files
-from srbench.reporting.plots import FOLDER, Plot
 from srbench.reporting.rendering import rendered, source
 from srbench.reporting.scores import Scores
-from srbench.reporting.strips import difference_window
 from srbench.run_folder.results import Row
 
 FILES = ("report.md", "table.tex", "table_intervals.tex", "table.csv", "rows.csv")

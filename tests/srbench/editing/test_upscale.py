@@ -195,7 +195,7 @@ def test_an_image_that_cannot_fit_is_refused_before_it_is_read(up, monkeypatch):
 
 @pytest.mark.parametrize("model", ["bicubic", "srflow"])
 def test_an_image_beyond_pillows_limit_is_refused_with_the_memory_that_it_takes(up, monkeypatch, model):
-    """By its header, so that it takes neither memory nor time; beyond the limit nothing is decoded in any case."""
+    """Refusal by the header takes neither memory nor time; beyond the limit nothing is decoded in any case."""
     from srbench.editing import cost, upscale
 
     Image.new("1", (16000, 12000)).save("larger.png")

@@ -13,8 +13,6 @@ from urllib.parse import unquote, urlparse
 
 import pytest
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 EVIL_RUN = "set-a/<script>alert(1)<:script>&"
 
 
@@ -34,23 +32,16 @@ def facts(site):
 
 
 @pytest.fixture(scope="module")
-def page(site):
+def page(site, browser):
     """The page at 1440 pixels; every request and message of the browser is in page.seen."""
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium here")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.seen = []
-        page.on("request", lambda request: page.seen.append(request.url))
-        page.on("console", lambda message: page.seen.append(message.text))
-        page.on("pageerror", lambda error: page.seen.append(str(error)))
-        page.on("dialog", lambda dialog: page.seen.append(dialog.message))
-        page.goto((site / "index.html").as_uri())
-        yield page
-        browser.close()
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.seen = []
+    page.on("request", lambda request: page.seen.append(request.url))
+    page.on("console", lambda message: page.seen.append(message.text))
+    page.on("pageerror", lambda error: page.seen.append(str(error)))
+    page.on("dialog", lambda dialog: page.seen.append(dialog.message))
+    page.goto((site / "index.html").as_uri())
+    return page
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from urllib.parse import urlencode
 
 import pytest
@@ -12,9 +11,6 @@ from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run as run_spec
 from srbench.images.io import write_png
 from srbench.reporting.report import write_report
-
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 EVIL_IMAGE = "<img src=x onerror=alert(1)>"
 EVIL_MODEL = "<script><b onmouseover=alert(2)>&"
@@ -57,18 +53,6 @@ def reported_run(tmp_path_factory, small_models, draw_image):
     folder = run_spec(spec).folder
     write_report([folder])
     return folder
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium here")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 CORNER = """

@@ -10,8 +10,8 @@ import pytest
 from builders import metric, model_facts
 
 from srbench.interfaces import WeightsInfo
+from srbench.reporting.figures.plots import write_plots
 from srbench.reporting.files import ReportFolder
-from srbench.reporting.plots import write_plots
 from srbench.reporting.scores import score
 from srbench.run_folder.results import ResultTable
 

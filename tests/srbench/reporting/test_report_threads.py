@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from srbench.reporting import plots
+from srbench.reporting.figures import plots
 from srbench.reporting.report import write_report
 
 
@@ -44,7 +44,8 @@ def test_threads_that_draw_parse_nothing(run, tmp_path):
     code = f"""
 import ast, threading
 from pathlib import Path
-from srbench.reporting import plots, report
+from srbench.reporting import report
+from srbench.reporting.figures import plots
 parse, drawn, done = ast.parse, plots.svg, []
 def counted(*given, **more):
     if threading.current_thread() is not threading.main_thread():

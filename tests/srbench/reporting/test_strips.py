@@ -9,8 +9,8 @@ from PIL import Image, ImageFont
 
 from srbench.images.io import write_png
 from srbench.interfaces import Box
-from srbench.reporting import strips
-from srbench.reporting.strips import PANEL, Panel, difference_window, sheet_png, strip_png
+from srbench.reporting.figures import strips
+from srbench.reporting.figures.strips import PANEL, Panel, difference_window, sheet_png, strip_png
 
 TOP = 16 + 46
 """Rows of the sheet above the first whole image: margin and label."""

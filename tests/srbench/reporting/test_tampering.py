@@ -16,8 +16,8 @@ from PIL.PngImagePlugin import PngInfo
 import srbench
 from srbench.images.io import pixels_sha256, read_uint8
 from srbench.interfaces import SRBenchError
-from srbench.reporting import plots
-from srbench.reporting.plots import Plot
+from srbench.reporting.figures import plots
+from srbench.reporting.figures.plots import Plot
 from srbench.reporting.report import write_report
 from srbench.run_folder.folder import RunFolder
 from srbench.weights.files import sha256_file

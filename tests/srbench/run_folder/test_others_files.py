@@ -83,7 +83,7 @@ def test_a_report_makes_only_what_shows_something_new(finished, command, monkeyp
     before = everything(finished)
     (finished / "strips" / "a.png").unlink()
     drawn = []
-    monkeypatch.setattr("srbench.reporting.image_files.maps_of", lambda *_: drawn.append("maps"))
+    monkeypatch.setattr("srbench.reporting.figures.image_files.maps_of", lambda *_: drawn.append("maps"))
     assert command("report", finished).code == 0
     assert everything(finished) == before
     assert not drawn

@@ -177,7 +177,7 @@ def test_the_least_p_is_that_of_the_enumerated_signs(images, tests):
 
 
 def test_what_random_signs_cannot_reach_is_not_tried_and_p_is_the_same(monkeypatch):
-    """By Hoeffding's bound; some tests of many images are as clear as that, others are not."""
+    """Permutations left out by Hoeffding's bound: some tests of many images are as clear as that, others are not."""
     differences = np.random.default_rng(0).normal((0, 0.2, 0.5, 1), 1, (200, 4))
     found = paired_p_values(differences)
     tried, signs = [], statistics._random_signs

@@ -65,7 +65,7 @@ def test_what_the_server_refuses(site):
         (site.vote(rater="x" * 61), "no name of a rater"),
         (site.vote(question="0"), "none of this rater"),
         (site.vote(rater="bob"), "none of this rater"),
-        (" " * (MOST_BYTES + 1), "at most 4096 are read"),
+        (" " * (MOST_BYTES + 1), "at most 4096 are taken"),
         (b"\xff", "invalid JSON"),
     ):
         status, answer, _ = site.ask("POST", "/vote", body)

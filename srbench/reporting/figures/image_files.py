@@ -30,10 +30,10 @@ from srbench.interfaces import MetricFacts, ModelFacts, Progress, Step
 from srbench.plugins.code_digest import package_digest
 from srbench.reporting import ReportError
 from srbench.reporting.families import one_each
+from srbench.reporting.figures.strips import PANEL, Panel, difference_window, sheet_png, strip_png
 from srbench.reporting.files import ReportFolder
 from srbench.reporting.measurements import Measurements
 from srbench.reporting.scores import printed
-from srbench.reporting.strips import PANEL, Panel, difference_window, sheet_png, strip_png
 from srbench.run_folder.records import digest
 from srbench.run_folder.results import Row
 
