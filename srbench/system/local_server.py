@@ -129,7 +129,7 @@ class LocalRequestHandler(BaseHTTPRequestHandler):
         return False
 
     def body(self, most: int) -> bytes:
-        """What the page sent. Raises SRBenchError for nothing, or for more than ``most`` bytes."""
+        """Content of the request. Raises SRBenchError for nothing, or for more than ``most`` bytes."""
         try:
             length = int(self.headers.get("Content-Length", ""))
         except ValueError:
@@ -140,7 +140,7 @@ class LocalRequestHandler(BaseHTTPRequestHandler):
         return self.rfile.read(length)
 
     def json_body(self, most: int) -> dict[str, Any]:
-        """The JSON object that the page sent; empty for other JSON. Raises SRBenchError as ``body`` does."""
+        """JSON object of the request; empty for other JSON. Raises SRBenchError as ``body`` does."""
         try:
             request = json.loads(self.body(most))
         except (ValueError, RecursionError):
