@@ -7,10 +7,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from srbench.benchmark.findings import Findings
 from srbench.benchmark.structure import check_records, check_sums
@@ -129,15 +131,15 @@ def _entry(folder: RunFolder, rows: list[Row], metrics: tuple[MetricFacts, ...],
         model = replace(model, digest=digest("results", model.digest, sources))
     draw = (protocol.samples, protocol.seed) if any(row.sample.drawn for row in rows) else None
     identity = digest("entry", model.digest, first.temperature, draw)
-    place = {image: number for number, image in enumerate(images)}
-    values = {}
-    for metric in metrics:
-        numbers = np.full(len(images), math.nan)
-        for row in rows:
-            if row.image in place and metric.name in row.values:
-                numbers[place[row.image]] = np.mean(row.values[metric.name])
-        values[metric.name] = numbers.tobytes()
-    return Entry(model, rows[0].setting, identity, draw, values)
+    row_of = {row.image: row for row in rows}
+    values = {metric.name: _means(metric.name, [row_of.get(image) for image in images]) for metric in metrics}
+    return Entry(model, rows[0].setting, identity, draw, {name: found.tobytes() for name, found in values.items()})
+
+
+def _means(metric: str, rows: list[Row | None]) -> NDArray[np.float64]:
+    """Means over samples of a metric; NaN where a value is missing."""
+    found = [math.nan if row is None else row.values.get(metric, math.nan) for row in rows]
+    return np.array([fmean(value) if isinstance(value, list) else value for value in found])
 
 
 def _sources(rows: list[Row]) -> Iterator[tuple[str, str]]:

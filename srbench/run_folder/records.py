@@ -12,11 +12,13 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import cache
 from io import FileIO
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from msgspec import Struct, convert, field, to_builtins
+from msgspec.json import Decoder
 
 from srbench.images.io import disk_faults_named, sync
 from srbench.run_folder import RunFolderError
@@ -27,14 +29,14 @@ Value = list[float] | float
 """One number per sample, or one for the whole set."""
 
 
-class JSONLine(Struct, frozen=True, forbid_unknown_fields=True):
-    """A line of one of the files of a run folder."""
+class JSONLine(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """A line of one of the files of a run folder. Python's search for cycles, of which lines have none, skips them."""
 
     FILE: ClassVar[str]
     """Name of the file."""
 
 
-class ImageDigest(Struct, frozen=True, forbid_unknown_fields=True):
+class ImageDigest(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """An image that was read or made."""
 
     pixels: str
@@ -207,9 +209,12 @@ class ImageRecords(Struct):
         return (*filter(None, [self.pair]), *self.samples.values(), *self.scores.values())
 
 
+_sorted_json = json.JSONEncoder(sort_keys=True).encode
+
+
 def digest(*facts: object) -> str:
     """sha256 of some facts as JSON."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(_sorted_json(facts).encode()).hexdigest()
 
 
 def to_line(record: JSONLine) -> str:
@@ -219,10 +224,18 @@ def to_line(record: JSONLine) -> str:
 
 def from_line(line: str | bytes, kind: type[Record]) -> Record:
     """Invert ``to_line``. Raises ValueError that says what is wrong with the line."""
-    facts = strict_json(line)
+    with suppress(ValueError):
+        record: Record = _decoder(kind).decode(line)
+        return record
+    facts = strict_json(line)  # it holds the text of a number, or is damaged
     if isinstance(facts, dict) and "value" in facts:
         facts["value"] = _from_json(facts["value"])
     return convert(facts, kind)
+
+
+@cache
+def _decoder(kind: type[Record]) -> Decoder[Record]:
+    return Decoder(kind)
 
 
 def append(folder: Path, records: Iterable[Line], ends: dict[str, int]) -> None:

@@ -41,6 +41,8 @@ def is_file_name(name: str) -> bool:
 
 def printable(text: str, but: str = "") -> str:
     """The text with unprintable characters, except those in ``but``, as their code points."""
+    if text.isprintable():
+        return text
     return "".join(
         character.encode("unicode_escape").decode()
         if character not in but and unicodedata.category(character) in _UNPRINTABLE

@@ -151,7 +151,7 @@ def measured():
     table = values[is_row].pivot_table("value", "image", "model")[list(MODELS)].to_numpy()
     ahead = table[:, 4] - table[:, 5]
     assert (round(ahead.mean(), 3), (ahead > 0).sum()) == (0.020, 16)
-    assert paired_p_values(ahead[:, None])[0] == pytest.approx(0.005, abs=0.001)
+    assert paired_p_values(ahead[:, None])[0] == pytest.approx(0.005, abs=0.004)
     return table
 
 

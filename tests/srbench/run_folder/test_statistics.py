@@ -110,7 +110,8 @@ def test_many_columns_at_once_are_those_of_scipy_one_by_one(n):
             column = column[np.isfinite(column)]
             found = permutation_test((column,), np.mean, permutation_type="samples", n_resamples=99_999, rng=1)
             exact = len(column) <= 16 and n <= 17
-            assert p == pytest.approx(found.pvalue, abs=1e-12 if exact else 0.006)
+            scatter = 4 * p * math.sqrt((1 - p) / 2000)  # a test ends after 2000 sums as large
+            assert p == pytest.approx(found.pvalue, abs=1e-12 if exact else max(scatter, 0.006))
 
 
 def test_the_smallest_difference_is_where_the_verdict_turns():
@@ -176,14 +177,62 @@ def test_the_least_p_is_that_of_the_enumerated_signs(images, tests):
     assert (images >= fewest_images(tests)) == (least_p(images, tests) < 0.05)
 
 
-def test_what_random_signs_cannot_reach_is_not_tried_and_p_is_the_same(monkeypatch):
-    """Permutations left out by Hoeffding's bound: some tests of many images are as clear as that, others are not."""
-    differences = np.random.default_rng(0).normal((0, 0.2, 0.5, 1), 1, (200, 4))
+@pytest.fixture
+def tried(monkeypatch):
+    """Numbers of random signs that are tried from here on."""
+    numbers, signs = [], statistics._random_signs
+    monkeypatch.setattr(
+        statistics, "_random_signs", lambda count, *others: numbers.append(count) or signs(count, *others)
+    )
+    return numbers
+
+
+def test_what_random_signs_cannot_reach_is_not_tried(tried):
+    """Hoeffding's bound: one of these tests is as clear as that, others are not, and their p is the same beside it."""
+    differences = np.random.default_rng(0).normal((0.05, 0.2, 0.22, 1), 1, (200, 4))
     found = paired_p_values(differences)
-    tried, signs = [], statistics._random_signs
-    monkeypatch.setattr(statistics, "_random_signs", lambda n, count: tried.append(count) or signs(n, count))
+    tried.clear()
     assert paired_p_values(differences[:, 3:]) == found[3] == 1e-5
-    assert tried == [0]
-    monkeypatch.setattr(statistics, "_NEVER", 0)
-    assert (paired_p_values(differences) == found).all()
-    assert tried == [0, 99_999]
+    assert sum(tried) == 0
+    assert (paired_p_values(differences[:, :3]) == found[:3]).all()
+    assert sum(tried) == 99_999
+
+
+@pytest.mark.parametrize("scatter", ["normal", "laplace", "standard_t", "one far out"])
+def test_p_of_many_images_is_that_of_scipy(scatter, tried):
+    """Saddlepoints instead of random signs, from p = 0.6 to 0.0005, also for long tails."""
+    random, n = np.random.default_rng(3), 600
+    draw = {"standard_t": lambda: random.standard_t(8, n)}.get(scatter, lambda: random.normal(0, 1, n))
+    draw = (lambda: random.laplace(0, 1, n)) if scatter == "laplace" else draw
+    differences = np.stack([draw() for _ in range(5)], axis=1)
+    if scatter == "one far out":  # a tenth of all squares nearly
+        differences[0] = 0.32 * math.sqrt(n)
+    wanted = np.array((0.5, 1.2, 2, 3, 3.5)) * np.sqrt((differences**2).sum(axis=0))
+    differences[1:] += (wanted - differences.sum(axis=0)) / (n - 1)
+    found = paired_p_values(differences)
+    assert not tried
+    for column, p in zip(differences.T, found, strict=True):
+        signs = permutation_test((column,), np.mean, permutation_type="samples", n_resamples=19_999, rng=1, batch=1000)
+        assert p == pytest.approx(signs.pvalue, abs=4 * math.sqrt(p / 19_999), rel=0.01)
+
+
+def test_sums_that_are_not_smooth_are_tried(tried):
+    """Differences of few sizes, and one that outweighs the others, have no density to approximate."""
+    random = np.random.default_rng(0)
+    steps = random.choice((-1.0, 1.0), (1000, 1))
+    far = np.r_[100.0, random.normal(0, 1, 999)][:, None]
+    paired_p_values(np.c_[steps, far])
+    assert sum(tried) > 0
+
+
+def test_a_large_p_is_known_early(tried, monkeypatch):
+    """p of tests that end early are those of all random signs, within three standard errors of 2000 findings."""
+    differences = np.random.default_rng(0).normal(np.linspace(0, 0.3, 30), 1, (100, 30))
+    early = [paired_p_values(column[:, None])[0] for column in differences.T]
+    assert sum(tried) < 30 * 99_999 / 2
+    monkeypatch.setattr(statistics, "_ENOUGH", 10**9)
+    whole = paired_p_values(differences)
+    assert early == pytest.approx(whole, rel=3 / math.sqrt(2000), abs=1e-12)
+    small = whole < 0.02
+    assert small.any()
+    assert (np.array(early)[small] == whole[small]).all()
