@@ -34,10 +34,10 @@ def index(folders: tuple[Path, ...], out: Path | None, check: bool, resample: in
     if check:
         _check(folders, resample)
         return
-    with shown_progress(reading(folders)):
+    with shown_progress(reading(folders)) as progress:
         from srbench.leaderboard.writing import write_index
 
-        made, files, moved = write_index(list(folders), out)
+        made, files, moved = write_index(list(folders), out, progress)
     for before, now in moved:
         say(f"{before}: not written by srbench index, or changed since; kept as {now.name}")
     for apart in made.apart:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from srbench.interfaces import MetricFacts, SRBenchError
+from srbench.interfaces import MetricFacts, Progress, SRBenchError, Step, silent
 from srbench.leaderboard import LeaderboardError
 from srbench.leaderboard.order import Order, cliques, letters, orders_of, ranks
 from srbench.leaderboard.standing import standing_of
@@ -86,7 +86,7 @@ class Index:
     """Runs that may be ranked."""
 
 
-def make_index(folders: list[Path], names: dict[Path, str] | None = None) -> Index:
+def make_index(folders: list[Path], names: dict[Path, str] | None = None, progress: Progress = silent) -> Index:
     """Read all runs below some folders. Raises LeaderboardError if there is none.
 
     ``names`` are those of the runs by resolved path; without it they are their paths.
@@ -96,8 +96,9 @@ def make_index(folders: list[Path], names: dict[Path, str] | None = None) -> Ind
         given = ", ".join(map(str, folders))
         raise LeaderboardError(f"{given}: no run in it; give folders that hold runs, such as srbench run --out writes")
     runs, apart = [], []
-    for path in paths:
+    for done, path in enumerate(paths):
         name = printable((names or {}).get(path, str(path)))
+        progress(Step(done, len(paths), name))
         try:
             summary = summary_of(path)
         except (SRBenchError, OSError) as error:
@@ -109,6 +110,7 @@ def make_index(folders: list[Path], names: dict[Path, str] | None = None) -> Ind
         else:
             report = next((file for file in ("report.html", "report.md") if (path / file).is_file()), "")
             runs.append(Run(name, summary, standing, report))
+    progress(Step(len(paths), len(paths), "paired tests"))
     tables = tables_of(runs)
     return Index(tuple(map(_standings, tables)), tuple(orders_of(tables)), tuple(apart), tuple(runs))
 

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from srbench.images.io import write_whole
+from srbench.interfaces import Progress, silent
 from srbench.leaderboard import LeaderboardError
 from srbench.leaderboard.contents import Index, Standings, facts_of, make_index
 from srbench.leaderboard.order import BORDA, RANKS
@@ -30,7 +31,9 @@ LIST = "index.json"
 """File that holds all contents, and the SHA-256 of the others, by which they are known to be ours."""
 
 
-def write_index(folders: list[Path], out: Path | None = None) -> tuple[Index, list[Path], list[tuple[Path, Path]]]:
+def write_index(
+    folders: list[Path], out: Path | None = None, progress: Progress = silent
+) -> tuple[Index, list[Path], list[tuple[Path, Path]]]:
     """Write the leaderboard of all runs below some folders into ``out``, or into the first of them.
 
     Returns it, the files, and others that were in the way, with their new names: nothing of the user's is overwritten.
@@ -40,7 +43,7 @@ def write_index(folders: list[Path], out: Path | None = None) -> tuple[Index, li
     if (out / MANIFEST).exists():
         raise LeaderboardError(f"{out}: is a run; give the folder that holds it, or --out for the leaderboard")
     names = {path: Path(os.path.relpath(path, out)).as_posix() for path in runs_below(folders)}
-    index = make_index(folders, names)
+    index = make_index(folders, names, progress)
     texts = {"index.html": page(index), "index.md": markdown_text(index), "index.csv": csv_text(index)}
     contents = {name: text.encode() for name, text in texts.items()}
     sums = {name: sha256_bytes(content) for name, content in contents.items()}

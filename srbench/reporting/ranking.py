@@ -27,6 +27,8 @@ RULE = (
     "overlap does not tell."
 )
 """Rule for the reader; a format string for the words of both marks and the sign for "less"."""
+_TOGETHER = 2_000_000
+"""Differences in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -105,13 +107,15 @@ def rank(columns: Sequence[pd.Series[float]], metric: MetricFacts, families: Fam
     kinds = [families.of(*pair) for pair in pairs]
     if pairs:
         firsts, seconds = np.array(pairs).T
-        differences = table[:, firsts] - table[:, seconds]
-        found = paired_p_values(differences)
+        found, signs = np.empty((2, len(pairs)))
+        for part in np.array_split(np.arange(len(pairs)), -(-len(pairs) * len(table) // _TOGETHER)):
+            differences = table[:, firsts[part]] - table[:, seconds[part]]
+            found[part] = paired_p_values(differences, len(pairs))
+            signs[part] = metric.direction * np.sign(np.nanmean(differences, axis=0))
         corrected = np.ones_like(found)
         for kind in set(kinds):
             same = np.array([one == kind for one in kinds])
             corrected[same] = holm(found[same])
-        signs = metric.direction * np.sign(np.nanmean(differences, axis=0))
         verdicts = np.where(corrected < 1 - LEVEL, signs, 0).astype(np.int64)
         p[firsts, seconds] = p[seconds, firsts] = found
         p_holm[firsts, seconds] = p_holm[seconds, firsts] = corrected

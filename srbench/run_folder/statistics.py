@@ -27,8 +27,6 @@ _SMOOTH = 500
 _LARGEST = 0.1
 """Largest share of one difference in the sum of squares for the same."""
 _NEWTON = 20
-_TOGETHER = 100
-"""Tests computed at once by saddlepoints."""
 _BATCH = 1000
 """Resamples held in memory at once."""
 
@@ -71,8 +69,10 @@ def _resampled_means(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate(batches)
 
 
-def paired_p_values(differences: ArrayLike) -> NDArray[np.float64]:
-    """Two-sided p of "the mean is 0" for columns of paired differences, (n, tests) -> (tests,).
+def paired_p_values(differences: ArrayLike, tests: int | None = None) -> NDArray[np.float64]:
+    """Two-sided p of "the mean is 0" for columns of paired differences, (n, columns) -> (columns,).
+
+    ``tests`` is the number of tests that p will be corrected for, if these columns are a part of them.
 
     Permutation test by changing signs (Fisher, "The design of experiments", 1935, section 21): all signs up to 17
     images, 99 999 random ones above, the same for every column, but no more than it takes to know a large p (Besag and
@@ -86,7 +86,7 @@ def paired_p_values(differences: ArrayLike) -> NDArray[np.float64]:
     numbers = numbers[numbers.any(axis=1)]
     # sums in another order differ in their last digits
     bar = np.abs(numbers.sum(axis=0)) - 1e-10 * np.abs(numbers).sum(axis=0)
-    most = max(PERMUTATIONS, PERMUTATIONS_PER_TEST * numbers.shape[1] - 1)
+    most = max(PERMUTATIONS, PERMUTATIONS_PER_TEST * (tests or numbers.shape[1]) - 1)
     if 2 ** max(len(numbers) - 1, 0) <= most:
         found: NDArray[np.float64] = np.zeros(numbers.shape[1])
         for signs in _every_sign(len(numbers)):
@@ -99,8 +99,7 @@ def paired_p_values(differences: ArrayLike) -> NDArray[np.float64]:
     p, left = np.full(numbers.shape[1], least), np.flatnonzero(bound > least)
     is_smooth = np.array([_is_smooth(numbers[:, test]) for test in left], dtype=bool)
     smooth, others = left[is_smooth], left[~is_smooth]
-    for part in np.array_split(smooth, -(-len(smooth) // _TOGETHER) or 1):
-        p[part] = np.maximum(_saddlepoint_p_values(np.abs(numbers[:, part]), bar[part]), least)
+    p[smooth] = np.maximum(_saddlepoint_p_values(np.abs(numbers[:, smooth]), bar[smooth]), least)
     p[others] = _sampled_p_values(numbers[:, others], bar[others], most)
     return p
 
@@ -108,7 +107,7 @@ def paired_p_values(differences: ArrayLike) -> NDArray[np.float64]:
 def _is_smooth(differences: NDArray[np.float64]) -> bool:
     """True if sums under random signs have nearly a density, to which no single difference contributes much."""
     squares = differences**2
-    return len(np.unique(squares)) >= _SMOOTH and bool(squares.max() <= _LARGEST * squares.sum())
+    return len(np.unique(squares[: 2 * _SMOOTH])) >= _SMOOTH and bool(squares.max() <= _LARGEST * squares.sum())
 
 
 def _saddlepoint_p_values(numbers: NDArray[np.float64], sums: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,83 @@
+"""The ratios of docs/performance.md on this machine: python benchmarks/all.py [--official DIR] [--out FILE].
+
+Runs the other benchmarks one after another, each in processes of its own, and prints one table with the processor,
+torch and the date, which can be laid beside that of another machine. ``--official`` is a checkout of the authors'
+SRFlow (see official.py). Measure on a quiet machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from srbench.system.machine import hardware, software
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A command whose output holds ratios."""
+
+    title: str
+    """What the ratios are."""
+    arguments: tuple[str, ...]
+    line: str
+    """Pattern of a line with a ratio, with the groups ``name`` and ``ratio``."""
+
+    def ratios(self) -> Iterator[tuple[str, str]]:
+        """Run the command. Raises CalledProcessError if it fails."""
+        script, *others = self.arguments
+        command = [sys.executable, str(HERE / script), *others]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for found in re.finditer(self.line, done.stdout, re.MULTILINE):
+            yield " ".join(found["name"].split()), found["ratio"]
+
+
+def benchmarks(official: Path | None) -> list[Benchmark]:
+    """All commands, those beside the authors' code first if its folder is given."""
+    table = r"^\| (?P<name>[^|]+?) \|.*\| (?P<ratio>[\d.]+) \|$"
+    beside = [Benchmark("official / srbench", ("official.py", str(official)), table)] if official else []
+    shares = r"^\| (?P<name>[^|]+?) \|.*\| (?P<ratio>\d+%) \| \d+ MB \|$"
+    parts = r"^(?P<name>[^|:]+, [^|:]+): (?P<ratio>[\d.]+)$"
+    plain = r"^(?P<name>srbench, \d+ worker\(s\)) .* (?P<ratio>[\d.]+) times$"
+    return [
+        *beside,
+        Benchmark("share of the best convolution", ("speed.py",), shares),
+        Benchmark("without a part / with it", ("parts.py",), parts),
+        Benchmark("plain script / srbench measure, 160x160", ("harness.py", "metrics", "--images", "300"), plain),
+        Benchmark("plain script / srbench measure, 512x512",
+                  ("harness.py", "metrics", "--side", "512", "--images", "90", "--repeats", "3"), plain),
+    ]  # fmt: skip
+
+
+def main() -> None:
+    """Run all and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--official", type=Path)
+    parser.add_argument("--out", type=Path, help="file to write the table to as well")
+    given = parser.parse_args()
+    facts = hardware("cpu")
+    lines = [
+        f"{facts['cpu']}, {facts['cpus']} cores; torch {software()['torch']}; {date.today().isoformat()}",
+        "",
+        "| | | |",
+        "|---|---|--:|",
+    ]
+    print("\n".join(lines), flush=True)
+    for benchmark in benchmarks(given.official):
+        for name, ratio in benchmark.ratios():
+            lines.append(f"| {benchmark.title} | {name} | {ratio} |")
+            print(lines[-1], flush=True)
+    if given.out is not None:
+        given.out.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""SRFlow beside its authors' code: python benchmarks/official.py FOLDER [CASE ...] [--threads N] [--repeats N].
+
+FOLDER is a checkout of https://github.com/andreas128/SRFlow (commit 5a007ad is the last one), which needs natsort,
+PyYAML and OpenCV; its code is not part of this project. Both run in one process and in turn, with random weights of the
+paper's sizes and a new LR image for every call; times do not depend on the values. Printed are median seconds and their
+ratio. That images are equal for equal weights is the affair of tests/srflow. Measure on a quiet machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from contextlib import chdir, redirect_stdout
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import srbench.system.threads  # noqa: F401 - before torch
+
+# isort: split
+import torch
+import torch.nn.functional as F
+from speed import Work, rrdb, training_step
+
+from srflow import SRFlow
+
+HR = 160
+"""Side of the patches of a training step."""
+
+
+class Official:
+    """The authors' networks, by their file of settings."""
+
+    def __init__(self, folder: Path) -> None:
+        self.code = folder / "code"
+        sys.path.insert(0, str(self.code))
+
+    def network(self, settings: str) -> Any:  # noqa: ANN401 - code without types
+        """Network with random weights."""
+        network = import_module("models.modules.SRFlowNet_arch").SRFlowNet
+        options = import_module("options.options")
+        with chdir(self.code), redirect_stdout(io.StringIO()):
+            given = options.dict_to_nonedict(options.parse(f"confs/{settings}.yml", is_train=False))
+            facts = given["network_G"]
+            return SRFlowNet(
+                3, 3, facts["nf"], facts["nb"], scale=given["scale"], K=facts["flow"]["K"], opt=given, step=0
+            )
+
+    def sample(self, settings: str, side: int, n: int) -> Work:
+        """Samples of one LR image of side x side, one after another."""
+        network = self.network(settings).eval()
+        flow, scale = network.flowUpsamplerNet, network.opt["scale"]
+        height, width = (int(scale * side // one) for one in (flow.scaleH, flow.scaleW))
+
+        def work() -> None:
+            lr = torch.rand(1, 3, side, side)
+            with torch.no_grad():
+                for _ in range(n):
+                    network(lr=lr, z=torch.randn(1, flow.C, height, width), eps_std=0.8, reverse=True)
+
+        return work
+
+    def training_step(self, settings: str, batch: int) -> Work:
+        """Loss, gradients of all parameters and Adam's step."""
+        network = self.network(settings).train()
+        network.set_rrdb_training(True)
+        optimizer = torch.optim.Adam(network.parameters(), 1e-6)
+        hr = torch.rand(batch, 3, HR, HR)
+        lr = F.avg_pool2d(hr, network.opt["scale"])
+
+        def work() -> None:
+            _, nll, _ = network(gt=hr, lr=lr, reverse=False)
+            nll.mean().backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+        return work
+
+    def rrdb(self, settings: str, side: int) -> Work:
+        """The encoder alone, to the upscaled image."""
+        network, lr = self.network(settings).RRDB.eval(), torch.rand(1, 3, side, side)
+
+        def work() -> None:
+            with torch.no_grad():
+                network(lr)
+
+        return work
+
+
+def sample(preset: str, side: int, n: int) -> Work:
+    """Samples of one LR image by srbench."""
+    model, generator = SRFlow.from_preset(preset).eval(), torch.Generator().manual_seed(0)
+    return lambda: model.sample(torch.rand(3, side, side), n, generator=generator)
+
+
+CELEBA, DF2K = "SRFlow_CelebA_8X", "SRFlow_DF2K_4X"
+CASES: dict[str, tuple[Callable[[Official], Work], Callable[[], Work]]] = {
+    "CelebA 8x, LR 20, one sample": (lambda one: one.sample(CELEBA, 20, 1), lambda: sample("celeba-x8", 20, 1)),
+    "CelebA 8x, LR 20, ten samples": (lambda one: one.sample(CELEBA, 20, 10), lambda: sample("celeba-x8", 20, 10)),
+    "DF2K 4x, LR 128, one sample": (lambda one: one.sample(DF2K, 128, 1), lambda: sample("df2k-x4", 128, 1)),
+    "CelebA 8x, training step, batch 4": (
+        lambda one: one.training_step(CELEBA, 4),
+        lambda: training_step("celeba-x8", 4, reversible=False),
+    ),
+    "CelebA 8x, training step, batch 4, reversible": (
+        lambda one: one.training_step(CELEBA, 4),
+        lambda: training_step("celeba-x8", 4, reversible=True),
+    ),
+    "RRDB 4x, LR 128": (lambda one: one.rrdb(DF2K, 128), lambda: rrdb(128)),
+}
+"""The authors' work and ours, by name."""
+
+
+def in_turn(theirs: Work, ours: Work, repeats: int) -> tuple[float, float]:
+    """Median seconds of both, after a run of each that does not count."""
+    times: tuple[list[float], list[float]] = [], []
+    for _ in range(repeats + 1):
+        for work, found in zip((theirs, ours), times, strict=True):
+            start = time.perf_counter()
+            work()
+            found.append(time.perf_counter() - start)
+    return statistics.median(times[0][1:]), statistics.median(times[1][1:])
+
+
+def main() -> None:
+    """Print the table of the cases whose names contain one of the arguments."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("cases", nargs="*", help="parts of their names; all without any")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--repeats", type=int, default=5)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    official = Official(given.folder.resolve())
+    print(f"torch {torch.__version__}, {given.threads} threads, medians of {given.repeats}\n")
+    print("| work | official | srbench | ratio |\n|---|--:|--:|--:|", flush=True)
+    for name, (theirs, ours) in CASES.items():
+        if not given.cases or any(part in name for part in given.cases):
+            official_seconds, own_seconds = in_turn(theirs(official), ours(), given.repeats)
+            ratio = official_seconds / own_seconds
+            print(f"| {name} | {official_seconds:.3f} s | {own_seconds:.3f} s | {ratio:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
