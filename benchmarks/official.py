@@ -46,7 +46,7 @@ class Official:
         with chdir(self.code), redirect_stdout(io.StringIO()):
             given = options.dict_to_nonedict(options.parse(f"confs/{settings}.yml", is_train=False))
             facts = given["network_G"]
-            return SRFlowNet(
+            return network(
                 3, 3, facts["nf"], facts["nb"], scale=given["scale"], K=facts["flow"]["K"], opt=given, step=0
             )
 
