@@ -1,4 +1,4 @@
-"""The ratios of docs/performance.md on this machine: python benchmarks/all.py [--official DIR] [--out FILE].
+"""The ratios of docs/performance.md on this machine: python benchmarks/all.py [--official DIR].
 
 Runs the other benchmarks one after another, each in processes of its own, and prints one table with the processor,
 torch and the date, which can be laid beside that of another machine. ``--official`` is a checkout of the authors'
@@ -61,22 +61,12 @@ def main() -> None:
     """Run all and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--official", type=Path)
-    parser.add_argument("--out", type=Path, help="file to write the table to as well")
-    given = parser.parse_args()
-    facts = hardware("cpu")
-    lines = [
-        f"{facts['cpu']}, {facts['cpus']} cores; torch {software()['torch']}; {date.today().isoformat()}",
-        "",
-        "| | | |",
-        "|---|---|--:|",
-    ]
-    print("\n".join(lines), flush=True)
-    for benchmark in benchmarks(given.official):
+    official, facts = parser.parse_args().official, hardware("cpu")
+    print(f"{facts['cpu']}, {facts['cpus']} cores; torch {software()['torch']}; {date.today().isoformat()}\n")
+    print("| | | |\n|---|---|--:|", flush=True)
+    for benchmark in benchmarks(official):
         for name, ratio in benchmark.ratios():
-            lines.append(f"| {benchmark.title} | {name} | {ratio} |")
-            print(lines[-1], flush=True)
-    if given.out is not None:
-        given.out.write_text("\n".join(lines) + "\n")
+            print(f"| {benchmark.title} | {name} | {ratio} |", flush=True)
 
 
 if __name__ == "__main__":
