@@ -35,6 +35,9 @@ class SRFlowConfig:
     """``none``: the flow models the image and learns by training what LR determines, as the released networks do.
     ``residual``: it models the residual to the consistent upscaling D+ lr, and samples and edited images are projected
     onto the images that downscale to LR (``srbench.images.lr_projection``)."""
+    range_margin: float | None = None
+    """Distance from [0, 1] to which samples are bounded before they are projected (``srflow.value_range``); None, as in
+    the released networks: they may run away. HR with its noise has to lie within it."""
     relative_temperatures: tuple[float, ...] = ()
     """Factors of the temperature for each latent, finest first; empty (the paper): 1 for all. In the small 8x network,
     cooler finest latents measured a lower LPIPS at the same PSNR (``docs/zoo.md``)."""
@@ -48,6 +51,8 @@ class SRFlowConfig:
             raise ValueError(f"scale_floor is {self.scale_floor}; it has to be between 0 and 1")
         if self.log_deviation_bound is not None and not 0 < self.log_deviation_bound < math.inf:
             raise ValueError(f"log_deviation_bound is {self.log_deviation_bound}; it has to be above 0")
+        if self.range_margin is not None and not 0 < self.range_margin < math.inf:
+            raise ValueError(f"range_margin is {self.range_margin}; it has to be above 0")
         if not all(0 <= factor < math.inf for factor in self.relative_temperatures):
             raise ValueError(f"relative_temperatures are {list(self.relative_temperatures)}; they have to be 0 or more")
         if self.relative_temperatures and len(self.relative_temperatures) != self.levels - 1:

@@ -48,7 +48,7 @@ class Given:
     ) -> None:
         self._encoder, self._flow, self._config, self._gradients = encoder, flow, config, gradients
         self._lr = lr if gradients else lr.detach()
-        self._frame = Frame(self._lr if lr.dim() == 4 else self._lr[None], config.encoder.scale, config.projected)
+        self._frame = Frame(self._lr if lr.dim() == 4 else self._lr[None], config)
         height, width = self._frame.lr.shape[2:]
         self._size = height * config.encoder.scale, width * config.encoder.scale
 
@@ -111,7 +111,7 @@ class Given:
 
         Raises ImageSizeError where HR does not belong to LR.
         """
-        return self._finite(lambda given: given._flow.encode(given._frame.enter(hr), given._conditions), hr=hr)
+        return self._finite(lambda given: given._encode(hr), hr=hr)
 
     def decode(self, latents: Sequence[Tensor], *, tile: int | None = None) -> Tensor:
         """Latents -> HR (n, 3, H, W), not clamped, not projected: the inverse of ``encode``.
@@ -194,6 +194,11 @@ class Given:
                     latents.append(_drawn(shape, one, n, source))
                 source.set_state(end)
             yield [latents.pop(0).to(self._lr).mul_(deviation) for deviation in deviations]  # kept nowhere else
+
+    def _encode(self, hr: Tensor) -> tuple[list[Tensor], Tensor]:
+        entered, entering = self._frame.enter(hr)
+        latents, log_det = self._flow.encode(entered, self._conditions)
+        return latents, log_det + entering
 
     def _decode(self, latents: Sequence[Tensor], tile: int | None) -> Tensor:
         if tile is not None:

@@ -143,15 +143,16 @@ class SRFlow(nn.Module):
         """
         if not self.reversible:
             return self.given(lr, gradients=True).nll(hr)
-        frame = Frame(lr, self.scale, self.projected)
-        latents, log_det = encode_reversibly(self.flow, frame.enter(hr), self.encoder(frame.lr))
-        return bits_per_dimension(log_density(latents, log_det), hr)
+        frame = Frame(lr, self.config)
+        entered, entering = frame.enter(hr)
+        latents, log_det = encode_reversibly(self.flow, entered, self.encoder(frame.lr))
+        return bits_per_dimension(log_density(latents, log_det + entering), hr)
 
     @torch.no_grad()
     def initialize(self, hr: Tensor, lr: Tensor) -> None:
         """Set every ActNorm from a first batch (Glow, section 3.1). Call once, before any wrapping for processes."""
-        frame = Frame(lr, self.scale, self.projected)
-        self.flow.initialize(frame.enter(hr), self.encoder(frame.lr))
+        frame = Frame(lr, self.config)
+        self.flow.initialize(frame.enter(hr)[0], self.encoder(frame.lr))
 
     @property
     def edit_grid(self) -> int:

@@ -24,7 +24,7 @@ from srbench.training.loop import Training
 from srflow.given import bits_per_dimension, log_density
 from srflow.model import SRFlow
 from srflow.presets import PERCEPTUAL, SecondStagePreset
-from srflow.training.sample_losses import grid_difference, texture_difference
+from srflow.training.sample_losses import grid_difference, stripe_difference, texture_difference
 from srflow.training.train import LEVELS, noisy, trained
 
 
@@ -63,8 +63,9 @@ class Losses:
         perceptual, texture = F.l1_loss(seen[-1].float(), known[-1].float()), texture_difference(seen, known)
         grid = grid_difference(sample, batch.hr, self.network.scale)
         total = weights.nll_weight * nll + weights.pixel_weight * pixel + weights.perceptual_weight * perceptual
-        total = total + weights.texture_weight * texture + weights.grid_weight * grid
-        parts = {"l1": pixel, "perceptual": perceptual, "texture": texture, "grid": grid}
+        stripes = stripe_difference(sample, batch.hr)
+        total = total + weights.texture_weight * texture + weights.grid_weight * grid + weights.stripe_weight * stripes
+        parts = {"l1": pixel, "perceptual": perceptual, "texture": texture, "grid": grid, "stripes": stripes}
         return total, {"bits_per_dim": nll + math.log2(LEVELS), **parts}
 
     def _features(self, batch: Batch, sample: Tensor) -> tuple[list[Tensor], list[Tensor]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -68,9 +69,11 @@ def noisy(batch: Batch) -> Tensor:
 def trained(config: SRFlowConfig, path: Path | None) -> SRFlow:
     """The network of an SRFlow weights file, or the packaged one, to be trained further.
 
-    Raises TrainingError for a network of another size than ``config``, WeightsError.
+    The margin of ``config`` counts, which has no weights. Raises TrainingError for a network of another size than
+    ``config``, WeightsError.
     """
     network = SRFlow.from_pretrained(config.encoder.scale, path)
+    network.config = replace(network.config, range_margin=config.range_margin)
     if network.config != config:
         raise TrainingError(
             f"the preset's network is {config}, the SRFlow weights are {network.config}; name others by --start, or "

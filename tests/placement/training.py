@@ -53,6 +53,7 @@ pixel_weight = 2.0
 perceptual_weight = 0.1
 texture_weight = 0.1
 grid_weight = 1.0
+stripe_weight = 1.0
 temperature = 0.8
 perceptual_layer = "conv1_1"
 perceptual_precision = "float32"

@@ -4,7 +4,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from srflow.training.sample_losses import edges_on_grid, grid_difference, texture_difference
+from srflow.training.sample_losses import (
+    edges_on_grid,
+    grid_difference,
+    stripe_difference,
+    stripes,
+    texture_difference,
+)
 
 
 def noise(seed=0, batch=2, side=96):
@@ -89,3 +95,28 @@ def test_the_statistics_are_means_and_deviations_in_windows():
 
     expected = torch.stack([(x - y).abs().mean() / y.mean() for x, y in zip(statistics(a), statistics(b), strict=True)])
     torch.testing.assert_close(texture_difference([a], [b]), expected.mean(), rtol=1e-2, atol=0)
+
+
+def test_stripes_are_found_where_they_are():
+    """Noise has none; every second column darker by a level of 255 is a peak in the first number alone."""
+    plain = 0.02 * noise(batch=8, side=128) + 0.5
+    torch.testing.assert_close(stripes(plain).mean(0), torch.zeros(2), atol=0.15, rtol=0)
+    columns, rows = stripes(plain + lines(2, 1, 4 / 255, 128)).mean(0)
+    assert columns > 1.5
+    assert abs(rows) < 0.15
+    assert stripe_difference(plain + lines(2, 1, 4 / 255, 128), plain) > 0.7
+    assert stripe_difference(plain, plain + lines(2, 1, 4 / 255, 128)) < 0.1, "only an excess is a fault"
+
+
+def test_rounding_is_no_stripe_and_descending_removes_some():
+    flat = torch.full((1, 3, 64, 64), 0.5)
+    assert stripes(flat + lines(2, 0, 0.01 / 255, 64)).max() < 0.1
+    plain = 0.02 * noise(1, side=64) + 0.5
+    image = (0.02 * noise(2, side=64) + 0.5 + lines(2, 0, 4 / 255, 64)).requires_grad_()
+    before = stripe_difference(image, plain)
+    step = torch.optim.Adam([image], lr=1e-3)
+    for _ in range(20):
+        step.zero_grad()
+        stripe_difference(image, plain).backward()
+        step.step()
+    assert stripe_difference(image, plain) < 0.3 * before
