@@ -19,6 +19,7 @@ from srbench.system.config import load_preset
 from srbench.training import TrainingError
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
+from srbench.training.patterns import grid_difference
 from srbench.weights.files import WeightsError, load_weights, sha256_file
 from srbench.weights.pretrained import fill
 from srbench.weights.table import cached_path
@@ -95,14 +96,18 @@ def adversaries(generator: RRDBNet, settings: ESRGANPreset, device: torch.device
     def of_generator(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         # ESRGAN, equation 3.
         discriminator.requires_grad_(False)
-        fake = generator(batch.lr)
-        fakes[batch.first] = fake.detach()
-        pixel = F.l1_loss(fake, batch.hr)
-        real, fake = (batch.rolled(images, losses.shift) for images in (batch.hr, fake))
+        output = generator(batch.lr)
+        fakes[batch.first] = output.detach()
+        pixel = F.l1_loss(output, batch.hr)
+        real, fake = (batch.rolled(images, losses.shift) for images in (batch.hr, output))
         seen = perceptual(fake, real)
         adversarial = generator_loss(discriminator(real), discriminator(fake))
         total = losses.pixel_weight * pixel + losses.perceptual_weight * seen + losses.adversarial_weight * adversarial
-        return total, {"l1": pixel, "perceptual": seen, "adversarial": adversarial}
+        parts = {"l1": pixel, "perceptual": seen, "adversarial": adversarial}
+        if losses.grid_weight:
+            parts["grid"] = grid_difference(output, batch.hr, generator.config.scale)
+            total = total + losses.grid_weight * parts["grid"]
+        return total, parts
 
     def of_discriminator(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         # ESRGAN, equation 1, for the images that the generator made before its step.

@@ -25,9 +25,9 @@ from srbench.data.datasets import Folder, cropped
 from srbench.interfaces import Dataset, ImagePair, SRBenchError
 from srbench.plugins.registry import load_metric
 from srbench.run_folder.statistics import mean_interval
+from srbench.training.patterns import edges_on_grid
 from srbench.weights.files import load_metadata, weights_in
 from srflow.model import SRFlow
-from srflow.training.sample_losses import edges_on_grid
 from srflow.training.train import LEVELS
 from srflow.zoo import load_srflow, load_srflow_perceptual
 

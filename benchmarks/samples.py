@@ -25,7 +25,7 @@ from srbench.data.datasets import packaged_photos
 from srbench.images.io import write_whole
 from srbench.interfaces import ImagePair
 from srbench.system.plot_style import COLOURS, new_figure, plot_style, svg
-from srflow.training.sample_losses import edges_on_grid
+from srbench.training.patterns import edges_on_grid, stripes
 
 SAMPLES, COLUMNS, GAP, LARGER = 16, 4, 4, 2
 SHOWN = ("rrdb", "esrgan", "srflow", "srflow-perceptual")
@@ -105,10 +105,10 @@ def mesh(model: str, scale: int, name: str, box: Box, temperature: float) -> Non
     for label, images in {"HR": pair.hr[None], **others, f"{model} at {temperature:g}": drawn}.items():
         part = images[..., y : y + height, x : x + width].clamp(0, 1)
         height_of_peak, period = spectral_peak(part)
-        places = edges_on_grid(part, scale)
+        places, (columns, rows) = edges_on_grid(part, scale), stripes(part).mean(0)
         print(
             f"{label}: peak 10^{height_of_peak:.2f} at a period of {period:.1f} pixels, edges of {places.min():.2f} to "
-            f"{places.max():.2f} on the LR grid"
+            f"{places.max():.2f} on the LR grid, stripes of 10^{columns:.2f} and 10^{rows:.2f}"
         )
 
 

@@ -45,9 +45,9 @@ class SecondStageConfig:
     texture_weight: float
     """Weight of ``sample_losses.texture_difference``: statistics of those features in windows."""
     grid_weight: float
-    """Weight of ``sample_losses.grid_difference``: edges of sample and HR on the grid of LR pixels."""
+    """Weight of ``training.patterns.grid_difference``: edges of sample and HR on the grid of LR pixels."""
     stripe_weight: float
-    """Weight of ``sample_losses.stripe_difference``: power at the Nyquist frequency."""
+    """Weight of ``training.patterns.stripe_difference``: power at the Nyquist frequency."""
     temperature: float
     """Temperature of the sample."""
     perceptual_layer: str

@@ -21,10 +21,11 @@ from srbench.interfaces import TrainingRequest
 from srbench.system.config import load_preset
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
+from srbench.training.patterns import grid_difference, stripe_difference
 from srflow.given import bits_per_dimension, log_density
 from srflow.model import SRFlow
 from srflow.presets import PERCEPTUAL, SecondStagePreset
-from srflow.training.sample_losses import grid_difference, stripe_difference, texture_difference
+from srflow.training.sample_losses import texture_difference
 from srflow.training.train import LEVELS, noisy, trained
 
 
