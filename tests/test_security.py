@@ -95,7 +95,7 @@ class Editor:
 
 @pytest.fixture(params=["view", "explore"])
 def port(request, tmp_path):
-    """Of one of the two servers."""
+    """Address of one of the two servers."""
     write_png(tmp_path / "run" / "a.png", torch.arange(3 * 16 * 16).remainder(251).byte().view(3, 16, 16))
     (tmp_path / "run" / "report.html").write_text("<p>report")
     (tmp_path / "secret.txt").write_text("secret")

@@ -44,7 +44,7 @@ def test_relativistic_losses_by_hand():
 
 
 def test_patches_are_rolled_in_their_own_ways():
-    """By less than the shift, real and made alike, in parts of a step as in the whole, anew in every step."""
+    """Rolls by less than the shift, real and made alike, in parts of a step as in the whole, anew in every step."""
     numbers = torch.arange(8 * 8.0).view(8, 8)
     images = torch.stack([torch.stack([patch + numbers] * 3) for patch in range(6)])
     batch = Batch(lr=images, hr=images, step=5, first=0, seed=1)

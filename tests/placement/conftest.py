@@ -25,7 +25,7 @@ ATEN = torch.ops.aten
 ANSWERS = {torch.bool: True, torch.int64: 0}
 """To the question for a value: yes, it is finite; no pixel is broken. Other numbers are 1."""
 READERS = ((parameters, "load_file"), (lpips_network, "load_weights"), (lpips_network, "read_checkpoint"))
-"""Of files with numbers, from a path; they work outside of the mode."""
+"""Readers of files with numbers, from a path; they work outside of the mode."""
 
 
 class WrongDeviceError(RuntimeError):

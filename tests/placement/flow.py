@@ -61,7 +61,7 @@ PROGRAMS = {
     "style": style,
     "content": content,
 }
-"""From a network, an LR image (3, h, w), its HR image, and a generator on the CPU."""
+"""Results from a network, an LR image (3, h, w), its HR image, and a generator on the CPU."""
 
 
 @pytest.fixture(scope="module", params=CONFIGS)

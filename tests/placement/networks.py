@@ -16,7 +16,7 @@ from srbench.images.tiling import upscale_in_tiles
 from srbench.models.inference import Draw, upscale
 
 CONFIGS = {"x4": RRDBConfig(4, 8, 4, 1), "x8": RRDBConfig(8, 8, 4, 2, "trunk")}
-"""Of RRDB networks, which ESRGAN's generators are too."""
+"""Sizes of RRDB networks, which ESRGAN's generators are too."""
 
 MIXTURES = {
     "add": lambda here, there: there.add(here),

@@ -219,9 +219,9 @@ class Greys:
     lr: int = 20
     hr: int = 20
     first: int = 40
-    """Of the first setting; every other is 30 levels brighter than the one before."""
+    """Level of the first setting; every other is 30 levels brighter than the one before."""
     step: int = 1
-    """By how much a sample is brighter than the one before."""
+    """Levels by which a sample is brighter than the one before."""
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def folders(tmp_path):
 
 
 def features(folder):
-    """By Pillow's bicubic in float32, channel by channel, and the same colours."""
+    """Resizing by Pillow's bicubic in float32, channel by channel, and the same colours."""
     found = []
     for path in sorted(folder.glob("*.png")):
         channels = [Image.fromarray(c).resize((299, 299), Image.Resampling.BICUBIC)

@@ -56,7 +56,7 @@ def columns(suite: str, pair: ImagePair, output: torch.Tensor) -> dict[str, floa
 
 
 def luma(image: torch.Tensor, border: int) -> np.ndarray:
-    """By scikit-image, rounded as MATLAB does, halves up; what is 1e-9 below a half is one."""
+    """Luma by scikit-image, rounded as MATLAB does, halves up; what is 1e-9 below a half is one."""
     array = (image * 255).round().to(torch.uint8) if image.is_floating_point() else image
     rounded = np.floor(np.round(rgb2ycbcr(array.permute(1, 2, 0).numpy())[..., 0], 9) + 0.5)
     return rounded[border:-border, border:-border]

@@ -316,7 +316,7 @@ def test_what_is_no_onnx_model(tmp_path):
     ("size", "window"), [((70, 90), (48, 40)), ((48, 40), (48, 40)), ((20, 200), (64, 64)), ((33, 65), (32, 64))]
 )
 def test_windows_make_the_whole(size, window):
-    """Of a network that looks no further than the overlap; every window has the one size."""
+    """Tiles of a network that looks no further than the overlap; every window has the one size."""
     lr = torch.rand(3, *size)
     kernel = torch.rand(3, 1, 2 * 7 + 1, 2 * 7 + 1)
 

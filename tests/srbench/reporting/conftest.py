@@ -118,7 +118,7 @@ def open_page(folder, browser):
 
 
 def _shown_windows(page):
-    """Of every visible frame: the part of its images that it shows, as shares of the image."""
+    """Part of its images that every visible frame shows, as shares of the image."""
     images = page.locator("#stage .layer img:visible, #tiles img:visible")
     return images.evaluate_all("""(images) => images.map((image) => {
         const [frame, box] = [image.parentElement.getBoundingClientRect(), image.getBoundingClientRect()];

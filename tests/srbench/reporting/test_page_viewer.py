@@ -30,7 +30,7 @@ def scale(page):
 
 
 def shown_beside(page):
-    """Of every frame of the comparison: the part of its image that it shows."""
+    """Part of its image that every frame of the comparison shows."""
     return page.locator("#beside figure:not([hidden]) .layer img").evaluate_all("""(images) => images.map((image) => {
         const [frame, box] = [image.closest(".frame").getBoundingClientRect(), image.getBoundingClientRect()];
         return [(frame.left - box.left) / box.width, (frame.top - box.top) / box.height, frame.width / box.width];

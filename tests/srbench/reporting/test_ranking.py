@@ -61,7 +61,7 @@ def test_a_difference_that_is_noise_is_undecided():
 
 @pytest.mark.parametrize("models", [2, 3, 4, 9])
 def test_the_least_number_of_images_at_which_a_verdict_is_possible(models):
-    """By Holm's correction for all pairs: 2 / 2^n times the number of pairs has to be below 0.05."""
+    """Holm's correction for all pairs: 2 / 2^n times the number of pairs has to be below 0.05."""
     fewest = rank(rows(*range(models)), UP).fewest
     assert fewest == {2: 6, 3: 7, 4: 8, 9: 11}[models]
     assert not rank([row[: fewest - 1] for row in rows(*range(models))], UP).better.any()

@@ -40,7 +40,7 @@ def values(temperature, place):
 
 
 def all_rows(names=NAMES):
-    """By setting and image."""
+    """Values by setting and image."""
     return {(model, t): {name: values(t, place) for place, name in enumerate(names)} for model, t in SETTINGS}
 
 

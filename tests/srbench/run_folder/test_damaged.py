@@ -16,7 +16,7 @@ FILES = ("manifest.json", "pairs.jsonl", "samples.jsonl", "rows.jsonl")
 
 
 def paths(value, path=()):
-    """Where something could be of another shape: every key, and the first entry of every list."""
+    """Places where something could be of another shape: every key, and the first entry of every list."""
     if path:
         yield path
     if isinstance(value, dict):

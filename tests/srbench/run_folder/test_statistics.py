@@ -95,7 +95,7 @@ def test_exact_test_by_enumeration(differences):
 
 
 def test_fishers_own_example():
-    """Of the 32768 sums of Darwin's 15 differences 1726 are as large: p = 0.0527 (Fisher 1935, section 21)."""
+    """Among the 32768 sums of Darwin's 15 differences 1726 are as large: p = 0.0527 (Fisher 1935, section 21)."""
     assert exact_p_value(DARWIN) == 1726 / 32768
     assert paired_p_value(DARWIN) == pytest.approx(1726 / 32768, abs=1e-12)
 

@@ -24,9 +24,9 @@ from srbench.run_folder.folder import RunFolder
 distributed = pytest.importorskip("distributed")
 
 IMAGES = int(os.environ.get("KILLED_IMAGES", "8"))
-"""Of the run whose cluster is killed again and again; three settings of each."""
+"""Number of images of the run whose cluster is killed again and again; three settings of each."""
 SEED = int(os.environ.get("KILLED_SEED", "0"))
-"""Of the moments at which it is killed."""
+"""Seed of the moments at which it is killed."""
 DEADLY = """
 import os
 import signal

@@ -30,9 +30,9 @@ from srbench.run_folder.manifest import read_manifest
 from srbench.system.processes import suitable_workers
 
 IMAGES = int(os.environ.get("KILLED_IMAGES", "12"))
-"""Of the run that is killed again and again, about 20 times where there are many; three settings of each."""
+"""Number of images of the run that is killed again and again, about 20 times where there are many; three settings of each."""
 SEED = int(os.environ.get("KILLED_SEED", "0"))
-"""Of the moments at which it is killed."""
+"""Seed of the moments at which it is killed."""
 KILLERS = '''
 import os
 import signal

@@ -22,7 +22,7 @@ def impatient(monkeypatch):
 
 
 def test_the_same_rows_as_without(spec, results, tmp_path):
-    """By the debug executor, which does the jobs in this process."""
+    """Slurm replaced by the debug executor, which does the jobs in this process."""
     steps = []
     spec = replace(spec, out=str(tmp_path / "jobs"))
     outcome = run_on_slurm(spec, "slurm:cluster=debug", 3, steps.append)
