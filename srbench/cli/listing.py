@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from srbench.cli import options
+from srbench.cli.finished import Command
 from srbench.cli.terminal import say, show
 from srbench.interfaces import SRBenchError
 
@@ -45,18 +46,35 @@ def list_command(kind: str, folder: Path | None) -> None:
     }  # fmt: skip
     if kind == "runs":
         _columns(_runs(folder or Path("runs")))
+    elif kind in ("models", "metrics"):
+        command = Command("list", {"kind": kind})
+        if not command.is_known():
+            shown = _columns(own[kind]() if kind in own else _others(kind))
+            if _all_ours(kind):
+                command.remember(shown)
     else:
         _columns(own[kind]() if kind in own else _others(kind))
 
 
-def _columns(lines: Iterable[tuple[str, ...]]) -> None:
-    """Show lines of equally many cells in columns."""
+def _all_ours(kind: str) -> bool:
+    """True if no plug-in of others, which may say something else at any time, is among the registered ones."""
+    from srbench.plugins.registry import FAMILIES, is_ours, registered
+
+    kinds = (kind, FAMILIES) if kind == "metrics" else (kind,)
+    return all(is_ours(one, name) for one in kinds for name in registered(one))
+
+
+def _columns(lines: Iterable[tuple[str, ...]]) -> list[str]:
+    """Show lines of equally many cells in columns, and return what was shown."""
     rows = [*lines]
-    if not rows:
-        return
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
-    for row in rows:
-        show("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip())
+    texts = [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
+        for row in rows
+    ]
+    for text in texts:
+        show(text)
+    return texts
 
 
 def _runs(folder: Path) -> Iterator[tuple[str, ...]]:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from srbench.cli import options
-from srbench.cli.reporting import reading, report_cell, reported, show_outcome, written_report
+from srbench.cli.finished import Command, Records
+from srbench.cli.reporting import (
+    Written,
+    nothing_to_do,
+    reading,
+    report_cell,
+    reported,
+    show_outcome,
+    written_report,
+)
 from srbench.cli.terminal import say, show, shown_progress
 
 if TYPE_CHECKING:
     from srbench.benchmark.engines.choice import Workers
+    from srbench.benchmark.request import Bench
     from srbench.benchmark.run import Outcome
 
 
@@ -67,8 +78,13 @@ def run(
     Several datasets, scales, suites or degradations make a matrix: a run folder for every combination, and one table
     of all.
     """
+    command = Command("run", values | {"bench": bench, "published": published})
+    repeatable = engine is None and not dry_run and not check_tiles and values["shard"] is None
+    if repeatable and command.is_known():
+        return
     with shown_progress(f"opening {', '.join(values['models'] or [str(bench)])}") as progress:
         from srbench.benchmark.estimate import estimate, report_seconds
+        from srbench.benchmark.request import RunSpec, open_bench
         from srbench.benchmark.run import run as run_spec
         from srbench.matrix.request import MatrixSpec, RequestError, read_spec
         from srbench.matrix.run import estimate_matrix, run_matrix
@@ -80,29 +96,56 @@ def run(
             raise click.UsageError(f"{error}.") from None
         runs = spec.runs.values() if isinstance(spec, MatrixSpec) else [spec]
         slurm = engine is not None and engine.partition(":")[0] == "slurm"
-        if check_tiles and (slurm or any(one.tile is None for one in runs)):
-            raise click.UsageError("--check-tiles needs --tile PX, and a run on this machine.")
+        if check_tiles:
+            _require_tiles([one.tile for one in runs], slurm)
         if dry_run:
             for line in estimate_matrix(spec) if isinstance(spec, MatrixSpec) else estimate(spec):
                 show(line)
             return
-
-        def finished(outcome: Outcome) -> None:
-            if values["shard"] is None:
-                report_cell(outcome, published=published)
-
+        finished = partial(_report_cell, shard=values["shard"], published=published)
         told = (lambda check: say(check.sentence)) if check_tiles else None
         progress.report = report_seconds if values["shard"] is None else None
-        if isinstance(spec, MatrixSpec):
+        opened = open_bench(spec) if isinstance(spec, RunSpec) and not slurm else None
+        if opened is not None:
+            outcome = run_spec(opened, progress, workers, engine, None, told)
+        elif isinstance(spec, MatrixSpec):
             outcome = run_matrix(spec, progress, workers, engine, finished, told)
-        elif engine is not None and slurm:
-            if not isinstance(workers, int):
-                raise click.UsageError("--engine slurm needs --workers N: how many jobs.")
-            outcome = run_on_slurm(spec, engine, workers, progress)
         else:
-            outcome = run_spec(spec, progress, workers, engine, None, told)
+            outcome = run_on_slurm(spec, str(engine), _jobs(workers), progress)
+        before = Records.of(outcome.folder) if opened and repeatable else None
         written = reported(outcome, progress, values["shard"], published=published)
     show_outcome(outcome, written, values["shard"])
+    if opened and before and written:
+        _remember(command, opened, before, written, outcome, bench)
+
+
+def _report_cell(outcome: Outcome, shard: str | None, *, published: bool) -> None:
+    if shard is None:
+        report_cell(outcome, published=published)
+
+
+def _require_tiles(tiles: list[int | None], slurm: bool) -> None:
+    if slurm or None in tiles:
+        raise click.UsageError("--check-tiles needs --tile PX, and a run on this machine.")
+
+
+def _jobs(workers: Workers) -> int:
+    if not isinstance(workers, int):
+        raise click.UsageError("--engine slurm needs --workers N: how many jobs.")
+    return workers
+
+
+def _remember(
+    command: Command, opened: Bench, before: Records, written: Written, outcome: Outcome, file: Path | None
+) -> None:
+    """Write the stamp of a run, if all of it is finished and everything that it depends on can be told."""
+    from srbench.benchmark.finished import inputs_of, is_finished
+    from srbench.reporting.files import Choices
+
+    inputs = inputs_of(opened)
+    if inputs is not None and is_finished(opened, outcome.folder):
+        choices = Choices(published=bool(command.values["published"]))
+        command.remember_report(before, written, choices, [*inputs, *([file] if file else [])], nothing_to_do(outcome))
 
 
 @click.command()

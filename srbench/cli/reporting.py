@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srbench.cli import options
+from srbench.cli.finished import Command, Records
 from srbench.cli.terminal import say, show, shown_progress
 from srbench.interfaces import Progress, SRBenchError
 from srbench.system.words import number_of
@@ -41,9 +42,18 @@ def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - cli
         raise click.UsageError("--images goes with --single-file.")
     if len(runs) > 1 and values["out"] is None:
         values["out"] = Path("runs/report")
+    command = Command("report", {"runs": runs} | values)
+    if command.is_known():
+        return
     with shown_progress(reading(runs)) as progress:
+        before = Records.of(runs[0])
         written = written_report(runs, progress, **values)
     written.show()
+    if len(runs) == 1 and values["out"] is None:
+        from srbench.reporting.files import Choices
+
+        names = ("single_file", "most", "baseline", "published")
+        command.remember_report(before, written, Choices(**{name: values[name] for name in names}))
 
 
 @click.command()
@@ -103,15 +113,15 @@ class Written:
         """Print the tables, what they say, and the files to open: the page first."""
         for before, now in self.moved:
             say(f"{before}: not written by srbench, or changed since; kept as {now.name}")
-        for line in self.lines:
+        for line in self.results():
             show(line)
+
+    def results(self) -> list[str | Table]:
+        """All that is printed on stdout."""
         pages = [file for file in self.files if file.suffix == ".html"]
-        for page in pages:
-            show(f"Page: {page}")
-            if self.view:
-                show(f"Open it: {self.view}")
-        for file in [file for file in self.files if file not in pages][:1]:
-            show(f"Report: {file}")
+        opened = [f"Open it: {self.view}"] if self.view else []
+        others = [f"Report: {file}" for file in self.files if file not in pages][:1]
+        return [*self.lines, *(line for page in pages for line in (f"Page: {page}", *opened)), *others]
 
 
 def written_report(
@@ -151,11 +161,16 @@ def reported(outcome: Outcome, progress: Shown, shard: str | None = None, *, pub
     return written_report([outcome.folder], progress, published=published) if outcome.usable and not shard else None
 
 
+def nothing_to_do(outcome: Outcome) -> str:
+    """Remark of a run that is finished."""
+    items = f"all {outcome.items} items are" if outcome.items != 1 else "the only item is"
+    return f"nothing to do: {items} measured in {outcome.folder}"
+
+
 def show_outcome(outcome: Outcome, written: Written | None, shard: str | None = None) -> None:
     """Show what a command has done, and its report. Raises SRBenchError that names what failed."""
     if not outcome.sampled and not outcome.scored and not outcome.failures:
-        items = f"all {outcome.items} items are" if outcome.items != 1 else "the only item is"
-        say(f"nothing to do: {items} measured in {outcome.folder}")
+        say(nothing_to_do(outcome))
     if shard is not None:
         show(f"{outcome.folder}: shard {shard}; combine all shards with srbench merge")
     elif written is not None:

@@ -27,9 +27,19 @@ def say(text: str) -> None:
     say_text(text)
 
 
+WARNED: list[str] = []
+"""Warnings that were shown."""
+
+
 def warn_in_one_line() -> None:
     """Show warnings as one line on stderr, without the line of code."""
-    warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
+    WARNED.clear()
+
+    def warn(message: Warning | str, *_: object, **__: object) -> None:
+        WARNED.append(str(message))
+        say(f"warning: {message}")
+
+    warnings.showwarning = warn
 
 
 def shown_progress(begun: str) -> AbstractContextManager[Shown]:

@@ -85,6 +85,14 @@ def code() -> str:
     return digest([(one.relative_to(package).as_posix(), sha256_bytes(one.read_bytes())) for one in sources])
 
 
+def is_current(folder: Path, choices: Choices) -> bool:
+    """True if the report in a run folder is of its records, and of these choices, and all its files are there."""
+    listed = ReportList.read(folder)
+    if listed is None or not listed.finished or listed.origin != Origin.of(folder, [folder], choices):
+        return False
+    return all(_is_there(folder / name, known) for name, known in listed.files.items())
+
+
 @dataclass
 class ReportList:
     """Content of ``report.json``."""
