@@ -30,7 +30,7 @@ from srbench.run_folder.manifest import read_manifest
 from srbench.system.processes import suitable_workers
 
 IMAGES = int(os.environ.get("KILLED_IMAGES", "12"))
-"""Number of images of the run that is killed again and again, about 20 times where there are many, in three settings."""
+"""Number of images of the run that is killed again and again, about 20 times where there are many; three settings."""
 SEED = int(os.environ.get("KILLED_SEED", "0"))
 """Seed of the moments at which it is killed."""
 KILLERS = '''
