@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from srbench.metrics import MetricError
+from srbench.metrics.convolution import rectified
 from srbench.metrics.parameters import parameter_file
 from srbench.weights.checkpoints import read_checkpoint
 from srbench.weights.files import load_weights
@@ -23,8 +23,6 @@ _FILES = {"vgg": "vgg16-397923af.pth", "squeeze": "squeezenet1_1-b8a52dc0.pth"}
 NETS = {"alex": "AlexNet", "vgg": "VGG16", "squeeze": "SqueezeNet"}
 _MEAN = torch.tensor([-0.030, -0.088, -0.188]).view(3, 1, 1)
 _SCALE = torch.tensor([0.458, 0.448, 0.450]).view(3, 1, 1)
-_SIZES = 4
-"""Image sizes whose packed weights are kept, 10 MB each: every thread works on its own image."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +77,13 @@ class Network:
         """(3, H, W) uint8 -> feature maps (1, c, h, w), every pixel's channels scaled to length one."""
         signal = ((image.to(self._mean) / 127.5 - 1 - self._mean) / self._scale)[None]
         found = self._trunk(signal.contiguous(memory_format=torch.channels_last))
-        return [maps / (maps.square().sum(dim=1, keepdim=True).sqrt() + 1e-10) for maps in found]
+        return [maps.div_(torch.linalg.vector_norm(maps, dim=1, keepdim=True) + 1e-10) for maps in found]
 
     def differences(self, these: list[Tensor], those: list[Tensor]) -> list[Tensor]:
-        """Two lists of maps -> weighted squared differences at every pixel, (1, 1, h, w) each."""
+        """Two lists of maps -> weighted squared differences at every pixel, (1, 1, h, w) each; overwrites ``these``."""
         # a product of matrices, as torch is slow in convolutions with one output channel
         return [
-            torch.matmul((this - that).square().movedim(1, -1), head).unsqueeze(1)
+            torch.matmul(this.sub_(that).square_().movedim(1, -1), head).unsqueeze(1)
             for head, this, that in zip(self._heads, these, those, strict=True)
         ]
 
@@ -116,28 +114,11 @@ class _AlexNet(torch.nn.Module):
         found = []
         for layer in self.features:
             if isinstance(layer, torch.nn.Conv2d):
-                signal = _rectified(layer, signal.shape)(signal)
+                signal = rectified(layer, signal.shape)(signal)
                 found.append(signal)
             elif isinstance(layer, torch.nn.MaxPool2d):
                 signal = layer(signal)
         return found
-
-
-@lru_cache(maxsize=5 * _SIZES)
-def _rectified(layer: torch.nn.Conv2d, shape: torch.Size) -> Callable[[Tensor], Tensor]:
-    """A convolution and its rectification, for inputs of one shape.
-
-    oneDNN has an order of weights for every shape and brings them into it again at every call, a fifth to a third of
-    the time at 160x160: so they are packed once, by the functions that torch's compiler has for frozen weights.
-    """
-    weight, bias = layer.weight, layer.bias
-    setting: Any = (layer.padding, layer.stride, layer.dilation, 1)
-    pack = getattr(torch._C._nn, "mkldnn_reorder_conv2d_weight", None)
-    if pack is None or weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return lambda signal: torch.relu_(layer(signal))
-    packed = pack(weight.to_mkldnn(), *setting, tuple(shape))
-    convolve = torch.ops.mkldnn._convolution_pointwise
-    return lambda signal: convolve(signal, packed, bias, *setting, "relu", [], "")
 
 
 def _trunk_of_the_package(net: str) -> Any:  # noqa: ANN401 - of a package without types

@@ -1,0 +1,108 @@
+"""Convolutions of LPIPS on AlexNet: for large maps on a CPU with a half to a sixth of the products.
+
+Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016 (Winograd's minimal filtering): a tile of
+m x m results of a filter of r x r needs n x n products per channel, n = m + r - 1, in place of m x m x r x r. Tile and
+filter are polynomials, which are taken at n points, multiplied there and brought back. The points are small powers of
+two, so that float32 loses no more than in the plain sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+_SIZES = 4
+"""Image sizes whose packed weights are kept, 10 MB each: every thread works on its own image."""
+_POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
+"""Points at which polynomials are taken, beside infinity."""
+_TILES = 128
+"""Tiles per pass, few enough for a processor's cache."""
+_FILTERS = 27
+"""Tiles that take as long as to read the filters at all points, measured: small maps are convolved plainly."""
+
+
+@lru_cache(maxsize=5 * _SIZES)
+def rectified(layer: torch.nn.Conv2d, shape: torch.Size) -> Callable[[Tensor], Tensor]:
+    """A convolution and its rectification, without gradients, for inputs (1, C, h, w) of one shape, channels last.
+
+    oneDNN has an order of weights for every shape and brings them into it again at every call, a fifth to a third of
+    the time at 160x160: so they are packed once, by the functions that torch's compiler has for frozen weights.
+    """
+    weight, bias = layer.weight, layer.bias
+    setting: Any = (layer.padding, layer.stride, layer.dilation, 1)
+    pack = getattr(torch._C._nn, "mkldnn_reorder_conv2d_weight", None)
+    if weight.device.type == "cpu" and (size := _tile_side(layer, shape)) > 1:
+        convolved = _in_tiles(layer, size)
+        return lambda signal: torch.relu(convolved(signal))
+    if pack is None or weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return lambda signal: torch.relu_(layer(signal))
+    packed = pack(weight.to_mkldnn(), *setting, tuple(shape))
+    convolve = torch.ops.mkldnn._convolution_pointwise
+    return lambda signal: convolve(signal, packed, bias, *setting, "relu", [], "")
+
+
+def _tile_side(layer: torch.nn.Conv2d, shape: torch.Size) -> int:
+    """Side of the tiles that take the fewest products, as good as; 1: the plain sum does."""
+    if layer.stride != (1, 1):
+        return 1
+    (height, width), side = shape[-2:], layer.kernel_size[0]
+    products = {1: side**2 * height * width}
+    for size in (3, 4):
+        products[size] = (size + side - 1) ** 2 * (-(-height // size) * -(-width // size) + _FILTERS)
+    return min(products, key=lambda size: products[size])
+
+
+@cache
+def _in_tiles(layer: torch.nn.Conv2d, size: int) -> Callable[[Tensor], Tensor]:
+    """A convolution of stride 1 that keeps the size of a map, in tiles of size x size."""
+    (outputs, channels, side, _), bias = layer.weight.shape, layer.bias
+    assert bias is not None
+    margin, reach = side // 2, size + side - 1
+    back, there, of_filters = (torch.from_numpy(one) for one in _matrices(size, side))
+    filters = torch.einsum("ai,bj,ocij->abco", of_filters, of_filters, layer.weight.double())
+    filters = filters.reshape(-1, channels, outputs).float()
+    to_points, to_results = (torch.kron(one, one).float() for one in (there, back))
+
+    def convolve(signal: Tensor) -> Tensor:
+        maps = signal[0].movedim(0, -1)
+        height, width = maps.shape[:2]
+        down, across = -(-height // size), -(-width // size)
+        bottom, right = down * size + margin - height, across * size + margin - width
+        padded = F.pad(maps, (0, 0, margin, right, margin, bottom))
+        tiles = padded.unfold(0, reach, size).unfold(1, reach, size).movedim((3, 4), (0, 1))
+        found = maps.new_empty(down, size, across, size, outputs)
+        rows = max(_TILES // across, 1)
+        for top in range(0, down, rows):
+            taken = tiles[:, :, top : top + rows].reshape(reach**2, -1)
+            points = torch.mm(to_points, taken).view(reach**2, -1, channels)
+            products = torch.bmm(points, filters).view(reach**2, -1)
+            results = torch.mm(to_results, products).view(size, size, -1, across, outputs)
+            torch.add(results.permute(2, 0, 3, 1, 4), bias, out=found[top : top + rows])
+        whole = found.view(down * size, across * size, outputs)
+        return whole[None, :height, :width].movedim(-1, 1)
+
+    return convolve
+
+
+def _matrices(size: int, side: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Matrices of Toom and Cook: from products to ``size`` results, from n values of a tile to n points, from ``side``
+    values of a filter to n points.
+
+    The correlation of any tile d and filter g is the first times the elementwise product of the others' with d and g.
+    """
+    points = np.array(_POINTS[: size + side - 2])
+    others = [np.delete(points, place) for place in range(len(points))]
+    scale = np.array([[np.prod(point - rest)] for point, rest in zip(points, others, strict=True)])
+    back, filters = (
+        np.concatenate([np.vander(points, count, increasing=True) / by, np.eye(count)[-1:]])
+        for count, by in ((size, 1), (side, scale))
+    )
+    there = np.stack([*(np.append(np.poly(rest)[::-1], 0) for rest in others), np.poly(points)[::-1]])
+    return back.T.copy(), there, filters
