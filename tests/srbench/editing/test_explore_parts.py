@@ -307,6 +307,7 @@ def test_a_server_that_closes_ends_silent_connections_and_waits_for_answers():
     assert server._connections == set()
 
 
+@pytest.mark.usefixtures("heeded_interrupts")
 def test_ctrl_c_while_it_samples(camera, tmp_path):
     """PyTorch would abort the process if a thread of it were left behind."""
     code = "from srbench.cli.main import main; main(prog_name='srbench')"
