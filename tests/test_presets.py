@@ -94,7 +94,7 @@ def test_training(path, kind):
     assert training.validate_every <= training.steps
     assert 1e-5 <= training.learning_rate <= 1e-2
     assert all(0 < beta < 1 for beta in training.betas)
-    rates = [training.learning_rate_at(step) for step in (0, training.steps - 1)]
+    rates = [training.learning_rate_at(step) for step in (training.warm_up, training.steps - 1)]
     last = training.learning_rate * 0.5 ** len(training.milestones) if training.schedule == "step" else LOWEST_RATE
     assert rates == pytest.approx([training.learning_rate, last], rel=5e-2)
 

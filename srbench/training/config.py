@@ -42,10 +42,14 @@ class TrainingConfig:
     """Name of the validation metric that chooses the best weights."""
     checkpoint_every: int
     seed: int
+    warm_up: int = 0
+    """Steps in which the rate rises in equal parts to that of the schedule. Adam's first steps are as long for small
+    gradients as for large ones, which a flow does not bear at the full rate."""
 
     def __post_init__(self) -> None:
         require_range(self, ["steps", "batch", "accumulate", "patch", "validate_every", "checkpoint_every"], 1)
         require_range(self, ["seed"], 0, LARGEST_SEED)
+        require_range(self, ["warm_up"], 0)
         if not (0 < self.learning_rate < math.inf and self.max_grad_norm > 0):
             raise ValueError("learning_rate and max_grad_norm have to be above 0")
         if not all(0 <= share < 1 for share in (*self.betas, self.average)):
@@ -55,6 +59,9 @@ class TrainingConfig:
 
     def learning_rate_at(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""
+        return self._scheduled(step) * min(1.0, (step + 1) / max(self.warm_up, 1))
+
+    def _scheduled(self, step: int) -> float:
         begun = [0, *(round(milestone * self.steps) for milestone in self.milestones)]
         passed = sum(step >= begin for begin in begun) - 1
         if self.schedule == "step":

@@ -60,6 +60,15 @@ def test_srflow_learns_and_samples(trainings):
     assert load_toml(trainings.path / "srflow" / "preset.toml", SRFlowPreset).training.steps == 60
 
 
+def test_a_warm_up_keeps_the_first_steps_small(trainings):
+    """At a rate that is too high for them."""
+    for steps in (0, 8):
+        high = ("training.steps=4", "training.learning_rate=0.05", f"training.warm_up={steps}")
+        trainings.train("srflow", f"warm-{steps}", *high)
+    cold, warm = (max(trainings.losses(f"warm-{steps}", "bits_per_dim")) for steps in (0, 8))
+    assert warm < cold
+
+
 def test_srflow_is_trained_on_from_its_own_weights(trainings):
     """The first loss of one is near the last of the other, and the encoder learns from the first step."""
     first_stage = trainings.path / "first-stage" / "weights.safetensors"

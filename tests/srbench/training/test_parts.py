@@ -54,6 +54,11 @@ def test_learning_rate_along_a_cosine_that_begins_anew():
         torchs.step()
 
 
+def test_learning_rate_rises_in_the_warm_up():
+    rates = [config(warm_up=4).learning_rate_at(step) for step in (0, 1, 2, 3, 4, 9, 10)]
+    assert rates == [0.25, 0.5, 0.75, 1, 1, 1, 0.5]
+
+
 def test_noise_belongs_to_the_patch():
     """Whatever part of the step a batch is, patch 5 gets the same numbers; another step gets others."""
     hr = torch.zeros(6, 3, 4, 4)
