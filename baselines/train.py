@@ -48,7 +48,8 @@ def train_rrdb(request: TrainingRequest) -> Path:
         l1 = F.l1_loss(network(batch.lr), batch.hr)
         return l1, {"l1": l1}
 
-    return training.fit([Learner("network", network, adam([network.parameters()], settings.training), loss)], digest)
+    optimizer = adam([network.parameters()], settings.training)
+    return training.fit([Learner("network", network, optimizer, loss, separable=True)], digest)
 
 
 def train_esrgan(request: TrainingRequest) -> Path:

@@ -22,19 +22,31 @@ def same_files(trainings, one, other):
 
 
 @pytest.mark.parametrize(
-    ("model", "ranks"), [("rrdb", 1), ("esrgan", 1), ("srflow", 1), ("srflow", 2), ("srflow-perceptual", 1)]
+    ("model", "ranks", "threads"),
+    [
+        ("rrdb", 1, 1),
+        ("esrgan", 1, 1),
+        ("srflow", 1, 1),
+        ("srflow", 2, 1),
+        ("srflow", 1, 2),
+        ("srflow-perceptual", 1, 1),
+    ],
 )
-def test_a_killed_training_resumes_exactly(trainings, model, ranks):
+def test_a_killed_training_resumes_exactly(trainings, model, ranks, threads):
     """SIGKILL at a random step, then the same again: every file has the bytes of the uninterrupted training."""
-    whole, killed = f"{model}-{ranks}-whole", f"{model}-{ranks}-killed"
-    assert trainings.ended(trainings.fork(model, whole, ranks=ranks)) == [0] * ranks
-    pids = trainings.fork(model, killed, ranks=ranks)
+    whole, killed = (f"{model}-{ranks}-{threads}-{end}" for end in ("whole", "killed"))
+
+    def fork(out):
+        return trainings.fork(model, out, ranks=ranks, before=lambda: torch.set_num_threads(threads))
+
+    assert trainings.ended(fork(whole)) == [0] * ranks
+    pids = fork(killed)
     trainings.wait_for_steps(killed, random.randrange(1, 19))
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     assert trainings.ended(pids) == [-signal.SIGKILL] * ranks
     assert len(trainings.losses(killed)) < 20
-    assert trainings.ended(trainings.fork(model, killed, ranks=ranks)) == [0] * ranks
+    assert trainings.ended(fork(killed)) == [0] * ranks
     assert same_files(trainings, whole, killed) == list(FILES)
     states = [
         torch.load(trainings.path / f"{out}-rank{rank}.pt", weights_only=True)
