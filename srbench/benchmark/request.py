@@ -17,7 +17,7 @@ from srbench.data.benchmark_sets.table import benchmark_sets
 from srbench.data.datasets import LRFolder, PairedFolders, cropped, has_hr, lr_origin, open_folder
 from srbench.data.degradations.read import DEFAULT as BICUBIC
 from srbench.data.degradations.read import degraded, read_degradation
-from srbench.interfaces import LARGEST_SEED, SMALLEST_TILE, Dataset, StochasticSRModel
+from srbench.interfaces import LARGEST_SEED, SMALLEST_TILE, Dataset, PrecomputedResults, StochasticSRModel
 from srbench.metrics.suite import DEFAULT, Suite, open_metrics, read_suite
 from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel, load_model, wrap_model
@@ -102,6 +102,11 @@ class Bench:
             for loaded in self.models.values()
             for temperature in (temperatures if isinstance(loaded.model, StochasticSRModel) else [None])
         )
+
+    @cached_property
+    def elsewhere(self) -> frozenset[str]:
+        """Labels of the models whose results were made elsewhere."""
+        return frozenset(label for label, one in self.models.items() if isinstance(one.model, PrecomputedResults))
 
     def pair_key(self, image: str) -> str:
         """Key of a pair: digest of the dataset's own digest and the code that reads it. Raises as the dataset does."""

@@ -91,7 +91,7 @@ def _samplings(folder: RunFolder, bench: Bench, image: str, pair_key: str) -> It
     for setting in bench.settings:
         source, fault = "", ""
         try:
-            source = source_of(bench.models[setting.model].model, image)
+            source = source_of(bench.models[setting.model].model, image) if setting.model in bench.elsewhere else ""
         except SRBenchError as error:
             fault = str(error)
         key, record = folder.sample_key(setting, pair_key, source), folder.of(image).samples.get(setting)
@@ -101,7 +101,7 @@ def _samplings(folder: RunFolder, bench: Bench, image: str, pair_key: str) -> It
 
 def lacking(folder: RunFolder, record: SampleRecord, metrics: Sequence[LoadedMetric]) -> list[LoadedMetric]:
     """The metrics of which a record has no value, or a failure in its place."""
-    scores = [(metric, folder.score(record, metric.facts)) for metric in metrics]
+    scores = zip(metrics, folder.scores_of(record, [metric.facts for metric in metrics]), strict=True)
     return [metric for metric, score in scores if score is None or score.failed]
 
 

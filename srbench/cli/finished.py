@@ -19,6 +19,7 @@ from srbench.cli.terminal import WARNED, say
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from srbench.benchmark.run import Outcome
     from srbench.cli.reporting import Written
     from srbench.reporting.files import Choices
 
@@ -47,6 +48,11 @@ class Records:
             return cls(folder, made, fingerprint([folder / name for name in names], made))
         except UnknownStateError:
             return cls(folder, made, "")
+
+    def after(self, outcome: Outcome) -> Records:
+        """The files after a run: equal to these if it had nothing to do and nobody has changed them meanwhile."""
+        did = bool(outcome.sampled or outcome.scored)
+        return Records.of(outcome.folder, None if did else self.made)
 
 
 @dataclass(frozen=True)

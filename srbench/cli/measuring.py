@@ -84,7 +84,9 @@ def run(
         return
     with shown_progress(f"opening {', '.join(values['models'] or [str(bench)])}") as progress:
         from srbench.benchmark.estimate import estimate, report_seconds
+        from srbench.benchmark.finished import is_finished
         from srbench.benchmark.request import RunSpec, open_bench
+        from srbench.benchmark.run import folder_of
         from srbench.benchmark.run import run as run_spec
         from srbench.matrix.request import MatrixSpec, RequestError, read_spec
         from srbench.matrix.run import estimate_matrix, run_matrix
@@ -106,16 +108,18 @@ def run(
         told = (lambda check: say(check.sentence)) if check_tiles else None
         progress.report = report_seconds if values["shard"] is None else None
         opened = open_bench(spec) if isinstance(spec, RunSpec) and not slurm else None
+        first: Records | None = None
         if opened is not None:
+            first = Records.of(folder_of(opened)) if repeatable else None
             outcome = run_spec(opened, progress, workers, engine, None, told)
         elif isinstance(spec, MatrixSpec):
             outcome = run_matrix(spec, progress, workers, engine, finished, told)
         else:
             outcome = run_on_slurm(spec, str(engine), _jobs(workers), progress)
-        before = Records.of(outcome.folder) if opened and repeatable else None
+        before = first and first.after(outcome)
         written = reported(outcome, progress, values["shard"], published=published)
     show_outcome(outcome, written, values["shard"])
-    if opened and before and written:
+    if opened and before and written and (before == first or is_finished(opened, outcome.folder)):
         _remember(command, opened, before, written, outcome, bench)
 
 
@@ -138,12 +142,12 @@ def _jobs(workers: Workers) -> int:
 def _remember(
     command: Command, opened: Bench, before: Records, written: Written, outcome: Outcome, file: Path | None
 ) -> None:
-    """Write the stamp of a run, if all of it is finished and everything that it depends on can be told."""
-    from srbench.benchmark.finished import inputs_of, is_finished
+    """Write the stamp of a finished run, if everything that it depends on can be told."""
+    from srbench.benchmark.finished import inputs_of
     from srbench.reporting.files import Choices
 
     inputs = inputs_of(opened)
-    if inputs is not None and is_finished(opened, outcome.folder):
+    if inputs is not None:
         choices = Choices(published=bool(command.values["published"]))
         command.remember_report(before, written, choices, [*inputs, *([file] if file else [])], nothing_to_do(outcome))
 

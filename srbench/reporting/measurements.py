@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import combinations
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import numpy as np
 from srbench.benchmark.error_maps import MapKind, kinds_of
 from srbench.interfaces import MetricFacts, ModelFacts
 from srbench.reporting import ReportError
-from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.folder import IsKept, RunFolder, is_kept
 from srbench.run_folder.protocol import Invocation, Setting
 from srbench.run_folder.results import ResultTable, Row, rows_of
 
@@ -84,7 +84,9 @@ class Measurements:
         """Rows of all runs, line by line in the order of the images; those that two runs share appear once."""
         self._pairs: dict[str, tuple[Path, ...] | None] = {}
         self._files: dict[_Place, list[Path]] = {}
-        """Results of ``pair`` and ``outputs``, which hash every file once."""
+        """Results of ``pair`` and ``outputs``."""
+        self._is_kept: IsKept = cache(is_kept)
+        """Every file is hashed once."""
 
     def table(self) -> ResultTable:
         """Values of all rows."""
@@ -103,9 +105,13 @@ class Measurements:
     def pair(self, image: str) -> tuple[Path, ...] | None:
         """Kept LR and HR of an image, or LR if that is all; None if one of them is missing or another image."""
         if image not in self._pairs:
-            found = (pair for run in self.runs if (pair := run.folder.pair(image)) is not None)
+            found = (pair for run in self.runs if (pair := run.folder.pair(image, self._is_kept)) is not None)
             self._pairs[image] = next(found, None)
         return self._pairs[image]
+
+    def foreign_images(self) -> list[Path]:
+        """Files in the place of images of the runs, but with other content."""
+        return [file for run in self.runs for file in run.folder.foreign_images(self._is_kept)]
 
     def uncropped(self, image: str) -> tuple[int, int] | None:
         """Height and width of HR before it was cropped to a multiple of the scale; None if it was not."""
@@ -124,7 +130,9 @@ class Measurements:
         """Kept outputs of a row, in order; empty if one of them is missing or another image."""
         place = _place(row)
         if place not in self._files:
-            found = (files for folder, other in self._found[place] if (files := folder.outputs(other.sample)))
+            found = (
+                files for folder, other in self._found[place] if (files := folder.outputs(other.sample, self._is_kept))
+            )
             self._files[place] = next(found, [])
         return self._files[place]
 

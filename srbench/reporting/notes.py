@@ -97,8 +97,7 @@ def _tiles(measurements: Measurements) -> Iterator[str]:
 
 def _foreign(measurements: Measurements) -> Iterator[str]:
     """Files in the place of measured images, but with other content."""
-    foreign = [file for run in measurements.runs for file in run.folder.foreign_images()]
-    if foreign:
+    if foreign := measurements.foreign_images():
         shown = ", ".join(f"{file.parent.name}/{file.name}" for file in foreign[:_NAMED])
         more = f" and {len(foreign) - _NAMED} more, which `srbench verify` lists" if len(foreign) > _NAMED else ""
         yield f"Not shown, because they are not the images that were measured: {shown}{more}."

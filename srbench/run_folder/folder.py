@@ -11,7 +11,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -31,6 +31,7 @@ from srbench.run_folder.records import (
     SampleRecord,
     ScoreRecord,
     digest,
+    digests,
 )
 from srbench.system.file_names import no_file, pipes_in
 from srbench.weights.files import sha256_bytes, sha256_file
@@ -48,7 +49,24 @@ _LOCK, _OWNER = ".lock", ".owner.json"
 
 def score_key(sample: SampleRecord, metric: MetricFacts) -> str:
     """Key of a value: digest of all that determines it."""
-    return digest("score", sample.key, [output.pixels for output in sample.outputs], metric.digest)
+    return score_keys(sample, [metric])[0]
+
+
+def score_keys(sample: SampleRecord, metrics: Iterable[MetricFacts]) -> list[str]:
+    """Keys of the values of several metrics, which share what is known of the sample."""
+    return digests(("score", sample.key, [output.pixels for output in sample.outputs]), (one.digest for one in metrics))
+
+
+def is_kept(file: Path, known: ImageDigest | None) -> bool:
+    """True if a file exists, is no link, and is byte for byte the image of its record."""
+    try:
+        return known is not None and not file.is_symlink() and sha256_file(file) == known.sha256
+    except OSError:
+        return False
+
+
+IsKept = Callable[[Path, ImageDigest | None], bool]
+"""``is_kept``, or what remembers its answers."""
 
 
 @dataclass
@@ -187,25 +205,29 @@ class RunFolder:
 
     def score(self, sample: SampleRecord, metric: MetricFacts) -> ScoreRecord | None:
         """The record of a value, failed ones too."""
-        return self.of(sample.image).scores.get((score_key(sample, metric), sample.model, metric.name))
+        return self.scores_of(sample, [metric])[0]
+
+    def scores_of(self, sample: SampleRecord, metrics: Sequence[MetricFacts]) -> list[ScoreRecord | None]:
+        """Records of the values of some metrics, failed ones too."""
+        known = self.of(sample.image).scores
+        keys = zip(score_keys(sample, metrics), metrics, strict=True)
+        return [known.get((key, sample.model, metric.name)) for key, metric in keys]
 
     def scores(self, sample: SampleRecord) -> list[ScoreRecord]:
         """Records of all its values, failed ones too."""
-        scores = (self.score(sample, metric) for metric in self.manifest.metrics)
-        return [score for score in scores if score is not None]
+        return [score for score in self.scores_of(sample, self.manifest.metrics) if score is not None]
 
     def pair_files(self, image: str) -> tuple[Path, Path]:
         """Paths of the LR and HR file of an image, kept or not."""
-        lr, hr = (self.path / IMAGES / kind / f"{image}.png" for kind in ("lr", "hr"))
-        return lr, hr
+        return self.path / f"{IMAGES}/lr/{image}.png", self.path / f"{IMAGES}/hr/{image}.png"
 
     def output_files(self, sample: SampleRecord) -> list[Path]:
         """Paths of the kept outputs of a record, in order."""
-        folder = self.path / IMAGES / sample.setting.folder
+        start = f"{IMAGES}/{sample.setting.folder}/{sample.image}"
         endings = [f"_sample{number}" for number in range(sample.kept)] if sample.drawn else [""] * sample.kept
-        return [folder / f"{sample.image}{ending}.png" for ending in endings]
+        return [self.path / f"{start}{ending}.png" for ending in endings]
 
-    def pair(self, image: str) -> tuple[Path, ...] | None:
+    def pair(self, image: str, is_kept: IsKept = is_kept) -> tuple[Path, ...] | None:
         """LR and HR file of an image, without HR the former alone; None unless they are the images of their record."""
         record = self.of(image).pair
         if record is None or record.failed:
@@ -219,7 +241,7 @@ class RunFolder:
         pairs = [known.pair for known in self.known.values() if known.pair is not None and not known.pair.failed]
         return not pairs or any(pair.hr is not None for pair in pairs)
 
-    def outputs(self, sample: SampleRecord) -> list[Path]:
+    def outputs(self, sample: SampleRecord, is_kept: IsKept = is_kept) -> list[Path]:
         """Files of the kept outputs of a record; an empty list if one of them is missing or another image."""
         files = self.output_files(sample)
         return files if all(map(is_kept, files, sample.outputs)) else []
@@ -244,17 +266,9 @@ class RunFolder:
             for sample in known.samples.values():
                 yield from zip(self.output_files(sample), sample.outputs, strict=False)
 
-    def foreign_images(self) -> list[Path]:
+    def foreign_images(self, is_kept: IsKept = is_kept) -> list[Path]:
         """Image files that are not the images of their records."""
         return [file for file, known in self.kept_images() if file.exists() and not is_kept(file, known)]
-
-
-def is_kept(file: Path, known: ImageDigest | None) -> bool:
-    """True if a file exists, is no link, and is byte for byte the image of its record."""
-    try:
-        return known is not None and not file.is_symlink() and sha256_file(file) == known.sha256
-    except OSError:
-        return False
 
 
 def read_sums(path: Path) -> dict[str, str] | None:

@@ -10,9 +10,9 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, lru_cache
 from io import FileIO
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -25,6 +25,8 @@ from srbench.run_folder import RunFolderError
 from srbench.run_folder.protocol import Setting
 from srbench.system.file_names import is_file_name, one_line
 
+_is_name = lru_cache(maxsize=1 << 16)(is_file_name)
+"""A name is in many lines."""
 Value = list[float] | float
 """One number per sample, or one for the whole set."""
 
@@ -75,7 +77,7 @@ class _Record(JSONLine, frozen=True):
     """Reason of a failure, else empty."""
 
     def __post_init__(self) -> None:
-        if not is_file_name(self.image):
+        if not _is_name(self.image):
             raise ValueError(f"{self.image!r} is no name of an image")
 
     @property
@@ -111,7 +113,7 @@ class _SettingRecord(_Record, frozen=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not is_file_name(self.model):
+        if not _is_name(self.model):
             raise ValueError(f"{self.model!r} is no label of a model")
 
     @property
@@ -215,6 +217,22 @@ _sorted_json = json.JSONEncoder(sort_keys=True).encode
 def digest(*facts: object) -> str:
     """sha256 of some facts as JSON."""
     return hashlib.sha256(_sorted_json(facts).encode()).hexdigest()
+
+
+def digests(facts: Sequence[object], last: Iterable[str]) -> list[str]:
+    """``digest`` of the same facts and one more, for each of the ``last``."""
+    begun = hashlib.sha256(f"{_sorted_json(facts)[:-1]}, ".encode())
+    found = []
+    for text in last:
+        one = begun.copy()
+        one.update(_last_of_array(text))
+        found.append(one.hexdigest())
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _last_of_array(text: str) -> bytes:
+    return f"{json.dumps(text)}]".encode()
 
 
 def to_line(record: JSONLine) -> str:

@@ -15,7 +15,7 @@ from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Protocol, Setting
 from srbench.run_folder.records import SampleRecord, ScoreRecord, Value
-from srbench.run_folder.statistics import mean_interval
+from srbench.run_folder.statistics import mean_intervals
 
 if TYPE_CHECKING:
     from pandas.core.groupby import DataFrameGroupBy
@@ -95,7 +95,7 @@ def failures_of(folder: RunFolder) -> list[str]:
         for setting, sample in known.samples.items():
             if sample.failed:
                 faults.append(f"{setting.folder}: {sample.error}")
-            elif folder.sample(setting, image) is sample:
+            elif any(score.failed for score in known.scores.values()) and folder.sample(setting, image) is sample:
                 faults += [f"{setting.folder}: {score.error}" for score in folder.scores(sample) if score.failed]
     return list(dict.fromkeys(faults))
 
@@ -172,9 +172,10 @@ class ResultTable:
         """Means and their 95 % intervals, in columns ``psnr_low`` and ``psnr_high``; NaN for fewer than six images."""
         means = self.means()
         summary = means[[*self.metrics]]
+        columns = [values.to_numpy() for metric in self.metrics for values in self.columns(metric)]
+        intervals = iter(mean_intervals(columns))
         for metric in self.metrics:
-            intervals = [mean_interval(values.to_numpy()) for values in self.columns(metric)]
-            summary[[f"{metric}_low", f"{metric}_high"]] = intervals
+            summary[[f"{metric}_low", f"{metric}_high"]] = [next(intervals) for _ in range(len(means))]
         return summary.assign(n=means["n"], not_finite=means["not_finite"])
 
 

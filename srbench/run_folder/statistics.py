@@ -6,7 +6,7 @@ generator with a fixed seed, so a number does not depend on what else is compute
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from math import erfc
 from statistics import NormalDist
 
@@ -39,13 +39,28 @@ def mean_interval(values: ArrayLike) -> tuple[float, float]:
     for fewer than six values, as no test of the mean of so few reaches 95 % either, and an interval without width for
     equal values.
     """
-    numbers = _finite(values)
+    return mean_intervals([values])[0]
+
+
+def mean_intervals(columns: Iterable[ArrayLike]) -> list[tuple[float, float]]:
+    """``mean_interval`` of several columns, whose images are drawn once for all that have equally many values."""
+    found = [_finite(values) for values in columns]
+    drawn = [numbers for numbers in found if _has_width(numbers)]
+    means = {size: iter(_resampled_means([one for one in drawn if len(one) == size])) for size in set(map(len, drawn))}
+    return [_interval(numbers, next(means[len(numbers)]) if _has_width(numbers) else None) for numbers in found]
+
+
+def _has_width(numbers: NDArray[np.float64]) -> bool:
+    return len(numbers) >= fewest_images(1) and bool(np.ptp(numbers) > 0)
+
+
+def _interval(numbers: NDArray[np.float64], means: NDArray[np.float64] | None) -> tuple[float, float]:
+    """Interval by the ``means`` of resampled values; None for values that are too few or equal."""
     if len(numbers) < fewest_images(1):
         return np.nan, np.nan
-    if np.ptp(numbers) == 0:
+    if means is None:
         return float(numbers[0]), float(numbers[0])
-    means, mean = _resampled_means(numbers), numbers.mean()
-    normal = NormalDist()
+    mean, normal = numbers.mean(), NormalDist()
     share = (np.mean(means < mean) + np.mean(means <= mean)) / 2
     without_each = (numbers.sum() - numbers) / (len(numbers) - 1)
     influence = (len(numbers) - 1) * (without_each.mean() - without_each)
@@ -61,12 +76,17 @@ def mean_interval(values: ArrayLike) -> tuple[float, float]:
     return ends[0], ends[1]
 
 
-def _resampled_means(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Means of RESAMPLES draws of n values with replacement, (n,) -> (RESAMPLES,)."""
-    generator = np.random.default_rng(0)
-    sizes = [min(_BATCH, RESAMPLES - first) for first in range(0, RESAMPLES, _BATCH)]
-    batches = [numbers[generator.integers(0, len(numbers), (size, len(numbers)))].mean(axis=1) for size in sizes]
-    return np.concatenate(batches)
+def _resampled_means(columns: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Means of RESAMPLES draws of n values with replacement, of k columns (n,) -> (k, RESAMPLES)."""
+    generator, length = np.random.default_rng(0), len(columns[0])
+    means = np.empty((len(columns), RESAMPLES))
+    for first in range(0, RESAMPLES, _BATCH):
+        size = min(_BATCH, RESAMPLES - first)
+        places, values = generator.integers(0, length, (size, length)), np.empty((size, length))
+        for column, found in zip(columns, means, strict=True):
+            np.take(column, places, out=values, mode="clip")  # places are inside; "raise" would copy the result
+            found[first : first + size] = values.mean(axis=1)
+    return means
 
 
 def paired_p_values(differences: ArrayLike, tests: int | None = None) -> NDArray[np.float64]:

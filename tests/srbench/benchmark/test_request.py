@@ -16,7 +16,7 @@ from srbench.images.io import pixels_sha256, quantize_floor, write_png
 from srbench.interfaces import ImagePair
 from srbench.run_folder.folder import RunFolder, score_key
 from srbench.run_folder.protocol import FORMAT, Manifest, Setting
-from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord
+from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord, digest
 
 PROTOCOL = protocol(samples=5)
 OF_PROTOCOL = {"scale": 8, "samples": 6, "seed": 1, "tile": 64, "quantize": "round"}
@@ -48,6 +48,7 @@ def test_the_key_of_a_value_depends_on_images_and_metric():
     sample = SampleRecord("1", "a", 0, 1, "", "m", 0.8, "", (ImageDigest("2", "3"),), 0.5, None)
     psnr = metric("psnr", digest="4")
     known = score_key(sample, psnr)
+    assert known == digest("score", sample.key, [one.pixels for one in sample.outputs], psnr.digest)
     assert known != score_key(structs.replace(sample, key="5"), psnr)
     assert known != score_key(structs.replace(sample, outputs=(ImageDigest("5", "3"),)), psnr)
     assert known != score_key(sample, replace(psnr, digest="5"))
@@ -106,7 +107,7 @@ def test_seeds_fit_a_generator(seed_of):
 
 
 def test_the_command_makes_the_same_spec(command, monkeypatch):
-    import srbench.benchmark.run
+    import srbench.benchmark.request
     import srbench.matrix.run  # before it could take the function below for good
 
     specs = []
@@ -115,7 +116,7 @@ def test_the_command_makes_the_same_spec(command, monkeypatch):
         specs.append(spec)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(srbench.benchmark.run, "run", record)
+    monkeypatch.setattr(srbench.benchmark.request, "open_bench", record)
     full = RunSpec(
         models=("bicubic", "mine=a folder"), scale=8, data="b", limit=3, crop=64, metrics=("psnr",),
         temperature=(0.0, 0.123456789), samples=2, seed=7, device="cpu", out="runs/x",

@@ -12,10 +12,12 @@ from scipy.stats import permutation_test, ttest_1samp
 
 from srbench.run_folder import statistics
 from srbench.run_folder.statistics import (
+    _resampled_means,
     fewest_images,
     holm,
     least_p,
     mean_interval,
+    mean_intervals,
     paired_p_values,
     smallest_difference,
 )
@@ -71,6 +73,15 @@ def test_degenerate_intervals():
     assert mean_interval([0.7] * 6) == (0.7, 0.7)
     assert mean_interval([1, math.inf, 2, math.nan, 4, 8, 9, 9]) == mean_interval([1, 2, 4, 8, 9, 9])
     assert not any(map(math.isnan, mean_interval([1, 2, 4, 8, 9, 9])))
+
+
+def test_intervals_of_several_columns_are_those_of_each():
+    """Also of columns with other numbers of values, too few or equal ones."""
+    columns = [AIR, DARWIN, [*reversed(AIR)], [1.5], [0.7] * 6, [*DARWIN[:-1], math.inf], DARWIN[:-1]]
+    assert str(mean_intervals(columns)) == str([mean_interval(column) for column in columns])
+    random, numbers = np.random.default_rng(0), np.array(AIR, dtype=float)
+    means = np.array([numbers[random.integers(0, len(AIR), (9999, len(AIR)))].mean(axis=1)])
+    assert np.array_equal(_resampled_means([numbers]), means), "in whichever batches they are drawn"
 
 
 def test_numbers_do_not_depend_on_what_was_computed_before():
