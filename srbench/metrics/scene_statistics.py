@@ -62,9 +62,9 @@ def contrast_normalised(image: Array, border: Literal["nearest", "constant"]) ->
     outside. In a window of one colour the result is 0 but for the last bit of the arithmetic, and a fit that
     counts positive and negative values would take that noise for samples. Such values are set to 0.
     """
-    mean = _smooth(image, border)
-    spread = _smooth(np.square(image), border)
-    spread -= np.square(mean)
+    mean, square = _smooth(image, border), np.square(image)
+    spread = _smooth(square, border)
+    spread -= np.square(mean, out=square)
     np.sqrt(np.abs(spread, out=spread), out=spread)
     spread += 1
     field = np.subtract(image, mean, out=mean)
@@ -93,10 +93,15 @@ def half(image: Array) -> Array:
 def neighbour_products(field: Array) -> Iterator[Array]:
     """(..., h, w) -> four of that shape, one by one: each value times its left, upper and two diagonal neighbours.
 
-    The field is taken as periodic, as the authors' circshift does.
+    The field is taken as periodic, as the authors' circshift does. Every array is overwritten by the next.
     """
-    for shift in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        yield field * np.roll(field, shift, axis=(-2, -1))
+    around = np.empty((*field.shape[:-2], field.shape[-2] + 1, field.shape[-1] + 2))
+    around[..., 1:, 1:-1], around[..., 0, 1:-1] = field, field[..., -1, :]
+    around[..., 0], around[..., -1] = around[..., -2], around[..., 1]
+    left, upper = around[..., 1:, :-2], around[..., :-1, :]
+    products = np.empty(field.shape)
+    for neighbours in (left, upper[..., 1:-1], upper[..., :-2], upper[..., 2:]):
+        yield np.multiply(field, neighbours, out=products)
 
 
 def fit_symmetric(values: Array) -> tuple[float, float]:
@@ -119,16 +124,17 @@ def fit_asymmetric(values: Array) -> AsymmetricGaussian:
     shape is one of 0.2, 0.201 .. 10. NaN where there is no negative or no positive value.
     """
     flat = values.reshape(*values.shape[:-2], -1)
-    magnitude = np.abs(flat)
-    absolute = magnitude.sum(axis=-1)
+    part = np.abs(flat)
+    absolute = part.sum(axis=-1)
     # Twice what is positive, and twice what is negative: sums, unlike minima, take a processor's wide instructions.
-    positive = flat + magnitude
-    above = np.vecdot(positive, positive) / 4
-    negative = np.subtract(magnitude, flat, out=magnitude)
-    below = np.vecdot(negative, negative) / 4
+    part += flat
+    above = np.vecdot(part, part) / 4
+    part -= flat
+    part -= flat
+    below = np.vecdot(part, part) / 4
     with np.errstate(invalid="ignore", divide="ignore"):
-        left = np.sqrt(below / np.count_nonzero(flat < 0, axis=-1))
-        right = np.sqrt(above / np.count_nonzero(flat > 0, axis=-1))
+        left = np.sqrt(below / _counts(flat < 0))
+        right = np.sqrt(above / _counts(flat > 0))
         ratio = np.square(absolute / flat.shape[-1]) / ((below + above) / flat.shape[-1])
         skew = left / right
         wanted = ratio * (skew**3 + 1) * (skew + 1) / np.square(skew**2 + 1)
@@ -138,3 +144,9 @@ def fit_asymmetric(values: Array) -> AsymmetricGaussian:
     shape, to_scale, to_mean = _FACTORS[:, place]
     scales = left * to_scale, right * to_scale
     return AsymmetricGaussian(shape, (scales[1] - scales[0]) * to_mean, (left, right), scales)
+
+
+def _counts(found: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(..., n) -> (...): True values, counted row by row, in a third of the time that numpy takes along an axis."""
+    rows = found.reshape(-1, found.shape[-1])
+    return np.array([np.count_nonzero(row) for row in rows]).reshape(found.shape[:-1])

@@ -41,7 +41,7 @@ def is_file_name(name: str) -> bool:
 
 def printable(text: str, but: str = "") -> str:
     """The text with unprintable characters, except those in ``but``, as their code points."""
-    if text.isprintable():
+    if text.isprintable() or text.translate(dict.fromkeys(map(ord, but))).isprintable():
         return text
     return "".join(
         character.encode("unicode_escape").decode()

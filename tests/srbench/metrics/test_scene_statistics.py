@@ -73,13 +73,13 @@ def test_half_size_of_a_ramp_is_a_ramp():
 
 def test_neighbours():
     field = np.arange(1.0, 13).reshape(3, 4)
-    left, above, diagonal, other = neighbour_products(field)
+    left, above, diagonal, other = (products.copy() for products in neighbour_products(field))
     assert left[1, 2] == field[1, 2] * field[1, 1]
     assert above[1, 2] == field[1, 2] * field[0, 2]
     assert diagonal[1, 2] == field[1, 2] * field[0, 1]
     assert other[1, 2] == field[1, 2] * field[0, 3]
     assert left[0, 0] == field[0, 0] * field[0, 3]
-    stacked = list(neighbour_products(np.stack([field, field * 2])))
+    stacked = [products.copy() for products in neighbour_products(np.stack([field, field * 2]))]
     np.testing.assert_array_equal(stacked[3][1], other * 4)
 
 
