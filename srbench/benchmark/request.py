@@ -6,7 +6,7 @@ import math
 import re
 import shlex
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -139,9 +139,12 @@ class Bench:
 
 
 def open_bench(
-    spec: RunSpec, dataset: Dataset | None = None, objects: Mapping[str, tuple[str | None, object]] | None = None
-) -> Bench:
+    spec: RunSpec, dataset: Dataset | None = None, objects: Mapping[str, tuple[str | None, object]] | None = None,
+    before_models: Callable[[str, int], None] | None = None,
+) -> Bench:  # fmt: skip
     """Open suite, dataset, metrics and models, in this order. Raises SRBenchError for the first that fails.
+
+    ``before_models`` is called with the device and the number of images as soon as they are known.
 
     A ``dataset`` given as an object replaces that of the spec. ``objects`` are models given as objects: the text in
     the spec -> label and object.
@@ -152,6 +155,8 @@ def open_bench(
     metrics = open_metrics(spec.metrics, suite.columns, suite.quantize, suite.optional, spec.samples)
     if not has_hr(dataset):
         metrics = without_hr(metrics, None if spec.metrics else suite.label, f"{dataset.name} has none")
+    if before_models is not None:
+        before_models(device, min(len(dataset), spec.limit or len(dataset)))
     models: dict[str, LoadedModel] = {}
     for text in spec.models:
         if objects and text in objects:

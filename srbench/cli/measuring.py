@@ -83,6 +83,8 @@ def run(
     if repeatable and command.is_known():
         return
     with shown_progress(f"opening {', '.join(values['models'] or [str(bench)])}") as progress:
+        from srbench.benchmark.engines.choice import prepare_workers
+        from srbench.benchmark.engines.pool import discard_workers
         from srbench.benchmark.estimate import estimate, report_seconds
         from srbench.benchmark.finished import is_finished
         from srbench.benchmark.request import RunSpec, open_bench
@@ -107,8 +109,10 @@ def run(
         finished = partial(_report_cell, shard=values["shard"], published=published)
         told = (lambda check: say(check.sentence)) if check_tiles else None
         progress.report = report_seconds if values["shard"] is None else None
-        opened = open_bench(spec) if isinstance(spec, RunSpec) and not slurm else None
-        first: Records | None = None
+        opened, first = None, None
+        if isinstance(spec, RunSpec) and not slurm:
+            click.get_current_context().call_on_close(discard_workers)
+            opened = open_bench(spec, before_models=partial(prepare_workers, workers) if repeatable else None)
         if opened is not None:
             first = Records.of(folder_of(opened)) if repeatable else None
             outcome = run_spec(opened, progress, workers, engine, None, told)

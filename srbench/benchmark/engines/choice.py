@@ -10,8 +10,9 @@ from typing import Literal
 import torch
 
 from srbench.benchmark import BenchmarkError
+from srbench.benchmark.engines.pool import prepare
 from srbench.benchmark.engines.processes import processes
-from srbench.benchmark.engines.worker import Opening
+from srbench.benchmark.engines.worker import Opening, open_worker
 from srbench.benchmark.tasks import Session, Task
 from srbench.run_folder.records import EnvironmentRecord
 from srbench.system.machine import environment, hardware
@@ -72,6 +73,12 @@ def choose_engine(name: str | None, workers: Workers, device: str, tasks: int) -
     if device == "cpu":
         return Engine((None,) * (workers or suitable_workers(device, tasks)))
     return Engine(scorers=0 if workers in (None, 1) else workers)
+
+
+def prepare_workers(workers: Workers, device: str, images: int) -> None:
+    """Start the processes of a run on the CPU of so many images: they import torch while this one loads models."""
+    if device == "cpu" and (count := min(len(choose_engine(None, workers, device, images).samplers), images)) > 1:
+        prepare(count, open_worker.__module__)
 
 
 def gpus(device: str) -> tuple[str, ...]:

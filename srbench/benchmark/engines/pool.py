@@ -16,6 +16,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -106,14 +107,10 @@ class Pool(Generic[Job]):
 
     def start(self, role: str = "", gpu: str | None = None) -> None:
         """Start a process; ``role`` is the opener's last argument, ``gpu`` the value of CUDA_VISIBLE_DEVICES."""
-        ours, theirs = multiprocessing.Pipe()
-        process = multiprocessing.get_context("spawn").Process(
-            target=_serve, args=(theirs, self._opener, (*self._arguments, role), self._scratch), daemon=True
-        )
-        with for_workers(gpu):
-            process.start()
-        theirs.close()  # the worker's end alone stays open, so that its death is seen
-        self.workers.append(Worker(process, ours, role, gpu))
+        process, connection = _prepared.pop() if _prepared and gpu is None else _started(gpu)
+        self.workers.append(Worker(process, connection, role, gpu))
+        with suppress(OSError):  # it has died: that is heard from its connection
+            connection.send((self._opener, (*self._arguments, role), self._scratch))
 
     def messages(self) -> Iterator[tuple[Worker[Job], Any]]:
         """Have all jobs done; yields ``Done``, ``Lost`` and all that jobs send, with the worker that did.
@@ -173,19 +170,52 @@ class Pool(Generic[Job]):
         return Lost(worker.job, end)
 
 
+_prepared: list[tuple[SpawnProcess, Connection]] = []
+"""Processes that no pool has taken yet."""
+
+
+def prepare(count: int, module: str) -> None:
+    """Start processes for the next pool, which import ``module`` while this process opens what they will need."""
+    _prepared.extend(_started(None, module) for _ in range(count))
+
+
+def discard_workers() -> None:
+    """End the prepared processes that no pool has taken."""
+    for process, connection in _prepared:
+        connection.close()
+        process.kill()
+        process.join()
+    _prepared.clear()
+
+
+def _started(gpu: str | None, module: str | None = None) -> tuple[SpawnProcess, Connection]:
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs, module), daemon=True)
+    with for_workers(gpu):
+        process.start()
+    theirs.close()  # the worker's end alone stays open, so that its death is seen
+    return process, ours
+
+
 def given_up(image: str, end: str) -> str:
     """Error of something that has ended its process TRIES times."""
     return f"{image}: ended its process {TRIES} times ({end}); if memory is short, use fewer --workers"
 
 
-def _serve(connection: Connection, opener: Opener, arguments: tuple[object, ...], scratch: Path | None) -> None:
-    """Do jobs that come through a connection, until it is closed or the process at its other end is gone."""
-    threading.Thread(target=_end_with_parent, args=(scratch,), daemon=True).start()
+def _serve(connection: Connection, module: str | None) -> None:
+    """Do jobs that come through a connection, until it is closed or the process at its other end is gone.
+
+    First comes what opens them: the opener, its arguments, and the folder to remove if the other process is killed.
+    """
     end_quickly()
+    gc.disable()  # a tenth of the time that torch takes to import
     warnings.showwarning = lambda message, *_, **__: connection.send(UserWarning(str(message)))
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
-            gc.disable()  # a tenth of the time that torch takes to import
+            if module is not None:
+                import_module(module)
+            opener, arguments, scratch = connection.recv()
+            threading.Thread(target=_end_with_parent, args=(scratch,), daemon=True).start()
             do = opener(connection.send, *arguments)
             gc.freeze()
             gc.enable()

@@ -112,7 +112,7 @@ def test_the_command_makes_the_same_spec(command, monkeypatch):
 
     specs = []
 
-    def record(spec, *_):
+    def record(spec, **_):
         specs.append(spec)
         raise KeyboardInterrupt
 
