@@ -1,4 +1,4 @@
-"""What the eight columns never import, in the process of a command and in those that work for it."""
+"""What the eight columns never import, in any process, and commands that load no torch."""
 
 from __future__ import annotations
 
@@ -55,3 +55,21 @@ def test_the_eight_columns(imported, workers):
     assert imported(*run, "--samples", 2, "--workers", workers, "--out", "run") == []
     folders = [f"run/images/{name}" for name in ("bicubic", "hr", "lr")]
     assert imported("-m", "srbench", "measure", folders[0], "--hr", folders[1], "--lr", folders[2]) == []
+
+
+@pytest.mark.parametrize("module", ["reporting.page.view", "reporting.report", "leaderboard.summary",
+                                    "matrix.template", "benchmark.structure", "run_folder.merge",
+                                    "data.benchmark_sets.table"])  # fmt: skip
+def test_what_only_reads_or_shows_loads_no_torch(module):
+    code = f"import sys, srbench.{module}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("command", ["init", "show run", "list weights", "list suites"])
+def test_commands_without_torch(tmp_path, command):
+    """A folder without a run is looked at as one with a run is."""
+    (tmp_path / "run").mkdir()
+    code = "import sys, atexit; atexit.register(lambda: print('torch' in sys.modules)); import srbench.__main__"
+    words = [sys.executable, "-c", code, *command.split()]
+    found = subprocess.run(words, cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert found.stdout.endswith("False\n")

@@ -12,6 +12,14 @@ from srbench.run_folder.records import AnyRecord, SampleRecord, ScoreRecord
 Kind = tuple[Setting, bool]
 """A setting, and True if it is sampled, False if only values are lacking."""
 
+REPORT, REPORT_OF_ITEM = 2.0, 0.07
+"""Seconds for plots and page, and for strip and maps of an item: packaged photographs on two cores."""
+
+
+def report_seconds(items: int) -> float:
+    """Seconds that the report of so many new items takes, until its own pace is known: strips, maps, plots, page."""
+    return REPORT + REPORT_OF_ITEM * items
+
 
 @dataclass
 class Costs:

@@ -24,9 +24,6 @@ from srbench.system.words import number_of
 LOOKED_AT = 10
 """Number of images whose mean size stands for that of all."""
 
-REPORT, REPORT_OF_ITEM = 2.0, 0.07
-"""Seconds for plots and page, and for strip and maps of an item: packaged photographs on two cores."""
-
 
 def estimate(spec: RunSpec) -> Iterator[str]:
     """Lines for a reader: the items, how many are done, and estimated minutes and disk space for the rest.
@@ -74,11 +71,6 @@ def _left(to_sample: int, to_score: int, sampled: int) -> str:
     elif not sampled:
         parts.append("nothing is sampled yet")
     return f"{'; '.join(parts)}."
-
-
-def report_seconds(items: int) -> float:
-    """Seconds that the report of so many new items takes, until its own pace is known: strips, maps, plots, page."""
-    return REPORT + REPORT_OF_ITEM * items
 
 
 class _Costs:

@@ -83,9 +83,10 @@ def run(
     if repeatable and command.is_known():
         return
     with shown_progress(f"opening {', '.join(values['models'] or [str(bench)])}") as progress:
+        from srbench.benchmark.costs import report_seconds
         from srbench.benchmark.engines.choice import prepare_workers
         from srbench.benchmark.engines.pool import discard_workers
-        from srbench.benchmark.estimate import estimate, report_seconds
+        from srbench.benchmark.estimate import estimate
         from srbench.benchmark.finished import is_finished
         from srbench.benchmark.request import RunSpec, open_bench
         from srbench.benchmark.run import folder_of
@@ -169,7 +170,7 @@ def score(folder: Path, metrics: tuple[str, ...], device: str, workers: Workers,
     Models run again only for outputs that were not saved.
     """
     with shown_progress(f"reading {folder}") as progress:
-        from srbench.benchmark.estimate import report_seconds
+        from srbench.benchmark.costs import report_seconds
         from srbench.benchmark.run import score_run
         from srbench.matrix.folder import is_matrix
         from srbench.matrix.run import score_matrix
@@ -248,11 +249,12 @@ def merge(folders: tuple[Path, ...], out: Path | None) -> None:
     out = out or Path("runs") / f"{date.today().isoformat()}-merged"
     with shown_progress(reading(folders)) as progress:
         from srbench.matrix.folder import is_matrix
-        from srbench.matrix.run import merge_matrices
         from srbench.reporting.report import write_report
         from srbench.run_folder.merge import merge as merge_runs
 
         if all(map(is_matrix, folders)):
+            from srbench.matrix.run import merge_matrices
+
             for run_folder in merge_matrices(folders, out):
                 write_report([run_folder])
         else:
@@ -311,7 +313,7 @@ def init(file: Path) -> None:
 
     FILE is bench.toml unless given; one that exists is not overwritten.
     """
-    from srbench.matrix.request import write_template
+    from srbench.matrix.template import write_template
 
     write_template(file)
     show(f"{file}: edit it, then srbench run {file}")

@@ -34,8 +34,11 @@ def show_command(name: str) -> None:
     """
     from srbench.system.file_names import unknown
 
-    kinds = [kind for kind, (names, _) in _KINDS.items() if name in names()]
-    if not kinds and Path(name).is_dir():
+    is_folder = Path(name).is_dir()
+    # Presets come with the code of their models, which needs torch: a run of such a name is shown in their place.
+    looked_up = [kind for kind in _KINDS if not (is_folder and kind == "preset")]
+    kinds = [kind for kind in looked_up if name in _KINDS[kind][0]()]
+    if not kinds and is_folder:
         from srbench.matrix.folder import runs_in
         from srbench.reporting.exports.readme import readme
 
@@ -177,9 +180,11 @@ def _suite(name: str) -> Iterator[Fact]:
 
 
 def _degradations() -> Collection[str]:
-    from srbench.data.degradations.read import degradation_names
+    from importlib.resources import files
 
-    return degradation_names()
+    from srbench.system.config import preset_names
+
+    return preset_names(files("srbench.data.degradations"))  # without reading any, which needs torch
 
 
 def _degradation(name: str) -> Iterator[Fact]:

@@ -7,21 +7,17 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, make_dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from srbench.benchmark.request import RunSpec, checked
 from srbench.data.degradations.read import DEFAULT as BICUBIC
 from srbench.data.degradations.read import read_degradation
-from srbench.images.io import write_whole
 from srbench.matrix import MatrixError
 from srbench.matrix.folder import SPANNED, Cell
 from srbench.metrics.suite import DEFAULT, read_suite
 from srbench.models.loading import scale_of
 from srbench.system.config import load_toml, register
-
-TEMPLATE = (files("srbench.matrix") / "bench.toml").read_text(encoding="utf-8")
 
 
 class RequestError(MatrixError):
@@ -112,13 +108,6 @@ def agreed_scale(stated: Mapping[str, int | None], where: str, option: str = "--
             f"{where}: the models are made for several scales ({listed}); choose one with {option}, or measure each"
         )
     return next(iter(said.values()))
-
-
-def write_template(path: Path) -> None:
-    """Write a commented bench.toml. Raises MatrixError if the file already exists."""
-    if path.exists():
-        raise MatrixError(f"{path}: already exists; name another file")
-    write_whole(path, TEMPLATE.encode())
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal
 
 from srbench.data import DataError
-from srbench.data.datasets import Folder, LRFolder, PairedFolders
 from srbench.data.toolkit_layouts import STABLESR, find_layout
 from srbench.images.folders import images_in
 from srbench.images.io import pixels_sha256, read_uint8, write_whole
@@ -108,6 +107,8 @@ def open_set(name: str, scale: int) -> Dataset:
 
 def opened(name: str, entry: BenchmarkSet, folder: Path, scale: int) -> Dataset:
     """Open and check the images of a set in a folder. Raises DataError as ``open_set``."""
+    from srbench.data.datasets import Folder, LRFolder, PairedFolders  # torch, which the table itself does without
+
     if entry.scale not in (None, scale):
         raise DataError(f"{name} has pairs of scale {entry.scale}, not {scale}; use --scale {entry.scale}")
     if entry.has == "pairs":

@@ -17,8 +17,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from srbench.benchmark.costs import Costs
-from srbench.benchmark.estimate import report_seconds
+from srbench.benchmark.costs import Costs, report_seconds
 from srbench.reporting.rendering import rendered, source
 from srbench.reporting.scores import header, printed
 from srbench.run_folder.folder import REPORT_LOCK, is_being_written, is_locked

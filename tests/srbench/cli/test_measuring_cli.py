@@ -18,7 +18,7 @@ import torch
 from srbench import metrics
 from srbench.images.io import read_uint8, write_png
 from srbench.images.resize import downscale_uint8
-from srbench.matrix.request import TEMPLATE
+from srbench.matrix.template import TEMPLATE
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
 
