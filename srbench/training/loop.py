@@ -144,8 +144,8 @@ class Training:
             self._accelerator.backward(loss / len(parts))
             return {name: value.detach() / len(parts) for name, value in named.items()}
 
-        shares = side_by_side(add_gradient, parts) if halved else [add_gradient(part) for part in parts]
-        sums = {name: sum((share[name] for share in shares[1:]), start=value) for name, value in shares[0].items()}
+        values = side_by_side(add_gradient, parts) if halved else [add_gradient(part) for part in parts]
+        sums = {name: sum((each[name] for each in values[1:]), start=value) for name, value in values[0].items()}
         means = torch.stack([*sums.values()])
         if self._accelerator.num_processes > 1:
             # Bit-identical on all processes, so that their networks stay equal.
