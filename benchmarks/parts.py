@@ -24,7 +24,7 @@ from torch import Tensor
 
 from srflow import SRFlow, given, layers
 from srflow.affine import Affine
-from srflow.compute import constants, convolution, groups
+from srflow.compute import constants, convolution, groups, winograd
 
 Part = AbstractContextManager[object]
 
@@ -97,6 +97,7 @@ PARTS: dict[str, tuple[Callable[[], Part], tuple[str, ...]]] = {
         lambda: imported(convolution.add_convolved_upscaled, convolve_upscaled),
         tuple(WORKS),
     ),
+    "Winograd's convolution": (lambda: imported(winograd.pays, lambda _: False), SAMPLING),
     "kept constants": (
         lambda: patch.object(constants.CachedConstants, "constant", lambda _, name, compute: compute()),
         SAMPLING,
