@@ -24,12 +24,12 @@ TOGETHER = 400
 CHANNELS = 64
 """Fewest that pay. With 32, reading and writing the products takes the time that is saved."""
 POINTS = (0.0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5))
-"""Where polynomials are evaluated, beside infinity. With 0, 1, -1, 2, -2 the rounding errors are twice as large."""
+"""Places where polynomials are evaluated, beside infinity. 0, 1, -1, 2, -2 round with errors twice as large."""
 
 
 @cache
 def _matrices(dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """For both axes: of the pixels (36, 36), of the taps (36, 9) and of the sums (16, 36).
+    """Matrices for both axes: of the pixels (36, 36), of the taps (36, 9) and of the sums (16, 36).
 
     Toom and Cook's product of polynomials by their values at POINTS, transposed.
     """
