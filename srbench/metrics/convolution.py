@@ -1,9 +1,7 @@
 """Convolutions of LPIPS on AlexNet: for large maps on a CPU with a half to a sixth of the products.
 
-Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016 (Winograd's minimal filtering): a tile of
-m x m results of a filter of r x r needs n x n products per channel, n = m + r - 1, in place of m x m x r x r. Tile and
-filter are polynomials, which are taken at n points, multiplied there and brought back. The points are small powers of
-two, so that float32 loses no more than in the plain sum.
+Large maps are convolved in tiles by Winograd's algorithm (``srbench.system.winograd``), at points that are small powers
+of two, so that float32 loses no more than in the plain sum.
 """
 
 from __future__ import annotations
@@ -12,11 +10,11 @@ from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
+
+from srbench.system.winograd import winograd_matrices
 
 _SIZES = 4
 """Image sizes whose packed weights are kept, 10 MB each: every thread works on its own image."""
@@ -65,7 +63,7 @@ def _in_tiles(layer: torch.nn.Conv2d, size: int) -> Callable[[Tensor], Tensor]:
     (outputs, channels, side, _), bias = layer.weight.shape, layer.bias
     assert bias is not None
     margin, reach = side // 2, size + side - 1
-    back, there, of_filters = (torch.from_numpy(one) for one in _matrices(size, side))
+    there, of_filters, back = winograd_matrices(_POINTS[: reach - 1], size, side)
     filters = torch.einsum("ai,bj,ocij->abco", of_filters, of_filters, layer.weight.double())
     filters = filters.reshape(-1, channels, outputs).float()
     to_points, to_results = (torch.kron(one, one).float() for one in (there, back))
@@ -89,20 +87,3 @@ def _in_tiles(layer: torch.nn.Conv2d, size: int) -> Callable[[Tensor], Tensor]:
         return whole[None, :height, :width].movedim(-1, 1)
 
     return convolve
-
-
-def _matrices(size: int, side: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Matrices of Toom and Cook: from products to ``size`` results, from n values of a tile to n points, from ``side``
-    values of a filter to n points.
-
-    The correlation of any tile d and filter g is the first times the elementwise product of the others' with d and g.
-    """
-    points = np.array(_POINTS[: size + side - 2])
-    others = [np.delete(points, place) for place in range(len(points))]
-    scale = np.array([[np.prod(point - rest)] for point, rest in zip(points, others, strict=True)])
-    back, filters = (
-        np.concatenate([np.vander(points, count, increasing=True) / by, np.eye(count)[-1:]])
-        for count, by in ((size, 1), (side, scale))
-    )
-    there = np.stack([*(np.append(np.poly(rest)[::-1], 0) for rest in others), np.poly(points)[::-1]])
-    return back.T.copy(), there, filters

@@ -1,9 +1,7 @@
 """Winograd's 3x3 convolution, for a map that many convolutions see.
 
-Four outputs along an axis are sums of six products, of numbers of the six pixels that they see and numbers of the three
-taps, both linear: a tile of 4x4 outputs takes 36 products for every two channels instead of 144. Lavin and Gray, "Fast
-Algorithms for Convolutional Neural Networks", CVPR 2016. The numbers of the pixels are computed once for all
-convolutions of a map; the rest of a convolution are matrix products.
+A tile of 4x4 outputs takes 36 products for every two channels instead of 144 (``srbench.system.winograd``). The numbers
+of the pixels are computed once for all convolutions of a map; the rest of a convolution are matrix products.
 """
 
 from __future__ import annotations
@@ -15,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from srbench.system.winograd import winograd_matrices
 from srflow.compute.convolution import channels_last, convolve
 
 SIDE, SEEN = 4, 6
@@ -29,20 +28,9 @@ POINTS = (0.0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5))
 
 @cache
 def _matrices(dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """Matrices for both axes: of the pixels (36, 36), of the taps (36, 9) and of the sums (16, 36).
-
-    Toom and Cook's product of polynomials by their values at POINTS, transposed.
-    """
-    points = torch.tensor(POINTS, dtype=torch.float64)[:, None]
-
-    def values(terms: int) -> Tensor:
-        infinity = F.one_hot(torch.tensor([terms - 1]), terms)
-        return torch.cat([points ** torch.arange(terms), infinity])
-
-    pixels = torch.linalg.inv(values(SEEN)).T
-    size = pixels.abs().sum(1, keepdim=True)  # moved to the taps, so that the numbers have the size of the pixels
-    pixels, taps, sums = pixels / size, values(3) * size, values(SIDE).T
-    return torch.kron(pixels, pixels).to(dtype), torch.kron(taps, taps).to(dtype), torch.kron(sums, sums).to(dtype)
+    """Matrices for both axes: of the pixels (36, 36), of the taps (36, 9) and of the sums (16, 36)."""
+    pixels, taps, sums = (torch.kron(one, one).to(dtype) for one in winograd_matrices(POINTS, SIDE, 3))
+    return pixels, taps, sums
 
 
 def pays(x: Tensor) -> bool:
