@@ -27,10 +27,10 @@ from srbench.interfaces import StochasticSRModel, WeightsInfo
 from srbench.models.loading import load_model
 from srbench.plugins.registry import load_dataset, load_metric
 from srbench.system.config import load_toml
+from srbench.training.patterns import edges_on_grid
 from srbench.weights.files import load_weights, sha256_file
 from srflow import SRFlow
 from srflow.presets import SecondStagePreset, SRFlowPreset
-from srflow.training.sample_losses import edges_on_grid
 
 ROOT = Path(__file__).parents[1]
 PHOTOS = ROOT / "srbench" / "data" / "photos"

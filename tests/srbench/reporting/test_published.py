@@ -123,7 +123,7 @@ def test_on_the_command_line(command, faces, monkeypatch, tmp_path):
         '[table.rows]\n"Flow" = { psnr = "25.24" }\n'
     )
     monkeypatch.setattr(published, "TABLES", tmp_path / "mine.toml")
-    assert "25.24" in command("report", run, "--published", "--format", "md").out
+    assert "25.24" in command("report", run, "--published", "--format", "md,csv").out
     assert "25.24" not in command("report", run, "--format", "md").out
 
 
