@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from io import BytesIO
 from itertools import combinations
 from pathlib import Path
@@ -171,8 +172,13 @@ class TestWeights:
     def test_the_preset_makes_this_network(self, path):
         metadata = load_weights(path)[1]
         folder, kind = PRESETS[metadata["model"]]
-        network = load_model(metadata["model"], int(metadata["scale"]), "cpu").model
-        assert load_toml(folder / f"{metadata['preset']}.toml", kind).network == network.config
+        made, wanted = (
+            load_model(metadata["model"], int(metadata["scale"]), "cpu").model.config,
+            load_toml(folder / f"{metadata['preset']}.toml", kind).network,
+        )
+        if metadata["model"] in FLOWS:  # the margin, which has no weights, is newer than these files
+            wanted = replace(wanted, range_margin=made.range_margin)
+        assert made == wanted
 
     def test_numbers(self, path):
         tensors = load_file(path)
