@@ -48,8 +48,7 @@ def train_rrdb(request: TrainingRequest) -> Path:
         l1 = F.l1_loss(network(batch.lr), batch.hr)
         return l1, {"l1": l1}
 
-    optimizer = adam([network.parameters()], settings.training)
-    return training.fit([Learner("network", network, optimizer, loss, separable=True)], digest)
+    return training.fit([Learner("network", network, adam([network.parameters()], settings.training), loss)], digest)
 
 
 def train_esrgan(request: TrainingRequest) -> Path:

@@ -72,8 +72,6 @@ class Learner:
     loss: Loss
     rate: float = 1.0
     """Learning rate relative to the preset's."""
-    separable: bool = False
-    """True if the loss of a batch is the mean of its patches' losses, none of which depends on the other patches."""
 
     def parameters(self) -> list[Tensor]:
         """All parameters of the optimiser."""

@@ -21,7 +21,6 @@ from srbench.training.breakdown import PATIENCE, Breakdowns, breakdown
 from srbench.training.config import TrainingConfig, TrainingPreset
 from srbench.training.curves import write_curves
 from srbench.training.folder import BEST, State, TrainingFolder
-from srbench.training.halves import side_by_side
 from srbench.training.learner import Batch, Learner, moving_average
 from srbench.training.patches import Patches
 from srbench.training.stopping import Clock, Request, stop_requests
@@ -136,16 +135,13 @@ class Training:
 
     def _gradients(self, learner: Learner, batch: Batch) -> dict[str, float]:
         """Compute the gradient of the mean loss of the whole step; returns the means of the named values."""
-        halved = learner.separable and self._in_halves(len(batch.hr))
-        parts = batch.parts(2 if halved else self.config.accumulate)
-
-        def add_gradient(part: Batch) -> dict[str, Tensor]:
+        sums: dict[str, Tensor] = {}
+        parts = batch.parts(self.config.accumulate)
+        for part in parts:
             loss, named = learner.loss(part)
             self._accelerator.backward(loss / len(parts))
-            return {name: value.detach() / len(parts) for name, value in named.items()}
-
-        values = side_by_side(add_gradient, parts) if halved else [add_gradient(part) for part in parts]
-        sums = {name: sum((each[name] for each in values[1:]), start=value) for name, value in values[0].items()}
+            for name, value in named.items():
+                sums[name] = sums.get(name, 0) + value.detach() / len(parts)
         means = torch.stack([*sums.values()])
         if self._accelerator.num_processes > 1:
             # Bit-identical on all processes, so that their networks stay equal.
@@ -156,11 +152,6 @@ class Training:
             for gradient, mean in zip(gradients, shares, strict=True):
                 gradient.copy_(mean.view(gradient.shape))
         return dict(zip(sums, means.tolist(), strict=True))
-
-    def _in_halves(self, patches: int) -> bool:
-        """True if two halves of so many patches are faster than the whole, on as many cores and in as much memory."""
-        several = self.device.type == "cpu" and torch.get_num_threads() > 1
-        return several and self.config.accumulate == 1 and patches % 2 == 0
 
     def _batches(self, start: int) -> Iterator[Batch]:
         rank, world = self._accelerator.process_index, self._accelerator.num_processes

@@ -58,7 +58,7 @@ def train_srflow(request: TrainingRequest) -> Path:
         for parameter in encoder:
             parameter.requires_grad_(step >= frozen * settings.training.steps)
 
-    return training.fit([Learner("network", network, optimizer, loss, separable=True)], start, release)
+    return training.fit([Learner("network", network, optimizer, loss)], start, release)
 
 
 def noisy(batch: Batch) -> Tensor:

@@ -1,6 +1,4 @@
-"""However a step is shared by processes or threads or taken in parts, it is the same step."""
-
-from contextlib import contextmanager
+"""However a step is shared by processes or taken in parts, it is the same step."""
 
 import pytest
 import torch
@@ -30,46 +28,3 @@ def test_adversaries_in_two_processes_stay_equal(trainings):
     for ours, theirs in zip(*ranks, strict=True):
         trained = [name for name in ours if "running" not in name]
         assert all(torch.equal(ours[name], theirs[name]) for name in trained)
-
-
-@pytest.fixture
-def two_threads():
-    """Inside, two threads of torch. In a forked process OpenMP would wait for ever for those of its parent."""
-
-    @contextmanager
-    def inside():
-        before = torch.get_num_threads()
-        torch.set_num_threads(2)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
-
-    return inside
-
-
-def test_two_threads_take_a_half_each(trainings, two_threads):
-    """The numbers are those of two parts one after the other, bit for bit, whichever thread is the faster."""
-    settings = (STEPS, "training.batch=4")
-    trainings.train("rrdb", "one-by-one", *settings, "training.accumulate=2")
-    trainings.train("rrdb", "at-once", *settings)
-    with two_threads():
-        trainings.train("rrdb", "side-by-side", *settings)
-    one_by_one, at_once, found = (
-        (trainings.path / way / "train.csv").read_bytes() for way in ("one-by-one", "at-once", "side-by-side")
-    )
-    assert found == one_by_one
-    assert found != at_once
-
-
-@pytest.mark.parametrize(
-    ("model", "loss", "batch"), [("srflow", "bits_per_dim", 4), ("esrgan", "discriminator", 4), ("rrdb", "l1", 3)]
-)
-def test_two_threads_learn_what_one_does(trainings, two_threads, model, loss, batch):
-    """Also where a batch has no halves: compared over all its patches, as ESRGAN's, or of an odd number of them."""
-    settings = ("training.steps=3", f"training.batch={batch}")
-    trainings.train(model, f"{model}-one-thread", *settings)
-    with two_threads():
-        trainings.train(model, f"{model}-two-threads", *settings)
-    one, two = (trainings.losses(f"{model}-{threads}", loss) for threads in ("one-thread", "two-threads"))
-    assert two == pytest.approx(one, rel=5e-3)

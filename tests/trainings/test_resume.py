@@ -3,8 +3,6 @@
 import os
 import random
 import signal
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -24,12 +22,11 @@ def same_files(trainings, one, other):
 
 
 @pytest.mark.parametrize(
-    ("model", "ranks"),
-    [("rrdb", 1), ("esrgan", 1), ("srflow", 1), ("srflow", 2), ("srflow-perceptual", 1)],
+    ("model", "ranks"), [("rrdb", 1), ("esrgan", 1), ("srflow", 1), ("srflow", 2), ("srflow-perceptual", 1)]
 )
 def test_a_killed_training_resumes_exactly(trainings, model, ranks):
     """SIGKILL at a random step, then the same again: every file has the bytes of the uninterrupted training."""
-    whole, killed = (f"{model}-{ranks}-{end}" for end in ("whole", "killed"))
+    whole, killed = f"{model}-{ranks}-whole", f"{model}-{ranks}-killed"
     assert trainings.ended(trainings.fork(model, whole, ranks=ranks)) == [0] * ranks
     pids = trainings.fork(model, killed, ranks=ranks)
     trainings.wait_for_steps(killed, random.randrange(1, 19))
@@ -46,25 +43,6 @@ def test_a_killed_training_resumes_exactly(trainings, model, ranks):
     ]
     for other in states[1:]:
         assert all(torch.equal(other[0][name], value) for name, value in states[0][0].items())
-
-
-def test_a_killed_training_on_two_threads_resumes_exactly(trainings, monkeypatch):
-    """In processes that begin anew: OpenMP's threads do not survive a fork."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    start = trainings.path / "start" / "weights.safetensors"
-
-    def begin(out):
-        words = ["--preset", trainings.path / "srflow.toml", "--data", trainings.path / "data", "--start", start]
-        command = [sys.executable, "-m", "srbench", "train", "srflow", *words, "--out", trainings.path / out]
-        return subprocess.Popen(command, stdout=subprocess.DEVNULL)
-
-    assert begin("threads-whole").wait(120) == 0
-    with begin("threads-killed") as process:
-        trainings.wait_for_steps("threads-killed", 7)
-        process.kill()
-    assert len(trainings.losses("threads-killed")) < 20
-    assert begin("threads-killed").wait(120) == 0
-    assert same_files(trainings, "threads-whole", "threads-killed") == list(FILES)
 
 
 @pytest.mark.parametrize(("number", "ranks"), [(signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGTERM, 2)])
