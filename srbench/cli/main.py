@@ -19,7 +19,7 @@ from srbench.cli.listing import doctor, list_command
 from srbench.cli.measuring import init, measure, merge, run, score, verify
 from srbench.cli.renamed import replacement
 from srbench.cli.reporting import compare, report, view
-from srbench.cli.reproducing import reproduce
+from srbench.cli.reproduce.command import reproduce
 from srbench.cli.showing import show_command
 from srbench.cli.terminal import warn_in_one_line
 from srbench.cli.training import train

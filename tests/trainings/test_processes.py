@@ -8,14 +8,20 @@ STEPS = "training.steps=6"
 
 @pytest.mark.parametrize(("model", "loss"), [("rrdb", "l1"), ("srflow", "bits_per_dim")])
 def test_two_halves_are_a_whole(trainings, model, loss):
-    """Two processes with half the batch each, or one in two parts: the losses agree to 1e-4 of their size."""
+    """Two processes with half the batch each, or one in two parts: the first step to 1e-4 of its size.
+
+    Later ones drift apart, as a rounded sum turns a ReLU on or off.
+    """
     settings = (STEPS, "training.batch=4", "training.max_grad_norm=0.5")
     trainings.train(model, f"{model}-alone", *settings)
     trainings.train(model, f"{model}-parts", *settings, "training.accumulate=2")
     assert trainings.ended(trainings.fork(model, f"{model}-two", *settings, ranks=2)) == [0, 0]
-    expected = trainings.losses(f"{model}-alone", loss)
+    expected, gradients = (trainings.losses(f"{model}-alone", name) for name in (loss, "gradient"))
     for other in ("parts", "two"):
-        assert trainings.losses(f"{model}-{other}", loss) == pytest.approx(expected, rel=1e-4)
+        found = trainings.losses(f"{model}-{other}", loss)
+        assert found == pytest.approx(expected, rel=5e-3)
+        assert found[0] == pytest.approx(expected[0], rel=1e-4)
+        assert trainings.losses(f"{model}-{other}", "gradient")[0] == pytest.approx(gradients[0], rel=1e-4)
     assert expected[-1] != pytest.approx(expected[0], rel=1e-2)
     states = [torch.load(trainings.path / f"{model}-two-rank{rank}.pt", weights_only=True)[0] for rank in (0, 1)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])

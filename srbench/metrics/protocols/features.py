@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from srbench.interfaces import SRBenchError
-from srbench.metrics.lpips_network import NETS, Network, load_network, parts_of, total
+from srbench.metrics.deep_features.network import NETS, Network, load_network, parts_of, total
 from srbench.metrics.naturalness import NIQE
 from srbench.metrics.protocols.table import RGB, Y_UNROUNDED, YIQ_ROUNDED, Array, Plane, Protocol, Y
 from srbench.metrics.scene_statistics import grey

@@ -6,7 +6,8 @@ import torch
 
 from srbench.images.io import quantize_floor
 from srbench.interfaces import ImagePair
-from srbench.metrics import MetricError, lpips_network
+from srbench.metrics import MetricError
+from srbench.metrics.deep_features import network as lpips_network
 from srbench.metrics.parameters import packaged
 from srbench.metrics.perceptual import LPIPS
 

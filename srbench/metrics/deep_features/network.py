@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from srbench.metrics import MetricError
-from srbench.metrics.convolution import rectified
+from srbench.metrics.deep_features.convolution import rectified
 from srbench.metrics.parameters import parameter_file
 from srbench.weights.checkpoints import read_checkpoint
 from srbench.weights.files import load_weights

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from srbench.metrics import convolution
-from srbench.metrics.convolution import rectified
+from srbench.metrics.deep_features import convolution
+from srbench.metrics.deep_features.convolution import rectified
 
 
 def layer(channels: int, outputs: int, side: int, stride: int = 1) -> torch.nn.Conv2d:

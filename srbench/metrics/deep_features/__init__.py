@@ -1,0 +1,1 @@
+"""Deep features of images, which LPIPS compares."""
