@@ -89,6 +89,8 @@ class WeightsInfo:
     """Number of trained parameters; None if unknown."""
     losses: dict[str, list[float]] = field(default_factory=dict)
     """Loss curves by name, as means over equal parts of the training; empty if unknown."""
+    temperature: float | None = None
+    """Temperature at which a model that samples is compared, chosen on validation images; None if none is stated."""
 
 
 @dataclass(frozen=True)

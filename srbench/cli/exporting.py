@@ -10,7 +10,7 @@ from srbench.cli import options
 from srbench.cli.terminal import say, show
 
 _GIVEN = {
-    "weights": {"best", "licence"},
+    "weights": {"best", "licence", "temperature"},
     "onnx": {"scale"},
     "hf-eval": {"dataset", "url"},
     "model-index": {"dataset", "url"},
@@ -33,10 +33,12 @@ _GIVEN = {
 @click.option("--best", is_flag=True, help="Of a TRAINING, the weights with the best validation instead of the last.")
 @click.option("--licence", metavar="TEXT", help="Licence of the weights of a TRAINING, such as CC-BY-4.0. [default: "
               "not stated]")  # fmt: skip
+@options.temperature(help="Temperature at which reports compare the weights of a TRAINING, chosen on "
+                     "validation images. [default: not stated, and so 0.8]")  # fmt: skip
 @options.scale(help="Scale of a MODEL. [default: that of its weights]")
 def export(
-    source: str, form: str, out: Path | None, best: bool, licence: str | None, scale: int | None,
-    dataset: str | None, url: str | None,
+    source: str, form: str, out: Path | None, best: bool, licence: str | None, temperature: float | None,
+    scale: int | None, dataset: str | None, url: str | None,
 ) -> None:  # fmt: skip
     """Export results of a run, trained weights, or ONNX.
 
@@ -44,7 +46,10 @@ def export(
     Eval Ever does. TRAINING is the folder of a finished training, whose weights are written as one
     file, with a model card (.md) beside it. MODEL is a network with one output, such as rrdb or rrdb:TRAINING.
     """
-    _check(form, {"best": best, "licence": licence, "scale": scale, "dataset": dataset, "url": url})
+    _check(
+        form,
+        {"best": best, "licence": licence, "temperature": temperature, "scale": scale, "dataset": dataset, "url": url},
+    )
     if form == "onnx":
         from srbench.models.onnx_export import export_onnx
 
@@ -52,7 +57,7 @@ def export(
     elif form == "weights":
         from srbench.training.export import export as export_weights
 
-        for path in export_weights(Path(source), out, best=best, licence=licence):
+        for path in export_weights(Path(source), out, best=best, licence=licence, temperature=temperature):
             show(path)
     else:
         from srbench.reporting.exports.files import export_run

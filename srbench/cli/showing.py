@@ -91,6 +91,8 @@ def _model(name: str) -> Iterator[Fact]:
             yield f"{scale}x", f"{count} parameters, licence {weights.licence}"
             yield "", f"trained on {weights.trained_on}"
             yield "", f"sha256 {weights.sha256}"
+            if weights.temperature is not None:
+                yield "", f"temperature {weights.temperature:g}, chosen on validation images"
     yield "use", f"srbench run --models {name} --scale {max(ready)}"
 
 

@@ -9,7 +9,6 @@ from typing import Literal
 
 from srbench.interfaces import ModelFacts
 from srbench.run_folder.protocol import Setting
-from srbench.weights.temperatures import CHOSEN
 
 USUAL = 0.8
 """Temperature of models for whose weights none was chosen: the default of a run."""
@@ -124,7 +123,7 @@ def _owner(label: str, specs: dict[str, str]) -> str:
 def _chosen(settings: Sequence[Setting], places: Sequence[int], facts: ModelFacts | None) -> tuple[int, str]:
     """Row by which a model competes, and the reason."""
     weights = facts.weights if facts else None
-    stated = CHOSEN.get(weights.sha256) if weights else None
+    stated = weights.temperature if weights else None
     aim = USUAL if stated is None else stated
     place = min(places, key=lambda one: abs((settings[one].temperature or 0.0) - aim))
     reason = "the default" if stated is None else "chosen for its weights on validation images"

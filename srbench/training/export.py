@@ -23,11 +23,14 @@ from srbench.weights.metadata import WeightsMetadata, load_described
 _NEEDED = ("model", "scale", "preset", "config", "data", "settings", "trained_on", "licence")
 
 
-def export(run: Path, out: Path | None, *, best: bool, licence: str | None) -> tuple[Path, Path]:
+def export(
+    run: Path, out: Path | None, *, best: bool, licence: str | None, temperature: float | None = None
+) -> tuple[Path, Path]:
     """Write the last or the ``best`` weights of the training in the folder ``run``, and a model card beside them.
 
     Returns both paths; without ``out``, the file is ``MODEL-PRESET.safetensors``. The metadata of the training get
-    ``step``, ``validated_on``, ``validation``, and the ``licence`` in place of "not stated".
+    ``step``, ``validated_on``, ``validation``, the ``temperature`` at which a model that samples is to be compared, and
+    the ``licence`` in place of "not stated".
     Raises TrainingError if ``run`` holds no training, or no validated weights for ``best``, or ``out`` would replace
     its files; ImageError if another file is at ``out``; WeightsError if the training is not finished or its files are
     damaged.
@@ -62,6 +65,7 @@ def export(run: Path, out: Path | None, *, best: bool, licence: str | None) -> t
         validated_on=f"at most {MOST} {images}, their centres of at most {SIDE} pixels; models that sample at "
         f"temperature {TEMPERATURE}",
         licence=metadata.licence if licence is None else licence,
+        temperature=temperature,
     )
     write_new(out, weights_content(tensors, metadata.text()))
     return out, write_model_card(out, tensors, metadata)
@@ -92,6 +96,7 @@ def write_model_card(weights: Path, tensors: Mapping[str, Tensor], metadata: Wei
         "Data": f"sha256 {metadata.data} of names, sizes and pixels",
         "Schedule": _schedule(training),
         "Weights": f"after step {metadata.step}",
+        **({} if metadata.temperature is None else {"Temperature": f"{metadata.temperature:g}"}),
         "sha256": sha256_file(weights),
     }
     if metadata.start:

@@ -28,6 +28,8 @@ class WeightsMetadata:
     """SPDX identifier, or a sentence if there is none."""
     trained_on: str | None = None
     """Dataset, number of steps, and who trained it or on what."""
+    temperature: float | None = None
+    """Temperature at which the model is compared, chosen on validation images."""
     converted_from_sha256: str | None = None
     data: str | None = None
     """Fingerprint of the training data. This and the following fields exist only for our own trainings."""

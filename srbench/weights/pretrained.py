@@ -63,6 +63,7 @@ def load_pretrained(family: Family[Network], scale: int, path: Path | None) -> N
         trained_on=metadata.trained_on or "unknown",
         parameters=sum(parameter.numel() for parameter in built.parameters()),
         losses=metadata.losses or {},
+        temperature=metadata.temperature,
     )
     return built.eval()
 

@@ -14,12 +14,13 @@ from srbench.weights.files import load_weights, save_weights
 def test_an_exported_training_is_a_model_that_says_what_it_is(trainings, srbench, tmp_path):
     run = trainings.train("srflow", "exported").parent
     out = tmp_path / "given.safetensors"
-    found = srbench("export", run, "--out", out, "--licence", "CC0-1.0")
+    found = srbench("export", run, "--out", out, "--licence", "CC0-1.0", "--temperature", "0.7")
     assert (found.exit_code, found.stdout) == (0, f"{out}\n{tmp_path / 'given.md'}\n")
     tensors, facts = load_weights(out)
     own, known = load_weights(run / "weights.safetensors")
     assert all(torch.equal(tensors[name], value) for name, value in own.items())
     assert {name: facts[name] for name in known} == known | {"licence": "CC0-1.0"}
+    assert facts["temperature"] == "0.7"
     rows = Journal(run / "validation.csv").read()
     validation = json.loads(facts["validation"])
     assert validation == {"last": rows[-1], "best": max(rows, key=lambda row: row["psnr"])}
@@ -34,12 +35,13 @@ def test_an_exported_training_is_a_model_that_says_what_it_is(trainings, srbench
     ]
     assert torch.equal(*drawn)
     weights = load_model(f"srflow:{out}", 4, "cpu").weights
-    assert weights.licence == "CC0-1.0"
+    assert (weights.licence, weights.temperature) == ("CC0-1.0", 0.7)
     card = (tmp_path / "given.md").read_text()
     assert f"- Size: {weights.parameters:,} parameters" in card
     assert "srbench run --models srflow:given.safetensors --scale 4" in card
     assert f"| last |   20 | {rows[-1]['psnr']:.4g}" in card
     assert known["data"] in card
+    assert "- Temperature: 0.7\n" in card
     assert 'best = "psnr"' in card
 
 

@@ -18,8 +18,7 @@ from srbench.reporting.families import families_of, one_each
 from srbench.reporting.ranking import rank
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.statistics import holm, paired_p_values
-from srbench.weights.files import sha256_file
-from srbench.weights.temperatures import CHOSEN
+from srbench.weights.metadata import load_described
 
 TABLES = int(os.environ.get("TABLES", "30"))
 """Simulated tables of each kind; 1000 of each take half an hour."""
@@ -37,8 +36,8 @@ def families(*rows, **facts):
     return families_of(settings, named)
 
 
-def weights(sha256):
-    return {"weights": WeightsInfo(sha256, "CC0-1.0", "flowers", 3)}
+def weights(temperature):
+    return {"weights": WeightsInfo("c0ffee", "CC0-1.0", "flowers", 3, temperature=temperature)}
 
 
 def test_a_model_competes_by_the_row_at_its_temperature():
@@ -46,10 +45,9 @@ def test_a_model_competes_by_the_row_at_its_temperature():
     assert (found.models, found.variants) == ((0, 3), (1, 2, 4))
     assert found.reasons == ("flow τ=0.84 (nearest to 0.8, the default)",)
     assert families("bicubic", "flow 0.5", "flow 0.8").reasons == ("flow τ=0.8 (the default)",)
-    sha256 = next(name for name, chosen in CHOSEN.items() if chosen == 0.75)
-    found = families("bicubic", "flow 0.75", "flow 0.8", flow=weights(sha256))
+    found = families("bicubic", "flow 0.75", "flow 0.8", flow=weights(0.75))
     assert (found.models, found.reasons) == ((0, 1), ("flow τ=0.75 (chosen for its weights on validation images)",))
-    [reason] = families("bicubic", "flow 0.5", "flow 0.8", flow=weights(sha256)).reasons
+    [reason] = families("bicubic", "flow 0.5", "flow 0.8", flow=weights(0.75)).reasons
     assert reason == "flow τ=0.8 (nearest to 0.75, chosen for its weights on validation images)"
     found = families("bicubic", "flow 0.3", "other 1")
     assert (found.models, found.variants, found.reasons, found.words) == ((0, 1, 2), (), (), ""), "there is one each"
@@ -73,10 +71,9 @@ def test_projections_and_strengths_are_variants_of_a_model_that_is_there():
 
 
 def test_one_row_of_every_label_stands_for_it_by_the_same_rule():
-    sha256 = next(name for name, chosen in CHOSEN.items() if chosen == 0.75)
     facts = [
-        model_facts("flow", **weights(sha256)),
-        model_facts("flow+consistent", **weights(sha256)),
+        model_facts("flow", **weights(0.75)),
+        model_facts("flow+consistent", **weights(0.75)),
         model_facts("x"),
     ]
     rows = [("flow", 0.75), ("flow", 0.8), ("flow+consistent", 0.8), ("flow+consistent", 0.71), ("x", 0.75), ("x", 0.8)]
@@ -127,12 +124,10 @@ def test_marks_of_both_families():
 
 
 def test_packaged_models_that_sample_have_a_temperature_and_the_documentation_says_so():
-    packaged = {sha256_file(path): path for path in (ROOT / "srflow/weights").glob("*.safetensors")}
-    assert packaged.keys() == CHOSEN.keys()
     text = (ROOT / "docs/zoo.md").read_text()
-    for sha256, path in packaged.items():
-        model, _, scale = path.stem.partition("-mini-x")
-        assert f"| {scale} | {model}, {CHOSEN[sha256]:g} |" in text
+    for path in (ROOT / "srflow/weights").glob("*.safetensors"):
+        metadata = load_described(path)[1]
+        assert f"| {metadata.scale} | {metadata.model}, {metadata.temperature:g} |" in text
 
 
 # --- simulated tables: 22 images, 6 models with a row at each of 10 temperatures
