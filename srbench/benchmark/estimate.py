@@ -47,7 +47,9 @@ def estimate(spec: RunSpec) -> Iterator[str]:
     if not left and not to_score:
         yield "Nothing is left to do."
         return
-    yield _left(left, to_score, bench.items - left - len(lost) * len(bench.settings))
+    asked = {(setting, image) for setting in bench.settings for image in bench.images}
+    unfinished = sum((item.setting, task.image) in asked for task in tasks for item in task.items)
+    yield _left(left, to_score, bench.items - unfinished - len(lost) * len(bench.settings))
     try:
         costs = _Costs(bench, folder, metrics, tasks)
         for setting, count in settings.items():
@@ -59,16 +61,16 @@ def estimate(spec: RunSpec) -> Iterator[str]:
     yield f"estimated: {minutes:.1f} minutes and {size:.0f} MB on this machine, without the report"
 
 
-def _left(to_sample: int, to_score: int, sampled: int) -> str:
+def _left(to_sample: int, to_score: int, done: int) -> str:
     """Sentence about what is still to be done, and what is there."""
     parts = []
     if to_sample:
         parts.append(f"{number_of(to_sample, 'is', 'are')} still to be sampled and measured")
     if to_score:
         parts.append(f"{number_of(to_score, 'is', 'are')} sampled and {'lacks' if to_score == 1 else 'lack'} values")
-    if done := sampled - to_score:
+    if done:
         parts.append(f"{number_of(done, 'is', 'are')} finished")
-    elif not sampled:
+    elif not to_score:
         parts.append("nothing is sampled yet")
     return f"{'; '.join(parts)}."
 
@@ -79,8 +81,10 @@ class _Costs:
     def __init__(self, bench: Bench, folder: RunFolder, metrics: Sequence[LoadedMetric], tasks: Sequence[Task]) -> None:
         """Read some images. Raises SRBenchError if none can be read."""
         self.bench, self.folder, self.metrics = bench, folder, metrics
-        pairs, error = [], SRBenchError("there are no images")
-        for task in tasks[:: max(len(tasks) // LOOKED_AT, 1)]:
+        pairs, error = [], SRBenchError(f"none of their images is in {bench.dataset.name}")
+        names = set(bench.dataset)
+        here = [task for task in tasks if task.image in names]  # others are scored from what the folder keeps
+        for task in here[:: max(len(here) // LOOKED_AT, 1)]:
             try:
                 pairs.append(bench.dataset.read(task.image))
             except SRBenchError as fault:

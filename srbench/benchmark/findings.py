@@ -195,7 +195,7 @@ class Findings:
             parts = []
         if self.printed_all:
             parts.append(f"{self.printed} of {self.printed_all} files of the report are what the records give")
-        lines.append(f"{self.folder}: {', '.join(parts)}: {self.verdict}")
+        lines.append(f"{self.folder}: {', '.join(parts) or 'nothing here to check'}: {self.verdict}")
         if self.unverified:
             lines.append(f"{self.unverified} of {number_of(values, 'value is', 'values are')} not measured again:")
             lines += _shortened(self._reasons())

@@ -74,4 +74,5 @@ def _folders_of(dataset: Dataset, bench: Bench) -> list[Path] | None:
         return [Path(path) for path in (spec.lr, spec.hr) if path is not None]
     if spec.data in registered("datasets"):
         return [] if is_ours("datasets", spec.data) else None
-    return [set_folder(spec.data) if spec.data in benchmark_sets() else Path(spec.data)]
+    path = set_folder(spec.data) if spec.data in benchmark_sets() else Path(spec.data)
+    return [path] if path.is_dir() else None  # a plug-in of others may return one of these datasets too

@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from srbench.benchmark import BenchmarkError
-from srbench.benchmark.engines.pool import Lost, Pool, Send, given_up
+from srbench.benchmark.engines.pool import Send, by_name, given_up
 from srbench.images.folders import images_in
 from srbench.images.io import quantize, read_uint8
 from srbench.interfaces import ImagePair, MetricFacts, Progress, SRBenchError, Step, silent
@@ -241,18 +241,7 @@ class _Folders:
             metrics = self.metrics()
             yield from (self.measure(metrics, name) for name in self.images)
             return
-        with Pool[str](_open, self) as pool:
-            pool.add(*self.images)
-            for _ in range(workers):
-                pool.start()
-            for _, message in pool.messages():
-                match message:
-                    case _Found():
-                        yield message
-                    case Lost(str(name), end) if pool.is_hopeless(name):
-                        yield _Found(name, {}, [given_up(name, end)])
-                    case Lost(str(name), _):
-                        pool.add(name)
+        yield from by_name(_open, self, self.images, workers, lambda name, end: _Found(name, {}, [given_up(name, end)]))
 
     def metrics(self) -> tuple[LoadedMetric, ...]:
         """Open the metrics. Raises BenchmarkError, and SRBenchError for an unknown metric."""
@@ -308,8 +297,7 @@ class _Folders:
             raise BenchmarkError(f"{name}: the image is {sizes[0]} and the reference {sizes[1]}; make them of one size")
         if lr is None:  # no usable metric looks at it, but its size may tell the scale
             lr = outputs[0, :, :: self.scale, :: self.scale]
-        if hr is None or self.scale:
-            self._check_scale(name, outputs, lr)
+        self._check_scale(name, outputs, lr)
         return (ImagePair(name, lr) if hr is None else ImagePair(name, lr, hr)), outputs
 
     def _check_scale(self, name: str, outputs: Tensor, lr: Tensor) -> None:

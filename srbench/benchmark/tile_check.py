@@ -34,11 +34,11 @@ def tile_checks(bench: Bench, progress: Progress) -> Iterator[TileCheck]:
 
 
 def _first_larger(bench: Bench, tile: int) -> ImagePair | None:
-    """The first image with more pixels than a tile; images that cannot be read are passed over."""
+    """The first image with a side longer than that of a tile; images that cannot be read are passed over."""
     for name in bench.images:
         with suppress(SRBenchError):
             pair = bench.dataset.read(name)
-            if pair.lr[0].numel() > tile**2:
+            if max(pair.lr.shape[-2:]) > tile:
                 return pair
     return None
 
@@ -48,7 +48,7 @@ def _checked(loaded: LoadedModel, pair: ImagePair | None, tile: int, bench: Benc
         return TileCheck(loaded.label, loaded.digest, tile, pair.name if pair else "", None, None, fault)
 
     if pair is None:
-        return failed(f"no image has more pixels than a tile of {tile}x{tile}")
+        return failed(f"no image is larger than a tile of {tile}x{tile}")
 
     def made(side: int | None) -> Tensor:
         draw = Draw(max(bench.spec.temperature), 1, bench.spec.seed, side)

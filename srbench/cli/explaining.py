@@ -10,24 +10,20 @@ from srbench.cli import options
 from srbench.cli.terminal import show, shown_progress
 
 
-def _values(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(","))
-
-
 @click.command()
-@click.argument("values", metavar="VALUE,...", type=_values)
+@click.argument("values", metavar="VALUE,...")
 @options.metrics(required=True, help="Metric of each VALUE, or one of all: psnr, ssim, lpips or niqe.")
 @options.folder("--sr", required=True, help="Folder of the outputs that were measured.")
 @options.folder("--hr", required=True, help="Folder of HR images, paired by file name.")
 @options.folder("--lr", help="Folder of LR images, which tells the scale instead of --scale.")
 @options.scale(help="Scale, by which borders are cropped. [default: that of --lr; else 2, 3, 4 and 8 are tried]")
-@click.option("--measured", type=_values, metavar="VALUE,...", help="What you measured instead, to be explained "
+@click.option("--measured", metavar="VALUE,...", help="What you measured instead, to be explained "
               "too. [default: nothing]")  # fmt: skip
 @click.option("--all", "in_full", is_flag=True, help="Name all protocols that print a VALUE, instead of the first 8.")
 @options.measuring_workers(help="Worker processes, one thread each. [default: one per core, at most 8]")
 def explain(
-    values: tuple[str, ...], metrics: tuple[str, ...], sr: Path, hr: Path, lr: Path | None, scale: int | None,
-    measured: tuple[str, ...] | None, in_full: bool, workers: int | None,
+    values: str, metrics: tuple[str, ...], sr: Path, hr: Path, lr: Path | None, scale: int | None,
+    measured: str | None, in_full: bool, workers: int | None,
 ) -> None:  # fmt: skip
     """Find the protocol of a published number.
 

@@ -72,6 +72,6 @@ def export(
 def _check(form: str, given: dict[str, object]) -> None:
     """Raise UsageError for an option of another format."""
     for name, value in given.items():
-        if value not in (None, False) and name not in _GIVEN[form]:
+        if value is not None and value is not False and name not in _GIVEN[form]:
             forms = " or ".join(f"--as {other}" for other, names in _GIVEN.items() if name in names)
             raise click.UsageError(f"--{name} goes with {forms}.")

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,11 +74,7 @@ class Command:
         from srbench.system.stamps import stamp_file
         from srbench.system.terminal import facts_of_terminal
 
-        try:
-            points = [(one.group, one.name, one.value) for one in distribution("sr-bench").entry_points]
-        except PackageNotFoundError:
-            points = []
-        return stamp_file(self.name, sorted(self.values.items()), self._code, sorted(points), facts_of_terminal())
+        return stamp_file(self.name, sorted(self.values.items()), self._code, facts_of_terminal())
 
     def is_known(self) -> bool:
         """Show what the command showed, if it would do nothing and show the same; False if that is not known."""

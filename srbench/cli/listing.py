@@ -13,6 +13,7 @@ from srbench.cli import options
 from srbench.cli.finished import Command
 from srbench.cli.terminal import say, show
 from srbench.interfaces import SRBenchError
+from srbench.system.words import number_of
 
 if TYPE_CHECKING:
     from srbench.run_folder.overview import Overview
@@ -92,16 +93,16 @@ def _runs(folder: Path) -> Iterator[tuple[str, ...]]:
     for path in [folder, *sorted(folder.iterdir())]:
         try:
             runs = [path / cell.name for cell in read_matrix(path).cells] if is_matrix(path) else [path]
-        except SRBenchError as error:
+        except (SRBenchError, OSError) as error:  # such as a folder of somebody else
             say(str(error))
-            runs = []
+            continue
         for run in runs:
             try:
                 if is_run(run):
+                    found = True
                     yield str(run), *_run(overview(run))
-            except SRBenchError as error:
+            except (SRBenchError, OSError) as error:
                 say(str(error))
-            found = found or is_run(run)
     if not found:
         raise SRBenchError(f"{folder}: no runs in it; srbench run makes one")
 
@@ -109,7 +110,7 @@ def _runs(folder: Path) -> Iterator[tuple[str, ...]]:
 def _run(found: Overview) -> tuple[str, ...]:
     facts = found.manifest.protocol
     models = ",".join(model.label for model in found.manifest.models)
-    images, samples = f"{found.done}/{found.asked} images", f"{facts.samples} sample{'s' * (facts.samples > 1)}"
+    images, samples = f"{found.done}/{found.asked} images", number_of(facts.samples, "sample")
     return models, facts.dataset, f"x{facts.scale}", images, samples, found.begun
 
 
@@ -138,7 +139,7 @@ def _datasets() -> Iterator[tuple[str, ...]]:
     for name, entry in benchmark_sets().items():
         here = "here" if is_here(name) else "not here"
         count = len(entry.addresses)
-        source = f"{count} address{'es' * (count > 1)}" if count else f"by hand from {entry.page}"
+        source = number_of(count, "address", "addresses") if count else f"by hand from {entry.page}"
         yield name, here, entry.contents, f"known by {entry.known_by}", f"{source}; licence: {entry.licence}"
 
 
@@ -148,8 +149,7 @@ def _weights() -> Iterator[tuple[str, ...]]:
 
     for name, entry in released_weights().items():
         state = "here" if cached_path(name).is_file() else "not here"
-        count = len(entry.addresses)
-        source = f"{count} address{'es' * (count != 1)}"
+        source = number_of(len(entry.addresses), "address", "addresses")
         yield name, state, entry.file, source, f"licence: {entry.licence}; trained on {entry.trained_on}"
 
 

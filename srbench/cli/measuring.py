@@ -82,7 +82,8 @@ def run(
     repeatable = engine is None and not dry_run and not check_tiles and values["shard"] is None
     if repeatable and command.is_known():
         return
-    with shown_progress(f"opening {', '.join(values['models'] or [str(bench)])}") as progress:
+    named = ", ".join(values["models"] or ([] if bench is None else [str(bench)]))
+    with shown_progress(f"opening {named}" if named else "") as progress:
         from srbench.benchmark.costs import report_seconds
         from srbench.benchmark.engines.choice import prepare_workers
         from srbench.benchmark.engines.pool import discard_workers

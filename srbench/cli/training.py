@@ -76,7 +76,7 @@ def _check(name: str | None, resume: Path | None, asked: Mapping[str, object]) -
         if name or asked:
             raise click.UsageError("--resume takes everything else from the training folder; leave other options out.")
     elif not (name and "preset" in asked and images):
-        raise click.UsageError("Give a model, --preset, and --data or --hr and --lr; or --resume RUN.")
+        raise click.UsageError("Give a model, --preset, and --data or --hr and --lr; or --resume TRAINING.")
     elif images not in ({"data"}, {"hr", "lr"}):
         raise click.UsageError("Give --data DIR, from which LR is made, or --hr DIR and --lr DIR, paired by file name.")
     elif "lr" in asked and "validation" in asked:

@@ -11,6 +11,7 @@ import click
 
 from srbench.cli import options
 from srbench.cli.terminal import show, shown_progress
+from srbench.system.words import number_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -101,7 +102,7 @@ def _add(run: Path, saved: Sequence[Path]) -> None:
         votes = read_saved(path)
         added = add_votes(folder, votes)
         known = f", {len(votes) - added} were there already" if added < len(votes) else ""
-        show(f"{path}: {added} votes added{known}")
+        show(f"{path}: {number_of(added, 'vote')} added{known}")
 
 
 def show_tally(tally: Tally) -> None:

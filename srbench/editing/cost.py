@@ -53,8 +53,8 @@ def chosen_tile(model: Model, draw: Draw, device: str, path: Path) -> int | None
     needed, there = model.memory(height, width, tile), free_bytes()
     if there is not None and needed > there:
         raise EditError(
-            f"{path}: LR of {height}x{width} takes {needed / 2**30:.1f} GB in tiles, and {there / 2**30:.1f} GB are "
-            "free; cut it into parts"
+            f"{path}: LR of {height}x{width} takes {needed / 2**30:.1f} GB{' in tiles' if tile else ''}, and "
+            f"{there / 2**30:.1f} GB are free; cut it into parts"
         )
     require_readable_size(path)
     return tile

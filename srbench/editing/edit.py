@@ -50,10 +50,12 @@ class Editor:
 
     def __init__(self, model: str, scale: int, device: str) -> None:
         self.device = choose_device(device)
-        loaded = load_model(model, scale, self.device).model
-        if not isinstance(loaded, EditableSRModel):
+        loaded = load_model(model, scale, self.device)
+        if not isinstance(loaded.model, EditableSRModel):
             raise EditError(f"{model} cannot edit: it has no latents; name a model that has, such as srflow")
-        self.scale, self.model = scale, loaded
+        self.scale, self.model = scale, loaded.model
+        self.made_by = {"model": loaded.spec, "digest": loaded.digest}
+        """Model in the recipe of a saved image."""
 
     def sample(self, pair: ImagePair, temperature: float, samples: int, seed: int) -> Tensor:
         """Samples (n, 3, H, W), the same that ``srbench upscale`` makes of the LR image with this seed."""

@@ -97,7 +97,8 @@ class Explorer:
         """Answer a request. Raises SRBenchError if it is invalid, or its boxes do not fit the image."""
         request = _request(asked)
         part, pair = self._part(request.image, request.part)
-        facts = asdict(request) | {"name": pair.name, "scale": self.editor.scale, "part": astuple(part)}
+        facts = self.editor.made_by | asdict(request)
+        facts |= {"name": pair.name, "scale": self.editor.scale, "part": astuple(part)}
         recipe = json.dumps(facts)
         with self._lock:
             start = time.monotonic()

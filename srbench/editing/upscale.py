@@ -23,6 +23,7 @@ from srbench.models.inference import Draw, choose_device, upscale_one_by_one
 from srbench.models.inference import upscale as upscale_image
 from srbench.models.loading import LoadedModel, load_model
 from srbench.system.file_names import FILE_NAME, is_file_name
+from srbench.system.words import number_of
 from srbench.weights.files import sha256_file
 
 
@@ -128,7 +129,8 @@ def estimate(spec: UpscaleSpec) -> Iterator[str]:
     sources, faults = _sources(spec)
     tasks = _tasks(spec, models, sources)
     made = sum(1 for task in tasks for _ in takewhile(Path.exists, task.files()))
-    yield f"{len(sources)} images, {sum(task.count or 1 for task in tasks)} outputs, {made} already made"
+    outputs = sum(task.count or 1 for task in tasks)
+    yield f"{number_of(len(sources), 'image')}, {number_of(outputs, 'output')}, {made} already made"
     yield from (f"cannot be upscaled: {fault}" for fault in faults)
     for loaded, todo in _todo(models, tasks):
         if len(models) > 1:
@@ -184,7 +186,12 @@ def _sources(spec: UpscaleSpec) -> tuple[dict[Path, Path], list[str]]:
             if not path.is_dir():
                 found.setdefault(path, Path(path.name))
                 continue
-            images = [one for one in images_below(path) if not one.is_relative_to(spec.out) or path == spec.out]
+            root, out = path.resolve(), spec.out.resolve()
+            images = [
+                one
+                for one in images_below(path)
+                if root == out or not (root / one.relative_to(path)).is_relative_to(out)
+            ]
             found.update({one: one.relative_to(path) for one in images if one not in found})
         except SRBenchError as error:
             faults.append(str(error))

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
-from PIL.PngImagePlugin import PngInfo
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from srbench.images import ImageError
 from srbench.images.colour import (
@@ -218,7 +218,7 @@ def _too_many_pixels() -> str:
 def read_recipe(path: Path, chunk: str = "srbench") -> str | None:
     """The recipe that ``write_png`` has written into a file, or another text chunk; None for any other file."""
     try:
-        with Image.open(path, formats=["PNG"]) as file:
+        with PngImageFile(path) as file:  # ``Image.open`` refuses large images, of which no pixel is read here
             found = file.info.get(chunk)
     except (OSError, SyntaxError, ValueError):
         return None

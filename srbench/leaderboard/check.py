@@ -10,7 +10,6 @@ from typing import Literal
 from srbench.benchmark.findings import Finding, Findings
 from srbench.benchmark.verify import verify
 from srbench.interfaces import Progress, SRBenchError, silent
-from srbench.leaderboard import LeaderboardError
 from srbench.leaderboard.standing import Standing
 from srbench.leaderboard.summary import read_summary, runs_below
 from srbench.leaderboard.tables import Run, tables_of
@@ -40,8 +39,6 @@ def check_index(
     sampled again. Raises LeaderboardError if there is no run.
     """
     paths = runs_below(folders)
-    if not paths:
-        raise LeaderboardError(f"{', '.join(map(str, folders))}: no run in it; give folders that hold runs")
     checked, faults, runs = [], [], []
     for path in paths:
         try:

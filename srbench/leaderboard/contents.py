@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from srbench.interfaces import MetricFacts, Progress, SRBenchError, Step, silent
-from srbench.leaderboard import LeaderboardError
 from srbench.leaderboard.order import Order, cliques, letters, orders_of, ranks
 from srbench.leaderboard.standing import standing_of
 from srbench.leaderboard.summary import runs_below, summary_of
@@ -92,9 +91,6 @@ def make_index(folders: list[Path], names: dict[Path, str] | None = None, progre
     ``names`` are those of the runs by resolved path; without it they are their paths.
     """
     paths = runs_below(folders)
-    if not paths:
-        given = ", ".join(map(str, folders))
-        raise LeaderboardError(f"{given}: no run in it; give folders that hold runs, such as srbench run --out writes")
     runs, apart = [], []
     for done, path in enumerate(paths):
         name = printable((names or {}).get(path, str(path)))

@@ -9,9 +9,7 @@ from markupsafe import Markup
 
 from srbench.leaderboard.contents import Index
 from srbench.leaderboard.order import BORDA, RANKS
-from srbench.leaderboard.tables import Run
 from srbench.reporting.rendering import rendered, source
-from srbench.system.words import number_of
 
 
 def page(index: Index) -> str:
@@ -29,8 +27,6 @@ def page(index: Index) -> str:
         datasets=sorted({name for table in tables for name in table.datasets}),
         scales=sorted({table.protocol.scale for table in tables}),
         suites=sorted({table.protocol.suite for table in tables}),
-        link=Run.link,
-        number_of=number_of,
         ranks_rule=RANKS,
         borda_rule=BORDA,
     ) + "\n"  # fmt: skip

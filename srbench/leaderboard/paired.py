@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -31,9 +32,6 @@ def better_of(columns: Sequence[NDArray[np.float64]], metric: MetricFacts) -> ND
     except OSError:
         pass  # not tested before
     better = rank([pd.Series(column) for column in columns], metric).better
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):  # tested again the next time
         write_whole(file, better.astype(np.int8).tobytes())
-    except OSError:
-        pass  # tested again the next time
     return better

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -18,10 +18,10 @@ from srbench.benchmark.findings import Findings
 from srbench.benchmark.structure import check_records, check_sums
 from srbench.images.io import write_whole
 from srbench.interfaces import MetricFacts, ModelFacts
+from srbench.leaderboard import LeaderboardError
 from srbench.reporting.files import code
 from srbench.run_folder.folder import SUMS, RunFolder
 from srbench.run_folder.manifest import FILE as MANIFEST
-from srbench.run_folder.manifest import is_run
 from srbench.run_folder.protocol import Manifest, Setting
 from srbench.run_folder.records import KINDS, SampleRecord, digest
 from srbench.run_folder.results import Row, rows_of
@@ -68,7 +68,10 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 def runs_below(folders: list[Path]) -> list[Path]:
-    """All run folders in some folders, sorted; nothing below a run or in a hidden folder is looked at."""
+    """All run folders in some folders, sorted; nothing below a run or in a hidden folder is looked at.
+
+    Raises LeaderboardError if there is none.
+    """
     found = set()
     for folder in folders:
         for path, names, files in os.walk(folder):
@@ -76,6 +79,9 @@ def runs_below(folders: list[Path]) -> list[Path]:
                 found.add(Path(path).resolve())
                 names.clear()
             names[:] = [name for name in names if not name.startswith(".")]
+    if not found:
+        given = ", ".join(map(str, folders))
+        raise LeaderboardError(f"{given}: no run in it; give folders that hold runs, such as srbench run --out writes")
     return sorted(found)
 
 
@@ -89,11 +95,8 @@ def summary_of(run: Path) -> Summary:
     except (OSError, msgspec.MsgspecError):
         pass  # not read before, or by another srbench
     summary = read_summary(run)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):  # read again the next time
         write_whole(file, msgspec.msgpack.encode((stamp, summary)))
-    except OSError:
-        pass  # read again the next time
     return summary
 
 
@@ -154,13 +157,9 @@ def _stamp(run: Path) -> tuple[str, ...]:
     stamp.append(sha256_file(run / SUMS) if (run / SUMS).is_file() else "")
     for name in (MANIFEST, *(kind.FILE for kind in KINDS)):
         file = run / name
-        facts = file.stat() if is_run(run) and file.exists() else None
+        facts = file.stat() if file.exists() else None
         stamp.append(f"{facts.st_size} {facts.st_mtime_ns}" if facts else "")
     return tuple(stamp)
 
 
-def _path(kind: type, value: Any) -> Any:  # noqa: ANN401 - msgspec's own
-    return kind(value)
-
-
-_CACHED = msgspec.msgpack.Decoder(tuple[tuple[str, ...], Summary], dec_hook=_path)
+_CACHED = msgspec.msgpack.Decoder(tuple[tuple[str, ...], Summary])

@@ -118,11 +118,8 @@ class Table:
     @cached_property
     def rankings(self) -> dict[str, tuple[tuple[int, ...], NDArray[np.int64]]]:
         """Places of the ranked rows, and which is better than which, by metric, of those that have a direction."""
-        columns = {metric.name: self.column(metric) for metric in self.metrics if metric.direction}
-        return {
-            name: (tuple(column), better_of([*column.values()], next(one for one in self.metrics if one.name == name)))
-            for name, column in columns.items() if column
-        }  # fmt: skip
+        columns = [(metric, self.column(metric)) for metric in self.metrics if metric.direction]
+        return {one.name: (tuple(column), better_of([*column.values()], one)) for one, column in columns if column}
 
     def mean(self, row: Row, metric: MetricFacts) -> float:
         """Mean over all images; NaN if a value is missing, infinite if one is."""
@@ -255,6 +252,6 @@ def _differ(one: Values, other: Values) -> NDArray[np.bool_]:
     """True where two values are there and differ by more than ``srbench verify`` allows."""
     with np.errstate(invalid="ignore"):
         allowed = np.maximum(TOLERANCE * np.maximum(np.abs(one), np.abs(other)), TOLERANCE)
-        apart = ~((one == other) | (np.abs(one - other) <= allowed))
+        apart = ~((one == other) | (np.abs(one - other) < allowed))  # inf is not less than inf
     differing: NDArray[np.bool_] = apart & ~np.isnan(one) & ~np.isnan(other)
     return differing

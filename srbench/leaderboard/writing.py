@@ -16,11 +16,11 @@ from srbench.leaderboard.contents import Index, Standings, facts_of, make_index
 from srbench.leaderboard.order import BORDA, RANKS
 from srbench.leaderboard.page import page
 from srbench.leaderboard.summary import runs_below
+from srbench.reporting.files import moved_aside
 from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import header
 from srbench.run_folder.manifest import FILE as MANIFEST
 from srbench.system import markdown
-from srbench.system.words import number_of
 from srbench.weights.files import sha256_bytes, sha256_file
 
 _CSV = (
@@ -49,12 +49,11 @@ def write_index(
     sums = {name: sha256_bytes(content) for name, content in contents.items()}
     facts = {"files": sums, **facts_of(index)}
     contents[LIST] = (json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
-    out.mkdir(parents=True, exist_ok=True)
     ours, moved = _written_before(out), []
     for name, content in contents.items():
         file = out / name
         if file.is_symlink() or (file.exists() and ours.get(name) != (sha256_file(file) if file.is_file() else "")):
-            moved.append((file, _moved_aside(file)))
+            moved.append((file, moved_aside(file)))
         write_whole(file, content)
     return index, [out / name for name in contents], moved
 
@@ -69,17 +68,10 @@ def _written_before(out: Path) -> dict[str, str]:
         return {}
 
 
-def _moved_aside(file: Path) -> Path:
-    number = 1
-    while (aside := file.with_name(f"{file.name}.{number}")).exists():
-        number += 1
-    return file.rename(aside)
-
-
 def markdown_text(index: Index) -> str:
     """Text of index.md."""
     return rendered(
-        "index.md.jinja", index=index, table=_markdown_table, number_of=number_of, ranks_rule=RANKS, borda_rule=BORDA
+        "index.md.jinja", index=index, table=_markdown_table, ranks_rule=RANKS, borda_rule=BORDA
     ) + "\n"  # fmt: skip
 
 

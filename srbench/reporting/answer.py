@@ -77,7 +77,7 @@ def anchor(measurements: Measurements) -> list[str]:
     anchors = "bicubic,rrdb" if measurements.protocol.scale in RRDB_SCALES else "bicubic"
     made[made.index("--models") + 1] = anchors
     if "--out" not in made:
-        made += ["--out", f"runs/{run.folder.path.resolve().name}"]
+        made += ["--out", f"runs/{run.name}"]
     return [f"Add {anchors} to see how far these are from simple upscaling: {shlex.join(made)}"]
 
 

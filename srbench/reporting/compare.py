@@ -149,8 +149,7 @@ def write_comparison(comparison: Comparison) -> Path:
     measurements, shown = comparison.measurements, comparison.shown
     folder, strips = measurements.runs[0].folder.path, []
     names = "-".join(rows[0].setting.folder for rows in (comparison.a, comparison.b))
-    with reporting(folder):
-        out = ReportFolder(folder, f"compare/{names}")
+    with reporting(folder), ReportFolder(folder, f"compare/{names}") as out:
         for name in sorted(shown.by_image, key=lambda name: -abs(shown.by_image[name]))[:SHOWN]:
             rows = [row for row in (*comparison.a, *comparison.b) if row.image == name]
             if measurements.pair(name) and all(map(measurements.outputs, rows)):

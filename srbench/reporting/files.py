@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path, PurePosixPath
+from typing import Self
 
 from srbench.benchmark.error_maps import carried_key
 from srbench.images.io import write_whole
@@ -139,6 +141,17 @@ class ReportFolder:
         """Beginnings of the names of files that the last report wrote and that stay, though this one writes none."""
         self._write_list(replace(self._before, finished=False))
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """After an error, list what is ours: the next report moves other people's files aside as before."""
+        if kind is not None:
+            files, keys = self._before.files | self._written.files, self._before.keys | self._written.keys
+            origin = None if self._written.files else self._before.origin
+            with suppress(OSError):
+                self._write_list(ReportList(self._before.finished, files, keys, origin))
+
     def write(self, name: str, content: bytes, key: str = "") -> Path:
         """Write a file such as ``strips/a.png``, whole, unless it exists; returns its path.
 
@@ -190,11 +203,7 @@ class ReportFolder:
         """Rename a file unless it is the last report's, that of a killed report, or a map of the run."""
         if not self._before.finished or not path.is_file() or sha256_file(path) in ours or carried_key(path):
             return
-        number = 1
-        while (aside := path.with_name(f"{path.name}.{number}")).exists():
-            number += 1
-        path.rename(aside)
-        self.moved.append((path, aside))
+        self.moved.append((path, moved_aside(path)))
 
     def finish(self, origin: Origin | None = None) -> None:
         """Remove what only the last report wrote and is not to be kept.
@@ -243,7 +252,6 @@ class Rehearsal(ReportFolder):
 
     def __init__(self, root: Path, listed: ReportList) -> None:
         self.root = self.path = root
-        self.moved: list[tuple[Path, Path]] = []
         self.contents: dict[str, bytes] = {}
         self.keys: dict[str, str] = {}
         self._listed = listed
@@ -285,3 +293,11 @@ def _is_there(path: Path, digest: str) -> bool:
         return sha256_file(path) == digest
     except OSError:
         return False
+
+
+def moved_aside(path: Path) -> Path:
+    """Rename a file to the first free name, such as ``report.md.1``; returns its new path."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.{number}")).exists():
+        number += 1
+    return path.rename(aside)

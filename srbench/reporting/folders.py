@@ -16,6 +16,7 @@ from srbench.reporting.report import interval_table, score_table
 from srbench.reporting.scores import header, printed, score, terminal_table
 from srbench.run_folder.records import Value
 from srbench.run_folder.results import ResultTable, summary_csv
+from srbench.system.words import number_of
 
 
 def folders_text(found: Sequence[Measured], form: str, hr: str | None) -> list[str | Table]:
@@ -34,7 +35,7 @@ def folders_text(found: Sequence[Measured], form: str, hr: str | None) -> list[s
     images = len(found[0].values)
     if form == "tex":
         against = "without references" if hr is None else f"compared with {escape(hr)}"
-        subject = f"{images} images {against}; protocol {escape(found[0].suite)}"
+        subject = f"{number_of(images, 'image')} {against}; protocol {escape(found[0].suite)}"
         return [captioned_table(scores, subject, hr or "measured", intervals=True).rstrip("\n")]
     if form == "table":
         return [f"protocol {found[0].suite}", terminal_table(scores), *sets, *answer(scores)]

@@ -13,6 +13,7 @@ from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import PROJECTION, Line, Scores
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.statistics import fewest_images
+from srbench.system.words import number_of
 
 COLUMN = 232.0
 """Width of one column of a two-column paper, in points."""
@@ -59,15 +60,16 @@ MARK: dict[Mark, str] = {
 def escape(text: str) -> str:
     """Text that pdflatex prints as it is; a character it lacks becomes its code point."""
     escaped = "".join(map(_escape, unicodedata.normalize("NFC", " ".join(text.split()))))
-    return re.sub("-(?=-)", "-{}", escaped)
+    return re.sub(r"^(?=[\[*])|(?<=-)(?=-)", "{}", escaped)  # neither an argument of the rule above nor a dash
 
 
 def latex_table(scores: Scores, manifest: Manifest, *, intervals: bool) -> str:
     """Table of the means of a run, with ``intervals`` on a line beneath each row, and the protocol as caption."""
     protocol = manifest.protocol
     crop = f", the central {protocol.crop} $\\times$ {protocol.crop} of each" if protocol.crop else ""
+    images = number_of(len(manifest.scope), "image")
     subject = (
-        f"Super-resolution ${protocol.scale}\\times$ on {escape(protocol.dataset)}, {len(manifest.scope)} images"
+        f"Super-resolution ${protocol.scale}\\times$ on {escape(protocol.dataset)}, {images}"
         f"{crop}, LR {escape(protocol.lr)}; protocol {escape(protocol.suite)}"
     )
     return captioned_table(scores, subject, f"{protocol.dataset}-x{protocol.scale}", intervals=intervals)

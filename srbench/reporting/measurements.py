@@ -44,6 +44,11 @@ class Run:
     """Labels in the folder -> labels in the table, where they differ."""
 
     @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.folder.path.resolve().name
+
+    @property
     def invocations(self) -> list[Invocation]:
         """Commands that made what the table shows."""
         made_by = {place for row in self.rows for place in row.invocations}
@@ -190,9 +195,7 @@ def _has(name: str, run: Run) -> bool:
 
 def _left_out(runs: Sequence[Run], columns: set[str]) -> dict[str, list[str]]:
     titles = {one.name: one.title for run in runs for one in run.folder.manifest.metrics if one.name not in columns}
-    return {
-        title: [run.folder.path.resolve().name for run in runs if not _has(name, run)] for name, title in titles.items()
-    }
+    return {title: [run.name for run in runs if not _has(name, run)] for name, title in titles.items()}
 
 
 def mean_of(row: Row, metric: MetricFacts) -> float:
@@ -255,7 +258,7 @@ def _entries(here: Sequence[str], there: Sequence[str]) -> str:
 def _unambiguous(runs: list[Run]) -> list[Run]:
     """Runs in which every label that stood for different results carries the name of its folder."""
     used = {label for one, other in combinations(runs, 2) for label in _conflicts(one, other)}
-    names = [run.folder.path.resolve().name for run in runs]
+    names = [run.name for run in runs]
     if len(set(names)) < len(names):
         names = [f"{name} ({place})" for place, name in enumerate(names, 1)]
     unambiguous = []

@@ -166,7 +166,7 @@ def _seeds(measurements: Measurements) -> Iterator[str]:
     sampled = [run for run in measurements.runs if any(row.sample.drawn for row in run.rows)]
     seeds = [run.folder.manifest.protocol.seed for run in sampled]
     if len(set(seeds)) > 1:
-        listed = ", ".join(f"{run.folder.path.name} {seed}" for run, seed in zip(sampled, seeds, strict=True))
+        listed = ", ".join(f"{run.name} {seed}" for run, seed in zip(sampled, seeds, strict=True))
         yield f"Samples of different seeds: {listed}."
 
 

@@ -13,6 +13,7 @@ from srbench.reporting.ranking import RULE
 from srbench.reporting.scores import HTML, PROJECTION, header
 from srbench.system import markdown
 from srbench.system.file_names import one_line
+from srbench.system.words import number_of
 
 _WORDS: dict[str, dict[str, str]] = {
     "html": {
@@ -58,6 +59,7 @@ def rendered(template: str, **facts: object) -> str:
     ours = {
         "header": header,
         "image": markdown.image,
+        "number_of": number_of,
         "rule": rule,
         "variants_rule": variants,
         "projection": PROJECTION,

@@ -91,8 +91,8 @@ def write_report(
     if out is None and len(measurements.runs) > 1:
         raise ReportError("several runs have no folder in common; name one for the report with --out")
     own = measurements.runs[0].folder.path
-    with reporting(own) if out is None or out.resolve() == own.resolve() else nullcontext():
-        folder = ReportFolder(out or own)
+    place = own if out is None or out.resolve() == own.resolve() else out
+    with reporting(own) if place is own else nullcontext(), ReportFolder(place) as folder:
         scores, sentences = make_report(measurements, folder, formats, choices, progress, origin)
     files = [folder.path / parts[0] for name, parts in _PARTS.items() if name in formats]
     return Report(files, scores, sentences, sorted(folder.moved))
@@ -187,7 +187,7 @@ def score_table(scores: Scores, *, variants: bool = True) -> str:
     if scores.variants:
         empty = [""] * (len(scores.metrics) + len(scores.last_columns))
         lines += [["*variants*", *empty], *(_scored(line, scores) for line in scores.variants)]
-    lines += [[f"*{markdown.escape(text)}*" for text in row.texts] for row in scores.published.lines]
+    lines += [[f"*{markdown.escape(text)}*" for text in texts] for texts in scores.published_texts]
     return markdown.table(["model", *_headers(scores), *scores.last_columns], lines)
 
 

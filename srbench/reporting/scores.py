@@ -133,6 +133,12 @@ class Scores:
         """Cells of a line in these columns."""
         return [*([self.vote_of(line)[0]] if self.votes else []), str(line.images)]
 
+    @property
+    def published_texts(self) -> list[list[str]]:
+        """Cells of the published rows in all columns; nobody was asked about them."""
+        votes = ["–"] if self.votes else []
+        return [[*row.texts[:-1], *votes, row.texts[-1]] for row in self.published.lines]
+
     def vote_of(self, line: Line) -> tuple[str, str]:
         """Share of people that prefer a line, and its interval, both empty if nobody was asked about it."""
         found = self.votes.of(line.setting.folder) if self.votes else None
@@ -230,8 +236,8 @@ def terminal_table(scores: Scores) -> Table:
             table.add_row(Text(line.label), *cells, *scores.last_cells(line))
     if scores.published.lines:
         table.add_section()
-    for row in scores.published.lines:
-        table.add_row(*row.texts, style="dim italic")
+    for texts in scores.published_texts:
+        table.add_row(*texts, style="dim italic")
     return table
 
 

@@ -106,7 +106,7 @@ class RunFolder:
         """
         check_files(path)
         if not is_run(path):
-            read_manifest(path)  # its error says that there is no run, unless the copy can be read
+            read_manifest(path)  # its error says that there is no run
         # Written in the other order: whatever a line that is read here builds on is there when it is looked for.
         found = [list(records.read(path, kind)) for kind in reversed(records.KINDS)]
         folder = cls(path, read_manifest(path))

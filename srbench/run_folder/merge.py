@@ -35,7 +35,8 @@ def joined(path: Path, known: Manifest, asked: Manifest) -> Manifest:
     images = _joined_images(path, known.images, asked.images)
     models = {model.label: model for model in known.models}
     for model in asked.models:
-        _check_same(path, model.label, models.get(model.label, model), model, f"give another label: NAME={model.spec}")
+        spec = model.spec.removeprefix(f"{model.label}=")
+        _check_same(path, model.label, models.get(model.label, model), model, f"give another label: NAME={spec}")
         models[model.label] = model
     metrics = {metric.name: metric for metric in known.metrics}
     for metric in asked.metrics:
@@ -67,7 +68,7 @@ def _check_folders(path: Path, settings: Iterable[Setting]) -> None:
         if other != setting:
             raise RunFolderError(
                 f"{path}: the label {setting.model} would put its images where those of {other.model} are "
-                f"({setting.folder}); give one of them another label: NAME={setting.model}"
+                f"({setting.folder}); give one of them another label: NAME=MODEL"
             )
 
 

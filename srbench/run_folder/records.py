@@ -256,7 +256,7 @@ def _decoder(kind: type[Record]) -> Decoder[Record]:
     return Decoder(kind)
 
 
-def append(folder: Path, records: Iterable[Line], ends: dict[str, int]) -> None:
+def append(folder: Path, records: Iterable[JSONLine], ends: dict[str, int]) -> None:
     """Append lines to the files of a run folder, and wait until they are on the disk.
 
     ``ends`` are the sizes by file name as this process has left them. Raises the error of ``check``, and OSError if a
@@ -347,9 +347,9 @@ def _from_file(line: bytes, kind: type[Record], path: Path, number: str) -> Reco
         raise RunFolderError(f"{fault}; delete that line and run the command again") from None
 
 
-def drop_torn_lines(folder: Path) -> None:
+def drop_torn_lines(folder: Path, kinds: Iterable[type[JSONLine]] = KINDS) -> None:
     """Cut off last lines without an end, so that others can be appended. Raises OSError."""
-    for kind in KINDS:
+    for kind in kinds:
         path = folder / kind.FILE
         if path.exists():
             content = path.read_bytes()

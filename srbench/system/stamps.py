@@ -59,11 +59,15 @@ def stamp_file(*facts: object) -> Path:
 
 
 def _libraries() -> list[str]:
-    """Names and versions of everything that is installed."""
+    """Names, versions and times of installation of everything that is installed."""
     found: set[str] = set()
     for folder in sys.path:
         with suppress(OSError):
-            found |= {one.name for one in os.scandir(folder or ".") if one.name.endswith((".dist-info", ".egg-info"))}
+            found |= {
+                f"{one.name} {one.stat().st_mtime_ns}"
+                for one in os.scandir(folder or ".")
+                if one.name.endswith((".dist-info", ".egg-info"))
+            }
     return sorted(found)
 
 
@@ -79,7 +83,7 @@ def fitting(file: Path, others: Iterable[Path] = ()) -> Stamp | None:
 
 def write_stamp(file: Path, stamp: Stamp) -> None:
     """Write a stamp and remove the oldest ones beyond MOST, unless the cache cannot be written."""
-    with suppress(OSError):
+    with suppress(OSError, UnicodeEncodeError):  # the latter of a path that is not UTF-8
         file.parent.mkdir(parents=True, exist_ok=True)
         new = file.with_suffix(f".{os.getpid()}")
         new.write_bytes(msgspec.json.encode(stamp))

@@ -38,8 +38,8 @@ def edges_on_grid(images: Tensor, period: int) -> Tensor:
 def stripe_difference(images: Tensor, real: Tensor) -> Tensor:
     """Excess of stripes of two pixels in images over those in HR (b, 3, h, w), a scalar: 0 if there are no more.
 
-    The last 2x2 squeeze of the flow gives the four pixels of a cell to different channels, and the likelihood, for
-    which HR carries noise, hardly sees that their means differ by less than a grey level.
+    The finest squeeze of the flow gives the four pixels of a cell to different channels. At temperature 1 their means
+    agree, as the likelihood asks; at lower ones nothing does, and they differ by up to a grey level.
     """
     return F.relu(stripes(images) - stripes(real)).mean()
 

@@ -70,13 +70,13 @@ def open_candidates(path: Path, models: Sequence[str] = (), reference: Literal["
         raise VotingError(f"{path}: votes need two models, not {len(settings)}; name others with --models")
     names = [LR, *(one.folder for one in settings)]
     images = tuple(one for one in run.manifest.images if all(pixels_of(run, one, name) for name in names))
+    if not images:
+        raise VotingError(f"{path}: no image has kept outputs of {', '.join(names[1:])}; run its command again")
     with_hr = tuple(one for one in images if pixels_of(run, one, HR))
     if reference == HR and not with_hr:
         raise VotingError(f"{path}: has no HR images; use --reference lr")
     reference = reference or (HR if with_hr else LR)  # type: ignore[assignment]  # both are literals
     images = with_hr if reference == HR else images
-    if not images:
-        raise VotingError(f"{path}: no image has kept outputs of {', '.join(names[1:])}; run its command again")
     return Candidates(run, settings, images, "hr" if reference == HR else "lr", bool(with_hr))
 
 

@@ -17,8 +17,9 @@ SPREAD, IMAGE_SPREAD = 1.0, 0.4
 """Assumed strengths lie between -SPREAD and SPREAD, evenly, and differ by IMAGE_SPREAD from image to image."""
 NOISE = 0.2
 ASSUMED = (
-    f"models preferred in about 30 to 70 % of comparisons, which differ from image to image, and raters of whom each "
-    f"answers {NOISE * 100:.0f} % of the questions at random"
+    f"models of evenly spread strengths, the best of which is preferred to the worst in about "
+    f"{100 / (1 + math.exp(-2 * SPREAD)):.0f} % of decided comparisons, with differences from image to image, and for "
+    f"raters of whom each answers {NOISE * 100:.0f} % of the questions at random"
 )
 MOST = 300
 """Largest number of raters that is tried."""

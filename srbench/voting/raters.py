@@ -12,13 +12,13 @@ GUESSING = 0.01
 """A rater is flagged unless guessing would be right so often, on obvious questions, with a smaller probability."""
 STUCK = 0.01
 """A rater is flagged if chance would name the same side again, in repeats, so often with a smaller probability."""
+FEWEST = 7
+"""Least number of obvious questions by which a rater is judged: with fewer, all right is no evidence."""
 RULE = (
     f"A rater is flagged if guessing would answer as many obvious questions (HR against LR) rightly with a probability "
     f"of {GUESSING * 100:.0f} % or more, or if repeats with swapped sides name the same side more often than chance "
-    f"does (p < {STUCK}). Fewer than 7 obvious questions flag nobody."
+    f"does (p < {STUCK}). With fewer than {FEWEST} obvious questions, the first rule flags nobody."
 )
-FEWEST = 7
-"""Least number of obvious questions by which a rater is judged: with fewer, all right is no evidence."""
 
 
 @dataclass(frozen=True)
@@ -26,17 +26,12 @@ class Rater:
     """A rater, judged by questions that do not count."""
 
     name: str
-    votes: int
-    """Number of answers that count."""
     obvious: int
     right: int
     """Obvious questions, and how many were answered rightly; "cannot tell" is not right."""
     repeats: int
     same_side: int
     """Repeats in which a side was named both times, and how often it was the same side: the other image."""
-    same_image: int
-    """Repeats in which the same image, or "cannot tell", was answered again."""
-    asked_again: int
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -70,10 +65,7 @@ def _judged(name: str, votes: Sequence[Vote]) -> Rater:
              if vote.question.kind == "repeat" and vote.question.swapped in first]  # fmt: skip
     sided = [(one, other) for one, other in again if "neither" not in (one, other)]
     same_side = sum(one == other for one, other in sided)
-    return Rater(
-        name, len(first), len(obvious), sum(map(is_right, obvious)), len(sided), same_side,
-        len(sided) - same_side + sum(one == other == "neither" for one, other in again), len(again),
-    )  # fmt: skip
+    return Rater(name, len(obvious), sum(map(is_right, obvious)), len(sided), same_side)
 
 
 def _at_least(hits: int, trials: int) -> float:

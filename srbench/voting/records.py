@@ -5,7 +5,6 @@ Every line carries a key that covers the one before, so a vote that is changed, 
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,9 +15,8 @@ from typing import Annotated, ClassVar, Literal
 from filelock import FileLock
 from msgspec import Meta, Struct, to_builtins
 
-from srbench.images.io import disk_faults_named, sync
 from srbench.run_folder.folder import RunFolder
-from srbench.run_folder.records import JSONLine, SampleRecord, digest, read, to_line
+from srbench.run_folder.records import JSONLine, PairRecord, SampleRecord, append, digest, drop_torn_lines, read
 from srbench.system.file_names import is_file_name, no_file, printable
 from srbench.voting import VotingError
 
@@ -56,6 +54,10 @@ class Question(Struct, frozen=True, forbid_unknown_fields=True):
     right: Shown
     turn: Pixel = 0
     """Number of equal questions before this one in the ballot."""
+
+    def __post_init__(self) -> None:
+        if any((side.name in (HR, LR)) != (self.kind == "obvious") for side in self.sides):
+            raise ValueError(f"{self.left.name} against {self.right.name} is no question of kind {self.kind!r}")
 
     @property
     def id(self) -> str:
@@ -163,7 +165,8 @@ def add_votes(run: RunFolder, votes: Iterable[Vote]) -> int:
                 new.append(VoteRecord.after(previous, vote))
                 previous = new[-1].key
         if new:
-            _append(run.path / FILE, "".join(f"{to_line(line)}\n" for line in new).encode())
+            drop_torn_lines(run.path, [VoteRecord])
+            append(run.path, new, {})
     return len(new)
 
 
@@ -203,6 +206,9 @@ def check_votes(run: RunFolder) -> Iterator[tuple[str, str, str]]:
     ever: defaultdict[tuple[str, str], set[str | None]] = defaultdict(set)
     for record in read(run.path, SampleRecord) if others else ():
         ever[record.image, record.setting.folder] |= {output.pixels for output in record.outputs[:1]}
+    for pair in read(run.path, PairRecord) if others else ():
+        ever[pair.image, HR] |= {pair.hr.pixels} if pair.hr else set()
+        ever[pair.image, LR] |= {pair.lr.pixels} if pair.lr else set()
     for number, question in others:
         image = question.image
         if all(one.pixels in {*ever[image, one.name], pixels_of(run, image, one.name)} for one in question.sides):
@@ -227,21 +233,3 @@ def _writing(run: Path) -> Iterator[None]:
         raise VotingError(f"{run}: others write votes for more than {_WAIT:.0f} s; try again") from None
     except (OSError, NotImplementedError) as error:
         raise VotingError(f"{run}: votes cannot be written ({error}); check disk and permissions") from None
-
-
-def _append(path: Path, content: bytes) -> None:
-    """Append whole lines, after a line that a kill tore is cut off."""
-    with disk_faults_named(path), path.open("a+b", buffering=0) as file:
-        file.seek(0)
-        before = file.read()
-        end = before.rfind(b"\n") + 1
-        file.truncate(end)
-        try:
-            while content:
-                content = content[file.write(content) :]
-            os.fsync(file.fileno())
-        except OSError:
-            file.truncate(end)
-            raise
-        if end == 0:
-            sync([path.parent])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
+from srbench.system.words import number_of
 from srbench.voting.agreement import Agreement
 from srbench.voting.fitting import Interval, percent
 from srbench.voting.raters import FEWEST, RULE
@@ -23,9 +24,10 @@ CAPTION = (
 def sentence(tally: Tally) -> str:
     """The result for a reader: who is preferred, to whom, by how many votes."""
     ranked = [one for one in tally.strengths if one.answers]
-    asked = f"{_count(tally.answers, 'vote')} of {_count(_counted(tally), 'rater')} on {_count(tally.images, 'image')}"
+    raters, images = number_of(_counted(tally), "rater"), number_of(tally.images, "image")
+    asked = f"{number_of(tally.answers, 'vote')} of {raters} on {images}"
     if not ranked:
-        return f"Votes decide nothing: all of {_count(len(tally.raters), 'rater')} are flagged."
+        return f"Votes decide nothing: all of {number_of(len(tally.raters), 'rater')} are flagged."
     if tally.undecided == tally.answers:
         return f'Votes decide nothing: all of {asked} are "cannot tell".'
     best, others = ranked[0], [one for one in ranked[1:] if one.label in tally.alike]
@@ -44,16 +46,16 @@ def remarks(tally: Tally) -> Iterator[str]:
     """Remarks for who reads the numbers, most important first."""
     if tally.flagged:
         names = "; ".join(f"{one.name} ({', '.join(one.reasons)})" for one in tally.flagged)
-        of = f"{len(tally.flagged)} of {_count(len(tally.raters), 'rater')}"
+        of = f"{len(tally.flagged)} of {number_of(len(tally.raters), 'rater')}"
         yield f"{of} flagged and left out: {names}. {RULE}"
     yield from _limits(tally)
     if tally.careless > 0:
         yield f"Careless answers, estimated from obvious questions: {percent(tally.careless)}; they are taken out."
     yield agreement_of_raters(tally)
     if tally.undecided:
-        yield f'{tally.undecided} of {_count(tally.answers, "vote")} are "cannot tell".'
+        yield f'{tally.undecided} of {number_of(tally.answers, "vote")} are "cannot tell".'
     if tally.outdated:
-        yield f"{_count(tally.outdated, 'vote')} on images that the run has replaced since, left out."
+        yield f"{number_of(tally.outdated, 'vote')} on images that the run has replaced since, left out."
 
 
 def _limits(tally: Tally) -> Iterator[str]:
@@ -100,10 +102,6 @@ def _open_end(one: Strength) -> str:
 
 def _counted(tally: Tally) -> int:
     return len(tally.raters) - len(tally.flagged)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _few(names: list[str]) -> str:

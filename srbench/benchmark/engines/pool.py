@@ -13,7 +13,7 @@ import signal
 import threading
 import warnings
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -168,6 +168,26 @@ class Pool(Generic[Job]):
                 "under if __name__ == '__main__'"
             )
         return Lost(worker.job, end)
+
+
+def by_name(
+    opener: Opener, images: object, names: Iterable[str], workers: int, lost: Callable[[str, str], Any]
+) -> Iterator[Any]:
+    """Messages of processes about named images, in any order; ``lost(name, end)`` if one has ended TRIES of them."""
+    with Pool[str](opener, images) as pool:
+        pool.add(*names)
+        for _ in range(workers):
+            pool.start()
+        for _, message in pool.messages():
+            match message:
+                case Done() | Lost(None):
+                    continue
+                case Lost(str(name), end) if pool.is_hopeless(name):
+                    yield lost(name, end)
+                case Lost(str(name), _):
+                    pool.add(name)
+                case _:
+                    yield message
 
 
 _prepared: list[tuple[SpawnProcess, Connection]] = []

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from srbench.benchmark.explain.matching import Candidate, Match, Printed, matches, nearest
+from srbench.system.words import number_of
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Explained:
             yield f"{self.printed.text} is {self.title} {_described(first, 'on')}"
             yield from (f"  {line}" for line in _how_to_measure(first))
             if others:
-                yield f"  {_count(len(others), 'other protocol')} {_verb(len(others))} the same:"
+                yield f"  {number_of(len(others), 'other protocol')} {_verb(len(others))} the same:"
                 shown = others if most is None else others[: most - 1]
                 yield from (f"    {_described(one)}{_short(one)}" for one in shown)
                 if len(others) > len(shown):
@@ -55,7 +56,7 @@ class Explained:
 
     def _none_fits(self) -> Iterator[str]:
         count, unit = len(self.candidates), 10**-self.printed.digits
-        yield f"{self.printed.text}: none fits of {_count(count, 'protocol')} of {self.title}"
+        yield f"{self.printed.text}: none fits of {number_of(count, 'protocol')} of {self.title}"
         yield "  nearest:"
         for near in self.nearest:
             yield f"    {_described(near)}{_short(near)}, {near.value - self.printed.number:+.{self._digits}f}"
@@ -74,7 +75,7 @@ class Explained:
             if found:
                 yield f"you measured {self.measured.text}: {self.title} {_described(found[0], 'on')}"
                 if len(found) > 1:
-                    yield f"  {_count(len(found) - 1, 'other protocol')} {_verb(len(found) - 1)} the same"
+                    yield f"  {number_of(len(found) - 1, 'other protocol')} {_verb(len(found) - 1)} the same"
             else:
                 near = nearest(self.measured, self.candidates, 1)
                 told = f"; the nearest is {_described(near[0])}" if near else ""
@@ -103,10 +104,6 @@ def _how_to_measure(match: Match) -> Iterator[str]:
 
 def _short(match: Match) -> str:
     return f"  --metrics {match.protocol.text}" if match.protocol.text else ""
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _verb(number: int) -> str:

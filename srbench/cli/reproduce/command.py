@@ -62,7 +62,7 @@ def _reproduce_table(name: str, asked: Reproduction, folder: Path, workers: Work
     if missing := asked.missing():
         for line in missing:
             show(line)
-        raise SRBenchError(f"{name}: {len(missing)} of what it needs are missing; see above")
+        raise SRBenchError(f"{name}: lacks data or weights; see above")
     with shown_progress(f"opening {name}") as progress:
         outcome = run(asked.spec(folder), progress, workers)
     if outcome.usable:
@@ -84,7 +84,7 @@ def _reproduce_log(asked: LoggedOutputs, source: Path, out: Path, workers: Worke
     with shown_progress(f"reading {folder}") as progress:
         outcome = run(asked.spec(folder, metrics, out), progress, workers)
     if outcome.usable:
-        found = beside(log, columns, out)
+        found = beside(asked, log, columns, out)
         show(summary(found))
         for column, value in set_values(asked, folder, columns).items():
             measured = value if isinstance(value, str) else f"measured {value:.4f}"

@@ -163,9 +163,9 @@ class Beside:
         return fmean(measured for _, measured in self.values.values())
 
 
-def beside(log: PublishedLog, columns: Columns, out: Path) -> list[Beside]:
-    """Every column of a log that a run folder has values of."""
-    rows = {row.image: row for row in read_runs([out]).rows}
+def beside(asked: LoggedOutputs, log: PublishedLog, columns: Columns, out: Path) -> list[Beside]:
+    """Every column of a log that a run folder has values of, for the published outputs."""
+    rows = {row.image: row for row in read_runs([out]).rows if row.setting.model == asked.label}
     manifest = read_manifest(out)
     found = []
     for column, facts in columns.metrics.items():
@@ -213,7 +213,7 @@ def set_values(asked: LoggedOutputs, folder: Path, columns: Columns) -> dict[str
     for column, name in columns.sets.items():
         try:
             measured = measure_folder(folder / asked.results, folder / STABLESR[0], names=(name,), suite=asked.suite)
-            found[column] = measured.sets[name]
+            found[column] = measured.sets.get(name, "; ".join(measured.failures))
         except SRBenchError as error:
             found[column] = str(error)
     return found

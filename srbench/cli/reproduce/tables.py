@@ -72,7 +72,8 @@ def side_by_side(asked: Reproduction, out: Path) -> Table:
     scores = score(table, table.summary(), manifest.metrics)
     published = published_rows(manifest, scores.metrics, [_table(asked)])
     specs = {model.label: model.spec for model in manifest.models}
-    measured = {specs[line.setting.model]: line.cells for line in scores.lines}
+    lines = [line for line in scores.lines if line.setting.temperature in (None, asked.temperature)]
+    measured = {specs[line.setting.model]: line.cells for line in lines}
     found = Table("row", "metric", "paper", "measured", "difference", box=SIMPLE_HEAD, pad_edge=False, header_style="")
     for line in published.lines:
         cells = measured.get(asked.rows.get(line.label, ""), {})

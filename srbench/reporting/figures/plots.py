@@ -152,12 +152,14 @@ def _planes(scores: Scores) -> Iterator[Plot]:
          "Distortion against perception (Blau and Michaeli, 2018). A model that is better in both than another lies "
          "nearer to the marked corner; lines join the temperatures of a model."),
         ("Consistency", "consistency.svg", "Consistency and perception",
-         "Does the output downscale to the LR image it was made from? LR-PSNR against LPIPS."),
+         "Does the output downscale to the LR image it was made from? {across} against {up}."),
     )  # fmt: skip
     bars = " Bars are 95 % intervals of the means over images, not of differences." if _has_intervals(scores) else ""
     for group, file, title, caption in planes:
         if group in leading and "Perception" in leading and len(scores.lines) > 1:
-            yield Plot(title, file, f"{caption}{bars}", partial(_plane, scores, leading[group], leading["Perception"]))
+            across, up = leading[group], leading["Perception"]
+            text = caption.format(across=across.title, up=up.title)
+            yield Plot(title, file, f"{text}{bars}", partial(_plane, scores, across, up))
 
 
 def _plane(scores: Scores, across: MetricFacts, up: MetricFacts) -> Figure:

@@ -9,6 +9,7 @@ from srbench.matrix.folder import Cell
 from srbench.reporting.measurements import Measurements
 from srbench.reporting.ranking import Mark
 from srbench.reporting.scores import PROJECTED, Scores
+from srbench.system.words import number_of
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,6 @@ class Part:
         for entry in self.entries:
             protocol = entry.measurements.protocol
             part = "" if protocol.crop is None else f", the central {protocol.crop} x {protocol.crop} of each"
-            counts.append(f"{entry.cell.group}: {len(entry.measurements.images)} images{part}")
+            counts.append(f"{entry.cell.group}: {number_of(len(entry.measurements.images), 'image')}{part}")
             origins.append(f"LR {protocol.lr}")
         return list(dict.fromkeys(counts + origins))

@@ -48,8 +48,8 @@ def write_matrix_report(path: Path, formats: Sequence[str], out: Path | None = N
     """
     begun = [path / cell.name for cell in read_matrix(path).cells if (path / cell.name / MANIFEST).is_file()]
     origin = Origin.of(path, begun)
-    folder = ReportFolder(out or path)
-    made, parts, notes = make_matrix_report(path, folder, formats, origin)
+    with ReportFolder(out or path) as folder:
+        made, parts, notes = make_matrix_report(path, folder, formats, origin)
     return MatrixReport(made, parts, notes, folder.moved)
 
 

@@ -68,7 +68,8 @@ def kept_files(measurements: Measurements, image: str, lines: dict[int, Row]) ->
 def columns_of(files: dict[str, dict[Column, Path]], *, has_hr: bool) -> list[Column]:
     """Columns of a page from the kept files of every image: LR, HR if any, then outputs in the order of the table."""
     outputs = {column for found in files.values() for column in found} - {LR, HR}
-    return [LR, *([HR] if has_hr else []), *sorted(outputs, key=lambda column: (column.setting, column.sample))]
+    order = sorted(outputs, key=lambda one: (one.setting, -1 if one.sample is None else one.sample))
+    return [LR, *([HR] if has_hr else []), *order]
 
 
 @dataclass(frozen=True)

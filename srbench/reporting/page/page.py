@@ -26,7 +26,7 @@ from srbench.reporting.figures.strips import difference_window
 from srbench.reporting.files import Choices, ReportFolder
 from srbench.reporting.measurements import Measurements, mean_of
 from srbench.reporting.page.contents import image_contents
-from srbench.reporting.page.images import MAILABLE, Carried, carry, columns_of, kept_files
+from srbench.reporting.page.images import MAILABLE, Carried, Column, carry, columns_of, kept_files
 from srbench.reporting.rendering import rendered, source
 from srbench.reporting.scores import Scores
 from srbench.run_folder.results import Row
@@ -72,9 +72,11 @@ def page(
         "images": image_contents(measurements, files, columns, rows, None if embedded else folder),
     }
     if start is not None:
-        first = {column.setting: place for place, column in enumerate(columns) if not column.sample}  # of None: HR
+        image = str(start.pop("image"))
+        there = {place: one for place, one in enumerate(columns) if not one.sample and one in kept[image]}
+        first = {one.setting: place for place, one in there.items()}  # of None: HR
         a, b = (first[line] for line in (None, *lines)[-2:])
-        contents["opening"] = {"image": start.pop("image"), "a": a, "b": b, **start}
+        contents["opening"] = {"image": image, "a": a, "b": b, **start}
     style, script = source("report.css"), "\n".join(map(source, _SCRIPTS))
     metrics = sorted(measurements.metrics, key=lambda metric: GROUPS.index(metric.group))
     manifests = [asdict(run.folder.manifest) for run in measurements.runs]
@@ -98,7 +100,7 @@ def page(
     shell = rendered("report.html.jinja", shown=0, carried="", contents=_json(contents), **facts)
     order = list(dict.fromkeys([*leading, *kept]))
     carried = carry({name: kept[name] for name in order[: choices.most]}, MAILABLE - _SLACK - len(shell.encode()))
-    _fill(contents, carried)
+    _fill(contents, columns, carried)
     text, shown = _sentences(carried, len(kept)), len(carried.addresses)
     return rendered("report.html.jinja", shown=shown, carried=text, contents=_json(contents), **facts)
 
@@ -118,13 +120,13 @@ def _rows(measurements: Measurements) -> dict[str, dict[int, Row]]:
     return {name: found for name, found in rows.items() if found}
 
 
-def _fill(contents: dict[str, Any], carried: Carried) -> None:
+def _fill(contents: dict[str, Any], columns: Sequence[Column], carried: Carried) -> None:
     """Put embedded images into the contents of a page, which opens with one of them or with none."""
     contents["compressed"] = carried.quality is not None
-    files = {column["id"]: one for column, one in zip(contents["columns"], contents["images"]["files"], strict=True)}
+    files = dict(zip(columns, contents["images"]["files"], strict=True))
     for place, name in enumerate(contents["images"]["names"]):
         for column, address in carried.addresses.get(name, {}).items():
-            files[column.id]["others"][place] = address
+            files[column]["others"][place] = address
     if contents["opening"] and contents["opening"]["image"] not in carried.addresses:
         contents["opening"] = None
 

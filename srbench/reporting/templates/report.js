@@ -16,7 +16,7 @@ const viewer = new Viewer(root, $("stage"), $("divider"), () => writeAddress());
 function makeSlots() {
   const found = new Map();
   for (const [index, column] of columns.entries()) {
-    const key = column.temperature === null ? column.id : JSON.stringify([column.model, column.sample]);
+    const key = column.temperature === null ? index : JSON.stringify([column.model, column.sample]);
     found.set(key, [...(found.get(key) ?? []), index]);
   }
   const competes = (index) => competing.includes(columns[index].setting);

@@ -6,10 +6,18 @@ const KEPT = `srbench-votes-${ballot.ballot}`;
 
 class Kept {
   constructor() {
-    const { rater = "", votes = {} } = JSON.parse(localStorage.getItem(KEPT) ?? "{}");
-    Object.assign(this, { rater, votes }); // votes by rater
+    Object.assign(this, { rater: "", votes: {} }, this.known()); // votes by rater
     this.thanks = "Thank you: all questions are answered. Save your votes and send the file to whoever asked you.";
     $("save").addEventListener("click", () => this.save());
+  }
+
+  /** Votes that this browser has kept; none if it keeps nothing. */
+  known() {
+    try {
+      return JSON.parse(localStorage.getItem(KEPT));
+    } catch {
+      return null;
+    }
   }
 
   next() {

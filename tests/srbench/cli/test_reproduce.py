@@ -44,7 +44,7 @@ def test_side_by_side(stand_in, command):
     missing = command("reproduce", "tiny-x4")
     assert missing.code == 1
     assert missing.out.startswith("data tiny: get it from https://tiny.example and put its 2 HR images into ")
-    assert missing.err == "srbench: tiny-x4: 1 of what it needs are missing; see above\n"
+    assert missing.err == "srbench: tiny-x4: lacks data or weights; see above\n"
     stand_in()
     done = command("reproduce", "tiny-x4", "--workers", 1)
     assert done.code == 0, done.err
