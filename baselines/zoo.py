@@ -11,7 +11,7 @@ from baselines.rrdb import RRDBConfig, RRDBNet
 from srbench.weights.files import WeightsError, load_metadata, sha256_bytes
 from srbench.weights.metadata import read_metadata
 from srbench.weights.pretrained import Family, load_pretrained
-from srbench.weights.table import cached_path
+from srbench.weights.table import cached_path, find_released
 
 _RRDB = Family("rrdb", RRDBNet, RRDBConfig, convert_rrdb, "baselines")
 _ESRGAN = Family("esrgan", RRDBNet, RRDBConfig, convert_esrgan, "baselines")
@@ -55,13 +55,19 @@ def _initial_rrdb(network: RRDBNet, scale: int, weights: Path | None) -> RRDBNet
     """
     if weights is None:
         return load_rrdb(scale)
-    wanted = read_metadata(load_metadata(weights), weights).start if weights.suffix == ".safetensors" else None
-    for place in (None, cached_path("rrdb-psnr-x4"), *_start_of_training(weights.parent)):
+    metadata = read_metadata(load_metadata(weights), weights) if weights.suffix == ".safetensors" else None
+    wanted = metadata.start if metadata else None
+    source = metadata.converted_from_sha256 if metadata else network.weights.sha256
+    released, is_released = (
+        cached_path("rrdb-psnr-x4"),
+        source is not None and source == find_released("esrgan-x4").sha256,
+    )
+    for place in (None, released, *_start_of_training(weights.parent)):
         try:
             found = load_rrdb(scale, place)
         except WeightsError:
             continue
-        if found.weights.sha256 == wanted or (not wanted and place is not None and found.config == network.config):
+        if found.weights.sha256 == wanted or (is_released and place == released):
             return found
     raise WeightsError(
         f"{weights}: the RRDB weights that it was trained from are not known here, so it cannot be interpolated; "

@@ -221,7 +221,7 @@ def evaluate(
         crop: Side of the centre that is cut from HR, in HR pixels.
         degrade: Name of the degradation that makes LR from HR; by default MATLAB's bicubic.
         tile: Side of the tiles in which models upscale, in LR pixels.
-        device: Such as cpu or cuda:0; "auto" takes a GPU if there is one.
+        device: cpu, cuda or mps; "auto" takes a GPU if there is one.
         out: Run folder, in which an existing run is resumed. Without it the folder is temporary and is deleted with the
             results.
         progress: True for a bar in a terminal or a notebook, False for none, or a function that is called with a
@@ -282,7 +282,7 @@ def load_model(name: str, scale: int, device: str = "auto") -> Any:  # noqa: ANN
     Args:
         name: Such as ``esrgan``, ``srflow:FILE.pth`` or ``file.py:Name``.
         scale: Side of HR over side of LR.
-        device: Such as cpu or cuda:0; "auto" takes a GPU if there is one.
+        device: cpu, cuda or mps; "auto" takes a GPU if there is one.
 
     Returns:
         A model that maps (n, 3, h, w) in [0, 1] to (n, 3, s*h, s*w), or one that samples and has

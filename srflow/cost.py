@@ -1,4 +1,4 @@
-"""Memory and work that a sample takes, from the size of the network."""
+"""Memory that a sample takes, from the size of the network."""
 
 from __future__ import annotations
 

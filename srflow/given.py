@@ -124,13 +124,17 @@ class Given:
     def log_prob(self, hr: Tensor) -> Tensor:
         """The log-density log p(hr | lr) in nats, (n,): the density of the values in [0, 1], before any projection.
 
-        An image so unlikely that the number overflows has -inf. Raises ImageSizeError as ``encode`` does.
+        If a side of LR is odd, that of the extended image. An image so unlikely that the number overflows has -inf.
+        Raises ImageSizeError as ``encode`` does.
         """
         return log_density(*self.encode(hr))
 
     def nll(self, hr: Tensor) -> Tensor:
-        """Negative log-likelihood in bits per dimension (3*H*W) of HR as given, (n,): no quantisation term."""
-        return bits_per_dimension(self.log_prob(hr), hr)
+        """Negative log-likelihood in bits for each number of HR, extended if a side of LR is odd, (n,).
+
+        There is no quantisation term.
+        """
+        return bits_per_dimension(*self.encode(hr))
 
     def temperatures(self, temperature: float) -> list[float]:
         """Standard deviation of each latent of a sample at this temperature."""
@@ -240,6 +244,6 @@ def log_density(latents: Sequence[Tensor], log_det: Tensor) -> Tensor:
     return log_det
 
 
-def bits_per_dimension(log_prob: Tensor, hr: Tensor) -> Tensor:
-    """A log-density in nats (n,) of HR (n, 3, H, W), negated, in bits for each of its 3*H*W numbers."""
-    return -log_prob / (math.log(2) * hr[0].numel())
+def bits_per_dimension(latents: Sequence[Tensor], log_det: Tensor) -> Tensor:
+    """The negative log-density of the image behind latents (n, ...), in bits for each of their numbers, (n,)."""
+    return -log_density(latents, log_det) / (math.log(2) * sum(z[0].numel() for z in latents))

@@ -147,7 +147,7 @@ class ChannelMixing(FlowLayer):
 
     def forward(self, x: Tensor, condition: Condition = ()) -> tuple[Tensor, Tensor]:
         weight, bias, log_det = self.constant("forward", self._forward)
-        log_det = log_det.to(x.dtype) * (x.shape[-2] * x.shape[-1])
+        log_det = log_det.to(x) * (x.shape[-2] * x.shape[-1])
         return _mix(x, weight, bias), log_det.expand(x.shape[0])
 
     def inverse(self, z: Tensor, condition: Condition = ()) -> Tensor:
@@ -155,13 +155,18 @@ class ChannelMixing(FlowLayer):
 
     def _forward(self) -> tuple[Tensor, Tensor, Tensor]:
         weight = self.weight * self.norm.log_scale.exp().flatten()
-        log_det = self.norm.log_scale.sum() + torch.linalg.slogdet(self.weight.double()).logabsdet
+        log_det = _exact(self.norm.log_scale.sum()) + torch.linalg.slogdet(_exact(self.weight)).logabsdet
         return weight, weight @ self.norm.bias.flatten(1), log_det
 
     def _inverse(self) -> tuple[Tensor, Tensor]:
-        scale = (-self.norm.log_scale.double()).exp().flatten(1)
-        weight = scale * _inverted(self.weight.double())
-        return weight.to(self.weight.dtype), -self.norm.bias.flatten(1)
+        scale = (-_exact(self.norm.log_scale)).exp().flatten(1)
+        weight = scale * _inverted(_exact(self.weight))
+        return weight.to(self.weight), -self.norm.bias.flatten(1)
+
+
+def _exact(values: Tensor) -> Tensor:
+    """The values in float64; on the CPU if they are on MPS, which has none."""
+    return (values.cpu() if values.device.type == "mps" else values).double()
 
 
 def _inverted(matrix: Tensor) -> Tensor:

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from srbench.images.resize import downscale
 from srbench.interfaces import Box, WeightsInfo
-from srbench.weights.files import load_weights
-from srbench.weights.pretrained import Family, fill, load_pretrained
+from srbench.weights.pretrained import Family, load_pretrained
 from srflow import editing
 from srflow.checkpoints.convert import convert_srflow
 from srflow.config import SRFlowConfig
@@ -22,7 +21,7 @@ from srflow.cost import memory
 from srflow.encoder import Encoder
 from srflow.flow import ConditionalFlow
 from srflow.frame import Frame
-from srflow.given import Given, bits_per_dimension, log_density
+from srflow.given import Given, bits_per_dimension
 from srflow.reversible import encode_reversibly
 from srflow.tiled_decode import halos, work
 
@@ -53,15 +52,9 @@ class SRFlow(nn.Module):
         """Train without storing activations: see ``srflow.reversible``."""
 
     @classmethod
-    def from_preset(cls, name: str, weights: Path | None = None) -> SRFlow:
-        """A network of a preset's size, untrained unless a weights file is named.
-
-        Raises PresetError for an unknown preset, WeightsError for a file that does not fit.
-        """
-        model = cls(SRFlowConfig.from_preset(name))
-        if weights is not None:
-            fill(model, load_weights(weights)[0], weights)
-        return model
+    def from_preset(cls, name: str) -> SRFlow:
+        """An untrained network of a preset's size. Raises PresetError for an unknown preset, ConfigError."""
+        return cls(SRFlowConfig.from_preset(name))
 
     @classmethod
     def from_pretrained(cls, scale: int, weights: Path | None = None, name: str = "srflow") -> SRFlow:
@@ -137,7 +130,7 @@ class SRFlow(nn.Module):
         return encoding + n * decoding
 
     def forward(self, hr: Tensor, lr: Tensor) -> Tensor:
-        """The training loss: ``nll`` with gradients, under the name that distributed training hooks.
+        """The training loss: ``nll`` with gradients.
 
         With ``reversible`` its memory does not grow with the number of steps, and it takes longer.
         """
@@ -146,11 +139,11 @@ class SRFlow(nn.Module):
         frame = Frame(lr, self.config)
         entered, entering = frame.enter(hr)
         latents, log_det = encode_reversibly(self.flow, entered, self.encoder(frame.lr))
-        return bits_per_dimension(log_density(latents, log_det + entering), hr)
+        return bits_per_dimension(latents, log_det + entering)
 
     @torch.no_grad()
     def initialize(self, hr: Tensor, lr: Tensor) -> None:
-        """Set every ActNorm from a first batch (Glow, section 3.1). Call once, before any wrapping for processes."""
+        """Set every ActNorm from a first batch, the same in every process (Glow, section 3.1). Call once."""
         frame = Frame(lr, self.config)
         self.flow.initialize(frame.enter(hr)[0], self.encoder(frame.lr))
 

@@ -23,7 +23,6 @@ from srbench.images.io import write_new
 from srbench.system.terminal import progress
 from srbench.weights.files import weights_content
 from srbench.weights.metadata import load_described
-from srbench.weights.pretrained import fill
 from srflow import SRFlow
 from srflow.layers import Squeeze
 
@@ -56,15 +55,14 @@ def level(network: SRFlow, images: Iterable[Tensor], temperature: float) -> None
 def main(weights: Path, folder: Path, temperature: float, out: Path) -> None:
     """Write the levelled weights, with everything else that the file holds and the temperature."""
     tensors, metadata = load_described(weights)
-    config = replace(SRFlow.from_pretrained(int(metadata.scale or 0), weights).config, range_margin=MARGIN)
-    network = SRFlow(config).eval()
-    fill(network, tensors, weights)
+    network = SRFlow.from_pretrained(int(metadata.scale or 0), weights)
+    network.config = replace(network.config, range_margin=MARGIN)
     photographs = cropped(open_folder(folder, network.scale), network.scale, SIDE)
     with progress() as bar:
         names = bar.track(list(photographs), description="photographs")
         level(network, (photographs.read(name).lr for name in names), temperature)
     stored = {name: tensor.to(tensors[name].dtype) for name, tensor in network.state_dict().items()}
-    metadata = replace(metadata, config=asdict(config), temperature=temperature)
+    metadata = replace(metadata, config=asdict(network.config), temperature=temperature)
     write_new(out, weights_content(stored, metadata.text()))
 
 

@@ -16,13 +16,14 @@ the product of the responses of both. Keys' kernel makes D = U^T / scale^2. Half
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from srbench.images.resize import downscale, upscale
-from srbench.interfaces import SRModel, StochasticSRModel
+from srbench.interfaces import StochasticSRModel
 
 BACK_PROJECTIONS = 6
 """Steps: after 2, 4, 6 the LR error of an upscaled photograph is 0.43, 0.16, 0.07 grey levels, hidden by 8 bits."""
@@ -64,8 +65,8 @@ def make_consistent_in_place(hr: Tensor, lr: Tensor, scale: int) -> Tensor:
 class Consistent:
     """A model whose outputs are made consistent with LR."""
 
-    def __init__(self, model: SRModel) -> None:
-        self.scale, self._model = model.scale, model
+    def __init__(self, model: Callable[[Tensor], Tensor], scale: int) -> None:
+        self.scale, self._model = scale, model
 
     def __call__(self, lr: Tensor) -> Tensor:
         """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), not clamped."""

@@ -65,7 +65,7 @@ def choose_device(name: str) -> str:
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         return "cuda" if there["cuda"] else "mps" if there["mps"] else "cpu"
-    if not there[name]:
+    if not there.get(name, False):
         raise ModelError(f"device {name} is not available here; use --device auto or cpu")
     return name
 

@@ -257,7 +257,8 @@ def _ready(
         facts += [parameters_sha256(network)] if ours else []
         network.to(device).eval()
     if consistent:
-        model = ConsistentSamples(model) if isinstance(model, StochasticSRModel) else Consistent(model)
+        is_random = isinstance(model, StochasticSRModel)
+        model = ConsistentSamples(model) if is_random else Consistent(network, scale)
         facts += [CONSISTENT, package_digest("srbench.images.lr_projection")]
     digest = hashlib.sha256("\n".join(facts).encode()).hexdigest()
     return LoadedModel(label, text, digest, projected, weights, model)

@@ -54,7 +54,7 @@ def _write(network: nn.Module, path: Path, text: str) -> None:
         with warnings.catch_warnings(), torch.enable_grad():
             warnings.simplefilter("ignore")
             torch.onnx.export(
-                network, (torch.rand(1, 3, 32, 40),), str(path), input_names=["lr"], output_names=["sr"],
+                network, (torch.zeros(1, 3, 32, 40),), str(path), input_names=["lr"], output_names=["sr"],
                 dynamic_axes=axes, opset_version=_OPSET, dynamo=False,
             )  # fmt: skip
     except Exception as error:  # an exporter may raise anything for a foreign network

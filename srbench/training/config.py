@@ -23,7 +23,8 @@ class TrainingConfig:
     batch: int
     """Patches per step, over all processes."""
     accumulate: int
-    """Parts in which a process computes its share of a step one after another: less memory, the same step."""
+    """Parts in which a process computes its share of a step one after another, for less memory. The step is the same if
+    the loss is a mean over patches; those of ESRGAN and of SRFlow's second stage compare statistics of a part."""
     patch: int
     """Side of an HR patch in pixels, a multiple of the scale."""
     learning_rate: float

@@ -59,7 +59,7 @@ class Batch:
 
 
 Loss = Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]
-"""A function of a batch: the scalar to minimise, a mean over the batch, and named scalars for the journal."""
+"""A function of a batch, or of a part of it: the scalar to minimise, and named scalars for the journal."""
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,8 @@ class Training:
             else:
                 pairs = Patches([request.validation], scale, self.config).centres(MOST, SIDE)
             self._validation = Validation(pairs, request.metrics)
+        if request.metrics:
+            self._validation.metric(self.config.best)  # an unknown one is an error now, not at the first validation
         self._folder = TrainingFolder(request.out)
 
     def first_batch(self) -> Batch:
@@ -91,7 +93,7 @@ class Training:
                 if average is not None:
                     average.update_parameters(learners[0].network)
                 if breakdowns.in_a_row == PATIENCE:
-                    raise breakdown(broken, batch, kept)
+                    raise breakdown(broken, batch.parts(self.config.accumulate)[0], kept)
                 done = batch.step + 1
                 if view is not None:
                     self._see(batch.step, values, result, best, view)

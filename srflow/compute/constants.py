@@ -1,6 +1,6 @@
 """Functions of a module's parameters alone, computed once while a trained network is in use.
 
-Without them a sample of CelebA 8x took 1.12 times as long (``benchmarks/parts.py``).
+Without them a sample of CelebA 8x took 1.09 times as long (``benchmarks/parts.py``).
 """
 
 from __future__ import annotations

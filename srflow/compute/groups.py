@@ -18,7 +18,7 @@ CACHE_PIXELS = 2**13
 def in_cache(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """``function`` of samples x (n, c, h, w), as many at a time as the caches of a core hold.
 
-    Without it, ten samples of CelebA 8x took 1.14 times as long (``benchmarks/parts.py --threads 2``).
+    Without it, ten samples of CelebA 8x took 1.24 times as long (``benchmarks/parts.py --threads 2``).
     """
     if len(x) == 1 or x.device.type != "cpu":
         return function(x)

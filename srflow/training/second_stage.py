@@ -18,15 +18,15 @@ from torch import Tensor
 
 from baselines.vgg import PerceptualLoss, load_vgg
 from srbench.interfaces import TrainingRequest
-from srbench.system.config import load_preset
+from srbench.system.config import ConfigError, load_preset
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
 from srbench.training.patterns import grid_difference, stripe_difference
-from srflow.given import bits_per_dimension, log_density
+from srflow.given import bits_per_dimension
 from srflow.model import SRFlow
 from srflow.presets import PERCEPTUAL, SecondStagePreset
-from srflow.training.sample_losses import texture_difference
-from srflow.training.train import LEVELS, noisy, trained
+from srflow.training.sample_losses import WINDOW, texture_difference
+from srflow.training.train import LEVELS, noisy, require_margin, trained
 
 
 def train_srflow_perceptual(request: TrainingRequest) -> Path:
@@ -36,6 +36,12 @@ def train_srflow_perceptual(request: TrainingRequest) -> Path:
     Raises PresetError, TrainingError, WeightsError.
     """
     settings = load_preset(PERCEPTUAL, request.preset, SecondStagePreset, request.changes)
+    require_margin(settings.network)
+    if settings.training.patch < WINDOW:
+        raise ConfigError(
+            f"training.patch is {settings.training.patch}; textures are compared in windows of {WINDOW} pixels, so it "
+            "has to be that or more"
+        )
     training = Training("srflow-perceptual", settings.network.encoder.scale, settings, request)
     network = trained(settings.network, request.start).train().to(training.device)
     losses = Losses(network, settings, training.device)
@@ -56,7 +62,7 @@ class Losses:
         given, weights = self.network.given(batch.lr, gradients=True), self.weights
         hr = noisy(batch)
         encoded, log_det = given.encode(hr)
-        nll = bits_per_dimension(log_density(encoded, log_det), hr).mean()
+        nll = bits_per_dimension(encoded, log_det).mean()
         latents = _latents(encoded, batch, given.temperatures(weights.temperature))
         pixel = F.l1_loss(given.project(given.decode([torch.zeros_like(z) for z in latents])), batch.hr)
         sample = given.project(given.decode(latents))

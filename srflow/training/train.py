@@ -16,7 +16,7 @@ from srbench.system.config import load_preset
 from srbench.training import TrainingError
 from srbench.training.learner import Batch, Learner, adam
 from srbench.training.loop import Training
-from srbench.weights.files import WeightsError, load_weights
+from srbench.weights.files import WeightsError, load_metadata
 from srbench.weights.metadata import read_metadata
 from srflow.config import SRFlowConfig
 from srflow.model import SRFlow
@@ -34,6 +34,7 @@ def train_srflow(request: TrainingRequest) -> Path:
     of the image in 1/32 steps: nll of the noisy image plus log2(32). Raises PresetError, TrainingError, WeightsError.
     """
     settings = load_preset(FOLDER, request.preset, SRFlowPreset, request.changes)
+    require_margin(settings.network)
     training = Training("srflow", settings.network.encoder.scale, settings, request)
     torch.manual_seed(settings.training.seed)
     if request.start is not None and _model_of(request.start) == "srflow":
@@ -82,8 +83,17 @@ def trained(config: SRFlowConfig, path: Path | None) -> SRFlow:
     return network
 
 
+def require_margin(config: SRFlowConfig) -> None:
+    """Raise TrainingError if the noise of training leaves the range that the flow takes."""
+    if config.range_margin is not None and config.range_margin <= 0.5 / LEVELS:
+        raise TrainingError(
+            f"network.range_margin is {config.range_margin}; the noise reaches {0.5 / LEVELS} beyond [0, 1], so it has "
+            "to be larger"
+        )
+
+
 def _model_of(path: Path) -> str:
-    return read_metadata(load_weights(path)[1], path).model if path.suffix == ".safetensors" else ""
+    return read_metadata(load_metadata(path), path).model if path.suffix == ".safetensors" else ""
 
 
 def _from_encoder(config: SRFlowConfig, start: Path | None) -> tuple[SRFlow, str]:

@@ -55,7 +55,7 @@ def network(request, gpu):
 
 def test_network(network, gpu):
     lr, _ = gpu.pair(network.scale, 2)
-    for model in (network, Consistent(network), Bicubic(network.scale)):
+    for model in (network, Consistent(network, network.scale), Bicubic(network.scale)):
         for gradients in (True, False):
             with torch.set_grad_enabled(gradients):
                 assert gpu.holds(model(lr), upscale_in_tiles(model, lr[0], 4))
@@ -64,7 +64,7 @@ def test_network(network, gpu):
 @pytest.mark.parametrize("tile", [None, 4])
 def test_run(tile, network, gpu):
     """An image comes from the CPU, and what is made of it goes back there."""
-    for model in (network, Consistent(network), Bicubic(network.scale)):
+    for model in (network, Consistent(network, network.scale), Bicubic(network.scale)):
         found = upscale(model, "a", torch.rand(3, 6, 5), Draw(0.8, 2, 0, tile), gpu.device.type)
         assert (found.images.device.type, found.images.dtype) == ("cpu", torch.float32)
 
