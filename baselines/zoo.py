@@ -58,10 +58,7 @@ def _initial_rrdb(network: RRDBNet, scale: int, weights: Path | None) -> RRDBNet
     metadata = read_metadata(load_metadata(weights), weights) if weights.suffix == ".safetensors" else None
     wanted = metadata.start if metadata else None
     source = metadata.converted_from_sha256 if metadata else network.weights.sha256
-    released, is_released = (
-        cached_path("rrdb-psnr-x4"),
-        source is not None and source == find_released("esrgan-x4").sha256,
-    )
+    released, is_released = cached_path("rrdb-psnr-x4"), source == find_released("esrgan-x4").sha256
     for place in (None, released, *_start_of_training(weights.parent)):
         try:
             found = load_rrdb(scale, place)

@@ -87,7 +87,7 @@ def test_what_reads_a_run_runs_no_code_of_it(srbench, tmp_path, command):
 
 
 class Editor:
-    scale = 4
+    scale, made_by = 4, {}
 
     def sample(self, pair, temperature, samples, seed):
         return pair.hr[None].repeat(samples, 1, 1, 1)

@@ -60,6 +60,16 @@ def test_lr_alone_tells_the_scale(folders):
     assert found.values["c"]["lr_psnr"] == [expected]
 
 
+def test_references_do_not_hide_a_scale_that_cannot_be_told(folders, draw_image):
+    """A border cropped by the scale would be that of another scale."""
+    write_png(Path("lr/a.png"), draw_image(0, 25, 26))
+    found = measure_folder(*folders[:2], lr=folders[2], names=["psnr"])
+    assert [fault.partition(";")[0] for fault in found.failures] == [
+        "a: the image of 96x100 is not 2, 3 or more times as large as LR of 25x26"
+    ]
+    assert set(found.values) == {"c"}
+
+
 def test_a_scale_that_cannot_be_told(folders, draw_image):
     write_png(Path("lr/a.png"), draw_image(0, 25, 25))
     write_png(Path("lr/c.png"), draw_image(0, 100, 96))

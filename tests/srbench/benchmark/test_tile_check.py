@@ -52,6 +52,13 @@ def spec(tmp_path):
     )  # fmt: skip
 
 
+def test_an_image_with_one_side_longer_than_a_tile_is_cut(spec, tmp_path):
+    (tmp_path / "wide").mkdir()
+    Image.new("RGB", (64, 16)).save(tmp_path / "wide" / "a.png")
+    (check,) = tile_checks(open_bench(replace(spec, models=("bicubic",), data=str(tmp_path / "wide"))), silent)
+    assert (check.image, check.fault) == ("a", "")
+
+
 def test_exact_tiles_and_others(spec):
     exact, other = tile_checks(open_bench(spec), silent)
     assert (exact.model, exact.image, exact.tile) == ("bicubic", "b", 20), "the first that is larger than a tile"

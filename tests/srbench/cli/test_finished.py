@@ -172,6 +172,56 @@ def test_other_software_or_another_place(opened, photos, tmp_path, monkeypatch):
     assert opened(*RUN)[1] >= 1
 
 
+def test_a_package_that_is_installed_again(opened, photos, tmp_path, monkeypatch):
+    """At the same version: it may have other plug-ins."""
+    installed = tmp_path / "path" / "mine-0.1.dist-info"
+    installed.mkdir(parents=True)
+    monkeypatch.syspath_prepend(str(tmp_path / "path"))
+    opened(*RUN)
+    assert opened(*RUN)[1] == 0
+    installed.rmdir()
+    installed.mkdir()
+    assert opened(*RUN)[1] >= 1
+
+
+DATASET = """
+from pathlib import Path
+
+from srbench.data.datasets import Folder
+
+
+def made(scale):
+    return Folder(Path("photos"), scale)
+"""
+
+
+def test_a_dataset_of_others_leaves_no_stamp_though_it_is_a_folder(opened, photos, tmp_path):
+    (tmp_path / "mine.py").write_text(DATASET)
+    request = (
+        "run",
+        "--models",
+        "bicubic",
+        "--scale",
+        4,
+        "--data",
+        "mine.py:made",
+        "--metrics",
+        "psnr",
+        "--out",
+        "run",
+    )
+    assert opened(*request)[0].code == 0
+    assert opened(*request)[1] >= 1
+
+
+def test_a_folder_whose_name_is_not_unicode(opened, photos, tmp_path, monkeypatch):
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/b\xfcro")
+    os.mkdir(folder)  # noqa: PTH102 - its name is not text
+    monkeypatch.chdir(folder)
+    request = ("run", "--models", "bicubic", "--scale", 4, "--data", photos, "--metrics", "psnr", "--out", "run")
+    assert opened(*request)[0].code == 0
+
+
 def test_files_that_a_request_names(opened, photos, tmp_path):
     write_png(tmp_path / "made" / "a.png", 255 - read_uint8(tmp_path / "photos" / "a.png"))
     (tmp_path / "suite.toml").write_text(SUITE)

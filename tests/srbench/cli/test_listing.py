@@ -12,6 +12,7 @@ import pytest
 from srbench.data.degradations.read import degradation_names
 from srbench.metrics.suite import suite_names
 from srbench.plugins.registry import describe, registered
+from srbench.run_folder.manifest import is_run
 from srbench.run_folder.overview import overview
 
 
@@ -56,6 +57,22 @@ def test_damaged_runs_are_named_and_the_others_listed(command, make_run):
     assert [cells(line)[0] for line in found.out.splitlines()] == ["runs/good"]
     faults = [line.partition(":")[0] for line in found.err.splitlines()]
     assert faults == ["runs/grid/matrix.json", "runs/line/rows.jsonl", "runs/manifest/manifest.json"]
+
+
+def test_a_folder_that_cannot_be_entered_is_named_and_the_others_listed(command, make_run, monkeypatch):
+    make_run("runs/good", {("m", None): {"a": (20.0, 0.1)}})
+    make_run("runs/private", {("m", None): {"a": (20.0, 0.1)}})
+    known = is_run
+
+    def refused(path):
+        if path.name == "private":
+            raise PermissionError(13, "Permission denied", str(path))
+        return known(path)
+
+    monkeypatch.setattr("srbench.run_folder.manifest.is_run", refused)
+    found = command("list", "runs")
+    assert [cells(line)[0] for line in found.out.splitlines()] == ["runs/good"]
+    assert "runs/private" in found.err
 
 
 def test_a_matrix_is_a_line_per_run_that_has_begun(command, photos):

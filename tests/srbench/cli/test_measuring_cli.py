@@ -180,6 +180,23 @@ def test_a_dry_run_says_what_is_left_and_writes_nothing(command, bench, models):
     assert before.keys() <= files_in("run").keys()
 
 
+def test_a_dry_run_counts_what_was_asked_for_and_estimates_without_images_that_are_gone(command, bench, models, photos):
+    command("run", bench)
+    more = ("--models", f"{models}:Nearest", "--metrics", "psnr,sigma", "--dry-run")
+    lines = command("run", bench, *more).out.splitlines()
+    assert lines[1:3] == [
+        "The command asks for 1 setting on 3 images: 3 items.",
+        "9 are sampled and lack values; nothing is finished yet.",
+    ]
+    for path in sorted(photos.iterdir())[:3]:
+        path.unlink()
+    found = command("run", bench, *more)
+    assert found.code == 0, found.err
+    assert found.out.splitlines()[-1].startswith(
+        ("estimated: ", "no time can be estimated: none of their images is in")
+    )
+
+
 def test_a_dry_run_fails_where_the_run_would(command, bench, models):
     assert "has scale 4, not 8" in one_line(command("run", bench, "--scale", "8", "--dry-run"))
     Path("full").mkdir()

@@ -55,6 +55,18 @@ def test_side_by_side(stand_in, command):
     assert "SSIM" not in done.out, "a metric of another protocol"
 
 
+def test_a_row_is_that_of_its_temperature(stand_in, command, models, tmp_path):
+    path = tmp_path / "runs.toml"
+    path.write_text(path.read_text().replace(":Nearest", ":Noisy"))
+    stand_in()
+    first = command("reproduce", "tiny-x4", "--workers", 1)
+    assert first.code == 0, first.err
+    hotter = command("run", "--models", f"{models}:Noisy", "--scale", 4, "--data", "tiny", "--suite", "srflow",
+                     "--metrics", "psnr,ssim", "--temperature", "0,1", "--out", "runs/tiny-x4")  # fmt: skip
+    assert hotter.code == 0, hotter.err
+    assert command("reproduce", "tiny-x4", "--workers", 1).out == first.out
+
+
 def test_what_the_table_of_srflow_needs(command, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     done = command("reproduce", "srflow-celeba-x8")

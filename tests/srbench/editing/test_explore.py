@@ -39,6 +39,18 @@ def site(tmp_path_factory):
         server.shutdown()
 
 
+def test_an_image_of_another_model_is_not_overwritten(site, monkeypatch):
+    explorer = site[1]
+    asked = {"image": next(iter(explorer.photographs._open)), "kind": "sample", "temperature": 0.6, "seed": 5}
+    saved = explorer.save(asked)
+    before = saved.read_bytes()
+    assert explorer.save(asked).read_bytes() == before
+    monkeypatch.setattr(explorer.editor, "made_by", {"model": "srflow-perceptual", "digest": "another"})
+    with pytest.raises(SRBenchError, match="exists and was made in another way"):
+        explorer.save(asked)
+    assert saved.read_bytes() == before
+
+
 @pytest.fixture
 def page(site, browser):
     """The page, loaded; nothing may complain but for a refused request, and nothing may leave the machine."""

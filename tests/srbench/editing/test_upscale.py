@@ -43,6 +43,15 @@ def test_files_are_what_the_model_draws_from_that_seed(up, photos, models):
     torch.testing.assert_close(torch.tensor(told), measured.float(), atol=0.006, rtol=0)
 
 
+def test_outputs_are_no_sources_however_the_folder_is_spelled(up, photos):
+    """``up`` writes into out/, which lies in the folder that is upscaled the second time."""
+    here = Path.cwd()
+    first = up(photos)
+    again = up(here, photos)
+    assert (first.code, again.code) == (0, 0)
+    assert not [path for path in Path("out").rglob("*") if path.is_dir() and path.name == "out"]
+
+
 def test_finished_work_is_kept_and_other_work_is_not_overwritten(up, photos):
     first = up()
     before = {path: path.stat().st_mtime_ns for path in Path("out").iterdir()}
@@ -166,6 +175,12 @@ def test_a_recipe_is_found_only_in_images_that_carry_one(tmp_path):
     write_png(tmp_path / "b.png", torch.zeros((3, 2, 2), dtype=torch.uint8))
     (tmp_path / "c.png").write_text("text")
     assert [read_recipe(tmp_path / f"{name}.png") for name in "abc"] == ["made so — exactly", None, None]
+
+
+def test_the_recipe_of_a_large_image_is_read_without_its_pixels(tmp_path, monkeypatch):
+    write_png(tmp_path / "a.png", torch.zeros((3, 20, 20), dtype=torch.uint8), "made so")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    assert read_recipe(tmp_path / "a.png") == "made so"
 
 
 def test_large_images_are_tiled_and_samples_made_one_by_one(up, photos, monkeypatch):

@@ -12,6 +12,7 @@ from builders import metric
 from record_runs import Made, write_run
 
 from srbench.leaderboard.contents import make_index
+from srbench.leaderboard.tables import _differ
 from srbench.run_folder.statistics import holm
 
 SETS = 300
@@ -55,6 +56,11 @@ def random_run(rng: random.Random) -> Known:
     protocol = {"scale": rng.choice((4, 4, 4, 4, 8)), "suite": rng.choice(("s@1", "s@1", "s@1", "t@1"))}
     protocol["tile"] = rng.choice((None, None, None, None, 32))
     return Known(Made(pixels, values, metrics, rng.choice("de"), protocol, digests), changed)
+
+
+def test_an_infinite_value_agrees_with_none_but_itself():
+    one, other = np.array([np.inf, np.inf, 20.0, np.nan]), np.array([np.inf, 20.1, 20.0, 1.0])
+    assert _differ(one, other).tolist() == [False, True, False, False]
 
 
 def paired(one: np.ndarray, other: np.ndarray) -> float:

@@ -12,6 +12,7 @@ import torch
 from builders import NETWORK
 from torch import nn
 
+from srbench.images.lr_projection import Consistent
 from srbench.interfaces import ImagePair, SRBenchError
 from srbench.metrics.cost import Making, Memory, Operations, Parameters, Seconds, parameters_of, probe
 from srbench.models.precomputed import ResultFolder
@@ -88,6 +89,7 @@ def test_parameters():
     assert parameters_of(Network()) == 27 * 51
     assert parameters_of(Sampler()) == 27 * 51, "of a network that is an attribute"
     assert parameters_of(lambda lr: lr) == 0
+    assert parameters_of(Consistent(Network(), 4)) == 27 * 51
     assert Parameters().of(Making(Network(), None, "cpu", 1.0)) == 27 * 51 / 1e6
 
 

@@ -162,3 +162,5 @@ def test_devices():
     for name in absent:
         with pytest.raises(ModelError, match=f"device {name} is not available here"):
             choose_device(name)
+    with pytest.raises(ModelError, match="device cuda:7 is not available here"):
+        choose_device("cuda:7")

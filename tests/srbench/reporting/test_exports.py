@@ -164,6 +164,7 @@ def test_the_command_line_names_files_and_refuses_options_of_another_format(comm
         (("--as", "hf-eval", "--best"), "--best goes with --as weights."),
         (("--url", "x"), "--url goes with --as hf-eval or --as model-index or --as every-eval-ever."),
         (("--as", "weights", "--scale", "4"), "--scale goes with --as onnx."),
+        (("--as", "onnx", "--temperature", "0"), "--temperature goes with --as weights."),
     ):
         found = command("export", run, *options)
         assert (found.code, text in found.err) == (2, True), found.err

@@ -46,6 +46,11 @@ def table(made):
     return made(METRICS)
 
 
+@pytest.mark.parametrize("name", ["[ours] x", "*ours", "a--b"])
+def test_no_name_is_taken_for_an_argument_or_a_dash(name):
+    assert escape(name) == {"[ours] x": "{}[ours] x", "*ours": "{}*ours", "a--b": "a-{}-b"}[name]
+
+
 def test_marks_arrows_intervals_and_protocol(made):
     table = made(METRICS, intervals=True)
     lines = table.splitlines()

@@ -112,6 +112,23 @@ def test_what_a_killed_report_has_left_is_ours(finished, command):
     assert not (finished / "report.md.1").exists()
 
 
+def test_a_report_that_fails_leaves_edited_files_to_be_kept(finished, command):
+    command("report", finished)
+    (finished / "report.md").write_text("my notes")
+    failed = command("report", finished, "--baseline", "typo")
+    assert (failed.code, "unknown baseline" in failed.err) == (1, True)
+    assert command("report", finished).code == 0
+    assert (finished / "report.md.1").read_text() == "my notes"
+
+
+def test_a_folder_of_another_spelling_is_that_of_the_run(finished, command, monkeypatch):
+    monkeypatch.chdir(finished)
+    assert command("report", ".").code == 0
+    before = everything(finished)
+    assert command("report", ".", "--out", finished.resolve()).code == 0
+    assert everything(finished) == before
+
+
 @pytest.mark.parametrize("name", FOLDERS[:5])
 def test_links_are_not_followed(finished, command, tmp_path, image, name):
     command("report", finished)

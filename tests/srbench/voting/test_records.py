@@ -92,6 +92,27 @@ def test_a_replaced_output_is_a_note_and_a_foreign_one_contradicts(voted):
     assert "SRB012" in rules(run)
 
 
+def test_a_replaced_hr_image_is_a_note(voted):
+    """Obvious questions show HR."""
+    run, votes = voted
+    question = next(vote.question for vote in votes if vote.question.kind == "obvious")
+    lines = (run / "pairs.jsonl").read_text().splitlines()
+    facts = next(one for one in map(json.loads, lines) if one["image"] == question.image)
+    facts["hr"]["pixels"] = "1" * 64
+    (run / "pairs.jsonl").write_text("".join(f"{line}\n" for line in [*lines, json.dumps(facts)]))
+    assert "SRB211" in rules(run)
+    assert "SRB012" not in rules(run)
+
+
+def test_a_question_shows_hr_only_where_it_is_obvious(voted):
+    _, votes = voted
+    question = next(vote.question for vote in votes if vote.question.kind == "vote")
+    with pytest.raises(ValueError, match=r"hr against .* is no question of kind 'vote'"):
+        replace(question, left=Shown("hr", question.left.pixels))
+    with pytest.raises(ValueError, match="is no question of kind 'obvious'"):
+        replace(question, kind="obvious")
+
+
 def test_damaged_lines_and_names(voted):
     run, _ = voted
     assert rater_name("  Ann   Lee ") == "Ann Lee"
