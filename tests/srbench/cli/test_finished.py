@@ -197,19 +197,7 @@ def made(scale):
 
 def test_a_dataset_of_others_leaves_no_stamp_though_it_is_a_folder(opened, photos, tmp_path):
     (tmp_path / "mine.py").write_text(DATASET)
-    request = (
-        "run",
-        "--models",
-        "bicubic",
-        "--scale",
-        4,
-        "--data",
-        "mine.py:made",
-        "--metrics",
-        "psnr",
-        "--out",
-        "run",
-    )
+    request = tuple("mine.py:made" if word == "./photos" else word for word in RUN)
     assert opened(*request)[0].code == 0
     assert opened(*request)[1] >= 1
 
