@@ -103,8 +103,7 @@ class Evidence:
     """SHA-256 of that and of the files and variables: all that can be known of it."""
     files: tuple[str, ...]
     """Files that it read until its first call was over, and folders that it listed."""
-    variables: tuple[str, ...]
-    """Environment variables that it read."""
+    variables: tuple[str, ...]  # of the environment
     unknown: str
     """Reason why it may change without a trace; empty if it cannot."""
 
@@ -130,10 +129,9 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class Step:
-    """Progress, as reported to callers of the library and to the terminal."""
+    """Progress in items, as reported to callers of the library and to the terminal."""
 
     done: int
-    """Finished items, out of ``total``."""
     total: int
     what: str
     """Next setting and image; empty at the end."""

@@ -1,4 +1,4 @@
-"""The last step for SRFlow weights that were trained by likelihood alone: bounded samples without stripes.
+"""The last step for packaged SRFlow weights: bounded samples without stripes.
 
     python tools/level_samples.py FILE photographs/train 0.84 srflow/weights/srflow-mini-x8.safetensors
 
@@ -55,7 +55,7 @@ def level(network: SRFlow, images: Iterable[Tensor], temperature: float) -> None
 def main(weights: Path, folder: Path, temperature: float, out: Path) -> None:
     """Write the levelled weights, with everything else that the file holds and the temperature."""
     tensors, metadata = load_described(weights)
-    network = SRFlow.from_pretrained(int(metadata.scale or 0), weights)
+    network = SRFlow.from_pretrained(int(metadata.scale or 0), weights, metadata.model)
     network.config = replace(network.config, range_margin=MARGIN)
     photographs = cropped(open_folder(folder, network.scale), network.scale, SIDE)
     with progress() as bar:

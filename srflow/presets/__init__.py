@@ -46,8 +46,8 @@ class SecondStageConfig:
     """Weight of ``sample_losses.texture_difference``: statistics of those features in windows."""
     grid_weight: float
     """Weight of ``training.patterns.grid_difference``: edges of sample and HR on the grid of LR pixels."""
-    stripe_weight: float
-    """Weight of ``training.patterns.stripe_difference``: power at the Nyquist frequency."""
+    spectrum_weight: float
+    """Weight of ``training.patterns.spectrum_difference``: power at periods of 2 to 4 pixels."""
     temperature: float
     """Temperature of the sample."""
     perceptual_layer: str

@@ -21,7 +21,7 @@ from srbench.interfaces import TrainingRequest
 from srbench.system.config import ConfigError, load_preset
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
-from srbench.training.patterns import grid_difference, stripe_difference
+from srbench.training.patterns import grid_difference, spectrum_difference
 from srflow.given import bits_per_dimension
 from srflow.model import SRFlow
 from srflow.presets import PERCEPTUAL, SecondStagePreset
@@ -70,9 +70,11 @@ class Losses:
         perceptual, texture = F.l1_loss(seen[-1].float(), known[-1].float()), texture_difference(seen, known)
         grid = grid_difference(sample, batch.hr, self.network.scale)
         total = weights.nll_weight * nll + weights.pixel_weight * pixel + weights.perceptual_weight * perceptual
-        stripes = stripe_difference(sample, batch.hr)
-        total = total + weights.texture_weight * texture + weights.grid_weight * grid + weights.stripe_weight * stripes
-        parts = {"l1": pixel, "perceptual": perceptual, "texture": texture, "grid": grid, "stripes": stripes}
+        spectrum = spectrum_difference(sample, batch.hr)
+        total = (
+            total + weights.texture_weight * texture + weights.grid_weight * grid + weights.spectrum_weight * spectrum
+        )
+        parts = {"l1": pixel, "perceptual": perceptual, "texture": texture, "grid": grid, "spectrum": spectrum}
         return total, {"bits_per_dim": nll + math.log2(LEVELS), **parts}
 
     def _features(self, batch: Batch, sample: Tensor) -> tuple[list[Tensor], list[Tensor]]:

@@ -44,7 +44,7 @@ PRESETS = {
     f"{TRAINING.format(average=0.0)}",
     "srflow-perceptual": f"[network]\nstacked = [0]\nsteps = 1\nwidth = 8\n[network.encoder]\n{ENCODER}[losses]\n"
     "nll_weight = 0.2\npixel_weight = 2.0\nperceptual_weight = 0.5\ntemperature = 0.8\n"
-    "texture_weight = 0.1\ngrid_weight = 1.0\nstripe_weight = 1.0\n"
+    "texture_weight = 0.1\ngrid_weight = 1.0\nspectrum_weight = 1.0\n"
     'perceptual_layer = "conv1_1"\nperceptual_precision = "float32"\nshift = 4\n'
     f"{TRAINING.format(average=0.0)}",
     "esrgan": f"[network]\n{ENCODER}[losses]\npixel_weight = 1.0\nperceptual_weight = 1.0\nadversarial_weight = 0.1\n"

@@ -83,7 +83,7 @@ def test_srflow_is_trained_on_from_its_own_weights(trainings):
 def test_the_second_stage_brings_samples_nearer(trainings):
     path = trainings.train("srflow-perceptual", "second", "training.steps=60")
     assert trainings.losses("second")[0].keys() == {
-        "step", "bits_per_dim", "l1", "perceptual", "texture", "grid", "stripes", "gradient",
+        "step", "bits_per_dim", "l1", "perceptual", "texture", "grid", "spectrum", "gradient",
         "learning_rate",
     }  # fmt: skip
     for name in ("l1", "perceptual"):

@@ -186,13 +186,13 @@ def test_a_dry_run_counts_what_was_asked_for_and_estimates_without_images_that_a
     lines = command("run", bench, *more).out.splitlines()
     assert lines[1:3] == [
         "The command asks for 1 setting on 3 images: 3 items.",
-        "9 are sampled and lack values; nothing is finished yet.",
+        "9 are sampled and lack values.",
     ]
     for path in sorted(photos.iterdir())[:3]:
         path.unlink()
     found = command("run", bench, *more)
     assert found.code == 0, found.err
-    assert found.out.splitlines()[-1].startswith("no time can be estimated: none of their images is in photos")
+    assert found.out.splitlines()[-1].startswith("estimated: "), "from the fourth image, which takes their place"
 
 
 def test_a_dry_run_fails_where_the_run_would(command, bench, models):

@@ -34,6 +34,7 @@ def test_what_is_written_is_read(tmp_path):
     assert list(facts) == ["format", "protocol", "images", "metrics", "models", "settings", "invocations"]
     assert facts["models"][0]["weights"] == {
         "sha256": "f00", "licence": "CC0-1.0", "trained_on": "flowers", "parameters": 12, "losses": {},
+        "temperature": None,
     }  # fmt: skip
     assert facts["models"][1]["weights"] is None
 
