@@ -4,8 +4,8 @@
 
 Below temperature 1 the mean of a flow's samples is not that of its distribution: it differs by up to a grey level
 between the four pixels of a cell of the finest squeeze, which leaves stripes of two pixels. HR has no such difference
-on average. So it is measured on samples for photographs, and taken out of the first bias of the flow. Bounding the
-range (``srflow.value_range``) has no weights. Neither needs further training.
+on average. So it is measured on samples for photographs, and taken out of the first bias of the flow. The range is
+bounded too (``srflow.value_range``), which takes no weights. Neither needs further training.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from srbench.benchmark import BenchmarkError
-from srbench.benchmark.engines.pool import Send, by_name, given_up
+from srbench.benchmark.engines.pool import Send, given_up, messages_about
 from srbench.images.folders import images_in
 from srbench.images.io import quantize, read_uint8
 from srbench.interfaces import ImagePair, MetricFacts, Progress, SRBenchError, Step, silent
@@ -241,7 +241,9 @@ class _Folders:
             metrics = self.metrics()
             yield from (self.measure(metrics, name) for name in self.images)
             return
-        yield from by_name(_open, self, self.images, workers, lambda name, end: _Found(name, {}, [given_up(name, end)]))
+        yield from messages_about(
+            _open, self, self.images, workers, lambda name, end: _Found(name, {}, [given_up(name, end)])
+        )
 
     def metrics(self) -> tuple[LoadedMetric, ...]:
         """Open the metrics. Raises BenchmarkError, and SRBenchError for an unknown metric."""

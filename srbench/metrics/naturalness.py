@@ -23,7 +23,7 @@ from srbench.metrics.scene_statistics import (
     half,
     neighbour_products,
 )
-from srbench.system.blas import one_blas_thread
+from srbench.system.threads import one_blas_thread
 
 _NIQE_BLOCK = 96
 _PIQUE_BLOCK = 16

@@ -69,11 +69,11 @@ class Losses:
         seen, known = self._features(batch, sample)
         perceptual, texture = F.l1_loss(seen[-1].float(), known[-1].float()), texture_difference(seen, known)
         grid = grid_difference(sample, batch.hr, self.network.scale)
-        total = weights.nll_weight * nll + weights.pixel_weight * pixel + weights.perceptual_weight * perceptual
         spectrum = spectrum_difference(sample, batch.hr)
         total = (
-            total + weights.texture_weight * texture + weights.grid_weight * grid + weights.spectrum_weight * spectrum
-        )
+            weights.nll_weight * nll + weights.pixel_weight * pixel + weights.perceptual_weight * perceptual
+            + weights.texture_weight * texture + weights.grid_weight * grid + weights.spectrum_weight * spectrum
+        )  # fmt: skip
         parts = {"l1": pixel, "perceptual": perceptual, "texture": texture, "grid": grid, "spectrum": spectrum}
         return total, {"bits_per_dim": nll + math.log2(LEVELS), **parts}
 

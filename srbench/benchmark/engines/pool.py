@@ -170,7 +170,7 @@ class Pool(Generic[Job]):
         return Lost(worker.job, end)
 
 
-def by_name(
+def messages_about(
     opener: Opener, images: object, names: Iterable[str], workers: int, lost: Callable[[str, str], Any]
 ) -> Iterator[Any]:
     """Messages of processes about named images, in any order; ``lost(name, end)`` if one has ended TRIES of them."""

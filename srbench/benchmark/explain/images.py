@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srbench.benchmark import BenchmarkError
-from srbench.benchmark.engines.pool import Send, by_name, given_up
+from srbench.benchmark.engines.pool import Send, given_up, messages_about
 from srbench.images.io import read_image
 from srbench.interfaces import SRBenchError
 from srbench.metrics.protocols.families import family
@@ -51,7 +51,7 @@ class Images:
         if workers == 1 or not isinstance(self.results, ResultFolder):
             yield from map(self.measure, self.hr)
             return
-        yield from by_name(_open, self, self.hr, workers, lambda name, end: Found(name, {}, given_up(name, end)))
+        yield from messages_about(_open, self, self.hr, workers, lambda name, end: Found(name, {}, given_up(name, end)))
 
     def measure(self, name: str) -> Found:
         """Measure the outputs of one image, in one thread: sums of float32 depend on the number of threads."""

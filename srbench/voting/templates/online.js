@@ -3,9 +3,18 @@
 
 const KEPT = "srbench-rater";
 
+/** Uses what the browser keeps; null where it keeps nothing. */
+function kept(use) {
+  try {
+    return use(localStorage);
+  } catch {
+    return null;
+  }
+}
+
 class Served {
   constructor() {
-    this.rater = localStorage.getItem(KEPT) ?? "";
+    this.rater = kept((storage) => storage.getItem(KEPT)) ?? "";
     this.thanks = "Thank you: all questions are answered, and your votes are saved. You may close this page.";
   }
 
@@ -24,7 +33,7 @@ class Served {
   async begin(name) {
     const question = await this.asked(`next?${new URLSearchParams({ rater: name })}`);
     this.rater = question.rater;
-    localStorage.setItem(KEPT, this.rater);
+    kept((storage) => storage.setItem(KEPT, this.rater));
     return question;
   }
 
@@ -48,7 +57,7 @@ class Served {
   }
 
   leave() {
-    localStorage.removeItem(KEPT);
+    kept((storage) => storage.removeItem(KEPT));
   }
 }
 
