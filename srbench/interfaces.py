@@ -31,7 +31,7 @@ class ImagePair:
     """One benchmark image: the input of a model and, if the dataset has it, its ground truth."""
 
     name: str
-    """File name without its ending: the key by which results and images are paired."""
+    """File name without its extension: the key by which results and images are paired."""
     lr: Tensor
     """(3, h, w) in [0, 1], a multiple of 1/255."""
     hr: Tensor = None  # type: ignore[assignment]  # no metric that looks at it is called without it

@@ -6,6 +6,7 @@ the value, so it is kept when that is measured, if a report will show it; the re
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -20,10 +21,10 @@ from PIL.PngImagePlugin import PngInfo
 
 from srbench.images.io import PNG, read_recipe
 from srbench.images.strict_decoding import FAULTS
-from srbench.interfaces import ImagePair, MapFacts, MappedMetric, MetricFacts
+from srbench.interfaces import ImagePair, MapFacts, MappedMetric, MetricFacts, SRBenchError
 from srbench.metrics.earlier import mapped
 from srbench.plugins.code_digest import package_digest
-from srbench.plugins.registry import load_metric
+from srbench.plugins.registry import call, load_metric
 from srbench.run_folder.records import digest
 
 Pixels = NDArray[np.uint8]
@@ -111,7 +112,7 @@ def deviation_map(images: list[Pixels]) -> Values:
 
 
 def metric_maps(metric: MetricFacts, images: list[Pixels], lr: Pixels, hr: Pixels | None) -> list[Values]:
-    """The map of a metric for each image."""
+    """The map of a metric for each image. Raises PluginError if its code is not here or fails."""
     import torch
 
     from srbench.benchmark.scoring import one_thread, seen
@@ -121,7 +122,10 @@ def metric_maps(metric: MetricFacts, images: list[Pixels], lr: Pixels, hr: Pixel
     pair, outputs = ImagePair("", *(image / 255 for image in tensors[: len(given)])), tensors[len(given) :]
     loaded = _with_map(metric.spec)
     with one_thread():  # other images have the other cores
-        return [loaded.map(seen(loaded.facts, output[None]), pair).numpy() for output in outputs]
+        return [
+            call(f"map of {metric.name}", lambda one=one: loaded.map(seen(loaded.facts, one[None]), pair).numpy())
+            for one in outputs
+        ]
 
 
 @cache
@@ -136,13 +140,18 @@ def maps_of(
 ) -> dict[tuple[MapKind, str], Values]:
     """The wanted maps of the outputs of several models for one image, by kind and name of the model.
 
-    All but deviations, which need two samples, are of the first sample.
+    All but deviations, which need two samples, are of the first sample. Maps of a metric whose code is not here or
+    fails are left out with a warning.
     """
     found: dict[tuple[MapKind, str], Values] = {}
     for kind in dict.fromkeys(kind for kind, _ in wanted):
         names = [name for name in outputs if (kind, name) in wanted]
         if kind.metric is not None:
-            values = metric_maps(kind.metric, [outputs[name][0] for name in names], lr, hr)
+            try:
+                values = metric_maps(kind.metric, [outputs[name][0] for name in names], lr, hr)
+            except SRBenchError as error:
+                warnings.warn(f"no maps of {kind.title}: {error}", stacklevel=2)
+                continue
         elif kind == ERROR:
             assert hr is not None
             values = [np.abs(outputs[name][0].astype(np.float32) - hr).mean(axis=2) for name in names]

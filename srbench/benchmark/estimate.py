@@ -10,6 +10,7 @@ from statistics import fmean
 
 from srbench.benchmark.request import Bench, RunSpec, open_bench
 from srbench.benchmark.run import extended, folder_of
+from srbench.benchmark.sampling import read_pair
 from srbench.benchmark.scoring import measure
 from srbench.benchmark.tasks import Task, lacking, plan_tasks
 from srbench.images.io import encode_png, quantize_floor
@@ -86,7 +87,7 @@ class _Costs:
         here = [task for task in tasks if task.image in names]  # others are scored from what the folder keeps
         for task in here[:: max(len(here) // LOOKED_AT, 1)]:
             try:
-                pairs.append(bench.dataset.read(task.image))
+                pairs.append(read_pair(bench.dataset, task.image))
             except SRBenchError as fault:
                 error = fault
         if not pairs:

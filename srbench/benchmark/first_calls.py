@@ -15,7 +15,7 @@ import torch
 
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.request import Bench
-from srbench.benchmark.sampling import kept_pair
+from srbench.benchmark.sampling import kept_pair, read_pair
 from srbench.benchmark.scoring import measure, one_thread
 from srbench.images.io import quantize_floor
 from srbench.images.resize import upscale as upscale_bicubic
@@ -40,7 +40,7 @@ def identified(bench: Bench, known: Manifest | None) -> Bench:
     def pairs() -> Iterator[ImagePair]:
         for image in bench.images[:TRIED]:
             with suppress(SRBenchError):
-                yield bench.dataset.read(image)
+                yield read_pair(bench.dataset, image)
 
     evidence = [one.evidence for one in known.models if one.evidence] if known else []
     models = {label: _model(one, evidence, pairs, bench) for label, one in bench.models.items()}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.findings import Findings
 from srbench.benchmark.request import RunSpec, open_dataset
+from srbench.benchmark.sampling import read_pair
 from srbench.data.benchmark_sets.table import benchmark_sets, is_here
 from srbench.images.io import pixels_sha256, quantize_floor
 from srbench.interfaces import Dataset, SRBenchError
@@ -38,7 +39,7 @@ class PairsAgain:
             self.found.add("SRB115", image, f"is not in {dataset.name} any more")
             return
         try:
-            pair = dataset.read(image)
+            pair = read_pair(dataset, image)
         except SRBenchError as error:
             self.found.add("SRB115", image, f"cannot be read again: {error}")
             return

@@ -23,7 +23,7 @@ from srbench.models.inference import choose_device
 from srbench.models.loading import LoadedModel, load_model, wrap_model
 from srbench.models.precomputed import ResultFolder
 from srbench.plugins.code_digest import package_digest
-from srbench.plugins.registry import LoadedMetric, load_dataset, registered, source_digest
+from srbench.plugins.registry import LoadedMetric, call, load_dataset, registered, source_digest
 from srbench.run_folder.protocol import FORMAT, KEPT, RESERVED, Manifest, Protocol, Setting
 from srbench.run_folder.records import digest
 from srbench.system.file_names import FILE_NAME, is_file_name, unknown
@@ -110,7 +110,8 @@ class Bench:
 
     def pair_key(self, image: str) -> str:
         """Key of a pair: digest of the dataset's own digest and the code that reads it. Raises as the dataset does."""
-        return digest("pair", self.dataset.digest(image), *self._codes)
+        stated = call(f"{image}: digest of dataset {self.dataset.name}", self.dataset.digest, image)
+        return digest("pair", stated, *self._codes)
 
     @cached_property
     def _codes(self) -> list[str]:
@@ -284,6 +285,8 @@ def _named_dataset(spec: RunSpec) -> Dataset:
 
 
 def _check_names(dataset: Dataset) -> None:
+    if dataset.name.encode(errors="ignore").decode() != dataset.name:
+        raise BenchmarkError(f"dataset {dataset.name}: its name is not UTF-8; rename the folder")
     names = list(dataset)
     unusable = [name for name in names if not is_file_name(name)]
     if unusable or len(set(names)) < len(names):

@@ -14,6 +14,7 @@ from srbench.benchmark.engines.choice import Workers, choose_engine
 from srbench.benchmark.engines.worker import Opening
 from srbench.benchmark.first_calls import identified, identified_metrics, kept_pairs
 from srbench.benchmark.request import Bench, RunSpec, open_bench, without_hr
+from srbench.benchmark.sampling import source_of
 from srbench.benchmark.tasks import Session, plan_tasks
 from srbench.benchmark.tile_check import tile_checks
 from srbench.interfaces import Progress, SRBenchError, Step, silent
@@ -79,7 +80,27 @@ def extended(bench: Bench, path: Path) -> tuple[Bench, RunFolder, tuple[LoadedMe
     asked = bench.manifest()
     folder = known or RunFolder(path, asked)
     folder.manifest = joined(path, folder.manifest, asked)
+    _require_one_source(folder, bench)
     return bench, folder, _with_others(bench.metrics, folder.manifest)
+
+
+def _require_one_source(folder: RunFolder, bench: Bench) -> None:
+    """Refuse results made elsewhere if the table would keep results of other files of the same label beside them."""
+    asked = set(bench.images)
+    for setting in (one for one in bench.settings if one.model in bench.elsewhere):
+        for image in folder.manifest.planned(setting):
+            record = None if image in asked else folder.sample(setting, image)
+            if record is None or record.failed:
+                continue
+            try:
+                same = source_of(bench.models[setting.model].model, image) == record.source
+            except SRBenchError:
+                same = False
+            if not same:
+                raise RunFolderError(
+                    f"{folder.path}: holds results of {setting.model} that are other files, such as {image}; leave out "
+                    "--limit and --shard, or give another label"
+                )
 
 
 def score_run(
@@ -114,7 +135,11 @@ def _work(session: Session, command: str, workers: Workers, engine: str | None, 
     chosen = choose_engine(engine, workers, session.device, len(tasks))
     session.invocation = len(manifest.invocations)
     session.plan(tasks)
-    if tasks or not is_written(folder.path, manifest):
+    last = manifest.invocations[-1] if manifest.invocations else None
+    settings, images = (set(), set()) if bench is None else (set(bench.settings), set(bench.images))
+    # Killed after its last line: a command that asks for as much can say that all of it is there.
+    stopped = last and last.finished is None and settings >= set(last.settings) and images >= set(last.images)
+    if tasks or stopped or not is_written(folder.path, manifest):
         invocation = Invocation(
             command=command,
             settings=() if bench is None else bench.settings,

@@ -10,10 +10,12 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor
 
+from srbench.benchmark import BenchmarkError
 from srbench.images import ImageError
 from srbench.images.io import encode_png, pixels_sha256, quantize, quantize_floor, read_uint8
-from srbench.interfaces import ImagePair, Model, PrecomputedResults, StochasticSRModel
+from srbench.interfaces import Dataset, ImagePair, Model, PrecomputedResults, StochasticSRModel
 from srbench.models.inference import Draw, Output, upscale
+from srbench.plugins.registry import call
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord, digest
@@ -36,6 +38,18 @@ class Item:
     """Digest of the files of precomputed results; empty for a model that computes."""
     fault: str = ""
     """Reason why it cannot be sampled: such a file is missing."""
+
+
+def read_pair(dataset: Dataset, image: str) -> ImagePair:
+    """A pair as its dataset gives it. Raises SRBenchError if the dataset fails, or gives anything but that pair."""
+    pair: ImagePair = call(f"{image}: dataset {dataset.name}", dataset.read, image)
+    if not isinstance(pair, ImagePair) or pair.name != image:
+        raise BenchmarkError(
+            f"{image}: dataset {dataset.name} gave no pair of that name; return ImagePair(name, lr, hr)"
+        )
+    if not all(one.is_floating_point() for one in ((pair.lr, pair.hr) if pair.has_hr else (pair.lr,))):
+        raise BenchmarkError(f"{image}: dataset {dataset.name} gave whole numbers; divide by 255, images are in [0, 1]")
+    return pair
 
 
 def keep_pair(folder: RunFolder, pair: ImagePair, key: str, invocation: int, tries: int) -> None:

@@ -26,6 +26,7 @@ from srbench.benchmark.sampling import (
     keep_sample,
     kept_outputs,
     kept_pair,
+    read_pair,
     same_outputs,
     sample,
     source_of,
@@ -35,7 +36,7 @@ from srbench.images.io import header_size, quantize
 from srbench.interfaces import Dataset, ImagePair, MappedMetric, MetricFacts, Progress, SRBenchError, Step, silent
 from srbench.models.inference import Output
 from srbench.models.loading import LoadedModel, load_model
-from srbench.plugins.registry import LoadedMetric
+from srbench.plugins.registry import LoadedMetric, call
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import AnyRecord, PairRecord, SampleRecord, ScoreRecord, Value, digest
@@ -180,7 +181,7 @@ class Session:
                 raise BenchmarkError(
                     f"{task.image}: LR or HR is no longer in {self.folder.path}; run its command again, with the data"
                 )
-            pair = self.dataset.read(task.image)
+            pair = read_pair(self.dataset, task.image)
         except SRBenchError as error:
             self._fail_pair(task, str(error))
             return None
@@ -239,7 +240,10 @@ class Session:
             self.score_images(record, pair, metrics, images, images)
             return
         try:
-            output = sample(self.folder, self.model(setting.model).model, pair, setting.temperature, self.device)
+            model = self.model(setting.model).model
+            if source_of(model, pair.name) != record.source:
+                raise BenchmarkError(f"{pair.name}: its results are other files now; run its command again")
+            output = sample(self.folder, model, pair, setting.temperature, self.device)
         except SRBenchError as error:
             self.fail(f"{setting.folder}: {error}")
             return
@@ -286,9 +290,14 @@ class Session:
             return
         known, kind = self.folder.of(record.image).pair, MapKind.of(facts)
         assert known is not None
+        if min(images.shape[-2:]) < kind.smallest_side:
+            return
         hr = known.hr.pixels if known.hr is not None else ""
-        with one_thread():
-            values = metric.map(seen(facts, images), pair).numpy()
+        try:
+            with one_thread():
+                values = call(f"map of {facts.name}", lambda: metric.map(seen(facts, images), pair).numpy())
+        except SRBenchError:
+            return  # a report says so
         content = map_png(values, kind, map_key(kind, hr, [record.outputs[0].pixels]))
         self.folder.write(self.folder.path / map_file(kind, record.setting.folder, record.image), content)
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.request import Bench
+from srbench.benchmark.sampling import read_pair
 from srbench.interfaces import ImagePair, PrecomputedResults, Progress, SRBenchError, Step, StochasticSRModel
 from srbench.models.inference import Draw, upscale
 from srbench.models.loading import LoadedModel
@@ -37,7 +38,7 @@ def _first_larger(bench: Bench, tile: int) -> ImagePair | None:
     """The first image with a side longer than that of a tile; images that cannot be read are passed over."""
     for name in bench.images:
         with suppress(SRBenchError):
-            pair = bench.dataset.read(name)
+            pair = read_pair(bench.dataset, name)
             if max(pair.lr.shape[-2:]) > tile:
                 return pair
     return None

@@ -18,6 +18,8 @@ from srbench.run_folder.manifest import now
 from srbench.weights.files import sha256_file
 
 FILE = "verified.json"
+_OF_SAMPLING = {"SRB005", "SRB006"}
+"""Contradictions that a check of fewer items may not see; all others are seen by every check."""
 
 
 class Verified(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,6 +40,13 @@ class Verified(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     items: int
     rules: dict[str, int]
     """Number of findings by rule, without notes."""
+    tried: int = 0
+    """Number of items that were to be sampled again."""
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """How much was looked at: items sampled again and values measured again, equal or not."""
+        return max(self.tried, self.sampled), self.verified + self.contradicted
 
     @property
     def values(self) -> int:
@@ -60,9 +69,10 @@ def read_verified(run: Path) -> Verified | None:
 
 
 def write_verified(found: Findings) -> None:
-    """Write what a check has found into its run folder, unless an earlier one of equal sums has shown more.
+    """Write what a check has found into its run folder, unless an earlier one of equal sums has looked at more.
 
-    Nothing is written into a folder without SHA256SUMS. Raises OSError.
+    A contradiction that every check would see again does not outlast one that no longer sees it. Nothing is written
+    into a folder without SHA256SUMS. Raises OSError.
     """
     if not (found.folder / SUMS).is_file():
         return
@@ -70,8 +80,10 @@ def write_verified(found: Findings) -> None:
     new = Verified(
         sha256_file(found.folder / SUMS), now(), version("sr-bench"), found.verdict, found.verified,
         found.unverified, found.contradicted, found.sampled, found.items, dict(sorted(rules.items())),
+        found.sampled_all,
     )  # fmt: skip
     before = read_verified(found.folder)
-    if before and found.holds and (before.sampled, before.verified) > (new.sampled, new.verified):
+    repaired = before and before.verdict == "contradicted" and _OF_SAMPLING.isdisjoint(before.rules)
+    if before and not repaired and found.holds and before.reach > new.reach:
         return
     write_whole(found.folder / FILE, msgspec.json.format(msgspec.json.encode(new), indent=1) + b"\n")

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("paths", metavar="IMAGE|DIR...", nargs=-1, required=True, type=options.PATH)
-@options.models(required=True, help="Models, as in srbench run. One writes into --out, each of several into a folder "
-                "of its label there.")  # fmt: skip
+@options.models(required=True, help="Models, as in srbench run. One model writes into --out, several each into a "
+                "subfolder named by label.")  # fmt: skip
 @options.scale(required=True, help="Upscaling factor.")
 @options.temperatures(default="0.8", help="Temperatures of models that sample: 0 gives the smoothest output, 1 the "
-                      "most varied. Several are in the names of the outputs: NAME_t0.4.png.")  # fmt: skip
+                      "most varied. With several, file names state it: NAME_t0.4.png.")  # fmt: skip
 @options.samples(default=1, help="Samples per image, of models that sample: NAME_sample0.png and so on.")
 @options.seed(default=0)
 @options.device()

@@ -12,11 +12,11 @@ from srbench.cli.terminal import show, shown_progress
 
 @click.command()
 @click.argument("values", metavar="VALUE,...")
-@options.metrics(required=True, help="Metric of each VALUE, or one of all: psnr, ssim, lpips or niqe.")
+@options.metrics(required=True, help="One metric per VALUE, or one for all of them: psnr, ssim, lpips or niqe.")
 @options.folder("--sr", required=True, help="Folder of the outputs that were measured.")
 @options.folder("--hr", required=True, help="Folder of HR images, paired by file name.")
 @options.folder("--lr", help="Folder of LR images, which tells the scale instead of --scale.")
-@options.scale(help="Scale, by which borders are cropped. [default: that of --lr; else 2, 3, 4 and 8 are tried]")
+@options.scale(help="Scale, as protocols crop borders by it. [default: that of --lr; else 2, 3, 4 and 8 are tried]")
 @click.option("--measured", metavar="VALUE,...", help="What you measured instead, to be explained "
               "too. [default: nothing]")  # fmt: skip
 @click.option("--all", "in_full", is_flag=True, help="Name all protocols that print a VALUE, instead of the first 8.")

@@ -63,8 +63,10 @@ def _check(folders: tuple[Path, ...], resample: int | Literal["all"]) -> None:
 
 @click.command()
 @click.argument("run", type=options.PATH)
-@options.folder("--to", required=True, help="Folder of results, a run in each folder of it.")
-@click.option("--images", is_flag=True, help="Copy the saved images too, without which nobody can measure again.")
+@options.folder("--to", required=True, help="Folder of results, with one subfolder per run.")
+@click.option(
+    "--images", is_flag=True, help="Also copy the saved images; without them nobody can measure the run again."
+)
 @_resample
 @options.device(help="Device to run on; auto takes a GPU if there is one.")
 def submit(run: Path, to: Path, images: bool, resample: int | Literal["all"], device: str) -> None:

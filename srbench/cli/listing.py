@@ -140,7 +140,7 @@ def _datasets() -> Iterator[tuple[str, ...]]:
         here = "here" if is_here(name) else "not here"
         count = len(entry.addresses)
         source = number_of(count, "address", "addresses") if count else f"by hand from {entry.page}"
-        yield name, here, entry.contents, f"known by {entry.known_by}", f"{source}; licence: {entry.licence}"
+        yield name, here, entry.contents, f"checked by {entry.known_by}", f"{source}; licence: {entry.licence}"
 
 
 def _weights() -> Iterator[tuple[str, ...]]:

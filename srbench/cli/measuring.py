@@ -58,9 +58,9 @@ if TYPE_CHECKING:
               "first image that is larger than a tile.")  # fmt: skip
 @click.option("--out", metavar="DIR", help="Run folder. [default: runs/DATE-MODELS-xSCALE, or runs/DATE-matrix]")
 @options.workers
-@click.option("--engine", metavar="NAME", help="Where the work is done: dask or dask:ADDRESS, as in srbench score; "
-              "slurm or slurm:KEY=VALUE,...: as many jobs as --workers, with settings of submitit. [default: processes "
-              "on this machine]")  # fmt: skip
+@click.option("--engine", metavar="NAME", help="Where the work is done: dask (a Dask cluster of --workers on this "
+              "machine), dask:ADDRESS (a running scheduler), slurm or slurm:KEY=VALUE,... (--workers jobs, with "
+              "submitit's settings). [default: processes on this machine]")  # fmt: skip
 @click.option("--shard", metavar="I/N", help="Do part I of N of the images, in an --out folder of its own; srbench "
               "merge joins the parts. [default: all images]")  # fmt: skip
 @options.published

@@ -177,4 +177,4 @@ def show_outcome(outcome: Outcome, written: Written | None, shard: str | None = 
         written.show()
     if outcome.failures:
         others = "all others were" if outcome.usable else "nothing else was there"
-        raise SRBenchError(f"{len(outcome.failures)} could not be measured, {others}: {'; '.join(outcome.failures)}")
+        raise SRBenchError(f"{len(outcome.failures)} could not be measured ({others}): {'; '.join(outcome.failures)}")

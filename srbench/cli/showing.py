@@ -1,4 +1,4 @@
-"""The command that tells the facts of one thing, or of a run. Imports that load torch are inside the functions."""
+"""The command that describes one thing, or a run. Imports that load torch are inside the functions."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def _benchmark_set(name: str) -> Iterator[Fact]:
     yield "contents", entry.contents
     if entry.scale:
         yield "scale", f"{entry.scale}x"
-    yield "known by", entry.known_by
+    yield "checked by", entry.known_by
     yield "licence", entry.licence
     yield "here", f"yes, {set_folder(name)}" if is_here(name) else f"no; srbench data fetch {name}"
     yield "page", entry.page

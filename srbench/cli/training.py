@@ -27,10 +27,11 @@ torchrun --nproc-per-node 4 -m srbench train rrdb --preset mini-x8 --data DIR
 @options.folder("--data", multiple=True, help="Folder of HR images, from which LR is made. May be repeated.")
 @options.folder("--hr", multiple=True, help="Folder of HR images, with --lr, instead of --data. May be repeated.")
 @options.folder("--lr", multiple=True, help="Folder of LR images, paired with --hr by file name. May be repeated.")
-@options.folder("--validation", help="Folder of HR images for validation. [default: a few of the data, held out if "
-                "there are ten or more]")  # fmt: skip
+@options.folder("--validation", help="Folder of HR images for validation. [default: a few images of --data, "
+                "held out of training if it has ten or more]")  # fmt: skip
 @click.option("--start", type=options.PATH, metavar="FILE|TRAINING", help="Weights to start from: a file, or the "
-              "folder of a training. [default: random ones, or those that the model names]")  # fmt: skip
+              "folder of a training. [default: rrdb random weights, srflow and esrgan the packaged RRDB, "
+              "srflow-perceptual the packaged SRFlow]")  # fmt: skip
 @options.folder("--out", help="Folder of the training. [default: runs/MODEL-PRESET]")
 @click.option("--tensorboard", is_flag=True, help="Also write TensorBoard logs into the folder.")
 @options.device()

@@ -25,14 +25,14 @@ Action = Literal["tally", "plan"]
 @click.command()
 @click.argument("run", type=options.PATH)
 @options.models(help="Models or rows to vote on, such as esrgan,srflow-t0.8. [default: all]")
-@click.option("--reference", metavar="hr|lr", type=click.Choice(["hr", "lr"]), help="Image shown beside. [default: hr "
-              "if the run has HR images]")  # fmt: skip
-@click.option("--votes", default=60, type=options.COUNT, metavar="N", help="Questions of one rater that count; "
-              "obvious and repeated ones are added.")  # fmt: skip
+@click.option("--reference", metavar="hr|lr", type=click.Choice(["hr", "lr"]), help="Reference shown "
+              "between the outputs. [default: hr if the run has HR images]")  # fmt: skip
+@click.option("--votes", default=60, type=options.COUNT, metavar="N", help="Questions that count, per rater; "
+              "obvious and repeated ones come on top.")  # fmt: skip
 @click.option("--tally", "action", flag_value="tally", help="Print what the votes say.")
 @click.option("--plan", "action", flag_value="plan", help="Estimate how many votes are needed.")
-@click.option("--half-width", default=0.05, type=click.FloatRange(0.01, 0.3), metavar="W", help="With --plan, wanted "
-              "half width of the 95 % intervals of shares.")  # fmt: skip
+@click.option("--half-width", default=0.05, type=click.FloatRange(0.01, 0.3), metavar="W", help="With --plan, half "
+              "width wanted for the 95 % intervals of the preferences.")  # fmt: skip
 @options.file("--export", help="Write a page that opens offline, for people elsewhere, "
               "instead of serving one.")  # fmt: skip
 @click.option("--add", multiple=True, type=options.PATH, metavar="FILE", help="Add votes that an offline page has "

@@ -24,6 +24,7 @@ from srbench.metrics import lr_psnr as measured_lr_psnr
 from srbench.models.inference import Draw, choose_device, upscale
 from srbench.models.loading import load_model
 from srbench.reporting.figures.strips import Colour, Panel, difference_window, strip_png
+from srbench.run_folder.protocol import exactly
 
 SOURCE, TARGET = (40, 130, 255), (255, 60, 40)
 """Colours of boxes in figures: where texture comes from, and where it or content goes."""
@@ -149,9 +150,9 @@ def compare_temperatures(
     edits, panels = [], [figure_panel("HR", "original", pair.hr)]
     for temperature in temperatures:
         sample = editor.sample(pair, temperature, 1, seed)[0]
-        edits.append(Edited(out / f"{image.stem}_t{temperature:g}.png", lr_psnr(sample, pair)))
+        edits.append(Edited(out / f"{image.stem}_t{exactly(temperature)}.png", lr_psnr(sample, pair)))
         write_new(edits[-1].file, encode_png(quantize_floor(sample)))
-        panels.append(figure_panel(f"temperature {temperature:g}", _fit_note(edits[-1].lr_psnr), sample))
+        panels.append(figure_panel(f"temperature {exactly(temperature)}", _fit_note(edits[-1].lr_psnr), sample))
     write_figure(out / f"{image.stem}_temperatures_figure.png", panels, _most_different(panels[1:], editor.scale))
     return edits
 

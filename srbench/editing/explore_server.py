@@ -100,7 +100,7 @@ class _Handler(LocalRequestHandler):
         try:
             part = [int(number) for number in query["part"][0].split(",")] if "part" in query else None
         except ValueError:
-            raise EditError("the part is no x,y,width,height; give four whole numbers") from None
+            raise EditError("the part is not x,y,width,height; give four whole numbers") from None
         self._send_png(self.explorer.original(image, None if part is None else tuple(part), path[1:3]))
 
     def _open(self) -> None:

@@ -22,6 +22,7 @@ from srbench.metrics import lr_psnr
 from srbench.models.inference import Draw, choose_device, upscale_one_by_one
 from srbench.models.inference import upscale as upscale_image
 from srbench.models.loading import LoadedModel, load_model
+from srbench.run_folder.protocol import exactly
 from srbench.system.file_names import FILE_NAME, is_file_name
 from srbench.system.words import number_of
 from srbench.weights.files import sha256_file
@@ -163,7 +164,7 @@ def _tasks(spec: UpscaleSpec, models: list[LoadedModel], sources: dict[Path, Pat
         count = spec.samples if samples and spec.samples > 1 else None
         for name, path in sources.items():
             for temperature in spec.temperature if samples else spec.temperature[:1]:
-                at = f"_t{temperature:g}" if samples and len(spec.temperature) > 1 else ""
+                at = f"_t{exactly(temperature)}" if samples and len(spec.temperature) > 1 else ""
                 draw = replace(_draw(spec), temperature=temperature)
                 tasks.append(_Task(path, loaded, draw, out / name.with_name(f"{name.name}{at}"), count))
     return tasks

@@ -1,4 +1,4 @@
-"""Folders of images: every image is known by its file name without the ending."""
+"""Folders of images: every image is named by its file name without the extension."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def images_in(folder: Path) -> dict[str, Path]:
             raise ImageError(f"{path}: {kind}, not a file; put an image in its place, or move it away")
         if (other := found.setdefault(path.stem, path)) is not path:
             raise ImageError(
-                f"{folder}: {other.name} and {path.name} have one name; "
+                f"{folder}: {other.name} and {path.name} share a name; "
                 "images are paired by name, so move one of them away"
             )
     if not found:

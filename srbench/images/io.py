@@ -235,7 +235,7 @@ def write_new(path: Path, content: bytes) -> None:
     """Write a file as ``write_whole`` does, but never over another one. Raises ImageError if there is another one."""
     if path.is_file() and path.read_bytes() == content:
         return
-    if path.exists():
+    if path.exists() or path.is_symlink():
         raise ImageError(f"{path}: exists, and is not what would be written; choose another --out, or move it away")
     write_whole(path, content)
 

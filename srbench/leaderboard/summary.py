@@ -87,7 +87,7 @@ def runs_below(folders: list[Path]) -> list[Path]:
 
 def summary_of(run: Path) -> Summary:
     """Summary of a run, from the cache if its sums and files are those that were read. Raises SRBenchError."""
-    stamp, file = _stamp(run), cache_folder("index") / f"{sha256_bytes(str(run.resolve()).encode())}.msgpack"
+    stamp, file = _stamp(run), cache_folder("index") / f"{sha256_bytes(os.fsencode(run.resolve()))}.msgpack"
     try:
         known, content = _CACHED.decode(file.read_bytes())
         if known == stamp:

@@ -64,7 +64,7 @@ def _written_before(out: Path) -> dict[str, str]:
         content = (out / LIST).read_bytes()
         facts = json.loads(content)
         return {**facts["files"], LIST: sha256_bytes(content)} if "tables" in facts else {}
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return {}
 
 

@@ -77,7 +77,7 @@ def read_matrix(path: Path) -> Matrix:
     file = path / FILE
     try:
         matrix = structure(json.loads(file.read_text(encoding="utf-8")), Matrix, str(file))
-    except (OSError, ValueError, ConfigError) as error:
+    except (OSError, ValueError, RecursionError, ConfigError) as error:
         raise MatrixError(f"{file}: cannot be read ({one_line(error)}); run its command again") from None
     if matrix.format != FORMAT:
         raise MatrixError(f"{file}: format {matrix.format} instead of {FORMAT}; run again with another --out")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from srbench.benchmark.engines.choice import Workers
 from srbench.benchmark.estimate import estimate
@@ -70,12 +71,22 @@ def score_matrix(
     path: Path, metrics: Sequence[str], device: str = "auto", progress: Progress = silent, workers: Workers = 1,
     engine: str | None = None, finished: Callable[[Outcome], None] = lambda outcome: None,
 ) -> Outcome:  # fmt: skip
-    """Add metrics to all cells; ``finished`` is called with the outcome of each. Raises what ``score_run`` raises."""
-    outcomes = []
+    """Add metrics to all cells; ``finished`` is called with the outcome of each. A cell that fails is named and passed
+    over. Raises MatrixError if none can be measured.
+    """
+    outcomes: list[Outcome] = []
+    failures: list[str] = []
     for folder in runs_in(path):
-        outcomes.append(score_run(folder, metrics, device, progress, workers=workers, engine=engine))
-        finished(outcomes[-1])
-    failures = [f"{outcome.folder.name}: {failure}" for outcome in outcomes for failure in outcome.failures]
+        try:
+            outcome = score_run(folder, metrics, device, progress, workers=workers, engine=engine)
+        except SRBenchError as error:
+            failures.append(f"{folder.name}: {str(error).removeprefix(f'{folder}: ')}")
+            continue
+        failures += [f"{folder.name}: {failure}" for failure in outcome.failures]
+        outcomes.append(outcome)
+        finished(outcome)
+    if not outcomes:
+        raise MatrixError("; ".join(failures))
     return combined(path, outcomes, failures)
 
 
@@ -100,9 +111,14 @@ def merge_matrices(paths: Sequence[Path], out: Path) -> list[Path]:
     for path, other in zip(paths, matrices, strict=True):
         if set(other.cells) != set(first.cells):
             raise RunFolderError(f"{path}: its cells differ from those of {paths[0]}; merge matrices of one request")
-    folders = [merge([path / cell.name for path in paths], out / cell.name) for cell in first.cells]
-    write_matrix(out, first.command, first.cells)
-    return folders
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
+        whole = Path(temporary) / "matrix"  # so that a cell that cannot be merged leaves no part of a matrix
+        for cell in first.cells:
+            merge([path / cell.name for path in paths], whole / cell.name)
+        write_matrix(whole, first.command, first.cells)
+        whole.replace(out)
+    return [out / cell.name for cell in first.cells]
 
 
 def folder_of(spec: MatrixSpec) -> Path:

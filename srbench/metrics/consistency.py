@@ -40,7 +40,7 @@ def lr_psnr(sr: Images, lr: Images) -> Values:
     images, references = written(sr, "sr"), written(lr, "lr")
     require_partners(images, references, "lr")
     if images.shape[-2:] == references.shape[-2:]:
-        raise MetricError(f"lr is {size(references)} as sr is; give the smaller LR image that sr was made from")
+        raise MetricError(f"lr and sr are both {size(references)}; give the smaller LR image that sr was made from")
     scale = _scale_between(images, references, f"sr {size(images)} is no whole multiple of lr", "crop sr")
     return as_given(decibels(downscaled(images, scale), references), sr)
 

@@ -298,6 +298,6 @@ def _is_there(path: Path, digest: str) -> bool:
 def moved_aside(path: Path) -> Path:
     """Rename a file to the first free name, such as ``report.md.1``; returns its new path."""
     number = 1
-    while (aside := path.with_name(f"{path.name}.{number}")).exists():
+    while (aside := path.with_name(f"{path.name}.{number}")).exists() or aside.is_symlink():
         number += 1
     return path.rename(aside)

@@ -273,6 +273,11 @@ def _unambiguous(runs: list[Run]) -> list[Run]:
 
 def _conflicts(one: Run, other: Run) -> set[str]:
     digests = {model.label: model.digest for model in one.models}
-    values = {_place(row): row.values for row in one.rows}
+    values = {_place(row): _text(row) for row in one.rows}
     models = {model.label for model in other.models if digests.get(model.label, model.digest) != model.digest}
-    return models | {row.setting.model for row in other.rows if values.get(_place(row), row.values) != row.values}
+    return models | {row.setting.model for row in other.rows if values.get(_place(row), _text(row)) != _text(row)}
+
+
+def _text(row: Row) -> str:
+    """Values of a row as text, in which NaN is equal to itself."""
+    return repr(sorted(row.values.items()))

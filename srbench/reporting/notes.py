@@ -156,9 +156,9 @@ def _runaways(measurements: Measurements) -> Iterator[str]:
         counts = [f"{row.image} ({row.sample.runaway} of {row.samples})" for row in rows]
         more = f" and {len(counts) - _NAMED} more images (all in samples.jsonl)" if len(counts) > _NAMED else ""
         total = sum(row.sample.runaway or 0 for row in rows)
-        what = "sample" if total == 1 else "samples"
+        what = "output" if total == 1 else "outputs"
         listed = ", ".join(counts[:_NAMED])
-        yield f"{total} {what} of {label} ran away, with values below -0.5 or above 1.5: {listed}{more}."
+        yield f"{total} {what} of {label} had values below -0.5 or above 1.5 before clipping: {listed}{more}."
 
 
 def _seeds(measurements: Measurements) -> Iterator[str]:
@@ -192,4 +192,4 @@ def _other_samples(measurements: Measurements) -> Iterator[str]:
     without = [metric.title for metric in measurements.metrics if is_of_samples(metric, asked)]
     if counts and without:
         listed = ", ".join(f"{label} {count}" for label, count in counts.items())
-        yield f"Of another number of samples per image than {asked}, and so without {', '.join(without)}: {listed}."
+        yield f"No {', '.join(without)} for rows that do not have {asked} samples per image: {listed}."

@@ -21,10 +21,10 @@ Mark = Literal["", "best", "second", "own", "best own", "second own"]
 UNDECIDED = "undecided"
 """Verdict if the images support neither of two rows."""
 RULE = (
-    "{best}: the best mean, and every row not distinguishable from it; {second}, among three rows or more: the same "
-    "among the others. A column without marks is undecided. Two rows are distinguishable if a paired permutation test "
-    "over the images says p {less} 0.05 after Holm's correction for all pairs of competing rows; whether intervals "
-    "overlap does not tell."
+    "{best}: the best mean, and every row not distinguishable from it. {second} (three rows or more): the best mean "
+    "of the remaining rows, and every one not distinguishable from that. A column without marks is undecided. Two "
+    "rows are distinguishable if a paired permutation test over the images gives p {less} 0.05 after Holm's "
+    "correction for all pairs of competing rows; overlapping intervals do not decide it."
 )
 """Rule for the reader; a format string for the words of both marks and the sign for "less"."""
 _TOGETHER = 2_000_000

@@ -30,6 +30,7 @@ from srbench.reporting.published import published_rows, read_tables
 from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import MARKDOWN, Line, Scores, header, score
 from srbench.reporting.votes import vote_lines, votes_of
+from srbench.run_folder.manifest import is_run
 from srbench.run_folder.results import Row, csv_texts
 from srbench.system import markdown
 from srbench.system.file_names import unknown
@@ -92,6 +93,8 @@ def write_report(
         raise ReportError("several runs have no folder in common; name one for the report with --out")
     own = measurements.runs[0].folder.path
     place = own if out is None or out.resolve() == own.resolve() else out
+    if is_run(place) and (place is not own or len(measurements.runs) > 1):
+        raise ReportError(f"{place}: a run, which has a report of its own; choose another --out")
     with reporting(own) if place is own else nullcontext(), ReportFolder(place) as folder:
         scores, sentences = make_report(measurements, folder, formats, choices, progress, origin)
     files = [folder.path / parts[0] for name, parts in _PARTS.items() if name in formats]

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-from msgspec import Struct
-from msgspec.json import Decoder
-
-from srbench.run_folder import RunFolderError
-from srbench.run_folder.manifest import read_manifest
-from srbench.run_folder.protocol import Manifest
-from srbench.run_folder.records import SampleRecord, ScoreRecord
-from srbench.system.file_names import one_line
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.protocol import Manifest, Setting
 
 
 @dataclass(frozen=True)
@@ -34,62 +26,21 @@ class Overview:
         return commands[-1].started[:16].replace("T", " ") if commands else ""
 
 
-class _Line(Struct):
-    """The parts of a line that are looked at here."""
-
-    image: str
-    model: str
-    temperature: float | None
-    error: str
-
-
-class _Sample(_Line):
-    key: str
-
-
-class _Score(_Line):
-    metric: str
-    sample: str
-
-
-_Kind = TypeVar("_Kind", bound=_Line)
-_Place = tuple[str, str, float | None]
-"""Image, model, temperature."""
-
-
 def overview(run: Path) -> Overview:
     """Read a run folder, in which another process may be writing meanwhile. Raises RunFolderError if it is damaged."""
-    manifest = read_manifest(run)
-    keys: dict[_Place, str] = {}
-    for sample in _lines(run / SampleRecord.FILE, _Sample):
-        keys[sample.image, sample.model, sample.temperature] = "" if sample.error else sample.key
-    measured: dict[_Place, set[str]] = {}
-    for score in _lines(run / ScoreRecord.FILE, _Score):
-        place = score.image, score.model, score.temperature
-        if not score.error and score.sample == keys.get(place):
-            measured.setdefault(place, set()).add(score.metric)
-    wanted = {metric.name for metric in manifest.metrics}
+    folder = RunFolder.read(run)
+    manifest = folder.manifest
     lacking = {
         image
         for setting in manifest.settings
         for image in manifest.planned(setting)
-        if not wanted <= measured.get((image, setting.model, setting.temperature), set())
+        if not _is_done(folder, setting, image)
     }
     return Overview(manifest, len(manifest.scope), sum(image not in lacking for image in manifest.scope))
 
 
-def _lines(path: Path, kind: type[_Kind]) -> Iterator[_Kind]:
-    """Lines of a file, but those that a kill or a power cut tore; none if there is no file."""
-    decoder = Decoder(kind)
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if line.endswith(b"\n") and b"\0" not in line:
-                    try:
-                        yield decoder.decode(line)
-                    except ValueError as error:
-                        raise RunFolderError(f"{path}: line {number} is damaged ({one_line(error)})") from None
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise RunFolderError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+def _is_done(folder: RunFolder, setting: Setting, image: str) -> bool:
+    sample = folder.sample(setting, image)
+    if sample is None or sample.failed:
+        return False
+    return all(score and not score.failed for score in folder.scores_of(sample, folder.manifest.metrics))

@@ -54,12 +54,12 @@ class Setting:
     @property
     def folder(self) -> str:
         """Name of the folder of its images, ``srflow-t0.8``; the label of the model alone without temperature."""
-        return self.model if self.temperature is None else f"{self.model}-t{_short(self.temperature)}"
+        return self.model if self.temperature is None else f"{self.model}-t{exactly(self.temperature)}"
 
     @property
     def label(self) -> str:
         """Name for a reader, ``srflow τ=0.8``; the label of the model alone without temperature."""
-        return self.model if self.temperature is None else f"{self.model} τ={_short(self.temperature)}"
+        return self.model if self.temperature is None else f"{self.model} τ={exactly(self.temperature)}"
 
 
 @dataclass(frozen=True)
@@ -156,6 +156,6 @@ class Manifest:
         return tuple(image for image in self.images if image in wanted)
 
 
-def _short(number: float) -> str:
+def exactly(number: float) -> str:
     """All digits of a number, so that different temperatures never share a name: ``0.8``, ``1``, ``0.8000001``."""
     return repr(float(number)).removesuffix(".0")

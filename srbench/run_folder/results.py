@@ -214,7 +214,7 @@ def summary_csv(
     intervals = [f"{name}_{end}" for name in table.metrics for end in ("low", "high")]
     columns = ["model", "temperature", *families, *first, "n", *others, *intervals, "not_finite"]
     columns += [*(f"{name}_signature" for name in table.metrics), "suite"]
-    return lines.reindex(columns=columns).to_csv(index=False)
+    return lines.reindex(columns=columns).to_csv(index=False, lineterminator="\n")
 
 
 def rows_csv(table: ResultTable, metrics: Sequence[MetricFacts], suite: str) -> str:
@@ -224,7 +224,7 @@ def rows_csv(table: ResultTable, metrics: Sequence[MetricFacts], suite: str) -> 
         signature=table.values["metric"].map({metric.name: metric.signature for metric in metrics}),
         suite=suite,
     )
-    return rows.to_csv(index=False)
+    return rows.to_csv(index=False, lineterminator="\n")
 
 
 def _by_setting(images: pd.DataFrame) -> DataFrameGroupBy[Any, Any]:

@@ -137,7 +137,9 @@ class Patches:
 def _require_partners(hr: ImageStore, lr: ImageStore) -> None:
     hr_stems, lr_stems = ([_stem(name) for name in (*store.names, *store.faults)] for store in (hr, lr))
     if len({*hr_stems}) < len(hr_stems) or len({*lr_stems}) < len(lr_stems):
-        raise TrainingError("HR and LR are paired by name, but two images of a folder differ only in the ending")
+        raise TrainingError(
+            "HR and LR are paired by name, but two images of a folder differ only in the file extension"
+        )
     if alone := sorted({*hr_stems} ^ {*lr_stems}):
         raise TrainingError(f"HR and LR are paired by name, but these are alone: {listed(alone)}; add or remove images")
 

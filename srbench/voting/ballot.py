@@ -93,7 +93,8 @@ def ballot(candidates: Candidates, rater: str, votes: int = VOTES, seed: int = 0
         raise VotingError(f"{candidates.run.path}: the outputs of these models are equal on all images")
     places: list[tuple[float, Question]] = [*enumerate(counted)]
     halfway = len(counted) // 2
-    again = random.permutation(max(halfway, 1))[: len(counted) // PER_REPEAT]
+    early = [place for place in random.permutation(max(halfway, 1)) if place + APART < len(counted)]
+    again = early[: len(counted) // PER_REPEAT]
     for place in again:
         one = counted[place]
         repeat = replace(one, kind="repeat", left=one.right, right=one.left)

@@ -14,10 +14,10 @@ from srbench.voting.tally import Strength, Tally
 _NAMED = 2
 """Largest number of named models that cannot be told from the first."""
 CAPTION = (
-    "Votes: how often people prefer a model to another one of the vote where they prefer one of the two, mean over the "
-    "others; 50 % is the average. Bradley and Terry's model with ties (Davidson, 1970), from which careless answers, "
-    "as many as obvious questions show, are taken out. 95 % intervals hold for all models together (bootstrap "
-    "over raters and images)."
+    "Votes: the probability that people prefer a model to another, given that they prefer one of the two, averaged "
+    "over the other models; 50 % is average. Bradley and Terry's model with ties (Davidson, 1970), corrected for the "
+    "share of careless answers that the obvious questions show. The 95 % intervals hold simultaneously for all models "
+    "(bootstrap over raters and images)."
 )
 
 

@@ -27,7 +27,7 @@ FOLDERS = [
     ("nothing", r"nothing: no (images|images) in it"),
     ("absent", r"absent"),
     ("raises.py", r"raises\.py: (a file, not a folder|has no class or function that could be one of datasets)"),
-    ("twice", r"a\.jpg and a\.png have one name"),
+    ("twice", r"a\.jpg and a\.png share a name"),
     ("long", r"b{240}.* rename"),
     ("bytes", r"b.{1,12}png.* rename|rename"),
     ("lines", r"rename"),

@@ -91,3 +91,12 @@ def test_folders_that_are_refused(srbench, tmp_path):
     found = srbench("export", tmp_path)
     assert found.exit_code == 1
     assert "not finished; resume it: srbench train --resume" in found.stderr
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".md"])
+def test_another_file_in_the_way_stays(trainings, srbench, tmp_path, ending):
+    yours = tmp_path / f"o{ending}"
+    yours.write_text("mine")
+    found = srbench("export", trainings.path / "start", "--out", tmp_path / "o.safetensors")
+    assert (found.exit_code, "exists, and is not what would be written" in found.stderr) == (1, True)
+    assert yours.read_text() == "mine"

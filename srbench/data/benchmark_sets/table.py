@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -64,7 +65,7 @@ class BenchmarkSet:
     @property
     def known_by(self) -> str:
         """Property that identifies its images, in words."""
-        return "pixels" if self.pixels else "files" if self.files else "number alone"
+        return "pixels" if self.pixels else "files" if self.files else "number of images"
 
     def wanted(self, name: str) -> str:
         """End of an error: how to get the set by hand."""
@@ -145,7 +146,7 @@ def check_files(
     paths = [*found.values(), *(lr or {}).values()]
     listing = {path.relative_to(folder).as_posix(): [path.stat().st_size, path.stat().st_mtime_ns] for path in paths}
     seen = json.dumps({"pixels": known, "files": listing})
-    if not (folder / _SEEN).is_file() or (folder / _SEEN).read_text() != seen:
+    if not (folder / _SEEN).is_file() or (folder / _SEEN).read_bytes() != seen.encode():
         say(f"{name}: comparing the {entry.known_by} of {entry.contents}")
         if known != (pixels_digest(found, lr) if entry.pixels else files_digest(found)):
             same = "pixel for pixel, such as a copy that was cropped for another scale" if entry.pixels else "as files"
@@ -154,7 +155,8 @@ def check_files(
                 f"{folder}: its images are not those of {name} {same}; {entry.wanted(name)}, or measure them as a "
                 f"folder: {option} {folder}"
             )
-        write_whole(folder / _SEEN, seen.encode())
+        with suppress(OSError):  # of a shared folder that cannot be written: compared again the next time
+            write_whole(folder / _SEEN, seen.encode())
     return found
 
 

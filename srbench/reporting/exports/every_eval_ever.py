@@ -118,4 +118,6 @@ def _seconds(time: str) -> str:
     try:
         return str(int(datetime.fromisoformat(time).timestamp()))
     except ValueError:
-        raise ReportError(f"{time!r} in the manifest is no time; srbench verify says what else was changed") from None
+        raise ReportError(
+            f"{time!r} in the manifest is not a time; srbench verify says what else was changed"
+        ) from None

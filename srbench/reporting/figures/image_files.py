@@ -63,7 +63,7 @@ class Example:
         self._opened: dict[Path, Pixels] = {}
         sizes = {_size(path) for path in (*pair[1:], *(files[0] for files in self._files.values()))}
         if sizes - {(self.width, self.height)}:
-            raise ReportError(f"{name}: the sizes of LR, HR and outputs do not fit together; run again, another --out")
+            raise ReportError(f"{name}: the sizes of LR, HR and outputs do not fit together; use a new --out")
 
     def image(self, row: Row, sample: int = 0) -> Pixels:
         """Output of a row, or one of its kept samples."""
@@ -184,8 +184,10 @@ def _write(measurements: Measurements, out: ReportFolder, code: str, kinds: Sequ
     keys = _map_keys(rows, kinds, pixels[1], side)
     lacking = [place for place, key in keys.items() if not out.keep(map_file(*place, name), key)]
     if lacking:
-        for place, values in _maps(opened(), lacking).items():
+        made = _maps(opened(), lacking)
+        for place, values in made.items():
             out.write(map_file(*place, name), map_png(values, place[0], keys[place]), keys[place])
+        keys = {place: key for place, key in keys.items() if place in made or place not in lacking}
     maps = [keys.get((kind, row.setting.folder)) for kind in kinds for row in shown]
     settings = [astuple(row.setting) for row in shown]
     if keys:

@@ -149,7 +149,7 @@ def _csv(entries: Sequence[Entry]) -> str:
         for line, family, competes in zip(entry.scores.lines, *entry.scores.family_columns.values(), strict=True)
         for metric, cell in zip(entry.scores.metrics, line.cells.values(), strict=True)
     ]  # fmt: skip
-    return pd.DataFrame.from_records(records).to_csv(index=False)
+    return pd.DataFrame.from_records(records).to_csv(index=False, lineterminator="\n")
 
 
 def terminal_tables(parts: Sequence[Part]) -> list[Table]:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image
 
-from srbench.benchmark.error_maps import map_file
+from srbench.benchmark.error_maps import DEVIATION, MapKind, carried_key, map_file, map_key
 from srbench.images.strict_decoding import FORMATS
 from srbench.interfaces import MetricFacts
 from srbench.reporting.files import ReportFolder
@@ -42,7 +42,7 @@ def image_contents(
     names = list(files)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         sizes = list(pool.map(_size, files.values()))
-    maps = {} if folder is None else _maps(measurements, folder, names, columns)
+    maps = {} if folder is None else _maps(measurements, folder, names, columns, rows)
     return {
         "names": names,
         "widths": [width for width, _ in sizes],
@@ -69,20 +69,37 @@ def _size(found: Mapping[Column, Path]) -> tuple[int, int]:
 
 
 def _maps(
-    measurements: Measurements, folder: ReportFolder, names: Sequence[str], columns: Sequence[Column]
-) -> dict[str, list[dict[str, Any]]]:
+    measurements: Measurements, folder: ReportFolder, names: Sequence[str], columns: Sequence[Column],
+    rows: Mapping[str, Mapping[int, Row]],
+) -> dict[str, list[dict[str, Any]]]:  # fmt: skip
     """Addresses of the maps in a folder by kind and column; maps are those of a model's first sample."""
     found = {}
     for kind in measurements.map_kinds:
         addresses = []
         for column in columns:
-            setting = Setting(column.model, column.temperature).folder
-            has_maps = column.model != "" and not column.sample
-            files = [map_file(kind, setting, name) for name in names] if has_maps else []
-            addresses.append(_addresses(folder, names, [folder.path / f if folder.has(f) else None for f in files]))
+            shown: list[Path | None] = []
+            if column.model != "" and not column.sample:
+                shown = [_map(measurements, folder, name, kind, column, rows[name]) for name in names]
+            addresses.append(_addresses(folder, names, shown))
         if any(one["ranges"] or one["others"] for one in addresses):
             found[kind.name] = addresses
     return found
+
+
+def _map(
+    measurements: Measurements, folder: ReportFolder, name: str, kind: MapKind, column: Column, rows: Mapping[int, Row]
+) -> Path | None:
+    """The map of an output; None if there is none, or only that of an earlier output, left by an earlier report."""
+    file = map_file(kind, Setting(column.model, column.temperature).folder, name)
+    row = None if column.setting is None else rows.get(column.setting)
+    if row is None or not folder.has(file):
+        return None
+    path = folder.path / file
+    if file not in folder:
+        pixels = [output.pixels for output in row.sample.outputs[: row.sample.kept]]
+        known = map_key(kind, measurements.pair_pixels(name)[1], pixels if kind == DEVIATION else pixels[:1])
+        return path if carried_key(path) == known else None
+    return path
 
 
 def _addresses(folder: ReportFolder | None, names: Sequence[str], paths: Sequence[Path | None]) -> dict[str, Any]:

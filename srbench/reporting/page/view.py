@@ -24,7 +24,7 @@ from srbench.reporting.report import formats_in, write_report
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder, is_being_written
 from srbench.run_folder.manifest import FILE as MANIFEST
-from srbench.system.file_names import one_line
+from srbench.system.file_names import one_line, printable
 from srbench.system.local_server import LocalRequestHandler, LocalServer, open_server, serve
 from srbench.system.terminal import say
 
@@ -126,7 +126,7 @@ class _ReadOnly(LocalRequestHandler, SimpleHTTPRequestHandler):
 
     def _page(self, file: Path) -> BytesIO:
         """Send the head of a page, which is told its path: links that are copied from it outlive this server."""
-        path = Markup('<head>\n<meta name="report-path" content="{}">').format(file.resolve())
+        path = Markup('<head>\n<meta name="report-path" content="{}">').format(printable(str(file.resolve())))
         return self._content(file.read_text(encoding="utf-8").replace("<head>", path, 1).encode(), "text/html")
 
     def _news(self, live: LiveRun, asked: dict[str, list[str]]) -> BytesIO | None:

@@ -13,6 +13,7 @@ import pytest
 
 from srbench.benchmark.findings import CODES, RULES, SEVERITIES, Findings
 from srbench.benchmark.run import run
+from srbench.benchmark.verified import read_verified, write_verified
 from srbench.benchmark.verify import verify
 from srbench.images.io import encode_png, pixels_sha256, read_uint8, write_png
 from srbench.plugins.code_digest import code_digest
@@ -370,3 +371,24 @@ def test_the_command(finished, command):
     }  # fmt: skip
     image.write_bytes(b"")
     assert command("verify", finished, "--allow-unverified").code == 1
+
+
+def test_a_weaker_check_replaces_what_was_repaired_and_nothing_stronger(finished, command):
+    image = finished / "images" / "near" / "a.png"
+    content = image.read_bytes()
+    image.write_bytes(b"")
+    assert command("verify", finished, "--resample", "all").code == 1
+    image.write_bytes(content)
+    assert command("verify", finished, "--allow-unverified").code == 0
+    assert read_verified(finished).verdict == "unverified"
+    assert command("verify", finished, "--resample", "all").code == 0
+    assert command("verify", finished, "--allow-unverified").code == 0
+    assert (read_verified(finished).verdict, read_verified(finished).sampled) == ("proven", 9)
+
+
+def test_a_plain_check_does_not_undo_what_sampling_has_found(finished):
+    strong = Findings(finished, verified=9, sampled_all=9, items=9)
+    strong.add("SRB006", "near a", "sampled again, it is another image")
+    write_verified(strong)
+    write_verified(Findings(finished, verified=9, items=9))
+    assert read_verified(finished).verdict == "contradicted"

@@ -16,6 +16,7 @@ from srbench.data.benchmark_sets.fetch import fetch_set
 from srbench.data.benchmark_sets.table import (
     BenchmarkSet,
     benchmark_sets,
+    check_files,
     files_digest,
     open_set,
     pixels_digest,
@@ -323,3 +324,11 @@ def test_a_folder_with_images_of_its_own_is_plain(laid_out):
     folder = laid_out("HR/{}.png", "")
     write_png(folder / "c.png", flat(0))
     assert find_layout(folder, 4) is None
+
+
+def test_a_set_in_a_folder_that_cannot_be_written_is_opened(tmp_path):
+    write_png(tmp_path / "a.png", torch.full((3, 8, 8), 1, dtype=torch.uint8))
+    files = {"a": tmp_path / "a.png"}
+    entry = BenchmarkSet("A", 1, "", "", pixels=pixels_digest(files))
+    (tmp_path / ".srbench.json").mkdir()  # in the way for every user, root too
+    assert check_files("a", entry, files) == files

@@ -205,3 +205,20 @@ def test_inputs_that_do_not_serve(command, chameleon, what, words, changes, faul
     assert (found.code, len(found.err.splitlines()), found.out) == (1, 1, "")
     assert fault in found.err
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "what", "changes"),
+    [
+        ("chameleon_t0.png", "temperature", {"temperature": "0"}),
+        ("chameleon_temperatures_figure.png", "temperature", {"temperature": "0"}),
+        ("chameleon_style.png", "style-transfer", {"from": "96,96,48,48", "to": "0,0,48,48"}),
+        ("chameleon_restored.png", "restore", {}),
+    ],
+)
+def test_nothing_of_yours_is_overwritten(command, chameleon, file, what, changes):
+    Path("out").mkdir()
+    Path("out", file).write_bytes(b"mine")
+    found = edit(command, what, chameleon, **changes)
+    assert (found.code, f"{file}: exists, and is not what would be written" in found.err) == (1, True)
+    assert Path("out", file).read_bytes() == b"mine"

@@ -247,8 +247,8 @@ def test_parts_that_the_server_refuses(site):
         ("3960,0,80,80", "leaves the image, which is 4000 wide and 3000 high"),
         ("-8,0,80,80", "is empty or begins outside"),
         ("0,0,80", "the box 'part' is missing"),
-        ("0,0,80,x", "the part is no x,y,width,height"),
-        ("9" * 5000, "the part is no x,y,width,height"),
+        ("0,0,80,x", "the part is not x,y,width,height"),
+        ("9" * 5000, "the part is not x,y,width,height"),
     ):
         answers = [ask(site, "GET", f"/{kind}.png?image={image}&part={part}") for kind in ("hr", "lr")]
         if "x" not in part and len(part) < 5000:

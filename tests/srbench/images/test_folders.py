@@ -15,7 +15,7 @@ def test_names_are_sorted_and_other_files_passed_over(tmp_path):
 def test_two_images_of_one_name(tmp_path):
     (tmp_path / "a.png").touch()
     (tmp_path / "a.jpg").touch()
-    with pytest.raises(ImageError, match=r"a\.jpg and a\.png have one name"):
+    with pytest.raises(ImageError, match=r"a\.jpg and a\.png share a name"):
         images_in(tmp_path)
 
 

@@ -15,9 +15,11 @@ from srbench.images.io import (
     quantize_round,
     read_image,
     replaced_whole,
+    write_new,
     write_png,
     write_whole,
 )
+from srbench.reporting.files import moved_aside
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 
@@ -170,3 +172,13 @@ def test_crops():
     assert torch.equal(crop_to_multiple(image, 4), image[:, :4, :8])
     assert torch.equal(crop_centre(image, 4), image[:, 1:5, 3:7])
     assert torch.equal(crop_centre(image, 8), image[:, :, 1:9]), "a shorter side stays whole"
+
+
+def test_a_link_that_leads_nowhere_is_kept(tmp_path):
+    (tmp_path / "x").symlink_to("gone")
+    with pytest.raises(ImageError, match="exists, and is not what would be written"):
+        write_new(tmp_path / "x", b"new")
+    assert (tmp_path / "x").is_symlink()
+    (tmp_path / "f").write_text("mine")
+    (tmp_path / "f.1").symlink_to("gone")
+    assert moved_aside(tmp_path / "f") == tmp_path / "f.2"

@@ -13,6 +13,8 @@ from urllib.parse import unquote, urlparse
 
 import pytest
 
+from srbench.run_folder.protocol import Setting
+
 EVIL_RUN = "set-a/<script>alert(1)<:script>&"
 
 
@@ -101,14 +103,20 @@ def test_a_proof_of_other_sums_is_void(twenty, srbench, tmp_path):
 def test_csv_has_every_value(site, facts):
     with (site / "index.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
-    assert len(lines) == sum(len(row["cells"]) for table in facts["tables"] for row in table["rows"])
-    for table in facts["tables"]:
-        for row in table["rows"]:
-            for name, cell in row["cells"].items():
-                found = [one for one in lines if (one["data"], one["scale"], one["suite"], one["metric"], one["digest"],
-                         one["seed"], one["temperature"]) == (table["data"], str(table["scale"]), table["suite"], name,
-                         row["digest"], str((row["draw"] or [0, ""])[1]), one["temperature"])]  # fmt: skip
-                assert cell["mean"] in [float(one["mean"]) for one in found]
+    wanted = [
+        (table["data"], str(table["scale"]), table["suite"], row["label"].partition(" (")[0],
+         *map(str, row["draw"] or ("", "")), row["digest"], str(row["competes"]), name, float(cell["mean"]),
+         str(cell["rank"] or ""), cell["group"], row["state"], " ".join(row["runs"]))
+        for table in facts["tables"] for row in table["rows"] for name, cell in row["cells"].items()
+    ]  # fmt: skip
+    found = [
+        (one["data"], one["scale"], one["suite"],
+         Setting(one["model"], float(one["temperature"]) if one["temperature"] else None).label,
+         one["samples"], one["seed"], one["digest"], one["competes"], one["metric"], float(one["mean"]),
+         one["rank"], one["group"], one["state"], one["runs"])
+        for one in lines
+    ]  # fmt: skip
+    assert found == wanted
 
 
 def test_markdown_has_the_tables(site):

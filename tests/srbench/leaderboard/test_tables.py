@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ from record_runs import Made, write_run
 
 from srbench.leaderboard.contents import make_index
 from srbench.leaderboard.tables import _differ
+from srbench.leaderboard.writing import write_index
 from srbench.run_folder.statistics import holm
 
 SETS = 300
@@ -219,3 +221,10 @@ def test_a_second_index_reads_no_records_and_tests_nothing_unless_something_chan
         file.write_bytes(b"damaged")
     texts()
     assert sorted(read[3:]) == ["x", "y"]
+
+
+def test_a_run_whose_name_is_not_utf_8(tmp_path):
+    write_run(
+        tmp_path / os.fsdecode(b"m\xfcnchen"), Made({"a": "a"}, {"m": {"psnr": [30.0]}}, metrics=(metric("psnr"),))
+    )
+    assert len(write_index([tmp_path])[0].runs) == 1

@@ -14,11 +14,11 @@ import pytest
 
 from srbench.images.io import write_png
 from srbench.matrix import MatrixError
-from srbench.matrix.folder import FILE, Cell, is_matrix, read_matrix
+from srbench.matrix.folder import FILE, Cell, is_matrix, read_matrix, runs_in
 from srbench.reporting import report
 from srbench.reporting.matrix.report import write_matrix_report
 from srbench.reporting.measurements import read_runs
-from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.folder import RunFolder, writing
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.results import rows_of
 
@@ -197,7 +197,7 @@ def test_what_cannot_run_is_named_and_all_else_runs(command, bench):
         "run", bench, "--models", "models.py:Nearest,models.py:Broken", "--suite", "own.toml", "--workers", 1
     )
     assert found.code == 1
-    assert found.err.splitlines()[-1].startswith("srbench: 2 could not be measured, all others were: one-hr-x3-own: ")
+    assert found.err.splitlines()[-1].startswith("srbench: 2 could not be measured (all others were): one-hr-x3-own: ")
     assert "one-hr x3, own: nothing is measured yet." in found.out
     assert re.search(r"\| Nearest +\| +4x", (Path("m") / "report.md").read_text())
 
@@ -282,8 +282,9 @@ def test_requests_that_cannot_be_laid_out(command, bench, options, fault):
     assert not Path("m").exists()
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"format": 1, "command": "", "cells": [{"data": "../x", "scale": 2, '
-                                     '"suite": "s"}]}', '{"format": 9, "command": "", "cells": []}'])  # fmt: skip
+@pytest.mark.parametrize("content", ["{", "[" * 100_000, "[]", '{"format": 1, "command": "", "cells": [{"data": '
+                                     '"../x", "scale": 2, "suite": "s"}]}',
+                                     '{"format": 9, "command": "", "cells": []}'])  # fmt: skip
 def test_a_damaged_list_is_one_line(command, content):
     Path("m").mkdir()
     (Path("m") / FILE).write_text(content)
@@ -305,3 +306,20 @@ def test_latex_compiles(matrix):
     (matrix.parent / "paper.tex").write_text(f"{head}\n{table}\\end{{document}}\n")
     done = subprocess.run(["pdflatex", "-halt-on-error", "paper.tex"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_a_cell_in_use_is_passed_over_by_score(command, matrix):
+    first, *others = runs_in(matrix)
+    with writing(first):
+        done = command("score", matrix, "--metrics", "lr_psnr")
+    assert (done.code, f"{first.name}: in use by" in done.err) == (1, True), done.err
+    assert others
+    assert all('"metric": "lr_psnr"' in (one / "rows.jsonl").read_text() for one in others)
+
+
+def test_a_matrix_that_cannot_be_merged_leaves_nothing(command, matrix):
+    other = Path(shutil.copytree(matrix, "other"))
+    for file in (other / runs_in(matrix)[-1].name).glob("*manifest.json"):
+        file.unlink()
+    assert command("merge", matrix, other, "--out", "all").code == 1
+    assert not Path("all").exists()

@@ -112,11 +112,12 @@ def test_cost_in_a_run(command, photos, models, tmp_path):
     common = ("run", "--models", named, "--data", photos, "--scale", 4, "--limit", 1, "--samples", 2, "--workers", 1)
     found = command(*common, "--metrics", "psnr,cost", "--out", "run")
     assert found.code == 0, found.err
-    rows = {row.setting.model: row.values for row in rows_of(RunFolder.read(Path("run")))}
+    of_model = {row.setting.model: row for row in rows_of(RunFolder.read(Path("run")))}
+    rows = {model: row.values for model, row in of_model.items()}
     assert rows["Network"]["parameters"] == pytest.approx(1344 / 1e6)
     assert rows["Network"]["gflops"] == pytest.approx(2 * 27 * 48 / 16 / 1e3)
     assert rows["Noisy"]["gflops"] == 0
-    assert rows["Noisy"]["seconds"] > 0
+    assert rows["Noisy"]["seconds"] == pytest.approx(of_model["Noisy"].sample.seconds / 2), "of one output of two"
     assert all(math.isnan(rows["theirs"][name]) for name in ("parameters", "gflops", "memory", "seconds"))
     assert "GFLOP/MP" in Path("run/report.md").read_text()
     assert "nothing to do" in command(*common, "--metrics", "psnr,cost", "--out", "run").err

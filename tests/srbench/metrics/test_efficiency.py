@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -155,6 +157,18 @@ def test_what_is_no_size(size):
 def test_runtime_is_that_of_its_size():
     small, large = (Runtime(lr=f"{side}x{side}").of(Making(Span(), None, "cpu", 1.0)) for side in (8, 96))
     assert 0 < small < large
+
+
+def test_runtime_is_in_milliseconds(monkeypatch):
+    clock = itertools.count(0.0, 0.25)  # every call is a quarter of a second later
+    monkeypatch.setattr("srbench.metrics.efficiency.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    assert Runtime(lr="8x8").of(Making(Span(), None, "cpu", 1.0)) == 250.0
+
+
+def test_a_score_is_of_the_columns_beside_it(monkeypatch):
+    monkeypatch.setattr("srbench.metrics.efficiency.milliseconds", lambda *_: 4.0)
+    score = load_metric(f"{SCORES}:NTIRE26ESR+runtime=8").of(Making(Span(), None, "cpu", 1.0))
+    assert score == pytest.approx(NTIRE26.score(0.5, 9.833807872, 0.150688))
 
 
 def test_results_made_elsewhere_cost_nothing_that_is_known(photos):

@@ -232,7 +232,7 @@ def test_lr_psnr_takes_the_scale_from_the_sizes(coffee, lr_size):
 
 
 def test_lr_psnr_refuses_the_hr_image(coffee):
-    with pytest.raises(SRBenchError, match="lr is 192x288 as sr is; give the smaller LR image"):
+    with pytest.raises(SRBenchError, match="lr and sr are both 192x288; give the smaller LR image"):
         metrics.lr_psnr(coffee.hr, coffee.hr)
 
 

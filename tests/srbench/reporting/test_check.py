@@ -15,6 +15,7 @@ from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run
 from srbench.images.io import write_png
 from srbench.plugins.code_digest import reachable
+from srbench.reporting import ReportError
 from srbench.reporting.files import NO_PART
 from srbench.reporting.report import write_report
 from srbench.weights.files import sha256_file
@@ -155,3 +156,13 @@ def test_what_no_report_imports_is_no_part_of_its_code():
         rooms = {path.relative_to(package).parts[0] for path in sources.values() if path.is_relative_to(package)}
         assert "metrics" in rooms
         assert not rooms & set(NO_PART)
+
+
+def test_a_report_is_not_written_over_that_of_another_run(make_run):
+    one, other = (make_run(name, {("m", None): {"a": (20.0, 0.5), "b": (30.0, 0.4)}}) for name in ("one", "other"))
+    write_report([other], ["md"])
+    before = (other / "report.md").read_text()
+    for folders, out in (([one], other), ([one, other], one)):
+        with pytest.raises(ReportError, match="a run, which has a report of its own; choose another --out"):
+            write_report(folders, ["md"], out=out)
+    assert (other / "report.md").read_text() == before

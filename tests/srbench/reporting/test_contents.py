@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from srbench.reporting.page.contents import ABSENT, _addresses, _values
+from srbench.reporting.report import write_report
 
 METRIC = SimpleNamespace(name="psnr", digits=2)
 
@@ -48,3 +49,13 @@ def test_addresses_follow_from_names_where_they_do(tmp_path):
     assert found["others"][4].startswith("data:image/webp;base64,"), "an image elsewhere is embedded"
     odd = _addresses(SimpleNamespace(path=run), ["a", "b"], [run / "images/lr/a.png", run / "else where/b.png"])
     assert odd["others"] == {1: "else%20where/b.png"}
+
+
+def test_a_page_alone_links_no_map_of_earlier_outputs(make_run, greys):
+    """A report of all formats leaves maps; of new outputs they are not."""
+    values = {("m", None): {"a": (20.0, 0.1), "b": (21.0, 0.2)}}
+    run = make_run("run", values, greys=greys(10, 250, 60, 30))
+    write_report([run])
+    assert '"ending":"_error.png"' in write_report([run], ["html"]).files[0].read_text()
+    run = make_run("run", values, greys=greys(10, 250, 61, 30))
+    assert '"ending":"_error.png"' not in write_report([run], ["html"]).files[0].read_text()

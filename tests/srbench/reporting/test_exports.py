@@ -14,6 +14,7 @@ from builders import metric
 from huggingface_hub import ModelCard
 
 from srbench.cli.exporting import _GIVEN
+from srbench.images import ImageError
 from srbench.interfaces import WeightsInfo
 from srbench.reporting import ReportError
 from srbench.reporting.exports.files import FORMATS, export_run
@@ -73,6 +74,7 @@ def test_hugging_face_reads_every_value_from_eval_results(run, wanted, tmp_path)
         for entry in entries:
             assert entry.keys() == {"dataset", "value", "date", "source", "notes"}
             assert entry["dataset"].keys() == {"id", "task_id"}
+            assert entry["dataset"]["id"] == "owner/data"
             assert entry["source"] == {"url": "https://example.org/run", "name": "srbench run run"}
             assert entry["date"] == STARTED["finished"]
             signature = re.match(r"signature: (\S+);", entry["notes"])[1]
@@ -125,8 +127,16 @@ def test_a_second_export_changes_nothing_and_another_one_overwrites_nothing(run,
         assert export_run(run, form, tmp_path / form).files == files
         assert [file.stat().st_mtime_ns for file in files] == before
     make_run("run", {FLOW: values(1)}, metrics=METRICS, invocation=STARTED)
-    with pytest.raises(Exception, match="exists, and is not what would be written; choose another --out"):
+    kept = {file: file.read_bytes() for file in (tmp_path / "hf-eval").rglob("*") if file.is_file()}
+    with pytest.raises(ImageError, match="exists, and is not what would be written; choose another --out"):
         export_run(run, "hf-eval", tmp_path / "hf-eval")
+    assert kept == {file: file.read_bytes() for file in (tmp_path / "hf-eval").rglob("*") if file.is_file()}
+
+
+def test_every_eval_ever_names_the_dataset(run, tmp_path):
+    for file in export_run(run, "every-eval-ever", tmp_path / "out", dataset="owner/data").files:
+        for one in json.loads(file.read_text(encoding="utf-8"))["evaluation_results"]:
+            assert one["source_data"]["hf_repo"] == "owner/data"
 
 
 def test_a_mean_over_fewer_images_is_left_out_and_named(make_run):
@@ -172,7 +182,7 @@ def test_the_command_line_names_files_and_refuses_options_of_another_format(comm
 
 def test_a_time_that_is_none_is_named(make_run, tmp_path):
     run = make_run("run", {("m", None): {"a": (20.0, 0.1)}})
-    with pytest.raises(ReportError, match="'later' in the manifest is no time"):
+    with pytest.raises(ReportError, match="'later' in the manifest is not a time"):
         export_run(run, "every-eval-ever", tmp_path / "out")
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from dataclasses import replace
@@ -173,3 +174,9 @@ def test_what_a_report_cannot_be_made_of(make_run, srbench, tmp_path):
     assert found.exit_code == 0
     made = sorted(path.name for path in (tmp_path / "elsewhere").iterdir())
     assert made == ["report.json", "rows.csv", "table.csv"]
+
+
+def test_values_that_are_unknown_are_no_conflict(make_run):
+    values = {"a": (20.0, math.nan), "b": (30.0, math.nan)}
+    runs = [make_run(name, {("m", None): values}) for name in ("one", "two")]
+    assert labels(runs) == [("m", None)]

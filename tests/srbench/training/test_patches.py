@@ -305,7 +305,7 @@ def test_pairs_that_are_none(folder, tmp_path):
         assert Patches([folder], 4, Config(), lr=[tmp_path / "lr"]).origin == "1 image of the folder data"
     write_png(tmp_path / "lr" / "1.jpg.png", random_image(6, 12, 0))
     (tmp_path / "lr" / "1.jpg.png").rename(tmp_path / "lr" / "1.bmp")
-    with pytest.raises(TrainingError, match="differ only in the ending"):
+    with pytest.raises(TrainingError, match="differ only in the file extension"):
         Patches([folder], 4, Config(), lr=[tmp_path / "lr"])
 
 

@@ -27,7 +27,14 @@ def test_a_repeat_swaps_the_sides_of_a_question_some_places_before(voted_run, ba
         places = {(one.image, one.left, one.right): place for place, one in enumerate(questions) if one.kind == "vote"}
         again = [(places[one.swapped], place) for place, one in enumerate(questions) if one.kind == "repeat"]
         assert len(again) == 7
-        assert all(later - earlier >= APART for earlier, later in again)
+        assert all(later - earlier > APART for earlier, later in again)
+
+
+def test_a_repeat_in_a_short_ballot_is_as_far_away(voted_run, ballots):
+    for questions in ballots(voted_run(), 20, votes=8).values():
+        places = {(one.image, one.left, one.right): place for place, one in enumerate(questions) if one.kind == "vote"}
+        [(earlier, later)] = [(places[one.swapped], n) for n, one in enumerate(questions) if one.kind == "repeat"]
+        assert later - earlier > APART
 
 
 def test_the_rater_and_the_seed_determine_the_ballot(voted_run):

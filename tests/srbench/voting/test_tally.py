@@ -13,6 +13,7 @@ import pytest
 
 from srbench.run_folder.folder import RunFolder
 from srbench.voting import VotingError
+from srbench.voting.agreement import values_of
 from srbench.voting.records import FILE, Vote, add_votes
 from srbench.voting.simulated import Population, simulated
 from srbench.voting.strengths import Careless, careless, strengths
@@ -177,3 +178,9 @@ def test_agreement_of_raters_does_not_depend_on_the_order_of_models(voted_run, b
     asked = {f"rater {n}": ballots(run, 1)["rater 0"] for n in range(3)}
     found = tally_of(RunFolder.read(run), answered(asked, better))
     assert found.alpha == pytest.approx(1)
+
+
+def test_of_several_samples_the_first_counts_which_was_shown(make_run):
+    values = {("one", 0.5): {"a": ([30.0, 0.0], [0.1, 0.9])}, ("two", 0.5): {"a": ([20.0, 29.0], [0.2, 0.2])}}
+    found = values_of(RunFolder.read(make_run("run", values)), ["one-t0.5", "two-t0.5"], ["a"])
+    assert {name: each.tolist() for name, each in found.items()} == {"psnr": [[30.0], [20.0]], "lpips": [[0.1], [0.2]]}

@@ -1,0 +1,154 @@
+"""Inputs that srbench does not make itself: results made elsewhere, datasets and maps of other people's code."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from srbench.benchmark.run import RunSpec, run, score_run
+from srbench.images.io import write_png
+from srbench.run_folder import RunFolderError
+from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.manifest import read_manifest
+from srbench.run_folder.results import rows_of
+
+OWN = """
+from pathlib import Path
+
+from srbench.data.datasets import Folder
+from srbench.interfaces import ImagePair
+
+
+class Own:
+    name = "own"
+
+    def __init__(self, scale):
+        self.folder = Folder(Path("photos"), scale)
+
+    def __len__(self):
+        return len(self.folder)
+
+    def __iter__(self):
+        return iter(self.folder)
+
+    def read(self, name):
+        pair = self.folder.read(name)
+        if name == "a":
+            FAULT
+        return pair
+
+    def digest(self, name):
+        return self.folder.digest(name)
+"""
+GAP = '''
+from srbench.interfaces import MapFacts, MetricFacts
+
+
+class Gap:
+    """Mean absolute difference, whose map fails."""
+
+    facts = MetricFacts(
+        name="gap", title="Gap", group="Perception", leads=True, direction=-1, unit="levels", signature="RGB|v1",
+        protocol="uint8 RGB by {quantize}, mean absolute difference", map=MapFacts("difference in levels", upper=64),
+    )
+
+    def __call__(self, samples, pair):
+        return 255 * (samples - pair.hr).abs().mean(dim=(1, 2, 3))
+
+    def map(self, samples, pair):
+        raise ValueError("no map today")
+'''
+
+
+def flat(level, side=16):
+    return torch.full((3, side, side), level, dtype=torch.uint8)
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A finished run of the results in A, beside other results in B."""
+    for level, name in enumerate("ab"):
+        write_png(tmp_path / "hr" / f"{name}.png", flat(9 * level))
+        for folder, more in (("A", 1), ("B", 5)):
+            write_png(tmp_path / folder / f"{name}.png", flat(9 * level + more))
+    spec = RunSpec((f"mine={tmp_path / 'A'}",), 4, str(tmp_path / "hr"), metrics=("psnr",), out=str(tmp_path / "r"))
+    run(spec)
+    return spec
+
+
+def test_results_of_two_folders_do_not_share_a_row(elsewhere, tmp_path):
+    other = replace(elsewhere, models=(f"mine={tmp_path / 'B'}",))
+    with pytest.raises(
+        RunFolderError, match=r"holds results of mine that are other files, such as b; leave out --limit"
+    ):
+        run(replace(other, limit=1))
+    assert run(replace(elsewhere, limit=1)).sampled == 0, "the same files may be asked for in part"
+    assert run(other).sampled == 2
+
+
+def test_scoring_takes_no_other_results(elsewhere, tmp_path):
+    before = (tmp_path / "r" / "samples.jsonl").read_bytes()
+    write_png(tmp_path / "A" / "a.png", flat(77))
+    outcome = score_run(tmp_path / "r", ["sigma"])
+    assert [one for one in outcome.failures if "a: its results are other files now; run its command again" in one]
+    assert (tmp_path / "r" / "samples.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("raise KeyError(name)", "a: dataset own failed: KeyError: 'a' (own.py line 23)"),
+        ("return ImagePair('../b', pair.lr, pair.hr)", "a: dataset own gave no pair of that name"),
+        ("return None", "a: dataset own gave no pair of that name"),
+        ("return ImagePair(name, pair.lr, (255 * pair.hr).byte())", "a: dataset own gave whole numbers; divide by 255"),
+    ],
+)
+def test_a_dataset_that_fails_on_one_image(command, photos, fault, said):
+    Path("own.py").write_text(OWN.replace("FAULT", fault))
+    words = ("--models", "bicubic", "--scale", 4, "--data", "own.py:Own", "--metrics", "psnr", "--workers", 1)
+    done = command("run", *words, "--out", "run")
+    assert (done.code, said in done.err) == (1, True), done.err
+    assert "1 could not be measured" in done.err
+    assert len(rows_of(RunFolder.read(Path("run")))) == len(list(photos.iterdir())) - 1
+
+
+def test_a_digest_that_fails_is_one_line(command, photos):
+    Path("own.py").write_text(OWN.replace("FAULT", "pass").replace("return self.folder.digest(name)", "return 1 / 0"))
+    words = ("--models", "bicubic", "--scale", 4, "--data", "own.py:Own", "--metrics", "psnr", "--workers", 1)
+    done = command("run", *words, "--out", "run")
+    assert done.code == 1
+    assert "digest of dataset own failed: ZeroDivisionError" in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_a_map_that_fails_costs_neither_value_nor_report(command, photos):
+    Path("gap.py").write_text(GAP)
+    words = ("--models", "bicubic", "--scale", 4, "--data", photos, "--metrics", "gap.py:Gap,psnr", "--workers", 1)
+    done = command("run", *words, "--out", "run")
+    assert done.code == 0, done.err
+    assert "no maps of Gap: map of gap failed: ValueError: no map today" in done.err
+    assert "| Gap" in Path("run/report.md").read_text()
+    Path("gap.py").unlink()
+    shutil.rmtree("run/maps", ignore_errors=True)
+    again = command("report", "run")
+    assert again.code == 0, again.err
+    assert "| Gap" in Path("run/report.md").read_text()
+
+
+def test_a_command_that_was_killed_after_its_last_line_is_finished_by_the_next(elsewhere, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    spec = replace(elsewhere, metrics=("psnr", "ssim"))
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "finish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(spec)
+    assert read_manifest(Path(spec.out)).invocations[-1].finished is None
+    assert run(spec).sampled == 0
+    assert read_manifest(Path(spec.out)).invocations[-1].finished
