@@ -22,7 +22,7 @@ from PIL.PngImagePlugin import PngInfo
 from srbench.images.io import PNG, read_recipe
 from srbench.images.strict_decoding import FAULTS
 from srbench.interfaces import ImagePair, MapFacts, MappedMetric, MetricFacts, SRBenchError
-from srbench.metrics.earlier import mapped
+from srbench.metrics.default_map import mapped
 from srbench.plugins.code_digest import package_digest
 from srbench.plugins.registry import call, load_metric
 from srbench.run_folder.records import digest

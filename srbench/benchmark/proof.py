@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -43,7 +42,7 @@ def open_metrics_again(folder: RunFolder, found: Findings) -> list[tuple[MetricF
             metric = open_metric(facts.spec, protocol.quantize, protocol.samples, facts)
         except SRBenchError as error:
             found.add("SRB105", facts.title, f"cannot be measured again: {error}")
-        if metric is not None and not _agree(metric.facts.signature, facts.signature):
+        if metric is not None and metric.facts.signature != facts.signature:
             rule = "SRB008" if metric.facts.digest == facts.digest else "SRB106"
             found.add(rule, facts.title, f"its protocol is now {metric.facts.signature}, not {facts.signature}")
             metric = None
@@ -83,12 +82,6 @@ def _provenance(model: LoadedModel | object) -> str:
     return f"sha256 {weights.sha256}, {weights.licence}, trained on {weights.trained_on}, {weights.parameters} numbers"
 
 
-def _agree(now: str, then: str) -> bool:
-    """True if two signatures state one protocol; earlier ones did not state the number of samples."""
-    shorter = [re.sub(r"\|n\d+$", "", one) for one in (now, then)]
-    return now == then or (shorter[0] == shorter[1] and not {now, then}.isdisjoint(shorter))
-
-
 @dataclass(frozen=True)
 class Proof:
     """A check of the records of a run folder, one by one."""
@@ -109,7 +102,7 @@ class Proof:
             score = self.folder.score(record, facts)
             if score is None or score.failed or score.value is None:
                 continue
-            if not _agree(facts.signature, score.signature):
+            if facts.signature != score.signature:
                 text = f"{facts.title} has protocol {score.signature}, and its column {facts.signature}"
                 self.found.add("SRB008", where, text)
             if metric is None:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
-from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from srbench.editing import EditError
 from srbench.editing.explore import Explorer, Opened
 from srbench.editing.photographs import MOST_BYTES, MOST_PIXELS
-from srbench.interfaces import SRBenchError
 from srbench.system.file_names import no_file
-from srbench.system.local_server import LocalRequestHandler, LocalServer, open_server, serve
+from srbench.system.local_server import LocalServer, PageRequestHandler, open_server, serve
 
 _FILES = {
     "/": ("srbench.editing", "explore.html", "text/html"),
@@ -30,9 +27,6 @@ _FILES = {
 """Address -> package of the template, its name, its kind. The page has the style and the zoom of reports."""
 _MOST_REQUEST = 2**16
 """Bytes of the largest request that is no file."""
-_POLICY = "default-src 'self'; img-src 'self' blob: data:"
-_ASKED = "X-Srbench"
-"""Header that a page of another origin cannot send without a preflight request, which is not answered."""
 
 
 def explore(explorer: Explorer, image: Path | None, *, port: int = 0, browser: bool = True) -> None:
@@ -59,43 +53,44 @@ def open_explorer(explorer: Explorer, image: Path | None, port: int) -> LocalSer
     return open_server(port, type("Handler", (_Handler,), {"explorer": explorer, "first": first}))
 
 
-class _Handler(LocalRequestHandler):
+class _Handler(PageRequestHandler):
     explorer: Explorer
     first: Opened | None
+    policy = "default-src 'self'; img-src 'self' blob: data:"
 
     def do_GET(self) -> None:  # noqa: N802 - http.server calls it so
         """Serve the page and its files, the photograph opened at the start, views of open ones, HR and LR of parts."""
         try:
             address = urlsplit(self.path)
         except ValueError:  # no address at all: http://[
-            self._send_missing()
+            self.send_missing()
             return
         if address.path in _FILES:
             package, name, kind = _FILES[address.path]
             content = (files(package) / "templates" / name).read_bytes()
-            self._send(HTTPStatus.OK, content, f"{kind}; charset=utf-8")
+            self.send_content(content, f"{kind}; charset=utf-8")
         elif address.path == "/first":
             opened = None if self.first is None else asdict(self.first)
-            self._send_json({"opened": opened, "scale": self.explorer.editor.scale, "most": MOST_PIXELS})
+            self.send_json({"opened": opened, "scale": self.explorer.editor.scale, "most": MOST_PIXELS})
         elif address.path in ("/hr.png", "/lr.png", "/view.jpg"):
-            self._answer(lambda: self._send_original(address.path, parse_qs(address.query)))
+            self.answer(lambda: self._send_original(address.path, parse_qs(address.query)))
         else:
-            self._send_missing()
+            self.send_missing()
 
     def do_POST(self) -> None:  # noqa: N802
         """``/open`` takes an image's file, ``/make`` and ``/save`` a request as JSON."""
         actions = {"/open": self._open, "/make": self._make, "/save": self._save}
-        if self.headers.get(_ASKED) is None:
-            self._send_json({"error": "only the page itself may ask"}, HTTPStatus.FORBIDDEN)
-        elif self.path in actions:
-            self._answer(actions[self.path])
+        if not self.may_post():
+            return
+        if self.path not in actions:
+            self.send_missing()
         else:
-            self._send_missing()
+            self.answer(actions[self.path])
 
     def _send_original(self, path: str, query: Mapping[str, list[str]]) -> None:
         image = query.get("image", [""])[0]
         if path == "/view.jpg":
-            self._send(HTTPStatus.OK, self.explorer.photographs[image].view(), "image/jpeg")
+            self.send_content(self.explorer.photographs[image].view(), "image/jpeg")
             return
         try:
             part = [int(number) for number in query["part"][0].split(",")] if "part" in query else None
@@ -104,8 +99,8 @@ class _Handler(LocalRequestHandler):
         self._send_png(self.explorer.original(image, None if part is None else tuple(part), path[1:3]))
 
     def _open(self) -> None:
-        name = unquote(self.headers.get(_ASKED, ""))
-        self._send_json(asdict(self.explorer.open(name, self.body(MOST_BYTES))))
+        name = unquote(self.headers.get(self.ASKED, ""))
+        self.send_json(asdict(self.explorer.open(name, self.body(MOST_BYTES))))
 
     def _make(self) -> None:
         made = self.explorer.make(self.json_body(_MOST_REQUEST))
@@ -113,31 +108,7 @@ class _Handler(LocalRequestHandler):
         self._send_png(made.png, {"X-Made": quote(json.dumps(facts))})
 
     def _save(self) -> None:
-        self._send_json({"saved": str(self.explorer.save(self.json_body(_MOST_REQUEST)))})
-
-    def _answer(self, action: Callable[[], None]) -> None:
-        try:
-            action()
-        except SRBenchError as error:
-            self._send_json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
-        except (ConnectionError, TimeoutError):  # the tab was closed
-            raise
-        except OSError as error:  # a folder that cannot be written
-            self._send_json({"error": f"{error.filename}: {error.strerror}"}, HTTPStatus.BAD_REQUEST)
+        self.send_json({"saved": str(self.explorer.save(self.json_body(_MOST_REQUEST)))})
 
     def _send_png(self, content: bytes, headers: Mapping[str, str] = {}) -> None:
-        self._send(HTTPStatus.OK, content, "image/png", headers)
-
-    def _send_missing(self) -> None:
-        self._send_json({"error": "no such page"}, HTTPStatus.NOT_FOUND)
-
-    def _send_json(self, content: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> None:
-        self._send(status, json.dumps(content).encode(), "application/json")
-
-    def _send(self, status: HTTPStatus, content: bytes, kind: str, headers: Mapping[str, str] = {}) -> None:
-        self.send_response(status)
-        facts = {"Content-Type": kind, "Content-Length": str(len(content)), "Cache-Control": "no-store"}
-        for name, value in (facts | {"Content-Security-Policy": _POLICY} | dict(headers)).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
+        self.send_content(content, "image/png", headers=headers)

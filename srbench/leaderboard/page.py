@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-
 from markupsafe import Markup
 
 from srbench.leaderboard.contents import Index
 from srbench.leaderboard.order import BORDA, RANKS
 from srbench.reporting.rendering import rendered, source
+from srbench.system.pages import hashes
 
 
 def page(index: Index) -> str:
@@ -23,7 +21,7 @@ def page(index: Index) -> str:
         index=index,
         style=Markup(style),
         script=Markup(script),
-        hashes=[base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)],
+        hashes=hashes(style, script),
         datasets=sorted({name for table in tables for name in table.datasets}),
         scales=sorted({table.protocol.scale for table in tables}),
         suites=sorted({table.protocol.suite for table in tables}),

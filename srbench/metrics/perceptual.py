@@ -9,7 +9,7 @@ from torch import Tensor
 from srbench.interfaces import ImagePair, MetricFacts
 from srbench.metrics.arguments import Images, Values, measured
 from srbench.metrics.deep_features.network import NETS, load_network, parts_of, total
-from srbench.metrics.earlier import LPIPS_MAP
+from srbench.metrics.default_map import LPIPS_MAP
 from srbench.metrics.samples import ImageMetric, as_uint8
 
 _ALEXNET = parts_of("alex")

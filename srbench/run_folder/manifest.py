@@ -14,7 +14,6 @@ import cattrs
 
 from srbench.images.io import write_synced
 from srbench.interfaces import MOST_DIGITS
-from srbench.metrics.earlier import with_group, with_samples
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest
 from srbench.run_folder.records import strict_json
@@ -83,13 +82,9 @@ def _read(path: Path) -> Manifest:
         facts = _parsed(path)
         if not isinstance(facts, dict):
             raise ValueError("not an object")
-        if facts.get("format") == 2:
-            _from_2(facts)
-        if facts.get("format") == 3:
-            _from_3(facts)
         if facts.get("format") != FORMAT:
             raise RunFolderError(
-                f"{path}: has format {facts.get('format')!r}, and this srbench reads 2 to {FORMAT}; "
+                f"{path}: has format {facts.get('format')!r}, and this srbench reads {FORMAT}; "
                 "use the srbench that made it, or run again with another --out"
             )
         manifest = structure(facts, Manifest, "")
@@ -116,34 +111,6 @@ def _parsed(path: Path) -> Any:  # noqa: ANN401 - any JSON value
 
 def _damaged(path: Path, reason: str) -> str:
     return f"{path}: damaged ({reason}); restore it, or run again with another --out"
-
-
-def _from_2(facts: dict[str, Any]) -> None:
-    """Rewrite a manifest of format 2: settings had a ``limit``, the first images of the list; invocations a ``shard``.
-
-    Its metrics had no group. Raises AttributeError, KeyError, TypeError or ValueError if it is none.
-    """
-    for setting in facts["settings"]:
-        setting.pop("limit")
-    facts["metrics"] = [with_group(metric) for metric in facts["metrics"]]
-    for invocation in facts["invocations"]:
-        limits = [setting.pop("limit") for setting in invocation["settings"]]
-        known = [limit for limit in limits if limit is not None]
-        shard = invocation.pop("shard", None) or {"number": 1, "of": 1}
-        if min(known, default=1) < 1 or not 1 <= shard["number"] <= shard["of"]:
-            raise ValueError("no number of images, or no shard")
-        asked = facts["images"][: max(known, default=0) if len(known) == len(limits) else None]
-        invocation["images"] = asked[shard["number"] - 1 :: shard["of"]]
-    facts["format"] = 3
-
-
-def _from_3(facts: dict[str, Any]) -> None:
-    """Rewrite a manifest of format 3, whose signatures did not state the number of samples.
-
-    Raises AttributeError, KeyError, TypeError or ValueError if it is none.
-    """
-    facts["metrics"] = [with_samples(metric, facts["protocol"]["samples"]) for metric in facts["metrics"]]
-    facts["format"] = FORMAT
 
 
 def _faults(manifest: Manifest) -> Iterator[str]:

@@ -10,7 +10,7 @@ from srbench.interfaces import MetricFacts, ModelFacts
 from srbench.metrics.suite import DEFAULT, read_suite
 
 FORMAT = 4
-"""Format of the run folders that are written; those of formats 2 and 3 are read too."""
+"""Format of the run folders that are written and read."""
 KEPT = 5
 """Number of samples of an image that are kept as files unless a suite states more; all are measured."""
 EXACT = 0.01

@@ -95,7 +95,7 @@ class PairRecord(_Record, frozen=True):
     hr: ImageDigest | None
     """None after a failure, and in a dataset without HR images."""
     environment: str = ""
-    """Key of the environment in which the line was made; empty in lines of formats 2 and 3."""
+    """Key of the environment in which the line was made."""
     uncropped: tuple[int, int] | None = None
     """Height and width of HR before it was cropped to a multiple of the scale; None if it was not, or is unknown."""
 

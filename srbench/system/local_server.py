@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
@@ -155,6 +155,52 @@ class LocalRequestHandler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:  # noqa: ANN401 - of the base class
         """Nothing: the terminal belongs to its user."""
+
+
+class PageRequestHandler(LocalRequestHandler):
+    """Serves a page, and answers it in JSON; errors too, and to none but the page itself."""
+
+    ASKED = "X-Srbench"
+    """Header that a page of another origin cannot send without a preflight request, which is not answered."""
+    policy: str
+    """Content security policy of every answer."""
+
+    def may_post(self) -> bool:
+        """True if the page itself asks; all others are told that they may not."""
+        if self.headers.get(self.ASKED) is not None:
+            return True
+        self.send_json({"error": "only the page itself may ask"}, HTTPStatus.FORBIDDEN)
+        return False
+
+    def answer(self, action: Callable[[], None]) -> None:
+        """Do what was asked for, or send the error."""
+        try:
+            action()
+        except SRBenchError as error:
+            self.send_json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
+        except (ConnectionError, TimeoutError):  # the tab was closed
+            raise
+        except OSError as error:  # a folder that cannot be read or written
+            self.send_json({"error": f"{error.filename}: {error.strerror}"}, HTTPStatus.BAD_REQUEST)
+
+    def send_missing(self) -> None:
+        """Answer a request for what is not here."""
+        self.send_json({"error": "no such page"}, HTTPStatus.NOT_FOUND)
+
+    def send_json(self, content: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> None:
+        """Send an object as JSON."""
+        self.send_content(json.dumps(content).encode(), "application/json", status)
+
+    def send_content(
+        self, content: bytes, kind: str, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] = {}
+    ) -> None:
+        """Send bytes of a media type, which the browser does not keep."""
+        self.send_response(status)
+        facts = {"Content-Type": kind, "Content-Length": str(len(content)), "Cache-Control": "no-store"}
+        for name, value in (facts | {"Content-Security-Policy": self.policy} | dict(headers)).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
 
 
 def open_server(port: int, handler: Callable[..., LocalRequestHandler], host: str = HOST) -> LocalServer:

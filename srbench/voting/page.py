@@ -21,6 +21,7 @@ from srbench.images.io import write_whole
 from srbench.interfaces import Progress, Step, silent
 from srbench.run_folder.records import digest, strict_json
 from srbench.system.file_names import no_file, one_line
+from srbench.system.pages import hashes, in_script
 from srbench.voting import VotingError
 from srbench.voting.ballot import Candidates, ballot
 from srbench.voting.poll import SIDES, page_facts, window_of
@@ -61,9 +62,8 @@ def export(candidates: Candidates, file: Path, votes: int, seed: int = 0, progre
     contents = json.dumps({"format": FORMAT, "ballot": name, "questions": entries, "images": images})
     style, *scripts = (_source(name) for name in ("vote.css", "vote.js", "offline.js"))
     script = "\n".join(scripts)
-    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
-    facts = {"style": Markup(style), "script": Markup(script), "contents": Markup(contents.replace("<", "\\u003c"))}
-    content = _template().render(offline=facts, hashes=hashes).encode()
+    facts = {"style": Markup(style), "script": Markup(script), "contents": Markup(in_script(contents))}
+    content = _template().render(offline=facts, hashes=hashes(style, script)).encode()
     write_whole(file, content)
     return len(content)
 

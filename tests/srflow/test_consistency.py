@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from flows import disturbed, seeded
 
 from baselines.rrdb import RRDBConfig
 from srbench.images.lr_projection import upscale_consistently
@@ -18,21 +19,13 @@ CONFIG = SRFlowConfig(
 
 def build(scale=4, **changes):
     torch.manual_seed(0)
-    model = SRFlow(replace(CONFIG, encoder=replace(CONFIG.encoder, scale=scale), **changes))
-    for name, parameter in model.flow.named_parameters():
-        if name.endswith(("last.weight", "prior.weight", "bias", "log_scale")):
-            parameter.data += 0.05 * torch.randn_like(parameter)
-    return model.double().eval()
+    return disturbed(SRFlow(replace(CONFIG, encoder=replace(CONFIG.encoder, scale=scale), **changes))).double().eval()
 
 
 def pair(scale, height, width, batch=2):
     generator = torch.Generator().manual_seed(height * width)
     hr = torch.rand((batch, 3, scale * height, scale * width), generator=generator, dtype=torch.float64)
     return hr, downscale(hr, scale)
-
-
-def seeded():
-    return torch.Generator().manual_seed(0)
 
 
 def lr_error(hr, lr, scale):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from flows import disturbed, seeded
 
 from baselines.rrdb import RRDBConfig
 from srbench.images.resize import downscale
@@ -15,21 +16,9 @@ from srflow import SRFlow, SRFlowConfig
 CONFIG = SRFlowConfig(RRDBConfig(4, 8, 4, 2), (0, 1), steps=2, width=8)
 
 
-def disturbed(model):
-    """A small flow that is neither the identity nor far from it."""
-    for name, parameter in model.flow.named_parameters():
-        if name.endswith(("last.weight", "prior.weight", "bias", "log_scale")):
-            parameter.data += 0.05 * torch.randn_like(parameter)
-    return model.eval()
-
-
 def build(**changes):
     torch.manual_seed(0)
-    return disturbed(SRFlow(replace(CONFIG, **changes)))
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
+    return disturbed(SRFlow(replace(CONFIG, **changes))).eval()
 
 
 def pair(height, width, batch=2, dtype=torch.float64):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
+from flows import disturbed, seeded
 
 from baselines.rrdb import RRDBConfig
 from srbench.images.resize import downscale
@@ -26,10 +27,6 @@ CONFIG = SRFlowConfig(RRDBConfig(8, 8, 4, 2), (0, 1), steps=2, width=8)
 STRIDES = [2, 4, 16]
 
 
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
 def random_latents(seed=0, side=64, channels=(6, 12, 192), dtype=torch.float32):
     generator = seeded(seed)
     return [
@@ -41,11 +38,7 @@ def random_latents(seed=0, side=64, channels=(6, 12, 192), dtype=torch.float32):
 def build(scale=8, seed=0):
     """A small flow in float64 that is neither the identity nor far from it."""
     torch.manual_seed(seed)
-    model = SRFlow(replace(CONFIG, encoder=replace(CONFIG.encoder, scale=scale)))
-    for name, parameter in model.flow.named_parameters():
-        if name.endswith(("last.weight", "prior.weight", "bias", "log_scale")):
-            parameter.data += 0.05 * torch.randn_like(parameter)
-    return model.double().eval()
+    return disturbed(SRFlow(replace(CONFIG, encoder=replace(CONFIG.encoder, scale=scale)))).double().eval()
 
 
 def photograph(height, width, scale=8, seed=0):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from flows import disturbed, seeded
 
 from baselines.rrdb import RRDBConfig
 from srbench.interfaces import StochasticSRModel, Weighted
@@ -24,11 +25,7 @@ CONFIG = SRFlowConfig(RRDBConfig(4, 8, 4, 2), (0, 1), steps=2, width=8)
 def build(scale=4, seed=0, **changes):
     """A small flow that is neither the identity nor far from it."""
     torch.manual_seed(seed)
-    model = SRFlow(replace(CONFIG, encoder=replace(CONFIG.encoder, scale=scale), **changes))
-    for name, parameter in model.flow.named_parameters():
-        if name.endswith(("last.weight", "prior.weight", "bias", "log_scale")):
-            parameter.data += 0.05 * torch.randn_like(parameter)
-    return model.eval()
+    return disturbed(SRFlow(replace(CONFIG, encoder=replace(CONFIG.encoder, scale=scale), **changes))).eval()
 
 
 def pair(scale, height, width, batch=2, dtype=torch.float64):
@@ -38,10 +35,6 @@ def pair(scale, height, width, batch=2, dtype=torch.float64):
     noise = torch.randn((batch, 3, scale * height, scale * width), generator=generator, dtype=dtype)
     hr = (F.interpolate(coarse, scale_factor=scale, mode="bilinear") + 0.02 * noise).clamp(0, 1)
     return hr, F.avg_pool2d(hr, scale)
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import time
@@ -24,6 +23,7 @@ from srbench.run_folder.folder import REPORT_LOCK, is_being_written, is_locked
 from srbench.run_folder.growing import Arrival, GrowingRun
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import AnyRecord
+from srbench.system.pages import hashes
 from srbench.system.time_left import TimeLeft
 
 ROWS = 200
@@ -143,9 +143,13 @@ class LiveRun:
 def live_page(run: Path) -> str:
     """Text of the page, which asks this server alone for everything it shows."""
     style, script = source("report.css") + source("live.css"), source("live.js")
-    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
     return rendered(
-        "live.html.jinja", name=run.resolve().name, style=Markup(style), script=Markup(script), hashes=hashes, rows=ROWS
+        "live.html.jinja",
+        name=run.resolve().name,
+        style=Markup(style),
+        script=Markup(script),
+        hashes=hashes(style, script),
+        rows=ROWS,
     )
 
 

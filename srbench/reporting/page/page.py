@@ -7,7 +7,6 @@ scripts as JSON. A Content Security Policy with the hashes of our style and scri
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -30,6 +29,7 @@ from srbench.reporting.page.images import MAILABLE, Carried, Column, carry, colu
 from srbench.reporting.rendering import rendered, source
 from srbench.reporting.scores import Scores
 from srbench.run_folder.results import Row
+from srbench.system.pages import hashes, in_script
 
 FILES = ("report.md", "table.tex", "table_intervals.tex", "table.csv", "rows.csv")
 """Other files of a report, to which the page links."""
@@ -84,7 +84,7 @@ def page(
         **facts,
         "style": Markup(style),
         "script": Markup(script),
-        "hashes": [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)],
+        "hashes": hashes(style, script),
         "manifest_texts": [json.dumps(manifest, indent=1, ensure_ascii=False) for manifest in manifests],
         "by_group": metrics,
         "groups": [(name, len(list(found))) for name, found in groupby(metric.group for metric in metrics)],
@@ -106,9 +106,7 @@ def page(
 
 
 def _json(value: object) -> Markup:
-    """JSON that can stand in a script element: no ``<`` in it can end the element or open a comment."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Markup(text.replace("<", "\\u003c"))
+    return Markup(in_script(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))))
 
 
 def _rows(measurements: Measurements) -> dict[str, dict[int, Row]]:

@@ -11,10 +11,9 @@ import pytest
 import torch
 
 from srbench.images.io import encode_png
-from srbench.metrics.earlier import with_group
 from srbench.metrics.suite import leading_metrics
 from srbench.plugins import registry
-from srbench.plugins.registry import open_metric, registered
+from srbench.plugins.registry import registered
 from srbench.run_folder.manifest import read_manifest
 
 ROOT = Path(__file__).parents[3]
@@ -56,19 +55,6 @@ def test_no_other_room_knows_a_metric_by_name():
             constants = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
             found += [f"{short}: {name}" for name in constants & names if short not in WORDS.get(name, [])]
     assert found == []
-
-
-NEWER = {"colour_shift", "multiply_adds", "runtime"}
-"""Metrics that no folder of format 2 has."""
-
-
-def test_facts_of_a_manifest_of_format_2_are_those_of_the_metrics():
-    for name in registered("metrics").keys() - NEWER:
-        facts = open_metric(name).facts
-        old = {"name": name, "higher_is_better": facts.direction >= 0 and facts.group != "Cost"}
-        assert with_group(old) == {
-            "name": name, "group": facts.group, "direction": facts.direction, "leads": facts.leads,
-        }  # fmt: skip
 
 
 @pytest.fixture

@@ -1,9 +1,8 @@
-"""Run folders of earlier formats are read, extended and verified; what format 4 adds is written."""
+"""Committed reports are read, every line names its environment, and samples are kept and counted."""
 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,50 +15,8 @@ from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
 from srbench.run_folder.records import EnvironmentRecord, digest
 from srbench.run_folder.results import rows_of
-from srbench.weights.files import sha256_file
 
 REPORTS = Path(__file__).parents[3] / "reports"
-ADDED = ("environment", "runaway")
-"""Fields that lines have since format 4."""
-
-
-def as_format_3(run):
-    """Rewrite a finished run as the srbench before wrote it."""
-    facts = json.loads((run / "manifest.json").read_text())
-    facts["format"] = 3
-    del facts["protocol"]["kept"]
-    for part in (*facts["models"], *facts["metrics"]):
-        part.pop("evidence", None)
-        if "signature" in part:
-            part["signature"] = re.sub(r"\|n\d+$", "", part["signature"])
-    (run / "manifest.json").write_text(json.dumps(facts, indent=1) + "\n")
-    for name in ("pairs.jsonl", "samples.jsonl", "rows.jsonl"):
-        lines = [json.loads(line) for line in (run / name).read_text().splitlines()]
-        kept = [{key: value for key, value in line.items() if key not in ADDED} for line in lines]
-        (run / name).write_text("".join(re.sub(r"\|n\d+(?=\")", "", f"{json.dumps(line)}\n") for line in kept))
-    (run / "environments.jsonl").unlink()
-    (run / ".manifest.json").unlink(missing_ok=True)
-    names = [line.split("  ")[1] for line in (run / "SHA256SUMS").read_text().splitlines()]
-    sums = [f"{sha256_file(run / name)}  {name}\n" for name in names if name != "environments.jsonl"]
-    (run / "SHA256SUMS").write_text("".join(sums))
-
-
-def test_a_run_of_format_3_is_read_and_goes_on(finished, spec, changed):
-    as_format_3(finished)
-    before = {file.name: file.read_bytes() for file in finished.glob("*.jsonl")}
-    found = read_manifest(finished)
-    assert (found.format, found.protocol.kept) == (4, 5)
-    assert verify(finished).holds
-    again = run(spec)
-    assert (again.sampled, again.scored) == (0, 0)
-    assert {file.name: file.read_bytes() for file in finished.glob("*.jsonl")} == before, "nothing to do"
-    assert run(changed(limit=4)).sampled == 3
-    assert json.loads((finished / "manifest.json").read_text())["format"] == 4
-    records = [one for known in RunFolder.read(finished).known.values() for one in known.samples.values()]
-    assert {(one.image == "d", one.environment != "", one.runaway) for one in records} == {
-        (False, False, None), (True, True, 0),
-    }  # fmt: skip
-    assert verify(finished).holds
 
 
 @pytest.mark.parametrize("name", ["photos-x4", "photos-x8"])

@@ -6,7 +6,7 @@ from builders import metric, model_facts, protocol
 
 from srbench.interfaces import WeightsInfo
 from srbench.run_folder import RunFolderError
-from srbench.run_folder.manifest import content_of, now, read_manifest, write_manifest
+from srbench.run_folder.manifest import now, read_manifest, write_manifest
 from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, Setting
 from srbench.system.machine import hardware, software
 
@@ -53,63 +53,15 @@ def test_the_images_that_were_asked_for():
     assert replace(MANIFEST, invocations=()).scope == ()
 
 
-def of_format_2():
-    """The same as an earlier srbench wrote it, but for the second command: the second of two parts of all images."""
-    facts = json.loads(content_of(MANIFEST))
-    facts["format"] = 2
-    facts["settings"] = [setting | {"limit": None} for setting in facts["settings"]]
-    for invocation, limit, shard in zip(facts["invocations"], (1, None, None), (1, 2, 1), strict=True):
-        del invocation["images"]
-        invocation["settings"] = [setting | {"limit": limit} for setting in invocation["settings"]]
-        invocation["shard"] = {"number": shard, "of": shard}
-    return facts
-
-
-def test_limits_and_shards_of_format_2_become_names(tmp_path):
-    (tmp_path / "manifest.json").write_text(json.dumps(of_format_2()))
-    found = read_manifest(tmp_path)
-    assert [one.images for one in found.invocations] == [("a",), ("τ b",), ()]
-    assert replace(found, invocations=()) == replace(MANIFEST, invocations=())
-    before = (tmp_path / "manifest.json").read_bytes()
-    write_manifest(tmp_path, found)
-    assert (tmp_path / "manifest.json").read_bytes() == before, "it says the same"
-
-
-def test_signatures_of_format_3_state_no_number_of_samples(tmp_path):
-    metrics = (metric("psnr"), metric("sigma"), metric("own", signature="OWN|code 1234"))
-    facts = json.loads(content_of(replace(MANIFEST, metrics=metrics))) | {"format": 3}
-    (tmp_path / "manifest.json").write_text(json.dumps(facts))
-    assert [one.signature for one in read_manifest(tmp_path).metrics] == [
-        "PSNR|RGB", f"SIGMA|ddof1|n{MANIFEST.protocol.samples}", "OWN|code 1234",
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("path", [("images",), ("settings",), ("settings", 0, "limit"), ("invocations", 0, "shard")])
-def test_damaged_manifests_of_format_2(tmp_path, path):
-    for wrong in (True, -1, "x", [3], {"number": 0, "of": 0}):
-        facts = inner = of_format_2()
-        for key in path[:-1]:
-            inner = inner[key]
-        inner[path[-1]] = wrong
-        (tmp_path / "manifest.json").write_text(json.dumps(facts))
-        if path[-1] == "limit":
-            assert read_manifest(tmp_path).scope == ("a", "τ b"), "the limit of the command tells"
-            continue
-        with pytest.raises(RunFolderError) as caught:
-            read_manifest(tmp_path)
-        assert len(str(caught.value).splitlines()) == 1
-
-
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
         (None, "no run in it"),
         ("{", "damaged"),
         ("[]", r"damaged \(not an object\)"),
-        ('{"name": "web app"}', "has format None, and this srbench reads 2 to 4"),
-        ('{"format": 5}', "has format 5, and this srbench reads 2 to 4"),
-        ('{"format": 2}', r"manifest\.json: damaged \(KeyError\('settings'\)\)"),
-        ('{"format": 3}', r"manifest\.json: damaged \(KeyError\('metrics'\)\)"),
+        ('{"name": "web app"}', "has format None, and this srbench reads 4"),
+        ('{"format": 5}', "has format 5, and this srbench reads 4"),
+        ('{"format": 3}', "has format 3, and this srbench reads 4; use the srbench that made it"),
         ('{"format": 4}', r"manifest\.json: damaged \(protocol: missing"),
     ],
 )
