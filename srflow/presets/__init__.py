@@ -41,7 +41,7 @@ class SecondStageConfig:
     pixel_weight: float
     """Weight of the absolute error of the image at temperature 0."""
     perceptual_weight: float
-    """Weight of the difference between features of a sample and of HR."""
+    """Weight of ``sample_losses.learned_distance``: LPIPS on VGG16, between a sample and HR."""
     texture_weight: float
     """Weight of ``sample_losses.texture_difference``: statistics of those features in windows."""
     grid_weight: float
@@ -51,7 +51,7 @@ class SecondStageConfig:
     temperature: float
     """Temperature of the sample."""
     perceptual_layer: str
-    """Convolution of VGG16 whose output is compared before its ReLU."""
+    """Last convolution of VGG16 that is compared, before its ReLU, beside the last of every stage before it."""
     perceptual_precision: Literal["float32", "bfloat16"]
     """Type of VGG16's convolutions. With bfloat16 a step takes 0.76 of the time on processors with AVX-512 BF16."""
     shift: int

@@ -25,7 +25,7 @@ from srbench.training.patterns import grid_difference, spectrum_difference
 from srflow.given import bits_per_dimension
 from srflow.model import SRFlow
 from srflow.presets import PERCEPTUAL, SecondStagePreset
-from srflow.training.sample_losses import WINDOW, texture_difference
+from srflow.training.sample_losses import WINDOW, channel_weights, learned_distance, texture_difference
 from srflow.training.train import LEVELS, noisy, require_margin, trained
 
 
@@ -56,6 +56,7 @@ class Losses:
         self.network, self.weights = network, settings.losses
         perceptual = PerceptualLoss(load_vgg("vgg16"), "vgg16", self.weights.perceptual_layer)
         self.perceptual = channels_last(perceptual).to(device)
+        self.channel_weights = [weight.to(device) for weight in channel_weights()]
 
     def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum, and its parts by name: bits per dimension as in the first stage, then losses on images."""
@@ -67,7 +68,8 @@ class Losses:
         pixel = F.l1_loss(given.project(given.decode([torch.zeros_like(z) for z in latents])), batch.hr)
         sample = given.project(given.decode(latents))
         seen, known = self._features(batch, sample)
-        perceptual, texture = F.l1_loss(seen[-1].float(), known[-1].float()), texture_difference(seen, known)
+        perceptual = learned_distance(seen, known, self.channel_weights)
+        texture = texture_difference(seen, known)
         grid = grid_difference(sample, batch.hr, self.network.scale)
         spectrum = spectrum_difference(sample, batch.hr)
         total = (

@@ -1,9 +1,12 @@
-"""What the loss on textures sees, and what it does not."""
+"""The distance of LPIPS is the package's; what the loss on textures sees, and what it does not."""
 
+import lpips
+import pytest
 import torch
 import torch.nn.functional as F
 
-from srflow.training.sample_losses import texture_difference
+from baselines.vgg import LAYERS, PerceptualLoss
+from srflow.training.sample_losses import channel_weights, learned_distance, texture_difference
 
 
 def noise(seed=0, batch=2, side=96):
@@ -50,3 +53,29 @@ def test_the_statistics_are_means_and_deviations_in_windows():
 
     expected = torch.stack([(x - y).abs().mean() / y.mean() for x, y in zip(statistics(a), statistics(b), strict=True)])
     torch.testing.assert_close(texture_difference([a], [b]), expected.mean(), rtol=1e-2, atol=0)
+
+
+@pytest.fixture(scope="module")
+def package():
+    """LPIPS of the package, of random convolutions and its learned weights of channels."""
+    torch.manual_seed(0)
+    return lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False).eval()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of torchvision, about arguments of the package
+def test_the_distance_is_that_of_the_package(package):
+    convolutions = [module for module in package.net.modules() if isinstance(module, torch.nn.Conv2d)]
+    tensors = {
+        f"{name}.{part}": getattr(one, part).detach()
+        for name, one in zip(LAYERS["vgg16"], convolutions, strict=True)
+        for part in ("weight", "bias")
+    }
+    seen, known = (
+        PerceptualLoss(tensors, "vgg16", "conv5_3").features(image) for image in (noise(1, side=64), noise(2, side=64))
+    )
+    with torch.no_grad():
+        expected = package(noise(1, side=64), noise(2, side=64), normalize=True).mean()
+    torch.testing.assert_close(learned_distance(seen, known, channel_weights()), expected, rtol=1e-5, atol=0)
+    assert learned_distance(known, known, channel_weights()) == 0
+    fewer = learned_distance(seen[:2], known[:2], channel_weights())
+    assert 0 < fewer < expected, "a network that ends earlier has fewer stages"
