@@ -20,6 +20,10 @@ _LARGEST = 2**31 - 1
 """Most of anything that is counted."""
 
 
+_DIGITS = 4000
+"""Python reads no number of more than 4300 digits."""
+
+
 class Whole(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions alone
     """A whole number of ``least`` to ``most``."""
 
@@ -30,7 +34,8 @@ class Whole(click.ParamType):  # type: ignore[type-arg]  # generic in newer vers
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401
         """Read a text; numbers are defaults. Fails as click's types do, with what is allowed."""
-        number = -1 if isinstance(value, str) and not (value.isascii() and value.isdigit()) else int(value)
+        is_number = not isinstance(value, str) or (value.isascii() and value.isdigit() and len(value) < _DIGITS)
+        number = int(value) if is_number else -1
         if not self.least <= number <= self.most:
             allowed = f"{self.least} or more" if number < self.most else f"{self.least} to {self.most}"
             self.fail(f"{value!r} is not a whole number of {allowed}.", param, ctx)

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 Action = Literal["tally", "plan"]
 
 
+def _half_width(text: str | float) -> float:
+    if not 0.01 <= (width := float(text)) <= 0.3:  # not a number either, which click's ranges let pass
+        raise click.BadParameter(f"{text} is not a half width; give a number from 0.01 to 0.3.")
+    return width
+
+
 @click.command()
 @click.argument("run", type=options.PATH)
 @options.models(help="Models or rows to vote on, such as esrgan,srflow-t0.8. [default: all]")
@@ -31,7 +37,7 @@ Action = Literal["tally", "plan"]
               "obvious and repeated ones come on top.")  # fmt: skip
 @click.option("--tally", "action", flag_value="tally", help="Print what the votes say.")
 @click.option("--plan", "action", flag_value="plan", help="Estimate how many votes are needed.")
-@click.option("--half-width", default=0.05, type=click.FloatRange(0.01, 0.3), metavar="W", help="With --plan, half "
+@click.option("--half-width", default=0.05, type=_half_width, metavar="W", help="With --plan, half "
               "width wanted for the 95 % intervals of the preferences.")  # fmt: skip
 @options.file("--export", help="Write a page that opens offline, for people elsewhere, "
               "instead of serving one.")  # fmt: skip

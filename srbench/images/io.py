@@ -28,7 +28,7 @@ from srbench.images.colour import (
     warn_of_profiles,
     warn_of_transparency,
 )
-from srbench.images.strict_decoding import FAULTS, FORMATS, decoded, format_of, stated_size
+from srbench.images.strict_decoding import FAULTS, FORMATS, decoded, format_of, scale_transparent_level, stated_size
 from srbench.images.wide import has_wide_colours, turned, wide_pixels
 from srbench.system.file_names import no_file
 
@@ -149,6 +149,8 @@ def reading(content: bytes) -> str:
         return ""
     try:
         with Image.open(BytesIO(content), formats=FORMATS) as image:
+            if image.format == "PNG":
+                scale_transparent_level(content, image)
             profile = foreign_profile(image)
             transparent = image.has_transparency_data and _is_transparent(content, image)
     except (ImageError, *FAULTS):

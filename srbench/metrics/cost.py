@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -157,8 +157,26 @@ def parameters_of(model: object) -> float:
         return math.nan if model.weights.parameters is None else float(model.weights.parameters)
     if isinstance(model, nn.Module):
         return float(sum(one.numel() for one in model.parameters()))
-    inner = vars(model).values() if hasattr(model, "__dict__") else ()
-    return sum(parameters_of(one) for one in inner if isinstance(one, nn.Module | Weighted))
+    parts = list(_parts(vars(model).values() if hasattr(model, "__dict__") else ()))
+    stated = {id(one): parameters_of(one) for one in parts if not isinstance(one, nn.Module) or _states(one)}
+    networks = (one for one in parts if id(one) not in stated)
+    learned = {id(one): one.numel() for network in networks for one in network.parameters()}
+    return float(sum(stated.values()) + sum(learned.values()))
+
+
+def _states(part: object) -> bool:
+    return isinstance(part, Weighted) and isinstance(part.weights, WeightsInfo)
+
+
+def _parts(values: Iterable[object]) -> Iterator[Any]:
+    """Networks and models that state their weights among some values, also in lists, tuples and dictionaries."""
+    for one in values:
+        if isinstance(one, nn.Module) or _states(one):
+            yield one
+        elif isinstance(one, list | tuple):
+            yield from _parts(one)
+        elif isinstance(one, dict):
+            yield from _parts(one.values())
 
 
 class Cost:

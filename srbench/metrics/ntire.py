@@ -75,6 +75,7 @@ class Diversity(ImageMetric):
 class WorstLRPSNR(ImageMetric):
     """Lowest LR-PSNR of all samples. The challenge asked for 45 dB."""
 
+    smallest_side = _GRID
     facts = MetricFacts(
         name="lr_psnr_worst", title="LR-PSNR worst", direction=1, unit="dB",
         signature="RGB|matlab-bicubic|grid8|worst|v1", sees="uint8", needs=("HR", "LR"), per="image",

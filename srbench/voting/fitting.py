@@ -61,7 +61,7 @@ class Fit:
         """Probability that a model is preferred to another one; its interval by its log-odds."""
         odds = [_logit(preferred(logs))[:, model] for logs in (self.logs[None], *(one.logs for one in self.resamples))]
         found = self.within(float(odds[0][0]), odds[1:], several=True)
-        return Interval(*(1 / (1 + math.exp(-one)) for one in (found.value, found.low, found.high)))
+        return Interval(*(0.5 + 0.5 * math.tanh(one / 2) for one in (found.value, found.low, found.high)))
 
     def within(
         self, value: float, resampled: Sequence[Floats], low: float = -math.inf, high: float = math.inf,

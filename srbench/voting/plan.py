@@ -71,7 +71,7 @@ def plan(candidates: Candidates, half_width: float, votes: int, seed: int = 0) -
         asked = {f"simulated {place}": ballots[place % _BALLOTS] for place in range(raters)}
         tallies = [tally_of(candidates.run, simulated(asked, population, {}, k)) for k in range(_SIMULATIONS)]
         widths = [[one.preferred.high - one.preferred.low for one in found.strengths] for found in tallies]
-        return fmean(max(found) / 2 for found in widths)
+        return fmean(max(1.0 if math.isnan(one) else one for one in found) / 2 for found in widths)
 
     raters = _FIRST
     for _ in range(_TRIALS):

@@ -180,7 +180,8 @@ function display(request, facts, blob) {
   for (const id of ["pin", "save"]) element(id).disabled = false;
   const [source, target] = request.kind === "content" ? [null, facts.boxes[0]] : facts.boxes;
   for (const [name, box] of [["source", source], ["target", target]]) {
-    if (request.kind === "style" && chosenEdit() === "style") setBox(name, box);
+    const isAsAsked = numbers(element(fields[name]).value)?.join() === request[name]?.join(); // none was drawn meanwhile
+    if (request.kind === "style" && chosenEdit() === "style" && isAsAsked) setBox(name, box);
     placeBox(element(`result-${name}`), box, boxes.target.size);
   }
 }

@@ -69,7 +69,7 @@ const SHIFTED_KEYS = {
 function onKey(event) {
   if (event.key === "Escape") viewer.leave();
   if (event.ctrlKey || event.metaKey || event.altKey || !$("keys").checked) return;
-  if (event.target.closest("input, select, textarea, .scroll, pre")) return;
+  if (event.target.closest("input, select, textarea, .scroll, pre") || event.target.matches(".panels")) return;
   const digit = /^(?:Digit|Numpad)([1-9])$/.exec(event.code)?.[1];
   const shifted = event.shiftKey && event.key in SHIFTED_KEYS;
   const action = shifted ? SHIFTED_KEYS[event.key] : KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];

@@ -68,7 +68,7 @@ class Kept {
     link.href = URL.createObjectURL(new Blob([JSON.stringify({ format: ballot.format, votes })], { type: "application/json" }));
     link.download = `votes-${names}.json`;
     link.click();
-    URL.revokeObjectURL(link.href);
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // the browser may still be reading it
     $("saved").textContent = `Saved ${votes.length} votes as ${link.download}.`;
   }
 }

@@ -13,7 +13,7 @@ const LARGEST = 16; // screen pixels that a pixel may become
 
 class Page {
   constructor(source) {
-    Object.assign(this, { source, question: null, pixel: 1, right: 0, down: 0, isBusy: true });
+    Object.assign(this, { source, question: null, pixel: 1, right: 0, down: 0, isBusy: true, pressed: null });
     for (const button of document.querySelectorAll("[data-choice]")) {
       button.addEventListener("click", () => this.choose(button.dataset.choice));
     }
@@ -25,10 +25,8 @@ class Page {
     for (const kind of ["pointerup", "pointercancel", "pointerleave"]) $("hold").addEventListener(kind, () => this.hold(false));
     $("hold").addEventListener("pointerdown", () => this.hold(true));
     $("hold").addEventListener("contextmenu", (event) => event.preventDefault());
-    $("hold").addEventListener("keydown", (event) => {
-      if (event.key !== " " && event.key !== "Enter") return;
-      event.preventDefault();
-      this.hold($("hold").getAttribute("aria-pressed") !== "true");
+    $("hold").addEventListener("click", (event) => { // of a key or of assistive technology: no pointer was down
+      if (event.detail === 0) this.hold($("hold").getAttribute("aria-pressed") !== "true");
     });
     for (const frame of document.querySelectorAll(".frame")) this.gestures(frame);
     window.addEventListener("resize", () => this.place());
@@ -105,7 +103,12 @@ class Page {
   }
 
   enable(isEnabled) {
-    for (const button of document.querySelectorAll("[data-choice]")) button.disabled = !isEnabled;
+    const buttons = [...document.querySelectorAll("[data-choice]")];
+    if (!isEnabled) this.pressed ??= buttons.find((button) => button === document.activeElement);
+    for (const button of buttons) button.disabled = !isEnabled; // which takes the focus from one
+    if (!isEnabled) return;
+    if (document.activeElement === document.body) this.pressed?.focus({ preventScroll: true });
+    this.pressed = null;
   }
 
   async choose(choice) {

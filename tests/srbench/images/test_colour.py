@@ -198,3 +198,16 @@ def test_upscale_writes_srgb_and_tells_conversions_apart(tmp_path, command):
     assert "icc_profile" not in made.info
     assert '"reading": "profile converted to sRGB"' in read_recipe(tmp_path / "out" / "a.png")
     assert "reading" not in read_recipe(tmp_path / "out" / "b.png")
+
+
+def test_a_transparent_level_of_four_bits(tmp_path):
+    """Pillow scales pixels of 4 bits by 17, and not the level."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 4, 0, 0, 0, 0)) + chunk(b"tRNS", b"\0\x08")
+    content = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"\0\x83")) + chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.warns(UserWarning, match="transparent"):
+        assert read_uint8(tmp_path / "a.png")[0].tolist() == [[255, 51]]

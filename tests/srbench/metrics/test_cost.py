@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -130,3 +131,12 @@ def test_cost_in_a_run(command, photos, models, tmp_path):
     assert found.code == 0, found.err
     later = {row.setting.model: row.values for row in rows_of(RunFolder.read(Path("later")))}
     assert later["Network"]["memory"] == rows["Network"]["memory"]
+
+
+def test_networks_in_a_list_count_and_one_of_two_names_counts_once():
+    several, same = (
+        SimpleNamespace(nets=[nn.Linear(2, 3), {"a": nn.Linear(2, 3)}]),
+        SimpleNamespace(net=nn.Linear(2, 3)),
+    )
+    same.again = same.net
+    assert (parameters_of(several), parameters_of(same)) == (18, 9)

@@ -16,6 +16,7 @@ from torch import nn
 from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.zoo import load_rrdb
 from srbench.interfaces import SRBenchError
+from srbench.metrics import efficiency
 from srbench.metrics.cost import Making
 from srbench.metrics.efficiency import NTIRE25, NTIRE26, MultiplyAdds, Runtime, Size, _counted, multiply_adds
 from srbench.models.precomputed import ResultFolder
@@ -163,6 +164,17 @@ def test_runtime_is_in_milliseconds(monkeypatch):
     clock = itertools.count(0.0, 0.25)  # every call is a quarter of a second later
     monkeypatch.setattr("srbench.metrics.efficiency.time", SimpleNamespace(perf_counter=lambda: next(clock)))
     assert Runtime(lr="8x8").of(Making(Span(), None, "cpu", 1.0)) == 250.0
+
+
+def test_a_runtime_waits_for_the_device(monkeypatch):
+    waited = []
+    monkeypatch.setattr("torch.mps.synchronize", lambda: waited.append(True))
+    efficiency._finish("mps")
+    assert waited
+
+
+def test_the_score_of_a_slow_model_is_infinite():
+    assert NTIRE26.score(400, 9.8, 0.15) == math.inf
 
 
 def test_a_score_is_of_the_columns_beside_it(monkeypatch):

@@ -94,3 +94,9 @@ def test_worst_lr_psnr(odd):
     third = ImagePair("third", pair.hr[:, ::3, ::3], pair.hr[:, :, :282])
     with pytest.raises(MetricError, match="scale 3 does not divide 8"):
         WorstLRPSNR()(outputs[..., :282], third)
+
+
+def test_an_image_smaller_than_the_grid_is_named():
+    pair = ImagePair("tiny", torch.zeros(3, 3, 3), torch.zeros(3, 6, 6))
+    with pytest.raises(MetricError, match="tiny: 6x6 pixels are too few for LR-PSNR worst"):
+        WorstLRPSNR()(torch.zeros(1, 3, 6, 6), pair)

@@ -14,6 +14,7 @@ import pytest
 from srbench.run_folder.folder import RunFolder
 from srbench.voting import VotingError
 from srbench.voting.agreement import values_of
+from srbench.voting.fitting import Fit, Resample
 from srbench.voting.records import FILE, Vote, add_votes
 from srbench.voting.simulated import Population, simulated
 from srbench.voting.strengths import Careless, careless, strengths
@@ -184,3 +185,10 @@ def test_of_several_samples_the_first_counts_which_was_shown(make_run):
     values = {("one", 0.5): {"a": ([30.0, 0.0], [0.1, 0.9])}, ("two", 0.5): {"a": ([20.0, 29.0], [0.2, 0.2])}}
     found = values_of(RunFolder.read(make_run("run", values)), ["one-t0.5", "two-t0.5"], ["a"])
     assert {name: each.tolist() for name, each in found.items()} == {"psnr": [[30.0], [20.0]], "lpips": [[0.1], [0.2]]}
+
+
+def test_a_share_has_an_interval_however_wide():
+    logs = np.zeros((200, 20))
+    logs[::2, 0], logs[1::2, 0] = 6, -6
+    fit = Fit(np.zeros(20), 0.0, (Resample(np.ones((200, 1)), np.ones((1, 1)), logs),), 2)
+    assert (fit.share(0).low, fit.share(0).high) == (0, 1)
