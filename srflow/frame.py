@@ -40,10 +40,9 @@ class Frame:
                 f"{self.height // self.scale}x{self.width // self.scale}; "
                 f"it has to be {self.scale} times as large: {self.height}x{self.width}"
             )
-        log_det = hr.new_zeros(len(hr))
+        log_det, padded = hr.new_zeros(len(hr)), pad_to_even(hr, self.scale)
         if self._margin is not None:
-            hr, log_det = unbounded(hr, self._margin)
-        padded = pad_to_even(hr, self.scale)
+            padded, log_det = unbounded(padded, self._margin)
         return (padded if self.base is None else padded - self.base), log_det
 
     def leave(self, x: Tensor) -> Tensor:

@@ -103,8 +103,9 @@ class Given:
                 image = self._decode_tiles(tiles, tile, next(drawn))
                 if one == n - 1:
                     del tiles  # the features, which nothing below needs
-                yield self._leave_in_place(image)[0]
-                del image
+                image = self._leave_in_place(image)
+            yield image[0]
+            del image
 
     def encode(self, hr: Tensor) -> tuple[list[Tensor], Tensor]:
         """HR (n, 3, H, W) -> latents and log|det d latents / d hr| of shape (n,).
@@ -158,7 +159,7 @@ class Given:
         """Latents of n samples, finest first, each drawn when it is asked for."""
         shapes = self._flow.latent_shapes(*self._size)
         for shape, deviation in zip(shapes, self.temperatures(temperature), strict=True):
-            yield torch.randn((n, *shape), generator=generator).to(self._lr).mul_(deviation)
+            yield torch.randn((n, *shape), generator=generator, device="cpu").to(self._lr).mul_(deviation)
 
     def _decoder(self, tile: int, progress: Callable[[float], None] = lambda share: None) -> TiledDecoder:
         return TiledDecoder(self._flow, self._encoder, self._frame.lr, tile, progress)
@@ -189,14 +190,14 @@ class Given:
             for _ in range(1, n):
                 starts[-1].append(source.get_state() if _single(shape) else starts[-1][0])
                 if _single(shape):
-                    torch.randn((1, *shape), generator=source)
-        end = source.get_state()
+                    torch.randn((1, *shape), generator=source, device="cpu")
         for one in range(n):
             if one:
+                now = source.get_state()  # whoever takes the samples may have drawn since
                 for shape, states in zip(shapes, starts, strict=True):
                     source.set_state(states[one])
                     latents.append(_drawn(shape, one, n, source))
-                source.set_state(end)
+                source.set_state(now)
             yield [latents.pop(0).to(self._lr).mul_(deviation) for deviation in deviations]  # kept nowhere else
 
     def _encode(self, hr: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -229,8 +230,8 @@ def _single(shape: tuple[int, ...]) -> bool:
 def _drawn(shape: tuple[int, ...], one: int, n: int, source: torch.Generator) -> Tensor:
     """The latent (1, ...) of sample ``one`` of n, by a generator in the state in which it is drawn."""
     if _single(shape):
-        return torch.randn((1, *shape), generator=source)
-    return torch.randn((n, *shape), generator=source)[one : one + 1].clone()
+        return torch.randn((1, *shape), generator=source, device="cpu")
+    return torch.randn((n, *shape), generator=source, device="cpu")[one : one + 1].clone()
 
 
 def _inverse_in_cache(level: Level, z: Tensor, condition: Condition) -> Tensor:

@@ -52,7 +52,7 @@ def normalize_channels(
 
 
 def _normalized(z: Tensor, collected: tuple[int, ...], temperature: float, generator: torch.Generator) -> Tensor:
-    fresh = temperature * torch.randn(z.shape, generator=generator).to(z)
+    fresh = temperature * torch.randn(z.shape, generator=generator, device="cpu").to(z)
     spread, mean = torch.std_mean(z, collected, keepdim=True)
     wanted_spread, wanted_mean = torch.std_mean(fresh, collected, keepdim=True)
     tiny = torch.finfo(z.dtype).tiny

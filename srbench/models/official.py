@@ -17,7 +17,7 @@ from srbench.system.cache import cache_folder
 from srbench.system.terminal import say
 from srbench.weights.checkpoints import read_checkpoint
 from srbench.weights.download import MOST_BYTES, DownloadError, download
-from srbench.weights.files import WeightsError, faults_of, sha256_file, weights_content
+from srbench.weights.files import WeightsError, faults_of, load_metadata, sha256_file, weights_content
 from srbench.weights.metadata import read_metadata
 from srbench.weights.table import ReleasedWeights, cached_path, credited, find_released
 
@@ -59,8 +59,11 @@ def fetch(name: str, sha256: str | None = None) -> Path:
     Raises WeightsError that lists in one line what was tried, OfflineError if downloads are forbidden.
     """
     entry = find_released(name)
-    if cached_path(name).is_file():
-        return cached_path(name)
+    path = cached_path(name)
+    if path.is_file():
+        found = read_metadata(load_metadata(path), path).converted_from_sha256
+        if sha256 is None or found == sha256.lower():
+            return path
     tried = []
     for address in entry.addresses:
         try:

@@ -39,10 +39,10 @@ from srbench.interfaces import (
 )
 from srbench.plugins import PluginError
 from srbench.plugins.candidates import MEMBERS, name_missing
-from srbench.plugins.code_digest import code_digest, distributions_by_package
+from srbench.plugins.code_digest import code_digest, distributions_by_package, reachable
 from srbench.plugins.identity import Identity, watched
 from srbench.plugins.sources import Sources, sources_of
-from srbench.plugins.watch import our_packages
+from srbench.plugins.watch import is_library, our_packages
 from srbench.system.file_names import one_line, unknown
 from srbench.weights.files import sha256_file
 
@@ -284,7 +284,18 @@ def module_of_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(found)
     sys.modules[name] = module  # dataclasses look their module up
     call(str(path), found.loader.exec_module, module)
+    _require_own_modules(module.__name__, path.resolve())
     return module
+
+
+def _require_own_modules(name: str, path: Path) -> None:
+    """Raise PluginError if a module beside the file is that of another plug-in, which Python keeps under its name."""
+    for imported, own in reachable(name, path, (), path.parent)[0].items():
+        file = getattr(sys.modules.get(imported), "__file__", None)
+        if own.is_relative_to(path.parent) and file and not is_library(file) and Path(file).resolve() != own.resolve():
+            raise PluginError(
+                f"{path}: imports {imported}, which is {file} in this command; rename one, or run them one by one"
+            )
 
 
 def is_ours(kind: str, text: str) -> bool:

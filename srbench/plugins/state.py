@@ -245,6 +245,8 @@ class _Walk:
     def _function(self, value: FunctionType) -> None:
         self._token("function", value.__module__, value.__qualname__)
         if is_library(value.__code__.co_filename):
+            if (inner := value.__dict__.get("__wrapped__")) is not None:
+                self.take(inner)  # a function of the user's under a library's decorator, such as torch.no_grad
             return
         if self.code:
             self._code(value.__code__)

@@ -13,6 +13,7 @@ import os
 import sys
 import sysconfig
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -62,7 +63,14 @@ class Inputs:
 
     def digest(self) -> str:
         """SHA-256 of the contents as they are now; paths count by their last part only."""
-        lines = sorted(f"{content_digest(file)} {Path(file).name}" for file in self.files)
+        names: Counter[str] = Counter()
+        lines = []
+        for file in sorted(self.files):
+            name = Path(file).name
+            place = f" {names[name]}" if names[name] else ""  # of several files of one name
+            names[name] += 1
+            lines.append(f"{content_digest(file)} {name}{place}")
+        lines.sort()
         for name in sorted(self.variables):
             value = os.environ.get(name)
             known = "unset" if value is None else hashlib.sha256(os.fsencode(value)).hexdigest()
@@ -116,7 +124,8 @@ class Watch:
     unknown: str = ""
     others: frozenset[int] = field(default_factory=lambda: _other_threads())
     """Threads that are not watched."""
-    paused: bool = False
+    busy: set[int] = field(default_factory=set)
+    """Threads of which an event is being noted."""
 
     def inputs(self) -> Inputs:
         """Everything noted."""
@@ -179,13 +188,14 @@ _ORIGINAL: dict[str, Callable[..., Any]] = {}
 
 def _hook(event: str, given: tuple[Any, ...]) -> None:
     """Give an audit event to the watches of this thread. It stays for ever, so it is quick where there are none."""
+    thread = threading.get_ident()
     for watch in _WATCHES:
-        if not watch.paused and threading.get_ident() not in watch.others:
-            watch.paused = True
+        if thread not in watch.busy and thread not in watch.others:
+            watch.busy.add(thread)
             try:
                 watch.note(event, given)
             finally:
-                watch.paused = False
+                watch.busy.discard(thread)
 
 
 @cache

@@ -57,7 +57,7 @@ class Journal:
         self._columns: list[str] = []
 
     def append(self, step: int, values: Mapping[str, float]) -> None:
-        """Append one line with the names of the first.
+        """Append one line with the names of the first; what has no value any more is NaN.
 
         The line survives the end of the process, but perhaps not a power failure; a resumed training writes the lines
         after its checkpoint again.
@@ -65,7 +65,7 @@ class Journal:
         header = [] if self._columns else self._lines()[:1]
         self._columns = self._columns or (header[0].strip().split(",") if header else ["step", *values])
         with disk_faults_named(self.path), self.path.open("a") as file:
-            writer = csv.DictWriter(file, self._columns, extrasaction="ignore", lineterminator="\n")
+            writer = csv.DictWriter(file, self._columns, "nan", extrasaction="ignore", lineterminator="\n")
             if file.tell() == 0:
                 writer.writeheader()
             writer.writerow({"step": step, **values})
@@ -115,9 +115,11 @@ class TrainingFolder:
                 write_whole(self.path / PRESET, to_toml(preset).encode())
                 write_whole(self.path / DESCRIPTION, json.dumps(description, indent=1).encode())
             return
-        known, _ = read_description(self.path)
+        known, begun = read_description(self.path)
         self._metadata = replace(self._metadata, preset=known.preset)
         mine, other = _compared(self._metadata), _compared(known)
+        mine["validation"] = request.validation and str(request.validation.resolve())
+        other["validation"] = begun["validation"]
         if differing := sorted(key for key in mine.keys() | other.keys() if mine.get(key) != other.get(key)):
             raise TrainingError(
                 f"{self.path}: holds a training with other settings or data ({', '.join(differing)}); choose another "

@@ -21,7 +21,7 @@ def sigmoid(x: Tensor) -> Tensor:
     threads = torch.get_num_threads()
     if x.device.type != "cpu" or threads == 1 or x.numel() < _SHARED or torch.is_grad_enabled():
         return torch.sigmoid(x)
-    out = torch.empty(x.shape, dtype=x.dtype)
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     for maps, results in zip(x.flatten(1), out.flatten(1), strict=True):
         start, size = 0, len(maps)
         while start < size:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -29,11 +30,22 @@ def products(device: torch.device, *, tf32: bool) -> Iterator[None]:
     if device.type != ROUNDING:
         yield
         return
-    convolutions, matrices = torch.backends.cudnn, torch.backends.cuda.matmul
     with _ONE_PASS:
-        before = convolutions.allow_tf32, matrices.allow_tf32
-        convolutions.allow_tf32 = matrices.allow_tf32 = tf32
+        before = [(owner, name, getattr(owner, name)) for owner, name in _settings()]
+        for owner, name, _ in before:
+            setattr(owner, name, tf32 if name == "allow_tf32" else "tf32" if tf32 else "ieee")
         try:
             yield
         finally:
-            convolutions.allow_tf32, matrices.allow_tf32 = before
+            for owner, name, value in before:
+                setattr(owner, name, value)
+
+
+def _settings() -> list[tuple[Any, str]]:
+    """Owner and name of the settings of convolutions and products: torch 2.9's, if it refuses the older ones."""
+    convolutions, matrices = torch.backends.cudnn, torch.backends.cuda.matmul
+    try:
+        _ = convolutions.allow_tf32, matrices.allow_tf32
+    except RuntimeError:  # somebody has used the newer names
+        return [(convolutions.conv, "fp32_precision"), (matrices, "fp32_precision")]
+    return [(convolutions, "allow_tf32"), (matrices, "allow_tf32")]

@@ -29,7 +29,8 @@ POINTS = (0.0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5))
 @cache
 def _matrices(dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     """Matrices for both axes: of the pixels (36, 36), of the taps (36, 9) and of the sums (16, 36)."""
-    pixels, taps, sums = (torch.kron(one, one).to(dtype) for one in winograd_matrices(POINTS, SIDE, 3))
+    with torch.device("cpu"):  # whatever the default device is
+        pixels, taps, sums = (torch.kron(one, one).to(dtype) for one in winograd_matrices(POINTS, SIDE, 3))
     return pixels, taps, sums
 
 

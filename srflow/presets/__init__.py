@@ -28,6 +28,8 @@ class SRFlowPreset:
     """Type of the numbers in the weights file."""
 
     def __post_init__(self) -> None:
+        if not self.network.stacked:
+            raise ValueError("network.stacked is empty; name at least one encoder block, as in [3]")
         if not 0 <= self.frozen <= 1:
             raise ValueError(f"frozen is {self.frozen}; it has to be a fraction of the training, 0 to 1")
 

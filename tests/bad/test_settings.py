@@ -75,6 +75,7 @@ CASES = [
     (f"{TRAIN} network.steps=0", r"network.*steps"),
     (f"{TRAIN} network.steps=1000000000", r"network.*steps"),
     (f"{TRAIN} network.width=-1", r"network.*width"),
+    (f"{TRAIN} network.stacked=[]", r"network\.stacked is empty; name at least one"),
     (f"{TRAIN} network.stacked=[99]", r"network.*stacked"),
     (f"{TRAIN} network.stacked=[-1]", r"network.*stacked"),
     (f"{TRAIN} network.scale_floor=-0.5", r"network.*scale_floor"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -82,3 +84,12 @@ def test_offline_nothing_is_fetched_and_no_foreign_code_is_run(tmp_path, monkeyp
     with pytest.raises(WeightsError, match=r"gave a file with sha256 .* instead of a286e44c"):
         vgg.load_vgg("vgg16")
     assert [*(tmp_path / "srbench" / "weights").iterdir()] == []
+
+
+def test_several_processes_download_vgg16_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    calls = []
+    monkeypatch.setattr(vgg, "_downloaded", lambda: calls.append(time.sleep(0.2)) or {"a": torch.zeros(1)})
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(vgg.load_vgg, ["vgg16"] * 3))
+    assert len(calls) == 1

@@ -93,3 +93,18 @@ def test_samples_one_after_another_draw_every_number_twice_at_most(together, mon
     for level, latents in enumerate(wanted):
         assert torch.equal(torch.cat([sample[level] for sample in found]), latents)
     assert together > 16 or sum(counts) < 2 * sum(z.numel() for z in wanted)
+
+
+def test_whoever_takes_samples_keeps_gradients_and_random_numbers():
+    drawn = []
+    for _ in build(4).float().samples(torch.rand(3, 8, 8), 3, tile=8):
+        assert torch.is_grad_enabled()
+        drawn.append(float(torch.rand(())))
+    assert len(set(drawn)) == 3
+
+
+def test_another_default_device():
+    model, lr = build(4).float(), torch.rand(3, 8, 8)
+    expected = model.sample(lr, generator=torch.Generator().manual_seed(0))
+    with torch.device("meta"):
+        assert torch.equal(model.sample(lr, generator=torch.Generator().manual_seed(0)), expected)

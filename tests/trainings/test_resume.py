@@ -1,5 +1,6 @@
 """A training that was killed and taken up again is the uninterrupted one, bit for bit."""
 
+import math
 import os
 import random
 import signal
@@ -7,8 +8,8 @@ import signal
 import pytest
 import torch
 
-from srbench.training import stopping
-from srbench.training.folder import TrainingFolder
+from srbench.training import TrainingError, stopping
+from srbench.training.folder import Journal, TrainingFolder
 
 FILES = ("train.csv", "validation.csv", "weights.safetensors", "best.safetensors")
 
@@ -107,3 +108,15 @@ def test_a_full_disk_keeps_the_last_checkpoint(trainings):
     trainings.train("rrdb", "full")
     trainings.train("rrdb", "uninterrupted")
     assert same_files(trainings, "full", "uninterrupted") == list(FILES)
+
+
+def test_another_validation_is_another_training(trainings):
+    trainings.train("rrdb", "validated", "training.steps=2", validation=trainings.path / "data", start=None)
+    with pytest.raises(TrainingError, match=r"other settings or data \(validation\)"):
+        trainings.train("rrdb", "validated", "training.steps=2", start=None)
+
+
+def test_a_metric_that_is_there_no_more(tmp_path):
+    Journal(tmp_path / "v.csv").append(1, {"psnr": 20.0, "mine": 1.0})
+    Journal(tmp_path / "v.csv").append(2, {"psnr": 21.0})
+    assert math.isnan(Journal(tmp_path / "v.csv").read()[1]["mine"])

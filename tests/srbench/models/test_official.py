@@ -156,7 +156,10 @@ def test_fetch_and_use(server, table, checkpoint, capsys):
     assert (loaded.label, loaded.weights.licence) == ("rrdb-tiny", "CC-BY-NC-SA-4.0")
     assert leftovers() == []
     fetch("rrdb-tiny")
+    assert fetch("rrdb-tiny", digest.upper()) == path
     assert len(server.requests) == 1, "what is here is not fetched again"
+    with pytest.raises(WeightsError, match=f"has sha256 {digest} instead of {'0' * 64}"):
+        fetch("rrdb-tiny", "0" * 64)
 
 
 def test_the_second_address_where_the_first_is_gone(server, table, checkpoint):

@@ -34,6 +34,11 @@ def by_other_function(lr):
     return by_global(lr)
 
 
+@torch.no_grad()
+def by_decorated(lr):
+    return GAIN * F.interpolate(lr, scale_factor=2)
+
+
 def by_environment(lr):
     return float(os.environ["SRTEST_GAIN"]) * F.interpolate(lr, scale_factor=2)
 
@@ -202,7 +207,7 @@ def test_a_property(changes, monkeypatch):
     changes(Property(), lambda: monkeypatch.setattr(Property, "doubled", property(lambda self: 0.5)))
 
 
-@pytest.mark.parametrize("function", [by_global, by_other_function, lambda lr: by_global(lr)])
+@pytest.mark.parametrize("function", [by_global, by_other_function, by_decorated, lambda lr: by_global(lr)])
 def test_a_global_of_a_function(changes, monkeypatch, function):
     changes(function, lambda: monkeypatch.setitem(globals(), "GAIN", 0.5))
 
