@@ -43,7 +43,8 @@ def products(device: torch.device, *, tf32: bool) -> Iterator[None]:
 
 def _settings() -> list[tuple[Any, str]]:
     """Owner and name of the settings of convolutions and products: torch 2.9's, if it refuses the older ones."""
-    convolutions, matrices = torch.backends.cudnn, torch.backends.cuda.matmul
+    convolutions: Any = torch.backends.cudnn
+    matrices = torch.backends.cuda.matmul
     try:
         _ = convolutions.allow_tf32, matrices.allow_tf32
     except RuntimeError:  # somebody has used the newer names
