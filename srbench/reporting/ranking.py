@@ -21,7 +21,7 @@ Mark = Literal["", "best", "second", "own", "best own", "second own"]
 UNDECIDED = "undecided"
 """Verdict if the images support neither of two rows."""
 RULE = (
-    "{best}: the best mean, and every row not distinguishable from it. {second} (three rows or more): the best mean "
+    "{best}: the best mean, and every row not distinguishable from it; {second} (three rows or more): the best mean "
     "of the remaining rows, and every one not distinguishable from that. A column without marks is undecided. Two "
     "rows are distinguishable if a paired permutation test over the images gives p {less} 0.05 after Holm's "
     "correction for all pairs of competing rows; overlapping intervals do not decide it."
