@@ -45,7 +45,7 @@ class Verified(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def reach(self) -> tuple[int, int]:
-        """How much was looked at: items sampled again and values measured again, equal or not."""
+        """Extent of the check: items sampled again and values measured again, equal or not."""
         return max(self.tried, self.sampled), self.verified + self.contradicted
 
     @property
@@ -55,7 +55,7 @@ class Verified(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def words(self) -> str:
-        """Extent of the check: ``240 of 240 values and 3 of 30 items``."""
+        """The extent in words: ``240 of 240 values and 3 of 30 items``."""
         return f"{self.verified} of {self.values} values and {self.sampled} of {self.items} items"
 
 

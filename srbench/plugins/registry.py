@@ -11,6 +11,7 @@ of models.
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import importlib
 import importlib.util
@@ -288,11 +289,16 @@ def module_of_file(path: Path) -> ModuleType:
     return module
 
 
+def _is_copy(file: Path, other: Path) -> bool:
+    return file.is_file() and filecmp.cmp(file, other, shallow=False)
+
+
 def _require_own_modules(name: str, path: Path) -> None:
-    """Raise PluginError if a module beside the file is that of another plug-in, which Python keeps under its name."""
+    """Raise PluginError if a module beside the file is that of another plug-in, which Python keeps by its name."""
     for imported, own in reachable(name, path, (), path.parent)[0].items():
         file = getattr(sys.modules.get(imported), "__file__", None)
-        if own.is_relative_to(path.parent) and file and not is_library(file) and Path(file).resolve() != own.resolve():
+        is_beside = own.is_relative_to(path.parent) and own.is_file()
+        if is_beside and file and not is_library(file) and not _is_copy(Path(file), own):
             raise PluginError(
                 f"{path}: imports {imported}, which is {file} in this command; rename one, or run them one by one"
             )

@@ -15,7 +15,7 @@ STUCK = 0.01
 FEWEST = 7
 """Least number of obvious questions by which a rater is judged: with fewer, all right is no evidence."""
 RULE = (
-    f"A rater is flagged if the answers to obvious questions (HR against LR) could be guesses (probability of "
+    f"A rater is flagged if the choices between HR and LR (obvious questions) could be guesses (probability of "
     f"{GUESSING * 100:.0f} % or more), or if the same side is chosen again in swapped repeats more often than by "
     f"chance (p < {STUCK}). With fewer than {FEWEST} obvious questions, the first rule flags nobody."
 )

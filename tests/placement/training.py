@@ -122,6 +122,7 @@ def test_training(name, gpu, backward, tmp_path, monkeypatch):
     monkeypatch.setattr("srflow.training.second_stage.trained", first_stage)
     for module in ("baselines.train", "srflow.training.second_stage"):
         monkeypatch.setattr(f"{module}.load_vgg", lambda network: vgg)
+    monkeypatch.setattr("srflow.training.second_stage.channel_weights", lambda: [torch.rand(1, 64, 1, 1)])
     trainer, preset = PRESETS[name]
     path = tmp_path / "preset.toml"
     path.write_text(preset + TRAINING)

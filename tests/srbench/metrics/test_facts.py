@@ -18,7 +18,7 @@ from srbench.run_folder.manifest import read_manifest
 
 ROOT = Path(__file__).parents[3]
 WORDS = {
-    "lpips": ["system/machine.py"],  # the package
+    "lpips": ["system/machine.py", "training/sample_losses.py"],  # the package
     "memory": ["reporting/report.py"],
     "parameters": ["reporting/report.py"],
     "seconds": ["editing/explore_server.py", "reporting/report.py", "run_folder/manifest.py", "run_folder/reading.py"],

@@ -157,7 +157,7 @@ def measured(command, tmp_path):
         (lambda folder: (folder / "b.png").unlink(), 1, "no result named b; add b.png"),
         (lambda folder: write_png(folder / "c.png", flat(0, 16)), 0, "c in it belong to no image of hr"),
         (lambda folder: (folder / "b.png").rename(folder / "bb.png"), 1, "bb in it belong to no image of hr"),
-        (lambda folder: (folder / "b.bmp").write_bytes((folder / "b.png").read_bytes()), 1, "b.bmp and b.png have one"),
+        (lambda folder: (folder / "b.bmp").write_bytes((folder / "b.png").read_bytes()), 1, "b.bmp and b.png share a"),
         (
             lambda folder: write_png(folder / "b_sample0.png", flat(0, 16)),
             1,
