@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from srbench.system.words import number_of
+from srbench.system.file_names import number_of
 
 Severity = Literal["contradicted", "unverified", "note"]
 """Evidence against the table, something that nothing here can show, or a fact that a reader should know."""

@@ -10,7 +10,7 @@ import click
 from srbench.cli import options
 from srbench.cli.reporting import reading
 from srbench.cli.terminal import say, show, shown_progress
-from srbench.system.words import number_of
+from srbench.system.file_names import number_of
 
 _resample = click.option("--resample", type=options.resampled, default="0", metavar="K|all", help="Also sample K items "
                          "of a run, or all, again with their models.")  # fmt: skip

@@ -13,7 +13,7 @@ from srbench.cli import options
 from srbench.cli.finished import Command
 from srbench.cli.terminal import say, show
 from srbench.interfaces import SRBenchError
-from srbench.system.words import number_of
+from srbench.system.file_names import number_of
 
 if TYPE_CHECKING:
     from srbench.run_folder.overview import Overview

@@ -14,7 +14,7 @@ from srbench.cli import options
 from srbench.cli.finished import Command, Records
 from srbench.cli.terminal import say, show, shown_progress
 from srbench.interfaces import Progress, SRBenchError
-from srbench.system.words import number_of
+from srbench.system.file_names import number_of
 
 if TYPE_CHECKING:
     from rich.table import Table

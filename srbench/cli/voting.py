@@ -11,7 +11,7 @@ import click
 
 from srbench.cli import options
 from srbench.cli.terminal import show, shown_progress
-from srbench.system.words import number_of
+from srbench.system.file_names import number_of
 
 if TYPE_CHECKING:
     from rich.table import Table

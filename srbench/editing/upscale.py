@@ -23,8 +23,7 @@ from srbench.models.inference import Draw, choose_device, upscale_one_by_one
 from srbench.models.inference import upscale as upscale_image
 from srbench.models.loading import LoadedModel, load_model
 from srbench.run_folder.protocol import exactly
-from srbench.system.file_names import FILE_NAME, is_file_name
-from srbench.system.words import number_of
+from srbench.system.file_names import FILE_NAME, is_file_name, number_of
 from srbench.weights.files import sha256_file
 
 

@@ -18,7 +18,7 @@ from srbench.leaderboard.standing import Standing
 from srbench.leaderboard.summary import Entry, Summary
 from srbench.reporting.families import Families, families_of
 from srbench.run_folder.protocol import Protocol, Setting
-from srbench.system.words import number_of
+from srbench.system.file_names import number_of
 
 Values = NDArray[np.float64]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -19,8 +19,7 @@ from srbench.matrix.request import MatrixSpec
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.merge import merge
 from srbench.run_folder.protocol import TileCheck
-from srbench.system.file_names import occupied
-from srbench.system.words import number_of
+from srbench.system.file_names import number_of, occupied
 
 
 def combined(folder: Path, outcomes: Sequence[Outcome], failures: Sequence[str]) -> Outcome:
@@ -53,18 +52,30 @@ def run_matrix(
     elif occupied(path):
         raise MatrixError(f"{path}: already exists and is no matrix of srbench; choose another --out")
     write_matrix(path, spec.command, dict.fromkeys([*known, *spec.runs]))
-    outcomes, failures = [], []
-    for cell, cell_spec in spec.runs.items():
-        folder = path / cell.name
+    specs = {path / cell.name: one for cell, one in spec.runs.items()}
+
+    def run_cell(folder: Path) -> Outcome:
+        return run(replace(specs[folder], out=str(folder)), progress, workers, engine, tiles_checked=tiles_checked)
+
+    return combined(path, *_one_by_one(specs, run_cell, finished))
+
+
+def _one_by_one(
+    folders: Iterable[Path], work: Callable[[Path], Outcome], finished: Callable[[Outcome], None]
+) -> tuple[list[Outcome], list[str]]:
+    """Outcomes of the cells in some folders, and all failures: a cell that fails is named and passed over."""
+    outcomes: list[Outcome] = []
+    failures: list[str] = []
+    for folder in folders:
         try:
-            outcome = run(replace(cell_spec, out=str(folder)), progress, workers, engine, tiles_checked=tiles_checked)
+            outcome = work(folder)
         except SRBenchError as error:
-            failures.append(f"{cell.name}: {str(error).removeprefix(f'{folder}: ')}")
+            failures.append(f"{folder.name}: {str(error).removeprefix(f'{folder}: ')}")
             continue
-        failures += [f"{cell.name}: {failure}" for failure in outcome.failures]
+        failures += [f"{folder.name}: {failure}" for failure in outcome.failures]
         outcomes.append(outcome)
         finished(outcome)
-    return combined(path, outcomes, failures)
+    return outcomes, failures
 
 
 def score_matrix(
@@ -74,17 +85,11 @@ def score_matrix(
     """Add metrics to all cells; ``finished`` is called with the outcome of each. A cell that fails is named and passed
     over. Raises MatrixError if none can be measured.
     """
-    outcomes: list[Outcome] = []
-    failures: list[str] = []
-    for folder in runs_in(path):
-        try:
-            outcome = score_run(folder, metrics, device, progress, workers=workers, engine=engine)
-        except SRBenchError as error:
-            failures.append(f"{folder.name}: {str(error).removeprefix(f'{folder}: ')}")
-            continue
-        failures += [f"{folder.name}: {failure}" for failure in outcome.failures]
-        outcomes.append(outcome)
-        finished(outcome)
+
+    def score_cell(folder: Path) -> Outcome:
+        return score_run(folder, metrics, device, progress, workers=workers, engine=engine)
+
+    outcomes, failures = _one_by_one(runs_in(path), score_cell, finished)
     if not outcomes:
         raise MatrixError("; ".join(failures))
     return combined(path, outcomes, failures)

@@ -223,7 +223,7 @@ class Challenge:
 
 
 def _exp(number: float) -> float:
-    """E to a power; infinite beyond what a float holds."""
+    """Exponential function; infinite beyond what a float holds."""
     try:
         return math.exp(number)
     except OverflowError:

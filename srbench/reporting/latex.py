@@ -13,7 +13,7 @@ from srbench.reporting.rendering import rendered
 from srbench.reporting.scores import PROJECTION, Line, Scores
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.statistics import fewest_images
-from srbench.system.words import number_of
+from srbench.system.file_names import number_of
 
 COLUMN = 232.0
 """Width of one column of a two-column paper, in points."""

@@ -12,8 +12,7 @@ from srbench.reporting.families import VARIANTS
 from srbench.reporting.ranking import RULE
 from srbench.reporting.scores import HTML, PROJECTION, header
 from srbench.system import markdown
-from srbench.system.file_names import one_line
-from srbench.system.words import number_of
+from srbench.system.file_names import number_of, one_line
 
 _WORDS: dict[str, dict[str, str]] = {
     "html": {

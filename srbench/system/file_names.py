@@ -1,4 +1,4 @@
-"""Names: the answer to an unknown one, and those that may become part of a path; paths that are no files."""
+"""Words of messages: unknown names, names that may become part of a path, paths that are no files, numbers of things."""
 
 from __future__ import annotations
 
@@ -71,3 +71,8 @@ def pipes_in(folder: Path) -> list[Path]:
     """Entries that are neither files nor folders: reading a pipe would wait for its other end."""
     found = sorted(folder.iterdir()) if folder.is_dir() else []
     return [path for path in found if path.exists() and not path.is_dir() and no_file(path)]
+
+
+def number_of(count: int, one: str, many: str = "") -> str:
+    """``1 image``, ``10 images``; ``many`` is the plural where it is not ``one`` with an s."""
+    return f"{count} {one if count == 1 else many or f'{one}s'}"

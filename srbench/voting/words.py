@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-from srbench.system.words import number_of
+from srbench.system.file_names import number_of
 from srbench.voting.agreement import Agreement
 from srbench.voting.fitting import Interval, percent
 from srbench.voting.raters import FEWEST, RULE

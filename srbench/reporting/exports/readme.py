@@ -11,7 +11,7 @@ from srbench.reporting.notes import notes_of
 from srbench.reporting.report import score_table
 from srbench.reporting.scores import PROJECTION, Scores, score
 from srbench.system import markdown
-from srbench.system.words import number_of
+from srbench.system.file_names import number_of
 
 
 def readme(run: Path) -> str:

@@ -1,4 +1,4 @@
-from srbench.system.words import number_of
+from srbench.system.file_names import number_of
 
 
 def test_one_and_many():
