@@ -7,6 +7,52 @@ from typing import Any
 from srbench.interfaces import MetricFacts, ModelFacts
 from srbench.run_folder.protocol import Protocol
 
+OWN_LR = """
+from pathlib import Path
+
+from srbench.data.datasets import Folder
+from srbench.interfaces import ImagePair
+
+
+class OwnLR:
+    name = "own"
+
+    def __init__(self, scale):
+        self.folder = Folder(Path("photos"), scale)
+
+    def __len__(self):
+        return len(self.folder)
+
+    def __iter__(self):
+        return iter(self.folder)
+
+    def read(self, name):
+        pair = self.folder.read(name)
+        return ImagePair(name, pair.lr.flip(0), pair.hr)
+
+    def digest(self, name):
+        return self.folder.digest(name)
+"""
+"""A dataset whose LR is flipped, over the folder ``photos``."""
+GAP = '''
+from srbench.interfaces import MapFacts, MetricFacts
+
+
+class Gap:
+    """Mean absolute difference."""
+
+    facts = MetricFacts(
+        name="gap", title="Gap", group="Perception", leads=True, direction=-1, unit="levels", signature="RGB|v1",
+        protocol="uint8 RGB by {quantize}, mean absolute difference", map=MapFacts("difference in levels", upper=64),
+    )
+
+    def __call__(self, samples, pair):
+        return 255 * (samples - pair.hr).abs().mean(dim=(1, 2, 3))
+
+    def map(self, samples, pair):
+        return 255 * (samples[0] - pair.hr).abs().mean(dim=0)
+'''
+"""A metric with a map."""
 NETWORK = '''
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""Words of messages: unknown names, names that may become part of a path, paths that are no files, numbers of things."""
+"""Words of messages: unknown names, names that may be part of a path, paths that are no files, numbers of things."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from builders import GAP, OWN_LR
 
 from srbench.benchmark.run import RunSpec, run, score_run
 from srbench.images.io import write_png
@@ -16,52 +17,10 @@ from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
 from srbench.run_folder.results import rows_of
 
-OWN = """
-from pathlib import Path
-
-from srbench.data.datasets import Folder
-from srbench.interfaces import ImagePair
-
-
-class Own:
-    name = "own"
-
-    def __init__(self, scale):
-        self.folder = Folder(Path("photos"), scale)
-
-    def __len__(self):
-        return len(self.folder)
-
-    def __iter__(self):
-        return iter(self.folder)
-
-    def read(self, name):
-        pair = self.folder.read(name)
-        if name == "a":
-            FAULT
-        return pair
-
-    def digest(self, name):
-        return self.folder.digest(name)
-"""
-GAP = '''
-from srbench.interfaces import MapFacts, MetricFacts
-
-
-class Gap:
-    """Mean absolute difference, whose map fails."""
-
-    facts = MetricFacts(
-        name="gap", title="Gap", group="Perception", leads=True, direction=-1, unit="levels", signature="RGB|v1",
-        protocol="uint8 RGB by {quantize}, mean absolute difference", map=MapFacts("difference in levels", upper=64),
-    )
-
-    def __call__(self, samples, pair):
-        return 255 * (samples - pair.hr).abs().mean(dim=(1, 2, 3))
-
-    def map(self, samples, pair):
-        raise ValueError("no map today")
-'''
+OWN = OWN_LR.replace(
+    "return ImagePair(name, pair.lr.flip(0), pair.hr)", "if name == 'a':\n            FAULT\n        return pair"
+)
+FAILING = GAP.replace("return 255 * (samples[0] - pair.hr).abs().mean(dim=0)", 'raise ValueError("no map today")')
 
 
 def flat(level, side=16):
@@ -109,7 +68,7 @@ def test_scoring_takes_no_other_results(elsewhere, tmp_path):
 )
 def test_a_dataset_that_fails_on_one_image(command, photos, fault, said):
     Path("own.py").write_text(OWN.replace("FAULT", fault))
-    words = ("--models", "bicubic", "--scale", 4, "--data", "own.py:Own", "--metrics", "psnr", "--workers", 1)
+    words = ("--models", "bicubic", "--scale", 4, "--data", "own.py:OwnLR", "--metrics", "psnr", "--workers", 1)
     done = command("run", *words, "--out", "run")
     assert (done.code, said in done.err) == (1, True), done.err
     assert "1 could not be measured" in done.err
@@ -118,7 +77,7 @@ def test_a_dataset_that_fails_on_one_image(command, photos, fault, said):
 
 def test_a_digest_that_fails_is_one_line(command, photos):
     Path("own.py").write_text(OWN.replace("FAULT", "pass").replace("return self.folder.digest(name)", "return 1 / 0"))
-    words = ("--models", "bicubic", "--scale", 4, "--data", "own.py:Own", "--metrics", "psnr", "--workers", 1)
+    words = ("--models", "bicubic", "--scale", 4, "--data", "own.py:OwnLR", "--metrics", "psnr", "--workers", 1)
     done = command("run", *words, "--out", "run")
     assert done.code == 1
     assert "digest of dataset own failed: ZeroDivisionError" in done.err
@@ -127,7 +86,7 @@ def test_a_digest_that_fails_is_one_line(command, photos):
 
 @pytest.mark.filterwarnings("default::UserWarning")
 def test_a_map_that_fails_costs_neither_value_nor_report(command, photos):
-    Path("gap.py").write_text(GAP)
+    Path("gap.py").write_text(FAILING)
     words = ("--models", "bicubic", "--scale", 4, "--data", photos, "--metrics", "gap.py:Gap,psnr", "--workers", 1)
     done = command("run", *words, "--out", "run")
     assert done.code == 0, done.err

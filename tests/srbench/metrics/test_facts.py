@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from builders import GAP
 
 from srbench.images.io import encode_png
 from srbench.metrics.suite import leading_metrics
@@ -24,24 +25,6 @@ WORDS = {
     "seconds": ["editing/explore_server.py", "reporting/report.py", "run_folder/manifest.py", "run_folder/reading.py"],
 }
 """Files in which the name of a metric is a word of another meaning."""
-OUTSIDE = '''
-from srbench.interfaces import MapFacts, MetricFacts
-
-
-class Gap:
-    """Mean absolute difference."""
-
-    facts = MetricFacts(
-        name="gap", title="Gap", group="Perception", leads=True, direction=-1, unit="levels", signature="RGB|v1",
-        protocol="uint8 RGB by {quantize}, mean absolute difference", map=MapFacts("difference in levels", upper=64),
-    )
-
-    def __call__(self, samples, pair):
-        return 255 * (samples - pair.hr).abs().mean(dim=(1, 2, 3))
-
-    def map(self, samples, pair):
-        return 255 * (samples[0] - pair.hr).abs().mean(dim=0)
-'''
 
 
 def test_no_other_room_knows_a_metric_by_name():
@@ -60,7 +43,7 @@ def test_no_other_room_knows_a_metric_by_name():
 @pytest.fixture
 def outside(tmp_path, monkeypatch):
     """A metric of another distribution, registered as ``gap``."""
-    (tmp_path / "gap_of_test.py").write_text(OUTSIDE)
+    (tmp_path / "gap_of_test.py").write_text(GAP)
     monkeypatch.syspath_prepend(tmp_path)
     known, point = registry.entry_points, EntryPoint("gap", "gap_of_test:Gap", "srbench.metrics")
     monkeypatch.setattr(

@@ -6,6 +6,7 @@ import json
 import shutil
 
 import pytest
+from builders import OWN_LR
 
 from srbench.benchmark.run import run
 from srbench.benchmark.verify import verify
@@ -166,34 +167,6 @@ def test_runs_of_two_folders_are_merged(finished, changed, models, tmp_path):
     assert [model.label for model in read_runs([finished, other]).models] == ["near", "noisy", "bicubic"]
     shutil.rmtree(other / "images")
     assert read_runs([other, finished]).pair("a") is not None
-
-
-OWN_LR = """
-from pathlib import Path
-
-from srbench.data.datasets import Folder
-from srbench.interfaces import ImagePair
-
-
-class OwnLR:
-    name = "own"
-
-    def __init__(self, scale):
-        self.folder = Folder(Path("photos"), scale)
-
-    def __len__(self):
-        return len(self.folder)
-
-    def __iter__(self):
-        return iter(self.folder)
-
-    def read(self, name):
-        pair = self.folder.read(name)
-        return ImagePair(name, pair.lr.flip(0), pair.hr)
-
-    def digest(self, name):
-        return self.folder.digest(name)
-"""
 
 
 @pytest.mark.parametrize(
