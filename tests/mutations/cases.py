@@ -43,10 +43,9 @@ from pathlib import Path
 from srbench.interfaces import MetricFacts
 
 HERE = Path(__file__).parent
-{top}
 
 class Mine:
-    facts = MetricFacts(name="mine", title="Mine", direction=1, protocol="a test")
+    facts = MetricFacts(name="mine", title="Mine", direction=1, protocol="a test"{facts})
     {body}
 
     def __call__(self, samples, pair):
@@ -55,18 +54,25 @@ class Mine:
     def gain(self):
         {gain}
 """
-NET = "class Net(torch.nn.Module):"
+NUMBER = 'float((HERE / "gain.txt").read_text())'
+READ = f"return {NUMBER}"
+IMPORT = "from gain import GAIN; return GAIN"
+INIT = "def __init__(self):"
+BUFFER = f"""{INIT}
+        super().__init__()
+        self.register_buffer("b", torch.tensor({NUMBER}){{}})
+"""
+CODE = ("GAIN = 1.0\n", "GAIN = 0.5\n")
+TEXT = ("gain.txt", "1.0", "0.5")
+"""A file before and after a change, as HELPER is."""
+HELPER = ("gain.py", *CODE)
+VARIABLE = {"environ": {"SRTEST_GAIN": "1.0"}, "environ_after": {"SRTEST_GAIN": "0.5"}}
 
 
 def model(gain: str = "return 1.0", top: str = "", body: str = "", base: str = "") -> str:
     """Source of a model whose outputs are multiplied by a gain."""
     call = "forward" if "Module" in base else "__call__"
     return MODEL.format(gain=gain, top=top, body=body, base=base, call=call)
-
-
-def metric(gain: str = "return 1.0", top: str = "", body: str = "") -> str:
-    """Source of a metric whose values are multiplied by a gain."""
-    return METRIC.format(gain=gain, top=top, body=body)
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,6 @@ class Case:
     name: str
     files: dict[str, Any]
     after: dict[str, Any] = field(default_factory=dict)
-    """Changed files; None: removed."""
     models: tuple[str, ...] = ("m=my.py:Model",)
     metrics: tuple[str, ...] = ("psnr",)
     spec: dict[str, Any] = field(default_factory=dict)
@@ -87,22 +92,35 @@ class Case:
     """Folders for ``sys.path``, as in PYTHONPATH."""
 
 
-def of_model(name: str, before: str, after: str, gain: str, **more: Any) -> Case:
-    """A file ``gain.txt`` or a module that is changed, read by a model in its own way."""
-    texts = {key: more.pop(key) for key in ("top", "body", "base") if key in more}
-    file = more.pop("file", "gain.txt")
-    return Case(name, {"my.py": model(gain, **texts), file: before, **more.pop("files", {})}, {file: after}, **more)
+Change = tuple[str, Any, Any] | None
 
 
-READ = 'return float((HERE / "gain.txt").read_text())'
-VALUES = ("1.0", "0.5")
-CODE = ("GAIN = 1.0\n", "GAIN = 0.5\n")
-INIT = "def __init__(self):"
+def of_files(name: str, files: dict[str, Any], change: Change, **more: Any) -> Case:
+    """Files of which one is changed, or none."""
+    file, before, after = change or (None, None, None)
+    return Case(name, files | {file: before}, {file: after}, **more) if file else Case(name, files, **more)
 
-BUFFER = """def __init__(self):
-        super().__init__()
-        self.register_buffer("b", {})
-"""
+
+def of_model(
+    name: str, gain: str = "return 1.0", change: Change = None, top: str = "", body: str = "", base: str = "",
+    files: dict[str, Any] | None = None, **more: Any,
+) -> Case:  # fmt: skip
+    """A change that a model sees by its gain, in its own way, or does not see."""
+    return of_files(name, {"my.py": model(gain, top, body, base)} | (files or {}), change, **more)
+
+
+def of_metric(name: str, gain: str, change: Change = None, body: str = "", facts: str = "", **more: Any) -> Case:
+    """A change that a metric sees by its gain, or does not see."""
+    files = {"mine.py": METRIC.format(gain=gain, body=body, facts=facts)}
+    return of_files(name, files, change, models=("bicubic",), metrics=("mine.py:Mine",), **more)
+
+
+def of_run(name: str, change: Change = None, files: dict[str, Any] | None = None, **more: Any) -> Case:
+    """A change of the data or of the request, seen by bicubic unless other models are named."""
+    spec = {"data": "data"} | more.pop("spec", {})
+    return of_files(
+        name, {"data/a.png": png(1)} | (files or {}), change, spec=spec, **{"models": ("bicubic",)} | more
+    )  # fmt: skip
 
 
 def array(value: float) -> bytes:
@@ -124,22 +142,11 @@ def safe(value: float) -> bytes:
     return save({"weight": torch.tensor([value])})
 
 
-def distribution(version: str, helper: str, factor: str = "1.0") -> dict[str, str]:
-    """Two modules without a package, installed as one wheel."""
-    return {
-        "site-packages/lone3.py": model(f"from lone3_helper import GAIN; return {factor} * GAIN"),
-        "site-packages/lone3_helper.py": helper,
-        "site-packages/lone.dist-info/METADATA": f"Metadata-Version: 2.1\nName: lone\nVersion: {version}\n",
-        "site-packages/lone.dist-info/RECORD": "lone3.py,sha256=a,1\nlone3_helper.py,sha256=b,1\n",
-    }
-
-
-def library(version: str, gain: str) -> dict[str, str]:
-    """An installed library."""
-    return {
-        "site-packages/lib4.py": f"GAIN = {gain}\n",
-        "site-packages/lib4.dist-info/METADATA": f"Metadata-Version: 2.1\nName: lib4\nVersion: {version}\n",
-        "site-packages/lib4.dist-info/RECORD": "lib4.py,sha256=a,1\n",
+def distribution(version: str, **modules: str) -> dict[str, str]:
+    """Modules without a package, installed as one wheel."""
+    return {f"site-packages/{name}.py": code for name, code in modules.items()} | {
+        "site-packages/wheel4.dist-info/METADATA": f"Metadata-Version: 2.1\nName: wheel4\nVersion: {version}\n",
+        "site-packages/wheel4.dist-info/RECORD": "".join(f"{name}.py,sha256=a,1\n" for name in modules),
     }
 
 
@@ -149,248 +156,84 @@ def png(seed: int, height: int = 24, width: int = 28) -> bytes:
     return encode_png(torch.nn.functional.interpolate(small, (height, width), mode="bicubic")[0].clamp(0, 1))
 
 
-def of_run(name: str, before: Any = None, after: Any = None, file: str = "unused", **more: Any) -> Case:
-    """A change of the data or of the request, seen by bicubic unless other models are named."""
-    files = {"data/a.png": png(1), **more.pop("files", {})} | ({} if before is None else {file: before})
-    spec = {"data": "data"} | more.pop("spec", {})
-    return Case(name, files, {} if after is None else {file: after}, models=more.pop("models", ("bicubic",)),
-                spec=spec, **more)  # fmt: skip
-
-
-def of_metric(name: str, before: str, after: str, gain: str = "", body: str = "", **more: Any) -> Case:
-    """A file ``gain.txt`` or a module that is changed, read by a metric in its own way."""
-    file = more.pop("file", "gain.txt")
-    text = metric(gain, body=body)
-    if more.pop("parameters", False):
-        text = text.replace('protocol="a test"', 'protocol="a test", parameters=(HERE / "gain.txt",)').replace(
-            "self.k", 'float((HERE / "gain.txt").read_text())'
-        )
-    return Case(
-        name, {"mine.py": text, file: before}, {file: after}, models=("bicubic",), metrics=("mine.py:Mine",), **more
-    )
-
-
+LONE = model("from lone3_helper import GAIN; return GAIN")
+LONE_HALVED = model("from lone3_helper import GAIN; return 0.5 * GAIN")
+INSTALLED = {"path": ("site-packages",)}
 OF_MODELS = [
-    Case("its source", {"my.py": model("return 1.0")}, {"my.py": model("return 0.5")}),
-    of_model("a helper beside it", *CODE, "from gain import GAIN; return GAIN", file="gain.py"),
-    of_model("a helper imported at the top", *CODE, "return GAIN", top="from gain import GAIN", file="gain.py"),
-    of_model(
-        "a helper by importlib",
-        *CODE,
-        'import importlib; return importlib.import_module("ga" + "in").GAIN',
-        file="gain.py",
-    ),
-    of_model(
-        "a helper in a package beside it",
-        *CODE,
-        "from pack.gain import GAIN; return GAIN",
-        file="pack/gain.py",
-        files={"pack/__init__.py": ""},
-    ),
-    of_model(
-        "code that is executed",
-        *CODE,
-        'return runpy.run_path(HERE / "gain.py")["GAIN"]',
-        top="import runpy",
-        file="gain.py",
-    ),
-    of_model(
-        "a folder on sys.path",
-        *CODE,
-        "return GAIN",
-        file="../elsewhere1/gain_elsewhere.py",
-        top='sys.path.append(str(HERE.parent / "elsewhere1"))\nfrom gain_elsewhere import GAIN',
-    ),
-    of_model(
-        "a folder on sys.path in the call",
-        *CODE,
-        "import gain_elsewhere2 as g; return g.GAIN",
-        body='sys.path.append(str(HERE.parent / "elsewhere2"))',
-        file="../elsewhere2/gain_elsewhere2.py",
-    ),
-    of_model(
-        "a folder on sys.path by importlib",
-        *CODE,
-        'import importlib; return importlib.import_module("gain_" + "elsewhere3").GAIN',
-        body='sys.path.append(str(HERE.parent / "elsewhere3"))',
-        file="../elsewhere3/gain_elsewhere3.py",
-    ),
-    of_model(
-        "a file read when it is imported", *VALUES, "return GAIN", top='GAIN = float((HERE / "gain.txt").read_text())'
-    ),
-    of_model(
-        "a file read when it is made",
-        *VALUES,
-        "return self.value",
-        body=f'{INIT} self.value = float((HERE / "gain.txt").read_text())',
-    ),
-    of_model("a file read in the call", *VALUES, READ),
-    of_model(
-        "a file read by a thread",
-        *VALUES,
-        "from concurrent.futures import ThreadPoolExecutor as T; return T(1).submit(self.read).result()",
-        body='def read(self): return float((HERE / "gain.txt").read_text())',
-    ),
-    of_model("a file read by os.open", *VALUES, 'return float(os.read(os.open(HERE / "gain.txt", os.O_RDONLY), 9))'),
-    of_model(
-        "a file behind a Path",
-        *VALUES,
-        "return float(self.path.read_text())",
-        body=f'{INIT} self.path = HERE / "gain.txt"',
-    ),
-    of_model(
-        "a file of another folder",
-        *VALUES,
-        'return float((HERE.parent / "else4" / "gain.txt").read_text())',
-        file="../else4/gain.txt",
-    ),
-    Case(
-        "a file that was not there",
-        {"my.py": model('p = HERE / "no.txt"; return 0.5 if p.exists() else 1.0')},
-        {"no.txt": "1"},
-    ),
+    of_model("its source", change=("my.py", model("return 1.0"), model("return 0.5"))),
+    of_model("a helper beside it", IMPORT, HELPER),
+    of_model("a helper imported at the top", "return GAIN", HELPER, top="from gain import GAIN"),
+    of_model("a helper by importlib", 'import importlib; return importlib.import_module("ga" + "in").GAIN', HELPER),
+    of_model("a helper in a package beside it", "from pack.gain import GAIN; return GAIN", ("pack/gain.py", *CODE),
+             files={"pack/__init__.py": ""}),
+    of_model("code that is executed", 'return runpy.run_path(HERE / "gain.py")["GAIN"]', HELPER, top="import runpy"),
+    of_model("a folder on sys.path", "return GAIN", ("../elsewhere1/gain_elsewhere.py", *CODE),
+             top='sys.path.append(str(HERE.parent / "elsewhere1"))\nfrom gain_elsewhere import GAIN'),
+    of_model("a folder on sys.path in the call", "import gain_elsewhere2 as g; return g.GAIN",
+             ("../elsewhere2/gain_elsewhere2.py", *CODE),
+             body='sys.path.append(str(HERE.parent / "elsewhere2"))'),
+    of_model("a folder on sys.path by importlib",
+             'import importlib; return importlib.import_module("gain_" + "elsewhere3").GAIN',
+             ("../elsewhere3/gain_elsewhere3.py", *CODE),
+             body='sys.path.append(str(HERE.parent / "elsewhere3"))'),
+    of_model("a file read when it is imported", "return GAIN", TEXT, top=f"GAIN = {NUMBER}"),
+    of_model("a file read when it is made", "return self.value", TEXT, body=f"{INIT} self.value = {NUMBER}"),
+    of_model("a file read in the call", READ, TEXT),
+    of_model("a file read by a thread",
+             "from concurrent.futures import ThreadPoolExecutor as T; return T(1).submit(self.read).result()", TEXT,
+             body=f"def read(self): {READ}"),
+    of_model("a file read by os.open", 'return float(os.read(os.open(HERE / "gain.txt", os.O_RDONLY), 9))', TEXT),
+    of_model("a file behind a Path", "return float(self.path.read_text())", TEXT,
+             body=f'{INIT} self.path = HERE / "gain.txt"'),
+    of_model("a file of another folder", 'return float((HERE.parent / "else4" / "gain.txt").read_text())',
+             ("../else4/gain.txt", *TEXT[1:])),
+    Case("a file that was not there", {"my.py": model('p = HERE / "no.txt"; return 0.5 if p.exists() else 1.0')},
+         {"no.txt": "1"}),
     Case("a file more in a folder", {"my.py": model('return 1 / len(os.listdir(HERE / "d"))'), "d/a": ""}, {"d/b": ""}),
-    of_model("weights of numpy", array(1.0), array(0.5), 'return float(np.load(HERE / "w.npy"))', file="w.npy"),
-    of_model(
-        "weights of torch in a plain class",
-        weights(1.0),
-        weights(0.5),
-        "return self.net.weight.item()",
-        file="w.pt",
-        body=f"{INIT}\n        self.net = torch.nn.Linear(1, 1)\n"
-        '        self.net.load_state_dict(torch.load(HERE / "w.pt"))',
-    ),
-    of_model(
-        "weights of safetensors",
-        safe(1.0),
-        safe(0.5),
-        "return self.w.item()",
-        file="w.safetensors",
-        body=f"{INIT}\n        from safetensors.torch import load_file\n"
-        '        self.w = load_file(HERE / "w.safetensors")["weight"]',
-    ),
-    of_model(
-        "weights of safetensors in the call",
-        safe(1.0),
-        safe(0.5),
-        'from safetensors.torch import load_file; return load_file(HERE / "w.safetensors")["weight"].item()',
-        file="w.safetensors",
-    ),
-    of_model(
-        "a persistent buffer",
-        *VALUES,
-        "return self.b",
-        base="torch.nn.Module",
-        body=BUFFER.format('torch.tensor(float((HERE / "gain.txt").read_text()))'),
-    ),
-    of_model(
-        "a buffer that is not persistent",
-        *VALUES,
-        "return self.b",
-        base="torch.nn.Module",
-        body=BUFFER.format('torch.tensor(float((HERE / "gain.txt").read_text())), persistent=False'),
-    ),
-    of_model(
-        "an environment variable",
-        "",
-        "",
-        'return float(os.environ["SRTEST_GAIN"])',
-        file="unused",
-        environ={"SRTEST_GAIN": "1.0"},
-        environ_after={"SRTEST_GAIN": "0.5"},
-    ),
-    of_model(
-        "an environment variable that was not set",
-        "",
-        "",
-        'return float(os.getenv("SRTEST_GAIN", "1.0"))',
-        file="unused",
-        environ_after={"SRTEST_GAIN": "0.5"},
-    ),
-    of_model(
-        "an environment variable when it is imported",
-        "",
-        "",
-        "return GAIN",
-        file="unused",
-        top='GAIN = float(os.environ.get("SRTEST_GAIN"))',
-        environ={"SRTEST_GAIN": "1.0"},
-        environ_after={"SRTEST_GAIN": "0.5"},
-    ),
-    of_model(
-        "another program",
-        *VALUES,
-        'return float(subprocess.check_output(["cat", HERE / "gain.txt"]))',
-        top="import subprocess",
-    ),
-    of_model(
-        "an object that nobody can look into",
-        *VALUES,
-        "return next(self.values)",
-        body=f'{INIT} self.values = (float(open(HERE / n).read()) for n in ["gain.txt"] * 99)',
-    ),
-    Case(
-        "a module on PYTHONPATH",
-        {"lone1.py": model("from gain import GAIN; return GAIN"), "gain.py": CODE[0]},
-        {"gain.py": CODE[1]},
-        models=("m=lone1:Model",),
-        path=(".",),
-    ),
-    Case(
-        "a package on PYTHONPATH",
-        {
-            "pack2/__init__.py": "",
-            "pack2/my.py": model('import importlib; return importlib.import_module("pack2.ga" + "in").GAIN'),
-            "pack2/gain.py": CODE[0],
-        },
-        {"pack2/gain.py": CODE[1]},
-        models=("m=pack2.my:Model",),
-        path=(".",),
-    ),
-    Case(
-        "two modules of one distribution",
-        distribution("1", CODE[0]),
-        distribution("1", CODE[1]),
-        models=("m=lone3:Model",),
-        path=("site-packages",),
-    ),
-    Case(
-        "a distribution of another version",
-        distribution("1", CODE[0], "1.0"),
-        distribution("2", CODE[0], "0.5"),
-        models=("m=lone3:Model",),
-        path=("site-packages",),
-    ),
-    Case(
-        "a library of another version",
-        {"my.py": model("import lib4; return lib4.GAIN"), **library("1", "1.0")},
-        library("2", "0.5"),
-        path=("site-packages",),
-    ),
-]
+    of_model("weights of numpy", 'return float(np.load(HERE / "w.npy"))', ("w.npy", array(1.0), array(0.5))),
+    of_model("weights of torch in a plain class", "return self.net.weight.item()",
+             ("w.pt", weights(1.0), weights(0.5)),
+             body=f"{INIT}\n        self.net = torch.nn.Linear(1, 1)\n"
+             '        self.net.load_state_dict(torch.load(HERE / "w.pt"))'),
+    of_model("weights of safetensors", "return self.w.item()", ("w.safetensors", safe(1.0), safe(0.5)),
+             body=f"{INIT}\n        from safetensors.torch import load_file\n"
+             '        self.w = load_file(HERE / "w.safetensors")["weight"]'),
+    of_model("weights of safetensors in the call",
+             'from safetensors.torch import load_file; return load_file(HERE / "w.safetensors")["weight"].item()',
+             ("w.safetensors", safe(1.0), safe(0.5))),
+    of_model("a persistent buffer", "return self.b", TEXT, base="torch.nn.Module", body=BUFFER.format("")),
+    of_model("a buffer that is not persistent", "return self.b", TEXT, base="torch.nn.Module",
+             body=BUFFER.format(", persistent=False")),
+    of_model("an environment variable", 'return float(os.environ["SRTEST_GAIN"])', **VARIABLE),
+    of_model("an environment variable that was not set", 'return float(os.getenv("SRTEST_GAIN", "1.0"))',
+             environ_after={"SRTEST_GAIN": "0.5"}),
+    of_model("an environment variable when it is imported", "return GAIN",
+             top='GAIN = float(os.environ.get("SRTEST_GAIN"))', **VARIABLE),
+    of_model("another program", 'return float(subprocess.check_output(["cat", HERE / "gain.txt"]))', TEXT,
+             top="import subprocess"),
+    of_model("an object that nobody can look into", "return next(self.values)", TEXT,
+             body=f'{INIT} self.values = (float(open(HERE / n).read()) for n in ["gain.txt"] * 99)'),
+    of_files("a module on PYTHONPATH", {"lone1.py": model(IMPORT)}, HELPER, models=("m=lone1:Model",), path=(".",)),
+    of_files("a package on PYTHONPATH",
+             {"pack2/__init__.py": "",
+              "pack2/my.py": model('import importlib; return importlib.import_module("pack2.ga" + "in").GAIN')},
+             ("pack2/gain.py", *CODE), models=("m=pack2.my:Model",), path=(".",)),
+    Case("two modules of one distribution", distribution("1", lone3=LONE, lone3_helper=CODE[0]),
+         distribution("1", lone3=LONE, lone3_helper=CODE[1]), models=("m=lone3:Model",), **INSTALLED),
+    Case("a distribution of another version", distribution("1", lone3=LONE, lone3_helper=CODE[0]),
+         distribution("2", lone3=LONE_HALVED, lone3_helper=CODE[0]), models=("m=lone3:Model",), **INSTALLED),
+    Case("a library of another version",
+         {"my.py": model("import lib4; return lib4.GAIN"), **distribution("1", lib4="GAIN = 1.0\n")},
+         distribution("2", lib4="GAIN = 0.5\n"), **INSTALLED),
+]  # fmt: skip
 OF_METRICS = [
-    of_metric("a metric's source", metric("return 1.0"), metric("return 2.0"), file="mine.py"),
-    of_metric("a metric's helper", *CODE, gain="from gain import GAIN; return GAIN", file="gain.py"),
-    of_metric("a metric's file", *VALUES, gain=READ),
-    of_metric(
-        "a metric's file when it is made",
-        *VALUES,
-        gain="return self.k",
-        body=f'{INIT} self.k = float((HERE / "gain.txt").read_text())',
-    ),
-    of_metric("a metric's parameters", *VALUES, gain="return self.k", parameters=True),
-    of_metric(
-        "a metric's environment variable",
-        "",
-        "",
-        gain='import os; return float(os.environ["SRTEST_GAIN"])',
-        environ={"SRTEST_GAIN": "1.0"},
-        environ_after={"SRTEST_GAIN": "0.5"},
-    ),
-    of_metric(
-        "a metric of unknown state",
-        *VALUES,
-        gain="return next(self.k)",
-        body=f'{INIT} self.k = (float((HERE / "gain.txt").read_text()) for _ in range(99))',
-    ),
-]
+    of_metric("a metric's source", "return 1.0",
+              ("mine.py", *(METRIC.format(gain=gain, body="", facts="") for gain in ("return 1.0", "return 2.0")))),
+    of_metric("a metric's helper", IMPORT, HELPER),
+    of_metric("a metric's file", READ, TEXT),
+    of_metric("a metric's file when it is made", "return self.k", TEXT, body=f"{INIT} self.k = {NUMBER}"),
+    of_metric("a metric's parameters", READ, TEXT, facts=', parameters=(HERE / "gain.txt",)'),
+    of_metric("a metric's environment variable", 'import os; return float(os.environ["SRTEST_GAIN"])', **VARIABLE),
+    of_metric("a metric of unknown state", "return next(self.k)", TEXT,
+              body=f"{INIT} self.k = ({NUMBER} for _ in range(99))"),
+]  # fmt: skip

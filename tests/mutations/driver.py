@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from srbench.benchmark.request import RunSpec
-from srbench.benchmark.run import run, score_run
+from srbench.benchmark.run import run
 from srbench.plugins import code_digest
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.results import rows_of
@@ -54,15 +54,11 @@ def done(case, number):
     spec = RunSpec(**options, out=f"{case['folder']}.run")
     with process_like(case):
         outcome = run(spec)
-        if case["score"]:
-            score_run(Path(spec.out), case["score"])
     with process_like(case):
         fresh = run(replace(spec, out=f"{case['folder']}.fresh{number}")).folder
-        if case["score"]:
-            score_run(fresh, case["score"])
     return {
-        "sampled": outcome.sampled, "scored": outcome.scored, "failures": outcome.failures,
-        "values": values_in(Path(spec.out)), "truth": values_in(fresh),
+        "sampled": outcome.sampled, "scored": outcome.scored,
+        "values": values_in(outcome.folder), "truth": values_in(fresh),
     }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mutations.cases import CODE, READ, VALUES, of_metric, of_model, of_run, png
+from mutations.cases import CODE, IMPORT, INIT, READ, of_metric, of_model, of_run, png
 
 RESULTS = """
 from pathlib import Path
@@ -62,130 +62,58 @@ class Data:
     def digest(self, name):
         return self.folder.digest(name)
 """
-SUITE = 'name = "mine"\nversion = {}\nmetrics = ["psnr{}"]\nquantize = "{}"\n'
+SUITE = 'name = "mine"\nversion = 1\nmetrics = ["psnr{}"]\nquantize = "{}"\n'
 DEGRADATION = 'name = "mine"\nversion = 1\nabout = ""\n\n[[steps]]\nkind = "downscale"\nby = "{}"\n'
 NOISY = {"models": ("m=noise.py:Noise",), "files": {"noise.py": NOISE}}
+OWN_SUITE = {"metrics": None, "spec": {"suite": "s.toml"}}
+ANY = {"models": ("m=any.py:Any",), "files": {"any.py": SCALABLE}}
+BOTH = ("m=my.py:Model", "bicubic")
+SAME = ("gain.txt", "1.0", "1.0")
 OF_RUNS = [
-    of_run("an HR image", png(1), png(2), "data/a.png"),
-    of_run("an LR image", png(5, 12, 14), png(6, 12, 14), "lr/a.png", spec={"data": None, "hr": "data", "lr": "lr"}),
-    of_run(
-        "the code of a dataset",
-        DATASET.format(flip=-1),
-        DATASET.format(flip=-2),
-        "mydata.py",
-        spec={"data": "mydata.py:Data"},
-    ),
-    of_run(
-        "a degradation of one's own",
-        DEGRADATION.format("torch"),
-        DEGRADATION.format("pillow"),
-        "d.toml",
-        spec={"degrade": "d.toml"},
-    ),
+    of_run("an HR image", ("data/a.png", png(1), png(2))),
+    of_run("an LR image", ("lr/a.png", png(5, 12, 14), png(6, 12, 14)), spec={"data": None, "hr": "data", "lr": "lr"}),
+    of_run("the code of a dataset", ("mydata.py", DATASET.format(flip=-1), DATASET.format(flip=-2)),
+           spec={"data": "mydata.py:Data"}),
+    of_run("a degradation of one's own", ("d.toml", DEGRADATION.format("torch"), DEGRADATION.format("pillow")),
+           spec={"degrade": "d.toml"}),
     of_run("a degradation", spec_after={"degrade": "bicubic-torch"}),
-    of_run(
-        "a suite's column",
-        SUITE.format(1, "", "floor"),
-        SUITE.format(1, "+border=4", "floor"),
-        "s.toml",
-        metrics=None,
-        spec={"suite": "s.toml"},
-    ),
-    of_run(
-        "a suite's rounding",
-        SUITE.format(1, "", "floor"),
-        SUITE.format(1, "", "round"),
-        "s.toml",
-        metrics=None,
-        spec={"suite": "s.toml"},
-    ),
+    of_run("a suite's column", ("s.toml", SUITE.format("", "floor"), SUITE.format("+border=4", "floor")), **OWN_SUITE),
+    of_run("a suite's rounding", ("s.toml", SUITE.format("", "floor"), SUITE.format("", "round")), **OWN_SUITE),
     of_run("a metric's parameter", spec_after={"metrics": ("psnr+channels=Y",)}),
     of_run("the crop", spec_after={"crop": 16}),
-    of_run("the scale", spec_after={"scale": 4}, models=("m=any.py:Any",), files={"any.py": SCALABLE}),
+    of_run("the scale", spec_after={"scale": 4}, **ANY),
     of_run("the tile", spec_after={"tile": 16}, files={"data/a.png": png(1, 80, 80)}),
     of_run("the seed", spec_after={"seed": 1}, **NOISY),
     of_run("the samples", spec_after={"samples": 3}, metrics=("sigma",), **NOISY),
     of_run("the temperature", spec_after={"temperature": (0.4,)}, **NOISY),
-    of_run(
-        "a projection",
-        spec_after={"models": ("m=any.py:Any+consistent",)},
-        models=("m=any.py:Any",),
-        files={"any.py": SCALABLE},
-    ),
-    of_run("results made elsewhere", png(3), png(4), "theirs/a.png", models=("theirs=theirs",)),
-    of_run(
-        "results of one's own reading",
-        png(3),
-        png(4),
-        "theirs/a.png",
-        models=("m=any.py:Results",),
-        files={"any.py": RESULTS},
-    ),
-]
+    of_run("a projection", spec_after={"models": ("m=any.py:Any+consistent",)}, **ANY),
+    of_run("results made elsewhere", ("theirs/a.png", png(3), png(4)), models=("theirs=theirs",)),
+    of_run("results of one's own reading", ("theirs/a.png", png(3), png(4)), models=("m=any.py:Results",),
+           files={"any.py": RESULTS}),
+]  # fmt: skip
 
 INNOCENT = [
-    of_model("a library's file", "a", "b", "return 1.0", file="site-packages/x.py"),
-    of_model("a text beside the model", "a", "b", "return 1.0"),
-    of_model("another variable", "", "", "return 1.0", file="unused", environ_after={"SRTEST_OTHER": "1"}),
-    of_model("a variable that others read", "", "", "return 1.0", file="unused", environ_after={"COLUMNS": "99"}),
-    of_model("code of a hidden folder", *CODE, "return 1.0", file=".hidden/x.py"),
-    of_model("a virtual environment", *CODE, "return 1.0", file="v/lib/x.py", files={"v/pyvenv.cfg": ""}),
-    of_model("line ends", "GAIN = 1.0\n", "GAIN = 1.0\r\n", "from gain import GAIN; return GAIN", file="gain.py"),
-    of_model(
-        "a file that is written",
-        "",
-        "",
-        '\n        with open(HERE / "log.txt", "a") as f: f.write("x")\n        return 1.0',
-        file="unused",
-    ),
-    of_model("a file that is not read", *VALUES, "return 1.0", file="data/gain.txt"),
-    of_model("fewer images", "", "", "return 1.0", file="unused", spec={"limit": 2}, spec_after={"limit": 1}),
-    of_model(
-        "another order of models",
-        "",
-        "",
-        "return 1.0",
-        file="unused",
-        models=("m=my.py:Model", "bicubic"),
-        spec_after={"models": ("bicubic", "m=my.py:Model")},
-    ),
-    of_model(
-        "fewer models",
-        "",
-        "",
-        "return 1.0",
-        file="unused",
-        models=("m=my.py:Model", "bicubic"),
-        spec_after={"models": ("m=my.py:Model",)},
-    ),
-    of_model(
-        "another name of the same file",
-        "",
-        "",
-        "return 1.0",
-        file="unused",
-        spec_after={"models": ("m=./my.py:Model",)},
-    ),
-    of_model("the same file read again", *VALUES[:1], VALUES[0], READ),
-    of_model("a cache beside it", "", "", "return 1.0", file="__pycache__/x.py"),
-    of_model(
-        "a network of its own",
-        "",
-        "",
-        "return self.w",
-        file="unused",
-        base="torch.nn.Module",
-        body="def __init__(self):\n        super().__init__()\n        self.w = torch.nn.Parameter(torch.ones(1))",
-    ),
-    of_model("a set of texts", "", "", "return 1.0", file="unused", body='names = {"a", "b", "c", "d", "e"}'),
-    of_model(
-        "a file of a thread",
-        *VALUES[:1],
-        VALUES[0],
-        "return T(1).submit(self.read).result()",
-        top="from concurrent.futures import ThreadPoolExecutor as T",
-        body='def read(self): return float((HERE / "gain.txt").read_text())',
-    ),
-    of_metric("an untouched metric", *VALUES[:1], VALUES[0], gain=READ),
-    of_run("an image that is not asked for", png(3), png(4), "data/b.png"),
-]
+    of_model("a library's file", change=("site-packages/x.py", "a", "b")),
+    of_model("a text beside the model", change=("gain.txt", "a", "b")),
+    of_model("another variable", environ_after={"SRTEST_OTHER": "1"}),
+    of_model("a variable that others read", environ_after={"COLUMNS": "99"}),
+    of_model("code of a hidden folder", change=(".hidden/x.py", *CODE)),
+    of_model("a virtual environment", change=("v/lib/x.py", *CODE), files={"v/pyvenv.cfg": ""}),
+    of_model("line ends", IMPORT, ("gain.py", "GAIN = 1.0\n", "GAIN = 1.0\r\n")),
+    of_model("a file that is written",
+             '\n        with open(HERE / "log.txt", "a") as f: f.write("x")\n        return 1.0'),
+    of_model("a file that is not read", change=("data/gain.txt", "1.0", "0.5")),
+    of_model("fewer images", spec={"limit": 2}, spec_after={"limit": 1}),
+    of_model("another order of models", models=BOTH, spec_after={"models": BOTH[::-1]}),
+    of_model("fewer models", models=BOTH, spec_after={"models": BOTH[:1]}),
+    of_model("another name of the same file", spec_after={"models": ("m=./my.py:Model",)}),
+    of_model("the same file read again", READ, SAME),
+    of_model("a cache beside it", change=("__pycache__/x.py", "", "")),
+    of_model("a network of its own", "return self.w", base="torch.nn.Module",
+             body=f"{INIT}\n        super().__init__()\n        self.w = torch.nn.Parameter(torch.ones(1))"),
+    of_model("a set of texts", body='names = {"a", "b", "c", "d", "e"}'),
+    of_model("a file of a thread", "return T(1).submit(self.read).result()", SAME,
+             top="from concurrent.futures import ThreadPoolExecutor as T", body=f"def read(self): {READ}"),
+    of_metric("an untouched metric", READ, SAME),
+    of_run("an image that is not asked for", ("data/b.png", png(3), png(4))),
+]  # fmt: skip

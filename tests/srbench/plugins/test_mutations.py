@@ -23,19 +23,14 @@ def written(folder, files):
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        if content is None:
-            path.unlink()
-        elif isinstance(content, bytes):
-            path.write_bytes(content)
-        else:
-            path.write_text(content)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
 def ordered(case, folder, spec, environ):
     own = folder / case.name.replace(" ", "-").replace(",", "") / "code"
     options = {"models": case.models, "metrics": case.metrics, "scale": 2, "data": str(folder / "photos"), "samples": 2}
     return {
-        "name": case.name, "folder": str(own), "environ": environ, "score": [],
+        "name": case.name, "folder": str(own), "environ": environ,
         "path": [str(own / one) for one in case.path], "spec": options | {"limit": 1} | spec,
     }  # fmt: skip
 
