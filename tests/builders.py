@@ -1,8 +1,10 @@
-"""Facts that several tests make up: metrics, models and the protocol of a run."""
+"""What several tests make up: an image, plug-ins, and facts of metrics, of models and of the protocol of a run."""
 
 from __future__ import annotations
 
 from typing import Any
+
+import torch
 
 from srbench.interfaces import MetricFacts, ModelFacts
 from srbench.run_folder.protocol import Protocol
@@ -84,6 +86,14 @@ _KNOWN: dict[str, dict[str, Any]] = {
     "sigma": {"title": "sigma", "direction": 0, "unit": "grey levels", "group": "Diversity", "protocol": "ddof 1",
               "signature": "SIGMA|ddof1"},
 }  # fmt: skip
+
+
+def drawn(seed: int, height: int = 32, width: int = 32) -> torch.Tensor:
+    """(3, height, width) uint8 without flat regions, different for every seed."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand((1, 3, height // 4 + 2, width // 4 + 2), generator=generator)
+    smooth = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bicubic").clamp(0, 1)
+    return smooth[0].mul(255).to(torch.uint8)
 
 
 def metric(name: str, **changes: Any) -> MetricFacts:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from builders import metric, model_facts, protocol
+from builders import drawn, metric, model_facts, protocol
 
 from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run
@@ -111,19 +111,11 @@ class BrokenConstructor:
 '''
 
 
-def image(seed: int, height: int, width: int) -> torch.Tensor:
-    """(3, height, width) uint8 without flat regions, different for every seed."""
-    generator = torch.Generator().manual_seed(seed)
-    coarse = torch.rand((1, 3, height // 4 + 2, width // 4 + 2), generator=generator)
-    smooth = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bicubic").clamp(0, 1)
-    return smooth[0].mul(255).to(torch.uint8)
-
-
 @pytest.fixture
 def photos(tmp_path):
     """Four images: a, b, c, d; the sides of b do not divide by 4."""
     for seed, (name, size) in enumerate({"a": (32, 32), "b": (33, 42), "c": (40, 32), "d": (32, 36)}.items()):
-        write_png(tmp_path / "photos" / f"{name}.png", image(seed, *size))
+        write_png(tmp_path / "photos" / f"{name}.png", drawn(seed, *size))
     return tmp_path / "photos"
 
 
@@ -145,7 +137,7 @@ def small_models(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def draw_image():
-    return image
+    return drawn
 
 
 @dataclass
