@@ -11,9 +11,9 @@ DAMAGED = [
     ("exif", r"b\.jpg: damaged"),
     ("exif-value", r"b\.jpg: damaged"),
     ("cut", r"b\.png: damaged"),
-    ("text", r"b\.png: not an? (image|image)"),
-    ("empty", r"b\.png: not an? (image|image)"),
-    ("zeros", r"b\.jpg: not an? (image|image)"),
+    ("text", r"b\.png: not an image"),
+    ("empty", r"b\.png: not an image"),
+    ("zeros", r"b\.jpg: not an image"),
     ("promised", r"b\.png: .*(pixels|large)"),
     ("none", r"b\.png: "),
     ("rows", r"b\.png: damaged"),
@@ -24,7 +24,7 @@ DAMAGED = [
 ]
 """Folders in which one image is damaged: the other is measured all the same."""
 FOLDERS = [
-    ("nothing", r"nothing: no (images|images) in it"),
+    ("nothing", r"nothing: no images in it"),
     ("absent", r"absent"),
     ("raises.py", r"raises\.py: (a file, not a folder|has no class or function that could be one of datasets)"),
     ("twice", r"a\.jpg and a\.png share a name"),

@@ -14,7 +14,10 @@ from safetensors.torch import save_file
 
 from srbench.weights.files import load_weights
 
-PACKAGED = Path(str(files("srflow"))) / "weights" / "srflow-mini-x8.safetensors"
+PACKAGED = {
+    model: Path(str(files(package))) / "weights" / f"{model}-mini-x8.safetensors"
+    for model, package in {"rrdb": "baselines", "esrgan": "baselines", "srflow": "srflow"}.items()
+}
 CHANGES = {
     "steps": {"steps": 10**9},
     "many": {"steps": 9999},
@@ -78,7 +81,7 @@ CHECKPOINTS = {
 def weights(tmp_path_factory):
     """All of them, by their names."""
     folder = tmp_path_factory.mktemp("weights")
-    tensors, text = load_weights(PACKAGED)
+    tensors, text = load_weights(PACKAGED["srflow"])
     for name, change in CHANGES.items():
         save_file(
             tensors, folder / f"{name}.safetensors", text | {"config": json.dumps(json.loads(text["config"]) | change)}
@@ -92,7 +95,37 @@ def weights(tmp_path_factory):
         torch.save(content, folder / f"{name}.pth")
     with zipfile.ZipFile(folder / "zip.pth", "w") as archive:
         archive.writestr("archive/data.pkl", b"\x80\x02.")
+    for name, (model, share) in {"half": ("srflow", 0.5), "header": ("rrdb", 0.001)}.items():
+        content = PACKAGED[model].read_bytes()
+        (folder / f"{name}.safetensors").write_bytes(content[: int(len(content) * share)])
+    tensors, text = load_weights(PACKAGED["rrdb"])
+    del tensors["conv_last.bias"]
+    save_file(tensors, folder / "lacking.safetensors", text)
     return folder
+
+
+@pytest.mark.parametrize(
+    ("models", "scale", "says"),
+    [
+        ("rrdb", 3, r"no rrdb weights are packaged for scale 3 \(packaged: .*8\); train some with srbench train rrdb"),
+        ("bicubic,srflow", 3, r"no srflow weights are packaged for scale 3 \(packaged: .*8\)"),
+        ("rrdb:{rrdb}", 3, r"rrdb-mini-x8\.safetensors: weights for scale 8, not 3; use --scale 8"),
+        ("srflow:{srflow}", 4, r"srflow-mini-x8\.safetensors: weights for scale 8, not 4; use --scale 8"),
+        ("srflow:{rrdb}", 8, r"weights of the model rrdb, not of srflow; choose a srflow file"),
+        ("rrdb:{esrgan}", 8, r"weights of the model esrgan, not of rrdb; choose a rrdb file"),
+        ("esrgan:{srflow}", 8, r"weights of the model srflow, not of esrgan; choose a esrgan file"),
+        ("srflow:{folder}/half.safetensors", 8, r"half\.safetensors: damaged, or no safetensors file .*; replace it"),
+        ("rrdb:{folder}/header.safetensors", 8, r"header\.safetensors: damaged, or no safetensors file .*; replace it"),
+        ("rrdb:{folder}/lacking.safetensors", 8, r"1 tensors do not fit the network: missing conv_last\.bias"),
+        ("rrdb:{rrdb},srflow:{srflow}x", 8, r"srflow-mini-x8\.safetensorsx: no such weights file; check the path"),
+        ("rrdb,rrdb:{rrdb},rrdb-mini-x8=bicubic", 8, r"the label rrdb-mini-x8 is also that of rrdb:"),
+    ],
+)
+def test_weights_that_do_not_fit(refused, weights, tmp_path, models, scale, says):
+    models = models.format(folder=weights, **PACKAGED)
+    found = refused(f"run --models {models} --scale {scale} --limit 2 --out {{here}}/run", says)
+    assert len(found.output.splitlines()) == 1
+    assert not (tmp_path / "run").exists(), "nothing is begun that cannot be finished"
 
 
 @pytest.mark.parametrize("name", [*CHANGES, *TEXTS])
