@@ -34,14 +34,14 @@ RUN = (
 )  # fmt: skip
 """Pages whose commands are run here. docs/add-your-own.md and docs/python.md have tests of their own."""
 PAGES_LEFT_OUT = {
-    "docs/explain.md": "is run, and compared with what it prints, by tests/test_explain_docs.py",
+    "docs/explain.md": "is run, and compared with what it prints, by tests/test_docs.py",
     "docs/index.md": "repeats the README",
     "docs/performance.md": "measures speed for minutes",
     "docs/protocols.md": "needs the benchmark datasets",
     "docs/run-folder.md": "has Python alone, which tests/srbench/run_folder/test_reading.py runs",
     "docs/scale.md": "several machines; tests/srbench/benchmark/engines runs the engines",
     "docs/verify.md": "needs the run of the README; tests/srbench/benchmark/test_verify.py has the command",
-    "docs/votes.md": "serves a page; tests/test_votes_docs.py runs its example",
+    "docs/votes.md": "serves a page; tests/test_docs.py runs its example",
     "docs/zoo.md": "trains for hours",
 }
 SHORTENED = {

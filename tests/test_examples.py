@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -24,10 +24,7 @@ EXAMPLES = ROOT / "examples"
 
 @pytest.fixture
 def metric():
-    specification = importlib.util.spec_from_file_location("my_metric", EXAMPLES / "my_metric.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module.MyMetric()
+    return runpy.run_path(str(EXAMPLES / "my_metric.py"))["MyMetric"]()
 
 
 def command_in(name: str) -> list[str]:
@@ -106,9 +103,7 @@ def test_the_example_diffusion_upscaler(monkeypatch, tmp_path):
     assert len((EXAMPLES / "diffusers_upscaler.py").read_text().splitlines()) <= 30
     loaded = load_model(f"{EXAMPLES / 'diffusers_upscaler.py'}:Upscaler", 4, "cpu")
     lr = torch.rand(3, 8, 8)
-    one, two, other = (
-        upscale(loaded.model, "a", lr, Draw(0.8, 2, seed), "cpu").images for seed in (1, 1, 2)
-    )  # fmt: skip
+    one, two, other = (upscale(loaded.model, "a", lr, Draw(0.8, 2, seed), "cpu").images for seed in (1, 1, 2))
     assert torch.equal(one, two)
     assert not torch.equal(one, other)
     assert not torch.equal(one[0], one[1])

@@ -1,11 +1,11 @@
-"""The rules of the house that a machine can check: sizes, docstrings, documented commands, packaged files."""
+"""The rules of the house that no linter checks: sizes, documented commands, packaged files."""
 
 from __future__ import annotations
 
 import ast
 import importlib
-import importlib.util
 import re
+import runpy
 import shlex
 import tomllib
 from importlib.resources import files
@@ -25,30 +25,9 @@ PAPERS = [
     *sorted((ROOT / "reports").glob("*/report.md")),
 ]  # fmt: skip
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
-
 
 def named(path: Path) -> str:
     return str(path.relative_to(ROOT))
-
-
-def functions(path: Path) -> list[Function]:
-    return [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, Function)]
-
-
-def public(body: list[ast.stmt]) -> list[Function | ast.ClassDef]:
-    """Functions, classes and methods that a user may call, at the top and inside public classes.
-
-    The two directions of a layer are left out: their contract stands once, in the base class.
-    """
-    found: list[Function | ast.ClassDef] = []
-    for node in body:
-        if isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_"):
-            if node.name not in ("forward", "inverse"):
-                found.append(node)
-            if isinstance(node, ast.ClassDef):
-                found.extend(public(node.body))
-    return found
 
 
 def fenced_commands(path: Path) -> list[str]:
@@ -61,18 +40,11 @@ def fenced_commands(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("path", [*SOURCES, *OTHERS], ids=named)
 def test_sizes(path):
-    assert len(path.read_text().splitlines()) <= 400
-    for function in functions(path):
-        assert function.end_lineno - function.lineno < 80, function.name
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=named)
-def test_docstrings(path):
-    module = ast.parse(path.read_text())
-    if path.name != "__init__.py":
-        assert ast.get_docstring(module), "a module says in one line what it is"
-    for node in public(module.body):
-        assert ast.get_docstring(node), node.name
+    text = path.read_text()
+    assert len(text.splitlines()) <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno - node.lineno < 80, node.name
 
 
 COMMANDS = [(path, command) for path in PAPERS for command in fenced_commands(path)]
@@ -109,10 +81,7 @@ def test_links_lead_somewhere(path):
 def test_the_example_model_is_twelve_lines_and_runs():
     path = ROOT / "examples" / "my_model.py"
     assert len(path.read_text().splitlines()) == 12
-    specification = importlib.util.spec_from_file_location("my_model", path)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    model = module.MyModel()
+    model = runpy.run_path(str(path))["MyModel"]()
     assert model(torch.zeros(2, 3, 5, 6)).shape == (2, 3, 5 * model.scale, 6 * model.scale)
 
 
