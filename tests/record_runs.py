@@ -1,7 +1,8 @@
-"""Runs that consist of records alone, written without images."""
+"""Records of runs: written without images, and read."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,3 +69,17 @@ def sum_up(path: Path) -> None:
     """Write SHA256SUMS of what is there."""
     files = sorted(file for file in path.iterdir() if file.suffix in (".json", ".jsonl") and file.stem != "verified")
     (path / "SHA256SUMS").write_text("".join(f"{sha256_file(file)}  {file.name}\n" for file in files))
+
+
+def values_in(run: Path) -> dict[tuple, dict]:
+    """All that was measured, by model, temperature and image, and by metric."""
+    found: dict[tuple, dict] = {}
+    for line in map(json.loads, (run / "rows.jsonl").read_text().splitlines()):
+        place = line["model"], line["temperature"], line["image"]
+        found.setdefault(place, {})[line["metric"]] = line["value"]
+    return found
+
+
+def by_image(run: Path, model: str) -> dict[str, dict]:
+    """The same of one model, which has one temperature, by image."""
+    return {image: found for (label, _, image), found in values_in(run).items() if label == model}

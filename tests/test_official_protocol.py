@@ -20,6 +20,7 @@ import pytest
 import skimage.data
 import torch
 from PIL import Image
+from record_runs import by_image
 from safetensors.torch import load_file
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
@@ -27,6 +28,7 @@ GOLDEN = json.loads((Path(__file__).parent / "golden" / "metrics.json").read_tex
 SIZES = {"cup": (64, 128), "spoon": (128, 64), "table": (72, 104)}
 """Height and width, multiples of 8; at 8x some LR sides are odd."""
 METRICS = ("psnr", "ssim", "lpips", "lr_psnr")
+ALL = ",".join(METRICS)
 
 
 def cubic(x):
@@ -95,18 +97,11 @@ def load(path):
     return np.array(Image.open(path))
 
 
-def rows(run):
-    """A dictionary a model, temperature and image, with its values by metric."""
-    found = {}
-    for line in map(json.loads, (run / "rows.jsonl").read_text().splitlines()):
-        place = {name: line[name] for name in ("model", "temperature", "image")}
-        found.setdefault(tuple(place.values()), place | {"values": {}})["values"][line["metric"]] = line["value"]
-    return list(found.values())
-
-
-def table(run):
-    with (run / "table.csv").open(newline="") as file:
-        return {line["model"]: line for line in csv.DictReader(file)}
+def measured(srbench, out, *arguments):
+    """The folder of a run."""
+    found = srbench("run", *arguments, "--out", out)
+    assert found.exit_code == 0, found.output
+    return out
 
 
 class Bench:
@@ -114,6 +109,7 @@ class Bench:
 
     def __init__(self, base, scale):
         self.base, self.scale = base, scale
+        self.pairs = ("--scale", scale, "--hr", base / "hr", "--lr", base / "lr")
         self.hr, self.lr, self.sr, self.samples = {}, {}, {}, {}
         random = np.random.default_rng(scale)
         for place, (name, (height, width)) in enumerate(SIZES.items()):
@@ -137,16 +133,11 @@ def bench(request, tmp_path_factory):
 def run(bench, srbench):
     """The run of a folder with one result an image, and one with three."""
     folders = f"mine={bench.base / 'mine'},drawn={bench.base / 'drawn'}"
-    found = srbench(
-        "run", "--models", folders, "--scale", bench.scale, "--hr", bench.base / "hr", "--lr", bench.base / "lr",
-        "--metrics", ",".join((*METRICS, "sigma")), "--out", bench.base / "run",
-    )  # fmt: skip
-    assert found.exit_code == 0, found.output
-    return bench.base / "run"
+    return measured(srbench, bench.base / "run", "--models", folders, *bench.pairs, "--metrics", f"{ALL},sigma")
 
 
 def test_every_image(bench, run, distance):
-    found = {row["image"]: row["values"] for row in rows(run) if row["model"] == "mine"}
+    found = by_image(run, "mine")
     assert sorted(found) == sorted(SIZES)
     for name, values in found.items():
         expected = official(bench.hr[name], bench.lr[name], bench.sr[name], bench.scale, distance)
@@ -155,8 +146,7 @@ def test_every_image(bench, run, distance):
 
 
 def test_every_sample_and_their_spread(bench, run, distance):
-    found = {row["image"]: row["values"] for row in rows(run) if row["model"] == "drawn"}
-    for name, values in found.items():
+    for name, values in by_image(run, "drawn").items():
         for sample, image in enumerate(bench.samples[name]):
             expected = official(bench.hr[name], bench.lr[name], image, bench.scale, distance)
             assert_official({metric: values[metric][sample] for metric in METRICS}, expected)
@@ -164,17 +154,13 @@ def test_every_sample_and_their_spread(bench, run, distance):
         assert values["sigma"] == pytest.approx(spread, abs=1e-5)
 
 
-def test_lr_is_made_as_matlab_makes_it(bench, srbench, tmp_path):
+def test_lr_is_made_as_matlab_makes_it(bench, run, srbench, tmp_path):
     """Pixel by pixel, and so a run on HR alone has the numbers of the run on the pairs."""
-    found = srbench(
-        "run", "--models", f"mine={bench.base / 'mine'}", "--scale", bench.scale, "--data", bench.base / "hr",
-        "--metrics", "lr_psnr", "--out", tmp_path / "run",
-    )  # fmt: skip
-    assert found.exit_code == 0, found.output
+    models, data = ("--models", f"mine={bench.base / 'mine'}"), ("--scale", bench.scale, "--data", bench.base / "hr")
+    alone = by_image(measured(srbench, tmp_path / "run", *models, *data, "--metrics", "lr_psnr"), "mine")
     for name, lr in bench.lr.items():
         assert np.array_equal(load(tmp_path / "run" / "images" / "lr" / f"{name}.png"), lr)
-    paired = {row["image"]: row["values"]["lr_psnr"] for row in rows(bench.base / "run") if row["model"] == "mine"}
-    assert {row["image"]: row["values"]["lr_psnr"] for row in rows(tmp_path / "run")} == paired
+    assert alone == {name: {"lr_psnr": values["lr_psnr"]} for name, values in by_image(run, "mine").items()}
 
 
 MODEL = """
@@ -191,22 +177,18 @@ class Between:
 def test_numbers_between_and_beyond_the_levels_are_cut(bench, srbench, distance, tmp_path):
     """(numpy.clip(sr, 0, 1) * 255).astype(uint8), as the official code writes its images: no rounding."""
     (tmp_path / "model.py").write_text(MODEL.format(scale=bench.scale))
-    found = srbench(
-        "run", "--models", f"{tmp_path / 'model.py'}:Between", "--scale", bench.scale, "--hr", bench.base / "hr",
-        "--lr", bench.base / "lr", "--metrics", ",".join(METRICS), "--out", tmp_path / "run",
-    )  # fmt: skip
-    assert found.exit_code == 0, found.output
-    for row in rows(tmp_path / "run"):
-        name = row["image"]
+    models = ("--models", f"{tmp_path / 'model.py'}:Between")
+    run = measured(srbench, tmp_path / "run", *models, *bench.pairs, "--metrics", ALL)
+    for name, values in by_image(run, "Between").items():
         lr = torch.from_numpy(bench.lr[name]).permute(2, 0, 1)[None].float() / 255
         raw = torch.nn.functional.interpolate(lr, scale_factor=bench.scale, mode="bilinear") * 1.2 - 0.1
         raw = raw[0].permute(1, 2, 0).numpy()
         assert raw.min() < 0
         written = (np.clip(raw, 0, 1) * 255).astype(np.uint8)
         assert not np.array_equal(written, np.round(np.clip(raw, 0, 1) * 255))
-        assert np.array_equal(load(tmp_path / "run" / "images" / "Between" / f"{name}.png"), written)
+        assert np.array_equal(load(run / "images" / "Between" / f"{name}.png"), written)
         expected = official(bench.hr[name], bench.lr[name], written, bench.scale, distance)
-        assert_official({metric: row["values"][metric][0] for metric in METRICS}, expected)
+        assert_official({metric: values[metric][0] for metric in METRICS}, expected)
 
 
 def golden_image(key):
@@ -227,12 +209,8 @@ def golden_run(request, srbench, tmp_path_factory):
             name = "".join(letter if letter.isalnum() else "-" for letter in key)
             save(base / "images", name, golden_image(key))
             entries[name] = values
-    found = srbench(
-        "run", "--models", f"bicubic,true={base / 'images'}", "--scale", scale, "--data", base / "images",
-        "--out", base / "run",
-    )  # fmt: skip
-    assert found.exit_code == 0, found.output
-    return base / "run", entries
+    models, data = f"bicubic,true={base / 'images'}", base / "images"
+    return measured(srbench, base / "run", "--models", models, "--scale", scale, "--data", data), entries
 
 
 def first(values, *names):
@@ -250,7 +228,7 @@ def test_golden_images_are_made_pixel_by_pixel(golden_run):
 def test_golden_bicubic(golden_run):
     """Values of other programs: scikit-image, lpips, a port of imresize, NIQE and BRISQUE in float64, PIQE."""
     run, entries = golden_run
-    found = {row["image"]: row["values"] for row in rows(run) if row["model"] == "bicubic"}
+    found = by_image(run, "bicubic")
     assert found.keys() == entries.keys()
     for name, values in entries.items():
         measured = {metric: found[name][metric][0] for metric in (*METRICS, "niqe", "brisque", "pique")}
@@ -266,10 +244,8 @@ def test_golden_bicubic(golden_run):
 def test_golden_photographs_themselves(golden_run):
     """HR as its own result: infinite PSNR, no distance, and the naturalness of a photograph."""
     run, entries = golden_run
-    for row in rows(run):
-        if row["model"] != "true":
-            continue
-        found, values = row["values"], entries[row["image"]]
+    for name, found in by_image(run, "true").items():
+        values = entries[name]
         assert (found["psnr"], found["lr_psnr"], found["lpips"]) == (["inf"], ["inf"], [0])
         assert found["ssim"] == pytest.approx([1])
         assert found["niqe"] == pytest.approx([first(values, "niqe_snap_hr_mirror", "niqe_snap_hr")], abs=1e-2)
@@ -279,7 +255,7 @@ def test_golden_photographs_themselves(golden_run):
 
 def test_golden_table(golden_run):
     run, entries = golden_run
-    found = table(run)
+    found = {line["model"]: line for line in csv.DictReader((run / "table.csv").read_text().splitlines())}
     assert [float(found["true"][metric]) for metric in ("psnr", "lr_psnr")] == [math.inf, math.inf]
     assert float(found["bicubic"]["psnr"]) == pytest.approx(np.mean([v["psnr"] for v in entries.values()]), abs=1e-3)
     assert found["bicubic"]["n"] == "2"

@@ -21,6 +21,7 @@ from statistics import fmean
 import pytest
 import torch
 from PIL import Image
+from record_runs import by_image, values_in
 from safetensors.torch import load_file, save_file
 
 from srbench.plugins.registry import open_metric
@@ -75,29 +76,11 @@ def records(run, *names):
     return [json.loads(line) for name in names for line in (run / name).read_text().splitlines()]
 
 
-def rows(run):
-    """A dictionary a model, temperature and image, with its values by metric."""
-    found = {}
-    for line in records(run, "rows.jsonl"):
-        place = {name: line[name] for name in ("model", "temperature", "image")}
-        found.setdefault(tuple(place.values()), place | {"values": {}})["values"][line["metric"]] = line["value"]
-    return list(found.values())
-
-
 def timeless(run):
     """What was sampled and measured, without what differs from run to run: times, memory, invocations and tries."""
     differing = ("seconds", "peak_memory_mb", "invocation", "tries", "environment")
     every = records(run, "pairs.jsonl", "samples.jsonl", "rows.jsonl")
     return sorted({json.dumps({k: v for k, v in record.items() if k not in differing}) for record in every})
-
-
-def values(run):
-    """All that was measured, by model, temperature and image."""
-    return {(row["model"], row["temperature"], row["image"]): row["values"] for row in rows(run)}
-
-
-def of(found, model):
-    return {key[1:]: value for key, value in found.items() if key[0] == model}
 
 
 def sha256(path):
@@ -133,13 +116,12 @@ def test_only_a_model_that_draws_has_spread(whole):
 
 def test_the_table_holds_means_over_samples_then_images(whole):
     for line in lines(whole):
-        own = [row["values"] for row in rows(whole) if row["model"] == line["model"]]
+        own = by_image(whole, line["model"]).values()
         assert len(own) == 2
         for metric in METRICS:
             images = [fmean(value[metric]) if metric != "sigma" else value[metric] for value in own]
             assert float(line[metric]) == pytest.approx(fmean(images), abs=1e-9)
-    drawn = [row for row in rows(whole) if row["model"] == "srflow"]
-    assert all(len(row["values"]["psnr"]) == len(set(row["values"]["psnr"])) == 3 for row in drawn)
+    assert all(len(found["psnr"]) == len({*found["psnr"]}) == 3 for found in by_image(whole, "srflow").values())
 
 
 def test_the_report_prints_the_table(whole):
@@ -170,7 +152,7 @@ def test_the_report_says_how_data_weights_and_seed(whole):
 
 
 def test_images_and_strips(whole):
-    names = sorted({row["image"] for row in rows(whole)})
+    names = sorted(by_image(whole, "srflow"))
     assert names == ["abstract-geometric-art", "air-balloon"]
     report = (whole / "report.md").read_text()
     for name in names:
@@ -206,7 +188,7 @@ def test_one_seed_one_result(measured, whole):
 
 
 def test_another_seed_moves_the_drawn_alone(measured, whole):
-    one, other = values(whole), values(measured(seed=1))
+    one, other = values_in(whole), values_in(measured(seed=1))
     assert one.keys() == other.keys()
     for key, value in one.items():
         if key[0] == "srflow":
@@ -216,9 +198,9 @@ def test_another_seed_moves_the_drawn_alone(measured, whole):
 
 
 def test_order_and_company_change_nothing(measured, whole):
-    together = values(whole)
-    assert values(measured(models="srflow,esrgan,rrdb,bicubic")) == together
-    alone = values(measured(models="srflow", temperature="0,0.8"))
+    together = values_in(whole)
+    assert values_in(measured(models="srflow,esrgan,rrdb,bicubic")) == together
+    alone = values_in(measured(models="srflow", temperature="0,0.8"))
     assert {key: value for key, value in alone.items() if key[1] == 0.8} == {
         key: value for key, value in together.items() if key[0] == "srflow"
     }
@@ -277,18 +259,18 @@ def test_the_report_is_made_again_from_the_folder_alone(whole, srbench, tmp_path
 def test_saved_images_measure_the_same_as_the_model(measured, whole):
     """What is measured is what is saved: the floor to 8 bits is part of every metric."""
     folders = ",".join(f"{model}-png={whole / 'images' / model}" for model in DETERMINISTIC)
-    back = values(measured(models=folders))
-    assert len(back) == 6
+    back = measured(models=folders)
     for model in DETERMINISTIC:
-        assert of(back, f"{model}-png") == of(values(whole), model)
+        assert len(by_image(back, f"{model}-png")) == 2
+        assert by_image(back, f"{model}-png") == by_image(whole, model)
 
 
 def test_saved_samples_measure_the_same_but_for_the_spread(measured):
     """sigma is taken of the numbers as drawn, neither clamped nor cut to 8 bits: close, not equal."""
     drawn = measured(models="srflow", samples=2)
-    back = values(measured(models=f"png={drawn / 'images' / 'srflow-t0.8'}"))
-    for (_, _, image), value in values(drawn).items():
-        saved = back["png", None, image]
+    back = by_image(measured(models=f"png={drawn / 'images' / 'srflow-t0.8'}"), "png")
+    for image, value in by_image(drawn, "srflow").items():
+        saved = back[image]
         assert {name: saved[name] for name in METRICS[:-1]} == {name: value[name] for name in METRICS[:-1]}
         assert value["sigma"] / 2 < saved["sigma"] < value["sigma"] + 1, "clamping takes, cutting adds"
         assert saved["sigma"] != value["sigma"]
@@ -299,13 +281,13 @@ def test_saved_pairs_are_the_pairs_that_were_measured(srbench, whole, tmp_path):
     options = {"models": "bicubic,rrdb,esrgan", "scale": 8, "hr": images / "hr", "lr": images / "lr"}
     found = srbench(*arguments(options | {"out": tmp_path / "run"}))
     assert found.exit_code == 0, found.output
-    assert values(tmp_path / "run") == {k: v for k, v in values(whole).items() if k[0] != "srflow"}
+    assert values_in(tmp_path / "run") == {k: v for k, v in values_in(whole).items() if k[0] != "srflow"}
 
 
 def test_lr_sides_may_be_odd(measured):
     """136 pixels are 17 LR pixels, which no level of the flow divides."""
     run = measured(models="rrdb,srflow", crop=136, limit=1, metrics="psnr,sigma")
-    assert [row["model"] for row in rows(run)] == ["rrdb", "srflow"]
+    assert [model for model, _, _ in values_in(run)] == ["rrdb", "srflow"]
     with Image.open(run / "images" / "srflow-t0.8" / "abstract-geometric-art_sample0.png") as image:
         assert image.size == (136, 136)
     assert abs(float(lines(run)[0]["psnr"]) - float(lines(run)[1]["psnr"])) < 5
@@ -314,9 +296,8 @@ def test_lr_sides_may_be_odd(measured):
 def test_weights_by_file_are_the_weights_by_name(measured, whole):
     run = measured(models=f"srflow:{WEIGHTS['srflow']},mine=rrdb:{WEIGHTS['rrdb']}")
     assert [line["model"] for line in lines(run)] == ["srflow-mini-x8", "mine"]
-    found, named = values(run), values(whole)
-    assert of(found, "srflow-mini-x8") == of(named, "srflow")
-    assert of(found, "mine") == of(named, "rrdb")
+    assert by_image(run, "srflow-mini-x8") == by_image(whole, "srflow")
+    assert by_image(run, "mine") == by_image(whole, "rrdb")
     report = (run / "report.md").read_text()
     assert sha256(WEIGHTS["srflow"]) in report
     assert sha256(WEIGHTS["rrdb"]) in report
@@ -364,6 +345,6 @@ def test_killed_in_the_middle_the_same_command_completes_it(tmp_path):
         process = start(out)
         _, err = process.communicate(timeout=600)
         assert process.returncode == 0, err
-    assert len(rows(tmp_path / "killed")) == 16
+    assert len(values_in(tmp_path / "killed")) == 16
     assert timeless(tmp_path / "killed") == timeless(tmp_path / "whole")
     assert (tmp_path / "killed" / "table.csv").read_bytes() == (tmp_path / "whole" / "table.csv").read_bytes()
