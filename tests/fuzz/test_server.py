@@ -7,7 +7,8 @@ import socket
 import threading
 
 import pytest
-import torch
+from builders import drawn
+from explore_page import Editor
 
 from srbench.editing.explore import Explorer
 from srbench.editing.explore_server import open_explorer
@@ -17,33 +18,11 @@ hypothesis = pytest.importorskip("hypothesis")
 given, st = hypothesis.given, hypothesis.strategies
 
 
-class Editor:
-    """Answers every wish with HR itself."""
-
-    scale, made_by = 4, {}
-
-    def sample(self, pair, temperature, samples, seed):
-        return pair.hr[None].repeat(samples, 1, 1, 1)
-
-    def move_style(self, pair, source, target, temperature):
-        self.aligned(source, pair), self.aligned(target, pair)
-        return pair.hr
-
-    def harmonise(self, pasted, pair, mask, temperature, seed):
-        return pasted
-
-    def restore(self, pair, temperature, seed):
-        return pair.hr
-
-    def aligned(self, box, pair):
-        return box
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """Port, folder of what is saved, and the name of the image that is open."""
     folder = tmp_path_factory.mktemp("site")
-    write_png(folder / "a.png", torch.arange(3 * 16 * 16).remainder(251).byte().view(3, 16, 16))
+    write_png(folder / "a.png", drawn(1, 16, 16))
     explorer = Explorer(Editor(), folder / "saved")
     with open_explorer(explorer, folder / "a.png", 0) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
