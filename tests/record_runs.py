@@ -71,6 +71,17 @@ def sum_up(path: Path) -> None:
     (path / "SHA256SUMS").write_text("".join(f"{sha256_file(file)}  {file.name}\n" for file in files))
 
 
+def timeless_records(run: str | Path) -> list[str]:
+    """What samples.jsonl and rows.jsonl say in the end, sorted: results, not times, memory and invocations."""
+    differing = ("seconds", "peak_memory_mb", "invocation", "tries", "environment")
+    last = {}
+    for name in ("samples.jsonl", "rows.jsonl"):
+        for record in map(json.loads, (Path(run) / name).read_text().splitlines()):
+            place = name, record["key"], record["model"], record["image"]
+            last[place] = {key: value for key, value in record.items() if key not in differing}
+    return sorted(map(json.dumps, last.values()))
+
+
 def values_in(run: Path) -> dict[tuple, dict]:
     """All that was measured, by model, temperature and image, and by metric."""
     found: dict[tuple, dict] = {}

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
+from record_runs import by_image, values_in
 
 from srbench.interfaces import MetricFacts
-from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
-from srbench.run_folder.results import rows_of
 
 PAGE = Path(__file__).parents[1] / "docs" / "add-your-own.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
@@ -49,10 +48,6 @@ def worked(tmp_path_factory):
     return folder, said
 
 
-def values(folder: Path) -> dict[str, dict[str, float | list[float]]]:
-    return {f"{row.setting.model} {row.image}": row.values for row in rows_of(RunFolder.read(folder))}
-
-
 def test_blocks():
     assert [kind for kind, _ in BLOCKS].count("sh") == 6
     assert sum(text.startswith("# my_") for _, text in BLOCKS) == 6
@@ -61,15 +56,15 @@ def test_blocks():
 
 def test_models_and_metric(worked):
     folder, _ = worked
-    found = values(folder / "runs/model")
-    assert len(found) == 6, "three models on two images; one of them at its last temperature"
+    found = values_in(folder / "runs/model")
+    assert len(found) == 8, "three models on two images; one of them at two temperatures"
     settings = read_manifest(folder / "runs/model").settings
     assert [(one.model, one.temperature) for one in settings] == [
         ("bicubic", None), ("Bilinear", None), ("Noisy", 0.5), ("Noisy", 1.0),
     ]  # fmt: skip
     assert all(set(by_metric) == {"psnr", "sigma", "mae"} for by_metric in found.values())
-    for name, by_metric in found.items():
-        assert (by_metric["sigma"] > 0) == name.startswith("Noisy")
+    for (model, *_), by_metric in found.items():
+        assert (by_metric["sigma"] > 0) == (model == "Noisy")
 
 
 def test_it_proves_itself(worked):
@@ -77,9 +72,9 @@ def test_it_proves_itself(worked):
 
 
 def test_dataset(worked):
-    found = values(worked[0] / "runs/stripes")
-    assert set(found) == {"bicubic thin", "bicubic wide"}
-    assert found["bicubic wide"]["psnr"] > found["bicubic thin"]["psnr"]
+    found = by_image(worked[0] / "runs/stripes", "bicubic")
+    assert set(found) == {"thin", "wide"}
+    assert found["wide"]["psnr"] > found["thin"]["psnr"]
 
 
 def test_degradation(worked):
@@ -88,7 +83,7 @@ def test_degradation(worked):
         "made from HR by camera@1: blur sigma 0.5..1.5 | downscale by area | noise sigma 0..5 grey False | "
         "jpeg quality 90 (seed 0)"
     )
-    assert len(values(worked[0] / "runs/camera")) == 2
+    assert len(values_in(worked[0] / "runs/camera")) == 2
 
 
 def test_suite(worked):
@@ -98,4 +93,4 @@ def test_suite(worked):
     assert [one for one in signatures if not one.startswith("PYIQA")] == [
         "PSNR|Y|round|crop4|v1", "SSIM|RGB|round|gaussian11|crop5|v1", "MAE|RGB|round|crop4|v1",
     ]  # fmt: skip
-    assert len(values(worked[0] / "runs/suite")) == 4
+    assert len(values_in(worked[0] / "runs/suite")) == 4

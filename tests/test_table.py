@@ -21,7 +21,7 @@ from statistics import fmean
 import pytest
 import torch
 from PIL import Image
-from record_runs import by_image, values_in
+from record_runs import by_image, timeless_records, values_in
 from safetensors.torch import load_file, save_file
 
 from srbench.plugins.registry import open_metric
@@ -74,13 +74,6 @@ def lines(run):
 
 def records(run, *names):
     return [json.loads(line) for name in names for line in (run / name).read_text().splitlines()]
-
-
-def timeless(run):
-    """What was sampled and measured, without what differs from run to run: times, memory, invocations and tries."""
-    differing = ("seconds", "peak_memory_mb", "invocation", "tries", "environment")
-    every = records(run, "pairs.jsonl", "samples.jsonl", "rows.jsonl")
-    return sorted({json.dumps({k: v for k, v in record.items() if k not in differing}) for record in every})
 
 
 def sha256(path):
@@ -179,7 +172,7 @@ def test_every_temperature_is_a_line(measured):
 
 def test_one_seed_one_result(measured, whole):
     again = measured(folder="again")
-    assert timeless(again) == timeless(whole)
+    assert timeless_records(again) == timeless_records(whole)
     assert (again / "table.csv").read_bytes() == (whole / "table.csv").read_bytes()
     images = sorted(path.relative_to(whole) for path in whole.rglob("*.png"))
     saved, made = 2 + 3 + 3, 1 + 1 + (4 + 4 + 1) + 1  # LR, HR, answers, samples; strip, grid, maps, sheet
@@ -214,7 +207,7 @@ def test_the_command_in_the_report_makes_it_again(measured, srbench, tmp_path):
     assert words[words.index("--out") + 1] == str(run)
     words[words.index("--out") + 1] = str(tmp_path / "again")
     assert srbench(*words[1:]).exit_code == 0
-    assert timeless(tmp_path / "again") == timeless(run)
+    assert timeless_records(tmp_path / "again") == timeless_records(run)
 
 
 def test_a_finished_run_has_nothing_to_do(whole, srbench):
@@ -346,5 +339,5 @@ def test_killed_in_the_middle_the_same_command_completes_it(tmp_path):
         _, err = process.communicate(timeout=600)
         assert process.returncode == 0, err
     assert len(values_in(tmp_path / "killed")) == 16
-    assert timeless(tmp_path / "killed") == timeless(tmp_path / "whole")
+    assert timeless_records(tmp_path / "killed") == timeless_records(tmp_path / "whole")
     assert (tmp_path / "killed" / "table.csv").read_bytes() == (tmp_path / "whole" / "table.csv").read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from builders import OWN_LR
 from mutations.cases import CODE, IMPORT, INIT, READ, of_metric, of_model, of_run, png
 
 RESULTS = """
@@ -38,30 +39,7 @@ class Any:
     def __call__(self, lr):
         return self.gain * lr.repeat_interleave(self.scale, -1).repeat_interleave(self.scale, -2)
 """
-DATASET = """
-from pathlib import Path
-
-from srbench.data.datasets import Folder
-from srbench.interfaces import ImagePair
-
-
-class Data:
-    def __init__(self, scale):
-        self.name, self.folder = "mine", Folder(Path(__file__).parent / "data", scale)
-
-    def __len__(self):
-        return len(self.folder)
-
-    def __iter__(self):
-        return iter(self.folder)
-
-    def read(self, name):
-        pair = self.folder.read(name)
-        return ImagePair(name, pair.lr.flip({flip}), pair.hr)
-
-    def digest(self, name):
-        return self.folder.digest(name)
-"""
+DATASET = OWN_LR.replace('"photos"', '"data"')
 SUITE = 'name = "mine"\nversion = 1\nmetrics = ["psnr{}"]\nquantize = "{}"\n'
 DEGRADATION = 'name = "mine"\nversion = 1\nabout = ""\n\n[[steps]]\nkind = "downscale"\nby = "{}"\n'
 NOISY = {"models": ("m=noise.py:Noise",), "files": {"noise.py": NOISE}}
@@ -72,8 +50,8 @@ SAME = ("gain.txt", "1.0", "1.0")
 OF_RUNS = [
     of_run("an HR image", ("data/a.png", png(1), png(2))),
     of_run("an LR image", ("lr/a.png", png(5, 12, 14), png(6, 12, 14)), spec={"data": None, "hr": "data", "lr": "lr"}),
-    of_run("the code of a dataset", ("mydata.py", DATASET.format(flip=-1), DATASET.format(flip=-2)),
-           spec={"data": "mydata.py:Data"}),
+    of_run("the code of a dataset", ("mydata.py", DATASET, DATASET.replace("flip(0)", "flip(-1)")),
+           spec={"data": "mydata.py:OwnLR"}),
     of_run("a degradation of one's own", ("d.toml", DEGRADATION.format("torch"), DEGRADATION.format("pillow")),
            spec={"degrade": "d.toml"}),
     of_run("a degradation", spec_after={"degrade": "bicubic-torch"}),

@@ -11,17 +11,11 @@ from srbench.interfaces import Box
 from srbench.models.inference import Draw, upscale
 from srflow import SRFlow, SRFlowConfig
 
+SMALL = {"steps": 1, "width": 8}
 CONFIGS = {
-    "x4": SRFlowConfig(
-        RRDBConfig(4, 8, 4, 1), stacked=(0,), steps=1, width=8, log_deviation_bound=3.0, consistency="residual"
-    ),
+    "x4": SRFlowConfig(RRDBConfig(4, 8, 4, 1), (0,), log_deviation_bound=3.0, consistency="residual", **SMALL),
     "x8": SRFlowConfig(
-        RRDBConfig(8, 8, 4, 2, "trunk"),
-        stacked=(0, 1),
-        steps=1,
-        transitions=1,
-        width=8,
-        relative_temperatures=(0.7, 1.0, 1.0),
+        RRDBConfig(8, 8, 4, 2, "trunk"), (0, 1), transitions=1, relative_temperatures=(0.7, 1.0, 1.0), **SMALL
     ),
 }
 

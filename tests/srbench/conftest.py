@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import warnings
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 import torch
 from builders import drawn, metric, model_facts, protocol
+from record_runs import timeless_records
 
 from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run
@@ -166,24 +165,9 @@ def command(capsys, monkeypatch, tmp_path):
     return call
 
 
-NO_RESULTS = ("seconds", "peak_memory_mb", "invocation", "tries", "environment")
-
-
-def timeless_rows(run: str | Path) -> list[str]:
-    """What samples.jsonl and rows.jsonl say in the end, sorted: results, not times, memory and invocations."""
-    last = {}
-    for name in ("samples.jsonl", "rows.jsonl"):
-        for line in (Path(run) / name).read_text().splitlines():
-            record = json.loads(line)
-            last[name, record["key"], record["model"], record["image"]] = {
-                k: v for k, v in record.items() if k not in NO_RESULTS
-            }
-    return sorted(map(json.dumps, last.values()))
-
-
 @pytest.fixture
 def timeless():
-    return timeless_rows
+    return timeless_records
 
 
 @pytest.fixture(scope="session")
