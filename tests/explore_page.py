@@ -5,6 +5,27 @@ from __future__ import annotations
 import torch
 
 
+def made(page, words):
+    """Waits until the caption begins with these words and the image stands."""
+    page.wait_for_function(
+        "words => document.getElementById('caption').textContent.startsWith(words)"
+        " && document.getElementById('result').naturalWidth > 0 && !document.body.matches('.waiting')",
+        arg=words,
+    )
+
+
+def shown(page):
+    """The uint8 pixels of the result (3, h, w), as the browser decoded them."""
+    values = page.evaluate("""() => {
+        const image = document.getElementById('result'), canvas = document.createElement('canvas');
+        [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+        const context = canvas.getContext('2d');
+        context.drawImage(image, 0, 0);
+        return [canvas.width, ...context.getImageData(0, 0, canvas.width, canvas.height).data];
+    }""")
+    return torch.tensor(values[1:], dtype=torch.uint8).view(-1, values[0], 4)[..., :3].permute(2, 0, 1)
+
+
 class Editor:
     """Answers every wish with HR itself."""
 
@@ -25,24 +46,3 @@ class Editor:
 
     def aligned(self, box, pair):
         return box
-
-
-def made(page, words):
-    """Waits until the caption begins with these words and the image stands."""
-    page.wait_for_function(
-        "words => document.getElementById('caption').textContent.startsWith(words)"
-        " && document.getElementById('result').naturalWidth > 0 && !document.body.matches('.waiting')",
-        arg=words,
-    )
-
-
-def shown(page):
-    """The uint8 pixels of the result (3, h, w), as the browser decoded them."""
-    values = page.evaluate("""() => {
-        const image = document.getElementById('result'), canvas = document.createElement('canvas');
-        [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
-        const context = canvas.getContext('2d');
-        context.drawImage(image, 0, 0);
-        return [canvas.width, ...context.getImageData(0, 0, canvas.width, canvas.height).data];
-    }""")
-    return torch.tensor(values[1:], dtype=torch.uint8).view(-1, values[0], 4)[..., :3].permute(2, 0, 1)
