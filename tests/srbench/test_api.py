@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -280,38 +281,25 @@ def test_load_model(photos):
         srbench.load_model("bicubik", scale=4)
 
 
-def test_the_examples_in_docstrings():
-    import doctest
-
-    import srbench.api
-
-    found = doctest.testmod(srbench.api)
-    assert (found.failed, found.attempted >= 7) == (0, True)
+PASSIVE = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "10000"}
+MATRICES = "OPENBLAS_THREAD_TIMEOUT"
 
 
 @pytest.mark.parametrize(
-    ("first", "given", "found"),
+    ("first", "given", "expected"),
     [
-        ("", None, "passive"),
-        ("import srflow; ", None, "passive"),
-        ("import baselines.rrdb; ", None, "passive"),
-        ("", "active", "active"),
-        ("import torch; ", None, "None"),
+        ("", {}, PASSIVE | {MATRICES: "18"}),
+        ("", {MATRICES: "26"}, PASSIVE | {MATRICES: "26"}),
+        ("import srflow; ", {}, PASSIVE),
+        ("import baselines.rrdb; ", {}, PASSIVE),
+        ("", {"OMP_WAIT_POLICY": "active"}, {"OMP_WAIT_POLICY": "active", "GOMP_SPINCOUNT": None}),
+        ("import torch; ", {}, dict.fromkeys(PASSIVE)),
     ],
 )
-def test_threads_that_wait_spin_for_a_moment_only_unless_asked_to(first, given, found):
-    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
-    code = f"{first}import os, srbench; print(*(os.environ.get(name) for name in {names}))"
-    environment = {name: value for name, value in os.environ.items() if name not in names}
-    environment |= {} if given is None else {"OMP_WAIT_POLICY": given}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
-    assert done.stdout.split() == [found, "10000" if found == "passive" else "None"]
-
-
-def test_threads_of_numpys_matrices_sleep_soon_unless_asked_otherwise():
+def test_threads_that_wait_spin_for_a_moment_only_unless_asked_to(first, given, expected):
     """OpenBLAS' own spin through 20 ms after every product, which took a second core from the metrics."""
-    for given, found in (({}, "18"), ({"OPENBLAS_THREAD_TIMEOUT": "26"}, "26")):
-        environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_THREAD_TIMEOUT"} | given
-        code = "import os, srbench; print(os.environ['OPENBLAS_THREAD_TIMEOUT'])"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
-        assert done.stdout.strip() == found
+    environment = {name: value for name, value in os.environ.items() if name not in (*PASSIVE, MATRICES)} | given
+    code = f"{first}import json, os, srbench; print(json.dumps(dict(os.environ)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    found = json.loads(done.stdout)
+    assert {name: found.get(name) for name in expected} == expected
