@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,6 +11,11 @@ import torch
 from srbench.interfaces import MetricFacts, ModelFacts
 from srbench.run_folder.protocol import Protocol
 
+PACKAGED = {
+    model: Path(str(files(package))) / "weights" / f"{model}-mini-x8.safetensors"
+    for model, package in {"rrdb": "baselines", "esrgan": "baselines", "srflow": "srflow"}.items()
+}
+"""Files of weights for 8x, by model."""
 OWN_LR = """
 from pathlib import Path
 

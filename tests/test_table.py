@@ -6,20 +6,14 @@ import csv
 import hashlib
 import json
 import math
-import os
 import re
 import shlex
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from importlib.resources import files
-from pathlib import Path
 from statistics import fmean
 
 import pytest
 import torch
+from builders import PACKAGED
 from PIL import Image
 from record_runs import by_image, timeless_records, values_in
 from safetensors.torch import load_file, save_file
@@ -30,10 +24,6 @@ from srbench.weights.files import load_weights
 
 METRICS = ["psnr", "ssim", "lpips", "lr_psnr", "niqe", "brisque", "pique", "sigma"]
 DETERMINISTIC = ("bicubic", "rrdb", "esrgan")
-WEIGHTS = {
-    model: Path(str(files(package))) / "weights" / f"{model}-mini-x8.safetensors"
-    for model, package in {"rrdb": "baselines", "esrgan": "baselines", "srflow": "srflow"}.items()
-}
 OPTIONS = {"models": "bicubic,rrdb,esrgan,srflow", "scale": 8, "limit": 2, "crop": 128, "samples": 3}
 
 
@@ -134,7 +124,7 @@ def test_the_report_says_how_data_weights_and_seed(whole):
     assert "LR: made from HR by MATLAB-exact bicubic" in report
     assert "Seed: 0" in report
     assert "Samples per image, for models that sample: 3\n" in report
-    for path in WEIGHTS.values():
+    for path in PACKAGED.values():
         line = next(line for line in report.splitlines() if sha256(path) in line)
         metadata = load_weights(path)[1]
         assert metadata["licence"] in line
@@ -210,15 +200,6 @@ def test_the_command_in_the_report_makes_it_again(measured, srbench, tmp_path):
     assert timeless_records(tmp_path / "again") == timeless_records(run)
 
 
-def test_a_finished_run_has_nothing_to_do(whole, srbench):
-    before = {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()}
-    found = srbench(*arguments(OPTIONS | {"out": whole}))
-    assert found.exit_code == 0
-    assert f"nothing to do: all 8 items are measured in {whole}" in found.output
-    assert f"Report: {whole}/report.md" in found.output
-    assert {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()} == before
-
-
 def test_more_images_add_to_a_run(whole, srbench, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(whole, run)
@@ -287,57 +268,29 @@ def test_lr_sides_may_be_odd(measured):
 
 
 def test_weights_by_file_are_the_weights_by_name(measured, whole):
-    run = measured(models=f"srflow:{WEIGHTS['srflow']},mine=rrdb:{WEIGHTS['rrdb']}")
+    run = measured(models=f"srflow:{PACKAGED['srflow']},mine=rrdb:{PACKAGED['rrdb']}")
     assert [line["model"] for line in lines(run)] == ["srflow-mini-x8", "mine"]
     assert by_image(run, "srflow-mini-x8") == by_image(whole, "srflow")
     assert by_image(run, "mine") == by_image(whole, "rrdb")
     report = (run / "report.md").read_text()
-    assert sha256(WEIGHTS["srflow"]) in report
-    assert sha256(WEIGHTS["rrdb"]) in report
+    assert sha256(PACKAGED["srflow"]) in report
+    assert sha256(PACKAGED["rrdb"]) in report
 
 
 def test_changed_weights_show_in_the_report(srbench, tmp_path):
     """Every byte counts for the hash, and so for the key by which finished work is found again."""
     changed = tmp_path / "rrdb-mini-x8.safetensors"
-    changed.write_bytes(WEIGHTS["rrdb"].read_bytes())
+    changed.write_bytes(PACKAGED["rrdb"].read_bytes())
     options = OPTIONS | {"models": f"rrdb:{changed}", "limit": 1, "metrics": "psnr", "out": tmp_path / "run"}
     assert srbench(*arguments(options)).exit_code == 0
-    tensors = load_file(WEIGHTS["rrdb"])
+    tensors = load_file(PACKAGED["rrdb"])
     tensors["conv_last.bias"] += 0.1
-    save_file(tensors, changed, load_weights(WEIGHTS["rrdb"])[1])
+    save_file(tensors, changed, load_weights(PACKAGED["rrdb"])[1])
     assert srbench(*arguments(options)).exit_code == 0
     before, after = records(tmp_path / "run", "rows.jsonl")
     assert before["key"] != after["key"]
     assert after["value"][0] < before["value"][0] - 0.1
     report = (tmp_path / "run" / "report.md").read_text()
     assert sha256(changed) in report
-    assert sha256(WEIGHTS["rrdb"]) not in report
+    assert sha256(PACKAGED["rrdb"]) not in report
     assert markdown_cells(report)[1:] == [["rrdb-mini-x8", f"{after['value'][0]:.2f}", "1"]]
-
-
-def test_killed_in_the_middle_the_same_command_completes_it(tmp_path):
-    """SIGKILL among the real models, then the same command: the rows and the table of an uninterrupted run."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-
-    def start(out):
-        command = [sys.executable, "-m", "srbench", *arguments(OPTIONS | {"limit": 4, "out": tmp_path / out})]
-        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-    process, written = start("killed"), tmp_path / "killed" / "samples.jsonl"
-    deadline = time.monotonic() + 600
-    while not (written.exists() and written.read_bytes().count(b"\n") >= 3):
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    kept = written.read_bytes().count(b"\n")
-    assert 3 <= kept < 16
-    assert not (tmp_path / "killed" / "report.md").exists()
-    for out in ("killed", "whole"):
-        process = start(out)
-        _, err = process.communicate(timeout=600)
-        assert process.returncode == 0, err
-    assert len(values_in(tmp_path / "killed")) == 16
-    assert timeless_records(tmp_path / "killed") == timeless_records(tmp_path / "whole")
-    assert (tmp_path / "killed" / "table.csv").read_bytes() == (tmp_path / "whole" / "table.csv").read_bytes()

@@ -5,19 +5,14 @@ from __future__ import annotations
 import json
 import struct
 import zipfile
-from importlib.resources import files
-from pathlib import Path
 
 import pytest
 import torch
+from builders import PACKAGED
 from safetensors.torch import save_file
 
 from srbench.weights.files import load_weights
 
-PACKAGED = {
-    model: Path(str(files(package))) / "weights" / f"{model}-mini-x8.safetensors"
-    for model, package in {"rrdb": "baselines", "esrgan": "baselines", "srflow": "srflow"}.items()
-}
 CHANGES = {
     "steps": {"steps": 10**9},
     "many": {"steps": 9999},
