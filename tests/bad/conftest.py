@@ -164,6 +164,16 @@ def bad(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def finished(srbench, bad, tmp_path_factory):
+    """A finished run of two images and two metrics, one of them with a title that is markup in three languages."""
+    folder, metrics = tmp_path_factory.mktemp("finished") / "run", f"psnr,{bad}/models.py:Metric"
+    options = ("--scale", 4, "--metrics", metrics, "--workers", 1, "--data", bad / "fine", "--out", folder)
+    found = srbench("run", "--models", "bicubic", *options)
+    assert found.exit_code == 0, found.output
+    return folder
+
+
 def state(folder):
     """What is in a folder: kinds, links, contents."""
     found = {}

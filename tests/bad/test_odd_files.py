@@ -20,14 +20,6 @@ COMMANDS = ["verify RUN", RUN, "report RUN",
 OWN = ["manifest.json", "pairs.jsonl", "samples.jsonl", "rows.jsonl", ".lock", ".report.lock"]
 
 
-@pytest.fixture(scope="module")
-def finished(srbench, bad, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("finished") / "run"
-    found = srbench(*RUN.format(bad=bad).replace("RUN", str(folder)).split())
-    assert found.exit_code == 0, found.output
-    return folder
-
-
 def in_place_of(path, kind):
     path.unlink(missing_ok=True)
     KINDS[kind][0](path)

@@ -7,17 +7,6 @@ import shutil
 
 import pytest
 
-RUN = "run --models bicubic --scale 4 --metrics psnr,{bad}/models.py:Metric --workers 1 --data {bad}/fine --out RUN"
-
-
-@pytest.fixture(scope="module")
-def finished(srbench, bad, tmp_path_factory):
-    """A finished run of two images and two metrics, one of them with a title that is markup in three languages."""
-    folder = tmp_path_factory.mktemp("finished") / "run"
-    found = srbench(*[word.format(bad=bad).replace("RUN", str(folder)) for word in RUN.split()])
-    assert found.exit_code == 0, found.output
-    return folder
-
 
 def changed(facts, path, value):
     *outer, last = path
