@@ -231,13 +231,13 @@ def test_golden_bicubic(golden_run):
     found = by_image(run, "bicubic")
     assert found.keys() == entries.keys()
     for name, values in entries.items():
-        measured = {metric: found[name][metric][0] for metric in (*METRICS, "niqe", "brisque", "pique")}
+        numbers = {metric: found[name][metric][0] for metric in (*METRICS, "niqe", "brisque", "pique")}
         golden = {"psnr": "psnr", "ssim": "ssim", "lpips": "lpips_alex", "lr_psnr": "lr_psnr", "pique": "piqe_sr"}
         for metric, key in golden.items():
-            assert measured[metric] == pytest.approx(values[key], abs=1e-3), (name, metric)
+            assert numbers[metric] == pytest.approx(values[key], abs=1e-3), (name, metric)
         niqe = first(values, "niqe_snap_sr_mirror", "niqe_snap_sr")
-        assert measured["niqe"] == pytest.approx(niqe, abs=1e-2), name
-        assert measured["brisque"] == pytest.approx(values["brisque_snap_sr"], abs=1e-2), name
+        assert numbers["niqe"] == pytest.approx(niqe, abs=1e-2), name
+        assert numbers["brisque"] == pytest.approx(values["brisque_snap_sr"], abs=1e-2), name
         assert found[name]["sigma"] == 0
 
 
