@@ -94,7 +94,6 @@ def pytest_make_collect_report():
 @pytest.fixture(autouse=True, scope="session")
 def no_network():
     """Every connection that leaves the machine fails: what is tested works offline."""
-    patch = pytest.MonkeyPatch()
     connect, connect_ex, getaddrinfo = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
 
     def guarded(original):
@@ -111,11 +110,11 @@ def no_network():
             raise NetworkBlockedError(f"blocked in tests: looking up {name}")
         return getaddrinfo(host, *arguments, **options)
 
-    patch.setattr(socket.socket, "connect", guarded(connect))
-    patch.setattr(socket.socket, "connect_ex", guarded(connect_ex))
-    patch.setattr(socket, "getaddrinfo", guarded_getaddrinfo)
-    yield
-    patch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded(connect))
+        patch.setattr(socket.socket, "connect_ex", guarded(connect_ex))
+        patch.setattr(socket, "getaddrinfo", guarded_getaddrinfo)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

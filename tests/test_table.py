@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import math
 import re
@@ -20,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from srbench.plugins.registry import open_metric
 from srbench.system.markdown import escape
-from srbench.weights.files import load_weights
+from srbench.weights.files import load_weights, sha256_file
 
 METRICS = ["psnr", "ssim", "lpips", "lr_psnr", "niqe", "brisque", "pique", "sigma"]
 DETERMINISTIC = ("bicubic", "rrdb", "esrgan")
@@ -60,14 +59,6 @@ def lines(run):
     """table.csv as it is: one dictionary of text a line."""
     with (run / "table.csv").open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-def records(run, *names):
-    return [json.loads(line) for name in names for line in (run / name).read_text().splitlines()]
-
-
-def sha256(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def markdown_cells(report):
@@ -125,7 +116,7 @@ def test_the_report_says_how_data_weights_and_seed(whole):
     assert "Seed: 0" in report
     assert "Samples per image, for models that sample: 3\n" in report
     for path in PACKAGED.values():
-        line = next(line for line in report.splitlines() if sha256(path) in line)
+        line = next(line for line in report.splitlines() if sha256_file(path) in line)
         metadata = load_weights(path)[1]
         assert metadata["licence"] in line
         assert metadata["trained_on"] in line
@@ -200,26 +191,13 @@ def test_the_command_in_the_report_makes_it_again(measured, srbench, tmp_path):
     assert timeless_records(tmp_path / "again") == timeless_records(run)
 
 
-def test_more_images_add_to_a_run(whole, srbench, tmp_path):
-    run = tmp_path / "run"
-    shutil.copytree(whole, run)
-    few = records(run, "samples.jsonl", "rows.jsonl")
-    found = srbench(*arguments(OPTIONS | {"out": run, "limit": 3}))
-    assert found.exit_code == 0, found.output
-    more = records(run, "samples.jsonl", "rows.jsonl")
-    assert [record for record in more if record["image"] != "astronaut"] == few, "what was measured stays, times too"
-    assert len(more) - len(few) == 4 + 4 * 8
-    assert {line["n"] for line in lines(run)} == {"3"}
-
-
 def test_the_report_is_made_again_from_the_folder_alone(whole, srbench, tmp_path):
     moved = tmp_path / "elsewhere"
     shutil.copytree(whole, moved)
-    lines = ("environments.jsonl", "pairs.jsonl", "samples.jsonl", "rows.jsonl")
-    measured = [
-        moved / name for name in (*lines, "manifest.json", ".manifest.json", "SHA256SUMS", ".lock", ".report.lock")
-    ]
-    made = [path for path in moved.rglob("*") if path.is_file() and path not in measured and "images" not in path.parts]
+    measured = ["environments.jsonl", "pairs.jsonl", "samples.jsonl", "rows.jsonl", "manifest.json", ".manifest.json",
+                "SHA256SUMS", ".lock", ".report.lock"]  # fmt: skip
+    files = [path for path in moved.rglob("*") if path.is_file() and "images" not in path.parts]
+    made = [path for path in files if path.name not in measured]
     faces, plots, strip, sheet, grid, maps = 6, 5, 1, 1, 1, 4 + 4 + 1
     assert len(made) == faces + 1 + plots + 2 * (strip + sheet + grid + maps), "and the list of them"
     for path in made:
@@ -273,8 +251,8 @@ def test_weights_by_file_are_the_weights_by_name(measured, whole):
     assert by_image(run, "srflow-mini-x8") == by_image(whole, "srflow")
     assert by_image(run, "mine") == by_image(whole, "rrdb")
     report = (run / "report.md").read_text()
-    assert sha256(PACKAGED["srflow"]) in report
-    assert sha256(PACKAGED["rrdb"]) in report
+    assert sha256_file(PACKAGED["srflow"]) in report
+    assert sha256_file(PACKAGED["rrdb"]) in report
 
 
 def test_changed_weights_show_in_the_report(srbench, tmp_path):
@@ -287,10 +265,10 @@ def test_changed_weights_show_in_the_report(srbench, tmp_path):
     tensors["conv_last.bias"] += 0.1
     save_file(tensors, changed, load_weights(PACKAGED["rrdb"])[1])
     assert srbench(*arguments(options)).exit_code == 0
-    before, after = records(tmp_path / "run", "rows.jsonl")
+    before, after = map(json.loads, (tmp_path / "run" / "rows.jsonl").read_text().splitlines())
     assert before["key"] != after["key"]
     assert after["value"][0] < before["value"][0] - 0.1
     report = (tmp_path / "run" / "report.md").read_text()
-    assert sha256(changed) in report
-    assert sha256(PACKAGED["rrdb"]) not in report
+    assert sha256_file(changed) in report
+    assert sha256_file(PACKAGED["rrdb"]) not in report
     assert markdown_cells(report)[1:] == [["rrdb-mini-x8", f"{after['value'][0]:.2f}", "1"]]
