@@ -86,15 +86,8 @@ def test_the_table(here, main_run):
     assert "data:image/" in (main_run / "report.html").read_text()
 
 
-def test_the_table_for_the_paper(main_run, tmp_path):
-    text = (main_run / "table.tex").read_text()
-    if shutil.which("pdflatex"):
-        packages = r"\usepackage{booktabs,amsmath,amssymb,multirow,graphicx,xcolor}"
-        (tmp_path / "a.tex").write_text(
-            f"\\documentclass{{article}}{packages}\\begin{{document}}{text}\\end{{document}}"
-        )
-        subprocess.run(["pdflatex", "-halt-on-error", "a.tex"], cwd=tmp_path, check=True, capture_output=True)
-    lines = [re.sub(r"(?<!\\)%.*", "", line) for line in text.splitlines()]
+def test_the_table_for_the_paper(main_run):
+    lines = [re.sub(r"(?<!\\)%.*", "", line) for line in (main_run / "table.tex").read_text().splitlines()]
     body = "\n".join(lines)
     assert body.count(r"\begin{") == body.count(r"\end{") > 0
     assert len(re.findall(r"(?<!\\){", body)) == len(re.findall(r"(?<!\\)}", body))
