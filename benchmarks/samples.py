@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +36,6 @@ SHOWN = ("rrdb", "esrgan", "srflow", "srflow-perceptual")
 LOSSES = ("bits_per_dim", "perceptual", "l1")
 """The one of a model that is plotted is the first of these that it has."""
 
-
 Box = tuple[int, int, int, int]
 """x, y, width, height in HR pixels."""
 DETAILS: dict[str, Box] = {
@@ -45,6 +46,8 @@ DETAILS: dict[str, Box] = {
     "seeding-by-clements-engelhardt": (128, 128, 128, 128),
 }
 """An eye, fur, lettering, a facade, foliage."""
+_load = cache(load_model)
+"""A model is loaded once, not for every photograph."""
 
 
 def grid(model: str, scale: int, name: str, box: Box, out: Path) -> None:
@@ -52,26 +55,25 @@ def grid(model: str, scale: int, name: str, box: Box, out: Path) -> None:
     pair = packaged_photos(scale).read(name)
     images = [_repeated(pair, scale), *(_outputs(other, scale, pair, 1)[0] for other in ("rrdb", "esrgan"))]
     tiles = [_tile(image, box) for image in (*images, pair.hr, *_outputs(model, scale, pair, SAMPLES))]
-    right, down = tiles[0].width + GAP, tiles[0].height + GAP
-    rows = len(tiles) // COLUMNS
-    sheet = Image.new("RGB", (COLUMNS * right - GAP, rows * down + GAP), "white")
-    for place, tile in enumerate(tiles):
-        row, column = divmod(place, COLUMNS)
-        sheet.paste(tile, (column * right, row * down + (2 * GAP if row else 0)))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(out, quality=90)
+    rows = [tiles[at : at + COLUMNS] for at in range(0, len(tiles), COLUMNS)]
+    _write_sheet(rows, out, quality=90, below_first=2 * GAP)
 
 
 def details(scale: int, out: Path) -> None:
     """Write a sheet of all DETAILS, every image at twice its size."""
-    rows = [_detail(scale, name, box) for name, box in DETAILS.items()]
+    _write_sheet([_detail(scale, name, box) for name, box in DETAILS.items()], out, quality=88)
+
+
+def _write_sheet(rows: Sequence[Sequence[Image.Image]], out: Path, *, quality: int, below_first: int = 0) -> None:
+    """Write rows of tiles of one size; below the first row are so many more pixels."""
     right, down = rows[0][0].width + GAP, rows[0][0].height + GAP
-    sheet = Image.new("RGB", (len(rows[0]) * right - GAP, len(rows) * down - GAP), "white")
+    size = len(rows[0]) * right - GAP, len(rows) * down - GAP + below_first
+    sheet = Image.new("RGB", size, "white")
     for row, tiles in enumerate(rows):
         for column, tile in enumerate(tiles):
-            sheet.paste(tile, (column * right, row * down))
+            sheet.paste(tile, (column * right, row * down + (below_first if row else 0)))
     out.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(out, quality=88)
+    sheet.save(out, quality=quality)
 
 
 def _detail(scale: int, name: str, box: Box) -> list[Image.Image]:
@@ -105,7 +107,7 @@ def patterns(scale: int) -> None:
 
 def _outputs(name: str, scale: int, pair: ImagePair, n: int) -> Tensor:
     """The output of a packaged model, or n samples at the temperature that its weights state."""
-    model = load_model(name, scale, "cpu")
+    model = _load(name, scale, "cpu")
     with torch.no_grad():
         if model.weights is None or model.weights.temperature is None:
             output: Tensor = model(pair.lr[None])
@@ -117,7 +119,7 @@ def _outputs(name: str, scale: int, pair: ImagePair, n: int) -> Tensor:
 
 def losses(out: Path) -> None:
     """Plot how the losses of the packaged models fell, as far as their weights carry them, a panel a model."""
-    trained = {f"{model} {scale}x": load_model(model, scale, "cpu").weights for scale in (4, 8) for model in SHOWN}
+    trained = {f"{model} {scale}x": _load(model, scale, "cpu").weights for scale in (4, 8) for model in SHOWN}
     curves = {name: weights.losses for name, weights in trained.items() if weights is not None and weights.losses}
     with plot_style():
         figure = new_figure(3 * len(curves), 2.4)
