@@ -1,9 +1,8 @@
-"""How fast the harness is: python benchmarks/harness.py metrics|stages|workers|memory [--side 160] [--images 64] ...
+"""How fast the harness is: python benchmarks/harness.py metrics|stages|memory [--side 160] [--images 64] ...
 
 metrics   eight metrics on folders of PNGs, whole processes: ``srbench measure`` with 1, 2 ... workers against the plain
           script below, which one would write with scikit-image, lpips and pyiqa; and how far their values are apart
 stages    milliseconds and images per second of every stage of a run, in one thread
-workers   items per second of ``srbench run`` with 1, 2 ... workers
 memory    peak of ``srbench run`` for --images items, in one process
 
 ``python benchmarks/harness.py plain HR LR SR`` is the plain script by itself: it prints its values as JSON. Images are
@@ -132,7 +131,8 @@ def metrics(root: Path, side: int, images: int, repeats: int) -> None:
     wanted = json.loads(text)
     print(f"{images} images of {side}x{side}, seconds of whole processes, medians of {repeats}")
     print(f"plain script           {theirs:7.2f}  {images / theirs:7.1f} images/s")
-    for workers in _powers():
+    cores = os.cpu_count() or 1
+    for workers in (2**k for k in range(cores.bit_length())):
         command = [sys.executable, "-m", "srbench", "measure", str(sr), "--hr", str(hr), "--lr", str(lr)]
         seconds, text = _timed([*command, "--format", "json", "--workers", str(workers)], repeats)
         ratio = theirs / seconds
@@ -190,31 +190,6 @@ def stages(root: Path, side: int, images: int, repeats: int) -> None:
         print(f"{name:28} {1000 * median:8.2f} ms  {1 / median:8.1f} images/s")
 
 
-def workers(root: Path, side: int, images: int, repeats: int) -> None:
-    """``srbench run`` of results made elsewhere: reading, writing and metrics, no model; and its start by itself."""
-    hr, _, sr = write_images(root, side, images)
-    seconds = {}
-    for count in _powers():
-        times = []
-        for number in range(repeats):
-            times.append([_run_once(root / f"{count}-{number}-{limit}", hr, sr, count, limit) for limit in (1, images)])
-        start, whole = (statistics.median(column) for column in zip(*times, strict=True))
-        seconds[count] = whole - start
-        print(
-            f"{count} worker(s): {whole:.2f} s, without the start ({start:.2f} s) {(images - 1) / seconds[count]:.1f} "
-            f"images/s, {seconds[1] / seconds[count]:.2f} times one worker"
-        )
-
-
-def _run_once(out: Path, hr: Path, sr: Path, count: int, limit: int) -> float:
-    """Seconds until all rows are there; no report."""
-    code = (
-        "import sys; from srbench.benchmark.run import run; from srbench.benchmark.request import RunSpec\n"
-        f"run(RunSpec(models=('sr={sr}',), scale={SCALE}, data='{hr}', limit={limit}, out='{out}'), workers={count})"
-    )
-    return _timed([sys.executable, "-c", f"if __name__ == '__main__':\n {code.replace(chr(10), chr(10) + ' ')}"], 1)[0]
-
-
 def memory(root: Path, side: int, images: int, repeats: int) -> None:
     """Peak of the resident memory as the number of items grows."""
     hr, _, sr = write_images(root, side, images)
@@ -230,16 +205,10 @@ def memory(root: Path, side: int, images: int, repeats: int) -> None:
         print(f"{limit:6} items of {side}x{side}: peak {peak:.0f} MB, {seconds:.1f} s", flush=True)
 
 
-def _powers() -> list[int]:
-    """1, 2, 4 ... up to the number of cores."""
-    cores = os.cpu_count() or 1
-    return [2**k for k in range(cores.bit_length()) if 2**k <= cores]
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    kinds = {one.__name__: one for one in (metrics, stages, workers, memory)}
+    kinds = {one.__name__: one for one in (metrics, stages, memory)}
     parser.add_argument("what", choices=[*kinds, "plain"])
     parser.add_argument("folders", nargs="*", type=Path)
     for name, default in (("side", 160), ("images", 64), ("repeats", 5)):

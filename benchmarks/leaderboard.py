@@ -10,21 +10,17 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
+from repeats import measure
+from report import manifest
 
-from srbench.interfaces import MetricFacts, ModelFacts
-from srbench.metrics.suite import open_metrics
+from srbench.interfaces import MetricFacts
 from srbench.run_folder.folder import RunFolder, score_key
-from srbench.run_folder.manifest import now
-from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, Protocol, Setting
+from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import (
     AnyRecord,
     EnvironmentRecord,
@@ -34,27 +30,16 @@ from srbench.run_folder.records import (
     ScoreRecord,
     append,
 )
-from srbench.system.machine import hardware, software
-
-TEMPERATURE = 0.8
-SCALE = 8
 
 
 def write_run(path: Path, number: int, images: int, models: int) -> None:
     """Write the records that ``srbench run`` would leave for models that draw one sample."""
-    protocol = Protocol(
-        "srflow@1", "photos", "made from HR", scale=SCALE, crop=None, samples=1, seed=0, tile=None
-    )  # fmt: skip
-    metrics = tuple(metric.facts for metric in open_metrics(None, protocol.columns, "floor"))
     labels = [f"model-{number}-{k}" for k in range(models)]
-    facts = tuple(ModelFacts(one, one, _hash(one), projected=False, weights=None) for one in labels)
-    settings = tuple(Setting(label, TEMPERATURE) for label in labels)
-    names, measured = tuple(f"image-{k:05}" for k in range(images)), tuple(one.name for one in metrics)
-    machine = ("cpu", software(), hardware("cpu"))
-    invocation = Invocation("python benchmarks/leaderboard.py", settings, names, measured, now(), now(), *machine)
+    names = [f"image-{k:05}" for k in range(images)]
     path.mkdir(parents=True)
-    folder = RunFolder(path, Manifest(FORMAT, protocol, names, metrics, facts, settings, (invocation,)))
+    folder = RunFolder(path, manifest(names, labels, 1))
     folder.extend(folder.manifest)
+    settings, metrics = folder.manifest.settings, folder.manifest.metrics
     environment, random = EnvironmentRecord.of({"device": "cpu"}), np.random.default_rng(number)
     lines = [line for name in names for line in _lines(folder, name, settings, metrics, environment.key, random)]
     append(path, [environment, *lines], folder.ends)
@@ -88,16 +73,6 @@ def _hash(*facts: str) -> str:
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
 
-def measure(folder: Path, cache: Path, title: str) -> None:
-    """Time ``srbench index``, and the processor time of its processes."""
-    command = [sys.executable, "-m", "srbench", "index", str(folder), "--out", str(cache / "index")]
-    start, before = time.perf_counter(), os.times()
-    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "XDG_CACHE_HOME": str(cache)})
-    after = os.times()
-    processor = after.children_user + after.children_system - before.children_user - before.children_system
-    print(f"{title}: {time.perf_counter() - start:.1f} s, {processor:.1f} s of the processor")
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -106,17 +81,19 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        folder, cache = given.folder or Path(name) / "runs", Path(name) / "cache"
+        folder, cache = (given.folder or Path(name) / "runs").absolute(), Path(name) / "cache"
+        cache.mkdir()
         for number in range(given.runs):
             if not (run := folder / f"run-{number:04}").exists():
                 write_run(run, number, given.images, given.models)
         added = folder / f"run-{given.runs:04}"
         shutil.rmtree(added, ignore_errors=True)
+        index = ("index", str(folder), "--out", "index")
         print(f"{given.runs} runs of {given.images} images, {given.models} models")
-        measure(folder, cache, "nothing known")
-        measure(folder, cache, "again")
+        measure(cache, "nothing known", *index)
+        measure(cache, "again", *index)
         write_run(added, given.runs, given.images, given.models)
-        measure(folder, cache, "one more run")
+        measure(cache, "one more run", *index)
 
 
 if __name__ == "__main__":

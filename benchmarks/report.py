@@ -47,7 +47,7 @@ def write_run(path: Path, images: int, models: int, samples: int, crop: int | No
     names = [*photos, *(f"{photos[k % len(photos)]}-{k}" for k in range(len(photos), images))][:images]
     labels = [f"model-{k + 1}" for k in range(models)]
     path.mkdir(parents=True, exist_ok=True)
-    folder = RunFolder(path, _manifest(names, labels, samples))
+    folder = RunFolder(path, manifest(names, labels, samples))
     folder.extend(folder.manifest)
     for name in names[: len(photos)]:
         _sample(folder, dataset.read(name), labels, samples, generator)
@@ -57,7 +57,8 @@ def write_run(path: Path, images: int, models: int, samples: int, crop: int | No
         folder.append(*_scores(record, folder.manifest.metrics, generator))
 
 
-def _manifest(names: list[str], labels: list[str], samples: int) -> Manifest:
+def manifest(names: list[str], labels: list[str], samples: int) -> Manifest:
+    """That of a run of the packaged photographs, with models that all sample at one temperature."""
     protocol = Protocol(
         "srflow@1", "photos", "made from HR", scale=SCALE, crop=None, samples=samples, seed=0, tile=None
     )  # fmt: skip
@@ -65,7 +66,7 @@ def _manifest(names: list[str], labels: list[str], samples: int) -> Manifest:
     facts = tuple(ModelFacts(label, label, label, projected=False, weights=None) for label in labels)
     settings = tuple(Setting(label, TEMPERATURE) for label in labels)
     measured = tuple(metric.name for metric in metrics)
-    command, machine = "python benchmarks/report.py", (software(), hardware("cpu"))
+    command, machine = "python benchmarks", (software(), hardware("cpu"))
     invocation = Invocation(command, settings, tuple(names), measured, now(), now(), "cpu", *machine)
     return Manifest(FORMAT, protocol, tuple(names), metrics, facts, settings, (invocation,))
 

@@ -18,7 +18,7 @@ from srflow.encoder import Encoder
 from srflow.flow import ConditionalFlow, Level
 from srflow.frame import Frame
 from srflow.layers import Condition
-from srflow.tiled_decode import TiledDecoder, tiled_decode, work
+from srflow.tiled_decode import TiledDecoder, work
 
 Value = TypeVar("Value")
 
@@ -207,7 +207,7 @@ class Given:
 
     def _decode(self, latents: Sequence[Tensor], tile: int | None) -> Tensor:
         if tile is not None:
-            return self._frame.leave_in_place(tiled_decode(self._flow, latents, self._encoder, self._frame.lr, tile))
+            return self._frame.leave_in_place(self._decoder(tile).decode(latents))
         inverse = _inverse_in_cache if len(self._frame.lr) == 1 else Level.inverse
         return self._frame.leave(self._flow.decode(latents, self._conditions, inverse))
 

@@ -136,11 +136,6 @@ class TiledDecoder:
         return channels_last(_cut(features, window, seen))
 
 
-def tiled_decode(flow: ConditionalFlow, latents: Sequence[Tensor], encoder: Encoder, lr: Tensor, tile: int) -> Tensor:
-    """``flow.decode`` of latents (n, ...) for one LR image (1, 3, h, w) of even sides, without gradients."""
-    return TiledDecoder(flow, encoder, lr, tile).decode(latents)
-
-
 def work(flow: ConditionalFlow, encoder: Encoder, height: int, width: int, tile: int | None) -> tuple[float, float]:
     """Multiplications, nearly: of the encoder, and of one decoding, for LR of height x width; None: at once."""
     whole = Window(0, height, 0, width)

@@ -15,7 +15,7 @@ from srflow.features import Features, FeatureSize
 from srflow.flow import ConditionalFlow, FlowStep, Level
 from srflow.layers import AffineCoupling, AffineInjector, Chain, ChannelMixing, FlowLayer, Split, Squeeze
 from srflow.reversible import encode_reversibly
-from srflow.tiled_decode import tiled_decode
+from srflow.tiled_decode import TiledDecoder
 
 CHANNELS, WIDTH, SIDE = 6, 5, 4
 SIZE = FeatureSize(3, 3, Fraction(1))
@@ -234,7 +234,7 @@ def test_tiles(name, tile):
     conditions = flow.conditions(encoder(lr))
     latents, _ = flow.encode(random(5, 2, CHANNELS, 24, 8), conditions)
     latents = [z + 0.1 * random(8, *z.shape) for z in latents]
-    tiled = tiled_decode(flow, latents, encoder, lr, tile)
+    tiled = TiledDecoder(flow, encoder, lr, tile).decode(latents)
     torch.testing.assert_close(tiled, flow.decode(latents, conditions), rtol=0, atol=1e-10)
 
 
