@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
-from srflow import SRFlow
+from baselines.rrdb import RRDBConfig
+from srflow import SRFlow, SRFlowConfig
+
+CONFIG = SRFlowConfig(RRDBConfig(4, 8, 4, 2), (0, 1), steps=2, width=8)
+
+
+def small_flow(scale: int = 4, seed: int = 0, **changes: object) -> SRFlow:
+    """A flow of CONFIG's size that is neither the identity nor far from it."""
+    torch.manual_seed(seed)
+    return disturbed(SRFlow(replace(CONFIG, encoder=replace(CONFIG.encoder, scale=scale), **changes))).eval()
 
 
 def disturbed(model: SRFlow) -> SRFlow:

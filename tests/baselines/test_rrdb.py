@@ -2,7 +2,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from baselines.convert import rrdb_from_official
 from baselines.rrdb import RRDB, DenseBlock, RRDBConfig, RRDBNet
 
 
@@ -67,21 +66,3 @@ def test_upscaling_repeats_pixels_before_the_convolution():
     net, x = network(), torch.randn(1, 8, 3, 3)
     repeated = x.repeat_interleave(2, -1).repeat_interleave(2, -2)
     torch.testing.assert_close(net.upscale(x, 1), F.leaky_relu(net.conv_up[1](repeated), 0.2))
-
-
-def test_official_names_cover_the_network():
-    net = network(8)
-    official = {}
-    for name, tensor in net.state_dict().items():
-        parts = name.split(".")
-        if parts[0] == "body":
-            name = f"RRDB_trunk.{parts[1]}.RDB{int(parts[2]) + 1}.conv{int(parts[4]) + 1}.{parts[5]}"
-        elif parts[0] == "conv_up":
-            name = f"upconv{int(parts[1]) + 1}.{parts[2]}"
-        else:
-            names = {"conv_body": "trunk_conv", "conv_hr": "HRconv"}
-            name = f"{names.get(parts[0], parts[0])}.{parts[1]}"
-        official[name] = tensor
-    converted = rrdb_from_official(official, net.config)
-    assert converted.keys() == net.state_dict().keys()
-    assert all(torch.equal(converted[name], tensor) for name, tensor in net.state_dict().items())

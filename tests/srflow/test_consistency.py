@@ -1,25 +1,18 @@
 """SRFlow of the residual to the consistent upscaling: an exact flow still, whose samples downscale to LR."""
 
-from dataclasses import replace
-
 import pytest
 import torch
-from flows import disturbed, seeded
+from flows import seeded, small_flow
 
-from baselines.rrdb import RRDBConfig
 from srbench.images.lr_projection import upscale_consistently
 from srbench.images.resize import downscale
 from srbench.interfaces import Box
-from srflow import SRFlow, SRFlowConfig
 
-CONFIG = SRFlowConfig(
-    RRDBConfig(4, 8, 4, 2), (0, 1), steps=2, width=8, scale_floor=0.5, log_deviation_bound=3.0, consistency="residual"
-)
+BOUNDED = {"scale_floor": 0.5, "log_deviation_bound": 3.0, "consistency": "residual"}
 
 
 def build(scale=4, **changes):
-    torch.manual_seed(0)
-    return disturbed(SRFlow(replace(CONFIG, encoder=replace(CONFIG.encoder, scale=scale), **changes))).double().eval()
+    return small_flow(scale, **(BOUNDED | changes)).double()
 
 
 def pair(scale, height, width, batch=2):

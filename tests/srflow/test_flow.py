@@ -7,21 +7,15 @@ from fractions import Fraction
 import pytest
 import torch
 import torch.nn.functional as F
-from flows import disturbed
+from flows import small_flow
 from torch.autograd.functional import jacobian
 
 from baselines.rrdb import RRDBConfig
-from srbench.interfaces import StochasticSRModel
 from srflow import SRFlow, SRFlowConfig
 from srflow.compute import winograd
 from srflow.compute.convolution import channels_last
 from srflow.features import FeatureConvolution, Features, FeatureSize
 from srflow.frame import ImageSizeError
-
-
-def build(scale, seed=0):
-    torch.manual_seed(seed)
-    return disturbed(SRFlow(SRFlowConfig(RRDBConfig(scale, 8, 4, 2), (0, 1), steps=2, width=8)))
 
 
 def pair(scale, height, width, batch=2, dtype=torch.float64):
@@ -33,7 +27,7 @@ def pair(scale, height, width, batch=2, dtype=torch.float64):
 @pytest.mark.parametrize("scale", [2, 4, 8])
 @pytest.mark.parametrize("size", [(2, 2), (4, 6)])
 def test_decode_undoes_encode(scale, size):
-    model = build(scale).double()
+    model = small_flow(scale).double()
     hr, lr = pair(scale, *size)
     latents, _ = model.given(lr).encode(hr)
     torch.testing.assert_close(model.given(lr).decode(latents), hr, rtol=0, atol=1e-9)
@@ -44,13 +38,13 @@ def test_decode_undoes_encode(scale, size):
 @pytest.mark.parametrize(("scale", "number"), [(2, 1), (4, 2), (8, 3)])
 def test_all_levels_but_the_last_two_split(scale, number):
     """Two levels at 2x, three at 4x, four at 8x; the deepest latent comes last."""
-    shapes = build(scale).flow.latent_shapes(16, 16)
+    shapes = small_flow(scale).flow.latent_shapes(16, 16)
     assert len(shapes) == number
     assert shapes[-1][1:] == (16 // (2 * scale), 16 // (2 * scale))
 
 
 def test_log_determinant_is_the_jacobians():
-    model = build(4).double()
+    model = small_flow(4).double()
     hr, lr = pair(4, 2, 2, batch=1)
     given = model.given(lr, gradients=True)
 
@@ -62,7 +56,7 @@ def test_log_determinant_is_the_jacobians():
 
 
 def test_log_prob_is_the_change_of_variables():
-    model = build(4).double()
+    model = small_flow(4).double()
     hr, lr = pair(4, 2, 4)
     latents, log_det = model.given(lr).encode(hr)
     normal = torch.distributions.Normal(0.0, 1.0)
@@ -73,60 +67,15 @@ def test_log_prob_is_the_change_of_variables():
 
 
 def test_images_of_a_batch_do_not_meet():
-    model = build(4).double()
+    model = small_flow(4).double()
     hr, lr = pair(4, 4, 2)
     together = model.given(lr).nll(hr)
     torch.testing.assert_close(together, torch.cat([model.given(lr[i : i + 1]).nll(hr[i : i + 1]) for i in range(2)]))
 
 
-def test_sample_depends_on_the_generator_alone():
-    model = build(8)
-    _, lr = pair(8, 4, 2, dtype=torch.float32)
-
-    def draw(seed, temperature=0.8):
-        return model.sample(lr[0], 3, temperature=temperature, generator=torch.Generator().manual_seed(seed))
-
-    assert isinstance(model, StochasticSRModel)
-    assert draw(1).shape == (3, 3, 32, 16)
-    assert torch.equal(draw(1), draw(1))
-    assert not torch.allclose(draw(1), draw(2), atol=1e-3)
-    assert not torch.allclose(draw(1)[0], draw(1)[1], atol=1e-3)
-    cold = draw(1, 0.0)
-    torch.testing.assert_close(cold[0], cold[1])
-    torch.testing.assert_close(cold, draw(2, 0.0))
-
-
-def test_latents_of_a_sample_have_the_temperature_as_deviation():
-    model = build(4)
-    _, lr = pair(4, 16, 16, batch=1, dtype=torch.float32)
-    hr = model.sample(lr[0], 4, temperature=0.5, generator=torch.Generator().manual_seed(0))
-    latents, _ = model.given(lr.expand(4, -1, -1, -1)).encode(hr)
-    for latent in latents:
-        assert latent.std().item() == pytest.approx(0.5, rel=0.03)
-
-
-@pytest.mark.parametrize("size", [(3, 5), (4, 3), (7, 2)])
-def test_odd_sizes(size):
-    model = build(4).double()
-    hr, lr = pair(4, *size)
-    latents, _ = model.given(lr).encode(hr)
-    torch.testing.assert_close(model.given(lr).decode(latents), hr, rtol=0, atol=1e-9)
-    sample = model.sample(lr[0], 1, temperature=0.8, generator=torch.Generator().manual_seed(0))
-    assert sample.shape == (1, 3, 4 * size[0], 4 * size[1])
-
-
 def test_sizes_that_do_not_belong_together_are_refused():
     with pytest.raises(ImageSizeError, match=r"HR 16x16 does not belong to LR 4x6.*16x24"):
-        build(4).given(torch.rand(1, 3, 4, 6)).encode(torch.rand(1, 3, 16, 16))
-
-
-def test_initialise_normalises_every_step():
-    model = build(4)
-    hr, lr = pair(4, 8, 8, batch=4, dtype=torch.float32)
-    model.initialize(hr, lr)
-    latents, _ = model.given(lr).encode(hr)
-    assert all(0.05 < latent.std().item() < 20 for latent in latents)
-    torch.testing.assert_close(model.given(lr).decode(latents), hr, rtol=0, atol=1e-4)
+        small_flow(4).given(torch.rand(1, 3, 4, 6)).encode(torch.rand(1, 3, 16, 16))
 
 
 @pytest.mark.parametrize("upscaling", ["1/2", "1", "2", "4"])

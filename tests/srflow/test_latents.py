@@ -1,29 +1,18 @@
 """Latents: the statistics that normalisation gives, the grids that boxes fall on, seams without a loss of variance."""
 
 import math
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import scipy.stats
 import torch
-from flows import disturbed, seeded
+from flows import seeded, small_flow
 
-from baselines.rrdb import RRDBConfig
 from srbench.images.resize import downscale
 from srbench.interfaces import Box, EditableSRModel
-from srflow import SRFlow, SRFlowConfig
-from srflow.latents import (
-    LatentError,
-    blend,
-    masks,
-    move_patch,
-    normalize_channels,
-    normalize_locations,
-)
+from srflow.latents import LatentError, blend, masks, move_patch, normalize_channels, normalize_locations
 
-CONFIG = SRFlowConfig(RRDBConfig(8, 8, 4, 2), (0, 1), steps=2, width=8)
 STRIDES = [2, 4, 16]
 
 
@@ -35,10 +24,8 @@ def random_latents(seed=0, side=64, channels=(6, 12, 192), dtype=torch.float32):
     ]
 
 
-def build(scale=8, seed=0):
-    """A small flow in float64 that is neither the identity nor far from it."""
-    torch.manual_seed(seed)
-    return disturbed(SRFlow(replace(CONFIG, encoder=replace(CONFIG.encoder, scale=scale)))).double().eval()
+def build(scale=8):
+    return small_flow(scale).double()
 
 
 def photograph(height, width, scale=8, seed=0):

@@ -10,22 +10,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from flows import disturbed, seeded
+from flows import CONFIG, seeded, small_flow
 
-from baselines.rrdb import RRDBConfig
 from srbench.interfaces import StochasticSRModel, Weighted
 from srbench.system.config import ConfigError
 from srbench.weights.files import WeightsError, save_weights
-from srflow import SRFlow, SRFlowConfig
+from srflow import SRFlow
 from srflow.zoo import load_srflow
-
-CONFIG = SRFlowConfig(RRDBConfig(4, 8, 4, 2), (0, 1), steps=2, width=8)
-
-
-def build(scale=4, seed=0, **changes):
-    """A small flow that is neither the identity nor far from it."""
-    torch.manual_seed(seed)
-    return disturbed(SRFlow(replace(CONFIG, encoder=replace(CONFIG.encoder, scale=scale), **changes))).eval()
 
 
 def pair(scale, height, width, batch=2, dtype=torch.float64):
@@ -40,7 +31,7 @@ def pair(scale, height, width, batch=2, dtype=torch.float64):
 @pytest.mark.parametrize("scale", [2, 4, 8])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_shapes(scale, batch):
-    model = build(scale)
+    model = small_flow(scale)
     hr, lr = pair(scale, 4, 6, batch, torch.float32)
     with torch.no_grad():
         latents, log_det = model.given(lr).encode(hr)
@@ -51,17 +42,6 @@ def test_shapes(scale, batch):
     drawn = model.sample(lr[0], batch, temperature=0.8, generator=seeded())
     assert (drawn.shape, drawn.dtype) == (hr.shape, torch.float32)
     assert not drawn.requires_grad
-
-
-def test_bits_per_dimension_and_nats():
-    """nll is -log_prob per value of the image, in bits; another unit of the values shifts it by its log2."""
-    model = build().double()
-    hr, lr = pair(4, 4, 6)
-    nats = model.given(lr).log_prob(hr)
-    torch.testing.assert_close(-model.given(lr).nll(hr) * math.log(2) * 3 * 16 * 24, nats)
-    # The density of 255 * hr is that of hr over 255 per value: log2(255) = 7.99 bits more.
-    of_levels = nats - hr[0].numel() * math.log(255)
-    torch.testing.assert_close(-of_levels / hr[0].numel() / math.log(2), model.given(lr).nll(hr) + math.log2(255))
 
 
 def test_a_linear_flow_has_a_normal_density():
@@ -103,7 +83,7 @@ def test_the_scale_floor_is_the_configurations(scale, floor):
 @pytest.mark.parametrize("bound", [None, 3.0])
 def test_the_bound_of_the_splits_is_the_configurations(bound):
     """At 8x two levels split; asked for a log-deviation of 50, a bounded split stays at its bound."""
-    model = build(8, log_deviation_bound=bound).double()
+    model = small_flow(8, log_deviation_bound=bound).double()
     hr, lr = pair(8, 2, 2, batch=1)
     for depth, level in enumerate(list(model.flow.levels)[:2], 1):
         split, half = level.split, level.split.prior.bias.shape[0] // 2
@@ -123,17 +103,18 @@ def test_the_released_networks_have_no_bounds():
 
 @pytest.mark.parametrize("scale", [4, 8])
 def test_one_lr_image_serves_many(scale):
-    model = build(scale).double()
+    model = small_flow(scale).double()
     hr, lr = pair(scale, 4, 4, batch=3)
-    one, same = lr[:1], lr[:1].expand(3, -1, -1, -1)
-    torch.testing.assert_close(model.given(one).nll(hr), model.given(same).nll(hr))
-    latents, _ = model.given(one).encode(hr)
-    torch.testing.assert_close(model.given(same).decode(latents), hr, rtol=0, atol=1e-9)
+    same = lr[:1].expand(3, -1, -1, -1)
+    for one in (lr[0], lr[:1]):
+        torch.testing.assert_close(model.given(one).nll(hr), model.given(same).nll(hr))
+        latents, _ = model.given(one).encode(hr)
+        torch.testing.assert_close(model.given(same).decode(latents), hr, rtol=0, atol=1e-9)
 
 
 def test_samples_of_a_batch_do_not_meet():
     """Every sample of several is the decoding of its own latents."""
-    model, (_, lr) = build().double(), pair(4, 4, 6, batch=1)
+    model, (_, lr) = small_flow().double(), pair(4, 4, 6, batch=1)
     drawn = model.sample(lr[0], 3, temperature=0.7, generator=seeded(5))
     latents, _ = model.given(lr).encode(drawn)
     for i in range(3):
@@ -143,7 +124,7 @@ def test_samples_of_a_batch_do_not_meet():
 @pytest.mark.parametrize("temperature", [0.0, 0.5, 1.0])
 def test_latents_are_drawn_finest_first(temperature):
     """From the generator alone, as standard normal numbers times the temperature: anyone can draw them again."""
-    model, (_, lr) = build(8), pair(8, 4, 2, dtype=torch.float32)
+    model, (_, lr) = small_flow(8), pair(8, 4, 2, dtype=torch.float32)
     generator = seeded(11)
     shapes = [(2, 6, 16, 8), (2, 12, 8, 4), (2, 192, 2, 1)]
     latents = [temperature * torch.randn(shape, generator=generator) for shape in shapes]
@@ -157,14 +138,14 @@ def test_latents_are_drawn_finest_first(temperature):
 
 def test_relative_temperatures():
     """Each latent has its own share of the temperature, also in stripes; the density does not change."""
-    model, (hr, lr) = build(8, relative_temperatures=(0.25, 1.0, 1.5)), pair(8, 4, 2, dtype=torch.float32)
+    model, (hr, lr) = small_flow(8, relative_temperatures=(0.25, 1.0, 1.5)), pair(8, 4, 2, dtype=torch.float32)
     generator = seeded(11)
     shapes = {0.25: (2, 6, 16, 8), 1.0: (2, 12, 8, 4), 1.5: (2, 192, 2, 1)}
     latents = [0.5 * factor * torch.randn(shape, generator=generator) for factor, shape in shapes.items()]
     drawn = model.sample(lr[0], 2, temperature=0.5, generator=seeded(11))
     with torch.no_grad():
         torch.testing.assert_close(drawn, model.given(lr[:1]).decode(latents))
-        assert torch.equal(model.given(lr).nll(hr), build(8).given(lr).nll(hr))
+        assert torch.equal(model.given(lr).nll(hr), small_flow(8).given(lr).nll(hr))
     tiled = model.sample(lr[0], 2, temperature=0.5, generator=seeded(11), tile=16)
     torch.testing.assert_close(tiled, drawn)
     with pytest.raises(ValueError, match="have to be 3, one for each latent, or none"):
@@ -175,7 +156,7 @@ def test_relative_temperatures():
 @pytest.mark.parametrize("width", [2, 3, 4, 7])
 def test_lr_images_of_any_size(height, width):
     """An odd side is extended by the pixel before the last, in LR and in HR; of the result that part is cut off."""
-    model = build().double()
+    model = small_flow().double()
     hr, lr = pair(4, height, width)
     down, right = height % 2, width % 2
     padding = lambda times: ((0, 0), (0, 0), (0, times * down), (0, times * right))  # noqa: E731
@@ -197,7 +178,7 @@ def test_lr_images_of_any_size(height, width):
 @pytest.mark.parametrize("size", [(1, 4), (3, 1), (1, 1)])
 def test_lr_images_of_one_row_or_column(size):
     """Nothing is there to reflect, so the one row is repeated: as if the LR image had two equal ones."""
-    model = build().double()
+    model = small_flow().double()
     hr, lr = pair(4, *size)
     doubled = np.pad(lr.numpy(), ((0, 0), (0, 0), *((0, side % 2) for side in size)), mode="edge")
     if size == (3, 1):
@@ -227,13 +208,13 @@ def test_an_initialised_flow_draws_finite_images(scale):
 
 def test_initialisation_depends_on_the_batch_alone():
     hr, lr = pair(4, 6, 6, batch=4, dtype=torch.float32)
-    models = [build() for _ in range(2)]
+    models = [small_flow() for _ in range(2)]
     for seed, model in enumerate(models):
         torch.manual_seed(seed)
         model.initialize(hr, lr)
     states = [model.state_dict() for model in models]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-    before = build().state_dict()
+    before = small_flow().state_dict()
     changed = {name for name in before if not torch.equal(before[name], states[0][name])}
     assert changed == {name for name in before if "norm" in name}, "ActNorms and nothing else"
     models[0].initialize(2 * hr, lr)
@@ -242,7 +223,7 @@ def test_initialisation_depends_on_the_batch_alone():
 
 
 def test_gradients_reach_every_number_of_flow_and_encoder():
-    model = build().train()
+    model = small_flow().train()
     hr, lr = pair(4, 4, 4, dtype=torch.float32)
     model(hr, lr).mean().backward()
     for name, parameter in model.named_parameters():
@@ -286,7 +267,7 @@ def write(path, network, **changes):
 
 
 def test_loaded_it_is_the_same_model(tmp_path):
-    model, (_, lr) = build(8, seed=2), pair(8, 4, 4, dtype=torch.float32)
+    model, (_, lr) = small_flow(8, seed=2), pair(8, 4, 4, dtype=torch.float32)
     loaded = load_srflow(8, write(tmp_path / "w.safetensors", model))
     assert isinstance(loaded, StochasticSRModel)
     assert isinstance(loaded, Weighted)
@@ -298,7 +279,7 @@ def test_loaded_it_is_the_same_model(tmp_path):
 
 
 def test_from_pretrained(tmp_path):
-    path = write(tmp_path / "w.safetensors", build(8, seed=2))
+    path = write(tmp_path / "w.safetensors", small_flow(8, seed=2))
     for given in (None, path):
         ours, entry = SRFlow.from_pretrained(scale=8, weights=given), load_srflow(8, given)
         assert type(ours) is SRFlow
@@ -309,8 +290,8 @@ def test_from_pretrained(tmp_path):
 
 
 def test_stored_as_float16_it_runs_as_float32(tmp_path):
-    model, (hr, lr) = build(4), pair(4, 4, 4, dtype=torch.float32)
-    path = write(tmp_path / "half.safetensors", build(4).half())
+    model, (hr, lr) = small_flow(4), pair(4, 4, 4, dtype=torch.float32)
+    path = write(tmp_path / "half.safetensors", small_flow(4).half())
     loaded = load_srflow(4, path)
     assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
     torch.testing.assert_close(loaded.given(lr).nll(hr), model.given(lr).nll(hr), rtol=0, atol=0.02)
@@ -318,7 +299,7 @@ def test_stored_as_float16_it_runs_as_float32(tmp_path):
 
 
 def lacking(path, name):
-    model = build()
+    model = small_flow()
     state = model.state_dict()
     del state[name]
     model.state_dict = lambda: state
@@ -328,11 +309,11 @@ def lacking(path, name):
 @pytest.mark.parametrize(
     ("make", "error", "fault"),
     [
-        (lambda p: write(p, build(8)), WeightsError, r"weights for scale 8, not 4; use --scale 8"),
-        (lambda p: write(p, build(), model="rrdb"), WeightsError, r"weights of the model rrdb, not of srflow"),
-        (lambda p: write(p, build(), config=json.dumps(asdict(replace(CONFIG, width=4)))), WeightsError,
+        (lambda p: write(p, small_flow(8)), WeightsError, r"weights for scale 8, not 4; use --scale 8"),
+        (lambda p: write(p, small_flow(), model="rrdb"), WeightsError, r"weights of the model rrdb, not of srflow"),
+        (lambda p: write(p, small_flow(), config=json.dumps(asdict(replace(CONFIG, width=4)))), WeightsError,
          r"tensors do not fit the network: .*has shape"),
-        (lambda p: write(p, build(), config=json.dumps(asdict(CONFIG) | {"colour": 3})), ConfigError,
+        (lambda p: write(p, small_flow(), config=json.dumps(asdict(CONFIG) | {"colour": 3})), ConfigError,
          r"unknown key 'colour'"),
         (lambda p: lacking(p, "encoder.conv_body.bias"), WeightsError,
          r"1 tensors do not fit the network: missing encoder\.conv_body\.bias"),

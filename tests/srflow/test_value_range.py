@@ -2,25 +2,15 @@
 
 from dataclasses import replace
 
+import flows
 import pytest
 import torch
 
-from baselines.rrdb import RRDBConfig
-from srflow.config import SRFlowConfig
 from srflow.frame import pad_to_even
 from srflow.model import SRFlow
 from srflow.value_range import bounded, unbounded
 
-CONFIG = SRFlowConfig(
-    RRDBConfig(4, 8, 4, 2),
-    (0, 1),
-    steps=2,
-    width=8,
-    scale_floor=0.5,
-    log_deviation_bound=3.0,
-    consistency="residual",
-    range_margin=0.05,
-)
+CONFIG = replace(flows.CONFIG, scale_floor=0.5, log_deviation_bound=3.0, consistency="residual", range_margin=0.05)
 
 
 def test_it_is_inverted_with_its_jacobian_and_leaves_images_alone():

@@ -2,9 +2,8 @@
 
 import pytest
 import torch
+from flows import small_flow
 
-from baselines.rrdb import RRDBConfig
-from srflow import SRFlow, SRFlowConfig
 from srflow.compute import groups
 from srflow.compute.groups import in_cache, in_groups
 from srflow.layers import Squeeze
@@ -55,8 +54,7 @@ def test_what_no_smaller_group_helps_is_raised(error):
 @pytest.mark.filterwarnings("ignore:out of memory")
 def test_samples_of_a_flow_stay_what_they_are(monkeypatch):
     """On a device that holds the maps of two samples."""
-    torch.manual_seed(0)
-    model = SRFlow(SRFlowConfig(RRDBConfig(4, 8, 4, 2), (0, 1), steps=2, width=8)).eval()
+    model = small_flow()
     lr, inverse = torch.rand(3, 6, 8), Squeeze.inverse
 
     def sample():
