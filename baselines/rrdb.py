@@ -57,14 +57,14 @@ class DenseBlock(nn.Module):
         super().__init__()
         widths = [features + i * growth for i in range(5)]
         outputs = [growth] * 4 + [features]
-        self.convs = nn.ModuleList(nn.Conv2d(i, o, 3, padding=1) for i, o in zip(widths, outputs, strict=True))
-        for conv in self.convs:
-            assert isinstance(conv, nn.Conv2d)
+        convs = [nn.Conv2d(i, o, 3, padding=1) for i, o in zip(widths, outputs, strict=True)]
+        for conv in convs:
             # A tenth of He initialisation: deep residual stacks then start near the identity (ESRGAN, section 3.1).
             nn.init.kaiming_normal_(conv.weight)
             conv.weight.data.mul_(0.1)
             assert conv.bias is not None
             nn.init.zeros_(conv.bias)
+        self.convs = nn.ModuleList(convs)
 
     def forward(self, x: Tensor, memory: Sequence[Tensor | None] = NO_MEMORY) -> Tensor:
         """(b, features, h, w) -> the same shape; ``memory`` as from ``_shared_memory``."""

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -106,8 +107,8 @@ def style(trial: Trial) -> None:
         f"LR-PSNR minus an ordinary sample's, worst: {min(inside):+.2f} dB in the box, {min(outside):+.2f} dB in all."
     )
     before, after, _, distance_before, distance_after, _ = columns[4:]
-    print(falls("Distance of spectra:", before, after))
-    print(falls("LPIPS:", distance_before, distance_after))
+    print(moves("Distance of spectra:", "falls", before, after))
+    print(moves("LPIPS:", "falls", distance_before, distance_after))
 
 
 def content(trial: Trial) -> None:
@@ -139,9 +140,9 @@ def content(trial: Trial) -> None:
     naive, fit, _, pasted_seam, seam, details, _, other_seam, other_details = list(zip(*rows, strict=True))[3:]
     rise = gaps(fit, naive)
     print(f"LR-PSNR rises by {statistics.mean(rise):.1f} dB on average, {min(rise):.1f} at least.")
-    print(falls("Energy across the border:", pasted_seam, seam))
+    print(moves("Energy across the border:", "falls", pasted_seam, seam))
     print(f"Kept detail: {statistics.mean(details):.2f} on average, {min(details):.2f} at least.")
-    print(falls("Energy across the border, encoded given the kept LR:", pasted_seam, other_seam))
+    print(moves("Energy across the border, encoded given the kept LR:", "falls", pasted_seam, other_seam))
     print(f"Kept detail, encoded given the kept LR: {statistics.mean(other_details):.2f} on average.")
     if trial.figure is not None:
         write_figure(trial.figure, panels)
@@ -169,10 +170,10 @@ def restore(trial: Trial) -> None:
             rows.append((name, *ratios, *(lpips(image, hr) for image in images)))
         print_table(f"{title} | PSNR given | of a sample | restored | LPIPS given | of a sample | restored", rows)
         psnr_given, psnr_sample, psnr, lpips_given, lpips_sample, distance = list(zip(*rows, strict=True))[1:]
-        print(rises(f"{title}: PSNR, given to restored,", psnr_given, psnr))
-        print(rises(f"{title}: PSNR, sample to restored,", psnr_sample, psnr))
-        print(falls(f"{title}: LPIPS, given to restored,", lpips_given, distance))
-        print(falls(f"{title}: LPIPS, sample to restored,", lpips_sample, distance) + "\n")
+        print(moves(f"{title}: PSNR, given to restored,", "rises", psnr_given, psnr))
+        print(moves(f"{title}: PSNR, sample to restored,", "rises", psnr_sample, psnr))
+        print(moves(f"{title}: LPIPS, given to restored,", "falls", lpips_given, distance))
+        print(moves(f"{title}: LPIPS, sample to restored,", "falls", lpips_sample, distance) + "\n")
 
 
 def noisy(hr: Tensor, generator: torch.Generator) -> Tensor:
@@ -204,7 +205,7 @@ def spread(trial: Trial) -> None:
         rows.append((name, float(ordered[:quarter].mean()), float(ordered[-quarter:].mean())))
     print_table("photograph | flattest quarter | steepest quarter", rows)
     _, flat, steep = zip(*rows, strict=True)
-    print(falls("Deviation in grey levels, from the steepest to the flattest quarter:", steep, flat))
+    print(moves("Deviation in grey levels, from the steepest to the flattest quarter:", "falls", steep, flat))
 
 
 def steepness(lr: Tensor) -> Tensor:
@@ -260,18 +261,9 @@ def gaps(these: Iterable[float], those: Iterable[float]) -> list[float]:
     return [this - that for this, that in zip(these, those, strict=True)]
 
 
-def falls(what: str, before: Sequence[float], after: Sequence[float]) -> str:
-    """A sentence."""
-    return moves(what, "falls", sum(gap < 0 for gap in gaps(after, before)), before, after)
-
-
-def rises(what: str, before: Sequence[float], after: Sequence[float]) -> str:
-    """A sentence."""
-    return moves(what, "rises", sum(gap > 0 for gap in gaps(after, before)), before, after)
-
-
-def moves(what: str, how: str, often: int, before: Sequence[float], after: Sequence[float]) -> str:
-    """A sentence."""
+def moves(what: str, how: Literal["falls", "rises"], before: Sequence[float], after: Sequence[float]) -> str:
+    """A sentence: how often it does, and the means."""
+    often = sum(gap < 0 if how == "falls" else gap > 0 for gap in gaps(after, before))
     means = f"from {statistics.mean(before):.3g} to {statistics.mean(after):.3g} on average"
     return f"{what} {how} in {often} of {len(before)}, {means}."
 

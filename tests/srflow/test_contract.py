@@ -1,15 +1,20 @@
-"""The contract of a flow layer, kept by every layer of SRFlow, by one that is new to it, and by chains of them."""
+"""The contract of a flow layer, kept by every layer of SRFlow, by one that is new to it, and by chains of them.
+
+And what each layer of SRFlow computes.
+"""
 
 from fractions import Fraction
 
 import pytest
 import torch
 import torch.nn.functional as F
+from flows import CONFIG, seeded
 from torch.autograd.functional import jacobian
 
 from baselines.rrdb import RRDBConfig
 from srbench.images.resize import downscale
-from srflow import SRFlow, SRFlowConfig
+from srflow import SRFlow
+from srflow.affine import ActNorm, AffineNetwork
 from srflow.encoder import Encoder
 from srflow.features import Features, FeatureSize
 from srflow.flow import ConditionalFlow, FlowStep, Level
@@ -70,7 +75,7 @@ SAME_SIZE = [name for name in LAYERS if name not in ("squeeze", "chain of chains
 
 def randomised(layer):
     """Move every parameter away from zero and identity."""
-    generator = torch.Generator().manual_seed(7)
+    generator = seeded(7)
     for parameter in layer.parameters():
         parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
     return layer.double()
@@ -82,7 +87,7 @@ def build(name):
 
 
 def random(seed, *shape):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.randn(shape, generator=seeded(seed), dtype=torch.float64)
 
 
 def features(batch, side=SIDE):
@@ -230,7 +235,7 @@ def test_tiles(name, tile):
     layer = build(name)
     encoder = randomised(Encoder(RRDBConfig(2, SIZE.own, 2, 1), (0,)))
     flow = ConditionalFlow([Level(layer), Level(Squeeze())])
-    lr = torch.rand((1, 3, 24, 8), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    lr = torch.rand((1, 3, 24, 8), generator=seeded(1), dtype=torch.float64)
     conditions = flow.conditions(encoder(lr))
     latents, _ = flow.encode(random(5, 2, CHANNELS, 24, 8), conditions)
     latents = [z + 0.1 * random(8, *z.shape) for z in latents]
@@ -238,7 +243,75 @@ def test_tiles(name, tile):
     torch.testing.assert_close(tiled, flow.decode(latents, conditions), rtol=0, atol=1e-10)
 
 
-CONFIG = SRFlowConfig(RRDBConfig(4, 8, 4, 2), (0, 1), steps=2, width=8)
+def test_squeeze_order():
+    """Output channel 4c + 2*dy + dx holds the pixel (2i + dy, 2j + dx) of channel c."""
+    x = torch.arange(2 * 4 * 4.0).view(1, 2, 4, 4)
+    z, _ = Squeeze()(x)
+    for channel in range(2):
+        for dy in range(2):
+            for dx in range(2):
+                assert torch.equal(z[0, 4 * channel + 2 * dy + dx], x[0, channel, dy::2, dx::2])
+
+
+def test_actnorm_initialisation_normalises():
+    layer, x = ActNorm(CHANNELS).double(), 3 * image(4) + 2
+    layer.initialize(x)
+    z = layer(x)
+    torch.testing.assert_close(z.mean((0, 2, 3)), torch.zeros(CHANNELS, dtype=torch.float64), rtol=0, atol=1e-9)
+    torch.testing.assert_close(
+        z.var((0, 2, 3), correction=0), torch.ones(CHANNELS, dtype=torch.float64), rtol=0, atol=1e-4
+    )
+
+
+def test_actnorm_initialisation_survives_a_constant_channel():
+    layer, x = ChannelMixing(CHANNELS), image(2).float()
+    x[:, 0] = 0.5
+    layer.initialize(x, features(2))
+    assert all(parameter.isfinite().all() for parameter in layer.parameters())
+    torch.testing.assert_close(layer.inverse(layer(x)[0]), x, rtol=1e-4, atol=1e-4)
+
+
+def test_networks_start_as_a_fixed_contraction():
+    """Zero-initialised last convolutions: no shift, and the scale sigmoid(2) + 0.0001 everywhere."""
+    network = AffineNetwork(SIZE, 0, WIDTH, CHANNELS, 1e-4).double()
+    centre, scale = network.affine(network.share(features(2)))
+    assert torch.equal(centre, torch.zeros_like(centre))
+    torch.testing.assert_close(scale, torch.full_like(scale, 0.880897), rtol=1e-6, atol=0)
+
+
+def test_a_network_is_the_papers_stack_of_layers():
+    """One convolution of kept channels and both kinds of features, written out without any folding."""
+    torch.manual_seed(1)
+    network, given = randomised(AffineNetwork(SIZE, 3, WIDTH, CHANNELS, 0.1)), features(2)
+    kept = image(2)[:, :3]
+    first = torch.cat([network.first, network.features.own, network.features.stacked], 1)
+    hidden = F.relu(network.norm_first(F.conv2d(torch.cat([kept, *given], 1), first, padding=1)))
+    shift, scale = network.last(F.relu(network.norm_mix(network.mix(hidden)))).chunk(2, 1)
+    found = network.affine(network.share(given), kept)
+    torch.testing.assert_close(found.centre, -shift)
+    torch.testing.assert_close(found.scale, torch.sigmoid(scale + 2) + 0.1)
+
+
+def test_a_mixing_is_an_actnorm_and_a_convolution():
+    layer, x = randomised(ChannelMixing(CHANNELS)), image(2)
+    torch.testing.assert_close(layer(x)[0], F.conv2d(layer.norm(x), layer.weight[:, :, None, None]))
+
+
+def test_the_scale_floor_bounds_the_inverse():
+    """However negative the network's output, the inverse multiplies by 1/floor at most."""
+    layer, x = AffineCoupling(CHANNELS, SIZE, WIDTH, 0.2).double(), image(1)
+    torch.nn.init.constant_(layer.network.last.bias, -100.0)
+    condition = layer.condition(features(1))
+    back = layer.inverse(x, condition)[:, CHANNELS // 2 :]
+    torch.testing.assert_close(back, x[:, CHANNELS // 2 :] / 0.2 + 100)
+    torch.testing.assert_close(layer(layer.inverse(x, condition), condition)[0], x)
+
+
+def test_the_deviation_of_a_bounded_split_is_bounded():
+    layer, x = Split(CHANNELS, 2.0).double(), image(1)
+    torch.nn.init.constant_(layer.prior.bias, 50.0)
+    grown = layer.inverse(x)[:, CHANNELS // 2 :] - 50
+    torch.testing.assert_close(grown, x[:, CHANNELS // 2 :] * torch.exp(torch.tensor(2.0, dtype=torch.float64)))
 
 
 def with_a_new_layer():
@@ -252,7 +325,7 @@ def with_a_new_layer():
 
 def test_a_new_layer_trains_reverses_tiles_and_samples():
     model = with_a_new_layer().double()
-    hr = torch.rand((2, 3, 32, 24), generator=torch.Generator().manual_seed(8), dtype=torch.float64)
+    hr = torch.rand((2, 3, 32, 24), generator=seeded(8), dtype=torch.float64)
     lr = downscale(hr, 4)
     model.initialize(hr, lr)
     optimizer, losses = torch.optim.Adam(model.parameters(), 3e-3), []
@@ -265,7 +338,7 @@ def test_a_new_layer_trains_reverses_tiles_and_samples():
     model.eval()
     given = model.given(lr)
     torch.testing.assert_close(given.decode(given.encode(hr)[0]), hr, rtol=0, atol=1e-9)
-    tall = torch.rand((3, 40, 6), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    whole, tiled = (model.sample(tall, 2, generator=torch.Generator().manual_seed(0), tile=tile) for tile in (None, 5))
+    tall = torch.rand((3, 40, 6), generator=seeded(0), dtype=torch.float64)
+    whole, tiled = (model.sample(tall, 2, generator=seeded(0), tile=tile) for tile in (None, 5))
     assert whole.std() > 0.05
     torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-10)
