@@ -51,7 +51,7 @@ def make_photographs(out: Path) -> None:
     say(f"downloading and unpacking {len(packages)} packages")
     _run("apt-get", "download", *packages, folder=work)
     for package in packages:
-        _run("dpkg", "-x", str(next(work.glob(f"{package}_*.deb")).name), package, folder=work)
+        _run("dpkg", "-x", next(work.glob(f"{package}_*.deb")).name, package, folder=work)
     different = []
     with progress() as bar:
         for row, content in bar.track(_contents(work, rows), len(rows), description="photographs"):

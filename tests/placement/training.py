@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from small_presets import PRESETS
 
 from baselines.rrdb import RRDBConfig, RRDBNet
 from srbench.interfaces import ImagePair, TrainingRequest, WeightsInfo
@@ -16,57 +17,16 @@ from srbench.training.loop import Training
 from srbench.training.validation import Validation
 from srflow import SRFlow
 
-TRAINING = """
-[training]
-steps = 2
-batch = 4
-accumulate = 2
-patch = 32
-learning_rate = 2e-3
-betas = [0.9, 0.99]
-schedule = "step"
-milestones = [0.5]
-max_grad_norm = 10.0
-average = 0.9
-validate_every = 10
-best = "psnr"
-checkpoint_every = 5
-seed = 0
-"""
-SIZE = "features = 8\ngrowth = 4\nblocks = 1\n"
-FLOW = f"[network]\nstacked = [0]\nsteps = 1\nwidth = 8\n[network.encoder]\nscale = 2\n{SIZE}"
-LOSSES = """
-[losses]
-pixel_weight = 1.0
-perceptual_weight = 1.0
-adversarial_weight = 0.1
-perceptual_network = "vgg16"
-perceptual_layer = "conv1_1"
-discriminator_width = 2
-discriminator_rate = 0.5
-shift = 4
-"""
-SECOND = """
-[losses]
-nll_weight = 0.2
-pixel_weight = 2.0
-perceptual_weight = 0.1
-texture_weight = 0.1
-grid_weight = 1.0
-spectrum_weight = 1.0
-temperature = 0.8
-perceptual_layer = "conv1_1"
-perceptual_precision = "float32"
-shift = 4
-"""
-PRESETS = {
-    "rrdb": ("rrdb", f"[network]\nscale = 4\n{SIZE}"),
-    "esrgan": ("esrgan", f"[network]\nscale = 4\n{SIZE}{LOSSES}"),
-    "srflow": ("srflow", f"frozen = 0\n{FLOW}"),
-    "srflow, reversible": ("srflow", f"frozen = 0\nreversible = true\n{FLOW}"),
-    "srflow, second stage": ("srflow-perceptual", FLOW + SECOND),
+STEP = ("training.steps=2", "training.batch=4", "training.accumulate=2", "training.average=0.9")
+FLOW = ("network.encoder.scale=2", "frozen=0.0")
+TRAININGS = {
+    "rrdb": ("rrdb", ()),
+    "esrgan": ("esrgan", ()),
+    "srflow": ("srflow", FLOW),
+    "srflow, reversible": ("srflow", (*FLOW, "reversible=true")),
+    "srflow, second stage": ("srflow-perceptual", FLOW[:1]),
 }
-"""Trainers and their presets, but for TRAINING. No RRDB weights of a scale of 2 are there to start from."""
+"""Trainers and changes to their small presets. No RRDB weights of a scale of 2 are there to start from."""
 
 
 def begin(self, model, scale, preset, request):
@@ -113,7 +73,7 @@ def start(scale, weights):
 
 
 @pytest.mark.filterwarnings("ignore:no RRDB weights")
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", TRAININGS)
 def test_training(name, gpu, backward, tmp_path, monkeypatch):
     for method, replaced in {"__init__": begin, "first_batch": first_batch, "fit": fit}.items():
         monkeypatch.setattr(Training, method, replaced)
@@ -123,11 +83,12 @@ def test_training(name, gpu, backward, tmp_path, monkeypatch):
     for module in ("baselines.train", "srflow.training.second_stage"):
         monkeypatch.setattr(f"{module}.load_vgg", lambda network: vgg)
     monkeypatch.setattr("srflow.training.second_stage.channel_weights", lambda: [torch.rand(1, 64, 1, 1)])
-    trainer, preset = PRESETS[name]
+    trainer, changes = TRAININGS[name]
     path = tmp_path / "preset.toml"
-    path.write_text(preset + TRAINING)
+    path.write_text(PRESETS[trainer])
     train = find_plugin("trainers", trainer).factory
-    learners, average = train(TrainingRequest(str(path), (tmp_path,), tmp_path, device=gpu.device.type))
+    request = TrainingRequest(str(path), (tmp_path,), tmp_path, (*STEP, *changes), device=gpu.device.type)
+    learners, average = train(request)
     assert gpu.holds([*average.parameters()])
     for learner in learners:
         assert gpu.holds(learner.parameters(), [*learner.network.buffers()])

@@ -1,4 +1,4 @@
-"""Small trainings of every model: presets, images, RRDB weights to start from, and processes that can be killed."""
+"""Small trainings of every model: images, RRDB weights to start from, and processes that can be killed."""
 
 import os
 import signal
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate.state import AcceleratorState, PartialState
+from small_presets import PRESETS
 
 import baselines.train
 import srflow.training.second_stage
@@ -20,38 +21,6 @@ from srbench.interfaces import TrainingRequest
 from srbench.plugins.registry import load_metric
 from srbench.training.folder import Journal, resumed
 
-TRAINING = """
-[training]
-steps = 20
-batch = 2
-accumulate = 1
-patch = 32
-learning_rate = 2e-3
-betas = [0.9, 0.99]
-schedule = "step"
-milestones = [0.5]
-max_grad_norm = 10.0
-average = {average}
-validate_every = 10
-best = "psnr"
-checkpoint_every = 5
-seed = 0
-"""
-ENCODER = "scale = 4\nfeatures = 8\ngrowth = 4\nblocks = 1\n"
-PRESETS = {
-    "rrdb": f"[network]\n{ENCODER}{TRAINING.format(average=0.9)}",
-    "srflow": f"[network]\nstacked = [0]\nsteps = 1\nwidth = 8\n[network.encoder]\n{ENCODER}"
-    f"{TRAINING.format(average=0.0)}",
-    "srflow-perceptual": f"[network]\nstacked = [0]\nsteps = 1\nwidth = 8\n[network.encoder]\n{ENCODER}[losses]\n"
-    "nll_weight = 0.2\npixel_weight = 2.0\nperceptual_weight = 0.5\ntemperature = 0.8\n"
-    "texture_weight = 0.1\ngrid_weight = 1.0\nspectrum_weight = 1.0\n"
-    'perceptual_layer = "conv1_1"\nperceptual_precision = "float32"\nshift = 4\n'
-    f"{TRAINING.format(average=0.0)}",
-    "esrgan": f"[network]\n{ENCODER}[losses]\npixel_weight = 1.0\nperceptual_weight = 1.0\nadversarial_weight = 0.1\n"
-    'perceptual_network = "vgg16"\nperceptual_layer = "conv1_1"\ndiscriminator_width = 2\ndiscriminator_rate = 0.5\n'
-    "shift = 4\n"
-    f"{TRAINING.format(average=0.5)}",
-}
 FIRST = {"esrgan": "start", "srflow": "start", "srflow-perceptual": "first-stage"}
 """The training that the others start from."""
 TRAINERS = {
