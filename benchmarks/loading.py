@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
 import torch
+from speed import median
 
 from srbench.images.resize import downscale_uint8
 from srbench.system.config import load_preset
@@ -27,17 +26,6 @@ from srflow import SRFlow
 from srflow.presets import SRFlowPreset
 
 SCALE = 8
-
-
-def seconds(work: Callable[[], object], before: Callable[[], object] = lambda: None, repeats: int = 20) -> float:
-    """Median time of ``work``, each time after ``before``."""
-    times = []
-    for _ in range(repeats):
-        before()
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
 
 
 def forget(cache: Path) -> None:
@@ -67,23 +55,23 @@ def main() -> None:
         patches = opened(16)
         print(f"decoding and downscaling all images: {time.perf_counter() - start:.1f} s")
         steps = iter(range(10**6))
-        print(f"a batch, in memory: {1000 * seconds(lambda: patches.batch(next(steps))):.1f} ms")
+        print(f"a batch, in memory: {1000 * median(lambda: patches.batch(next(steps)), 20):.1f} ms")
 
         def reopen() -> None:
             nonlocal patches
             patches = opened(16)
             forget(cache)
 
-        print(f"a batch, from the disk: {1000 * seconds(lambda: patches.batch(next(steps)), reopen):.1f} ms")
+        print(f"a batch, from the disk: {1000 * median(lambda: patches.batch(next(steps)), 20, reopen):.1f} ms")
         margin = preset.training.patch + 4 * SCALE
         larger = torch.randint(0, 256, (16, 3, margin, margin), dtype=torch.uint8)
-        print(f"downscaling the patches instead: {1000 * seconds(lambda: downscale_uint8(larger, SCALE)):.1f} ms")
+        print(f"downscaling the patches instead: {1000 * median(lambda: downscale_uint8(larger, SCALE), 20):.1f} ms")
         if arguments.step:
             measure_step(preset, opened(arguments.step))
 
 
 def measure_step(preset: SRFlowPreset, patches: Patches) -> None:
-    """Three steps of SRFlow, batches drawn ahead."""
+    """A step of SRFlow, batches drawn ahead."""
     network, batches, waited = SRFlow(preset.network), patches.batches(0), []
     lr, hr = next(batches)
     network.initialize(hr, lr)
@@ -97,7 +85,7 @@ def measure_step(preset: SRFlowPreset, patches: Patches) -> None:
         optimizer.step()
         optimizer.zero_grad()
 
-    taken = seconds(step, repeats=3)
+    taken = median(step, 3)
     print(f"a step with {len(lr)} patches: {taken:.2f} s, of which {1000 * max(waited):.1f} ms waiting for them")
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import weakref
 from dataclasses import replace
-from importlib.resources import files
 from typing import Any
 
 import torch
@@ -20,9 +19,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from srbench.system.config import load_preset
-from srflow import SRFlow
-from srflow.presets import SRFlowPreset
+from srflow import SRFlow, SRFlowConfig
 
 
 class Allocations(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -92,7 +89,7 @@ def peak_activations(model: SRFlow, hr: Tensor, lr: Tensor) -> int:
 
 def network(steps: int, *, reversible: bool) -> SRFlow:
     """The preset celeba-x8 with so many steps a level, untrained."""
-    config = load_preset(files("srflow") / "presets", "celeba-x8", SRFlowPreset).network
+    config = SRFlowConfig.from_preset("celeba-x8")
     model = SRFlow(replace(config, steps=steps)).train()
     model.reversible = reversible
     return model

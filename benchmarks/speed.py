@@ -92,15 +92,15 @@ def best_convolution() -> float:
     return 2 * 9 * 64 * 64 * 160 * 160 / seconds / 1e9
 
 
-def median(work: Work, repeats: int) -> float:
-    """Seconds, after one run that does not count."""
-    work()
+def median(work: Work, repeats: int, before: Work = lambda: None) -> float:
+    """Seconds, each time after ``before``; the first run does not count."""
     times = []
-    for _ in range(repeats):
+    for _ in range(repeats + 1):
+        before()
         start = time.perf_counter()
         work()
         times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return statistics.median(times[1:])
 
 
 def measure(name: str, repeats: int) -> str:

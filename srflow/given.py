@@ -180,23 +180,26 @@ class Given:
         That draws latent by latent. So all numbers are drawn once, and those of every sample but the first again, from
         the state that the generator had: 5 kB of memory for each. The generator is left as ``_draw`` leaves it.
         """
-        source = torch.default_generator if generator is None else generator
         shapes, deviations = self._flow.latent_shapes(*self._size), self.temperatures(temperature)
+        if any(math.prod(shape) % DRAWN_TOGETHER for shape in shapes):  # in flows of one's own alone
+            together = list(self._draw(n, temperature, generator))
+            yield from ([z[one : one + 1] for z in together] for one in range(n))
+            return
+        source = torch.default_generator if generator is None else generator
         starts: list[list[Tensor]] = []
         latents = []
         for shape in shapes:
             starts.append([source.get_state()])
-            latents.append(_drawn(shape, 0, n, source))
+            latents.append(torch.randn((1, *shape), generator=source, device="cpu"))
             for _ in range(1, n):
-                starts[-1].append(source.get_state() if _single(shape) else starts[-1][0])
-                if _single(shape):
-                    torch.randn((1, *shape), generator=source, device="cpu")
+                starts[-1].append(source.get_state())
+                torch.randn((1, *shape), generator=source, device="cpu")
         for one in range(n):
             if one:
                 now = source.get_state()  # whoever takes the samples may have drawn since
                 for shape, states in zip(shapes, starts, strict=True):
                     source.set_state(states[one])
-                    latents.append(_drawn(shape, one, n, source))
+                    latents.append(torch.randn((1, *shape), generator=source, device="cpu"))
                 source.set_state(now)
             yield [latents.pop(0).to(self._lr).mul_(deviation) for deviation in deviations]  # kept nowhere else
 
@@ -220,18 +223,6 @@ class Given:
         again = partial(Given, self._encoder, self._flow, self._config, self._lr)
         with torch.no_grad():
             return finite(networks, lambda: compute(self), lambda: compute(again()), lr=self._lr, **inputs)
-
-
-def _single(shape: tuple[int, ...]) -> bool:
-    """True if the latents of several samples are the same whether drawn together or one by one."""
-    return math.prod(shape) % DRAWN_TOGETHER == 0
-
-
-def _drawn(shape: tuple[int, ...], one: int, n: int, source: torch.Generator) -> Tensor:
-    """The latent (1, ...) of sample ``one`` of n, by a generator in the state in which it is drawn."""
-    if _single(shape):
-        return torch.randn((1, *shape), generator=source, device="cpu")
-    return torch.randn((n, *shape), generator=source, device="cpu")[one : one + 1].clone()
 
 
 def _inverse_in_cache(level: Level, z: Tensor, condition: Condition) -> Tensor:
