@@ -13,17 +13,13 @@ CONFIG = SRFlowConfig(RRDBConfig(4, 8, 4, 2), (0, 1), steps=2, width=8)
 
 
 def small_flow(scale: int = 4, seed: int = 0, **changes: object) -> SRFlow:
-    """A flow of CONFIG's size that is neither the identity nor far from it."""
+    """A flow of CONFIG's size, moved a little from the identity, which it is at first and which hides faults."""
     torch.manual_seed(seed)
-    return disturbed(SRFlow(replace(CONFIG, encoder=replace(CONFIG.encoder, scale=scale), **changes))).eval()
-
-
-def disturbed(model: SRFlow) -> SRFlow:
-    """Move a flow a little from the identity, which it is before training, and at which faults are hidden."""
+    model = SRFlow(replace(CONFIG, encoder=replace(CONFIG.encoder, scale=scale), **changes))
     for name, parameter in model.flow.named_parameters():
         if name.endswith(("last.weight", "prior.weight", "bias", "log_scale")):
             parameter.data += 0.05 * torch.randn_like(parameter)
-    return model
+    return model.eval()
 
 
 def seeded(seed: int = 0) -> torch.Generator:

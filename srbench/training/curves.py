@@ -19,8 +19,8 @@ _LOSS_UNITS = {"bits_per_dim": "bits per dimension"}
 """Units of losses; the others are weighted terms without one."""
 
 
-def write_curves(run: Path, out: Path, units: Mapping[str, str]) -> None:
-    """Draw the losses and validation metrics of a training folder as an SVG file; equal trainings give equal bytes.
+def write_curves(run: Path, units: Mapping[str, str]) -> None:
+    """Draw the losses and validation metrics of a training folder in its ``loss.svg``; equal trainings, equal bytes.
 
     ``units`` are those of the metrics, by name. Raises TrainingError for a folder without losses.
     """
@@ -36,7 +36,7 @@ def write_curves(run: Path, out: Path, units: Mapping[str, str]) -> None:
             axis.set_title(name, fontsize=9)
             axis.set_xlabel("step")
             axis.set_ylabel(units.get(name, "loss"), fontsize=8)
-        write_whole(out, svg(figure))
+        write_whole(run / "loss.svg", svg(figure))
 
 
 def _panels(run: Path) -> dict[str, list[tuple[float, float]]]:

@@ -109,7 +109,7 @@ class Training:
                     raise Interrupted(f"the training is saved up to {step}" if kept else "no step is finished", stop)
         if main:
             self._folder.save_weights(TRAINED, result, self._preset.storage, best.last)
-            write_curves(self._folder.path, self._folder.path / "loss.svg", self._validation.units)
+            write_curves(self._folder.path, self._validation.units)
         self._accelerator.wait_for_everyone()
         return self._folder.path / TRAINED
 
@@ -198,7 +198,7 @@ class Training:
         view.validated(done, metrics, grid)
         if best.see(done, metrics, self._validation.metric(self.config.best)):
             self._folder.save_weights(BEST, network, self._preset.storage, best.metrics, best.step)
-        write_curves(self._folder.path, self._folder.path / "loss.svg", self._validation.units)
+        write_curves(self._folder.path, self._validation.units)
 
     def _metadata(self, start: str) -> WeightsMetadata:
         size = f"{self.config.steps} steps of {self.config.batch} patches of {self.config.patch} pixels"
