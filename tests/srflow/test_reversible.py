@@ -46,32 +46,6 @@ def test_a_frozen_encoder_stays_without_gradients():
             torch.testing.assert_close(found[name], gradient, rtol=1e-7, atol=1e-9)
 
 
-def saved_bytes(steps, reversible):
-    """What autograd keeps between forward and backward, parameters apart."""
-    model = build(8, steps)
-    model.reversible = reversible
-    parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-    kept = {}
-
-    def pack(tensor):
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in parameters:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    hr = torch.rand(2, 3, 64, 64, dtype=torch.float64)
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        loss = model(hr, F.avg_pool2d(hr, 8))
-    assert loss.requires_grad
-    return sum(kept.values())
-
-
-def test_stored_activations_do_not_grow_with_the_steps():
-    assert saved_bytes(12, reversible=True) == pytest.approx(saved_bytes(3, reversible=True), rel=0.01)
-    assert saved_bytes(12, reversible=False) > 2 * saved_bytes(3, reversible=False)
-    assert saved_bytes(12, reversible=True) < saved_bytes(12, reversible=False) / 3
-
-
 @pytest.fixture(scope="module")
 def memory():
     """The benchmark, which is no module of the package."""
