@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from flows import seeded, small_flow
+from flows import pair, seeded, small_flow
 
 from srbench.images.lr_projection import upscale_consistently
 from srbench.images.resize import downscale
@@ -13,12 +13,6 @@ BOUNDED = {"scale_floor": 0.5, "log_deviation_bound": 3.0, "consistency": "resid
 
 def build(scale=4, **changes):
     return small_flow(scale, **(BOUNDED | changes)).double()
-
-
-def pair(scale, height, width, batch=2):
-    generator = torch.Generator().manual_seed(height * width)
-    hr = torch.rand((batch, 3, scale * height, scale * width), generator=generator, dtype=torch.float64)
-    return hr, downscale(hr, scale)
 
 
 def lr_error(hr, lr, scale):

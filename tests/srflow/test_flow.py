@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 import torch
 import torch.nn.functional as F
-from flows import small_flow
+from flows import pair, small_flow
 from torch.autograd.functional import jacobian
 
 from baselines.rrdb import RRDBConfig
@@ -16,12 +16,6 @@ from srflow.compute import winograd
 from srflow.compute.convolution import channels_last
 from srflow.features import FeatureConvolution, Features, FeatureSize
 from srflow.frame import ImageSizeError
-
-
-def pair(scale, height, width, batch=2, dtype=torch.float64):
-    generator = torch.Generator().manual_seed(scale)
-    hr = torch.rand((batch, 3, scale * height, scale * width), generator=generator, dtype=dtype)
-    return hr, F.avg_pool2d(hr, scale)
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])

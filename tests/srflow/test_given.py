@@ -4,20 +4,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from flows import seeded, small_flow
+from flows import pair, seeded, small_flow
 
 from srbench.images.resize import downscale
 from srbench.system.numerics import NumericsError
 
 
-def pair(height, width, batch=2, dtype=torch.float64):
-    hr = torch.rand((batch, 3, 4 * height, 4 * width), generator=seeded(height), dtype=dtype)
-    return hr, downscale(hr, 4)
-
-
 def test_the_documented_use_makes_no_graph():
     """Gradients of trained weights, LR or HR exist only if they are asked for."""
-    model, (hr, lr) = small_flow(consistency="residual").double(), pair(4, 6)
+    model, (hr, lr) = small_flow(consistency="residual").double(), pair(4, 4, 6)
     assert all(parameter.requires_grad for parameter in model.parameters())
     given = model.given(lr.requires_grad_())
     latents, log_det = given.encode(hr.requires_grad_())
@@ -35,7 +30,7 @@ def test_a_distribution_has_nine_members():
 
 
 def test_a_broken_result_is_an_error_but_not_in_training():
-    model, (hr, lr) = small_flow(), pair(4, 6, dtype=torch.float32)
+    model, (hr, lr) = small_flow(), pair(4, 4, 6, dtype=torch.float32)
     torch.nn.init.constant_(model.flow.levels[1].transitions[0].norm.log_scale, 100)
     with pytest.raises(NumericsError, match=r"first in flow\.levels\.1\.transitions"):
         model.given(lr).encode(hr)
@@ -44,7 +39,7 @@ def test_a_broken_result_is_an_error_but_not_in_training():
 
 def test_tiles_undo_encoding_too():
     model = small_flow(consistency="residual").double()
-    hr, lr = pair(5, 6)
+    hr, lr = pair(4, 5, 6)
     given = model.given(lr)
     latents, _ = given.encode(hr)
     torch.testing.assert_close(given.decode(latents, tile=4), hr, rtol=0, atol=1e-9)
@@ -52,7 +47,7 @@ def test_tiles_undo_encoding_too():
 
 def test_a_batch_draws_for_each_of_its_images():
     model = small_flow(consistency="residual").double()
-    _, lr = pair(4, 6, batch=2)
+    _, lr = pair(4, 4, 6, batch=2)
     drawn = model.given(lr).sample(3, temperature=0.8, generator=seeded())
     assert drawn.shape == (3, 2, 3, 16, 24)
     torch.testing.assert_close(downscale(drawn, 4), lr.expand(3, -1, -1, -1, -1), rtol=0, atol=0.02)
@@ -66,7 +61,7 @@ def test_a_batch_draws_for_each_of_its_images():
 def test_the_work_on_lr_is_done_once():
     model, calls = small_flow(), []
     model.encoder.register_forward_hook(lambda *_: calls.append(1))
-    hr, lr = pair(4, 4, dtype=torch.float32)
+    hr, lr = pair(4, 4, 4, dtype=torch.float32)
     with torch.no_grad():
         given = model.given(lr[0])
         for temperature in (0.0, 0.8):
@@ -76,7 +71,7 @@ def test_the_work_on_lr_is_done_once():
 
 
 def test_a_changed_lr_image_is_another():
-    model, (_, lr) = small_flow(), pair(4, 4, dtype=torch.float32)
+    model, (_, lr) = small_flow(), pair(4, 4, 4, dtype=torch.float32)
     lr = lr[0]
     before = model.sample(lr, 1, temperature=0.8, generator=seeded())
     lr[0, 0, 0] += 0.5
@@ -85,7 +80,7 @@ def test_a_changed_lr_image_is_another():
 
 def test_gradients_reach_latents_lr_and_weights():
     model = small_flow(consistency="residual").double()
-    _, lr = pair(4, 4, batch=1)
+    _, lr = pair(4, 4, 4, batch=1)
     lr.requires_grad_()
     given = model.given(lr, gradients=True)
     latents = [torch.randn(1, *shape).double().requires_grad_() for shape in model.flow.latent_shapes(16, 16)]
@@ -98,7 +93,7 @@ def test_gradients_reach_latents_lr_and_weights():
 def test_two_distributions_in_four_threads():
     """A hundred samples of each of two LR images from four threads at once are those of one thread."""
     model = small_flow(consistency="residual")
-    images = [pair(6, 5, dtype=torch.float32)[1][i] for i in range(2)]
+    images = [pair(4, 6, 5, dtype=torch.float32)[1][i] for i in range(2)]
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -124,8 +119,7 @@ def test_two_distributions_in_four_threads():
 def test_built_and_sampled_in_inference_mode(threads):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    _, lr = pair(5, 4, dtype=torch.float32)
-    hr = pair(5, 4, dtype=torch.float32)[0]
+    hr, lr = pair(4, 5, 4, dtype=torch.float32)
     try:
         with torch.inference_mode():
             model = small_flow(consistency="residual")

@@ -105,7 +105,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(trainings):
     out = trainings.path / "full"
     assert torch.load(out / "checkpoint.pt", weights_only=True)["step"] == 5
     assert not [path for path in out.iterdir() if path.name.startswith(".")], "nothing half-written is left"
-    trainings.train("rrdb", "full")
+    trainings.go_on("full")
     trainings.train("rrdb", "uninterrupted")
     assert same_files(trainings, "full", "uninterrupted") == list(FILES)
 
