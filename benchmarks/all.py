@@ -12,7 +12,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -21,39 +20,31 @@ from srbench.system.machine import hardware, software
 HERE = Path(__file__).parent
 
 
-@dataclass(frozen=True)
-class Benchmark:
-    """A command whose output holds ratios."""
+def ratios(script: str, *arguments: str, line: str) -> Iterator[tuple[str, str]]:
+    """Run a benchmark; ``line`` is the pattern of a line with a ratio, with the groups ``name`` and ``ratio``.
 
-    title: str
-    """What the ratios are."""
-    arguments: tuple[str, ...]
-    line: str
-    """Pattern of a line with a ratio, with the groups ``name`` and ``ratio``."""
-
-    def ratios(self) -> Iterator[tuple[str, str]]:
-        """Run the command. Raises CalledProcessError if it fails."""
-        script, *others = self.arguments
-        command = [sys.executable, str(HERE / script), *others]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for found in re.finditer(self.line, done.stdout, re.MULTILINE):
-            yield " ".join(found["name"].split()), found["ratio"]
+    Raises CalledProcessError if it fails.
+    """
+    command = [sys.executable, str(HERE / script), *arguments]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    for found in re.finditer(line, done.stdout, re.MULTILINE):
+        yield " ".join(found["name"].split()), found["ratio"]
 
 
-def benchmarks(official: Path | None) -> list[Benchmark]:
-    """All commands, those beside the authors' code first if its folder is given."""
+def benchmarks(official: Path | None) -> list[tuple[str, tuple[str, ...], str]]:
+    """What the ratios are, command and pattern of all, those beside the authors' code first if its folder is given."""
     table = r"^\| (?P<name>[^|]+?) \|.*\| (?P<ratio>[\d.]+) \|$"
-    beside = [Benchmark("official / srbench", ("official.py", str(official)), table)] if official else []
+    beside = [("official / srbench", ("official.py", str(official)), table)] if official else []
     shares = r"^\| (?P<name>[^|]+?) \|.*\| (?P<ratio>\d+%) \| \d+ MB \|$"
     parts = r"^(?P<name>[^|:]+, [^|:]+): (?P<ratio>[\d.]+)$"
     plain = r"^(?P<name>srbench, \d+ worker\(s\)) .* (?P<ratio>[\d.]+) times$"
     return [
         *beside,
-        Benchmark("share of the best convolution", ("speed.py",), shares),
-        Benchmark("without a part / with it", ("parts.py",), parts),
-        Benchmark("plain script / srbench measure, 160x160", ("harness.py", "metrics", "--images", "300"), plain),
-        Benchmark("plain script / srbench measure, 512x512",
-                  ("harness.py", "metrics", "--side", "512", "--images", "90", "--repeats", "3"), plain),
+        ("share of the best convolution", ("speed.py",), shares),
+        ("without a part / with it", ("parts.py",), parts),
+        ("plain script / srbench measure, 160x160", ("harness.py", "metrics", "--images", "300"), plain),
+        ("plain script / srbench measure, 512x512",
+         ("harness.py", "metrics", "--side", "512", "--images", "90", "--repeats", "3"), plain),
     ]  # fmt: skip
 
 
@@ -64,9 +55,9 @@ def main() -> None:
     official, facts = parser.parse_args().official, hardware("cpu")
     print(f"{facts['cpu']}, {facts['cpus']} cores; torch {software()['torch']}; {date.today().isoformat()}\n")
     print("| | | |\n|---|---|--:|", flush=True)
-    for benchmark in benchmarks(official):
-        for name, ratio in benchmark.ratios():
-            print(f"| {benchmark.title} | {name} | {ratio} |", flush=True)
+    for title, command, line in benchmarks(official):
+        for name, ratio in ratios(*command, line=line):
+            print(f"| {title} | {name} | {ratio} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -99,15 +99,16 @@ def test_a_long_list_is_cut_to_ten(x4):
     assert "54 tensors do not fit" in text
 
 
-def test_another_scale(x4):
+@pytest.mark.parametrize(
+    ("preset", "fault"),
+    [
+        ("celeba-x8", "a checkpoint of scale 4, but the preset celeba-x8 has scale 8"),
+        ("df2k-x4", "missing RRDB.RRDB_trunk.2.RDB1.conv1.weight"),
+    ],
+)
+def test_a_preset_of_another_size(x4, preset, fault):
     x4.save()
-    assert "a checkpoint of scale 4, but the preset celeba-x8 has scale 8" in x4.fault("celeba-x8")
-
-
-def test_another_size_of_the_same_scale(x4):
-    x4.save()
-    text = x4.fault("df2k-x4")
-    assert "missing RRDB.RRDB_trunk.2.RDB1.conv1.weight" in text
+    assert fault in x4.fault(preset)
 
 
 def test_an_unknown_preset(x4):
