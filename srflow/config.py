@@ -49,10 +49,9 @@ class SRFlowConfig:
             raise ValueError(f"stacked is {list(self.stacked)}; of the encoder's {self.encoder.blocks} blocks, from 0")
         if not 0 < self.scale_floor < 1:
             raise ValueError(f"scale_floor is {self.scale_floor}; it has to be between 0 and 1")
-        if self.log_deviation_bound is not None and not 0 < self.log_deviation_bound < math.inf:
-            raise ValueError(f"log_deviation_bound is {self.log_deviation_bound}; it has to be above 0")
-        if self.range_margin is not None and not 0 < self.range_margin < math.inf:
-            raise ValueError(f"range_margin is {self.range_margin}; it has to be above 0")
+        for name in ("log_deviation_bound", "range_margin"):
+            if (bound := getattr(self, name)) is not None and not 0 < bound < math.inf:
+                raise ValueError(f"{name} is {bound}; it has to be above 0")
         if not all(0 <= factor < math.inf for factor in self.relative_temperatures):
             raise ValueError(f"relative_temperatures are {list(self.relative_temperatures)}; they have to be 0 or more")
         if self.relative_temperatures and len(self.relative_temperatures) != self.levels - 1:

@@ -139,7 +139,7 @@ class Given:
 
     def temperatures(self, temperature: float) -> list[float]:
         """Standard deviation of each latent of a sample at this temperature."""
-        factors = self._config.relative_temperatures or (1.0,) * (self._config.levels - 1)
+        factors = self._config.relative_temperatures or (1.0,) * len(self._flow.latent_shapes(*self._size))
         return [temperature * factor for factor in factors]
 
     @property

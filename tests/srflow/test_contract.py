@@ -342,3 +342,9 @@ def test_a_new_layer_trains_reverses_tiles_and_samples():
     whole, tiled = (model.sample(tall, 2, generator=seeded(0), tile=tile) for tile in (None, 5))
     assert whole.std() > 0.05
     torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-10)
+
+
+def test_a_flow_of_ones_own_may_split_at_every_level_but_the_last():
+    levels = [Level(Squeeze(), Split(12)), Level(Squeeze(), Split(24)), Level(Squeeze(), ChannelMixing(48))]
+    model = SRFlow(CONFIG, ConditionalFlow(levels)).eval()
+    assert model.sample(torch.rand(3, 4, 6), 2, generator=seeded()).shape == (2, 3, 16, 24)
