@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -36,42 +37,32 @@ _GIVEN = {
 @options.temperature(help="Temperature at which reports compare the weights of a TRAINING, chosen on "
                      "validation images. [default: not stated, and so 0.8]")  # fmt: skip
 @options.scale(help="Scale of a MODEL. [default: that of its weights]")
-def export(
-    source: str, form: str, out: Path | None, best: bool, licence: str | None, temperature: float | None,
-    scale: int | None, dataset: str | None, url: str | None,
-) -> None:  # fmt: skip
+def export(source: str, form: str, out: Path | None, **values: Any) -> None:  # noqa: ANN401 - click's
     """Export results of a run, trained weights, or ONNX.
 
     A RUN is written as Hugging Face reads it (hf-eval: .eval_results; model-index: front matter of a card) or as Every
     Eval Ever does. TRAINING is the folder of a finished training, whose weights are written as one
     file, with a model card (.md) beside it. MODEL is a network with one output, such as rrdb or rrdb:TRAINING.
     """
-    _check(
-        form,
-        {"best": best, "licence": licence, "temperature": temperature, "scale": scale, "dataset": dataset, "url": url},
-    )
+    for name, value in values.items():
+        if value is not None and value is not False and name not in _GIVEN[form]:
+            forms = " or ".join(f"--as {other}" for other, names in _GIVEN.items() if name in names)
+            raise click.UsageError(f"--{name} goes with {forms}.")
+    given = {name: values[name] for name in _GIVEN[form]}
     if form == "onnx":
         from srbench.models.onnx_export import export_onnx
 
-        show(export_onnx(source, out, scale))
+        show(export_onnx(source, out, **given))
     elif form == "weights":
         from srbench.training.export import export as export_weights
 
-        for path in export_weights(Path(source), out, best=best, licence=licence, temperature=temperature):
+        for path in export_weights(Path(source), out, **given):
             show(path)
     else:
         from srbench.reporting.exports.files import export_run
 
-        done = export_run(Path(source), form, out, dataset=dataset, url=url)
+        done = export_run(Path(source), form, out, **given)
         for sentence in done.left_out:
             say(f"left out: {sentence}")
         for path in done.files:
             show(path)
-
-
-def _check(form: str, given: dict[str, object]) -> None:
-    """Raise UsageError for an option of another format."""
-    for name, value in given.items():
-        if value is not None and value is not False and name not in _GIVEN[form]:
-            forms = " or ".join(f"--as {other}" for other, names in _GIVEN.items() if name in names)
-            raise click.UsageError(f"--{name} goes with {forms}.")

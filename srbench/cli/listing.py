@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,20 +41,18 @@ def list_command(kind: str, folder: Path | None) -> None:
     """  # noqa: D301 - click's mark
     if folder is not None and kind != "runs":
         raise click.UsageError("DIR goes with srbench list runs.")
-    own = {
-        "suites": _suites, "presets": _presets, "models": _models, "degradations": _degradations, "weights": _weights,
-        "datasets": _datasets,
+    rows: dict[str, Callable[[], Iterable[tuple[str, ...]]]] = {
+        "models": _models, "metrics": lambda: _others("metrics"), "datasets": _datasets, "suites": _suites,
+        "degradations": _degradations, "presets": _presets, "weights": _weights,
+        "runs": lambda: _runs(folder or Path("runs")),
     }  # fmt: skip
-    if kind == "runs":
-        _columns(_runs(folder or Path("runs")))
-    elif kind in ("models", "metrics"):
-        command = Command("list", {"kind": kind})
-        if not command.is_known():
-            shown = _columns(own[kind]() if kind in own else _others(kind))
-            if _all_ours(kind):
-                command.remember(shown)
-    else:
-        _columns(own[kind]() if kind in own else _others(kind))
+    command = Command("list", {"kind": kind})
+    repeatable = kind in ("models", "metrics")
+    if repeatable and command.is_known():
+        return
+    shown = _columns(rows[kind]())
+    if repeatable and _all_ours(kind):
+        command.remember(shown)
 
 
 def _all_ours(kind: str) -> bool:
@@ -155,15 +153,20 @@ def _weights() -> Iterator[tuple[str, ...]]:
 
 def _presets() -> Iterator[tuple[str, ...]]:
     """Model, name, steps and first comment line of every preset."""
+    for model, name, text in preset_texts():
+        steps = tomllib.loads(text)["training"]["steps"]
+        yield model, name, f"{steps:,} steps", text.splitlines()[0].removeprefix("# ")
+
+
+def preset_texts() -> Iterator[tuple[str, str, str]]:
+    """Model, name and text of every preset."""
     from srbench.plugins.registry import registered
     from srbench.system.config import preset_names
 
     for model, point in registered("presets").items():
         folder = point.load()
         for name in preset_names(folder):
-            text = (folder / f"{name}.toml").read_text(encoding="utf-8")
-            steps = tomllib.loads(text)["training"]["steps"]
-            yield model, name, f"{steps:,} steps", text.splitlines()[0].removeprefix("# ")
+            yield model, name, (folder / f"{name}.toml").read_text(encoding="utf-8")
 
 
 def _models() -> Iterator[tuple[str, ...]]:

@@ -20,6 +20,7 @@ from srbench.cli.reporting import (
     written_report,
 )
 from srbench.cli.terminal import say, show, shown_progress
+from srbench.interfaces import SRBenchError
 
 if TYPE_CHECKING:
     from srbench.benchmark.engines.choice import Workers
@@ -108,7 +109,7 @@ def run(
             for line in estimate_matrix(spec) if isinstance(spec, MatrixSpec) else estimate(spec):
                 show(line)
             return
-        finished = partial(_report_cell, shard=values["shard"], published=published)
+        finished = partial(report_cell, shard=values["shard"], published=published)
         told = (lambda check: say(check.sentence)) if check_tiles else None
         progress.report = report_seconds if values["shard"] is None else None
         opened, first = None, None
@@ -127,11 +128,6 @@ def run(
     show_outcome(outcome, written, values["shard"])
     if opened and before and written and (before == first or is_finished(opened, outcome.folder)):
         _remember(command, opened, before, written, outcome, bench)
-
-
-def _report_cell(outcome: Outcome, shard: str | None, *, published: bool) -> None:
-    if shard is None:
-        report_cell(outcome, published=published)
 
 
 def _require_tiles(tiles: list[int | None], slurm: bool) -> None:
@@ -314,7 +310,11 @@ def init(file: Path) -> None:
 
     FILE is bench.toml unless given; one that exists is not overwritten.
     """
-    from srbench.matrix.template import write_template
+    from importlib.resources import files
 
-    write_template(file)
+    from srbench.images.io import write_whole
+
+    if file.exists():
+        raise SRBenchError(f"{file}: already exists; name another file")
+    write_whole(file, (files("srbench.matrix") / "bench.toml").read_bytes())
     show(f"{file}: edit it, then srbench run {file}")

@@ -145,10 +145,12 @@ def written_report(
     return Written(report.files, report.moved, lines, view)
 
 
-def report_cell(outcome: Outcome, *, published: bool = False) -> None:
-    """Say what was done in a cell of a matrix, and write its report."""
+def report_cell(outcome: Outcome, shard: str | None = None, *, published: bool = False) -> None:
+    """Say what was done in a cell of a matrix, and write its report, but not of a shard."""
     from srbench.reporting.report import write_report
 
+    if shard is not None:
+        return
     sampled, scored = number_of(outcome.sampled, "item"), number_of(outcome.scored, "value")
     say(f"{outcome.folder}: {sampled} sampled and {scored} measured by this command")
     if outcome.usable:

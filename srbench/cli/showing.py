@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from srbench.cli.listing import about
+from srbench.cli.listing import about, preset_texts
 from srbench.cli.terminal import show
 from srbench.interfaces import SRBenchError
 
@@ -35,9 +35,8 @@ def show_command(name: str) -> None:
     from srbench.system.file_names import unknown
 
     is_folder = Path(name).is_dir()
-    # Presets come with the code of their models, which needs torch: a run of such a name is shown in their place.
-    looked_up = [kind for kind in _KINDS if not (is_folder and kind == "preset")]
-    kinds = [kind for kind in looked_up if name in _KINDS[kind][0]()]
+    known = _names(with_presets=not is_folder)
+    kinds = [kind for kind, names in known.items() if name in names]
     if not kinds and is_folder:
         from srbench.matrix.folder import runs_in
         from srbench.reporting.exports.readme import readme
@@ -45,11 +44,33 @@ def show_command(name: str) -> None:
         click.echo("\n\n".join(readme(run) for run in runs_in(Path(name))))
         return
     if not kinds:
-        raise SRBenchError(unknown("name", name, {known for names, _ in _KINDS.values() for known in names()}))
+        raise SRBenchError(unknown("name", name, {one for names in known.values() for one in names}))
     for number, kind in enumerate(kinds):
         show(f"{'' if number == 0 else chr(10)}{kind} {name}")
-        for fact, value in _KINDS[kind][1](name):
+        for fact, value in _FACTS[kind](name):
             show(_wrapped(fact, value))
+
+
+def _names(*, with_presets: bool) -> dict[str, Collection[str]]:
+    """All names by kind. Presets come with the code of their models, which needs torch."""
+    from importlib.resources import files
+
+    from srbench.data.benchmark_sets.table import benchmark_sets
+    from srbench.metrics.suite import suite_names
+    from srbench.plugins.registry import registered
+    from srbench.system.config import preset_names
+    from srbench.weights.table import released_weights
+
+    return {
+        "model": registered("models"),
+        "metric": registered("metrics"),
+        "dataset": registered("datasets"),
+        "benchmark set": benchmark_sets(),
+        "suite": suite_names(),
+        "degradation": preset_names(files("srbench.data.degradations")),  # without reading any, which needs torch
+        "preset": {preset for _, preset, _ in preset_texts()} if with_presets else (),
+        "weights": released_weights(),
+    }
 
 
 def _wrapped(fact: str, value: str) -> str:
@@ -58,15 +79,6 @@ def _wrapped(fact: str, value: str) -> str:
         value, max(shutil.get_terminal_size().columns, 2 * _INDENT), initial_indent=f"  {fact:{_INDENT - 3}} ",
         subsequent_indent=" " * _INDENT, break_long_words=False, break_on_hyphens=False,
     )  # fmt: skip
-
-
-def _registered(kind: str) -> Callable[[], Collection[str]]:
-    def names() -> Collection[str]:
-        from srbench.plugins.registry import registered
-
-        return registered(kind)
-
-    return names
 
 
 def _model(name: str) -> Iterator[Fact]:
@@ -136,12 +148,6 @@ def _dataset(name: str) -> Iterator[Fact]:
     yield "use", f"srbench run --data {name}"
 
 
-def _benchmark_sets() -> Collection[str]:
-    from srbench.data.benchmark_sets.table import benchmark_sets
-
-    return benchmark_sets()
-
-
 def _benchmark_set(name: str) -> Iterator[Fact]:
     from srbench.data.benchmark_sets.table import find_set, is_here, set_folder
 
@@ -157,12 +163,6 @@ def _benchmark_set(name: str) -> Iterator[Fact]:
     for address in entry.addresses:
         yield "address", address
     yield "use", f"srbench run --data {name}"
-
-
-def _suites() -> Collection[str]:
-    from srbench.metrics.suite import suite_names
-
-    return suite_names()
 
 
 def _suite(name: str) -> Iterator[Fact]:
@@ -181,14 +181,6 @@ def _suite(name: str) -> Iterator[Fact]:
     yield "use", f"srbench run --suite {name}"
 
 
-def _degradations() -> Collection[str]:
-    from importlib.resources import files
-
-    from srbench.system.config import preset_names
-
-    return preset_names(files("srbench.data.degradations"))  # without reading any, which needs torch
-
-
 def _degradation(name: str) -> Iterator[Fact]:
     from srbench.data.degradations.read import read_degradation
 
@@ -198,21 +190,8 @@ def _degradation(name: str) -> Iterator[Fact]:
     yield "use", f"srbench run --degrade {name}"
 
 
-def _preset_files() -> dict[str, dict[str, str]]:
-    """Texts of all presets, by name and model."""
-    from srbench.plugins.registry import registered
-    from srbench.system.config import preset_names
-
-    found: dict[str, dict[str, str]] = {}
-    for model, point in registered("presets").items():
-        folder = point.load()
-        for name in preset_names(folder):
-            found.setdefault(name, {})[model] = (folder / f"{name}.toml").read_text(encoding="utf-8")
-    return found
-
-
 def _preset(name: str) -> Iterator[Fact]:
-    for model, text in _preset_files()[name].items():
+    for model, text in [(model, text) for model, one, text in preset_texts() if one == name]:
         preset = tomllib.loads(text)
         training = preset["training"]
         yield "model", model
@@ -226,12 +205,6 @@ def _preset(name: str) -> Iterator[Fact]:
 def _numbers(table: dict[str, object]) -> Iterator[str]:
     for key, value in table.items():
         yield from _numbers(value) if isinstance(value, dict) else [f"{key} {value}"]
-
-
-def _released() -> Collection[str]:
-    from srbench.weights.table import released_weights
-
-    return released_weights()
 
 
 def _weights(name: str) -> Iterator[Fact]:
@@ -249,14 +222,8 @@ def _weights(name: str) -> Iterator[Fact]:
     yield "use", f"srbench run --models {entry.model}:{name}"
 
 
-_KINDS: dict[str, tuple[Callable[[], Collection[str]], Callable[[str], Iterator[Fact]]]] = {
-    "model": (_registered("models"), _model),
-    "metric": (_registered("metrics"), _metric),
-    "dataset": (_registered("datasets"), _dataset),
-    "benchmark set": (_benchmark_sets, _benchmark_set),
-    "suite": (_suites, _suite),
-    "degradation": (_degradations, _degradation),
-    "preset": (_preset_files, _preset),
-    "weights": (_released, _weights),
-}
-"""Names of every kind, and the facts of one."""
+_FACTS: dict[str, Callable[[str], Iterator[Fact]]] = {
+    "model": _model, "metric": _metric, "dataset": _dataset, "benchmark set": _benchmark_set, "suite": _suite,
+    "degradation": _degradation, "preset": _preset, "weights": _weights,
+}  # fmt: skip
+"""Facts of one name of a kind."""
