@@ -55,9 +55,9 @@ def _check(folders: tuple[Path, ...], resample: int | Literal["all"]) -> None:
     for fault in faults:
         show(str(fault))
     values = sum(found.verified + found.unverified + found.contradicted for found in checked)
-    runs = {fault.run for fault in faults} | {str(found.folder) for found in checked}
+    runs = {fault.name for fault in faults} | {str(found.folder) for found in checked}
     show(f"{number_of(len(runs), 'run')}, {sum(found.verified for found in checked)} of {number_of(values, 'value')} "
-         f"verified, {number_of(len({fault.run for fault in faults}), 'run')} contradicted")  # fmt: skip
+         f"verified, {number_of(len({fault.name for fault in faults}), 'run')} contradicted")  # fmt: skip
     raise click.exceptions.Exit(1 if faults else 0)
 
 

@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from srbench.benchmark.findings import Finding, Findings
 from srbench.benchmark.verify import verify
 from srbench.interfaces import Progress, SRBenchError, silent
-from srbench.leaderboard.standing import Standing
-from srbench.leaderboard.summary import read_summary, runs_below
+from srbench.leaderboard.summary import Fault, Standing, read_summary, runs_below
 from srbench.leaderboard.tables import Run, tables_of
 from srbench.reporting.check import check_report
 from srbench.system.file_names import one_line
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A run that breaks a rule; no rule if it cannot be read."""
-
-    run: str
-    rule: str
-    text: str
-
-    def __str__(self) -> str:
-        """One line: ``results/mine: SRB005: near a: PSNR is 20.1, and the table has 21.1``."""
-        return ": ".join(part for part in (self.run, self.rule, self.text) if part)
 
 
 def check_index(

@@ -9,21 +9,11 @@ from typing import Any
 
 from srbench.interfaces import MetricFacts, Progress, SRBenchError, Step, silent
 from srbench.leaderboard.order import Order, cliques, letters, orders_of, ranks
-from srbench.leaderboard.standing import standing_of
-from srbench.leaderboard.summary import runs_below, summary_of
+from srbench.leaderboard.summary import Fault, runs_below, standing_of, summary_of
 from srbench.leaderboard.tables import Row, Run, Table, tables_of
 from srbench.reporting.published import PublishedLine, published_rows, read_tables
 from srbench.reporting.scores import printed
 from srbench.system.file_names import one_line, printable
-
-
-@dataclass(frozen=True)
-class Apart:
-    """A run that is not ranked, and the rule that it breaks; no rule if it cannot be read."""
-
-    name: str
-    rule: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -80,7 +70,8 @@ class Index:
 
     standings: tuple[Standings, ...]
     orders: tuple[Order, ...]
-    apart: tuple[Apart, ...]
+    apart: tuple[Fault, ...]
+    """Runs that are not ranked."""
     runs: tuple[Run, ...] = field(default=())
     """Runs that may be ranked."""
 
@@ -98,11 +89,11 @@ def make_index(folders: list[Path], names: dict[Path, str] | None = None, progre
         try:
             summary = summary_of(path)
         except (SRBenchError, OSError) as error:
-            apart.append(Apart(name, "", one_line(error).replace(str(path), name)))
+            apart.append(Fault(name, "", one_line(error).replace(str(path), name)))
             continue
         standing = standing_of(path, summary)
         if standing.state == "contradicted":
-            apart.append(Apart(name, standing.rule, standing.words))
+            apart.append(Fault(name, standing.rule, standing.words))
         else:
             report = next((file for file in ("report.html", "report.md") if (path / file).is_file()), "")
             runs.append(Run(name, summary, standing, report))

@@ -1,4 +1,4 @@
-"""Summary of a run: what a leaderboard shows of it, read from its records or from the user's cache."""
+"""Summary of a run, read from its records or from the user's cache, and its standing: verified or not, and why."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
+from typing import Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from srbench.benchmark.findings import Findings
+from srbench.benchmark.findings import RULES, Findings
 from srbench.benchmark.structure import check_records, check_sums
+from srbench.benchmark.verified import read_verified
 from srbench.images.io import write_whole
 from srbench.interfaces import MetricFacts, ModelFacts
 from srbench.leaderboard import LeaderboardError
@@ -27,6 +29,21 @@ from srbench.run_folder.records import KINDS, SampleRecord, digest
 from srbench.run_folder.results import Row, rows_of
 from srbench.system.cache import cache_folder
 from srbench.weights.files import sha256_bytes, sha256_file
+
+State = Literal["verified", "unverified", "contradicted"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A run that breaks a rule; no rule if it cannot be read."""
+
+    name: str
+    rule: str
+    text: str
+
+    def __str__(self) -> str:
+        """One line: ``results/mine: SRB005: near a: PSNR is 20.1, and the table has 21.1``."""
+        return ": ".join(part for part in (self.name, self.rule, self.text) if part)
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -163,3 +180,29 @@ def _stamp(run: Path) -> tuple[str, ...]:
 
 
 _CACHED = msgspec.msgpack.Decoder(tuple[tuple[str, ...], Summary])
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Standing of a run."""
+
+    state: State
+    words: str
+    """When and how much was verified, or why not."""
+    rule: str = ""
+    """Rule that a contradicted run breaks."""
+
+
+def standing_of(run: Path, summary: Summary) -> Standing:
+    """Standing of a run by its records, and by the last ``srbench verify`` if that was about them."""
+    for rule, where, text in summary.findings:
+        if RULES[rule].severity == "contradicted":
+            return Standing("contradicted", f"{where}: {text}", rule)
+    found = read_verified(run)
+    if found is None:
+        return Standing("unverified", "no srbench verify of these records")
+    if found.verdict == "contradicted":
+        rule = min(found.rules, default="")
+        return Standing("contradicted", RULES[rule].title if rule in RULES else "", rule)
+    state: State = "verified" if found.verified else "unverified"
+    return Standing(state, f"{found.date[:10]}: {found.words}")

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from srbench.benchmark.findings import TOLERANCE
 from srbench.interfaces import MetricFacts, ModelFacts
 from srbench.leaderboard.paired import better_of
-from srbench.leaderboard.standing import Standing
-from srbench.leaderboard.summary import Entry, Summary
+from srbench.leaderboard.summary import Entry, Standing, Summary
 from srbench.reporting.families import Families, families_of
 from srbench.run_folder.protocol import Protocol, Setting
 from srbench.system.file_names import number_of

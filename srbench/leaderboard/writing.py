@@ -9,18 +9,20 @@ import math
 import os
 from pathlib import Path
 
+from markupsafe import Markup
+
 from srbench.images.io import write_whole
 from srbench.interfaces import Progress, silent
 from srbench.leaderboard import LeaderboardError
 from srbench.leaderboard.contents import Index, Standings, facts_of, make_index
 from srbench.leaderboard.order import BORDA, RANKS
-from srbench.leaderboard.page import page
 from srbench.leaderboard.summary import runs_below
 from srbench.reporting.files import moved_aside
-from srbench.reporting.rendering import rendered
+from srbench.reporting.rendering import rendered, source
 from srbench.reporting.scores import header
 from srbench.run_folder.manifest import FILE as MANIFEST
 from srbench.system import markdown
+from srbench.system.pages import hashes
 from srbench.weights.files import sha256_bytes, sha256_file
 
 _CSV = (
@@ -44,7 +46,7 @@ def write_index(
         raise LeaderboardError(f"{out}: is a run; give the folder that holds it, or --out for the leaderboard")
     names = {path: Path(os.path.relpath(path, out)).as_posix() for path in runs_below(folders)}
     index = make_index(folders, names, progress)
-    texts = {"index.html": page(index), "index.md": markdown_text(index), "index.csv": csv_text(index)}
+    texts = {"index.html": page_text(index), "index.md": markdown_text(index), "index.csv": csv_text(index)}
     contents = {name: text.encode() for name, text in texts.items()}
     sums = {name: sha256_bytes(content) for name, content in contents.items()}
     facts = {"files": sums, **facts_of(index)}
@@ -66,6 +68,26 @@ def _written_before(out: Path) -> dict[str, str]:
         return {**facts["files"], LIST: sha256_bytes(content)} if "tables" in facts else {}
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return {}
+
+
+def page_text(index: Index) -> str:
+    """Text of index.html. Jinja escapes all names; the policy allows our style and script alone."""
+    tables = [one.table for one in index.standings]
+    style, script = (
+        "\n".join(map(source, names)) for names in (("report.css", "leaderboard.css"), ("tables.js", "leaderboard.js"))
+    )
+    return rendered(
+        "index.html.jinja",
+        index=index,
+        style=Markup(style),
+        script=Markup(script),
+        hashes=hashes(style, script),
+        datasets=sorted({name for table in tables for name in table.datasets}),
+        scales=sorted({table.protocol.scale for table in tables}),
+        suites=sorted({table.protocol.suite for table in tables}),
+        ranks_rule=RANKS,
+        borda_rule=BORDA,
+    ) + "\n"  # fmt: skip
 
 
 def markdown_text(index: Index) -> str:

@@ -84,7 +84,7 @@ def test_submit_refuses_and_check_finds(run, results, command, tmp_path, damage,
     assert not (tmp_path / "others").exists()
     _, faults = check_index([results])
     assert rule in {fault.rule for fault in faults}
-    assert {Path(fault.run).name for fault in faults} == {"mine"}
+    assert {Path(fault.name).name for fault in faults} == {"mine"}
 
 
 def test_a_run_that_holds_is_submitted_once(run, results, command):
@@ -126,7 +126,7 @@ def between(tmp_path, first, second):
     for name, one in {"x": first, "y": second}.items():
         write_run(tmp_path / name, replace(one, metrics=(metric("psnr"),)))
     _, faults = check_index([tmp_path])
-    return [(Path(fault.run).name, fault.rule) for fault in faults]
+    return [(Path(fault.name).name, fault.rule) for fault in faults]
 
 
 def weighing(sha256):
