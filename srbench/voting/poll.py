@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from threading import Lock
 from typing import Any, Literal, get_args
 
@@ -25,18 +25,16 @@ _KEPT = 200
 """Largest number of ballots that are kept in memory; others are made again."""
 
 
-@dataclass
 class Poll:
     """The questions of all raters of a run. Threads may share it."""
 
-    candidates: Candidates
-    votes: int
-    seed: int
-    _ballots: dict[str, list[Question]] = field(default_factory=dict)
-    _answered: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    _size: int = -1
-    """Size of the file of votes when it was read; others may append."""
-    _lock: Lock = field(default_factory=Lock)
+    def __init__(self, candidates: Candidates, votes: int, seed: int) -> None:
+        self._candidates = candidates
+        self._ballot = lru_cache(_KEPT)(partial(ballot, candidates, votes=votes, seed=seed))
+        self._answered: defaultdict[str, set[str]] = defaultdict(set)
+        self._size = -1
+        """Size of the file of votes when it was read; others may append."""
+        self._lock = Lock()
 
     def next(self, rater: str) -> dict[str, Any]:
         """The first question of a rater that has no answer, for the page: its place, id, size and reference.
@@ -61,13 +59,13 @@ class Poll:
         rater = rater_name(rater)
         vote = Vote(rater, now(), self._question(rater, question), choice)  # type: ignore[arg-type]  # checked above
         with self._lock:
-            add_votes(self.candidates.run, [vote])
+            add_votes(self._candidates.run, [vote])
 
     def image(self, rater: str, question: str, side: str) -> bytes:
         """PNG of a side of a question, or of its reference. Raises VotingError if there is none, or it was changed."""
         if side not in SIDES:
             raise VotingError(f"{side!r} is no side; choose from {', '.join(SIDES)}")
-        return png_of(window_of(self.candidates, self._question(rater_name(rater), question), side))
+        return png_of(window_of(self._candidates, self._question(rater_name(rater), question), side))
 
     def _question(self, rater: str, question: str) -> Question:
         found = next((one for one in self._ballot(rater) if one.id == question), None)
@@ -75,21 +73,12 @@ class Poll:
             raise VotingError("the question is none of this rater and run; reload the page")
         return found
 
-    def _ballot(self, rater: str) -> list[Question]:
-        if (found := self._ballots.get(rater)) is None:
-            found = ballot(self.candidates, rater, self.votes, self.seed)
-            with self._lock:
-                while len(self._ballots) >= _KEPT:
-                    del self._ballots[next(iter(self._ballots))]
-                self._ballots[rater] = found
-        return found
-
     def _read(self) -> None:
-        path = self.candidates.run.path / FILE
+        path = self._candidates.run.path / FILE
         size = path.stat().st_size if path.exists() else 0
         if size != self._size:
             self._answered.clear()
-            for vote in read_votes(self.candidates.run.path):
+            for vote in read_votes(self._candidates.run.path):
                 self._answered[vote.rater].add(vote.question.id)
             self._size = size
 
