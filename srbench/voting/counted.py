@@ -21,7 +21,6 @@ class Counted:
     """Votes on the questions of one kind, (n,) each; models, raters and images by index."""
 
     models: int
-    raters: int
     images: int
     rater: Integers
     image: Integers
@@ -33,10 +32,8 @@ class Counted:
     def of(self, raters: NDArray[np.bool_]) -> Counted:
         """The votes that some raters gave, (raters,); the others keep their indices."""
         mine = raters[self.rater]
-        return Counted(
-            self.models, self.raters, self.images,
-            self.rater[mine], self.image[mine], self.first[mine], self.second[mine], self.outcome[mine],
-        )  # fmt: skip
+        columns = (self.rater, self.image, self.first, self.second, self.outcome)
+        return Counted(self.models, self.images, *(column[mine] for column in columns))
 
     def counts(self, weights: Floats) -> Floats:
         """Answers by pair of models and outcome, where first < second: (resamples, models, models, 3).
@@ -51,8 +48,7 @@ class Counted:
 
 def counted(votes: Sequence[Vote], models: Sequence[str], raters: Sequence[str], images: Sequence[str]) -> Counted:
     """Votes of one kind as arrays; ``models`` are names of images in questions. Raises KeyError for other names."""
-    places = [{name: place for place, name in enumerate(names)} for names in (models, raters, images)]
-    model, rater, image = places
+    model, rater, image = ({name: place for place, name in enumerate(names)} for names in (models, raters, images))
     columns: list[tuple[int, int, int, int, int]] = []
     for vote in votes:
         left, right = model[vote.question.left.name], model[vote.question.right.name]
@@ -62,7 +58,7 @@ def counted(votes: Sequence[Vote], models: Sequence[str], raters: Sequence[str],
             outcome = FIRST if (vote.choice == "left") == (left < right) else SECOND
         columns.append((rater[vote.rater], image[vote.question.image], min(left, right), max(left, right), outcome))
     arrays = np.array(columns, dtype=np.int64).reshape(-1, 5).T
-    return Counted(len(models), len(raters), len(images), *arrays)
+    return Counted(len(models), len(images), *arrays)
 
 
 def is_right(vote: Vote) -> bool:

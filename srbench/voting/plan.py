@@ -10,12 +10,11 @@ import numpy as np
 
 from srbench.voting import VotingError
 from srbench.voting.ballot import Candidates, ballot
-from srbench.voting.simulated import Population, simulated
+from srbench.voting.simulated import NOISE, simulated
 from srbench.voting.tally import tally_of
 
 SPREAD, IMAGE_SPREAD = 1.0, 0.4
 """Assumed strengths lie between -SPREAD and SPREAD, evenly, and differ by IMAGE_SPREAD from image to image."""
-NOISE = 0.2
 ASSUMED = (
     f"models of evenly spread strengths, the best of which is preferred to the worst in about "
     f"{100 / (1 + math.exp(-2 * SPREAD)):.0f} % of decided comparisons, with differences from image to image, and for "
@@ -61,15 +60,13 @@ def plan(candidates: Candidates, half_width: float, votes: int, seed: int = 0) -
     Raises VotingError if MOST raters are not enough.
     """
     names = [setting.folder for setting in candidates.settings]
-    population = Population(
-        dict(zip(names, np.linspace(-SPREAD, SPREAD, len(names)).tolist(), strict=True)), NOISE,
-        image_spread=IMAGE_SPREAD,
-    )  # fmt: skip
+    strengths = dict(zip(names, np.linspace(-SPREAD, SPREAD, len(names)).tolist(), strict=True))
     ballots = [ballot(candidates, f"simulated {place}", votes, seed) for place in range(_BALLOTS)]
 
     def reached(raters: int) -> float:
         asked = {f"simulated {place}": ballots[place % _BALLOTS] for place in range(raters)}
-        tallies = [tally_of(candidates.run, simulated(asked, population, {}, k)) for k in range(_SIMULATIONS)]
+        votes_of = [simulated(asked, strengths, {}, k, IMAGE_SPREAD) for k in range(_SIMULATIONS)]
+        tallies = [tally_of(candidates.run, found) for found in votes_of]
         widths = [[one.preferred.high - one.preferred.low for one in found.strengths] for found in tallies]
         return fmean(max(1.0 if math.isnan(one) else one for one in found) / 2 for found in widths)
 

@@ -13,7 +13,7 @@ from srbench.reporting.scores import terminal_table
 from srbench.run_folder.folder import RunFolder
 from srbench.voting.ballot import ballot, open_candidates
 from srbench.voting.records import FILE, add_votes
-from srbench.voting.simulated import Population, simulated
+from srbench.voting.simulated import simulated
 
 MODELS = ("fine", "fair", "flat")
 
@@ -31,7 +31,7 @@ def run(make_run):
 def voted(run):
     """The same run with the votes of ten simulated raters; nobody was asked about one of its models."""
     asked = {f"rater {n}": ballot(open_candidates(run, MODELS[:2]), f"rater {n}") for n in range(10)}
-    add_votes(RunFolder.read(run), simulated(asked, Population({"fine": 0.7, "fair": -0.7}), {}, 1))
+    add_votes(RunFolder.read(run), simulated(asked, {"fine": 0.7, "fair": -0.7}, {}, 1))
     return run
 
 
@@ -67,7 +67,7 @@ def test_later_votes_make_a_report_older_and_equal_votes_equal_bytes(voted):
     check_report(voted, found)
     assert not [line for line in found.of("contradicted", "unverified") if re.match("SRB(00|01|11[0-3])", line)]
     more = {"late": ballot(open_candidates(voted, MODELS[:2]), "late")}
-    add_votes(RunFolder.read(voted), simulated(more, Population({"fine": 0.7, "fair": -0.7}), {}, 1))
+    add_votes(RunFolder.read(voted), simulated(more, {"fine": 0.7, "fair": -0.7}, {}, 1))
     found = verify(voted)
     check_report(voted, found)
     assert any(line.startswith("SRB110") for line in found.of("unverified"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from srbench.run_folder.folder import RunFolder
-from srbench.voting.simulated import Population, simulated
+from srbench.voting.simulated import simulated
 from srbench.voting.tally import tally_of
 
 SIMULATIONS = int(os.environ.get("SRBENCH_SIMULATIONS", "12"))
@@ -19,7 +19,7 @@ def test_true_strengths_are_in_the_intervals_and_careless_raters_are_flagged(vot
     asked, folder = ballots(run, 30), RunFolder.read(run)
     inside, flagged, others = 0, 0, 0
     for seed in range(SIMULATIONS):
-        found = tally_of(folder, simulated(asked, Population(STRENGTHS), BAD, seed))
+        found = tally_of(folder, simulated(asked, STRENGTHS, BAD, seed))
         names = {rater.name for rater in found.flagged}
         inside += all(one.log.low <= STRENGTHS[one.name] <= one.log.high for one in found.strengths)
         flagged += names >= BAD.keys()

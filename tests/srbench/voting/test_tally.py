@@ -16,7 +16,7 @@ from srbench.voting import VotingError
 from srbench.voting.agreement import values_of
 from srbench.voting.fitting import Fit, Resample
 from srbench.voting.records import FILE, Vote, add_votes
-from srbench.voting.simulated import Population, simulated
+from srbench.voting.simulated import simulated
 from srbench.voting.strengths import Careless, careless, strengths
 from srbench.voting.tally import tally, tally_of
 from srbench.voting.words import metric_sentence, remarks, sentence
@@ -73,7 +73,7 @@ def test_thirty_raters_in_words(voted_run, ballots):
     run = voted_run(images=24)
     asked = ballots(run, 30)
     habits = {"rater 3": "guesses", "rater 25": "left"}
-    add_votes(RunFolder.read(run), simulated(asked, Population(STRENGTHS), habits, 1))
+    add_votes(RunFolder.read(run), simulated(asked, STRENGTHS, habits, 1))
     start = time.monotonic()
     found = tally(run)
     assert time.monotonic() - start < 60, "a second on an idle core"
@@ -96,7 +96,7 @@ def test_thirty_raters_in_words(voted_run, ballots):
 
 def test_the_tally_does_not_depend_on_the_order_of_raters(voted_run, ballots):
     run = voted_run()
-    votes = simulated(ballots(run, 6), Population(STRENGTHS), {}, 1)
+    votes = simulated(ballots(run, 6), STRENGTHS, {}, 1)
     folder = RunFolder.read(run)
     one, other = (tally_of(folder, some) for some in (votes, sorted(votes, key=lambda vote: vote.rater, reverse=True)))
     assert [found.log.value for found in one.strengths] == pytest.approx([found.log.value for found in other.strengths])
@@ -153,14 +153,14 @@ def test_one_rater_and_one_image(voted_run, ballots):
     assert all(not one.between for one in alone.strengths)
     assert "won every vote" in sentence(alone)
     assert "not distinguishable" in sentence(alone), "without an interval nothing is"
-    several = tally_of(folder, simulated(ballots(run, 12), Population(STRENGTHS), {}, 1))
+    several = tally_of(folder, simulated(ballots(run, 12), STRENGTHS, {}, 1))
     assert all(one.between or one.always for one in several.strengths)
 
 
 def test_models_that_were_never_compared_and_raters_all_flagged(voted_run, ballots):
     run = voted_run()
     folder, asked = RunFolder.read(run), ballots(run, 3)
-    guessing = simulated(asked, Population(STRENGTHS), dict.fromkeys(asked, "left"), 0)
+    guessing = simulated(asked, STRENGTHS, dict.fromkeys(asked, "left"), 0)
     assert sentence(tally_of(folder, guessing)) == "Votes decide nothing: all of 3 raters are flagged."
     pair = [vote for vote in answered(asked, better) if {one.name for one in vote.question.sides} == {"best", "good"}]
     assert {one.name for one in tally_of(folder, pair).strengths} == {"best", "good"}

@@ -6,7 +6,7 @@ import re
 
 from srbench.run_folder.folder import RunFolder
 from srbench.voting.records import add_votes
-from srbench.voting.simulated import Population, simulated
+from srbench.voting.simulated import simulated
 
 STRENGTHS = {"best": 1.2, "good": 0.4, "fair": 0.0, "weak": -0.4, "worst": -1.2}
 
@@ -16,7 +16,7 @@ def test_a_tally(voted_run, ballots, command):
     left = command("vote", run, "--tally")
     assert (left.code, left.out) == (1, "")
     assert "no votes on its images yet" in left.err
-    add_votes(RunFolder.read(run), simulated(ballots(run, 8), Population(STRENGTHS), {"rater 1": "left"}, 1))
+    add_votes(RunFolder.read(run), simulated(ballots(run, 8), STRENGTHS, {"rater 1": "left"}, 1))
     left = command("vote", run, "--tally")
     assert left.code == 0
     assert left.out.startswith("Preferred by people: best")
