@@ -20,8 +20,9 @@ _LARGEST = 2**31 - 1
 """Most of anything that is counted."""
 
 
-_DIGITS = 4000
-"""Python reads no number of more than 4300 digits."""
+def _number(text: str) -> int:
+    """The whole number that a text states; -1 for any other text. Python reads none of more than 4300 digits."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 4000 else -1
 
 
 class Whole(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions alone
@@ -34,8 +35,7 @@ class Whole(click.ParamType):  # type: ignore[type-arg]  # generic in newer vers
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401
         """Read a text; numbers are defaults. Fails as click's types do, with what is allowed."""
-        is_number = not isinstance(value, str) or (value.isascii() and value.isdigit() and len(value) < _DIGITS)
-        number = int(value) if is_number else -1
+        number = _number(value) if isinstance(value, str) else int(value)
         if not self.least <= number <= self.most:
             allowed = f"{self.least} or more" if number < self.most else f"{self.least} to {self.most}"
             self.fail(f"{value!r} is not a whole number of {allowed}.", param, ctx)
@@ -75,9 +75,9 @@ def _one_name(text: str) -> str:
 
 
 def _scale(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 2:
+    if (number := _number(text)) < 2:
         raise click.BadParameter(f"{text!r} is not a scale; give a whole number of 2 or more.")
-    return int(text)
+    return number
 
 
 def _temperature(text: str) -> float:
@@ -101,18 +101,18 @@ def _box(text: str) -> Box:
 def _workers(text: str) -> int | Literal["gpus"]:
     if text == "gpus":
         return "gpus"
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
+    if (number := _number(text)) < 1:
         raise click.BadParameter(f"{text!r} is neither a number of processes, 1 or more, nor gpus.")
-    return int(text)
+    return number
 
 
 def resampled(text: str) -> int | Literal["all"]:
     """Read ``--resample``: a number of items, or ``all``."""
     if text == "all":
         return "all"
-    if not text.isascii() or not text.isdigit():
+    if (number := _number(text)) < 0:
         raise click.BadParameter(f"{text!r} is neither a number of items, 0 or more, nor all.")
-    return int(text)
+    return number
 
 
 def _data(text: str) -> tuple[str, ...]:

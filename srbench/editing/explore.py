@@ -18,7 +18,7 @@ from srbench.benchmark.error_maps import DEVIATION, coloured, deviation_map
 from srbench.editing import EditError
 from srbench.editing.edit import Editor, box_mask, lr_psnr, pasted_into, require_inside
 from srbench.editing.measures import fit_to_lr
-from srbench.editing.photographs import Photograph, Photographs
+from srbench.editing.photographs import Photographs
 from srbench.images.io import encode_png, quantize_floor, read_recipe, write_whole
 from srbench.images.resize import upscale
 from srbench.interfaces import Box, ImagePair
@@ -149,14 +149,9 @@ class Explorer:
         if (source.width, source.height) != (target.width, target.height):
             raise EditError(f"box {source} has another size than {target}, where it is pasted; give both one size")
         require_inside(target, pair.hr)
-        content = self._source(request).content(source)
-        mask = box_mask(target, pair)
-        return self.editor.harmonise(
-            pasted_into(pair, target, content), pair, mask, request.temperature, request.seed
-        )  # fmt: skip
-
-    def _source(self, request: Request) -> Photograph:
-        return self.photographs[request.source_image or request.image]
+        content = self.photographs[request.source_image or request.image].content(source)
+        pasted = pasted_into(pair, target, content)
+        return self.editor.harmonise(pasted, pair, box_mask(target, pair), request.temperature, request.seed)
 
     def _spread(self, request: Request, pair: ImagePair) -> tuple[Tensor, str]:
         samples = self.editor.sample(pair, request.temperature, _SPREAD_SAMPLES, request.seed)

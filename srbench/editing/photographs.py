@@ -116,7 +116,9 @@ class Photographs:
         with self._lock:
             self._open[photograph.id] = photograph
             self._open.move_to_end(photograph.id)
-            while len(self._open) > 1 and (len(self._open) > _KEPT or self._bytes() > _KEPT_BYTES):
+            while len(self._open) > 1 and (
+                len(self._open) > _KEPT or sum(one.pixels.numel() for one in self._open.values()) > _KEPT_BYTES
+            ):
                 self._open.popitem(last=False)
         return photograph
 
@@ -126,6 +128,3 @@ class Photographs:
             return self._open[image]
         except KeyError:
             raise EditError("this image is no longer open; choose its file again") from None
-
-    def _bytes(self) -> int:
-        return sum(photograph.pixels.numel() for photograph in self._open.values())

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import takewhile
+from itertools import accumulate, takewhile
 from pathlib import Path
 
 import torch
@@ -106,11 +106,12 @@ def upscale(
         progress(Step(0, total, "", fault))
         yield Upscaled(fault=fault)
     pixels = [math.prod(size_of(task.path)) for task in tasks]
-    for done, task in enumerate(tasks):
-        share = sum(pixels[:done]) / max(sum(pixels), 1)
+    whole = max(sum(pixels), 1)
+    for done, (task, before) in enumerate(zip(tasks, accumulate(pixels, initial=0), strict=False)):
+        share = before / whole
         progress(Step(done, total, str(task.path), share=share))
         try:
-            parts = [share, pixels[done] / max(sum(pixels), 1)]
+            parts = [share, pixels[done] / whole]
 
             def part(more: float, parts: list[float] = parts, done: int = done, path: Path = task.path) -> None:
                 parts[0] += more * parts[1]
