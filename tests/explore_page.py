@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import http.client
+from urllib.parse import urlsplit
+
 import torch
+
+
+def ask(address, method, path, body=None, **headers):
+    """Status and content of an answer of the page's server."""
+    connection = http.client.HTTPConnection(urlsplit(address).netloc)
+    connection.request(method, path, body, {"X-Srbench": "make"} | headers)
+    answer = connection.getresponse()
+    return answer.status, answer.read()
 
 
 def made(page, words):

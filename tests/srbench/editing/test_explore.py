@@ -10,10 +10,11 @@ import struct
 import threading
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import torch
-from explore_page import made, shown
+from explore_page import ask, made, shown
 
 from srbench.data.datasets import packaged_photos, pair_of_hr
 from srbench.editing import EditError
@@ -37,18 +38,6 @@ def site(tmp_path_factory):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/", explorer, folder
         server.shutdown()
-
-
-def test_an_image_of_another_model_is_not_overwritten(site, monkeypatch):
-    explorer = site[1]
-    asked = {"image": next(iter(explorer.photographs._open)), "kind": "sample", "temperature": 0.6, "seed": 5}
-    saved = explorer.save(asked)
-    before = saved.read_bytes()
-    assert explorer.save(asked).read_bytes() == before
-    monkeypatch.setattr(explorer.editor, "made_by", {"model": "srflow-perceptual", "digest": "another"})
-    with pytest.raises(SRBenchError, match="exists and was made in another way"):
-        explorer.save(asked)
-    assert saved.read_bytes() == before
 
 
 @pytest.fixture
@@ -246,31 +235,23 @@ def test_wrong_files_get_a_message_and_the_open_image_stays(page, tmp_path):
     assert shown(page).shape == (3, 64, 96)
 
 
-def request(site, method, path, body=None, **headers):
-    host = re.search(r"//(.*)/", site[0])[1]
-    connection = http.client.HTTPConnection(host)
-    connection.request(method, path, body, {"X-Srbench": "make"} | headers)
-    answer = connection.getresponse()
-    return answer.status, answer.read()
-
-
 def request_of(explorer, **changes):
     return {"image": next(iter(explorer.photographs._open)), "kind": "sample", "temperature": 0.8} | changes
 
 
 def test_what_the_server_refuses(site):
-    explorer = site[1]
+    address, explorer, _ = site
     fine = json.dumps(request_of(explorer))
-    assert request(site, "POST", "/make", fine)[0] == 200
-    assert request(site, "POST", "/make", fine, Host="evil.example")[0] == 403
-    assert request(site, "GET", "/", Host="evil.example")[0] == 403
-    host = re.search(r"//(.*)/", site[0])[1]
+    assert ask(address, "POST", "/make", fine)[0] == 200
+    assert ask(address, "POST", "/make", fine, Host="evil.example")[0] == 403
+    assert ask(address, "GET", "/", Host="evil.example")[0] == 403
+    host = urlsplit(address).netloc
     connection = http.client.HTTPConnection(host)
     connection.request("POST", "/make", fine)  # as a form of another page could
     assert connection.getresponse().status == 403
-    assert request(site, "GET", "/../pyproject.toml")[0] == 404
-    assert request(site, "POST", "/delete", fine)[0] == 404
-    assert request(site, "GET", "/hr.png?image=0")[0] == 400
+    assert ask(address, "GET", "/../pyproject.toml")[0] == 404
+    assert ask(address, "POST", "/delete", fine)[0] == 404
+    assert ask(address, "GET", "/hr.png?image=0")[0] == 400
     for body, fault in (
         ("{", "invalid JSON"),
         ("[]", "image"),
@@ -279,10 +260,9 @@ def test_what_the_server_refuses(site):
         (json.dumps(request_of(explorer, seed=-1)), "not a seed"),
         (json.dumps(request_of(explorer, image="0")), "no longer open"),
     ):
-        status, answer = request(site, "POST", "/make", body)
+        status, answer = ask(address, "POST", "/make", body)
         assert status == 400
         assert fault in json.loads(answer)["error"]
-    host = re.search(r"//(.*)/", site[0])[1]
     connection = http.client.HTTPConnection(host)
     connection.putrequest("POST", "/open")
     connection.putheader("X-Srbench", "huge.png")
@@ -292,7 +272,8 @@ def test_what_the_server_refuses(site):
     assert (answer.status, b"too large" in answer.read()) == (400, True)
 
 
-def test_what_was_saved_of_something_else_is_not_overwritten(site):
+def test_what_was_saved_of_something_else_is_not_overwritten(site, monkeypatch):
+    """The sample of another photograph of that name, or of another model."""
     explorer, folder = site[1:]
     asked = request_of(explorer, seed=99)
     path = explorer.save(asked)
@@ -300,8 +281,11 @@ def test_what_was_saved_of_something_else_is_not_overwritten(site):
     assert explorer.save(asked).read_bytes() == before
     write_png(folder / "chameleon.bmp", torch.full((3, 160, 160), 9, dtype=torch.uint8))
     other = explorer.open("chameleon.bmp", (folder / "chameleon.bmp").read_bytes())
-    with pytest.raises(EditError, match="was made in another way; move it away"):
+    with pytest.raises(EditError, match="exists and was made in another way; move it away"):
         explorer.save(asked | {"image": other.id})
+    monkeypatch.setattr(explorer.editor, "made_by", {"model": "srflow-perceptual", "digest": "another"})
+    with pytest.raises(EditError, match="exists and was made in another way; move it away"):
+        explorer.save(asked)
     assert path.read_bytes() == before
 
 

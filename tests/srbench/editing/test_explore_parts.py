@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
 import signal
@@ -14,7 +13,7 @@ import time
 
 import pytest
 import torch
-from explore_page import made, shown
+from explore_page import ask, made, shown
 from PIL import Image
 
 from srbench.data.datasets import packaged_photos
@@ -231,15 +230,9 @@ def test_the_spread_says_how_long_it_will_take(page):
     )
 
 
-def ask(site, method, path, body=None):
-    connection = http.client.HTTPConnection(re.search(r"//(.*)/", site[0])[1])
-    connection.request(method, path, body, {"X-Srbench": "make"})
-    answer = connection.getresponse()
-    return answer.status, answer.read()
-
-
 def test_parts_that_the_server_refuses(site):
-    image = next(iter(site[1].photographs._open))
+    address, explorer = site
+    image = next(iter(explorer.photographs._open))
     for part, fault in (
         ("0,0,1024,512", "part 0,0,1024,512 is too large, at most 512x512 pixels in all"),
         ("0,0,84,80", "its sides are no multiples of the scale 8"),
@@ -250,21 +243,21 @@ def test_parts_that_the_server_refuses(site):
         ("0,0,80,x", "the part is not x,y,width,height"),
         ("9" * 5000, "the part is not x,y,width,height"),
     ):
-        answers = [ask(site, "GET", f"/{kind}.png?image={image}&part={part}") for kind in ("hr", "lr")]
+        answers = [ask(address, "GET", f"/{kind}.png?image={image}&part={part}") for kind in ("hr", "lr")]
         if "x" not in part and len(part) < 5000:
             request = {"image": image, "kind": "sample", "temperature": 0, "part": [*map(int, part.split(","))]}
-            answers += [ask(site, "POST", path, json.dumps(request)) for path in ("/make", "/save")]
+            answers += [ask(address, "POST", path, json.dumps(request)) for path in ("/make", "/save")]
         for status, answer in answers:
             assert (status, fault in json.loads(answer)["error"]) == (400, True), answer
-    assert b"too large" in ask(site, "GET", f"/hr.png?image={image}")[1]  # all of it
-    assert ask(site, "GET", "/view.jpg?image=0")[0] == 400
-    status, answer = ask(site, "POST", "/make", " " * 70_000)
+    assert b"too large" in ask(address, "GET", f"/hr.png?image={image}")[1]  # all of it
+    assert ask(address, "GET", "/view.jpg?image=0")[0] == 400
+    status, answer = ask(address, "POST", "/make", " " * 70_000)
     assert (status, b"too large" in answer) == (400, True)
     content = {"image": image, "kind": "content", "temperature": 0, "part": [0, 0, 80, 80], "target": [0, 0, 8, 8]}
     for source, fault in (([0, 0, 8, 9], "has another size than"), ([3999, 0, 8, 8], "leaves the image")):
-        status, answer = ask(site, "POST", "/make", json.dumps(content | {"source": source}))
+        status, answer = ask(address, "POST", "/make", json.dumps(content | {"source": source}))
         assert (status, fault in json.loads(answer)["error"]) == (400, True)
-    assert ask(site, "POST", "/make", json.dumps(content | {"source": [0] * 4, "source_image": "0"}))[0] == 400
+    assert ask(address, "POST", "/make", json.dumps(content | {"source": [0] * 4, "source_image": "0"}))[0] == 400
 
 
 def test_the_photographs_opened_last_are_kept_while_memory_allows(monkeypatch):
@@ -314,11 +307,11 @@ def test_ctrl_c_while_it_samples(camera, tmp_path):
     command = [sys.executable, "-c", code, "explore", camera, "--no-browser", "--out", tmp_path]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
-            site = re.findall(r"http://\S+", process.stdout.readline())
-            opened = json.loads(ask(site, "GET", "/first")[1])["opened"]
+            [address] = re.findall(r"http://\S+", process.stdout.readline())
+            opened = json.loads(ask(address, "GET", "/first")[1])["opened"]
             part = [*opened["part"][:2], 256, 256]  # a few seconds, also on a busy machine
             request = {"image": opened["id"], "part": part, "kind": "spread", "temperature": 0.8}
-            asks = threading.Thread(target=ask, args=(site, "POST", "/make", json.dumps(request)))
+            asks = threading.Thread(target=ask, args=(address, "POST", "/make", json.dumps(request)))
             asks.start()
             time.sleep(0.5)
             process.send_signal(signal.SIGINT)
