@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from srbench.cli.terminal import warn_in_one_line
-from srbench.weights.files import save_weights
 
 WHERE = ["Page: run/report.html", "Open it: srbench view run", "Report: run/report.md"]
 """Last lines of a run: the page first."""
@@ -112,17 +111,13 @@ def test_a_wrong_command_line(command, photos, changes, fault):
         ({"metrics": "psnt"}, "unknown metric 'psnt'; did you mean psnr?"),
         ({"data": "photo"}, "unknown dataset 'photo'; did you mean photos?"),
         ({"data": "empty"}, "empty: no images in it"),
-        ({"models": "srflow", "scale": 3}, "scale 3"),
-        ({"models": "rrdb:damaged.safetensors"}, "damaged.safetensors: damaged, or no safetensors file"),
-        ({"models": "rrdb:other.safetensors"}, "weights for scale 8, not 4; use --scale 8"),
-        ({"out": "damaged.safetensors/run"}, "cannot be written (Not a directory); choose another --out"),
         ({"data": None, "hr": "empty", "lr": "empty"}, "empty: no images in it"),
+        ({"out": "file/run"}, "cannot be written (Not a directory); choose another --out"),
     ],
 )
 def test_a_fault_of_the_input(command, photos, changes, fault):
     Path("empty").mkdir()
-    save_weights(Path("other.safetensors"), {}, {"model": "rrdb", "scale": "8"})
-    Path("damaged.safetensors").write_bytes(Path("other.safetensors").read_bytes()[:20])
+    Path("file").touch()
     found = command(*run_options(photos, **{"models": "bicubic"} | changes))
     assert found.code == 1
     assert found.err.startswith("srbench: ")

@@ -10,9 +10,9 @@ from srbench.weights.files import load_weights
 from srbench.weights.table import released_weights
 
 
-def saved(path, **changes):
+def saved(path):
     tensors = {name: torch.zeros(shape) for name, shape in rrdb_shapes(RRDBConfig(4, 8, 4, 1)).items()}
-    torch.save(tensors | changes, path)
+    torch.save(tensors, path)
     return path
 
 
@@ -45,10 +45,6 @@ def test_bad_checkpoints(command, tmp_path):
         return one_line(command("convert", path, "--preset", preset, "--out", out, "--models", "esrgan"))
 
     assert "no such checkpoint" in fault()
-    saved(path, **{"conv_last.bias": torch.tensor([0, float("nan"), 0])})
-    assert "conv_last.bias has values that are not finite" in fault()
-    path.write_bytes(saved(path).read_bytes()[:-10])
-    assert "truncated" in fault()
     assert "no checkpoint of esrgan with the preset df2k-x8" in (saved(path) and fault("df2k-x8"))
     assert "tensors do not fit the network" in fault()
 

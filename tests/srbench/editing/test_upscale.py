@@ -157,19 +157,6 @@ def test_several_models_have_a_folder_each_and_temperatures_are_in_the_names(up,
     assert (taken.code, "its label Noisy is that of" in taken.err) == (1, True)
 
 
-def test_nothing_can_be_upscaled(up, photos):
-    for changes, fault in (
-        ({"model": f"mine={photos}"}, "a folder of results cannot upscale"),
-        ({"model": "bicubik"}, "did you mean bicubic?"),
-        ({"model": "rrdb", "scale": 3}, "scale 3"),
-    ):
-        found = up(**changes)
-        assert (found.code, len(found.err.splitlines())) == (1, 1)
-        assert fault in found.err
-    assert up(temperature="-1").code == 2
-    assert not Path("out").exists()
-
-
 def test_a_recipe_is_found_only_in_images_that_carry_one(tmp_path):
     write_png(tmp_path / "a.png", torch.zeros((3, 2, 2), dtype=torch.uint8), "made so — exactly")
     write_png(tmp_path / "b.png", torch.zeros((3, 2, 2), dtype=torch.uint8))

@@ -265,12 +265,9 @@ def test_dry_run_and_default_folder(command, bench):
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        (["--scale", "4,x"], "'x' is not a scale"),
         (["--scale", "4,1"], "'1' is not a scale; give a whole number of 2 or more."),
-        (["--data", "one/hr,,two/hr"], "a name is empty; separate names by single commas"),
         (["--suite", "own.toml,other.toml"], "two runs would share the folder one-hr-x3-own"),
         (["--out", "one"], "one: already exists and is no matrix of srbench"),
-        (["--suite", "own.toml,absent.toml"], "absent.toml: cannot be read"),
     ],
 )
 def test_requests_that_cannot_be_laid_out(command, bench, options, fault):
