@@ -18,7 +18,7 @@ from srbench.benchmark.error_maps import DEVIATION, coloured, deviation_map
 from srbench.editing import EditError
 from srbench.editing.edit import Editor, box_mask, lr_psnr, pasted_into, require_inside
 from srbench.editing.measures import fit_to_lr
-from srbench.editing.photographs import Photographs
+from srbench.editing.photographs import Photograph, Photographs
 from srbench.images.io import encode_png, quantize_floor, read_recipe, write_whole
 from srbench.images.resize import upscale
 from srbench.interfaces import Box, ImagePair
@@ -35,7 +35,7 @@ class Request:
     """
 
     image: str
-    """Identifier, as in ``Opened.id``."""
+    """Identifier, as in ``Photograph.id``."""
     kind: Literal["sample", "style", "content", "restore", "spread"]
     temperature: float
     part: tuple[int, ...] | None = None
@@ -47,18 +47,6 @@ class Request:
     target: tuple[int, ...] | None = None
     source_image: str | None = None
     """Photograph whose content is taken; None: this one."""
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A photograph that the page can work on."""
-
-    id: str
-    name: str
-    width: int
-    height: int
-    part: tuple[int, ...]
-    """Box to begin with."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +69,9 @@ class Explorer:
         self.photographs = Photographs(editor.scale)
         self._lock = threading.Lock()
 
-    def open(self, name: str, content: bytes) -> Opened:
+    def open(self, name: str, content: bytes) -> Photograph:
         """Open the bytes of an image file. Raises SRBenchError if they are no image, or one too small or too large."""
-        photograph = self.photographs.add(name, content)
-        height, width = photograph.pixels.shape[-2:]
-        return Opened(photograph.id, photograph.name, width, height, astuple(photograph.first_part))
+        return self.photographs.add(name, content)
 
     def original(self, image: str, part: tuple[int, ...] | None, kind: str) -> bytes:
         """PNG of a part's HR, or with kind ``lr`` of the model's input, upscaled by bicubic interpolation."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from srbench.editing import EditError
-from srbench.editing.explore import Explorer, Opened
-from srbench.editing.photographs import MOST_BYTES, MOST_PIXELS
+from srbench.editing.explore import Explorer
+from srbench.editing.photographs import MOST_BYTES, MOST_PIXELS, Photograph
 from srbench.system.file_names import no_file
 from srbench.system.local_server import LocalServer, PageRequestHandler, open_server, serve
 
@@ -41,7 +40,7 @@ def explore(explorer: Explorer, image: Path | None, *, port: int = 0, browser: b
 
 def open_explorer(explorer: Explorer, image: Path | None, port: int) -> LocalServer:
     """Server of the page. Raises SRBenchError if the image cannot be opened, or the port is taken."""
-    first: Opened | None = None
+    first: Photograph | None = None
     if image is not None:
         if kind := no_file(image):
             raise EditError(f"{image}: {kind}, not a file; name an image")
@@ -55,7 +54,7 @@ def open_explorer(explorer: Explorer, image: Path | None, port: int) -> LocalSer
 
 class _Handler(PageRequestHandler):
     explorer: Explorer
-    first: Opened | None
+    first: Photograph | None
     policy = "default-src 'self'; img-src 'self' blob: data:"
 
     def do_GET(self) -> None:  # noqa: N802 - http.server calls it so
@@ -70,7 +69,7 @@ class _Handler(PageRequestHandler):
             content = (files(package) / "templates" / name).read_bytes()
             self.send_content(content, f"{kind}; charset=utf-8")
         elif address.path == "/first":
-            opened = None if self.first is None else asdict(self.first)
+            opened = None if self.first is None else self.first.facts()
             self.send_json({"opened": opened, "scale": self.explorer.editor.scale, "most": MOST_PIXELS})
         elif address.path in ("/hr.png", "/lr.png", "/view.jpg"):
             self.answer(lambda: self._send_original(address.path, parse_qs(address.query)))
@@ -100,7 +99,7 @@ class _Handler(PageRequestHandler):
 
     def _open(self) -> None:
         name = unquote(self.headers.get(self.ASKED, ""))
-        self.send_json(asdict(self.explorer.open(name, self.body(MOST_BYTES))))
+        self.send_json(self.explorer.open(name, self.body(MOST_BYTES)).facts())
 
     def _make(self) -> None:
         made = self.explorer.make(self.json_body(_MOST_REQUEST))

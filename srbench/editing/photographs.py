@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -60,6 +60,12 @@ class Photograph:
         x, y = ((all_of - part) // 2 // self.scale * self.scale for all_of, part in
                 ((whole.width, width), (whole.height, height)))  # fmt: skip
         return Box(x, y, width, height)
+
+    def facts(self) -> dict[str, object]:
+        """Facts for the page; ``part`` is the box to begin with."""
+        height, width = self.pixels.shape[-2:]
+        part = astuple(self.first_part)
+        return {"id": self.id, "name": self.name, "width": width, "height": height, "part": part}
 
     def view(self) -> bytes:
         """JPEG of all of it, at most 1600 pixels wide and high."""

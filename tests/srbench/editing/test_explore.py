@@ -244,12 +244,10 @@ def test_what_the_server_refuses(site):
     fine = json.dumps(request_of(explorer))
     assert ask(address, "POST", "/make", fine)[0] == 200
     assert ask(address, "POST", "/make", fine, Host="evil.example")[0] == 403
-    assert ask(address, "GET", "/", Host="evil.example")[0] == 403
     host = urlsplit(address).netloc
     connection = http.client.HTTPConnection(host)
     connection.request("POST", "/make", fine)  # as a form of another page could
     assert connection.getresponse().status == 403
-    assert ask(address, "GET", "/../pyproject.toml")[0] == 404
     assert ask(address, "POST", "/delete", fine)[0] == 404
     assert ask(address, "GET", "/hr.png?image=0")[0] == 400
     for body, fault in (
