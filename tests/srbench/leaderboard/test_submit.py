@@ -122,44 +122,32 @@ def test_an_unfinished_run_is_refused(run, command, tmp_path):
     assert (done.code, "did not finish" in done.err) == (1, True)
 
 
-def between(tmp_path, first, second):
+PIXELS = {"one": "1" * 64, "two": "2" * 64}
+LEVELS = {"a": {"psnr": [20.0, 21.0]}}
+PLAIN = Made(PIXELS, LEVELS)
+
+
+def weighing(digit, scale=4):
+    """A run of a model whose weights and digest are of this digit."""
+    weights = {"a": WeightsInfo(digit * 64, "MIT", "photos", 1)}
+    return Made(PIXELS, LEVELS, weights=weights, digests={"a": digit}, protocol={"scale": scale})
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "rules"),
+    [
+        pytest.param(weighing("1"), weighing("2"), ["SRB014"], id="other weights of one name"),
+        pytest.param(weighing("4"), weighing("8", scale=8), [], id="weights of another scale are others"),
+        pytest.param(PLAIN, Made({**PIXELS, "two": "3" * 64}, LEVELS), ["SRB015"], id="another dataset of one name"),
+        pytest.param(PLAIN, Made({"one": "1" * 64}, LEVELS), [], id="a part of the dataset"),
+        pytest.param(PLAIN, Made(PIXELS, {"a": {"psnr": [20.0, 21.1]}}), ["SRB013"], id="another value of one model"),
+    ],
+)
+def test_runs_that_contradict_each_other(tmp_path, first, second, rules):
     for name, one in {"x": first, "y": second}.items():
         write_run(tmp_path / name, replace(one, metrics=(metric("psnr"),)))
     _, faults = check_index([tmp_path])
-    return [(Path(fault.name).name, fault.rule) for fault in faults]
-
-
-def weighing(sha256):
-    return {"a": WeightsInfo(sha256, "MIT", "photos", 1)}
-
-
-PIXELS = {"one": "1" * 64, "two": "2" * 64}
-LEVELS = {"a": {"psnr": [20.0, 21.0]}}
-
-
-def test_other_weights_under_a_known_name(tmp_path):
-    first, second = (Made(PIXELS, LEVELS, weights=weighing(sha), digests={"a": sha}) for sha in ("1" * 64, "2" * 64))
-    assert between(tmp_path, first, second) == [("y", "SRB014")]
-
-
-def test_weights_of_another_scale_are_others(tmp_path):
-    first, second = (
-        Made(PIXELS, LEVELS, weights=weighing(str(scale) * 64), digests={"a": str(scale)}, protocol={"scale": scale})
-        for scale in (4, 8)
-    )
-    assert between(tmp_path, first, second) == []
-
-
-def test_another_dataset_of_the_same_name(tmp_path):
-    assert between(tmp_path, Made(PIXELS, LEVELS), Made({**PIXELS, "two": "3" * 64}, LEVELS)) == [("y", "SRB015")]
-
-
-def test_a_part_of_the_dataset_is_no_other(tmp_path):
-    assert between(tmp_path, Made(PIXELS, LEVELS), Made({"one": "1" * 64}, LEVELS)) == []
-
-
-def test_another_value_of_the_same_model(tmp_path):
-    assert between(tmp_path, Made(PIXELS, LEVELS), Made(PIXELS, {"a": {"psnr": [20.0, 21.1]}})) == [("y", "SRB013")]
+    assert [(Path(fault.name).name, fault.rule) for fault in faults] == [("y", rule) for rule in rules]
 
 
 def test_the_workflow_of_the_documentation_runs_the_commands_of_the_page():

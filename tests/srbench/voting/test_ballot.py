@@ -22,19 +22,13 @@ def test_pairs_are_asked_equally_often_and_checks_are_added(voted_run, ballots):
     assert len({one.id for one in questions}) == len(questions)
 
 
-def test_a_repeat_swaps_the_sides_of_a_question_some_places_before(voted_run, ballots):
-    for questions in ballots(voted_run(), 5).values():
+@pytest.mark.parametrize(("raters", "votes", "repeats"), [(5, 60, 7), (20, 8, 1)], ids=["long", "short"])
+def test_a_repeat_swaps_the_sides_of_a_question_some_places_before(voted_run, ballots, raters, votes, repeats):
+    for questions in ballots(voted_run(), raters, votes).values():
         places = {(one.image, one.left, one.right): place for place, one in enumerate(questions) if one.kind == "vote"}
         again = [(places[one.swapped], place) for place, one in enumerate(questions) if one.kind == "repeat"]
-        assert len(again) == 7
+        assert len(again) == repeats
         assert all(later - earlier > APART for earlier, later in again)
-
-
-def test_a_repeat_in_a_short_ballot_is_as_far_away(voted_run, ballots):
-    for questions in ballots(voted_run(), 20, votes=8).values():
-        places = {(one.image, one.left, one.right): place for place, one in enumerate(questions) if one.kind == "vote"}
-        [(earlier, later)] = [(places[one.swapped], n) for n, one in enumerate(questions) if one.kind == "repeat"]
-        assert later - earlier > APART
 
 
 def test_the_rater_and_the_seed_determine_the_ballot(voted_run):
