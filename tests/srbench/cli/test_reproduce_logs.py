@@ -7,7 +7,6 @@ import csv
 import pytest
 
 from srbench.cli.reproduce import ReproduceError, logs
-from srbench.cli.reproduce.published_log import read_log
 from srbench.data.benchmark_sets import table
 from srbench.data.benchmark_sets.table import BenchmarkSet, benchmark_sets, pixels_digest
 from srbench.images.io import read_uint8, write_png
@@ -101,12 +100,12 @@ def test_what_is_missing_is_one_line(published, command, tmp_path):
 def test_a_log(tmp_path):
     path = tmp_path / "x.log"
     path.write_text(LOG.format(a=1, b=2, mean=1.5, space=""))
-    log = read_log(path)
+    log = logs.read_log(path)
     assert log.images == {"a_LR4": {"PSNR": 1, "PIECES": 0.5}, "b_LR4": {"PSNR": 2, "PIECES": 1.5}}
     assert log.means == {"PSNR": "1.5000", "PIECES": "1.0000", "FID": "123.493817"}
     path.write_text("nothing\n")
     with pytest.raises(ReproduceError, match="no line with the values of an image"):
-        read_log(path)
+        logs.read_log(path)
 
 
 def test_without_a_name_all_are_listed(command):
