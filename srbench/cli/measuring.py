@@ -90,7 +90,7 @@ def run(
         from srbench.benchmark.engines.pool import discard_workers
         from srbench.benchmark.estimate import estimate
         from srbench.benchmark.finished import is_finished
-        from srbench.benchmark.request import RunSpec, open_bench
+        from srbench.benchmark.request import open_bench
         from srbench.benchmark.run import folder_of
         from srbench.benchmark.run import run as run_spec
         from srbench.matrix.request import MatrixSpec, RequestError, read_spec
@@ -113,16 +113,15 @@ def run(
         told = (lambda check: say(check.sentence)) if check_tiles else None
         progress.report = report_seconds if values["shard"] is None else None
         opened, first = None, None
-        if isinstance(spec, RunSpec) and not slurm:
+        if isinstance(spec, MatrixSpec):
+            outcome = run_matrix(spec, progress, workers, engine, finished, told)
+        elif slurm:
+            outcome = run_on_slurm(spec, str(engine), _jobs(workers), progress)
+        else:
             click.get_current_context().call_on_close(discard_workers)
             opened = open_bench(spec, before_models=partial(prepare_workers, workers) if repeatable else None)
-        if opened is not None:
             first = Records.of(folder_of(opened)) if repeatable else None
             outcome = run_spec(opened, progress, workers, engine, None, told)
-        elif isinstance(spec, MatrixSpec):
-            outcome = run_matrix(spec, progress, workers, engine, finished, told)
-        else:
-            outcome = run_on_slurm(spec, str(engine), _jobs(workers), progress)
         before = first and first.after(outcome)
         written = reported(outcome, progress, values["shard"], published=published)
     show_outcome(outcome, written, values["shard"])

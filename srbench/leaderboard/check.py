@@ -16,7 +16,7 @@ from srbench.system.file_names import one_line
 
 
 def check_index(
-    folders: list[Path], *, resample: int | Literal["all"] = 0, device: str = "auto", progress: Progress = silent
+    folders: list[Path], *, resample: int | Literal["all"] = 0, progress: Progress = silent
 ) -> tuple[list[Findings], list[Fault]]:
     """Verify every run below some folders, and compare those that name the same model or dataset.
 
@@ -27,7 +27,7 @@ def check_index(
     checked, faults, runs = [], [], []
     for path in paths:
         try:
-            found, summary = verified(path, resample=resample, device=device, progress=progress), read_summary(path)
+            found, summary = verified(path, resample=resample, progress=progress), read_summary(path)
         except (SRBenchError, OSError) as error:
             faults.append(Fault(str(path), "", one_line(error)))
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ class Index:
     orders: tuple[Order, ...]
     apart: tuple[Fault, ...]
     """Runs that are not ranked."""
-    runs: tuple[Run, ...] = field(default=())
+    runs: tuple[Run, ...]
     """Runs that may be ranked."""
 
 

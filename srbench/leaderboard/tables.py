@@ -213,8 +213,8 @@ def _labels(group: _Group) -> dict[str, str]:
     first: dict[str, tuple[str, str]] = {}
     for found in group.entries.values():
         for run, entry in found:
-            first[entry.model.digest] = min(first.get(entry.model.digest, (run.name, entry.model.label)),
-                                            (run.name, entry.model.label))  # fmt: skip
+            here = (run.name, entry.model.label)
+            first[entry.model.digest] = min(first.get(entry.model.digest, here), here)
     used = Counter(label for _, label in first.values())
     return {one: f"{label} @ {run}" if used[label] > 1 else label for one, (run, label) in first.items()}
 

@@ -92,7 +92,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def fitted(votes: Counted, obvious: Counted, resamples: int = RESAMPLES) -> Fit:
+def fitted(votes: Counted, obvious: Counted) -> Fit:
     """Fit strengths to answers that count, and to resamples of them.
 
     The share of careless answers is estimated from ``obvious``, of the same raters and images, in each resample anew.
@@ -107,7 +107,7 @@ def fitted(votes: Counted, obvious: Counted, resamples: int = RESAMPLES) -> Fit:
     found = []
     for place, (name, (unit, other)) in enumerate(units.items()):
         random = np.random.default_rng(place)
-        present, drawn = _drawn(unit, resamples, random)
+        present, drawn = _drawn(unit, random)
         weights, checks = drawn[:, np.searchsorted(present, unit)], _of_units(other, present, drawn)
         images = _of_units(np.arange(votes.images), present, drawn) if name == "images" else np.ones((1, votes.images))
         found.append(Resample(weights, images, _fit(votes, obvious, weights, checks)[0]))
@@ -121,10 +121,10 @@ def _fit(votes: Counted, obvious: Counted, weights: Floats, checks: Floats) -> t
     return strengths(votes.counts(weights), lapses), lapses.all
 
 
-def _drawn(units: Integers, resamples: int, random: np.random.Generator) -> tuple[Integers, Floats]:
+def _drawn(units: Integers, random: np.random.Generator) -> tuple[Integers, Floats]:
     """Units that are there, sorted, and how often each is drawn, (resamples, units)."""
     present = np.unique(units)
-    drawn = random.multinomial(len(present), np.full(len(present), 1 / len(present)), resamples)
+    drawn = random.multinomial(len(present), np.full(len(present), 1 / len(present)), RESAMPLES)
     return present, drawn.astype(np.float64)
 
 
