@@ -58,7 +58,7 @@ def test_the_eight_columns(imported, workers):
 
 
 @pytest.mark.parametrize("module", ["reporting.page.view", "reporting.report", "leaderboard.summary",
-                                    "matrix.folder", "benchmark.structure", "run_folder.merge",
+                                    "matrix.folder", "benchmark.measure", "benchmark.structure", "run_folder.merge",
                                     "data.benchmark_sets.table"])  # fmt: skip
 def test_what_only_reads_or_shows_loads_no_torch(module):
     code = f"import sys, srbench.{module}; sys.exit('torch' in sys.modules)"

@@ -57,15 +57,15 @@ class _Task:
 
     def files(self) -> Iterator[Path]:
         """Outputs, one per sample; perhaps more than memory could list."""
-        numbers = [""] if self.count is None else (f"_sample{one}" for one in range(self.count))
-        return (self._file(number) for number in numbers)
+        return map(self._file, range(self.count or 1))
 
     def is_done(self) -> bool:
         """True if the last output exists."""
-        return self._file("" if self.count is None else f"_sample{self.count - 1}").exists()
+        return self._file((self.count or 1) - 1).exists()
 
-    def _file(self, number: str) -> Path:
-        return self.name.with_name(f"{self.name.name}{number}.png")
+    def _file(self, number: int) -> Path:
+        sample = "" if self.count is None else f"_sample{number}"
+        return self.name.with_name(f"{self.name.name}{sample}.png")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from srbench.interfaces import MetricFacts, Progress, SRBenchError, Step, silent
-from srbench.leaderboard.order import Order, cliques, letters, orders_of, ranks
+from srbench.leaderboard.order import Order, cliques, letters, orders_of
 from srbench.leaderboard.summary import Fault, runs_below, standing_of, summary_of
 from srbench.leaderboard.tables import Row, Run, Table, tables_of
 from srbench.reporting.published import PublishedLine, published_rows, read_tables
@@ -139,7 +139,8 @@ def _column(table: Table, metric: MetricFacts) -> list[Cell]:
         means = [table.mean(table.rows[place], metric) for place in places]
         order = sorted(range(len(places)), key=lambda one: -metric.direction * means[one])
         groups = letters(cliques(better, order), len(places))
-        positions = dict(zip(places, zip(ranks(better), groups, strict=True), strict=True))
+        ranks = [1 + int((row < 0).sum()) for row in better]  # one more than the number of better rows
+        positions = dict(zip(places, zip(ranks, groups, strict=True), strict=True))
     cells = []
     for number, row in enumerate(table.rows):
         mean = table.mean(row, metric)

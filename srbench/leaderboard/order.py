@@ -21,11 +21,6 @@ BORDA = (
 )
 
 
-def ranks(better: NDArray[np.int64]) -> list[int]:
-    """Ranks of rows, given which is better than which (rows, rows): one more than the number of better rows."""
-    return [1 + int((row < 0).sum()) for row in better]
-
-
 def cliques(better: NDArray[np.int64], order: Sequence[int]) -> list[list[int]]:
     """Groups of rows in which no two are distinguishable, as critical-difference diagrams draw them.
 

@@ -34,13 +34,6 @@ def test_torch_is_not_imported_for_help(arguments):
     assert done.stdout.splitlines()[-1] == "False False False"
 
 
-def test_measure_and_report_load_no_torch():
-    """Workers start before anything large is loaded; a report of finished files takes no second more."""
-    code = "import sys, srbench.benchmark.measure, srbench.reporting.report; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
-
-
 def test_help_without_arguments(command):
     found = command()
     assert found.code == 0
