@@ -195,10 +195,8 @@ def test_inputs_that_do_not_serve(command, chameleon, what, words, changes, faul
 @pytest.mark.parametrize(
     ("file", "what", "changes"),
     [
-        ("chameleon_t0.png", "temperature", {"temperature": "0"}),
         ("chameleon_temperatures_figure.png", "temperature", {"temperature": "0"}),
         ("chameleon_style.png", "style-transfer", {"from": "96,96,48,48", "to": "0,0,48,48"}),
-        ("chameleon_restored.png", "restore", {}),
     ],
 )
 def test_nothing_of_yours_is_overwritten(command, chameleon, file, what, changes):

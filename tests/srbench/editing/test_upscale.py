@@ -157,17 +157,12 @@ def test_several_models_have_a_folder_each_and_temperatures_are_in_the_names(up,
     assert (taken.code, "its label Noisy is that of" in taken.err) == (1, True)
 
 
-def test_a_recipe_is_found_only_in_images_that_carry_one(tmp_path):
-    write_png(tmp_path / "a.png", torch.zeros((3, 2, 2), dtype=torch.uint8), "made so — exactly")
+def test_a_recipe_is_read_without_the_pixels_of_images_that_carry_one(tmp_path, monkeypatch):
+    write_png(tmp_path / "a.png", torch.zeros((3, 20, 20), dtype=torch.uint8), "made so — exactly")
     write_png(tmp_path / "b.png", torch.zeros((3, 2, 2), dtype=torch.uint8))
     (tmp_path / "c.png").write_text("text")
-    assert [read_recipe(tmp_path / f"{name}.png") for name in "abc"] == ["made so — exactly", None, None]
-
-
-def test_the_recipe_of_a_large_image_is_read_without_its_pixels(tmp_path, monkeypatch):
-    write_png(tmp_path / "a.png", torch.zeros((3, 20, 20), dtype=torch.uint8), "made so")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
-    assert read_recipe(tmp_path / "a.png") == "made so"
+    assert [read_recipe(tmp_path / f"{name}.png") for name in "abc"] == ["made so — exactly", None, None]
 
 
 def test_large_images_are_tiled_and_samples_made_one_by_one(up, photos, monkeypatch):
