@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -11,10 +10,8 @@ import pytest
 from builders import metric
 from scipy.stats import binom
 
-from srbench.reporting.compare import compare_models
-from srbench.reporting.measurements import read_runs
 from srbench.reporting.ranking import rank
-from srbench.reporting.scores import header, score
+from srbench.reporting.scores import header
 
 UP, DOWN = metric("m"), metric("m", direction=-1)
 SIGMA = metric("sigma")
@@ -143,38 +140,3 @@ def test_false_verdicts_are_at_most_one_in_twenty_columns_under_no_difference():
             found += bool(rank(columns, UP).better.any())
             tried += 1
     assert 0 < found <= binom.ppf(0.99, tried, 0.05)
-
-
-def test_report_and_compare_never_disagree(make_run):
-    """200 random runs: every mark against the verdict of compare for the leader and that row."""
-    random, decided, undecided = np.random.default_rng(3), 0, 0
-    for number in range(200):
-        n, models = int(random.integers(1, 13)), int(random.integers(2, 5))
-        ease, gaps = random.normal(25, 4, n).tolist(), random.normal(0, 0.6, models).tolist()
-        run = make_run(f"run{number}", {
-            (f"m{k}", None): {str(i): (e + gaps[k] + random.normal(0, 0.4), _odd(random)) for i, e in enumerate(ease)}
-            for k in range(models)
-        })  # fmt: skip
-        measurements = read_runs([run])
-        table = measurements.table()
-        scores = score(table, table.summary(), measurements.manifest.metrics)
-        names = [line.setting.folder for line in scores.lines]
-        for a, b in combinations(range(models), 2):
-            comparison = compare_models(run, names[a], names[b])
-            for found in comparison.differences:
-                ranking = scores.rankings[found.metric.name]
-                assert found.better == ranking.better[a, b]
-                if any(ranking.marks) and ranking.leader in (a, b):
-                    other = b if ranking.leader == a else a
-                    if not np.isfinite(table.columns(found.metric.name)[other]).all():
-                        continue
-                    marked = scores.lines[other].cells[found.metric.name].mark == "best"
-                    assert marked == (comparison.verdict(found) == "undecided")
-                    decided, undecided = decided + (not marked), undecided + marked
-    assert decided > 50
-    assert undecided > 20
-
-
-def _odd(random):
-    """An LPIPS, now and then none."""
-    return math.nan if random.random() < 0.02 else float(random.uniform(0.1, 0.5))
