@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from urllib.parse import urlencode
 
 import pytest
@@ -90,6 +93,57 @@ def corner(tmp_path_factory, srbench, draw_image):
     return base
 
 
+SLOW = """
+import itertools
+import time
+from pathlib import Path
+
+import torch
+
+TURNS = Path(__file__).parent / "turns"
+
+
+class Slow:
+    scale = 4
+    calls = itertools.count()
+
+    def __call__(self, lr):
+        number = next(self.calls)
+        while number > len(TURNS.read_bytes()):
+            time.sleep(0.01)
+        return torch.nn.functional.interpolate(lr, scale_factor=4)
+"""
+
+
+@pytest.fixture
+def slow_run(tmp_path, draw_image):
+    """A run of 40 images at work in a process of its own, and what lets so many images be sampled."""
+    for number in range(40):
+        write_png(tmp_path / "photos" / f"{number:02}.png", draw_image(number, 16, 24))
+    (tmp_path / "slow.py").write_text(SLOW)
+    run, turns, log = tmp_path / "run", tmp_path / "turns", tmp_path / "log"
+
+    def let(images):
+        turns.write_bytes(b"." * images)
+
+    let(4)
+    options = ["--models", f"{tmp_path / 'slow.py'}:Slow", "--scale", 4, "--metrics", "psnr,ssim", "--workers", 1]
+    command = [sys.executable, "-m", "srbench", "run", *options, "--data", tmp_path / "photos", "--out", run]
+    with log.open("w") as output:
+        process = subprocess.Popen(list(map(str, command)), stdout=output, stderr=subprocess.STDOUT)
+    try:
+        end = time.monotonic() + 200
+        while not (run / "rows.jsonl").exists():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        yield run, let, process
+    finally:
+        let(99)
+        process.wait(timeout=300)
+    assert process.returncode == 0, log.read_text()
+
+
 @pytest.fixture
 def open_page(folder, browser):
     """Opens the page with an address behind ``#``; whatever is done there, nothing may complain or leave the folder."""
@@ -117,18 +171,17 @@ def open_page(folder, browser):
     assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
-def _shown_windows(page):
-    """Part of its images that every visible frame shows, as shares of the image."""
-    images = page.locator("#stage .layer img:visible, #tiles img:visible")
-    return images.evaluate_all("""(images) => images.map((image) => {
-        const [frame, box] = [image.parentElement.getBoundingClientRect(), image.getBoundingClientRect()];
-        return [(frame.left - box.left) / box.width, (frame.top - box.top) / box.height, frame.width / box.width];
-    })""")
-
-
 @pytest.fixture(scope="session")
 def shown_windows():
-    return _shown_windows
+    """Part of its images that every visible frame shows, as shares of the image."""
+
+    def call(page, frames="#stage .layer img:visible, #tiles img:visible"):
+        return page.locator(frames).evaluate_all("""(images) => images.map((image) => {
+            const [frame, box] = [image.parentElement.getBoundingClientRect(), image.getBoundingClientRect()];
+            return [(frame.left - box.left) / box.width, (frame.top - box.top) / box.height, frame.width / box.width];
+        })""")
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
-import time
 import urllib.request
 from dataclasses import replace
 from types import SimpleNamespace
@@ -18,7 +15,6 @@ from filelock import FileLock
 from srbench.benchmark.run import run as run_benchmark
 from srbench.benchmark.run import score_run
 from srbench.benchmark.verify import verify
-from srbench.images.io import write_png
 from srbench.reporting import ReportError, locking
 from srbench.reporting.check import check_report
 from srbench.reporting.measurements import read_runs
@@ -29,57 +25,20 @@ from srbench.reporting.scores import score
 from srbench.run_folder import records
 from srbench.run_folder.folder import RunFolder
 
-SLOW = """
-import itertools
-import time
-from pathlib import Path
 
-import torch
-
-
-TURNS = Path(__file__).parent / "turns"
-
-
-class Slow:
-    scale = 4
-    calls = itertools.count()
-
-    def __call__(self, lr):
-        number = next(self.calls)
-        while number > 2 * len(TURNS.read_bytes()):
-            time.sleep(0.01)
-        return torch.nn.functional.interpolate(lr, scale_factor=4)
-"""
-
-
-def test_ten_reports_of_a_run_that_is_being_written(tmp_path, draw_image):
-    for number in range(40):
-        write_png(tmp_path / "photos" / f"{number:02}.png", draw_image(number, 16, 24))
-    (tmp_path / "slow.py").write_text(SLOW)
-    run, turns = tmp_path / "run", tmp_path / "turns"
-    turns.write_bytes(b"....")
-    options = ["--models", f"{tmp_path / 'slow.py'}:Slow", "--scale", 4, "--metrics", "psnr,ssim", "--workers", 1]
-    command = [sys.executable, "-m", "srbench", "run", *options, "--data", tmp_path / "photos", "--out", run]
-    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        end = time.monotonic() + 200
-        while not (run / "rows.jsonl").exists():
-            assert process.poll() is None, process.stdout.read()
-            assert time.monotonic() < end
-            time.sleep(0.01)
-        counts = []
-        for turn in range(1, 11):
-            turns.write_bytes(b"." * (4 + turn))  # two more images, while the report is made
-            report = write_report([run])
-            counts.append(report.scores.lines[0].images)
-            text = report.files[0].read_text()
-            assert f"> Not all of the 40 images are measured: Slow {counts[-1]}." in text
-            assert "Left out" not in text
-        assert process.poll() is None, "the run is still at work"
-    finally:
-        turns.write_bytes(b"." * 99)
-        output = process.communicate(timeout=300)[0]
-    assert process.returncode == 0, output
+def test_ten_reports_of_a_run_that_is_being_written(slow_run):
+    run, let, process = slow_run
+    counts = []
+    for turn in range(1, 11):
+        let(8 + 2 * turn)  # two more images, while the report is made
+        report = write_report([run])
+        counts.append(report.scores.lines[0].images)
+        text = report.files[0].read_text()
+        assert f"> Not all of the 40 images are measured: Slow {counts[-1]}." in text
+        assert "Left out" not in text
+    assert process.poll() is None, "the run is still at work"
+    let(99)
+    process.wait(timeout=300)
     assert counts == sorted(counts)
     assert verify(run).holds
     assert len(read_runs([run]).rows) == 40

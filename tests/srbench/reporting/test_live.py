@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 
 import pytest
 from filelock import FileLock
 
-from srbench.images.io import write_png
 from srbench.reporting.page import live as following
 from srbench.reporting.page import view as viewing
 from srbench.reporting.page.live import LiveRun, as_json
@@ -21,27 +17,6 @@ from srbench.reporting.report import write_report
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.growing import GrowingRun
 from srbench.run_folder.results import rows_of
-
-SLOW = """
-import itertools
-import time
-from pathlib import Path
-
-import torch
-
-TURNS = Path(__file__).parent / "turns"
-
-
-class Slow:
-    scale = 4
-    calls = itertools.count()
-
-    def __call__(self, lr):
-        number = next(self.calls)
-        while number > len(TURNS.read_bytes()):
-            time.sleep(0.01)
-        return torch.nn.functional.interpolate(lr, scale_factor=4)
-"""
 
 
 def being_written(run):
@@ -210,65 +185,46 @@ def test_the_server_follows_a_run_that_is_going_and_serves_the_report_of_any_oth
         server.shutdown()
 
 
-def test_rows_arrive_in_the_browser_without_a_flicker_and_the_report_follows(tmp_path, draw_image, browser):
-    for number in range(40):
-        write_png(tmp_path / "photos" / f"{number:02}.png", draw_image(number, 16, 24))
-    (tmp_path / "slow.py").write_text(SLOW)
-    run, turns = tmp_path / "run", tmp_path / "turns"
-    turns.write_bytes(b"....")
-    options = ["--models", f"{tmp_path / 'slow.py'}:Slow", "--scale", 4, "--metrics", "psnr,ssim", "--workers", 1]
-    command = [sys.executable, "-m", "srbench", "run", *options, "--data", tmp_path / "photos", "--out", run]
-    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def test_rows_arrive_in_the_browser_without_a_flicker_and_the_report_follows(slow_run, browser):
+    run, let, _ = slow_run
     complaints, requests, pages = [], [], []
-    try:
-        end = time.monotonic() + 200
-        while not (run / "rows.jsonl").exists():
-            assert process.poll() is None, process.stdout.read()
-            assert time.monotonic() < end
-            time.sleep(0.01)
-        with viewing.open_folder(run, 0) as server:
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-            page = browser.new_page(viewport={"width": 1000, "height": 400})
-            page.on("console", lambda message: complaints.append(message.text))
-            page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.on("request", lambda request: requests.append(request.url))
-            page.on("framenavigated", lambda frame: pages.append(frame.url))
-            page.goto(server.address)
-            page.wait_for_function("() => document.querySelectorAll('#rows tbody tr').length >= 2")
-            page.evaluate("""() => {
-                scrollTo(0, 150);
-                [window.rows, window.fewer] = [0, 0];
-                new MutationObserver(() => {
-                    const now = document.querySelectorAll("#rows tbody tr").length;
-                    window.fewer += now < window.rows;
-                    window.rows = now;
-                }).observe(document.body, { childList: true, subtree: true, characterData: true });
-            }""")
-            for count in (10, 20, 30):
-                turns.write_bytes(b"." * count)
-                page.wait_for_function(
-                    f"() => document.querySelectorAll('#rows tbody tr').length >= {count}", timeout=60000
-                )
-                assert "of 40 outputs measured" in page.locator("#state").inner_text()
-                cells = page.locator("#means tbody tr").inner_text().split("\t")
-                assert (float(cells[1]) > 5, int(cells[-1]) >= count) == (True, True), cells
-                assert page.evaluate("scrollY") == 150
-            assert "left with the report" in page.locator("#state").inner_text()
-            assert page.evaluate("[window.fewer, document.querySelectorAll('#means tbody tr').length]") == [0, 1]
-            assert len(pages) == 1, "it was never loaded again"
-            turns.write_bytes(b"." * 99)
-            page.wait_for_selector("#results", timeout=200000)
-            assert len(pages) == 2
-            assert "40 images of" in page.locator(".lead").inner_text()
-            assert {
-                url.removeprefix(server.address).partition("?")[0].partition("#")[0]
-                for url in requests
-                if ".live" in url
-            } == {".live/rows"}
-            assert all(url.startswith((server.address, "data:", "blob:")) for url in requests)
-            assert complaints == []
-            server.shutdown()
-    finally:
-        turns.write_bytes(b"." * 99)
-        output = process.communicate(timeout=300)[0]
-    assert process.returncode == 0, output
+    with viewing.open_folder(run, 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = browser.new_page(viewport={"width": 1000, "height": 400})
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("framenavigated", lambda frame: pages.append(frame.url))
+        page.goto(server.address)
+        page.wait_for_function("() => document.querySelectorAll('#rows tbody tr').length >= 2")
+        page.evaluate("""() => {
+            scrollTo(0, 150);
+            [window.rows, window.fewer] = [0, 0];
+            new MutationObserver(() => {
+                const now = document.querySelectorAll("#rows tbody tr").length;
+                window.fewer += now < window.rows;
+                window.rows = now;
+            }).observe(document.body, { childList: true, subtree: true, characterData: true });
+        }""")
+        for count in (10, 20, 30):
+            let(count)
+            page.wait_for_function(
+                f"() => document.querySelectorAll('#rows tbody tr').length >= {count}", timeout=60000
+            )
+            assert "of 40 outputs measured" in page.locator("#state").inner_text()
+            cells = page.locator("#means tbody tr").inner_text().split("\t")
+            assert (float(cells[1]) > 5, int(cells[-1]) >= count) == (True, True), cells
+            assert page.evaluate("scrollY") == 150
+        assert "left with the report" in page.locator("#state").inner_text()
+        assert page.evaluate("[window.fewer, document.querySelectorAll('#means tbody tr').length]") == [0, 1]
+        assert len(pages) == 1, "it was never loaded again"
+        let(99)
+        page.wait_for_selector("#results", timeout=200000)
+        assert len(pages) == 2
+        assert "40 images of" in page.locator(".lead").inner_text()
+        assert {
+            url.removeprefix(server.address).partition("?")[0].partition("#")[0] for url in requests if ".live" in url
+        } == {".live/rows"}
+        assert all(url.startswith((server.address, "data:", "blob:")) for url in requests)
+        assert complaints == []
+        server.shutdown()

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 BESIDE = "#image=one&a=Nearest&b=Corner"
+BESIDE_FRAMES = "#beside figure:not([hidden]) .layer img"
 
 
 @pytest.fixture
@@ -29,15 +30,7 @@ def scale(page):
     return page.evaluate("document.getElementById('scale').value")
 
 
-def shown_beside(page):
-    """Part of its image that every frame of the comparison shows."""
-    return page.locator("#beside figure:not([hidden]) .layer img").evaluate_all("""(images) => images.map((image) => {
-        const [frame, box] = [image.closest(".frame").getBoundingClientRect(), image.getBoundingClientRect()];
-        return [(frame.left - box.left) / box.width, (frame.top - box.top) / box.height, frame.width / box.width];
-    })""")
-
-
-def test_up_to_four_stand_side_by_side_and_move_as_one(compare):
+def test_up_to_four_stand_side_by_side_and_move_as_one(compare, shown_windows):
     page = compare()
     page.keyboard.press("s")
     assert page.locator("#side-by-side").get_attribute("aria-pressed") == "true"
@@ -53,7 +46,7 @@ def test_up_to_four_stand_side_by_side_and_move_as_one(compare):
     page.mouse.down()
     page.mouse.move(second["x"] + 40, second["y"] + 60, steps=3)
     page.mouse.up()
-    windows = shown_beside(page)
+    windows = shown_windows(page, BESIDE_FRAMES)
     assert len(windows) == 4
     for window in windows[1:]:
         assert window == pytest.approx(windows[0], abs=2e-3)
@@ -65,7 +58,7 @@ def test_up_to_four_stand_side_by_side_and_move_as_one(compare):
     assert link.endswith("&beside=1&c=hr")
     other = compare(link)
     assert other.locator("#beside figure:visible").count() == 3
-    assert shown_beside(other)[0] == pytest.approx(windows[0], abs=2e-3)
+    assert shown_windows(other, BESIDE_FRAMES)[0] == pytest.approx(windows[0], abs=2e-3)
     other.keyboard.press("f")
     assert other.locator("#stage").is_visible(), "flicker needs one place"
     other.keyboard.press("f")
