@@ -95,8 +95,8 @@ def test_hugging_face_reads_every_value_from_a_card(run, wanted, tmp_path):
             assert (one.task_type, one.dataset_name, one.dataset_args["images"]) == ("image-to-image", "d", "8")
 
 
-def test_every_eval_ever_has_intervals_direction_and_command(run, wanted, tmp_path):
-    files = export_run(run, "every-eval-ever", tmp_path / "out").files
+def test_every_eval_ever_has_intervals_direction_command_and_dataset(run, wanted, tmp_path):
+    files = export_run(run, "every-eval-ever", tmp_path / "out", dataset="owner/data").files
     assert len({file.name for file in files}) == 2
     uuid = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
     for file in files:
@@ -109,10 +109,9 @@ def test_every_eval_ever_has_intervals_direction_and_command(run, wanted, tmp_pa
         names = [one["metric_config"]["metric_kind"] for one in log["evaluation_results"]]
         assert names == ["psnr", "lpips"], "sigma has no direction"
         for one in log["evaluation_results"]:
-            name, (mean, *ends) = (
-                one["metric_config"]["metric_kind"],
-                wanted[folder, one["metric_config"]["metric_kind"]],
-            )
+            name = one["metric_config"]["metric_kind"]
+            mean, *ends = wanted[folder, name]
+            assert one["source_data"]["hf_repo"] == "owner/data"
             assert one["score_details"]["score"] == mean
             interval = one["score_details"]["uncertainty"]["confidence_interval"]
             assert [interval["lower"], interval["upper"]] == ends
@@ -131,12 +130,6 @@ def test_a_second_export_changes_nothing_and_another_one_overwrites_nothing(run,
     with pytest.raises(ImageError, match="exists, and is not what would be written; choose another --out"):
         export_run(run, "hf-eval", tmp_path / "hf-eval")
     assert kept == {file: file.read_bytes() for file in (tmp_path / "hf-eval").rglob("*") if file.is_file()}
-
-
-def test_every_eval_ever_names_the_dataset(run, tmp_path):
-    for file in export_run(run, "every-eval-ever", tmp_path / "out", dataset="owner/data").files:
-        for one in json.loads(file.read_text(encoding="utf-8"))["evaluation_results"]:
-            assert one["source_data"]["hf_repo"] == "owner/data"
 
 
 def test_a_mean_over_fewer_images_is_left_out_and_named(make_run):

@@ -129,10 +129,6 @@ def test_a_page_without_images_says_so(run, tmp_path):
     assert data_of(text)["opening"] is None
 
 
-def test_the_same_run_gives_the_same_bytes(run):
-    assert write_page(run).read_bytes() == write_page(run).read_bytes()
-
-
 def test_a_folder_without_a_run_is_named(tmp_path):
     with pytest.raises(SRBenchError, match="no run in it"):
         view(tmp_path)
