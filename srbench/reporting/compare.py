@@ -18,8 +18,7 @@ from srbench.reporting import ReportError
 from srbench.reporting.answer import BARELY, barely
 from srbench.reporting.families import PAIRS, Family, families_of
 from srbench.reporting.figures.image_files import Example
-from srbench.reporting.files import ReportFolder
-from srbench.reporting.locking import reporting
+from srbench.reporting.files import ReportFolder, reporting
 from srbench.reporting.measurements import Measurements, Run, mean_of, read_runs
 from srbench.reporting.ranking import UNDECIDED, Ranking, rank
 from srbench.reporting.rendering import rendered

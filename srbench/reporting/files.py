@@ -8,18 +8,21 @@ if their name is needed. Links are not followed.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Self
 
+from filelock import FileLock, Timeout
+
 from srbench.benchmark.error_maps import carried_key
 from srbench.images.io import write_whole
 from srbench.matrix.folder import FILE as MATRIX
 from srbench.reporting import ReportError
+from srbench.run_folder.folder import NO_LOCKS, REPORT_LOCK
 from srbench.run_folder.manifest import FILE as MANIFEST
 from srbench.run_folder.records import KINDS, digest
 from srbench.system.config import ConfigError, structure
@@ -28,6 +31,8 @@ from srbench.weights.files import sha256_bytes, sha256_file
 
 FILE = "report.json"
 """List of the files that the last report wrote, with SHA-256 and keys, and of what it was made."""
+WAIT = 10
+"""Seconds that a report waits for another one."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,31 @@ class ReportList:
         """Bytes of ``report.json``."""
         facts = asdict(self) | {name: dict(sorted(getattr(self, name).items())) for name in ("files", "keys")}
         return (json.dumps(facts, indent=1) + "\n").encode()
+
+
+@contextmanager
+def reporting(run: Path) -> Iterator[None]:
+    """Lock the reports in the folder of a run. The lock ends with its process, however that ends.
+
+    Raises ReportError if another report takes too long, or the folder cannot be written.
+    """
+    lock = FileLock(run / REPORT_LOCK)
+    try:
+        lock.acquire(timeout=WAIT)
+    except Timeout:
+        raise ReportError(
+            f"{run}: another report is being written there; wait for it, or choose another --out"
+        ) from None
+    except NotImplementedError:
+        raise ReportError(f"{run}: {NO_LOCKS}; choose another --out") from None
+    except OSError as error:
+        raise ReportError(f"{run}: cannot be written ({error.strerror}); choose another --out") from None
+    try:
+        yield
+    except OSError as error:
+        raise ReportError(f"{error.filename or run}: {error.strerror or error}; write the report again") from None
+    finally:
+        lock.release()
 
 
 class ReportFolder:

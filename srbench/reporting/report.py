@@ -20,9 +20,8 @@ from srbench.reporting import ReportError
 from srbench.reporting.answer import anchor, answer
 from srbench.reporting.figures.image_files import write_images
 from srbench.reporting.figures.plots import FOLDER, Plot, write_plots
-from srbench.reporting.files import Choices, Origin, ReportFolder
+from srbench.reporting.files import Choices, Origin, ReportFolder, reporting
 from srbench.reporting.latex import latex_table
-from srbench.reporting.locking import reporting
 from srbench.reporting.measurements import Measurements, read_runs
 from srbench.reporting.notes import notes_of
 from srbench.reporting.page.page import page

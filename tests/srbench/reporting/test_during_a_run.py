@@ -15,7 +15,7 @@ from filelock import FileLock
 from srbench.benchmark.run import run as run_benchmark
 from srbench.benchmark.run import score_run
 from srbench.benchmark.verify import verify
-from srbench.reporting import ReportError, locking
+from srbench.reporting import ReportError, files
 from srbench.reporting.check import check_report
 from srbench.reporting.measurements import read_runs
 from srbench.reporting.notes import notes_of
@@ -74,7 +74,7 @@ def test_a_state_in_the_middle_of_a_line_of_writing_is_consistent(make_run, monk
 
 def test_two_reports_take_turns(make_run, monkeypatch):
     run = make_run("run", {("m", None): {"a": (20.0, 0.5)}})
-    monkeypatch.setattr(locking, "WAIT", 0.1)
+    monkeypatch.setattr(files, "WAIT", 0.1)
     with FileLock(run / ".lock"):
         write_report([run], ["csv"])
     with (
