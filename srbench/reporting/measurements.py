@@ -69,7 +69,7 @@ class Measurements:
         self.manifest = replace(runs[0].folder.manifest, invocations=commands, metrics=columns)
         """Manifest of the first run with the commands of all; protocol, data and metrics are those of all."""
         self.left_out = _left_out(runs, {metric.name for metric in columns})
-        """Titles of the metrics that not all runs have, and the names of the folders without."""
+        """``Columns are those that all runs have; left out: NIQE (not in monday).``; empty if nothing is left out."""
         self.protocol, self.metrics = self.manifest.protocol, self.manifest.metrics
         self.images = self.manifest.scope
         """Names of the images that were asked for."""
@@ -87,9 +87,8 @@ class Measurements:
         order = [(setting, image) for setting in self.settings for image in self.images]
         self.rows = [self._found[place][0][1] for place in order if place in self._found]
         """Rows of all runs, line by line in the order of the images; those that two runs share appear once."""
-        self._pairs: dict[str, tuple[Path, ...] | None] = {}
         self._files: dict[_Place, list[Path]] = {}
-        """Results of ``pair`` and ``outputs``."""
+        """Results of ``outputs``."""
         self._is_kept: IsKept = cache(is_kept)
         """Every file is hashed once."""
 
@@ -109,10 +108,8 @@ class Measurements:
 
     def pair(self, image: str) -> tuple[Path, ...] | None:
         """Kept LR and HR of an image, or LR if that is all; None if one of them is missing or another image."""
-        if image not in self._pairs:
-            found = (pair for run in self.runs if (pair := run.folder.pair(image, self._is_kept)) is not None)
-            self._pairs[image] = next(found, None)
-        return self._pairs[image]
+        found = (pair for run in self.runs if (pair := run.folder.pair(image, self._is_kept)) is not None)
+        return next(found, None)
 
     def foreign_images(self) -> list[Path]:
         """Files in the place of images of the runs, but with other content."""
@@ -165,15 +162,9 @@ def read_runs(folders: Sequence[Path]) -> Measurements:
         paths = " and ".join(str(run.folder.path) for run in runs)
         raise ReportError(f"{paths} have no metric in common; add one with srbench score")
     measurements = Measurements(_unambiguous([_with_columns(run, columns) for run in runs]))
-    if sentence := left_out_sentence(measurements):
-        warnings.warn(sentence, stacklevel=2)
+    if measurements.left_out:
+        warnings.warn(measurements.left_out, stacklevel=2)
     return measurements
-
-
-def left_out_sentence(measurements: Measurements) -> str:
-    """``Columns are those that all runs have; left out: NIQE (not in monday).``; empty if nothing is left out."""
-    parts = [f"{title} (not in {', '.join(without)})" for title, without in measurements.left_out.items()]
-    return f"Columns are those that all runs have; left out: {', '.join(parts)}." if parts else ""
 
 
 def _columns(runs: Sequence[Run]) -> tuple[MetricFacts, ...]:
@@ -193,9 +184,12 @@ def _has(name: str, run: Run) -> bool:
     return any(metric.name == name for metric in run.folder.manifest.metrics)
 
 
-def _left_out(runs: Sequence[Run], columns: set[str]) -> dict[str, list[str]]:
+def _left_out(runs: Sequence[Run], columns: set[str]) -> str:
+    """Sentence on the metrics that not all runs have."""
     titles = {one.name: one.title for run in runs for one in run.folder.manifest.metrics if one.name not in columns}
-    return {title: [run.name for run in runs if not _has(name, run)] for name, title in titles.items()}
+    without = {name: ", ".join(run.name for run in runs if not _has(name, run)) for name in titles}
+    parts = [f"{title} (not in {without[name]})" for name, title in titles.items()]
+    return f"Columns are those that all runs have; left out: {', '.join(parts)}." if parts else ""
 
 
 def mean_of(row: Row, metric: MetricFacts) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
 
-from srbench.reporting.measurements import Measurements, left_out_sentence
+from srbench.reporting.measurements import Measurements
 from srbench.reporting.scores import Scores
 from srbench.run_folder.results import Row, failures_of, is_of_samples
 from srbench.run_folder.statistics import fewest_images
@@ -19,7 +19,7 @@ _NAMED = 5
 def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
     """Sentences about missing images and values, outputs that ran away, failures, and machines that differ."""
     return [
-        *filter(None, [left_out_sentence(measurements)]),
+        *filter(None, [measurements.left_out]),
         *_without_hr(measurements),
         *_cropped(measurements),
         *_coverage(measurements),
