@@ -184,9 +184,7 @@ def _markdown(
 def score_table(scores: Scores, *, variants: bool = True) -> str:
     """Table of means in Markdown, with marks; ``variants`` and published rows stand below the rows that compete."""
     lines = [_scored(line, scores) for line in scores.competing]
-    if not variants:
-        return markdown.table(["model", *_headers(scores), *scores.last_columns], lines)
-    if scores.variants:
+    if variants and scores.variants:
         empty = [""] * (len(scores.metrics) + len(scores.last_columns))
         lines += [["*variants*", *empty], *(_scored(line, scores) for line in scores.variants)]
     lines += [[f"*{markdown.escape(text)}*" for text in texts] for texts in scores.published_texts]
@@ -200,12 +198,11 @@ def _scored(line: Line, scores: Scores) -> list[str]:
 
 def interval_table(scores: Scores) -> str:
     """Table of the 95 % intervals of the means; empty if there are none."""
-    order = (*scores.competing, *scores.variants)
     votes = ["votes"] if scores.votes else []
     lines = [
         [markdown.escape(line.label), *(cell.interval for cell in line.cells.values())]
         + [scores.vote_of(line)[1] for _ in votes]
-        for line in order
+        for line in (*scores.competing, *scores.variants)
     ]
     return markdown.table(["model", *_headers(scores), *votes], lines) if any(any(line[1:]) for line in lines) else ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
@@ -166,8 +166,8 @@ def score(
         cells = {}
         for metric in metrics:
             mean, low, high = (float(numbers[f"{metric.name}{end}"]) for end in ("", "_low", "_high"))
-            cell = _cell(mean, low, high, rankings[metric.name].marks[place], metric)
-            cells[metric.name] = replace(cell, is_projected=metric.name in worst and setting.model in projected)
+            is_fixed = metric.name in worst and setting.model in projected
+            cells[metric.name] = _cell(mean, low, high, rankings[metric.name].marks[place], metric, is_fixed)
         images, not_finite = int(numbers["n"]), int(numbers["not_finite"])
         lines.append(Line(setting, cells, images, not_finite, setting.model in projected))
     return Scores(tuple(metrics), tuple(lines), rankings, families, worst=worst)
@@ -208,8 +208,7 @@ def empty_table(names: Sequence[str], metrics: Sequence[MetricFacts], title: str
 def measured_table(measured: Measured) -> Table:
     """Table of ``srbench measure`` for the terminal: a row per image, and the means."""
     sets = [f"{header(metric)} {printed(measured.sets[metric.name], metric)}" for metric in measured.set_metrics]
-    caption = "   ".join(sets)
-    table = empty_table(["image"], measured.metrics, title=f"protocol {measured.suite}", caption=caption)
+    table = empty_table(["image"], measured.metrics, title=f"protocol {measured.suite}", caption="   ".join(sets))
     for image in measured.values:
         cells = [printed(measured.of_image(image, metric.name), metric) for metric in measured.metrics]
         table.add_row(Text(printable(image)), *cells)
@@ -241,7 +240,7 @@ def terminal_table(scores: Scores) -> Table:
     return table
 
 
-def _cell(mean: float, low: float, high: float, mark: Mark, metric: MetricFacts) -> Cell:
+def _cell(mean: float, low: float, high: float, mark: Mark, metric: MetricFacts, is_projected: bool) -> Cell:
     between = "–" if low >= 0 else " to "
     interval = "" if math.isnan(low) or low == high else f"{printed(low, metric)}{between}{printed(high, metric)}"
-    return Cell(mean, low, high, mark, printed(mean, metric), interval)
+    return Cell(mean, low, high, mark, printed(mean, metric), interval, is_projected)
