@@ -162,8 +162,7 @@ def write_comparison(comparison: Comparison) -> Path:
 def terminal_table(comparison: Comparison) -> Table:
     """Table for the terminal, with decided lines bold and the verdict before the numbers behind it."""
     table = empty_table([], [])
-    verdict = _HEADERS.index("verdict")
-    order = [*range(_MEANS), verdict, *(place for place in range(_MEANS, len(_HEADERS)) if place != verdict)]
+    order = [*range(_MEANS), len(_HEADERS) - 1, *range(_MEANS, len(_HEADERS) - 1)]
     for title in (_HEADERS[place] for place in order):
         lines = title.replace("% ", "%\n").replace("p (", "p\n(").replace("shown ", "shown\n")
         table.add_column(lines, justify="left" if title in ("metric", "verdict") else "right", no_wrap=True)

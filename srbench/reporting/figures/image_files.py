@@ -200,16 +200,19 @@ def _facts(row: Row, metric: MetricFacts) -> list[object]:
     return [*astuple(row.setting), row.sample.drawn, _pixels(row), *text]
 
 
+def key_of_map(kind: MapKind, row: Row, hr: str) -> str:
+    """Key of a map of a row: that of its kept samples for their spread, else of the first one."""
+    pixels = _pixels(row)
+    return map_key(kind, hr, pixels if kind == DEVIATION else pixels[:1])
+
+
 def _map_keys(rows: Sequence[Row], kinds: Sequence[MapKind], hr: str, side: int) -> dict[_Place, str]:
-    keys = {}
-    for row in rows:
-        pixels = _pixels(row)
-        for kind in kinds:
-            if kind == DEVIATION and len(pixels) > 1:
-                keys[kind, row.setting.folder] = map_key(kind, hr, pixels)
-            elif kind != DEVIATION and side >= kind.smallest_side:
-                keys[kind, row.setting.folder] = map_key(kind, hr, pixels[:1])
-    return keys
+    return {
+        (kind, row.setting.folder): key_of_map(kind, row, hr)
+        for row in rows
+        for kind in kinds
+        if (row.sample.kept > 1 if kind == DEVIATION else side >= kind.smallest_side)
+    }
 
 
 def _maps(example: Example, wanted: Sequence[_Place]) -> dict[_Place, Values]:

@@ -16,9 +16,10 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image
 
-from srbench.benchmark.error_maps import DEVIATION, MapKind, carried_key, map_file, map_key
+from srbench.benchmark.error_maps import MapKind, carried_key, map_file
 from srbench.images.strict_decoding import FORMATS
 from srbench.interfaces import MetricFacts
+from srbench.reporting.figures.image_files import key_of_map
 from srbench.reporting.files import ReportFolder
 from srbench.reporting.measurements import Measurements
 from srbench.reporting.page.images import LR, Column, exact
@@ -95,11 +96,8 @@ def _map(
     if row is None or not folder.has(file):
         return None
     path = folder.path / file
-    if file not in folder:
-        pixels = [output.pixels for output in row.sample.outputs[: row.sample.kept]]
-        known = map_key(kind, measurements.pair_pixels(name)[1], pixels if kind == DEVIATION else pixels[:1])
-        return path if carried_key(path) == known else None
-    return path
+    is_current = file in folder or carried_key(path) == key_of_map(kind, row, measurements.pair_pixels(name)[1])
+    return path if is_current else None
 
 
 def _addresses(folder: ReportFolder | None, names: Sequence[str], paths: Sequence[Path | None]) -> dict[str, Any]:

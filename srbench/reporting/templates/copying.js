@@ -155,9 +155,6 @@ async function figure(image, shown) {
 /** PSNR and LPIPS of what a panel shows, as far as they are measured: "PSNR 23.10, LPIPS 0.432". */
 function valuesBeneath(image, column) {
   if (column.setting === null) return "";
-  const texts = [...metrics.entries()].filter(([, metric]) => ["psnr", "lpips"].includes(metric.name)).map(([place, metric]) => {
-    const values = image.value(column.setting, place);
-    return `${metric.title} ${printed(Array.isArray(values) ? values[column.sample ?? 0] : values, metric)}`;
-  });
-  return texts.join(", ");
+  const found = [...metrics.entries()].filter(([, metric]) => ["psnr", "lpips"].includes(metric.name));
+  return found.map(([place, metric]) => `${metric.title} ${printed(valueOf(column, image, place), metric)}`).join(", ");
 }

@@ -180,9 +180,9 @@ function renderTiles(image) {
   }
 }
 
-/** The chosen metric of an output, or of LR and HR nothing. */
-function valueOf(column, image) {
-  const values = column.setting === null ? null : image.value(column.setting, chosen.metric);
+/** A metric of an output, by default the chosen one; of LR and HR nothing. */
+function valueOf(column, image, metric = chosen.metric) {
+  const values = column.setting === null ? null : image.value(column.setting, metric);
   return (Array.isArray(values) ? values[column.sample ?? 0] : values) ?? null;
 }
 
