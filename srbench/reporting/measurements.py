@@ -203,38 +203,31 @@ def _place(row: Row) -> _Place:
 
 def _difference(one: Run, other: Run) -> str:
     """First difference that keeps two runs from standing in one table; empty if there is none."""
+    here, there = one.folder.manifest, other.folder.manifest
     for name, what in _PROTOCOL.items():
-        here, there = getattr(one.folder.manifest.protocol, name), getattr(other.folder.manifest.protocol, name)
-        if here != there:
-            return f"{what}: {here} against {there}"
-    if one.folder.manifest.scope != other.folder.manifest.scope and not _are_shards(one, other):
-        return f"images: {_entries(one.folder.manifest.scope, other.folder.manifest.scope)}"
-    ours, theirs = ({metric.name: metric.signature for metric in run.folder.manifest.metrics} for run in (one, other))
+        mine, others = getattr(here.protocol, name), getattr(there.protocol, name)
+        if mine != others:
+            return f"{what}: {mine} against {others}"
+    if here.scope != there.scope and not _are_shards(one, other):
+        return f"images: {_entries(here.scope, there.scope)}"
+    ours, theirs = ({metric.name: metric.signature for metric in manifest.metrics} for manifest in (here, there))
     unlike = [name for name in ours if name in theirs and ours[name] != theirs[name]]
     if unlike:
         return f"metrics: {_entries([ours[name] for name in unlike], [theirs[name] for name in unlike])}"
-    for image in one.folder.manifest.scope:
-        mine, others = one.folder.of(image).pair, other.folder.of(image).pair
-        if mine is None or others is None or mine.failed or others.failed:
-            continue
+    for image in here.scope:
+        pairs = [pair for run in (one, other) if (pair := run.folder.of(image).pair) is not None and not pair.failed]
         for kind in ("lr", "hr"):
-            here, there = (getattr(pair, kind) for pair in (mine, others))
-            if (here and here.pixels) != (there and there.pixels):
+            if len({known and known.pixels for known in (getattr(pair, kind) for pair in pairs)}) > 1:
                 return f"the {kind.upper()} images named {image} differ"
     return ""
 
 
 def _are_shards(one: Run, other: Run) -> bool:
     """True if two runs are of the same models and settings, and of other images of the same dataset."""
-    here, there = (
-        (
-            run.folder.manifest.images,
-            set(run.folder.manifest.settings),
-            {(model.label, model.digest) for model in run.models},
-        )
-        for run in (one, other)
-    )
-    return here == there and set(one.folder.manifest.scope).isdisjoint(other.folder.manifest.scope)
+    here, there = one.folder.manifest, other.folder.manifest
+    digests = [{(model.label, model.digest) for model in run.models} for run in (one, other)]
+    is_alike = here.images == there.images and set(here.settings) == set(there.settings) and digests[0] == digests[1]
+    return is_alike and set(here.scope).isdisjoint(there.scope)
 
 
 def _entries(here: Sequence[str], there: Sequence[str]) -> str:

@@ -84,22 +84,17 @@ function chooseSlot(place, side) {
   if (index !== undefined && source(index) !== null) choose({ [side]: index });
 }
 
+const CLICKS = {
+  previous: () => turn(-1), next: () => turn(1), swap, flicker, difference: differ, "side-by-side": toggleBeside, "full-screen": toggleFullScreen,
+  "copy-link": copyLink, "save-figure": saveFigure, fit: () => viewer.look(0.5, 0.5, 1),
+  "zoom-in": () => viewer.step(true), "zoom-out": () => viewer.step(false),
+};
+
 function wire() {
-  $("previous").addEventListener("click", () => turn(-1));
-  $("next").addEventListener("click", () => turn(1));
-  $("swap").addEventListener("click", swap);
-  $("flicker").addEventListener("click", flicker);
-  $("difference").addEventListener("click", differ);
-  $("side-by-side").addEventListener("click", toggleBeside);
-  $("full-screen").addEventListener("click", toggleFullScreen);
+  for (const [id, act] of Object.entries(CLICKS)) $(id).addEventListener("click", act);
   $("full-screen").hidden = !document.fullscreenEnabled;
   document.addEventListener("fullscreenchange", () => $("full-screen").setAttribute("aria-pressed", document.fullscreenElement !== null));
-  $("copy-link").addEventListener("click", copyLink);
-  $("save-figure").addEventListener("click", saveFigure);
   $("map").addEventListener("change", () => chooseMap($("map").value));
-  $("zoom-in").addEventListener("click", () => viewer.step(true));
-  $("zoom-out").addEventListener("click", () => viewer.step(false));
-  $("fit").addEventListener("click", () => viewer.look(0.5, 0.5, 1));
   for (const button of root.querySelectorAll("[data-pixel]")) button.addEventListener("click", () => viewer.setPixel(Number(button.dataset.pixel)));
   for (const id of ["worst", "worst-of"]) $(id).addEventListener("change", chooseWorst);
   $("filter").addEventListener("input", filterImages);
