@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
+from contextlib import ExitStack
 from urllib.parse import urlencode
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run as run_spec
 from srbench.images.io import write_png
+from srbench.reporting.page.view import open_folder
 from srbench.reporting.report import write_report
 
 EVIL_IMAGE = "<img src=x onerror=alert(1)>"
@@ -31,16 +34,12 @@ def folder(tmp_path_factory, srbench, small_models, draw_image):
     measured = ("--metrics", "psnr,ssim,sigma", "--temperature", "0,0.5,0.8", "--samples", 2)
     done = srbench("run", "--models", models, "--scale", 4, "--data", base / "photos", *measured, "--out", run)
     assert done.exit_code == 0, done.output
-    _rename_model(run, "Nearest", EVIL_MODEL)
+    for path in (run / "manifest.json", run / "samples.jsonl", run / "rows.jsonl"):
+        # as no command line would do it, but an edited or foreign manifest may
+        path.write_text(path.read_text().replace(json.dumps("Nearest"), json.dumps(EVIL_MODEL)))
+    assert json.dumps(EVIL_MODEL) in (run / "manifest.json").read_text()
     write_report([run], ["html"])
     return run
-
-
-def _rename_model(run, old, new):
-    """As no command line would do it, but an edited or foreign manifest may."""
-    for path in (run / "manifest.json", run / "samples.jsonl", run / "rows.jsonl"):
-        path.write_text(path.read_text().replace(json.dumps(old), json.dumps(new)))
-    assert json.dumps(new) in (run / "manifest.json").read_text()
 
 
 @pytest.fixture(scope="session")
@@ -142,6 +141,20 @@ def slow_run(tmp_path, draw_image):
         let(99)
         process.wait(timeout=300)
     assert process.returncode == 0, log.read_text()
+
+
+@pytest.fixture
+def served():
+    """Serves a folder as ``srbench view`` does, until the test ends."""
+    with ExitStack() as stack:
+
+        def call(folder):
+            server = stack.enter_context(open_folder(folder, 0))
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            stack.callback(server.shutdown)
+            return server
+
+        yield call
 
 
 @pytest.fixture

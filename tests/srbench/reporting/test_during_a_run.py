@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import urllib.request
 from dataclasses import replace
 from types import SimpleNamespace
@@ -113,28 +112,26 @@ def test_a_page_that_is_older_than_its_rows_is_made_anew(shown, finished, spec):
     assert "noisy τ=0.9" in text
 
 
-def test_the_server_renews_the_page_when_it_is_loaded_after_the_run_has_grown(finished, monkeypatch, capsys):
+def test_the_server_renews_the_page_when_it_is_loaded_after_the_run_has_grown(finished, served, monkeypatch, capsys):
     write_report([finished], ["html"])
-    with viewing.open_folder(finished, 0) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = served(finished)
 
-        def load():
-            with urllib.request.urlopen(server.address, timeout=60) as answer:
-                return answer.read().decode()
+    def load():
+        with urllib.request.urlopen(server.address, timeout=60) as answer:
+            return answer.read().decode()
 
-        assert "LR-PSNR" not in load()
-        made = (finished / "report.html").stat().st_mtime_ns
-        load()
-        assert (finished / "report.html").stat().st_mtime_ns == made, "nothing is new"
-        score_run(finished, ("lr_psnr",))
-        assert "LR-PSNR" in load()
-        score_run(finished, ("brisque",))
-        with monkeypatch.context() as broken:
-            broken.setattr(viewing, "write_report", Mock(side_effect=ReportError("a report is being written")))
-            assert "BRISQUE" not in load(), "the page that is there"
-        assert "the page is not renewed: a report is being written" in capsys.readouterr().err
-        assert "BRISQUE" in load()
-        server.shutdown()
+    assert "LR-PSNR" not in load()
+    made = (finished / "report.html").stat().st_mtime_ns
+    load()
+    assert (finished / "report.html").stat().st_mtime_ns == made, "nothing is new"
+    score_run(finished, ("lr_psnr",))
+    assert "LR-PSNR" in load()
+    score_run(finished, ("brisque",))
+    with monkeypatch.context() as broken:
+        broken.setattr(viewing, "write_report", Mock(side_effect=ReportError("a report is being written")))
+        assert "BRISQUE" not in load(), "the page that is there"
+    assert "the page is not renewed: a report is being written" in capsys.readouterr().err
+    assert "BRISQUE" in load()
 
 
 def test_what_a_report_of_one_format_leaves_is_older_than_its_rows(finished, shown):

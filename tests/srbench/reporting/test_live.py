@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import urllib.error
 import urllib.request
 
@@ -11,7 +10,6 @@ import pytest
 from filelock import FileLock
 
 from srbench.reporting.page import live as following
-from srbench.reporting.page import view as viewing
 from srbench.reporting.page.live import LiveRun, as_json
 from srbench.reporting.report import write_report
 from srbench.run_folder.folder import RunFolder
@@ -156,75 +154,69 @@ def test_the_end_waits_for_the_report_of_the_run(parts):
     assert live.state == "finished"
 
 
-def test_the_server_follows_a_run_that_is_going_and_serves_the_report_of_any_other(parts):
+def test_the_server_follows_a_run_that_is_going_and_serves_the_report_of_any_other(parts, served):
     run, _ = parts
     write_report([run], ["html"])
-    with viewing.open_folder(run, 0) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = served(run)
 
-        def ask(path="", **headers):
-            try:
-                with urllib.request.urlopen(
-                    urllib.request.Request(server.address + path, headers=headers), timeout=60
-                ) as answer:
-                    return answer.status, answer.headers, answer.read().decode()
-            except urllib.error.HTTPError as error:
-                return error.code, error.headers, error.read().decode()
+    def ask(path="", **headers):
+        try:
+            with urllib.request.urlopen(
+                urllib.request.Request(server.address + path, headers=headers), timeout=60
+            ) as answer:
+                return answer.status, answer.headers, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers, error.read().decode()
 
-        assert 'id="results"' in ask()[2]
-        assert ask()[2].count("/.live") == 0, "the report asks for nothing"
-        with being_written(run):
-            assert 'class="live"' in ask()[2]
-            status, headers, text = ask(".live/rows?reading=0&after=0")
-            assert (status, json.loads(text)["done"]) == (200, 2)
-            assert ask(".live/rows?reading=0&after=0", **{"If-None-Match": headers["ETag"]})[0] == 304
-            assert ask(".live/rows?reading=x")[0] == 400
-            append(run, "rows.jsonl", b"nonsense\n")
-            status, _, text = ask(".live/rows?reading=0&after=0")
-            assert (status, "is damaged" in text) == (409, True)
-        server.shutdown()
+    assert 'id="results"' in ask()[2]
+    assert ask()[2].count("/.live") == 0, "the report asks for nothing"
+    with being_written(run):
+        assert 'class="live"' in ask()[2]
+        status, headers, text = ask(".live/rows?reading=0&after=0")
+        assert (status, json.loads(text)["done"]) == (200, 2)
+        assert ask(".live/rows?reading=0&after=0", **{"If-None-Match": headers["ETag"]})[0] == 304
+        assert ask(".live/rows?reading=x")[0] == 400
+        append(run, "rows.jsonl", b"nonsense\n")
+        status, _, text = ask(".live/rows?reading=0&after=0")
+        assert (status, "is damaged" in text) == (409, True)
 
 
-def test_rows_arrive_in_the_browser_without_a_flicker_and_the_report_follows(slow_run, browser):
+def test_rows_arrive_in_the_browser_without_a_flicker_and_the_report_follows(slow_run, browser, served):
     run, let, _ = slow_run
     complaints, requests, pages = [], [], []
-    with viewing.open_folder(run, 0) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        page = browser.new_page(viewport={"width": 1000, "height": 400})
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        page.on("framenavigated", lambda frame: pages.append(frame.url))
-        page.goto(server.address)
-        page.wait_for_function("() => document.querySelectorAll('#rows tbody tr').length >= 2")
-        page.evaluate("""() => {
-            scrollTo(0, 150);
-            [window.rows, window.fewer] = [0, 0];
-            new MutationObserver(() => {
-                const now = document.querySelectorAll("#rows tbody tr").length;
-                window.fewer += now < window.rows;
-                window.rows = now;
-            }).observe(document.body, { childList: true, subtree: true, characterData: true });
-        }""")
-        for count in (10, 20, 30):
-            let(count)
-            page.wait_for_function(
-                f"() => document.querySelectorAll('#rows tbody tr').length >= {count}", timeout=60000
-            )
-            assert "of 40 outputs measured" in page.locator("#state").inner_text()
-            cells = page.locator("#means tbody tr").inner_text().split("\t")
-            assert (float(cells[1]) > 5, int(cells[-1]) >= count) == (True, True), cells
-            assert page.evaluate("scrollY") == 150
-        assert "left with the report" in page.locator("#state").inner_text()
-        assert page.evaluate("[window.fewer, document.querySelectorAll('#means tbody tr').length]") == [0, 1]
-        assert len(pages) == 1, "it was never loaded again"
-        let(99)
-        page.wait_for_selector("#results", timeout=200000)
-        assert len(pages) == 2
-        assert "40 images of" in page.locator(".lead").inner_text()
-        assert {
-            url.removeprefix(server.address).partition("?")[0].partition("#")[0] for url in requests if ".live" in url
-        } == {".live/rows"}
-        assert all(url.startswith((server.address, "data:", "blob:")) for url in requests)
-        assert complaints == []
-        server.shutdown()
+    server = served(run)
+    page = browser.new_page(viewport={"width": 1000, "height": 400})
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("framenavigated", lambda frame: pages.append(frame.url))
+    page.goto(server.address)
+    page.wait_for_function("() => document.querySelectorAll('#rows tbody tr').length >= 2")
+    page.evaluate("""() => {
+        scrollTo(0, 150);
+        [window.rows, window.fewer] = [0, 0];
+        new MutationObserver(() => {
+            const now = document.querySelectorAll("#rows tbody tr").length;
+            window.fewer += now < window.rows;
+            window.rows = now;
+        }).observe(document.body, { childList: true, subtree: true, characterData: true });
+    }""")
+    for count in (10, 20, 30):
+        let(count)
+        page.wait_for_function(f"() => document.querySelectorAll('#rows tbody tr').length >= {count}", timeout=60000)
+        assert "of 40 outputs measured" in page.locator("#state").inner_text()
+        cells = page.locator("#means tbody tr").inner_text().split("\t")
+        assert (float(cells[1]) > 5, int(cells[-1]) >= count) == (True, True), cells
+        assert page.evaluate("scrollY") == 150
+    assert "left with the report" in page.locator("#state").inner_text()
+    assert page.evaluate("[window.fewer, document.querySelectorAll('#means tbody tr').length]") == [0, 1]
+    assert len(pages) == 1, "it was never loaded again"
+    let(99)
+    page.wait_for_selector("#results", timeout=200000)
+    assert len(pages) == 2
+    assert "40 images of" in page.locator(".lead").inner_text()
+    assert {
+        url.removeprefix(server.address).partition("?")[0].partition("#")[0] for url in requests if ".live" in url
+    } == {".live/rows"}
+    assert all(url.startswith((server.address, "data:", "blob:")) for url in requests)
+    assert complaints == []

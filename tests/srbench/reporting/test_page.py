@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import urllib.request
 
 import numpy as np
@@ -135,25 +134,23 @@ def test_a_folder_without_a_run_is_named(tmp_path):
 
 
 @pytest.fixture
-def ask(run):
+def ask(run, served):
     """Asks a server of the run as raw as can be: method and path to status and content."""
     write_page(run)
-    with open_folder(run, 0) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = served(run)
 
-        def call(method, path, host=None):
-            connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=30)
-            connection.putrequest(method, path, skip_host=True)
-            connection.putheader("Host", host or f"127.0.0.1:{server.server_port}")
-            connection.endheaders()
-            answer = connection.getresponse()
-            content = answer.read()
-            connection.close()
-            return answer.status, content
+    def call(method, path, host=None):
+        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=30)
+        connection.putrequest(method, path, skip_host=True)
+        connection.putheader("Host", host or f"127.0.0.1:{server.server_port}")
+        connection.endheaders()
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        return answer.status, content
 
-        assert server.server_address[0] == "127.0.0.1"
-        yield call
-        server.shutdown()
+    assert server.server_address[0] == "127.0.0.1"
+    return call
 
 
 def test_the_server_gives_the_page_and_its_images(ask, run):

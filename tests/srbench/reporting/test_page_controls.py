@@ -6,14 +6,12 @@ import io
 import re
 import shlex
 import shutil
-import threading
 
 import numpy as np
 import pytest
 from markdown_it import MarkdownIt
 from PIL import Image
 
-from srbench.reporting.page.view import open_folder
 from srbench.reporting.report import write_report
 
 
@@ -214,23 +212,21 @@ def test_a_page_that_was_opened_as_a_file_gives_the_command_by_which_figures_are
         assert shlex.split(page.evaluate("navigator.clipboard.readText()")) == ["srbench", "view", str(run)]
 
 
-def test_a_page_of_the_server_saves_figures_and_its_links_are_those_of_the_file(browser, folder, tmp_path):
-    with open_folder(folder, 0) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        context = browser.new_context(accept_downloads=True, permissions=["clipboard-read", "clipboard-write"])
-        page = context.new_page()
-        page.goto(f"{server.address}#image=apple&a=lr&b=hr")
-        page.locator("#copy-link").click()
-        page.wait_for_function("() => document.getElementById('said').value.startsWith('Link copied.')")
-        link = page.evaluate("navigator.clipboard.readText()")
-        assert link == f"{(folder / 'report.html').as_uri()}#image=apple&a=lr&b=hr"
-        with page.expect_download() as download:
-            page.locator("#save-figure").click()
-        download.value.save_as(tmp_path / "figure.png")
-        with Image.open(tmp_path / "figure.png") as figure:
-            assert figure.width > 1000
-        context.close()
-        server.shutdown()
+def test_a_page_of_the_server_saves_figures_and_its_links_are_those_of_the_file(browser, folder, served, tmp_path):
+    server = served(folder)
+    context = browser.new_context(accept_downloads=True, permissions=["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.goto(f"{server.address}#image=apple&a=lr&b=hr")
+    page.locator("#copy-link").click()
+    page.wait_for_function("() => document.getElementById('said').value.startsWith('Link copied.')")
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert link == f"{(folder / 'report.html').as_uri()}#image=apple&a=lr&b=hr"
+    with page.expect_download() as download:
+        page.locator("#save-figure").click()
+    download.value.save_as(tmp_path / "figure.png")
+    with Image.open(tmp_path / "figure.png") as figure:
+        assert figure.width > 1000
+    context.close()
 
 
 def test_columns_are_grouped_and_the_model_stays_in_sight(open_page):
