@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -13,6 +14,7 @@ from srbench.reporting.ranking import RULE
 from srbench.reporting.scores import HTML, PROJECTION, header
 from srbench.system import markdown
 from srbench.system.file_names import number_of, one_line
+from srbench.system.pages import hashes
 
 _WORDS: dict[str, dict[str, str]] = {
     "html": {
@@ -69,3 +71,9 @@ def rendered(template: str, **facts: object) -> str:
 def source(name: str) -> str:
     """Text of a style or a script among the templates."""
     return (files("srbench.reporting") / "templates" / name).read_text(encoding="utf-8")
+
+
+def style_and_script(styles: Sequence[str], scripts: Sequence[str]) -> dict[str, object]:
+    """``style`` and ``script`` of a page from files among the templates, and the ``hashes`` that its policy states."""
+    style, script = ("\n".join(map(source, names)) for names in (styles, scripts))
+    return {"style": Markup(style), "script": Markup(script), "hashes": hashes(style, script)}

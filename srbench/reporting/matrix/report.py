@@ -49,8 +49,7 @@ def write_matrix_report(path: Path, formats: Sequence[str], out: Path | None = N
     begun = [path / cell.name for cell in read_matrix(path).cells if (path / cell.name / MANIFEST).is_file()]
     origin = Origin.of(path, begun)
     with ReportFolder(out or path) as folder:
-        made, parts, notes = make_matrix_report(path, folder, formats, origin)
-    return MatrixReport(made, parts, notes, folder.moved)
+        return MatrixReport(*make_matrix_report(path, folder, formats, origin), folder.moved)
 
 
 def make_matrix_report(

@@ -14,16 +14,13 @@ from threading import Lock
 from typing import Any, Literal
 from urllib.parse import quote
 
-from markupsafe import Markup
-
 from srbench.benchmark.costs import Costs, report_seconds
-from srbench.reporting.rendering import rendered, source
+from srbench.reporting.rendering import rendered, style_and_script
 from srbench.reporting.scores import header, printed
 from srbench.run_folder.folder import REPORT_LOCK, is_being_written, is_locked
 from srbench.run_folder.growing import Arrival, GrowingRun
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import AnyRecord
-from srbench.system.pages import hashes
 from srbench.system.time_left import TimeLeft
 
 ROWS = 200
@@ -142,15 +139,8 @@ class LiveRun:
 
 def live_page(run: Path) -> str:
     """Text of the page, which asks this server alone for everything it shows."""
-    style, script = source("report.css") + source("live.css"), source("live.js")
-    return rendered(
-        "live.html.jinja",
-        name=run.resolve().name,
-        style=Markup(style),
-        script=Markup(script),
-        hashes=hashes(style, script),
-        rows=ROWS,
-    )
+    facts = style_and_script(["report.css", "live.css"], ["live.js"])
+    return rendered("live.html.jinja", name=run.resolve().name, rows=ROWS, **facts)
 
 
 def as_json(news: dict[str, Any]) -> tuple[bytes, str]:

@@ -26,10 +26,10 @@ from srbench.reporting.files import Choices, ReportFolder
 from srbench.reporting.measurements import Measurements, mean_of
 from srbench.reporting.page.contents import image_contents
 from srbench.reporting.page.images import MAILABLE, Carried, Column, carry, columns_of, kept_files
-from srbench.reporting.rendering import rendered, source
+from srbench.reporting.rendering import rendered, style_and_script
 from srbench.reporting.scores import Scores
 from srbench.run_folder.results import Row
-from srbench.system.pages import hashes, in_script
+from srbench.system.pages import in_script
 
 FILES = ("report.md", "table.tex", "table_intervals.tex", "table.csv", "rows.csv")
 """Other files of a report, to which the page links."""
@@ -77,14 +77,11 @@ def page(
         first = {one.setting: place for place, one in there.items()}  # of None: HR
         a, b = (first[line] for line in (None, *lines)[-2:])
         contents["opening"] = {"image": image, "a": a, "b": b, **start}
-    style, script = source("report.css"), "\n".join(map(source, _SCRIPTS))
     metrics = sorted(measurements.metrics, key=lambda metric: GROUPS.index(metric.group))
     manifests = [asdict(run.folder.manifest) for run in measurements.runs]
     facts = {
         **facts,
-        "style": Markup(style),
-        "script": Markup(script),
-        "hashes": hashes(style, script),
+        **style_and_script(["report.css"], _SCRIPTS),
         "manifest_texts": [json.dumps(manifest, indent=1, ensure_ascii=False) for manifest in manifests],
         "by_group": metrics,
         "groups": [(name, len(list(found))) for name, found in groupby(metric.group for metric in metrics)],

@@ -36,7 +36,6 @@ def changed_samples(run, change):
 
 
 def test_samples_that_ran_away_are_counted_and_named(run):
-    assert "ran away" not in report(run), "unknown in earlier formats"
     ran = {"apple": 2, "fir leaf": 1}
     changed_samples(run, lambda one: {"runaway": ran.get(one.image, 0) if one.temperature == 0.9 else 0})
     said = "outputs of flow τ={} had values below -0.5 or above 1.5 before clipping:"
