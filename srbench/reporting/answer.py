@@ -120,7 +120,8 @@ def _tail(scores: Scores, metric: MetricFacts, ranking: Ranking, leader: int) ->
 
 def _against(scores: Scores, metric: MetricFacts, ranking: Ranking, leader: int, row: int) -> str:
     """Mean of a row and p against the leader; both means over the common images if the two are of unlike images."""
-    p = _p(ranking.p_holm[leader, row])
+    text = p_text(ranking.p_holm[leader, row])
+    p = f"p {text}" if text.startswith("<") else f"p = {text}"
     if ranking.is_alike(leader, row):
         return f"{_value(scores, row, metric)}, {p}"
     count = ranking.shared[leader, row]
@@ -204,8 +205,3 @@ def _value(scores: Scores, row: int, metric: MetricFacts) -> str:
 
 def _with_unit(text: str, metric: MetricFacts) -> str:
     return f"{text} {metric.unit}" if metric.unit == "dB" else text
-
-
-def _p(value: float) -> str:
-    text = p_text(value)
-    return f"p {text}" if text.startswith("<") else f"p = {text}"

@@ -15,7 +15,7 @@ from srbench.benchmark.error_maps import read_map
 from srbench.benchmark.findings import Findings
 from srbench.interfaces import SRBenchError
 from srbench.matrix.folder import is_matrix, read_matrix
-from srbench.reporting.files import FILE, Choices, Origin, Rehearsal, ReportList, Source
+from srbench.reporting.files import FILE, Choices, Origin, Rehearsal, ReportList
 from srbench.reporting.matrix.report import make_matrix_report
 from srbench.reporting.measurements import read_runs
 from srbench.reporting.report import make_report
@@ -132,13 +132,11 @@ class _Check:
         if origin.sources == self.now.sources:
             return "same" if origin.code == self.now.code else "other code"
         lines = {name: one for name, one in origin.sources.items() if not name.endswith("manifest.json")}
-        grown = all(name in self.now.sources and _begins(self.path / name, one) for name, one in lines.items())
-        return "older" if grown else "changed"
-
-
-def _begins(file: Path, source: Source) -> bool:
-    """True if a file of lines begins with what it was before."""
-    return sha256_bytes(file.read_bytes()[: source.size]) == source.sha256
+        begins = (
+            name in self.now.sources and sha256_bytes((self.path / name).read_bytes()[: one.size]) == one.sha256
+            for name, one in lines.items()
+        )
+        return "older" if all(begins) else "changed"
 
 
 def _same_map(one: bytes, other: bytes) -> bool:

@@ -82,6 +82,7 @@ def captioned_table(scores: Scores, subject: str, label: str, *, intervals: bool
     every metric.
     """
     is_broken = _longest(scores) > LONGEST
+    name = re.sub("[^a-z0-9]+", "-", label.lower()).strip("-")
     blocks = [
         [text for line in lines for text in _lines(line, is_broken=is_broken, intervals=intervals)]
         for lines in (scores.competing, scores.variants) if lines
@@ -100,7 +101,7 @@ def captioned_table(scores: Scores, subject: str, label: str, *, intervals: bool
         "definitions": {metric.signature: metric.protocol for metric in scores.metrics},
         "is_wide": _width(scores, intervals=intervals) > COLUMN,
         "caption": _caption(scores, subject, intervals=intervals),
-        "label": _label(label, intervals=intervals),
+        "label": f"{name}-intervals" if intervals else name,
         "families": escape(scores.families.words),
         "remark": f" {escape(PROJECTION)}" if scores.has_projected else "",
         "tabulars": [tabular],
@@ -169,11 +170,6 @@ def _caption(scores: Scores, subject: str, *, intervals: bool) -> str:
         beneath = "; beneath them their 95\\,\\% intervals (BCa bootstrap over images"
         beneath += f", from {fewest} images on)" if few else ")"
     return f"{subject}. Means over $n$ images{beneath}."
-
-
-def _label(text: str, *, intervals: bool) -> str:
-    name = re.sub("[^a-z0-9]+", "-", text.lower()).strip("-")
-    return f"{name}{'-intervals' if intervals else ''}"
 
 
 def row(cells: list[str]) -> str:

@@ -58,8 +58,8 @@ class Example:
         self.scale = measurements.protocol.scale
         self.height, self.width = (self.scale * side for side in self.lr.shape[:2])
         """Size of HR and of every output."""
-        self.rows = [row for row in rows if measurements.outputs(row)]
-        self._files = {row.setting: measurements.outputs(row) for row in self.rows}
+        self.rows = rows
+        self._files = {row.setting: measurements.outputs(row) for row in rows}
         self._opened: dict[Path, Pixels] = {}
         sizes = {_size(path) for path in (*pair[1:], *(files[0] for files in self._files.values()))}
         if sizes - {(self.width, self.height)}:
