@@ -109,7 +109,7 @@ class ReportList:
     """SHA-256 by name."""
     keys: dict[str, str] = field(default_factory=dict)
     origin: Origin | None = None
-    """Origin of the files that are no images; None in a folder of its own, and in reports of earlier versions."""
+    """Origin of the files that are no images; None in a folder of its own."""
 
     @classmethod
     def read(cls, folder: Path) -> ReportList | None:

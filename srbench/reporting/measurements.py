@@ -48,6 +48,10 @@ class Run:
         """Name of the folder."""
         return self.folder.path.resolve().name
 
+    def label(self, setting: Setting) -> str:
+        """Label in the table of a setting of the folder."""
+        return replace(setting, model=self.renamed.get(setting.model, setting.model)).label
+
     @property
     def invocations(self) -> list[Invocation]:
         """Commands that made what the table shows."""

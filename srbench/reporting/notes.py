@@ -60,8 +60,7 @@ def _coverage(measurements: Measurements) -> Iterator[str]:
     images: dict[str, set[str]] = {}
     for run in measurements.runs:
         for setting in run.folder.manifest.settings:
-            model = run.renamed.get(setting.model, setting.model)
-            images.setdefault(replace(setting, model=model).label, set())
+            images.setdefault(run.label(setting), set())
     for row in measurements.rows:
         images.setdefault(row.setting.label, set()).add(row.image)
     planned = len(measurements.images)
@@ -79,7 +78,7 @@ def _stale(measurements: Measurements) -> Iterator[str]:
     """Samples of other code, weights or data than the folder now stands for, which count in no mean."""
     for run in measurements.runs:
         samples = ((setting, image) for image, known in run.folder.known.items() for setting in known.samples)
-        counts = Counter(setting.label for setting, image in samples if run.folder.sample(setting, image) is None)
+        counts = Counter(run.label(setting) for setting, image in samples if run.folder.sample(setting, image) is None)
         if counts:
             listed = ", ".join(f"{count} of {label}" for label, count in counts.items())
             yield f"Left out, sampled by other code or weights or from other images than now: {listed}. Run them again."
