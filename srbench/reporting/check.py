@@ -42,7 +42,7 @@ def check_report(path: Path, found: Findings) -> None:
 
     Nothing is checked if there is no report.
     """
-    listed = ReportList.read(path) or ReportList()
+    listed = ReportList.read(path)
     if not listed.files and not any((path / name).is_file() for name in TEXTS):
         return
     choices = listed.origin.choices if listed.origin else Choices()

@@ -95,7 +95,7 @@ def code() -> str:
 def is_current(folder: Path, choices: Choices) -> bool:
     """True if the report in a run folder is of its records, and of these choices, and all its files are there."""
     listed = ReportList.read(folder)
-    if listed is None or not listed.finished or listed.origin != Origin.of(folder, [folder], choices):
+    if not listed.finished or listed.origin != Origin.of(folder, [folder], choices):
         return False
     return all(_is_there(folder / name, known) for name, known in listed.files.items())
 
@@ -112,12 +112,12 @@ class ReportList:
     """Origin of the files that are no images; None in a folder of its own."""
 
     @classmethod
-    def read(cls, folder: Path) -> ReportList | None:
-        """Read the list of a report; None if there is none or it is invalid."""
+    def read(cls, folder: Path) -> ReportList:
+        """Read the list of a report; an empty one if there is none or it is invalid."""
         try:
             listed = structure(json.loads((folder / FILE).read_text(encoding="utf-8")), cls, FILE)
         except (OSError, ValueError, RecursionError, ConfigError):
-            return None
+            return cls()
         return replace(listed, files={name: one for name, one in listed.files.items() if _is_inside(name)})
 
     def content(self) -> bytes:
@@ -164,7 +164,7 @@ class ReportFolder:
         is_ours = any((root / name).exists() for name in (MANIFEST, MATRIX, FILE))
         if not is_ours and root.is_dir() and (others := sorted(entry.name for entry in root.iterdir())):
             raise ReportError(f"{root}: not empty, and no report in it ({others[0]} is); choose another --out")
-        self._before, self._written = ReportList.read(self.path) or ReportList(), ReportList()
+        self._before, self._written = ReportList.read(self.path), ReportList()
         self.moved: list[tuple[Path, Path]] = []
         """Other people's files that were in the way: old and new path."""
         self.kept: tuple[str, ...] = ()

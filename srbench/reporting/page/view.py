@@ -65,7 +65,7 @@ def _renew(run: Path) -> None:
 
 def _is_older(folder: Path) -> bool:
     """True if the page of a run or a matrix is missing, or was made of other records than there are now."""
-    origin = (ReportList.read(folder) or ReportList()).origin
+    origin = ReportList.read(folder).origin
     return (
         not (folder / FILE).is_file() or origin is None or origin.sources != Origin.of(folder, runs_in(folder)).sources
     )
@@ -75,7 +75,7 @@ def _write(folder: Path) -> None:
     if is_matrix(folder):
         write_matrix_report(folder, ["html"])
         return
-    origin = (ReportList.read(folder) or ReportList()).origin
+    origin = ReportList.read(folder).origin
     write_report([folder], sorted({"html", *formats_in(folder)}), **({} if origin is None else asdict(origin.choices)))
 
 
