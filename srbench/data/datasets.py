@@ -13,7 +13,7 @@ from torch import Tensor
 from srbench.data import MATLAB_BICUBIC, DataError
 from srbench.data.toolkit_layouts import Layout, find_layout
 from srbench.images.folders import images_in
-from srbench.images.io import crop_centre, crop_to_multiple, image_digest, read_uint8
+from srbench.images.io import crop_centre, crop_to_multiple, read_uint8
 from srbench.images.resize import downscale_uint8
 from srbench.interfaces import Dataset, ImagePair
 
@@ -217,7 +217,7 @@ def _digest(paths: list[Path], made: str) -> str:
     digest = hashlib.sha256(made.encode())
     for path in paths:
         try:
-            digest.update(image_digest(path))
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror}); restore it and run again") from None
     return digest.hexdigest()

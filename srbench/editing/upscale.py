@@ -16,7 +16,7 @@ import torch
 from srbench.editing import EditError
 from srbench.editing.cost import chosen_tile, estimated, size_of, worth_an_estimate
 from srbench.images.folders import images_below
-from srbench.images.io import quantize_floor, read_image, read_recipe, read_uint8, reading, write_png
+from srbench.images.io import quantize_floor, read_image, read_recipe, read_uint8, write_png
 from srbench.interfaces import LargeSRModel, PrecomputedResults, Progress, SRBenchError, Step, StochasticSRModel, silent
 from srbench.metrics import lr_psnr
 from srbench.models.inference import Draw, choose_device, upscale_one_by_one
@@ -215,8 +215,6 @@ def _one(spec: UpscaleSpec, task: _Task, device: str, progress: Callable[[float]
     if not is_file_name(path.stem):
         raise EditError(f"{path}: its name cannot be {FILE_NAME}; rename it")
     facts = {"model": loaded.spec, "digest": loaded.digest, "scale": spec.scale, "lr": sha256_file(path)}
-    if how := reading(path.read_bytes()):
-        facts["reading"] = how
     if isinstance(loaded.model, StochasticSRModel):
         facts |= {"temperature": task.draw.temperature, "samples": spec.samples, "seed": spec.seed}
     recipe = json.dumps(facts | ({} if spec.tile is None else {"tile": spec.tile}))

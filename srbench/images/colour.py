@@ -147,14 +147,6 @@ def _name(description: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
-def may_change(content: bytes) -> bool:
-    """False for files whose colours are read as they are, by their first bytes; most files are such."""
-    if content.startswith(b"\x89PNG"):
-        header = content[: max(content.find(b"IDAT"), 0)]
-        return content[25:26] in (b"\4", b"\6") or b"iCCP" in header or b"tRNS" in header
-    return not content.startswith(b"\xff\xd8") or b"ICC_PROFILE" in content
-
-
 @cache
 def warn_of_profiles(folder: Path) -> None:
     """Tell once how many images of a folder are converted, and from what."""

@@ -20,16 +20,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from srbench.images import ImageError
-from srbench.images.colour import (
-    BACKGROUND,
-    foreign_profile,
-    may_change,
-    shown,
-    warn_of_profiles,
-    warn_of_transparency,
-)
-from srbench.images.strict_decoding import FAULTS, FORMATS, decoded, format_of, scale_transparent_level, stated_size
-from srbench.images.wide import has_wide_colours, turned, wide_pixels
+from srbench.images.colour import shown, warn_of_profiles, warn_of_transparency
+from srbench.images.strict_decoding import FAULTS, FORMATS, decoded, format_of, stated_size
+from srbench.images.wide import turned, wide_pixels
 from srbench.system.file_names import no_file
 
 if TYPE_CHECKING:  # reports are made without torch, which takes a second to import
@@ -128,41 +121,6 @@ def pixels_sha256(image: Tensor) -> str:
     """SHA-256 of size and RGB values of (3, h, w) uint8, independent of the file."""
     size, pixels = tuple(image.shape[1:]), image.permute(1, 2, 0).contiguous().numpy()
     return hashlib.sha256(repr(size).encode() + pixels.tobytes()).hexdigest()
-
-
-def image_digest(path: Path) -> bytes:
-    """SHA-256 of an image file; another one for what earlier versions read otherwise, see ``reading``.
-
-    Raises OSError if the file cannot be read.
-    """
-    content = path.read_bytes()
-    digest = hashlib.sha256(content)
-    if has_wide_colours(content):
-        digest.update(b"16 bits")
-    digest.update(reading(content).encode())
-    return digest.digest()
-
-
-def reading(content: bytes) -> str:
-    """Changes that reading makes to the colours of a file, in words; empty for most files, and for what is no image."""
-    if not may_change(content):
-        return ""
-    try:
-        with Image.open(BytesIO(content), formats=FORMATS) as image:
-            if image.format == "PNG":
-                scale_transparent_level(content, image)
-            profile = foreign_profile(image)
-            transparent = image.has_transparency_data and _is_transparent(content, image)
-    except (ImageError, *FAULTS):
-        return ""
-    return ", ".join(
-        [*(["profile converted to sRGB"] if profile else []), *([f"over {BACKGROUND}"] if transparent else [])]
-    )
-
-
-def _is_transparent(content: bytes, image: Image.Image) -> bool:
-    wide = wide_pixels(content, image)
-    return shown(image).transparent if wide is None else wide.transparent
 
 
 def write_png(path: Path, image: Tensor, recipe: str | None = None) -> None:

@@ -45,12 +45,12 @@ def decoded(content: bytes) -> Decoded:
         pages = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
         image.load()
     if image.format == "PNG":
-        scale_transparent_level(content, image)
+        _scale_transparent_level(content, image)
         _require_rows(content, image)
     return Decoded(image, pages)
 
 
-def scale_transparent_level(content: bytes, image: Image.Image) -> None:
+def _scale_transparent_level(content: bytes, image: Image.Image) -> None:
     """Scale the transparent level of a grey PNG of 2 or 4 bits to 8 bits, as Pillow scales the pixels but not it."""
     depth, level = content[24], image.info.get("transparency")
     if image.mode == "L" and depth in (2, 4) and isinstance(level, int):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +10,6 @@ from PIL import ExifTags, Image, ImageOps
 
 from srbench.images import ImageError
 from srbench.images.colour import foreign_profile, over_white
-from srbench.images.strict_decoding import FAULTS
 
 _SAVE = "save it with 8 or 16 bits a channel, as RGB or grey"
 _CONVERT = "convert it to sRGB with all its bits, in a program that does so"
@@ -58,19 +56,6 @@ def _colours(content: bytes, image: Image.Image, bits: int) -> tuple[NDArray[np.
         raise ImageError(f"{bits} bits a channel in a form that is not read (mode {image.mode}); {_SAVE}")
     alpha = found[..., 3] if found.shape[-1] == 4 and image.mode == "RGBA" else None
     return np.ascontiguousarray(found[..., :3]), alpha
-
-
-def has_wide_colours(content: bytes) -> bool:
-    """True for a PNG or TIFF of more than 8 bits a channel that is not grey, by its header."""
-    if content.startswith(b"\x89PNG"):
-        return content[24:25] == b"\x10" and content[25:26] != b"\0"
-    if not content.startswith((b"II*\0", b"MM\0*")):
-        return False
-    try:
-        with Image.open(BytesIO(content), formats=["TIFF"]) as image:
-            return _bits(content, image) > 8 and image.mode != "F" and not image.mode.startswith("I")
-    except (ImageError, *FAULTS):
-        return False
 
 
 def turned(pixels: NDArray[np.uint16], image: Image.Image) -> NDArray[np.uint16]:
