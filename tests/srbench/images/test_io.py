@@ -1,10 +1,9 @@
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageFile
+from PIL import Image
 
 from srbench.images import ImageError
 from srbench.images.io import (
@@ -24,9 +23,8 @@ from srbench.reporting.files import moved_aside
 COLOURS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 
 
-def saved(path, array, mode=None, **options):
-    image = Image.fromarray(array) if mode is None else Image.fromarray(array).convert(mode)
-    image.save(path, **options)
+def saved(path, **options):
+    Image.fromarray(COLOURS).save(path, **options)
     return path
 
 
@@ -43,73 +41,20 @@ def levels(path):
 @pytest.mark.parametrize("ending", ["png", "bmp", "tif", "tiff", "webp"])
 def test_formats_without_loss(tmp_path, ending):
     options = {"lossless": True} if ending == "webp" else {}
-    path = saved(tmp_path / f"a.{ending}", COLOURS, **options)
+    path = saved(tmp_path / f"a.{ending}", **options)
     assert np.array_equal(levels(path), COLOURS)
-
-
-def test_jpeg(tmp_path):
-    smooth = np.tile(np.linspace(0, 255, 32).astype(np.uint8)[None, :, None], (32, 1, 3))
-    path = saved(tmp_path / "a.jpg", smooth, quality=95)
-    assert np.abs(levels(path).astype(int) - smooth).max() < 8
-
-
-def test_grey_and_palette_become_rgb(tmp_path):
-    grey = COLOURS[:, :, 0]
-    assert np.array_equal(levels(saved(tmp_path / "grey.png", grey)), np.repeat(grey[:, :, None], 3, 2))
-    indexed = Image.fromarray(COLOURS).quantize(16)
-    indexed.save(tmp_path / "palette.png")
-    assert np.array_equal(levels(tmp_path / "palette.png"), np.asarray(indexed.convert("RGB")))
-    bits = saved(tmp_path / "bits.png", (grey > 99).astype(np.uint8) * 255, "1")
-    assert np.array_equal(levels(bits)[:, :, 1], (grey > 99) * 255)
-
-
-def test_16_bits_are_scaled_not_cut(tmp_path):
-    wide = np.array([[0, 257, 65535, 1000]], dtype=np.uint16)
-    image = read_image(saved(tmp_path / "wide.png", wide))
-    assert torch.equal(image[0], image[2])
-    assert torch.equal(image[1], torch.tensor([[0, 257, 65535, 1000]], dtype=torch.float64).div(65535).float())
-
-
-def test_values_outside_16_bits_are_refused(tmp_path):
-    path = saved(tmp_path / "a.tif", np.array([[0.5, 2.5]], dtype=np.float32))
-    with pytest.raises(ImageError, match=r"a\.tif: values outside 16 bits"):
-        read_image(path)
-
-
-def test_without_alpha_there_is_no_warning(tmp_path):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        read_image(saved(tmp_path / "a.png", COLOURS))
 
 
 def test_exif_orientation_is_applied(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be shown turned a quarter to the right
-    path = saved(tmp_path / "turned.png", COLOURS, exif=exif)
+    path = saved(tmp_path / "turned.png", exif=exif)
     assert np.array_equal(levels(path), np.rot90(COLOURS, -1))
 
 
-@pytest.mark.parametrize(
-    ("content", "fault"),
-    [(b"hello", "not an image"), (b"", "not an image"), (None, "no such file")],
-)
-def test_what_is_no_image(tmp_path, content, fault):
-    path = tmp_path / "a.png"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(ImageError, match=rf"a\.png: {fault}"):
-        read_image(path)
-
-
-@pytest.mark.parametrize("tolerant", [False, True])
-@pytest.mark.parametrize("ending", ["png", "jpg", "tif", "bmp", "webp"])
-def test_a_truncated_image_is_named(tmp_path, monkeypatch, ending, tolerant):
-    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", tolerant)
-    path = saved(tmp_path / f"a.{ending}", np.kron(COLOURS, np.ones((20, 20, 1), np.uint8)))
-    path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(ImageError, match=rf"a\.{ending}: (damaged|not an) image") as caught:
-        read_image(path)
-    assert "\n" not in str(caught.value)
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ImageError, match=r"a\.png: no such file"):
+        read_image(tmp_path / "a.png")
 
 
 def test_png_is_read_as_it_was_written(tmp_path):

@@ -36,6 +36,8 @@ READ = {
     "1x1.png": (coded(Image.new("RGB", (1, 1), (1, 2, 3)), "PNG"), np.array([[[1, 2, 3]]]), ""),
     "high.png": (coded(PHOTO.resize((8, 4000), Image.Resampling.NEAREST), "PNG"), (4000, 8, 3), ""),
     "wide.png": (coded(PHOTO.resize((4000, 8), Image.Resampling.NEAREST), "PNG"), (8, 4000, 3), ""),
+    "grey.png": (coded(GREY, "PNG"), GREY, ""),
+    "palette.png": (coded(PHOTO.quantize(16), "PNG"), PHOTO.quantize(16), ""),
     "grey.jpg": (coded(GREY, "JPEG"), (6, 9, 3), ""),
     "clear-palette.png": (coded(PHOTO.quantize(8), "PNG", transparency=0), (6, 9, 3), WHITE),
     "1-bit.png": (coded(one_bit(GREY), "PNG"), one_bit(GREY), ""),

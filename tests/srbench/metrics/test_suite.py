@@ -23,7 +23,7 @@ from srbench.benchmark.measure import measure_folder
 from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run, score_run
 from srbench.benchmark.verify import verify
-from srbench.images.io import quantize_floor, quantize_round, read_image
+from srbench.images.io import read_image
 from srbench.images.resize import downscale_uint8, upscale_uint8
 from srbench.interfaces import ImagePair, SRBenchError
 from srbench.matrix.request import read_spec
@@ -121,11 +121,6 @@ def test_srflow_round_is_srflow_on_rounded_images(photos, models, tmp_path):
     assert verify(rounded, resample=1).holds
     with pytest.raises(ReportError, match="protocol: srflow@1 against srflow-round@1"):
         read_runs([floored, rounded])
-
-
-def test_rounding_is_not_flooring():
-    outputs = torch.tensor([0.0, 0.7, 1.2]) / 255
-    assert (quantize_floor(outputs).tolist(), quantize_round(outputs).tolist()) == ([0, 0, 1], [0, 1, 1])
 
 
 @pytest.fixture
