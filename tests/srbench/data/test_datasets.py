@@ -139,8 +139,3 @@ def test_images_below_the_scale(tmp_path):
 def test_crop_below_the_scale(photos, open_dataset):
     with pytest.raises(DataError, match="a crop of 3 leaves no LR pixel at scale 4"):
         cropped(open_dataset(photos, 4), 4, 3)
-
-
-def test_empty_folder(tmp_path):
-    with pytest.raises(ImageError, match="no images in it"):
-        Folder(tmp_path, 4)

@@ -11,6 +11,7 @@ import torch
 
 from srbench.images import resize
 from srbench.interfaces import ImagePair
+from srbench.metrics.parameters import packaged
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "metrics.json").read_text())
 
@@ -60,3 +61,16 @@ def samples(coffee):
     generator = torch.Generator().manual_seed(7)
     noise = torch.randn(3, 3, 192, 288, generator=generator)
     return bicubic(coffee) + noise * torch.tensor([0.01, 0.05, 0.2]).view(3, 1, 1, 1)
+
+
+@pytest.fixture(scope="session")
+def lpips_package():
+    """The lpips package's own network with the packaged convolutions; its heads come with it."""
+    import lpips
+
+    network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+    convolutions = packaged("alex_features_fp32")
+    names = {name: "features." + name.split(".", 1)[1] for name in network.net.state_dict()}
+    assert sorted(names.values()) == sorted(convolutions)
+    network.net.load_state_dict({name: convolutions[key] for name, key in names.items()})
+    return network

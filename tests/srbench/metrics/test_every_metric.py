@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import tomllib
 from importlib import import_module
@@ -33,13 +32,6 @@ def expected(values: dict[str, float], name: str, which: str) -> float:
     """The golden file calls a NIQE of a mirrored image so; it is ours where there are too few blocks."""
     key = f"{NO_REFERENCE[name]}_{which}"
     return values[f"{key}_mirror"] if f"{key}_mirror" in values else values[key]
-
-
-def test_golden_inputs_are_the_same_images(golden):
-    pair, result, values = golden
-    for image, key in ((pair.hr, "sha1_hr"), (pair.lr, "sha1_lr"), (result[0], "sha1_sr")):
-        content = (image * 255).round().to(torch.uint8).permute(1, 2, 0).numpy().tobytes()
-        assert hashlib.sha1(content).hexdigest().startswith(values[key])
 
 
 @pytest.mark.parametrize(
@@ -116,11 +108,6 @@ def test_names_are_the_columns_and_the_entry_points():
     for name, target in entries.items():
         module, attribute = target.split(":")
         assert getattr(import_module(module), attribute)().facts.name == name
-
-
-def test_live_models_are_named_in_the_header():
-    assert NIQE.facts.title == "NIQE (LIVE)"
-    assert BRISQUE.facts.title == "BRISQUE (LIVE)"
 
 
 @pytest.mark.parametrize("metric", PER_SAMPLE)

@@ -12,7 +12,6 @@ from srbench.images.resize import downscale_uint8
 from srbench.interfaces import ImagePair
 from srbench.metrics import MetricError
 from srbench.metrics.ntire import Diversity, SpatialLPIPS, WorstLRPSNR
-from srbench.metrics.parameters import packaged
 from srbench.run_folder.reading import read_run
 
 
@@ -23,19 +22,14 @@ def odd(coffee, samples):
     return pair, quantize_round(samples[..., :284]).float() / 255
 
 
-@pytest.fixture(scope="module")
-def package():
+@pytest.fixture
+def package(lpips_package, monkeypatch):
     """Spatial LPIPS by the package."""
-    package = lpips.LPIPS(net="alex", pnet_rand=True, spatial=True, verbose=False).eval()
-    convolutions = packaged("alex_features_fp32")
-    state = package.net.state_dict()
-    for key in state:
-        state[key] = convolutions[f"features.{key.split('.', 1)[1]}"]
-    package.net.load_state_dict(state)
-    return package
+    monkeypatch.setattr(lpips_package, "spatial", True)
+    return lpips_package
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def maps(odd, package):
     """(3, 192, 280): spatial LPIPS by the package, of what is cropped to multiples of 8."""
     pair, outputs = odd

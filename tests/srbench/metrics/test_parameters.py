@@ -1,26 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 
 from srbench.metrics.parameters import packaged
-
-
-def test_files_are_read_once():
-    assert packaged("niqe_live_fp64") is packaged("niqe_live_fp64")
-
-
-def test_unknown_name():
-    with pytest.raises(FileNotFoundError):
-        packaged("niqe_matlab")
-
-
-def test_alexnet_shapes():
-    shapes = {key: tuple(value.shape) for key, value in packaged("alex_features_fp32").items()}
-    assert sum(np.prod(shape) for shape in shapes.values()) == 2_469_696
-    assert shapes["features.0.weight"] == (64, 3, 11, 11)
-    assert all(value.dtype == torch.float32 for value in packaged("alex_features_fp32").values())
 
 
 def test_niqe_model_is_a_gaussian():

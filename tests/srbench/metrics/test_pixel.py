@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import math
-
 import cv2
 import numpy as np
 import pyiqa
@@ -14,7 +12,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from srbench.images.io import quantize_round
 from srbench.interfaces import ImagePair
 from srbench.metrics import MetricError
-from srbench.metrics.pixel import PSNR, SSIM, Region, decibels
+from srbench.metrics.pixel import PSNR, SSIM, Region
 
 
 def as_array(image: torch.Tensor) -> np.ndarray:
@@ -45,31 +43,6 @@ def test_ssim_against_its_formula():
         values.append((luminance * structure).item())
     pair = ImagePair("window", hr.float() / 255, hr.float() / 255)
     assert SSIM()(sr.float()[None] / 255, pair).item() == pytest.approx(np.mean(values), abs=1e-9)
-
-
-@pytest.mark.parametrize("error", [1, 5, 255])
-def test_decibels_of_a_constant_error(error):
-    reference = torch.zeros(3, 4, 4, dtype=torch.uint8)
-    value = decibels((reference + error)[None], reference).item()
-    assert value == pytest.approx(20 * math.log10(255 / error), abs=1e-12)
-
-
-def test_one_error_over_all_channels():
-    """An error in one channel of three costs a third: not the mean of three PSNRs, which would be infinite."""
-    reference = torch.zeros(3, 4, 4, dtype=torch.uint8)
-    image = reference.clone()
-    image[0] = 10
-    assert decibels(image[None], reference).item() == pytest.approx(10 * math.log10(3 * 255**2 / 100))
-
-
-def test_identical_images(coffee):
-    assert PSNR()(coffee.hr[None], coffee).item() == math.inf
-    assert SSIM()(coffee.hr[None], coffee).item() == pytest.approx(1, abs=1e-12)
-
-
-def test_psnr_does_not_know_where_errors_lie(coffee, samples):
-    turned = ImagePair("turned", coffee.lr, coffee.hr.flip(0, -1))
-    torch.testing.assert_close(PSNR()(samples.flip(1, -1), turned), PSNR()(samples, coffee))
 
 
 @pytest.fixture
@@ -148,8 +121,3 @@ def test_what_luma_cannot_be(arguments, fault):
     for metric in (PSNR, SSIM):
         with pytest.raises(MetricError, match=fault):
             metric(**arguments)
-
-
-def test_negative_is_kept_or_zero():
-    with pytest.raises(MetricError, match="negative is 'cut'; choose kept or zero"):
-        SSIM(negative="cut")

@@ -192,6 +192,7 @@ def test_a_suite_of_ones_own(photos, models, tmp_path):
         ('name = "a"\nversion = 1\nmetrics = ["psnr+quantize=floor"]', "psnr takes no parameter quantize"),
         ('name = "a"\nversion = 1\nmetrics = ["psnr+channels=Cb"]', "channels is 'Cb'; choose RGB or Y"),
         ('name = "a"\nversion = 1\nmetrics = ["ssim+window=box"]', "window is 'box'; choose uniform7 or gaussian11"),
+        ('name = "a"\nversion = 1\nmetrics = ["ssim+negative=cut"]', "negative is 'cut'; choose kept or zero"),
         ('name = "a"\nversion = 1\nmetrics = ["psnr+border=some"]', "border is 'some'"),
         ('name = "a"\nversion = 1\nmetrics = ["psnr", "psnr+border=4"]', "a metric named psnr, as psnr is"),
     ],
