@@ -52,11 +52,10 @@ def shown(image: Image.Image) -> Shown:
         raise ImageError("a CMYK image, whose colours depend on a printer; save it as RGB, in sRGB")
     alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
     profile = foreign_profile(image)
-    rgb = image.convert("RGB") if profile is None else profile.converted(image)
+    name, rgb = (profile.name, profile.converted(image)) if profile else ("", image.convert("RGB"))
     if alpha is None or alpha.getextrema() == (255, 255):
-        return Shown(rgb, profile.name if profile else "", transparent=False)
-    over = Image.composite(rgb, Image.new("RGB", rgb.size, BACKGROUND), alpha)
-    return Shown(over, profile.name if profile else "", transparent=True)
+        return Shown(rgb, name, transparent=False)
+    return Shown(Image.composite(rgb, Image.new("RGB", rgb.size, BACKGROUND), alpha), name, transparent=True)
 
 
 def over_white(pixels: NDArray[np.uint16], alpha: NDArray[np.uint16]) -> NDArray[np.uint16]:
@@ -69,15 +68,15 @@ class Profile(NamedTuple):
     """An ICC profile other than sRGB."""
 
     name: str
-    grey: bool
-    """True if it is of one channel."""
+    mode: str
+    """Pillow's name for its channels: ``RGB``, or ``L`` for grey."""
     transform: ImageCmsTransform
 
     def converted(self, image: Image.Image) -> Image.Image:
         """RGB in sRGB of an image with this profile."""
         from PIL import ImageCms
 
-        made = ImageCms.applyTransform(image.convert("L" if self.grey else "RGB"), self.transform)
+        made = ImageCms.applyTransform(image.convert(self.mode), self.transform)
         assert made is not None
         return made
 
@@ -112,34 +111,29 @@ def _opened(content: bytes) -> tuple[str, str, Profile | None]:
         profile = ImageCms.ImageCmsProfile(BytesIO(content))
         name = _name(ImageCms.getProfileDescription(profile))
         space = profile.profile.xcolor_space.strip()
-        if space not in ("RGB", "GRAY"):
+        mode = {"RGB": "RGB", "GRAY": "L"}.get(space)
+        if mode is None or _is_srgb(profile, mode):
             return name, space, None
-        if _is_srgb(profile, grey=space == "GRAY"):
-            return name, space, None
-        transform = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), _mode(space == "GRAY"), "RGB")
+        transform = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")
     except ImportError:
         raise ImageError(f"a colour profile, and this Pillow lacks LittleCMS to convert it; {_SAVE}") from None
     except (OSError, ValueError, TypeError, ImageCms.PyCMSError) as error:
         raise ImageError(f"a damaged colour profile ({one_line(error)}); {_SAVE}") from None
-    return name, space, Profile(name, space == "GRAY", transform)
+    return name, space, Profile(name, mode, transform)
 
 
-def _is_srgb(profile: ImageCmsProfile, *, grey: bool) -> bool:
+def _is_srgb(profile: ImageCmsProfile, mode: str) -> bool:
     """True if the profile leaves greys and a grid of colours as they are, whatever it is called."""
     from PIL import ImageCms
 
     greys = [(level, level, level) for level in range(256)]
-    colours = np.array([*greys, *(() if grey else product(range(0, 256, 15), repeat=3))], dtype=np.uint8)
+    colours = np.array([*greys, *(() if mode == "L" else product(range(0, 256, 15), repeat=3))], dtype=np.uint8)
     before = Image.fromarray(colours[None])
     transform = ImageCms.buildTransform(
-        profile, ImageCms.createProfile("sRGB"), _mode(grey), "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC
+        profile, ImageCms.createProfile("sRGB"), mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC
     )
-    after = ImageCms.applyTransform(before.convert(_mode(grey)), transform)
+    after = ImageCms.applyTransform(before.convert(mode), transform)
     return bool(np.abs(np.asarray(after).astype(int) - colours).max() <= SAME)
-
-
-def _mode(grey: bool) -> str:
-    return "L" if grey else "RGB"
 
 
 def _name(description: str) -> str:

@@ -68,12 +68,6 @@ def _pixels(path: Path, crop: int | None = None) -> Tensor:
     return torch.from_numpy(array).permute(2, 0, 1).contiguous()
 
 
-def _sentence(error: BaseException) -> str:
-    if isinstance(error, Image.DecompressionBombError):
-        return _too_many_pixels()
-    return f"damaged image ({error}); replace the file"
-
-
 def _array(path: Path, crop: int | None) -> NDArray[np.uint8 | np.uint16]:
     """An image in sRGB over white, (h, w, 3), or (h, w) if grey of 16 bits, turned as EXIF says; warns of changes."""
     if kind := no_file(path):  # opening a pipe would wait forever, reading a device never end
@@ -99,7 +93,9 @@ def _array(path: Path, crop: int | None) -> NDArray[np.uint8 | np.uint16]:
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from None
     except FAULTS as error:
-        raise ImageError(f"{path}: {_sentence(error)}") from None
+        is_bomb = isinstance(error, Image.DecompressionBombError)
+        fault = _too_many_pixels() if is_bomb else f"damaged image ({error}); replace the file"
+        raise ImageError(f"{path}: {fault}") from None
     if pages > 1:
         warnings.warn(f"{path}: the first of {pages} pages or frames is read", stacklevel=4)
     if profile:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from threading import Lock
-from typing import IO, NamedTuple
+from typing import IO
 
 from PIL import Image, ImageFile
 
@@ -26,19 +26,11 @@ and starts Ghostscript for one of them."""
 _lock, _decoding, _setting = Lock(), 0, False
 
 
-class Decoded(NamedTuple):
-    """A decoded file."""
+def decoded(content: bytes) -> tuple[Image.Image, int]:
+    """Decode all pixels of the first image of a file, and count its pages or frames.
 
-    image: Image.Image
-    pages: int
-    """Pages or frames of the file; ``image`` is the first. A photograph that carries others, as JPEG does, is one."""
-
-
-def decoded(content: bytes) -> Decoded:
-    """Decode all pixels of the first image of a file.
-
-    Raises UnidentifiedImageError for what is no image of one of FORMATS, and one of FAULTS for a damaged or truncated
-    file.
+    A photograph that carries others, as JPEG does, is one page. Raises UnidentifiedImageError for what is no image of
+    one of FORMATS, and one of FAULTS for a damaged or truncated file.
     """
     with _strictly():
         image = Image.open(BytesIO(content), formats=FORMATS)
@@ -47,7 +39,7 @@ def decoded(content: bytes) -> Decoded:
     if image.format == "PNG":
         _scale_transparent_level(content, image)
         _require_rows(content, image)
-    return Decoded(image, pages)
+    return image, pages
 
 
 def _scale_transparent_level(content: bytes, image: Image.Image) -> None:

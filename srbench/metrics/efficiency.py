@@ -13,7 +13,7 @@ import re
 import statistics
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -136,10 +136,10 @@ def _counted(model: SRModel | StochasticSRModel, temperature: float | None, devi
 def milliseconds(model: SRModel | StochasticSRModel, temperature: float | None, device: str, size: Size) -> float:
     """Median time of one output, after one that does not count, of five, or fewer if they take more than 10 s."""
 
-    def elapsed(*inside: AbstractContextManager[object]) -> float:
+    def elapsed() -> float:
         _finish(device)
         start = time.perf_counter()
-        upscale_probe(model, size.of_lr(model.scale), temperature, device, *inside)
+        upscale_probe(model, size.of_lr(model.scale), temperature, device)
         _finish(device)
         return time.perf_counter() - start
 

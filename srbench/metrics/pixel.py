@@ -299,16 +299,11 @@ class SSIM(ImageMetric):
         self._region, self._window, self._negative = Region(channels, border, round, colour), WINDOWS[window], negative
         left_out = self._window.side // 2
         seen = "uint8 RGB by {quantize}" if self._region == Region("RGB", 0) else self._region.sentence
-        parts = [
-            self._region.signature,
-            window,
-            "negative0" if negative == "zero" else "",
-            self._region.cropped(left_out),
-        ]
-        clipped = ", factors of covariance below 0 set to 0" if negative == "zero" else ""
+        zero, clipped = ("negative0", ", factors of covariance below 0 set to 0") if negative == "zero" else ("", "")
+        parts = [self._region.signature, window, zero, self._region.cropped(left_out), "v1"]
         self.facts = MetricFacts(
             name="ssim", title=f"SSIM{self._region.suffix}", group="Distortion", direction=1, digits=3,
-            signature="|".join(filter(None, [*parts, "v1"])), sees="uint8", needs=self._region.needs,
+            signature="|".join(filter(None, parts)), sees="uint8", needs=self._region.needs,
             protocol=(
                 f"{seen}, {self._window.sentence}, K1 .01, K2 .03, "
                 f"range 255{clipped}, {left_out} border pixels left out, mean over channels"

@@ -95,7 +95,7 @@ def explain(
         candidates = _candidates(name, usable, known)
         ours = [one for one in candidates if one.protocol.text == name]
         numbers.append(Explained(
-            families[name].title, number, candidates, families[name].tried, families[name].not_tried(),
+            families[name].title, number, candidates, families[name].tried, families[name].not_tried,
             ours[0] if ours and not has_other_sizes else None, mine,
         ))  # fmt: skip
     return Explanation(len(usable), known, tuple(numbers), tuple(remarks))

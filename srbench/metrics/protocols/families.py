@@ -28,17 +28,13 @@ class Family:
     """Output and HR (3, H, W), uint8 or float64 in 0..255, and scales -> protocols and values."""
     gathered: Callable[[Protocol, Sequence[Sequence[float]]], Found]
     """Values of a protocol by image and output -> the protocols of their mean."""
-    not_tried: Callable[[], tuple[str, ...]] = tuple
+    not_tried: tuple[str, ...] = ()
     """A line for everything that is not tried, as its weights are missing."""
 
 
 def _mean(protocol: Protocol, images: Sequence[Sequence[float]]) -> Found:
     finite = [value for value in (fmean(values) for values in images) if math.isfinite(value)]
     yield protocol, fmean(finite) if finite else math.nan
-
-
-def _families() -> Mapping[str, Callable[[], Family]]:
-    return {"psnr": _psnr, "ssim": _ssim, "lpips": _lpips, "niqe": _niqe}
 
 
 def _psnr() -> Family:
@@ -70,9 +66,7 @@ def _lpips() -> Family:
     tried = (
         f"{', '.join(nets)} of version 0.1; [0, 1] handed in as [-1, 1]; BGR taken for RGB; crops of 0 and the scale"
     )
-    return Family(
-        "LPIPS", tried, lambda output, hr, scales: distances(output, hr, scales, nets), _mean, lambda: missing
-    )
+    return Family("LPIPS", tried, lambda output, hr, scales: distances(output, hr, scales, nets), _mean, missing)
 
 
 def _niqe() -> Family:
@@ -80,17 +74,18 @@ def _niqe() -> Family:
 
     tried = "the LIVE model on grey, Y of BT.601 and Y of YIQ, rounded or not; crops of 0 and the scale"
     others = ("NIQE with MATLAB's model, which may not be packaged",)
-    return Family(
-        "NIQE", tried, lambda output, _, scales: naturalness(output, scales), _mean, lambda: others
-    )  # fmt: skip
+    return Family("NIQE", tried, lambda output, _, scales: naturalness(output, scales), _mean, others)
+
+
+_FAMILIES = {"psnr": _psnr, "ssim": _ssim, "lpips": _lpips, "niqe": _niqe}
 
 
 @cache
 def family(name: str) -> Family:
     """Protocols of a metric, by its name. Raises MetricError for one without any."""
-    if name not in _families():
-        raise MetricError(f"{unknown('metric to explain', name, [*_families()])}")
-    return _families()[name]()
+    if name not in _FAMILIES:
+        raise MetricError(unknown("metric to explain", name, _FAMILIES))
+    return _FAMILIES[name]()
 
 
 @cache

@@ -36,7 +36,7 @@ def encoded(options):
 def test_a_whole_file_is_read_as_pillow_reads_it(tolerant, options):
     content = encoded(options)
     with Image.open(BytesIO(content)) as image:
-        assert np.array_equal(np.asarray(decoded(content).image), np.asarray(image))
+        assert np.array_equal(np.asarray(decoded(content)[0]), np.asarray(image))
 
 
 @every_format
