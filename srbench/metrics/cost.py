@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeGuard
 from weakref import WeakKeyDictionary
 
 import torch
@@ -153,7 +153,7 @@ def upscale_probe(
 
 def parameters_of(model: object) -> float:
     """Number of learned parameters; NaN if the model does not state it, 0 if it holds no network."""
-    if isinstance(model, Weighted) and isinstance(model.weights, WeightsInfo):
+    if _states(model):
         return math.nan if model.weights.parameters is None else float(model.weights.parameters)
     if isinstance(model, nn.Module):
         return float(sum(one.numel() for one in model.parameters()))
@@ -164,7 +164,7 @@ def parameters_of(model: object) -> float:
     return float(sum(stated.values()) + sum(learned.values()))
 
 
-def _states(part: object) -> bool:
+def _states(part: object) -> TypeGuard[Weighted]:
     return isinstance(part, Weighted) and isinstance(part.weights, WeightsInfo)
 
 

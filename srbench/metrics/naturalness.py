@@ -122,9 +122,8 @@ class _Naturalness(ImageMetric):
 class NIQE(_Naturalness):
     """Natural image quality evaluator: distance from the statistics of undistorted photographs.
 
-    Mittal, Soundararajan and Bovik, "Making a completely blind image quality analyzer", 2013, with the model
-    of the authors' (LIVE) release. MATLAB's ``niqe`` carries another model; its values cannot be compared
-    with these.
+    The model is that of the authors' (LIVE) release. MATLAB's ``niqe`` carries another one; its values cannot be
+    compared with these.
     """
 
     facts = MetricFacts(
@@ -189,8 +188,7 @@ def _blocks(field: Array, size: int) -> Array:
 class BRISQUE(_Naturalness):
     """Blind/referenceless image spatial quality evaluator: opinion scores predicted from scene statistics.
 
-    Mittal, Moorthy and Bovik, "No-reference image quality assessment in the spatial domain", 2012, with the
-    support vectors of the authors' (LIVE) release. MATLAB's ``brisque`` carries another model; its values
+    The support vectors are those of the authors' (LIVE) release. MATLAB's ``brisque`` carries another model; its values
     cannot be compared.
     """
 
@@ -235,11 +233,7 @@ def _brisque_features(image: Array) -> Array:
 
 
 class PIQUE(_Naturalness):
-    """Perception-based image quality evaluator: how distorted the active blocks are (MATLAB: ``piqe``).
-
-    Venkatanath et al., "Blind image quality evaluation using perception based features", 2015. It has no
-    parameters that were learned.
-    """
+    """Perception-based image quality evaluator: how distorted the active blocks are; nothing in it was learned."""
 
     facts = MetricFacts(
         name="pique", title="PIQUE", group="Perception", direction=-1, digits=1,

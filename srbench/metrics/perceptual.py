@@ -47,9 +47,8 @@ def lpips(sr: Images, hr: Images) -> Values:
 class LPIPS(ImageMetric):
     """Learned perceptual image patch similarity to the HR image, version 0.1.
 
-    Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric", 2018. On AlexNet, whose
-    weights come with srbench; ``net=vgg`` and ``net=squeeze`` are the networks of the lpips package on torchvision's
-    files, or on the file ``trunk``. Computed in float32 on the device of the samples.
+    On AlexNet, whose weights come with srbench; ``net=vgg`` and ``net=squeeze`` are networks of the lpips package on
+    torchvision's files, or on the file ``trunk``. Computed in float32 on the device of the samples.
     """
 
     smallest_side = LPIPS_MAP.smallest_side  # the deepest feature map of a smaller image has fewer than 3x3 values

@@ -283,9 +283,8 @@ class PSNR(ImageMetric):
 class SSIM(ImageMetric):
     """Structural similarity to the HR image.
 
-    Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004: with the window
-    ``uniform7`` as in the official SRFlow test code, with ``gaussian11`` as in the paper and in most tables. With
-    ``negative=zero`` a negative covariance factor counts as 0, as pyiqa has it.
+    With the window ``uniform7`` as in the official SRFlow test code, with ``gaussian11`` as in the paper and in most
+    tables. With ``negative=zero`` a negative covariance factor counts as 0, as pyiqa has it.
     """
 
     def __init__(

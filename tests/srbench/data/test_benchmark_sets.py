@@ -196,6 +196,7 @@ def test_lr_alone_is_known_by_its_files(tiny, cache, tmp_path, command):
     done = command("run", "--models", "bicubic", "--scale", 4, "--data", "tiny", "--metrics", "lr_psnr", "--out", "run",
                    "--workers", 1)  # fmt: skip
     assert done.code == 0, done.err
+    assert read_manifest(tmp_path / "run").protocol.dataset == "tiny"
     assert command("run", "--models", "bicubic", "--scale", 4, "--data", "tiny", "--metrics", "psnr").code == 1
     write_png(cache / "tiny" / "a.png", flat(7))
     with pytest.raises(DataError, match=r"not those of tiny as files; .*, or measure them as a folder: --lr"):
@@ -220,17 +221,6 @@ def test_offline_is_one_line(command, monkeypatch, cache):
     listed = command("list", "datasets").out
     assert all(name in listed for name in benchmark_sets())
     assert "noncommercial" in listed
-
-
-def test_a_run_of_a_set(tiny, command, cache, tmp_path):
-    files = tiny()
-    for name, path in files.items():
-        (cache / "tiny").mkdir(parents=True, exist_ok=True)
-        (cache / "tiny" / f"{name}.png").write_bytes(path.read_bytes())
-    done = command("run", "--models", "bicubic", "--scale", 4, "--data", "tiny", "--metrics", "psnr", "--out", "run",
-                   "--workers", 1)  # fmt: skip
-    assert done.code == 0, done.err
-    assert read_manifest(tmp_path / "run").protocol.dataset == "tiny"
 
 
 def test_a_folder_of_that_name_is_not_the_set(tiny, tmp_path):

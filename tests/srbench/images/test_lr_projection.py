@@ -1,7 +1,5 @@
 """Images that downscale to LR: the pseudo-inverse is one, the projection leaves what downscaling hides."""
 
-import threading
-
 import pytest
 import torch
 
@@ -114,26 +112,6 @@ def test_a_batch_is_its_images():
     lr = images(5, 3, 21, 33).float()
     assert torch.equal(upscale_consistently(lr, 4)[3], upscale_consistently(lr[3], 4))
     assert torch.equal(upscale_consistently(lr, 4)[3, 1], upscale_consistently(lr[3, 1], 4))
-
-
-def test_few_sizes_are_kept_and_threads_share_them():
-    sizes = [(3 + i % 20, 40 - i % 20) for i in range(60)]
-    expected = [back_projected(images(1, *size), 2) for size in sizes]
-    found = {}
-
-    def work(start):
-        for i in range(start, len(sizes), 3):
-            found[i] = upscale_consistently(images(1, *sizes[i]), 2)
-
-    threads = [threading.Thread(target=work, args=(start,)) for start in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for i, image in enumerate(expected):
-        torch.testing.assert_close(found[i], image, rtol=0, atol=1e-12)
-    assert consistent._gain.cache_info().currsize <= 8
-    assert consistent._spread.cache_info().currsize <= 16
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])

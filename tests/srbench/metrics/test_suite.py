@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from dataclasses import asdict, replace
 from importlib.resources import files
 from pathlib import Path
@@ -83,19 +81,6 @@ def test_classic_y_against_other_implementations(name, scale):
     found = columns("classic-y", pair, output)
     assert found["psnr"] == pytest.approx(peak_signal_noise_ratio(theirs, ours, data_range=255), abs=1e-9)
     assert found["ssim"] == pytest.approx(wang(ours, theirs), abs=1e-9)
-
-
-def test_classic_y_against_pyiqa():
-    """pyiqa does not round the luma for PSNR, and sets negative factors of SSIM to 0, so the last digits differ."""
-    import pyiqa
-
-    pair, output = bicubic("coffee", 4)
-    sr, hr = (image[None, :, 4:-4, 4:-4] for image in (output.float() / 255, pair.hr))
-    named = {name: pyiqa.create_metric(name, test_y_channel=True, color_space="ycbcr") for name in ("psnr", "ssim")}
-    wanted = {name: metric(sr, hr).item() for name, metric in named.items()}
-    found = columns("classic-y", pair, output)
-    assert found["psnr"] == pytest.approx(wanted["psnr"], abs=0.01)
-    assert found["ssim"] == pytest.approx(wanted["ssim"], abs=0.002)
 
 
 def test_srflow_round_is_srflow_on_rounded_images(photos, models, tmp_path):
@@ -367,15 +352,6 @@ def test_the_border_leaves_something():
     (psnr, _) = open_metrics(None, read_suite("classic-y").metrics, "round")
     with pytest.raises(Exception, match="small: a border of 8 pixels leaves nothing"):
         psnr.metric(small, pair)
-
-
-def test_from_the_command_line(photos, tmp_path):
-    command = [sys.executable, "-m", "srbench", "run", "--models", "bicubic", "--scale", "4", "--data", str(photos),
-               "--suite", "classic-y", "--limit", "1", "--out", str(tmp_path / "run")]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
-    (invocation,) = read_manifest(tmp_path / "run").invocations
-    assert "--suite classic-y" in invocation.command
-    assert Path(tmp_path / "run" / "table.csv").is_file()
 
 
 def test_ntire21_draws_ten_samples_unless_told_otherwise():
