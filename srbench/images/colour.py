@@ -30,22 +30,13 @@ _SAVE = "convert it to sRGB, or remove the profile if the pixels are sRGB"
 _LONGEST = 60
 
 
-class Shown(NamedTuple):
-    """An image as it is to be seen on an sRGB screen."""
+def shown(image: Image.Image) -> tuple[Image.Image, str, bool]:
+    """A decoded image as RGB, the name of the profile that was converted, if any, and whether pixels are transparent.
 
-    rgb: Image.Image
-    profile: str
-    """Name of the profile that was converted; empty if the pixels are as in the file."""
-    transparent: bool
-    """True if some pixels are not opaque."""
-
-
-def shown(image: Image.Image) -> Shown:
-    """A decoded image as RGB: converted to sRGB by its ICC profile, and over BACKGROUND where it is transparent.
-
-    LittleCMS converts, with the perceptual intent that is the default of ``ImageCms.profileToProfile``; the profiles of
-    cameras and screens hold a matrix, for which all intents are equal. Pixels with an sRGB profile, or none, stay as
-    they are; other facts on colour (gAMA, cHRM and cICP of PNG, EXIF) are ignored, as by most programs.
+    Colours are converted to sRGB by the ICC profile, and are over BACKGROUND where the image is transparent. LittleCMS
+    converts, with the perceptual intent that is the default of ``ImageCms.profileToProfile``; the profiles of cameras
+    and screens hold a matrix, for which all intents are equal. Pixels with an sRGB profile, or none, stay as they are;
+    other facts on colour (gAMA, cHRM and cICP of PNG, EXIF) are ignored, as by most programs.
     Raises ImageError for CMYK, and for a profile that is damaged or of other channels than the pixels.
     """
     if image.mode == "CMYK":
@@ -54,8 +45,8 @@ def shown(image: Image.Image) -> Shown:
     profile = foreign_profile(image)
     name, rgb = (profile.name, profile.converted(image)) if profile else ("", image.convert("RGB"))
     if alpha is None or alpha.getextrema() == (255, 255):
-        return Shown(rgb, name, transparent=False)
-    return Shown(Image.composite(rgb, Image.new("RGB", rgb.size, BACKGROUND), alpha), name, transparent=True)
+        return rgb, name, False
+    return Image.composite(rgb, Image.new("RGB", rgb.size, BACKGROUND), alpha), name, True
 
 
 def over_white(pixels: NDArray[np.uint16], alpha: NDArray[np.uint16]) -> NDArray[np.uint16]:

@@ -79,8 +79,8 @@ def _array(path: Path, crop: int | None) -> NDArray[np.uint8 | np.uint16]:
         image = ImageOps.exif_transpose(stored)
         left, top, right, bottom = _central(image, crop)
         if wide is not None:
-            array = turned(wide.pixels, stored)[top:bottom, left:right]
-            profile, transparent = "", wide.transparent
+            values, transparent = wide
+            array, profile = turned(values, stored)[top:bottom, left:right], ""
         else:
             rgb, profile, transparent = shown(image if crop is None else image.crop((left, top, right, bottom)))
             array = np.array(rgb)

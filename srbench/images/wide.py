@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
@@ -16,20 +14,11 @@ _CONVERT = "convert it to sRGB with all its bits, in a program that does so"
 _BITS, _WHITE_IS_ZERO = ExifTags.Base.BitsPerSample, (ExifTags.Base.PhotometricInterpretation, 0)
 
 
-class Wide(NamedTuple):
-    """Values of an image of more than 8 bits."""
+def wide_pixels(content: bytes, image: Image.Image) -> tuple[NDArray[np.uint16], bool] | None:
+    """16-bit values of a file and its decoded image, (h, w) or (h, w, 3), and whether some are transparent.
 
-    pixels: NDArray[np.uint16]
-    """(h, w) or (h, w, 3)."""
-    transparent: bool
-    """True if some pixels are not opaque; they are over white."""
-
-
-def wide_pixels(content: bytes, image: Image.Image) -> Wide | None:
-    """16-bit values of a file and its decoded image; None if 8 bits hold them.
-
-    EXIF orientation is not applied. Raises ImageError for values that are not read exactly, among them those of a
-    colour profile other than sRGB, which would be converted with 8 bits.
+    These are over white. None if 8 bits hold the values. EXIF orientation is not applied. Raises ImageError for values
+    that are not read exactly, among them those of a profile other than sRGB, which would be converted with 8 bits.
     """
     bits = _bits(content, image)
     if image.mode.startswith("I") or image.mode == "F":
@@ -43,8 +32,8 @@ def wide_pixels(content: bytes, image: Image.Image) -> Wide | None:
     if alpha is None and (key := image.info.get("transparency")) is not None:
         alpha = np.where((np.atleast_3d(pixels) == key).all(-1), 0, 65535).astype(np.uint16)
     if alpha is None or alpha.min(initial=65535) == 65535:
-        return Wide(pixels, transparent=False)
-    return Wide(over_white(pixels, alpha), transparent=True)
+        return pixels, False
+    return over_white(pixels, alpha), True
 
 
 def _colours(content: bytes, image: Image.Image, bits: int) -> tuple[NDArray[np.uint16], NDArray[np.uint16] | None]:

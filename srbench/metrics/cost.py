@@ -116,16 +116,25 @@ def once(model: object, key: Hashable, find: Callable[[], Made]) -> Made:
 
 
 def _probe(model: SRModel | StochasticSRModel, temperature: float | None, device: str) -> Probe:
+    side = max(PROBE // model.scale, 8)
+    operations, tensors = counted(model, (side, side), temperature, device, CONVOLUTIONS)
+    return Probe(operations, tensors, (side * model.scale) ** 2)
+
+
+def counted(
+    model: SRModel | StochasticSRModel, size: tuple[int, int], temperature: float | None, device: str,
+    counts: dict[Any, Any],
+) -> tuple[float, float]:  # fmt: skip
+    """Operations and peak bytes of one output of an LR image of ``size``; NaN if torch does not see them.
+
+    ``counts`` are operations that torch's counter is to be told of.
+    """
     # It loads Triton, where that is installed, which complains of its own objects when a process ends.
     from torch.utils.flop_counter import FlopCounterMode
 
-    side = max(PROBE // model.scale, 8)
-    counter, alive = FlopCounterMode(display=False, custom_mapping=CONVOLUTIONS), Alive()
-    upscale_probe(model, (side, side), temperature, device, alive, counter)
-    pixels = (side * model.scale) ** 2
-    if not alive.made:
-        return Probe(math.nan, math.nan, pixels)
-    return Probe(float(counter.get_total_flops()), float(alive.most), pixels)
+    counter, alive = FlopCounterMode(display=False, custom_mapping=counts), Alive()
+    upscale_probe(model, size, temperature, device, alive, counter)
+    return (float(counter.get_total_flops()), float(alive.most)) if alive.made else (math.nan, math.nan)
 
 
 def upscale_probe(

@@ -22,7 +22,7 @@ from torch import nn
 
 from srbench.interfaces import SRModel, StochasticSRModel
 from srbench.metrics import MetricError
-from srbench.metrics.cost import CONVOLUTIONS, FACTS, Alive, Cost, Making, once, parameters_of, upscale_probe
+from srbench.metrics.cost import CONVOLUTIONS, FACTS, Cost, Making, counted, once, parameters_of, upscale_probe
 
 _MOST_SECONDS = 10.0
 """Time after which a runtime is not measured once more."""
@@ -126,11 +126,7 @@ def _without_numbers(model: SRModel | StochasticSRModel) -> SRModel | Stochastic
 
 
 def _counted(model: SRModel | StochasticSRModel, temperature: float | None, device: str, lr: tuple[int, int]) -> float:
-    from torch.utils.flop_counter import FlopCounterMode  # late, as in srbench.metrics.cost
-
-    counter, alive = FlopCounterMode(display=False, custom_mapping=_AS_FVCORE), Alive()
-    upscale_probe(model, lr, temperature, device, alive, counter)
-    return counter.get_total_flops() / 2 if alive.made else math.nan
+    return counted(model, lr, temperature, device, _AS_FVCORE)[0] / 2
 
 
 def milliseconds(model: SRModel | StochasticSRModel, temperature: float | None, device: str, size: Size) -> float:

@@ -11,11 +11,10 @@ from torch import Tensor
 
 from srbench.interfaces import SRBenchError
 from srbench.metrics.deep_features.network import NETS, Network, load_network, parts_of, total
+from srbench.metrics.default_map import LPIPS_MAP
 from srbench.metrics.naturalness import NIQE
 from srbench.metrics.protocols.table import RGB, Y_UNROUNDED, YIQ_ROUNDED, Array, Plane, Protocol, Y
 from srbench.metrics.scene_statistics import grey
-
-_SMALLEST = 64  # the deepest feature map of a smaller image has fewer than 3x3 values
 
 
 def networks() -> tuple[dict[str, Network], tuple[str, ...]]:
@@ -42,7 +41,7 @@ def distances(
         for place, (words, change) in enumerate(inputs.items()):
             for depth, border in enumerate((0, *(() if words else scales))):
                 height, width = (side - 2 * border for side in output.shape[1:])
-                if min(height, width) < _SMALLEST or output.shape != hr.shape:
+                if min(height, width) < LPIPS_MAP.smallest_side or output.shape != hr.shape:
                     continue
                 with torch.inference_mode():
                     one, other = (

@@ -47,13 +47,6 @@ def test_a_crop_larger_than_the_image_leaves_it_whole(photos):
     assert cropped(Folder(photos, 4), 4, 1000).read("b").hr.shape == (3, 32, 40)
 
 
-def test_16_bit_hr_is_brought_to_8_bits(tmp_path):
-    from PIL import Image
-
-    Image.fromarray(torch.arange(64).mul(1000).reshape(8, 8).to(torch.uint16).numpy()).save(tmp_path / "a.png")
-    levels(Folder(tmp_path, 2).read("a").hr)
-
-
 @pytest.fixture
 def pairs(photos, tmp_path):
     """HR and LR folders, LR with other values than resize makes."""

@@ -73,12 +73,6 @@ def test_gpu_equals_cpu(coffee, samples):
     torch.testing.assert_close(on_gpu, metric(samples, coffee), atol=1e-5, rtol=0)
 
 
-def test_settings_of_the_process_are_left_alone(coffee, samples):
-    before = torch.backends.cudnn.allow_tf32, torch.backends.cudnn.enabled
-    LPIPS()(samples[:1], coffee)
-    assert (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.enabled) == before
-
-
 @pytest.mark.parametrize("net", ["alex", "squeeze"])
 def test_other_networks_are_those_of_the_lpips_package(coffee, samples, tmp_path, net):
     """On numbers of torchvision's shapes; the heads are the package's own."""
