@@ -105,15 +105,12 @@ class Placement:
 
 
 AS_GIVEN = Placement()
-_SHIFTS = {
-    (vertical, horizontal): " and ".join(filter(None, (
-        {-1: "up", 1: "down"}.get(vertical), {-1: "left", 1: "right"}.get(horizontal),
-    )))
-    for vertical in (-1, 0, 1) for horizontal in (-1, 0, 1) if vertical or horizontal
-}  # fmt: skip
 SHIFTS = tuple(
-    Placement(f"the output moved back, as it lies one pixel {words}", shift=shift) for shift, words in _SHIFTS.items()
-)
+    Placement(f"the output moved back, as it lies one pixel {' and '.join(filter(None, (vertical, horizontal)))}",
+              shift=(down, right))
+    for down, vertical in ((-1, "up"), (0, ""), (1, "down"))
+    for right, horizontal in ((-1, "left"), (0, ""), (1, "right")) if vertical or horizontal
+)  # fmt: skip
 ALIGNMENTS = (
     Placement("the larger image cut to its centre", (0.5, 0.5)),
     Placement("the larger image cut at the top and left", (1, 1)),

@@ -36,6 +36,11 @@ def pixels(path):
     return read_uint8(path).permute(1, 2, 0).numpy()
 
 
+def chunk(kind, data):
+    """A chunk of a PNG."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
 @pytest.mark.parametrize(
     ("name", "profile", "said"),
     [
@@ -67,10 +72,10 @@ def test_srgb_and_files_without_a_profile_stay_as_they_are(tmp_path, ending, kin
         assert np.array_equal(pixels(path), np.asarray(Image.open(path).convert("RGB")))
 
 
-@pytest.mark.parametrize("chunk", [(b"gAMA", b"\0\1\x86\xa0"), (b"sRGB", b"\0")])
-def test_other_colour_facts_of_png_are_ignored(tmp_path, chunk):
+@pytest.mark.parametrize("fact", [(b"gAMA", b"\0\1\x86\xa0"), (b"sRGB", b"\0")])
+def test_other_colour_facts_of_png_are_ignored(tmp_path, fact):
     facts = PngImagePlugin.PngInfo()
-    facts.add(*chunk)
+    facts.add(*fact)
     PHOTO.save(tmp_path / "a.png", pnginfo=facts)
     assert np.array_equal(pixels(tmp_path / "a.png"), COLOURS)
 
@@ -104,10 +109,10 @@ def test_what_cannot_be_converted_is_refused(tmp_path, name, image, profile, say
 
 
 def test_a_profile_that_cannot_be_unpacked_is_refused(tmp_path):
-    path, kind, content = tmp_path / "a.png", b"iCCP", b"ICC Profile\0\0not deflated"
+    path = tmp_path / "a.png"
     PHOTO.save(path)
-    chunk = struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-    path.write_bytes(path.read_bytes()[:33] + chunk + path.read_bytes()[33:])
+    profile = chunk(b"iCCP", b"ICC Profile\0\0not deflated")
+    path.write_bytes(path.read_bytes()[:33] + profile + path.read_bytes()[33:])
     with pytest.raises(ImageError, match=r"a\.png: a damaged colour profile"):
         read_uint8(path)
 
@@ -162,10 +167,6 @@ def test_upscale_writes_srgb(tmp_path, command):
 
 def test_a_transparent_level_of_four_bits(tmp_path):
     """Pillow scales pixels of 4 bits by 17, and not the level."""
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 4, 0, 0, 0, 0)) + chunk(b"tRNS", b"\0\x08")
     content = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"\0\x83")) + chunk(b"IEND", b"")
     (tmp_path / "a.png").write_bytes(content)

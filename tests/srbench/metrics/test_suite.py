@@ -246,21 +246,16 @@ def test_the_documents_name_every_suite_and_no_other():
     assert paragraphs == set(suite_names()) - {"srflow", "srflow-round"}, "the page is about these two"
 
 
-def real_sr(pair: ImagePair, output: torch.Tensor, **of_luma: object) -> dict[str, float]:
-    """Columns of real-sr by pyiqa itself."""
-    import pyiqa
-
-    sr, hr = output[None].float() / 255, pair.hr[None]
-    return {name: pyiqa.create_metric(name, **of_luma)(sr, hr).item() for name in ("psnr", "ssim")}
-
-
 @pytest.mark.parametrize(
     ("suite", "of_luma"), [("real-sr", {"test_y_channel": True, "color_space": "ycbcr"}), ("real-sr-rgb", {})]
 )
 def test_real_sr_against_pyiqa_as_its_scripts_call_it(suite, of_luma):
     """PSNR differs by pyiqa's 1e-8 besides the error, SSIM by float32."""
+    import pyiqa
+
     pair, output = bicubic("astronaut", 4)
-    wanted, found = real_sr(pair, output, **of_luma), columns(suite, pair, output)
+    sr, hr, found = output[None].float() / 255, pair.hr[None], columns(suite, pair, output)
+    wanted = {name: pyiqa.create_metric(name, **of_luma)(sr, hr).item() for name in ("psnr", "ssim")}
     assert found["psnr"] == pytest.approx(wanted["psnr"], abs=1e-4)
     assert found["ssim"] == pytest.approx(wanted["ssim"], abs=1e-6)
     assert found["lpips"] == pytest.approx(LPIPS()(output[None], pair).item(), abs=1e-6)
