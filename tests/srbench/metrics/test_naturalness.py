@@ -40,36 +40,26 @@ def plain(request):
     return image
 
 
-@pytest.fixture(scope="module")
-def pyiqa_niqe(tmp_path_factory):
-    from pyiqa.archs import niqe_arch
-
-    path = tmp_path_factory.mktemp("pyiqa") / "niqe.mat"
-    model = packaged("niqe_live_fp64")
-    scipy.io.savemat(path, {key: model[key].numpy() for key in ("mu_prisparam", "cov_prisparam")})
-    return niqe_arch.NIQE(pretrained_model_path=str(path))
-
-
-@pytest.fixture(scope="module")
-def pyiqa_brisque(tmp_path_factory):
-    from pyiqa.archs import brisque_arch
-
-    path = tmp_path_factory.mktemp("pyiqa") / "brisque.pth"
-    model = packaged("brisque_live_fp64")
-    torch.save((model["sv_coef"], model["sv"]), path)
-    return brisque_arch.BRISQUE(pretrained_model_path=str(path))
-
-
 def as_foreign_input(image: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(image / 255).expand(1, 3, *image.shape)
 
 
-def test_niqe_against_pyiqa(plain, pyiqa_niqe):
-    assert measure(NIQE, plain) == pytest.approx(pyiqa_niqe(as_foreign_input(plain)).item(), abs=1e-3)
+def test_niqe_against_pyiqa(plain, tmp_path):
+    from pyiqa.archs import niqe_arch
+
+    model = packaged("niqe_live_fp64")
+    scipy.io.savemat(tmp_path / "niqe.mat", {key: model[key].numpy() for key in ("mu_prisparam", "cov_prisparam")})
+    foreign = niqe_arch.NIQE(pretrained_model_path=str(tmp_path / "niqe.mat"))(as_foreign_input(plain)).item()
+    assert measure(NIQE, plain) == pytest.approx(foreign, abs=1e-3)
 
 
-def test_brisque_against_pyiqa(plain, pyiqa_brisque):
-    assert measure(BRISQUE, plain) == pytest.approx(pyiqa_brisque(as_foreign_input(plain)).item(), abs=2e-3)
+def test_brisque_against_pyiqa(plain, tmp_path):
+    from pyiqa.archs import brisque_arch
+
+    model = packaged("brisque_live_fp64")
+    torch.save((model["sv_coef"], model["sv"]), tmp_path / "brisque.pth")
+    foreign = brisque_arch.BRISQUE(pretrained_model_path=str(tmp_path / "brisque.pth"))(as_foreign_input(plain)).item()
+    assert measure(BRISQUE, plain) == pytest.approx(foreign, abs=2e-3)
 
 
 def test_pique_against_pyiqa(plain):
