@@ -29,8 +29,6 @@ from srbench.system.memory import memory_bytes, out_of_memory, peak_memory_mb
 
 COPIES = 3
 """Memory for the samples of an image, in float32 copies: the samples, and what model, 8 bits and metrics need."""
-
-
 _LEVELS = 16
 """Median above which an output holds grey levels: one that ran away is never so even."""
 _EVEN = 64
@@ -83,7 +81,7 @@ def upscale(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Out
     with torch.no_grad(), _faults_named(model, name, lr, draw, device):
         images = _outputs(model, name, lr, draw, device)
     seconds = time.perf_counter() - start
-    _check(images, name, model.scale, [model.scale * side for side in lr.shape[-2:]])
+    _check(images, name, lr, model.scale)
     some = images[..., ::8, ::8]
     if not (isinstance(model, StochasticSRModel) or some.median() <= _LEVELS or some.max() >= 2 * 255):
         raise ModelError(f"{name}: the result has levels of 0 to 255; images are in [0, 1]: divide it by 255")
@@ -104,7 +102,7 @@ def upscale_one_by_one(
     for _ in range(draw.samples):
         with _faults_named(model, name, lr, draw, device):
             image = next(samples).to("cpu", torch.float32)
-        _check(image[None], name, model.scale, [model.scale * side for side in lr.shape[-2:]])
+        _check(image[None], name, lr, model.scale)
         yield image
         del image
 
@@ -114,12 +112,10 @@ def _faults_named(model: Model, name: str, lr: Tensor, draw: Draw, device: str) 
     """Turn what a model raises into a ModelError that names the image."""
     try:
         yield
-    except ModelError:
+    except (ModelError, KeyboardInterrupt):
         raise
     except SRBenchError as error:
         raise ModelError(f"{name}: {error}") from error
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:
         if out_of_memory(error):
             raise ModelError(f"{name}: {_too_large(model, lr, draw, device)}") from error
@@ -202,8 +198,8 @@ def require_memory(name: str, samples: int, size: list[int], copies: float = COP
         raise ModelError(f"{name}: {what} of {size[0]}x{size[1]} {figures}; {advice}")
 
 
-def _check(images: Tensor, name: str, scale: int, size: list[int]) -> None:
-    height, width = size
+def _check(images: Tensor, name: str, lr: Tensor, scale: int) -> None:
+    height, width = (scale * side for side in lr.shape[-2:])
     if images.ndim != 4 or images.shape[0] == 0 or list(images.shape[1:]) != [3, height, width]:
         raise ModelError(
             f"{name}: the result has shape {tuple(images.shape)}, {scale} times LR is {height}x{width}; "

@@ -23,12 +23,7 @@ OURS = "srbench"
 
 @cache
 def code_digest(module: str, file: Path, packages: tuple[str, ...] = (), folder: Path | None = None) -> str:
-    """``code_digest_now``, computed once per process, as modules are imported once."""
-    return code_digest_now(module, file, packages, folder)
-
-
-def code_digest_now(module: str, file: Path, packages: tuple[str, ...], folder: Path | None) -> str:
-    """SHA-256 of the code behind ``module``, whose source is ``file``, as it is now.
+    """SHA-256 of the code behind ``module``, whose source is ``file``, once per process, as modules are imported once.
 
     Modules count by their sources in the top-level packages ``packages`` and in ``folder``.
     """

@@ -48,12 +48,12 @@ class Identity:
         state = _state(thing, given=sources is None)
         covered = frozenset[str]() if sources is None else sources.covered
         inputs = (seen if sources is None else seen | sources.inputs).without(covered)
-        return cls(thing, _sha256(code, state.digest), inputs, covered, sources is None, state)
+        return cls(thing, texts_digest(code, state.digest), inputs, covered, sources is None, state)
 
     def evidence(self, inputs: Inputs) -> Evidence:
         """Evidence for the object with all that it was seen to read."""
         unknown = self.state.unknown or inputs.unknown
-        digest = _sha256(self.loaded, inputs.digest())
+        digest = texts_digest(self.loaded, inputs.digest())
         return Evidence(self.loaded, digest, tuple(sorted(inputs.files)), tuple(sorted(inputs.variables)), unknown)
 
     def confirmed(self, known: Evidence | None, *, strict: bool = False) -> Evidence | None:
@@ -66,7 +66,7 @@ class Identity:
         if strict and not (self.inputs.files <= now.files and self.inputs.variables <= now.variables):
             return None
         unknown = self.state.unknown or self.inputs.unknown
-        if _sha256(self.loaded, now.digest()) != known.digest or (unknown and not known.unknown):
+        if texts_digest(self.loaded, now.digest()) != known.digest or (unknown and not known.unknown):
             return None
         return known
 
@@ -96,7 +96,7 @@ def digest_of(evidence: Evidence) -> str:
     One whose first call failed has given nothing yet that could be mistaken; it is called again by the next command.
     """
     is_known = evidence.unknown in ("", FAILED)
-    return evidence.digest if is_known else _sha256(evidence.digest, uuid4().hex)
+    return evidence.digest if is_known else texts_digest(evidence.digest, uuid4().hex)
 
 
 @contextmanager
@@ -113,9 +113,10 @@ def _state(thing: Any, *, given: bool) -> State:  # noqa: ANN401 - any object
     digest = getattr(thing, "digest", None)
     if callable(digest) and not hasattr(thing, "read"):
         parameters = parameters_sha256(thing) if hasattr(thing, "state_dict") else ""
-        return State(_sha256(str(digest()), parameters), "")
+        return State(texts_digest(str(digest()), parameters), "")
     return state_of(thing, code=given)
 
 
-def _sha256(*parts: str) -> str:
+def texts_digest(*parts: str) -> str:
+    """SHA-256 of texts, one per line."""
     return hashlib.sha256("\n".join(parts).encode(errors="surrogateescape")).hexdigest()

@@ -41,7 +41,7 @@ from srbench.interfaces import (
 from srbench.plugins import PluginError
 from srbench.plugins.candidates import MEMBERS, name_missing
 from srbench.plugins.code_digest import code_digest, distributions_by_package, reachable
-from srbench.plugins.identity import Identity, watched
+from srbench.plugins.identity import Identity, texts_digest, watched
 from srbench.plugins.sources import Sources, sources_of
 from srbench.plugins.watch import is_library, our_packages
 from srbench.system.file_names import one_line, unknown
@@ -156,7 +156,7 @@ def open_metric(
     facts = _checked_facts(metric, f"metric {text}")
     files = [sha256_file(Path(path)) for path in facts.parameters]
     given = repr(sorted(parameters.items()))
-    digest = _sha256(plugin.digest, *files, given, quantize, variant, facts.fingerprint)
+    digest = texts_digest(plugin.digest, *files, given, quantize, variant, facts.fingerprint)
     if plugin.sources is None:
         facts = completed(facts, text, digest, quantize)
         return LoadedMetric(metric, facts if samples is None else counted(facts, str(samples)))
@@ -252,11 +252,9 @@ def source_digest(thing: object) -> str | None:
         return None
     module = sys.modules[subject.__module__]
     if subject.__module__.partition(".")[0] in our_packages():
-        return _sha256(code_digest(module.__name__, Path(known), (), file.parent), subject.__qualname__)
-    top = module.__name__.partition(".")[0]
-    is_alone = _is_of_file(module) or module.__name__ == "__main__"
-    sources = sources_of(module, () if is_alone else tuple(sorted({top, *_beside(top)})))
-    return _sha256(sources.digest, sources.inputs.digest(), subject.__qualname__)
+        return texts_digest(code_digest(module.__name__, Path(known), (), file.parent), subject.__qualname__)
+    sources = sources_of(module, _packages_of(module))
+    return texts_digest(sources.digest, sources.inputs.digest(), subject.__qualname__)
 
 
 def call(what: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
@@ -289,16 +287,13 @@ def module_of_file(path: Path) -> ModuleType:
     return module
 
 
-def _is_copy(file: Path, other: Path) -> bool:
-    return file.is_file() and filecmp.cmp(file, other, shallow=False)
-
-
 def _require_own_modules(name: str, path: Path) -> None:
     """Raise PluginError if a module beside the file is that of another plug-in, which Python keeps by its name."""
     for imported, own in reachable(name, path, (), path.parent)[0].items():
         file = getattr(sys.modules.get(imported), "__file__", None)
-        is_beside = own.is_relative_to(path.parent) and own.is_file()
-        if is_beside and file and not is_library(file) and not _is_copy(Path(file), own):
+        if not file or is_library(file) or not (own.is_relative_to(path.parent) and own.is_file()):
+            continue
+        if not (Path(file).is_file() and filecmp.cmp(file, own, shallow=False)):  # copies may share a name
             raise PluginError(
                 f"{path}: imports {imported}, which is {file} in this command; rename one, or run them one by one"
             )
@@ -322,28 +317,23 @@ def _member(module: ModuleType, name: str, text: str) -> Plugin:
         raise PluginError(f"{text}: {unknown('class or function', name, names)}")
     if getattr(module, "__file__", None) is None:
         raise PluginError(f"{text}: {module.__name__} has no file that would tell a change; name code in a file")
-    top = module.__name__.partition(".")[0]
-    packages = () if _is_of_file(module) else tuple(sorted({top, *_beside(top)}))
-    return _plugin(factory, module, packages, name, name)
+    return _plugin(factory, module, _packages_of(module), name, name)
 
 
 def _plugin(
     factory: Callable[..., Any], module: ModuleType, packages: tuple[str, ...], name: str, member: str
 ) -> Plugin:
     if module.__name__.partition(".")[0] in our_packages():
-        return Plugin(
-            factory, name, _sha256(code_digest(module.__name__, Path(str(module.__file__)), packages), member)
-        )
+        code = code_digest(module.__name__, Path(str(module.__file__)), packages)
+        return Plugin(factory, name, texts_digest(code, member))
     sources = sources_of(module, packages)
-    return Plugin(factory, name, _sha256(sources.digest, member), sources)
+    return Plugin(factory, name, texts_digest(sources.digest, member), sources)
 
 
-def _is_of_file(module: ModuleType) -> bool:
-    return module.__name__.startswith(_OF_FILE)
-
-
-def _sha256(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+def _packages_of(module: ModuleType) -> tuple[str, ...]:
+    """Top-level packages of the distribution of a module; none for a file by itself."""
+    top = module.__name__.partition(".")[0]
+    return () if top == "__main__" or top.startswith(_OF_FILE) else tuple(sorted({top, *_beside(top)}))
 
 
 def _packages(point: EntryPoint) -> tuple[str, ...]:

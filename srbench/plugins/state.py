@@ -319,9 +319,7 @@ def _is_larger(kind: type) -> bool:
 
 def _is_local_class(kind: type) -> bool:
     module = sys.modules.get(kind.__module__)
-    if module is None:
-        return True
-    if kind.__module__ == "__main__":
+    if module is None or kind.__module__ == "__main__":
         return True
     file = getattr(module, "__file__", None)
     return file is not None and not is_library(file)

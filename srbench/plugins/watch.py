@@ -14,7 +14,7 @@ import sys
 import sysconfig
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -122,7 +122,9 @@ class Watch:
     written: set[str] = field(default_factory=set)
     variables: set[str] = field(default_factory=set)
     unknown: str = ""
-    others: frozenset[int] = field(default_factory=lambda: _other_threads())
+    others: frozenset[int] = field(
+        default_factory=lambda: frozenset(one.ident or 0 for one in threading.enumerate()) - {threading.get_ident()}
+    )
     """Threads that are not watched."""
     busy: set[int] = field(default_factory=set)
     """Threads of which an event is being noted."""
@@ -164,7 +166,7 @@ class Watch:
             return  # made by itself
         elif os.path.isfile(text) or (not os.path.exists(text) and _is_own(sys._getframe(3))):
             self.files.add(text)
-            _while_imported(sys._getframe(3), file=text)
+            _while_imported(sys._getframe(3), Inputs(files=frozenset((text,))))
 
     def _listed(self, path: Any) -> None:  # noqa: ANN401 - whatever os.listdir takes
         if isinstance(path, int):
@@ -172,18 +174,14 @@ class Watch:
         text = os.path.abspath(os.fsdecode(path or "."))
         if not text.startswith(_SYSTEM) and not is_library(text) and _is_own(sys._getframe(3)):
             self.files.add(text)
-            _while_imported(sys._getframe(3), file=text)
-
-
-def _other_threads() -> frozenset[int]:
-    return frozenset(one.ident for one in threading.enumerate() if one.ident is not None) - {threading.get_ident()}
+            _while_imported(sys._getframe(3), Inputs(files=frozenset((text,))))
 
 
 READ_BY: WeakKeyDictionary[ModuleType, Inputs] = WeakKeyDictionary()
 """Files and variables that modules read while they were imported."""
 _WATCHES: list[Watch] = []
 _LOCK = threading.Lock()
-_ORIGINAL: dict[str, Callable[..., Any]] = {}
+_GET_VARIABLE: Any = os._Environ.__getitem__
 
 
 def _hook(event: str, given: tuple[Any, ...]) -> None:
@@ -211,45 +209,33 @@ def watching() -> Iterator[Watch]:
     watch = Watch()
     with _LOCK:
         _WATCHES.append(watch)
-        if len(_WATCHES) == 1:
-            _watch_environment()
+        os._Environ.__getitem__ = _watched_variable  # type: ignore[method-assign]
     try:
         yield watch
     finally:
         with _LOCK:
             _WATCHES.remove(watch)
             if not _WATCHES:
-                for name, method in _ORIGINAL.items():
-                    setattr(os._Environ, name, method)
+                os._Environ.__getitem__ = _GET_VARIABLE  # type: ignore[method-assign]
 
 
-def _watch_environment() -> None:
-    """Note the variables that plug-ins read of os.environ, until it is put back."""
-    original = os._Environ.__getitem__
-    _ORIGINAL["__getitem__"] = original
-
-    def read(self: Any, name: Any) -> Any:  # noqa: ANN401 - text or bytes
-        for watch in _WATCHES:
-            text = os.fsdecode(name)
-            is_watched = threading.get_ident() not in watch.others and text not in SET_FOR_WORKERS
-            if is_watched and _is_own(sys._getframe(1)):
-                watch.variables.add(text)
-                _while_imported(sys._getframe(1), variable=text)
-        return original(self, name)
-
-    os._Environ.__getitem__ = read  # type: ignore[method-assign]
+def _watched_variable(self: Any, name: Any) -> Any:  # noqa: ANN401 - os.environ, and text or bytes
+    """A variable of os.environ, noted if a plug-in reads it."""
+    for watch in _WATCHES:
+        text = os.fsdecode(name)
+        is_watched = threading.get_ident() not in watch.others and text not in SET_FOR_WORKERS
+        if is_watched and _is_own(sys._getframe(1)):
+            watch.variables.add(text)
+            _while_imported(sys._getframe(1), Inputs(variables=frozenset((text,))))
+    return _GET_VARIABLE(self, name)
 
 
-def _while_imported(frame: FrameType | None, file: str | None = None, variable: str | None = None) -> None:
+def _while_imported(frame: FrameType | None, seen: Inputs) -> None:
     """Note what was read for all modules that are being imported: a module is imported once, and used by others too."""
     while frame is not None:
         module = sys.modules.get(frame.f_globals.get("__name__", "")) if frame.f_code.co_name == "<module>" else None
         if module is not None and not is_library(frame.f_code.co_filename):
-            found = READ_BY.setdefault(module, Inputs())
-            READ_BY[module] = found | Inputs(
-                frozenset() if file is None else frozenset((file,)),
-                frozenset() if variable is None else frozenset((variable,)),
-            )
+            READ_BY[module] = READ_BY.get(module, Inputs()) | seen
         frame = frame.f_back
 
 
