@@ -40,8 +40,7 @@ from srbench.interfaces import (
     WeightsInfo,
 )
 from srbench.models import third_party
-from srbench.models.precomputed import ResultFolder
-from srbench.models.result_facts import stated_facts
+from srbench.models.precomputed import ResultFolder, stated_facts
 from srbench.plugins import PluginError
 from srbench.plugins.code_digest import package_digest
 from srbench.plugins.identity import Identity, watched

@@ -1,10 +1,11 @@
-"""Results made elsewhere: a folder of images, paired with the dataset by name."""
+"""Results made elsewhere: a folder of images, paired with the dataset by name, and the facts that it states."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from srbench.images.folders import images_in
 from srbench.images.io import ENDINGS, read_image
 from srbench.interfaces import SRBenchError
+from srbench.system.config import load_toml, require_range
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -126,3 +128,34 @@ def _inner(folder: Path) -> list[Path]:
     except OSError:
         return []  # ``images_in`` names the folder that cannot be listed
     return [path for images in found for path in images.values()]
+
+
+@dataclass(frozen=True)
+class ResultFacts:
+    """Contents of ``facts.toml``; all of it may be left out."""
+
+    colour_fix: str | None = None
+    """Correction of the outputs' colours to those of LR: ``wavelet``, ``adain``, ``none``."""
+    tile: int | None = None
+    """Side of the tiles in LR pixels; 0 for images that were upscaled whole."""
+    steps: int | None = None
+    """Number of sampler steps."""
+    temperature: float | None = None
+    """Sampling temperature."""
+    source: str | None = None
+    """Web page, commit or person that the results come from."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a negative number."""
+        given = [name for name in ("tile", "steps", "temperature") if getattr(self, name) is not None]
+        require_range(self, given, low=0)
+
+
+def stated_facts(folder: Path) -> dict[str, str]:
+    """Facts that a folder of results states, as texts by name; empty if it has no ``facts.toml``.
+
+    Raises ConfigError that names every unknown key and every value of another type.
+    """
+    path = folder / "facts.toml"
+    found = asdict(load_toml(path, ResultFacts)) if path.exists() else {}
+    return {name.replace("_", " "): str(value) for name, value in found.items() if value is not None}

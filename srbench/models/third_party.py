@@ -1,7 +1,8 @@
 """Networks of other projects, from a file alone: weights of any architecture that spandrel knows, TorchScript and ONNX.
 
     4x-anything.pth             also .pt, .ckpt, .safetensors; needs the extra ``zoo``
-    4x-anything.pt              a TorchScript file, also with another ending of these; it runs the code inside it
+    4x-anything.pt              a TorchScript file, made by ``torch.jit.save``, also with another ending of these; it
+                                runs the code inside it
     4x-anything.onnx            needs the extra ``onnx``; runs on the CPU
 
 Scale, architecture and accepted image sizes follow from the file. Images are padded to such sizes, and the padding is
@@ -11,6 +12,9 @@ cut off the outputs.
 from __future__ import annotations
 
 import re
+import warnings
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +24,6 @@ from torch import Tensor, nn
 from srbench.images.tiling import upscale_in_windows
 from srbench.interfaces import WeightsInfo
 from srbench.models import ModelError
-from srbench.models.scale_probe import SIDE, probed_scale
-from srbench.models.torchscript import TorchScriptModel, is_torchscript
 from srbench.system.file_names import one_line
 from srbench.weights.checkpoints import contents, foreign_object, pickled_object
 from srbench.weights.files import WeightsError, load_metadata, require_finite, sha256_file
@@ -31,6 +33,8 @@ ENDINGS = (".pth", ".pt", ".ckpt", ".safetensors", ONNX)
 """Endings of files that are models by themselves."""
 _LOCATION = b"\n\x08location\x12"
 """Key of an entry of ONNX before the name of a file: field 1, 8 bytes, the word, and the tag of field 2."""
+_SIDE = 64
+"""Side of the LR image that shows the scale of a network which takes any size."""
 
 
 def load_file(path: Path, device: str = "cpu") -> SpandrelModel | TorchScriptModel | OnnxModel:
@@ -60,6 +64,18 @@ def _text_at(message: bytes, start: int) -> str:
         if message[end] < 128:
             return message[end + 1 : end + 1 + length].decode(errors="replace")
     return ""
+
+
+def is_torchscript(path: Path) -> bool:
+    """True for an archive of ``torch.jit.save``, whatever its ending; a missing file is none."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inside = {name.partition("/")[2] for name in archive.namelist()}
+    except zipfile.BadZipFile:
+        return False
+    return "constants.pkl" in inside and any(name.startswith("code/") for name in inside)
 
 
 class SpandrelModel(nn.Module):
@@ -121,6 +137,48 @@ def _described(path: Path) -> Any:  # noqa: ANN401 - the package is optional
     return found
 
 
+class TorchScriptModel(nn.Module):
+    """A network as a TorchScript file, whose scale is its attribute ``scale``, or that of its output."""
+
+    def __init__(self, path: Path, device: str) -> None:
+        super().__init__()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # of TorchScript as a whole
+                self.network: Any = torch.jit.load(path, map_location=device).eval()  # type: ignore[no-untyped-call]
+        except Exception as error:  # a parser may raise anything for the bytes of a foreign file
+            reason = one_line(error)[:200]
+            raise ModelError(f"{path}: damaged, or of another PyTorch ({reason}); save it again") from None
+        parameters = dict(self.network.named_parameters())
+        require_finite(parameters, path)
+        self.dtype = next((one.dtype for one in parameters.values() if one.is_floating_point()), torch.float32)
+        self.scale = _probed_scale(self, path, device=device)
+        if (stated := getattr(self.network, "scale", self.scale)) != self.scale:
+            raise ModelError(f"{path}: states scale {stated}, and its output is {self.scale} times LR; correct it")
+        lr = _grey(device=device)
+        with torch.no_grad():
+            if not torch.equal(self(lr), self(lr)):
+                raise ModelError(f"{path}: gives another output for the same image again; call eval() before saving it")
+        self.weights = WeightsInfo(
+            sha256=sha256_file(path),
+            licence="not stated in the file",
+            trained_on="not stated in the file; a TorchScript module",
+            parameters=sum(one.numel() for one in parameters.values()) or None,  # a frozen module has constants instead
+        )
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), one image after another.
+
+        Nothing is optimised at the second call, so an output does not depend on how many came before. Raises ModelError
+        for an output that is no tensor.
+        """
+        with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
+            outputs = [self.network(image[None].to(self.dtype)) for image in lr]
+        if not all(isinstance(one, Tensor) for one in outputs):
+            raise ModelError(f"returns {type(outputs[0]).__name__}; it has to return one tensor (n, 3, H, W)")
+        return torch.cat(outputs).float()
+
+
 class OnnxModel:
     """A network as an ONNX file: (n, 3, h, w) in [0, 1] in, (n, 3, s*h, s*w) out, float32 or float16."""
 
@@ -142,7 +200,7 @@ class OnnxModel:
         self.dtype = torch.float16 if "float16" in self.session.get_inputs()[0].type else torch.float32
         self.window = tuple(side if isinstance(side, int) else None for side in shape[2:])
         """Accepted height and width of LR; None for any."""
-        self.scale = probed_scale(self._run, path, (self.window[0] or SIDE, self.window[1] or SIDE))
+        self.scale = _probed_scale(self._run, path, (self.window[0] or _SIDE, self.window[1] or _SIDE))
         said = self.session.get_modelmeta().custom_metadata_map
         self.weights = WeightsInfo(
             sha256=sha256_file(path),
@@ -172,3 +230,29 @@ def _rgb_input(session: Any, path: Path) -> tuple[str, list[int | str | None]]: 
     if isinstance(inputs[0].shape[1], int) and inputs[0].shape[1] != 3:
         raise ModelError(f"{path}: takes {shapes}; export it for RGB images, channels first: (n, 3, h, w)")
     return inputs[0].name, inputs[0].shape
+
+
+def _grey(size: tuple[int, int] = (_SIDE, _SIDE), device: str = "cpu") -> Tensor:
+    """A grey LR image of a height and width."""
+    return torch.full((1, 3, *size), 0.5, device=device)
+
+
+def _probed_scale(
+    network: Callable[[Tensor], Tensor], path: Path, size: tuple[int, int] = (_SIDE, _SIDE), device: str = "cpu"
+) -> int:
+    """The scale of the network in a file. Raises ModelError if it fails, or does not upscale."""
+    height, width = size
+    try:
+        with torch.no_grad():
+            found = tuple(network(_grey(size, device)).shape)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+    except Exception as error:
+        reason = one_line(error)[:200]
+        raise ModelError(
+            f"{path}: does not run on LR of {height}x{width} ({reason}); export it for RGB images"
+        ) from None
+    scale: int = found[-1] // width
+    if scale < 1 or found != (1, 3, scale * height, scale * width):
+        raise ModelError(f"{path}: makes {found} of (1, 3, {height}, {width}); it has to upscale")
+    return scale

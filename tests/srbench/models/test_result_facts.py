@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from srbench.images.io import write_png
-from srbench.models.result_facts import stated_facts
+from srbench.models.precomputed import stated_facts
 from srbench.run_folder.manifest import read_manifest
 from srbench.system.config import ConfigError
 

@@ -13,7 +13,7 @@ from srbench.interfaces import SRBenchError
 from srbench.matrix.request import read_spec
 from srbench.models import ModelError
 from srbench.models.loading import load_model, scale_of
-from srbench.models.torchscript import is_torchscript
+from srbench.models.third_party import is_torchscript
 from srbench.plugins import PluginError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.results import rows_of
