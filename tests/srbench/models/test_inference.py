@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from srbench.interfaces import ImagePair, SRBenchError, StochasticSRModel
+from srbench.interfaces import ImagePair, SRBenchError
 from srbench.models import ModelError
 from srbench.models.inference import Draw, choose_device, upscale
 from srbench.models.loading import load_model
@@ -147,11 +147,6 @@ def test_precomputed_results_are_read():
     assert upscale(Results(), "a", PAIR.lr, DRAW, "cpu").images.shape[0] == 2
     with pytest.raises(SRBenchError, match=r"^b: missing$"):
         upscale(Results(), "b", PAIR.lr, DRAW, "cpu")
-
-
-def test_kinds(models):
-    assert isinstance(load_model(f"{models}:Noisy", 4, "cpu").model, StochasticSRModel)
-    assert not isinstance(load_model(f"{models}:Nearest", 4, "cpu").model, StochasticSRModel)
 
 
 def test_devices():

@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from io import BytesIO
-from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -300,11 +299,3 @@ def test_no_network_where_it_is_forbidden(server, table, checkpoint, monkeypatch
     (tmp_path / "mine.pth").write_bytes(checkpoint)
     assert add("rrdb-tiny", str(tmp_path / "mine.pth")).is_file()
     assert fetch("rrdb-tiny").is_file(), "what is here needs no network"
-
-
-def test_the_cache_is_that_of_the_user(monkeypatch, tmp_path):
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_folder("weights") == tmp_path / ".cache" / "srbench" / "weights"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
-    assert cache_folder("weights") == Path(tmp_path / "elsewhere" / "srbench" / "weights")

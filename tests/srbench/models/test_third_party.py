@@ -7,6 +7,7 @@ import importlib.util
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,9 @@ needs_onnx = pytest.mark.skipif(
     importlib.util.find_spec("onnxruntime") is None or importlib.util.find_spec("onnx") is None,
     reason="needs the extra onnx, and onnx to export with: pip install 'sr-bench[onnx]' onnx",
 )
+
+
+CONVOLUTION = nn.Conv2d(3, 3, 1)
 
 
 class WithoutScale(nn.Module):
@@ -152,33 +156,9 @@ def test_tiles_of_a_network_that_looks_nearby(tmp_path, photos):
     assert values[0] == values[1]
 
 
-def _bytes(path: Path) -> None:
-    path.write_bytes(b"no weights")
-
-
-def _unknown(path: Path) -> None:
-    torch.save({"some.weight": torch.zeros(3)}, path)
-
-
-def _nested(path: Path) -> None:
-    torch.save({"epoch": 3, "model": nn.Conv2d(3, 3, 1).state_dict()}, path)
-
-
-def _pickled(path: Path) -> None:
-    torch.save(nn.Conv2d(3, 3, 1), path)
-
-
-def _old(path: Path) -> None:
-    """As PyTorch wrote files before 1.6."""
-    torch.save(nn.Conv2d(3, 3, 1), path, _use_new_zipfile_serialization=False)
-
-
-def _options(path: Path) -> None:
-    torch.save({"options": argparse.Namespace(), "model": nn.Conv2d(3, 3, 1).state_dict()}, path)
-
-
-def _grey(path: Path) -> None:
-    compact(path, 4, channels=1)
+def saved(content: object, *, modern: bool = True) -> Callable[[Path], None]:
+    """Save an object; not ``modern``: as PyTorch wrote files before 1.6."""
+    return lambda path: torch.save(content, path, _use_new_zipfile_serialization=modern)
 
 
 def _infinite(path: Path) -> None:
@@ -192,16 +172,25 @@ def _infinite(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "fault"),
     [
-        (_bytes, "damaged, or no weights file"),
-        (_unknown, r"spandrel knows no architecture of its 1 tensor \(some\.weight\); name code"),
-        (_nested, r"of its 2 tensors in its key model \(weight, bias\); name code .* or save it by torch\.jit\.script"),
+        (lambda path: path.write_bytes(b"no weights"), "damaged, or no weights file"),
         (
-            _pickled,
+            saved({"some.weight": torch.zeros(3)}),
+            r"spandrel knows no architecture of its 1 tensor \(some\.weight\); name code",
+        ),
+        (
+            saved({"epoch": 3, "model": CONVOLUTION.state_dict()}),
+            r"of its 2 tensors in its key model \(weight, bias\); name code .* or save it by torch\.jit\.script",
+        ),
+        (
+            saved(CONVOLUTION),
             "a pickled torch.nn.modules.conv.Conv2d, which is not opened, as that would run its code; save torch",
         ),
-        (_old, "a pickled torch.nn.modules.conv.Conv2d, which is not opened"),
-        (_options, "holds argparse.Namespace besides tensors, .* save the state_dict alone"),
-        (_grey, "a network of 1 to 1 channels; only RGB"),
+        (saved(CONVOLUTION, modern=False), "a pickled torch.nn.modules.conv.Conv2d, which is not opened"),
+        (
+            saved({"options": argparse.Namespace(), "model": CONVOLUTION.state_dict()}),
+            "holds argparse.Namespace besides tensors, .* save the state_dict alone",
+        ),
+        (lambda path: compact(path, 4, channels=1), "a network of 1 to 1 channels; only RGB"),
         (_infinite, "body.0.bias has values that are not finite"),
         (lambda path: compact(path, 2), "made for scale 2, not 4; use --scale 2"),
         (lambda path: None, "no such weights file"),

@@ -143,12 +143,6 @@ def other_code(lr, gain=1.0):
     return 0.5 * gain * F.interpolate(lr, scale_factor=2)
 
 
-def in_a_file(folder):
-    path = folder / "gain.txt"
-    path.write_text("1.0")
-    return OfPath(path=path), lambda: path.write_text("0.5")
-
-
 CHANGES = {
     "a tensor": lambda: attributes(OfTensor, "tensor", torch.ones(1), torch.full((1,), 0.5)),
     "an array": lambda: attributes(OfTensor, "tensor", np.ones(1), np.full(1, 0.5)),
@@ -192,19 +186,24 @@ def test_an_object_that_was_changed(changes, name):
 
 
 def test_a_file_behind_a_path(changes, tmp_path):
-    changes(*in_a_file(tmp_path))
+    path = tmp_path / "gain.txt"
+    path.write_text("1.0")
+    changes(OfPath(path=path), lambda: path.write_text("0.5"))
 
 
-def test_a_class_attribute(changes, monkeypatch):
-    changes(Model(), lambda: monkeypatch.setattr(Model, "gain", 0.5))
-
-
-def test_a_method_of_a_class(changes, monkeypatch):
-    changes(Model(), lambda: monkeypatch.setattr(Model, "value", lambda self: 0.5))
-
-
-def test_a_property(changes, monkeypatch):
-    changes(Property(), lambda: monkeypatch.setattr(Property, "doubled", property(lambda self: 0.5)))
+@pytest.mark.parametrize(
+    ("model", "owner", "name", "value"),
+    [
+        (Model(), Model, "gain", 0.5),
+        (Model(), Model, "value", lambda self: 0.5),
+        (Property(), Property, "doubled", property(lambda self: 0.5)),
+        (by_default, by_default, "__defaults__", (0.5,)),
+        (by_default, by_default, "__code__", other_code.__code__),
+    ],
+    ids=["a class attribute", "a method of a class", "a property", "a default", "code"],
+)
+def test_a_class_or_function_that_was_changed(changes, monkeypatch, model, owner, name, value):
+    changes(model, lambda: monkeypatch.setattr(owner, name, value))
 
 
 @pytest.mark.parametrize("function", [by_global, by_other_function, by_decorated, lambda lr: by_global(lr)])
@@ -219,14 +218,6 @@ def test_a_table_of_a_module(changes, monkeypatch):
 def test_a_closure(changes):
     cell = {"it": 1.0}
     changes(closed(cell), lambda: cell.update(it=0.5))
-
-
-def test_a_default(changes, monkeypatch):
-    changes(by_default, lambda: monkeypatch.setattr(by_default, "__defaults__", (0.5,)))
-
-
-def test_code(changes, monkeypatch):
-    changes(by_default, lambda: monkeypatch.setattr(by_default, "__code__", other_code.__code__))
 
 
 def test_an_environment_variable(changes, monkeypatch):

@@ -173,12 +173,6 @@ def test_made_consistent_it_keeps_its_weights(plugins, tmp_path):
     assert made.label == "mine-w+consistent"
 
 
-def test_results_of_others_are_not_made_consistent(tmp_path):
-    (tmp_path / "results").mkdir()
-    with pytest.raises(PluginError, match="results"):
-        load_model(f"x={tmp_path / 'results'}+consistent", 4, "cpu")
-
-
 def test_a_class_in_a_module(plugins):
     assert load_model("plugin_of_test:Model", 2, "cpu").model.scale == 2
 
@@ -198,6 +192,8 @@ def test_a_folder_of_results(tmp_path):
     assert (loaded.label, loaded.model.scale, loaded.weights) == ("theirs", 4, None)
     with pytest.raises(PluginError, match="a folder of results needs a label"):
         load_model(str(tmp_path / "results"), 4, "cpu")
+    with pytest.raises(PluginError, match=r"a folder of results takes no \+consistent; leave it out"):
+        load_model(f"x={tmp_path / 'results'}+consistent", 4, "cpu")
     with pytest.raises(PluginError, match="no such folder of results"):
         load_model(f"theirs={tmp_path / 'absent'}", 4, "cpu")
 

@@ -1,40 +1,34 @@
+import pytest
+
 from srbench.system.time_left import TimeLeft
 
 
-def clocked():
+def clocked(later=0.0):
     now = [0.0]
-    return now, TimeLeft(lambda: now[0])
+    return now, TimeLeft(lambda: now[0], later)
 
 
-def test_the_stage_under_way_and_those_after_it():
-    now, left = clocked()
-    left.later = 30
-    left.reached(0.0)
-    assert left.seconds() is None, "nothing is known of its pace"
-    now[0] = 10
-    left.reached(0.1)
-    assert left.seconds() == 90 + 30
-    now[0] = 15
-    left.reached(0.1)
-    assert left.seconds() == 85 + 30, "counts down until more is done"
-    now[0] = 40
-    left.reached(0.5)
-    assert left.seconds() == 40 + 30
-
-
-def test_what_came_before_a_stage_is_not_its_pace():
-    """Models are opened, and processes started, before the first item begins."""
-    now, left = clocked()
-    now[0] = 100
-    left.reached(0.0)
-    now[0] = 110
-    left.reached(0.5)
-    assert left.seconds() == 10
+@pytest.mark.parametrize(
+    ("later", "steps"),
+    [
+        pytest.param(30, [(0, 0, None), (10, 0.1, 120), (15, 0.1, 115), (40, 0.5, 70)], id="stages after it count"),
+        pytest.param(0, [(100, 0, None), (110, 0.5, 10)], id="what came before a stage is not its pace"),
+        pytest.param(0, [(0, 0.5, None), (10, 0.75, 10)], id="what was done before took no time"),
+        pytest.param(0, [(0, 0, None), (100, 1, 0), (100, 0, 0), (102, 0.5, 2)], id="the next run begins at 0"),
+        pytest.param(0, [(0, 0, None), (10, 0.5, 10), (10, 0.25, 30)], id="a share that turns out smaller counts"),
+        pytest.param(0, [(0, 0, None), (1, 0.5, 1), (9, 0.5, 0)], id="late is not negative"),
+    ],
+)
+def test_seconds_at_every_step(later, steps):
+    now, left = clocked(later)
+    for moment, share, seconds in steps:
+        now[0] = moment
+        left.reached(share)
+        assert left.seconds() == seconds
 
 
 def test_the_next_stage_has_a_pace_of_its_own():
-    now, left = clocked()
-    left.later = 30
+    now, left = clocked(later=30)
     left.reached(0.0)
     now[0] = 100
     left.reached(1.0)
@@ -46,43 +40,3 @@ def test_the_next_stage_has_a_pace_of_its_own():
     now[0] = 107
     left.reached(0.25)
     assert left.seconds() == 6
-
-
-def test_late_is_not_negative():
-    now, left = clocked()
-    left.reached(0.0)
-    now[0] = 1
-    left.reached(0.5)
-    now[0] = 9
-    assert left.seconds() == 0
-
-
-def test_what_was_done_before_took_no_time():
-    now, left = clocked()
-    left.reached(0.5)
-    assert left.seconds() is None
-    now[0] = 10
-    left.reached(0.75)
-    assert left.seconds() == 10
-
-
-def test_the_next_run_of_several_begins_at_0():
-    now, left = clocked()
-    left.reached(0.0)
-    now[0] = 100
-    left.reached(1.0)
-    left.reached(0.0)
-    now[0] = 102
-    left.reached(0.5)
-    assert left.seconds() == 2
-
-
-def test_a_share_that_turns_out_smaller_counts():
-    """Costs become known as images are done."""
-    now, left = clocked()
-    left.reached(0.0)
-    now[0] = 10
-    left.reached(0.5)
-    assert left.seconds() == 10
-    left.reached(0.25)
-    assert left.seconds() == 30

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from baselines.rrdb import RRDBConfig, RRDBNet
-from baselines.zoo import load_rrdb
+from baselines.zoo import load_esrgan, load_rrdb
 from srbench.interfaces import SRBenchError, Weighted
 from srbench.weights.files import WeightsError, save_weights, sha256_file
 from srbench.weights.pretrained import fill
@@ -34,14 +34,9 @@ def test_file_to_network(weights):
     assert torch.equal(model(lr), network(lr))
 
 
-def test_another_scale_is_refused(weights):
+def test_another_scale_or_model_is_refused(weights):
     with pytest.raises(WeightsError, match="weights for scale 4, not 8; use --scale 4"):
         load_rrdb(8, weights)
-
-
-def test_another_model_is_refused(weights):
-    from baselines.zoo import load_esrgan
-
     with pytest.raises(WeightsError, match="weights of the model rrdb, not of esrgan"):
         load_esrgan(4, weights)
 
