@@ -248,10 +248,8 @@ def _probed_scale(
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
     except Exception as error:
-        reason = one_line(error)[:200]
-        raise ModelError(
-            f"{path}: does not run on LR of {height}x{width} ({reason}); export it for RGB images"
-        ) from None
+        reason = f"does not run on LR of {height}x{width} ({one_line(error)[:200]})"
+        raise ModelError(f"{path}: {reason}; export it for RGB images") from None
     scale: int = found[-1] // width
     if scale < 1 or found != (1, 3, scale * height, scale * width):
         raise ModelError(f"{path}: makes {found} of (1, 3, {height}, {width}); it has to upscale")

@@ -61,9 +61,8 @@ class Identity:
         if known is None or known.loaded != self.loaded:
             return None
         now = Inputs(frozenset(known.files), frozenset(known.variables))
-        if strict and known.unknown == FAILED:
-            return None
-        if strict and not (self.inputs.files <= now.files and self.inputs.variables <= now.variables):
+        seen = self.inputs.files <= now.files and self.inputs.variables <= now.variables
+        if strict and (known.unknown == FAILED or not seen):
             return None
         unknown = self.state.unknown or self.inputs.unknown
         if texts_digest(self.loaded, now.digest()) != known.digest or (unknown and not known.unknown):

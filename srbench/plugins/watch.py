@@ -92,13 +92,11 @@ def content_digest(path: str) -> str:
         return "unreadable"
 
 
+@lru_cache(maxsize=4096)
 def is_library(path: str) -> bool:
     """True for a file of the standard library, an installed package, or this distribution."""
-    return path.startswith("<frozen ") or _is_library(path)
-
-
-@lru_cache(maxsize=4096)
-def _is_library(path: str) -> bool:
+    if path.startswith("<frozen "):
+        return True
     real = os.path.realpath(path)
     parts = Path(real).parts
     return bool({"site-packages", "dist-packages"} & set(parts)) or real.startswith(_library_folders())
@@ -136,8 +134,7 @@ class Watch:
     def note(self, event: str, given: tuple[Any, ...]) -> None:
         """Take an audit event."""
         if event == "open":
-            path, mode, flags = given
-            self._opened(path, mode, flags)
+            self._opened(*given)
         elif event in ("os.listdir", "os.scandir"):
             self._listed(given[0])
         elif event == "import" and given[1] is not None:
@@ -205,7 +202,7 @@ def _install() -> None:
 def watching() -> Iterator[Watch]:
     """Watch this thread and those that are started meanwhile."""
     _install()
-    _is_library(__file__)  # looked up here, not within the hook
+    is_library(__file__)  # looked up here, not within the hook
     watch = Watch()
     with _LOCK:
         _WATCHES.append(watch)

@@ -29,7 +29,7 @@ _lock, _inside, _limit = Lock(), 0, None
 def one_blas_thread() -> Iterator[None]:
     """Let numpy's products use one thread, as in the workers of a run, until the last thread inside has left.
 
-    The order of a long sum depends on their number.     ``torch.set_num_threads`` does not reach these libraries.
+    The order of a long sum depends on their number. ``torch.set_num_threads`` does not reach these libraries.
     """
     global _inside, _limit
     with _lock:

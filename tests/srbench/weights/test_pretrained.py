@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from baselines.rrdb import RRDBConfig, RRDBNet
-from baselines.zoo import load_esrgan, load_rrdb
+from baselines.zoo import load_rrdb
 from srbench.interfaces import SRBenchError, Weighted
 from srbench.weights.files import WeightsError, save_weights, sha256_file
 from srbench.weights.pretrained import fill
@@ -32,24 +32,6 @@ def test_file_to_network(weights):
     network = RRDBNet(CONFIG)
     lr = torch.rand(1, 3, 4, 4)
     assert torch.equal(model(lr), network(lr))
-
-
-def test_another_scale_or_model_is_refused(weights):
-    with pytest.raises(WeightsError, match="weights for scale 4, not 8; use --scale 4"):
-        load_rrdb(8, weights)
-    with pytest.raises(WeightsError, match="weights of the model rrdb, not of esrgan"):
-        load_esrgan(4, weights)
-
-
-def test_a_truncated_file_is_refused(weights):
-    weights.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises(WeightsError, match=r"rrdb\.safetensors"):
-        load_rrdb(4, weights)
-
-
-def test_no_weights_for_the_scale():
-    with pytest.raises(WeightsError, match=r"no rrdb weights are packaged for scale 3.*packaged: .*train"):
-        load_rrdb(3)
 
 
 def test_faults_are_listed_and_counted(tmp_path):
