@@ -24,7 +24,7 @@ from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Manifest
 from srbench.run_folder.results import ResultTable, rows_of
 from srbench.system.file_names import occupied
-from srbench.system.notebook import progress_of
+from srbench.system.progress import progress_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -117,15 +117,19 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def elapsed_and_left(elapsed: float, left: float | None) -> str:
+    """``1 min 5 s elapsed, about 3 min left``; None for a time left that is unknown or over."""
+    return f"{duration(elapsed)} elapsed" + ("" if left is None else f", about {duration(left)} left")
+
+
 class _Durations(ProgressColumn):
-    """``1 min 5 s elapsed, about 3 min left``, as a task's field ``left`` tells."""
+    """Time elapsed, and time left as a task's field ``left`` tells."""
 
     def render(self, task: Task) -> Text:
         """The time left counts down between steps that take minutes."""
         left: TimeLeft | None = task.fields.get("left")
         seconds = None if left is None or task.finished else left.seconds()
-        text = f"{duration(task.elapsed or 0.0)} elapsed"
-        return Text(text if seconds is None else f"{text}, about {duration(seconds)} left", style="dim")
+        return Text(elapsed_and_left(task.elapsed or 0.0, seconds), style="dim")
 
 
 class _Count(MofNCompleteColumn):

@@ -11,11 +11,11 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from srbench.interfaces import Step, silent
-from srbench.system import notebook
+from srbench.system import progress as module
 
 CODE = """
 from srbench.interfaces import Step
-from srbench.system.notebook import progress_of
+from srbench.system.progress import progress_of
 with progress_of({asked}) as progress:
     progress(Step(1, 2, "dog"))
 """
@@ -43,7 +43,7 @@ def test_nothing_in_a_pipe():
 
 def test_a_function_is_called():
     steps = []
-    with notebook.progress_of(steps.append) as progress:
+    with module.progress_of(steps.append) as progress:
         progress(Step(1, 2, "dog"))
     assert steps == [Step(1, 2, "dog")]
 
@@ -57,14 +57,14 @@ def cell(monkeypatch):
     display.display = lambda text, display_id: SimpleNamespace(update=shown.append)
     monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
     monkeypatch.setitem(sys.modules, "IPython.display", display)
-    monkeypatch.setattr(notebook, "Console", lambda stderr: SimpleNamespace(is_jupyter=True))
+    monkeypatch.setattr(module, "Console", lambda stderr: SimpleNamespace(is_jupyter=True))
     return shown
 
 
 def test_a_line_in_a_notebook(cell, monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(notebook.time, "monotonic", lambda: now[0])
-    with notebook.progress_of(True) as progress:
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    with module.progress_of(True) as progress:
         for done, moment in ((0, 100), (1, 100.1), (2, 110)):
             now[0] = moment
             progress(Step(done, 4, "<dog>"))
@@ -79,6 +79,6 @@ def test_a_line_in_a_notebook(cell, monkeypatch):
 
 
 def test_nothing_in_a_notebook_that_asks_for_none(cell):
-    with notebook.progress_of(False) as progress:
+    with module.progress_of(False) as progress:
         assert progress is silent
     assert cell == []
