@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
@@ -73,12 +73,9 @@ class Identity:
         """Evidence after the first of some calls that does not fail: all that they read is noted, and any change."""
         inputs, reason = self.inputs, FAILED
         for first_call in calls:
-            with watching() as watch:
-                try:
-                    first_call()
-                    reason = ""
-                except SRBenchError:  # it appears again where the whole run is done
-                    pass
+            with watching() as watch, suppress(SRBenchError):  # it appears again where the whole run is done
+                first_call()
+                reason = ""
             made = frozenset(map(os.path.realpath, watch.written - watch.files))
             inputs = inputs.without(made) | watch.inputs().without(self.covered)
             if not reason:

@@ -47,8 +47,6 @@ from srbench.plugins.watch import is_library, our_packages
 from srbench.system.file_names import one_line, unknown
 from srbench.weights.files import sha256_file
 
-KINDS = ("models", "metrics", "datasets", "trainers", "converters")
-"""Entry point groups, without ``srbench.``."""
 _OF_FILE = "srbench_user_"
 """First part of the names of modules that are files named by users."""
 FAMILIES = "metric_families"
@@ -100,7 +98,7 @@ class LoadedMetric:
 
 @cache
 def registered(kind: str) -> dict[str, EntryPoint]:
-    """Entry points of one of KINDS by name, sorted; looked up once per process, nothing is imported."""
+    """Entry points of the group ``srbench.KIND`` by name, sorted; looked up once per process, nothing is imported."""
     return {point.name: point for point in sorted(entry_points(group=f"srbench.{kind}"), key=lambda p: p.name)}
 
 
@@ -333,16 +331,14 @@ def _plugin(
 def _packages_of(module: ModuleType) -> tuple[str, ...]:
     """Top-level packages of the distribution of a module; none for a file by itself."""
     top = module.__name__.partition(".")[0]
-    return () if top == "__main__" or top.startswith(_OF_FILE) else tuple(sorted({top, *_beside(top)}))
+    return () if top == "__main__" or top.startswith(_OF_FILE) else tuple(sorted(_beside(top)))
 
 
 def _packages(point: EntryPoint) -> tuple[str, ...]:
     """Top-level packages of the distribution of an entry point."""
-    top = point.module.partition(".")[0]
-    tops = {top}
-    if point.dist is not None:
-        tops |= {other.module.partition(".")[0] for other in point.dist.entry_points if other.module}
-    return tuple(sorted(tops if top in our_packages() else tops | _beside(top)))
+    points = [point, *(point.dist.entry_points if point.dist is not None else [])]
+    tops = {one.module.partition(".")[0] for one in points if one.module}
+    return tuple(sorted(tops | _beside(point.module.partition(".")[0])))
 
 
 def _beside(package: str) -> set[str]:
@@ -351,4 +347,5 @@ def _beside(package: str) -> set[str]:
         return {package}
     known = distributions_by_package()
     names = {one.name for one in known.get(package, [])}
-    return {top for top, found in known.items() if top.isidentifier() and names & {one.name for one in found}}
+    beside = (top for top, found in known.items() if top.isidentifier() and names & {one.name for one in found})
+    return {package, *beside}

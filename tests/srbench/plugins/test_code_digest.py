@@ -85,15 +85,6 @@ def test_a_changed_model(mine, edit):
     assert value(folder, "psnr") != before
 
 
-def test_a_changed_module_beside_the_model(mine, edit):
-    """Both lean on it, so the images are made again and measured again."""
-    folder = run(mine).folder
-    before = value(folder, "psnr")
-    edit(srbench_test_helper="GAIN, SHIFT = 0.5, 0.0\n")
-    assert run(mine).sampled == 3
-    assert value(folder, "psnr") != before
-
-
 def test_a_changed_metric(mine, edit, tmp_path, tmp_path_factory):
     """In a folder of its own: all code beside a model counts for the model."""
     metric = tmp_path_factory.mktemp("metrics") / "metric.py"
