@@ -134,10 +134,10 @@ def _advice(reason: str, lr: Tensor) -> str:
 
 
 def _outputs(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Tensor:
-    if isinstance(model, PrecomputedResults):
-        return _numbers(model.read(name), name)
     lr = lr.to(device)
-    if isinstance(model, StochasticSRModel):
+    if isinstance(model, PrecomputedResults):
+        images = model.read(name)
+    elif isinstance(model, StochasticSRModel):
         require_memory(name, draw.samples, [model.scale * side for side in lr.shape[-2:]])
         images = _sample(model, lr, draw)
         if len(_numbers(images, name)) != draw.samples:

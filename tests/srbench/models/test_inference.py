@@ -139,12 +139,13 @@ def test_precomputed_results_are_read():
         def read(self, name):
             if name != "a":
                 raise SRBenchError("missing")
-            return torch.full((2, 3, 20, 28), 0.25)
+            return torch.full((2, 3, 20, 28), 0.25, dtype=torch.float64)
 
         def digest(self, name):
             return name
 
-    assert upscale(Results(), "a", PAIR.lr, DRAW, "cpu").images.shape[0] == 2
+    images = upscale(Results(), "a", PAIR.lr, DRAW, "cpu").images
+    assert (len(images), images.dtype) == (2, torch.float32)
     with pytest.raises(SRBenchError, match=r"^b: missing$"):
         upscale(Results(), "b", PAIR.lr, DRAW, "cpu")
 

@@ -108,17 +108,12 @@ def by_path(place, name, limit, out):
 
 
 def by_plugin(place, name, limit, out):
-    member = {"net.pth": "loaded", "net.onnx": "Net"}[name]
-    spec = RunSpec((f"m={place / 'my.py'}:{member}",), 2, data=str(place / "photos"), limit=limit, metrics=("psnr",),
-                   out=str(out))  # fmt: skip
-    return run(spec).sampled
+    by_path(place, f"my.py:{'loaded' if name == 'net.pth' else 'Net'}", limit, out)
 
 
 def as_object(place, name, limit, out):
     """Evaluate the object that srbench makes of the file."""
-    before = len(values_in(out)) if out.exists() else 0
     srbench.evaluate({"m": load_file(place / name)}, place / "photos", scale=2, limit=limit, metrics="psnr", out=out)
-    return len(values_in(out)) - before
 
 
 def as_foreign_object(place, name, limit, out):
