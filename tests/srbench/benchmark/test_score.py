@@ -7,7 +7,6 @@ import json
 import pytest
 
 import srbench.benchmark.tasks
-from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run, score_run
 from srbench.benchmark.verify import verify
 from srbench.run_folder.folder import RunFolder
@@ -47,17 +46,6 @@ def test_metrics_are_added_without_models(finished, spec, changed, count_samples
     assert [metric.name for metric in RunFolder.read(finished).manifest.metrics] == ["psnr", "ssim", "lr_psnr", "sigma"]
     assert verify(finished).holds
     assert len(RunFolder.read(finished).manifest.invocations) == 2
-
-
-def test_the_packaged_photographs_are_scored_without_models(count_samples, tmp_path):
-    spec = RunSpec(models=("bicubic",), scale=8, metrics=("psnr",), out=str(tmp_path / "photos"))
-    folder = run(spec).folder
-    assert len(count_samples) == 22
-    count_samples.clear()
-    assert score_run(folder, ["ssim", "lr_psnr"]).scored == 44
-    assert count_samples == []
-    whole = run(RunSpec(models=("bicubic",), scale=8, metrics=("psnr", "ssim", "lr_psnr"), out=str(tmp_path / "whole")))
-    assert values(folder) == values(whole.folder)
 
 
 def test_what_was_not_kept_is_sampled_again_from_its_seed(changed, count_samples, tmp_path):

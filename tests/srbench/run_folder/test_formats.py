@@ -58,11 +58,6 @@ def test_a_suite_of_more_than_five_samples_keeps_them_all(changed, models, photo
     assert (found.holds, found.verified, found.unverified) == (True, 3, 0)
 
 
-def test_other_suites_keep_five(changed, models):
-    folder = run(changed(models=(f"noisy={models}:Noisy",), temperature=(0.8,), limit=1, samples=7)).folder
-    assert len(list((folder / "images" / "noisy-t0.8").glob("a_sample*.png"))) == 5
-
-
 WILD = """
 class Wild:
     scale = 4

@@ -42,37 +42,6 @@ def test_another_protocol_is_refused(finished, changed, change, difference):
     assert contents(finished) == before
 
 
-def test_seeds_and_crops_in_turn(finished, changed, command, spec):
-    """Seed 0, then 1, then 0: numbers and images stay those of seed 0. A crop between leaves the report usable."""
-    before = contents(finished)
-    for change in ({"seed": 1}, {"crop": 16}):
-        with pytest.raises(RunFolderError):
-            run(changed(**change))
-    assert run(spec).sampled == 0
-    assert contents(finished) == before
-    assert command("report", finished).code == 0
-    assert verify(finished).holds
-
-
-def test_models_temperatures_metrics_and_images_are_added(changed, models, tmp_path):
-    steps = [
-        {"models": (f"near={models}:Nearest",), "metrics": ("psnr",), "limit": 2},
-        {"models": (f"noisy={models}:Noisy",), "temperature": (0.8,), "metrics": ("sigma",), "limit": 2},
-        {"models": (f"noisy={models}:Noisy",), "temperature": (0.3,), "metrics": ("ssim",), "limit": None},
-        {"models": (f"near={models}:Nearest",), "limit": None},
-        {"models": (f"noisy={models}:Noisy",), "temperature": (0.8,), "limit": None},
-    ]
-    for step in steps:
-        run(changed(**step))
-    whole = run(changed(limit=None, out=str(tmp_path / "whole"))).folder
-    added = tmp_path / "run"
-    ours, theirs = ({(r.setting, r.image): r.values for r in rows_of(RunFolder.read(f))} for f in (added, whole))
-    assert ours == theirs
-    assert list(ours) == list(theirs), "and in the same order"
-    assert len(read_manifest(added).invocations) == 5
-    assert verify(added).holds
-
-
 def test_the_report_shows_all_that_the_folder_holds(finished, command, models, photos):
     options = ["--scale", 4, "--data", photos, "--limit", 3, "--samples", 2, "--out", finished]
     assert command("run", "--models", "bicubic", *options, "--metrics", "psnr").code == 0
@@ -133,25 +102,22 @@ def test_a_label_stands_for_one_model(finished, changed, models):
     assert verify(finished).holds
 
 
-def test_a_finished_run_elsewhere_keeps_its_machine(finished, spec, monkeypatch):
-    import srbench.benchmark.engines.choice
-    import srbench.benchmark.run
+@pytest.fixture
+def elsewhere(finished, monkeypatch):
+    """After the run, a machine with another processor."""
+    monkeypatch.setattr("srbench.benchmark.engines.choice.hardware", lambda device: {"cpu": "abacus", "device": device})
 
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_finished_run_elsewhere_keeps_its_machine(finished, spec, monkeypatch):
     before = read_manifest(finished)
-    monkeypatch.setattr(
-        srbench.benchmark.engines.choice, "hardware", lambda device: {"cpu": "abacus", "device": device}
-    )
-    monkeypatch.setattr(srbench.benchmark.run, "software", lambda: {"python": "0"})
+    monkeypatch.setattr("srbench.benchmark.run.software", lambda: {"python": "0"})
     assert run(spec).sampled == 0
     assert read_manifest(finished) == before
 
 
-def test_rows_of_unlike_machines_are_told_apart(finished, changed, models, monkeypatch, command):
-    import srbench.benchmark.engines.choice
-
-    monkeypatch.setattr(
-        srbench.benchmark.engines.choice, "hardware", lambda device: {"cpu": "abacus", "device": device}
-    )
+@pytest.mark.usefixtures("elsewhere")
+def test_rows_of_unlike_machines_are_told_apart(finished, changed, models, command):
     run(changed(models=(f"noisy={models}:Noisy",), temperature=(0.5,)))
     machines = [one.hardware["cpu"] for one in read_manifest(finished).invocations]
     assert machines[1] == "abacus"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 
@@ -33,15 +34,10 @@ def test_a_folder_with_other_things_is_refused(spec, tmp_path, image, name):
     path = tmp_path / "run" / name
     write_png(path, image)
     before = everything(tmp_path / "run")
-    with pytest.raises(RunFolderError, match=r"not empty, and no run of srbench .* choose another --out"):
+    first = re.escape(name.partition("/")[0])
+    with pytest.raises(RunFolderError, match=rf"not empty, and no run of srbench \({first} is in it\); choose another"):
         run(spec)
     assert everything(tmp_path / "run") == before
-
-
-def test_a_file_in_place_of_the_folder(spec, tmp_path):
-    (tmp_path / "run").write_text("mine")
-    with pytest.raises(RunFolderError, match="a file, not a folder; choose another --out"):
-        run(spec)
 
 
 def test_images_that_somebody_has_put_among_ours_stay(finished, spec, command, image):

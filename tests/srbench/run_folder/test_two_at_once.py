@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import sys
-import time
 from collections import Counter
 
 import pytest
@@ -27,11 +24,6 @@ TRIALS = 10
 def arguments(spec, models, out):
     options = f"--scale 4 --data {spec.data} --metrics psnr --temperature 0.5,0.8 --samples 2 --limit 2 --out {out}"
     return ["run", "--models", f"slow={models}:Slow", *options.split()]
-
-
-def start(spec, models, out):
-    command = [sys.executable, "-m", "srbench", *arguments(spec, models, out)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def forked(words, log):
@@ -87,17 +79,3 @@ def test_the_owner_is_named(spec, finished):
         (finished / ".owner.json").write_text(json.dumps({"process": 7, "host": "elsewhere", "since": "noon"}))
         with pytest.raises(RunFolderError, match="in use by process 7 on elsewhere since noon; wait for it, or choose"):
             run(spec)
-
-
-def test_a_lock_whose_owner_is_gone_is_taken_over(spec, models, tmp_path):
-    process = start(spec, models, tmp_path / "killed")
-    while not (tmp_path / "killed" / "samples.jsonl").exists():
-        assert process.poll() is None
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert (tmp_path / "killed" / ".owner.json").exists()
-    end = start(spec, models, tmp_path / "killed")
-    _, err = end.communicate(timeout=100)
-    assert end.returncode == 0, err
-    assert verify(tmp_path / "killed").holds
