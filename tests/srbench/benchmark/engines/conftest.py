@@ -3,13 +3,49 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from srbench.benchmark.request import RunSpec
 from srbench.images.io import write_png
 from srbench.run_folder.manifest import read_manifest
+
+KILLERS = '''
+import os
+import signal
+from dataclasses import replace
+
+import torch.nn.functional as F
+
+from srbench.metrics.pixel import PSNR
+
+
+class Deadly:
+    """Repeats pixels; of a wide image it does not live to tell."""
+
+    scale = 4
+
+    def __call__(self, lr):
+        if lr.shape[-1] > 8:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return F.interpolate(lr, scale_factor=4)
+
+
+class DeadlyMetric(PSNR):
+    def __init__(self):
+        super().__init__()
+        self.facts = replace(self.facts, name="deadly", title="Deadly")
+
+    def __call__(self, samples, pair):
+        if pair.hr.shape[-1] > 32:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(samples, pair)
+'''
 
 
 @pytest.fixture
@@ -36,5 +72,51 @@ def results(timeless):
             for file in sorted((folder / "images").rglob("*.png"))
         }
         return timeless(folder), files, replace(read_manifest(folder), invocations=())
+
+    return call
+
+
+@pytest.fixture
+def killers(tmp_path):
+    """A file of a model and a metric that kill the process they are in."""
+    path = tmp_path / "killers.py"
+    path.write_text(KILLERS)
+    return path
+
+
+@pytest.fixture
+def start():
+    """Start a run of the first two models as a process of its own, with more options."""
+
+    def call(spec, *options):
+        words = ["--models", ",".join(spec.models[:2]), "--scale", "4", "--data", spec.data, "--metrics", "psnr,sigma"]
+        words += ["--samples", "7", "--temperature", "0.3,0.8", *options, "--out", spec.out]
+        return subprocess.Popen(
+            [sys.executable, "-m", "srbench", "run", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, start_new_session=True,
+        )  # fmt: skip
+
+    return call
+
+
+@pytest.fixture
+def sampled():
+    """Number of lines about samples that a run has written."""
+
+    def call(spec):
+        path = Path(spec.out) / "samples.jsonl"
+        return path.read_bytes().count(b"\n") if path.exists() else 0
+
+    return call
+
+
+@pytest.fixture
+def wait_for(sampled):
+    """Wait until a run has so many of these lines; says whether it is still at work."""
+
+    def call(process, spec, count):
+        while sampled(spec) < count and process.poll() is None:
+            time.sleep(0.01)
+        return process.poll() is None
 
     return call

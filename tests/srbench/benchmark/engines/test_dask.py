@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -27,21 +26,6 @@ IMAGES = int(os.environ.get("KILLED_IMAGES", "8"))
 """Number of images of the run whose cluster is killed again and again; three settings of each."""
 SEED = int(os.environ.get("KILLED_SEED", "0"))
 """Seed of the moments at which it is killed."""
-DEADLY = """
-import os
-import signal
-
-import torch.nn.functional as F
-
-
-class Deadly:
-    scale = 4
-
-    def __call__(self, lr):
-        if lr.shape[-1] > 8:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return F.interpolate(lr, scale_factor=4)
-"""
 
 
 class Cluster:
@@ -98,19 +82,6 @@ def cluster(tmp_path):
     found.stop()
 
 
-def command(spec, address):
-    words = ["--models", ",".join(spec.models), "--scale", "4", "--data", spec.data, "--metrics", "psnr,sigma"]
-    words += ["--samples", "7", "--temperature", "0.3,0.8", "--engine", f"dask:{address}", "--out", spec.out]
-    return subprocess.Popen(
-        [sys.executable, "-m", "srbench", "run", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-def sampled(spec):
-    path = Path(spec.out) / "samples.jsonl"
-    return path.read_bytes().count(b"\n") if path.exists() else 0
-
-
 def test_workers_with_another_processor_say_so(changed, tmp_path):
     """The processor of this machine, used as an older one; the client works with the newer one."""
     cluster = Cluster(tmp_path, ATEN_CPU_CAPABILITY="default")
@@ -126,18 +97,18 @@ def test_workers_with_another_processor_say_so(changed, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-def test_clients_workers_and_schedulers_killed(spec, models, draw_image, results, tmp_path, cluster):
+def test_clients_workers_and_schedulers_killed(
+    spec, models, draw_image, results, tmp_path, cluster, start, sampled, wait_for
+):
     for number in range(6, IMAGES):
         write_png(tmp_path / "images" / f"more{number}.png", draw_image(number, 32, 32))
     models.write_text(models.read_text().replace("up = F", "time.sleep(0.05)\n        up = F"))
     spec = replace(spec, models=spec.models[:2], metrics=("psnr", "sigma"), out=str(tmp_path / "killed"))
     chance, killed, errors = random.Random(SEED), Counter(), []
-    process, target, victims = command(spec, cluster.address), 1, ["worker", "scheduler", "client"]
+    process, target, victims = start(spec, "--engine", f"dask:{cluster.address}"), 1, ["worker", "scheduler", "client"]
     while True:
         target = max(target, sampled(spec)) + chance.randrange(1, 6)
-        while sampled(spec) < target and process.poll() is None:
-            time.sleep(0.01)
-        if process.poll() is not None:
+        if not wait_for(process, spec, target):
             break
         victim = victims[sum(killed.values()) % 3]
         killed[victim] += 1
@@ -153,7 +124,7 @@ def test_clients_workers_and_schedulers_killed(spec, models, draw_image, results
         _, err = process.communicate(timeout=120)
         if victim == "scheduler":
             errors.append(err.strip().splitlines()[-1])
-        process = command(spec, cluster.address)
+        process = start(spec, "--engine", f"dask:{cluster.address}")
     _, err = process.communicate()
     assert process.returncode == 1, err
     assert "1 could not be measured" in err, "the damaged image alone"
@@ -167,11 +138,10 @@ def test_clients_workers_and_schedulers_killed(spec, models, draw_image, results
     assert verify(tmp_path / "killed").holds
 
 
-def test_what_kills_its_workers_is_given_up_and_the_rest_finishes(spec, tmp_path, results):
-    (tmp_path / "deadly.py").write_text(DEADLY)
+def test_what_kills_its_workers_is_given_up_and_the_rest_finishes(spec, tmp_path, killers):
     for name in "cdf":
         (tmp_path / "images" / f"{name}.png").unlink()
-    spec = replace(spec, models=(f"{tmp_path / 'deadly.py'}:Deadly", *spec.models[:1]), metrics=("psnr",))
+    spec = replace(spec, models=(f"{killers}:Deadly", *spec.models[:1]), metrics=("psnr",))
     outcome = run(spec, engine="dask", workers=1)
     assert outcome.sampled == 5, "b is wide, a and e are not"
     records = [record for known in RunFolder.read(outcome.folder).known.values() for record in known.samples.values()]
@@ -182,7 +152,7 @@ def test_what_kills_its_workers_is_given_up_and_the_rest_finishes(spec, tmp_path
     assert verify(outcome.folder).holds
 
 
-def test_a_worker_that_dask_gave_up_starting_is_started(spec, tmp_path, monkeypatch):
+def test_a_worker_that_dask_gave_up_starting_is_started(spec, tmp_path, killers, monkeypatch):
     """As happens where one ends while it starts: the command does not wait for ever."""
     from dask import config
     from distributed import Nanny
@@ -199,8 +169,7 @@ def test_a_worker_that_dask_gave_up_starting_is_started(spec, tmp_path, monkeypa
     monkeypatch.setattr("srbench.benchmark.engines.dask.RESTORED", 0.2)
     for name in "cdf":
         (tmp_path / "images" / f"{name}.png").unlink()
-    (tmp_path / "deadly.py").write_text(DEADLY)
-    spec = replace(spec, models=(f"{tmp_path / 'deadly.py'}:Deadly",), metrics=("psnr",))
+    spec = replace(spec, models=(f"{killers}:Deadly",), metrics=("psnr",))
     with config.set({"distributed.deploy.lost-worker-timeout": "1s"}):
         outcome = run(spec, engine="dask", workers=1)
     assert len(starts) > 2

@@ -6,7 +6,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -33,37 +32,6 @@ IMAGES = int(os.environ.get("KILLED_IMAGES", "12"))
 """Number of images of the run that is killed again and again, about 20 times where there are many; three settings."""
 SEED = int(os.environ.get("KILLED_SEED", "0"))
 """Seed of the moments at which it is killed."""
-KILLERS = '''
-import os
-import signal
-from dataclasses import replace
-
-import torch.nn.functional as F
-
-from srbench.metrics.pixel import PSNR
-
-
-class Deadly:
-    """Repeats pixels; of a wide image it does not live to tell."""
-
-    scale = 4
-
-    def __call__(self, lr):
-        if lr.shape[-1] > 8:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return F.interpolate(lr, scale_factor=4)
-
-
-class DeadlyMetric(PSNR):
-    def __init__(self):
-        super().__init__()
-        self.facts = replace(self.facts, name="deadly", title="Deadly")
-
-    def __call__(self, samples, pair):
-        if pair.hr.shape[-1] > 32:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().__call__(samples, pair)
-'''
 
 
 def lines(folder, name):
@@ -102,13 +70,6 @@ def test_what_a_worker_warns_of_is_heard_here(spec, tmp_path):
     ]
 
 
-@pytest.fixture
-def killers(tmp_path):
-    path = tmp_path / "killers.py"
-    path.write_text(KILLERS)
-    return path
-
-
 def test_what_kills_its_process_is_given_up_and_the_rest_finishes(spec, killers, tmp_path):
     deadly = replace(spec, models=(f"{killers}:Deadly", *spec.models[:1]))
     outcome = run(deadly, workers=2)
@@ -140,41 +101,20 @@ def test_a_metric_that_kills_is_given_up(spec, killers, tmp_path, request, where
     assert verify(outcome.folder).holds
 
 
-def command(spec, workers):
-    words = ["--models", ",".join(spec.models[:2]), "--scale", "4", "--data", spec.data, "--metrics", "psnr,sigma"]
-    words += ["--samples", "7", "--temperature", "0.3,0.8", "--workers", str(workers), "--out", spec.out]
-    return subprocess.Popen(
-        [sys.executable, "-m", "srbench", "run", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
-    )  # fmt: skip
-
-
 def children(process):
     """The workers of a run: its children but the one that watches over shared memory."""
     found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     return [int(one) for one in found if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes()]
 
 
-def sampled(spec):
-    path = Path(spec.out) / "samples.jsonl"
-    return path.read_bytes().count(b"\n") if path.exists() else 0
-
-
-def wait_for(process, spec, count):
-    """Wait until a run has so many lines; says whether it is still at work."""
-    while sampled(spec) < count and process.poll() is None:
-        time.sleep(0.01)
-    return process.poll() is None
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-def test_killed_at_random_moments_and_resumed(spec, models, draw_image, results, tmp_path):
+def test_killed_at_random_moments_and_resumed(spec, models, draw_image, results, start, sampled, wait_for, tmp_path):
     for number in range(6, IMAGES):
         write_png(tmp_path / "images" / f"more{number}.png", draw_image(number, 32, 32))
     models.write_text(models.read_text().replace("up = F", "time.sleep(0.05)\n        up = F"))
     chance, killed = random.Random(SEED), Counter()
     spec = replace(spec, models=spec.models[:2], metrics=("psnr", "sigma"), out=str(tmp_path / "killed"))
-    process, target = command(spec, 2), 1
+    process, target = start(spec, "--workers", "2"), 1
     while True:
         target = max(target, sampled(spec)) + chance.randrange(1, max(12, IMAGES // 5))
         if chance.random() < 0.2:  # whatever it is at by then, the start too
@@ -191,7 +131,7 @@ def test_killed_at_random_moments_and_resumed(spec, models, draw_image, results,
         killed["parent" if victim == process.pid else "worker"] += 1
         if victim == process.pid:
             process.communicate()
-            process = command(spec, 2)
+            process = start(spec, "--workers", "2")
     _, err = process.communicate()
     assert process.returncode == 1, err
     assert "1 could not be measured" in err, "the damaged image alone"
@@ -206,9 +146,9 @@ def test_killed_at_random_moments_and_resumed(spec, models, draw_image, results,
 
 @pytest.mark.usefixtures("heeded_interrupts")
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-def test_interrupted_it_ends_its_processes(spec, models):
+def test_interrupted_it_ends_its_processes(spec, models, start, wait_for):
     models.write_text(models.read_text().replace("up = F", "time.sleep(0.3)\n        up = F"))
-    process = command(spec, 2)
+    process = start(spec, "--workers", "2")
     assert wait_for(process, spec, 3)
     workers = children(process)
     os.killpg(process.pid, signal.SIGINT)
