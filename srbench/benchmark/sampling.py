@@ -98,28 +98,21 @@ def keep_sample(
     folder: RunFolder, item: Item, image: str, output: Output, invocation: int, tries: int
 ) -> tuple[SampleRecord, Tensor]:
     """Keep the outputs of a model in a run folder, as files as the protocol says; returns record and uint8 images."""
-    protocol = folder.manifest.protocol
     nothing = failed_sample(item, image, SAMPLED_ANEW, invocation, 0, folder.environment)
     if item.setting in folder.of(image).samples:
         folder.append(nothing)
-    images = quantize(output.images, protocol.quantize)
+    images = quantize(output.images, folder.manifest.protocol.quantize)
     record = replace(
         nothing,
         tries=tries,
         error="",
         source=item.source,
-        outputs=tuple(
-            ImageDigest(pixels_sha256(one), "to be kept" if place < protocol.kept else None)
-            for place, one in enumerate(images)
-        ),
+        outputs=tuple(ImageDigest(pixels_sha256(one), None) for one in images),
         seconds=round(output.seconds, 4),
         peak_memory_mb=None if output.peak_memory_mb is None else round(output.peak_memory_mb, 1),
         runaway=runaway(output.images),
     )
-    kept = [_keep(folder, path, one) for path, one in zip(folder.output_files(record), images, strict=False)]
-    record = replace(record, outputs=(*kept, *record.outputs[protocol.kept :]))
-    folder.append(record)
-    return record, images
+    return _with_files(folder, record, images), images
 
 
 def keep_again(
@@ -129,12 +122,15 @@ def keep_again(
 
     Its values stay true, and so do time and memory.
     """
-    count = folder.manifest.protocol.kept
-    known = [replace(one, sha256="to be kept") for one in before.outputs[:count]]
-    files = folder.output_files(replace(before, outputs=(*known, *before.outputs[count:])))
-    kept = [_keep(folder, path, one) for path, one in zip(files, images, strict=False)]
     made = {"invocation": invocation, "environment": folder.environment, "runaway": runaway(output.images)}
-    record = replace(before, outputs=(*kept, *before.outputs[count:]), **made)
+    return _with_files(folder, replace(before, **made), images)
+
+
+def _with_files(folder: RunFolder, record: SampleRecord, images: Tensor) -> SampleRecord:
+    """Keep as many outputs of a record as the protocol says; returns the record of them, which was appended."""
+    files = folder.output_files(record, folder.manifest.protocol.kept)
+    kept = [_keep(folder, path, one) for path, one in zip(files, images, strict=False)]
+    record = replace(record, outputs=(*kept, *record.outputs[len(kept) :]))
     folder.append(record)
     return record
 

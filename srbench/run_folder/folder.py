@@ -187,7 +187,6 @@ class RunFolder:
         """
         protocol, model = self.manifest.protocol, self.manifest.model(setting.model)
         determined_by = [protocol.scale, protocol.samples, protocol.seed, protocol.tile]
-        # Older keys know no other rounding than floor; they stay valid.
         rounded = [] if protocol.quantize == "floor" else [protocol.quantize]
         return digest("sample", model.digest, source, pair_key, setting.temperature, *determined_by, *rounded)
 
@@ -221,10 +220,11 @@ class RunFolder:
         """Paths of the LR and HR file of an image, kept or not."""
         return self.path / f"{IMAGES}/lr/{image}.png", self.path / f"{IMAGES}/hr/{image}.png"
 
-    def output_files(self, sample: SampleRecord) -> list[Path]:
-        """Paths of the kept outputs of a record, in order."""
+    def output_files(self, sample: SampleRecord, kept: int | None = None) -> list[Path]:
+        """Paths of the kept outputs of a record, in order; or of so many, if it has them."""
+        count = sample.kept if kept is None else min(kept, len(sample.outputs))
         start = f"{IMAGES}/{sample.setting.folder}/{sample.image}"
-        endings = [f"_sample{number}" for number in range(sample.kept)] if sample.drawn else [""] * sample.kept
+        endings = [f"_sample{number}" for number in range(count)] if sample.drawn else [""] * count
         return [self.path / f"{start}{ending}.png" for ending in endings]
 
     def pair(self, image: str, is_kept: IsKept = is_kept) -> tuple[Path, ...] | None:
