@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -120,38 +119,7 @@ def measure_folder(
     as many as suit this machine. Raises BenchmarkError that names every image without a partner, and SRBenchError for
     an unknown metric or one that needs what is not given.
     """
-    protocol, results = read_suite(suite), ResultFolder(images, 1)
-    high, low = (None if folder is None else images_in(folder) for folder in (hr, lr))
-    known = _paired(results, hr, high, lr, low)
-    of_images = tuple(name for name in names if name not in OF_SETS) if names else None
-    of_sets = [name for name in OF_SETS if name in (names or ())]
-    distances = None
-    if of_sets:  # before anything is measured: the weights may be missing
-        from srbench.metrics.fid import SetDistances
-
-        if high is None:
-            raise BenchmarkError(f"{of_sets[0]} compares two folders of images; name the other one with --hr")
-        distances = SetDistances(of_sets, protocol.quantize)
-    total = len(known)
-    workers = suitable_workers("cpu", total // IMAGES_EACH) if workers is None else min(workers, total)
-    found: dict[str, _Found] = {}
-    for one in _Folders(results, known, high, low, scale, protocol, of_images).measured(workers):
-        found[one.image] = one
-        for fault in one.faults:
-            progress(Step(len(found), total, "", fault))
-        progress(Step(len(found), total, one.image))
-    progress(Step(total, total, ""))
-    values = {name: found[name].values for name in known}
-    failures = tuple(fault for name in known for fault in found[name].faults)
-    counts = [one.samples for one in found.values() if one.samples]
-    samples = "-".join(map(str, sorted({min(counts, default=0), max(counts, default=0)})))
-    facts = tuple(counted(one, samples) for one in max((one.facts for one in found.values()), key=len, default=()))
-    measured = Measured(images.resolve().name, protocol.label, facts, values, failures)
-    if distances is None or high is None or failures:
-        return measured
-    outputs = (image for name in high for image in quantize(results.read(name), protocol.quantize))
-    sets = distances.between(outputs, map(read_uint8, high.values()))
-    return replace(measured, set_metrics=distances.facts, sets=sets)
+    return measure_folders({images.resolve().name: images}, hr, lr, names, progress, suite, workers, scale)[0]
 
 
 def measure_folders(
@@ -164,28 +132,52 @@ def measure_folders(
     other images, and the errors of ``measure_folder``.
     """
     found: list[Measured] = []
+    counts: set[int] = set()
     for label, folder in folders.items():
-        one = measure_folder(folder, hr, lr, names, progress, suite, workers, scale)
-        found.append(replace(one, label=label))
+        one, samples = _measured(label, folder, hr, lr, names, progress, read_suite(suite), workers, scale)
+        found.append(one)
+        counts |= samples
         if differing := sorted(one.values.keys() ^ found[0].values.keys()):
             raise BenchmarkError(f"{label} and {found[0].label} have other images, such as {differing[0]}; give --hr")
-    counts = [int(count) for one in found for metric in one.metrics for count in _counts(metric)]
-    samples = "-".join(map(str, sorted({min(counts, default=0), max(counts, default=0)})))
-    return [
-        replace(
-            one, metrics=tuple(replace(m, signature=_COUNTED.sub(f"|n{samples}", m.signature)) for m in one.metrics)
-        )
-        for one in found
-    ]
+    number = "-".join(map(str, sorted({min(counts, default=0), max(counts, default=0)})))
+    return [replace(one, metrics=tuple(counted(metric, number) for metric in one.metrics)) for one in found]
 
 
-_COUNTED = re.compile(r"\|n(\d+)(?:-(\d+))?$")
-"""Number of samples in a signature."""
+def _measured(
+    label: str, folder: Path, hr: Path | None, lr: Path | None, names: Sequence[str] | None, progress: Progress,
+    suite: Suite, workers: int | None, scale: int | None,
+) -> tuple[Measured, set[int]]:  # fmt: skip
+    """Values of a folder, and the numbers of samples that its images have, which its signatures do not state yet."""
+    results = ResultFolder(folder, 1)
+    high, low = (None if path is None else images_in(path) for path in (hr, lr))
+    known = _paired(results, hr, high, lr, low)
+    of_images = tuple(name for name in names if name not in OF_SETS) if names else None
+    of_sets = [name for name in OF_SETS if name in (names or ())]
+    distances = None
+    if of_sets:  # before anything is measured: the weights may be missing
+        from srbench.metrics.fid import SetDistances
 
-
-def _counts(metric: MetricFacts) -> list[str]:
-    match = _COUNTED.search(metric.signature)
-    return [count for count in match.groups() if count] if match else []
+        if high is None:
+            raise BenchmarkError(f"{of_sets[0]} compares two folders of images; name the other one with --hr")
+        distances = SetDistances(of_sets, suite.quantize)
+    total = len(known)
+    workers = suitable_workers("cpu", total // IMAGES_EACH) if workers is None else min(workers, total)
+    found: dict[str, _Found] = {}
+    for one in _Folders(results, known, high, low, scale, suite, of_images).measured(workers):
+        found[one.image] = one
+        for fault in one.faults:
+            progress(Step(len(found), total, "", fault))
+        progress(Step(len(found), total, one.image))
+    progress(Step(total, total, ""))
+    values = {name: found[name].values for name in known}
+    failures = tuple(fault for name in known for fault in found[name].faults)
+    facts = max((one.facts for one in found.values()), key=len, default=())
+    measured = Measured(label, suite.label, facts, values, failures)
+    if distances is not None and high is not None and not failures:
+        outputs = (image for name in high for image in quantize(results.read(name), suite.quantize))
+        sets = distances.between(outputs, map(read_uint8, high.values()))
+        measured = replace(measured, set_metrics=distances.facts, sets=sets)
+    return measured, {one.samples for one in found.values() if one.samples}
 
 
 def _paired(
