@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from srbench.benchmark.request import Bench
@@ -37,11 +36,7 @@ def inputs_of(bench: Bench) -> list[Path] | None:
         return None
     files = [Path(text) for text in (bench.spec.suite, bench.spec.degrade) if text and text.endswith(".toml")]
     read = [Path(path) for metric in metrics for path in metric.parameters]
-    return [*files, *read, *data, *_given(models)]
-
-
-def _given(models: Iterable[list[Path] | None]) -> list[Path]:
-    return [path for paths in models for path in paths or ()]
+    return [*files, *read, *data, *(path for paths in models for path in paths or ())]
 
 
 def _is_plain(kind: str, name: str) -> bool:

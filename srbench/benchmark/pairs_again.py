@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.findings import Findings
@@ -16,45 +16,36 @@ from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Protocol
 
 
-@dataclass(frozen=True)
-class PairsAgain:
-    """A check of the kept pairs against the datasets that they were read from, as far as these are here."""
-
-    folder: RunFolder
-    found: Findings
-    _datasets: dict[str, tuple[Dataset, frozenset[str]] | None] = field(default_factory=dict)
-    """Opened datasets and their names by the command that names them; None for one that is not here."""
-
-    def check(self, image: str) -> None:
-        """Read a pair again, and compare it with the one that was measured."""
-        asked = (one for one in reversed(self.folder.manifest.invocations) if image in one.images)
+def check_pairs(folder: RunFolder, images: Iterable[str], found: Findings) -> None:
+    """Read kept pairs again from the datasets of their commands, as far as these are here, and compare both."""
+    opened: dict[str, Dataset | None] = {}
+    for image in images:
+        asked = (one for one in reversed(folder.manifest.invocations) if image in one.images)
         command = next((one.command for one in asked), "")
-        if command not in self._datasets:
-            self._datasets[command] = self._opened(command)
-        opened, record = self._datasets[command], self.folder.of(image).pair
-        if opened is None or record is None:
-            return
-        dataset, names = opened
-        if image not in names:
-            self.found.add("SRB115", image, f"is not in {dataset.name} any more")
-            return
+        if command not in opened:
+            opened[command] = _opened(command, folder.manifest.protocol, found)
+        dataset, record = opened[command], folder.of(image).pair
+        if dataset is None or record is None:
+            continue
+        if image not in set(dataset):
+            found.add("SRB115", image, f"is not in {dataset.name} any more")
+            continue
         try:
             pair = read_pair(dataset, image)
         except SRBenchError as error:
-            self.found.add("SRB115", image, f"cannot be read again: {error}")
-            return
+            found.add("SRB115", image, f"cannot be read again: {error}")
+            continue
         for name, now, then in (("LR", pair.lr, record.lr), ("HR", pair.hr, record.hr)):
             if then is not None and (now is None or pixels_sha256(quantize_floor(now)) != then.pixels):
-                self.found.add("SRB115", image, f"its {name} in {dataset.name} is another image than was measured")
+                found.add("SRB115", image, f"its {name} in {dataset.name} is another image than was measured")
 
-    def _opened(self, command: str) -> tuple[Dataset, frozenset[str]] | None:
-        protocol = self.folder.manifest.protocol
-        try:
-            dataset = open_dataset(_request(command, protocol))
-        except SRBenchError as error:
-            self.found.add("SRB210", protocol.dataset, f"the images were not compared with it: {error}")
-            return None
-        return dataset, frozenset(dataset)
+
+def _opened(command: str, protocol: Protocol, found: Findings) -> Dataset | None:
+    try:
+        return open_dataset(_request(command, protocol))
+    except SRBenchError as error:
+        found.add("SRB210", protocol.dataset, f"the images were not compared with it: {error}")
+        return None
 
 
 def _request(command: str, protocol: Protocol) -> RunSpec:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from srbench.benchmark.findings import Findings
-from srbench.benchmark.pairs_again import PairsAgain
+from srbench.benchmark.pairs_again import check_pairs
 from srbench.benchmark.proof import Proof, open_metrics_again, open_models_again
 from srbench.benchmark.sampling import kept_pair
 from srbench.benchmark.structure import check_images, check_records, check_sums
@@ -50,9 +50,8 @@ def verify(
     found.sampled_all = len(again)
     device = choose_device(device)
     opened = open_models_again(folder, {record.model for record in again}, device, models or {}, found)
-    proof, pairs = Proof(folder, metrics, opened, device, found), PairsAgain(folder, found)
-    for image in dict.fromkeys(record.image for record in records if record in again):
-        pairs.check(image)
+    check_pairs(folder, dict.fromkeys(record.image for record in records if record in again), found)
+    proof = Proof(folder, metrics, opened, device, found)
     pair: ImagePair | None = None
     for done, record in enumerate(records):
         progress(Step(done, len(records), f"{record.setting.folder} {record.image}"))

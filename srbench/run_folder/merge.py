@@ -146,7 +146,8 @@ def _manifest(folders: Sequence[RunFolder]) -> Manifest:
         except RunFolderError as error:
             reason = str(error).removeprefix(f"{first.path}: ").removesuffix("; choose another --out")
             raise RunFolderError(f"{folder.path}: does not go with {first.path}, which {reason}") from None
-    metrics = tuple(one for one in found.metrics if all(_measures(folder, one) for folder in folders))
+    measured = [{metric.name for metric in folder.manifest.metrics} for folder in folders]
+    metrics = tuple(one for one in found.metrics if all(one.name in names for names in measured))
     if not metrics:
         raise RunFolderError(f"{first.path} and the others have no metric in common; add one with srbench score")
     if left := [one.title for one in found.metrics if one not in metrics]:
@@ -157,10 +158,6 @@ def _manifest(folders: Sequence[RunFolder]) -> Manifest:
     return replace(
         found, metrics=metrics, invocations=tuple(one for folder in folders for one in folder.manifest.invocations)
     )
-
-
-def _measures(folder: RunFolder, metric: MetricFacts) -> bool:
-    return any(one.name == metric.name for one in folder.manifest.metrics)
 
 
 def _lines(parts: Sequence[Part], merged: RunFolder, image: str) -> Iterator[AnyRecord]:
