@@ -196,12 +196,10 @@ class Proof:
             if record.runaway not in (None, count := runaway(output.images)):
                 found.add("SRB005", where, f"{count} samples run away, and its record has {record.runaway}")
             return output.images
-        if text := _rounding(images, self._kept(record)):
-            found.sampled += 1
-            found.add("SRB207", where, f"sampled again, equal up to rounding ({text})")
-            return None
-        rule = "SRB006" if self._is_same(record) else "SRB109"
-        found.add(rule, where, f"sampled again, {_difference(images, self._kept(record))}")
+        text, is_rounding = _difference(images, self._kept(record))
+        found.sampled += is_rounding
+        rule = "SRB207" if is_rounding else "SRB006" if self._is_same(record) else "SRB109"
+        found.add(rule, where, f"sampled again, {text}")
         return None
 
     def _kept(self, record: SampleRecord) -> Tensor | None:
@@ -215,30 +213,20 @@ class Proof:
         """True if the model is the one that was measured, and this is the machine."""
         manifest, now = self.folder.manifest, environment(self.device)
         known = self.folder.environments.get(record.environment)
-        if known is None and not 0 <= record.invocation < len(manifest.invocations):
+        if known is None or any(now.get(fact) != known.facts[fact] for fact in _MACHINE if fact in known.facts):
             return False
-        then = manifest.invocations[record.invocation].hardware if known is None else known.facts
-        same_machine = all(now.get(fact) == then[fact] for fact in _MACHINE if fact in then)
-        return same_machine and self.models[record.model].digest == manifest.model(record.model).digest
+        return self.models[record.model].digest == manifest.model(record.model).digest
 
 
-def _rounding(images: Tensor, kept: Tensor | None) -> str:
-    """Words for a difference that another processor may make; empty for any other."""
+def _difference(images: Tensor, kept: Tensor | None) -> tuple[str, bool]:
+    """Words for the difference of outputs, and True for one that another processor may make."""
     if kept is None or kept.shape != images.shape:
-        return ""
-    difference = (images.int() - kept.int()).abs()
-    share = float((difference > 0).double().mean())
-    small = int(difference.max()) == 1 and share <= ROUNDED
-    return f"one grey level in {share:.2%} of numbers" if small else ""
-
-
-def _difference(images: Tensor, kept: Tensor | None) -> str:
-    """Words for the difference of outputs."""
-    if kept is None or kept.shape != images.shape:
-        return "it is another image"
+        return "it is another image", False
     difference = (images.int() - kept.int()).abs()
     share, most = float((difference > 0).double().mean()), int(difference.max())
-    return f"{share:.2%} of its numbers differ, by up to {most} grey levels"
+    if most == 1 and share <= ROUNDED:
+        return f"equal up to rounding (one grey level in {share:.2%} of numbers)", True
+    return f"{share:.2%} of its numbers differ, by up to {most} grey levels", False
 
 
 def _equal(one: Value, other: Value) -> bool:

@@ -40,13 +40,13 @@ class Verified(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     items: int
     rules: dict[str, int]
     """Number of findings by rule, without notes."""
-    tried: int = 0
+    tried: int
     """Number of items that were to be sampled again."""
 
     @property
     def reach(self) -> tuple[int, int]:
         """Extent of the check: items sampled again and values measured again, equal or not."""
-        return max(self.tried, self.sampled), self.verified + self.contradicted
+        return self.tried, self.verified + self.contradicted
 
     @property
     def values(self) -> int:
