@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache, lru_cache
 from io import FileIO
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -225,14 +226,9 @@ def digests(facts: Sequence[object], last: Iterable[str]) -> list[str]:
     found = []
     for text in last:
         one = begun.copy()
-        one.update(_last_of_array(text))
+        one.update(f"{json.dumps(text)}]".encode())
         found.append(one.hexdigest())
     return found
-
-
-@lru_cache(maxsize=1024)
-def _last_of_array(text: str) -> bytes:
-    return f"{json.dumps(text)}]".encode()
 
 
 def to_line(record: JSONLine) -> str:
@@ -303,21 +299,11 @@ def read(folder: Path, kind: type[Record]) -> Iterator[Record]:
     cut lost a block of it, and kept a later one. Raises RunFolderError for any other damage.
     """
     path = folder / kind.FILE
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if not line.endswith(b"\n"):
-                    continue
-                if _LOST in line:
-                    warnings.warn(
-                        f"{path}: line {number} was lost, as by a power cut; run the command again", stacklevel=2
-                    )
-                else:
-                    yield _from_file(line, kind, path, str(number))
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise RunFolderError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+    for number, line in enumerate(_whole_lines(path), 1):
+        if _LOST in line:
+            warnings.warn(f"{path}: line {number} was lost, as by a power cut; run the command again", stacklevel=2)
+        else:
+            yield _from_file(line, kind, path, str(number))
 
 
 def read_new(folder: Path, kind: type[Record], start: int) -> tuple[list[Record], int]:
@@ -326,17 +312,21 @@ def read_new(folder: Path, kind: type[Record], start: int) -> tuple[list[Record]
     Raises RunFolderError for a damaged line, as ``read`` does.
     """
     path = folder / kind.FILE
+    lines = list(_whole_lines(path, start))
+    found = [_from_file(line, kind, path, f"after byte {start}") for line in lines if _LOST not in line]
+    return found, start + sum(map(len, lines))
+
+
+def _whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
+    """Lines of a file from a byte on, each with its end; none if there is no file."""
     try:
         with path.open("rb") as file:
             file.seek(start)
-            content, _, _ = file.read().rpartition(b"\n")
+            yield from takewhile(lambda line: line.endswith(b"\n"), file)  # more may be appended meanwhile
     except FileNotFoundError:
-        return [], start
+        return
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
-    lines = [line for line in content.split(b"\n") if line and _LOST not in line]
-    after = start + len(content) + 1 if content else start
-    return [_from_file(line, kind, path, f"after byte {start}") for line in lines], after
 
 
 def _from_file(line: bytes, kind: type[Record], path: Path, number: str) -> Record:
