@@ -13,6 +13,7 @@ from functools import cache
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,9 @@ from srbench.metrics.default_map import mapped
 from srbench.plugins.code_digest import package_digest
 from srbench.plugins.registry import call, load_metric
 from srbench.run_folder.records import digest
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Pixels = NDArray[np.uint8]
 """(H, W, 3)."""
@@ -115,17 +119,22 @@ def metric_maps(metric: MetricFacts, images: list[Pixels], lr: Pixels, hr: Pixel
     """The map of a metric for each image. Raises PluginError if its code is not here or fails."""
     import torch
 
-    from srbench.benchmark.scoring import one_thread, seen
-
     given = [image for image in (lr, hr) if image is not None]
     tensors = [torch.from_numpy(image.copy()).permute(2, 0, 1) for image in (*given, *images)]
     pair, outputs = ImagePair("", *(image / 255 for image in tensors[: len(given)])), tensors[len(given) :]
     loaded = _with_map(metric.spec)
+    return [metric_map(loaded, one[None], pair) for one in outputs]
+
+
+def metric_map(metric: MappedMetric, images: Tensor, pair: ImagePair) -> Values:
+    """The map of a metric for the first of some outputs (n, 3, H, W). Raises PluginError if it fails."""
+    from srbench.benchmark.scoring import one_thread, seen
+
     with one_thread():  # other images have the other cores
-        return [
-            call(f"map of {metric.name}", lambda one=one: loaded.map(seen(loaded.facts, one[None]), pair).numpy())
-            for one in outputs
-        ]
+        values: Values = call(
+            f"map of {metric.facts.name}", lambda: metric.map(seen(metric.facts, images), pair).numpy()
+        )
+    return values
 
 
 @cache

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.costs import Costs
-from srbench.benchmark.error_maps import MapKind, evenly, map_file, map_key, map_png
+from srbench.benchmark.error_maps import MapKind, evenly, map_file, map_key, map_png, metric_map
 from srbench.benchmark.request import Bench
 from srbench.benchmark.sampling import (
     Item,
@@ -31,12 +31,12 @@ from srbench.benchmark.sampling import (
     sample,
     source_of,
 )
-from srbench.benchmark.scoring import measure, measure_model, one_thread, score, seen
+from srbench.benchmark.scoring import measure, measure_model, one_thread, score
 from srbench.images.io import header_size, quantize
-from srbench.interfaces import Dataset, ImagePair, MappedMetric, MetricFacts, Progress, SRBenchError, Step, silent
+from srbench.interfaces import Dataset, ImagePair, MappedMetric, Progress, SRBenchError, Step, silent
 from srbench.models.inference import Output
 from srbench.models.loading import LoadedModel, load_model
-from srbench.plugins.registry import LoadedMetric, call
+from srbench.plugins.registry import LoadedMetric
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import AnyRecord, PairRecord, SampleRecord, ScoreRecord, Value, digest
@@ -274,28 +274,26 @@ class Session:
             lines.append(line)
             if line.failed:
                 self.fail(f"{record.setting.folder}: {line.error}")
-            elif isinstance(metric.metric, MappedMetric):
-                self._keep_map(metric.metric, metric.facts, record, pair, images)
+            else:
+                self._keep_map(metric, record, pair, images)
         self.count(*lines)
         self.folder.append(*lines)
 
-    def _keep_map(
-        self, metric: MappedMetric, facts: MetricFacts, record: SampleRecord, pair: ImagePair, images: Tensor
-    ) -> None:
+    def _keep_map(self, metric: LoadedMetric, record: SampleRecord, pair: ImagePair, images: Tensor) -> None:
         """Keep the map of the value just measured if a report will show it, which saves computing it again.
 
         A map from a GPU would differ from the report's in the last bit.
         """
-        if self.device != "cpu" or not record.kept or record.image not in evenly(self.folder.manifest.scope):
+        mapped = metric.metric
+        if not isinstance(mapped, MappedMetric) or self.device != "cpu" or not record.kept:
             return
-        known, kind = self.folder.of(record.image).pair, MapKind.of(facts)
+        known, kind = self.folder.of(record.image).pair, MapKind.of(metric.facts)
         assert known is not None
-        if min(images.shape[-2:]) < kind.smallest_side:
+        if min(images.shape[-2:]) < kind.smallest_side or record.image not in evenly(self.folder.manifest.scope):
             return
         hr = known.hr.pixels if known.hr is not None else ""
         try:
-            with one_thread():
-                values = call(f"map of {facts.name}", lambda: metric.map(seen(facts, images), pair).numpy())
+            values = metric_map(mapped, images, pair)
         except SRBenchError:
             return  # a report says so
         content = map_png(values, kind, map_key(kind, hr, [record.outputs[0].pixels]))
