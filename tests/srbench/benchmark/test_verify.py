@@ -30,6 +30,14 @@ def write_lines(path, lines):
     path.write_text("".join(f"{line}\n" for line in lines))
 
 
+def edit(path, is_meant, change):
+    """Change the first line that is meant; returns what it holds now."""
+    lines = [json.loads(line) for line in lines_of(path)]
+    change(line := next(filter(is_meant, lines)))
+    write_lines(path, map(json.dumps, lines))
+    return line
+
+
 def forge_sums(folder):
     """Make SHA256SUMS agree with what was changed: whoever changes values can do that too."""
     changed = RunFolder.read(folder)
@@ -138,25 +146,18 @@ def test_a_flipped_bit_in_an_image(finished):
 
 
 def test_an_edited_value(finished):
-    path = finished / "rows.jsonl"
-    lines = lines_of(path)
-    row = json.loads(lines[0])
-    row["value"] = [value + 0.01 for value in row["value"]]
-    write_lines(path, [json.dumps(row), *lines[1:]])
+    edit(finished / "rows.jsonl", bool, lambda row: row.update(value=[value + 0.01 for value in row["value"]]))
     assert "rows.jsonl: is missing or not the file that SHA256SUMS states" in faults(finished)
     forge_sums(finished)
     assert "near a: PSNR is " in faults(finished)
 
 
 def test_an_edited_value_of_what_only_sampling_tells(finished):
-    path = finished / "rows.jsonl"
-    lines = lines_of(path)
-    place, row = next(
-        (k, row) for k, row in enumerate(map(json.loads, lines)) if row["metric"] == "sigma" and row["value"]
+    edit(
+        finished / "rows.jsonl",
+        lambda row: row["metric"] == "sigma" and row["value"],
+        lambda row: row.update(value=row["value"] + 1),
     )
-    row["value"] += 1
-    lines[place] = json.dumps(row)
-    write_lines(path, lines)
     forge_sums(finished)
     assert "sigma is" in faults(finished, resample="all")
 
@@ -173,13 +174,8 @@ def test_swapped_images(finished):
 
 def test_swapped_images_with_their_records(finished):
     """Files and digests agree: then the values do not."""
-    path = finished / "samples.jsonl"
-    lines = lines_of(path)
-    place = next(k for k, line in enumerate(lines) if json.loads(line)["temperature"] == 0.8)
-    record = json.loads(lines[place])
-    record["outputs"].reverse()
-    lines[place] = json.dumps(record)
-    write_lines(path, lines)
+    samples = finished / "samples.jsonl"
+    record = edit(samples, lambda one: one["temperature"] == 0.8, lambda one: one["outputs"].reverse())
     files = [finished / "images" / "noisy-t0.8" / f"{record['image']}_sample{k}.png" for k in (0, 1)]
     contents = [file.read_bytes() for file in files]
     for file, content in zip(files, reversed(contents), strict=True):
@@ -193,12 +189,12 @@ def test_another_image_with_a_record_to_match(finished):
     hr = read_uint8(finished / "images" / "hr" / "a.png")
     path = finished / "images" / "near" / "a.png"
     path.write_bytes(encode_png(hr))
-    lines = lines_of(finished / "samples.jsonl")
-    place = next(k for k, line in enumerate(lines) if '"model": "near"' in line and '"image": "a"' in line)
-    record = json.loads(lines[place])
-    record["outputs"] = [{"pixels": pixels_sha256(hr), "sha256": sha256_file(path)}]
-    lines[place] = json.dumps(record)
-    write_lines(finished / "samples.jsonl", lines)
+    outputs = [{"pixels": pixels_sha256(hr), "sha256": sha256_file(path)}]
+    edit(
+        finished / "samples.jsonl",
+        lambda one: (one["model"], one["image"]) == ("near", "a"),
+        lambda one: one.update(outputs=outputs),
+    )
     forge_sums(finished)
     found = faults(finished, resample="all")
     assert "near a: sampled again" in found
