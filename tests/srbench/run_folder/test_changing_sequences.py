@@ -8,19 +8,16 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import traceback
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
-from srbench.benchmark import first_calls, tasks
 from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run, score_run
 from srbench.benchmark.verify import verify
 from srbench.images.io import write_png
-from srbench.run_folder import RunFolderError, folder, manifest
+from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.merge import merge
 from srbench.run_folder.results import rows_of
@@ -181,60 +178,6 @@ def test_numbers_are_those_of_now(tmp_path, draw_image, sequence):
     assert (run(again).sampled, run(again).scored) == (0, 0), "nothing has changed since"
 
 
-@contextmanager
-def dying(at):
-    """Let this process end at its ``at``-th write, sample or value, in the middle of it if it is a write of lines."""
-    left = at
-
-    def before(function):
-        def call(*arguments, **named):
-            nonlocal left
-            left -= 1
-            if left == 0:
-                if function.__name__ == "append":
-                    with (arguments[0] / "rows.jsonl").open("ab") as file:
-                        file.write(b'{"key": "torn')
-                os._exit(9)
-            return function(*arguments, **named)
-
-        return call
-
-    places = [(folder.records, "append"), (folder, "write_whole"), (folder, "write_synced"),
-              (manifest, "write_synced"), (tasks, "sample"),
-              (tasks, "measure"), (first_calls, "measure")]  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch:
-        for module, name in places:
-            patch.setattr(module, name, before(getattr(module, name)))
-        yield
-
-
-def killed(command, at):
-    """Run a command in a process that dies; False if it ended before."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            with dying(at):
-                refused(command)
-            code = 0
-        except BaseException:
-            traceback.print_exc()  # which pytest shows
-        finally:
-            os._exit(code)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert code in (0, 9)
-    return code == 9
-
-
-def refused(command):
-    """Run a command; the sentence with which it was refused, or nothing."""
-    try:
-        command()
-    except RunFolderError as error:
-        return str(error)
-    return ""
-
-
 def verdict_of(path):
     """Conclusion of ``verify`` with its reasons; a folder that cannot be read contradicts itself."""
     try:
@@ -244,7 +187,7 @@ def verdict_of(path):
     return found.verdict, found.text()
 
 
-def test_the_verdict_is_right(tmp_path, draw_image):
+def test_the_verdict_is_right(tmp_path, draw_image, killed, refused):
     seen = Counter()
     for sequence in range(SEQUENCES):
         chance, here = random.Random(1000 + sequence), tmp_path / str(sequence)

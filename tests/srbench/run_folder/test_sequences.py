@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 from dataclasses import replace
 
 import pytest
 
 import srbench.images.io
-import srbench.run_folder.records
 from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run, score_run
 from srbench.benchmark.verify import verify
@@ -78,57 +75,6 @@ def draw_command(chance, workshop, out):
     return ("run", spec), lambda: run(spec)
 
 
-def killed(command, at):
-    """Run a command in a process that kills itself at its ``at``-th write, in the middle of it; was it killed?"""
-    child = os.fork()
-    if child == 0:
-        count = 0
-        append = srbench.run_folder.records.append
-
-        def die(folder, lines, ends):
-            nonlocal count
-            count += 1
-            if count == at:
-                with (folder / srbench.run_folder.records.ScoreRecord.FILE).open("ab") as file:
-                    file.write(b'{"key": "torn')
-                os.kill(os.getpid(), signal.SIGKILL)
-            return append(folder, lines, ends)
-
-        def dying(write):
-            def die_before(path, content):
-                nonlocal count
-                count += 1
-                if count == at:
-                    path.with_name(f".{path.name}.4194305").write_bytes(content[: len(content) // 2])
-                    os.kill(os.getpid(), signal.SIGKILL)
-                write(path, content)
-
-            return die_before
-
-        srbench.run_folder.records.append = die
-        folder, manifest = srbench.run_folder.folder, srbench.run_folder.manifest
-        folder.write_whole, folder.write_synced = dying(folder.write_whole), dying(folder.write_synced)
-        manifest.write_synced = dying(manifest.write_synced)
-        code = 1
-        try:
-            refused(command)
-            code = 0
-        finally:
-            os._exit(code)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert code in (0, -signal.SIGKILL), "it ends by itself only as it would in this process"
-    return code != 0
-
-
-def refused(command):
-    """Run a command in this process; the sentence with which it was refused, or nothing."""
-    try:
-        command()
-    except RunFolderError as error:
-        return str(error)
-    return ""
-
-
 def asked_values(manifest):
     """What a folder should hold at its end, by its manifest."""
     return {
@@ -139,8 +85,7 @@ def asked_values(manifest):
     }
 
 
-def test_random_sequences(workshop, capsys):
-
+def test_random_sequences(workshop, killed, refused):
     expected = fresh_values(workshop)
     kills = refusals = 0
     for sequence in range(SEQUENCES):
