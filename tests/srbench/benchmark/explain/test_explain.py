@@ -56,30 +56,19 @@ def test_a_row_of_a_table_has_a_protocol_in_common(explain, arrays):
     assert "LPIPS on VGG16 needs" in found.text(), "weights that are missing are named"
 
 
-def test_other_outputs_fit_nothing(explain, folders, arrays, tmp_path):
+def test_other_outputs_fit_nothing(explain, pairs, arrays):
     """Outputs of another LR image, and of another image: none fits, and the nearest is named."""
-    names = sorted(path.stem for path in (folders / "hr").iterdir())
     text = f"{psnr(arrays, Y, 4):.4f}"
-    for name in names:
-        output = _read(folders / "sr" / f"{name}.png")
-        blurred = torch.nn.functional.avg_pool2d(output[None], 3, stride=1, padding=1, count_include_pad=False)[0]
-        write_png(tmp_path / "blurred" / f"{name}.png", (blurred * 255).round().byte())
-    one = _read(folders / "sr" / f"{names[0]}.png").flip(-1)
-    write_png(tmp_path / "other" / f"{names[0]}.png", (one * 255).round().byte())
-    for name in names[1:]:
-        write_png(tmp_path / "other" / f"{name}.png", (_read(folders / "sr" / f"{name}.png") * 255).round().byte())
-    for folder in ("blurred", "other"):
-        found = explain(text, "psnr", sr=tmp_path / folder)
+    outputs, hr = ({name: pair[place] for name, pair in pairs.items()} for place in (0, 1))
+    mean = torch.nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+    blurred = {name: mean(one.float()).round().byte() for name, one in outputs.items()}
+    name, first = next(iter(outputs.items()))
+    for others in (blurred, outputs | {name: first.flip(-1)}):
+        found = explain(text, "psnr", sr=others, hr=hr, lr=None, scale=4)
         assert found[0].matches == ()
         assert len(found[0].nearest) == 3
         assert re.match(rf"{text}: none fits of \d+ protocols of PSNR\n  nearest:\n", found.text())
         assert "the images, their LR images or the weights behind them may be others" in found.text()
-
-
-def _read(path):
-    from srbench.images.io import read_image
-
-    return read_image(path)
 
 
 def test_sizes_that_differ_are_cut_at_every_corner(explain, pairs, arrays):
