@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import cattrs
 
@@ -79,34 +78,30 @@ def read_manifest(run: Path) -> Manifest:
 
 def _read(path: Path) -> Manifest:
     try:
-        facts = _parsed(path)
-        if not isinstance(facts, dict):
-            raise ValueError("not an object")
-        if facts.get("format") != FORMAT:
-            raise RunFolderError(
-                f"{path}: has format {facts.get('format')!r}, and this srbench reads {FORMAT}; "
-                "use the srbench that made it, or run again with another --out"
-            )
-        manifest = structure(facts, Manifest, "")
+        facts = strict_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise RunFolderError(
             f"{path.parent}: no run in it ({FILE} is missing); name the folder that srbench run made"
         ) from None
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be read ({error.strerror}); check disk and permissions") from None
+    except (ValueError, RecursionError) as error:
+        raise TornManifestError(_damaged(path, str(error))) from None
+    if not isinstance(facts, dict):
+        raise RunFolderError(_damaged(path, "not an object"))
+    if facts.get("format") != FORMAT:
+        raise RunFolderError(
+            f"{path}: has format {facts.get('format')!r}, and this srbench reads {FORMAT}; "
+            "use the srbench that made it, or run again with another --out"
+        )
+    try:
+        manifest = structure(facts, Manifest, "")
     except (AttributeError, LookupError, TypeError, ValueError, RecursionError, ConfigError) as error:
         reason = repr(error) if isinstance(error, LookupError) else str(error).removeprefix(": ")
         raise RunFolderError(_damaged(path, reason)) from None
     for fault in _faults(manifest):
         raise RunFolderError(_damaged(path, fault))
     return manifest
-
-
-def _parsed(path: Path) -> Any:  # noqa: ANN401 - any JSON value
-    try:
-        return strict_json(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise TornManifestError(_damaged(path, str(error))) from None
 
 
 def _damaged(path: Path, reason: str) -> str:

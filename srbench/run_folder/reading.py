@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import asdict
 
@@ -41,12 +41,10 @@ class RunRecords:
     @cached_property
     def pairs(self) -> pd.DataFrame:
         """One row per image of the dataset that was read: its key, and the SHA-256 of LR's and HR's pixels."""
-        import pandas as pd
-
         found = [pair for image in self.manifest.images if (pair := self._folder.of(image).pair) is not None]
-        columns = ("image", "lr", "hr", "key", "error", "tries", "invocation", "environment")
         pixels = [{name: one and one.pixels for name, one in (("lr", pair.lr), ("hr", pair.hr))} for pair in found]
-        return pd.DataFrame([asdict(pair) | own for pair, own in zip(found, pixels, strict=True)], columns=columns)
+        rows = [asdict(pair) | own for pair, own in zip(found, pixels, strict=True)]
+        return _table(rows, "image", "lr", "hr")
 
     @cached_property
     def samples(self) -> pd.DataFrame:
@@ -54,27 +52,21 @@ class RunRecords:
 
         ``temperature`` is NaN for a model with one output.
         """
-        import pandas as pd
-
         columns = ("model", "temperature", "image", "outputs", "kept", "seconds", "peak_memory_mb", "runaway")
-        others = ("key", "error", "tries", "invocation", "environment")
         rows = [asdict(one) | {"outputs": len(one.outputs), "kept": one.kept} for one in self._samples()]
-        return pd.DataFrame(rows, columns=columns + others).astype({"temperature": float, "runaway": "Int64"})
+        return _table(rows, *columns).astype({"temperature": float, "runaway": "Int64"})
 
     @cached_property
     def scores(self) -> pd.DataFrame:
         """One row per number; ``sample`` is -1 for a value of the whole set, ``value`` NaN if the metric failed."""
-        import pandas as pd
-
-        columns = ("model", "temperature", "image", "metric", "signature", "sample", "value")
-        others = ("key", "error", "tries", "invocation", "environment")
         rows = [
             asdict(score) | {"sample": number, "value": value}
             for sample in self._samples()
             for score in self._folder.scores(sample)
             for number, value in (enumerate(score.value) if isinstance(score.value, list) else [(-1, score.value)])
         ]
-        return pd.DataFrame(rows, columns=columns + others).astype({"temperature": float, "value": float})
+        columns = ("model", "temperature", "image", "metric", "signature", "sample", "value")
+        return _table(rows, *columns).astype({"temperature": float, "value": float})
 
     @cached_property
     def environments(self) -> pd.DataFrame:
@@ -93,6 +85,13 @@ class RunRecords:
             for image in self.manifest.planned(setting):
                 if (record := self._folder.sample(setting, image)) is not None:
                     yield record
+
+
+def _table(rows: list[dict[str, Any]], *columns: str) -> pd.DataFrame:
+    """Some fields of lines, and those that all kinds have."""
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=[*columns, "key", "error", "tries", "invocation", "environment"])
 
 
 def read_run(path: str | Path) -> RunRecords:

@@ -276,14 +276,6 @@ def test_a_changed_model_is_sampled_again(spec, models):
     assert 30 < by_place(spec.out)["Noisy", 0.8, "a"].values["sigma"] < 50
 
 
-def test_a_changed_image_is_read_and_sampled_again(spec, photos):
-    run(spec)
-    shutil.copy(photos / "a.png", photos / "d.png")
-    assert run(spec).sampled == 3
-    rows = by_place(spec.out)
-    assert rows["Noisy", 0.8, "d"].values == rows["Noisy", 0.8, "a"].values, "one LR image, one seed"
-
-
 def test_equal_images_and_two_labels_of_one_model_have_values_of_their_own(spec, models, photos):
     shutil.copy(photos / "a.png", photos / "d.png")
     twice = replace(spec, models=(*spec.models, f"again={models}:Noisy"))

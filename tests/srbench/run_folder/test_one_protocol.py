@@ -55,11 +55,6 @@ def test_the_report_shows_all_that_the_folder_holds(finished, command, models, p
     assert {row["model"] for row in rows if row["invocation"] == 0} == {"near", "noisy"}
 
 
-def test_a_lower_limit_takes_nothing_away(finished, changed):
-    assert run(changed(limit=1)).sampled == 0
-    assert len(rows_of(RunFolder.read(finished))) == 9
-
-
 def test_a_replaced_image(finished, spec, photos, draw_image):
     """Rows, HR and LR are those of the new image; what was not sampled again of it is left out."""
     new = draw_image(77, 32, 32)
