@@ -66,14 +66,12 @@ def _model(loaded: LoadedModel, known: Sequence[Evidence], pairs: Pairs, bench: 
         return loaded
     draw = Draw(max(bench.spec.temperature), 1, 0)
     found = next(filter(None, (loaded.identity.confirmed(one, strict=True) for one in known)), None)
-    evidence = found or _called(
-        loaded.identity,
-        pairs,
-        lambda pair: upscale(loaded.model, pair.name, pair.lr, draw, bench.device),
-        bench.spec.scale,
-    )
-    if evidence.unknown not in ("", FAILED):
-        _warn(loaded.spec, evidence, "outputs")
+
+    def call(pair: ImagePair) -> None:
+        upscale(loaded.model, pair.name, pair.lr, draw, bench.device)
+
+    evidence = found or _called(loaded.identity, pairs, call, bench.spec.scale)
+    _warn(loaded.spec, evidence, "outputs")
     return replace(loaded, evidence=evidence, digest=digest_of(evidence))
 
 
@@ -90,8 +88,7 @@ def _metric(loaded: LoadedMetric, known: Evidence | None, pairs: Pairs, scale: i
             measure(loaded.metric, quantize_floor(torch.stack(images)), pair)
 
     evidence = loaded.identity.confirmed(known, strict=True) or _called(loaded.identity, pairs, call, scale)
-    if evidence.unknown not in ("", FAILED):
-        _warn(loaded.facts.spec, evidence, "values")
+    _warn(loaded.facts.spec, evidence, "values")
     return replace(loaded, facts=with_evidence(loaded.facts, evidence, digest_of(evidence)))
 
 
@@ -120,8 +117,6 @@ def _generators_kept() -> Iterator[None]:
 
 
 def _warn(spec: str, evidence: Evidence, made: str) -> None:
-    warnings.warn(
-        f"{spec}: cannot tell whether it changed ({evidence.unknown}); its {made} are made again every time; "
-        "give it a method digest()",
-        stacklevel=2,
-    )
+    if evidence.unknown not in ("", FAILED):
+        text = f"cannot tell whether it changed ({evidence.unknown}); its {made} are made again every time"
+        warnings.warn(f"{spec}: {text}; give it a method digest()", stacklevel=2)

@@ -287,17 +287,17 @@ def read_sums(path: Path) -> dict[str, str] | None:
 
 
 @contextmanager
-def writing(path: Path, wait: float = 0) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
     """Lock a run folder for writing; create it if it is missing, and cut off lines that a kill tore.
 
-    ``wait`` is how many seconds to wait for another writer. The lock ends with its process, however that ends. Raises
-    RunFolderError if somebody else writes, the folder cannot be written, or it holds other things than a run.
+    The lock ends with its process, however that ends. Raises RunFolderError if somebody else writes, the folder cannot
+    be written, or it holds other things than a run.
     """
     check_folder(path)
     lock = FileLock(path / _LOCK)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=wait)
+        lock.acquire(timeout=0)
     except Timeout:
         raise RunFolderError(f"{path}: in use by {_owner(path)}; wait for it, or choose another --out") from None
     except NotImplementedError:  # of filelock before it had locks of its own for such a file system
@@ -305,7 +305,6 @@ def writing(path: Path, wait: float = 0) -> Iterator[None]:
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be written ({error.strerror}); choose another --out") from None
     try:
-        check_folder(path)
         owner = {"process": os.getpid(), "host": socket.gethostname(), "since": now()}
         write_whole(path / _OWNER, json.dumps(owner).encode())
         records.drop_torn_lines(path)
