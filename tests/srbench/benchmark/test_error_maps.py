@@ -55,12 +55,6 @@ def test_they_are_those_that_the_report_would_make(changed, command):
     assert maps(folder) == kept
 
 
-def test_a_report_computes_none_that_is_kept(changed, command, monkeypatch):
-    folder = run(changed(metrics=("lpips",))).folder
-    monkeypatch.setattr("srbench.benchmark.error_maps.metric_maps", lambda *_: pytest.fail("a map was computed again"))
-    assert command("report", folder).code == 0
-
-
 def test_processes_keep_the_same(changed, tmp_path):
     one = maps(run(changed(metrics=("lpips",))).folder)
     assert one

@@ -157,22 +157,6 @@ def test_killed_in_the_middle_the_same_command_completes_it(spec, models, tmp_pa
     assert [bool(one.finished) for one in (*killed.invocations, *whole.invocations)] == [False, True, True]
 
 
-@pytest.mark.usefixtures("heeded_interrupts")
-def test_interrupted_it_says_so_in_one_line(spec, models, tmp_path):
-    process = start_slow(spec, models, tmp_path / "interrupted")
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert err.strip().splitlines()[-1] == (
-        "srbench: interrupted; finished work is kept. Rerun the same command to resume."
-    )
-    assert "Traceback" not in err
-    assert out == ""
-    assert text(tmp_path / "interrupted").endswith("\n")
-    (invocation,) = read_manifest(tmp_path / "interrupted").invocations
-    assert invocation.finished is None
-
-
 def test_bad_images_among_good_ones(spec, photos):
     content = (photos / "b.png").read_bytes()
     (photos / "b.png").write_bytes(content[: len(content) // 2])

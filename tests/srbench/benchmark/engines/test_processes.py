@@ -146,21 +146,23 @@ def test_killed_at_random_moments_and_resumed(spec, models, draw_image, results,
 
 @pytest.mark.usefixtures("heeded_interrupts")
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-def test_interrupted_it_ends_its_processes(spec, models, start, wait_for):
+@pytest.mark.parametrize("number", [1, 2])
+def test_interrupted_it_ends_its_processes(spec, models, start, wait_for, number):
     models.write_text(models.read_text().replace("up = F", "time.sleep(0.3)\n        up = F"))
-    process = start(spec, "--workers", "2")
+    process = start(spec, "--workers", str(number))
     assert wait_for(process, spec, 3)
     workers = children(process)
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
     assert err.strip().splitlines()[-1] == (
         "srbench: interrupted; finished work is kept. Rerun the same command to resume."
     )
     assert "Process Spawn" not in err, "workers are not interrupted themselves"
     assert "Traceback" not in err
-    assert len(workers) == 2
+    assert len(workers) == (0 if number == 1 else number)
     assert not [worker for worker in workers if Path(f"/proc/{worker}").exists()]
+    assert (Path(spec.out) / "rows.jsonl").read_text().endswith("\n")
     assert [one.finished for one in read_manifest(Path(spec.out)).invocations] == [None]
 
 
