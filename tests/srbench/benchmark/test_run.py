@@ -332,3 +332,22 @@ def test_the_manifest_says_what_was_run(spec):
     assert invocation.software["torch"] == torch.__version__
     assert (invocation.device, invocation.hardware["device"]) == ("cpu", "cpu")
     assert invocation.started <= invocation.finished
+
+
+def test_the_folder_is_named_after_day_models_and_scale(spec, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    unnamed = replace(spec, out=None)
+    folder = run(unnamed).folder
+    day, _, rest = folder.name.partition("-Nearest-")
+    assert (folder.parent, rest) == (Path("runs"), "Noisy-x4")
+    assert time.strptime(day, "%Y-%m-%d")
+    yesterday = folder.rename(folder.with_name("2001-02-03-Nearest-Noisy-x4"))
+    again = run(unnamed)
+    assert (again.folder, again.sampled) == (yesterday, 0), "a run goes on after midnight"
+    assert run(replace(unnamed, seed=5)).folder == folder, "another run is another folder"
+    second = run(replace(unnamed, seed=6)).folder
+    assert second == folder.with_name(f"{folder.name}-2"), "another protocol on the same day too"
+    again = run(replace(unnamed, seed=6))
+    assert (again.folder, again.sampled) == (second, 0)
+    more = run(replace(unnamed, seed=5, metrics=("psnr", "ssim")))
+    assert more.folder == folder, "metrics are added to today's folder"
