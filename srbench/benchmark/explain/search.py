@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 Folder = str | Path | Mapping[str, Any]
 SCALES = (2, 3, 4, 8)
 """Scales of which crops and cuts are tried where the scale is unknown."""
-IMAGES_EACH = 2
 
 
 def explain(
@@ -137,7 +136,7 @@ def _scale(lr: str | Path, hr: Mapping[str, Path | Tensor]) -> int:
 
 def _measured(images: Images, workers: int | None, progress: Progress) -> list[Found]:
     count = len(images.hr)
-    number = suitable_workers("cpu", 4 * count // IMAGES_EACH) if workers is None else min(workers, count)
+    number = suitable_workers("cpu", 2 * count) if workers is None else min(workers, count)
     found: dict[str, Found] = {}
     for one in images.measured(number):
         found[one.image] = one

@@ -23,6 +23,11 @@ OWN = OWN_LR.replace(
 FAILING = GAP.replace("return 255 * (samples[0] - pair.hr).abs().mean(dim=0)", 'raise ValueError("no map today")')
 
 
+def measured(command, data, metrics="psnr"):
+    words = ("--models", "bicubic", "--scale", 4, "--data", data, "--metrics", metrics, "--workers", 1, "--out", "run")
+    return command("run", *words)
+
+
 def flat(level, side=16):
     return torch.full((3, side, side), level, dtype=torch.uint8)
 
@@ -68,8 +73,7 @@ def test_scoring_takes_no_other_results(elsewhere, tmp_path):
 )
 def test_a_dataset_that_fails_on_one_image(command, photos, fault, said):
     Path("own.py").write_text(OWN.replace("FAULT", fault))
-    words = ("--models", "bicubic", "--scale", 4, "--data", "own.py:OwnLR", "--metrics", "psnr", "--workers", 1)
-    done = command("run", *words, "--out", "run")
+    done = measured(command, "own.py:OwnLR")
     assert (done.code, said in done.err) == (1, True), done.err
     assert "1 could not be measured" in done.err
     assert len(rows_of(RunFolder.read(Path("run")))) == len(list(photos.iterdir())) - 1
@@ -77,8 +81,7 @@ def test_a_dataset_that_fails_on_one_image(command, photos, fault, said):
 
 def test_a_digest_that_fails_is_one_line(command, photos):
     Path("own.py").write_text(OWN.replace("FAULT", "pass").replace("return self.folder.digest(name)", "return 1 / 0"))
-    words = ("--models", "bicubic", "--scale", 4, "--data", "own.py:OwnLR", "--metrics", "psnr", "--workers", 1)
-    done = command("run", *words, "--out", "run")
+    done = measured(command, "own.py:OwnLR")
     assert done.code == 1
     assert "digest of dataset own failed: ZeroDivisionError" in done.err
     assert "Traceback" not in done.err
@@ -87,8 +90,7 @@ def test_a_digest_that_fails_is_one_line(command, photos):
 @pytest.mark.filterwarnings("default::UserWarning")
 def test_a_map_that_fails_costs_neither_value_nor_report(command, photos):
     Path("gap.py").write_text(FAILING)
-    words = ("--models", "bicubic", "--scale", 4, "--data", photos, "--metrics", "gap.py:Gap,psnr", "--workers", 1)
-    done = command("run", *words, "--out", "run")
+    done = measured(command, photos, "gap.py:Gap,psnr")
     assert done.code == 0, done.err
     assert "no maps of Gap: map of gap failed: ValueError: no map today" in done.err
     assert "| Gap" in Path("run/report.md").read_text()
