@@ -7,15 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from msgspec.structs import replace
 from torch import Tensor
 
 from srbench.benchmark.findings import TOLERANCE, Findings
 from srbench.benchmark.sampling import kept_outputs, runaway, same_outputs, sample, source_of
 from srbench.benchmark.scoring import measure, measure_model
-from srbench.images import ImageError
-from srbench.images.io import quantize, read_uint8
+from srbench.images.io import quantize
 from srbench.interfaces import ImagePair, MetricFacts, SRBenchError
 from srbench.models.loading import LoadedModel, load_model
 from srbench.plugins.registry import LoadedMetric, open_metric
@@ -121,11 +119,9 @@ class Proof:
 
     def _images(self, record: SampleRecord, exact: Tensor | None) -> Tensor | None:
         """All outputs of a record, (n, 3, H, W) uint8, or only the first ones if only these were kept; None if none."""
-        images = kept_outputs(self.folder, record)
-        if images is None and exact is not None:
+        images = self._kept(record)
+        if exact is not None and (images is None or len(images) < len(record.outputs)):
             return quantize(exact, self.folder.manifest.protocol.quantize)
-        if images is None and 0 < record.kept < len(record.outputs):
-            return kept_outputs(self.folder, replace(record, outputs=record.outputs[: record.kept]))
         return images
 
     def _measure_again(
@@ -203,11 +199,9 @@ class Proof:
         return None
 
     def _kept(self, record: SampleRecord) -> Tensor | None:
-        try:
-            kept = [read_uint8(file) for file in self.folder.outputs(record)]
-        except ImageError:
-            return None
-        return torch.stack(kept) if kept else None
+        """The first outputs of a record from their files; None if none was kept, or one is another image."""
+        first = replace(record, outputs=record.outputs[: record.kept])
+        return kept_outputs(self.folder, first) if record.kept else None
 
     def _is_same(self, record: SampleRecord) -> bool:
         """True if the model is the one that was measured, and this is the machine."""
