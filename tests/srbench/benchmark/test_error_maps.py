@@ -19,19 +19,11 @@ KIND = MapKind("distance", 0.6, name="lpips", title="LPIPS")
 
 
 @pytest.fixture
-def spec(spec, photos, image_of_side):
+def spec(spec, photos, draw_image):
     """On images that are large enough for LPIPS."""
     for seed, name in enumerate("abc"):
-        (photos / f"{name}.png").write_bytes(encode_png(image_of_side(seed, 64 + 16 * seed)))
+        (photos / f"{name}.png").write_bytes(encode_png(draw_image(seed, 64 + 16 * seed, 64 + 16 * seed)))
     return spec
-
-
-@pytest.fixture
-def image_of_side():
-    def made(seed, side):
-        return torch.randint(256, (3, side, side), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
-
-    return made
 
 
 def maps(folder: Path) -> dict[str, bytes]:

@@ -72,14 +72,6 @@ def test_what_is_no_run(tmp_path, content, fault):
         read_manifest(tmp_path)
 
 
-def rewritten(run, change):
-    """The manifest of a run folder, with the facts changed in place."""
-    write_manifest(run, MANIFEST)
-    facts = json.loads((run / "manifest.json").read_text())
-    change(facts)
-    (run / "manifest.json").write_text(json.dumps(facts))
-
-
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
@@ -97,7 +89,10 @@ def rewritten(run, change):
     ],
 )
 def test_what_no_run_would_have_written(tmp_path, change, fault):
-    rewritten(tmp_path, change)
+    write_manifest(tmp_path, MANIFEST)
+    facts = json.loads((tmp_path / "manifest.json").read_text())
+    change(facts)
+    (tmp_path / "manifest.json").write_text(json.dumps(facts))
     with pytest.raises(RunFolderError, match=fault) as caught:
         read_manifest(tmp_path)
     assert str(caught.value).endswith("restore it, or run again with another --out")
