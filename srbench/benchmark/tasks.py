@@ -214,7 +214,7 @@ class Session:
                 if metrics := lacking(self.folder, record, self.metrics):
                     self.score_images(record, pair, metrics, again, output.images)
                 return
-        self._keep_and_score(item, pair, output, self._sample_failures(item, pair.name) + 1)
+        self._keep_and_score(item, pair, output)
 
     def _sample_failures(self, item: Item, image: str) -> int:
         known = self.folder.of(image).samples.get(item.setting)
@@ -225,7 +225,8 @@ class Session:
         self.folder.append(failed_sample(item, image, error, self.invocation, tries, self.folder.environment))
         self.fail(f"{item.setting.folder}: {error}")
 
-    def _keep_and_score(self, item: Item, pair: ImagePair, output: Output, tries: int) -> None:
+    def _keep_and_score(self, item: Item, pair: ImagePair, output: Output) -> None:
+        tries = 1 + self._sample_failures(item, pair.name)
         record, images = keep_sample(self.folder, item, pair.name, output, self.invocation, tries)
         self.count(record)
         self.score_images(record, pair, self.metrics, images, output.images)
@@ -253,7 +254,7 @@ class Session:
         elif (facts := self.folder.manifest.model(setting.model)).evidence and facts.evidence.digest != facts.digest:
             self.fail(f"{setting.folder}: makes another image of {pair.name} than before; run its command again")
         else:  # on another machine the last bit may differ: then all values are measured of the new images
-            self._keep_and_score(Item(setting, record.key, record.source), pair, output, 1)
+            self._keep_and_score(Item(setting, record.key, record.source), pair, output)
 
     def score_images(
         self, record: SampleRecord, pair: ImagePair, metrics: Sequence[LoadedMetric], images: Tensor, exact: Tensor
