@@ -249,13 +249,13 @@ class _Folders:
             "LR": "LR images; name their folder with --lr" if self.lr is None else "",
             "scale": "the scale; give --scale, or LR images with --lr" if self.lr is None and not self.scale else "",
         }
-        needs = [next((lacking[need] for need in one.facts.needs if lacking[need]), "") for one in metrics]
-        usable = tuple(metric for metric, need in zip(metrics, needs, strict=True) if not need)
-        if self.names is not None and len(usable) < len(metrics):
-            title, need = next((one.facts.title, need) for one, need in zip(metrics, needs, strict=True) if need)
-            raise BenchmarkError(f"{title} needs {need}")
+        needs = [(one, next(filter(None, (lacking[need] for need in one.facts.needs)), "")) for one in metrics]
+        usable = tuple(one for one, need in needs if not need)
+        faults = [f"{one.facts.title} needs {need}" for one, need in needs if need]
+        if self.names is not None and faults:
+            raise BenchmarkError(faults[0])
         if not usable:
-            raise BenchmarkError(f"all metrics of {self.suite.label} need {needs[0]}")
+            raise BenchmarkError(f"all metrics of {self.suite.label} need {needs[0][1]}")
         if self.names is None and self.hr is None and all(self.results.count(name) == 1 for name in self.images):
             return tuple(one for one in usable if one.facts.per != "image") or usable  # there is no set of samples
         return usable
