@@ -202,6 +202,12 @@ class RunFolder:
             return None
         return record if record.key == self.sample_key(setting, key, record.source) else None
 
+    def planned_samples(self) -> Iterator[SampleRecord]:
+        """Records of all that was asked for, failed ones too, setting by setting in the order of the manifest."""
+        for setting in self.manifest.settings:
+            found = (self.sample(setting, image) for image in self.manifest.planned(setting))
+            yield from (record for record in found if record is not None)
+
     def score(self, sample: SampleRecord, metric: MetricFacts) -> ScoreRecord | None:
         """The record of a value, failed ones too."""
         return self.scores_of(sample, [metric])[0]

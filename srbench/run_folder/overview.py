@@ -30,12 +30,8 @@ def overview(run: Path) -> Overview:
     """Read a run folder, in which another process may be writing meanwhile. Raises RunFolderError if it is damaged."""
     folder = RunFolder.read(run)
     manifest = folder.manifest
-    lacking = {
-        image
-        for setting in manifest.settings
-        for image in manifest.planned(setting)
-        if not _is_done(folder, setting, image)
-    }
+    asked = [(setting, image) for setting in manifest.settings for image in manifest.planned(setting)]
+    lacking = {image for setting, image in asked if not _is_done(folder, setting, image)}
     return Overview(manifest, len(manifest.scope), sum(image not in lacking for image in manifest.scope))
 
 

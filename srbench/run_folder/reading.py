@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 from srbench.run_folder.folder import RunFolder, check_files
 from srbench.run_folder.manifest import read_manifest
 from srbench.run_folder.protocol import Manifest
-from srbench.run_folder.records import Record, SampleRecord, read
+from srbench.run_folder.records import Record, read
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +53,7 @@ class RunRecords:
         ``temperature`` is NaN for a model with one output.
         """
         columns = ("model", "temperature", "image", "outputs", "kept", "seconds", "peak_memory_mb", "runaway")
-        rows = [asdict(one) | {"outputs": len(one.outputs), "kept": one.kept} for one in self._samples()]
+        rows = [asdict(one) | {"outputs": len(one.outputs), "kept": one.kept} for one in self._folder.planned_samples()]
         return _table(rows, *columns).astype({"temperature": float, "runaway": "Int64"})
 
     @cached_property
@@ -61,7 +61,7 @@ class RunRecords:
         """One row per number; ``sample`` is -1 for a value of the whole set, ``value`` NaN if the metric failed."""
         rows = [
             asdict(score) | {"sample": number, "value": value}
-            for sample in self._samples()
+            for sample in self._folder.planned_samples()
             for score in self._folder.scores(sample)
             for number, value in (enumerate(score.value) if isinstance(score.value, list) else [(-1, score.value)])
         ]
@@ -79,12 +79,6 @@ class RunRecords:
     @cached_property
     def _folder(self) -> RunFolder:
         return RunFolder.read(self.path)
-
-    def _samples(self) -> Iterator[SampleRecord]:
-        for setting in self.manifest.settings:
-            for image in self.manifest.planned(setting):
-                if (record := self._folder.sample(setting, image)) is not None:
-                    yield record
 
 
 def _table(rows: list[dict[str, Any]], *columns: str) -> pd.DataFrame:

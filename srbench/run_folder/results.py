@@ -53,10 +53,7 @@ def rows_of(folder: RunFolder) -> list[Row]:
     Values that are missing or failed are left out, and those of another number of samples than their signature states,
     as of results made elsewhere. Raises RunFolderError if there is no row.
     """
-    manifest = folder.manifest
-    places = ((setting, image) for setting in manifest.settings for image in manifest.planned(setting))
-    samples = (folder.sample(setting, image) for setting, image in places)
-    rows = [row_of(folder, sample) for sample in samples if sample is not None and not sample.failed]
+    rows = [row_of(folder, sample) for sample in folder.planned_samples() if not sample.failed]
     if not rows:
         raise RunFolderError(f"{folder.path}: nothing is measured yet; run its command again")
     return rows
