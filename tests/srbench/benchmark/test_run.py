@@ -1,7 +1,7 @@
 """Whole runs, small: killed, repeated, resumed, with bad images among good ones."""
 
+import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -127,28 +127,20 @@ def test_a_torn_run_is_completed(spec, tmp_path, timeless, name, left, sampled, 
     assert timeless(tmp_path / "torn") == timeless(tmp_path / "run")
 
 
-def start_slow(spec, models, folder):
-    options = f"--scale 4 --data {spec.data} --metrics psnr --temperature 0.5,0.8 --samples 2 --out {folder}"
-    command = [sys.executable, "-m", "srbench", "run", "--models", f"{models}:Slow", *options.split()]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    samples = folder / "samples.jsonl"
-    deadline = time.monotonic() + 60
+def test_killed_in_the_middle_the_same_command_completes_it(spec, models, tmp_path, timeless):
+    same = RunSpec(models=(f"{models}:Slow",), scale=4, data=spec.data, metrics=("psnr",), temperature=(0.5, 0.8),
+                   samples=2, out=str(tmp_path / "killed"))  # fmt: skip
+    process = subprocess.Popen([sys.executable, "-m", *shlex.split(same.command())], stderr=subprocess.PIPE, text=True)
+    samples, deadline = tmp_path / "killed" / "samples.jsonl", time.monotonic() + 60
     while not samples.exists() or samples.read_text().count("\n") < 3:
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    return process
-
-
-def test_killed_in_the_middle_the_same_command_completes_it(spec, models, tmp_path, timeless):
-    process = start_slow(spec, models, tmp_path / "killed")
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.communicate()
-    kept = text(tmp_path / "killed", "samples.jsonl").count("\n")
+    kept = samples.read_text().count("\n")
     assert 3 <= kept < 8
     assert (tmp_path / "killed" / ".owner.json").exists(), "and yet it is not in use"
-    same = RunSpec(models=(f"{models}:Slow",), scale=4, data=spec.data, metrics=("psnr",), temperature=(0.5, 0.8),
-                   samples=2, out=str(tmp_path / "killed"))  # fmt: skip
     assert run(same).sampled == 8 - kept
     run(replace(same, out=str(tmp_path / "whole")))
     assert timeless(tmp_path / "killed") == timeless(tmp_path / "whole")
