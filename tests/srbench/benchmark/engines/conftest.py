@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import subprocess
 import sys
 import time
@@ -86,15 +87,12 @@ def killers(tmp_path):
 
 @pytest.fixture
 def start():
-    """Start a run of the first two models as a process of its own, with more options."""
+    """Start a run as a process of its own, with more options."""
 
     def call(spec, *options):
-        words = ["--models", ",".join(spec.models[:2]), "--scale", "4", "--data", spec.data, "--metrics", "psnr,sigma"]
-        words += ["--samples", "7", "--temperature", "0.3,0.8", *options, "--out", spec.out]
-        return subprocess.Popen(
-            [sys.executable, "-m", "srbench", "run", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, start_new_session=True,
-        )  # fmt: skip
+        words = [sys.executable, "-m", *shlex.split(spec.command()), *options]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
 
     return call
 
