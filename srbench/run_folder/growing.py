@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean
 
 import numpy as np
 
@@ -30,12 +28,23 @@ class Arrival:
     """Indices of the commands that sampled and measured it."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Mean:
-    """Mean over images of finite values; NaN if there is none."""
+    """Running mean over images of finite values."""
 
-    value: float
-    images: int
+    total: float = 0.0
+    images: int = 0
+
+    def add(self, value: float, sign: int) -> None:
+        """Count a value, or with -1 no longer."""
+        if math.isfinite(value):
+            self.total += sign * value
+            self.images += sign
+
+    @property
+    def value(self) -> float:
+        """The mean; NaN if there is no value."""
+        return self.total / self.images if self.images else math.nan
 
 
 @dataclass
@@ -70,7 +79,6 @@ class GrowingRun:
         lines: list[AnyRecord] = [*self._new(records.PairRecord), *samples, *scores]
         self.folder.take(lines)
         self._look(dict.fromkeys(line.image for line in lines))
-        self.means = self._means()
         return lines
 
     def _new(self, kind: type[Record]) -> list[Record]:
@@ -112,7 +120,7 @@ class GrowingRun:
         self._folder, self._stamp = RunFolder(self.path, read_manifest(self.path)), stamp
         self.reading += 1
         self._ends, self._planned, self._current = {}, {}, {}
-        self.arrivals = []
+        self.arrivals, self.means = [], {}
         for setting in self.manifest.settings:
             for image in self.manifest.planned(setting):
                 self._planned.setdefault(image, []).append(setting)
@@ -122,6 +130,8 @@ class GrowingRun:
         for image in images:
             for setting in self._planned.get(image, []):
                 before, now = self._current.pop((setting, image), None), self._finished(setting, image)
+                self._count(before, -1)
+                self._count(now, 1)
                 if now is not None:
                     self._current[setting, image] = now
                     if repr(now) != repr(before):  # NaN is not equal to itself
@@ -138,10 +148,7 @@ class GrowingRun:
         row = row_of(self.folder, sample)
         return Arrival(sample, {name: float(np.mean(found)) for name, found in row.values.items()}, row.invocations)
 
-    def _means(self) -> dict[tuple[Setting, str], Mean]:
-        values: defaultdict[tuple[Setting, str], list[float]] = defaultdict(list)
-        for (setting, _), arrival in self._current.items():
+    def _count(self, arrival: Arrival | None, sign: int) -> None:
+        if arrival is not None:
             for name, value in arrival.values.items():
-                values[setting, name].append(value)
-        finite = {place: [*filter(math.isfinite, found)] for place, found in values.items()}
-        return {place: Mean(fmean(found) if found else math.nan, len(found)) for place, found in finite.items()}
+                self.means.setdefault((arrival.sample.setting, name), Mean()).add(value, sign)
