@@ -73,16 +73,17 @@ def verify(
 
 def _check_pairs(folder: RunFolder, images: Iterable[str], found: Findings) -> None:
     """Read kept pairs again from the datasets of their commands, as far as these are here, and compare both."""
-    opened: dict[str, Dataset | None] = {}
+    opened: dict[str, tuple[Dataset, frozenset[str]] | None] = {}
     for image in images:
         asked = (one for one in reversed(folder.manifest.invocations) if image in one.images)
         command = next((one.command for one in asked), "")
         if command not in opened:
             opened[command] = _opened(command, folder.manifest.protocol, found)
-        dataset, record = opened[command], folder.of(image).pair
-        if dataset is None or record is None:
+        known, record = opened[command], folder.of(image).pair
+        if known is None or record is None:
             continue
-        if image not in set(dataset):
+        dataset, names = known
+        if image not in names:
             found.add("SRB115", image, f"is not in {dataset.name} any more")
             continue
         try:
@@ -95,12 +96,14 @@ def _check_pairs(folder: RunFolder, images: Iterable[str], found: Findings) -> N
                 found.add("SRB115", image, f"its {name} in {dataset.name} is another image than was measured")
 
 
-def _opened(command: str, protocol: Protocol, found: Findings) -> Dataset | None:
+def _opened(command: str, protocol: Protocol, found: Findings) -> tuple[Dataset, frozenset[str]] | None:
+    """The dataset of a command and its names; None if it is not here."""
     try:
-        return open_dataset(_request(command, protocol))
+        dataset = open_dataset(_request(command, protocol))
     except SRBenchError as error:
         found.add("SRB210", protocol.dataset, f"the images were not compared with it: {error}")
         return None
+    return dataset, frozenset(dataset)
 
 
 def _request(command: str, protocol: Protocol) -> RunSpec:
