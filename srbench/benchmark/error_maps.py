@@ -123,6 +123,8 @@ def metric_maps(metric: MetricFacts, images: list[Pixels], lr: Pixels, hr: Pixel
     tensors = [torch.from_numpy(image.copy()).permute(2, 0, 1) for image in (*given, *images)]
     pair, outputs = ImagePair("", *(image / 255 for image in tensors[: len(given)])), tensors[len(given) :]
     loaded = _with_map(metric.spec)
+    if isinstance(loaded, SRBenchError):
+        raise loaded
     return [metric_map(loaded, one[None], pair) for one in outputs]
 
 
@@ -138,8 +140,12 @@ def metric_map(metric: MappedMetric, images: Tensor, pair: ImagePair) -> Values:
 
 
 @cache
-def _with_map(spec: str) -> MappedMetric:
-    metric = load_metric(spec)
+def _with_map(spec: str) -> MappedMetric | SRBenchError:
+    """A metric, or why it cannot be loaded, so that a report looks for it once."""
+    try:
+        metric = load_metric(spec)
+    except SRBenchError as error:
+        return error
     assert isinstance(metric, MappedMetric)
     return metric
 

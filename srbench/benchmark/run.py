@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
@@ -201,7 +201,7 @@ def folder_of(bench: Bench) -> Path:
         return Path(spec.out)
     runs, suffix = Path("runs"), f"-{'-'.join(bench.models)}-x{spec.scale}"
     pattern = re.compile(rf"\d{{4}}(-\d\d){{2}}{re.escape(suffix)}(-\d+)?")
-    for folder in sorted((one for one in runs.glob("*-x*") if pattern.fullmatch(one.name)), reverse=True):
+    for folder in newest_first(one for one in runs.glob("*-x*") if pattern.fullmatch(one.name)):
         with suppress(RunFolderError):
             if any(one.command == spec.command() for one in read_manifest(folder).invocations[:1]):
                 return folder
@@ -212,10 +212,14 @@ def folder_of(bench: Bench) -> Path:
     return path
 
 
+def newest_first(folders: Iterable[Path]) -> list[Path]:
+    """Folders of equal names but for date and number, such as ``2026-01-31-srflow-x8-2``, from the newest on."""
+    return sorted(folders, key=lambda path: (path.name[:10], len(path.name), path.name), reverse=True)
+
+
 def _can_be_added(bench: Bench, path: Path) -> bool:
-    known = read_manifest(path)
     try:
-        joined(path, known, bench.manifest())
+        joined(path, read_manifest(path), bench.manifest())
     except RunFolderError:
         return False
     return True

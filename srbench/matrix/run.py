@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from srbench.benchmark.engines.choice import Workers
 from srbench.benchmark.estimate import estimate
-from srbench.benchmark.run import Outcome, run, score_run
+from srbench.benchmark.run import Outcome, newest_first, run, score_run
 from srbench.interfaces import Progress, SRBenchError, silent
 from srbench.matrix import MatrixError
 from srbench.matrix.folder import Cell, is_matrix, read_matrix, runs_in, write_matrix
@@ -132,7 +132,7 @@ def folder_of(spec: MatrixSpec) -> Path:
         return Path(spec.out)
     runs = Path("runs")
     pattern = re.compile(r"\d{4}(-\d\d){2}-matrix(-\d+)?")
-    for path in sorted((one for one in runs.glob("*-matrix*") if pattern.fullmatch(one.name)), reverse=True):
+    for path in newest_first(one for one in runs.glob("*-matrix*") if pattern.fullmatch(one.name)):
         try:
             if read_matrix(path).command == spec.command:
                 return path

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from srbench.benchmark.error_maps import MapKind, carried_key, evenly, map_file, map_key, map_png
+from srbench.benchmark.error_maps import MapKind, carried_key, evenly, map_file, map_key, map_png, maps_of
 from srbench.benchmark.run import run, score_run
 from srbench.images.io import encode_png
+from srbench.interfaces import MetricFacts
+from srbench.plugins import PluginError
 from srbench.run_folder.folder import RunFolder
 
 SETTINGS = ("near", "noisy-t0.3", "noisy-t0.8")
@@ -104,3 +106,20 @@ def test_other_files_carry_no_key(tmp_path, content):
     (tmp_path / "x.png").write_bytes(content)
     assert carried_key(tmp_path / "x.png") is None
     assert carried_key(tmp_path / "absent.png") is None
+
+
+def test_a_metric_that_is_gone_is_looked_for_once(monkeypatch):
+    looked = []
+
+    def load(spec):
+        looked.append(spec)
+        raise PluginError(f"{spec}: no such file")
+
+    monkeypatch.setattr("srbench.benchmark.error_maps.load_metric", load)
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    facts = MetricFacts(name="gone", title="Gone", direction=1, protocol="a test", spec="gone_once.py:Gone")
+    kind = MapKind("distance", 1.0, name="gone", title="Gone", metric=facts)
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="no maps of Gone: gone_once.py:Gone: no such file"):
+            assert not maps_of({"a": [pixels]}, pixels, pixels, [(kind, "a")])
+    assert looked == ["gone_once.py:Gone"]

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from srbench.benchmark.request import RunSpec
-from srbench.benchmark.run import run
+from srbench.benchmark.run import newest_first, run
 from srbench.data.datasets import Folder
 from srbench.images.io import quantize_floor, read_image, write_png
 from srbench.metrics.suite import read_suite
@@ -343,3 +343,8 @@ def test_the_folder_is_named_after_day_models_and_scale(spec, tmp_path, monkeypa
     assert (again.folder, again.sampled) == (second, 0)
     more = run(replace(unnamed, seed=5, metrics=("psnr", "ssim")))
     assert more.folder == folder, "metrics are added to today's folder"
+
+
+def test_folders_are_newest_first_by_date_and_number():
+    names = ["2026-02-01-a-x4-10", "2026-02-01-a-x4-9", "2026-02-01-a-x4", "2026-01-31-a-x4-11"]
+    assert [path.name for path in newest_first(map(Path, sorted(names)))] == names
