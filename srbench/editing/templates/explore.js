@@ -154,9 +154,11 @@ function countSeconds(request) {
   };
   const timer = setInterval(say, 250);
   say();
+  element("progress").setAttribute("aria-busy", "true"); // the seconds are not read out
   return () => {
     clearInterval(timer);
     element("progress").textContent = "";
+    element("progress").setAttribute("aria-busy", "false");
   };
 }
 

@@ -63,6 +63,7 @@ const show = (news) => {
 };
 
 const say = (fault) => {
+  at("state").setAttribute("aria-busy", !fault && told?.state === "measuring"); // the time left is not read out every second
   if (fault || !told) return write(at("state"), fault || "Reading …");
   const left = ends === null ? "" : `, about ${duration(Math.max(ends - Date.now(), 0) / SECOND)} left with the report`;
   const counted = `${told.done} of ${told.asked} outputs measured`;
