@@ -46,7 +46,7 @@ class Poll:
         questions = self._ballot(rater)
         with self._lock:
             self._read()
-            open_ones = [one for one in questions if one.id not in self._answered[rater]]
+            open_ones = [one for one in questions if one.id not in self._answered.get(rater, ())]
         facts: dict[str, Any] = {"done": len(questions) - len(open_ones), "of": len(questions), "rater": rater}
         if open_ones:
             facts |= page_facts(open_ones[0])
