@@ -200,8 +200,9 @@ class Proof:
 
     def _kept(self, record: SampleRecord) -> Tensor | None:
         """The first outputs of a record from their files; None if none was kept, or one is another image."""
-        first = replace(record, outputs=record.outputs[: record.kept])
-        return kept_outputs(self.folder, first) if record.kept else None
+        if not record.kept:
+            return None
+        return kept_outputs(self.folder, replace(record, outputs=record.outputs[: record.kept]))
 
     def _is_same(self, record: SampleRecord) -> bool:
         """True if the model is the one that was measured, and this is the machine."""
