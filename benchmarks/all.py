@@ -2,7 +2,7 @@
 
 Runs the other benchmarks one after another, each in processes of its own, and prints one table with the processor,
 torch and the date, which can be laid beside that of another machine. ``--official`` is a checkout of the authors'
-SRFlow (see official.py). Measure on a quiet machine: two slow cores take 45 minutes.
+SRFlow (see official.py). Measure on a quiet machine.
 """
 
 from __future__ import annotations

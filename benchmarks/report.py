@@ -58,7 +58,7 @@ def write_run(path: Path, images: int, models: int, samples: int, crop: int | No
 
 
 def manifest(names: list[str], labels: list[str], samples: int) -> Manifest:
-    """That of a run of the packaged photographs, with models that all sample at one temperature."""
+    """Manifest of a run of the packaged photographs, with models that all sample at one temperature."""
     protocol = Protocol(
         "srflow@1", "photos", "made from HR", scale=SCALE, crop=None, samples=samples, seed=0, tile=None
     )  # fmt: skip

@@ -9,8 +9,6 @@ import math
 import os
 from pathlib import Path
 
-from markupsafe import Markup
-
 from srbench.images.io import write_whole
 from srbench.interfaces import Progress, silent
 from srbench.leaderboard import LeaderboardError
@@ -18,11 +16,10 @@ from srbench.leaderboard.contents import Index, Standings, facts_of, make_index
 from srbench.leaderboard.order import BORDA, RANKS
 from srbench.leaderboard.summary import runs_below
 from srbench.reporting.files import moved_aside
-from srbench.reporting.rendering import rendered, source
+from srbench.reporting.rendering import rendered, style_and_script
 from srbench.reporting.scores import header
 from srbench.run_folder.manifest import FILE as MANIFEST
 from srbench.system import markdown
-from srbench.system.pages import hashes
 from srbench.weights.files import sha256_bytes, sha256_file
 
 _CSV = (
@@ -73,15 +70,10 @@ def _written_before(out: Path) -> dict[str, str]:
 def page_text(index: Index) -> str:
     """Text of index.html. Jinja escapes all names; the policy allows our style and script alone."""
     tables = [one.table for one in index.standings]
-    style, script = (
-        "\n".join(map(source, names)) for names in (("report.css", "leaderboard.css"), ("tables.js", "leaderboard.js"))
-    )
     return rendered(
         "index.html.jinja",
         index=index,
-        style=Markup(style),
-        script=Markup(script),
-        hashes=hashes(style, script),
+        **style_and_script(["report.css", "leaderboard.css"], ["tables.js", "leaderboard.js"]),
         datasets=sorted({name for table in tables for name in table.datasets}),
         scales=sorted({table.protocol.scale for table in tables}),
         suites=sorted({table.protocol.suite for table in tables}),
