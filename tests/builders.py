@@ -1,9 +1,13 @@
-"""What several tests make up: an image, plug-ins, and facts of metrics, of models and of the protocol of a run."""
+"""What several tests make up: images, plug-ins, servers, and facts of metrics, of models and of a run's protocol."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
+from socketserver import BaseServer
 from typing import Any
 
 import torch
@@ -120,3 +124,14 @@ def model_facts(label: str, **changes: Any) -> ModelFacts:
     """Facts of a model without weights, some of them changed."""
     facts = {"spec": label, "digest": f"digest of {label}", "projected": False, "weights": None}
     return ModelFacts(label, **facts | changes)
+
+
+@contextmanager
+def serving(server: BaseServer) -> Iterator[Any]:
+    """The server, which answers in a thread of its own and is closed at the end."""
+    with server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        try:
+            yield server
+        finally:
+            server.shutdown()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import ast
 import http.client
 import socket
-import threading
 from pathlib import Path
 
 import pytest
-from builders import drawn
+from builders import drawn, serving
 from explore_page import Editor
 
 from srbench.editing.explore import Explorer
@@ -82,11 +81,9 @@ def port(request, tmp_path):
     (tmp_path / "secret.txt").write_text("secret")
     (tmp_path / "run" / "link.txt").symlink_to(tmp_path / "secret.txt")
     explorer = Explorer(Editor(), tmp_path / "saved")
-    server = open_folder(tmp_path / "run", 0) if request.param == "view" else open_explorer(explorer, None, 0)
-    with server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    opened = open_folder(tmp_path / "run", 0) if request.param == "view" else open_explorer(explorer, None, 0)
+    with serving(opened) as server:
         yield server.server_port
-        server.shutdown()
 
 
 def status(port, path="/", method="GET", **headers):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from builders import serving
 
 import srbench.weights.download
 
@@ -38,10 +38,8 @@ class Answers(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def port():
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Answers)) as server:
         yield server.server_port
-        server.shutdown()
 
 
 @pytest.mark.parametrize("name", ANSWERS)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 
 import pytest
-from builders import drawn
+from builders import drawn, serving
 from explore_page import Editor
 
 from srbench.editing.explore import Explorer
@@ -24,10 +23,8 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
     write_png(folder / "a.png", drawn(1, 16, 16))
     explorer = Explorer(Editor(), folder / "saved")
-    with open_explorer(explorer, folder / "a.png", 0) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    with serving(open_explorer(explorer, folder / "a.png", 0)) as server:
         yield server.server_port, folder, next(iter(explorer.photographs._open))
-        server.shutdown()
 
 
 def answered(port, request, *, whole=True):

@@ -7,13 +7,13 @@ import json
 import re
 import socket
 import struct
-import threading
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import torch
+from builders import serving
 from explore_page import ask, made, shown
 
 from srbench.data.datasets import packaged_photos, pair_of_hr
@@ -34,10 +34,8 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("explore")
     write_png(folder / "chameleon.png", quantize_round(packaged_photos(8).read("chameleon").hr[:, 96:256, 96:256]))
     explorer = Explorer(Editor("srflow", 8, "cpu"), folder / "saved")
-    with open_explorer(explorer, folder / "chameleon.png", 0) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(open_explorer(explorer, folder / "chameleon.png", 0)) as server:
         yield f"http://127.0.0.1:{server.server_port}/", explorer, folder
-        server.shutdown()
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import time
 
 import pytest
 import torch
+from builders import serving
 from explore_page import ask, made, shown
 from PIL import Image
 
@@ -51,10 +52,8 @@ def pixels(camera):
 def site(camera, tmp_path_factory):
     """The photograph open on a page that is served: address, explorer."""
     explorer = Explorer(Editor("srflow", 8, "cpu"), tmp_path_factory.mktemp("saved"))
-    with open_explorer(explorer, camera, 0) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(open_explorer(explorer, camera, 0)) as server:
         yield server.address, explorer
-        server.shutdown()
 
 
 @pytest.fixture(params=[1440, 400], ids=["wide", "narrow"])

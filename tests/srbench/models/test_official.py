@@ -1,7 +1,6 @@
 """The released weights, against a server on loopback: resume, second address, hashes, archives, and no network."""
 
 import hashlib
-import threading
 import zipfile
 from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +10,7 @@ from unittest.mock import Mock
 
 import pytest
 import torch
+from builders import serving
 
 from baselines.convert import rrdb_shapes
 from baselines.rrdb import RRDBConfig
@@ -69,12 +69,8 @@ class Server:
 def server(monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     running = Server()
-    thread = threading.Thread(target=running.http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield running
-    running.http.shutdown()
-    running.http.server_close()
-    thread.join()
+    with serving(running.http):
+        yield running
 
 
 @pytest.fixture

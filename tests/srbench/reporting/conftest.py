@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 import time
 from contextlib import ExitStack
 from urllib.parse import urlencode
 
 import pytest
+from builders import serving
 
 from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run as run_spec
@@ -147,14 +147,7 @@ def slow_run(tmp_path, draw_image):
 def served():
     """Serves a folder as ``srbench view`` does, until the test ends."""
     with ExitStack() as stack:
-
-        def call(folder):
-            server = stack.enter_context(open_folder(folder, 0))
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-            stack.callback(server.shutdown)
-            return server
-
-        yield call
+        yield lambda folder: stack.enter_context(serving(open_folder(folder, 0)))
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import re
-import threading
 from contextlib import contextmanager
 from io import BytesIO
 
 import numpy as np
 import pytest
+from builders import serving
 from PIL import Image
 
 from srbench.images.io import write_png
@@ -25,11 +25,9 @@ READY = "#vote:not(.waiting) button[data-choice=left]:enabled"
 
 
 @contextmanager
-def serving(run, votes=4, **options):
-    with open_poll(Poll(open_candidates(run, **options), votes, 0), 0) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+def poll_of(run, **options):
+    with serving(open_poll(Poll(open_candidates(run, **options), 4, 0), 0)) as server:
         yield server.address
-        server.shutdown()
 
 
 @pytest.fixture
@@ -68,7 +66,7 @@ def begin(page, name):
 
 def test_a_ballot_by_keys_alone(voted_run, opened):
     run = voted_run(images=4)
-    with serving(run) as address:
+    with poll_of(run) as address:
         page = opened(address)
         assert page.evaluate("document.activeElement.id") == "name"
         page.keyboard.type("Ann  Lee")
@@ -90,7 +88,7 @@ def test_a_ballot_by_keys_alone(voted_run, opened):
 
 def test_the_page_is_blind_and_shows_the_images_of_the_question(voted_run, opened, draw_image):
     run = voted_run(images=4)
-    with serving(run) as address:
+    with poll_of(run) as address:
         page = opened(address)
         seen = []
         page.on("response", lambda answer: seen.append(answer.url + (answer.text() if "next" in answer.url else "")))
@@ -114,7 +112,7 @@ def test_the_page_is_blind_and_shows_the_images_of_the_question(voted_run, opene
 
 def test_the_same_window_in_all_images_and_the_reference_in_their_place(voted_run, opened, draw_image):
     run = voted_run(images=4)
-    with serving(run) as address:
+    with poll_of(run) as address:
         page = opened(address, viewport={"width": 720, "height": 900})
         begin(page, "ann")
 
@@ -145,7 +143,7 @@ def test_the_same_window_in_all_images_and_the_reference_in_their_place(voted_ru
 
 def test_a_reload_loses_nothing_and_two_raters_vote_at_once(voted_run, opened):
     run = voted_run(images=4)
-    with serving(run) as address:
+    with poll_of(run) as address:
         ann, bob = opened(address), opened(address)
         begin(ann, "ann")
         begin(bob, "bob")
@@ -161,7 +159,7 @@ def test_a_reload_loses_nothing_and_two_raters_vote_at_once(voted_run, opened):
         assert ann.locator("#who").inner_text() == "ann"
         ann.close()  # images may still be on their way
         bob.close()  # images may still be on their way
-    with serving(run) as address:  # another day
+    with poll_of(run) as address:  # another day
         again = opened(address)
         begin(again, "ann")
         assert place(again) == "3 of 5"
@@ -171,7 +169,7 @@ def test_a_reload_loses_nothing_and_two_raters_vote_at_once(voted_run, opened):
 
 def test_a_server_that_ended_keeps_the_choice_open(voted_run, browser):
     run = voted_run(images=4)
-    with serving(run) as address:
+    with poll_of(run) as address:
         page = browser.new_page()
         page.goto(address)
         begin(page, "ann")
@@ -184,7 +182,7 @@ def test_a_server_that_ended_keeps_the_choice_open(voted_run, browser):
 
 def test_a_phone_and_lr_as_reference(voted_run, opened):
     run = voted_run(images=4)
-    with serving(run, reference="lr") as address:
+    with poll_of(run, reference="lr") as address:
         page = opened(address, viewport={"width": 400, "height": 850}, has_touch=True, is_mobile=True)
         begin(page, "ann")
         assert page.evaluate("document.documentElement.scrollWidth") <= 400
@@ -266,7 +264,7 @@ def test_exported_images_are_exact(voted_run, draw_image, tmp_path):
 
 def test_a_changed_image_is_not_shown(voted_run, browser, draw_image):
     run = voted_run(images=4)
-    with serving(run) as address:
+    with poll_of(run) as address:
         for file in (run / "images" / "hr").iterdir():
             write_png(file, draw_image(0, 24, 24))
         page = browser.new_page()

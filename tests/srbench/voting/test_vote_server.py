@@ -7,6 +7,7 @@ import json
 import threading
 
 import pytest
+from builders import serving
 
 from srbench.interfaces import SRBenchError
 from srbench.system.local_server import HOST
@@ -19,10 +20,8 @@ from srbench.voting.server import MOST_BYTES, open_poll
 class Site:
     """A poll that is served."""
 
-    def __init__(self, run, host=HOST):
-        self.run = run
-        self.server = open_poll(Poll(open_candidates(run), 4, 0), 0, host)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+    def __init__(self, run, server):
+        self.run, self.server = run, server
 
     def ask(self, method, path, body=None, **headers):
         connection = http.client.HTTPConnection(HOST, self.server.server_port, timeout=10)
@@ -38,11 +37,10 @@ class Site:
 
 
 @pytest.fixture
-def site(voted_run):
-    one = Site(voted_run(images=4))
-    yield one
-    one.server.shutdown()
-    one.server.server_close()
+def site(request, voted_run):
+    run = voted_run(images=4)
+    with serving(open_poll(Poll(open_candidates(run), 4, 0), 0, getattr(request, "param", HOST))) as server:
+        yield Site(run, server)
 
 
 def test_what_the_server_refuses(site):
@@ -100,8 +98,8 @@ def test_many_raters_at_once_lose_no_vote(site):
     assert len(read_votes(site.run)) == 18
 
 
-def test_another_host_asks_for_the_token(voted_run):
-    site = Site(voted_run(images=4), "0.0.0.0")
+@pytest.mark.parametrize("site", ["0.0.0.0"], indirect=True)
+def test_another_host_asks_for_the_token(site):
     token, port = site.server.token, site.server.server_port
     assert len(token) >= 20
     assert site.server.address.endswith(f":{port}/?token={token}")
@@ -119,8 +117,6 @@ def test_another_host_asks_for_the_token(voted_run):
     assert site.ask("GET", "/next?rater=ann", **carried)[0] == 200
     assert site.ask("GET", "/next?rater=ann", Host="lab.example:1", **carried)[0] == 200, "by whatever name"
     assert site.ask("GET", "/next?rater=ann", Origin="http://evil.example", **carried)[0] == 403
-    site.server.shutdown()
-    site.server.server_close()
 
 
 def test_this_machine_alone_needs_no_token_and_foreign_addresses_are_refused(voted_run):
