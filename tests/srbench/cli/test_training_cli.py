@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_presets import PRESETS
 
 import srbench.plugins.registry
 
@@ -89,35 +90,13 @@ def test_faults_are_one_line(srbench, tmp_path):
         assert len(found.stderr.splitlines()) == 1
 
 
-PRESET = """
-[network]
-scale = 4
-features = 4
-growth = 2
-blocks = 1
-[training]
-steps = 1000000
-batch = 1
-accumulate = 1
-patch = 16
-learning_rate = 1e-3
-betas = [0.9, 0.99]
-schedule = "step"
-milestones = []
-max_grad_norm = 10.0
-average = 0.0
-validate_every = 1000000
-best = "psnr"
-checkpoint_every = 1000000
-seed = 0
-"""
-
-
 @pytest.mark.usefixtures("heeded_interrupts")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_at_any_step_it_resumes_there(photos, tmp_path, number, code):
-    (tmp_path / "small.toml").write_text(PRESET)
+    (tmp_path / "small.toml").write_text(PRESETS["rrdb"])
     command = [sys.executable, "-m", "srbench", "train", "rrdb", "--preset", tmp_path / "small.toml", "--data", photos]
+    for name, value in {"steps": 10**6, "validate_every": 10**6, "checkpoint_every": 10**6, "patch": 16}.items():
+        command += ["--set", f"training.{name}={value}"]
     journal, steps = tmp_path / "out" / "train.csv", 0
     for _ in range(2):
         process = subprocess.Popen([*command, "--out", tmp_path / "out"], stderr=subprocess.PIPE, text=True)
