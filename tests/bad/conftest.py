@@ -103,12 +103,14 @@ def _settings(bad):
         "digits.toml": f"{fine}seed = {'9' * 5000}\n",
         "seed.toml": f"{fine}seed = -1\n",
         "temperature.toml": f"{fine}temperature = [nan]\n",
+        "heat.toml": f"{fine}temperature = 0.8\n",
         "models.toml": fine.replace('["bicubic"]', "[]"),
+        "text.toml": fine.replace('["bicubic"]', '"bicubic"'),
+        "samples.toml": f"{fine}samples = 0\n",
+        "metrics.toml": f"{fine}metrics = []\n",
         "both.toml": f'{fine}hr = "here"\n',
         "deep.toml": f"models = {'[' * 5000}{']' * 5000}\n",
         "device.toml": f'{fine}device = "tpu"\n',
-        "suite.toml": 'name = "mine"\nversion = 1\nmetrics = []\n',
-        "suite-name.toml": 'name = "srflow"\nversion = 1\nmetrics = ["psnr"]\n',
         "suite-quantize.toml": 'name = "mine"\nversion = 1\nmetrics = ["psnr"]\nquantize = "up"\n',
     }.items():
         (bad / name).write_bytes(text.encode(errors="surrogateescape"))

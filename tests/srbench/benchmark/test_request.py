@@ -8,7 +8,6 @@ from builders import metric, model_facts, protocol
 from msgspec import structs
 
 import srbench.benchmark.sampling
-from srbench.benchmark import BenchmarkError
 from srbench.benchmark.request import RunSpec, open_bench
 from srbench.benchmark.run import extended
 from srbench.benchmark.tasks import plan_tasks
@@ -177,14 +176,6 @@ def test_a_changed_result_is_another_item(photos, tmp_path):
         for folder in (photos, results)
     )
     assert [old == new for old, new in zip(before, after, strict=True)] == [True, False, True, True]
-
-
-def test_labels_are_told_apart(photos):
-    spec = RunSpec(models=("bicubic", "x=bicubic", "bicubic=bicubic"), scale=4, data=str(photos), metrics=("psnr",))
-    with pytest.raises(BenchmarkError, match="the label bicubic is also that of bicubic; give another"):
-        open_bench(spec)
-    with pytest.raises(BenchmarkError, match="the label hr is reserved"):
-        open_bench(replace(spec, models=("hr=bicubic",)))
 
 
 def test_a_registered_data_set_comes_before_a_folder(tmp_path, monkeypatch):

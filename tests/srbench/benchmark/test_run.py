@@ -19,7 +19,6 @@ from srbench.data.datasets import Folder
 from srbench.images.io import quantize_floor, read_image, write_png
 from srbench.metrics.suite import read_suite
 from srbench.plugins.registry import load_metric
-from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
 from srbench.run_folder.protocol import Setting
@@ -261,13 +260,6 @@ def test_equal_images_and_two_labels_of_one_model_have_values_of_their_own(spec,
     assert rows["Noisy", 0.8, "a"].values == rows["again", 0.8, "d"].values
     again = run(twice)
     assert (again.sampled, again.scored) == (0, 0)
-
-
-@pytest.mark.parametrize(("place", "fault"), [("file", "a file, not a folder"), ("file/run", "cannot be written .*")])
-def test_a_folder_that_cannot_be_written(spec, tmp_path, place, fault):
-    (tmp_path / "file").touch()
-    with pytest.raises(RunFolderError, match=rf"file.*: {fault}; choose another --out"):
-        run(replace(spec, out=str(tmp_path / place)))
 
 
 METRIC = """

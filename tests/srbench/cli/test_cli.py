@@ -97,28 +97,6 @@ def test_a_wrong_command_line(command, photos, changes, fault):
     assert not Path("run").exists()
 
 
-@pytest.mark.parametrize(
-    ("changes", "fault"),
-    [
-        ({"models": "bicubik"}, "unknown model 'bicubik'; did you mean bicubic?"),
-        ({"metrics": "psnt"}, "unknown metric 'psnt'; did you mean psnr?"),
-        ({"data": "photo"}, "unknown dataset 'photo'; did you mean photos?"),
-        ({"data": "empty"}, "empty: no images in it"),
-        ({"data": None, "hr": "empty", "lr": "empty"}, "empty: no images in it"),
-        ({"out": "file/run"}, "cannot be written (Not a directory); choose another --out"),
-    ],
-)
-def test_a_fault_of_the_input(command, photos, changes, fault):
-    Path("empty").mkdir()
-    Path("file").touch()
-    found = command(*run_options(photos, **{"models": "bicubic"} | changes))
-    assert found.code == 1
-    assert found.err.startswith("srbench: ")
-    assert fault in found.err
-    assert len(found.err.splitlines()) == 1
-    assert found.out == ""
-
-
 def test_other_faults(command, photos):
     assert command("report", "absent").code == 1
     unknown = command("rnu")

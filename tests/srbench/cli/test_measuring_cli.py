@@ -95,27 +95,6 @@ def test_a_folder_pair_takes_the_place_of_data(command, bench, photos):
     assert RunFolder.read(Path("run")).manifest.images == ("a", "c")
 
 
-@pytest.mark.parametrize(
-    ("line", "fault"),
-    [
-        ('models = "bicubic"', "models"),
-        ("samples = 0", "bench.toml: samples is 0; it has to be 1 or more"),
-        ("temperature = [-1]", "bench.toml: -1.0 is no temperature"),
-        ("temperature = 0.8", "temperature"),
-        ("metrics = []", "bench.toml: metrics is empty"),
-    ],
-)
-def test_a_fault_in_the_file(command, line, fault):
-    key = line.partition(" ")[0]
-    others = {"models": '["bicubic"]', "scale": "4", "data": '"photos"'}
-    text = "".join(f"{name} = {value}\n" for name, value in others.items() if name != key)
-    Path("bench.toml").write_text(f"{text}{line}\n")
-    err = one_line(command("run", "bench.toml"))
-    assert err.startswith("srbench: bench.toml: ")
-    assert fault in err
-    assert not Path("runs").exists()
-
-
 def test_what_is_missing_in_the_file(command):
     Path("bench.toml").write_text("scale = 4\n")
     for arguments, fault in {

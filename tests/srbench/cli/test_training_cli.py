@@ -71,25 +71,6 @@ def test_what_does_not_go_together(srbench, arguments, fault):
     assert fault in found.stderr
 
 
-def test_faults_are_one_line(srbench, tmp_path):
-    options = ["--data", tmp_path / "absent", "--out", tmp_path / "o"]
-    for arguments, fault in (
-        (["rrbd", "--preset", "mini-x8", *options], "unknown trainer 'rrbd'; did you mean rrdb?"),
-        (["rrdb", "--preset", "mini-x9", *options], "did you mean mini-x8?"),
-        (["rrdb", "--preset", "mini-x8", *options], "absent: missing, not a folder of images"),
-        (
-            ["rrdb", "--preset", "mini-x8", "--set", "train.lr=1", *options],
-            "unknown key 'train'; did you mean training?",
-        ),
-        (["rrdb", "--preset", "mini-x8", "--set", "seed", *options], "write KEY=VALUE"),
-        (["--resume", tmp_path], "no folder of a training"),
-    ):
-        found = srbench("train", *arguments)
-        assert found.exit_code == 1
-        assert fault in found.stderr
-        assert len(found.stderr.splitlines()) == 1
-
-
 @pytest.mark.usefixtures("heeded_interrupts")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_at_any_step_it_resumes_there(photos, tmp_path, number, code):
