@@ -98,7 +98,6 @@ def test_a_wrong_command_line(command, photos, changes, fault):
 
 
 def test_other_faults(command, photos):
-    assert command("report", "absent").code == 1
     unknown = command("rnu")
     assert (unknown.code, len(unknown.err.splitlines())) == (2, 1)
     assert command("list", "colours").code == 2

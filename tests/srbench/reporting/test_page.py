@@ -21,7 +21,7 @@ from PIL import Image
 
 from srbench.images.io import write_png
 from srbench.interfaces import SRBenchError
-from srbench.reporting.page.view import open_folder, view
+from srbench.reporting.page.view import open_folder
 from srbench.reporting.report import write_report
 
 NAMES = ["50% #1 & 'half'", "<!--<script>?", "c"]
@@ -128,22 +128,15 @@ def test_a_page_without_images_says_so(run, tmp_path):
     assert data_of(text)["opening"] is None
 
 
-def test_a_folder_without_a_run_is_named(tmp_path):
-    with pytest.raises(SRBenchError, match="no run in it"):
-        view(tmp_path)
-
-
 @pytest.fixture
 def ask(run, served):
     """Asks a server of the run as raw as can be: method and path to status and content."""
     write_page(run)
     server = served(run)
 
-    def call(method, path, host=None):
+    def call(method, path):
         connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=30)
-        connection.putrequest(method, path, skip_host=True)
-        connection.putheader("Host", host or f"127.0.0.1:{server.server_port}")
-        connection.endheaders()
+        connection.request(method, path)
         answer = connection.getresponse()
         content = answer.read()
         connection.close()
@@ -163,24 +156,19 @@ def test_the_server_gives_the_page_and_its_images(ask, run):
     assert ask("HEAD", "/manifest.json") == (200, b"")
 
 
-def test_the_server_gives_nothing_else_and_takes_nothing(ask, run):
+def test_the_server_gives_nothing_hidden_no_folder_and_nothing_behind_a_link(ask, run):
+    """What else it refuses: test_security.py."""
     (run.parent / "secret.txt").write_text("secret")
-    (run / "link.txt").symlink_to(run.parent / "secret.txt")
     (run / "outside").symlink_to(run.parent)
-    escapes = ["/../secret.txt", "/%2e%2e/secret.txt", "/images/..%2f..%2fsecret.txt", "//secret.txt", "/link.txt"]
     for name in (".lock", ".owner.json", "images/.secret"):
         (run / name).write_text("secret")
-    escapes += ["/.lock", "/.owner.json", "/images/.secret", "/%2elock", "/images/../.lock"]
-    for path in [*escapes, "/outside/secret.txt", "/images/", "/images", "/absent", "/%00", "/etc/passwd"]:
+    hidden = ["/.lock", "/.owner.json", "/images/.secret", "/%2elock", "/images/../.lock"]
+    linked = ["/images/..%2f..%2fsecret.txt", "/outside/secret.txt"]
+    for path in [*hidden, *linked, "/images/", "/images", "/absent"]:
         status, content = ask("GET", path)
         assert (path, status) == (path, 404)
         assert b"secret" not in content.replace(b"secret.txt", b"")
-    before = sorted(run.rglob("*"))
-    for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
-        assert ask(method, "/report.html")[0] == 501
-    assert sorted(run.rglob("*")) == before
-    assert ask("GET", "/", host="attacker.example")[0] == 403
-    assert ask("GET", "/", host="localhost")[0] == 403
+    assert ask("POST", "/report.html")[0] == 501
 
 
 def test_a_port_that_is_taken_is_named(run):
