@@ -346,6 +346,7 @@ def test_the_command(finished, command):
     assert json.loads(command("verify", finished, "--resample", "all", "--format", "json").out)["proven"] is True
     assert command("verify", finished, "--resample", 2).code == 3, "sigma of seven items"
     assert command("verify", finished, "--allow-unverified").code == 0
+    assert "'some' is neither a number" in command("verify", finished, "--resample", "some").err
     image = finished / "images" / "near" / "a.png"
     image.unlink()
     done = command("verify", finished, "--format", "json")
