@@ -1,6 +1,10 @@
-"""Small presets of every model, for trainings of seconds."""
+"""Small presets of every model, for trainings of seconds, and packaged ones made small."""
 
 from __future__ import annotations
+
+import json
+import re
+from importlib.resources import files
 
 TRAINING = """
 [training]
@@ -51,3 +55,12 @@ PRESETS = {
     "srflow-perceptual": FLOW + SECOND_STAGE + TRAINING.format(average=0.0),
     "esrgan": f"[network]\n{ENCODER}{ADVERSARIAL}{TRAINING.format(average=0.5)}",
 }
+
+
+def resized(package: str, preset: str, **values: object) -> str:
+    """A packaged preset with other values of its network."""
+    text = (files(package) / "presets" / f"{preset}.toml").read_text()
+    for name, value in values.items():
+        text, count = re.subn(rf"(?m)^{name} = .*$", f"{name} = {json.dumps(value)}", text, count=1)
+        assert count, name
+    return text

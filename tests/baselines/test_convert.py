@@ -1,10 +1,10 @@
 """RRDB and ESRGAN files under three generations of names; what they are, and what cannot be known of them."""
 
 import re
-from importlib.resources import files
 
 import pytest
 import torch
+from small_presets import resized
 
 from baselines.convert import (
     convert_esrgan,
@@ -45,18 +45,9 @@ def oldest(name, config):
 @pytest.fixture
 def preset(tmp_path):
     def write(scale, long_skip, blocks=2):
-        text = (files("baselines") / "presets" / "rrdb" / "df2k-x4.toml").read_text()
-        for given, wanted in [
-            ("scale = 4", f"scale = {scale}"),
-            ("features = 64", "features = 8"),
-            ("growth = 32", "growth = 4"),
-            ("blocks = 23", f"blocks = {blocks}"),
-            ('"trunk"', f'"{long_skip}"'),
-        ]:
-            assert given in text
-            text = text.replace(given, wanted)
+        size = {"scale": scale, "features": 8, "growth": 4, "blocks": blocks, "long_skip": long_skip}
         path = tmp_path / f"{long_skip}-x{scale}.toml"
-        path.write_text(text)
+        path.write_text(resized("baselines", "rrdb/df2k-x4", **size))
         return str(path)
 
     return write

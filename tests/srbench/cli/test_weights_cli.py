@@ -3,6 +3,7 @@
 import re
 
 import torch
+from small_presets import resized
 
 from baselines.convert import rrdb_shapes
 from baselines.rrdb import RRDBConfig
@@ -24,11 +25,8 @@ def one_line(found):
 
 
 def test_convert(command, tmp_path):
-    from importlib.resources import files
-
     preset, path, out = tmp_path / "tiny.toml", saved(tmp_path / "net.pth"), tmp_path / "new" / "net.safetensors"
-    text = (files("baselines") / "presets" / "rrdb" / "psnr-x4.toml").read_text()
-    preset.write_text(text.replace("= 64", "= 8").replace("= 32", "= 4").replace("= 23", "= 1"))
+    preset.write_text(resized("baselines", "rrdb/psnr-x4", features=8, growth=4, blocks=1))
     arguments = ("convert", path, "--preset", preset, "--out", out)
     assert "choose with --models esrgan or --models rrdb" in one_line(command(*arguments))
     found = command(*arguments, "--models", "rrdb")

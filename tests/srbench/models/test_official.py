@@ -11,6 +11,7 @@ from unittest.mock import Mock
 import pytest
 import torch
 from builders import serving
+from small_presets import resized
 
 from baselines.convert import rrdb_shapes
 from baselines.rrdb import RRDBConfig
@@ -86,14 +87,7 @@ def table(tmp_path, monkeypatch):
     """Writes the table: one entry ``rrdb-tiny`` with these addresses and this sha256."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     preset = tmp_path / "tiny.toml"
-    text = (files("baselines") / "presets" / "rrdb" / "df2k-x4.toml").read_text()
-    for given, wanted in [
-        ("features = 64", "features = 8"),
-        ("growth = 32", "growth = 4"),
-        ("blocks = 23", "blocks = 1"),
-    ]:
-        text = text.replace(given, wanted)
-    preset.write_text(text)
+    preset.write_text(resized("baselines", "rrdb/df2k-x4", features=8, growth=4, blocks=1))
 
     def write(*addresses, sha256=None):
         lines = [f'model = "rrdb"\npreset = "{preset}"\nfile = "{FILE}"\naddresses = {list(addresses)}']

@@ -1,12 +1,12 @@
 """Official SRFlow files: recognised, converted strictly, and loaded directly where the size tells the preset."""
 
 import json
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from small_presets import resized
 
 from srbench.models.official import convert
 from srbench.system.config import PresetError
@@ -26,16 +26,8 @@ class Case:
         self.scale, self.blocks = meta["scale"], tuple(meta["blocks"])
         self.tensors = load_file(GOLDEN / name / "weights.safetensors")
         self.path, self.out, self.preset = folder / "SRFlow.pth", folder / "out.safetensors", folder / "tiny.toml"
-        text = (files("srflow") / "presets" / "celeba-x8.toml").read_text()
-        for official, tiny in [
-            ("[1, 3, 5, 7]", str(list(self.blocks))),
-            ("steps = 16\n", "steps = 2\n"),
-            ("blocks = 8", "blocks = 2"),
-            ("scale = 8", f"scale = {self.scale}"),
-        ]:
-            assert official in text
-            text = text.replace(official, tiny)
-        self.preset.write_text(text)
+        size = {"stacked": self.blocks, "steps": 2, "blocks": 2, "scale": self.scale}
+        self.preset.write_text(resized("srflow", "celeba-x8", **size))
 
     def save(self, tensors=None):
         torch.save(self.tensors if tensors is None else tensors, self.path)
