@@ -107,6 +107,11 @@ def drawn(seed: int, height: int = 32, width: int = 32) -> torch.Tensor:
     return smooth[0].mul(255).to(torch.uint8)
 
 
+def flat(level: int, side: int = 8) -> torch.Tensor:
+    """(3, side, side) uint8 of one level."""
+    return torch.full((3, side, side), level, dtype=torch.uint8)
+
+
 def metric(name: str, **changes: Any) -> MetricFacts:
     """Facts of a metric, some of them changed; one that is not known here is of direction 1."""
     known = _KNOWN.get(name, {"title": name.upper(), "direction": 1})

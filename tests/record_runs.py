@@ -12,6 +12,7 @@ from srbench.run_folder.folder import RunFolder, score_key
 from srbench.run_folder.manifest import FILE, content_of
 from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, Setting
 from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord, ScoreRecord, digest, to_line
+from srbench.run_folder.results import rows_of
 from srbench.weights.files import sha256_file
 
 
@@ -91,6 +92,15 @@ def values_in(run: Path) -> dict[tuple, dict]:
     return found
 
 
+def values_that_count(run: Path) -> dict[tuple, object]:
+    """The rows of a run: values by model, temperature, image and metric."""
+    return {
+        (row.setting.model, row.setting.temperature, row.image, name): value
+        for row in rows_of(RunFolder.read(run))
+        for name, value in row.values.items()
+    }
+
+
 def by_image(run: Path, model: str) -> dict[str, dict]:
-    """The same of one model, which has one temperature, by image."""
+    """All that was measured of one model, which has one temperature, by image."""
     return {image: found for (label, _, image), found in values_in(run).items() if label == model}

@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
-from builders import GAP, OWN_LR
+from builders import GAP, OWN_LR, flat
 
 from srbench.benchmark.run import RunSpec, run, score_run
 from srbench.images.io import write_png
@@ -28,17 +27,13 @@ def measured(command, data, metrics="psnr"):
     return command("run", *words)
 
 
-def flat(level, side=16):
-    return torch.full((3, side, side), level, dtype=torch.uint8)
-
-
 @pytest.fixture
 def elsewhere(tmp_path):
     """A finished run of the results in A, beside other results in B."""
     for level, name in enumerate("ab"):
-        write_png(tmp_path / "hr" / f"{name}.png", flat(9 * level))
+        write_png(tmp_path / "hr" / f"{name}.png", flat(9 * level, 16))
         for folder, more in (("A", 1), ("B", 5)):
-            write_png(tmp_path / folder / f"{name}.png", flat(9 * level + more))
+            write_png(tmp_path / folder / f"{name}.png", flat(9 * level + more, 16))
     spec = RunSpec((f"mine={tmp_path / 'A'}",), 4, str(tmp_path / "hr"), metrics=("psnr",), out=str(tmp_path / "r"))
     run(spec)
     return spec
@@ -56,7 +51,7 @@ def test_results_of_two_folders_do_not_share_a_row(elsewhere, tmp_path):
 
 def test_scoring_takes_no_other_results(elsewhere, tmp_path):
     before = (tmp_path / "r" / "samples.jsonl").read_bytes()
-    write_png(tmp_path / "A" / "a.png", flat(77))
+    write_png(tmp_path / "A" / "a.png", flat(77, 16))
     outcome = score_run(tmp_path / "r", ["sigma"])
     assert [one for one in outcome.failures if "a: its results are other files now; run its command again" in one]
     assert (tmp_path / "r" / "samples.jsonl").read_bytes() == before

@@ -7,6 +7,7 @@ import zipfile
 
 import pytest
 import torch
+from builders import flat
 
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.request import RunSpec, open_dataset
@@ -27,10 +28,6 @@ from srbench.images.io import write_png
 from srbench.reporting.published import read_tables
 from srbench.run_folder.manifest import read_manifest
 from srbench.weights.download import DownloadError
-
-
-def flat(level, side=8):
-    return torch.full((3, side, side), level, dtype=torch.uint8)
 
 
 @pytest.fixture
@@ -317,7 +314,7 @@ def test_a_folder_with_images_of_its_own_is_plain(laid_out):
 
 
 def test_a_set_in_a_folder_that_cannot_be_written_is_opened(tmp_path):
-    write_png(tmp_path / "a.png", torch.full((3, 8, 8), 1, dtype=torch.uint8))
+    write_png(tmp_path / "a.png", flat(1))
     files = {"a": tmp_path / "a.png"}
     entry = BenchmarkSet("A", 1, "", "", pixels=pixels_digest(files))
     (tmp_path / ".srbench.json").mkdir()  # in the way for every user, root too

@@ -2,6 +2,7 @@ import hashlib
 
 import pytest
 import torch
+from builders import flat
 
 from srbench.images import ImageError
 from srbench.images.io import write_png
@@ -11,10 +12,6 @@ from srbench.run_folder.manifest import read_manifest
 from srbench.system.config import ConfigError
 
 FACTS = 'colour_fix = "wavelet"\ntile = 0\nsteps = 1\nsource = "https://a.example/b_c"\n'
-
-
-def flat(level, side=8):
-    return torch.full((3, side, side), level, dtype=torch.uint8)
 
 
 def test_one_image_per_name(tmp_path):

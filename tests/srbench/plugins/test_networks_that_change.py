@@ -6,14 +6,13 @@ import importlib.util
 
 import pytest
 import torch
+from record_runs import values_that_count
 
 import srbench
 from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run
 from srbench.images.io import write_png
 from srbench.models.third_party import load_file
-from srbench.run_folder.folder import RunFolder
-from srbench.run_folder.results import rows_of
 from srbench.weights.files import save_weights
 
 PLUGIN = """
@@ -89,11 +88,6 @@ NETWORKS = [
 ]
 
 
-def values_in(path):
-    rows = rows_of(RunFolder.read(path))
-    return {(row.image, name): value for row in rows for name, value in row.values.items()}
-
-
 @pytest.fixture
 def place(tmp_path, draw_image):
     for seed in range(2):
@@ -141,14 +135,14 @@ def test_a_file_that_was_written_over(place, name, make, command):
     path = place / name
     make(path, 1.0)
     command(place, name, 1, place / "run")
-    before = values_in(place / "run")
+    before = values_that_count(place / "run")
     make(path, 0.9)
     command(place, name, 2, place / "run")
     command(place, name, 2, place / "fresh")
-    truth = values_in(place / "fresh")
+    truth = values_that_count(place / "fresh")
     assert len(truth) == 2
-    assert truth["a", "psnr"] != before["a", "psnr"], "the change is one"
-    assert values_in(place / "run") == truth
+    assert truth["m", None, "a", "psnr"] != before["m", None, "a", "psnr"], "the change is one"
+    assert values_that_count(place / "run") == truth
 
 
 @pytest.mark.parametrize(("name", "make"), NETWORKS)

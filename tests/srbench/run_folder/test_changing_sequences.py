@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from record_runs import values_that_count
 
 from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run, score_run
@@ -20,7 +21,6 @@ from srbench.images.io import write_png
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.merge import merge
-from srbench.run_folder.results import rows_of
 
 SEQUENCES = int(os.environ.get("SEQUENCES", "10"))
 MODEL = """
@@ -122,7 +122,7 @@ class Workshop:
         """Values of a fresh folder of all there is now."""
         spec = self.everything(out)
         run(replace(spec, metrics=(*spec.metrics, "ssim")))
-        return values_in(out)
+        return values_that_count(out)
 
     def tamper(self, out):
         """Change something in a run folder by hand; False if it holds nothing that could be changed."""
@@ -141,14 +141,6 @@ class Workshop:
         return True
 
 
-def values_in(path):
-    return {
-        (row.setting.model, row.image, metric): value
-        for row in rows_of(RunFolder.read(path))
-        for metric, value in row.values.items()
-    }
-
-
 @pytest.mark.parametrize("sequence", range(SEQUENCES))
 def test_numbers_are_those_of_now(tmp_path, draw_image, sequence):
     chance = random.Random(sequence)
@@ -158,20 +150,20 @@ def test_numbers_are_those_of_now(tmp_path, draw_image, sequence):
         spec, fresh = workshop.command(out), tmp_path / f"fresh{step}"
         run(spec)
         run(replace(spec, out=str(fresh)))
-        truth, now = values_in(fresh), values_in(out)
+        truth, now = values_that_count(fresh), values_that_count(out)
         assert truth.items() <= now.items(), (sequence, step, what)
         assert not verify(out).contradicted, (sequence, step, what)
         if chance.random() < 0.3:
             score_run(out, ("ssim",))
             score_run(fresh, ("ssim",))
-            truth, now = values_in(fresh), values_in(out)
+            truth, now = values_that_count(fresh), values_that_count(out)
             assert truth.items() <= now.items(), (sequence, step, "score")
         if chance.random() < 0.3:
             try:
                 merged = merge([out, fresh], tmp_path / f"merged{step}")
             except RunFolderError:
                 continue  # other metrics, or other code of a model that only one of them has anew
-            assert truth.items() <= values_in(merged).items()
+            assert truth.items() <= values_that_count(merged).items()
             shutil.rmtree(merged)
     again = replace(spec, limit=None)
     run(again)
@@ -206,7 +198,7 @@ def test_the_verdict_is_right(tmp_path, draw_image, killed, refused):
                 continue
             truth = workshop.truth(here / f"fresh{step}")
             try:
-                now = values_in(out)
+                now = values_that_count(out)
             except RunFolderError:
                 now = {}
             is_true = now == {place: truth.get(place) for place in now}
