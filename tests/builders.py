@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -129,6 +131,15 @@ def model_facts(label: str, **changes: Any) -> ModelFacts:
     """Facts of a model without weights, some of them changed."""
     facts = {"spec": label, "digest": f"digest of {label}", "projected": False, "weights": None}
     return ModelFacts(label, **facts | changes)
+
+
+def wait_for_lines(path: Path, least: int, process: subprocess.Popen[str]) -> None:
+    """Wait until a process has written so many lines of a file."""
+    deadline = time.monotonic() + 300
+    while not path.exists() or path.read_text().count("\n") < least:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Records of runs: written without images, and read."""
+"""Records of runs: written without images, read, and forged."""
 
 from __future__ import annotations
 
@@ -70,6 +70,19 @@ def sum_up(path: Path) -> None:
     """Write SHA256SUMS of what is there."""
     files = sorted(file for file in path.iterdir() if file.suffix in (".json", ".jsonl") and file.stem != "verified")
     (path / "SHA256SUMS").write_text("".join(f"{sha256_file(file)}  {file.name}\n" for file in files))
+
+
+def forge_sums(run: Path) -> None:
+    """Make SHA256SUMS agree with what was changed: whoever changes values can do that too."""
+    changed = RunFolder.read(run)
+    changed.finish(changed.manifest)
+
+
+def forge_list(run: Path) -> None:
+    """Make report.json agree with the files that are there."""
+    listed = json.loads((run / "report.json").read_text())
+    listed["files"] = {name: sha256_file(run / name) for name in listed["files"]}
+    (run / "report.json").write_text(json.dumps(listed, indent=1) + "\n")
 
 
 def timeless_records(run: str | Path) -> list[str]:

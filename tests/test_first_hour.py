@@ -7,11 +7,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from builders import wait_for_lines
 from PIL import Image
 
 import srbench.data.datasets
@@ -146,11 +146,7 @@ def test_a_training_stopped_and_resumed(here):
         "--set training.batch=2 --set network.blocks=1 --set training.validate_every=5"
     )
     journal, process = here / "runs/train/train.csv", started(here, command)
-    deadline = time.monotonic() + 300
-    while not journal.exists() or journal.read_text().count("\n") < 2:
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for_lines(journal, 2, process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=300)
     if process.returncode:  # five steps may be over before it is heard

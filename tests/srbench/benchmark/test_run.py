@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from builders import wait_for_lines
 from PIL import Image
 
 from srbench.benchmark.request import RunSpec
@@ -130,11 +131,8 @@ def test_killed_in_the_middle_the_same_command_completes_it(spec, models, tmp_pa
     same = RunSpec(models=(f"{models}:Slow",), scale=4, data=spec.data, metrics=("psnr",), temperature=(0.5, 0.8),
                    samples=2, out=str(tmp_path / "killed"))  # fmt: skip
     process = subprocess.Popen([sys.executable, "-m", *shlex.split(same.command())], stderr=subprocess.PIPE, text=True)
-    samples, deadline = tmp_path / "killed" / "samples.jsonl", time.monotonic() + 60
-    while not samples.exists() or samples.read_text().count("\n") < 3:
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    samples = tmp_path / "killed" / "samples.jsonl"
+    wait_for_lines(samples, 3, process)
     process.kill()
     process.communicate()
     kept = samples.read_text().count("\n")

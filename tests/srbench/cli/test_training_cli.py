@@ -3,11 +3,11 @@
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
+from builders import wait_for_lines
 from small_presets import PRESETS
 
 import srbench.plugins.registry
@@ -81,11 +81,7 @@ def test_stopped_at_any_step_it_resumes_there(photos, tmp_path, number, code):
     journal, steps = tmp_path / "out" / "train.csv", 0
     for _ in range(2):
         process = subprocess.Popen([*command, "--out", tmp_path / "out"], stderr=subprocess.PIPE, text=True)
-        deadline = time.monotonic() + 120
-        while not journal.exists() or journal.read_text().count("\n") < steps + 5:
-            assert process.poll() is None, process.stderr.read()
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_for_lines(journal, steps + 5, process)
         process.send_signal(number)
         err = process.communicate(timeout=60)[1].strip().splitlines()[-1]
         begun, steps = steps, torch.load(tmp_path / "out" / "checkpoint.pt", weights_only=True)["step"]

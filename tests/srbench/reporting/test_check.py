@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from record_runs import forge_list
 
 import srbench
 from srbench.benchmark.request import RunSpec
@@ -19,7 +20,6 @@ from srbench.reporting import ReportError
 from srbench.reporting.check import TEXTS
 from srbench.reporting.files import NO_PART
 from srbench.reporting.report import write_report
-from srbench.weights.files import sha256_file
 
 
 @pytest.fixture
@@ -31,13 +31,6 @@ def reported(reported_run, tmp_path):
 
 def checked(folder):
     return srbench.Results(folder).verify(resample="all")
-
-
-def forge_list(folder):
-    """Make report.json agree with the files that are there."""
-    listed = json.loads((folder / "report.json").read_text())
-    listed["files"] = {name: sha256_file(folder / name) for name in listed["files"]}
-    (folder / "report.json").write_text(json.dumps(listed, indent=1) + "\n")
 
 
 def rules(found, *severities):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from record_runs import forge_list, forge_sums
 
 import srbench
 from srbench.images.io import pixels_sha256, read_uint8
@@ -40,18 +41,6 @@ def original(reported_run, tmp_path_factory):
 
 def checked(folder):
     return srbench.Results(folder).verify(resample="all")
-
-
-def forge_sums(folder):
-    changed = RunFolder.read(folder)
-    changed.finish(changed.manifest)
-
-
-def forge_list(folder):
-    """Make report.json agree with the files that are there."""
-    listed = json.loads((folder / "report.json").read_text())
-    listed["files"] = {name: sha256_file(folder / name) for name in listed["files"]}
-    (folder / "report.json").write_text(json.dumps(listed, indent=1) + "\n")
 
 
 def test_the_original_is_proven(original):
