@@ -24,12 +24,7 @@ MANIFESTS = {
     "image of 300": (("images", 0), "a" * 300, "no name of an image"),
     "label outside": (("models", 0, "label"), "../x", "no name of a model"),
     "label reserved": (("models", 0, "label"), "HR", "no name of a model"),
-    "scale": (("protocol", "scale"), 0, "scale, samples and kept samples have to be 1 or more"),
     "digits": (("metrics", 0, "digits"), 10**9, "decimals"),
-    "setting": (("settings", 0, "model"), "nothing", "none of its models"),
-    "temperature": (("settings", 0, "temperature"), -1.0, "no temperature"),
-    "format": (("format",), 99, "has format 99"),
-    "type": (("protocol",), [], "protocol: expected a table"),
     "key": (("more",), 1, "unknown key 'more'"),
 }
 COMMANDS = ["report RUN", "verify RUN", "score RUN --metrics ssim --workers 1", "merge RUN --out {here}/merged",

@@ -8,7 +8,7 @@ import torch
 from baselines.zoo import load_rrdb
 from srbench.system.config import ConfigError, PresetError
 from srbench.training import TrainingError
-from srbench.training.folder import Journal, TrainingFolder
+from srbench.training.folder import Journal
 from srbench.weights.files import WeightsError, load_weights, sha256_file
 from srflow.zoo import load_srflow, load_srflow_perceptual
 
@@ -201,13 +201,3 @@ def test_the_folder_of_another_training_is_refused(trainings):
     (trainings.path / "file").touch()
     with pytest.raises(TrainingError, match="cannot be written"):
         trainings.train("rrdb", "file/out")
-    (trainings.path / "foreign").mkdir()
-    (trainings.path / "foreign" / "training.json").write_text("{}")
-    with pytest.raises(TrainingError, match="not written by srbench train"):
-        trainings.train("rrdb", "foreign")
-
-
-def test_a_strange_checkpoint_is_refused(tmp_path):
-    (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
-    with pytest.raises(TrainingError, match="not a checkpoint of this training"):
-        TrainingFolder(tmp_path).restore({}, 1)
