@@ -69,8 +69,6 @@ CASES = [
     (f"{RUN} --out {{bad}}/key.toml", r"key\.toml: a file, not a folder; choose another --out"),
     (f"{RUN} --out {{bad}}/key.toml/run", r"key\.toml.*: cannot be written \(Not a directory\); choose another --out"),
     (f"{RUN} --out /proc/run", r"/proc/run"),
-    (f"{RUN} --shard 5/4", r"'5/4' is no shard"),
-    (f"{RUN} --shard 0/0", r"'0/0' is no shard"),
     ("measure {bad}/fine --hr {bad}/lr --metrics psnr", r"2 could not be measured"),
     ("measure {bad}/cut --hr {bad}/fine --metrics psnr", r"1 could not be measured"),
     ("measure {bad}/tiny --hr {bad}/fine", r"tiny lacks b"),

@@ -212,11 +212,6 @@ def sampled_again(first, second, photos, out):
     return [known.samples for known in RunFolder.read(out).known.values()] != before
 
 
-@pytest.mark.parametrize("model", [nearest, Darker(0.5), Network("nearest"), lambda lr: nearest(lr)])
-def test_an_object_without_a_digest_is_known_by_all_that_can_be_reached_from_it(photos, tmp_path, model):
-    assert not sampled_again(model, model, photos, tmp_path / "run")
-
-
 def test_an_object_of_which_a_part_cannot_be_seen_is_always_sampled_again(photos, tmp_path):
     model = Darker(0.5)
     model.numbers = (number for number in range(3))

@@ -75,16 +75,6 @@ def value(folder, metric):
     return rows_of(RunFolder.read(folder))[0].values[metric]
 
 
-def test_a_changed_model(mine, edit):
-    folder = run(mine).folder
-    assert run(mine).sampled == 0
-    edit(model=MODEL.replace("* GAIN", "* GAIN * 0.5"))
-    before = value(folder, "psnr")
-    outcome = run(mine)
-    assert (outcome.sampled, outcome.scored) == (3, 6)
-    assert value(folder, "psnr") != before
-
-
 def test_a_changed_metric(mine, edit, tmp_path, tmp_path_factory):
     """In a folder of its own: all code beside a model counts for the model."""
     metric = tmp_path_factory.mktemp("metrics") / "metric.py"
