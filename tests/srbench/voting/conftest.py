@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from builders import STRENGTHS
 
 from srbench.voting.ballot import ballot, open_candidates
-
-STRENGTHS = {"best": 1.2, "good": 0.4, "fair": 0.0, "weak": -0.4, "worst": -1.2}
 
 
 @pytest.fixture

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 
+from builders import STRENGTHS
+
 from srbench.run_folder.folder import RunFolder
 from srbench.voting.simulated import simulated
 from srbench.voting.tally import tally_of
 
 SIMULATIONS = int(os.environ.get("SRBENCH_SIMULATIONS", "12"))
-STRENGTHS = {"best": 1.2, "good": 0.4, "fair": 0.0, "weak": -0.4, "worst": -1.2}
 BAD = {"rater 3": "guesses", "rater 14": "guesses", "rater 25": "left"}
 
 

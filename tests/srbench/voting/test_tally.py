@@ -10,6 +10,7 @@ import evalica
 import numpy as np
 import pandas as pd
 import pytest
+from builders import STRENGTHS
 
 from srbench.run_folder.folder import RunFolder
 from srbench.voting import VotingError
@@ -20,8 +21,6 @@ from srbench.voting.simulated import simulated
 from srbench.voting.strengths import Careless, careless, strengths
 from srbench.voting.tally import tally, tally_of
 from srbench.voting.words import metric_sentence, remarks, sentence
-
-STRENGTHS = {"best": 1.2, "good": 0.4, "fair": 0.0, "weak": -0.4, "worst": -1.2}
 
 
 def answered(ballots, choose):

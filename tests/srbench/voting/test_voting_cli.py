@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
+from builders import STRENGTHS
+
 from srbench.run_folder.folder import RunFolder
 from srbench.voting.records import add_votes
 from srbench.voting.simulated import simulated
-
-STRENGTHS = {"best": 1.2, "good": 0.4, "fair": 0.0, "weak": -0.4, "worst": -1.2}
 
 
 def test_a_tally(voted_run, ballots, command):
