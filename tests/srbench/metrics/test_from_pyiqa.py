@@ -6,7 +6,6 @@ stlpips-pytorch, and those whose files lie in torch's cache of this machine are 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -28,7 +27,7 @@ from srbench.interfaces import ImagePair, SRBenchError
 from srbench.metrics.from_pyiqa import OF_SETS, PyIQA
 from srbench.metrics.parameters import packaged
 from srbench.metrics.perceptual import LPIPS
-from srbench.metrics.suite import open_metrics, read_suite
+from srbench.metrics.suite import open_metrics
 from srbench.plugins import PluginError
 from srbench.plugins.registry import LoadedMetric, open_metric
 from srbench.run_folder.folder import RunFolder
@@ -257,17 +256,6 @@ def test_other_weights_are_another_metric(monkeypatch):
 def test_a_variant_is_of_a_family():
     with pytest.raises(PluginError, match="unknown metric 'pyiqa'"):
         open_metric("pyiqa")
-
-
-def test_it_is_imported_only_when_asked_for():
-    code = (
-        "import sys, json; from srbench.metrics.suite import open_metrics, read_suite; "
-        "open_metrics(None, read_suite('srflow').metrics, 'floor'); print(json.dumps('pyiqa' in sys.modules))"
-    )
-    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=300)
-    assert json.loads(found.stdout) is False
-    columns = read_suite("srflow").columns
-    assert len(open_metrics(None, columns, "floor")) == len(columns)
 
 
 LUMA = "pyiqa:psnr+test_y_channel=true+color_space=ycbcr"
