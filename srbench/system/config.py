@@ -25,10 +25,6 @@ class ConfigError(SRBenchError):
     """A configuration that cannot be read, or does not fit its dataclass."""
 
 
-class PresetError(ConfigError):
-    """A preset that does not exist."""
-
-
 def load_toml(path: Path | Traversable, cls: type[T], changes: Sequence[str] = ()) -> T:
     """Read a TOML file as an instance of the dataclass ``cls``.
 
@@ -57,7 +53,7 @@ def load_network(folder: Traversable, name: str, cls: type[T]) -> T:
 def load_preset(folder: Traversable, name: str, cls: type[T], changes: Sequence[str] = ()) -> T:
     """Read ``<name>.toml`` of a folder of presets, or the file ``name`` if it ends in ``.toml``.
 
-    Raises PresetError, which lists the presets, for an unknown name, and ConfigError as ``load_toml``.
+    Raises ConfigError as ``load_toml``, and one that lists the presets for an unknown name.
     """
     return load_toml(_preset_path(folder, name), cls, changes)
 
@@ -71,7 +67,7 @@ def _preset_path(folder: Traversable, name: str) -> Path | Traversable:
     if name.endswith(".toml"):
         return Path(name)
     if name not in preset_names(folder):
-        raise PresetError(unknown("preset", name, preset_names(folder)))
+        raise ConfigError(unknown("preset", name, preset_names(folder)))
     return folder / f"{name}.toml"
 
 
