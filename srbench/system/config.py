@@ -50,12 +50,12 @@ def load_network(folder: Traversable, name: str, cls: type[T]) -> T:
     return structure(table["network"], cls, f"{path}: network")
 
 
-def load_preset(folder: Traversable, name: str, cls: type[T], changes: Sequence[str] = ()) -> T:
+def load_preset(folder: Traversable, name: str, cls: type[T], changes: Sequence[str] = (), kind: str = "preset") -> T:
     """Read ``<name>.toml`` of a folder of presets, or the file ``name`` if it ends in ``.toml``.
 
-    Raises ConfigError as ``load_toml``, and one that lists the presets for an unknown name.
+    Raises ConfigError as ``load_toml``, and one that lists the presets, which are of a ``kind``, for an unknown name.
     """
-    return load_toml(_preset_path(folder, name), cls, changes)
+    return load_toml(_preset_path(folder, name, kind), cls, changes)
 
 
 def preset_names(folder: Traversable) -> list[str]:
@@ -63,11 +63,11 @@ def preset_names(folder: Traversable) -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
-def _preset_path(folder: Traversable, name: str) -> Path | Traversable:
+def _preset_path(folder: Traversable, name: str, kind: str = "preset") -> Path | Traversable:
     if name.endswith(".toml"):
         return Path(name)
     if name not in preset_names(folder):
-        raise ConfigError(unknown("preset", name, preset_names(folder)))
+        raise ConfigError(f"{unknown(kind, name, preset_names(folder))}; or name a TOML file")
     return folder / f"{name}.toml"
 
 

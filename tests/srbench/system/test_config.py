@@ -99,7 +99,9 @@ def test_presets_are_found_by_name(tmp_path):
     (tmp_path / "mini-x8.toml").write_text(GOOD)
     (tmp_path / "notes.txt").write_text("no preset")
     assert load_preset(tmp_path, "mini-x8", Preset).scale == 4
-    with pytest.raises(ConfigError, match=r"unknown preset 'mini-x9'; did you mean mini-x8\? available: mini-x8$"):
+    with pytest.raises(
+        ConfigError, match=r"unknown preset 'mini-x9'; did you mean mini-x8\? .*: mini-x8; or name a TOML"
+    ):
         load_preset(tmp_path, "mini-x9", Preset)
 
 
