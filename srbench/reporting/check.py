@@ -53,7 +53,7 @@ def check_report(path: Path, found: Findings) -> None:
             make_matrix_report(path, made)
         else:
             runs = [path]
-            make_report(read_runs(runs), made, choices=choices)
+            make_report(read_runs(runs), made, choices)
     except SRBenchError as error:
         found.add("SRB112", path.name, f"its report cannot be made again: {error}")
         return
