@@ -41,7 +41,7 @@ def convert_rrdb(tensors: Mapping[str, Tensor], preset: str | None) -> Weights |
     """RRDB networks trained with an L1 loss: the encoders of SRFlow, or the start of ESRGAN (preset ``psnr-x4``).
 
     Both releases use the same names and shapes but compute different images (``RRDBConfig.long_skip``), so the preset
-    has to tell them apart unless the size does. Raises WeightsError, PresetError.
+    has to tell them apart unless the size does. Raises WeightsError, ConfigError.
     """
     official = official_names(tensors)
     if not _is_rrdb(official):
@@ -60,7 +60,7 @@ def convert_rrdb(tensors: Mapping[str, Tensor], preset: str | None) -> Weights |
 def convert_esrgan(tensors: Mapping[str, Tensor], preset: str | None) -> Weights | None:
     """ESRGAN's generator: the released one (preset ``df2k-x4``), or any other with a TOML preset or without a preset.
 
-    With the preset ``vgg19``, torchvision's network for the perceptual loss. Raises WeightsError, PresetError.
+    With the preset ``vgg19``, torchvision's network for the perceptual loss. Raises WeightsError, ConfigError.
     """
     if preset == "vgg19":
         features = convert_vgg19(tensors)

@@ -46,7 +46,7 @@ class RRDBConfig:
 
     @classmethod
     def from_preset(cls, name: str) -> RRDBConfig:
-        """Size of an ``rrdb`` preset or a TOML file. Raises PresetError, ConfigError."""
+        """Size of an ``rrdb`` preset or a TOML file. Raises ConfigError."""
         return load_network(files("baselines") / "presets" / "rrdb", name, cls)
 
 

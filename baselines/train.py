@@ -29,7 +29,7 @@ def train_rrdb(request: TrainingRequest) -> Path:
     """Train an RRDBNet with the L1 loss; returns the weights file.
 
     ``start`` is an RRDB weights file of the same size and any scale, whose shared layers are taken; without it, the
-    initial weights are random. Raises PresetError, TrainingError, WeightsError.
+    initial weights are random. Raises ConfigError, TrainingError, WeightsError.
     """
     settings = load_preset(RRDB, request.preset, RRDBPreset, request.changes)
     training = Training("rrdb", settings.network.scale, settings, request)
@@ -56,7 +56,7 @@ def train_esrgan(request: TrainingRequest) -> Path:
 
     ``start`` is an RRDB weights file of the preset's size; without it, the packaged one of the scale or the released
     one is taken if it has that size. The losses are those of the ESRGAN paper, section 3.
-    Raises PresetError, TrainingError, WeightsError.
+    Raises ConfigError, TrainingError, WeightsError.
     """
     settings = load_preset(ESRGAN, request.preset, ESRGANPreset, request.changes)
     training = Training("esrgan", settings.network.scale, settings, request)

@@ -59,7 +59,7 @@ class SRFlowConfig:
 
     @classmethod
     def from_preset(cls, name: str) -> SRFlowConfig:
-        """The size in a preset, or in a TOML file. Raises PresetError, ConfigError."""
+        """The size in a preset, or in a TOML file. Raises ConfigError."""
         return load_network(files("srflow") / "presets", name, cls)
 
     @property

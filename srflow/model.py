@@ -53,7 +53,7 @@ class SRFlow(nn.Module):
 
     @classmethod
     def from_preset(cls, name: str) -> SRFlow:
-        """An untrained network of a preset's size. Raises PresetError for an unknown preset, ConfigError."""
+        """An untrained network of a preset's size. Raises ConfigError."""
         return cls(SRFlowConfig.from_preset(name))
 
     @classmethod

@@ -72,10 +72,6 @@ class Measured:
         table = ResultTable.from_values(rows, tuple(metric.name for metric in metrics))
         return rows_csv(table, metrics, self.suite).rstrip("\n")
 
-    def json(self) -> str:
-        """The facts as JSON."""
-        return to_json_text(self.facts())
-
     def facts(self) -> dict[str, object]:
         """Signatures, means, numbers of finite values and all values."""
         return {

@@ -289,7 +289,7 @@ def measure(
 
         found = measure_folders(labelled(folders), hr, lr, metrics, progress, suite, workers, scale)
     if form == "json":
-        show(found[0].json() if len(found) == 1 else to_json_text({one.label: one.facts() for one in found}))
+        show(to_json_text(found[0].facts() if len(found) == 1 else {one.label: one.facts() for one in found}))
     elif len(found) == 1 and form in ("table", "csv"):
         show(measured_table(found[0]) if form == "table" else found[0].csv())
     else:

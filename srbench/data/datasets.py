@@ -205,7 +205,7 @@ def _centre(scale: int, side: int, pair: ImagePair) -> ImagePair:
     """Crop in LR pixels, so that HR and LR show the same part whatever the parity of the sizes."""
     top, left = (max(length - side, 0) // 2 * scale for length in pair.lr.shape[-2:])
     hr = pair.hr[:, top : top + side * scale, left : left + side * scale]
-    return ImagePair(pair.name, crop_centre(pair.lr, side).contiguous(), hr.contiguous())
+    return replace(pair, lr=crop_centre(pair.lr, side).contiguous(), hr=hr.contiguous())
 
 
 def _check_crop(crop: int | None, scale: int) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from srbench.editing import EditError
 from srbench.editing.explore import Explorer
@@ -59,20 +59,16 @@ class _Handler(PageRequestHandler):
 
     def do_GET(self) -> None:  # noqa: N802 - http.server calls it so
         """Serve the page and its files, the photograph opened at the start, views of open ones, HR and LR of parts."""
-        try:
-            address = urlsplit(self.path)
-        except ValueError:  # no address at all: http://[
-            self.send_missing()
-            return
-        if address.path in _FILES:
-            package, name, kind = _FILES[address.path]
+        path, query = self.address()
+        if path in _FILES:
+            package, name, kind = _FILES[path]
             content = (files(package) / "templates" / name).read_bytes()
             self.send_content(content, f"{kind}; charset=utf-8")
-        elif address.path == "/first":
+        elif path == "/first":
             opened = None if self.first is None else self.first.facts()
             self.send_json({"opened": opened, "scale": self.explorer.editor.scale, "most": MOST_PIXELS})
-        elif address.path in ("/hr.png", "/lr.png", "/view.jpg"):
-            self.answer(lambda: self._send_original(address.path, parse_qs(address.query)))
+        elif path in ("/hr.png", "/lr.png", "/view.jpg"):
+            self.answer(lambda: self._send_original(path, query))
         else:
             self.send_missing()
 
@@ -86,13 +82,13 @@ class _Handler(PageRequestHandler):
         else:
             self.answer(actions[self.path])
 
-    def _send_original(self, path: str, query: Mapping[str, list[str]]) -> None:
-        image = query.get("image", [""])[0]
+    def _send_original(self, path: str, query: Mapping[str, str]) -> None:
+        image = query.get("image", "")
         if path == "/view.jpg":
             self.send_content(self.explorer.photographs[image].view(), "image/jpeg")
             return
         try:
-            part = [int(number) for number in query["part"][0].split(",")] if "part" in query else None
+            part = [int(number) for number in query["part"].split(",")] if "part" in query else None
         except ValueError:
             raise EditError("the part is not x,y,width,height; give four whole numbers") from None
         self._send_png(self.explorer.original(image, None if part is None else tuple(part), path[1:3]))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from srbench.interfaces import MetricFacts, Progress, SRBenchError, Step, silent
 from srbench.leaderboard.order import Order, cliques, letters, orders_of
-from srbench.leaderboard.summary import Fault, runs_below, standing_of, summary_of
+from srbench.leaderboard.summary import Fault, standing_of, summary_of
 from srbench.leaderboard.tables import Row, Run, Table, tables_of
 from srbench.reporting.published import PublishedLine, published_rows, read_tables
 from srbench.reporting.scores import printed
@@ -76,16 +77,12 @@ class Index:
     """Runs that may be ranked."""
 
 
-def make_index(folders: list[Path], names: dict[Path, str] | None = None, progress: Progress = silent) -> Index:
-    """Read all runs below some folders. Raises LeaderboardError if there is none.
-
-    ``names`` are those of the runs by resolved path; without it they are their paths.
-    """
-    paths = runs_below(folders)
+def make_index(names: Mapping[Path, str], progress: Progress = silent) -> Index:
+    """Read runs, given by their paths with the names that a leaderboard shows."""
     runs, apart = [], []
-    for done, path in enumerate(paths):
-        name = printable((names or {}).get(path, str(path)))
-        progress(Step(done, len(paths), name))
+    for done, (path, shown) in enumerate(names.items()):
+        name = printable(shown)
+        progress(Step(done, len(names), name))
         try:
             summary = summary_of(path)
         except (SRBenchError, OSError) as error:
@@ -97,7 +94,7 @@ def make_index(folders: list[Path], names: dict[Path, str] | None = None, progre
         else:
             report = next((file for file in ("report.html", "report.md") if (path / file).is_file()), "")
             runs.append(Run(name, summary, standing, report))
-    progress(Step(len(paths), len(paths), "paired tests"))
+    progress(Step(len(names), len(names), "paired tests"))
     tables = tables_of(runs)
     return Index(tuple(map(_standings, tables)), tuple(orders_of(tables)), tuple(apart), tuple(runs))
 

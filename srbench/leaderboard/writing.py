@@ -42,7 +42,7 @@ def write_index(
     if (out / MANIFEST).exists():
         raise LeaderboardError(f"{out}: is a run; give the folder that holds it, or --out for the leaderboard")
     names = {path: Path(os.path.relpath(path, out)).as_posix() for path in runs_below(folders)}
-    index = make_index(folders, names, progress)
+    index = make_index(names, progress)
     texts = {"index.html": page_text(index), "index.md": markdown_text(index), "index.csv": csv_text(index)}
     contents = {name: text.encode() for name, text in texts.items()}
     sums = {name: sha256_bytes(content) for name, content in contents.items()}

@@ -10,14 +10,12 @@ import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
 from typing import Literal
 
 from srbench.interfaces import GROUPS, Metric, SRBenchError
 from srbench.metrics import MetricError
 from srbench.plugins.registry import LoadedMetric, load_metric, open_metric, parse_metric, registered
-from srbench.system.config import load_toml, preset_names
-from srbench.system.file_names import unknown
+from srbench.system.config import load_preset, preset_names
 
 DEFAULT = "srflow"
 BUNDLES = {"cost": ("parameters", "gflops", "memory", "seconds")}
@@ -64,15 +62,11 @@ def suite_names() -> list[str]:
 def read_suite(text: str) -> Suite:
     """Read a packaged suite by name, or a TOML file.
 
-    Raises MetricError for an unknown name, a suite without metrics, and a file with the name of a packaged suite;
-    ConfigError for a file that is no suite.
+    Raises MetricError for a suite without metrics, and for a file with the name of a packaged suite; ConfigError for an
+    unknown name, and for a file that is no suite.
     """
-    if not text.endswith(".toml"):
-        if text not in suite_names():
-            raise MetricError(f"{unknown('suite', text, suite_names())}; or name a TOML file")
-        return load_toml(_FOLDER / f"{text}.toml", Suite)
-    suite = load_toml(Path(text), Suite)
-    if suite.name in suite_names():
+    suite = load_preset(_FOLDER, text, Suite, kind="suite")
+    if text.endswith(".toml") and suite.name in suite_names():
         raise MetricError(f"{text}: {suite.name} is a suite of srbench; give yours another name")
     if not suite.name or not suite.metrics or set(suite.name) & set("@+/\\\n"):
         raise MetricError(f"{text}: a suite needs a name without @, + and /, and at least one metric")

@@ -27,7 +27,7 @@ def convert(checkpoint: Path, preset: str, out: Path, model: str | None = None, 
 
     A ``model`` is needed only if several recognise the checkpoint; ``address`` is the URL it was downloaded from.
     Raises WeightsError if none or several do, or the tensors do not fit the preset; ImageError if another file is at
-    ``out``; PluginError, PresetError.
+    ``out``; PluginError, ConfigError.
     """
     tensors = read_checkpoint(checkpoint)
     names = [model] if model else list(registered("converters"))

@@ -18,10 +18,11 @@ from srbench.matrix.folder import is_matrix, read_matrix
 from srbench.reporting.files import FILE, Choices, Origin, Rehearsal, ReportList
 from srbench.reporting.matrix.report import make_matrix_report
 from srbench.reporting.measurements import read_runs
+from srbench.reporting.page.page import FILES
 from srbench.reporting.report import make_report
 from srbench.weights.files import sha256_bytes
 
-TEXTS = ("report.md", "report.html", "table.csv", "rows.csv", "table.tex", "table_intervals.tex")
+TEXTS = ("report.html", *FILES)
 """Files of a report that print numbers."""
 SHOWING = ("report.md", "report.html")
 """Files of these that also show images, and name what is not here."""
@@ -53,7 +54,7 @@ def check_report(path: Path, found: Findings) -> None:
             make_matrix_report(path, made)
         else:
             runs = [path]
-            make_report(read_runs(runs), made, choices=choices)
+            make_report(read_runs(runs), made, choices)
     except SRBenchError as error:
         found.add("SRB112", path.name, f"its report cannot be made again: {error}")
         return

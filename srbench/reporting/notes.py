@@ -25,7 +25,7 @@ def notes_of(measurements: Measurements, scores: Scores) -> list[str]:
         *_coverage(measurements),
         *_stale(measurements),
         *_tiles(measurements),
-        *(f"Failed: {failure}" for run in measurements.runs for failure in failures_of(run.folder)),
+        *(f"Failed: {failure}" for run in measurements.runs for failure in failures_of(run.folder, run.label)),
         *_foreign(measurements),
         *_missing(measurements, scores),
         *_runaways(measurements),

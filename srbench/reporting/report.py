@@ -95,7 +95,7 @@ def write_report(
     if is_run(place) and (place is not own or len(measurements.runs) > 1):
         raise ReportError(f"{place}: a run, which has a report of its own; choose another --out")
     with reporting(own) if place is own else nullcontext(), ReportFolder(place) as folder:
-        scores, sentences = make_report(measurements, folder, formats, choices, progress, origin)
+        scores, sentences = make_report(measurements, folder, choices, formats, progress, origin)
     files = [folder.path / parts[0] for name, parts in _PARTS.items() if name in formats]
     return Report(files, scores, sentences, sorted(folder.moved))
 
@@ -106,11 +106,10 @@ def formats_in(folder: Path) -> list[str]:
 
 
 def make_report(
-    measurements: Measurements, folder: ReportFolder, formats: Sequence[str] = FORMATS, choices: Choices | None = None,
+    measurements: Measurements, folder: ReportFolder, choices: Choices, formats: Sequence[str] = FORMATS,
     progress: Progress = silent, origin: Origin | None = None,
 ) -> tuple[Scores, list[str]]:  # fmt: skip
     """Make all files of a report with the arguments of ``write_report``; returns its table and the answer in words."""
-    choices = choices or Choices()
     table = measurements.table()
     summary = table.summary()
     scores = score(table, summary, measurements.metrics, measurements.models)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -83,17 +83,17 @@ def is_of_samples(metric: MetricFacts, samples: int) -> bool:
     return metric.signature.endswith(f"|n{samples}")
 
 
-def failures_of(folder: RunFolder) -> list[str]:
-    """One line for everything that failed the last time it was tried."""
+def failures_of(folder: RunFolder, label: Callable[[Setting], str]) -> list[str]:
+    """One line for everything that failed the last time it was tried, with the ``label`` of its row."""
     faults = []
     for image, known in folder.known.items():
         if known.pair is not None and known.pair.failed:
             faults.append(known.pair.error)
         for setting, sample in known.samples.items():
             if sample.failed:
-                faults.append(f"{setting.folder}: {sample.error}")
+                faults.append(f"{label(setting)}: {sample.error}")
             elif any(score.failed for score in known.scores.values()) and folder.sample(setting, image) is sample:
-                faults += [f"{setting.folder}: {score.error}" for score in folder.scores(sample) if score.failed]
+                faults += [f"{label(setting)}: {score.error}" for score in folder.scores(sample) if score.failed]
     return list(dict.fromkeys(faults))
 
 

@@ -25,10 +25,6 @@ class ConfigError(SRBenchError):
     """A configuration that cannot be read, or does not fit its dataclass."""
 
 
-class PresetError(ConfigError):
-    """A preset that does not exist."""
-
-
 def load_toml(path: Path | Traversable, cls: type[T], changes: Sequence[str] = ()) -> T:
     """Read a TOML file as an instance of the dataclass ``cls``.
 
@@ -54,12 +50,12 @@ def load_network(folder: Traversable, name: str, cls: type[T]) -> T:
     return structure(table["network"], cls, f"{path}: network")
 
 
-def load_preset(folder: Traversable, name: str, cls: type[T], changes: Sequence[str] = ()) -> T:
+def load_preset(folder: Traversable, name: str, cls: type[T], changes: Sequence[str] = (), kind: str = "preset") -> T:
     """Read ``<name>.toml`` of a folder of presets, or the file ``name`` if it ends in ``.toml``.
 
-    Raises PresetError, which lists the presets, for an unknown name, and ConfigError as ``load_toml``.
+    Raises ConfigError as ``load_toml``, and one that lists the presets, which are of a ``kind``, for an unknown name.
     """
-    return load_toml(_preset_path(folder, name), cls, changes)
+    return load_toml(_preset_path(folder, name, kind), cls, changes)
 
 
 def preset_names(folder: Traversable) -> list[str]:
@@ -67,11 +63,11 @@ def preset_names(folder: Traversable) -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
-def _preset_path(folder: Traversable, name: str) -> Path | Traversable:
+def _preset_path(folder: Traversable, name: str, kind: str = "preset") -> Path | Traversable:
     if name.endswith(".toml"):
         return Path(name)
     if name not in preset_names(folder):
-        raise PresetError(unknown("preset", name, preset_names(folder)))
+        raise ConfigError(f"{unknown(kind, name, preset_names(folder))}; or name a TOML file")
     return folder / f"{name}.toml"
 
 

@@ -27,6 +27,8 @@ from srbench.system.terminal import say, show
 HOST = "127.0.0.1"
 SECONDS = 60
 """Longest silence of a connection."""
+_MOST_FIELDS = 5
+"""Most values in an address."""
 _PROTECTION = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -112,12 +114,11 @@ class LocalRequestHandler(BaseHTTPRequestHandler):
         cookie = f"srbench-{self.server.server_port}"
         try:
             carried = SimpleCookie(self.headers.get("Cookie", "")).get(cookie)
-            address = urlsplit(self.path)
-        except (CookieError, ValueError):
-            carried, address = None, urlsplit("")
+        except CookieError:
+            carried = None
         if carried is not None and hmac.compare_digest(carried.value.encode(), self.server.token.encode()):
             return True
-        given = parse_qs(address.query).get("token", [""])[0]
+        given = self.address()[1].get("token", "")
         if self.command == "GET" and hmac.compare_digest(given.encode(), self.server.token.encode()):
             self.send_response(HTTPStatus.SEE_OTHER)
             self.send_header("Set-Cookie", f"{cookie}={given}; HttpOnly; SameSite=Lax; Path=/")
@@ -127,6 +128,15 @@ class LocalRequestHandler(BaseHTTPRequestHandler):
         else:
             self.send_error(HTTPStatus.FORBIDDEN, "the address lacks the token that srbench has printed")
         return False
+
+    def address(self) -> tuple[str, dict[str, str]]:
+        """Path and query of the address that was asked for, one value per name; both empty if it is none: http://[."""
+        try:
+            address = urlsplit(self.path)
+            query = parse_qs(address.query, max_num_fields=_MOST_FIELDS)
+        except ValueError:
+            return "", {}
+        return address.path, {name: values[0] for name, values in query.items()}
 
     def body(self, most: int) -> bytes:
         """Content of the request. Raises SRBenchError for nothing, or for more than ``most`` bytes."""

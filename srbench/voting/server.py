@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib.resources import files
-from urllib.parse import parse_qs, urlsplit
 
 from srbench.system.local_server import HOST, LocalServer, PageRequestHandler, open_server, serve
 from srbench.voting.page import online_page
@@ -40,21 +39,16 @@ class _Handler(PageRequestHandler):
 
     def do_GET(self) -> None:  # noqa: N802 - http.server calls it so
         """Serve the page and its files, the next question of a rater, and the images of a question."""
-        try:
-            address = urlsplit(self.path)
-            given = {name: values[0] for name, values in parse_qs(address.query, max_num_fields=5).items()}
-        except ValueError:  # no address at all: http://[
-            self.send_missing()
-            return
+        path, given = self.address()
         rater = given.get("rater", "")
-        if address.path == "/":
+        if path == "/":
             self.send_content(online_page().encode(), "text/html; charset=utf-8")
-        elif address.path in _FILES:
-            content = (files("srbench.voting") / "templates" / address.path[1:]).read_bytes()
-            self.send_content(content, f"{_FILES[address.path]}; charset=utf-8")
-        elif address.path == "/next":
+        elif path in _FILES:
+            content = (files("srbench.voting") / "templates" / path[1:]).read_bytes()
+            self.send_content(content, f"{_FILES[path]}; charset=utf-8")
+        elif path == "/next":
             self.answer(lambda: self.send_json(self.poll.next(rater)))
-        elif address.path == "/image":
+        elif path == "/image":
             question, side = given.get("question", ""), given.get("side", "")
             self.answer(lambda: self.send_content(self.poll.image(rater, question, side), "image/png"))
         else:

@@ -37,7 +37,7 @@ FLOW = "flowUpsamplerNet.layers."
 def convert_srflow(tensors: Mapping[str, Tensor], preset: str | None) -> Weights | None:
     """SRFlow's released networks: presets ``celeba-x8``, ``df2k-x4``, ``df2k-x8``, or a TOML preset of another size.
 
-    Raises WeightsError, PresetError.
+    Raises WeightsError, ConfigError.
     """
     if not any(name.startswith("flowUpsamplerNet.") for name in tensors):
         return None

@@ -33,7 +33,7 @@ def train_srflow_perceptual(request: TrainingRequest) -> Path:
     """Train SRFlow weights further by likelihood, L1 and losses on samples; returns the weights file.
 
     ``start`` is an SRFlow weights file of the preset's size; by default the packaged one of the scale.
-    Raises PresetError, TrainingError, WeightsError.
+    Raises ConfigError, TrainingError, WeightsError.
     """
     settings = load_preset(PERCEPTUAL, request.preset, SecondStagePreset, request.changes)
     require_margin(settings.network)

@@ -31,7 +31,7 @@ def train_srflow(request: TrainingRequest) -> Path:
 
     ``start`` is an RRDB weights file of the encoder's size, or an SRFlow weights file of the network's size, encoder
     included; by default the packaged RRDB of the scale, if it has that size. The printed loss is in bits per dimension
-    of the image in 1/32 steps: nll of the noisy image plus log2(32). Raises PresetError, TrainingError, WeightsError.
+    of the image in 1/32 steps: nll of the noisy image plus log2(32). Raises ConfigError, TrainingError, WeightsError.
     """
     settings = load_preset(FOLDER, request.preset, SRFlowPreset, request.changes)
     require_margin(settings.network)

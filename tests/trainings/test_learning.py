@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from baselines.zoo import load_rrdb
-from srbench.system.config import ConfigError, PresetError
+from srbench.system.config import ConfigError
 from srbench.training import TrainingError
 from srbench.training.folder import Journal
 from srbench.weights.files import WeightsError, load_weights, sha256_file
@@ -161,7 +161,7 @@ def test_weights_carry_the_curves_of_the_losses(trainings):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_unknown_names_have_a_near_miss(model, trainings):
-    with pytest.raises(PresetError, match="did you mean mini-x8"):
+    with pytest.raises(ConfigError, match="did you mean mini-x8"):
         trainings.train(model, "no", preset="mini-x88")
     with pytest.raises(ConfigError, match=r"training.*unknown key 'learning_rat'; did you mean learning_rate"):
         trainings.train(model, "no", "training.learning_rat=1e-4", preset="mini-x8")

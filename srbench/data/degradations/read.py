@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,7 +24,7 @@ from srbench.data.datasets import Derived
 from srbench.data.degradations.steps import STEPS, Downscale, Step
 from srbench.images.io import quantize_round
 from srbench.interfaces import Dataset, ImagePair
-from srbench.system.config import ConfigError, load_toml, preset_names, register, structure
+from srbench.system.config import ConfigError, load_preset, preset_names, register, structure
 from srbench.system.file_names import unknown
 
 DEFAULT = "bicubic"
@@ -82,15 +81,11 @@ def degradation_names() -> list[str]:
 def read_degradation(text: str) -> Degradation:
     """Read a degradation by its name, or from a TOML file.
 
-    Raises DataError for an unknown name, for a file with the name of a packaged degradation, and unless exactly one
-    step downscales; ConfigError for what is no degradation.
+    Raises DataError for a file with the name of a packaged degradation, and unless exactly one step downscales;
+    ConfigError for an unknown name, and for what is no degradation.
     """
-    if not text.endswith(".toml"):
-        if text not in degradation_names():
-            raise DataError(f"{unknown('degradation', text, degradation_names())}; or name a TOML file")
-        return load_toml(_FOLDER / f"{text}.toml", Degradation)
-    found = load_toml(Path(text), Degradation)
-    if found.name in degradation_names():
+    found = load_preset(_FOLDER, text, Degradation, kind="degradation")
+    if text.endswith(".toml") and found.name in degradation_names():
         raise DataError(f"{text}: {found.name} is a degradation of srbench; give yours another name")
     if not found.name or set(found.name) & set("@:|/\\\n"):
         raise DataError(f"{text}: a degradation needs a name without @, :, | and /")

@@ -129,7 +129,7 @@ def _differences(scores: Scores, table: ResultTable, baseline: int) -> Plot | No
                     )
                 axes.errorbar([mean], [place], xerr=_reach([mean], [low], [high]), color=colour, marker=marker,
                               markersize=6, markerfacecolor=fill, elinewidth=1.2)  # fmt: skip
-        _name_rows(axes, [scores.lines[row].label for row in others], is_named=panel % _COLUMNS == 0)
+        _name_rows(axes, [scores.lines[row].label for row in others], panel)
         axes.set(xlabel="better \u2192")
         axes.margins(x=0.12)
         axes.locator_params(axis="x", nbins=4)
@@ -252,7 +252,7 @@ def _distributions(scores: Scores, table: ResultTable) -> Plot | None:
                 mean, low, high = _intervals([scores.lines[place].cells[metric.name]])
                 axes.errorbar(mean, [place], xerr=_reach(mean, low, high), color=INK, marker=marker, markersize=4,
                               markerfacecolor=colour, elinewidth=1.2)  # fmt: skip
-        _name_rows(axes, [line.label for line in scores.lines], is_named=panel % _COLUMNS == 0)
+        _name_rows(axes, [line.label for line in scores.lines], panel)
 
     most = max(line.images for line in scores.lines)
     one = f"A {'stroke' if most >= _FEWEST else 'dot'} is an image"
@@ -302,9 +302,9 @@ def _small_plots(
     return Plot(title, file, caption, draw_all) if titles else None
 
 
-def _name_rows(axes: Axes, labels: Sequence[str], *, is_named: bool) -> None:
+def _name_rows(axes: Axes, labels: Sequence[str], panel: int) -> None:
     """Set rows from top to bottom, with names in the first panel of a line."""
-    axes.set_yticks(range(len(labels)), labels if is_named else [""] * len(labels), fontsize=_SMALL)
+    axes.set_yticks(range(len(labels)), labels if panel % _COLUMNS == 0 else [""] * len(labels), fontsize=_SMALL)
     axes.set_ylim(len(labels) - 0.5, -0.5)
 
 

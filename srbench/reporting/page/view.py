@@ -11,7 +11,6 @@ from io import BytesIO
 from pathlib import Path
 from threading import Lock
 from typing import Any, BinaryIO
-from urllib.parse import parse_qs
 
 from markupsafe import Markup
 
@@ -108,10 +107,10 @@ class _ReadOnly(LocalRequestHandler, SimpleHTTPRequestHandler):
         super().__init__(*request, directory=directory)
 
     def send_head(self) -> BytesIO | BinaryIO | None:
-        address, _, query = self.path.partition("?")
-        if self.live is not None and address == NEWS:
-            return self._news(self.live, parse_qs(query, max_num_fields=2))
-        if address == "/":
+        path, query = self.address()
+        if self.live is not None and path == NEWS:
+            return self._news(self.live, query)
+        if path == "/":
             if self.live is not None and self.live.state != "finished":
                 return self._content(live_page(self.live.path).encode(), "text/html")
             self.path = f"/{FILE}"
@@ -129,10 +128,10 @@ class _ReadOnly(LocalRequestHandler, SimpleHTTPRequestHandler):
         path = Markup('<head>\n<meta name="report-path" content="{}">').format(printable(str(file.resolve())))
         return self._content(file.read_text(encoding="utf-8").replace("<head>", path, 1).encode(), "text/html")
 
-    def _news(self, live: LiveRun, asked: dict[str, list[str]]) -> BytesIO | None:
+    def _news(self, live: LiveRun, asked: dict[str, str]) -> BytesIO | None:
         """Send what is new of a run since the ``reading`` and the row ``after`` that are asked for; 304 for nothing."""
         try:
-            reading, after = (int(asked.get(name, ["0"])[0]) for name in ("reading", "after"))
+            reading, after = (int(asked.get(name, "0")) for name in ("reading", "after"))
             content, tag = as_json(live.news(reading, max(after, 0)))
         except ValueError:
             self.send_error(HTTPStatus.BAD_REQUEST)

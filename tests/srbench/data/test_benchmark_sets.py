@@ -274,6 +274,8 @@ def test_layouts_of_other_toolkits(laid_out, hr, lr, known_by, lr_folder):
     pair = dataset.read("b")
     assert pair.hr.shape == (3, 16, 16), "HR is cropped as LR was made"
     assert torch.equal(pair.lr, torch.full((3, 4, 4), 61 / 255))
+    centre = open_dataset(RunSpec((), 4, str(folder), crop=8)).read("b")
+    assert (pair.uncropped, centre.hr.shape, centre.uncropped) == ((18, 17), (3, 8, 8), (18, 17))
     made = open_dataset(RunSpec((), 4, str(folder), degrade="bicubic"))
     assert (made.name, made.lr_origin) == (f"Set2 ({known_by})", MATLAB_BICUBIC)
     assert made.read("b").name == "b"

@@ -101,7 +101,7 @@ def test_faults_are_named(tmp_path, text, fault):
     (tmp_path / "mine.toml").write_text(text)
     with pytest.raises((DataError, ConfigError), match=fault.replace("[", r"\[")):
         read_degradation(str(tmp_path / "mine.toml"))
-    with pytest.raises(DataError, match="unknown degradation 'bicubik'; did you mean bicubic"):
+    with pytest.raises(ConfigError, match="unknown degradation 'bicubik'; did you mean bicubic"):
         read_degradation("bicubik")
 
 

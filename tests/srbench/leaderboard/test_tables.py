@@ -119,7 +119,7 @@ def test_random_sets_of_runs(tmp_path, part):
         known = {f"r{place}": random_run(rng) for place in range(rng.randint(3, 8))}
         folder = tmp_path / str(number)
         paths = {write_run(folder / name, one.made).resolve(): name for name, one in known.items()}
-        index = make_index([folder], paths)
+        index = make_index(paths)
         assert not index.apart
         signatures = {}
         for standings in index.standings:
@@ -159,7 +159,7 @@ def test_a_changed_value_is_named_and_ranked_nowhere(tmp_path):
     second.values["a"]["psnr"][4] += 0.01
     for name, one in {"x": first, "y": replace(second, dataset="e")}.items():
         write_run(tmp_path / name, one)
-    index = make_index([tmp_path], {(tmp_path / name).resolve(): name for name in "xy"})
+    index = make_index({(tmp_path / name).resolve(): name for name in "xy"})
     [standings] = index.standings
     assert [place.row.label for place in standings.places] == ["c", "b"]
     assert standings.table.datasets == ("d", "e")
@@ -169,7 +169,7 @@ def test_a_changed_value_is_named_and_ranked_nowhere(tmp_path):
 def test_equal_labels_of_unlike_models_name_their_runs(tmp_path):
     write_run(tmp_path / "x", made(a=1))
     write_run(tmp_path / "y", replace(made(a=2), digests={"a": "another"}))
-    [standings] = make_index([tmp_path], {(tmp_path / name).resolve(): name for name in "xy"}).standings
+    [standings] = make_index({(tmp_path / name).resolve(): name for name in "xy"}).standings
     assert [(place.row.label, place.cells[0].rank) for place in standings.places] == [("a @ y", 1), ("a @ x", 2)]
 
 
@@ -178,7 +178,7 @@ def test_an_order_over_datasets_counts_what_the_tests_decide(tmp_path):
     for name, one in levels.items():
         pixels = {image: f"{name} {image}" for image in IMAGES}
         write_run(tmp_path / name, replace(made(**one), dataset=name, pixels=pixels))
-    [order] = make_index([tmp_path]).orders
+    [order] = make_index({tmp_path / name: name for name in levels}).orders
     assert [(row.label, points) for row, points in zip(order.rows, order.points, strict=True)] == [
         ("a", 3.5), ("b", 2.5), ("c", 0.0)
     ]  # fmt: skip
@@ -189,7 +189,7 @@ def test_a_row_without_all_images_is_not_ranked(tmp_path):
     one = made(a=1, b=2)
     one.values["b"]["psnr"][3] = float("nan")
     write_run(tmp_path / "x", one)
-    [standings] = make_index([tmp_path], {(tmp_path / "x").resolve(): "x"}).standings
+    [standings] = make_index({(tmp_path / "x").resolve(): "x"}).standings
     assert [place.row.label for place in standings.places] == ["a"]
     assert standings.table.incomplete == (("b", "x", 8),)
 
@@ -206,7 +206,7 @@ def test_a_second_index_reads_no_records_and_tests_nothing_unless_something_chan
     monkeypatch.setattr(paired, "rank", lambda columns, one: tested.append(one.name) or rank(columns, one))
 
     def texts():
-        index = make_index([tmp_path / "runs"])
+        index = make_index({tmp_path / "runs" / name: name for name in "xy"})
         return [[(place.row.label, place.cells) for place in one.places] for one in index.standings]
 
     first = texts()

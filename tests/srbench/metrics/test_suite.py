@@ -17,7 +17,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from srbench.api import evaluate
 from srbench.benchmark import BenchmarkError
-from srbench.benchmark.measure import measure_folder
+from srbench.benchmark.measure import measure_folder, to_json_text
 from srbench.benchmark.request import RunSpec
 from srbench.benchmark.run import run, score_run
 from srbench.benchmark.verify import verify
@@ -25,7 +25,6 @@ from srbench.images.io import read_image
 from srbench.images.resize import downscale_uint8, upscale_uint8
 from srbench.interfaces import ImagePair, SRBenchError
 from srbench.matrix.request import read_spec
-from srbench.metrics import MetricError
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.suite import Suite, open_metrics, read_suite, suite_names
 from srbench.reporting import ReportError
@@ -34,6 +33,7 @@ from srbench.reporting.report import write_report
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
+from srbench.system.config import ConfigError
 
 COLUMNS = read_suite("srflow").columns
 PHOTOGRAPHS = {"astronaut": skimage.data.astronaut, "coffee": skimage.data.coffee}
@@ -209,7 +209,7 @@ def test_what_is_no_suite(tmp_path, text, fault):
 
 
 def test_an_unknown_suite():
-    with pytest.raises(MetricError, match=r"unknown suite 'clasic-y'; did you mean classic-y\?"):
+    with pytest.raises(ConfigError, match=r"unknown suite 'clasic-y'; did you mean classic-y\?"):
         read_suite("clasic-y")
 
 
@@ -331,7 +331,7 @@ def test_optional_columns_are_those_that_can_be_loaded(command, photos, tmp_path
 def test_measure_by_a_suite(photos, tmp_path):
     found = measure_folder(photos, photos, suite="srflow-round", names=("psnr",))
     assert found.suite == "srflow-round@1"
-    assert '"suite": "srflow-round@1"' in found.json()
+    assert '"suite": "srflow-round@1"' in to_json_text(found.facts())
     with pytest.raises(BenchmarkError, match="classic-y@1 need the scale; give --scale, or LR images with --lr"):
         measure_folder(photos, photos, suite="classic-y")
 

@@ -176,6 +176,7 @@ def test_the_server_follows_a_run_that_is_going_and_serves_the_report_of_any_oth
         assert (status, json.loads(text)["done"]) == (200, 2)
         assert ask(".live/rows?reading=0&after=0", **{"If-None-Match": headers["ETag"]})[0] == 304
         assert ask(".live/rows?reading=x")[0] == 400
+        assert ask(".live/rows?" + "after=0&" * 9)[0] == 404
         append(run, "rows.jsonl", b"nonsense\n")
         status, _, text = ask(".live/rows?reading=0&after=0")
         assert (status, "is damaged" in text) == (409, True)

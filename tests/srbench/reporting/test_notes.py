@@ -79,13 +79,16 @@ def test_hr_that_was_cropped_to_a_multiple_is_told(photos, tmp_path):
     assert "are made: 1 of 4 images, such as b, 42x33 to 40x32 pixels." in report(tmp_path / "4")
 
 
-def test_what_is_left_out_of_one_of_two_runs_has_the_label_of_the_table(make_run, tmp_path):
+def test_what_is_left_out_or_failed_in_one_of_two_runs_has_the_label_of_the_table(make_run, tmp_path):
     one, two = (
-        make_run(run, {("m", None): {"apple": (psnr, 0.4), "birch": (psnr, 0.4)}})
+        make_run(run, {("m", None): dict.fromkeys(NAMES[:3], (psnr, 0.4))})
         for run, psnr in (("one", 20.0), ("two", 21.0))
     )
     folder = RunFolder.read(two)
     [sample] = folder.of("birch").samples.values()
     folder.append(structs.replace(sample, key="of other weights"))
+    [sample] = folder.of("apple").samples.values()
+    folder.append(structs.replace(folder.scores(sample)[0], value=None, error="apple: psnr failed"))
     text = write_report([one, two], ["md"], tmp_path / "both").files[0].read_text()
     assert "or from other images than now: 1 of m @ two. Run them again.\n" in text
+    assert "> Failed: m @ two: apple: psnr failed\n" in text

@@ -195,7 +195,7 @@ def test_missing_rows_are_said(write_run):
     text = report(write_run(rows))
     assert "> The means are over different images and cannot be compared; marks and p values are of the images" in text
     assert "Measured of 6: bicubic 6, flow τ=0.5 5, flow τ=0.9 6." in text
-    assert "> Failed: flow-t0.5: cedar: too wild\n" in text
+    assert "> Failed: flow τ=0.5: cedar: too wild\n" in text
     assert table_lines(text)["flow τ=0.5"][-1] == "5"
 
 

@@ -1,6 +1,7 @@
 import math
 from dataclasses import replace
 from io import StringIO
+from operator import attrgetter
 
 import pandas as pd
 import pytest
@@ -178,7 +179,7 @@ def test_planned_rows_come_in_the_order_of_the_plan(run):
         ("m", None, "a"), ("m", None, "b"), ("flow", 0.8, "a"),
     ]  # fmt: skip
     assert rows[2].values == {"psnr": [10.0, 12.0], "lpips": [0.1, 0.2]}
-    assert failures_of(RunFolder.read(run)) == ["flow-t0.8: b: too wild"]
+    assert failures_of(RunFolder.read(run), attrgetter("label")) == ["flow τ=0.8: b: too wild"]
     manifest = read_manifest(run)
     asked = replace(manifest.invocations[0], images=("a",))
     write_manifest(run, replace(manifest, settings=manifest.settings[::-1], invocations=(asked,)))
@@ -203,8 +204,8 @@ def test_a_later_line_replaces_an_earlier_one(run):
     known = folder.score(folder.sample(Setting("m", None), "a"), folder.manifest.metric("psnr"))
     append(run, [structs.replace(known, value=None, error="a: psnr failed", tries=2)], {})
     assert "psnr" not in rows_of(RunFolder.read(run))[0].values
-    assert failures_of(RunFolder.read(run))[-1] == "flow-t0.8: b: too wild"
-    assert "m: a: psnr failed" in failures_of(RunFolder.read(run))
+    assert failures_of(RunFolder.read(run), attrgetter("label"))[-1] == "flow τ=0.8: b: too wild"
+    assert "m: a: psnr failed" in failures_of(RunFolder.read(run), attrgetter("label"))
     append(run, [known], {})
     assert rows_of(RunFolder.read(run))[0].values["psnr"] == [20.0]
 

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from small_presets import resized
 
 from srbench.models.official import convert
-from srbench.system.config import PresetError
+from srbench.system.config import ConfigError
 from srbench.weights.files import WeightsError, load_weights, sha256_file
 from srflow import SRFlow, load_official
 from srflow.checkpoints.convert import convert_srflow, official_shapes
@@ -105,7 +105,7 @@ def test_a_preset_of_another_size(x4, preset, fault):
 
 def test_an_unknown_preset(x4):
     x4.save()
-    with pytest.raises(PresetError, match="did you mean celeba-x8"):
+    with pytest.raises(ConfigError, match="did you mean celeba-x8"):
         convert(x4.path, "celebax8", x4.out)
 
 
