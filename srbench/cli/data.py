@@ -23,7 +23,7 @@ def data() -> None:
 def fetch_sets(names: tuple[str, ...]) -> None:
     """Download benchmark sets, for --data NAME.
 
-    They are kept in the user's cache. Where a set has HR images alone, LR is made from them.
+    The sets are kept in the user's cache. If a set has only HR images, LR is made from them.
     """
     from srbench.data.benchmark_sets.fetch import fetch_set
 

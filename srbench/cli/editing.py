@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 def upscale(dry_run: bool, **values: Any) -> None:  # noqa: ANN401 - click's
     """Upscale your own images.
 
-    A DIR stands for all images in it and in its sub-folders. Outputs that exist are kept. The LR-PSNR printed for every
-    output tells how well it downscales to its input.
+    A DIR stands for all images in it and its sub-folders. Existing outputs are kept. The LR-PSNR printed for every
+    output shows how well it downscales to its input.
     """
     failures = 0
     with shown_progress(f"opening {', '.join(values['models'])}") as progress:
@@ -128,7 +128,7 @@ def temperature_command(**values: Any) -> None:  # noqa: ANN401 - click's
 def restore(**values: Any) -> None:  # noqa: ANN401 - click's
     """Denoise an image.
 
-    What neither the LR image of IMAGE nor the model explains is removed.
+    Removes what neither the LR image of IMAGE nor the model explains.
     """
     from srbench.editing.edit import restore_image
 
@@ -145,8 +145,8 @@ def restore(**values: Any) -> None:  # noqa: ANN401 - click's
 def explore(image: Path | None, model: str, scale: int, device: str, out: Path, port: int, no_browser: bool) -> None:
     """Sample and edit an image in a browser.
 
-    Shows samples, edits of texture and the spread of samples. Without IMAGE, choose one in the browser. It is served on
-    this machine alone; press Ctrl-C to stop.
+    Shows samples, edits and where samples differ. Without IMAGE, choose one in the browser. The page is served on this
+    machine alone; press Ctrl-C to stop.
     """
     from srbench.editing.edit import Editor
     from srbench.editing.explore import Explorer

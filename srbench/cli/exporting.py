@@ -31,7 +31,7 @@ _GIVEN = {
               "[default: the name in the run]")  # fmt: skip
 @click.option("--url", metavar="URL", help="Address at which a RUN can be read, stated as its source. [default: not "
               "stated]")  # fmt: skip
-@click.option("--best", is_flag=True, help="Of a TRAINING, the weights with the best validation instead of the last.")
+@click.option("--best", is_flag=True, help="For a TRAINING, the weights with the best validation instead of the last.")
 @click.option("--licence", metavar="TEXT", help="Licence of the weights of a TRAINING, such as CC-BY-4.0. [default: "
               "not stated]")  # fmt: skip
 @options.temperature(help="Temperature at which reports compare the weights of a TRAINING, chosen on "

@@ -33,11 +33,11 @@ def list_command(kind: str, folder: Path | None) -> None:
     datasets      packaged photographs, and benchmark sets by name
     suites        protocols: which metrics, computed how
     degradations  ways to make LR from HR
-    presets       sizes of networks, and schedules, for srbench train
-    weights       released by authors, and whether they are fetched
+    presets       network sizes and schedules for srbench train
+    weights       released by the authors; whether they are on this machine
     runs          run folders in DIR: images done, date [default: runs]
 
-    srbench show NAME tells more of one.
+    srbench show NAME describes one of them.
     """  # noqa: D301 - click's mark
     if folder is not None and kind != "runs":
         raise click.UsageError("DIR goes with srbench list runs.")

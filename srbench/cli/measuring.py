@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 @options.seed(help="Random seed: equal seeds give equal samples. [default: 0]")
 @options.device(default=None, help="Device to run on; auto takes a GPU if there is one. [default: auto]")
 @options.tile()
-@click.option("--check-tiles", is_flag=True, help="First say how much tiles change the output of every model, on the "
+@click.option("--check-tiles", is_flag=True, help="First print how much tiles change the output of every model, on the "
               "first image that is larger than a tile.")  # fmt: skip
 @click.option("--out", metavar="DIR", help="Run folder. [default: runs/DATE-MODELS-xSCALE, or runs/DATE-matrix]")
 @options.workers
@@ -194,7 +194,7 @@ def verify(
 ) -> None:  # fmt: skip
     """Check files, values and report of a run again.
 
-    Records and images are compared with their hashes, every saved image is measured again, the report is made again.
+    Records and images are compared with their hashes, saved images are measured again, and the report is made again.
     The result is kept in verified.json, which srbench index shows.
     Exit codes: 0 if every value is verified, 1 if anything is contradicted, 3 if something could not be verified.
     docs/verify.md lists all findings.
@@ -280,7 +280,7 @@ def measure(
 ) -> None:  # fmt: skip
     """Measure folders of images, against HR images or alone.
 
-    Prints one row per image of a DIR, and the mean; of several folders one row each, with intervals and paired tests.
+    Prints one row per image and the mean; for several DIRs, one row per DIR, with intervals and paired tests.
     Name several samples of an image NAME_sample0.png, NAME_sample1.png and so on.
     """
     with shown_progress(reading(folders)) as progress:

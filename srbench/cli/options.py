@@ -122,8 +122,8 @@ def _data(text: str) -> tuple[str, ...]:
 NAMES, DATA, SCALES, TEMPERATURES = listed(_name), _data, listed(_scale), listed(_temperature)
 
 TILES = (
-    "Upscale in tiles of PX x PX LR pixels, in less memory: SRFlow with the same result up to rounding, other networks "
-    "with differences at the seams."
+    "Upscale in tiles of PX x PX LR pixels to save memory. SRFlow gives the same result up to rounding, other networks "
+    "differ at the seams."
 )
 
 models = partial(click.option, "--models", type=NAMES, metavar="MODEL,...")
@@ -154,5 +154,5 @@ published = click.option(
 page = together(
     click.option("--port", metavar="N", default=0, type=Whole(0, 65535), show_default=False, help="Port to listen on. "
                  "[default: any that is free]"),
-    click.option("--no-browser", is_flag=True, help="Print the address alone, without opening a browser."),
+    click.option("--no-browser", is_flag=True, help="Only print the address, without opening a browser."),
 )  # fmt: skip

@@ -17,7 +17,7 @@ _SHA256 = click.option("--sha256", metavar="HEX", help="SHA-256 that the file mu
 @click.argument("checkpoint", type=options.PATH)
 @options.preset(required=True, help="Size of the network, such as df2k-x4: NAME (srbench list presets) or a TOML file.")
 @options.file("--out", help="Weights file to write. [default: CHECKPOINT.safetensors, in this folder]")
-@options.one_model(help="Model of the checkpoint: rrdb or esrgan, where it fits both. [default: the one that it fits]")
+@options.one_model(help="Model of the checkpoint, if several fit: rrdb or esrgan. [default: the one that fits]")
 def convert(checkpoint: Path, preset: str, out: Path | None, model: str | None) -> None:
     """Convert an official checkpoint to a weights file.
 
@@ -45,7 +45,7 @@ def weights() -> None:
 def fetch_weights(name: str, sha256: str | None) -> None:
     """Download released weights, for MODEL:NAME.
 
-    They are converted and kept in the user's cache.
+    The weights are converted and kept in the user's cache.
     """
     from srbench.models.official import fetch
 
@@ -59,7 +59,7 @@ def fetch_weights(name: str, sha256: str | None) -> None:
 def add_weights(name: str, source: str, sha256: str | None) -> None:
     """Add released weights from your own file or URL.
 
-    They are converted and kept in the user's cache, in place of an earlier copy.
+    The weights are converted and kept in the user's cache, in place of an earlier copy.
     """
     from srbench.models.official import add
 
