@@ -138,7 +138,7 @@ def _described(path: Path) -> Any:  # noqa: ANN401 - the package is optional
 
 
 class TorchScriptModel(nn.Module):
-    """A network as a TorchScript file, whose scale is its attribute ``scale``, or that of its output."""
+    """A network as a TorchScript file. Its scale is that of its output; an attribute ``scale`` has to be the same."""
 
     def __init__(self, path: Path, device: str) -> None:
         super().__init__()
