@@ -20,7 +20,9 @@ from srbench.cli.terminal import show, shown_progress
 @click.option("--measured", metavar="VALUE,...", help="What you measured instead, to be explained "
               "too. [default: nothing]")  # fmt: skip
 @click.option("--all", "in_full", is_flag=True, help="Name all protocols that print a VALUE, instead of the first 8.")
-@options.measuring_workers(help="Worker processes, one thread each. [default: one per core, at most 8 and one per 2 images]")
+@options.measuring_workers(
+    help="Worker processes, one thread each. [default: one per core, at most 8 and one per 2 images]"
+)
 def explain(
     values: str, metrics: tuple[str, ...], sr: Path, hr: Path, lr: Path | None, scale: int | None,
     measured: str | None, in_full: bool, workers: int | None,
