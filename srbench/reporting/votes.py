@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PLOT_CAPTION = (
-    "Left: how often people prefer a model to another one of the vote, with 95 % intervals that hold for all models "
+    "Left: how often people prefer one model to another of the vote, with 95 % intervals that hold for all models "
     "together. Right: how often a metric prefers the image that people prefer; 50 % is chance."
 )
 _ROW = 0.28

@@ -58,7 +58,7 @@ class Fit:
         return self.within(float(self.logs[model]), [one.logs[:, model] for one in self.resamples], several=True)
 
     def share(self, model: int) -> Interval:
-        """Probability that a model is preferred to another one; its interval by its log-odds."""
+        """Probability that a model is preferred to another; its interval by its log-odds."""
         odds = [_logit(preferred(logs))[:, model] for logs in (self.logs[None], *(one.logs for one in self.resamples))]
         found = self.within(float(odds[0][0]), odds[1:], several=True)
         return Interval(*(0.5 + 0.5 * math.tanh(one / 2) for one in (found.value, found.low, found.high)))

@@ -77,7 +77,7 @@ def strengths(counts: Floats, lapses: Careless, prior: float = PRIOR) -> Floats:
 
 
 def preferred(logs: Floats) -> Floats:
-    """Probability that a model is preferred to another one, mean over all others, from strengths (resamples, models).
+    """Probability that a model is preferred to another, mean over all others, from strengths (resamples, models).
 
     Bradley and Terry's probability that it wins where one of the two does. Unlike a strength it stays finite for a
     model that always wins, which leaves the values of all others as they are.

@@ -123,7 +123,7 @@ def test_markdown_has_the_tables(site):
     text = (site / "index.md").read_text()
     assert "## copy-of-a = set-a, 4x, srflow@1, 7 images" in text
     assert "<script>" not in text
-    assert "SRB002 An image is not that of its record." in text
+    assert "SRB002 An image differs from its record." in text
 
 
 def test_files_of_the_user_are_kept(twenty, srbench, tmp_path):
