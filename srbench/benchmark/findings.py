@@ -188,13 +188,13 @@ class Findings:
             f"{self.verified} of {values} values verified",
             f"{self.unverified} unverified",
             f"{self.contradicted} contradicted",
-            f"{self.images} of {self.images_kept} images are those of their records",
+            f"{self.images} of {self.images_kept} images match their records",
             f"{self.sampled} of {self.items} items sampled again",
         ]
         if not self.items:  # the tables of a matrix
             parts = []
         if self.printed_all:
-            parts.append(f"{self.printed} of {self.printed_all} files of the report are what the records give")
+            parts.append(f"{self.printed} of {self.printed_all} files of the report match the records")
         lines.append(f"{self.folder}: {', '.join(parts) or 'nothing here to check'}: {self.verdict}")
         if self.unverified:
             lines.append(f"{self.unverified} of {number_of(values, 'value is', 'values are')} not measured again:")

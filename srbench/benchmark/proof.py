@@ -45,7 +45,7 @@ def open_metrics_again(folder: RunFolder, found: Findings) -> list[tuple[MetricF
             found.add(rule, facts.title, f"its protocol is now {metric.facts.signature}, not {facts.signature}")
             metric = None
         elif metric is not None and metric.facts.digest != facts.digest:
-            found.add("SRB205", facts.title, "its source is another than when it was measured")
+            found.add("SRB205", facts.title, "its source has changed since it was measured")
         metrics.append((facts, metric))
     return metrics
 
@@ -68,7 +68,7 @@ def open_models_again(
             found.add("SRB007", facts.label, f"its weights are {now}, not {stated}")
         elif loaded.digest != facts.digest:
             weights = "" if stated == now else f"; its weights are {now}, not {stated}"
-            found.add("SRB206", facts.label, f"its code or parameters are others than when it was sampled{weights}")
+            found.add("SRB206", facts.label, f"its code or parameters have changed since it was sampled{weights}")
     return models
 
 
@@ -95,20 +95,20 @@ class Proof:
         exact = self._sample_again(record, pair) if sampled and pair is not None else None
         images, where = self._images(record, exact), f"{record.setting.folder} {record.image}"
         if sampled and pair is None:
-            self.found.add("SRB108", where, "was not sampled again, as LR or HR is missing or another image")
+            self.found.add("SRB108", where, "was not sampled again, as LR or HR is missing or has changed")
         for facts, metric in self.metrics:
             score = self.folder.score(record, facts)
             if score is None or score.failed or score.value is None:
                 continue
             if facts.signature != score.signature:
-                text = f"{facts.title} has protocol {score.signature}, and its column {facts.signature}"
+                text = f"{facts.title} has protocol {score.signature}, but its column {facts.signature}"
                 self.found.add("SRB008", where, text)
             if metric is None:
-                self.found.leave("SRB105", facts.title, "the metric is not here, or has another protocol")
+                self.found.leave("SRB105", facts.title, "the metric is not here, or its protocol has changed")
             elif metric.facts.sees == "model":
                 self._measure_model_again(record, metric, score.value)
             elif pair is None or ("HR" in metric.facts.needs and not pair.has_hr):
-                self.found.leave("SRB103", record.image, "LR or HR is missing or another image")
+                self.found.leave("SRB103", record.image, "LR or HR is missing or has changed")
             elif metric.facts.sees == "returned" and exact is None:
                 self.found.leave(
                     "SRB104", facts.title, "it sees outputs as the model returned them; use --resample all"
@@ -130,7 +130,7 @@ class Proof:
         where, title, count = f"{record.setting.folder} {record.image}", metric.facts.title, len(record.outputs)
         part = f"{record.kept} of {count} samples were kept; use --resample all"
         if images is None:
-            self.found.leave("SRB103", where, "its images are not here unchanged")
+            self.found.leave("SRB103", where, "its images are missing or have changed")
             return
         if len(images) < count and not isinstance(known, list):
             self.found.leave("SRB103", where, part)
@@ -151,7 +151,7 @@ class Proof:
     def _measure_model_again(self, record: SampleRecord, metric: LoadedMetric, known: Value) -> None:
         title, model = metric.facts.title, self.models.get(record.model)
         if getattr(metric.metric, "is_time", False):
-            self.found.leave("SRB107", title, "it is a time, which no other command can measure again")
+            self.found.leave("SRB107", title, "it is a time, which cannot be measured again")
             return
         if model is None or not self._is_same(record):
             self.found.leave("SRB107", title, "the model, or the machine of its run, is not here")
@@ -165,7 +165,7 @@ class Proof:
         if not _equal(value, known):
             self._contradict(f"{record.setting.folder} {record.image}", title, value, known)
         elif not _equal(value, other):
-            self.found.leave("SRB107", title, "it is a time, which no other command can measure again")
+            self.found.leave("SRB107", title, "it is a time, which cannot be measured again")
         else:
             self.found.verified += 1
 
@@ -180,7 +180,7 @@ class Proof:
         where, model, found = f"{record.setting.folder} {record.image}", self.models[record.model].model, self.found
         try:
             if source_of(model, record.image) != record.source:
-                found.add("SRB108", where, "the files of the results are others than those that were measured")
+                found.add("SRB108", where, "the result files have changed since they were measured")
                 return None
             output = sample(self.folder, model, pair, record.temperature, self.device)
         except SRBenchError as error:
@@ -190,7 +190,7 @@ class Proof:
         if same_outputs(record, images):
             found.sampled += 1
             if record.runaway not in (None, count := runaway(output.images)):
-                found.add("SRB005", where, f"{count} samples run away, and its record has {record.runaway}")
+                found.add("SRB005", where, f"{count} samples run away, but its record has {record.runaway}")
             return output.images
         text, is_rounding = _difference(images, self._kept(record))
         found.sampled += is_rounding
@@ -216,12 +216,12 @@ class Proof:
 def _difference(images: Tensor, kept: Tensor | None) -> tuple[str, bool]:
     """Words for the difference of outputs, and True for one that another processor may make."""
     if kept is None or kept.shape != images.shape:
-        return "it is another image", False
+        return "it is a different image", False
     difference = (images.int() - kept.int()).abs()
     share, most = float((difference > 0).double().mean()), int(difference.max())
     if most == 1 and share <= ROUNDED:
-        return f"equal up to rounding (one grey level in {share:.2%} of numbers)", True
-    return f"{share:.2%} of its numbers differ, by up to {most} grey levels", False
+        return f"equal up to rounding (one grey level in {share:.2%} of pixel values)", True
+    return f"{share:.2%} of its pixel values differ, by up to {most} grey levels", False
 
 
 def _equal(one: Value, other: Value) -> bool:

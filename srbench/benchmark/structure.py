@@ -27,7 +27,7 @@ def check_sums(folder: RunFolder, found: Findings) -> None:
         file = folder.path / name
         known = images[name] if name in images else sha256_file(file) if file.is_file() else ""
         if known != digest:  # images are compared with their records
-            found.add("SRB001", name, f"is missing or not the file that {SUMS} states")
+            found.add("SRB001", name, f"is missing or does not match {SUMS}")
     lacking = {FILE, *(kind.FILE for kind in KINDS if (folder.path / kind.FILE).exists()), *images} - sums.keys()
     for name in sorted(lacking):
         found.add("SRB101", name, f"is not in {SUMS}")
@@ -53,7 +53,7 @@ def check_images(folder: RunFolder, found: Findings) -> None:
         if is_kept(file, known):
             found.images += 1
         elif file.exists():
-            found.add("SRB002", where, "is not the image of its record")
+            found.add("SRB002", where, "does not match its record")
         else:
             found.add("SRB102", where, "is missing")
 
@@ -63,7 +63,7 @@ def _check_item(folder: RunFolder, setting: Setting, image: str, finished: bool,
     if record is None and known.pair is not None and known.pair.failed:
         found.add("SRB201", where, f"could not be read: {known.pair.error}")
     elif record is None and setting in known.samples:
-        found.add("SRB203", where, "left out, as it is of other code, weights or images than the manifest names")
+        found.add("SRB203", where, "left out, as its code, weights or images are not those of the manifest")
     elif record is None and finished:
         found.add("SRB003", where, "its line in samples.jsonl is missing")
     elif record is None:
@@ -72,7 +72,7 @@ def _check_item(folder: RunFolder, setting: Setting, image: str, finished: bool,
         found.add("SRB202", where, f"failed: {record.error}")
     else:
         for title in _missing_scores(folder, record):
-            found.add("SRB003", where, f"its {title} is missing in rows.jsonl, or of another source or other images")
+            found.add("SRB003", where, f"its {title} is missing from rows.jsonl, or comes from other code or images")
 
 
 def _missing_scores(folder: RunFolder, record: SampleRecord) -> Iterator[str]:
@@ -92,17 +92,17 @@ def _check_lines(folder: RunFolder, found: Findings) -> None:
     for image, known in folder.known.items():
         for setting in known.samples:
             if setting not in settings or image not in images:
-                found.add("SRB004", SampleRecord.FILE, f"{setting.folder} {image} is in no plan of the manifest")
+                found.add("SRB004", SampleRecord.FILE, f"{setting.folder} {image} is not planned in the manifest")
         for score in known.scores.values():
             if score.setting not in settings or score.metric not in names:
                 where = f"{score.setting.folder} {image}"
-                found.add("SRB004", ScoreRecord.FILE, f"{score.metric} of {where} is in no plan of the manifest")
+                found.add("SRB004", ScoreRecord.FILE, f"{score.metric} of {where} is not planned in the manifest")
     for one in folder.environments.values():
         if one.key != EnvironmentRecord.of(one.facts).key:
             found.add("SRB004", EnvironmentRecord.FILE, f"{one.key[:12]} is not the key of its facts")
     lines = [line for known in folder.known.values() for line in known.lines()]
     if any(line.environment and line.environment not in folder.environments for line in lines):
-        found.add("SRB004", EnvironmentRecord.FILE, "it lacks an environment that other lines name")
+        found.add("SRB004", EnvironmentRecord.FILE, "it lacks an environment that other lines refer to")
     if foreign := next((line for line in lines if not 0 <= line.invocation < count), None):
-        text = f"{foreign.image} names command {foreign.invocation}, and the manifest has {count}"
+        text = f"{foreign.image} refers to command {foreign.invocation}, but the manifest has {count}"
         found.add("SRB004", foreign.FILE, text)

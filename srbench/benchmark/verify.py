@@ -67,7 +67,7 @@ def verify(
     for rule, where, text in check_votes(folder):
         found.add(rule, where, text)
     if not found.verified:
-        found.add("SRB114", path.name, "no value of it could be measured again")
+        found.add("SRB114", path.name, "none of its values could be measured again")
     return found
 
 
@@ -84,7 +84,7 @@ def _check_pairs(folder: RunFolder, images: Iterable[str], found: Findings) -> N
             continue
         dataset, names = known
         if image not in names:
-            found.add("SRB115", image, f"is not in {dataset.name} any more")
+            found.add("SRB115", image, f"is no longer in {dataset.name}")
             continue
         try:
             pair = read_pair(dataset, image)
@@ -93,7 +93,7 @@ def _check_pairs(folder: RunFolder, images: Iterable[str], found: Findings) -> N
             continue
         for name, now, then in (("LR", pair.lr, record.lr), ("HR", pair.hr, record.hr)):
             if then is not None and (now is None or pixels_sha256(quantize_floor(now)) != then.pixels):
-                found.add("SRB115", image, f"its {name} in {dataset.name} is another image than was measured")
+                found.add("SRB115", image, f"its {name} in {dataset.name} has changed since it was measured")
 
 
 def _opened(command: str, protocol: Protocol, found: Findings) -> tuple[Dataset, frozenset[str]] | None:

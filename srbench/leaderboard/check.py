@@ -64,11 +64,11 @@ def _between(runs: list[Run]) -> Iterator[Fault]:
                 continue
             other, known = weights.setdefault((model.label, protocol.scale), (run.name, model.weights.sha256))
             if known != model.weights.sha256:
-                text = f"{model.label}: its weights are {model.weights.sha256[:12]}, and {known[:12]} in {other}"
+                text = f"{model.label}: its weights are {model.weights.sha256[:12]}, but {known[:12]} in {other}"
                 yield Fault(run.name, "SRB014", text)
         data = (protocol.dataset, protocol.scale, protocol.crop, protocol.lr)
         for image, digest in run.summary.pairs.items():
             other, before = pixels.setdefault((*data, image), (run.name, digest))
             if before != digest:
-                yield Fault(run.name, "SRB015", f"{protocol.dataset}: {image} is another image than in {other}")
+                yield Fault(run.name, "SRB015", f"{protocol.dataset}: {image} is a different image in {other}")
                 break

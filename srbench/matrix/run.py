@@ -50,7 +50,7 @@ def run_matrix(
     if is_matrix(path):
         known = read_matrix(path).cells
     elif occupied(path):
-        raise MatrixError(f"{path}: already exists and is no matrix of srbench; choose another --out")
+        raise MatrixError(f"{path}: already exists and is not a matrix of srbench; choose another --out")
     write_matrix(path, spec.command, dict.fromkeys([*known, *spec.runs]))
     specs = {path / cell.name: one for cell, one in spec.runs.items()}
 

@@ -112,5 +112,5 @@ def _executor(folder: Path, engine: str) -> AutoExecutor:
         executor = AutoExecutor(folder, cluster=settings.pop("cluster"))
         executor.update_parameters(**settings)
     except (AssertionError, KeyError, NameError, OSError, RuntimeError, TypeError, ValueError) as error:
-        raise MatrixError(f"{engine}: no jobs can be submitted ({one_line(error)})") from None
+        raise MatrixError(f"{engine}: cannot submit jobs ({one_line(error)})") from None
     return executor

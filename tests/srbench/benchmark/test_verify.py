@@ -94,11 +94,11 @@ def test_values_may_be_proven_and_their_origin_not(changed):
 def test_reasons_are_counted_the_most_first():
     found = Findings(Path("run"), verified=1)
     for place in "abcde":
-        found.leave("SRB103", f"near {place}", "its images are not here unchanged")
+        found.leave("SRB103", f"near {place}", "its images are missing or have changed")
     found.leave("SRB104", "sigma", "it sees outputs as the model returned them")
     assert found.text().splitlines()[1:] == [
         "6 of 7 values are not measured again:",
-        "  5 of near a, near b, near c and 2 more: its images are not here unchanged (SRB103)",
+        "  5 of near a, near b, near c and 2 more: its images are missing or have changed (SRB103)",
         "  1 of sigma: it sees outputs as the model returned them (SRB104)",
     ]
     assert len(found.facts()["findings"]) == 6, "JSON has every place"
@@ -136,12 +136,12 @@ def test_a_flipped_bit_in_an_image(finished):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    assert "images/noisy-t0.8/a_sample1.png: is not the image of its record" in faults(finished)
+    assert "images/noisy-t0.8/a_sample1.png: does not match its record" in faults(finished)
 
 
 def test_an_edited_value(finished):
     edit(finished / "rows.jsonl", bool, lambda row: row.update(value=[value + 0.01 for value in row["value"]]))
-    assert "rows.jsonl: is missing or not the file that SHA256SUMS states" in faults(finished)
+    assert "rows.jsonl: is missing or does not match SHA256SUMS" in faults(finished)
     forge_sums(finished)
     assert "near a: PSNR is " in faults(finished)
 
@@ -165,7 +165,7 @@ def test_swapped_images_with_their_records(finished):
     for file, content in zip(files, reversed(contents), strict=True):
         file.write_bytes(content)
     forge_sums(finished)
-    assert f"noisy-t0.8 {record['image']}: its PSNR is missing in rows.jsonl" in faults(finished)
+    assert f"noisy-t0.8 {record['image']}: its PSNR is missing from rows.jsonl" in faults(finished)
 
 
 def test_another_image_with_a_record_to_match(finished):
@@ -200,7 +200,7 @@ def test_a_deleted_image_and_a_deleted_pair(finished):
     (finished / "images" / "hr" / "c.png").unlink()
     found = left(finished, resample="all")
     assert "SRB102 unverified: images/near/b.png: is missing" in found
-    assert "SRB103 unverified: c: 9 values not measured again: LR or HR is missing or another image" in found
+    assert "SRB103 unverified: c: 9 values not measured again: LR or HR is missing or has changed" in found
     assert verify(finished).verified == 6 + 4, "PSNR and SSIM of a, and of b but for near"
 
 
@@ -209,7 +209,7 @@ def test_lines_of_nothing_that_was_asked_for(finished):
     row = json.loads(lines_of(path)[0]) | {"model": "ghost"}
     write_lines(path, [*lines_of(path), json.dumps(row)])
     forge_sums(finished)
-    assert "samples.jsonl: ghost a is in no plan of the manifest" in faults(finished)
+    assert "samples.jsonl: ghost a is not planned in the manifest" in faults(finished)
     write_lines(path, [*lines_of(path), "{}"])
     with pytest.raises(RunFolderError, match=r"samples.jsonl: line \d+ is damaged"):
         verify(finished)
@@ -231,9 +231,7 @@ def test_changed_weights(tmp_path, changed):
     save_weights(path, {name: 0.9 * tensor for name, tensor in tensors.items()}, metadata)
     found = verify(folder)
     assert found.verdict == "values proven from their images"
-    assert (
-        "rrdb-mine: its code or parameters are others than when it was sampled; its weights are sha256" in found.text()
-    )
+    assert "rrdb-mine: its code or parameters have changed since it was sampled; its weights are sha256" in found.text()
     assert "SRB109 unverified: rrdb-mine a: sampled again" in left(folder, resample="all")
 
 
@@ -254,7 +252,7 @@ def test_a_grown_folder_of_which_one_model_alone_is_run(changed, draw_image):
     run(only)
     found = verify(folder, resample="all")
     assert found.of(*SEVERITIES) == [
-        "SRB203 note: near a: left out, as it is of other code, weights or images than the manifest names"
+        "SRB203 note: near a: left out, as its code, weights or images are not those of the manifest"
     ]
     assert (found.verdict, found.items) == ("proven", 3 + 6)
 
@@ -266,7 +264,7 @@ def test_an_environment_that_is_not_its_own(finished):
     assert "is not the key of its facts" in faults(finished)
     path.write_text("")
     forge_sums(finished)
-    assert "it lacks an environment that other lines name" in faults(finished)
+    assert "it lacks an environment that other lines refer to" in faults(finished)
 
 
 @pytest.mark.parametrize("file", ["rows.jsonl", "manifest.json"])
@@ -281,7 +279,7 @@ def test_a_count_of_samples_that_run_away(finished):
     path = finished / "samples.jsonl"
     path.write_text(path.read_text().replace('"runaway": 0', '"runaway": 1'))
     forge_sums(finished)
-    assert "near a: 0 samples run away, and its record has 1" in faults(finished, resample="all")
+    assert "near a: 0 samples run away, but its record has 1" in faults(finished, resample="all")
 
 
 METRIC = """
@@ -308,7 +306,7 @@ def test_a_changed_source_of_a_metric(tmp_path_factory, changed):
     path.write_text(METRIC + "# no change of a number\n")
     code_digest.cache_clear()
     found = verify(folder)
-    assert found.of(*SEVERITIES) == ["SRB205 note: shifted: its source is another than when it was measured"]
+    assert found.of(*SEVERITIES) == ["SRB205 note: shifted: its source has changed since it was measured"]
     path.write_text(METRIC.replace("SHIFT = 0.0", "SHIFT = 0.5"))
     code_digest.cache_clear()
     assert "SRB005 contradicted: near a: shifted is" in faults(folder)
@@ -369,7 +367,7 @@ def test_a_weaker_check_replaces_what_was_repaired_and_nothing_stronger(finished
 
 def test_a_plain_check_does_not_undo_what_sampling_has_found(finished):
     strong = Findings(finished, verified=9, sampled_all=9, items=9)
-    strong.add("SRB006", "near a", "sampled again, it is another image")
+    strong.add("SRB006", "near a", "sampled again, it is a different image")
     write_verified(strong)
     write_verified(Findings(finished, verified=9, items=9))
     assert read_verified(finished).verdict == "contradicted"

@@ -178,7 +178,7 @@ def test_score_and_verify_are_of_all_cells(command, matrix):
     assert verdicts[matrix.name] == "proven", "its own tables"
     table = matrix / "table.csv"
     table.write_text(table.read_text().replace(",1", ",2"))
-    assert "m: 3 of 4 files of the report are what the records give: contradicted" in command("verify", matrix).out
+    assert "m: 3 of 4 files of the report match the records: contradicted" in command("verify", matrix).out
 
 
 def test_shards_are_merged(command, bench, timeless):
@@ -267,7 +267,7 @@ def test_dry_run_and_default_folder(command, bench):
     [
         (["--scale", "4,1"], "'1' is not a scale; give a whole number of 2 or more."),
         (["--suite", "own.toml,other.toml"], "two runs would share the folder one-hr-x3-own"),
-        (["--out", "one"], "one: already exists and is no matrix of srbench"),
+        (["--out", "one"], "one: already exists and is not a matrix of srbench"),
     ],
 )
 def test_requests_that_cannot_be_laid_out(command, bench, options, fault):

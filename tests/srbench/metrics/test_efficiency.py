@@ -243,6 +243,6 @@ def test_efficiency_in_a_run(command, photos, tmp_path):
     assert row.values["ntire26_esr"] > rest + 0.8
     found = command("verify", "run")
     assert found.code == 3, found.out
-    assert "it is a time, which no other command can measure again" in found.out
+    assert "it is a time, which cannot be measured again" in found.out
     assert "0 contradicted" in found.out
     assert command(*request).code == 0

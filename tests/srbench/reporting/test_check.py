@@ -41,7 +41,7 @@ def test_a_run_with_its_report_is_proven(reported):
     found = checked(reported)
     assert (found.findings, found.verdict) == ([], "proven")
     assert found.printed == found.printed_all == len(json.loads((reported / "report.json").read_text())["files"]) > 15
-    assert f"{found.printed} of {found.printed} files of the report are what the records give: proven" in found.text()
+    assert f"{found.printed} of {found.printed} files of the report match the records: proven" in found.text()
 
 
 @pytest.mark.parametrize("name", ["report.md", "report.html", "table.csv", "rows.csv", "table.tex"])

@@ -63,9 +63,9 @@ def test_a_job_that_fails_is_one_line_and_resumed(spec, models, tmp_path):
 @pytest.mark.parametrize(
     ("engine", "error"),
     [
-        ("slurm", r"^slurm: no jobs can be submitted \(.*srun"),
-        ("slurm:cluster=nowhere", r"^slurm:cluster=nowhere: no jobs can be submitted \(.*nowhere"),
-        ("slurm:cluster=local,nonsense=1", r": no jobs can be submitted \(.*nonsense"),
+        ("slurm", r"^slurm: cannot submit jobs \(.*srun"),
+        ("slurm:cluster=nowhere", r"^slurm:cluster=nowhere: cannot submit jobs \(.*nowhere"),
+        ("slurm:cluster=local,nonsense=1", r": cannot submit jobs \(.*nonsense"),
     ],
 )
 def test_jobs_that_cannot_be_submitted(spec, engine, error, monkeypatch):
