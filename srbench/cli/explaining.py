@@ -15,10 +15,10 @@ from srbench.cli.terminal import show, shown_progress
 @options.metrics(required=True, help="One metric per VALUE, or one for all of them: psnr, ssim, lpips or niqe.")
 @options.folder("--sr", required=True, help="Folder of the outputs that were measured.")
 @options.folder("--hr", required=True, help="Folder of HR images, paired by file name.")
-@options.folder("--lr", help="Folder of LR images, which tells the scale instead of --scale.")
-@options.scale(help="Scale, as protocols crop borders by it. [default: that of --lr; else 2, 3, 4 and 8 are tried]")
-@click.option("--measured", metavar="VALUE,...", help="What you measured instead, to be explained "
-              "too. [default: nothing]")  # fmt: skip
+@options.folder("--lr", help="Folder of LR images, which give the scale instead of --scale.")
+@options.scale(help="Scale, by which protocols crop the border. [default: that of --lr; else 2, 3, 4 and 8 are tried]")
+@click.option("--measured", metavar="VALUE,...", help="What you measured instead, "
+              "also explained. [default: nothing]")  # fmt: skip
 @click.option("--all", "in_full", is_flag=True, help="Name all protocols that print a VALUE, instead of the first 8.")
 @options.measuring_workers(
     help="Worker processes, one thread each. [default: one per core, at most 8 and one per 2 images]"

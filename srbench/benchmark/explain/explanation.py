@@ -56,14 +56,14 @@ class Explained:
 
     def _none_fits(self) -> Iterator[str]:
         count, unit = len(self.candidates), 10**-self.printed.digits
-        yield f"{self.printed.text}: none fits of {number_of(count, 'protocol')} of {self.title}"
+        yield f"{self.printed.text}: none of {number_of(count, 'protocol')} of {self.title} fits"
         yield "  nearest:"
         for near in self.nearest:
             yield f"    {_described(near)}{_short(near)}, {near.value - self.printed.number:+.{self._digits}f}"
         if self.nearest and abs(self.nearest[0].value - self.printed.number) < 1.6 * unit:
-            yield "  a difference of one in the last digit can be that of another program's arithmetic"
+            yield "  a difference of one in the last digit can come from another program's arithmetic"
         yield f"  tried: {self.tried}"
-        yield "  so the images, their LR images or the weights behind them may be others than those of the number"
+        yield "  so the images, their LR images or the weights may differ from those behind the number"
 
     @property
     def _digits(self) -> int:
@@ -79,9 +79,9 @@ class Explained:
             else:
                 near = nearest(self.measured, self.candidates, 1)
                 told = f"; the nearest is {_described(near[0])}" if near else ""
-                yield f"you measured {self.measured.text}: none fits{told}"
+                yield f"you measured {self.measured.text}: no protocol fits{told}"
             difference = self.printed.number - self.measured.number
-            yield f"  between both: {difference:+.{max(self._digits, self.measured.digits)}f}"
+            yield f"  difference: {difference:+.{max(self._digits, self.measured.digits)}f}"
         elif self.own is not None:
             yield f"srbench measure gives {self.own.value:.4f}: {self.own.protocol.words}"
 
@@ -93,7 +93,7 @@ def _described(match: Match, before: str = "") -> str:
 
 def _how_to_measure(match: Match) -> Iterator[str]:
     if match.protocol.text is None:
-        yield "no --metrics of srbench computes it"
+        yield "srbench has no --metrics that computes it"
         return
     yield f"--metrics {match.protocol.text}"
     if match.candidate.signature:
@@ -175,6 +175,6 @@ class Explanation:
             if all(texts):
                 yield f"  --metrics {','.join(filter(None, texts))}"
         else:
-            yield "no two of these numbers have colour, crop and placement in common"
+            yield "no two of these numbers share colour, crop and placement"
         if self.suites:
             yield f"all of them are printed by --suite {', '.join(self.suites)}"

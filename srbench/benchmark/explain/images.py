@@ -83,7 +83,7 @@ class Images:
             texts = [f"{height}x{width}" for height, width in sizes]
             raise BenchmarkError(
                 f"{name}: the image is {texts[0]} and the reference {texts[1]}; sizes may differ by "
-                f"{LARGEST_DIFFERENCE} pixels, name the folder that belongs to these references"
+                f"{LARGEST_DIFFERENCE} pixels at most; name the folder that matches these references"
             )
         return outputs, reference
 

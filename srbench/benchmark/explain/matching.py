@@ -21,10 +21,10 @@ class Printed:
     text: str
 
     def __post_init__(self) -> None:
-        """Raises BenchmarkError for anything else than a decimal number."""
+        """Raises BenchmarkError for anything but a decimal number."""
         if not re.fullmatch(rf"-?\d+(\.\d{{1,{MOST_DIGITS}}})?", self.text, re.ASCII):
             raise BenchmarkError(
-                f"{self.text!r} is no number as tables print it; give digits such as 28.17, at most {MOST_DIGITS} "
+                f"{self.text!r} is not a number as tables print it; give digits such as 28.17, at most {MOST_DIGITS} "
                 "after the point"
             )
 

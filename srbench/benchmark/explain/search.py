@@ -49,7 +49,7 @@ def explain(
         lr: Folder of LR images, from which the scale follows.
         scale: Side of HR over side of LR, by which borders are cropped; without it and ``lr`` crops of several scales
             are tried.
-        measured: Number or numbers that were measured instead, explained too.
+        measured: Number or numbers that you measured instead, also explained.
         progress: Function that is called with a ``srbench.interfaces.Step`` before every image.
         workers: Processes that share the images; None takes one per core.
 
@@ -57,7 +57,7 @@ def explain(
         What was found for each number: ``text()`` in words, ``matches`` and ``candidates`` as protocols and values.
 
     Raises:
-        SRBenchError: Something is no number, metric or pair of folders.
+        SRBenchError: A number, a metric or a folder cannot be used.
 
     Examples:
         >>> import numpy as np
@@ -130,7 +130,7 @@ def _scale(lr: str | Path, hr: Mapping[str, Path | Tensor]) -> int:
     narrow = header_size(low[name])[0]
     scale = round(width / narrow) if narrow else 0
     if scale < 2 or abs(width / narrow - scale) > 0.2:
-        raise BenchmarkError(f"{name}: LR is {narrow} and HR {width} pixels wide, no whole scale; give --scale")
+        raise BenchmarkError(f"{name}: LR is {narrow} and HR {width} pixels wide, not a whole scale; give --scale")
     return scale
 
 
@@ -151,7 +151,7 @@ def _remarks(found: Sequence[Found], scale: int | None) -> Iterator[str]:
         first = others[0]
         yield (
             f"output and HR differ in size for {len(others)} of {len(found)} images ({first.image}: "
-            f"{' and '.join(first.sizes)}): the larger is cut at the bottom and right, unless stated"
+            f"{' and '.join(first.sizes)}): the larger is cut at the bottom and right, unless stated otherwise"
         )
     if scale is None:
         yield f"the scale is unknown, so the crops of scales {', '.join(map(str, SCALES))} are tried; --scale names it"

@@ -119,11 +119,11 @@ class LoggedOutputs:
         entry = find_set(self.data)
         hr, lr = (images_in(folder / name) for name in STABLESR)
         if entry.pixels is None:
-            return f"{folder}: taken for {self.data}, whose pixels are not known"
+            return f"{folder}: assumed to be {self.data}, whose pixels are not known"
         if hr.keys() != lr.keys() or pixels_digest(hr, lr) != entry.pixels:
             raise ReproduceError(
-                f"{folder}: its images are not those of {self.data} pixel for pixel, of which the log is; restore "
-                f"them: git -C {folder} checkout ."
+                f"{folder}: its images are not those of {self.data} pixel for pixel, so the log does not apply; "
+                f"restore them: git -C {folder} checkout ."
             )
         return f"{folder}: {self.data}, {entry.contents}, pixel for pixel"
 
@@ -217,7 +217,7 @@ def beside(asked: LoggedOutputs, log: PublishedLog, columns: Columns, out: Path)
         if measured:
             found.append(Beside(column, metric, log.means.get(column, ""), measured))
     if not found:
-        raise ReproduceError(f"{out}: holds no value of an image that the log names; is it of other outputs?")
+        raise ReproduceError(f"{out}: holds no value for an image in the log; is it a run of other outputs?")
     return found
 
 

@@ -84,7 +84,7 @@ def side_by_side(asked: Reproduction, out: Path) -> Table:
                 difference = f"{here - float(paper.text):+.{metric.digits}f}"
                 found.add_row(line.label, metric.title, paper.text, printed(here, metric), difference)
     if not found.rows:
-        raise ReproduceError(f"{out}: no number of it can be compared; {' '.join(published.notes)}")
+        raise ReproduceError(f"{out}: none of its numbers can be compared; {' '.join(published.notes)}")
     return found
 
 

@@ -42,7 +42,7 @@ def test_what_was_measured_instead_is_explained_too(explain, arrays):
     theirs, ours = psnr(arrays, Y, 0), psnr(arrays, "Y of YIQ (0..255), unrounded", 0)
     lines = explain(f"{theirs:.4f}", "psnr", measured=f"{ours:.4f}").text().splitlines()
     assert f"you measured {ours:.4f}: PSNR on Y of YIQ (0..255), unrounded, no crop ({ours:.4f})" in lines
-    assert lines[-1].startswith("  between both: +1.3")
+    assert lines[-1].startswith("  difference: +1.3")
 
 
 def test_a_row_of_a_table_has_a_protocol_in_common(explain, arrays):
@@ -67,8 +67,8 @@ def test_other_outputs_fit_nothing(explain, pairs, arrays):
         found = explain(text, "psnr", sr=others, hr=hr, lr=None, scale=4)
         assert found[0].matches == ()
         assert len(found[0].nearest) == 3
-        assert re.match(rf"{text}: none fits of \d+ protocols of PSNR\n  nearest:\n", found.text())
-        assert "the images, their LR images or the weights behind them may be others" in found.text()
+        assert re.match(rf"{text}: none of \d+ protocols of PSNR fits\n  nearest:\n", found.text())
+        assert "the images, their LR images or the weights may differ" in found.text()
 
 
 def test_sizes_that_differ_are_cut_at_every_corner(explain, pairs, arrays):
@@ -127,7 +127,7 @@ def test_a_number_is_printed_at_its_digits(text, value, how):
 
 @pytest.mark.parametrize(("values", "metric", "changes", "message"), [
     ("28,1", "psnr,ssim,lpips", {}, "2 values, 3 metrics; give one value for each metric"),
-    ("28.1 dB", "psnr", {}, "'28.1 dB' is no number as tables print it"),
+    ("28.1 dB", "psnr", {}, "'28.1 dB' is not a number as tables print it"),
     ("28.1", "mad", {}, "no metric to explain called 'mad'|mad"),
     ("28.1", "psnr", {"sr": {"a": torch.zeros(3, 8, 8)}}, "sr lacks "),
 ])  # fmt: skip
@@ -152,7 +152,7 @@ def test_the_command_prints_the_same_with_any_number_of_processes(command, folde
     assert "6/6" in done[0].err, "a bar"
     unknown = command(*arguments)
     assert "the scale is unknown, so the crops of scales 2, 3, 4, 8 are tried" in unknown.out
-    assert command("explain", "x", *arguments[2:]).err.startswith("srbench: 'x' is no number")
+    assert command("explain", "x", *arguments[2:]).err.startswith("srbench: 'x' is not a number")
 
 
 def test_each_metrics_text_measures_what_explain_says(explain, folders):
