@@ -53,7 +53,7 @@ class Editor:
         self.device = choose_device(device)
         loaded = load_model(model, scale, self.device)
         if not isinstance(loaded.model, EditableSRModel):
-            raise EditError(f"{model} cannot edit: it has no latents; name a model that has, such as srflow")
+            raise EditError(f"{model} cannot edit: it has no latents; name a model with latents, such as srflow")
         self.scale, self.model = scale, loaded.model
         self.made_by = {"model": loaded.spec, "digest": loaded.digest}
         """Model in the recipe of a saved image."""

@@ -102,7 +102,7 @@ class Explorer:
         place = "" if part == photograph.whole else f"_{_joined(astuple(part))}"
         path = self.out / f"{photograph.name}{place}_{_described(request, made)}.png"
         if path.exists() and read_recipe(path) != made.recipe:
-            raise EditError(f"{path} exists and was made in another way; move it away")
+            raise EditError(f"{path} exists and was made differently; move it away")
         write_whole(path, made.png)
         return path
 
@@ -133,7 +133,7 @@ class Explorer:
     def _pasted(self, request: Request, pair: ImagePair, target: Box) -> Tensor:
         source = _box("from", request.source)
         if (source.width, source.height) != (target.width, target.height):
-            raise EditError(f"box {source} has another size than {target}, where it is pasted; give both one size")
+            raise EditError(f"box {source} and {target}, where it is pasted, differ in size; make them the same size")
         require_inside(target, pair.hr)
         content = self.photographs[request.source_image or request.image].content(source)
         pasted = pasted_into(pair, target, content)

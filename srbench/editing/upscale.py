@@ -221,7 +221,7 @@ def _one(spec: UpscaleSpec, task: _Task, device: str, progress: Callable[[float]
     existing = [file for file in files if file.exists()]
     for file in existing:
         if read_recipe(file) != recipe:
-            raise EditError(f"{file}: exists and was made in another way; choose another --out")
+            raise EditError(f"{file}: exists and was made differently; choose another --out")
     if kept := len(existing) == len(files):
         samples = [read_image(file) for file in files]
     else:

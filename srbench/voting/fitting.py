@@ -54,7 +54,7 @@ class Fit:
     """Number of raters or of images, whichever is fewer, or the one that is not one."""
 
     def log(self, model: int) -> Interval:
-        """Strength of a model and its interval, one of as many as there are models."""
+        """Strength of a model and its interval, which holds for all models together."""
         return self.within(float(self.logs[model]), [one.logs[:, model] for one in self.resamples], several=True)
 
     def share(self, model: int) -> Interval:

@@ -80,7 +80,7 @@ def read_saved(file: Path) -> list[Vote]:
     except OSError as error:
         raise VotingError(f"{file}: cannot be read ({error.strerror}); name a file that the page has saved") from None
     except (ValueError, ValidationError, VotingError, RecursionError) as error:
-        raise VotingError(f"{file}: no votes of an offline page ({one_line(error)})") from None
+        raise VotingError(f"{file}: not the votes of an offline page ({one_line(error)})") from None
 
 
 def _embedded(pixels: NDArray[np.uint8]) -> str:

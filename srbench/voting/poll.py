@@ -55,7 +55,7 @@ class Poll:
     def answer(self, rater: str, question: str, choice: str) -> None:
         """Record an answer; the first one to a question counts. Raises VotingError for what the page cannot ask."""
         if choice not in get_args(Choice):
-            raise VotingError(f"{choice!r} is no choice; choose from {', '.join(get_args(Choice))}")
+            raise VotingError(f"{choice!r} is not a choice; choose from {', '.join(get_args(Choice))}")
         rater = rater_name(rater)
         vote = Vote(rater, now(), self._question(rater, question), choice)  # type: ignore[arg-type]  # checked above
         with self._lock:
@@ -64,13 +64,13 @@ class Poll:
     def image(self, rater: str, question: str, side: str) -> bytes:
         """PNG of a side of a question, or of its reference. Raises VotingError if there is none, or it was changed."""
         if side not in SIDES:
-            raise VotingError(f"{side!r} is no side; choose from {', '.join(SIDES)}")
+            raise VotingError(f"{side!r} is not a side; choose from {', '.join(SIDES)}")
         return png_of(window_of(self._candidates, self._question(rater_name(rater), question), side))
 
     def _question(self, rater: str, question: str) -> Question:
         found = next((one for one in self._ballot(rater) if one.id == question), None)
         if found is None:
-            raise VotingError("the question is none of this rater and run; reload the page")
+            raise VotingError("the question does not belong to this rater and run; reload the page")
         return found
 
     def _read(self) -> None:
@@ -101,7 +101,7 @@ def window_of(candidates: Candidates, question: Question, side: Side) -> NDArray
     except FAULTS as error:
         raise VotingError(f"{path}: cannot be read ({error}); run the command of the run again") from None
     if hashlib.sha256(repr(pixels.shape[:2]).encode() + pixels.tobytes()).hexdigest() != digest:
-        raise VotingError(f"{path}: is not the image of its record; run the command of the run again")
+        raise VotingError(f"{path}: does not match its record; run the command of the run again")
     scale = candidates.run.manifest.protocol.scale if name == LR else 1
     x, y, width, height = (number // scale for number in question.window)
     return pixels[y : y + height, x : x + width]

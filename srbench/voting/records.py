@@ -57,7 +57,7 @@ class Question(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if any((side.name in (HR, LR)) != (self.kind == "obvious") for side in self.sides):
-            raise ValueError(f"{self.left.name} against {self.right.name} is no question of kind {self.kind!r}")
+            raise ValueError(f"{self.left.name} against {self.right.name} is not a question of kind {self.kind!r}")
 
     @property
     def id(self) -> str:
@@ -86,10 +86,10 @@ class Vote(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if self.rater != rater_name(self.rater):
-            raise ValueError(f"{self.rater!r} is no name of a rater")
+            raise ValueError(f"{self.rater!r} cannot be the name of a rater")
         datetime.fromisoformat(self.at)
         if not is_file_name(self.question.image):
-            raise ValueError(f"{self.question.image!r} is no name of an image")
+            raise ValueError(f"{self.question.image!r} cannot be the name of an image")
 
 
 class VoteRecord(JSONLine, frozen=True):
@@ -117,7 +117,7 @@ def rater_name(text: str) -> str:
     """
     name = " ".join(text.split())
     if not name or len(name) > LONGEST_NAME or printable(name) != name:
-        raise VotingError(f"{text[:80]!r} is no name of a rater; give 1 to {LONGEST_NAME} printable characters")
+        raise VotingError(f"{text[:80]!r} cannot be the name of a rater; give 1 to {LONGEST_NAME} printable characters")
     return name
 
 
@@ -137,7 +137,7 @@ def broken_chain(lines: Sequence[VoteRecord]) -> str:
     previous = ""
     for number, line in enumerate(lines, 1):
         if line.key != VoteRecord.after(previous, line.vote).key:
-            return f"vote {number} was changed, or one before it was changed or taken out"
+            return f"vote {number} was changed, or one before it was changed or removed"
         previous = line.key
     return ""
 
@@ -212,9 +212,9 @@ def check_votes(run: RunFolder) -> Iterator[tuple[str, str, str]]:
     for number, question in others:
         image = question.image
         if all(one.pixels in {*ever[image, one.name], pixels_of(run, image, one.name)} for one in question.sides):
-            yield "SRB211", f"{FILE} vote {number}", "left out, as the run has replaced an image of it"
+            yield "SRB211", f"{FILE} vote {number}", "left out, as the run has since replaced one of its images"
         else:
-            yield "SRB012", f"{FILE} vote {number}", "is on an image that is not of this run"
+            yield "SRB012", f"{FILE} vote {number}", "is on an image that is not in this run"
 
 
 def _lines(run: Path) -> list[VoteRecord]:
@@ -230,6 +230,6 @@ def _writing(run: Path) -> Iterator[None]:
         with FileLock(run / _LOCK, timeout=_WAIT):
             yield
     except TimeoutError:
-        raise VotingError(f"{run}: others write votes for more than {_WAIT:.0f} s; try again") from None
+        raise VotingError(f"{run}: others have been writing votes for more than {_WAIT:.0f} s; try again") from None
     except (OSError, NotImplementedError) as error:
         raise VotingError(f"{run}: votes cannot be written ({error}); check disk and permissions") from None

@@ -77,7 +77,7 @@ class Tally:
     """Share of answers given without looking, estimated from obvious questions; NaN without such questions."""
     metrics: tuple[Agreement, ...]
     outdated: int
-    """Number of votes left out, as their images are not those of the run any more."""
+    """Number of votes left out, as their images are no longer those of the run."""
 
     @property
     def flagged(self) -> tuple[Rater, ...]:

@@ -277,10 +277,10 @@ def test_what_was_saved_of_something_else_is_not_overwritten(site, monkeypatch):
     assert explorer.save(asked).read_bytes() == before
     write_png(folder / "chameleon.bmp", torch.full((3, 160, 160), 9, dtype=torch.uint8))
     other = explorer.open("chameleon.bmp", (folder / "chameleon.bmp").read_bytes())
-    with pytest.raises(EditError, match="exists and was made in another way; move it away"):
+    with pytest.raises(EditError, match="exists and was made differently; move it away"):
         explorer.save(asked | {"image": other.id})
     monkeypatch.setattr(explorer.editor, "made_by", {"model": "srflow-perceptual", "digest": "another"})
-    with pytest.raises(EditError, match="exists and was made in another way; move it away"):
+    with pytest.raises(EditError, match="exists and was made differently; move it away"):
         explorer.save(asked)
     assert path.read_bytes() == before
 

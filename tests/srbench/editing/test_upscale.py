@@ -64,10 +64,10 @@ def test_finished_work_is_kept_and_other_work_is_not_overwritten(up, photos):
     assert all(path.stat().st_mtime_ns == before[path] for path in before if path.name != "c.png")
     other = up(seed=4)
     assert (other.code, other.out) == (1, "")
-    assert "out/a.png: exists and was made in another way; choose another --out" in other.err
+    assert "out/a.png: exists and was made differently; choose another --out" in other.err
     assert all(path.stat().st_mtime_ns == before[path] for path in before if path.name != "c.png")
     write_png(photos / "a.png", torch.zeros((3, 8, 8), dtype=torch.uint8))
-    assert "a.png: exists and was made in another way" in up().err
+    assert "a.png: exists and was made differently" in up().err
 
 
 def test_a_broken_image_is_named_and_the_others_are_made(up, photos):

@@ -107,9 +107,9 @@ def test_a_replaced_hr_image_is_a_note(voted):
 def test_a_question_shows_hr_only_where_it_is_obvious(voted):
     _, votes = voted
     question = next(vote.question for vote in votes if vote.question.kind == "vote")
-    with pytest.raises(ValueError, match=r"hr against .* is no question of kind 'vote'"):
+    with pytest.raises(ValueError, match=r"hr against .* is not a question of kind 'vote'"):
         replace(question, left=Shown("hr", question.left.pixels))
-    with pytest.raises(ValueError, match="is no question of kind 'obvious'"):
+    with pytest.raises(ValueError, match="is not a question of kind 'obvious'"):
         replace(question, kind="obvious")
 
 
@@ -117,7 +117,7 @@ def test_damaged_lines_and_names(voted):
     run, _ = voted
     assert rater_name("  Ann   Lee ") == "Ann Lee"
     for name in ("", " ", "x" * 61, "a\x00b"):
-        with pytest.raises(VotingError, match="no name of a rater"):
+        with pytest.raises(VotingError, match="cannot be the name of a rater"):
             rater_name(name)
     with (run / FILE).open("a") as file:
         file.write('{"key": 3}\n')

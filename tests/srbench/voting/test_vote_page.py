@@ -238,8 +238,8 @@ def test_saved_votes_of_another_run_and_damaged_ones_are_refused(voted_run, grey
     for content, words in (
         ({"format": 1, "votes": [vote]}, "is not the image of this run"),
         ({"format": 2, "votes": [vote]}, "its format is not 1"),
-        ({"format": 1, "votes": [vote | {"choice": "both"}]}, "no votes of an offline page"),
-        ({"format": 1, "votes": [vote | {"rater": ""}]}, "is no name of a rater"),
+        ({"format": 1, "votes": [vote | {"choice": "both"}]}, "not the votes of an offline page"),
+        ({"format": 1, "votes": [vote | {"rater": ""}]}, "cannot be the name of a rater"),
         ({"format": 1, "votes": [vote | {"at": "now"}]}, "Invalid isoformat"),
         ([], "its format is not 1"),
     ):
@@ -272,7 +272,7 @@ def test_a_changed_image_is_not_shown(voted_run, browser, draw_image):
         page.locator("#name").fill("ann")
         page.keyboard.press("Enter")
         page.wait_for_selector("#message:not([hidden])")
-        assert "is not the image of its record" in page.locator("#message").inner_text()
+        assert "does not match its record" in page.locator("#message").inner_text()
         assert page.locator("[data-choice=left]").is_disabled()
         page.close()
 

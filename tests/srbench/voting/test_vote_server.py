@@ -58,11 +58,11 @@ def test_what_the_server_refuses(site):
     for body, words in (
         ("{", "invalid JSON"),
         ("[]", "no choice"),
-        (site.vote(choice="both"), "'both' is no choice"),
-        (site.vote(rater=""), "no name of a rater"),
-        (site.vote(rater="x" * 61), "no name of a rater"),
-        (site.vote(question="0"), "none of this rater"),
-        (site.vote(rater="bob"), "none of this rater"),
+        (site.vote(choice="both"), "'both' is not a choice"),
+        (site.vote(rater=""), "cannot be the name of a rater"),
+        (site.vote(rater="x" * 61), "cannot be the name of a rater"),
+        (site.vote(question="0"), "does not belong to this rater"),
+        (site.vote(rater="bob"), "does not belong to this rater"),
         (" " * (MOST_BYTES + 1), "at most 4096 are taken"),
         (b"\xff", "invalid JSON"),
     ):
