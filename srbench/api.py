@@ -84,8 +84,8 @@ class Results:
         """Model ``a`` minus model ``b``, image by image: a row per metric.
 
         Args:
-            a: Label of a model; of one that was run at several temperatures with one of them: ``srflow-t0.8``.
-            b: Label of another, or of the same at another temperature.
+            a: Label of a model, with the temperature if it was run at several: ``srflow-t0.8``.
+            b: Label of another model, or of the same one at another temperature.
 
         Returns:
             Columns: the means ``a`` and ``b``, their ``difference`` with its 95 % interval ``low`` to ``high``, ``p``
@@ -171,7 +171,7 @@ class Results:
 
         Returns:
             Findings, whose ``verdict`` says what was shown, ``text()`` and ``findings`` why. After ``resample="all"``
-            ``proven`` is True if every value is that of its images and every image that of its model.
+            ``proven`` is True if every value follows from its images, and every image from its model.
         """
         from srbench.reporting.check import check_report
 
@@ -211,7 +211,7 @@ def evaluate(
         data: Name of a dataset, folder of HR images, or an object (``srbench.interfaces.Dataset``); the packaged
             photographs if neither this nor ``lr`` is given.
         scale: Side of HR over side of LR; may be left out if a model states it.
-        lr: Folder of images without HR, where metrics that need it are left out.
+        lr: Folder of LR images without HR; metrics that need HR are left out.
         temperature: One or several, for models that sample.
         samples: Outputs per image of a model that samples; by default those of the suite, else 5.
         seed: Seed of all samples.

@@ -57,7 +57,7 @@ def estimate(spec: RunSpec) -> Iterator[str]:
             yield f"  {setting.folder}: {count} x {costs.sampling(setting):.1f} s for the model"
         minutes, size = sum(map(costs.seconds, tasks)) / 60, sum(map(costs.bytes, tasks)) / 2**20
     except SRBenchError as error:
-        yield f"no time can be estimated: {error}"
+        yield f"cannot estimate the time: {error}"
         return
     yield f"estimated: {minutes:.1f} minutes and {size:.0f} MB on this machine, without the report"
 

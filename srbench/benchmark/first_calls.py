@@ -118,5 +118,5 @@ def _generators_kept() -> Iterator[None]:
 
 def _warn(spec: str, evidence: Evidence, made: str) -> None:
     if evidence.unknown not in ("", FAILED):
-        text = f"cannot tell whether it changed ({evidence.unknown}); its {made} are made again every time"
+        text = f"cannot tell whether it changed ({evidence.unknown}); its {made} are computed again every time"
         warnings.warn(f"{spec}: {text}; give it a method digest()", stacklevel=2)

@@ -134,7 +134,9 @@ def measure_folders(
         found.append(one)
         counts |= samples
         if differing := sorted(one.values.keys() ^ found[0].values.keys()):
-            raise BenchmarkError(f"{label} and {found[0].label} have other images, such as {differing[0]}; give --hr")
+            raise BenchmarkError(
+                f"{label} and {found[0].label} have different images, such as {differing[0]}; give --hr"
+            )
     number = "-".join(map(str, sorted({min(counts, default=0), max(counts, default=0)})))
     return [replace(one, metrics=tuple(counted(metric, number) for metric in one.metrics)) for one in found]
 
@@ -284,7 +286,9 @@ class _Folders:
         outputs = self.results.read(name)
         if hr is not None and outputs.shape[-2:] != hr.shape[-2:]:
             sizes = [f"{image.shape[-2]}x{image.shape[-1]}" for image in (outputs, hr)]
-            raise BenchmarkError(f"{name}: the image is {sizes[0]} and the reference {sizes[1]}; make them of one size")
+            raise BenchmarkError(
+                f"{name}: the image is {sizes[0]} and the reference {sizes[1]}; make them the same size"
+            )
         if lr is None:  # no usable metric looks at it, but its size may tell the scale
             lr = outputs[0, :, :: self.scale, :: self.scale]
         self._check_scale(name, outputs, lr)

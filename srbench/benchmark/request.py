@@ -218,7 +218,7 @@ def checked(spec: RunSpec, where: str) -> RunSpec:
             raise BenchmarkError(f"{where}: {name} is {value}; it has to be {allowed}")
     for temperature in spec.temperature:
         if not 0 <= temperature < math.inf:
-            raise BenchmarkError(f"{where}: {temperature} is no temperature; it has to be 0 or more")
+            raise BenchmarkError(f"{where}: {temperature} is not a temperature; it has to be 0 or more")
     if spec.device not in ("auto", "cpu", "cuda", "mps"):
         raise BenchmarkError(f"{where}: device is {spec.device!r}; choose auto, cpu, cuda or mps")
     try:
@@ -237,7 +237,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     """``2/8``, the second of eight parts of the images, as numbers. Raises ValueError."""
     found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
     if found is None or not 1 <= int(found[1]) <= int(found[2]):
-        raise ValueError(f"{text!r} is no shard; write 1/4 to 4/4 for a run in four parts")
+        raise ValueError(f"{text!r} is not a shard; give 1/4 to 4/4 for a run in four parts")
     return int(found[1]), int(found[2])
 
 
@@ -251,10 +251,10 @@ def open_dataset(spec: RunSpec, given: Dataset | None = None) -> Dataset:
     dataset = _named_dataset(spec) if given is None else given
     if not has_hr(dataset) and (given_name := next((one for one in ("degrade", "crop") if getattr(spec, one)), None)):
         does = {"degrade": "makes LR from HR", "crop": "is a size in HR pixels"}[given_name]
-        raise BenchmarkError(f"{given_name} {does}, and {dataset.name} has LR images alone; leave --{given_name} out")
+        raise BenchmarkError(f"{given_name} {does}, but {dataset.name} has only LR images; leave out --{given_name}")
     if spec.degrade is not None and isinstance(dataset, PairedFolders):
         raise BenchmarkError(
-            f"degrade makes LR from HR, and {dataset.name} has LR images; name its HR folder alone as data"
+            f"degrade makes LR from HR, but {dataset.name} has LR images; give only its HR folder as data"
         )
     _check_names(dataset)
     if spec.crop is not None:
@@ -290,7 +290,7 @@ def _check_names(dataset: Dataset) -> None:
     names = list(dataset)
     unusable = [name for name in names if not is_file_name(name)]
     if unusable or len(set(names)) < len(names):
-        fault = f"{unusable[0]!r} cannot be {FILE_NAME}" if unusable else "two images have one name"
+        fault = f"{unusable[0]!r} cannot be {FILE_NAME}" if unusable else "two images have the same name"
         raise BenchmarkError(f"dataset {dataset.name}: {fault}; rename the image")
 
 

@@ -98,7 +98,7 @@ def _require_one_source(folder: RunFolder, bench: Bench) -> None:
                 same = False
             if not same:
                 raise RunFolderError(
-                    f"{folder.path}: holds results of {setting.model} that are other files, such as {image}; leave out "
+                    f"{folder.path}: holds results of {setting.model} from other files, such as {image}; leave out "
                     "--limit and --shard, or give another label"
                 )
 

@@ -45,10 +45,10 @@ def read_pair(dataset: Dataset, image: str) -> ImagePair:
     pair: ImagePair = call(f"{image}: dataset {dataset.name}", dataset.read, image)
     if not isinstance(pair, ImagePair) or pair.name != image:
         raise BenchmarkError(
-            f"{image}: dataset {dataset.name} gave no pair of that name; return ImagePair(name, lr, hr)"
+            f"{image}: dataset {dataset.name} returned no pair of that name; return ImagePair(name, lr, hr)"
         )
     if not all(one.is_floating_point() for one in ((pair.lr, pair.hr) if pair.has_hr else (pair.lr,))):
-        raise BenchmarkError(f"{image}: dataset {dataset.name} gave whole numbers; divide by 255, images are in [0, 1]")
+        raise BenchmarkError(f"{image}: dataset {dataset.name} returned integers; divide by 255, images are in [0, 1]")
     return pair
 
 

@@ -33,7 +33,7 @@ def measure(metric: Metric, images: Tensor, pair: ImagePair) -> Value:
     what = f"{pair.name}: {metric.facts.name}"
     value: Value = call(what, lambda: metric(seen(metric.facts, images), pair).double().tolist())
     if isinstance(value, list) and len(value) != len(images):
-        raise BenchmarkError(f"{what} gave {len(value)} values for {len(images)} samples; fix it")
+        raise BenchmarkError(f"{what} returned {len(value)} values for {len(images)} samples; fix it")
     if np.isnan(value).any():
         raise BenchmarkError(f"{what} is not defined for this image (NaN); leave one of them out")
     return value

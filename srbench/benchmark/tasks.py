@@ -146,7 +146,7 @@ class Session:
         self.image_done(before + task.size)
 
     def rest(self, task: Task, begun: Setting | None) -> Task:
-        """The rest of a task from a setting on; pairs and samples kept by now are neither read nor sampled again."""
+        """The rest of a task from a setting on; pairs and samples already kept are neither read nor sampled again."""
         known = self.folder.of(task.image)
         fresh = task.fresh and (known.pair is None or known.pair.failed or known.pair.key != task.pair_key)
         items = task.after(begun)
@@ -243,7 +243,7 @@ class Session:
         try:
             model = self.model(setting.model).model
             if source_of(model, pair.name) != record.source:
-                raise BenchmarkError(f"{pair.name}: its results are other files now; run its command again")
+                raise BenchmarkError(f"{pair.name}: its result files have changed; run its command again")
             output = sample(self.folder, model, pair, setting.temperature, self.device)
         except SRBenchError as error:
             self.fail(f"{setting.folder}: {error}")
@@ -252,7 +252,7 @@ class Session:
         if same_outputs(record, again):
             self.score_images(record, pair, metrics, again, output.images)
         elif (facts := self.folder.manifest.model(setting.model)).evidence and facts.evidence.digest != facts.digest:
-            self.fail(f"{setting.folder}: makes another image of {pair.name} than before; run its command again")
+            self.fail(f"{setting.folder}: makes a different image of {pair.name} than before; run its command again")
         else:  # on another machine the last bit may differ: then all values are measured of the new images
             self._keep_and_score(Item(setting, record.key, record.source), pair, output)
 
@@ -308,7 +308,7 @@ class Session:
             self.models[label] = load_model(facts.spec, scale, self.device, facts)
         if self.models[label].digest != facts.digest:
             path = self.folder.path
-            raise BenchmarkError(f"{label} has other code or weights than {path} states; run its command again")
+            raise BenchmarkError(f"the code or weights of {label} are not those in {path}; run its command again")
         return self.models[label]
 
     def plan(self, tasks: Sequence[Task]) -> None:

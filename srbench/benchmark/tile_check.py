@@ -26,7 +26,7 @@ def tile_checks(bench: Bench, progress: Progress) -> Iterator[TileCheck]:
     """
     tile = bench.spec.tile
     if tile is None:
-        raise BenchmarkError("there are no tiles to check; name their side in LR pixels with --tile")
+        raise BenchmarkError("there are no tiles to check; give their side in LR pixels with --tile")
     models = [loaded for loaded in bench.models.values() if not isinstance(loaded.model, PrecomputedResults)]
     pair = _first_larger(bench, tile)
     for done, loaded in enumerate(models):

@@ -1,4 +1,4 @@
-"""Ctrl-C: once ends a command in order, twice at once."""
+"""Ctrl-C: once ends a command cleanly, twice ends it at once."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ SECTIONS = {
 
 
 class CommandLine(click.Group):
-    """The group of all commands: listed in sections, its faults are one line on stderr.
+    """The group of all commands: lists them in sections, and tells of a fault in one line on stderr.
 
     Exit codes: 1 for a fault of the input, 2 for a wrong command line, 130 for an interruption (143 by SIGTERM).
     """

@@ -213,7 +213,7 @@ def verify(
         try:
             write_verified(findings)
         except OSError as error:
-            say(f"{findings.folder}: the result is not kept in it ({error.strerror})")
+            say(f"{findings.folder}: cannot keep the result in it ({error.strerror})")
         if form == "text":
             show(findings.text())
         return findings

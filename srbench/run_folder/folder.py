@@ -337,7 +337,7 @@ def check_folder(path: Path) -> None:
         others = [name for name in names if not known.fullmatch(name)]
         if others and FILE not in names:
             raise RunFolderError(
-                f"{path}: not empty, and no run of srbench ({others[0]} is in it); choose another --out"
+                f"{path}: not empty, and not a run folder ({others[0]} is in it); choose another --out"
             )
     elif path.exists():
         raise RunFolderError(f"{path}: a file, not a folder; choose another --out")

@@ -121,9 +121,9 @@ def _faults(manifest: Manifest) -> Iterator[str]:
     for kind, values in names.items():
         for value in values:
             if not is_file_name(value) or (kind == "a model" and value.casefold() in RESERVED):
-                yield f"{value!r} is no name of {kind}"
+                yield f"{value!r} cannot be the name of {kind}"
         if len(set(values)) < len(values):
-            yield f"{kind} is there twice"
+            yield f"{kind} is listed twice"
     yield from _setting_faults(manifest)
 
 
@@ -132,9 +132,9 @@ def _setting_faults(manifest: Manifest) -> Iterator[str]:
     asked = [setting for invocation in manifest.invocations for setting in invocation.settings]
     for setting in (*manifest.settings, *asked):
         if setting.model not in labels:
-            yield f"a setting of {setting.model!r}, which is none of its models"
+            yield f"a setting of {setting.model!r}, which is not one of its models"
         if setting.temperature is not None and not 0 <= setting.temperature < math.inf:
-            yield f"{setting.temperature} is no temperature"
+            yield f"{setting.temperature} is not a temperature"
     if len({setting.folder for setting in manifest.settings}) < len(manifest.settings):
         yield "two settings share a folder"
 

@@ -98,7 +98,7 @@ def merge(paths: Sequence[Path], out: Path) -> Path:
 
     What several folders hold is taken from the first that has it without a failure. The new folder appears when it is
     complete. Raises RunFolderError if ``out`` holds something, the last command of a folder did not finish, protocols,
-    images, models or pairs differ, the code of a metric does, or a kept image is missing or another one. Metrics that
+    images, models or pairs differ, the code of a metric does, or a kept image is missing or has changed. Metrics that
     not all folders have are left out, with a warning.
     """
     if occupied(out):
@@ -131,21 +131,21 @@ def _manifest(folders: Sequence[RunFolder]) -> Manifest:
         for metric in other.metrics:
             if any(one.name == metric.name and one.digest != metric.digest for one in found.metrics):
                 raise RunFolderError(
-                    f"{folder.path}: its {metric.title} is of other code than that of {first.path}; run one of them "
-                    "again"
+                    f"{folder.path}: its {metric.title} was measured with other code than in {first.path}; run one of "
+                    "them again"
                 )
         known = {model.label: model.digest for model in found.models}
         for model in other.models:
             if known.get(model.label, model.digest) != model.digest:
                 raise RunFolderError(
-                    f"{folder.path}: {model.label} has other code or weights than in {first.path}; run one of them "
-                    "again"
+                    f"{folder.path}: {model.label} has different code or weights than in {first.path}; run one of "
+                    "them again"
                 )
         try:
             found = joined(first.path, found, other)
         except RunFolderError as error:
             reason = str(error).removeprefix(f"{first.path}: ").removesuffix("; choose another --out")
-            raise RunFolderError(f"{folder.path}: does not go with {first.path}, which {reason}") from None
+            raise RunFolderError(f"{folder.path}: cannot be merged with {first.path}, which {reason}") from None
     measured = [{metric.name for metric in folder.manifest.metrics} for folder in folders]
     metrics = tuple(one for one in found.metrics if all(one.name in names for names in measured))
     if not metrics:
@@ -166,7 +166,7 @@ def _lines(parts: Sequence[Part], merged: RunFolder, image: str) -> Iterator[Any
     read = [(pair, folder) for pair, (folder, _) in pairs if not pair.failed]
     for pair, folder in read[1:]:
         if (pair.key, pair.lr, pair.hr) != (read[0][0].key, read[0][0].lr, read[0][0].hr):
-            raise RunFolderError(f"{image}: HR or LR in {folder.path} are others than in {read[0][1].path}")
+            raise RunFolderError(f"{image}: HR or LR in {folder.path} differs from that in {read[0][1].path}")
     if pairs:
         pair, (folder, before) = min(pairs, key=lambda one: one[0].failed)
         _copy(folder.pair_files(image), merged.pair_files(image), (pair.lr, pair.hr))
@@ -195,7 +195,7 @@ def _copy(files: Iterable[Path], targets: Iterable[Path], digests: Iterable[Imag
             continue
         if not is_kept(file, known):
             raise RunFolderError(
-                f"{file}: is missing, or not the image of its record; see srbench verify, then run again"
+                f"{file}: is missing, or does not match its record; see srbench verify, then run again"
             )
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)

@@ -89,13 +89,13 @@ def _table(rows: list[dict[str, Any]], *columns: str) -> pd.DataFrame:
 
 
 def read_run(path: str | Path) -> RunRecords:
-    """Read the manifest of a run folder, whatever it holds by now; its lines are read when they are asked for.
+    """Read the manifest of a run folder, finished or not; its lines are read when they are asked for.
 
     Args:
         path: The folder.
 
     Raises:
-        RunFolderError: There is no run, or its manifest is damaged or of a format that is not read.
+        RunFolderError: There is no run, or its manifest is damaged or of an unknown format.
 
     Examples:
         >>> read_run("reports/photos-x8").manifest.protocol.scale

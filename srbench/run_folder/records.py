@@ -79,7 +79,7 @@ class _Record(JSONLine, frozen=True):
 
     def __post_init__(self) -> None:
         if not _is_name(self.image):
-            raise ValueError(f"{self.image!r} is no name of an image")
+            raise ValueError(f"{self.image!r} cannot be the name of an image")
 
     @property
     def failed(self) -> bool:
@@ -115,7 +115,7 @@ class _SettingRecord(_Record, frozen=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not _is_name(self.model):
-            raise ValueError(f"{self.model!r} is no label of a model")
+            raise ValueError(f"{self.model!r} cannot be the label of a model")
 
     @property
     def setting(self) -> Setting:
@@ -301,7 +301,7 @@ def read(folder: Path, kind: type[Record]) -> Iterator[Record]:
     path = folder / kind.FILE
     for number, line in enumerate(_whole_lines(path), 1):
         if _LOST in line:
-            warnings.warn(f"{path}: line {number} was lost, as by a power cut; run the command again", stacklevel=2)
+            warnings.warn(f"{path}: line {number} was lost (power cut?); run the command again", stacklevel=2)
         else:
             yield _from_file(line, kind, path, str(number))
 

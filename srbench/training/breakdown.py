@@ -46,7 +46,7 @@ def breakdown(learner: Learner, batch: Batch, kept: int) -> TrainingError:
     checkpoint = f"the checkpoint of step {kept} is kept" if kept else "no checkpoint was due before"
     return TrainingError(
         f"{PATIENCE} steps in a row broke down, the last one step {batch.step}: {where}; {checkpoint}; "
-        "begin again with a lower learning rate (--set training.learning_rate=...)"
+        "start again with a lower learning rate (--set training.learning_rate=...)"
     )
 
 

@@ -75,7 +75,7 @@ class TrainingConfig:
         """Raise TrainingError if the processes cannot share a batch."""
         if self.batch % (processes * self.accumulate):
             raise TrainingError(
-                f"training.batch {self.batch} cannot be shared by {processes} processes in {self.accumulate} parts "
+                f"training.batch {self.batch} cannot be split among {processes} processes in {self.accumulate} parts "
                 "each; make it a multiple, or change training.accumulate"
             )
 

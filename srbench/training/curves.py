@@ -42,7 +42,7 @@ def write_curves(run: Path, units: Mapping[str, str]) -> None:
 def _panels(run: Path) -> dict[str, list[tuple[float, float]]]:
     losses = Journal(run / LOSSES).read()
     if not losses:
-        raise TrainingError(f"{run}: holds no losses; name the folder of a training that has begun")
+        raise TrainingError(f"{run}: holds no losses; name the folder of a training that has started")
     names = [name for name in losses[0] if name != "step" and not name.startswith(_NO_LOSS)]
     panels = {name: list(_thinned([(row["step"], row[name]) for row in losses])) for name in names}
     for row in Journal(run / METRICS).read():

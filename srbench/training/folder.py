@@ -57,7 +57,7 @@ class Journal:
         self._columns: list[str] = []
 
     def append(self, step: int, values: Mapping[str, float]) -> None:
-        """Append one line with the names of the first; what has no value any more is NaN.
+        """Append one line with the names of the first; what no longer has a value is NaN.
 
         The line survives the end of the process, but perhaps not a power failure; a resumed training writes the lines
         after its checkpoint again.
@@ -146,7 +146,7 @@ class TrainingFolder:
                 held = lock.acquire(timeout=0)
             except Timeout:
                 raise TrainingError(
-                    f"{self.path}: another process trains in it; wait for it, or choose another --out"
+                    f"{self.path}: another process is training in it; wait for it, or choose another --out"
                 ) from None
             except NotImplementedError:
                 raise TrainingError(
@@ -216,7 +216,7 @@ def read_description(run: Path) -> tuple[WeightsMetadata, dict[str, Any]]:
         saved = json.loads(path.read_text())
         return read_metadata(saved["facts"], path), dict(saved["request"])
     except OSError:
-        raise TrainingError(f"{run}: no folder of a training; name one that srbench train has made") from None
+        raise TrainingError(f"{run}: not the folder of a training; name one that srbench train has made") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, WeightsError):
         raise TrainingError(f"{path}: not written by srbench train; name another folder") from None
 

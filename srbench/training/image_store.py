@@ -148,7 +148,7 @@ def _open_or_build(target: Path, names: Sequence[str], make: Callable[[str], Ten
     except OSError as error:
         raise TrainingError(
             f"{target.parent}: decoded images cannot be kept there ({error.strerror}); they take three bytes a "
-            "pixel; make room, or name another cache in XDG_CACHE_HOME"
+            "pixel; make room, or set XDG_CACHE_HOME to another folder"
         ) from None
     warn_of_left_out([*store.faults.values()])
     return store

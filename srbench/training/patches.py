@@ -141,7 +141,9 @@ def _require_partners(hr: ImageStore, lr: ImageStore) -> None:
             "HR and LR are paired by name, but two images of a folder differ only in the file extension"
         )
     if alone := sorted({*hr_stems} ^ {*lr_stems}):
-        raise TrainingError(f"HR and LR are paired by name, but these are alone: {listed(alone)}; add or remove images")
+        raise TrainingError(
+            f"HR and LR are paired by name, but these are unpaired: {listed(alone)}; add or remove images"
+        )
 
 
 def _stem(name: str) -> str:

@@ -40,7 +40,7 @@ class View:
         self._bar = Progress(TextColumn("training"), BarColumn(), MofNCompleteColumn(), *elapsed, console=self._console)
         self._task = self._bar.add_task("training", total=config.steps, completed=start)
         size = f"{config.steps} steps of {config.batch} patches, {config.patch}x{config.patch} pixels"
-        self._console.print(f"{size}. What to expect of so many steps: docs/training.md", highlight=False)
+        self._console.print(f"{size}. What to expect from so many steps: docs/training.md", highlight=False)
         self._live = Live(
             get_renderable=lambda: Group(self._bar, Text(self._facts())), console=self._console, refresh_per_second=2
         )
@@ -83,7 +83,7 @@ class View:
         facts.append(f"patches/s {speed:.3g}")
         memory = peak_memory_mb(self._device)
         if self._request.signal:
-            facts.insert(0, "stopping after this step, once more to stop at once")
+            facts.insert(0, "stopping after this step; repeat to stop at once")
         return ", ".join(facts if memory is None else [*facts, f"memory {memory:.0f} MB"])
 
     def _say(self) -> None:

@@ -40,7 +40,7 @@ def train_srflow_perceptual(request: TrainingRequest) -> Path:
     if settings.training.patch < WINDOW:
         raise ConfigError(
             f"training.patch is {settings.training.patch}; textures are compared in windows of {WINDOW} pixels, so it "
-            "has to be that or more"
+            "has to be at least that"
         )
     training = Training("srflow-perceptual", settings.network.encoder.scale, settings, request)
     network = trained(settings.network, request.start).train().to(training.device)

@@ -32,7 +32,7 @@ def test_in_a_run(refused, finished, tmp_path, file, kind):
     run = shutil.copytree(finished, tmp_path / "run")
     in_place_of(run / file, kind)
     for command in COMMANDS if (file, kind) == ("rows.jsonl", "pipe") else COMMANDS[:2]:
-        says = rf"run/{file}: {KINDS[kind][1]}" + ("|no run in it|no run of srbench" if file == "manifest.json" else "")
+        says = rf"run/{file}: {KINDS[kind][1]}" + ("|no run in it|not a run folder" if file == "manifest.json" else "")
         refused(command.replace("RUN", "{here}/run"), says, kept=["run"])
     assert [path.name for path in tmp_path.iterdir()] == ["run"], "nothing was written where the link leads"
 

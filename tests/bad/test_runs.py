@@ -18,12 +18,12 @@ def changed(facts, path, value):
 
 
 MANIFESTS = {
-    "image outside": (("images", 0), "../../../outside", "no name of an image"),
-    "image of bytes": (("images", 0), "a\udcff", "no name of an image"),
-    "image of lines": (("images", 0), "a\nb", "no name of an image"),
-    "image of 300": (("images", 0), "a" * 300, "no name of an image"),
-    "label outside": (("models", 0, "label"), "../x", "no name of a model"),
-    "label reserved": (("models", 0, "label"), "HR", "no name of a model"),
+    "image outside": (("images", 0), "../../../outside", "cannot be the name of an image"),
+    "image of bytes": (("images", 0), "a\udcff", "cannot be the name of an image"),
+    "image of lines": (("images", 0), "a\nb", "cannot be the name of an image"),
+    "image of 300": (("images", 0), "a" * 300, "cannot be the name of an image"),
+    "label outside": (("models", 0, "label"), "../x", "cannot be the name of a model"),
+    "label reserved": (("models", 0, "label"), "HR", "cannot be the name of a model"),
     "digits": (("metrics", 0, "digits"), 10**9, "decimals"),
     "key": (("more",), 1, "unknown key 'more'"),
 }

@@ -53,7 +53,7 @@ def test_a_checkpoint_that_is_none(refused, begun, content):
 def test_two_trainings_in_one_folder(refused, begun):
     lines = (begun / "train.csv").read_bytes()
     with TrainingFolder(begun).writing():
-        refused(TRAIN, "another process trains in it; wait for it, or choose another --out")
+        refused(TRAIN, "another process is training in it; wait for it, or choose another --out")
     assert (begun / "train.csv").read_bytes() == lines
 
 

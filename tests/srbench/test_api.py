@@ -182,7 +182,7 @@ def test_the_command_that_is_recorded(photos, tmp_path):
         ({"scale": None}, r"evaluate: scale is missing, and no model states one \(bicubic\); give scale=4, or add"),
         ({"scale": "4"}, "scale is '4'; give how many"),
         ({"scale": 1}, "evaluate: scale is 1; it has to be 2 or more"),
-        ({"temperature": -1}, "evaluate: -1.0 is no temperature"),
+        ({"temperature": -1}, "evaluate: -1.0 is not a temperature"),
         ({"metrics": "psnt"}, "did you mean psnr"),
         ({"metrics": []}, "evaluate: metrics is empty"),
         ({"models": lambda lr: lr}, "nothing could be measured: lambda: a: the result has shape"),

@@ -66,7 +66,9 @@ def choose_engine(name: str | None, workers: Workers, device: str, tasks: int) -
         raise BenchmarkError(f"no engine {name!r}; give dask or dask:ADDRESS, or leave it out")
     if kind == "dask":
         if workers == "gpus" or (address and workers is not None):
-            raise BenchmarkError(f"{name}: takes no --workers {workers}; set them on the cluster, or leave one out")
+            raise BenchmarkError(
+                f"{name}: does not take --workers {workers}; set them on the cluster, or leave one out"
+            )
         return Engine((None,) * (workers or suitable_workers("cpu", tasks)), dask=address)
     if workers == "gpus":
         return Engine(gpus(device), suitable_workers("cpu", tasks))

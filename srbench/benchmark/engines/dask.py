@@ -121,7 +121,7 @@ class _Work:
                 return
             times = error.allowed_failures + 1
             setting = task.items[0].setting if task.items else None
-            self.session.give_up(task, setting, given_up(task.image, f"{times} workers of Dask"), times)
+            self.session.give_up(task, setting, given_up(task.image, f"{times} Dask workers"), times)
         except Exception as error:  # whatever foreign code raises outside an item
             raise BenchmarkError(f"a Dask worker cannot work: {in_one_line(error)}") from None
         else:

@@ -164,7 +164,7 @@ class Pool(Generic[Job]):
         self._failed_starts += not worker.ready
         if self._failed_starts >= TRIES and not any(other.ready for other in self.workers):
             raise BenchmarkError(
-                f"processes end before they can work ({end}); leave workers out, and in a script call evaluate "
+                f"worker processes die at startup ({end}); leave out workers, and in a script call evaluate "
                 "under if __name__ == '__main__'"
             )
         return Lost(worker.job, end)
@@ -219,7 +219,7 @@ def _started(gpu: str | None, module: str | None = None) -> tuple[SpawnProcess, 
 
 def given_up(image: str, end: str) -> str:
     """Error of something that has ended its process TRIES times."""
-    return f"{image}: ended its process {TRIES} times ({end}); if memory is short, use fewer --workers"
+    return f"{image}: crashed its process {TRIES} times ({end}); if memory is short, use fewer --workers"
 
 
 def _serve(connection: Connection, module: str | None) -> None:

@@ -50,7 +50,7 @@ class _Crew(Pool[Job]):
             self._take(worker, message)
 
     def prepared(self, job: Job) -> Job:
-        """The job, with all lines that the folder has of its image by now."""
+        """The job, with all lines that the folder has of its image so far."""
         return replace(job, lines=self.session.folder.of(job.task.image).lines())
 
     def hears(self, worker: Worker[Job]) -> bool:

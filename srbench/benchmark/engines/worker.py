@@ -1,4 +1,4 @@
-"""A session in a process that works for another one, its messages, and what the other process makes of them.
+"""A session in a worker process, its messages, and what the main process makes of them.
 
 It opens data, metrics and models by their names, once, and does one job after the other. Lines and files are sent back
 in the order in which a session writes them: only the other process writes.
@@ -55,7 +55,7 @@ class Opening:
         except Exception as error:  # whatever an object raises
             raise BenchmarkError(
                 f"a model or dataset cannot be sent to other processes ({in_one_line(error)}); name it as "
-                "file.py:Name, or leave workers out"
+                "file.py:Name, or leave out workers"
             ) from None
 
 
@@ -141,7 +141,7 @@ class RemoteSession(Session):
             try:
                 np.save(file, exact.numpy())
             except OSError as error:
-                raise BenchmarkError(f"{file}: {error.strerror}; set TMPDIR to a folder of another disk") from None
+                raise BenchmarkError(f"{file}: {error.strerror}; set TMPDIR to a folder on another disk") from None
         task = Task(record.image, "", fresh=False, items=(Item(record.setting),))
         self.send(Job(task, metrics=tuple(one.facts.name for one in metrics), outputs=file))
 
@@ -180,7 +180,7 @@ def open_session(packed: bytes, send: Send, scratch: Path | None = None, *, meas
         facts = opening.manifest.metric(name)
         metrics.append(metric := open_metric(facts.spec, protocol.quantize, protocol.samples, facts))
         if metric.facts.digest != facts.digest:
-            raise BenchmarkError(f"{facts.title}: its code changed meanwhile; run the same command again")
+            raise BenchmarkError(f"{facts.title}: its code changed during the run; run the same command again")
     data = open_dataset(opening.data) if isinstance(opening.data, RunSpec) else opening.data
     here = EnvironmentRecord.of(environment("cpu" if measures else opening.device))
     folder = SentFolder(opening.folder, opening.manifest, here=here, send=send)

@@ -41,9 +41,7 @@ def elsewhere(tmp_path):
 
 def test_results_of_two_folders_do_not_share_a_row(elsewhere, tmp_path):
     other = replace(elsewhere, models=(f"mine={tmp_path / 'B'}",))
-    with pytest.raises(
-        RunFolderError, match=r"holds results of mine that are other files, such as b; leave out --limit"
-    ):
+    with pytest.raises(RunFolderError, match=r"holds results of mine from other files, such as b; leave out --limit"):
         run(replace(other, limit=1))
     assert run(replace(elsewhere, limit=1)).sampled == 0, "the same files may be asked for in part"
     assert run(other).sampled == 2
@@ -53,7 +51,7 @@ def test_scoring_takes_no_other_results(elsewhere, tmp_path):
     before = (tmp_path / "r" / "samples.jsonl").read_bytes()
     write_png(tmp_path / "A" / "a.png", flat(77, 16))
     outcome = score_run(tmp_path / "r", ["sigma"])
-    assert [one for one in outcome.failures if "a: its results are other files now; run its command again" in one]
+    assert [one for one in outcome.failures if "a: its result files have changed; run its command again" in one]
     assert (tmp_path / "r" / "samples.jsonl").read_bytes() == before
 
 
@@ -61,9 +59,9 @@ def test_scoring_takes_no_other_results(elsewhere, tmp_path):
     ("fault", "said"),
     [
         ("raise KeyError(name)", "a: dataset own failed: KeyError: 'a' (own.py line 23)"),
-        ("return ImagePair('../b', pair.lr, pair.hr)", "a: dataset own gave no pair of that name"),
-        ("return None", "a: dataset own gave no pair of that name"),
-        ("return ImagePair(name, pair.lr, (255 * pair.hr).byte())", "a: dataset own gave whole numbers; divide by 255"),
+        ("return ImagePair('../b', pair.lr, pair.hr)", "a: dataset own returned no pair of that name"),
+        ("return None", "a: dataset own returned no pair of that name"),
+        ("return ImagePair(name, pair.lr, (255 * pair.hr).byte())", "a: dataset own returned integers; divide by 255"),
     ],
 )
 def test_a_dataset_that_fails_on_one_image(command, photos, fault, said):

@@ -163,8 +163,8 @@ def test_results_made_elsewhere_have_the_scale_times_the_size_of_lr(ask, camera)
         ({"metrics": ("lpips", "pique")}, "LPIPS needs HR images, and camera has none; leave out of --metrics"),
         ({"metrics": ("psnr", "ssim")}, "PSNR, SSIM need HR images, and camera has none"),
         ({"suite": "classic-y", "metrics": None}, "all metrics of classic-y@1 need HR images, and camera has none"),
-        ({"crop": 32}, "crop is a size in HR pixels, and camera has LR images alone; leave --crop out"),
-        ({"degrade": "bicubic"}, "degrade makes LR from HR, and camera has LR images alone; leave --degrade out"),
+        ({"crop": 32}, "crop is a size in HR pixels, but camera has only LR images; leave out --crop"),
+        ({"degrade": "bicubic"}, "degrade makes LR from HR, but camera has only LR images; leave out --degrade"),
     ],
 )
 def test_what_needs_hr_is_refused_before_anything_is_done(ask, changes, fault):

@@ -154,19 +154,19 @@ def test_a_dry_run_fails_where_the_run_would(command, bench, models):
     assert "has scale 4, not 8" in one_line(command("run", bench, "--scale", "8", "--dry-run"))
     Path("full").mkdir()
     Path("full", "thesis.txt").write_text("")
-    assert "full: not empty, and no run of srbench" in one_line(command("run", bench, "--out", "full", "--dry-run"))
+    assert "full: not empty, and not a run folder" in one_line(command("run", bench, "--out", "full", "--dry-run"))
     command("run", bench)
     assert "run: holds results of seed 0, not of seed 1" in one_line(command("run", bench, "--seed", "1", "--dry-run"))
 
 
 def test_a_dry_run_of_a_model_that_fails(command, bench, models, photos):
     lines = command("run", bench, "--models", f"{models}:Raises", "--dry-run").out.splitlines()
-    assert lines[-1].startswith("no time can be estimated: a: the model failed: RuntimeError: no memory for this")
+    assert lines[-1].startswith("cannot estimate the time: a: the model failed: RuntimeError: no memory for this")
     for path in photos.iterdir():
         path.write_text("text")
     lines = command("run", bench, "--dry-run").out.splitlines()
     assert lines[1] == "The command asks for 3 settings on 3 images: 9 items."
-    assert lines[-1].startswith("no time can be estimated: ")
+    assert lines[-1].startswith("cannot estimate the time: ")
 
 
 @pytest.fixture
@@ -276,7 +276,7 @@ def test_measure_goes_on_after_a_fault(command, folders, draw_image):
     found = command("measure", *folders, "--metrics", "psnr,niqe", "--format", "json")
     assert found.code == 1
     facts = json.loads(found.out)
-    assert facts["failures"][0] == "a: the image is 28x32 and the reference 32x32; make them of one size"
+    assert facts["failures"][0] == "a: the image is 28x32 and the reference 32x32; make them the same size"
     assert [list(values) for values in facts["images"].values()] == [[], ["psnr"]]
     assert "failed: a: the image is 28x32" in found.err
     assert "too few for NIQE" in found.err

@@ -125,7 +125,7 @@ def test_by_name_cropped_and_by_default(photos):
     assert torch.equal(cropped.read("b").lr, expected.float() / 255), "LR is made from the crop"
     plain, named = open_dataset(RunSpec(**spec)), open_dataset(RunSpec(**spec, degrade="bicubic"))
     assert (named.lr_origin, named.digest("a")) == (MATLAB_BICUBIC, plain.digest("a"))
-    with pytest.raises(BenchmarkError, match="has LR images; name its HR folder alone"):
+    with pytest.raises(BenchmarkError, match="has LR images; give only its HR folder"):
         open_dataset(RunSpec((), 1, None, str(photos), str(photos), degrade="second-order"))
 
 

@@ -75,12 +75,12 @@ def test_what_is_no_run(tmp_path, content, fault):
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        (lambda f: f["models"][0].update(label="../m"), "'../m' is no name of a model"),
-        (lambda f: f["images"].append(".."), r"'\.\.' is no name of an image"),
-        (lambda f: f["images"].append("a"), "an image is there twice"),
-        (lambda f: f["metrics"].append(f["metrics"][0]), "a metric is there twice"),
-        (lambda f: f["settings"][0].update(model="x"), "a setting of 'x', which is none of its models"),
-        (lambda f: f["settings"][0].update(temperature=-1), "-1.0 is no temperature"),
+        (lambda f: f["models"][0].update(label="../m"), "'../m' cannot be the name of a model"),
+        (lambda f: f["images"].append(".."), r"'\.\.' cannot be the name of an image"),
+        (lambda f: f["images"].append("a"), "an image is listed twice"),
+        (lambda f: f["metrics"].append(f["metrics"][0]), "a metric is listed twice"),
+        (lambda f: f["settings"][0].update(model="x"), "a setting of 'x', which is not one of its models"),
+        (lambda f: f["settings"][0].update(temperature=-1), "-1.0 is not a temperature"),
         (lambda f: f["settings"][0].update(limit=2), "unknown key 'limit'"),
         (lambda f: f["settings"].append(f["settings"][0]), "two settings share a folder"),
         (lambda f: f["protocol"].update(scale=0), "scale, samples and kept samples have to be 1 or more"),

@@ -35,7 +35,7 @@ def test_a_folder_with_other_things_is_refused(spec, tmp_path, image, name):
     write_png(path, image)
     before = everything(tmp_path / "run")
     first = re.escape(name.partition("/")[0])
-    with pytest.raises(RunFolderError, match=rf"not empty, and no run of srbench \({first} is in it\); choose another"):
+    with pytest.raises(RunFolderError, match=rf"not empty, and not a run folder \({first} is in it\); choose another"):
         run(spec)
     assert everything(tmp_path / "run") == before
 

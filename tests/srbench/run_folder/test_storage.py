@@ -135,5 +135,5 @@ def test_a_full_disk_of_temporary_files(monkeypatch):
     monkeypatch.setattr(np, "save", full)
     session = RemoteSession(None, (), {}, None, "cpu", send=print, scratch=Path(tempfile.gettempdir()))
     outputs = torch.zeros(1, 3, 4, 4)
-    with pytest.raises(BenchmarkError, match=r"\.npy: No space left on device; set TMPDIR to a folder of another disk"):
+    with pytest.raises(BenchmarkError, match=r"\.npy: No space left on device; set TMPDIR to a folder on another disk"):
         session.score_images(None, None, (), outputs, outputs)

@@ -298,7 +298,7 @@ def test_pairs(folder, tmp_path):
 
 def test_pairs_that_are_none(folder, tmp_path):
     write_png(tmp_path / "lr" / "0.png", random_image(10, 8, 0))
-    with pytest.raises(TrainingError, match="these are alone: 1; add or remove"):
+    with pytest.raises(TrainingError, match="these are unpaired: 1; add or remove"):
         Patches([folder], 4, Config(), lr=[tmp_path / "lr"])
     write_png(tmp_path / "lr" / "1.png", random_image(5, 12, 0))
     with pytest.warns(UserWarning, match=r"1\.png: HR of 24x50 is not 4 times LR of 5x12"):

@@ -147,7 +147,7 @@ def test_what_kills_its_workers_is_given_up_and_the_rest_finishes(spec, tmp_path
     records = [record for known in RunFolder.read(outcome.folder).known.values() for record in known.samples.values()]
     [failed] = [record for record in records if record.failed]
     assert (failed.image, failed.model, failed.tries) == ("b", "Deadly", 3)
-    assert "ended its process 3 times (3 workers of Dask)" in failed.error
+    assert "crashed its process 3 times (3 Dask workers)" in failed.error
     assert len(outcome.failures) == 1
     assert verify(outcome.folder).holds
 
@@ -189,7 +189,7 @@ def test_metrics_are_added(spec, results, tmp_path, cluster):
     ("engine", "workers", "error"),
     [
         ("dask:tcp://127.0.0.1:9", None, r"^dask:tcp://127.0.0.1:9: no scheduler answers there \("),
-        ("dask:tcp://127.0.0.1:9", 2, r"takes no --workers 2; set them on the cluster, or leave one out$"),
+        ("dask:tcp://127.0.0.1:9", 2, r"does not take --workers 2; set them on the cluster, or leave one out$"),
         ("dask:nowhere://", None, r"^dask:nowhere://: no scheduler answers there \("),
         ("ray", None, r"^no engine 'ray'; give dask or dask:ADDRESS, or leave it out$"),
     ],

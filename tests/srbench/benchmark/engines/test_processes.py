@@ -77,7 +77,7 @@ def test_what_kills_its_process_is_given_up_and_the_rest_finishes(spec, killers,
     given_up = [line for line in lines(outcome.folder, "samples.jsonl") if line["error"]]
     assert [(line["model"], line["tries"]) for line in given_up] == [("Deadly", 3)] * 3
     assert {line["image"] for line in given_up} == {"b", "d", "f"}
-    assert all("ended its process 3 times (signal SIGKILL)" in line["error"] for line in given_up)
+    assert all("crashed its process 3 times (signal SIGKILL)" in line["error"] for line in given_up)
     assert len(outcome.failures) == 4
     assert verify(outcome.folder).holds
     safe = killers.read_text().replace("os.kill(os.getpid(), signal.SIGKILL)", "pass")
@@ -190,7 +190,7 @@ class Fatal:
 
 
 def test_processes_that_cannot_begin_are_one_error(spec):
-    with pytest.raises(BenchmarkError, match=r"^processes end before they can work \(exit code 3\); leave workers out"):
+    with pytest.raises(BenchmarkError, match=r"^worker processes die at startup \(exit code 3\); leave out workers"):
         evaluate(Fatal(), spec.data, scale=4, metrics="psnr", workers=2)
 
 

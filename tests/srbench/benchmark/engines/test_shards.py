@@ -94,11 +94,13 @@ def test_what_does_not_go_together_is_refused(spec, shards, tmp_path):
     few = replace(spec, models=spec.models[:2], limit=1, out=str(tmp_path / "few"))
     run(replace(few, seed=1))
     refused(
-        r"few: does not go with .*shard1, which holds results of seed 0, not of seed 1$", shards[0], tmp_path / "few"
+        r"few: cannot be merged with .*shard1, which holds results of seed 0, not of seed 1$",
+        shards[0],
+        tmp_path / "few",
     )
     refused("already exists; choose another --out", *shards, out="shard1")
     (shards[0] / "images" / "Nearest" / "a.png").write_bytes(b"")
-    refused("a.png: is missing, or not the image of its record; see srbench verify", *shards)
+    refused("a.png: is missing, or does not match its record; see srbench verify", *shards)
     shutil.copy(shards[1] / "manifest.json", tmp_path / "kept.json")
     facts = json.loads((tmp_path / "kept.json").read_text())
     facts["invocations"][-1]["finished"] = None
@@ -112,7 +114,7 @@ def test_what_does_not_go_together_is_refused(spec, shards, tmp_path):
     facts = json.loads((shards[2] / "manifest.json").read_text())
     facts["metrics"][0]["digest"] = "other"
     (shards[2] / "manifest.json").write_text(json.dumps(facts))
-    refused("its PSNR is of other code than that of .*; run one of them again", shards[1], shards[2])
+    refused("its PSNR was measured with other code than in .*; run one of them again", shards[1], shards[2])
 
 
 def test_other_weights_and_other_images_are_refused(spec, models, draw_image, tmp_path):
@@ -120,11 +122,11 @@ def test_other_weights_and_other_images_are_refused(spec, models, draw_image, tm
     run(replace(few, out=str(tmp_path / "before")))
     write_png(tmp_path / "images" / "a.png", draw_image(9, 32, 32))
     run(replace(few, out=str(tmp_path / "other")))
-    with pytest.raises(RunFolderError, match=r"a: HR or LR in .*other are others than in .*before"):
+    with pytest.raises(RunFolderError, match=r"a: HR or LR in .*other differs from that in .*before"):
         merge([tmp_path / "before", tmp_path / "other"], tmp_path / "merged")
     models.write_text(models.read_text() + "\n\nCHANGED = 1\n")
     run(replace(few, out=str(tmp_path / "changed")))
-    with pytest.raises(RunFolderError, match="Nearest has other code or weights than in"):
+    with pytest.raises(RunFolderError, match="Nearest has different code or weights than in"):
         merge([tmp_path / "other", tmp_path / "changed"], tmp_path / "merged")
 
 
@@ -148,5 +150,5 @@ def test_what_is_no_shard(spec, command, shard, out):
     done = command(*words, *([] if out is None else ["--out", out]))
     assert done.code == 1
     assert len(done.err.strip().splitlines()) == 1
-    expected = "a shard needs a folder of its own" if out is None else "is no shard; write 1/4 to 4/4"
+    expected = "a shard needs a folder of its own" if out is None else "is not a shard; give 1/4 to 4/4"
     assert expected in done.err
