@@ -149,10 +149,10 @@ def check_files(
     if not (folder / _SEEN).is_file() or (folder / _SEEN).read_bytes() != seen.encode():
         say(f"{name}: comparing the {entry.known_by} of {entry.contents}")
         if known != (pixels_digest(found, lr) if entry.pixels else files_digest(found)):
-            same = "pixel for pixel, such as a copy that was cropped for another scale" if entry.pixels else "as files"
+            where = "pixels, perhaps by a crop for a different scale" if entry.pixels else "bytes"
             option = "--lr" if entry.has == "LR" else "--data"
             raise DataError(
-                f"{folder}: its images are not those of {name} {same}; {entry.wanted(name)}, or measure them as a "
+                f"{folder}: its images differ from {name} in their {where}; {entry.wanted(name)}, or measure them as a "
                 f"folder: {option} {folder}"
             )
         with suppress(OSError):  # of a shared folder that cannot be written: compared again the next time

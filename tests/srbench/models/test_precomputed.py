@@ -81,7 +81,7 @@ def test_digest_changes_with_the_file(tmp_path):
 
 
 def test_faults_are_named(tmp_path):
-    with pytest.raises(ImageError, match="no images in it"):
+    with pytest.raises(ImageError, match="contains no images"):
         ResultFolder(tmp_path, 4)
     write_png(tmp_path / "a_sample0.png", flat(1))
     write_png(tmp_path / "a_sample1.png", flat(1, side=9))
