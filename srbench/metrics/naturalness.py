@@ -144,7 +144,7 @@ class NIQE(_Naturalness):
         complete = features[~np.isnan(features).any(axis=1)]
         if len(complete) < 2:
             raise MetricError(
-                f"{name}: {self.facts.title} needs two 96x96 blocks with texture and the output has "
+                f"{name}: {self.facts.title} needs two 96x96 blocks with texture, but the output has "
                 f"{len(complete)} of {len(features)}; leave the image or {self.facts.title} out"
             )
         model = packaged("niqe_live_fp64")
@@ -209,8 +209,7 @@ class BRISQUE(_Naturalness):
         features = _brisque_features(image)
         if np.isnan(features).any():
             raise MetricError(
-                f"{name}: {self.facts.title} needs an image that varies and the output is flat; "
-                f"leave the image or {self.facts.title} out"
+                f"{name}: {self.facts.title} is undefined for a flat output; leave the image or {self.facts.title} out"
             )
         model = {key: value.numpy() for key, value in packaged("brisque_live_fp64").items()}
         low, high = model["feature_minimum"], model["feature_maximum"]
