@@ -136,4 +136,4 @@ def _opened(path: Path) -> Iterator[Any]:
         with safe_open(path, framework="pt") as file:
             yield file
     except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path}: damaged, or no safetensors file ({error}); replace it") from None
+        raise WeightsError(f"{path}: damaged, or not a safetensors file ({error}); replace it") from None
