@@ -122,7 +122,7 @@ def _change(table: dict[str, Any], change: str) -> None:
     path, equals, text = change.partition("=")
     *outer, key = (part.strip() for part in path.split("."))
     if not equals or not all((*outer, key)):
-        raise ConfigError(f"{change!r} changes nothing; write KEY=VALUE, such as training.learning_rate=1e-4")
+        raise ConfigError(f"{change!r} is not a change; write KEY=VALUE, such as training.learning_rate=1e-4")
     for name in outer:
         table = table.setdefault(name, {})
         if not isinstance(table, dict):
@@ -137,7 +137,7 @@ def _typed(text: str, change: str) -> Any:  # noqa: ANN401 - any value of TOML
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):
-        raise ConfigError(f"{change!r}: {text!r} is no value of TOML; write 3, 1e-4, true, [1, 2] or a word") from None
+        raise ConfigError(f"{change!r}: {text!r} is not a TOML value; write 3, 1e-4, true, [1, 2] or a word") from None
 
 
 _FAULTS = (ValueError, TypeError, KeyError, AttributeError, SRBenchError)

@@ -76,7 +76,7 @@ class LocalServer(ThreadingHTTPServer):
         while self._connections and time.monotonic() < deadline:
             time.sleep(0.01)
         if self._connections:
-            say("finishing what is under way; Ctrl-C again ends it at once")
+            say("finishing open requests; press Ctrl-C again to stop at once")
         super().server_close()
 
     def handle_error(self, *_: object) -> None:
@@ -146,7 +146,7 @@ class LocalRequestHandler(BaseHTTPRequestHandler):
             raise SRBenchError("the page sent nothing; reload it") from None
         if not 0 <= length <= most:
             self.close_connection = True  # what follows is not read
-            raise SRBenchError(f"{length} bytes are too large, at most {most} are taken; reload the page")
+            raise SRBenchError(f"{length} bytes are too many, at most {most} are taken; reload the page")
         return self.rfile.read(length)
 
     def json_body(self, most: int) -> dict[str, Any]:
