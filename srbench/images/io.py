@@ -188,7 +188,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def write_new(path: Path, content: bytes) -> None:
-    """Write a file as ``write_whole`` does, but never over another one. Raises ImageError if there is another one."""
+    """Write a file as ``write_whole`` does, unless one is there already. Raises ImageError if its contents differ."""
     if path.is_file() and path.read_bytes() == content:
         return
     if path.exists() or path.is_symlink():

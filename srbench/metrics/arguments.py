@@ -94,7 +94,7 @@ def measured(metric: ImageMetric, sr: Images, hr: Images | None = None) -> Value
 
 
 def require_partners(images: Tensor, references: Tensor, name: str) -> None:
-    """Raise MetricError where there is neither one reference for all images nor one for each."""
+    """Raise MetricError unless there is one reference for all images, or one for each."""
     if len(references) not in (1, len(images)):
         raise MetricError(
             f"sr has {len(images)} images and {name} has {len(references)}; "

@@ -59,7 +59,7 @@ def downscaled(images: Tensor, scale: int) -> Tensor:
 
 
 def downscaled_to_lr(images: Tensor, pair: ImagePair) -> Tensor:
-    """(n, 3, H, W) uint8 -> as ``downscaled``, of the size of LR. Raises MetricError for no whole multiple of it."""
+    """(n, 3, H, W) uint8 -> ``downscaled`` to the size of LR. Raises MetricError unless that divides their size."""
     complaint = f"{pair.name}: HR {size(images)} is not a whole multiple of LR"
     return downscaled(images, _scale_between(images, pair.lr, complaint, "crop the HR image"))
 

@@ -122,8 +122,8 @@ class _Naturalness(ImageMetric):
 class NIQE(_Naturalness):
     """Natural image quality evaluator: distance from the statistics of undistorted photographs.
 
-    The model is that of the authors' (LIVE) release. MATLAB's ``niqe`` carries another one; its values cannot be
-    compared with these.
+    The model is that of the authors' (LIVE) release. MATLAB's ``niqe`` has a different one; its values are not
+    comparable with these.
     """
 
     facts = MetricFacts(
@@ -188,8 +188,8 @@ def _blocks(field: Array, size: int) -> Array:
 class BRISQUE(_Naturalness):
     """Blind/referenceless image spatial quality evaluator: opinion scores predicted from scene statistics.
 
-    The support vectors are those of the authors' (LIVE) release. MATLAB's ``brisque`` carries another model; its values
-    cannot be compared.
+    The support vectors are those of the authors' (LIVE) release. MATLAB's ``brisque`` has a different model; its
+    values are not comparable.
     """
 
     facts = MetricFacts(

@@ -178,7 +178,7 @@ COLOURS = {
 
 @dataclass(frozen=True)
 class Region:
-    """A part of the numbers of an image."""
+    """Part of an image that a metric compares: channels and border."""
 
     channels: str
     """``RGB``, or ``Y``."""

@@ -63,7 +63,7 @@ def read_suite(text: str) -> Suite:
     """Read a packaged suite by name, or a TOML file.
 
     Raises MetricError for a suite without metrics, and for a file with the name of a packaged suite; ConfigError for an
-    unknown name, and for a file that is no suite.
+    unknown name or an invalid file.
     """
     suite = load_preset(_FOLDER, text, Suite, kind="suite")
     if text.endswith(".toml") and suite.name in suite_names():

@@ -30,9 +30,9 @@ from srbench.system.memory import memory_bytes, out_of_memory, peak_memory_mb
 COPIES = 3
 """Memory for the samples of an image, in float32 copies: the samples, and what model, 8 bits and metrics need."""
 _LEVELS = 16
-"""Median above which an output holds grey levels: one that ran away is never so even."""
+"""Median above which an output holds levels of 0..255: a diverged one is never so uniform."""
 _EVEN = 64
-"""Networks that take sides of a certain multiple take those of this one."""
+"""Multiples of this are sides that suit every network which requires some multiple."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,7 @@ def upscale(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Out
     """Let a model upscale the LR image (3, h, w) called ``name``.
 
     A model with a single output ignores everything in ``draw`` except the tile. Raises ModelError, naming the image,
-    if the model fails or returns another size or numbers that are not finite, or a precomputed result is missing or
-    damaged.
+    if the model fails or returns a wrong size or non-finite values, or a precomputed result is missing or damaged.
     """
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()

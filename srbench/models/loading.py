@@ -117,7 +117,7 @@ class LoadedModel(ModelFacts):
     given: bool = False
     """True for an object of this process, which cannot be loaded by ``spec``."""
     identity: Identity | None = field(default=None, compare=False)
-    """All that is known of a model of others; None for our own."""
+    """Everything known of a third-party model; None for our own."""
 
     def facts(self) -> ModelFacts:
         """The facts alone."""
@@ -127,7 +127,7 @@ class LoadedModel(ModelFacts):
 def load_model(text: str, scale: int, device: str, known: ModelFacts | None = None) -> LoadedModel:
     """Load the model that ``text`` names, on a device and ready to run.
 
-    One of others that is still what ``known`` was has its digest; otherwise its digest lacks what the first call shows.
+    A third-party model that still matches ``known`` has its digest; any other digest lacks what the first call shows.
     Raises PluginError for an unknown name or a model that fails to load, and the SRBenchError of the model itself
     (weights that are damaged or of another scale).
     """
@@ -180,7 +180,7 @@ def wrap_model(thing: object, scale: int, device: str, label: str | None = None)
     """A model that is an object of this process: anything callable, or with ``sample`` or ``read``.
 
     Its method ``digest()`` returns a text that changes with its outputs. Without one, it is known by all that can be
-    reached from it. Raises PluginError for what is no model.
+    reached from it. Raises PluginError for anything else.
     """
     if not (callable(thing) or hasattr(thing, "sample") or isinstance(thing, PrecomputedResults)):
         raise PluginError(f"{thing!r} is not a model; give a name, a callable, or an object with a method sample")

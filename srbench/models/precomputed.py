@@ -154,7 +154,7 @@ class ResultFacts:
 def stated_facts(folder: Path) -> dict[str, str]:
     """Facts that a folder of results states, as texts by name; empty if it has no ``facts.toml``.
 
-    Raises ConfigError that names every unknown key and every value of another type.
+    Raises ConfigError that names every unknown key and every value of the wrong type.
     """
     path = folder / "facts.toml"
     found = asdict(load_toml(path, ResultFacts)) if path.exists() else {}

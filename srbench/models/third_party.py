@@ -138,7 +138,7 @@ def _described(path: Path) -> Any:  # noqa: ANN401 - the package is optional
 
 
 class TorchScriptModel(nn.Module):
-    """A network as a TorchScript file. Its scale is that of its output; an attribute ``scale`` has to be the same."""
+    """A network as a TorchScript file. Its scale is that of its output; an attribute ``scale`` must match."""
 
     def __init__(self, path: Path, device: str) -> None:
         super().__init__()
@@ -170,7 +170,7 @@ class TorchScriptModel(nn.Module):
         """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), one image after another.
 
         Nothing is optimised at the second call, so an output does not depend on how many came before. Raises ModelError
-        for an output that is no tensor.
+        for an output that is not a tensor.
         """
         with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
             outputs = [self.network(image[None].to(self.dtype)) for image in lr]

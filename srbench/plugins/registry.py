@@ -64,7 +64,7 @@ class Plugin:
     digest: str
     """SHA-256 of its code and of its name, as a module may hold several: ``code_digest`` of ours, else ``sources``."""
     sources: Sources | None = None
-    """The code of others in full; None for our own."""
+    """Third-party code in full; None for our own."""
 
     def takes(self, argument: str) -> bool:
         """True if the factory has an argument of that name."""
@@ -93,7 +93,7 @@ class LoadedMetric:
     facts: MetricFacts
     """The metric's own facts, completed for the run."""
     identity: Identity | None = None
-    """All that is known of a metric of others; None for our own."""
+    """Everything known of a third-party metric; None for our own."""
 
 
 @cache
@@ -136,7 +136,7 @@ def open_metric(
     """Create the metric that ``text`` names, for outputs that became 8-bit images by ``quantize``.
 
     ``samples`` is the number of samples per image, which the signatures of some metrics state; None: unknown.
-    One of others that is still what ``known`` was has its digest; otherwise its digest lacks what the first call shows.
+    A third-party metric that still matches ``known`` has its digest; any other lacks what the first call shows.
     Raises PluginError, or the metric's own SRBenchError for unusable parameters.
     """
     name, parameters = parse_metric(text)
@@ -207,7 +207,7 @@ def counted(facts: MetricFacts, samples: str) -> MetricFacts:
 
 
 def with_evidence(facts: MetricFacts, evidence: Evidence, digest: str) -> MetricFacts:
-    """The facts of a metric of others with evidence and the digest that goes with it.
+    """The facts of a third-party metric with evidence and the digest that goes with it.
 
     A signature that names the code names what is known of the metric.
     """

@@ -30,7 +30,7 @@ def load_toml(path: Path | Traversable, cls: type[T], changes: Sequence[str] = (
 
     ``changes`` replace values of the file, as they are typed: ``training.steps=100``.
     Raises ConfigError that names every fault with its path (``training.steps: missing``): unknown keys,
-    missing ones, values of another type (an integer may stand for a float, nothing else is converted).
+    missing ones, values of the wrong type (an integer may stand for a float, nothing else is converted).
     """
     table = _read_toml(path)
     for change in changes:

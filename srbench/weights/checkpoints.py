@@ -76,7 +76,7 @@ def _unpickled(path: Path) -> object:
 
 
 def pickled_object(path: Path) -> str:
-    """Class of the object that a file is, such as ``torch.save(model)`` writes; empty for tensors by name.
+    """Class of the object pickled in a file, as by ``torch.save(model)``; empty for named tensors.
 
     The pickle is read, not run.
     """

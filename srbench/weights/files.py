@@ -23,7 +23,7 @@ TRAINED = "weights.safetensors"
 
 
 class WeightsError(SRBenchError):
-    """A weights file that is missing, damaged, or of another model."""
+    """A weights file that is missing, damaged, or for a different model."""
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -61,7 +61,7 @@ def load_described(path: Path) -> tuple[dict[str, Tensor], WeightsMetadata]:
 def read_metadata(text: Mapping[str, str], path: Path) -> WeightsMetadata:
     """Parse the metadata of the weights file ``path``.
 
-    Raises WeightsError that names every key that is missing, unknown or of another type.
+    Raises WeightsError that names every key that is missing, unknown or of the wrong type.
     """
     table: dict[str, Any] = {}
     for name, value in text.items():

@@ -101,7 +101,7 @@ def is_here(name: str) -> bool:
 def open_set(name: str, scale: int) -> Dataset:
     """Open a set that is here. LR is made by MATLAB-exact bicubic, unless the set has LR images.
 
-    Raises DataError for another scale than that of its pairs, another number of images, or other pixels.
+    Raises DataError if the scale, the number of images or the pixels differ.
     """
     return opened(name, find_set(name), set_folder(name), scale)
 
@@ -133,7 +133,7 @@ def check_files(
 ) -> dict[str, Path]:
     """The images of a set among files by name; of pairs, ``lr`` are the LR images.
 
-    Raises DataError for another number of images, or other pixels.
+    Raises DataError if the number of images or the pixels differ.
     """
     folder = next(iter(files.values())).parent
     if len(files) not in (entry.images, entry.of):

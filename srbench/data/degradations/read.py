@@ -82,7 +82,7 @@ def read_degradation(text: str) -> Degradation:
     """Read a degradation by its name, or from a TOML file.
 
     Raises DataError for a file with the name of a packaged degradation, and unless exactly one step downscales;
-    ConfigError for an unknown name, and for what is no degradation.
+    ConfigError for an unknown name or an invalid file.
     """
     found = load_preset(_FOLDER, text, Degradation, kind="degradation")
     if text.endswith(".toml") and found.name in degradation_names():

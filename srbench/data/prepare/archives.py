@@ -47,7 +47,7 @@ def find(source: Path, name: str, where: str) -> Path:
 def extract(archive: Path, pattern: str, count: int, folder: Path) -> None:
     """Write the members of a zip or tar archive whose path matches into one folder; existing files stay.
 
-    Raises DataError for a damaged archive, and for another number of members than ``count``.
+    Raises DataError for a damaged archive, and unless ``count`` members match.
     """
     found = 0
     try:
