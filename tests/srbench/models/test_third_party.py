@@ -183,7 +183,7 @@ def _infinite(path: Path) -> None:
         ),
         (
             saved(CONVOLUTION),
-            "a pickled torch.nn.modules.conv.Conv2d, which is not opened, as that would run its code; save torch",
+            "a pickled torch.nn.modules.conv.Conv2d, which is not opened because that would run its code; save torch",
         ),
         (saved(CONVOLUTION, modern=False), "a pickled torch.nn.modules.conv.Conv2d, which is not opened"),
         (
