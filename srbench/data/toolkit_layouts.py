@@ -57,7 +57,7 @@ def find_layout(folder: Path, scale: int) -> Layout | None:
         return _selfexsr(folder / f"image_SRF_{scale}", scale)
     if of_scales:
         raise ImageError(
-            f"{folder}: has {', '.join(of_scales)} and nothing of scale {scale}; name the folder whose HR is meant: "
+            f"{folder}: has {', '.join(of_scales)} but nothing for scale {scale}; name the folder whose HR to use: "
             f"{folder / of_scales[-1]}"
         )
     return None
@@ -71,7 +71,7 @@ def _edsr(folder: Path, scale: int) -> Layout:
     named = {stem if stem in hr else stem.removesuffix(f"x{scale}"): path for stem, path in found.items()}
     if len(named) < len(found):
         twice = next(stem for stem in found if stem in hr and f"{stem}x{scale}" in found)
-        raise ImageError(f"{lr}: {twice} and {twice}x{scale} are both of {twice}; move one of them away")
+        raise ImageError(f"{lr}: {twice} and {twice}x{scale} both belong to {twice}; move one of them away")
     return Layout("HR", hr, dict(sorted(named.items())), f"LR_bicubic/X{scale}")
 
 
@@ -82,7 +82,7 @@ def _selfexsr(folder: Path, scale: int) -> Layout:
         if (match := _SRF.fullmatch(stem)) and folder.resolve().name == f"image_SRF_{match[2]}":
             kinds[match[3]][match[1]] = path
     if not kinds["HR"]:
-        raise ImageError(f"{folder}: no {folder.name.removeprefix('image_')}_HR image in it; check the path")
+        raise ImageError(f"{folder}: contains no {folder.name.removeprefix('image_')}_HR image; check the path")
     name = folder.resolve().name
     lr = kinds["LR"] if name == f"image_SRF_{scale}" else {}
     return Layout(name, kinds["HR"], lr or None, name if lr else "")

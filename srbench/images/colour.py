@@ -107,7 +107,7 @@ def _opened(content: bytes) -> tuple[str, str, Profile | None]:
             return name, space, None
         transform = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")
     except ImportError:
-        raise ImageError(f"a colour profile, and this Pillow lacks LittleCMS to convert it; {_SAVE}") from None
+        raise ImageError(f"a colour profile, and Pillow lacks LittleCMS, which converts it; {_SAVE}") from None
     except (OSError, ValueError, TypeError, ImageCms.PyCMSError) as error:
         raise ImageError(f"a damaged colour profile ({one_line(error)}); {_SAVE}") from None
     return name, space, Profile(name, mode, transform)
@@ -139,7 +139,7 @@ def warn_of_profiles(folder: Path) -> None:
     names = Counter(filter(None, found))
     listed = ", ".join(f"{name}: {count}" if len(names) > 1 else name for name, count in names.items())
     warnings.warn(
-        f"{folder}: {names.total()} of {len(found)} images have another colour profile than sRGB ({listed}); "
+        f"{folder}: {names.total()} of {len(found)} images have a colour profile other than sRGB ({listed}); "
         "they are converted to sRGB",
         stacklevel=5,
     )

@@ -9,7 +9,7 @@ from srbench.images import ImageError
 from srbench.images.io import ENDINGS
 from srbench.system.file_names import no_file
 
-_EMPTY = f"{{}}: no images in it; {', '.join(ENDINGS)} are read"
+_EMPTY = f"{{}}: contains no images; supported are {', '.join(ENDINGS)}"
 
 
 def is_image(path: PurePath) -> bool:

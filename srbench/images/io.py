@@ -97,7 +97,7 @@ def _array(path: Path, crop: int | None) -> NDArray[np.uint8 | np.uint16]:
         fault = _too_many_pixels() if is_bomb else f"damaged image ({error}); replace the file"
         raise ImageError(f"{path}: {fault}") from None
     if pages > 1:
-        warnings.warn(f"{path}: the first of {pages} pages or frames is read", stacklevel=4)
+        warnings.warn(f"{path}: has {pages} pages or frames, only the first is read", stacklevel=4)
     if profile:
         warn_of_profiles(path.parent)
     if transparent:
@@ -168,7 +168,7 @@ def _most_pixels() -> float:
 
 
 def _too_many_pixels() -> str:
-    return f"more than {_most_pixels() / 1e6:.0f} million pixels, the most that are read; cut it into parts"
+    return f"more than {_most_pixels() / 1e6:.0f} million pixels, the limit; cut it into parts"
 
 
 def read_recipe(path: Path, chunk: str = "srbench") -> str | None:
@@ -188,11 +188,11 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def write_new(path: Path, content: bytes) -> None:
-    """Write a file as ``write_whole`` does, but never over another one. Raises ImageError if there is another one."""
+    """Write a file as ``write_whole`` does, unless one is there already. Raises ImageError if its contents differ."""
     if path.is_file() and path.read_bytes() == content:
         return
     if path.exists() or path.is_symlink():
-        raise ImageError(f"{path}: exists, and is not what would be written; choose another --out, or move it away")
+        raise ImageError(f"{path}: exists with different contents; choose another --out, or move it away")
     write_whole(path, content)
 
 

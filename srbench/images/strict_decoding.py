@@ -1,4 +1,4 @@
-"""Decode image files strictly: a damaged or truncated file, and one of another format, is an error."""
+"""Decode image files strictly: a damaged, truncated or unsupported file is an error."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _lock, _decoding, _setting = Lock(), 0, False
 def decoded(content: bytes) -> tuple[Image.Image, int]:
     """Decode all pixels of the first image of a file, and count its pages or frames.
 
-    A photograph that carries others, as JPEG does, is one page. Raises UnidentifiedImageError for what is no image of
-    one of FORMATS, and one of FAULTS for a damaged or truncated file.
+    A photograph that carries others, as JPEG does, is one page. Raises UnidentifiedImageError unless it is an
+    image in one of FORMATS, and one of FAULTS for a damaged or truncated file.
     """
     with _strictly():
         image = Image.open(BytesIO(content), formats=FORMATS)

@@ -11,7 +11,7 @@ from torch import Tensor
 from srbench.interfaces import SRModel
 
 OVERLAP = 16
-"""LR pixels that a tile sees of each neighbour; a network that looks further gives slightly other numbers at seams."""
+"""LR pixels that a tile sees of each neighbour; a larger receptive field gives slightly different values at seams."""
 
 Part = tuple[int, int, int, int]
 """Start and end of a window along one axis, and start and end of the part whose output is kept."""
@@ -20,7 +20,7 @@ Part = tuple[int, int, int, int]
 def upscale_in_tiles(model: SRModel, lr: Tensor, tile: int) -> Tensor:
     """LR (3, h, w) -> (1, 3, s*h, s*w), in tiles of at most ``tile`` x ``tile`` LR pixels and their surroundings.
 
-    Exact for a model that looks no further than OVERLAP pixels, such as bicubic interpolation.
+    Exact for a receptive field that extends at most OVERLAP pixels, such as that of bicubic interpolation.
     """
     rows, columns = (
         [

@@ -42,7 +42,7 @@ def _colours(content: bytes, image: Image.Image, bits: int) -> tuple[NDArray[np.
     # An independent decoder must have seen the same image: channels in order, sides turned or not as TIFF states.
     high = np.asarray(image)[..., :3]
     if found is None or found[..., :3].shape != high.shape or not np.array_equal(found[..., :3] >> 8, high):
-        raise ImageError(f"{bits} bits a channel in a form that is not read (mode {image.mode}); {_SAVE}")
+        raise ImageError(f"{bits} bits a channel in an unsupported format (mode {image.mode}); {_SAVE}")
     alpha = found[..., 3] if found.shape[-1] == 4 and image.mode == "RGBA" else None
     return np.ascontiguousarray(found[..., :3]), alpha
 

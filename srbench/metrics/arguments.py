@@ -87,18 +87,18 @@ def measured(metric: ImageMetric, sr: Images, hr: Images | None = None) -> Value
     require_partners(images, references, "hr")
     if images.shape[-2:] != references.shape[-2:]:
         raise MetricError(
-            f"sr is {size(images)} and hr is {size(references)}; both must have one size, crop or resize one of them"
+            f"sr is {size(images)} and hr is {size(references)}; both must have the same size, crop or resize one"
         )
     groups = zip(torch.split(images, len(images) // len(references)), references, strict=True)
     return as_given(torch.cat([metric(group, ImagePair("sr", one, one)) for group, one in groups]), sr)
 
 
 def require_partners(images: Tensor, references: Tensor, name: str) -> None:
-    """Raise MetricError where there is neither one reference for all images nor one for each."""
+    """Raise MetricError unless there is one reference for all images, or one for each."""
     if len(references) not in (1, len(images)):
         raise MetricError(
             f"sr has {len(images)} images and {name} has {len(references)}; "
-            f"give one {name} (3, H, W) for all of them, or as many as sr has"
+            f"give one {name} (3, H, W) for all, or one for each image of sr"
         )
 
 

@@ -41,7 +41,7 @@ def lr_psnr(sr: Images, lr: Images) -> Values:
     require_partners(images, references, "lr")
     if images.shape[-2:] == references.shape[-2:]:
         raise MetricError(f"lr and sr are both {size(references)}; give the smaller LR image that sr was made from")
-    scale = _scale_between(images, references, f"sr {size(images)} is no whole multiple of lr", "crop sr")
+    scale = _scale_between(images, references, f"sr {size(images)} is not a whole multiple of lr", "crop sr")
     return as_given(decibels(downscaled(images, scale), references), sr)
 
 
@@ -59,8 +59,8 @@ def downscaled(images: Tensor, scale: int) -> Tensor:
 
 
 def downscaled_to_lr(images: Tensor, pair: ImagePair) -> Tensor:
-    """(n, 3, H, W) uint8 -> as ``downscaled``, of the size of LR. Raises MetricError for no whole multiple of it."""
-    complaint = f"{pair.name}: HR {size(images)} is no whole multiple of LR"
+    """(n, 3, H, W) uint8 -> ``downscaled`` to the size of LR. Raises MetricError unless that divides their size."""
+    complaint = f"{pair.name}: HR {size(images)} is not a whole multiple of LR"
     return downscaled(images, _scale_between(images, pair.lr, complaint, "crop the HR image"))
 
 

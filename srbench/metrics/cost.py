@@ -195,7 +195,7 @@ class Cost:
 
     def __call__(self, samples: Tensor, pair: ImagePair) -> Tensor:
         """Raise MetricError: images do not show what they cost."""
-        raise MetricError(f"{pair.name}: {self.facts.title} is of a model, not of images; measure it with srbench run")
+        raise MetricError(f"{pair.name}: {self.facts.title} measures models, not images; use srbench run")
 
     def of(self, making: Making) -> float:
         """Cost of an output; NaN if it is unknown, as for results made elsewhere."""

@@ -25,7 +25,7 @@ from srbench.metrics import MetricError
 from srbench.metrics.cost import CONVOLUTIONS, FACTS, Cost, Making, counted, once, parameters_of, upscale_probe
 
 _MOST_SECONDS = 10.0
-"""Time after which a runtime is not measured once more."""
+"""Time after which a runtime is not measured again."""
 _RUNS = 5
 
 Shape = Any
@@ -81,7 +81,7 @@ class Size:
 
     @classmethod
     def read(cls, lr: str | int, out: str | int) -> Size:
-        """Size of LR, or of the output if that is given. Raises MetricError for what is no size."""
+        """Size of LR, or of the output if that is given. Raises MetricError for an invalid size."""
         text = str(out or lr)
         found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
         if found is None or not int(found[1]) or not int(found[2]):
@@ -130,7 +130,7 @@ def _counted(model: SRModel | StochasticSRModel, temperature: float | None, devi
 
 
 def milliseconds(model: SRModel | StochasticSRModel, temperature: float | None, device: str, size: Size) -> float:
-    """Median time of one output, after one that does not count, of five, or fewer if they take more than 10 s."""
+    """Median time of five outputs after a warm-up, or of fewer if they take more than 10 s."""
 
     def elapsed() -> float:
         _finish(device)
@@ -179,7 +179,7 @@ class Runtime(Cost):
     """Milliseconds of one output of a stated size."""
 
     is_time = True
-    """It cannot be measured again elsewhere."""
+    """Its value cannot be reproduced on a different machine."""
 
     def __init__(self, lr: str | int = "256x256", out: str | int = "") -> None:
         self._size = Size.read(lr, out)

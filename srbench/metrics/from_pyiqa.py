@@ -48,8 +48,8 @@ class PyIQA:
     def __init__(self, variant: str, **typed: str | int) -> None:
         if variant in OF_SETS:
             raise MetricError(
-                f"pyiqa:{variant} compares sets of images, and a column is of single ones; "
-                "srbench measure DIR --hr DIR --metrics fid,kid compares two folders"
+                f"pyiqa:{variant} compares sets of images, not single ones; "
+                "use srbench measure DIR --hr DIR --metrics fid,kid for two folders"
             )
         arguments = {name: _value(text) for name, text in sorted(typed.items())}
         self._metric = created(variant, arguments)

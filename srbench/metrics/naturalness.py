@@ -122,8 +122,8 @@ class _Naturalness(ImageMetric):
 class NIQE(_Naturalness):
     """Natural image quality evaluator: distance from the statistics of undistorted photographs.
 
-    The model is that of the authors' (LIVE) release. MATLAB's ``niqe`` carries another one; its values cannot be
-    compared with these.
+    The model is that of the authors' (LIVE) release. MATLAB's ``niqe`` has a different one; its values are not
+    comparable with these.
     """
 
     facts = MetricFacts(
@@ -144,7 +144,7 @@ class NIQE(_Naturalness):
         complete = features[~np.isnan(features).any(axis=1)]
         if len(complete) < 2:
             raise MetricError(
-                f"{name}: {self.facts.title} needs two 96x96 blocks with texture and the output has "
+                f"{name}: {self.facts.title} needs two 96x96 blocks with texture, but the output has "
                 f"{len(complete)} of {len(features)}; leave the image or {self.facts.title} out"
             )
         model = packaged("niqe_live_fp64")
@@ -188,8 +188,8 @@ def _blocks(field: Array, size: int) -> Array:
 class BRISQUE(_Naturalness):
     """Blind/referenceless image spatial quality evaluator: opinion scores predicted from scene statistics.
 
-    The support vectors are those of the authors' (LIVE) release. MATLAB's ``brisque`` carries another model; its values
-    cannot be compared.
+    The support vectors are those of the authors' (LIVE) release. MATLAB's ``brisque`` has a different model; its
+    values are not comparable.
     """
 
     facts = MetricFacts(
@@ -209,8 +209,7 @@ class BRISQUE(_Naturalness):
         features = _brisque_features(image)
         if np.isnan(features).any():
             raise MetricError(
-                f"{name}: {self.facts.title} needs an image that varies and the output is flat; "
-                f"leave the image or {self.facts.title} out"
+                f"{name}: {self.facts.title} is undefined for a flat output; leave the image or {self.facts.title} out"
             )
         model = {key: value.numpy() for key, value in packaged("brisque_live_fp64").items()}
         low, high = model["feature_minimum"], model["feature_maximum"]

@@ -68,7 +68,7 @@ class Diversity(ImageMetric):
         maps = _maps(images, pair)
         best = maps.mean(dim=(1, 2)).min().double()
         if not best > 0:
-            raise MetricError(f"{pair.name}: a sample is equal to HR, so its diversity is not defined; leave it out")
+            raise MetricError(f"{pair.name}: a sample equals HR, so the diversity is undefined; leave it out")
         return 100 * (best - maps.amin(dim=0).mean().double()) / best
 
 

@@ -178,7 +178,7 @@ COLOURS = {
 
 @dataclass(frozen=True)
 class Region:
-    """A part of the numbers of an image."""
+    """Part of an image that a metric compares: channels and border."""
 
     channels: str
     """``RGB``, or ``Y``."""
@@ -200,7 +200,7 @@ class Region:
         if self.colour not in COLOURS:
             raise MetricError(f"colour is {self.colour!r}; choose {', '.join(COLOURS)}")
         if self.channels == "RGB" and (self.rounded, self.colour) != ("yes", "bt601"):
-            raise MetricError("round and colour are those of Y; add channels=Y, or leave them out")
+            raise MetricError("round and colour apply to Y only; add channels=Y, or leave them out")
 
     @property
     def needs(self) -> tuple[Literal["HR", "scale"], ...]:

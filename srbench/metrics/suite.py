@@ -63,11 +63,11 @@ def read_suite(text: str) -> Suite:
     """Read a packaged suite by name, or a TOML file.
 
     Raises MetricError for a suite without metrics, and for a file with the name of a packaged suite; ConfigError for an
-    unknown name, and for a file that is no suite.
+    unknown name or an invalid file.
     """
     suite = load_preset(_FOLDER, text, Suite, kind="suite")
     if text.endswith(".toml") and suite.name in suite_names():
-        raise MetricError(f"{text}: {suite.name} is a suite of srbench; give yours another name")
+        raise MetricError(f"{text}: {suite.name} is a packaged suite; rename yours")
     if not suite.name or not suite.metrics or set(suite.name) & set("@+/\\\n"):
         raise MetricError(f"{text}: a suite needs a name without @, + and /, and at least one metric")
     return suite
@@ -98,7 +98,7 @@ def open_metrics(
             continue
         if metric.facts.name in metrics:
             other = metrics[metric.facts.name].facts.spec
-            raise MetricError(f"{text}: a metric named {metric.facts.name}, as {other} is; leave one of them out")
+            raise MetricError(f"{text} and {other} share the name {metric.facts.name}; leave one of them out")
         metrics[metric.facts.name] = metric
     return tuple(metrics.values())
 

@@ -30,9 +30,9 @@ from srbench.system.memory import memory_bytes, out_of_memory, peak_memory_mb
 COPIES = 3
 """Memory for the samples of an image, in float32 copies: the samples, and what model, 8 bits and metrics need."""
 _LEVELS = 16
-"""Median above which an output holds grey levels: one that ran away is never so even."""
+"""Median above which an output holds levels of 0..255: a diverged one is never so uniform."""
 _EVEN = 64
-"""Networks that take sides of a certain multiple take those of this one."""
+"""Multiples of this are sides that suit every network which requires some multiple."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,7 @@ def upscale(model: Model, name: str, lr: Tensor, draw: Draw, device: str) -> Out
     """Let a model upscale the LR image (3, h, w) called ``name``.
 
     A model with a single output ignores everything in ``draw`` except the tile. Raises ModelError, naming the image,
-    if the model fails or returns another size or numbers that are not finite, or a precomputed result is missing or
-    damaged.
+    if the model fails or returns a wrong size or non-finite values, or a precomputed result is missing or damaged.
     """
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -129,7 +128,7 @@ def _advice(reason: str, lr: Tensor) -> str:
         return "; make its tensors on the device of LR (register_buffer, or .to(lr.device))"
     height, width = lr.shape[-2:]
     if re.search("shape|size|dimension|multiple|divisible", reason) and (height % _EVEN or width % _EVEN):
-        return f"; if LR of {height}x{width} does not suit it, pad LR inside the model and cut the output"
+        return f"; if LR of {height}x{width} is not accepted, pad LR inside the model and crop the output"
     return ""
 
 
@@ -194,7 +193,7 @@ def require_memory(name: str, samples: int, size: list[int], copies: float = COP
         what, take, advice = f"{samples} samples", "take", "draw fewer (--samples)"
         if samples == 1:
             what, take, advice = "an output", "takes", "cut the image into parts"
-        figures = f"{take} {needed / 2**30:.0f} GB, and this machine has {there / 2**30:.0f} GB"
+        figures = f"{take} {needed / 2**30:.0f} GB, but this machine has {there / 2**30:.0f} GB"
         raise ModelError(f"{name}: {what} of {size[0]}x{size[1]} {figures}; {advice}")
 
 
@@ -202,12 +201,12 @@ def _check(images: Tensor, name: str, lr: Tensor, scale: int) -> None:
     height, width = (scale * side for side in lr.shape[-2:])
     if images.ndim != 4 or images.shape[0] == 0 or list(images.shape[1:]) != [3, height, width]:
         raise ModelError(
-            f"{name}: the result has shape {tuple(images.shape)}, {scale} times LR is {height}x{width}; "
-            f"it must be (n, 3, {height}, {width})"
+            f"{name}: the result has shape {tuple(images.shape)}; "
+            f"it must be (n, 3, {height}, {width}), {scale} times LR"
         )
     broken = sum(int((~image.isfinite()).sum()) for image in images)  # one by one, to save memory
     if broken:
         raise ModelError(
-            f"{name}: {broken} of {images.numel()} numbers of the result are not finite; "
-            "lower the temperature or look at the model"
+            f"{name}: {broken} of {images.numel()} values of the result are not finite; "
+            "lower the temperature or check the model"
         )

@@ -117,7 +117,7 @@ class LoadedModel(ModelFacts):
     given: bool = False
     """True for an object of this process, which cannot be loaded by ``spec``."""
     identity: Identity | None = field(default=None, compare=False)
-    """All that is known of a model of others; None for our own."""
+    """Everything known of a third-party model; None for our own."""
 
     def facts(self) -> ModelFacts:
         """The facts alone."""
@@ -127,7 +127,7 @@ class LoadedModel(ModelFacts):
 def load_model(text: str, scale: int, device: str, known: ModelFacts | None = None) -> LoadedModel:
     """Load the model that ``text`` names, on a device and ready to run.
 
-    One of others that is still what ``known`` was has its digest; otherwise its digest lacks what the first call shows.
+    A third-party model that still matches ``known`` has its digest; any other digest lacks what the first call shows.
     Raises PluginError for an unknown name or a model that fails to load, and the SRBenchError of the model itself
     (weights that are damaged or of another scale).
     """
@@ -180,12 +180,12 @@ def wrap_model(thing: object, scale: int, device: str, label: str | None = None)
     """A model that is an object of this process: anything callable, or with ``sample`` or ``read``.
 
     Its method ``digest()`` returns a text that changes with its outputs. Without one, it is known by all that can be
-    reached from it. Raises PluginError for what is no model.
+    reached from it. Raises PluginError for anything else.
     """
     if not (callable(thing) or hasattr(thing, "sample") or isinstance(thing, PrecomputedResults)):
-        raise PluginError(f"{thing!r} is no model; give a name, a callable, or an object with a method sample")
+        raise PluginError(f"{thing!r} is not a model; give a name, a callable, or an object with a method sample")
     if isinstance(thing, type):
-        raise PluginError(f"{thing.__qualname__} is a class; give an object of it: {thing.__qualname__}()")
+        raise PluginError(f"{thing.__qualname__} is a class; give an instance: {thing.__qualname__}()")
     made_by = thing if hasattr(thing, "__qualname__") else type(thing)
     name = re.sub("[^A-Za-z0-9._+-]", "", getattr(made_by, "__qualname__", "").rpartition(".")[2]) or "model"
     text = f"python {getattr(made_by, '__module__', '')}.{name}"
@@ -243,10 +243,12 @@ def _ready(
 ) -> LoadedModel:  # fmt: skip
     """A model on its device, known by its code and, if it is one of ours, its parameters."""
     if not (callable(model) or isinstance(model, StochasticSRModel | PrecomputedResults)):
-        raise PluginError(f"{text} gives {type(model).__name__}, which is no model; it needs a call or a method sample")
+        raise PluginError(
+            f"{text} returns {type(model).__name__}, not a model; it must be callable or have a method sample"
+        )
     made_for = call(f"scale of {text}", getattr, model, "scale", None)
     if made_for != scale:
-        advice = f"use scale {made_for}" if type(made_for) is int else "its attribute scale is a whole number"
+        advice = f"use scale {made_for}" if type(made_for) is int else "its attribute scale must be a whole number"
         raise PluginError(f"{text} has scale {made_for!r}, not {scale}; {advice}")
     weights = model.weights if isinstance(getattr(model, "weights", None), WeightsInfo) else None
     projected = bool(getattr(model, "projected", False)) or consistent
@@ -303,7 +305,7 @@ def _strength(share: str, text: str) -> float:
     except ValueError:
         strength = math.nan
     if not 0 <= strength <= 1:
-        raise PluginError(f"{text}: {share} is no share of the weights; write a number from 0 to 1, as in esrgan@0.7")
+        raise PluginError(f"{text}: {share} is not a share of the weights; write one from 0 to 1, as in esrgan@0.7")
     return strength
 
 
@@ -331,7 +333,7 @@ def _made(plugin: Plugin, spec: ModelSpec, weights: Path | None, scale: int) -> 
     if lacking := plugin.lacking(arguments):
         made = f"{plugin.name}(...)" if isinstance(plugin.factory, type) else plugin.name
         raise PluginError(
-            f"{spec.text} needs {', '.join(lacking)} to be made; add a function that returns the model, "
+            f"{spec.text} needs the arguments {', '.join(lacking)}; add a function that returns the model, "
             f"def make(scale): return {made}, and name that"
         )
     return call(spec.text, plugin.factory, **arguments)

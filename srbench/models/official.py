@@ -39,11 +39,11 @@ def convert(checkpoint: Path, preset: str, out: Path, model: str | None = None, 
             fitting[name] = converted
     if not fitting:
         raise WeightsError(
-            f"{checkpoint}: no checkpoint of {' or '.join(names)} with the preset {preset}; name another preset"
+            f"{checkpoint}: not a checkpoint of {' or '.join(names)} with the preset {preset}; name another preset"
         )
     if len(fitting) > 1:
         raise WeightsError(
-            f"{checkpoint}: could be of {' or '.join(fitting)}, which make different images from the same weights; "
+            f"{checkpoint}: could be of {' or '.join(fitting)}, which give different outputs with the same weights; "
             f"choose with --models {' or --models '.join(fitting)}"
         )
     [(found, (weights, text))] = fitting.items()
@@ -100,13 +100,13 @@ def _downloaded(name: str, entry: ReleasedWeights, address: str, sha256: str | N
 def _keep(name: str, entry: ReleasedWeights, source: Path, sha256: str | None, address: str | None = None) -> Path:
     """Unpack, check and convert a file into the cache. Raises WeightsError whose message follows the source."""
     if not source.is_file():  # opening a pipe would wait for ever
-        raise WeightsError("is no file; check the path")
+        raise WeightsError("is not a file; check the path")
     cache_folder("weights").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache_folder("weights")) as folder:
         file = _unpacked(source, Path(folder) / entry.file)
         digest, wanted = sha256_file(file), sha256 or entry.sha256
         if wanted is None:
-            say(f"{entry.file}: sha256 {digest}, which nobody has confirmed; pin it with --sha256")
+            say(f"{entry.file}: sha256 {digest} is unconfirmed; pin it with --sha256")
         elif digest != wanted.lower():
             raise WeightsError(
                 f"has sha256 {digest} instead of {wanted}; get another copy, or trust it with --sha256 {digest}"

@@ -30,10 +30,10 @@ def export_onnx(text: str, out: Path | None = None, scale: int | None = None) ->
     except ImportError:
         raise ModelError(f"{text}: an ONNX file needs onnx; install it: pip install 'sr-bench[onnx]'") from None
     if scale is None and (scale := scale_of(text)) is None:
-        raise ModelError(f"{text} does not say its scale; give --scale")
+        raise ModelError(f"{text} does not state its scale; give --scale")
     loaded = load_model(text, scale, "cpu")
     if not isinstance(loaded.model, nn.Module) or isinstance(loaded.model, StochasticSRModel):
-        raise ModelError(f"{text}: only a network with one output can be an ONNX file, such as rrdb or esrgan")
+        raise ModelError(f"{text}: only a network with one output can be exported to ONNX, such as rrdb or esrgan")
     out = out or Path(f"{loaded.label}-x{scale}.onnx")
     with TemporaryDirectory() as folder:
         temporary = Path(folder) / "network.onnx"
@@ -58,4 +58,4 @@ def _write(network: nn.Module, path: Path, text: str) -> None:
                 dynamic_axes=axes, opset_version=_OPSET, dynamo=False,
             )  # fmt: skip
     except Exception as error:  # an exporter may raise anything for a foreign network
-        raise ModelError(f"{text}: torch cannot write it as ONNX ({one_line(error)[:200]})") from error
+        raise ModelError(f"{text}: torch cannot export it to ONNX ({one_line(error)[:200]})") from error

@@ -48,7 +48,7 @@ class ResultFolder:
         other = self._samples.setdefault(name, {}).setdefault(int(number), path)
         if other is not path:
             one, two = (file.relative_to(self.folder) for file in (other, path))
-            raise SRBenchError(f"{self.folder}: {one} and {two} are one sample of {name}; move one of them away")
+            raise SRBenchError(f"{self.folder}: {one} and {two} are the same sample of {name}; move one of them away")
 
     def __contains__(self, name: str) -> bool:
         """True if there is a result with this name."""
@@ -61,7 +61,7 @@ class ResultFolder:
         """
         if self._inner:
             raise SRBenchError(
-                f"{self.folder}: only the names of HR or LR images tell folders of samples apart; name these, or call "
+                f"{self.folder}: folders of samples are paired by the names of HR or LR images; give those, or call "
                 "the samples NAME_sample0.png"
             )
         found = {match[1] if (match := _SAMPLE.fullmatch(stem)) else stem for stem in self.files}
@@ -82,8 +82,8 @@ class ResultFolder:
             samples = [path for path in self._samples.get(name, {}).values() if path.stem not in names]
             if name in self.files and samples:
                 raise SRBenchError(
-                    f"{self.folder}: {self.files[name].name} and {samples[0].name} are both results of {name}, one "
-                    "alone and one of several; move one of them away"
+                    f"{self.folder}: {self.files[name].name} and {samples[0].name} are both results of {name}, a "
+                    "single one and a sample; move one of them away"
                 )
         used = {path for name in names for path in self._samples.get(name, {}).values()}
         used |= {self.files[name] for name in names if name in self.files}
@@ -154,7 +154,7 @@ class ResultFacts:
 def stated_facts(folder: Path) -> dict[str, str]:
     """Facts that a folder of results states, as texts by name; empty if it has no ``facts.toml``.
 
-    Raises ConfigError that names every unknown key and every value of another type.
+    Raises ConfigError that names every unknown key and every value of the wrong type.
     """
     path = folder / "facts.toml"
     found = asdict(load_toml(path, ResultFacts)) if path.exists() else {}

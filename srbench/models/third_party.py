@@ -104,7 +104,7 @@ class SpandrelModel(nn.Module):
 def _described(path: Path) -> Any:  # noqa: ANN401 - the package is optional
     if name := pickled_object(path):
         raise ModelError(
-            f"{path}: a pickled {name}, which is not opened, as that would run its code; save "
+            f"{path}: a pickled {name}, which is not opened because that would run its code; save "
             "torch.jit.script(model).save(FILE), or model.state_dict() for an architecture that spandrel knows, or "
             "name code that makes the model: file.py:Name"
         )
@@ -118,19 +118,19 @@ def _described(path: Path) -> Any:  # noqa: ANN401 - the package is optional
         found = spandrel.ModelLoader().load_from_file(path)
     except spandrel.UnsupportedModelError:
         raise ModelError(
-            f"{path}: spandrel knows no architecture of its {contents(path)}; name code that makes the model, "
+            f"{path}: spandrel recognises no architecture in its {contents(path)}; name code that makes the model, "
             "file.py:Name, or save it by torch.jit.script(model).save(FILE)"
         ) from None
     except Exception as error:  # a parser may raise anything for the bytes of a foreign file
         if other := foreign_object(path):
             raise ModelError(
-                f"{path}: holds {other} besides tensors, which is not opened, as that would run its code; save the "
+                f"{path}: holds {other} besides tensors, which is not opened because that would run its code; save the "
                 "state_dict alone"
             ) from None
         reason = one_line(error)[:200]
-        raise ModelError(f"{path}: damaged, or no weights file ({reason}); get another copy of it") from None
+        raise ModelError(f"{path}: damaged, or not a weights file ({reason}); get another copy of it") from None
     if not isinstance(found, spandrel.ImageModelDescriptor):
-        raise ModelError(f"{path}: {found.architecture.name} fills holes in images; name a model that upscales")
+        raise ModelError(f"{path}: {found.architecture.name} is an inpainting model; name one that upscales")
     if (found.input_channels, found.output_channels) != (3, 3):
         channels = f"{found.input_channels} to {found.output_channels}"
         raise ModelError(f"{path}: a network of {channels} channels; only RGB to RGB can be measured")
@@ -138,7 +138,7 @@ def _described(path: Path) -> Any:  # noqa: ANN401 - the package is optional
 
 
 class TorchScriptModel(nn.Module):
-    """A network as a TorchScript file. Its scale is that of its output; an attribute ``scale`` has to be the same."""
+    """A network as a TorchScript file. Its scale is that of its output; an attribute ``scale`` must match."""
 
     def __init__(self, path: Path, device: str) -> None:
         super().__init__()
@@ -148,17 +148,17 @@ class TorchScriptModel(nn.Module):
                 self.network: Any = torch.jit.load(path, map_location=device).eval()  # type: ignore[no-untyped-call]
         except Exception as error:  # a parser may raise anything for the bytes of a foreign file
             reason = one_line(error)[:200]
-            raise ModelError(f"{path}: damaged, or of another PyTorch ({reason}); save it again") from None
+            raise ModelError(f"{path}: damaged, or saved by a different PyTorch ({reason}); save it again") from None
         parameters = dict(self.network.named_parameters())
         require_finite(parameters, path)
         self.dtype = next((one.dtype for one in parameters.values() if one.is_floating_point()), torch.float32)
         self.scale = _probed_scale(self, path, device=device)
         if (stated := getattr(self.network, "scale", self.scale)) != self.scale:
-            raise ModelError(f"{path}: states scale {stated}, and its output is {self.scale} times LR; correct it")
+            raise ModelError(f"{path}: states scale {stated}, but its output is {self.scale} times LR; correct it")
         lr = _grey(device=device)
         with torch.no_grad():
             if not torch.equal(self(lr), self(lr)):
-                raise ModelError(f"{path}: gives another output for the same image again; call eval() before saving it")
+                raise ModelError(f"{path}: returns different outputs for the same image; call eval() before saving it")
         self.weights = WeightsInfo(
             sha256=sha256_file(path),
             licence="not stated in the file",
@@ -170,7 +170,7 @@ class TorchScriptModel(nn.Module):
         """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), one image after another.
 
         Nothing is optimised at the second call, so an output does not depend on how many came before. Raises ModelError
-        for an output that is no tensor.
+        for an output that is not a tensor.
         """
         with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
             outputs = [self.network(image[None].to(self.dtype)) for image in lr]
@@ -194,7 +194,7 @@ class OnnxModel:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:
             reason = one_line(error)[:200]
-            raise ModelError(f"{path}: damaged, or no ONNX file ({reason}); get another copy of it") from None
+            raise ModelError(f"{path}: damaged, or not an ONNX file ({reason}); get another copy of it") from None
         self.path = path
         self.input, shape = _rgb_input(self.session, path)
         self.dtype = torch.float16 if "float16" in self.session.get_inputs()[0].type else torch.float32
@@ -252,5 +252,5 @@ def _probed_scale(
         raise ModelError(f"{path}: {reason}; export it for RGB images") from None
     scale: int = found[-1] // width
     if scale < 1 or found != (1, 3, scale * height, scale * width):
-        raise ModelError(f"{path}: makes {found} of (1, 3, {height}, {width}); it has to upscale")
+        raise ModelError(f"{path}: turns (1, 3, {height}, {width}) into {found}; it has to upscale")
     return scale

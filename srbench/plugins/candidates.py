@@ -8,7 +8,7 @@ from pathlib import Path
 from srbench.plugins import PluginError
 
 MEMBERS = {"models": {"forward", "__call__", "sample"}, "metrics": {"facts"}, "datasets": {"read"}}
-"""Names of which a class of a kind has at least one."""
+"""Members of a plug-in class of each kind, which has at least one of them."""
 
 
 def name_missing(path: Path, kind: str) -> PluginError:

@@ -1,4 +1,4 @@
-"""Identities of plug-ins of others: can it be told that nothing changed?
+"""Identities of third-party plug-ins: can it be told that nothing changed?
 
 loaded      code, state when it was loaded
 inputs      files and variables that it read, until its first call was over
@@ -26,7 +26,7 @@ FAILED = "its first call failed"
 
 @dataclass(frozen=True)
 class Identity:
-    """All that is known of a plug-in of others."""
+    """Everything known of a third-party plug-in."""
 
     thing: object
     loaded: str
@@ -97,7 +97,7 @@ def digest_of(evidence: Evidence) -> str:
 
 @contextmanager
 def watched(is_foreign: bool) -> Iterator[Callable[[], Inputs]]:
-    """Watch the loading of a plug-in of others; gives a function that returns what it read."""
+    """Watch a third-party plug-in while it loads; gives a function that returns what it read."""
     if is_foreign:
         with watching() as watch:
             yield watch.inputs

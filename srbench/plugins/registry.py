@@ -64,7 +64,7 @@ class Plugin:
     digest: str
     """SHA-256 of its code and of its name, as a module may hold several: ``code_digest`` of ours, else ``sources``."""
     sources: Sources | None = None
-    """The code of others in full; None for our own."""
+    """Third-party code in full; None for our own."""
 
     def takes(self, argument: str) -> bool:
         """True if the factory has an argument of that name."""
@@ -93,7 +93,7 @@ class LoadedMetric:
     facts: MetricFacts
     """The metric's own facts, completed for the run."""
     identity: Identity | None = None
-    """All that is known of a metric of others; None for our own."""
+    """Everything known of a third-party metric; None for our own."""
 
 
 @cache
@@ -136,7 +136,7 @@ def open_metric(
     """Create the metric that ``text`` names, for outputs that became 8-bit images by ``quantize``.
 
     ``samples`` is the number of samples per image, which the signatures of some metrics state; None: unknown.
-    One of others that is still what ``known`` was has its digest; otherwise its digest lacks what the first call shows.
+    A third-party metric that still matches ``known`` has its digest; any other lacks what the first call shows.
     Raises PluginError, or the metric's own SRBenchError for unusable parameters.
     """
     name, parameters = parse_metric(text)
@@ -172,13 +172,13 @@ def _checked_facts(metric: Metric, what: str) -> MetricFacts:
     if not isinstance(facts, MetricFacts) or not callable(metric):
         raise PluginError(f"{what} needs facts (srbench.interfaces.MetricFacts) and has to be callable")
     if not re.fullmatch(r"[A-Za-z0-9_]{1,100}", facts.name):
-        raise PluginError(f"{what}: its name {facts.name!r} may have letters, digits and _ only")
+        raise PluginError(f"{what}: its name {facts.name!r} may contain only letters, digits and _")
     if not (str(facts.title).strip() and type(facts.digits) is int and 0 <= facts.digits <= MOST_DIGITS):
         raise PluginError(f"{what}: needs a title, and 0 to {MOST_DIGITS} digits after the point")
     if (facts.map is not None) != isinstance(metric, MappedMetric):
-        raise PluginError(f"{what}: a metric with the fact map has a method map, and no other has")
+        raise PluginError(f"{what}: the fact map and a method map go together; add the missing one, or drop both")
     if facts.group not in GROUPS or facts.direction not in (-1, 0, 1):
-        raise PluginError(f"{what}: its group is one of {', '.join(GROUPS)}, and its direction -1, 0 or 1")
+        raise PluginError(f"{what}: its group must be one of {', '.join(GROUPS)}, and its direction -1, 0 or 1")
     return facts
 
 
@@ -207,7 +207,7 @@ def counted(facts: MetricFacts, samples: str) -> MetricFacts:
 
 
 def with_evidence(facts: MetricFacts, evidence: Evidence, digest: str) -> MetricFacts:
-    """The facts of a metric of others with evidence and the digest that goes with it.
+    """The facts of a third-party metric with evidence and the digest that goes with it.
 
     A signature that names the code names what is known of the metric.
     """
@@ -293,7 +293,7 @@ def _require_own_modules(name: str, path: Path) -> None:
             continue
         if not (Path(file).is_file() and filecmp.cmp(file, own, shallow=False)):  # copies may share a name
             raise PluginError(
-                f"{path}: imports {imported}, which is {file} in this command; rename one, or run them one by one"
+                f"{path}: imports {imported}, but that is {file} in this command; rename one, or run them separately"
             )
 
 
@@ -314,7 +314,7 @@ def _member(module: ModuleType, name: str, text: str) -> Plugin:
         ]
         raise PluginError(f"{text}: {unknown('class or function', name, names)}")
     if getattr(module, "__file__", None) is None:
-        raise PluginError(f"{text}: {module.__name__} has no file that would tell a change; name code in a file")
+        raise PluginError(f"{text}: {module.__name__} has no file in which to detect changes; name code in a file")
     return _plugin(factory, module, _packages_of(module), name, name)
 
 

@@ -1,4 +1,4 @@
-"""Digests of the code of others: all of their package or folder, as it may be imported in ways that nobody can follow.
+"""Digests of third-party code: the whole package or folder, as imports cannot always be followed.
 
 An installed wheel counts by its version, its list of files, and the sources that its imports lead to.
 """

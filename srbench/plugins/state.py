@@ -216,7 +216,7 @@ class _Walk:
                     self.take(getattr(value, name))
 
     def _reduced(self, value: Any, kind: type) -> None:  # noqa: ANN401
-        """Add what pickle would keep of an object of another language; nothing is known of one that it refuses."""
+        """Add what pickle would keep of an object not written in Python; nothing is known of one that it refuses."""
         try:
             reduced = value.__reduce_ex__(4)
         except Exception:  # whatever an extension raises
@@ -295,7 +295,7 @@ def _names(code: CodeType) -> set[str]:
 
 
 def _base_elsewhere(kind: type) -> type | None:
-    """The first class that is written in another language, of those that a class derives from; None without one."""
+    """The first class not written in Python that a class derives from; None without one."""
     for base in kind.__mro__:
         if base is not object and (_has_compiled_members(base) or _is_larger(base)):
             return base

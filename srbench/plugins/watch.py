@@ -1,4 +1,4 @@
-"""Watching plug-ins of others while they are loaded and called: files read, folders listed, variables, programs.
+"""Watching third-party plug-ins while they are loaded and called: files read, folders listed, variables, programs.
 
 What libraries read for themselves does not count, as they count by their versions.
 """

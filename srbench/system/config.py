@@ -30,7 +30,7 @@ def load_toml(path: Path | Traversable, cls: type[T], changes: Sequence[str] = (
 
     ``changes`` replace values of the file, as they are typed: ``training.steps=100``.
     Raises ConfigError that names every fault with its path (``training.steps: missing``): unknown keys,
-    missing ones, values of another type (an integer may stand for a float, nothing else is converted).
+    missing ones, values of the wrong type (an integer may stand for a float, nothing else is converted).
     """
     table = _read_toml(path)
     for change in changes:
@@ -122,7 +122,7 @@ def _change(table: dict[str, Any], change: str) -> None:
     path, equals, text = change.partition("=")
     *outer, key = (part.strip() for part in path.split("."))
     if not equals or not all((*outer, key)):
-        raise ConfigError(f"{change!r} changes nothing; write KEY=VALUE, such as training.learning_rate=1e-4")
+        raise ConfigError(f"{change!r} is not a change; write KEY=VALUE, such as training.learning_rate=1e-4")
     for name in outer:
         table = table.setdefault(name, {})
         if not isinstance(table, dict):
@@ -137,7 +137,7 @@ def _typed(text: str, change: str) -> Any:  # noqa: ANN401 - any value of TOML
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):
-        raise ConfigError(f"{change!r}: {text!r} is no value of TOML; write 3, 1e-4, true, [1, 2] or a word") from None
+        raise ConfigError(f"{change!r}: {text!r} is not a TOML value; write 3, 1e-4, true, [1, 2] or a word") from None
 
 
 _FAULTS = (ValueError, TypeError, KeyError, AttributeError, SRBenchError)

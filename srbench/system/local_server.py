@@ -39,7 +39,7 @@ _PROTECTION = {
 class LocalServer(ThreadingHTTPServer):
     """Serves this machine; a closed page or a broken connection is not shown on the terminal.
 
-    Closing it waits for what it is asked at the time: a thread inside PyTorch that outlived Python would abort it.
+    Closing it waits for open requests: a thread still inside PyTorch when Python exits would abort the process.
     """
 
     daemon_threads = False
@@ -76,7 +76,7 @@ class LocalServer(ThreadingHTTPServer):
         while self._connections and time.monotonic() < deadline:
             time.sleep(0.01)
         if self._connections:
-            say("finishing what is under way; Ctrl-C again ends it at once")
+            say("finishing open requests; press Ctrl-C again to stop at once")
         super().server_close()
 
     def handle_error(self, *_: object) -> None:
@@ -139,14 +139,14 @@ class LocalRequestHandler(BaseHTTPRequestHandler):
         return address.path, {name: values[0] for name, values in query.items()}
 
     def body(self, most: int) -> bytes:
-        """Content of the request. Raises SRBenchError for nothing, or for more than ``most`` bytes."""
+        """Content of the request. Raises SRBenchError if it is missing, or longer than ``most`` bytes."""
         try:
             length = int(self.headers.get("Content-Length", ""))
         except ValueError:
             raise SRBenchError("the page sent nothing; reload it") from None
         if not 0 <= length <= most:
             self.close_connection = True  # what follows is not read
-            raise SRBenchError(f"{length} bytes are too large, at most {most} are taken; reload the page")
+            raise SRBenchError(f"{length} bytes are too many, at most {most} are taken; reload the page")
         return self.rfile.read(length)
 
     def json_body(self, most: int) -> dict[str, Any]:
@@ -164,11 +164,11 @@ class LocalRequestHandler(BaseHTTPRequestHandler):
         super().end_headers()
 
     def log_message(self, *_: Any) -> None:  # noqa: ANN401 - of the base class
-        """Nothing: the terminal belongs to its user."""
+        """Log nothing: the terminal belongs to its user."""
 
 
 class PageRequestHandler(LocalRequestHandler):
-    """Serves a page, and answers it in JSON; errors too, and to none but the page itself."""
+    """Serves a page, and answers that page alone, in JSON, errors included."""
 
     ASKED = "X-Srbench"
     """Header that a page of another origin cannot send without a preflight request, which is not answered."""

@@ -47,13 +47,13 @@ def finite(
 def _cause(network: nn.Module, compute: Callable[[], object], inputs: dict[str, Tensor | list[Tensor]]) -> str:
     for name, given in inputs.items():
         if not _finite(_tensors(given)):
-            return f"{name} has values that are not finite; correct what is given"
+            return f"{name} has values that are not finite; correct it"
     for name, parameter in network.named_parameters():
         if not _finite([parameter]):
             return f"the weights have values that are not finite, first in {name}; use other weights"
     return (
         f"numbers that are not finite, first in {first_fault(network, compute)}; lower the temperature, give an image "
-        "like those of the training, or use other weights"
+        "like the training images, or use other weights"
     )
 
 

@@ -59,7 +59,7 @@ class Shown:
             say(f"{what}{share:.0%}, {elapsed_and_left(elapsed or 0.0, left)}")
 
     def next_stage(self) -> None:
-        """Begin another stage, which is the last one."""
+        """Begin the last stage."""
         self.report = None
         self.left.next_stage()
 

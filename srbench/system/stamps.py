@@ -47,7 +47,7 @@ class Stamp(msgspec.Struct, frozen=True):
 
 
 class UnknownStateError(Exception):
-    """A file or folder of which it cannot be told whether it has changed."""
+    """A file or folder whose changes cannot be detected."""
 
 
 def stamp_file(*facts: object) -> Path:

@@ -20,7 +20,7 @@ class TimeLeft:
     _end: float | None = None
 
     def next_stage(self) -> None:
-        """Begin another stage, with nothing after it. Until its pace is known, the last estimate counts down."""
+        """Begin the last stage. Until its pace is known, the last estimate counts down."""
         self.later, self._first = 0.0, None
 
     def reached(self, share: float) -> None:

@@ -36,7 +36,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
             content = content[wrapper]
             break
     if not isinstance(content, dict) or not content or not all(isinstance(t, Tensor) for t in content.values()):
-        raise WeightsError(f"{path}: holds no tensors by name; name a checkpoint of a network")
+        raise WeightsError(f"{path}: contains no named tensors; name a checkpoint of a network")
     for name, tensor in content.items():
         if fault := _unusable(tensor):
             raise WeightsError(f"{path}: {name} is {fault}; only plain tensors can be read, save it as one")
@@ -72,11 +72,11 @@ def _unpickled(path: Path) -> object:
                 f"{path}: wants to run code ({asked}); only tensors are loaded; do not trust this file"
             ) from None
         reason = re.split(r"[.\n]", str(error).strip())[0] or type(error).__name__
-        raise WeightsError(f"{path}: truncated, or no checkpoint ({reason}); get another copy of the file") from None
+        raise WeightsError(f"{path}: truncated, or not a checkpoint ({reason}); get another copy of the file") from None
 
 
 def pickled_object(path: Path) -> str:
-    """Class of the object that a file is, such as ``torch.save(model)`` writes; empty for tensors by name.
+    """Class of the object pickled in a file, as by ``torch.save(model)``; empty for named tensors.
 
     The pickle is read, not run.
     """
@@ -97,7 +97,7 @@ def contents(path: Path) -> str:
         tensors, place = parts[key], f" in its key {key}" if key else ""
     shown = ", ".join(map(str, [*tensors][:3])) + (", ..." if len(tensors) > 3 else "")
     number = f"{len(tensors)} tensor{'s' * (len(tensors) > 1)}"
-    return f"{number}{place} ({shown})" if tensors else "contents, which are no tensors by name"
+    return f"{number}{place} ({shown})" if tensors else "contents, which are not named tensors"
 
 
 def _tensors(value: object) -> dict[object, object]:

@@ -79,7 +79,7 @@ def _receive(answer: http.client.HTTPResponse, part: Path, there: int, advance: 
         return "answered with a web page, not a file"
     start = there if answer.status == 206 else 0
     if start and not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-        return "answered with another part of the file than requested"
+        return "sent a different part of the file than requested"
     length = answer.headers.get("Content-Length")
     total = start + int(length) if length else None
     if total is not None and not 0 <= total <= MOST_BYTES:
@@ -91,7 +91,7 @@ def _receive(answer: http.client.HTTPResponse, part: Path, there: int, advance: 
             file.write(block)
             size += len(block)
             if size > MOST_BYTES:
-                raise DownloadError(f"sends more than {MOST_BYTES} bytes, the most that are accepted")
+                raise DownloadError(f"sends more than {MOST_BYTES} bytes, the limit")
             advance(completed=size, total=total)
     if total is not None and size < total:
         return f"broke off after {size} of {total} bytes; rerun the same command to resume"

@@ -23,7 +23,7 @@ TRAINED = "weights.safetensors"
 
 
 class WeightsError(SRBenchError):
-    """A weights file that is missing, damaged, or of another model."""
+    """A weights file that is missing, damaged, or for a different model."""
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -136,4 +136,4 @@ def _opened(path: Path) -> Iterator[Any]:
         with safe_open(path, framework="pt") as file:
             yield file
     except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path}: damaged, or no safetensors file ({error}); replace it") from None
+        raise WeightsError(f"{path}: damaged, or not a safetensors file ({error}); replace it") from None

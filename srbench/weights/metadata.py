@@ -61,7 +61,7 @@ def load_described(path: Path) -> tuple[dict[str, Tensor], WeightsMetadata]:
 def read_metadata(text: Mapping[str, str], path: Path) -> WeightsMetadata:
     """Parse the metadata of the weights file ``path``.
 
-    Raises WeightsError that names every key that is missing, unknown or of another type.
+    Raises WeightsError that names every key that is missing, unknown or of the wrong type.
     """
     table: dict[str, Any] = {}
     for name, value in text.items():
@@ -70,6 +70,6 @@ def read_metadata(text: Mapping[str, str], path: Path) -> WeightsMetadata:
         except (ValueError, RecursionError):
             raise WeightsError(f"{path}: {name} in its metadata is not JSON; get another copy of the file") from None
     try:
-        return structure(table, WeightsMetadata, f"{path}: its metadata do not fit")
+        return structure(table, WeightsMetadata, f"{path}: invalid metadata")
     except ConfigError as error:
         raise WeightsError(f"{error}; convert or train it again, or name another file") from None

@@ -98,7 +98,7 @@ def _require_layers(config: Mapping[str, Any], tensors: int, path: Path) -> None
             _require_layers(value, tensors, path)
         elif name in _REPEATED and value > tensors:
             raise WeightsError(
-                f"{path}: its metadata ask for {name} {value}, but it holds {tensors} tensors; replace it"
+                f"{path}: its metadata asks for {name} {value}, but it holds {tensors} tensors; replace it"
             )
 
 

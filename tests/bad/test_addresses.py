@@ -22,7 +22,7 @@ ANSWERS = {
     "large": (b"HTTP/1.0 200 OK\r\nContent-Length: 99999999999999\r\n\r\n", r"wants to send 9{14} bytes; at most"),
     "short": (b"HTTP/1.0 200 OK\r\nContent-Length: 90\r\n\r\nshort", r"broke off after 5 of 90 bytes; rerun"),
     "endless": (b"HTTP/1.0 200 OK\r\n\r\n" + bytes(5000), r"sends more than 4096 bytes"),
-    "other": (b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nno tensor", r"truncated, or no checkpoint"),
+    "other": (b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nno tensor", r"truncated, or not a checkpoint"),
     "header": (b"HTTP/1.0 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n", r"failed \("),
 }
 

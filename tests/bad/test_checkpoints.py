@@ -47,7 +47,7 @@ def folder(tmp_path_factory, srbench):
 
 
 FAULTS = [
-    ("cut.pth", "truncated, or no checkpoint"),
+    ("cut.pth", "truncated, or not a checkpoint"),
     ("evil.pth", f"wants to run code ({os.system.__module__}.system)"),
     ("nan.pth", "flowUpsamplerNet.layers.3.affine.fAffine.2.weight has values that are not finite"),
 ]

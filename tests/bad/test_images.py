@@ -20,7 +20,7 @@ DAMAGED = [
 ]
 """Folders in which one image is damaged: the other is measured all the same."""
 FOLDERS = [
-    ("nothing", r"nothing: no images in it"),
+    ("nothing", r"nothing: contains no images"),
     ("absent", r"absent"),
     ("raises.py", r"raises\.py: (a file, not a folder|has no class or function that could be one of datasets)"),
     ("twice", r"a\.jpg and a\.png share a name"),

@@ -15,7 +15,7 @@ from srbench.weights.files import load_weights
 
 CHANGES = {
     "steps": ({"steps": 10**9}, "steps is 1000000000; it has to be 1 to 10000"),
-    "many": ({"steps": 9999}, r"ask for steps 9999, but it holds \d+ tensors"),
+    "many": ({"steps": 9999}, r"asks for steps 9999, but it holds \d+ tensors"),
     "deep": (
         {"encoder": {"scale": 8, "features": 32, "growth": 16, "blocks": 10**12}},
         r"blocks is 10{12}; it has to be 1 to 10000",
@@ -61,10 +61,10 @@ CHECKPOINTS = {
     "meta": ({"a": torch.empty(3, device="meta")}, r"a is a meta tensor"),
     "complex": ({"a": torch.zeros(3, dtype=torch.complex64)}, r"a is a tensor of .* torch\.complex64"),
     "expanded": ({"a": BIG}, r"a is larger \(\(10000000, 10000000\)\) than its data"),
-    "list": ([torch.zeros(3)], "holds no tensors by name"),
-    "number": ({"a": 3}, "holds no tensors by name"),
-    "nothing": ({}, "holds no tensors by name"),
-    "other": ({"a": torch.zeros(3)}, "no checkpoint of|not a checkpoint of"),
+    "list": ([torch.zeros(3)], "contains no named tensors"),
+    "number": ({"a": 3}, "contains no named tensors"),
+    "nothing": ({}, "contains no named tensors"),
+    "other": ({"a": torch.zeros(3)}, "not a checkpoint of"),
 }  # fmt: skip
 
 
@@ -104,8 +104,8 @@ def weights(tmp_path_factory):
         ("srflow:{rrdb}", 8, r"weights of the model rrdb, not of srflow; choose a srflow file"),
         ("rrdb:{esrgan}", 8, r"weights of the model esrgan, not of rrdb; choose a rrdb file"),
         ("esrgan:{srflow}", 8, r"weights of the model srflow, not of esrgan; choose a esrgan file"),
-        ("srflow:{folder}/half.safetensors", 8, r"half\.safetensors: damaged, or no safetensors file .*; replace it"),
-        ("rrdb:{folder}/header.safetensors", 8, r"header\.safetensors: damaged, or no safetensors file .*; replace it"),
+        ("srflow:{folder}/half.safetensors", 8, r"half\.safetensors: damaged, or not a safetensors .*; replace it"),
+        ("rrdb:{folder}/header.safetensors", 8, r"header\.safetensors: damaged, or not a safetensors .*; replace it"),
         ("rrdb:{folder}/lacking.safetensors", 8, r"1 tensors do not fit the network: missing conv_last\.bias"),
         ("rrdb:{rrdb},srflow:{srflow}x", 8, r"srflow-mini-x8\.safetensorsx: no such weights file; check the path"),
         ("rrdb,rrdb:{rrdb},rrdb-mini-x8=bicubic", 8, r"the label rrdb-mini-x8 is also that of rrdb:"),
@@ -128,7 +128,7 @@ def test_metadata(refused, weights, name):
 @pytest.mark.parametrize("name", HEADERS)
 def test_header(refused, weights, name):
     command = f"upscale {{bad}}/fine --models 'srflow:{weights}/{name}-header.safetensors' --scale 8 --out {{here}}/up"
-    refused(command, rf"{name}-header\.safetensors: damaged, or no safetensors file")
+    refused(command, rf"{name}-header\.safetensors: damaged, or not a safetensors file")
 
 
 @pytest.mark.parametrize("name", [*CHECKPOINTS, "zip"])
@@ -142,7 +142,7 @@ def test_header(refused, weights, name):
     ids=["convert", "run", "add"],
 )
 def test_checkpoint(refused, weights, command, name):
-    says = CHECKPOINTS[name][1] if name in CHECKPOINTS else "truncated, or no checkpoint"
+    says = CHECKPOINTS[name][1] if name in CHECKPOINTS else "truncated, or not a checkpoint"
     refused(command.replace("FILE", f"{weights}/{name}.pth"), says if "weights" not in command else "")
 
 
@@ -160,8 +160,8 @@ def test_checkpoint(refused, weights, command, name):
             "train srflow --preset mini-x8 --data {bad}/fine --start {bad}/pipe.safetensors --out {here}/t",
             r"a pipe|patch",
         ),
-        ("weights add srflow-df2k-x4 {bad}/pipe.pth", r"is no file; check the path"),
-        ("weights add srflow-df2k-x4 {bad}/absent.pth", r"is no file; check the path"),
+        ("weights add srflow-df2k-x4 {bad}/pipe.pth", r"is not a file; check the path"),
+        ("weights add srflow-df2k-x4 {bad}/absent.pth", r"is not a file; check the path"),
         ("weights add nothing {bad}/absent.pth", r"unknown weights 'nothing'"),
         ("weights fetch nothing", r"unknown weights 'nothing'"),
         ("weights add srflow-df2k-x4 http://[::1", r"http://\[::1 "),

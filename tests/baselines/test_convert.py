@@ -94,7 +94,7 @@ def test_names_of_both_releases_need_a_word(tmp_path, preset):
     assert convert(path, trunk, out, "rrdb") == "rrdb"
     assert load_rrdb(4, out).config.long_skip == "trunk"
     before = out.read_bytes()
-    with pytest.raises(ImageError, match=r"out\.safetensors: exists, and is not what would be written"):
+    with pytest.raises(ImageError, match=r"out\.safetensors: exists with different contents"):
         convert(path, trunk, out, "esrgan")
     assert out.read_bytes() == before
     assert convert(path, trunk, out, "rrdb") == "rrdb"
@@ -147,7 +147,7 @@ def test_faults(tmp_path, preset):
             r"20 tensors .*missing RRDB_trunk\.0\.RDB2\.conv1\.weight",
         ),
         ({k: v for k, v in tensors.items() if "upconv2" not in k}, "scale 2, but the preset .* has scale 4"),
-        ({"fc.weight": torch.zeros(2)}, r"no checkpoint of esrgan or rrdb or srflow with the preset"),
+        ({"fc.weight": torch.zeros(2)}, r"not a checkpoint of esrgan or rrdb or srflow with the preset"),
     ]:
         torch.save(broken, path)
         with pytest.raises(WeightsError, match=fault) as caught:

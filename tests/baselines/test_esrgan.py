@@ -171,7 +171,7 @@ def test_torchvisions_vgg19_becomes_a_perceptual_network(tmp_path, monkeypatch):
 def test_another_network_is_no_vgg19(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     torch.save(torchvisions("vgg16"), tmp_path / "given.pth")
-    with pytest.raises(SRBenchError, match="no checkpoint of esrgan with the preset vgg19"):
+    with pytest.raises(SRBenchError, match="not a checkpoint of esrgan with the preset vgg19"):
         add("vgg19", str(tmp_path / "given.pth"))
 
 

@@ -173,8 +173,8 @@ def test_the_command_that_is_recorded(photos, tmp_path):
     ("changes", "fault"),
     [
         ({"models": []}, "no models; name at least one"),
-        ({"models": [3]}, "3 is no model"),
-        ({"models": [Noisy]}, "Noisy is a class; give an object of it"),
+        ({"models": [3]}, "3 is not a model"),
+        ({"models": [Noisy]}, "Noisy is a class; give an instance"),
         ({"models": ["bicubik"]}, "did you mean bicubic"),
         ({"models": ["bicubic", "bicubic"]}, "the label bicubic is also that of bicubic"),
         ({"models": {"hr": nearest}}, "the label hr is reserved"),

@@ -98,5 +98,5 @@ def test_another_file_in_the_way_stays(trainings, srbench, tmp_path, ending):
     yours = tmp_path / f"o{ending}"
     yours.write_text("mine")
     found = srbench("export", trainings.path / "start", "--out", tmp_path / "o.safetensors")
-    assert (found.exit_code, "exists, and is not what would be written" in found.stderr) == (1, True)
+    assert (found.exit_code, "exists with different contents" in found.stderr) == (1, True)
     assert yours.read_text() == "mine"

@@ -47,14 +47,14 @@ def fetch_set(name: str) -> Path:
         except DownloadError as error:
             tried.append(f"{address} {error}")
         except SRBenchError as error:
-            tried.append(f"{address} gave something else ({error})")
+            tried.append(f"{address} sent unexpected data ({error})")
             shutil.rmtree(part, ignore_errors=True)
         else:
             if folder.is_dir():
                 folder.rmdir()  # empty, as it is not here
             part.replace(folder)
             return folder
-    reason = f"could not be fetched ({'; '.join(tried)})" if tried else "is not handed out to programs"
+    reason = f"could not be fetched ({'; '.join(tried)})" if tried else "has no direct download"
     raise DataError(f"{name} {reason}; {entry.wanted(name)}")
 
 

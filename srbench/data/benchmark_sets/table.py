@@ -101,7 +101,7 @@ def is_here(name: str) -> bool:
 def open_set(name: str, scale: int) -> Dataset:
     """Open a set that is here. LR is made by MATLAB-exact bicubic, unless the set has LR images.
 
-    Raises DataError for another scale than that of its pairs, another number of images, or other pixels.
+    Raises DataError if the scale, the number of images or the pixels differ.
     """
     return opened(name, find_set(name), set_folder(name), scale)
 
@@ -133,7 +133,7 @@ def check_files(
 ) -> dict[str, Path]:
     """The images of a set among files by name; of pairs, ``lr`` are the LR images.
 
-    Raises DataError for another number of images, or other pixels.
+    Raises DataError if the number of images or the pixels differ.
     """
     folder = next(iter(files.values())).parent
     if len(files) not in (entry.images, entry.of):
@@ -149,10 +149,10 @@ def check_files(
     if not (folder / _SEEN).is_file() or (folder / _SEEN).read_bytes() != seen.encode():
         say(f"{name}: comparing the {entry.known_by} of {entry.contents}")
         if known != (pixels_digest(found, lr) if entry.pixels else files_digest(found)):
-            same = "pixel for pixel, such as a copy that was cropped for another scale" if entry.pixels else "as files"
+            where = "pixels, perhaps by a crop for a different scale" if entry.pixels else "bytes"
             option = "--lr" if entry.has == "LR" else "--data"
             raise DataError(
-                f"{folder}: its images are not those of {name} {same}; {entry.wanted(name)}, or measure them as a "
+                f"{folder}: its images differ from {name} in their {where}; {entry.wanted(name)}, or measure them as a "
                 f"folder: {option} {folder}"
             )
         with suppress(OSError):  # of a shared folder that cannot be written: compared again the next time

@@ -82,15 +82,15 @@ def read_degradation(text: str) -> Degradation:
     """Read a degradation by its name, or from a TOML file.
 
     Raises DataError for a file with the name of a packaged degradation, and unless exactly one step downscales;
-    ConfigError for an unknown name, and for what is no degradation.
+    ConfigError for an unknown name or an invalid file.
     """
     found = load_preset(_FOLDER, text, Degradation, kind="degradation")
     if text.endswith(".toml") and found.name in degradation_names():
-        raise DataError(f"{text}: {found.name} is a degradation of srbench; give yours another name")
+        raise DataError(f"{text}: {found.name} is a packaged degradation; rename yours")
     if not found.name or set(found.name) & set("@:|/\\\n"):
         raise DataError(f"{text}: a degradation needs a name without @, :, | and /")
     if sum(isinstance(step, Downscale) for step in found.steps) != 1:
-        raise DataError(f"{text}: exactly one of its steps has to be of kind downscale")
+        raise DataError(f"{text}: needs exactly one step of kind downscale")
     return found
 
 

@@ -131,7 +131,7 @@ def _matlab(image: Tensor, size: Size) -> Tensor:
     height, width = image.shape[-2:]
     if height % size[0] or width % size[1] or height // size[0] != width // size[1]:
         raise DataError(
-            f"MATLAB's bicubic takes an image of {height}x{width} by whole factors only, not to {size[0]}x{size[1]}; "
+            f"MATLAB's bicubic resizes {height}x{width} by whole factors only, not to {size[0]}x{size[1]}; "
             "downscale by bicubic after a resize"
         )
     return downscale_uint8(image, height // size[0])
@@ -182,10 +182,10 @@ def _tensor(image: Image.Image) -> Tensor:
 def _read_range(value: object) -> Range:
     numbers = value if isinstance(value, list | tuple) else [value, value]
     if len(numbers) != 2 or any(type(one) not in (int, float) for one in numbers):
-        raise ValueError(f"{value!r} is no number and no range [low, high]")
+        raise ValueError(f"{value!r} is neither a number nor a range [low, high]")
     low, high = map(float, numbers)
     if not 0 <= low <= high < math.inf:
-        raise ValueError(f"{value!r} is no range of numbers from 0 up; write [low, high]")
+        raise ValueError(f"{value!r} is not a range of numbers from 0 up; write [low, high]")
     return Range((low, high))
 
 

@@ -47,7 +47,7 @@ def find(source: Path, name: str, where: str) -> Path:
 def extract(archive: Path, pattern: str, count: int, folder: Path) -> None:
     """Write the members of a zip or tar archive whose path matches into one folder; existing files stay.
 
-    Raises DataError for a damaged archive, and for another number of members than ``count``.
+    Raises DataError for a damaged archive, and unless ``count`` members match.
     """
     found = 0
     try:
@@ -62,6 +62,6 @@ def extract(archive: Path, pattern: str, count: int, folder: Path) -> None:
                     found += 1
                     bar.advance(task)
     except ArchiveError as error:
-        raise DataError(f"{archive}: damaged, or not downloaded to the end ({error}); download it again") from None
+        raise DataError(f"{archive}: damaged or incomplete ({error}); download it again") from None
     if found != count:
         raise DataError(f"{archive}: holds {found} of {count} images; download it again")

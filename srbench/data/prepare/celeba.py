@@ -102,7 +102,7 @@ def _landmarks(archive: Path) -> tuple[dict[str, NDArray[np.float64]], NDArray[n
         rows = {name: np.array(numbers, np.float64).reshape(68, 2) for name, *numbers in map(str.split, lines)}
         return rows, np.array(standard, np.float64).reshape(68, 2)
     except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else f"not what it should be ({error})"
+        reason = "no such file" if isinstance(error, FileNotFoundError) else f"not the expected file ({error})"
         raise DataError(f"{archive}: {reason}; download it from the links of {CROPPER}") from None
 
 

@@ -30,8 +30,8 @@ _FILTERS = 27
 def rectified(layer: torch.nn.Conv2d, shape: torch.Size) -> Callable[[Tensor], Tensor]:
     """A convolution and its rectification, without gradients, for inputs (1, C, h, w) of one shape, channels last.
 
-    oneDNN has an order of weights for every shape and brings them into it again at every call, a fifth to a third of
-    the time at 160x160: so they are packed once, by the functions that torch's compiler has for frozen weights.
+    oneDNN reorders the weights for the shape at every call, a fifth to a third of the time at 160x160: so they are
+    packed once, by the functions that torch's compiler has for frozen weights.
     """
     weight, bias = layer.weight, layer.bias
     setting: Any = (layer.padding, layer.stride, layer.dilation, 1)
@@ -47,7 +47,7 @@ def rectified(layer: torch.nn.Conv2d, shape: torch.Size) -> Callable[[Tensor], T
 
 
 def _tile_side(layer: torch.nn.Conv2d, shape: torch.Size) -> int:
-    """Side of the tiles that take the fewest products, as good as; 1: the plain sum does."""
+    """Side of the tiles that take the fewest products, or nearly; 1 for the plain sum."""
     if layer.stride != (1, 1):
         return 1
     (height, width), side = shape[-2:], layer.kernel_size[0]

@@ -136,7 +136,7 @@ def _trunk(parts: Parts, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
     names = {name: f"features.{name.partition('.')[2]}" for name in wanted}
     for name, key in names.items():
         if key not in found or found[key].shape != wanted[name].shape:
-            raise MetricError(f"{parts.trunk}: no weights of {NETS[parts.net]} (it lacks {key}); give torchvision's")
+            raise MetricError(f"{parts.trunk}: not weights of {NETS[parts.net]} (it lacks {key}); give torchvision's")
     return {name: found[key] for name, key in names.items()}
 
 

@@ -188,7 +188,7 @@ def test_a_result_that_is_not_finite_is_named(spec, models, photos):
     outcome = run(replace(spec, models=(f"{models}:NotFinite", f"{models}:Nearest")))
     assert outcome.sampled == 9
     assert len(outcome.failures) == 1
-    assert outcome.failures[0].startswith("NotFinite: flat: 3072 of 3072 numbers of the result are not finite")
+    assert outcome.failures[0].startswith("NotFinite: flat: 3072 of 3072 values of the result are not finite")
 
 
 def test_sizes_that_do_not_fit_are_named_and_the_others_measured(spec, photos, tmp_path):
@@ -213,7 +213,7 @@ def test_a_folder_of_results_is_measured(spec, photos, tmp_path):
     found = {place: row.values["psnr"] for place, row in by_place(outcome.folder).items()}
     assert found == {("theirs", None, "a"): [float("inf")], ("theirs", None, "b"): [float("inf")]}
     assert '"value": ["inf"]' in text(spec.out), "JSON has no infinity"
-    assert "c: the result has shape (1, 3, 8, 8), 4 times LR is 40x32" in outcome.failures[0]
+    assert "c: the result has shape (1, 3, 8, 8); it must be (n, 3, 40, 32), 4 times LR" in outcome.failures[0]
     assert "no result named d" in outcome.failures[1]
 
 

@@ -154,7 +154,7 @@ def test_results_made_elsewhere_have_the_scale_times_the_size_of_lr(ask, camera)
     )
     assert one == other
     outcome = run(ask(models=(f"mine={camera}",), out="wrong"))
-    assert "IMG_0001: the result has shape (1, 3, 24, 24), 4 times LR is 96x96" in outcome.failures[1]
+    assert "IMG_0001: the result has shape (1, 3, 24, 24); it must be (n, 3, 96, 96), 4 times LR" in outcome.failures[1]
 
 
 @pytest.mark.parametrize(

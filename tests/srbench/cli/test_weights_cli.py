@@ -43,7 +43,7 @@ def test_bad_checkpoints(command, tmp_path):
         return one_line(command("convert", path, "--preset", preset, "--out", out, "--models", "esrgan"))
 
     assert "no such checkpoint" in fault()
-    assert "no checkpoint of esrgan with the preset df2k-x8" in (saved(path) and fault("df2k-x8"))
+    assert "not a checkpoint of esrgan with the preset df2k-x8" in (saved(path) and fault("df2k-x8"))
     assert "tensors do not fit the network" in fault()
 
 

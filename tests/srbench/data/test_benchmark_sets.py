@@ -122,7 +122,7 @@ def test_archives_are_unpacked_by_name_alone(tiny, served, tmp_path, cache, kind
 def test_other_pixels_are_refused(tiny, served, cache):
     files = tiny(addresses=("https://one/{name}.png",), names=("a", "b"))
     served({"https://one/a.png": files["a"].read_bytes(), "https://one/b.png": files["a"].read_bytes()})
-    with pytest.raises(DataError, match=r"gave something else .*not those of tiny pixel for pixel"):
+    with pytest.raises(DataError, match=r"sent unexpected data .*differ from tiny in their pixels"):
         fetch_set("tiny")
     assert not (cache / "tiny").exists()
 
@@ -130,7 +130,7 @@ def test_other_pixels_are_refused(tiny, served, cache):
 def test_put_there_by_hand(tiny, cache):
     tiny()
     with pytest.raises(
-        DataError, match=r"tiny is not handed out to programs; get it from https://tiny\.example and put its 2"
+        DataError, match=r"tiny has no direct download; get it from https://tiny\.example and put its 2"
     ):
         fetch_set("tiny")
     write_png(cache / "tiny" / "HR" / "x.png", flat(0))
@@ -139,7 +139,7 @@ def test_put_there_by_hand(tiny, cache):
     write_png(cache / "tiny" / "HR" / "y.png", flat(9))
     assert list(open_set("tiny", 4)) == ["x", "y"], "whatever they are called, and however they are laid out"
     write_png(cache / "tiny" / "HR" / "y.png", flat(8, 16))
-    with pytest.raises(DataError, match="not those of tiny pixel for pixel"):
+    with pytest.raises(DataError, match="differ from tiny in their pixels"):
         open_set("tiny", 4)
 
 
@@ -175,7 +175,7 @@ def test_pairs_keep_their_lr(pairs, served, cache):
     one.rename(two.with_name("c.png"))
     two.rename(one)
     two.with_name("c.png").rename(two)
-    with pytest.raises(DataError, match="its images are not those of tiny pixel for pixel"):
+    with pytest.raises(DataError, match="its images differ from tiny in their pixels"):
         open_set("tiny", 2)
 
 
@@ -196,7 +196,7 @@ def test_lr_alone_is_known_by_its_files(tiny, cache, tmp_path, command):
     assert read_manifest(tmp_path / "run").protocol.dataset == "tiny"
     assert command("run", "--models", "bicubic", "--scale", 4, "--data", "tiny", "--metrics", "psnr").code == 1
     write_png(cache / "tiny" / "a.png", flat(7))
-    with pytest.raises(DataError, match=r"not those of tiny as files; .*, or measure them as a folder: --lr"):
+    with pytest.raises(DataError, match=r"differ from tiny in their bytes; .*, or measure them as a folder: --lr"):
         open_set("tiny", 4)
 
 
@@ -295,13 +295,13 @@ def test_files_of_a_layout_without_a_partner_are_named(laid_out, hr, lr, known_b
 def test_lr_twice(laid_out):
     folder = laid_out("HR/{}.png", "LR_bicubic/X4/{}x4.png")
     write_png(folder / "LR_bicubic/X4/a.png", flat(0, 4))
-    with pytest.raises(Exception, match="a and ax4 are both of a"):
+    with pytest.raises(Exception, match="a and ax4 both belong to a"):
         open_dataset(RunSpec((), 4, str(folder)))
 
 
 def test_selfexsr_of_another_scale(laid_out):
     folder = laid_out("image_SRF_4/{}_SRF_4_HR.png", "image_SRF_4/{}_SRF_4_LR.png")
-    with pytest.raises(Exception, match="has image_SRF_4 and nothing of scale 2; name the folder whose HR is meant"):
+    with pytest.raises(Exception, match="has image_SRF_4 but nothing for scale 2; name the folder whose HR to use"):
         open_dataset(RunSpec((), 2, str(folder)))
     write_png(folder / "image_SRF_4" / "a_SRF_4_bicubic.png", flat(0, 16))
     dataset = open_dataset(RunSpec((), 2, str(folder / "image_SRF_4")))

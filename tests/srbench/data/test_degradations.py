@@ -87,13 +87,13 @@ def test_steps(image):
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        (MINE.replace('"mine"', '"bicubic"'), "bicubic is a degradation of srbench"),
+        (MINE.replace('"mine"', '"bicubic"'), "bicubic is a packaged degradation"),
         (MINE.replace("area", "aera"), "steps.0.: downscale: by 'aera'; choose from matlab, pillow"),
         (MINE.replace('"downscale"', '"downskale"'), "unknown kind of step 'downskale'; did you mean downscale"),
-        (MINE + '[[steps]]\nkind = "noise"\nsigma = [5, 1]\n', "no range of numbers from 0 up"),
+        (MINE + '[[steps]]\nkind = "noise"\nsigma = [5, 1]\n', "not a range of numbers from 0 up"),
         (MINE + '[[steps]]\nkind = "noise"\nquality = 5\n', "unknown key 'quality'"),
-        (MINE + MINE[MINE.index("[["):], "exactly one of its steps has to be of kind downscale"),
-        ('name = "mine"\nversion = 1\nsteps = []\n', "exactly one of its steps"),
+        (MINE + MINE[MINE.index("[["):], "needs exactly one step of kind downscale"),
+        ('name = "mine"\nversion = 1\nsteps = []\n', "needs exactly one step"),
         ("version = 1\n", "missing"),
     ],
 )  # fmt: skip

@@ -69,7 +69,7 @@ def test_archives_that_are_missing_cut_off_or_damaged(srbench, div2k):
     archive.unlink()
     assert f"{archive}: no such file; download it from https://data.vision.ee.ethz.ch/cvl/DIV2K/" in fault()
     archive.write_bytes(whole[: len(whole) // 2])
-    assert f"{archive}: damaged, or not downloaded to the end" in fault()
+    assert f"{archive}: damaged or incomplete" in fault()
     archive.write_bytes(whole.replace(b"image 400", b"image 4x0"))
     assert "Bad CRC-32 for file 'DIV2K_train_HR/0400.png'" in fault()
     write_zip(archive, {"DIV2K_train_HR/0001.png": b""})
@@ -82,7 +82,7 @@ def test_flickr2k(srbench, tmp_path):
     assert srbench("data", "prepare", "flickr2k", tmp_path, "--out", tmp_path / "out").exit_code == 0
     assert len(list((tmp_path / "out" / "train").iterdir())) == 2650
     whole = (tmp_path / "Flickr2K.tar").read_bytes()
-    for size, message in ((700_300, "not downloaded to the end"), (1024 * 100, "holds 100 of 2650")):
+    for size, message in ((700_300, "damaged or incomplete"), (1024 * 100, "holds 100 of 2650")):
         (tmp_path / "Flickr2K.tar").write_bytes(whole[:size])
         result = srbench("data", "prepare", "flickr2k", tmp_path, "--out", tmp_path / "again")
         assert result.exit_code == 1
@@ -145,7 +145,7 @@ def test_celeba_that_is_incomplete(srbench, faces):
     (faces / "img_celeba" / "162771.jpg").unlink()
     assert "lacks 1 of 3 images, first 162771.jpg; unpack it again" in fault()
     write_zip(faces / "annotations.zip", {"landmark.txt": "000001.jpg 1 2 3", "standard_landmark_68pts.txt": "0 0"})
-    assert "annotations.zip: not what it should be" in fault()
+    assert "annotations.zip: not the expected file" in fault()
     (faces / "annotations.zip").unlink()
     assert "annotations.zip: no such file; download it from the links of https://github.com/LynnHo" in fault()
     shutil.rmtree(faces / "img_celeba")

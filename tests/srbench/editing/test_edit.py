@@ -203,5 +203,5 @@ def test_nothing_of_yours_is_overwritten(command, chameleon, file, what, changes
     Path("out").mkdir()
     Path("out", file).write_bytes(b"mine")
     found = edit(command, what, chameleon, **changes)
-    assert (found.code, f"{file}: exists, and is not what would be written" in found.err) == (1, True)
+    assert (found.code, f"{file}: exists with different contents" in found.err) == (1, True)
     assert Path("out", file).read_bytes() == b"mine"

@@ -319,4 +319,4 @@ def test_ctrl_c_while_it_samples(camera, tmp_path):
         finally:
             process.kill()
     assert process.returncode == 0
-    assert said.splitlines() in ([], ["finishing what is under way; Ctrl-C again ends it at once"])
+    assert said.splitlines() in ([], ["finishing open requests; press Ctrl-C again to stop at once"])

@@ -210,7 +210,7 @@ def test_an_image_beyond_pillows_limit_is_refused_with_the_memory_that_it_takes(
     monkeypatch.setattr(cost, "free_bytes", lambda: None)
     monkeypatch.setattr(inference, "memory_bytes", lambda: None)
     for text in (up("larger.png", model=model).err, up("larger.png", "--dry-run", model=model).out):
-        assert "larger.png: more than 179 million pixels, the most that are read; cut it into parts" in text
+        assert "larger.png: more than 179 million pixels, the limit; cut it into parts" in text
 
 
 def test_the_memory_of_a_sample_is_that_of_its_tensors():

@@ -55,7 +55,7 @@ def test_a_profile_is_converted_as_pillow_does(tmp_path, name, profile, said):
     path = tmp_path / name
     PHOTO.save(path, icc_profile=profile)
     stored = Image.open(path).convert("RGB")
-    with pytest.warns(UserWarning, match=rf"1 of 1 images have another colour profile than sRGB \({said}\)"):
+    with pytest.warns(UserWarning, match=rf"1 of 1 images have a colour profile other than sRGB \({said}\)"):
         found = pixels(path)
     assert np.array_equal(found, by_pillow(stored, profile))
     assert not np.array_equal(found, np.asarray(stored))
@@ -135,7 +135,7 @@ def test_profiles_of_a_folder_are_counted_once(tmp_path):
         for name in "abcde":
             read_uint8(tmp_path / f"{name}.png")
     assert [str(one.message) for one in heard] == [
-        f"{tmp_path}: 3 of 5 images have another colour profile than sRGB (Display P3: 2, Adobe RGB (1998): 1); they "
+        f"{tmp_path}: 3 of 5 images have a colour profile other than sRGB (Display P3: 2, Adobe RGB (1998): 1); they "
         "are converted to sRGB"
     ]
 

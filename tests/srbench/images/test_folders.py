@@ -20,7 +20,7 @@ def test_two_images_of_one_name(tmp_path):
 
 
 def test_no_images(tmp_path):
-    with pytest.raises(ImageError, match="no images in it"):
+    with pytest.raises(ImageError, match="contains no images"):
         images_in(tmp_path)
     with pytest.raises(ImageError, match="missing, not a folder"):
         images_in(tmp_path / "absent")

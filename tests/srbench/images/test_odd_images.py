@@ -14,7 +14,7 @@ COLOURS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 PHOTO = Image.fromarray(COLOURS)
 GREY = PHOTO.convert("L")
 WHITE = ": images with transparent pixels are put on white"
-FIRST = "/{}: the first of 2 pages or frames is read"
+FIRST = "/{}: has 2 pages or frames, only the first is read"
 
 
 def coded(image, format, **options):

@@ -102,7 +102,7 @@ def test_results_made_elsewhere_cost_nothing_that_is_known(photos):
 def test_images_do_not_tell():
     image = torch.zeros(3, 8, 8)
     for name in ("parameters", "gflops", "memory", "seconds"):
-        with pytest.raises(SRBenchError, match="is of a model, not of images; measure it with srbench run"):
+        with pytest.raises(SRBenchError, match="measures models, not images; use srbench run"):
             load_metric(name)(image[None], ImagePair("a", image, image))
 
 

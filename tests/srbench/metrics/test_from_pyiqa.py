@@ -150,9 +150,7 @@ def printed(images, opened, torch_home) -> dict[str, float]:
 def test_the_numbers_of_its_command_line_or_what_is_missing(images, opened, printed, name):
     found = opened[name]
     if name in OF_SETS:
-        assert found.startswith(
-            f"pyiqa:{name} compares sets of images, and a column is of single ones; srbench measure"
-        )
+        assert found.startswith(f"pyiqa:{name} compares sets of images, not single ones; use srbench measure")
         return
     if isinstance(found, str):
         assert name not in WITHOUT_WEIGHTS

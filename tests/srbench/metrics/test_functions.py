@@ -198,7 +198,7 @@ def test_a_reference_that_is_no_image_is_refused(samples, name, case):
 
 @pytest.mark.parametrize("name", ["psnr", "ssim", "lpips"])
 def test_sizes_must_be_equal(coffee, samples, name):
-    with pytest.raises(SRBenchError, match="sr is 192x280 and hr is 192x288; both must have one size, crop or resize"):
+    with pytest.raises(SRBenchError, match="sr is 192x280 and hr is 192x288; both must have the same size"):
         getattr(metrics, name)(samples[..., :280], coffee.hr)
 
 
@@ -215,7 +215,7 @@ def test_numbers_of_images_must_fit(coffee, samples, name):
 
 @pytest.mark.parametrize("lr_size", [(48, 71), (47, 72), (96, 72), (200, 288)])
 def test_lr_psnr_takes_the_scale_from_the_sizes(coffee, lr_size):
-    with pytest.raises(SRBenchError, match=r"sr 192x288 is no whole multiple of lr \d+x\d+; crop sr to the scale"):
+    with pytest.raises(SRBenchError, match=r"sr 192x288 is not a whole multiple of lr \d+x\d+; crop sr to the scale"):
         metrics.lr_psnr(coffee.hr, torch.zeros(3, *lr_size))
 
 
@@ -224,9 +224,11 @@ def test_lr_psnr_refuses_the_hr_image(coffee):
         metrics.lr_psnr(coffee.hr, coffee.hr)
 
 
-@pytest.mark.parametrize(("name", "message"), [("niqe", "needs two 96x96 blocks"), ("brisque", "an image that varies")])
+@pytest.mark.parametrize(
+    ("name", "message"), [("niqe", "needs two 96x96 blocks"), ("brisque", "is undefined for a flat output")]
+)
 def test_flat_images_are_refused(name, message):
-    with pytest.raises(SRBenchError, match=rf"sr: {name.upper()} \(LIVE\) needs .*{message.removeprefix('needs ')}"):
+    with pytest.raises(SRBenchError, match=rf"sr: {name.upper()} \(LIVE\) {message}"):
         getattr(metrics, name)(np.full((3, 192, 192), 128, dtype=np.uint8))
 
 

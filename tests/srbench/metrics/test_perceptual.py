@@ -97,7 +97,7 @@ def test_weights_that_are_not_here_are_named(tmp_path, monkeypatch):
     with pytest.raises(MetricError, match="LPIPS has no net 'vgg19'; choose alex, vgg, squeeze"):
         LPIPS(net="vgg19")
     torch.save({"features.0.weight": torch.ones(1)}, tmp_path / "trunk.pth")
-    with pytest.raises(MetricError, match=r"no weights of SqueezeNet \(it lacks features\.0\.weight\)"):
+    with pytest.raises(MetricError, match=r"not weights of SqueezeNet \(it lacks features\.0\.weight\)"):
         LPIPS(net="squeeze", trunk=str(tmp_path / "trunk.pth"))(torch.rand(1, 3, 64, 64), IMAGE)
 
 

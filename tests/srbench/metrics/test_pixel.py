@@ -114,7 +114,7 @@ def test_defaults_have_the_signatures_they_had():
     [
         ({"channels": "Y", "round": "half"}, "round is 'half'; choose yes or no"),
         ({"channels": "Y", "colour": "bt709"}, "colour is 'bt709'; choose bt601, yiq, full"),
-        ({"round": "no"}, "round and colour are those of Y; add channels=Y, or leave them out"),
+        ({"round": "no"}, "round and colour apply to Y only; add channels=Y, or leave them out"),
     ],
 )
 def test_what_luma_cannot_be(arguments, fault):

@@ -181,7 +181,7 @@ def test_a_suite_of_ones_own(photos, models, tmp_path):
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ('name = "srflow"\nversion = 1\nmetrics = ["psnr"]', "srflow is a suite of srbench"),
+        ('name = "srflow"\nversion = 1\nmetrics = ["psnr"]', "srflow is a packaged suite"),
         ('name = "a@b"\nversion = 1\nmetrics = ["psnr"]', "a name without @"),
         ('name = "a"\nversion = 1\nmetrics = []', "at least one metric"),
         ('name = "a"\nversion = 1\nmetrics = ["psnr"]\nquantize = "ceil"', "none of 'floor', 'round'"),
@@ -192,7 +192,7 @@ def test_a_suite_of_ones_own(photos, models, tmp_path):
         ('name = "a"\nversion = 1\nmetrics = ["ssim+window=box"]', "window is 'box'; choose uniform7 or gaussian11"),
         ('name = "a"\nversion = 1\nmetrics = ["ssim+negative=cut"]', "negative is 'cut'; choose kept or zero"),
         ('name = "a"\nversion = 1\nmetrics = ["psnr+border=some"]', "border is 'some'"),
-        ('name = "a"\nversion = 1\nmetrics = ["psnr", "psnr+border=4"]', "a metric named psnr, as psnr is"),
+        ('name = "a"\nversion = 1\nmetrics = ["psnr", "psnr+border=4"]', "border=4 and psnr share the name psnr"),
     ],
 )
 def test_what_is_no_suite(tmp_path, text, fault):

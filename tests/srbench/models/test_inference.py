@@ -39,7 +39,7 @@ def test_samples_depend_on_the_seed_and_on_nothing_else(output):
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
-        ("WrongSize", r"a: the result has shape \(1, 3, 5, 7\), 4 times LR is 20x28; it must be \(n, 3, 20, 28\)"),
+        ("WrongSize", r"a: the result has shape \(1, 3, 5, 7\); it must be \(n, 3, 20, 28\), 4 times LR"),
         ("TooFew", "a: the model returned 2 samples, not 3"),
         ("Raises", "a: the model failed: RuntimeError: no memory for this"),
     ],
@@ -92,7 +92,7 @@ def test_too_little_memory_and_what_to_do():
 
 def test_numbers_that_are_not_finite(output):
     flat = ImagePair("flat", torch.ones(3, 5, 7), PAIR.hr)
-    with pytest.raises(ModelError, match="flat: 1680 of 1680 numbers of the result are not finite"):
+    with pytest.raises(ModelError, match="flat: 1680 of 1680 values of the result are not finite"):
         output("NotFinite", flat)
     assert output("NotFinite").images.isfinite().all()
 
@@ -107,9 +107,9 @@ def test_numbers_that_are_not_finite(output):
         ),
         (
             lambda lr: up(lr.reshape(1, 3, 8, -1, 7)),
-            "if LR of 5x7 does not suit it, pad LR inside the model and cut the",
+            "if LR of 5x7 is not accepted, pad LR inside the model and crop the",
         ),
-        (lambda lr: up(lr)[0], r"the result has shape \(3, 20, 28\), 4 times LR is 20x28; it must be \(n, 3, 20, 28\)"),
+        (lambda lr: up(lr)[0], r"the result has shape \(3, 20, 28\); it must be \(n, 3, 20, 28\), 4 times LR"),
         (lambda lr: {"sr": up(lr)}, r"the result is dict; it must be a tensor \(n, 3, H, W\)"),
     ],
 )

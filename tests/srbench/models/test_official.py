@@ -136,7 +136,7 @@ def test_fetch_and_use(server, table, checkpoint, capsys):
         load_model("rrdb:rrdb-tiny", 4, "cpu")
     path = fetch("rrdb-tiny")
     assert path == cached_path("rrdb-tiny")
-    assert f"sha256 {digest}, which nobody has confirmed" in capsys.readouterr().err
+    assert f"sha256 {digest} is unconfirmed" in capsys.readouterr().err
     metadata = load_weights(path)[1]
     source = f"downloaded from {server.address}/net.pth, its sha256 unconfirmed"
     assert (metadata["licence"], metadata["trained_on"]) == ("CC-BY-NC-SA-4.0", f"noise; {source}")
@@ -240,7 +240,7 @@ def test_an_archive_without_the_member_or_damaged(table, checkpoint, tmp_path):
     table()
     path = tmp_path / "models.zip"
     path.write_bytes(archive(other=checkpoint))
-    with pytest.raises(WeightsError, match=r"models\.zip gave .*no checkpoint"):
+    with pytest.raises(WeightsError, match=r"models\.zip gave .*not a checkpoint"):
         add("rrdb-tiny", str(path))
     packed = bytearray(archive(**{FILE: checkpoint}))
     packed[200:300] = bytes(100)
@@ -264,7 +264,7 @@ def test_add_a_file_or_an_address(server, table, checkpoint, tmp_path):
     add("rrdb-tiny", f"{server.address}/models.zip")
     assert cached_path("rrdb-tiny").read_bytes() == first
     path.write_bytes(checkpoint[:-50])
-    with pytest.raises(WeightsError, match=r"mine\.pth gave .*truncated, or no checkpoint") as caught:
+    with pytest.raises(WeightsError, match=r"mine\.pth gave .*truncated, or not a checkpoint") as caught:
         add("rrdb-tiny", str(path))
     assert "\n" not in str(caught.value)
     assert cached_path("rrdb-tiny").read_bytes() == first, "what was there stays"

@@ -29,9 +29,9 @@ def test_the_file_is_the_model(command, model, scale):
 @pytest.mark.parametrize(
     ("words", "fault"),
     [
-        (["bicubic", "--scale", "4"], "bicubic: only a network with one output can be an ONNX file"),
-        (["srflow", "--scale", "4"], "srflow: only a network with one output can be an ONNX file"),
-        (["rrdb"], "rrdb does not say its scale; give --scale"),
+        (["bicubic", "--scale", "4"], "bicubic: only a network with one output can be exported to ONNX"),
+        (["srflow", "--scale", "4"], "srflow: only a network with one output can be exported to ONNX"),
+        (["rrdb"], "rrdb does not state its scale; give --scale"),
         (["rrdc", "--scale", "4"], "unknown model 'rrdc'; did you mean rrdb?"),
         (["rrdb", "--scale", "4", "--best"], "--best goes with --as weights"),
     ],

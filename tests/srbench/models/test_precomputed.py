@@ -59,7 +59,7 @@ def test_numbers_may_have_zeros_before_them(tmp_path):
         write_png(tmp_path / f"000001_sample{number:05d}.png", flat(number))
     assert ResultFolder(tmp_path, 4).read("000001")[:, 0, 0, 0].mul(255).tolist() == [9, 10]
     write_png(tmp_path / "000001_sample9.png", flat(9))
-    with pytest.raises(SRBenchError, match=r"000001_sample00009\.png and 000001_sample9\.png are one sample of 000001"):
+    with pytest.raises(SRBenchError, match=r"000001_sample00009\.png and 000001_sample9\.png are the same sample"):
         ResultFolder(tmp_path, 4)
 
 
@@ -81,7 +81,7 @@ def test_digest_changes_with_the_file(tmp_path):
 
 
 def test_faults_are_named(tmp_path):
-    with pytest.raises(ImageError, match="no images in it"):
+    with pytest.raises(ImageError, match="contains no images"):
         ResultFolder(tmp_path, 4)
     write_png(tmp_path / "a_sample0.png", flat(1))
     write_png(tmp_path / "a_sample1.png", flat(1, side=9))
@@ -124,7 +124,7 @@ def test_folders_beside_images_are_passed_over(tmp_path):
 def test_two_files_of_one_sample_in_a_folder_are_named(tmp_path):
     for name in "0", "00":
         write_png(tmp_path / "a" / f"{name}.png", flat(0))
-    with pytest.raises(SRBenchError, match=r"a/0.png and a/00.png are one sample of a"):
+    with pytest.raises(SRBenchError, match=r"a/0.png and a/00.png are the same sample of a"):
         ResultFolder(tmp_path, 4)
 
 

@@ -172,10 +172,10 @@ def _infinite(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "fault"),
     [
-        (lambda path: path.write_bytes(b"no weights"), "damaged, or no weights file"),
+        (lambda path: path.write_bytes(b"no weights"), "damaged, or not a weights file"),
         (
             saved({"some.weight": torch.zeros(3)}),
-            r"spandrel knows no architecture of its 1 tensor \(some\.weight\); name code",
+            r"spandrel recognises no architecture in its 1 tensor \(some\.weight\); name code",
         ),
         (
             saved({"epoch": 3, "model": CONVOLUTION.state_dict()}),
@@ -183,7 +183,7 @@ def _infinite(path: Path) -> None:
         ),
         (
             saved(CONVOLUTION),
-            "a pickled torch.nn.modules.conv.Conv2d, which is not opened, as that would run its code; save torch",
+            "a pickled torch.nn.modules.conv.Conv2d, which is not opened because that would run its code; save torch",
         ),
         (saved(CONVOLUTION, modern=False), "a pickled torch.nn.modules.conv.Conv2d, which is not opened"),
         (
@@ -290,7 +290,7 @@ def test_half_precision(tmp_path):
 @needs_onnx
 def test_what_is_no_onnx_model(tmp_path):
     (tmp_path / "a.onnx").write_bytes(b"no graph")
-    with pytest.raises(ModelError, match="damaged, or no ONNX file"):
+    with pytest.raises(ModelError, match="damaged, or not an ONNX file"):
         load_file(tmp_path / "a.onnx")
     with pytest.raises(ModelError, match="it has to upscale"):
         load_file(exported(WithoutScale(), tmp_path / "b.onnx", (8, 8)))

@@ -102,11 +102,11 @@ def test_a_run_by_workers_with_costs_proves_itself(tmp_path, photos):
 @pytest.mark.parametrize(
     ("network", "fault"),
     [
-        (Stating(2), "states scale 3, and its output is 2 times LR; correct it"),
-        (Random(2), r"gives another output for the same image again; call eval\(\) before saving it"),
+        (Stating(2), "states scale 3, but its output is 2 times LR; correct it"),
+        (Random(2), r"returns different outputs for the same image; call eval\(\) before saving it"),
         (Pair(), r"returns tuple; it has to return one tensor \(n, 3, H, W\)"),
         (Fixed(), r"does not run on LR of 64x64 \(.*\); export it for RGB images"),
-        (nn.Conv2d(3, 1, 1), r"makes \(1, 1, 64, 64\) of \(1, 3, 64, 64\); it has to upscale"),
+        (nn.Conv2d(3, 1, 1), r"turns \(1, 3, 64, 64\) into \(1, 1, 64, 64\); it has to upscale"),
     ],
 )
 def test_what_is_no_model(tmp_path, network, fault):

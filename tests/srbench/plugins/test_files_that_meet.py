@@ -28,7 +28,7 @@ def test_two_files_that_import_modules_of_one_name(tmp_path, monkeypatch):
         (tmp_path / folder / "net.py").write_text(NET)
     try:
         load_model(f"a={tmp_path}/old/net.py:make", 2, "cpu")
-        with pytest.raises(PluginError, match=r"imports srtest_blocks, which is .*old.* in this command; rename one"):
+        with pytest.raises(PluginError, match=r"imports srtest_blocks, but that is .*old.* in this command; rename"):
             load_model(f"b={tmp_path}/new/net.py:make", 2, "cpu")
     finally:
         sys.modules.pop("srtest_blocks", None)

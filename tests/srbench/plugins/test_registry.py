@@ -109,8 +109,8 @@ def test_a_finished_training_is_a_model(plugins, tmp_path):
 @pytest.mark.parametrize(
     ("spec", "fault"),
     [
-        ("esrgan@1.5", "1.5 is no share of the weights; write a number from 0 to 1"),
-        ("esrgan@half", "half is no share"),
+        ("esrgan@1.5", "1.5 is not a share of the weights; write one from 0 to 1"),
+        ("esrgan@half", "half is not a share"),
         ("mine@0.5", "mine cannot be interpolated; leave @0.5 out"),
         ("esrgam@0.5", "did you mean esrgan"),
     ],
@@ -262,7 +262,7 @@ def test_a_network_without_a_scale_takes_that_of_the_run(tmp_path):
     loaded = load_model(f"{tmp_path}/own.py:Net", 4, "cpu")
     assert loaded.model(torch.zeros(1, 3, 2, 3)).shape == (1, 3, 8, 12)
     other = load_model(f"{tmp_path}/own.py:Net", 2, "cpu")
-    with pytest.raises(SRBenchError, match=r"2 times LR is 4x6; it must be \(n, 3, 4, 6\)"):
+    with pytest.raises(SRBenchError, match=r"it must be \(n, 3, 4, 6\), 2 times LR"):
         upscale(other.model, "a", torch.zeros(3, 2, 3), Draw(0, 1, 0), "cpu")
 
 
@@ -270,9 +270,9 @@ def test_a_network_without_a_scale_takes_that_of_the_run(tmp_path):
     ("name", "fault"),
     [
         ("Sampler", "has no attribute scale, which a model that samples needs: add scale = 4"),
-        ("Deep", r"needs depth, width to be made; .* def make\(scale\): return Deep\(\.\.\.\), and name that"),
-        ("up", r"needs lr to be made; .* def make\(scale\): return up, and name that"),
-        ("Scales", r"has scale \(2, 4\), not 4; its attribute scale is a whole number"),
+        ("Deep", r"needs the arguments depth, width; .* def make\(scale\): return Deep\(\.\.\.\), and name that"),
+        ("up", r"needs the arguments lr; .* def make\(scale\): return up, and name that"),
+        ("Scales", r"has scale \(2, 4\), not 4; its attribute scale must be a whole number"),
     ],
 )
 def test_what_a_model_lacks(tmp_path, name, fault):

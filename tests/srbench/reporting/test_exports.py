@@ -127,7 +127,7 @@ def test_a_second_export_changes_nothing_and_another_one_overwrites_nothing(run,
         assert [file.stat().st_mtime_ns for file in files] == before
     make_run("run", {FLOW: values(1)}, metrics=METRICS, invocation=STARTED)
     kept = {file: file.read_bytes() for file in (tmp_path / "hf-eval").rglob("*") if file.is_file()}
-    with pytest.raises(ImageError, match="exists, and is not what would be written; choose another --out"):
+    with pytest.raises(ImageError, match="exists with different contents; choose another --out"):
         export_run(run, "hf-eval", tmp_path / "hf-eval")
     assert kept == {file: file.read_bytes() for file in (tmp_path / "hf-eval").rglob("*") if file.is_file()}
 

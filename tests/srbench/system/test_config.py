@@ -146,7 +146,7 @@ def test_values_are_changed_as_they_are_typed(tmp_path):
         ("training.steps", "write KEY=VALUE"),
         (".steps=3", "write KEY=VALUE"),
         ("scale.steps=3", "scale is a value, not a table; it has no steps"),
-        ("scale=[", "'[' is no value of TOML"),
+        ("scale=[", "'[' is not a TOML value"),
     ],
 )
 def test_a_change_that_changes_nothing_is_named(tmp_path, change, fault):

@@ -184,7 +184,7 @@ def test_unusable_folders(tmp_path, folder):
     with pytest.raises(ImageError, match="missing, not a folder"):
         Patches([tmp_path / "absent"], 4, Config())
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ImageError, match="no images in it"):
+    with pytest.raises(ImageError, match="contains no images"):
         Patches([tmp_path / "empty"], 4, Config())
     (tmp_path / "empty" / "bad.png").touch()
     with pytest.raises(TrainingError, match=r"none of 1 images can be used: .*bad\.png: not an image"):

@@ -81,17 +81,17 @@ def test_a_truncated_file(path, modern):
     whole = path.read_bytes()
     for part in (len(whole) - 4, len(whole) // 2, 20, 1, 0):
         path.write_bytes(whole[:part])
-        assert "truncated, or no checkpoint" in fault(path)
+        assert "truncated, or not a checkpoint" in fault(path)
 
 
 def test_what_is_no_checkpoint(path, tmp_path):
     assert "no such checkpoint" in fault(path)
     assert "a folder, not a checkpoint" in fault(tmp_path)
     path.write_text("<html>404</html>")
-    assert "no checkpoint" in fault(path)
+    assert "not a checkpoint" in fault(path)
     for content in ({}, [torch.ones(1)], {"epoch": 3, "state": {"a": torch.ones(1)}}, torch.ones(2)):
         torch.save(content, path)
-        assert "holds no tensors by name" in fault(path)
+        assert "contains no named tensors" in fault(path)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -63,7 +63,7 @@ def test_a_long_list_is_cut_to_ten(tmp_path):
     [
         (None, "its metadata has no config that says how large the network is"),
         ("not JSON", "config in its metadata is not JSON"),
-        ("[1, 2]", "its metadata do not fit: config: expected a table"),
+        ("[1, 2]", "invalid metadata: config: expected a table"),
         ("{}", "config: scale: missing; features: missing"),
     ],
 )

@@ -40,7 +40,7 @@ def test_sha256_is_that_of_the_bytes(path):
 )
 def test_a_damaged_file_is_named(path, damage):
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(WeightsError, match=r"w\.safetensors: damaged, or no safetensors file") as caught:
+    with pytest.raises(WeightsError, match=r"w\.safetensors: damaged, or not a safetensors file") as caught:
         load_weights(path)
     assert "\n" not in str(caught.value)
 
