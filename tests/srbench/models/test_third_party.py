@@ -179,7 +179,7 @@ def _infinite(path: Path) -> None:
         ),
         (
             saved({"epoch": 3, "model": CONVOLUTION.state_dict()}),
-            r"of its 2 tensors in its key model \(weight, bias\); name code .* or save it by torch\.jit\.script",
+            r"in its 2 tensors in its key model \(weight, bias\); name code .* or save it by torch\.jit\.script",
         ),
         (
             saved(CONVOLUTION),
