@@ -94,7 +94,7 @@ def test_what_is_missing_is_one_line(published, command, tmp_path):
     log.with_suffix(".txt").rename(log)
     image = published / "test_LR" / "a_LR4.png"
     image.write_bytes((published / "test_LR" / "b_LR4.png").read_bytes())
-    assert "its images differ from tiny in their pixels" in command("reproduce", "tiny", "clone").err
+    assert "its images are not those of tiny pixel for pixel" in command("reproduce", "tiny", "clone").err
 
 
 def test_a_log(tmp_path):

@@ -265,7 +265,7 @@ def test_what_the_server_refuses(site):
     connection.putheader("Content-Length", str(MOST_BYTES + 1))
     connection.endheaders()
     answer = connection.getresponse()
-    assert (answer.status, b"too large" in answer.read()) == (400, True)
+    assert (answer.status, b"too many" in answer.read()) == (400, True)
 
 
 def test_what_was_saved_of_something_else_is_not_overwritten(site, monkeypatch):

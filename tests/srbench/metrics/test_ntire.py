@@ -74,7 +74,7 @@ def test_one_sample_and_equal_samples_have_no_diversity(odd):
     pair, outputs = odd
     assert Diversity()(outputs[:1], pair).item() == pytest.approx(0, abs=1e-4)
     assert Diversity()(outputs[:1].expand(4, -1, -1, -1), pair).item() == pytest.approx(0, abs=1e-4)
-    with pytest.raises(MetricError, match="equal to HR"):
+    with pytest.raises(MetricError, match="equals HR"):
         Diversity()(pair.hr[None], pair)
 
 

@@ -57,7 +57,7 @@ def test_what_the_server_refuses(site):
     assert site.ask("POST", "/next", fine)[0] == 404
     for body, words in (
         ("{", "invalid JSON"),
-        ("[]", "no choice"),
+        ("[]", "not a choice"),
         (site.vote(choice="both"), "'both' is not a choice"),
         (site.vote(rater=""), "cannot be the name of a rater"),
         (site.vote(rater="x" * 61), "cannot be the name of a rater"),

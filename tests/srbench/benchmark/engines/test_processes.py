@@ -172,7 +172,7 @@ def test_objects_go_to_other_processes_where_they_can(spec, tmp_path):
     alone = evaluate({"up": up}, spec.data, scale=4, metrics="psnr")
     assert found.rows.equals(alone.rows)
     with pytest.raises(
-        BenchmarkError, match=r"cannot be sent to other processes .* name it as file.py:Name, or leave wor"
+        BenchmarkError, match=r"cannot be sent to other processes .* name it as file.py:Name, or leave out wor"
     ):
         evaluate(lambda lr: up(lr), spec.data, scale=4, metrics="psnr", workers=2)
 
