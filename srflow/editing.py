@@ -17,9 +17,6 @@ from srflow.latents import blend, masks, move_patch, normalize_channels, normali
 SEAM = 8
 """HR pixels to either side of an edge over which edited latents blend into those around them."""
 
-PROJECTIONS = 8
-"""Projections of an edited image onto [0, 1], and as many onto the images that downscale to LR, in turn."""
-
 
 @torch.no_grad()
 def transfer_style(given: Given, hr: Tensor, source: Box, target: Box, *, temperature: float) -> Tensor:
@@ -81,14 +78,5 @@ def _padded(given: Given, mask: Tensor) -> Tensor:
 
 
 def _decoded(given: Given, latents: list[Tensor]) -> Tensor:
-    """HR (3, H, W); if samples are projected onto LR, so is the image, but kept within [0, 1].
-
-    Texture moved to a bright or dark place leaves [0, 1], and what is cut off there is missing from LR. Projections in
-    turn onto both convex sets lead to their intersection (Youla and Webb, "Image Restoration by the Method of Convex
-    Projections", IEEE Transactions on Medical Imaging, 1982).
-    """
-    decoded = given.decode(latents)
-    hr = given.project(decoded)
-    for _ in range(PROJECTIONS if hr is not decoded else 0):
-        hr = given.project(hr.clamp(0, 1))
-    return hr[0]
+    """HR (3, H, W); if samples are projected onto LR, so is the image."""
+    return given.project(given.decode(latents))[0]

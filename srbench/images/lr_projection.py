@@ -12,6 +12,11 @@ Along rows as along columns, D U is a filter of seven symmetric taps with mirror
 of the mirrored LR image diagonalises (Martucci, "Symmetric Convolution and the Discrete Sine and Cosine Transforms",
 IEEE Transactions on Signal Processing, 1994): a_k has every frequency of LR multiplied by sum_{i<=k} (1 - t)^i, with t
 the product of the responses of both. Keys' kernel makes D = U^T / scale^2. Half precision is computed in float32.
+
+What a projection puts outside [0, 1] is clipped when the image is written, and is then missing from LR. So an image is
+projected onto [0, 1] and onto the images that downscale to LR in turn. Both sets are convex, and relaxed projections,
+0 < r < 2 times as far as to the set, lead to their intersection as well (Youla and Webb, "Image Restoration by the
+Method of Convex Projections", IEEE Transactions on Medical Imaging, 1982).
 """
 
 from __future__ import annotations
@@ -28,6 +33,12 @@ from srbench.interfaces import StochasticSRModel
 BACK_PROJECTIONS = 6
 """Steps: after 2, 4, 6 the LR error of an upscaled photograph is 0.43, 0.16, 0.07 grey levels, hidden by 8 bits."""
 
+TURNS = 4
+"""Projections onto [0, 1]: after 0, 2, 4 a sample with 4 % of its values outside has an LR-PSNR of 46, 55, 59 dB."""
+
+RELAXATION = 1.9
+"""Length of a step towards [0, 1], in distances to it; 4 of 1.9 do what 8 of 1 do."""
+
 SMALL = 256
 """Longest LR side that a CPU resizes by matrix products, which are faster than torch's resizing up to about this."""
 
@@ -38,13 +49,32 @@ def upscale_consistently(lr: Tensor, scale: int) -> Tensor:
     return _upscale(_filter(exact, scale), scale).to(lr.dtype)
 
 
-def make_consistent(hr: Tensor, lr: Tensor, scale: int) -> Tensor:
-    """The image nearest to HR (..., scale*h, scale*w) that downscales to LR (..., h, w); not clamped.
+def project(hr: Tensor, lr: Tensor, scale: int) -> Tensor:
+    """The image nearest to HR (..., scale*h, scale*w) that downscales to LR (..., h, w), whatever its range.
 
     One LR image serves any number of HR images. Raises ImageError if ``scale`` does not divide the sides of HR.
     """
     exact = hr.to(torch.promote_types(hr.dtype, torch.float32))
     return (exact + upscale_consistently(lr - _downscale(exact, scale), scale)).to(hr.dtype)
+
+
+def make_consistent(hr: Tensor, lr: Tensor, scale: int) -> Tensor:
+    """An image near HR (..., scale*h, scale*w) that downscales to LR (..., h, w) and stays so if clamped to [0, 1].
+
+    One LR image serves any number of HR images. Raises ImageError if ``scale`` does not divide the sides of HR.
+    """
+    exact = project(hr.to(torch.promote_types(hr.dtype, torch.float32)), lr, scale)
+    for _ in range(TURNS):
+        exact = project(exact.lerp(exact.clamp(0, 1), RELAXATION), lr, scale)
+    return exact.to(hr.dtype)
+
+
+def make_consistent_in_place(hr: Tensor, lr: Tensor, scale: int) -> Tensor:
+    """``make_consistent(hr, lr, scale)`` in the memory of hr; a channel at a time, without gradients."""
+    for channel in range(hr.shape[-3]):
+        one = hr[..., channel : channel + 1, :, :]
+        one.copy_(make_consistent(one, lr[..., channel : channel + 1, :, :], scale))
+    return hr
 
 
 def add_upscaled(hr: Tensor, lr: Tensor, scale: int) -> Tensor:
@@ -53,13 +83,6 @@ def add_upscaled(hr: Tensor, lr: Tensor, scale: int) -> Tensor:
     for channel in range(hr.shape[-3]):
         hr[..., channel, :, :] += _upscale(exact[..., channel : channel + 1, :, :], scale)[..., 0, :, :].to(hr.dtype)
     return hr
-
-
-def make_consistent_in_place(hr: Tensor, lr: Tensor, scale: int) -> Tensor:
-    """``make_consistent(hr, lr, scale)`` in the memory of hr; a channel at a time, without gradients."""
-    exact = torch.promote_types(hr.dtype, torch.float32)
-    channels = [_downscale(hr[..., c : c + 1, :, :].to(exact), scale) for c in range(hr.shape[-3])]
-    return add_upscaled(hr, lr - torch.cat(channels, -3), scale)
 
 
 class Consistent:

@@ -5,7 +5,13 @@ import torch
 
 from srbench.images import ImageError
 from srbench.images import lr_projection as consistent
-from srbench.images.lr_projection import BACK_PROJECTIONS, make_consistent, upscale_consistently
+from srbench.images.lr_projection import (
+    BACK_PROJECTIONS,
+    make_consistent,
+    make_consistent_in_place,
+    project,
+    upscale_consistently,
+)
 from srbench.images.resize import downscale, upscale
 from srbench.plugins.registry import load_dataset, load_metric
 
@@ -37,8 +43,8 @@ def test_it_is_the_back_projection(scale, size):
     lr, hr = images(2, 3, *size), images(4, 1, 3, scale * size[0], scale * size[1])
     upscaled, made = back_projected(lr, scale), hr + back_projected(lr - downscale(hr, scale), scale)
     torch.testing.assert_close(upscale_consistently(lr, scale), upscaled, rtol=0, atol=1e-12)
-    torch.testing.assert_close(make_consistent(hr, lr, scale), made, rtol=0, atol=1e-12)
-    given = upscale_consistently(lr.float(), scale), make_consistent(hr.float(), lr.float(), scale)
+    torch.testing.assert_close(project(hr, lr, scale), made, rtol=0, atol=1e-12)
+    given = upscale_consistently(lr.float(), scale), project(hr.float(), lr.float(), scale)
     bound = 1e-5 if scale == 3 else 1e-6  # in float32, torch's resizing rounds the scale itself
     for found, expected in zip(given, (upscaled, made), strict=True):
         assert found.dtype == torch.float32
@@ -51,13 +57,14 @@ def test_long_images_are_resized_alike():
         lr, hr = images(1, *size), images(1, 2 * size[0], 2 * size[1])
         torch.testing.assert_close(upscale_consistently(lr, 2), back_projected(lr, 2), rtol=0, atol=1e-12)
         expected = hr + back_projected(lr - downscale(hr, 2), 2)
-        torch.testing.assert_close(make_consistent(hr, lr, 2), expected, rtol=0, atol=1e-12)
+        torch.testing.assert_close(project(hr, lr, 2), expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.usefixtures("way")
 def test_gradients():
     lr, hr = images(2, 3, 4).requires_grad_(), images(2, 6, 8).requires_grad_()
     assert torch.autograd.gradcheck(lambda lr: upscale_consistently(lr, 2), (lr,))
+    assert torch.autograd.gradcheck(lambda hr, lr: project(hr, lr, 2), (hr, lr))
     assert torch.autograd.gradcheck(lambda hr, lr: make_consistent(hr, lr, 2), (hr, lr))
 
 
@@ -133,9 +140,38 @@ def test_what_shrinking_hides_stays(scale):
     lr, hr = images(1, 3, 8, 8), images(1, 3, 8 * scale, 8 * scale)
     hidden = hr - upscale_consistently(downscale(hr, scale), scale)
     fitting = upscale_consistently(lr, scale)
-    assert (make_consistent(fitting, lr, scale) - fitting).abs().mean() < 0.015
-    assert (make_consistent(fitting + hidden, lr, scale) - fitting - hidden).abs().mean() < 0.015
+    assert (project(fitting, lr, scale) - fitting).abs().mean() < 0.015
+    assert (project(fitting + hidden, lr, scale) - fitting - hidden).abs().mean() < 0.015
     assert hidden.abs().mean() > 0.2
+
+
+def test_what_fits_and_is_in_range_is_left_alone():
+    hidden = images(1, 3, 16, 16) - 0.5
+    hr = 0.5 + 0.1 * (hidden - upscale_consistently(downscale(hidden, 2), 2))
+    torch.testing.assert_close(make_consistent(hr, downscale(hr, 2), 2), hr, rtol=0, atol=1e-2)
+    torch.testing.assert_close(make_consistent(hr, downscale(hr, 2), 2), project(hr, downscale(hr, 2), 2))
+
+
+@pytest.mark.parametrize("scale", [4, 8])
+def test_clipping_takes_little_from_lr(scale):
+    """White and black areas under texture: what is cut off there after one projection is an error of LR by levels."""
+    lr = torch.cat([torch.ones(1, 3, 8, 8), torch.zeros(1, 3, 8, 8), images(1, 3, 8, 8)], -1).double()
+    lr = downscale(upscale_consistently(lr, scale).clamp(0, 1), scale)
+    texture = 0.2 * (images(2, 3, 8 * scale, 24 * scale) - 0.5)
+    error = lambda hr: 255 * (downscale(hr.clamp(0, 1), scale) - lr).square().mean().sqrt().item()  # noqa: E731
+    once = project(upscale(lr, scale) + texture, lr, scale)
+    made = make_consistent(upscale(lr, scale) + texture, lr, scale)
+    assert error(once) > 2
+    assert error(made) < 0.25 * error(once)
+    assert (made - project(made, lr, scale)).abs().max() < 1e-2
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_in_place_it_is_the_same(dtype):
+    lr, hr = images(1, 3, 6, 5).to(dtype), images(2, 3, 24, 20).to(dtype)
+    expected = make_consistent(hr, lr, 4)
+    assert make_consistent_in_place(hr, lr, 4) is hr
+    torch.testing.assert_close(hr, expected)
 
 
 @pytest.mark.parametrize("scale", [4, 8])
