@@ -41,13 +41,24 @@ def schema() -> dict[str, Any]:
         "title": f"Files of a run folder of srbench, format {FORMAT}",
         "description": "manifest.json is a Manifest; lines of environments.jsonl, pairs.jsonl, samples.jsonl, "
         "rows.jsonl and votes.jsonl are of EnvironmentRecord, PairRecord, SampleRecord, ScoreRecord and VoteRecord.",
-        "$defs": found,
+        "$defs": _sorted(found),
     }
 
 
 def text() -> str:
     """The content of the file."""
     return json.dumps(schema(), indent=1) + "\n"
+
+
+def _sorted(node: object) -> object:
+    """The same schema with sorted alternatives, whose order is another in every version of msgspec."""
+    if isinstance(node, list):
+        return [_sorted(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    if "anyOf" in node:
+        node = node | {"anyOf": sorted(node["anyOf"], key=json.dumps)}
+    return {key: _sorted(value) for key, value in node.items()}
 
 
 def _path(kind: type) -> dict[str, Any]:

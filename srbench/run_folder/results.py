@@ -168,7 +168,7 @@ class ResultTable:
     def summary(self) -> pd.DataFrame:
         """Means and their 95 % intervals, in columns ``psnr_low`` and ``psnr_high``; NaN for fewer than six images."""
         means = self.means()
-        summary = means[[*self.metrics]]
+        summary = means[[*self.metrics]].copy()
         columns = [values.to_numpy() for metric in self.metrics for values in self.columns(metric)]
         intervals = iter(mean_intervals(columns))
         for metric in self.metrics:
