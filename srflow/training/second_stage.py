@@ -26,13 +26,16 @@ from srflow.given import bits_per_dimension
 from srflow.model import SRFlow
 from srflow.presets import PERCEPTUAL, SecondStagePreset
 from srflow.training.sample_losses import WINDOW, channel_weights, learned_distance, texture_difference
-from srflow.training.train import LEVELS, noisy, require_margin, trained
+from srflow.training.train import LEVELS, model_of, noisy, require_margin, trained
+
+NAME = "srflow-perceptual"
 
 
 def train_srflow_perceptual(request: TrainingRequest) -> Path:
     """Train SRFlow weights further by likelihood, L1 and losses on samples; returns the weights file.
 
-    ``start`` is an SRFlow weights file of the preset's size; by default the packaged one of the scale.
+    ``start`` is a weights file of the preset's size, of SRFlow or of its second stage, which then goes on; by default
+    the packaged SRFlow of the scale.
     Raises ConfigError, TrainingError, WeightsError.
     """
     settings = load_preset(PERCEPTUAL, request.preset, SecondStagePreset, request.changes)
@@ -42,8 +45,9 @@ def train_srflow_perceptual(request: TrainingRequest) -> Path:
             f"training.patch is {settings.training.patch}; textures are compared in windows of {WINDOW} pixels, so it "
             "has to be at least that"
         )
-    training = Training("srflow-perceptual", settings.network.encoder.scale, settings, request)
-    network = trained(settings.network, request.start).train().to(training.device)
+    training = Training(NAME, settings.network.encoder.scale, settings, request)
+    goes_on = request.start is not None and model_of(request.start) == NAME
+    network = trained(settings.network, request.start, NAME if goes_on else "srflow").train().to(training.device)
     losses = Losses(network, settings, training.device)
     learner = Learner("network", network, adam([network.parameters()], settings.training), losses)
     return training.fit([learner], network.weights.sha256)

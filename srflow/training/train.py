@@ -37,7 +37,7 @@ def train_srflow(request: TrainingRequest) -> Path:
     require_margin(settings.network)
     training = Training("srflow", settings.network.encoder.scale, settings, request)
     torch.manual_seed(settings.training.seed)
-    if request.start is not None and _model_of(request.start) == "srflow":
+    if request.start is not None and model_of(request.start) == "srflow":
         network, frozen = trained(settings.network, request.start), 0.0
         start = network.weights.sha256
         network.train().to(training.device)
@@ -67,13 +67,13 @@ def noisy(batch: Batch) -> Tensor:
     return batch.hr + (batch.uniform() - 0.5) / LEVELS
 
 
-def trained(config: SRFlowConfig, path: Path | None) -> SRFlow:
-    """The network of an SRFlow weights file, or the packaged one, to be trained further.
+def trained(config: SRFlowConfig, path: Path | None, model: str = "srflow") -> SRFlow:
+    """The network of a weights file of ``model``, or the packaged one, to be trained further.
 
     The margin of ``config`` counts, which has no weights. Raises TrainingError for a network of another size than
     ``config``, WeightsError.
     """
-    network = SRFlow.from_pretrained(config.encoder.scale, path)
+    network = SRFlow.from_pretrained(config.encoder.scale, path, model)
     network.config = replace(network.config, range_margin=config.range_margin)
     if network.config != config:
         raise TrainingError(
@@ -92,7 +92,8 @@ def require_margin(config: SRFlowConfig) -> None:
         )
 
 
-def _model_of(path: Path) -> str:
+def model_of(path: Path) -> str:
+    """The model that a weights file states; "" for other files. Raises WeightsError."""
     return read_metadata(load_metadata(path), path).model if path.suffix == ".safetensors" else ""
 
 

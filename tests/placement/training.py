@@ -58,7 +58,7 @@ def fit(self, learners, start="", before_step=lambda step: None):
     return learners, average.module
 
 
-def first_stage(config, path):
+def first_stage(config, path, model):
     """The SRFlow network that the second stage goes on from."""
     network = SRFlow(config)
     network.weights = WeightsInfo("", "", "", 0, {})

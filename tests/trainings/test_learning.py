@@ -85,7 +85,13 @@ def test_the_second_stage_brings_samples_nearer(trainings):
         load_srflow(4, path)
 
 
-def test_the_second_stage_goes_on_from_srflow_of_its_size(trainings):
+def test_the_second_stage_goes_on_from_its_own_weights(trainings):
+    first = trainings.train("srflow-perceptual", "stage", "training.steps=2")
+    path = trainings.train("srflow-perceptual", "stage-on", "training.steps=2", start=first)
+    assert load_weights(path)[1]["start"] == sha256_file(first)
+
+
+def test_the_second_stage_starts_from_weights_of_its_size(trainings):
     with pytest.raises(WeightsError, match="weights of the model rrdb, not of srflow"):
         trainings.train("srflow-perceptual", "no", start=trainings.path / "start" / "weights.safetensors")
     with pytest.raises(TrainingError, match=r"width=6.*width=8.*--start"):
