@@ -154,7 +154,8 @@ def _arguments_of(variant: str) -> dict[str, object]:
 def version_and_licence() -> tuple[str, str]:
     """Version and licence of the installed package."""
     found = metadata("pyiqa")
-    return found["Version"], found["License-Expression"] or found["License"] or "unknown"
+    licence = next((found[field] for field in ("License-Expression", "License") if field in found), "unknown")
+    return found["Version"], licence
 
 
 def _remedy(error: BaseException) -> str:

@@ -316,7 +316,8 @@ def writing(path: Path) -> Iterator[None]:
         records.drop_torn_lines(path)
         yield
     except OSError as error:
-        raise RunFolderError(f"{error.filename or path}: {error.strerror or error}; finished work is kept") from None
+        reason = error.strerror or str(error) or type(error).__name__  # a timeout has no text
+        raise RunFolderError(f"{error.filename or path}: {reason}; finished work is kept") from None
     finally:
         with suppress(OSError):  # of a disk that is gone
             (path / _OWNER).unlink(missing_ok=True)
