@@ -24,7 +24,7 @@ from srbench.benchmark.run import run
 from srbench.benchmark.verify import verify
 from srbench.images.io import read_image, write_png
 from srbench.interfaces import ImagePair, SRBenchError
-from srbench.metrics.from_pyiqa import OF_SETS, PyIQA
+from srbench.metrics.from_pyiqa import OF_SETS, PyIQA, version_and_licence
 from srbench.metrics.parameters import packaged
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.suite import open_metrics
@@ -257,6 +257,16 @@ def test_a_variant_is_of_a_family():
 
 
 LUMA = "pyiqa:psnr+test_y_channel=true+color_space=ycbcr"
+
+
+@pytest.mark.parametrize(
+    ("fields", "licence"),
+    [({"License-Expression": "A", "License": "B"}, "A"), ({"License": "B"}, "B"), ({}, "unknown")],
+)
+def test_the_licence_is_what_the_metadata_have(monkeypatch, fields, licence):
+    """Fields differ by version, and some readers of metadata raise KeyError for one that is missing."""
+    monkeypatch.setattr("srbench.metrics.from_pyiqa.metadata", lambda name: {"Version": "1"} | fields)
+    assert version_and_licence() == ("1", licence)
 
 
 def test_arguments_are_pyiqas(photos, tmp_path):

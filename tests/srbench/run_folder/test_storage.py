@@ -19,7 +19,7 @@ from srbench.benchmark.engines.worker import RemoteSession
 from srbench.benchmark.run import run
 from srbench.benchmark.verify import verify
 from srbench.run_folder import RunFolderError
-from srbench.run_folder.folder import RunFolder
+from srbench.run_folder.folder import RunFolder, writing
 from srbench.run_folder.manifest import read_manifest
 
 FAULTS = [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS]
@@ -37,6 +37,12 @@ def fails(number, at, write):
         return write(file, content)
 
     return call
+
+
+def test_a_timeout_is_named(tmp_path):
+    """It has no text of its own."""
+    with pytest.raises(RunFolderError, match=r"run: TimeoutError; finished work is kept$"), writing(tmp_path / "run"):
+        raise TimeoutError
 
 
 @pytest.mark.parametrize("number", FAULTS, ids=errno.errorcode.get)
