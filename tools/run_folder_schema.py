@@ -56,9 +56,10 @@ def _sorted(node: object) -> object:
         return [_sorted(one) for one in node]
     if not isinstance(node, dict):
         return node
-    if "anyOf" in node:
-        node = node | {"anyOf": sorted(node["anyOf"], key=json.dumps)}
-    return {key: _sorted(value) for key, value in node.items()}
+    found = {key: _sorted(value) for key, value in node.items()}
+    if isinstance(alternatives := found.get("anyOf"), list):
+        found["anyOf"] = sorted(alternatives, key=json.dumps)
+    return found
 
 
 def _path(kind: type) -> dict[str, Any]:
